@@ -1,0 +1,150 @@
+//! The `Authorization` header: RFC 7617 Basic, RFC 6750 Bearer. Two ways in and the token endpoint read it.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use secrecy::SecretString;
+
+use crate::{Code, Error};
+
+/// Longest header value read, in bytes: a token of 8 KiB is the longest legal one, and its scheme stands before it.
+const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024 + 16;
+
+/// Clients pad or do not pad; both are read.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What the header says.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// A name and a secret, split at the first colon; without a colon there is no secret.
+    Basic(String, Option<SecretString>),
+    /// A Basic header that is no base64 of UTF-8: wrong whatever the access.
+    BrokenBasic,
+    /// A bearer token as it stands.
+    Bearer(SecretString),
+    /// Another scheme.
+    Other,
+}
+
+/// Reads the header, if there is one.
+///
+/// # Errors
+/// INCORRECT_PARAM when it stands there twice: taking one of two would be a guess.
+pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, Error> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Error::explained(
+            Code::IncorrectParam,
+            "The Authorization header is given twice.",
+        ));
+    }
+    let bytes = value.as_bytes();
+    if bytes.len() > AUTHORIZATION_BYTES_MAX {
+        return Err(Error::explained(
+            Code::IncorrectParam,
+            "The Authorization header is too long.",
+        ));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Ok(Some(Authorization::Other));
+    };
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let rest = rest.trim_start_matches(' ');
+    Ok(Some(if scheme.eq_ignore_ascii_case("basic") {
+        basic(rest)
+    } else if scheme.eq_ignore_ascii_case("bearer") {
+        Authorization::Bearer(rest.into())
+    } else {
+        Authorization::Other
+    }))
+}
+
+fn basic(encoded: &str) -> Authorization {
+    let pair = BASE64
+        .decode(encoded.trim_end_matches(' '))
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    match pair {
+        None => Authorization::BrokenBasic,
+        Some(pair) => match pair.split_once(':') {
+            Some((user, password)) => Authorization::Basic(user.to_owned(), Some(password.into())),
+            None => Authorization::Basic(pair, None),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &'static str, user: &str, password: Option<&str>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+        match read_authorization(&headers).unwrap() {
+            Some(Authorization::Basic(u, p)) => {
+                assert_eq!(
+                    (u.as_str(), p.as_ref().map(|p| p.expose_secret())),
+                    (user, password)
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn basic_is_read_as_clients_write_it() {
+        check("Basic dXNlcjpwYXNz", "user", Some("pass"));
+        check("basic   dXNlcjpwYXNz", "user", Some("pass"));
+        check("BASIC dXNlcjpwOmE6c3M=", "user", Some("p:a:ss"));
+        check("Basic dXNlcjpwOmE6c3M", "user", Some("p:a:ss"));
+        check("Basic dMOpc3Q6cMOkc3M=", "tést", Some("päss"));
+        check("Basic dXNlcg==", "user", None);
+        check("Basic dXNlcjo=", "user", Some(""));
+        check("Basic Og==", "", Some(""));
+        check("Basic ", "", None);
+    }
+
+    #[test]
+    fn broken_doubled_and_foreign_headers_are_told_apart() {
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            read_authorization(&headers)
+        };
+        assert!(matches!(read(&[]), Ok(None)));
+        assert!(matches!(
+            read(&["Basic !!"]),
+            Ok(Some(Authorization::BrokenBasic))
+        ));
+        assert!(matches!(
+            read(&["Basic /////w=="]),
+            Ok(Some(Authorization::BrokenBasic))
+        ));
+        assert!(matches!(
+            read(&["Digest x"]),
+            Ok(Some(Authorization::Other))
+        ));
+        assert!(matches!(
+            read(&["Bearer a.b.c"]),
+            Ok(Some(Authorization::Bearer(_)))
+        ));
+        assert_eq!(
+            read(&["Basic dTpw", "Basic dTpw"]).unwrap_err().code(),
+            Code::IncorrectParam
+        );
+    }
+}

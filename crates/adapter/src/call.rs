@@ -1,0 +1,233 @@
+//! The common request: one operation with checked values, the same whichever way it came.
+
+use crate::file_url::is_public_url;
+use crate::operation::{FILE_TYPES, PLATFORMS};
+use crate::params::{Params, has_forbidden_character};
+use crate::{CLASS, Code, Error, Kind, Operation, Parameter, Sensitivity};
+
+/// A call that is right in itself. Equal requests are the same call, so it can stand in a cache key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    operation: &'static Operation,
+    /// One place per declared parameter, in the table's order.
+    values: Box<[Option<String>]>,
+}
+
+impl Request {
+    /// Opens a call that names its class and method: class, method, compulsory parameters, values, in that order.
+    ///
+    /// # Errors
+    /// The first code of that order that applies.
+    pub fn open(params: &mut Params) -> Result<Request, Error> {
+        let class = params.take("class")?;
+        if class.as_deref() != Some(CLASS) {
+            return Err(Error::refused(Code::IncorrectClass));
+        }
+        let method = params.take("method")?.unwrap_or_default();
+        let operation =
+            Operation::named(&method).ok_or_else(|| Error::refused(Code::IncorrectMethod))?;
+        Request::of(operation, params)
+    }
+
+    /// Opens a call whose operation is known: compulsory parameters, then values.
+    ///
+    /// # Errors
+    /// MISSING_COMPULSORY_PARAM, INCORRECT_PARAM, or the code of the parameter's kind.
+    pub fn of(operation: &'static Operation, params: &mut Params) -> Result<Request, Error> {
+        if let Some(missing) = operation
+            .parameters
+            .iter()
+            .find(|p| p.compulsory && !params.has(p.name))
+        {
+            let text = format!("The compulsory parameter {} is missing.", missing.name);
+            return Err(Error::explained(Code::MissingCompulsoryParam, text));
+        }
+        params.refuse_doubled_keys()?;
+        let values = operation
+            .parameters
+            .iter()
+            .map(|parameter| {
+                params
+                    .take(parameter.name)?
+                    .map(|value| checked(parameter, value))
+                    .transpose()
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Request { operation, values })
+    }
+
+    /// The row of the table that it calls.
+    #[must_use]
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
+    /// The value of one parameter, if it was given.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.pairs()
+            .find(|(parameter, _)| parameter.name == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The parameters that were given, in the table's order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static Parameter, &str)> {
+        self.operation
+            .parameters
+            .iter()
+            .zip(&self.values)
+            .filter_map(|(parameter, value)| value.as_deref().map(|value| (parameter, value)))
+    }
+
+    /// What a log may show of one value: all of it, its last four characters, or its length.
+    #[must_use]
+    pub fn redacted(parameter: &Parameter, value: &str) -> String {
+        match parameter.sensitivity {
+            Sensitivity::Open => value.to_owned(),
+            Sensitivity::Address => {
+                let shown = value
+                    .char_indices()
+                    .rev()
+                    .nth(3)
+                    .map_or("", |(at, _)| if at == 0 { "" } else { &value[at..] });
+                format!("…{shown}")
+            }
+            Sensitivity::Content => format!("({} bytes)", value.len()),
+        }
+    }
+}
+
+impl std::hash::Hash for Request {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.operation.method.hash(state);
+        self.values.hash(state);
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct(self.operation.method);
+        for (parameter, value) in self.pairs() {
+            shown.field(parameter.name, &Request::redacted(parameter, value));
+        }
+        shown.finish()
+    }
+}
+
+/// The value, if it is one that its kind allows.
+fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
+    let name = parameter.name;
+    let max = parameter.kind.bytes_max();
+    if value.len() > max {
+        let text = format!("The parameter {name} is longer than {max} bytes.");
+        return Err(Error::explained(Code::IncorrectParam, text));
+    }
+    if has_forbidden_character(&value, parameter.kind == Kind::Message) {
+        let text = format!("The parameter {name} holds a character that is not allowed.");
+        return Err(Error::explained(Code::IncorrectParam, text));
+    }
+    let (right, code) = match parameter.kind {
+        Kind::Platform => (PLATFORMS.contains(&value.as_str()), Code::ChannelNotFound),
+        Kind::FileType => (
+            FILE_TYPES.contains(&value.as_str()),
+            Code::IncorrectFiletype,
+        ),
+        Kind::Url(code) => (is_public_url(&value), code),
+        Kind::Id | Kind::Message => (true, Code::IncorrectParam),
+    };
+    if right {
+        Ok(value)
+    } else {
+        Err(Error::refused(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(pairs: &[(&str, &str)]) -> Result<Request, Code> {
+        let mut params = Params::from_pairs(
+            pairs
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        Request::open(&mut params).map_err(|error| error.code())
+    }
+
+    const SEND: [(&str, &str); 6] = [
+        ("class", "chat"),
+        ("method", "sendmessage"),
+        ("platform", "whatsapp"),
+        ("platformid", "100"),
+        ("destination", "34600000000"),
+        ("message", " hi\r\n"),
+    ];
+
+    fn send_with(name: &str, value: &str) -> Result<Request, Code> {
+        open(&SEND.map(|(n, v)| if n == name { (n, value) } else { (n, v) }))
+    }
+
+    #[test]
+    fn the_order_is_class_method_compulsory_values() {
+        assert_eq!(
+            open(&[("class", "sms"), ("method", "nope")]).unwrap_err(),
+            Code::IncorrectClass
+        );
+        assert_eq!(
+            open(&[("class", "chat"), ("method", "nope")]).unwrap_err(),
+            Code::IncorrectMethod
+        );
+        let late = open(&[
+            ("class", "chat"),
+            ("method", "getchats"),
+            ("platform", "fax"),
+        ]);
+        assert_eq!(late.unwrap_err(), Code::MissingCompulsoryParam);
+        assert_eq!(
+            send_with("platform", "fax").unwrap_err(),
+            Code::ChannelNotFound
+        );
+        assert_eq!(
+            send_with("message", "").unwrap_err(),
+            Code::MissingCompulsoryParam
+        );
+    }
+
+    #[test]
+    fn bounds_are_in_bytes_and_message_may_hold_line_ends() {
+        assert_eq!(
+            send_with("message", " hi\r\n").unwrap().value("message"),
+            Some(" hi\r\n")
+        );
+        assert!(send_with("message", &"é".repeat(8192)).is_ok());
+        assert_eq!(
+            send_with("message", &"é".repeat(8193)).unwrap_err(),
+            Code::IncorrectParam
+        );
+        assert_eq!(
+            send_with("destination", "a\nb").unwrap_err(),
+            Code::IncorrectParam
+        );
+        assert_eq!(
+            send_with("message", "a\u{b}b").unwrap_err(),
+            Code::IncorrectParam
+        );
+        assert_eq!(
+            send_with("message", "a\u{fffe}b").unwrap_err(),
+            Code::IncorrectParam
+        );
+    }
+
+    #[test]
+    fn debug_shows_neither_content_nor_address() {
+        let request = send_with("message", "the secret plan").unwrap();
+        let shown = format!("{request:?}");
+        assert!(
+            !shown.contains("plan") && !shown.contains("3460000"),
+            "{shown}"
+        );
+        let short = send_with("destination", "1234").unwrap();
+        assert!(!format!("{short:?}").contains("1234"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Who the caller claims to be. Debug prints neither names nor secrets.
+
+use std::fmt;
+
+use secrecy::SecretString;
+
+use crate::params::has_forbidden_character;
+use crate::{Code, Error};
+
+/// Longest user name, in bytes of UTF-8 (an e-mail address has at most 254).
+pub const USER_BYTES_MAX: usize = 256;
+
+/// Longest password, in bytes of UTF-8: bounds what one check can cost.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// A claim of identity, not yet checked.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A name and a secret, by whichever way they came.
+    Password {
+        /// The access's user name.
+        user: String,
+        /// The secret as presented.
+        password: SecretString,
+    },
+    /// A bearer token, still sealed.
+    Token(SecretString),
+}
+
+impl Credentials {
+    /// A name and a secret within bounds; empty ones count as missing.
+    ///
+    /// # Errors
+    /// MISSING_USER, MISSING_PASSWORD, and INCORRECT_PARAM when one is too long or holds control characters.
+    pub fn password(user: Option<String>, password: Option<String>) -> Result<Credentials, Error> {
+        let present = |value: Option<String>, code| {
+            value.filter(|v| !v.is_empty()).ok_or(Error::refused(code))
+        };
+        let user = present(user, Code::MissingUser)?;
+        let password = present(password, Code::MissingPassword)?;
+        let bad = |value: &str, max| value.len() > max || has_forbidden_character(value, false);
+        if bad(&user, USER_BYTES_MAX) || bad(&password, PASSWORD_BYTES_MAX) {
+            return Err(Error::explained(
+                Code::IncorrectParam,
+                "The user or the password is too long or holds control characters.",
+            ));
+        }
+        Ok(Credentials::Password {
+            user,
+            password: password.into(),
+        })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credentials::Password { .. } => "Credentials::Password",
+            Credentials::Token(_) => "Credentials::Token",
+        })
+    }
+}

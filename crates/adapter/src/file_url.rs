@@ -1,0 +1,145 @@
+//! Which URLs a caller may ask the chat service to fetch. We never fetch one ourselves.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+/// Whether it is an http or https URL without userinfo whose host is not, as written, an inside address.
+///
+/// Names are not resolved: what a public name points to is the upstream's to guard.
+pub(crate) fn is_public_url(text: &str) -> bool {
+    if text.bytes().any(|b| b == b' ' || b == b'\\') {
+        return false;
+    }
+    let Ok(url) = Url::parse(text) else {
+        return false;
+    };
+    // The parser also takes `http:host` and `http:///host`; a URL meant for somebody else is written out.
+    let written_out = matches!(text.split_once("://"), Some((scheme, rest))
+        if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) && !rest.starts_with('/'));
+    let authority = text.split_once("://").map_or("", |(_, rest)| {
+        rest.split(['/', '?', '#']).next().unwrap_or("")
+    });
+    written_out
+        && !authority.contains('@')
+        && match url.host() {
+            Some(Host::Ipv4(address)) => is_public_v4(address),
+            Some(Host::Ipv6(address)) => is_public_v6(address),
+            Some(Host::Domain(name)) => is_public_name(name),
+            None => false,
+        }
+}
+
+fn is_public_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    // Names that resolve inside a machine or a network, the cloud metadata names among them.
+    const INSIDE: [&str; 5] = ["localhost", "local", "internal", "localdomain", "home.arpa"];
+    !name.is_empty()
+        && !INSIDE.iter().any(|inside| {
+            name.strip_suffix(inside)
+                .is_some_and(|head| head.is_empty() || head.ends_with('.'))
+        })
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || a == 0
+        || (a == 100 && (64..128).contains(&b))
+        || (a, b, c) == (192, 0, 0)
+        || (a == 198 && (b == 18 || b == 19))
+        || a >= 224)
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let v4_at = |i: usize| {
+        let [a, b] = segments[i].to_be_bytes();
+        let [c, d] = segments[i + 1].to_be_bytes();
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match segments {
+        // Mapped and compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address that counts instead.
+        [0, 0, 0, 0, 0, 0xffff | 0, ..] => is_public_v4(v4_at(6)),
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(v4_at(6)),
+        [0x64, 0xff9b, 1, ..] => false,
+        [0x2002, ..] => is_public_v4(v4_at(1)),
+        // Teredo hides its client's address; documentation networks are nobody's.
+        [0x2001, 0, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
+        // Only 2000::/3 is handed out as global unicast.
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_public_url;
+
+    #[test]
+    fn public_urls_pass() {
+        for url in [
+            "https://files.example.com/a.png",
+            "http://example.com:8080/a?b=c#d",
+            "HTTPS://EXAMPLE.COM/ä.png",
+            "https://93.184.216.34/x",
+            "https://[2606:2800:220:1::1]/x",
+            "https://example.com/user@host",
+        ] {
+            assert!(is_public_url(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for url in [
+            "",
+            "example.com/a.png",
+            "ftp://example.com/a",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "http:example.com",
+            "http:///example.com",
+            "https://",
+            "https://user@example.com/",
+            "https://user:pw@example.com/",
+            "https://@example.com/",
+            " https://example.com/",
+            "https://example.com/a b",
+            "https:\\\\example.com\\a",
+            "http://localhost/",
+            "http://LOCALHOST./",
+            "http://a.localhost/",
+            "http://printer.local/",
+            "http://metadata.google.internal/",
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://0x7f.1/",
+            "http://0/",
+            "http://10.1.2.3/",
+            "http://172.16.0.1/",
+            "http://192.168.1.1/",
+            "http://169.254.169.254/latest/",
+            "http://100.64.0.1/",
+            "http://198.18.0.1/",
+            "http://224.0.0.1/",
+            "http://255.255.255.255/",
+            "http://１２７.0.0.1/",
+            "http://[::1]/",
+            "http://[::]/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://[::7f00:1]/",
+            "http://[fe80::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://[64:ff9b::10.0.0.1]/",
+            "http://[2002:7f00:1::]/",
+            "http://[ff02::1]/",
+        ] {
+            assert!(!is_public_url(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The contract of every way in: the operation table, the common request, its credentials, its answer, and the closed set
+//! of codes that a call can end with.
+//!
+//! A way in is one implementation of [`Adapter`]: it turns bytes into a [`Decoded`] call and an [`Answer`] back into bytes.
+//! Nothing here does IO, asks the clock or knows a framework, so that all of it can be tested as plain functions.
+
+mod authorization;
+mod call;
+mod code;
+mod credentials;
+mod envelope;
+mod error;
+mod file_url;
+mod json;
+mod operation;
+mod params;
+mod response;
+mod wire;
+
+pub use authorization::{Authorization, read_authorization};
+pub use call::Request;
+pub use code::{Code, Origin};
+pub use credentials::{Credentials, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
+pub use envelope::{StatusPolicy, envelope, json_reply};
+pub use error::{Delivery, Error};
+pub use json::compact;
+pub use operation::{CLASS, Effect, Kind, OPERATIONS, Operation, Parameter, Sensitivity};
+pub use params::Params;
+pub use response::{Answer, Reply, Response};
+pub use wire::{Decoded, Dialect, Way, Wire};
+
+/// One way in. Both directions are pure: the same bytes give the same call, the same outcome the same bytes.
+pub trait Adapter: Send + Sync {
+    /// Which way in this is; names it in logs, metrics and the access's list of allowed ways.
+    fn way(&self) -> Way;
+
+    /// The dialect to refuse in as long as the body has not been read, judged by the head alone.
+    fn dialect(&self, wire: &Wire<'_>) -> Dialect;
+
+    /// Reads one call. What is wrong with the call itself stays shut inside [`Decoded::call`] until the caller has proved
+    /// who they are; only what makes the request unreadable or leaves credentials, class or method out is an error here.
+    fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>);
+
+    /// Tells the outcome in the caller's dialect. Cannot fail: every code has a rendering in every way in.
+    fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply;
+}

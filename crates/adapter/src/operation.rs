@@ -1,0 +1,233 @@
+//! The operation table: six operations, each declared once.
+//!
+//! Parsing, validation, bounds, cache and resend rules, redaction and the WSDL all follow from these rows. A new operation
+//! is one row.
+
+use crate::Code;
+
+/// The one class that the chat API knows.
+pub const CLASS: &str = "chat";
+
+/// What a call may do to the world. Everything that may happen to it on the way hangs on this alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Changes nothing: may be cached and merged with an identical one under way.
+    Read,
+    /// May change unread marks: never cached or merged.
+    Consume,
+    /// Reaches a person: never cached, merged, or resent once a byte left.
+    Send,
+}
+
+/// What a value has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One of the four platforms; anything else is a channel that does not exist.
+    Platform,
+    /// An identifier of the upstream's, up to 128 bytes.
+    Id,
+    /// What a person reads: up to 16 KiB, TAB, LF and CR allowed.
+    Message,
+    /// One of the six file types.
+    FileType,
+    /// A public http or https URL of up to 2,048 bytes; the code tells which parameter was wrong.
+    Url(Code),
+}
+
+impl Kind {
+    /// The longest value, in bytes of UTF-8.
+    #[must_use]
+    pub const fn bytes_max(self) -> usize {
+        match self {
+            Kind::Platform | Kind::Id | Kind::FileType => 128,
+            Kind::Message => 16 * 1024,
+            Kind::Url(_) => 2048,
+        }
+    }
+}
+
+/// What a log may show of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// May be shown as it is.
+    Open,
+    /// Tells who talks to whom: only its end may be shown.
+    Address,
+    /// What was said: only its length may be shown.
+    Content,
+}
+
+/// One declared parameter.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Whether a call without it is refused.
+    pub compulsory: bool,
+    /// What its value has to be.
+    pub kind: Kind,
+    /// What a log may show of it.
+    pub sensitivity: Sensitivity,
+}
+
+/// One row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The value of the parameter `method`.
+    pub method: &'static str,
+    /// What it may do.
+    pub effect: Effect,
+    /// Its parameters besides class, method and credentials.
+    pub parameters: &'static [Parameter],
+    /// The fields of each element of `list` on success; empty when there is no list.
+    pub result_fields: &'static [&'static str],
+    /// The page's codes that it may answer beyond the eight that every method has.
+    pub codes: &'static [Code],
+}
+
+const fn required(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> Parameter {
+    Parameter {
+        name,
+        compulsory: true,
+        kind,
+        sensitivity,
+    }
+}
+
+const fn optional(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> Parameter {
+    Parameter {
+        name,
+        compulsory: false,
+        kind,
+        sensitivity,
+    }
+}
+
+const PLATFORM: Parameter = required("platform", Kind::Platform, Sensitivity::Open);
+const PLATFORM_ID: Parameter = required("platformid", Kind::Id, Sensitivity::Open);
+const DESTINATION: Parameter = required("destination", Kind::Id, Sensitivity::Address);
+
+const CHAT_FIELDS: &[&str] = &[
+    "platformid",
+    "platform",
+    "message",
+    "destination",
+    "messageid",
+    "sent",
+    "status",
+    "datetime",
+];
+const UNREAD_FIELDS: &[&str] = &[
+    "platformid",
+    "platform",
+    "message",
+    "destination",
+    "messageid",
+    "issent",
+    "status",
+    "datetime",
+];
+const CHAT_CODES: &[Code] = &[Code::ChannelNotFound, Code::ChatNotFound];
+
+/// The table.
+pub static OPERATIONS: [Operation; 6] = [
+    Operation {
+        method: "getchatchannels",
+        effect: Effect::Read,
+        parameters: &[],
+        result_fields: &["platformid", "platform", "name"],
+        codes: &[],
+    },
+    Operation {
+        method: "sendmessage",
+        effect: Effect::Send,
+        parameters: &[
+            PLATFORM,
+            PLATFORM_ID,
+            DESTINATION,
+            required("message", Kind::Message, Sensitivity::Content),
+        ],
+        result_fields: &[],
+        codes: &[Code::ChannelNotFound],
+    },
+    Operation {
+        method: "sendfile",
+        effect: Effect::Send,
+        parameters: &[
+            PLATFORM,
+            PLATFORM_ID,
+            DESTINATION,
+            required("type", Kind::FileType, Sensitivity::Open),
+            required(
+                "fileurl",
+                Kind::Url(Code::IncorrectFileurl),
+                Sensitivity::Content,
+            ),
+            optional(
+                "thumburl",
+                Kind::Url(Code::IncorrectThumburl),
+                Sensitivity::Content,
+            ),
+            optional("message", Kind::Message, Sensitivity::Content),
+        ],
+        result_fields: &[],
+        codes: &[
+            Code::ChannelNotFound,
+            Code::ChatNotFound,
+            Code::IncorrectFiletype,
+            Code::IncorrectFileurl,
+            Code::IncorrectThumburl,
+        ],
+    },
+    Operation {
+        method: "getchats",
+        effect: Effect::Read,
+        parameters: &[PLATFORM, PLATFORM_ID],
+        result_fields: CHAT_FIELDS,
+        codes: CHAT_CODES,
+    },
+    Operation {
+        method: "getmessages",
+        effect: Effect::Consume,
+        parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
+        result_fields: CHAT_FIELDS,
+        codes: CHAT_CODES,
+    },
+    Operation {
+        method: "getunreadmessages",
+        effect: Effect::Consume,
+        parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
+        result_fields: UNREAD_FIELDS,
+        codes: CHAT_CODES,
+    },
+];
+
+impl Operation {
+    /// The row with this method name.
+    #[must_use]
+    pub fn named(method: &str) -> Option<&'static Operation> {
+        OPERATIONS
+            .iter()
+            .find(|operation| operation.method == method)
+    }
+}
+
+/// The values of `platform`.
+pub(crate) const PLATFORMS: [&str; 4] = ["webchat", "whatsapp", "telegram", "operator"];
+
+/// The values of `type`.
+pub(crate) const FILE_TYPES: [&str; 6] =
+    ["image", "video", "audio", "voice", "document", "contact"];
+
+/// The declared name equal to `name`, over all rows and the names that every call has.
+pub(crate) fn declared_name(name: &str) -> Option<&'static str> {
+    const COMMON: [&str; 5] = ["class", "method", "user", "password", "idempotency_key"];
+    COMMON
+        .into_iter()
+        .chain(
+            OPERATIONS
+                .iter()
+                .flat_map(|operation| operation.parameters.iter().map(|p| p.name)),
+        )
+        .find(|declared| *declared == name)
+}

@@ -1,0 +1,354 @@
+//! Query, urlencoded, multipart and JSON bodies become one set of named values. What is doubled, empty or stray is decided
+//! here, once for all ways in.
+
+use bytes::Bytes;
+use futures_util::{FutureExt, stream};
+use percent_encoding::percent_decode_str;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::operation::declared_name;
+use crate::{Code, Error, Wire};
+
+/// Most name-value pairs in one request: the widest operation has nine, and clients add a few strays.
+const PAIRS_MAX: usize = 256;
+
+/// The named values of one request. Names that no operation declares are dropped while reading.
+#[derive(Debug, Default)]
+pub struct Params {
+    fields: Vec<Field>,
+    pairs: usize,
+    doubled_json_key: bool,
+}
+
+/// Debug prints no value: one of them is a password.
+struct Field {
+    name: &'static str,
+    value: String,
+    doubled: Doubled,
+    is_text: bool,
+}
+
+impl std::fmt::Debug for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubled {
+    No,
+    Same,
+    Different,
+}
+
+impl Params {
+    /// Reads query and body together; neither goes before the other.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_MEDIA_TYPE, MALFORMED_REQUEST, and INCORRECT_PARAM for a file where a value belongs.
+    pub fn read(wire: &Wire<'_>) -> Result<Params, Error> {
+        let mut params = Params::default();
+        params.read_urlencoded(wire.query)?;
+        if !wire.body.is_empty() {
+            params.read_body(wire)?;
+        }
+        Ok(params)
+    }
+
+    /// Takes values that a way in has parsed itself.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Params {
+        let mut params = Params::default();
+        for (name, value) in pairs {
+            params.add(name, value, true);
+        }
+        params
+    }
+
+    /// Whether the name was given with a value; present but empty counts as absent.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.fields
+            .iter()
+            .any(|field| field.name == name && !field.value.is_empty())
+    }
+
+    /// Takes a value out; `None` when it is absent or empty.
+    ///
+    /// # Errors
+    /// INCORRECT_PARAM when it was given twice with different values, or as JSON that is neither string nor number.
+    pub fn take(&mut self, name: &str) -> Result<Option<String>, Error> {
+        let Some(field) = self.fields.iter_mut().find(|field| field.name == name) else {
+            return Ok(None);
+        };
+        if field.doubled == Doubled::Different {
+            let text = format!("The parameter {} is given twice.", field.name);
+            return Err(Error::explained(Code::IncorrectParam, text));
+        }
+        if !field.is_text {
+            let text = format!(
+                "The parameter {} is neither a string nor a number.",
+                field.name
+            );
+            return Err(Error::explained(Code::IncorrectParam, text));
+        }
+        let value = std::mem::take(&mut field.value);
+        Ok((!value.is_empty()).then_some(value))
+    }
+
+    /// Takes a credential out: given twice, even with one value, is refused.
+    ///
+    /// # Errors
+    /// INCORRECT_PARAM as in [`Params::take`], and for any doubling.
+    pub fn take_credential(&mut self, name: &str) -> Result<Option<String>, Error> {
+        let doubled = self
+            .fields
+            .iter()
+            .any(|field| field.name == name && field.doubled != Doubled::No);
+        if doubled {
+            return Err(Error::explained(
+                Code::IncorrectParam,
+                "A credential is given twice.",
+            ));
+        }
+        self.take(name)
+    }
+
+    /// Refuses `user` and `password` beside credentials that came another way.
+    ///
+    /// # Errors
+    /// INCORRECT_PARAM when either has a value.
+    pub fn refuse_credentials(&self) -> Result<(), Error> {
+        if self.has("user") || self.has("password") {
+            let text = "The parameters user and password don't go with an Authorization header.";
+            return Err(Error::explained(Code::IncorrectParam, text));
+        }
+        Ok(())
+    }
+
+    /// Asks that class and method are there, whatever they say.
+    ///
+    /// # Errors
+    /// MISSING_CLASS, MISSING_METHOD.
+    pub fn require_class_and_method(&self) -> Result<(), Error> {
+        for (name, code) in [
+            ("class", Code::MissingClass),
+            ("method", Code::MissingMethod),
+        ] {
+            if !self.has(name) {
+                return Err(Error::refused(code));
+            }
+        }
+        Ok(())
+    }
+
+    /// The idempotency key from the header `Idempotency-Key` or the parameter `idempotency_key`.
+    ///
+    /// # Errors
+    /// INCORRECT_PARAM when the places that carry it do not agree.
+    pub fn take_idempotency_key(&mut self, wire: &Wire<'_>) -> Result<Option<String>, Error> {
+        let mut key = self.take("idempotency_key")?;
+        for value in wire.headers.get_all("idempotency-key") {
+            let value = value.to_str().unwrap_or_default().to_owned();
+            if key.as_ref().is_some_and(|key| *key != value) {
+                return Err(Error::explained(
+                    Code::IncorrectParam,
+                    "The idempotency keys don't agree.",
+                ));
+            }
+            key = Some(value);
+        }
+        Ok(key)
+    }
+
+    pub(crate) fn refuse_doubled_keys(&self) -> Result<(), Error> {
+        if self.doubled_json_key {
+            return Err(Error::explained(
+                Code::IncorrectParam,
+                "A key of the JSON body is given twice.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn read_body(&mut self, wire: &Wire<'_>) -> Result<(), Error> {
+        let media_type = match wire.headers.get(http::header::CONTENT_TYPE) {
+            Some(value) => value
+                .to_str()
+                .map_err(|_| Error::refused(Code::UnsupportedMediaType))?,
+            None => "",
+        };
+        let essence = media_type.split(';').next().unwrap_or("").trim();
+        if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            let text =
+                std::str::from_utf8(wire.body).map_err(|_| malformed("The form is not UTF-8."))?;
+            self.read_urlencoded(text)
+        } else if essence.eq_ignore_ascii_case("multipart/form-data") {
+            let boundary = multer::parse_boundary(media_type)
+                .map_err(|_| malformed("The boundary is missing."))?;
+            self.read_multipart(wire.body, boundary)
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            self.read_json(wire.body)
+        } else {
+            Err(Error::refused(Code::UnsupportedMediaType))
+        }
+    }
+
+    /// The WHATWG form rules: `&` parts, the first `=` splits, `+` is a space, a lone `%` stands for itself.
+    fn read_urlencoded(&mut self, text: &str) -> Result<(), Error> {
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            self.count()?;
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A name that is not UTF-8 can't be a declared one.
+            let Ok(name) = decoded(name) else { continue };
+            if declared_name(&name).is_some() {
+                let value = decoded(value).map_err(|_| malformed("A value is not UTF-8."))?;
+                self.add(&name, value, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 7578. All bytes are here, so the reader never has to wait.
+    fn read_multipart(&mut self, body: &Bytes, boundary: String) -> Result<(), Error> {
+        let whole = stream::iter([Ok::<_, std::convert::Infallible>(body.clone())]);
+        let mut multipart = multer::Multipart::new(whole, boundary);
+        let mut read = async || {
+            while let Some(field) = multipart
+                .next_field()
+                .await
+                .map_err(|_| malformed("The multipart body is broken."))?
+            {
+                self.count()?;
+                let Some(name) = field.name().and_then(declared_name) else {
+                    continue;
+                };
+                if field.file_name().is_some() {
+                    let text = format!("The parameter {name} is a file; a value belongs there.");
+                    return Err(Error::explained(Code::IncorrectParam, text));
+                }
+                if field
+                    .content_type()
+                    .is_some_and(|media| media.type_() == "multipart")
+                {
+                    return Err(malformed("Parts of parts are not taken."));
+                }
+                let bytes = field
+                    .bytes()
+                    .await
+                    .map_err(|_| malformed("The multipart body is broken."))?;
+                let value = String::from_utf8(bytes.into())
+                    .map_err(|_| malformed("A value is not UTF-8."))?;
+                self.add(name, value, true);
+            }
+            Ok(())
+        };
+        read()
+            .now_or_never()
+            .unwrap_or_else(|| Err(malformed("The multipart body is broken.")))
+    }
+
+    fn read_json(&mut self, body: &Bytes) -> Result<(), Error> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let pairs = (&mut reader)
+            .deserialize_map(JsonPairs)
+            .and_then(|pairs| reader.end().map(|()| pairs))
+            .map_err(|_| malformed("The body is not a JSON object."))?;
+        let mut seen = std::collections::HashSet::new();
+        for (name, raw) in pairs {
+            self.count()?;
+            self.doubled_json_key |= !seen.insert(name.clone());
+            let raw = raw.get();
+            match raw.as_bytes().first() {
+                Some(b'"') => {
+                    if declared_name(&name).is_some() {
+                        let value = serde_json::from_str(raw)
+                            .map_err(|_| malformed("A JSON string is broken."))?;
+                        self.add(&name, value, true);
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.add(&name, raw.to_owned(), true),
+                _ => self.add(&name, raw.to_owned(), false),
+            }
+        }
+        // A credential in an object with that key twice: which of the two was meant can't be known.
+        if self.doubled_json_key && (self.has("user") || self.has("password")) {
+            let twice = |name| {
+                self.fields
+                    .iter()
+                    .any(|f| f.name == name && f.doubled != Doubled::No)
+            };
+            if twice("user") || twice("password") {
+                self.refuse_doubled_keys()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), Error> {
+        self.pairs += 1;
+        if self.pairs > PAIRS_MAX {
+            Err(malformed("There are too many parameters."))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn add(&mut self, name: &str, value: String, is_text: bool) {
+        let Some(name) = declared_name(name) else {
+            return;
+        };
+        match self.fields.iter_mut().find(|field| field.name == name) {
+            None => self.fields.push(Field {
+                name,
+                value,
+                doubled: Doubled::No,
+                is_text,
+            }),
+            Some(field) if field.value == value && field.doubled != Doubled::Different => {
+                field.doubled = Doubled::Same;
+            }
+            Some(field) => field.doubled = Doubled::Different,
+        }
+    }
+}
+
+/// A JSON object as its pairs in order, doubled keys and all.
+struct JsonPairs;
+
+impl<'de> Visitor<'de> for JsonPairs {
+    type Value = Vec<(String, Box<RawValue>)>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+/// Whether a value holds a control character, U+FFFE or U+FFFF; `line_ends` allows TAB, LF and CR.
+pub(crate) fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
+    value.chars().any(|c| match c {
+        '\t' | '\n' | '\r' => !line_ends,
+        '\u{fffe}' | '\u{ffff}' => true,
+        c => c.is_control(),
+    })
+}
+
+fn decoded(text: &str) -> Result<String, std::string::FromUtf8Error> {
+    let spaced = text.replace('+', " ");
+    String::from_utf8(percent_decode_str(&spaced).collect())
+}
+
+fn malformed(text: &'static str) -> Error {
+    Error::explained(Code::MalformedRequest, text)
+}
+
+#[cfg(test)]
+mod tests;

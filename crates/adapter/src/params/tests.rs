@@ -1,0 +1,219 @@
+//! `check(input, expected)`: the wire forms that real clients send, and those that must not be guessed at.
+
+use http::{HeaderMap, HeaderValue};
+
+use super::*;
+
+fn read(query: &str, content_type: Option<&'static str>, body: &str) -> Result<Params, Code> {
+    let mut headers = HeaderMap::new();
+    if let Some(content_type) = content_type {
+        headers.insert("content-type", HeaderValue::from_static(content_type));
+    }
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    Params::read(&Wire {
+        query,
+        headers: &headers,
+        body: &body,
+    })
+    .map_err(|error| error.code())
+}
+
+#[track_caller]
+fn check(params: Result<Params, Code>, name: &str, expected: Result<Option<&str>, Code>) {
+    let taken = params.and_then(|mut params| params.take(name).map_err(|error| error.code()));
+    assert_eq!(
+        taken.as_ref().map(Option::as_deref),
+        expected.as_ref().copied()
+    );
+}
+
+const FORM: Option<&str> = Some("application/x-www-form-urlencoded; charset=UTF-8");
+const JSON: Option<&str> = Some("application/json");
+const MULTIPART: Option<&str> = Some("multipart/form-data; boundary=\"x y\"");
+
+#[test]
+fn query_and_form_follow_the_form_rules() {
+    check(
+        read("message=a+b%2Bc%26d", None, ""),
+        "message",
+        Ok(Some("a b+c&d")),
+    );
+    check(
+        read("message=zażółć", None, ""),
+        "message",
+        Ok(Some("zażółć")),
+    );
+    check(
+        read("message=100%&class", None, ""),
+        "message",
+        Ok(Some("100%")),
+    );
+    check(read("message=a=b", None, ""), "message", Ok(Some("a=b")));
+    check(
+        read("&&message=x&0=Array&", None, ""),
+        "message",
+        Ok(Some("x")),
+    );
+    check(read("thumburl=", None, ""), "thumburl", Ok(None));
+    check(read("", FORM, "message=+x+"), "message", Ok(Some(" x ")));
+    check(read("", None, "message=x"), "message", Ok(Some("x")));
+    check(
+        read("message=%ff", None, ""),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    check(
+        read("stray=%ff&message=x", None, ""),
+        "message",
+        Ok(Some("x")),
+    );
+    check(read("user[]=x", None, ""), "user", Ok(None));
+    check(
+        read("", Some("text/plain"), "message=x"),
+        "message",
+        Err(Code::UnsupportedMediaType),
+    );
+    check(
+        read("message=x", Some("text/plain"), ""),
+        "message",
+        Ok(Some("x")),
+    );
+}
+
+#[test]
+fn doubled_values_must_agree() {
+    check(
+        read("message=x", FORM, "message=x"),
+        "message",
+        Ok(Some("x")),
+    );
+    check(
+        read("message=x", FORM, "message=y"),
+        "message",
+        Err(Code::IncorrectParam),
+    );
+    check(
+        read("message=&message=y", None, ""),
+        "message",
+        Err(Code::IncorrectParam),
+    );
+    check(
+        read("stray=1&stray=2&message=x", None, ""),
+        "message",
+        Ok(Some("x")),
+    );
+    let twice = read("user=x", FORM, "user=x")
+        .unwrap()
+        .take_credential("user");
+    assert_eq!(twice.unwrap_err().code(), Code::IncorrectParam);
+}
+
+#[test]
+fn json_objects_of_strings_and_numbers_are_taken() {
+    check(
+        read("", JSON, r#"{"message":"a\u0062\n","x":[1]}"#),
+        "message",
+        Ok(Some("ab\n")),
+    );
+    check(
+        read("", JSON, r#"{"platformid":100}"#),
+        "platformid",
+        Ok(Some("100")),
+    );
+    check(
+        read("", JSON, r#"{"platformid":1.50e3}"#),
+        "platformid",
+        Ok(Some("1.50e3")),
+    );
+    check(
+        read("", JSON, r#"{"message":null}"#),
+        "message",
+        Err(Code::IncorrectParam),
+    );
+    check(
+        read("", JSON, r#"{"message":["x"]}"#),
+        "message",
+        Err(Code::IncorrectParam),
+    );
+    check(
+        read("", JSON, r#"["message"]"#),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    check(
+        read("", JSON, r#"{"message":"x"} x"#),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    check(
+        read("", JSON, r#"{"message":"x",}"#),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    check(
+        read("", JSON, r#"{"message":"\ud800"}"#),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    let doubled = read("", JSON, r#"{"stray":1,"stray":1,"message":"x"}"#).unwrap();
+    assert_eq!(
+        doubled.refuse_doubled_keys().unwrap_err().code(),
+        Code::IncorrectParam
+    );
+    check(
+        read("", JSON, r#"{"user":"x","user":"x"}"#),
+        "user",
+        Err(Code::IncorrectParam),
+    );
+}
+
+#[test]
+fn multipart_is_read_as_php_sends_it() {
+    let part = |head: &str, value: &str| {
+        format!("--x y\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+    };
+    let end = "--x y--\r\n";
+    let one = part("name=\"message\"", " a\r\nb ") + end;
+    check(read("", MULTIPART, &one), "message", Ok(Some(" a\r\nb ")));
+    let file = part("name=\"password\"; filename=\"p\"", "x") + end;
+    check(
+        read("", MULTIPART, &file),
+        "password",
+        Err(Code::IncorrectParam),
+    );
+    let unfinished = part("name=\"message\"", "x");
+    check(
+        read("", MULTIPART, &unfinished),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    let nested = part(
+        "name=\"message\"\r\nContent-Type: multipart/mixed; boundary=z",
+        "x",
+    ) + end;
+    check(
+        read("", MULTIPART, &nested),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    check(
+        read("", Some("multipart/form-data"), &one),
+        "message",
+        Err(Code::MalformedRequest),
+    );
+    let stray_file = part("name=\"upload\"; filename=\"p\"", "x") + &one;
+    check(
+        read("", MULTIPART, &stray_file),
+        "message",
+        Ok(Some(" a\r\nb ")),
+    );
+}
+
+#[test]
+fn pairs_are_bounded() {
+    assert!(read(&"a=b&".repeat(256), None, "").is_ok());
+    assert_eq!(
+        read(&"a=b&".repeat(257), None, "").unwrap_err(),
+        Code::MalformedRequest
+    );
+}
