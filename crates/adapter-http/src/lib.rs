@@ -1,1 +1,67 @@
-//! adapter-http
+//! Way in 1, `/api/http/`: everything, user and password included, stands in the query or the form. Drop-in for the chat
+//! API's own endpoint.
+
+use adapter::{
+    Adapter, Answer, Code, Credentials, Decoded, Dialect, Error, Params, Reply, Request,
+    StatusPolicy, Way, Wire, json_reply,
+};
+
+/// The way in by HTTP parameters.
+pub struct HttpAdapter {
+    status: StatusPolicy,
+}
+
+impl HttpAdapter {
+    /// Answers with the wire statuses of this policy.
+    #[must_use]
+    pub fn new(status: StatusPolicy) -> HttpAdapter {
+        HttpAdapter { status }
+    }
+}
+
+impl Adapter for HttpAdapter {
+    fn way(&self) -> Way {
+        Way::Http
+    }
+
+    fn dialect(&self, _wire: &Wire<'_>) -> Dialect {
+        Dialect::default()
+    }
+
+    fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
+        (Dialect::default(), decode(wire))
+    }
+
+    fn encode(&self, _dialect: Dialect, answer: &Answer<'_>) -> Reply {
+        let status = answer.code().map_or(200, |code| self.status.status(code));
+        // A 401 has to carry a challenge (RFC 9110, 15.5.2), and Basic is the scheme that these credentials fit.
+        let challenges: &[&str] = if status == 401 {
+            &["Basic realm=\"chatgate\", charset=\"UTF-8\""]
+        } else {
+            &[]
+        };
+        json_reply(answer, status, challenges)
+    }
+}
+
+fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
+    let mut params = Params::read(wire)?;
+    let user = params.take_credential("user")?;
+    let password = params.take_credential("password")?;
+    if (user.is_some() || password.is_some())
+        && wire.headers.contains_key(http::header::AUTHORIZATION)
+    {
+        let text = "The parameters user and password don't go with an Authorization header.";
+        return Err(Error::explained(Code::IncorrectParam, text));
+    }
+    let credentials = Credentials::password(user, password)?;
+    params.require_class_and_method()?;
+    Ok(Decoded {
+        credentials,
+        idempotency_key: params.take_idempotency_key(wire),
+        call: Request::open(&mut params),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,18 @@
-//! store
+//! What must last: accesses and keys, in one SQLite file of the data folder.
+//!
+//! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
+//! snapshot that shows it is swapped in.
+
+mod access;
+mod accesses;
+mod database;
+mod keys;
+mod secret;
+
+pub use access::{Access, Channel, Rate};
+pub use accesses::Accesses;
+pub use database::{Store, StoreError};
+pub use secret::{
+    RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_client_id,
+    new_random_secret, unknown_name_hash, verify_chosen,
+};

@@ -1,0 +1,281 @@
+//! Successful reads, kept in memory for a moment, with one flight per key.
+
+use std::future::Future;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter::{Code, Error, Request, Response};
+use moka::Expiry;
+use moka::future::Cache;
+
+use crate::Forwarded;
+
+/// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
+const EPOCHS: usize = 1024;
+
+/// What one entry weighs besides its answer, in bytes: key, request and bookkeeping.
+const ENTRY_OVERHEAD_BYTES: usize = 512;
+
+/// How long answers are kept and how many.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// How long the list of channels is kept; zero switches it off.
+    pub getchatchannels: Duration,
+    /// How long a list of chats is kept; zero switches it off.
+    pub getchats: Duration,
+    /// All entries together, in bytes.
+    pub bytes: u64,
+}
+
+/// What the cache had to do with an answer (RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// Answered from memory; fresh for so many more seconds.
+    Hit(u64),
+    /// Asked the upstream and kept the answer for so many seconds.
+    Stored(u64),
+    /// Asked the upstream; the answer was an error and was not kept.
+    Miss,
+    /// Got the answer of an identical call that was under way; fresh for so many seconds.
+    Collapsed(u64),
+    /// The caller asked for a fresh answer, which was kept for so many seconds.
+    Refreshed(u64),
+    /// Caching is switched off for this operation.
+    Bypass,
+    /// The operation has an effect, so that its answer is never kept.
+    Effect,
+}
+
+impl CacheStatus {
+    /// One word for metrics and the log.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            CacheStatus::Hit(_) => "hit",
+            CacheStatus::Stored(_) => "stored",
+            CacheStatus::Miss => "miss",
+            CacheStatus::Collapsed(_) => "collapsed",
+            CacheStatus::Refreshed(_) => "refreshed",
+            CacheStatus::Bypass => "bypass",
+            CacheStatus::Effect => "effect",
+        }
+    }
+
+    /// For how many more seconds the caller may keep the answer, if at all.
+    #[must_use]
+    pub fn fresh_s(self) -> Option<u64> {
+        match self {
+            CacheStatus::Hit(s)
+            | CacheStatus::Stored(s)
+            | CacheStatus::Collapsed(s)
+            | CacheStatus::Refreshed(s) => Some(s),
+            CacheStatus::Miss | CacheStatus::Bypass | CacheStatus::Effect => None,
+        }
+    }
+}
+
+/// An answer belongs to one access, one request, and the time since the last send on its channel.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    access: String,
+    request: Arc<Request>,
+    epoch: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    response: Arc<Response>,
+    ttl: Duration,
+    until: Instant,
+}
+
+struct PerEntry;
+
+impl Expiry<Key, Entry> for PerEntry {
+    fn expire_after_create(&self, _key: &Key, entry: &Entry, _now: Instant) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Key,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.ttl)
+    }
+}
+
+/// The cache of one gateway.
+pub(crate) struct ReadCache {
+    config: CacheConfig,
+    entries: Cache<Key, Entry>,
+    /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
+    /// way when the send ended is kept under the old epoch, where nobody looks.
+    epochs: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl ReadCache {
+    pub(crate) fn new(config: CacheConfig) -> ReadCache {
+        let weight = |key: &Key, entry: &Entry| {
+            let values: usize = key.request.pairs().map(|(_, value)| value.len()).sum();
+            u32::try_from(ENTRY_OVERHEAD_BYTES + values + entry.response.bytes())
+                .unwrap_or(u32::MAX)
+        };
+        ReadCache {
+            entries: Cache::builder()
+                .max_capacity(config.bytes)
+                .weigher(weight)
+                .expire_after(PerEntry)
+                .build(),
+            epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+            config,
+        }
+    }
+
+    /// Answers a read: from memory, with an identical call under way, or by `fetch`. A caller that goes away does not
+    /// stop the flight, since others may be on it.
+    pub(crate) async fn read(
+        &self,
+        access: &str,
+        request: Arc<Request>,
+        no_cache: bool,
+        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+    ) -> Forwarded {
+        let ttl = self.ttl(&request);
+        if ttl.is_zero() {
+            let began = Instant::now();
+            return told(
+                fetch.await.map(Arc::new),
+                CacheStatus::Bypass,
+                Some(began.elapsed()),
+            );
+        }
+        let epoch = self.epoch(&request).load(Ordering::Acquire);
+        let key = Key {
+            access: access.to_owned(),
+            request,
+            epoch,
+        };
+        if no_cache {
+            return self.refresh(key, ttl, fetch).await;
+        }
+        if let Some(entry) = self.entries.get(&key).await {
+            let left = entry.until.saturating_duration_since(Instant::now());
+            return told(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
+        }
+        self.fly(key, ttl, fetch).await
+    }
+
+    /// Makes every kept read of this request's channel unreachable, for every access.
+    pub(crate) fn forget_channel(&self, request: &Request) {
+        self.epoch(request).fetch_add(1, Ordering::AcqRel);
+    }
+
+    async fn fly(
+        &self,
+        key: Key,
+        ttl: Duration,
+        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+    ) -> Forwarded {
+        let entries = self.entries.clone();
+        let flight = tokio::spawn(async move {
+            let mut took = None;
+            let began = Instant::now();
+            let entry = entries
+                .try_get_with(key, async {
+                    let response = fetch.await;
+                    took = Some(began.elapsed());
+                    response.map(|response| Entry::new(response, ttl))
+                })
+                .await;
+            (entry, took)
+        });
+        match flight.await {
+            Ok((Ok(entry), Some(took))) => told(
+                Ok(entry.response),
+                CacheStatus::Stored(ttl.as_secs()),
+                Some(took),
+            ),
+            Ok((Ok(entry), None)) => told(
+                Ok(entry.response),
+                CacheStatus::Collapsed(ttl.as_secs()),
+                None,
+            ),
+            Ok((Err(error), took)) => told(Err(Error::clone(&error)), CacheStatus::Miss, took),
+            Err(_) => {
+                let error = Error::refused(Code::InternalError)
+                    .because("a read panicked")
+                    .with_delivery(None);
+                told(Err(error), CacheStatus::Miss, None)
+            }
+        }
+    }
+
+    async fn refresh(
+        &self,
+        key: Key,
+        ttl: Duration,
+        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+    ) -> Forwarded {
+        let began = Instant::now();
+        match fetch.await {
+            Ok(response) => {
+                let entry = Entry::new(response, ttl);
+                self.entries.insert(key, entry.clone()).await;
+                told(
+                    Ok(entry.response),
+                    CacheStatus::Refreshed(ttl.as_secs()),
+                    Some(began.elapsed()),
+                )
+            }
+            Err(error) => told(Err(error), CacheStatus::Miss, Some(began.elapsed())),
+        }
+    }
+
+    fn ttl(&self, request: &Request) -> Duration {
+        match request.operation().method {
+            "getchatchannels" => self.config.getchatchannels,
+            "getchats" => self.config.getchats,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn epoch(&self, request: &Request) -> &AtomicU64 {
+        let mut hasher = self.hasher.build_hasher();
+        (request.value("platform"), request.value("platformid")).hash(&mut hasher);
+        // The remainder is below EPOCHS, so it fits.
+        &self.epochs[usize::try_from(hasher.finish() % EPOCHS as u64).unwrap_or(0)]
+    }
+}
+
+impl Entry {
+    fn new(response: Response, ttl: Duration) -> Entry {
+        Entry {
+            response: Arc::new(response),
+            ttl,
+            until: Instant::now() + ttl,
+        }
+    }
+}
+
+fn told(
+    outcome: Result<Arc<Response>, Error>,
+    cache: CacheStatus,
+    upstream_time: Option<Duration>,
+) -> Forwarded {
+    Forwarded {
+        outcome,
+        cache: Some(cache),
+        limit: None,
+        upstream_time,
+    }
+}
+
+#[cfg(test)]
+mod tests;

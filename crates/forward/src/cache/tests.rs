@@ -1,0 +1,139 @@
+//! One flight per key, errors not kept, sends seen.
+
+use std::sync::atomic::AtomicUsize;
+
+use adapter::Params;
+
+use super::*;
+
+fn cache() -> Arc<ReadCache> {
+    let ttl = Duration::from_secs(3600);
+    Arc::new(ReadCache::new(CacheConfig {
+        getchatchannels: ttl,
+        getchats: ttl,
+        bytes: 1 << 20,
+    }))
+}
+
+fn request(method: &str, platformid: &str) -> Arc<Request> {
+    let pairs = [
+        ("class", "chat"),
+        ("method", method),
+        ("platform", "webchat"),
+        ("platformid", platformid),
+        ("destination", "d"),
+        ("message", "m"),
+    ];
+    let mut params = Params::from_pairs(pairs.map(|(name, value)| (name, value.to_owned())));
+    Arc::new(Request::open(&mut params).expect("the pairs are a right call"))
+}
+
+async fn read(
+    cache: &ReadCache,
+    access: &str,
+    platformid: &str,
+    answer: &'static str,
+) -> (String, &'static str) {
+    let fetch = async move { Ok(Response::new(Some(answer))) };
+    let forwarded = cache
+        .read(access, request("getchats", platformid), false, fetch)
+        .await;
+    let word = forwarded.cache.map_or("", CacheStatus::word);
+    (
+        forwarded
+            .outcome
+            .map_or_else(|e| e.to_string(), |r| r.result().to_owned()),
+        word,
+    )
+}
+
+fn pair(answer: &str, word: &'static str) -> (String, &'static str) {
+    (answer.to_owned(), word)
+}
+
+#[tokio::test]
+async fn a_read_is_kept_for_its_access_and_its_values() {
+    let cache = cache();
+    assert_eq!(read(&cache, "a", "1", "1").await, pair("1", "stored"));
+    assert_eq!(read(&cache, "a", "1", "2").await, pair("1", "hit"));
+    assert_eq!(read(&cache, "b", "1", "3").await, pair("3", "stored"));
+    assert_eq!(read(&cache, "a", "2", "4").await, pair("4", "stored"));
+}
+
+#[tokio::test]
+async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_way() {
+    let cache = cache();
+    read(&cache, "a", "1", "1").await;
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let slow = {
+        let cache = Arc::clone(&cache);
+        let fetch = async move {
+            let _ = released.await;
+            Ok(Response::new(Some("\"old\"")))
+        };
+        tokio::spawn(async move {
+            cache
+                .read("b", request("getchats", "1"), false, fetch)
+                .await
+        })
+    };
+    tokio::task::yield_now().await;
+    cache.forget_channel(&request("sendmessage", "1"));
+    let _ = release.send(());
+    slow.await.unwrap().outcome.unwrap();
+    assert_eq!(read(&cache, "a", "1", "2").await, pair("2", "stored"));
+    assert_eq!(read(&cache, "b", "1", "3").await, pair("3", "stored"));
+}
+
+#[tokio::test]
+async fn errors_are_not_kept() {
+    let cache = cache();
+    let failing = async { Err(Error::refused(Code::UpstreamError)) };
+    let failed = cache
+        .read("a", request("getchats", "1"), false, failing)
+        .await;
+    assert_eq!(failed.outcome.unwrap_err().code(), Code::UpstreamError);
+    assert_eq!(read(&cache, "a", "1", "1").await, pair("1", "stored"));
+}
+
+#[tokio::test]
+async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop_it() {
+    let cache = cache();
+    let flights = Arc::new(AtomicUsize::new(0));
+    let (release, released) = tokio::sync::watch::channel(false);
+    let mut readers: Vec<_> = (0..50)
+        .map(|_| {
+            let (cache, flights, mut released) =
+                (Arc::clone(&cache), Arc::clone(&flights), released.clone());
+            tokio::spawn(async move {
+                let fetch = async move {
+                    flights.fetch_add(1, Ordering::SeqCst);
+                    let _ = released.wait_for(|go| *go).await;
+                    Ok(Response::new(Some("1")))
+                };
+                cache
+                    .read("a", request("getchats", "1"), false, fetch)
+                    .await
+            })
+        })
+        .collect();
+    while flights.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    readers.remove(0).abort();
+    release.send_replace(true);
+    for reader in readers {
+        assert_eq!(reader.await.unwrap().outcome.unwrap().result(), "1");
+    }
+    assert_eq!(flights.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
+    let cache = cache();
+    read(&cache, "a", "1", "1").await;
+    let fetch = async { Ok(Response::new(Some("2"))) };
+    let fresh = cache.read("a", request("getchats", "1"), true, fetch).await;
+    assert_eq!(fresh.cache.map(CacheStatus::word), Some("refreshed"));
+    assert_eq!(read(&cache, "a", "1", "3").await, pair("2", "hit"));
+}

@@ -1,0 +1,181 @@
+//! The one place where HTTP clients are built: no redirects, no proxy from the environment, no silent resend, known roots,
+//! bounded bodies.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, Response, redirect};
+
+/// Which certificate authorities an upstream's certificate may come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// Mozilla's list, built in: works in an image without a CA bundle.
+    Bundled,
+    /// The machine's own list.
+    System,
+    /// The PEM file at this path and nothing else.
+    File(PathBuf),
+}
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Whom to trust.
+    pub roots: Roots,
+    /// Longest wait for a connection, TLS and DNS included.
+    pub connect_timeout: Duration,
+    /// Longest wait for the whole answer.
+    pub timeout: Duration,
+}
+
+/// Idle connections kept to one host; more calls than this at once open new ones.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+
+/// How long an idle connection is kept: under the 60 s after which common servers close it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Builds a client.
+///
+/// # Errors
+/// A sentence, when the roots can't be read.
+pub fn build(config: &ClientConfig) -> Result<Client, String> {
+    let builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.timeout);
+    let builder = match &config.roots {
+        Roots::System => builder,
+        Roots::Bundled => builder.tls_certs_only(bundled_roots()),
+        Roots::File(path) => {
+            let pem =
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let roots = Certificate::from_pem_bundle(&pem)
+                .map_err(|_| format!("{}: no PEM", path.display()))?;
+            builder.tls_certs_only(roots)
+        }
+    };
+    builder.build().map_err(|error| {
+        format!(
+            "the HTTP client can't be built: {}",
+            causes(&error.without_url())
+        )
+    })
+}
+
+fn bundled_roots() -> Vec<Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok())
+        .collect()
+}
+
+/// Why a body could not be taken.
+#[derive(Debug)]
+pub enum BodyError {
+    /// It is larger than allowed.
+    TooLarge,
+    /// It broke off or did not come in time.
+    Broken(reqwest::Error),
+}
+
+/// Reads a body of at most `bytes_max` bytes, counted after decompression.
+///
+/// # Errors
+/// When it is larger, breaks off or takes too long.
+pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
+    if announced > bytes_max {
+        return Err(BodyError::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// An error and its causes on one line. The caller has taken the URL out: it may hold credentials.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
+
+/// A small GET for documents such as a JWKS: bounded in time and size.
+///
+/// # Errors
+/// One line, without the URL.
+pub async fn get_document(
+    client: &Client,
+    url: url::Url,
+    bytes_max: usize,
+) -> Result<String, String> {
+    let response = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| causes(&error.without_url()))?;
+    text_of(response, bytes_max).await
+}
+
+/// A request of our own command line to our own gateway.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Where to.
+    pub url: url::Url,
+    /// A form to post; none means GET.
+    pub form: Option<&'a [(&'a str, &'a str)]>,
+    /// A bearer key.
+    pub bearer: Option<&'a str>,
+}
+
+/// Sends one request and gives back the body of a 2xx answer.
+///
+/// # Errors
+/// One line: what went wrong, or the status and the body of any other answer.
+pub async fn call(client: &Client, call: Call<'_>, bytes_max: usize) -> Result<String, String> {
+    let mut request = match call.form {
+        None => client.get(call.url),
+        Some(form) => client.post(call.url).form(form),
+    };
+    if let Some(key) = call.bearer {
+        request = request.bearer_auth(key);
+    }
+    let response = request
+        .send()
+        .await
+        .map_err(|error| causes(&error.without_url()))?;
+    text_of(response, bytes_max).await
+}
+
+async fn text_of(response: Response, bytes_max: usize) -> Result<String, String> {
+    let status = response.status();
+    let body = read_body(response, bytes_max)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
+            BodyError::Broken(error) => causes(&error.without_url()),
+        })?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    if status.is_success() {
+        Ok(text)
+    } else {
+        Err(format!("status {}: {text}", status.as_u16()))
+    }
+}

@@ -1,0 +1,275 @@
+//! How often: GCRA per address before authentication, per access after it. The clock is passed in.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use adapter::{Code, Error};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use store::{Access, Rate};
+
+/// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
+const ADDRESSES_MAX: usize = 200_000;
+
+type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>;
+
+/// A limit after a call has been counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitState {
+    /// Calls per minute, which is also the burst.
+    pub per_minute: u32,
+    /// Calls left at once.
+    pub remaining: u32,
+    /// Seconds until all of them are back, or until the next one is when none is left.
+    pub reset_s: u32,
+}
+
+/// All limits of one gateway.
+pub struct RateLimits<C: Clock = DefaultClock> {
+    clock: C,
+    addresses: Keyed<IpAddr, C>,
+    addresses_full: AtomicBool,
+    /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
+    accesses: RwLock<HashMap<Rate, Arc<Keyed<String, C>>>>,
+}
+
+impl RateLimits<DefaultClock> {
+    /// Limits on the machine's clock; `per_address` calls a minute before authentication.
+    #[must_use]
+    pub fn new(per_address: NonZeroU32) -> RateLimits {
+        RateLimits::with_clock(per_address, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> RateLimits<C> {
+    /// Limits on the given clock.
+    #[must_use]
+    pub fn with_clock(per_address: NonZeroU32, clock: C) -> RateLimits<C> {
+        RateLimits {
+            addresses: limiter(per_address, &clock),
+            addresses_full: AtomicBool::new(false),
+            accesses: RwLock::default(),
+            clock,
+        }
+    }
+
+    /// Counts a call of an address.
+    ///
+    /// # Errors
+    /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Error> {
+        if self.addresses_full.load(Ordering::Relaxed) {
+            return Err(Error::refused(Code::Overloaded)
+                .because("too many addresses to count")
+                .retry_after(10));
+        }
+        match self.addresses.check_key(&counted_as(address)) {
+            Ok(_) => Ok(()),
+            Err(not_until) => {
+                let wait = whole_seconds(not_until.wait_time_from(self.clock.now()));
+                Err(Error::refused(Code::RateLimited)
+                    .because("limit per address")
+                    .retry_after(wait))
+            }
+        }
+    }
+
+    /// Counts a call of an access and tells the state of its limit, if it has one.
+    pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
+        let Some(rate) = access.rate else {
+            return (None, Ok(()));
+        };
+        let per_minute = rate.per_minute.get();
+        match self.limiter_of(rate).check_key(&access.name) {
+            Ok(snapshot) => {
+                let remaining = snapshot.remaining_burst_capacity();
+                let used = u64::from(per_minute.saturating_sub(remaining));
+                let reset_s =
+                    u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
+                (
+                    Some(LimitState {
+                        per_minute,
+                        remaining,
+                        reset_s,
+                    }),
+                    Ok(()),
+                )
+            }
+            Err(not_until) => {
+                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
+                let error = Error::refused(Code::RateLimited)
+                    .because("limit of the access")
+                    .retry_after(reset_s);
+                (
+                    Some(LimitState {
+                        per_minute,
+                        remaining: 0,
+                        reset_s,
+                    }),
+                    Err(error),
+                )
+            }
+        }
+    }
+
+    /// Forgets counts that have run full again.
+    pub fn sweep(&self) {
+        self.addresses.retain_recent();
+        self.addresses.shrink_to_fit();
+        self.addresses_full
+            .store(self.addresses.len() >= ADDRESSES_MAX, Ordering::Relaxed);
+        let limiters = self.accesses.read().unwrap_or_else(PoisonError::into_inner);
+        for limiter in limiters.values() {
+            limiter.retain_recent();
+        }
+    }
+
+    fn limiter_of(&self, rate: Rate) -> Arc<Keyed<String, C>> {
+        if let Some(limiter) = self
+            .accesses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&rate)
+        {
+            return Arc::clone(limiter);
+        }
+        let mut limiters = self
+            .accesses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            limiters
+                .entry(rate)
+                .or_insert_with(|| Arc::new(limiter(rate.per_minute, &self.clock))),
+        )
+    }
+}
+
+fn limiter<K: std::hash::Hash + Eq + Clone, C: Clock + Clone>(
+    per_minute: NonZeroU32,
+    clock: &C,
+) -> Keyed<K, C> {
+    RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone())
+        .with_middleware::<StateInformationMiddleware>()
+}
+
+/// An IPv6 caller owns at least a /64 and can change its address within it at will.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
+}
+
+/// Rounded up, at least one: a client that waits this long is not refused again.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn limits(per_address: u32) -> (FakeRelativeClock, RateLimits<FakeRelativeClock>) {
+        let clock = FakeRelativeClock::default();
+        (
+            clock.clone(),
+            RateLimits::with_clock(NonZeroU32::new(per_address).unwrap(), clock),
+        )
+    }
+
+    fn access(per_minute: u32) -> Access {
+        let rate = serde_json::json!(per_minute);
+        let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
+            "allow": [], "ways": [], "methods": [], "rate": rate});
+        serde_json::from_value(access).unwrap()
+    }
+
+    #[test]
+    fn an_address_has_its_burst_and_then_one_call_each_interval() {
+        let (clock, limits) = limits(60);
+        let address = "192.0.2.1".parse().unwrap();
+        assert!((0..60).all(|_| limits.check_address(address).is_ok()));
+        let refused = limits.check_address(address).unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.retry_after_s()),
+            (Code::RateLimited, Some(1))
+        );
+        clock.advance(Duration::from_secs(1));
+        assert!(limits.check_address(address).is_ok());
+        assert!(limits.check_address(address).is_err());
+        assert!(limits.check_address("192.0.2.2".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_caller() {
+        let (_, limits) = limits(1);
+        assert!(limits.check_address("2001:db8::1".parse().unwrap()).is_ok());
+        assert!(
+            limits
+                .check_address("2001:db8::2".parse().unwrap())
+                .is_err()
+        );
+        assert!(
+            limits
+                .check_address("2001:db8:0:1::1".parse().unwrap())
+                .is_ok()
+        );
+        assert!(limits.check_address("192.0.2.1".parse().unwrap()).is_ok());
+        assert!(
+            limits
+                .check_address("::ffff:192.0.2.1".parse().unwrap())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_state_of_a_limit_is_told_and_a_changed_rate_starts_full() {
+        let (clock, limits) = limits(1);
+        let (state, counted) = limits.check_access(&access(3));
+        assert!(counted.is_ok());
+        assert_eq!(
+            state,
+            Some(LimitState {
+                per_minute: 3,
+                remaining: 2,
+                reset_s: 20
+            })
+        );
+        limits.check_access(&access(3)).1.unwrap();
+        limits.check_access(&access(3)).1.unwrap();
+        let (state, counted) = limits.check_access(&access(3));
+        assert_eq!(counted.unwrap_err().retry_after_s(), Some(20));
+        assert_eq!(
+            state,
+            Some(LimitState {
+                per_minute: 3,
+                remaining: 0,
+                reset_s: 20
+            })
+        );
+        assert!(limits.check_access(&access(4)).1.is_ok());
+        clock.advance(Duration::from_secs(20));
+        assert!(limits.check_access(&access(3)).1.is_ok());
+    }
+
+    #[test]
+    fn what_has_run_full_is_forgotten() {
+        let (clock, limits) = limits(60);
+        for n in 0..100_000_u32 {
+            limits.check_address(IpAddr::from(n.to_be_bytes())).unwrap();
+        }
+        clock.advance(Duration::from_secs(61));
+        limits.sweep();
+        assert!(limits.addresses.is_empty());
+    }
+}

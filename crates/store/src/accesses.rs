@@ -1,0 +1,60 @@
+//! All accesses at one moment, found by name, user or client id without touching the disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::Access;
+
+/// A snapshot. A request keeps the one it began with.
+#[derive(Debug, Default)]
+pub struct Accesses {
+    by_name: HashMap<String, Arc<Access>>,
+    by_user: HashMap<String, Arc<Access>>,
+    by_client_id: HashMap<String, Arc<Access>>,
+}
+
+impl Accesses {
+    /// The access with this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Access>> {
+        self.by_name.get(name)
+    }
+
+    /// The access that presents this user name.
+    #[must_use]
+    pub fn of_user(&self, user: &str) -> Option<&Arc<Access>> {
+        self.by_user.get(user)
+    }
+
+    /// The access that presents this client id.
+    #[must_use]
+    pub fn of_client(&self, client_id: &str) -> Option<&Arc<Access>> {
+        self.by_client_id.get(client_id)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there are none, which means that nobody gets in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+impl FromIterator<Access> for Accesses {
+    fn from_iter<I: IntoIterator<Item = Access>>(accesses: I) -> Accesses {
+        let mut all = Accesses::default();
+        for access in accesses {
+            let access = Arc::new(access);
+            all.by_user.insert(access.user.clone(), Arc::clone(&access));
+            all.by_client_id
+                .insert(access.client_id.clone(), Arc::clone(&access));
+            all.by_name.insert(access.name.clone(), access);
+        }
+        all
+    }
+}

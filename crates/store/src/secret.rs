@@ -1,0 +1,183 @@
+//! How secrets are made, stored and compared.
+//!
+//! What a check costs follows the secret that is *presented*, not the name: a random secret of ours (`cgs_…`) has 256 bits
+//! and is compared as a keyed hash in microseconds; anything else is a chosen password and costs one argon2id, whether the
+//! name exists or not.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use aws_lc_rs::{hmac, rand};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+/// What every random secret of ours begins with; secret scanners know it, and it tells which check to pay.
+pub const RANDOM_SECRET_PREFIX: &str = "cgs_";
+
+/// Bytes of randomness in a secret of ours: beyond guessing, so that a fast hash is enough.
+const RANDOM_SECRET_BYTES: usize = 32;
+
+/// Bytes of randomness in a client id: it only has to be unique.
+const CLIENT_ID_BYTES: usize = 12;
+
+/// A secret as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredSecret {
+    /// HMAC-SHA-256 of a random secret under the store's own key, base64url.
+    Keyed(String),
+    /// A PHC string of a chosen password.
+    Argon2id(String),
+}
+
+/// Why a secret could not be made or hashed.
+#[derive(Debug)]
+pub struct SecretError(&'static str);
+
+impl std::fmt::Display for SecretError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for SecretError {}
+
+/// Hashes and compares random secrets under one key.
+pub struct SecretHasher(hmac::Key);
+
+impl SecretHasher {
+    /// Takes the key's bytes.
+    #[must_use]
+    pub fn new(key: &[u8]) -> SecretHasher {
+        SecretHasher(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The stored form of a random secret.
+    #[must_use]
+    pub fn keyed(&self, secret: &SecretString) -> StoredSecret {
+        let tag = hmac::sign(&self.0, secret.expose_secret().as_bytes());
+        StoredSecret::Keyed(BASE64_URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    /// Whether `presented` is one of the random secrets among `stored`; takes the same time for an empty list.
+    #[must_use]
+    pub fn verify(&self, presented: &SecretString, stored: &[StoredSecret]) -> bool {
+        let tag = hmac::sign(&self.0, presented.expose_secret().as_bytes());
+        // Two comparisons whatever is stored, since two secrets may live at once.
+        let mut kept = [[0_u8; 32]; 2];
+        let mut real = [false; 2];
+        let keyed = stored.iter().filter_map(|secret| match secret {
+            StoredSecret::Keyed(text) => BASE64_URL_SAFE_NO_PAD
+                .decode(text)
+                .ok()
+                .and_then(|b| <[u8; 32]>::try_from(b).ok()),
+            StoredSecret::Argon2id(_) => None,
+        });
+        for (place, bytes) in keyed.take(2).enumerate() {
+            kept[place] = bytes;
+            real[place] = true;
+        }
+        let mut equal = false;
+        for (bytes, real) in kept.iter().zip(real) {
+            equal |= aws_lc_rs::constant_time::verify_slices_are_equal(tag.as_ref(), bytes).is_ok()
+                & real;
+        }
+        equal
+    }
+}
+
+/// A fresh random secret, `cgs_…`.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_random_secret() -> Result<SecretString, SecretError> {
+    Ok(format!("{RANDOM_SECRET_PREFIX}{}", random::<RANDOM_SECRET_BYTES>()?).into())
+}
+
+/// A fresh client id, `cga_…`.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_client_id() -> Result<String, SecretError> {
+    Ok(format!("cga_{}", random::<CLIENT_ID_BYTES>()?))
+}
+
+fn random<const N: usize>() -> Result<String, SecretError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| SecretError("the system gives no randomness"))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+impl StoredSecret {
+    /// The stored form of a chosen password. Takes tens of milliseconds: not for an async thread.
+    ///
+    /// # Errors
+    /// When it begins like a random secret, and so could never be presented, or the system gives no randomness.
+    pub fn argon2id(password: &SecretString) -> Result<StoredSecret, SecretError> {
+        if password.expose_secret().starts_with(RANDOM_SECRET_PREFIX) {
+            return Err(SecretError("a chosen password may not begin with cgs_"));
+        }
+        Argon2::default()
+            .hash_password(password.expose_secret().as_bytes())
+            .map(|hash| StoredSecret::Argon2id(hash.to_string()))
+            .map_err(|_| SecretError("the password can't be hashed"))
+    }
+}
+
+/// Whether `presented` is the password of this PHC string. Takes tens of milliseconds: not for an async thread.
+#[must_use]
+pub fn verify_chosen(presented: &SecretString, phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(presented.expose_secret().as_bytes(), &hash)
+            .is_ok()
+    })
+}
+
+/// The PHC string that a name without a chosen password is checked against: same cost, and nobody knows a match.
+#[must_use]
+pub fn unknown_name_hash() -> &'static str {
+    // 32 zero bytes as hash, default parameters: to match it one would have to invert argon2id.
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGlzIGhvbWUhIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_secret_matches_itself_and_nothing_else() {
+        let hasher = SecretHasher::new(b"key");
+        let secret = new_random_secret().unwrap();
+        let other = new_random_secret().unwrap();
+        let stored = [hasher.keyed(&other), hasher.keyed(&secret)];
+        assert!(hasher.verify(&secret, &stored));
+        assert!(hasher.verify(&other, &stored));
+        assert!(!hasher.verify(&secret, &stored[..1]));
+        assert!(!hasher.verify(&secret, &[]));
+        assert!(!SecretHasher::new(b"other key").verify(&secret, &stored));
+    }
+
+    #[test]
+    fn a_chosen_password_is_checked_by_argon2id_and_may_not_look_random() {
+        let Ok(StoredSecret::Argon2id(phc)) = StoredSecret::argon2id(&"correct horse".into())
+        else {
+            panic!("a chosen password has a PHC string");
+        };
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(verify_chosen(&"correct horse".into(), &phc));
+        assert!(!verify_chosen(&"correct horse ".into(), &phc));
+        assert!(StoredSecret::argon2id(&"cgs_x".into()).is_err());
+    }
+
+    #[test]
+    fn the_hash_for_unknown_names_costs_as_much_as_a_real_one() {
+        let hash = PasswordHash::new(unknown_name_hash()).unwrap();
+        let real = Argon2::default().hash_password(b"x").unwrap();
+        assert_eq!(hash.params, real.params);
+        assert_eq!(hash.hash.unwrap().len(), real.hash.unwrap().len());
+        assert_eq!(hash.salt.unwrap().len(), real.salt.unwrap().len());
+    }
+}
