@@ -1,1 +1,29 @@
-//! adapter-jwt
+//! The JWT way in, `/api/jwt/`, and what stands around it: which tokens are good, how our own are signed, the published
+//! keys and metadata, and the two pure halves of the token endpoint.
+//!
+//! Policy is written here, signatures are left to `jsonwebtoken` and `aws-lc-rs`. The key fixes the algorithm, never the
+//! token (RFC 8725). Nothing does IO or asks the clock; [`SigningKey::generate_pkcs8`] alone asks for chance.
+
+mod algorithm;
+mod form;
+mod json;
+mod jwks;
+mod jws;
+mod oauth;
+mod scope;
+mod signing;
+mod token;
+mod way;
+
+pub use algorithm::{Algorithm, KeyError};
+pub use form::{TokenRequest, read_token_request};
+pub use jwks::{JWKS_BYTES_MAX, VerifyingKey, jwks, parse_jwks};
+pub use jws::{TOKEN_BYTES_MAX, verify_jws};
+pub use oauth::{OauthError, granted_scope, metadata, token_reply};
+pub use scope::Scope;
+pub use signing::{Claims, SigningKey};
+pub use token::{Issuer, Keyring, Subject, TokenFault, verify};
+pub use way::JwtAdapter;
+
+#[cfg(test)]
+mod tests;

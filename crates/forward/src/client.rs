@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Response, redirect};
+pub use reqwest::Client;
+use reqwest::{Certificate, Response, redirect};
 
 /// Which certificate authorities an upstream's certificate may come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,7 +82,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
-    pub fn admit(&self, address: IpAddr) -> Result<(), Error> {
+    pub fn admit(&self, address: IpAddr) -> Result<LimitState, Error> {
         match self.networks.judge(address) {
             Verdict::Allowed(_) => self.limits.check_address(address),
             refused => Err(Error::refused(Code::IpNotAllowed)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adapter::{Code, Error};
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
+use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use store::{Access, Rate};
@@ -28,6 +28,20 @@ pub struct LimitState {
     pub remaining: u32,
     /// Seconds until all of them are back, or until the next one is when none is left.
     pub reset_s: u32,
+}
+
+impl LimitState {
+    fn of(snapshot: &StateSnapshot) -> LimitState {
+        let per_minute = snapshot.quota().burst_size().get();
+        let remaining = snapshot.remaining_burst_capacity();
+        let used = u64::from(per_minute.saturating_sub(remaining));
+        let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
+        LimitState {
+            per_minute,
+            remaining,
+            reset_s,
+        }
+    }
 }
 
 /// All limits of one gateway.
@@ -63,14 +77,14 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// # Errors
     /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
-    pub fn check_address(&self, address: IpAddr) -> Result<(), Error> {
+    pub fn check_address(&self, address: IpAddr) -> Result<LimitState, Error> {
         if self.addresses_full.load(Ordering::Relaxed) {
             return Err(Error::refused(Code::Overloaded)
                 .because("too many addresses to count")
                 .retry_after(10));
         }
         match self.addresses.check_key(&counted_as(address)) {
-            Ok(_) => Ok(()),
+            Ok(snapshot) => Ok(LimitState::of(&snapshot)),
             Err(not_until) => {
                 let wait = whole_seconds(not_until.wait_time_from(self.clock.now()));
                 Err(Error::refused(Code::RateLimited)
@@ -87,20 +101,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         };
         let per_minute = rate.per_minute.get();
         match self.limiter_of(rate).check_key(&access.name) {
-            Ok(snapshot) => {
-                let remaining = snapshot.remaining_burst_capacity();
-                let used = u64::from(per_minute.saturating_sub(remaining));
-                let reset_s =
-                    u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
-                (
-                    Some(LimitState {
-                        per_minute,
-                        remaining,
-                        reset_s,
-                    }),
-                    Ok(()),
-                )
-            }
+            Ok(snapshot) => (Some(LimitState::of(&snapshot)), Ok(())),
             Err(not_until) => {
                 let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
                 let error = Error::refused(Code::RateLimited)

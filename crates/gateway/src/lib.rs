@@ -1,1 +1,24 @@
-//! gateway
+//! The join: configuration, routes, the life of a request, listeners, telemetry and the command line of Chatgate.
+//!
+//! To follow a request: `routes` → `pipeline` → one adapter's `lib` → `forward`'s `lib`.
+
+pub mod cli;
+mod pipeline;
+mod routes;
+mod token_endpoint;
+
+pub mod client_addr;
+mod edge;
+mod gate;
+mod reply;
+mod story;
+mod tokens;
+
+mod accesses;
+pub mod config;
+mod data_folder;
+mod greeting;
+mod listener;
+mod serve;
+mod telemetry;
+mod watched;

@@ -1,0 +1,199 @@
+//! What the token endpoint and its metadata say: RFC 6749 §5, RFC 6750, RFC 8414.
+
+use std::borrow::Cow;
+
+use adapter::{Code, Error, OPERATIONS, Operation, Reply};
+use serde_json::json;
+
+use crate::Scope;
+use crate::scope::{EVERYTHING, words};
+
+const CONTENT_TYPE: &str = "application/json;charset=UTF-8";
+
+const CHALLENGE: &[&str] = &[r#"Basic realm="chatgate", charset="UTF-8""#];
+
+/// A refusal in the words of RFC 6749 §5.2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OauthError {
+    /// The word of the standard.
+    pub error: &'static str,
+    /// A sentence for a person.
+    pub description: Cow<'static, str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Whether the reply asks for Basic credentials.
+    pub challenge: bool,
+}
+
+impl OauthError {
+    fn new(error: &'static str, status: u16, description: impl Into<Cow<'static, str>>) -> Self {
+        OauthError {
+            error,
+            description: description.into(),
+            status,
+            challenge: status == 401,
+        }
+    }
+
+    /// A request that can't be understood.
+    #[must_use]
+    pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> OauthError {
+        OauthError::new("invalid_request", 400, description)
+    }
+
+    /// No credentials, or wrong ones; the sentence does not say which of the two was wrong.
+    #[must_use]
+    pub fn invalid_client() -> OauthError {
+        OauthError::new(
+            "invalid_client",
+            401,
+            "The client_id or the client_secret is missing or wrong.",
+        )
+    }
+
+    /// A scope that does not exist or that the access does not have.
+    #[must_use]
+    pub fn invalid_scope(description: impl Into<Cow<'static, str>>) -> OauthError {
+        OauthError::new("invalid_scope", 400, description)
+    }
+
+    /// Any grant but client_credentials.
+    #[must_use]
+    pub fn unsupported_grant_type() -> OauthError {
+        OauthError::new(
+            "unsupported_grant_type",
+            400,
+            "The grant_type is not client_credentials.",
+        )
+    }
+
+    /// A client that is known but may not have a token.
+    #[must_use]
+    pub fn unauthorized_client(description: impl Into<Cow<'static, str>>) -> OauthError {
+        OauthError::new("unauthorized_client", 400, description)
+    }
+
+    /// The reply; the gateway adds `Cache-Control: no-store` and, where it knows one, `Retry-After`.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        // RFC 6749 §5.2 allows printable ASCII without quotation mark and backslash.
+        let description: String = self
+            .description
+            .chars()
+            .map(|c| match c {
+                '"' | '\\' => '\'',
+                ' '..='~' => c,
+                _ => '?',
+            })
+            .collect();
+        let body = json!({ "error": self.error, "error_description": description });
+        Reply {
+            status: self.status,
+            content_type: CONTENT_TYPE,
+            challenges: if self.challenge { CHALLENGE } else { &[] },
+            body: body.to_string().into(),
+        }
+    }
+}
+
+impl From<&Error> for OauthError {
+    /// The gateway's refusals in the words of the standard, or the nearest words of its authorization endpoint.
+    fn from(error: &Error) -> OauthError {
+        let code = error.code();
+        let told = |word, status| OauthError::new(word, status, error.text().to_owned());
+        match code {
+            Code::MissingUser
+            | Code::MissingPassword
+            | Code::IncorrectUserPassword
+            | Code::MissingToken
+            | Code::IncorrectToken
+            | Code::ExpiredToken => OauthError::invalid_client(),
+            Code::IpNotAllowed | Code::OperationNotAllowed | Code::AccessDisabled => {
+                told("unauthorized_client", code.status())
+            }
+            Code::RateLimited
+            | Code::TooManyFailures
+            | Code::Overloaded
+            | Code::UpstreamUnavailable
+            | Code::UpstreamTimeout => told("temporarily_unavailable", code.status()),
+            Code::InternalError
+            | Code::UpstreamError
+            | Code::UpstreamRefusedCredentials
+            | Code::UpstreamCode => told("server_error", code.status()),
+            Code::MissingClass
+            | Code::MissingMethod
+            | Code::MissingCompulsoryParam
+            | Code::IncorrectClass
+            | Code::IncorrectMethod
+            | Code::ChannelNotFound
+            | Code::ChatNotFound
+            | Code::IncorrectFiletype
+            | Code::IncorrectFileurl
+            | Code::IncorrectThumburl
+            | Code::HttpMethodNotAllowed
+            | Code::NotFound
+            | Code::IncorrectParam
+            | Code::MalformedRequest
+            | Code::UnsupportedMediaType
+            | Code::RequestTooLarge
+            | Code::IdempotencyMismatch
+            | Code::IdempotencyInProgress => told("invalid_request", code.status()),
+        }
+    }
+}
+
+/// The successful answer of the token endpoint; the gateway adds `Cache-Control: no-store`.
+#[must_use]
+pub fn token_reply(token: &str, life_s: u32, scope: &Scope) -> Reply {
+    let body = json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": life_s,
+        "scope": scope.to_string(),
+    });
+    Reply {
+        status: 200,
+        content_type: CONTENT_TYPE,
+        challenges: &[],
+        body: body.to_string().into(),
+    }
+}
+
+/// The scope that a client gets; without a wish, all that its access may. `allowed` is what the access may.
+///
+/// # Errors
+/// `invalid_scope` for a word that is not ours and for a method beyond the access.
+pub fn granted_scope(
+    requested: Option<&str>,
+    allowed: impl Fn(&str) -> bool,
+) -> Result<Scope, OauthError> {
+    let Some(text) = requested.filter(|text| !text.is_empty()) else {
+        return Ok(Scope::all());
+    };
+    let scope = Scope::parse(text)
+        .ok_or_else(|| OauthError::invalid_scope("The scope holds a word that is not known."))?;
+    if words(text).any(|word| word != EVERYTHING && !allowed(word)) {
+        return Err(OauthError::invalid_scope(
+            "The scope goes beyond what the access may.",
+        ));
+    }
+    Ok(scope)
+}
+
+/// The RFC 8414 document. `public_url` is the issuer, to the letter.
+#[must_use]
+pub fn metadata(public_url: &str) -> String {
+    let base = public_url.trim_end_matches('/');
+    let methods = OPERATIONS.iter().map(|Operation { method, .. }| *method);
+    let scopes: Vec<&str> = std::iter::once(EVERYTHING).chain(methods).collect();
+    json!({
+        "issuer": public_url,
+        "token_endpoint": format!("{base}/oauth/token"),
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": scopes,
+    })
+    .to_string()
+}

@@ -1,0 +1,68 @@
+//! What a token allows: some methods, or all that its access may.
+
+use std::fmt;
+
+use adapter::Operation;
+
+/// The word that stands for everything the access may.
+pub(crate) const EVERYTHING: &str = adapter::CLASS;
+
+/// A limit that a token puts on its access; it never widens what the access may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// `None` is everything.
+    methods: Option<Vec<&'static str>>,
+}
+
+impl Scope {
+    /// Everything that the access may.
+    #[must_use]
+    pub fn all() -> Scope {
+        Scope { methods: None }
+    }
+
+    /// Reads words with spaces between them; `None` when there is no word or one that is not ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Scope> {
+        let known = |word| word == EVERYTHING || Operation::named(word).is_some();
+        (words(text).next().is_some() && words(text).all(known)).then(|| Scope::of_known(text))
+    }
+
+    /// Reads what an outside issuer wrote: its words for other services are passed over, and none of ours is nothing.
+    pub(crate) fn of_known(text: &str) -> Scope {
+        if words(text).any(|word| word == EVERYTHING) {
+            return Scope::all();
+        }
+        let mut methods = Vec::new();
+        for operation in words(text).filter_map(Operation::named) {
+            if !methods.contains(&operation.method) {
+                methods.push(operation.method);
+            }
+        }
+        Scope {
+            methods: Some(methods),
+        }
+    }
+
+    /// Whether a call of this method is inside.
+    #[must_use]
+    pub fn allows(&self, method: &str) -> bool {
+        self.methods
+            .as_ref()
+            .is_none_or(|methods| methods.contains(&method))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.methods {
+            None => f.write_str(EVERYTHING),
+            Some(methods) => f.write_str(&methods.join(" ")),
+        }
+    }
+}
+
+/// RFC 6749 §3.3: one space between words; more are harmless.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(' ').filter(|word| !word.is_empty())
+}

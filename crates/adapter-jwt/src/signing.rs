@@ -1,0 +1,187 @@
+//! Our own keys and what they sign: access tokens by RFC 9068.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::json::Object;
+use crate::jwks::{keys_of, thumbprint};
+use crate::{Algorithm, KeyError, VerifyingKey};
+
+const UNSUPPORTED: KeyError = KeyError("Own tokens are signed with EdDSA or RS256.");
+
+/// What an own token says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Claims {
+    /// Who issued it: the public URL.
+    pub iss: String,
+    /// For whom: the public URL with `/api/jwt/`.
+    pub aud: String,
+    /// The access's name.
+    pub sub: String,
+    /// The client that asked for it.
+    pub client_id: String,
+    /// When it ends, in seconds since 1970.
+    pub exp: i64,
+    /// When it was issued, in seconds since 1970.
+    pub iat: i64,
+    /// Its own id.
+    pub jti: String,
+    /// What it allows, as [`crate::Scope`] writes it.
+    pub scope: String,
+}
+
+/// A private key that signs own tokens. Debug prints its id only.
+pub struct SigningKey {
+    algorithm: Algorithm,
+    pair: Pair,
+    kid: String,
+    jwk: Object,
+    verifying: VerifyingKey,
+}
+
+enum Pair {
+    Ed25519(Box<Ed25519KeyPair>),
+    Rsa(RsaKeyPair),
+}
+
+impl SigningKey {
+    /// A fresh private key as PKCS#8, from the operating system's randomness: the one impure function of this crate.
+    ///
+    /// RSA keys get 2,048 bits, which every client can check; who wants more brings their own.
+    ///
+    /// # Errors
+    /// When the algorithm is not one that we sign with, or the system gives no randomness.
+    pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Vec<u8>, KeyError> {
+        let failed = |_| KeyError("The key could not be generated.");
+        match algorithm {
+            Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::generate().map_err(failed)?;
+                Ok(pair.to_pkcs8().map_err(failed)?.as_ref().to_vec())
+            }
+            Algorithm::Rs256 => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+                Ok(pair.as_der().map_err(failed)?.as_ref().to_vec())
+            }
+            _ => Err(UNSUPPORTED),
+        }
+    }
+
+    /// Reads a private key; its id is the RFC 7638 thumbprint of its public half, so it needs no name in the store.
+    ///
+    /// # Errors
+    /// When it is no PKCS#8 key for this algorithm, or RSA below 2,048 bits.
+    pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<SigningKey, KeyError> {
+        let rejected = |_| KeyError("The private key is no usable PKCS#8 key for its algorithm.");
+        let (pair, public, members): (_, _, &[&str]) = match algorithm {
+            Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::from_pkcs8(der).map_err(rejected)?;
+                let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+                let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+                (Pair::Ed25519(Box::new(pair)), public, &["crv", "kty", "x"])
+            }
+            Algorithm::Rs256 => {
+                let pair = RsaKeyPair::from_pkcs8(der).map_err(rejected)?;
+                let parts = DEFAULT_PROVIDER
+                    .key_utils
+                    .rsa_pub_components_from_public_key;
+                let (n, e) = parts(pair.public_key().as_ref())
+                    .map_err(|_| KeyError("The private key has no readable public half."))?;
+                let [n, e] = [n, e].map(|number| URL_SAFE_NO_PAD.encode(number));
+                let public = json!({ "kty": "RSA", "n": n, "e": e });
+                (Pair::Rsa(pair), public, &["e", "kty", "n"])
+            }
+            _ => return Err(UNSUPPORTED),
+        };
+        let Value::Object(mut jwk) = public else {
+            return Err(UNSUPPORTED);
+        };
+        let kid = thumbprint(&jwk, members);
+        jwk.insert("kid".to_owned(), kid.as_str().into());
+        jwk.insert("use".to_owned(), "sig".into());
+        jwk.insert("alg".to_owned(), algorithm.name().into());
+        // The public half goes through the reader for outside keys, so both kinds are held to the same rules.
+        let verifying = keys_of(&jwk, &[algorithm])?.pop().ok_or(UNSUPPORTED)?;
+        Ok(SigningKey {
+            algorithm,
+            pair,
+            kid,
+            jwk,
+            verifying,
+        })
+    }
+
+    /// The key's id, as tokens and the JWKS name it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        self.verifying.clone()
+    }
+
+    /// Signs an access token.
+    ///
+    /// # Errors
+    /// When the signature can't be made.
+    pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
+        let header = json!({ "typ": "at+jwt", "alg": self.algorithm.name(), "kid": self.kid });
+        let claims =
+            serde_json::to_string(claims).map_err(|_| KeyError("The claims are no JSON."))?;
+        self.sign_parts(&header.to_string(), &claims)
+    }
+
+    /// The compact form of these two JSON texts.
+    pub(crate) fn sign_parts(&self, header: &str, claims: &str) -> Result<String, KeyError> {
+        let mut token = URL_SAFE_NO_PAD.encode(header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = self.signature(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+
+    pub(crate) fn public_jwk(&self) -> &Object {
+        &self.jwk
+    }
+
+    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let failed = |_| KeyError("The token could not be signed.");
+        match &self.pair {
+            Pair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                // PKCS#1 v1.5 signatures need no chance; aws-lc-rs takes the source and leaves it unread.
+                pair.sign(
+                    &RSA_PKCS1_SHA256,
+                    &SystemRandom::new(),
+                    message,
+                    &mut signature,
+                )
+                .map_err(failed)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm)
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}

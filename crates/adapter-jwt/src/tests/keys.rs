@@ -1,0 +1,188 @@
+//! Keys that are made, published and read.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::forge::*;
+use crate::jwks::thumbprint;
+use crate::*;
+
+/// RFC 8037 A.1.
+const ED_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+const RSA_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+
+#[test]
+fn the_thumbprints_are_those_of_the_standards() {
+    let jwk = json!({ "kty": "RSA", "n": RSA_N, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" });
+    assert_eq!(
+        thumbprint(jwk.as_object().unwrap(), &["e", "kty", "n"]),
+        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    );
+    // The private key of RFC 8037 A.1 in the PKCS#8 wrapping that openssl writes.
+    let seed = URL_SAFE_NO_PAD
+        .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+        .unwrap();
+    let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    der.extend(seed);
+    let key = SigningKey::from_pkcs8(Algorithm::EdDsa, &der).unwrap();
+    assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert_eq!(key.public_jwk()["x"], ED_X);
+}
+
+#[test]
+fn the_ed25519_example_of_rfc_8037_is_right() {
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": ED_X }).to_string();
+    let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    assert_eq!(verify_jws(&jwk, "EdDSA", token), Ok(()));
+    assert!(verify_jws(&jwk, "RS256", token).is_err());
+    assert!(verify_jws(&jwk, "EdDSA", &token.replace("hgyY", "hgyZ")).is_err());
+}
+
+#[test]
+fn a_private_key_fits_its_algorithm_or_is_refused() {
+    for algorithm in Algorithm::ALL {
+        let is_own = matches!(algorithm, Algorithm::EdDsa | Algorithm::Rs256);
+        assert_eq!(SigningKey::generate_pkcs8(algorithm).is_ok(), is_own);
+    }
+    let der = SigningKey::generate_pkcs8(Algorithm::EdDsa).unwrap();
+    assert!(SigningKey::from_pkcs8(Algorithm::Rs256, &der).is_err());
+    assert!(SigningKey::from_pkcs8(Algorithm::Ps256, &der).is_err());
+    assert!(SigningKey::from_pkcs8(Algorithm::EdDsa, &der[..40]).is_err());
+    assert!(SigningKey::from_pkcs8(Algorithm::EdDsa, b"").is_err());
+    let again = SigningKey::from_pkcs8(Algorithm::EdDsa, &der).unwrap();
+    let shown = format!("{again:?} {:?}", again.verifying_key());
+    assert!(
+        shown.contains(again.kid()) && shown.contains("redacted"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_published_set_holds_public_parts_only_and_reads_back() {
+    let text = jwks(&[ed(), rsa()]);
+    let set: Value = serde_json::from_str(&text).unwrap();
+    let names = |key: &Value| key.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let keys = set["keys"].as_array().unwrap();
+    assert_eq!(names(&keys[0]), ["alg", "crv", "kid", "kty", "use", "x"]);
+    assert_eq!(names(&keys[1]), ["alg", "e", "kid", "kty", "n", "use"]);
+    let read = parse_jwks(&text, &Algorithm::ALL).unwrap();
+    let kids: Vec<_> = read.iter().map(|key| key.kid.as_deref().unwrap()).collect();
+    assert_eq!(kids, [ed().kid(), rsa().kid()]);
+    assert_eq!(jwks(&[]), r#"{"keys":[]}"#);
+}
+
+#[track_caller]
+fn set(keys: Value) -> Result<Vec<(Option<String>, &'static str)>, KeyError> {
+    let text = json!({ "keys": keys }).to_string();
+    let keys = parse_jwks(
+        &text,
+        &[Algorithm::Rs256, Algorithm::Ps256, Algorithm::EdDsa],
+    )?;
+    Ok(keys
+        .into_iter()
+        .map(|key| (key.kid, key.algorithm.name()))
+        .collect())
+}
+
+fn ed_with(changes: Value) -> Value {
+    let mut jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": ED_X });
+    for (name, value) in changes.as_object().unwrap() {
+        jwk[name] = value.clone();
+    }
+    jwk
+}
+
+fn rsa_with(n: &[u8], e: &[u8]) -> Value {
+    json!([{ "kty": "RSA", "n": b64(n), "e": b64(e) }])
+}
+
+#[test]
+fn keys_for_something_else_are_passed_over() {
+    let good = ed_with(json!({ "kid": "a", "use": "sig", "key_ops": ["verify"], "alg": "EdDSA" }));
+    for other in [
+        ed_with(json!({ "use": "enc" })),
+        ed_with(json!({ "key_ops": ["sign"] })),
+        ed_with(json!({ "key_ops": "verify" })),
+        ed_with(json!({ "key_ops": [] })),
+        ed_with(json!({ "alg": "ECDH-ES" })),
+        ed_with(json!({ "alg": 5 })),
+        ed_with(json!({ "crv": "X25519" })),
+        json!({ "kty": "EC", "crv": "P-521" }),
+        json!({ "kty": "EC", "crv": "P-256" }),
+        json!({ "kty": "AKP" }),
+    ] {
+        assert_eq!(
+            set(json!([other.clone(), good])).unwrap().len(),
+            1,
+            "{other}"
+        );
+        assert!(set(json!([other])).is_err());
+    }
+}
+
+#[test]
+fn an_rsa_key_without_alg_serves_each_allowed_one() {
+    let keys = set(json!([{ "kty": "RSA", "n": RSA_N, "e": "AQAB", "kid": "r" }])).unwrap();
+    let kid = Some("r".to_owned());
+    assert_eq!(keys, [(kid.clone(), "RS256"), (kid, "PS256")]);
+    let keys = set(json!([{ "kty": "RSA", "n": RSA_N, "e": "AQAB", "alg": "PS256" }])).unwrap();
+    assert_eq!(keys, [(None, "PS256")]);
+    // A zero byte in front is a habit of some issuers.
+    let mut n = vec![0];
+    n.extend(URL_SAFE_NO_PAD.decode(RSA_N).unwrap());
+    assert!(set(rsa_with(&n, &[1, 0, 1])).is_ok());
+}
+
+#[test]
+fn weak_broken_and_shared_keys_are_refused() {
+    let n = URL_SAFE_NO_PAD.decode(RSA_N).unwrap();
+    let good = ed_with(json!({}));
+    for bad in [
+        rsa_with(&n[..128], &[1, 0, 1])[0].clone(),
+        rsa_with(&[&[0x7f], &n[1..]].concat(), &[1, 0, 1])[0].clone(),
+        rsa_with(&[n.as_slice(); 5].concat(), &[1, 0, 1])[0].clone(),
+        rsa_with(&n, &[1])[0].clone(),
+        rsa_with(&n, &[])[0].clone(),
+        rsa_with(&n, &[2])[0].clone(),
+        rsa_with(&n, &[1, 0, 0, 0, 1])[0].clone(),
+        json!({ "kty": "RSA", "e": "AQAB" }),
+        json!({ "kty": "RSA", "n": "%%", "e": "AQAB" }),
+        json!({ "kty": "oct", "k": "AAAA" }),
+        json!({ "kty": "oct", "k": "AAAA", "use": "enc" }),
+        ed_with(json!({ "x": "AAAA" })),
+        ed_with(json!({ "x": format!("{ED_X}=") })),
+        ed_with(json!({ "kid": 5 })),
+        json!({ "crv": "Ed25519" }),
+        json!("key"),
+    ] {
+        assert!(set(json!([bad.clone(), good])).is_err(), "{bad}");
+    }
+    let off_curve =
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": b64([1; 32]), "y": b64([2; 32]) }] });
+    assert!(parse_jwks(&off_curve.to_string(), &[Algorithm::Es256]).is_err());
+}
+
+#[test]
+fn a_document_that_is_no_set_is_refused() {
+    let doubled =
+        format!(r#"{{"keys":[{{"kty":"OKP","kty":"OKP","crv":"Ed25519","x":"{ED_X}"}}]}}"#);
+    for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[]}"#, &doubled] {
+        assert!(parse_jwks(text, &Algorithm::ALL).is_err(), "{text}");
+    }
+    assert!(parse_jwks(&" ".repeat(JWKS_BYTES_MAX + 1), &Algorithm::ALL).is_err());
+    assert!(parse_jwks(&jwks(&[ed()]), &[]).is_err());
+}
+
+#[test]
+fn names_of_algorithms_are_read_to_the_letter() {
+    for algorithm in Algorithm::ALL {
+        assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
+    }
+    for name in [
+        "HS256", "HS384", "HS512", "none", "ES512", "eddsa", "RS256 ", "",
+    ] {
+        assert!(name.parse::<Algorithm>().is_err(), "{name}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Tokens of outside issuers.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::{Value, json};
+
+use super::forge::*;
+use crate::*;
+
+const OUTSIDE: &str = "https://login.example/";
+
+fn ring_with(jwks: &str, algorithms: &[Algorithm]) -> Keyring {
+    let outside = Issuer {
+        iss: OUTSIDE.to_owned(),
+        audience: vec!["chat-api".to_owned(), "other".to_owned()],
+        access_claim: "access".to_owned(),
+        keys: parse_jwks(jwks, algorithms).unwrap(),
+        own: false,
+    };
+    Keyring {
+        issuers: vec![own_issuer(&[ed()]), outside],
+    }
+}
+
+fn outside_claims(changes: Value) -> Value {
+    let mut claims = json!({
+        "iss": OUTSIDE, "aud": "chat-api", "sub": "x", "access": "shop", "exp": NOW + 60,
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+fn outside(header_changes: Value, claim_changes: Value) -> Result<Subject, TokenFault> {
+    let key = rsa();
+    let token = key
+        .sign_parts(
+            &header_with(key, header_changes),
+            &outside_claims(claim_changes).to_string(),
+        )
+        .unwrap();
+    verify(&token, &ring_with(&jwks(&[key]), &[Algorithm::Rs256]), NOW)
+}
+
+#[test]
+fn an_outside_token_may_lack_what_its_issuer_does_not_write() {
+    for typ in [json!(null), json!("JWT"), json!("jwt"), json!("at+jwt")] {
+        let subject = outside(json!({ "typ": typ }), json!({})).unwrap();
+        assert_eq!(subject.access, "shop");
+        assert_eq!(subject.scope, Scope::all());
+    }
+    assert!(outside(json!({ "typ": "logout+jwt" }), json!({})).is_err());
+    assert!(outside(json!({}), json!({ "access": "" })).is_err());
+    assert!(outside(json!({}), json!({ "access": 7 })).is_err());
+    assert!(outside(json!({}), json!({ "aud": format!("{OWN}/api/jwt/") })).is_err());
+}
+
+#[test]
+fn an_outside_scope_limits_and_foreign_words_allow_nothing() {
+    let scope = |text: Value| outside(json!({}), json!({ "scope": text })).map(|s| s.scope);
+    assert_eq!(scope(json!("openid chat")).unwrap(), Scope::all());
+    let some = scope(json!("openid getchats")).unwrap();
+    assert!(some.allows("getchats") && !some.allows("sendmessage"));
+    for text in ["openid email", ""] {
+        let none = scope(json!(text)).unwrap();
+        assert!(adapter::OPERATIONS.iter().all(|op| !none.allows(op.method)));
+    }
+    assert!(scope(json!(["chat"])).is_err());
+}
+
+#[test]
+fn one_issuers_key_does_not_speak_for_another() {
+    let ring = ring_with(&jwks(&[rsa()]), &[Algorithm::Rs256]);
+    let as_own = rsa().sign(&claims()).unwrap();
+    assert_eq!(
+        verify(&as_own, &ring, NOW),
+        Err(TokenFault::Invalid("the key is unknown"))
+    );
+}
+
+#[test]
+fn a_key_unknown_to_us_is_said_so_only_for_a_token_that_could_be_good() {
+    let unknown = |changes| {
+        let token = ed()
+            .sign_parts(
+                &header(ed()).to_string(),
+                &outside_claims(changes).to_string(),
+            )
+            .unwrap();
+        verify(
+            &token,
+            &ring_with(&jwks(&[rsa()]), &[Algorithm::Rs256]),
+            NOW,
+        )
+    };
+    let issuer = OUTSIDE.to_owned();
+    assert_eq!(unknown(json!({})), Err(TokenFault::UnknownKey { issuer }));
+    assert!(matches!(
+        unknown(json!({ "exp": NOW - 100 })),
+        Err(TokenFault::Invalid(_))
+    ));
+    assert!(matches!(
+        unknown(json!({ "aud": "x" })),
+        Err(TokenFault::Invalid(_))
+    ));
+}
+
+#[test]
+fn outside_keys_of_each_kind_are_taken() {
+    let check = |jwks: &str, algorithm, token: &str| {
+        let subject = verify(token, &ring_with(jwks, &[algorithm]), NOW).unwrap();
+        assert_eq!(subject.access, "shop");
+    };
+    for (key, algorithm) in [(rsa(), Algorithm::Rs256), (ed(), Algorithm::EdDsa)] {
+        let token = key
+            .sign_parts(
+                &header(key).to_string(),
+                &outside_claims(json!({})).to_string(),
+            )
+            .unwrap();
+        check(&jwks(&[ed(), rsa()]), algorithm, &token);
+    }
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+    let set =
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "e", "x": b64(x), "y": b64(y) }] });
+    let header = json!({ "alg": "ES256", "kid": "e" }).to_string();
+    let signed = format!(
+        "{}.{}",
+        b64(header),
+        b64(outside_claims(json!({})).to_string())
+    );
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    let token = format!("{signed}.{}", b64(signature));
+    check(&set.to_string(), Algorithm::Es256, &token);
+}

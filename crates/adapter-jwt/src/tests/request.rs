@@ -1,0 +1,213 @@
+//! What the token endpoint is asked.
+
+use adapter::Wire;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use secrecy::ExposeSecret;
+
+use crate::*;
+
+const GRANT: &str = "grant_type=client_credentials";
+
+fn read(
+    query: &str,
+    headers: &[(&'static str, &str)],
+    body: &[u8],
+) -> Result<TokenRequest, OauthError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(*name, value.parse().unwrap());
+    }
+    read_token_request(&Wire {
+        query,
+        headers: &map,
+        body: &body.to_vec().into(),
+    })
+}
+
+fn form(body: &str) -> Result<TokenRequest, OauthError> {
+    read(
+        "",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        body.as_bytes(),
+    )
+}
+
+fn basic(pair: &str, body: &str) -> Result<TokenRequest, OauthError> {
+    let value = format!("Basic {}", STANDARD.encode(pair));
+    read("", &[("authorization", &value)], body.as_bytes())
+}
+
+#[track_caller]
+fn refused(result: Result<TokenRequest, OauthError>, error: &str, status: u16) {
+    let refusal = result.unwrap_err();
+    assert_eq!((refusal.error, refusal.status), (error, status));
+    assert_eq!(refusal.challenge, status == 401);
+}
+
+#[track_caller]
+fn taken(request: TokenRequest, id: &str, secret: &str) {
+    assert_eq!(request.client_id, id);
+    assert_eq!(request.client_secret.expose_secret(), secret);
+}
+
+#[test]
+fn the_client_may_stand_in_the_body_or_the_header() {
+    let body = form(&format!(
+        "{GRANT}&client_id=cga_1&client_secret=a+b%2Bc&scope=chat"
+    ))
+    .unwrap();
+    assert!(!body.in_header);
+    assert_eq!(body.scope.as_deref(), Some("chat"));
+    taken(body, "cga_1", "a b+c");
+    let header = basic("cga%5F1:a+b%2Bc%3A%C3%A9:", GRANT).unwrap();
+    assert!(header.in_header && header.scope.is_none());
+    assert!(!format!("{header:?}").contains("b+c"));
+    taken(header, "cga_1", "a b+c:é:");
+    taken(
+        basic(
+            "cga_1:s",
+            &format!("{GRANT}&client_id=cga_1&client_secret="),
+        )
+        .unwrap(),
+        "cga_1",
+        "s",
+    );
+    taken(
+        form(&format!(
+            "&&0=Array&x&{GRANT}&client_id=c&client_secret=%&scope="
+        ))
+        .unwrap(),
+        "c",
+        "%",
+    );
+}
+
+#[test]
+fn two_kinds_of_credentials_are_refused() {
+    refused(
+        basic("a:b", &format!("{GRANT}&client_id=a&client_secret=b")),
+        "invalid_request",
+        400,
+    );
+    refused(
+        basic("a:b", &format!("{GRANT}&client_secret=b")),
+        "invalid_request",
+        400,
+    );
+    refused(
+        basic("a:b", &format!("{GRANT}&client_id=c")),
+        "invalid_request",
+        400,
+    );
+    let headers = [
+        ("authorization", "Basic YTpi"),
+        ("authorization", "Basic YTpi"),
+    ];
+    refused(read("", &headers, GRANT.as_bytes()), "invalid_request", 400);
+}
+
+#[test]
+fn a_doubled_parameter_is_refused_even_with_one_value() {
+    let whole = format!("{GRANT}&client_id=a&client_secret=b&scope=chat");
+    for again in [
+        "client_id=a",
+        "client_secret=",
+        "scope=chat",
+        GRANT,
+        "client%5Fid=a",
+        "scope",
+    ] {
+        refused(form(&format!("{whole}&{again}")), "invalid_request", 400);
+    }
+    assert!(form(&format!("{whole}&x=1&x=2")).is_ok());
+}
+
+#[test]
+fn nothing_of_ours_may_stand_in_the_query() {
+    let whole = format!("{GRANT}&client_id=a&client_secret=b");
+    for query in [
+        whole.as_str(),
+        "client_secret=b",
+        "client%5Fsecret=b",
+        "x=1&scope",
+        "client_id=",
+    ] {
+        refused(read(query, &[], whole.as_bytes()), "invalid_request", 400);
+    }
+    assert!(read("x=1", &[], whole.as_bytes()).is_ok());
+}
+
+#[test]
+fn the_grant_is_client_credentials_alone() {
+    refused(form("client_id=a&client_secret=b"), "invalid_request", 400);
+    refused(form(""), "invalid_request", 400);
+    for grant in [
+        "password",
+        "refresh_token",
+        "Client_Credentials",
+        "client_credentials%20",
+    ] {
+        let body = format!("grant_type={grant}&client_id=a&client_secret=b");
+        refused(form(&body), "unsupported_grant_type", 400);
+    }
+}
+
+#[test]
+fn missing_or_unreadable_credentials_are_an_invalid_client() {
+    for rest in [
+        "",
+        "&client_id=a",
+        "&client_secret=b",
+        "&client_id=&client_secret=b",
+        "&client_id=a&client_secret=",
+    ] {
+        refused(form(&format!("{GRANT}{rest}")), "invalid_client", 401);
+    }
+    for pair in ["a", "a:", ":b", ":", "a:%FF", "%FF:b"] {
+        refused(basic(pair, GRANT), "invalid_client", 401);
+    }
+    for value in ["Basic !!", "Bearer a.b.c", "Digest x"] {
+        refused(
+            read("", &[("authorization", value)], GRANT.as_bytes()),
+            "invalid_client",
+            401,
+        );
+    }
+}
+
+#[test]
+fn bounds_are_those_of_user_and_password() {
+    let with =
+        |id: &str, secret: &str| form(&format!("{GRANT}&client_id={id}&client_secret={secret}"));
+    assert!(with(&"i".repeat(256), &"s".repeat(1024)).is_ok());
+    refused(with(&"i".repeat(257), "s"), "invalid_request", 400);
+    refused(with("i", &"s".repeat(1025)), "invalid_request", 400);
+    for control in ["%00", "%0D%0A", "%09", "%7F", "%EF%BF%BF"] {
+        refused(with("i", control), "invalid_request", 400);
+        refused(with(control, "s"), "invalid_request", 400);
+        refused(
+            basic(&format!("i:{control}"), GRANT),
+            "invalid_request",
+            400,
+        );
+    }
+}
+
+#[test]
+fn only_a_form_is_read() {
+    let whole = format!("{GRANT}&client_id=a&client_secret=b");
+    let typed = |value| read("", &[("content-type", value)], whole.as_bytes());
+    assert!(typed("Application/X-WWW-Form-Urlencoded; charset=UTF-8").is_ok());
+    for value in [
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "",
+    ] {
+        refused(typed(value), "invalid_request", 415);
+    }
+    refused(read("", &[], b"grant_type=\xff"), "invalid_request", 400);
+    refused(form("grant_type=%FF"), "invalid_request", 400);
+}

@@ -1,0 +1,240 @@
+//! Whether a token is good: RFC 8725 and RFC 9068 as one pure function of token, keys and time.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::json::{self, Object};
+use crate::jws::Opened;
+use crate::{Scope, VerifyingKey};
+
+/// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
+const SKEW_S: f64 = 30.0;
+
+/// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
+const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
+
+/// Somebody whose tokens are taken.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// The claim `iss`, to the letter.
+    pub iss: String,
+    /// Values of `aud` that mean us; one of them has to be there.
+    pub audience: Vec<String>,
+    /// The claim that names the access; `sub` unless configured otherwise.
+    pub access_claim: String,
+    /// Its keys, old and new while they rotate.
+    pub keys: Vec<VerifyingKey>,
+    /// Whether it is this gateway itself: then the whole of RFC 9068 is asked for.
+    pub own: bool,
+}
+
+/// All issuers. Their names are distinct; of two with one name the first would count.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring {
+    /// The gateway itself and the outside issuers.
+    pub issuers: Vec<Issuer>,
+}
+
+/// What a good token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The name of the access.
+    pub access: String,
+    /// What it may do of all that the access may.
+    pub scope: Scope,
+}
+
+/// Why a token is not good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Right in everything, signature included, but over.
+    Expired,
+    /// Right as far as can be seen, but its outside issuer signs with a key that we do not hold: fresh keys may help.
+    UnknownKey {
+        /// The issuer to ask.
+        issuer: String,
+    },
+    /// Anything else; the reason is for the log only.
+    Invalid(&'static str),
+}
+
+impl From<&'static str> for TokenFault {
+    fn from(reason: &'static str) -> TokenFault {
+        TokenFault::Invalid(reason)
+    }
+}
+
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenFault::Expired => f.write_str("the token has expired"),
+            TokenFault::UnknownKey { issuer } => write!(f, "the key of {issuer:?} is unknown"),
+            TokenFault::Invalid(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl From<TokenFault> for adapter::Error {
+    /// What the caller learns: that it expired, or nothing.
+    fn from(fault: TokenFault) -> adapter::Error {
+        let code = match fault {
+            TokenFault::Expired => adapter::Code::ExpiredToken,
+            TokenFault::UnknownKey { .. } | TokenFault::Invalid(_) => adapter::Code::IncorrectToken,
+        };
+        adapter::Error::refused(code).because(fault.to_string())
+    }
+}
+
+/// Judges a token at `now`, in seconds since 1970.
+///
+/// The claims come before the signature: they decide whose key counts, and a token that is wrong anyway costs no
+/// arithmetic. Nothing of them is told or used before the signature is right.
+///
+/// # Errors
+/// [`TokenFault::Expired`] only when all else is right; [`TokenFault::UnknownKey`] only when all but the key is.
+pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, TokenFault> {
+    let opened = Opened::read(token)?;
+    let claims = json::object(&opened.payload)
+        .ok_or("the claims are no JSON object without doubled keys")?;
+    let iss = text(&claims, "iss").ok_or("iss is no string")?;
+    let issuer = keyring
+        .issuers
+        .iter()
+        .find(|issuer| issuer.iss == iss)
+        .ok_or("the issuer is unknown")?;
+    issuer.check_type(opened.header.get("typ"))?;
+    issuer.check_audience(&claims)?;
+    let subject = issuer.subject(&claims)?;
+    let is_over = is_over(&claims, now as f64)?;
+    let Some(key) = issuer.key(&opened)? else {
+        if issuer.own || is_over {
+            return Err(TokenFault::Invalid("the key is unknown"));
+        }
+        let issuer = issuer.iss.clone();
+        return Err(TokenFault::UnknownKey { issuer });
+    };
+    if !opened.is_signed_by(&key.key, key.algorithm.backend()) {
+        return Err(TokenFault::Invalid("the signature is wrong"));
+    }
+    if is_over {
+        return Err(TokenFault::Expired);
+    }
+    Ok(subject)
+}
+
+impl Issuer {
+    /// RFC 9068 §4 for our own; others also write JWT or nothing.
+    fn check_type(&self, typ: Option<&Value>) -> Result<(), &'static str> {
+        const WRONG: &str = "typ is not the one of an access token";
+        let Some(typ) = typ else {
+            return if self.own { Err(WRONG) } else { Ok(()) };
+        };
+        let is = |name| {
+            typ.as_str()
+                .is_some_and(|typ| typ.eq_ignore_ascii_case(name))
+        };
+        if is("at+jwt") || is("application/at+jwt") || (!self.own && is("JWT")) {
+            Ok(())
+        } else {
+            Err(WRONG)
+        }
+    }
+
+    fn check_audience(&self, claims: &Object) -> Result<(), &'static str> {
+        let one = |value: &Value| match value {
+            Value::String(text) => Ok(self.audience.contains(text)),
+            _ => Err("aud holds something that is no string"),
+        };
+        let is_ours = match claims.get("aud") {
+            None => return Err("aud is missing"),
+            Some(Value::Array(list)) => list
+                .iter()
+                .try_fold(false, |found, value| Ok::<_, &str>(one(value)? || found))?,
+            Some(value) => one(value)?,
+        };
+        if is_ours {
+            Ok(())
+        } else {
+            Err("aud names somebody else")
+        }
+    }
+
+    fn subject(&self, claims: &Object) -> Result<Subject, &'static str> {
+        if self.own {
+            let is_whole = OWN_CLAIMS.iter().all(|name| text(claims, name).is_some());
+            if !is_whole || !claims.contains_key("iat") {
+                return Err("an own token lacks a claim");
+            }
+        }
+        let access = text(claims, &self.access_claim)
+            .ok_or("the claim that names the access is no string")?
+            .to_owned();
+        let scope = match claims.get("scope") {
+            None => Scope::all(),
+            Some(Value::String(words)) if self.own => {
+                Scope::parse(words).ok_or("the scope of an own token is not ours")?
+            }
+            Some(Value::String(words)) => Scope::of_known(words),
+            Some(_) => return Err("scope is no string"),
+        };
+        Ok(Subject { access, scope })
+    }
+
+    /// The one key that can have signed it: by its id, or without one the only key of that algorithm.
+    fn key(&self, opened: &Opened<'_>) -> Result<Option<&VerifyingKey>, &'static str> {
+        let algorithm = opened.algorithm().ok_or("alg is no string")?;
+        let kid = match opened.header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.as_str()),
+            Some(_) => return Err("kid is no string"),
+        };
+        if algorithm.parse::<crate::Algorithm>().is_err() {
+            return Err("alg is none that is taken");
+        }
+        let named = |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
+        let mut of_algorithm = self
+            .keys
+            .iter()
+            .filter(named)
+            .filter(|key| key.algorithm.name() == algorithm);
+        match (of_algorithm.next(), of_algorithm.next()) {
+            (Some(key), None) => Ok(Some(key)),
+            (Some(_), Some(_)) => Err("several keys could have signed it"),
+            (None, _) if kid.is_some() && self.keys.iter().any(|key| named(&key)) => {
+                Err("alg is not the key's")
+            }
+            (None, _) => Ok(None),
+        }
+    }
+}
+
+/// Whether the token has ended; an error when it has not begun or a time is no time.
+fn is_over(claims: &Object, now: f64) -> Result<bool, &'static str> {
+    let exp = time(claims, "exp")?.ok_or("exp is missing")?;
+    for name in ["nbf", "iat"] {
+        if time(claims, name)?.is_some_and(|from| from > now + SKEW_S) {
+            return Err("nbf or iat lies ahead");
+        }
+    }
+    Ok(exp <= now - SKEW_S)
+}
+
+/// RFC 7519 NumericDate: a number, whole or not. Text that looks like one is refused, not skipped.
+fn time(claims: &Object, name: &str) -> Result<Option<f64>, &'static str> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    match value.as_f64() {
+        Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds)),
+        _ => Err("exp, nbf or iat is no time"),
+    }
+}
+
+/// A claim that is text and not empty.
+fn text<'a>(claims: &'a Object, name: &str) -> Option<&'a str> {
+    claims
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+}

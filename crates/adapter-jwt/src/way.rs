@@ -1,0 +1,76 @@
+//! The way in itself: a bearer token, parameters as on the other JSON ways, the envelope back.
+
+use adapter::{
+    Adapter, Answer, Authorization, Code, Credentials, Decoded, Dialect, Error, Params, Reply,
+    Request, StatusPolicy, Way, Wire, json_reply, read_authorization,
+};
+use secrecy::ExposeSecret;
+
+/// RFC 6750 §3.1: who sent no token is told no error.
+const NO_TOKEN: &[&str] = &[r#"Bearer realm="chatgate""#];
+
+/// All faults of a token but one look the same.
+const INVALID_TOKEN: &[&str] = &[r#"Bearer realm="chatgate", error="invalid_token""#];
+
+const EXPIRED_TOKEN: &[&str] = &[
+    r#"Bearer realm="chatgate", error="invalid_token", error_description="The token has expired.""#,
+];
+
+/// The adapter of `/api/jwt/`.
+#[derive(Clone, Copy, Debug)]
+pub struct JwtAdapter {
+    status: StatusPolicy,
+}
+
+impl JwtAdapter {
+    /// With the status policy of `ways.jwt.status`.
+    #[must_use]
+    pub fn new(status: StatusPolicy) -> JwtAdapter {
+        JwtAdapter { status }
+    }
+}
+
+impl Adapter for JwtAdapter {
+    fn way(&self) -> Way {
+        Way::Jwt
+    }
+
+    fn dialect(&self, _: &Wire<'_>) -> Dialect {
+        Dialect::default()
+    }
+
+    fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
+        (Dialect::default(), decode(wire))
+    }
+
+    fn encode(&self, _: Dialect, answer: &Answer<'_>) -> Reply {
+        let Some(code) = answer.code() else {
+            return json_reply(answer, 200, &[]);
+        };
+        let status = self.status.status(code);
+        let challenges = match code {
+            Code::IncorrectToken => INVALID_TOKEN,
+            Code::ExpiredToken => EXPIRED_TOKEN,
+            // RFC 9110 §11.6.1: no 401 goes out without a challenge.
+            _ if status == 401 => NO_TOKEN,
+            _ => &[],
+        };
+        json_reply(answer, status, challenges)
+    }
+}
+
+fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
+    let mut params = Params::read(wire)?;
+    let token = match read_authorization(wire.headers)? {
+        Some(Authorization::Bearer(token)) if !token.expose_secret().is_empty() => token,
+        _ => return Err(Error::refused(Code::MissingToken)),
+    };
+    params.refuse_credentials()?;
+    params.require_class_and_method()?;
+    let idempotency_key = params.take_idempotency_key(wire);
+    Ok(Decoded {
+        credentials: Credentials::Token(token),
+        call: Request::open(&mut params),
+        idempotency_key,
+    })
+}

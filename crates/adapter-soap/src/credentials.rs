@@ -1,0 +1,97 @@
+//! Who the caller claims to be: elements of the call, the HTTP header, or a UsernameToken, and never two of them.
+
+use adapter::{Authorization, Code, Credentials, Error, Params, Wire, read_authorization};
+use secrecy::ExposeSecret;
+
+use crate::dialect::Voice;
+use crate::envelope::{Envelope, WSSE};
+use crate::incorrect;
+use crate::xml::Element;
+
+/// A name and a password as found, either of which may be absent.
+type Pair = (Option<String>, Option<String>);
+
+/// Reads the credentials, and writes down in `voice` whether they stood in the envelope.
+///
+/// # Errors
+/// INCORRECT_PARAM for several at once, MISSING_USER for none, and what [`Credentials::password`] says.
+pub(crate) fn read(
+    wire: &Wire<'_>,
+    envelope: &Envelope<'_>,
+    params: &mut Params,
+    voice: &mut Voice,
+) -> Result<Credentials, Error> {
+    let authorization = match read_authorization(wire.headers)? {
+        None | Some(Authorization::Other) => None,
+        Some(known) => Some(known),
+    };
+    let user = params.take_credential("user")?;
+    let password = params.take_credential("password")?;
+    let elements = (user.is_some() || password.is_some()).then_some((user, password));
+    let token = username_token(envelope)?;
+    match (authorization, elements, token) {
+        (None, None, None) => Err(Error::refused(Code::MissingUser)),
+        (Some(authorization), None, None) => of_header(authorization),
+        (None, Some((user, password)), None) | (None, None, Some((user, password))) => {
+            voice.credentials_inside = true;
+            Credentials::password(user, password)
+        }
+        _ => Err(incorrect("Credentials of more than one kind are given.")),
+    }
+}
+
+fn of_header(authorization: Authorization) -> Result<Credentials, Error> {
+    match authorization {
+        Authorization::Basic(user, password) => {
+            let password = password.map(|password| password.expose_secret().to_owned());
+            Credentials::password(Some(user), password)
+        }
+        Authorization::Bearer(token) if token.expose_secret().is_empty() => {
+            Err(Error::refused(Code::MissingToken))
+        }
+        Authorization::Bearer(token) => Ok(Credentials::Token(token)),
+        Authorization::BrokenBasic | Authorization::Other => {
+            Err(Error::refused(Code::IncorrectUserPassword))
+        }
+    }
+}
+
+/// The UsernameToken of the Security header, if there is one.
+fn username_token(envelope: &Envelope<'_>) -> Result<Option<Pair>, Error> {
+    let mut tokens = envelope
+        .headers(WSSE, "Security")
+        .flat_map(|security| &security.children)
+        .filter(|child| child.name.is(WSSE, "UsernameToken"));
+    let Some(token) = tokens.next() else {
+        return Ok(None);
+    };
+    if tokens.next().is_some() {
+        return Err(incorrect("There is more than one UsernameToken."));
+    }
+    let user = only(token, "Username")?.map(|user| user.text.clone());
+    let password = only(token, "Password")?.map(password_text).transpose()?;
+    Ok(Some((user, password)))
+}
+
+/// The one child of this name; two would leave open which was meant.
+fn only<'e, 'a>(token: &'e Element<'a>, local: &str) -> Result<Option<&'e Element<'a>>, Error> {
+    let mut found = token.children.iter().filter(|c| c.name.is(WSSE, local));
+    let first = found.next();
+    let is_flat = first.is_none_or(|element| element.children.is_empty());
+    if found.next().is_some() || !is_flat {
+        return Err(incorrect("The UsernameToken is broken."));
+    }
+    Ok(first)
+}
+
+/// The password, unless it is a digest, which nobody can check who keeps no clear passwords.
+fn password_text(password: &Element<'_>) -> Result<String, Error> {
+    match password.attribute("", "Type").map_or("", str::trim) {
+        "" => Ok(password.text.clone()),
+        kind if kind.ends_with("PasswordText") => Ok(password.text.clone()),
+        kind if kind.ends_with("PasswordDigest") => Err(incorrect(
+            "PasswordDigest is not taken; send PasswordText over TLS.",
+        )),
+        _ => Err(incorrect("This type of password is not taken.")),
+    }
+}

@@ -1,0 +1,151 @@
+//! From bytes to a call: what the head, the envelope and the body say, checked in the contract's order.
+
+use adapter::{Code, Decoded, Error, Operation, Params, Request, Wire};
+
+use crate::credentials;
+use crate::dialect::Voice;
+use crate::envelope::{Envelope, IDEMPOTENCY_KEY};
+use crate::media::Head;
+use crate::xml::{BYTES_MAX, Document, Element, Source};
+use crate::{NAMESPACE, incorrect};
+
+const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
+
+/// Reads one call, and writes down in `voice` how to answer it.
+pub(crate) fn decode(wire: &Wire<'_>, voice: &mut Voice) -> Result<Decoded, Error> {
+    let head = Head::of(wire);
+    head.check_media_type()?;
+    if wire.body.len() > BYTES_MAX {
+        return Err(Error::refused(Code::RequestTooLarge));
+    }
+    let broken = |error| {
+        let text = format!("The XML can't be read. {error}");
+        Error::explained(Code::MalformedRequest, text)
+    };
+    let source = Source::read(wire.body).map_err(broken)?;
+    head.check_charset(source.encoding)?;
+    let document = Document::parse(&source).map_err(broken)?;
+    let envelope = Envelope::open(document, voice)?;
+    if let Some(call) = &envelope.call {
+        head.check_actions(&call.name.namespace, call.name.local)?;
+    }
+    let mut values = Values::of(envelope.call.as_ref());
+    values.refuse_broken("user")?;
+    values.refuse_broken("password")?;
+    let credentials = credentials::read(wire, &envelope, &mut values.params, voice)?;
+    let Some(call) = &envelope.call else {
+        return Err(Error::refused(Code::MissingMethod));
+    };
+    let idempotency_key = idempotency_key(wire, &envelope, &mut values);
+    Ok(Decoded {
+        credentials,
+        call: values.open(call),
+        idempotency_key,
+    })
+}
+
+/// The parameters of a call.
+struct Values<'a> {
+    params: Params,
+    /// Names under which something else than a plain value was found.
+    broken: Vec<&'a str>,
+}
+
+impl<'a> Values<'a> {
+    fn of(call: Option<&Element<'a>>) -> Self {
+        let mut broken = Vec::new();
+        let mut pairs = Vec::new();
+        for child in call.iter().flat_map(|call| &call.children) {
+            if !is_parameter(call, child) || is_nil(child) {
+                continue;
+            }
+            let name = child.name.local;
+            let mut value = child.text.clone();
+            if !is_plain(child) {
+                broken.push(name);
+                // Present but broken is not the same as missing, and missing would be told first.
+                value.push('?');
+            }
+            pairs.push((name, value));
+        }
+        Values {
+            params: Params::from_pairs(pairs),
+            broken,
+        }
+    }
+
+    fn refuse_broken(&self, name: &str) -> Result<(), Error> {
+        if self.broken.contains(&name) {
+            let text = format!("The parameter {name} holds something else than text.");
+            return Err(Error::explained(Code::IncorrectParam, text));
+        }
+        Ok(())
+    }
+
+    /// Opens the call that this element names.
+    fn open(mut self, call: &Element<'_>) -> Result<Request, Error> {
+        let operation = Some(call.name.local)
+            .filter(|_| &*call.name.namespace == NAMESPACE)
+            .and_then(Operation::named)
+            .ok_or_else(|| Error::refused(Code::IncorrectMethod))?;
+        let request = Request::of(operation, &mut self.params);
+        let is_missing = |error: &Error| error.code() == Code::MissingCompulsoryParam;
+        if !request.as_ref().is_err_and(is_missing) {
+            for parameter in operation.parameters {
+                self.refuse_broken(parameter.name)?;
+            }
+        }
+        request
+    }
+}
+
+/// Parameters stand in our namespace or in none; under an unknown element its own is as good, so that credentials are
+/// found and the wrong name is told only to callers who have proved who they are.
+fn is_parameter(call: Option<&Element<'_>>, child: &Element<'_>) -> bool {
+    let namespace = &*child.name.namespace;
+    namespace == NAMESPACE
+        || namespace.is_empty()
+        || call.is_some_and(|call| &*call.name.namespace == namespace)
+}
+
+fn is_nil(element: &Element<'_>) -> bool {
+    let nil = element.attribute(XSI, "nil").map_or("", str::trim);
+    matches!(nil, "true" | "1")
+}
+
+/// Whether the element is a text, and neither a structure nor a pointer to one, as SOAP encoding would have it.
+///
+/// `xsi:type` means nothing here, except when it says that the text is bytes in disguise: SOAP::Lite sends non-ASCII text
+/// as base64 unless told its type, and a person would receive the base64.
+fn is_plain(element: &Element<'_>) -> bool {
+    let declared = element.attribute(XSI, "type").map_or("", str::trim);
+    let declared = declared.rsplit(':').next().unwrap_or_default();
+    !matches!(declared, "base64Binary" | "base64" | "hexBinary")
+        && element.children.is_empty()
+        && element.attribute("", "href").is_none()
+        && element.attribute(SOAP12_ENCODING, "ref").is_none()
+}
+
+/// The key from the HTTP header, the child element or the header block; all that carry one must agree.
+fn idempotency_key(
+    wire: &Wire<'_>,
+    envelope: &Envelope<'_>,
+    values: &mut Values<'_>,
+) -> Result<Option<String>, Error> {
+    values.refuse_broken("idempotency_key")?;
+    let mut key = values.params.take_idempotency_key(wire)?;
+    for block in envelope.headers(NAMESPACE, IDEMPOTENCY_KEY) {
+        if !is_plain(block) {
+            return Err(incorrect("The header block IdempotencyKey is broken."));
+        }
+        if is_nil(block) || block.text.is_empty() {
+            continue;
+        }
+        if key.as_ref().is_some_and(|key| *key != block.text) {
+            return Err(incorrect("The idempotency keys don't agree."));
+        }
+        key = Some(block.text.clone());
+    }
+    Ok(key)
+}

@@ -1,0 +1,57 @@
+//! Text on its way into XML, and the envelope around it.
+
+use crate::dialect::Version;
+use crate::xml::is_char;
+
+/// Adds text so that a reader gets it back: markup and CR as references, what XML can't carry as U+FFFD.
+pub(crate) fn push_escaped(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            // A literal CR would come out as LF.
+            '\r' => out.push_str("&#13;"),
+            c if is_char(c) => out.push(c),
+            _ => out.push('\u{fffd}'),
+        }
+    }
+}
+
+/// Adds one element of our namespace with text in it.
+pub(crate) fn push_element(out: &mut String, name: &str, text: &str) {
+    out.push_str("<c:");
+    out.push_str(name);
+    out.push('>');
+    push_escaped(out, text);
+    out.push_str("</c:");
+    out.push_str(name);
+    out.push('>');
+}
+
+/// The whole document around header and body; the prefix is the contract's, `s` for 1.1 and `e` for 1.2.
+pub(crate) fn envelope(version: Version, header: &str, body: &str) -> String {
+    let prefix = prefix(version);
+    let namespace = version.namespace();
+    format!(
+        r#"<?xml version="1.0" encoding="utf-8"?>
+<{prefix}:Envelope xmlns:{prefix}="{namespace}">{header}<{prefix}:Body>{body}</{prefix}:Body></{prefix}:Envelope>"#
+    )
+}
+
+/// The prefix that [`envelope`] binds.
+pub(crate) const fn prefix(version: Version) -> char {
+    match version {
+        Version::V11 => 's',
+        Version::V12 => 'e',
+    }
+}
+
+/// The value of `Content-Type`.
+pub(crate) const fn content_type(version: Version) -> &'static str {
+    match version {
+        Version::V11 => "text/xml; charset=utf-8",
+        Version::V12 => "application/soap+xml; charset=utf-8",
+    }
+}

@@ -1,0 +1,185 @@
+//! Refusals and failures as SOAP faults.
+
+use adapter::{Answer, Code, Error, Reply};
+
+use crate::dialect::{EnvelopeFault, Version, Voice};
+use crate::escape::{content_type, envelope, prefix, push_element, push_escaped};
+use crate::xml::{Name, is_ncname};
+use crate::{FaultStatus, NAMESPACE};
+
+/// One line each: the header by which a client learns that it may send credentials, and how.
+const CHALLENGES: &[&str] = &[
+    r#"Basic realm="chatgate", charset="UTF-8""#,
+    r#"Bearer realm="chatgate""#,
+];
+
+/// Most header blocks named in one MustUnderstand fault: the names are the caller's own, and an answer must not grow
+/// with them.
+const NOT_UNDERSTOOD_MAX: usize = 8;
+
+/// Longest name among them, in bytes, namespace included; for the same reason.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The fault with its HTTP status.
+pub(crate) fn encode(
+    voice: Voice,
+    policy: FaultStatus,
+    answer: &Answer<'_>,
+    error: &Error,
+) -> Reply {
+    let (status, challenges) = status(voice, policy, error.code());
+    let detail = detail(answer, error);
+    let (header, fault) = match voice.version {
+        Version::V11 => (String::new(), fault11(voice, error, &detail)),
+        Version::V12 => (header12(voice, error), fault12(voice, error, &detail)),
+    };
+    Reply {
+        status,
+        content_type: content_type(voice.version),
+        challenges,
+        body: envelope(voice.version, &header, &fault).into(),
+    }
+}
+
+/// The sentence for header blocks that are not understood. The names stand in it as `{namespace}local`, from where
+/// [`header12`] reads them again: between decode and encode only the error travels.
+pub(crate) fn not_understood(names: &[Name<'_>]) -> String {
+    let mut text = "A header block is not understood here:".to_owned();
+    let can_be_named = |name: &&Name<'_>| {
+        name.namespace.len() + name.local.len() <= NAME_BYTES_MAX
+            && !name.namespace.is_empty()
+            && !name.namespace.contains([' ', '\t', '\n', '\r', '{', '}'])
+    };
+    let named = names.iter().filter(can_be_named).take(NOT_UNDERSTOOD_MAX);
+    for name in named {
+        text.push_str(&format!(" {{{}}}{}", name.namespace, name.local));
+    }
+    if text.ends_with(':') {
+        text.pop();
+        text.push('.');
+    }
+    text
+}
+
+fn status(voice: Voice, policy: FaultStatus, code: Code) -> (u16, &'static [&'static str]) {
+    let is_credential = matches!(
+        code,
+        Code::MissingUser
+            | Code::MissingPassword
+            | Code::IncorrectUserPassword
+            | Code::MissingToken
+            | Code::IncorrectToken
+            | Code::ExpiredToken
+    );
+    if is_credential && !voice.credentials_inside {
+        return (401, CHALLENGES);
+    }
+    // A 401 without a challenge is bad HTTP, so wrong credentials in the envelope keep the binding's status.
+    let mapped = policy == FaultStatus::Mapped && !is_credential;
+    let status = match (voice.fault, voice.version) {
+        (EnvelopeFault::VersionMismatch | EnvelopeFault::MustUnderstand, _) => 500,
+        (EnvelopeFault::None, _) if mapped => code.status(),
+        (EnvelopeFault::None, Version::V12) if is_senders(code) => 400,
+        (EnvelopeFault::None, _) => 500,
+    };
+    (status, &[])
+}
+
+fn is_senders(code: Code) -> bool {
+    code.status() < 500
+}
+
+/// SOAP's own fault code, with its prefix.
+fn fault_code(voice: Voice, code: Code) -> String {
+    let name = match (voice.fault, voice.version, is_senders(code)) {
+        (EnvelopeFault::VersionMismatch, _, _) => "VersionMismatch",
+        (EnvelopeFault::MustUnderstand, _, _) => "MustUnderstand",
+        (EnvelopeFault::None, Version::V11, true) => "Client",
+        (EnvelopeFault::None, Version::V11, false) => "Server",
+        (EnvelopeFault::None, Version::V12, true) => "Sender",
+        (EnvelopeFault::None, Version::V12, false) => "Receiver",
+    };
+    format!("{}:{name}", prefix(voice.version))
+}
+
+fn fault11(voice: Voice, error: &Error, detail: &str) -> String {
+    let code = fault_code(voice, error.code());
+    let mut out = format!("<s:Fault><faultcode>{code}</faultcode><faultstring>");
+    push_escaped(&mut out, error.text());
+    out.push_str("</faultstring><detail>");
+    out.push_str(detail);
+    out.push_str("</detail></s:Fault>");
+    out
+}
+
+fn fault12(voice: Voice, error: &Error, detail: &str) -> String {
+    let code = fault_code(voice, error.code());
+    let subcode = subcode(error);
+    let mut out = format!(
+        r#"<e:Fault><e:Code><e:Value>{code}</e:Value><e:Subcode><e:Value xmlns:c="{NAMESPACE}">c:{subcode}</e:Value></e:Subcode></e:Code><e:Reason><e:Text xml:lang="en">"#
+    );
+    push_escaped(&mut out, error.text());
+    out.push_str("</e:Text></e:Reason><e:Detail>");
+    out.push_str(detail);
+    out.push_str("</e:Detail></e:Fault>");
+    out
+}
+
+/// The word as a name: an upstream's word may start with a digit, which a name may not.
+fn subcode(error: &Error) -> String {
+    let word = error.word();
+    let named = format!("_{word}");
+    if is_ncname(word) {
+        word.to_owned()
+    } else if is_ncname(&named) {
+        named
+    } else {
+        error.code().word().to_owned()
+    }
+}
+
+fn detail(answer: &Answer<'_>, error: &Error) -> String {
+    let mut out = format!(r#"<c:error xmlns:c="{NAMESPACE}">"#);
+    push_element(&mut out, "code", error.word());
+    push_element(&mut out, "request_id", answer.request_id);
+    if let Some(delivery) = answer.delivery() {
+        push_element(&mut out, "delivery", delivery.word());
+    }
+    if let Some(seconds) = error.retry_after_s() {
+        push_element(&mut out, "retry_after", &seconds.to_string());
+    }
+    out.push_str("</c:error>");
+    out
+}
+
+/// What SOAP 1.2 adds in the header: which versions we speak, or which blocks were not understood.
+fn header12(voice: Voice, error: &Error) -> String {
+    let blocks = match voice.fault {
+        EnvelopeFault::None => return String::new(),
+        EnvelopeFault::VersionMismatch => {
+            let supported = |version: Version| {
+                let namespace = version.namespace();
+                format!(r#"<e:SupportedEnvelope qname="n:Envelope" xmlns:n="{namespace}"/>"#)
+            };
+            let (v12, v11) = (supported(Version::V12), supported(Version::V11));
+            format!("<e:Upgrade>{v12}{v11}</e:Upgrade>")
+        }
+        EnvelopeFault::MustUnderstand => {
+            let names = error
+                .text()
+                .split(' ')
+                .filter_map(|word| word.strip_prefix('{')?.split_once('}'))
+                .filter(|(_, local)| is_ncname(local));
+            names.fold(String::new(), |mut out, (namespace, local)| {
+                out.push_str(&format!(r#"<e:NotUnderstood qname="n:{local}" xmlns:n=""#));
+                push_escaped(&mut out, namespace);
+                out.push_str(r#""/>"#);
+                out
+            })
+        }
+    };
+    if blocks.is_empty() {
+        return blocks;
+    }
+    format!("<e:Header>{blocks}</e:Header>")
+}

@@ -1,0 +1,110 @@
+//! The upstream's JSON as text for XML: whole values by their source text, strings without their escapes.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The pairs of a JSON object, keys and values as source text. Keys too: serde_json refuses a key with half a surrogate
+/// pair in it, and one such key must not hide the others.
+pub(crate) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads an object; `None` when the text is something else.
+    pub(crate) fn read(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// The source text of a value. Of a doubled key the last one counts, as in most readers of JSON.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        let is_key = |raw: &RawValue| text(raw.get()) == key;
+        let found = self.0.iter().rev().find(|(name, _)| is_key(name));
+        found.map(|(_, value)| value.get())
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Object(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// The elements of a JSON array as source text; none when it is no array.
+pub(crate) fn elements(json: &str) -> Vec<&str> {
+    let raw: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
+    raw.into_iter().map(RawValue::get).collect()
+}
+
+/// A value as text: null is empty, a string is what it says, and all else is its source text.
+pub(crate) fn text(json: &str) -> String {
+    let quoted = json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(inner) => unescaped(inner),
+        None if json == "null" => String::new(),
+        None => json.to_owned(),
+    }
+}
+
+/// Resolves the escapes of a valid JSON string; half a surrogate pair becomes U+FFFD.
+fn unescaped(inner: &str) -> String {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if rest.starts_with('u') {
+            let (units, after) = utf16_units(rest);
+            out.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            rest = after;
+            continue;
+        }
+        let mut chars = rest.chars();
+        out.extend(chars.next().map(|c| match c {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            c => c,
+        }));
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// All `uXXXX` in a row, so that both halves of a pair are seen together. `rest` starts behind a backslash.
+fn utf16_units(rest: &str) -> (Vec<u16>, &str) {
+    let mut units = Vec::new();
+    let mut at = rest;
+    while let Some(after) = at.strip_prefix('u') {
+        let unit = after
+            .get(..4)
+            .and_then(|hex| u16::from_str_radix(hex, 16).ok());
+        units.push(unit.unwrap_or(0xfffd));
+        let behind = after.get(4..).unwrap_or_default();
+        match behind.strip_prefix('\\') {
+            Some(next) if next.starts_with('u') => at = next,
+            _ => return (units, behind),
+        }
+    }
+    (units, at)
+}

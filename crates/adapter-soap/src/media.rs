@@ -1,0 +1,131 @@
+//! What the HTTP head says about the body: media type, character set, action.
+
+use adapter::{Code, Error, Wire};
+use http::header::CONTENT_TYPE;
+
+use crate::dialect::Version;
+use crate::malformed;
+use crate::xml::Encoding;
+
+/// The head as far as SOAP reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    essence: String,
+    charset: Option<String>,
+    /// What `SOAPAction` and the parameter `action` say; empty ones say nothing.
+    actions: Vec<String>,
+}
+
+impl Head {
+    /// Reads the head; bytes that are no text make a media type that is not taken.
+    pub(crate) fn of(wire: &Wire<'_>) -> Head {
+        let mut head = Head::default();
+        if let Some(value) = wire.headers.get(CONTENT_TYPE) {
+            head.read_content_type(value.to_str().unwrap_or("?"));
+        }
+        for value in wire.headers.get_all("soapaction") {
+            head.add_action(unquoted(value.to_str().unwrap_or("?").trim()));
+        }
+        head
+    }
+
+    /// The version that the media type stands for.
+    pub(crate) fn version(&self) -> Version {
+        if self.essence == "application/soap+xml" {
+            Version::V12
+        } else {
+            Version::V11
+        }
+    }
+
+    /// Asks for a media type that can hold an envelope.
+    pub(crate) fn check_media_type(&self) -> Result<(), Error> {
+        match self.essence.as_str() {
+            "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
+            "application/xop+xml" => return Err(malformed("MTOM is not taken.")),
+            essence if essence.starts_with("multipart/") => {
+                return Err(malformed("Attachments and MTOM are not taken."));
+            }
+            _ => return Err(Error::refused(Code::UnsupportedMediaType)),
+        }
+        match self.charset.as_deref() {
+            None | Some("utf-8" | "utf8" | "us-ascii" | "utf-16") => Ok(()),
+            Some(_) => {
+                let text = "Only UTF-8 and UTF-16 are taken.";
+                Err(Error::explained(Code::UnsupportedMediaType, text))
+            }
+        }
+    }
+
+    /// Asks that the character set named in the head is the one of the body.
+    pub(crate) fn check_charset(&self, encoding: Encoding) -> Result<(), Error> {
+        let says_utf16 = self.charset.as_ref().map(|charset| charset == "utf-16");
+        if says_utf16.is_some_and(|says| says != (encoding == Encoding::Utf16)) {
+            return Err(malformed("The body is not in the charset of the head."));
+        }
+        Ok(())
+    }
+
+    /// Asks that the hints, where given, name the element that the body holds.
+    pub(crate) fn check_actions(&self, namespace: &str, local: &str) -> Result<(), Error> {
+        let agrees = |action: &String| {
+            let qualified = action.strip_prefix(namespace);
+            action == local || qualified.and_then(|rest| rest.strip_prefix('#')) == Some(local)
+        };
+        if self.actions.iter().all(agrees) {
+            Ok(())
+        } else {
+            Err(malformed("SOAPAction or action names another operation."))
+        }
+    }
+
+    fn read_content_type(&mut self, value: &str) {
+        let mut parts = split_parameters(value).into_iter();
+        self.essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+        for part in parts {
+            let Some((name, value)) = part.split_once('=') else {
+                continue;
+            };
+            let value = unquoted(value.trim());
+            if name.trim().eq_ignore_ascii_case("charset") {
+                self.charset = Some(value.to_ascii_lowercase());
+            } else if name.trim().eq_ignore_ascii_case("action") {
+                self.add_action(value);
+            }
+        }
+    }
+
+    fn add_action(&mut self, action: String) {
+        if !action.is_empty() {
+            self.actions.push(action);
+        }
+    }
+}
+
+/// Splits at semicolons that stand outside of quotes.
+fn split_parameters(value: &str) -> Vec<&str> {
+    let mut in_quotes = false;
+    let mut escaped = false;
+    value
+        .split(|c| {
+            let splits = c == ';' && !in_quotes;
+            in_quotes ^= c == '"' && !escaped;
+            escaped = in_quotes && c == '\\' && !escaped;
+            splits
+        })
+        .collect()
+}
+
+/// A quoted string without its quotes and escapes; anything else as it stands.
+fn unquoted(value: &str) -> String {
+    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return value.to_owned();
+    };
+    let mut out = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out
+}

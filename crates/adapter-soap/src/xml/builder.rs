@@ -1,0 +1,171 @@
+//! Events become elements, each event checked against the bytes it was cut from.
+
+use quick_xml::events::Event;
+
+use super::chars::{Encoding, is_blank, is_space, push_lines};
+use super::markup::{self, Tag};
+use super::scope::{self, Name, Scope};
+use super::{Checked, Document, Element};
+
+/// Deepest nesting of elements: a SOAP call has four levels, a signed header block some ten. Bounds recursion over the tree.
+const DEPTH_MAX: usize = 32;
+
+/// An element whose end tag has not come yet.
+struct Open<'a> {
+    name: &'a str,
+    element: Element<'a>,
+    scope_mark: usize,
+}
+
+/// A document on its way.
+pub(super) struct Builder<'a> {
+    encoding: Encoding,
+    scope: Scope<'a>,
+    open: Vec<Open<'a>>,
+    root: Option<Element<'a>>,
+    has_instruction: bool,
+}
+
+impl<'a> Builder<'a> {
+    /// Nothing has been read yet.
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Builder {
+            encoding,
+            scope: Scope::new(),
+            open: Vec::new(),
+            root: None,
+            has_instruction: false,
+        }
+    }
+
+    /// Takes the event that was cut from `raw`, which starts at byte `at`.
+    pub(super) fn take(&mut self, event: &Event<'_>, raw: &'a str, at: usize) -> Checked<()> {
+        match event {
+            Event::Start(_) | Event::Empty(_) => self.start(&markup::start_tag(raw)?),
+            Event::End(_) => self.end(raw),
+            Event::Text(_) => self.text(raw),
+            Event::CData(_) => self.cdata(raw),
+            Event::GeneralRef(_) => self.reference(raw),
+            Event::Comment(_) => markup::check_comment(raw),
+            Event::PI(_) => {
+                self.has_instruction = true;
+                markup::check_instruction(raw)
+            }
+            Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.encoding),
+            Event::Decl(_) => Err("An XML declaration stands elsewhere than at the start."),
+            Event::DocType(_) => Err("A DOCTYPE is not taken."),
+            Event::Eof => Ok(()),
+        }
+    }
+
+    fn start(&mut self, tag: &Tag<'a>) -> Checked<()> {
+        if self.open.is_empty() && self.root.is_some() {
+            return Err("There is more than one root.");
+        }
+        if self.open.len() == DEPTH_MAX {
+            return Err("Elements are nested too deeply.");
+        }
+        let scope_mark = self.scope.mark();
+        let mut ordinary = Vec::new();
+        for (name, raw) in &tag.attributes {
+            let value = markup::attribute_value(raw)?;
+            if !self.scope.declare(name, &value)? {
+                ordinary.push((*name, value));
+            }
+        }
+        let mut attributes: Vec<(Name<'a>, String)> = Vec::with_capacity(ordinary.len());
+        for (name, value) in ordinary {
+            let name = self.scope.attribute(name)?;
+            if attributes
+                .iter()
+                .any(|(other, _)| scope::same(other, &name))
+            {
+                return Err("An attribute is given twice.");
+            }
+            attributes.push((name, value));
+        }
+        let element = Element {
+            name: self.scope.element(tag.name)?,
+            attributes,
+            text: String::new(),
+            children: Vec::new(),
+        };
+        if tag.empty {
+            self.close(element, scope_mark);
+        } else {
+            self.open.push(Open {
+                name: tag.name,
+                element,
+                scope_mark,
+            });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, raw: &str) -> Checked<()> {
+        let open = self.open.pop().ok_or("An end tag closes nothing.")?;
+        let name = raw.strip_prefix("</").and_then(|r| r.strip_suffix('>'));
+        if name.map(|name| name.trim_end_matches(is_space)) != Some(open.name) {
+            return Err("An end tag does not match its start tag.");
+        }
+        self.close(open.element, open.scope_mark);
+        Ok(())
+    }
+
+    fn close(&mut self, element: Element<'a>, scope_mark: usize) {
+        self.scope.close(scope_mark);
+        match self.open.last_mut() {
+            Some(parent) => parent.element.children.push(element),
+            None => self.root = Some(element),
+        }
+    }
+
+    fn text(&mut self, raw: &str) -> Checked<()> {
+        if raw.contains("]]>") {
+            return Err("Text holds ]]>.");
+        }
+        match self.open.last_mut() {
+            Some(open) => push_lines(&mut open.element.text, raw),
+            None if is_blank(raw) => {}
+            None => return Err("Text stands outside of the root."),
+        }
+        Ok(())
+    }
+
+    fn cdata(&mut self, raw: &str) -> Checked<()> {
+        let inner = raw
+            .strip_prefix("<![CDATA[")
+            .and_then(|rest| rest.strip_suffix("]]>"))
+            .ok_or("A CDATA section is broken.")?;
+        let open = self
+            .open
+            .last_mut()
+            .ok_or("Text stands outside of the root.")?;
+        push_lines(&mut open.element.text, inner);
+        Ok(())
+    }
+
+    fn reference(&mut self, raw: &str) -> Checked<()> {
+        let name = raw
+            .strip_prefix('&')
+            .and_then(|rest| rest.strip_suffix(';'))
+            .ok_or("A reference is broken.")?;
+        let open = self
+            .open
+            .last_mut()
+            .ok_or("Text stands outside of the root.")?;
+        open.element.text.push(markup::reference(name)?);
+        Ok(())
+    }
+
+    /// Asks that one root was opened and closed.
+    pub(super) fn finish(self) -> Checked<Document<'a>> {
+        if !self.open.is_empty() {
+            return Err("An element is not closed.");
+        }
+        Ok(Document {
+            root: self.root.ok_or("There is no root.")?,
+            has_instruction: self.has_instruction,
+        })
+    }
+}

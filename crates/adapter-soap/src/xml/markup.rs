@@ -1,0 +1,180 @@
+//! The inside of tags, declarations and references, read from their own text: quick-xml finds where they end, and leaves
+//! open whether what stands between is well formed.
+
+use super::Checked;
+use super::chars::{Encoding, is_char, is_ncname, is_space};
+
+/// Most attributes of one element, declarations of namespaces included: SOAP needs a handful, and telling doubled ones
+/// apart costs the square of their number.
+pub(super) const ATTRIBUTES_MAX: usize = 64;
+
+/// A start tag or an empty element's tag.
+pub(super) struct Tag<'a> {
+    /// The name as written.
+    pub(super) name: &'a str,
+    /// The attributes as written, values not yet resolved.
+    pub(super) attributes: Vec<(&'a str, &'a str)>,
+    /// Whether it closes itself.
+    pub(super) empty: bool,
+}
+
+/// Reads `<name …>` or `<name …/>`.
+pub(super) fn start_tag(raw: &str) -> Checked<Tag<'_>> {
+    let inner = raw
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix('>'))
+        .ok_or("A tag is broken.")?;
+    let (inner, empty) = match inner.strip_suffix('/') {
+        Some(inner) => (inner, true),
+        None => (inner, false),
+    };
+    let (name, rest) = inner.split_at(inner.find(is_space).unwrap_or(inner.len()));
+    Ok(Tag {
+        name,
+        attributes: attributes(rest)?,
+        empty,
+    })
+}
+
+/// Reads what follows the name: white space, name, equals sign and quoted value, again and again, then white space.
+fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    loop {
+        let next = rest.trim_start_matches(is_space);
+        if next.is_empty() {
+            return Ok(found);
+        }
+        if next.len() == rest.len() {
+            return Err("White space is missing before an attribute.");
+        }
+        let (name, after) = next
+            .split_once('=')
+            .ok_or("An attribute is without a value.")?;
+        let name = name.trim_end_matches(is_space);
+        let after = after.trim_start_matches(is_space);
+        let quote = after
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '"' | '\''))
+            .ok_or("An attribute's value is not quoted.")?;
+        let (value, after) = after[1..]
+            .split_once(quote)
+            .ok_or("An attribute's value is not closed.")?;
+        if value.contains('<') {
+            return Err("An attribute's value holds a bare <.");
+        }
+        if found.iter().any(|(other, _)| *other == name) {
+            return Err("An attribute is given twice.");
+        }
+        if found.len() == ATTRIBUTES_MAX {
+            return Err("An element has too many attributes.");
+        }
+        found.push((name, value));
+        rest = after;
+    }
+}
+
+/// Resolves references in a value and turns literal white space into spaces, as XML 1.0 section 3.3.3 says.
+pub(super) fn attribute_value(raw: &str) -> Checked<String> {
+    let mut value = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '&' => {
+                let (name, after) = rest.split_once(';').ok_or("A reference is not closed.")?;
+                value.push(reference(name)?);
+                rest = after;
+            }
+            '\r' => {
+                value.push(' ');
+                rest = rest.strip_prefix('\n').unwrap_or(rest);
+            }
+            '\t' | '\n' => value.push(' '),
+            c => value.push(c),
+        }
+    }
+    Ok(value)
+}
+
+/// The character that a reference stands for; `name` is what stands between `&` and `;`.
+pub(super) fn reference(name: &str) -> Checked<char> {
+    let Some(number) = name.strip_prefix('#') else {
+        return match name {
+            "amp" => Ok('&'),
+            "lt" => Ok('<'),
+            "gt" => Ok('>'),
+            "quot" => Ok('"'),
+            "apos" => Ok('\''),
+            _ => Err("An entity is not one of the five that XML defines."),
+        };
+    };
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    // `from_str_radix` would take a sign as well, and a number too large for it is no character either.
+    if !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err("A character reference is broken.");
+    }
+    u32::from_str_radix(digits, radix)
+        .ok()
+        .and_then(char::from_u32)
+        .filter(|c| is_char(*c))
+        .ok_or("A character reference is to no character that XML allows.")
+}
+
+/// Checks `<?xml …?>`: version, encoding and standalone, in that order, each with a legal value, none against the bytes.
+pub(super) fn check_declaration(raw: &str, encoding: Encoding) -> Checked<()> {
+    const BROKEN: &str = "The XML declaration is broken.";
+    let inner = raw
+        .strip_prefix("<?xml")
+        .and_then(|rest| rest.strip_suffix("?>"))
+        .ok_or(BROKEN)?;
+    let found = attributes(inner).map_err(|_| BROKEN)?;
+    let mut parts = found.as_slice();
+    let mut part = |name: &str| match parts {
+        [(found, value), rest @ ..] if *found == name => {
+            parts = rest;
+            Some(*value)
+        }
+        _ => None,
+    };
+    let version = part("version").and_then(|value| value.strip_prefix("1."));
+    let version_is_right =
+        version.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()));
+    let label = part("encoding");
+    let standalone = part("standalone").is_none_or(|value| matches!(value, "yes" | "no"));
+    if !version_is_right || !standalone || !parts.is_empty() {
+        return Err(BROKEN);
+    }
+    if label.is_some_and(|label| !encoding.answers_to(label)) {
+        return Err("The declared encoding is not taken or not the one of the document.");
+    }
+    Ok(())
+}
+
+/// Checks `<?target …?>`.
+pub(super) fn check_instruction(raw: &str) -> Checked<()> {
+    let inner = raw
+        .strip_prefix("<?")
+        .and_then(|rest| rest.strip_suffix("?>"))
+        .ok_or("A processing instruction is broken.")?;
+    let target = inner.split(is_space).next().unwrap_or_default();
+    if !is_ncname(target) || target.eq_ignore_ascii_case("xml") {
+        return Err("A processing instruction has a target that XML forbids.");
+    }
+    Ok(())
+}
+
+/// Checks `<!--…-->`.
+pub(super) fn check_comment(raw: &str) -> Checked<()> {
+    let inner = raw
+        .strip_prefix("<!--")
+        .and_then(|rest| rest.strip_suffix("-->"))
+        .ok_or("A comment is broken.")?;
+    if inner.contains("--") || inner.ends_with('-') {
+        return Err("A comment holds two hyphens in a row.");
+    }
+    Ok(())
+}

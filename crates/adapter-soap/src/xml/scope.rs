@@ -1,0 +1,129 @@
+//! Which prefix stands for which namespace, at each point of a document.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::Checked;
+use super::chars::{is_ncname, split_qname};
+
+/// Most namespaces bound at one point of a document: each name is looked up among them. Clients bind fewer than ten.
+pub(super) const NAMESPACES_MAX: usize = 64;
+
+/// Bound to the prefix `xml`, always and to nothing else.
+pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// The namespace of the declarations themselves; nothing may be bound to it.
+const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// A namespace, empty for none, and a local name.
+#[derive(Clone, Debug)]
+pub(crate) struct Name<'a> {
+    /// Shared by all names in it, so that a long one costs its length once.
+    pub(crate) namespace: Rc<str>,
+    /// What stands behind the prefix.
+    pub(crate) local: &'a str,
+}
+
+impl Name<'_> {
+    /// Whether it is this one.
+    pub(crate) fn is(&self, namespace: &str, local: &str) -> bool {
+        self.local == local && &*self.namespace == namespace
+    }
+}
+
+/// The bindings in force.
+pub(super) struct Scope<'a> {
+    bindings: Vec<(&'a str, Rc<str>)>,
+    known: HashSet<Rc<str>>,
+    none: Rc<str>,
+}
+
+impl<'a> Scope<'a> {
+    /// Only `xml` is bound.
+    pub(super) fn new() -> Self {
+        Scope {
+            bindings: vec![("xml", Rc::from(XML))],
+            known: HashSet::from([Rc::from(XML)]),
+            none: Rc::from(""),
+        }
+    }
+
+    /// A mark to [`Scope::close`] back to.
+    pub(super) fn mark(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// Forgets what has been bound since the mark.
+    pub(super) fn close(&mut self, mark: usize) {
+        self.bindings.truncate(mark);
+    }
+
+    /// Binds what this attribute declares; `false` when it is an ordinary attribute.
+    pub(super) fn declare(&mut self, name: &'a str, value: &str) -> Checked<bool> {
+        let prefix = match name.strip_prefix("xmlns:") {
+            Some(prefix) => prefix,
+            None if name == "xmlns" => "",
+            None => return Ok(false),
+        };
+        if !prefix.is_empty() && !is_ncname(prefix) || name == "xmlns:" {
+            return Err("A name is not one that XML allows.");
+        }
+        let reserved = prefix == "xmlns" || value == XMLNS || (prefix == "xml") != (value == XML);
+        if reserved || (value.is_empty() && !prefix.is_empty()) {
+            return Err("A namespace is bound in a way that XML forbids.");
+        }
+        // The binding of `xml` that is always there is not the caller's.
+        if self.bindings.len() > NAMESPACES_MAX {
+            return Err("Too many namespaces are bound at once.");
+        }
+        let namespace = match self.known.get(value) {
+            Some(known) => Rc::clone(known),
+            None => {
+                let new = Rc::<str>::from(value);
+                self.known.insert(Rc::clone(&new));
+                new
+            }
+        };
+        self.bindings.push((prefix, namespace));
+        Ok(true)
+    }
+
+    /// The full name of an element.
+    pub(super) fn element(&self, name: &'a str) -> Checked<Name<'a>> {
+        let (prefix, local) = split_qname(name)?;
+        match self.lookup(prefix) {
+            Some(namespace) => Ok(Name { namespace, local }),
+            None if prefix.is_empty() => Ok(self.unqualified(local)),
+            None => Err("A prefix is not bound to a namespace."),
+        }
+    }
+
+    /// The full name of an attribute: without a prefix it has no namespace, whatever the default is.
+    pub(super) fn attribute(&self, name: &'a str) -> Checked<Name<'a>> {
+        let (prefix, local) = split_qname(name)?;
+        if prefix.is_empty() {
+            return Ok(self.unqualified(local));
+        }
+        let namespace = self
+            .lookup(prefix)
+            .ok_or("A prefix is not bound to a namespace.")?;
+        Ok(Name { namespace, local })
+    }
+
+    fn unqualified(&self, local: &'a str) -> Name<'a> {
+        Name {
+            namespace: Rc::clone(&self.none),
+            local,
+        }
+    }
+
+    fn lookup(&self, prefix: &str) -> Option<Rc<str>> {
+        let bound = self.bindings.iter().rev().find(|(p, _)| *p == prefix);
+        bound.map(|(_, namespace)| Rc::clone(namespace))
+    }
+}
+
+/// Whether two names are the same; names of one document share their namespaces, so the pointers tell.
+pub(super) fn same(a: &Name<'_>, b: &Name<'_>) -> bool {
+    Rc::ptr_eq(&a.namespace, &b.namespace) && a.local == b.local
+}

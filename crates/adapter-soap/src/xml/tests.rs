@@ -1,0 +1,422 @@
+//! The XML layer against its own rules and against the W3C's suite.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+#[track_caller]
+fn check(document: &str, well_formed: bool) {
+    let result = check_document(document.as_bytes());
+    assert_eq!(result.is_ok(), well_formed, "{document}: {result:?}");
+}
+
+#[track_caller]
+fn check_text(document: &str, expected: &str) {
+    let source = Source::read(document.as_bytes()).unwrap();
+    let document = Document::parse(&source).unwrap();
+    assert_eq!(document.root.text, expected);
+}
+
+#[track_caller]
+fn check_attribute(document: &str, expected: &str) {
+    let source = Source::read(document.as_bytes()).unwrap();
+    let document = Document::parse(&source).unwrap();
+    assert_eq!(document.root.attribute("", "a"), Some(expected));
+}
+
+#[track_caller]
+fn check_reason(document: &[u8], expected: &str) {
+    assert_eq!(check_document(document).unwrap_err().reason, expected);
+}
+
+fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let marked = format!("\u{feff}{text}");
+    marked.encode_utf16().flat_map(unit).collect()
+}
+
+#[test]
+fn there_is_one_root_and_nothing_but_blanks_comments_and_instructions_around_it() {
+    check("<a/>", true);
+    check(" \r\n<!--c--><?p i?><a></a ><?p?>\t", true);
+    for broken in [
+        "",
+        " ",
+        "<!--c-->",
+        "a",
+        "<a/>b",
+        "b<a/>",
+        "<a/><b/>",
+        "<a/>&amp;",
+        "<a/><![CDATA[]]>",
+    ] {
+        check(broken, false);
+    }
+}
+
+#[test]
+fn end_tags_match_and_all_are_there() {
+    for broken in [
+        "<a>",
+        "<a><b></a></b>",
+        "<a></b>",
+        "</a>",
+        "<a/></a>",
+        "<a></ a>",
+        "<a></a",
+        "<a><b/>",
+        "<a/",
+        "<a",
+    ] {
+        check(broken, false);
+    }
+    check("<a><b></b\n></a>", true);
+}
+
+#[test]
+fn names_are_those_of_the_fifth_edition() {
+    for name in [
+        "a",
+        "_",
+        "é",
+        "a-b.c1",
+        "a·",
+        "ͽ",
+        "Ⰰ",
+        "\u{200c}",
+        "\u{10000}",
+    ] {
+        check(&format!("<{name}/>"), true);
+    }
+    for name in [
+        "1",
+        "-a",
+        ".a",
+        "a@",
+        "a$",
+        "·a",
+        "×",
+        "a÷",
+        ";",
+        "\u{2190}",
+        "a b",
+        ":",
+        ":a",
+        "a:",
+        "a:b:c",
+        "\u{f0000}",
+    ] {
+        check(&format!("<{name}/>"), false);
+    }
+}
+
+#[test]
+fn attributes_are_spaced_quoted_and_unique() {
+    for broken in [
+        r#"<a b="1"c="2"/>"#,
+        r#"<a b="1" b="2"/>"#,
+        r#"<a b/>"#,
+        r#"<a b=1/>"#,
+        r#"<a b="1'/>"#,
+        r#"<a b="<"/>"#,
+        r#"<a b="&"/>"#,
+        r#"<a b="&x;"/>"#,
+        r#"<a "b"="1"/>"#,
+        r#"<a/ b="1">"#,
+        r#"<a b="1" / >"#,
+        r#"<a xmlns:p="u" xmlns:q="u" p:b="1" q:b="2"/>"#,
+        r#"<a xmlns:p="u" xmlns:p="v"/>"#,
+    ] {
+        check(broken, false);
+    }
+    check(
+        r#"<a b = '1' c="'>'" xmlns:p="u" xmlns:q="v" p:b="1" q:b="2" />"#,
+        true,
+    );
+}
+
+#[test]
+fn prefixes_are_bound_as_namespaces_demand() {
+    for broken in [
+        "<p:a/>",
+        r#"<a p:b="1"/>"#,
+        r#"<a xmlns:p=""/>"#,
+        r#"<a xmlns:="u"/>"#,
+        r#"<a xmlns:xmlns="u"/>"#,
+        r#"<a xmlns:p="http://www.w3.org/2000/xmlns/"/>"#,
+        r#"<a xmlns="http://www.w3.org/2000/xmlns/"/>"#,
+        r#"<a xmlns:xml="u"/>"#,
+        r#"<a xmlns:p="http://www.w3.org/XML/1998/namespace"/>"#,
+        r#"<a xmlns="http://www.w3.org/XML/1998/namespace"/>"#,
+        r#"<xmlns:a/>"#,
+        r#"<a><b xmlns:p="u"/><p:b/></a>"#,
+    ] {
+        check(broken, false);
+    }
+    check(
+        r#"<p:a xmlns:p="u" xml:lang="x"><b xmlns=""/><b xmlns="v"><p:c/></b></p:a>"#,
+        true,
+    );
+    check(
+        r#"<a xmlns:xml="http://www.w3.org/XML/1998/namespace"/>"#,
+        true,
+    );
+}
+
+#[test]
+fn the_declaration_stands_first_and_in_order() {
+    for declaration in [
+        "<?xml version='1.0'?>",
+        "<?xml version=\"1.0\" encoding=\"utf-8\" standalone='no' ?>",
+        "<?xml\nversion = '1.0'\n?>",
+        "<?xml version='1.0' encoding='US-ASCII'?>",
+        "\u{feff}<?xml version='1.0' encoding='UTF-8'?>",
+    ] {
+        check(&format!("{declaration}<a/>"), true);
+    }
+    for declaration in [
+        " <?xml version='1.0'?>",
+        "<!----><?xml version='1.0'?>",
+        "<?xml?>",
+        "<?xml encoding='UTF-8'?>",
+        "<?xml version='1.0' standalone='yes' encoding='UTF-8'?>",
+        "<?xml encoding='UTF-8' version='1.0'?>",
+        "<?xml version='2.0'?>",
+        "<?xml version='1.'?>",
+        "<?xml version='1.0 '?>",
+        "<?xml version='1.0'encoding='UTF-8'?>",
+        "<?xml version='1.0' standalone='YES'?>",
+        "<?xml version='1.0' encoding='ISO-8859-1'?>",
+        "<?xml version='1.0' encoding='UTF-16'?>",
+        "<?xml version='1.0' encoding='UTF-7'?>",
+        "<?xml version='1.0' encoding=''?>",
+        "<?xml version='1.0' version='1.0'?>",
+        "<?xml version='1.0' other='x'?>",
+        "<?XML version='1.0'?>",
+    ] {
+        check(&format!("{declaration}<a/>"), false);
+    }
+    check("<?xml version='1.0' encoding='us-ascii'?><a>é</a>", false);
+    check("<a/><?xml version='1.0'?>", false);
+}
+
+#[test]
+fn comments_instructions_and_sections_keep_their_rules() {
+    for broken in [
+        "<a><!-- a -- b --></a>",
+        "<a><!----->\u{20}</a>",
+        "<a><!--></a>",
+        "<a><!---></a>",
+        "<a><!-></a>",
+        "<a>]]></a>",
+        "<a>]]]></a>",
+        "<a><![CDATA[</a>",
+        "<a><![cdata[]]></a>",
+        "<a><? p?></a>",
+        "<a><?p></a>",
+        "<a><?p:q?></a>",
+        "<a><?xMl?></a>",
+        "<a><?p</a>",
+        "<!ELEMENT a ANY><a/>",
+    ] {
+        check(broken, false);
+    }
+    check(
+        "<a><!----><!-- - --><?p ?x?><![CDATA[]]]]><![CDATA[>]]></a>",
+        true,
+    );
+}
+
+#[test]
+fn only_predefined_entities_and_references_to_legal_characters_are_taken() {
+    for broken in [
+        "&nbsp;",
+        "&AMP;",
+        "&;",
+        "&#;",
+        "&#x;",
+        "&#xg;",
+        "&#+65;",
+        "&#X41;",
+        "&#0;",
+        "&#8;",
+        "&#xD800;",
+        "&#xFFFE;",
+        "&#x110000;",
+        "&#99999999999999999999;",
+        "&amp",
+        "& amp;",
+        "&#65 ;",
+        "&",
+        "\u{1}",
+        "\u{ffff}",
+    ] {
+        check(&format!("<a>{broken}</a>"), false);
+        check(&format!("<a b='{broken}'/>"), false);
+    }
+    check_text(
+        "<a>&lt;&gt;&amp;&apos;&quot;&#65;&#x1F600;&#000000000065;</a>",
+        "<>&'\"A😀A",
+    );
+}
+
+#[test]
+fn no_doctype_is_taken_in_any_form() {
+    for document in [
+        "<!DOCTYPE a><a/>",
+        "<!doctype a><a/>",
+        "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>",
+        "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
+        "<a><!DOCTYPE a></a>",
+        "<a/><!DOCTYPE a>",
+    ] {
+        check(document, false);
+    }
+}
+
+#[test]
+fn text_is_put_together_and_never_trimmed() {
+    check_text("<a>ad<!-- -->min</a>", "admin");
+    check_text("<a> x &amp; <![CDATA[<y>]]> </a>", " x & <y> ");
+    check_text("<a>1<b>2</b>3</a>", "13");
+    check_text(
+        "<a>1\r\n2\r3\n4<![CDATA[\r\n\r]]>&#13;&#xD;\r&#10;</a>",
+        "1\n2\n3\n4\n\n\r\r\n\n",
+    );
+}
+
+#[test]
+fn attribute_values_are_normalised() {
+    check_attribute(
+        "<a a=' 1\r\n2\t3\n4\r5 &#13;&#10;&#9;&lt;&#60; '/>",
+        " 1 2 3 4 5 \r\n\t<< ",
+    );
+}
+
+#[test]
+fn utf8_and_utf16_are_read_with_their_marks() {
+    let document = "<?xml version='1.0' encoding='utf-16'?><a>é😀</a>";
+    assert_eq!(check_document(&utf16(document, u16::to_le_bytes)), Ok(()));
+    assert_eq!(check_document(&utf16(document, u16::to_be_bytes)), Ok(()));
+    assert_eq!(check_document(&utf16("<a/>", u16::to_be_bytes)), Ok(()));
+    assert_eq!(check_document("\u{feff}<a/>".as_bytes()), Ok(()));
+    check_reason(
+        "\u{feff}\u{feff}<a/>".as_bytes(),
+        "Text stands outside of the root.",
+    );
+    check_reason(
+        &utf16("<a/>", u16::to_le_bytes)[..9],
+        "The document is not UTF-16.",
+    );
+    check_reason(
+        b"\xff\xfe<\0a\0>\0\0\xd8<\0/\0a\0>\0",
+        "The document is not UTF-16.",
+    );
+    check_reason(b"<\0a\0/\0>\0", "There is a character XML forbids.");
+    check_reason(b"<a>\xc3\x28</a>", "The document is not UTF-8.");
+    check_reason(b"<a>\xed\xa0\x80</a>", "The document is not UTF-8.");
+    check_reason(b"<a>\xc0\x80</a>", "The document is not UTF-8.");
+    let lying = "<?xml version='1.0' encoding='utf-8'?><a/>";
+    check_reason(
+        &utf16(lying, u16::to_le_bytes),
+        "The declared encoding is not taken or not the one of the document.",
+    );
+}
+
+#[test]
+fn the_caps_hold_at_their_edge() {
+    let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+    check(&nested(32), true);
+    check(&nested(33), false);
+    let attributed = |count: usize| {
+        let attributes: String = (0..count).map(|n| format!(" a{n}=''")).collect();
+        format!("<a{attributes}/>")
+    };
+    check(&attributed(64), true);
+    check(&attributed(65), false);
+    let bound = |count: usize| {
+        let bind = |n| format!(" xmlns:p{n}='u{n}'");
+        let (outer, inner): (String, String) =
+            ((0..40).map(bind).collect(), (40..count).map(bind).collect());
+        format!("<a{outer}><b{inner}/><b{inner}/></a>")
+    };
+    check(&bound(64), true);
+    check(&bound(65), false);
+    let sized = |bytes: usize| format!("<a>{}</a>", "x".repeat(bytes - 7));
+    check(&sized(BYTES_MAX), true);
+    check(&sized(BYTES_MAX + 1), false);
+}
+
+#[test]
+fn an_error_is_one_line_without_anything_of_the_document() {
+    let error = check_document(b"<a>secret</b>").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "An end tag does not match its start tag. (At or after byte 9.)"
+    );
+}
+
+/// A file of test data that is not part of the project.
+fn vectors(name: &str) -> Option<Value> {
+    let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
+        eprintln!("skipped: CHATGATE_VECTORS is not set");
+        return None;
+    };
+    let text = std::fs::read_to_string(std::path::Path::new(&folder).join(name)).unwrap();
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn the_w3c_suite_without_doctype_is_judged_right() {
+    let Some(suite) = vectors("xml-no-doctype.json") else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    let documents = suite["documents"].as_array().unwrap();
+    for document in documents {
+        let bytes = BASE64_STANDARD
+            .decode(document["bytes_base64"].as_str().unwrap())
+            .unwrap();
+        if check_document(&bytes).is_ok() != document["well_formed"].as_bool().unwrap() {
+            wrong.push(document["id"].as_str().unwrap());
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}: {wrong:?}",
+        wrong.len(),
+        documents.len()
+    );
+}
+
+#[test]
+fn the_w3c_suite_with_doctype_is_refused() {
+    let Some(suite) = vectors("xml-doctype.json") else {
+        return;
+    };
+    for document in suite["documents"].as_array().unwrap() {
+        let bytes = BASE64_STANDARD
+            .decode(document["bytes_base64"].as_str().unwrap())
+            .unwrap();
+        assert!(check_document(&bytes).is_err(), "{}", document["id"]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(text in r#"(<|>|/|!|-|\[|\]|\?|&|;|#|x|=|"|'| |a|:|xml|xmlns|CDATA|DOCTYPE|é|\r|\n){0,40}"#) {
+        let _ = check_document(text.as_bytes());
+    }
+
+    #[test]
+    fn escaped_text_comes_back(text in any::<String>()) {
+        let mut document = "<a>".to_owned();
+        crate::escape::push_escaped(&mut document, &text);
+        document.push_str("</a>");
+        let carried: String = text.chars().map(|c| if is_char(c) { c } else { '\u{fffd}' }).collect();
+        let source = Source::read(document.as_bytes()).unwrap();
+        prop_assert_eq!(&Document::parse(&source).unwrap().root.text, &carried);
+    }
+}

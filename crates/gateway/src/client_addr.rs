@@ -1,0 +1,287 @@
+//! Who is calling: the TCP peer, or what a trusted proxy says about it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use adapter::{Code, Error};
+use http::HeaderMap;
+use ipnet::IpNet;
+
+/// The other end of the TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+
+/// The resolved address of the caller, in canonical form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ClientIp(pub(crate) IpAddr);
+
+/// Most hops walked: real chains have two or three.
+const HOPS_MAX: usize = 10;
+
+/// The one header that trusted proxies write the caller into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl ForwardedHeader {
+    /// Reads its name.
+    ///
+    /// # Errors
+    /// A sentence with both names.
+    pub fn parse(text: &str) -> Result<ForwardedHeader, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+            "forwarded" => Ok(ForwardedHeader::Forwarded),
+            _ => Err(format!("{text} is neither x-forwarded-for nor forwarded")),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            ForwardedHeader::XForwardedFor => "x-forwarded-for",
+            ForwardedHeader::Forwarded => "forwarded",
+        }
+    }
+}
+
+/// Walks from the peer to the left through the header's hops, as long as each is a trusted proxy, and gives the first
+/// address that is not.
+///
+/// # Errors
+/// IP_NOT_ALLOWED when a hop that decides can't be read, or there are too many: guessing would let somebody choose who
+/// they are.
+pub(crate) fn resolve(
+    peer: PeerAddr,
+    headers: &HeaderMap,
+    trusted: &[IpNet],
+    header: ForwardedHeader,
+) -> Result<ClientIp, Error> {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut address = peer.0.ip().to_canonical();
+    if !is_trusted(&address) {
+        return Ok(ClientIp(address));
+    }
+    let mut walked = 0;
+    for line in headers.get_all(header.name()).iter().rev() {
+        let line = line
+            .to_str()
+            .map_err(|_| unparsable("the header is no text"))?;
+        for hop in split_outside_quotes(line, ',').into_iter().rev() {
+            walked += 1;
+            if walked > HOPS_MAX {
+                return Err(unparsable("too many hops"));
+            }
+            let written = match header {
+                ForwardedHeader::XForwardedFor => Some(hop.trim()),
+                ForwardedHeader::Forwarded => for_of(hop),
+            };
+            address = written
+                .and_then(node)
+                .ok_or_else(|| unparsable("a hop is no address"))?;
+            if !is_trusted(&address) {
+                return Ok(ClientIp(address));
+            }
+        }
+    }
+    Ok(ClientIp(address))
+}
+
+fn unparsable(what: &'static str) -> Error {
+    Error::refused(Code::IpNotAllowed).because(format!("unparsable_hop: {what}"))
+}
+
+/// The value of `for` in one element of `Forwarded`; doubled means unreadable.
+fn for_of(element: &str) -> Option<&str> {
+    let mut found = None;
+    for pair in split_outside_quotes(element, ';') {
+        let (name, value) = pair.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
+            return None;
+        }
+    }
+    let value = found?;
+    match value.strip_prefix('"') {
+        Some(quoted) => quoted
+            .strip_suffix('"')
+            .filter(|inner| !inner.contains(['"', '\\'])),
+        // An address with a colon or a bracket has to be quoted (RFC 7239, 4).
+        None => Some(value).filter(|bare| !bare.contains([':', '[', ']', '"'])),
+    }
+}
+
+/// An address as proxies write it: bare, with a port, or in brackets. Only the canonical spellings; no zone.
+fn node(text: &str) -> Option<IpAddr> {
+    let address = if let Some(rest) = text.strip_prefix('[') {
+        let (inner, port) = rest.split_once(']')?;
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+            return None;
+        }
+        IpAddr::V6(inner.parse().ok()?)
+    } else if let Ok(address) = text.parse::<IpAddr>() {
+        address
+    } else {
+        let (address, port) = text.split_once(':')?;
+        IpAddr::V4(address.parse().ok().filter(|_| is_port(port))?)
+    };
+    Some(address.to_canonical())
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && text.parse::<u16>().is_ok()
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(
+        peer: &str,
+        trusted: &[&str],
+        header: ForwardedHeader,
+        lines: &[&str],
+        expected: Option<&str>,
+    ) {
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(
+                header.name(),
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
+        }
+        let resolved = resolve(PeerAddr(peer.parse().unwrap()), &headers, &trusted, header);
+        assert_eq!(
+            resolved.ok().map(|ip| ip.0.to_string()).as_deref(),
+            expected,
+            "{lines:?}"
+        );
+    }
+
+    const XFF: ForwardedHeader = ForwardedHeader::XForwardedFor;
+    const FWD: ForwardedHeader = ForwardedHeader::Forwarded;
+    const PROXY: &str = "10.0.0.1:5";
+
+    #[test]
+    fn the_header_of_an_untrusted_peer_is_nothing() {
+        check(
+            "192.0.2.9:1",
+            &["10.0.0.0/8"],
+            XFF,
+            &["1.2.3.4"],
+            Some("192.0.2.9"),
+        );
+        check("192.0.2.9:1", &[], XFF, &["garbage"], Some("192.0.2.9"));
+        check("[::ffff:192.0.2.9]:1", &[], XFF, &[], Some("192.0.2.9"));
+    }
+
+    #[test]
+    fn the_walk_goes_right_to_left_over_all_lines() {
+        let trusted = &["10.0.0.0/8"][..];
+        check(PROXY, trusted, XFF, &["1.2.3.4"], Some("1.2.3.4"));
+        check(
+            PROXY,
+            trusted,
+            XFF,
+            &["6.6.6.6, 1.2.3.4, 10.9.9.9"],
+            Some("1.2.3.4"),
+        );
+        check(
+            PROXY,
+            trusted,
+            XFF,
+            &["6.6.6.6, 1.2.3.4", "10.9.9.9"],
+            Some("1.2.3.4"),
+        );
+        check(PROXY, trusted, XFF, &["::ffff:1.2.3.4"], Some("1.2.3.4"));
+        check(PROXY, trusted, XFF, &["1.2.3.4:567"], Some("1.2.3.4"));
+        check(
+            PROXY,
+            trusted,
+            XFF,
+            &["[2001:db8::1]:80"],
+            Some("2001:db8::1"),
+        );
+        check(PROXY, trusted, XFF, &[], Some("10.0.0.1"));
+        check(PROXY, trusted, XFF, &["10.0.0.2"], Some("10.0.0.2"));
+        check(PROXY, trusted, XFF, &["garbage, 1.2.3.4"], Some("1.2.3.4"));
+        check(
+            "[::ffff:10.0.0.1]:5",
+            trusted,
+            XFF,
+            &["1.2.3.4"],
+            Some("1.2.3.4"),
+        );
+    }
+
+    #[test]
+    fn a_hop_that_decides_and_cant_be_read_refuses() {
+        let trusted = &["10.0.0.0/8"][..];
+        for hop in [
+            "unknown",
+            "_hidden",
+            "0177.0.0.1",
+            "127.1",
+            "fe80::1%eth0",
+            "1.2.3.4:x",
+            "",
+            "1.2.3.4,",
+            "[::1",
+        ] {
+            check(PROXY, trusted, XFF, &[hop], None);
+        }
+        check(PROXY, trusted, XFF, &[&["10.0.0.2"; 11].join(",")], None);
+    }
+
+    #[test]
+    fn forwarded_is_read_as_the_standard_writes_it() {
+        let trusted = &["10.0.0.0/8"][..];
+        check(
+            PROXY,
+            trusted,
+            FWD,
+            &["for=1.2.3.4;proto=https;by=10.0.0.1"],
+            Some("1.2.3.4"),
+        );
+        check(
+            PROXY,
+            trusted,
+            FWD,
+            &["For=\"[2001:db8::1]:4711\""],
+            Some("2001:db8::1"),
+        );
+        check(
+            PROXY,
+            trusted,
+            FWD,
+            &["for=6.6.6.6, for=\"1.2.3.4:80\";host=\"a,b\""],
+            Some("1.2.3.4"),
+        );
+        for line in [
+            "for=unknown",
+            "for=_x",
+            "proto=https",
+            "for=1.2.3.4:80",
+            "for=[::1]",
+            "for=1.2.3.4;for=1.2.3.5",
+        ] {
+            check(PROXY, trusted, FWD, &[line], None);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Reads settings one by one, from flag, environment or file in that order, and collects every mistake on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// What every environment variable of ours begins with: `CHATGATE__SERVER__LISTEN`.
+pub(super) const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    place: Place,
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    File { line: usize, column: usize },
+    Environment(String),
+    Flag(String),
+    Nowhere,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File { line, column } => {
+                write!(f, "line {line}, column {column}: {}", self.text)
+            }
+            Place::Environment(name) => write!(f, "{name}: {}", self.text),
+            Place::Flag(name) => write!(f, "{name}: {}", self.text),
+            Place::Nowhere => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Where settings come from, before any has been read.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The text of the file.
+    pub file: String,
+    /// The environment, or as much of it as begins with our prefix or is named by a secret.
+    pub environment: BTreeMap<String, String>,
+    /// Flags of the command line by the key that they set.
+    pub flags: BTreeMap<&'static str, String>,
+}
+
+/// A value as written, in whichever of the three places.
+enum Written {
+    One(String, Place),
+    Many(Vec<(String, Place)>),
+    Table(Place),
+}
+
+pub(super) struct Reader<'a> {
+    sources: &'a Sources,
+    root: DeTable<'a>,
+    known: BTreeSet<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(sources: &'a Sources) -> Reader<'a> {
+        let (table, errors) = DeTable::parse_recoverable(&sources.file);
+        let mut reader = Reader {
+            sources,
+            root: table.into_inner(),
+            known: BTreeSet::new(),
+            mistakes: Vec::new(),
+        };
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            reader.mistakes.push(Mistake {
+                place: place(&sources.file, at),
+                text: error.message().to_owned(),
+            });
+        }
+        reader
+    }
+
+    /// A setting with a default.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        match self.optional(key, &parse) {
+            Some(value) => value,
+            None => parse(default)
+                .unwrap_or_else(|error| panic!("the default of {key} is wrong: {error}")),
+        }
+    }
+
+    /// A setting that may be absent. One that is wrong is noted and counts as absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (text, place) = match self.written(key)? {
+            Written::One(text, place) => (text, place),
+            Written::Many(_) => return self.wrong(key, "write one value, not a list"),
+            Written::Table(_) => return self.wrong(key, "write a value, not a table"),
+        };
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.mistakes.push(Mistake {
+                    place,
+                    text: format!("{key}: {error}"),
+                });
+                None
+            }
+        }
+    }
+
+    /// A list with a default; in the environment its elements are separated by commas.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        default: &[&str],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let elements = match self.written(key) {
+            None => default
+                .iter()
+                .map(|text| ((*text).to_owned(), Place::Nowhere))
+                .collect(),
+            Some(Written::Many(elements)) => elements,
+            Some(Written::One(text, place)) if !matches!(place, Place::File { .. }) => text
+                .split(',')
+                .map(|part| (part.trim().to_owned(), place.clone()))
+                .filter(|(p, _)| !p.is_empty())
+                .collect(),
+            Some(Written::One(..) | Written::Table(_)) => {
+                self.wrong::<()>(key, "write a list, such as [\"a\", \"b\"]");
+                Vec::new()
+            }
+        };
+        let mut values = Vec::with_capacity(elements.len());
+        for (text, place) in elements {
+            match parse(&text) {
+                Ok(value) => values.push(value),
+                Err(error) => self.mistakes.push(Mistake {
+                    place,
+                    text: format!("{key}: {error}"),
+                }),
+            }
+        }
+        values
+    }
+
+    /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, which is no file that gets shared.
+    pub(super) fn secret(&mut self, key: &str) -> Option<String> {
+        let environment = &self.sources.environment;
+        let from_environment = environment.contains_key(&variable(key));
+        self.optional(key, |text| {
+            if let Some(name) = text.strip_prefix("env:") {
+                environment
+                    .get(name)
+                    .cloned()
+                    .ok_or_else(|| format!("the environment variable {name} is not set"))
+            } else if let Some(path) = text.strip_prefix("file:") {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+            } else if from_environment {
+                Ok(text.to_owned())
+            } else {
+                Err(
+                    "a secret does not stand in the file; write \"env:NAME\" or \"file:PATH\""
+                        .to_owned(),
+                )
+            }
+        })
+    }
+
+    /// The keys of an array of tables, such as `jwt.issuers`: one prefix for each element, to read settings under.
+    pub(super) fn tables(&mut self, key: &str) -> Vec<String> {
+        let count = match lookup(&self.root, key).map(Spanned::get_ref) {
+            None => return Vec::new(),
+            Some(DeValue::Array(elements))
+                if elements
+                    .iter()
+                    .all(|e| matches!(e.get_ref(), DeValue::Table(_))) =>
+            {
+                elements.len()
+            }
+            Some(_) => {
+                self.wrong::<()>(key, "write tables, each under [[…]]");
+                return Vec::new();
+            }
+        };
+        (0..count).map(|index| format!("{key}.{index}")).collect()
+    }
+
+    /// Notes a mistake about a key, at the place where it is written.
+    pub(super) fn wrong<T>(&mut self, key: &str, text: &str) -> Option<T> {
+        let place = match self.written(key) {
+            Some(Written::One(_, place) | Written::Table(place)) => place,
+            Some(Written::Many(elements)) => elements
+                .into_iter()
+                .next()
+                .map_or(Place::Nowhere, |(_, place)| place),
+            None => Place::Nowhere,
+        };
+        self.mistakes.push(Mistake {
+            place,
+            text: format!("{key}: {text}"),
+        });
+        None
+    }
+
+    /// Whether a setting is written anywhere.
+    pub(super) fn has(&mut self, key: &str) -> bool {
+        self.written(key).is_some()
+    }
+
+    /// All mistakes, those about keys that nobody asked for among them.
+    pub(super) fn finish(mut self) -> (BTreeSet<String>, Vec<Mistake>) {
+        let mut unknown = Vec::new();
+        self.find_unknown("", &self.root, &mut unknown);
+        self.mistakes.extend(unknown);
+        for name in self
+            .sources
+            .environment
+            .keys()
+            .filter(|name| name.starts_with(ENVIRONMENT_PREFIX))
+        {
+            if !self.known.iter().any(|key| variable(key) == *name) {
+                let place = Place::Environment(name.clone());
+                self.mistakes.push(Mistake {
+                    place,
+                    text: "there is no such setting".to_owned(),
+                });
+            }
+        }
+        self.mistakes.sort();
+        self.mistakes.dedup();
+        (self.known, self.mistakes)
+    }
+
+    fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<Mistake>) {
+        for (name, value) in table {
+            let key = format!("{prefix}{}", name.get_ref());
+            if self.known.contains(&key) {
+                continue;
+            }
+            match value.get_ref() {
+                DeValue::Table(inner)
+                    if self
+                        .known
+                        .iter()
+                        .any(|known| known.starts_with(&format!("{key}."))) =>
+                {
+                    self.find_unknown(&format!("{key}."), inner, unknown);
+                }
+                DeValue::Array(elements)
+                    if self.known.iter().any(|k| k.starts_with(&format!("{key}."))) =>
+                {
+                    for (index, element) in elements.iter().enumerate() {
+                        if let DeValue::Table(inner) = element.get_ref() {
+                            self.find_unknown(&format!("{key}.{index}."), inner, unknown);
+                        }
+                    }
+                }
+                _ => {
+                    let place = place(&self.sources.file, name.span().start);
+                    unknown.push(Mistake {
+                        place,
+                        text: format!("{key}: there is no such setting"),
+                    });
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, key: &str) -> Option<Written> {
+        self.known.insert(key.to_owned());
+        if let Some(text) = self.sources.flags.get(key) {
+            let flag = key
+                .rsplit('.')
+                .next()
+                .unwrap_or(key)
+                .trim_end_matches("_listen");
+            return Some(Written::One(text.clone(), Place::Flag(format!("--{flag}"))));
+        }
+        let name = variable(key);
+        if let Some(text) = self.sources.environment.get(&name) {
+            return Some(Written::One(text.clone(), Place::Environment(name)));
+        }
+        let value = lookup(&self.root, key)?;
+        let at = |value: &Spanned<DeValue<'_>>| place(&self.sources.file, value.span().start);
+        Some(match value.get_ref() {
+            DeValue::Table(_) => Written::Table(at(value)),
+            DeValue::Array(elements) => Written::Many(
+                elements
+                    .iter()
+                    .map(|element| (scalar(element.get_ref()), at(element)))
+                    .collect(),
+            ),
+            scalar_value => Written::One(scalar(scalar_value), at(value)),
+        })
+    }
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!(
+        "{ENVIRONMENT_PREFIX}{}",
+        key.replace('.', "__").to_uppercase()
+    )
+}
+
+/// Follows a dotted key; a number names an element of an array.
+fn lookup<'t, 'a>(root: &'t DeTable<'a>, key: &str) -> Option<&'t Spanned<DeValue<'a>>> {
+    let mut parts = key.split('.');
+    let mut value = root.get(parts.next()?)?;
+    for part in parts {
+        value = match value.get_ref() {
+            DeValue::Table(table) => table.get(part)?,
+            DeValue::Array(elements) => elements.get(part.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+fn scalar(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) | DeValue::Table(_) => "(not a single value)".to_owned(),
+    }
+}
+
+fn place(file: &str, at: usize) -> Place {
+    let before = &file[..at.min(file.len())];
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count())
+        + 1;
+    Place::File { line, column }
+}
+
+// === what values look like ===
+
+/// A socket address; port 0 lets the system choose.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is no address; write ADDRESS:PORT, such as 127.0.0.1:8080"))
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        Err("write a path".to_owned())
+    } else {
+        Ok(PathBuf::from(text))
+    }
+}
+
+pub(super) fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is neither true nor false"))
+}
+
+/// A whole number of at least one.
+pub(super) fn count(text: &str) -> Result<std::num::NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is no whole number from 1 to {}", u32::MAX))
+}
+
+/// A number of bytes: plain, or with KiB, MiB or GiB.
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, size)| {
+            text.strip_suffix(name)
+                .map(|number| (number.trim_end(), *size))
+        })
+        .unwrap_or((text, 1_usize));
+    let number: Option<usize> = number.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| {
+            format!("{text} is no size; write a number of bytes, or one with KiB, MiB or GiB")
+        })
+}
+
+/// A time: seconds as a plain number, or a number with ms, s, m, h or d.
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let units = [
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    let (number, unit_ms) = units
+        .iter()
+        .find_map(|(name, ms)| {
+            text.strip_suffix(name)
+                .map(|number| (number.trim_end(), *ms))
+        })
+        .unwrap_or((text, 1000_u64));
+    let number: Option<u64> = number.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit_ms))
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| {
+            format!("{text} is no time; write seconds, or a number with ms, s, m, h or d")
+        })
+}
+
+/// A time that is not zero.
+pub(super) fn timeout(text: &str) -> Result<std::time::Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() {
+        Err("a timeout of zero lets nothing through".to_owned())
+    } else {
+        Ok(time)
+    }
+}

@@ -1,0 +1,126 @@
+//! The data folder: made on the first start, private to its owner, with the operator's key in it.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Bytes of randomness in an admin key.
+const ADMIN_KEY_BYTES: usize = 32;
+
+/// The files of a data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// Names a folder without touching it.
+    #[must_use]
+    pub(crate) fn new(path: &Path) -> DataFolder {
+        DataFolder(path.to_owned())
+    }
+
+    /// Makes the folder, mode 0700, when it is not there.
+    ///
+    /// # Errors
+    /// A line that names the folder.
+    pub(crate) fn make(&self) -> Result<(), String> {
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0);
+        made.map_err(|error| {
+            format!(
+                "the data folder {} can't be made: {error}",
+                self.0.display()
+            )
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub(crate) fn store(&self) -> PathBuf {
+        self.0.join("chatgate.db")
+    }
+
+    /// The chats of the embedded sandbox.
+    #[must_use]
+    pub(crate) fn sandbox(&self) -> PathBuf {
+        self.0.join("sandbox.db")
+    }
+
+    /// The credentials of the demo access.
+    #[must_use]
+    pub(crate) fn demo(&self) -> PathBuf {
+        self.0.join("demo.json")
+    }
+
+    /// The first operator's key.
+    #[must_use]
+    pub(crate) fn admin_key(&self) -> PathBuf {
+        self.0.join("admin.key")
+    }
+
+    /// The first operator's key, made when it is not there.
+    ///
+    /// # Errors
+    /// A line that names the file.
+    pub(crate) fn read_or_make_admin_key(&self) -> Result<SecretString, String> {
+        if let Ok(key) = read_key(&self.admin_key()) {
+            return Ok(key);
+        }
+        let key: SecretString = format!("cgk_{}", random_text(ADMIN_KEY_BYTES)?).into();
+        write_private(&self.admin_key(), &format!("{}\n", key.expose_secret()))?;
+        Ok(key)
+    }
+}
+
+/// Reads a key file.
+///
+/// # Errors
+/// A line that names the file.
+pub(crate) fn read_key(path: &Path) -> Result<SecretString, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match text.trim() {
+        "" => Err(format!("{}: the key is empty", path.display())),
+        key => Ok(key.into()),
+    }
+}
+
+/// Writes a file that only its owner can read; never over one that is there.
+///
+/// # Errors
+/// A line that names the file.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+    })
+    .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Fresh randomness as text.
+///
+/// # Errors
+/// When the system gives none.
+pub(crate) fn random_text(bytes: usize) -> Result<String, String> {
+    random(bytes).map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Fresh randomness.
+///
+/// # Errors
+/// When the system gives none.
+pub(crate) fn random(bytes: usize) -> Result<Vec<u8>, String> {
+    let mut random = vec![0; bytes];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
+    Ok(random)
+}

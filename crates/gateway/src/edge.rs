@@ -1,0 +1,156 @@
+//! What has to be true of a request before its dialect matters: a readable Host, an HTTP method that is served, a body
+//! that is small enough and comes in time.
+
+use std::time::Duration;
+
+use adapter::{Code, Error, Way};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{Method, Version, header};
+use http_body_util::BodyExt;
+
+/// The methods of every way in, for `Allow`.
+pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
+
+/// What the HTTP method asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// An answer with a body.
+    Call,
+    /// All checks, no body, nothing upstream.
+    CheckOnly,
+    /// Which methods are served.
+    Options,
+    /// The description of the SOAP way.
+    Wsdl,
+}
+
+/// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2).
+pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
+    match (hosts.next(), hosts.next()) {
+        (None, _) if head.version == Version::HTTP_10 => Ok(()),
+        (None, _) => bad("The Host header is missing."),
+        (Some(_), Some(_)) => bad("The Host header is given twice."),
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
+        (Some(_), None) => bad("The Host header is no host."),
+    }
+}
+
+/// `uri-host [":" port]`, without userinfo or path.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|b| *b == b':') {
+        Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
+        _ => (host, &b""[..]),
+    };
+    let name_fits = match name {
+        [b'[', inner @ .., b']'] => {
+            std::str::from_utf8(inner).is_ok_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok())
+        }
+        name => {
+            !name.is_empty()
+                && name
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b))
+        }
+    };
+    name_fits && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+/// Reads the wish off method and query.
+pub(crate) fn wish(way: Way, head: &Parts) -> Result<Wish, Error> {
+    let asks_for_wsdl = way == Way::Soap
+        && head.uri.query().is_some_and(|query| {
+            query
+                .split('&')
+                .any(|part| part.eq_ignore_ascii_case("wsdl"))
+        });
+    match (way, &head.method) {
+        (_, &Method::OPTIONS) => Ok(Wish::Options),
+        (Way::Soap, &Method::GET | &Method::HEAD) if asks_for_wsdl => Ok(Wish::Wsdl),
+        (Way::Soap, &Method::GET) => Err(Error::refused(Code::HttpMethodNotAllowed)),
+        (_, &Method::GET | &Method::POST) => Ok(Wish::Call),
+        (_, &Method::HEAD) => Ok(Wish::CheckOnly),
+        _ => Err(Error::refused(Code::HttpMethodNotAllowed)),
+    }
+}
+
+/// Reads the whole body, of at most `bytes_max` bytes, within `deadline`.
+pub(crate) async fn read_body(
+    body: Body,
+    bytes_max: usize,
+    deadline: Duration,
+) -> Result<Bytes, Error> {
+    match tokio::time::timeout(deadline, collect(body, bytes_max)).await {
+        Ok(body) => body,
+        Err(_) => Err(Error::explained(
+            Code::MalformedRequest,
+            "The body did not come in time.",
+        )),
+    }
+}
+
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+    let too_large = || {
+        Error::explained(
+            Code::RequestTooLarge,
+            format!("The body is larger than {bytes_max} bytes."),
+        )
+    };
+    // An announced size is refused before a byte is read; `Expect: 100-continue` is then never answered with 100.
+    if http_body::Body::size_hint(&body).lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|_| Error::explained(Code::MalformedRequest, "The body broke off."))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let held = rest.as_ref().map_or(first.len(), BytesMut::len);
+        if held + data.len() > bytes_max {
+            return Err(too_large());
+        }
+        // Nearly every body comes in one piece, which is then taken as it is.
+        match &mut rest {
+            Some(rest) => rest.extend_from_slice(&data),
+            None if first.is_empty() => first = data,
+            None => {
+                let mut joined = BytesMut::from(first.as_ref());
+                joined.extend_from_slice(&data);
+                rest = Some(joined);
+            }
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn hosts_are_hosts() {
+        for host in [
+            "a",
+            "example.com",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a:",
+            "x_y.example",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "", ":80", "a b", "u@h", "h/p", "h?q", "h#f", "a:b", "a:123456", "[::1", "[x]",
+            "a:80:80",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+}

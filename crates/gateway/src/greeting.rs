@@ -1,0 +1,145 @@
+//! What a person reads when the gateway starts: where it is, and on the first start one call per way in that works at once.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use adapter::Way;
+
+use crate::accesses::Demo;
+use crate::config::Config;
+
+/// What the greeting tells.
+pub(crate) struct Greeting<'a> {
+    pub(crate) config: &'a Config,
+    /// The public and the admin address.
+    pub(crate) addresses: (SocketAddr, SocketAddr),
+    pub(crate) sandbox: Option<String>,
+    pub(crate) demo: Option<&'a Demo>,
+}
+
+/// Prints it on standard output.
+pub(crate) fn print(greeting: &Greeting<'_>) {
+    // A standard output that nobody reads is no reason not to serve.
+    let _ = std::io::stdout().write_all(text(greeting).as_bytes());
+}
+
+fn text(greeting: &Greeting<'_>) -> String {
+    let (public, admin) = greeting.addresses;
+    let mut text = String::new();
+    let mut line = |words: &str| {
+        text.push_str(words);
+        text.push('\n');
+    };
+    line(&format!("Chatgate listens on http://{public}"));
+    line(&format!("Operators' side     http://{admin}"));
+    match &greeting.sandbox {
+        Some(url) => line(&format!("Upstream            {url} (the embedded sandbox)")),
+        None => line("Upstream            as configured"),
+    }
+    let Some(demo) = greeting.demo else {
+        return text;
+    };
+    line("");
+    line(
+        "The demo access answers to this machine only; its secrets are shown this once and kept in demo.json.",
+    );
+    line("One message by each way in, and a line that reads them back:");
+    for (way, enabled) in Way::ALL.into_iter().zip(greeting.config.ways.enabled) {
+        if enabled {
+            line("");
+            line(&example(
+                way,
+                &format!("http://{}", reachable(public)),
+                demo,
+                &token_command(greeting, admin),
+            ));
+        }
+    }
+    if greeting.config.ways.enabled[Way::Http as usize] {
+        let call = "-d class=chat -d method=getmessages -d platform=whatsapp -d platformid=100 -d destination=34600000000";
+        let credentials = format!("-d user={} -d password={}", demo.user, demo.password);
+        line("");
+        line(&format!(
+            "curl -sS http://{}/api/http/ {credentials} {call}",
+            reachable(public)
+        ));
+    }
+    line("");
+    text
+}
+
+fn example(way: Way, base: &str, demo: &Demo, token: &str) -> String {
+    let Demo { user, password, .. } = demo;
+    let path = way.path();
+    let call = format!(
+        "-d class=chat -d method=sendmessage -d platform=whatsapp -d platformid=100 -d destination=34600000000 \
+         --data-urlencode 'message=Hello by {}'",
+        way.name()
+    );
+    match way {
+        Way::Http => format!("curl -sS {base}{path} -d user={user} -d password={password} {call}"),
+        Way::Basic => format!("curl -sS {base}{path} -u {user}:{password} {call}"),
+        Way::Jwt => format!("curl -sS {base}{path} -H \"Authorization: Bearer $({token})\" {call}"),
+        Way::Soap => {
+            let mut envelope = String::from(
+                "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
+                 <sendmessage xmlns=\"urn:chatgate:chat:v1\">",
+            );
+            let children = [
+                ("user", user.as_str()),
+                ("password", password),
+                ("platform", "whatsapp"),
+                ("platformid", "100"),
+                ("destination", "34600000000"),
+                ("message", "Hello by soap"),
+            ];
+            for (name, value) in children {
+                let _ = write!(envelope, "<{name}>{value}</{name}>");
+            }
+            envelope.push_str("</sendmessage></s:Body></s:Envelope>");
+            format!(
+                "curl -sS {base}{path} -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}'"
+            )
+        }
+    }
+}
+
+/// The command that prints a token of this very gateway, by this very binary, from whatever folder it is pasted in.
+fn token_command(greeting: &Greeting<'_>, admin: SocketAddr) -> String {
+    let binary = std::env::current_exe().unwrap_or_else(|_| "chatgate".into());
+    let data =
+        std::path::absolute(&greeting.config.data).unwrap_or_else(|_| greeting.config.data.clone());
+    format!(
+        "{} token --data {} --admin {}",
+        quoted(&binary),
+        quoted(&data),
+        reachable(admin)
+    )
+}
+
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+    if plain {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], v4.port()))
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
+        }
+        address => address,
+    }
+}

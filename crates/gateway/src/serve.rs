@@ -1,0 +1,239 @@
+//! Building a gateway and running it: config → data folder → ports → parts → serve → drain.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_jwt::SigningKey;
+use console::Console;
+use forward::client::{self, ClientConfig};
+use forward::{Checker, Forwarder, RateLimits, Upstream, UpstreamAuth, UpstreamConfig};
+use sandbox::{Sandbox, SandboxConfig};
+use store::{SecretHasher, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::accesses;
+use crate::config::Config;
+use crate::data_folder::{DataFolder, random, random_text};
+use crate::gate::{Gate, Parts};
+use crate::greeting;
+use crate::listener::{self, Terms};
+use crate::routes;
+use crate::telemetry::{self, Metrics};
+use crate::tokens::{Tokens, key_purpose};
+use crate::watched::Deadlines;
+
+/// Bytes of the keys that hash secrets.
+const HASH_KEY_BYTES: usize = 32;
+
+/// How often counts are swept and stale keys of issuers fetched.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Runs a gateway until it is told to stop.
+///
+/// # Errors
+/// One line that says what is missing.
+pub(crate) async fn serve(config: Config) -> Result<(), String> {
+    telemetry::start_log(&config.log)?;
+    let data = DataFolder::new(&config.data);
+    data.make()?;
+    let admin_key = data.read_or_make_admin_key()?;
+    let store = Store::open(&data.store()).await.map_err(told)?;
+    let public = bind("server.listen", config.listen)?;
+    let admin = bind("server.admin_listen", config.admin_listen)?;
+    let (address, admin_address) = (local(&public)?, local(&admin)?);
+
+    let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
+    let hasher = SecretHasher::new(
+        &store
+            .key("secrets", Gate::now(), make_key)
+            .await
+            .map_err(told)?,
+    );
+    let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
+    let (upstream, sandbox) = upstream(&config, &data).await?;
+    let public_url = public_url(config.public_url.as_ref(), address);
+    let parts = parts(&config, store, hasher, (upstream, public_url)).await?;
+    let gate = Arc::new(Gate::new(&config, parts));
+
+    greeting::print(&greeting::Greeting {
+        config: &config,
+        addresses: (address, admin_address),
+        sandbox: sandbox.as_ref().map(Sandbox::url),
+        demo: demo.as_ref(),
+    });
+    let admin_router = Console::new(Arc::<Gate>::clone(&gate), &admin_key).router();
+    run(
+        &gate,
+        &config,
+        (public, routes::router(&gate, config.ways.enabled)),
+        (admin, admin_router),
+    )
+    .await?;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    gate.store.close().await;
+    Ok(())
+}
+
+type Served = (TcpListener, axum::Router);
+
+/// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can
+/// watch.
+async fn run(
+    gate: &Arc<Gate>,
+    config: &Config,
+    public: Served,
+    admin: Served,
+) -> Result<(), String> {
+    let (stop, stopped) = watch::channel(false);
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let terms = Terms {
+        deadlines: Deadlines {
+            head: config.limits.header_timeout,
+            idle: config.limits.idle_timeout,
+            ..Deadlines::default()
+        },
+        connections_max: config.limits.connections,
+        per_address_max: config.limits.connections_per_address,
+        trusted_proxies: config.trusted_proxies.clone(),
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let housekeeping = tokio::spawn(keep_house(Arc::clone(gate)));
+    let admin = tokio::spawn(listener::serve(
+        admin.0,
+        admin.1,
+        terms.clone(),
+        admin_stopped,
+    ));
+    let public = tokio::spawn(listener::serve(public.0, public.1, terms, stopped));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining");
+    gate.drain();
+    stop.send_replace(true);
+    let drained = public.await;
+    stop_admin.send_replace(true);
+    let admin_drained = admin.await;
+    housekeeping.abort();
+    drained
+        .and(admin_drained)
+        .map_err(|error| format!("a listener broke: {error}"))
+}
+
+async fn keep_house(gate: Arc<Gate>) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    loop {
+        interval.tick().await;
+        gate.forwarder.sweep();
+        gate.tokens.refresh(Gate::now()).await;
+    }
+}
+
+async fn parts(
+    config: &Config,
+    store: Store,
+    hasher: SecretHasher,
+    (upstream, public_url): (UpstreamConfig, String),
+) -> Result<Parts, String> {
+    let signing = signing_keys(&store, config).await?;
+    let documents = client::build(&ClientConfig {
+        roots: config.upstream_limits.roots.clone(),
+        connect_timeout: config.upstream_limits.connect_timeout,
+        timeout: config.upstream_limits.timeout,
+    })?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let checker = Checker::new(hasher, &random(HASH_KEY_BYTES)?, cores);
+    let limits = RateLimits::new(config.limits.per_address_per_minute);
+    let way_out = (config.cache.clone(), Upstream::new(upstream)?);
+    Ok(Parts {
+        metrics: Arc::new(Metrics::default()),
+        forwarder: Forwarder::new(config.networks.clone(), checker, limits, way_out),
+        tokens: Tokens::new(
+            &public_url,
+            config.jwt.token_life_s,
+            signing,
+            (config.jwt.issuers.clone(), documents),
+        )?,
+        store,
+        public_url,
+    })
+}
+
+async fn signing_keys(store: &Store, config: &Config) -> Result<Vec<SigningKey>, String> {
+    let algorithm = config.jwt.algorithm;
+    let purpose = key_purpose(algorithm);
+    let make =
+        || SigningKey::generate_pkcs8(algorithm).map_err(|error| StoreError::new(error.text()));
+    store.key(&purpose, Gate::now(), make).await.map_err(told)?;
+    let keys = store.keys(&purpose).await.map_err(told)?;
+    keys.iter()
+        .map(|der| {
+            SigningKey::from_pkcs8(algorithm, der)
+                .map_err(|error| format!("a signing key is broken: {error}"))
+        })
+        .collect()
+}
+
+/// The configured upstream, or the embedded sandbox, started here and spoken to over HTTP like any other.
+async fn upstream(
+    config: &Config,
+    data: &DataFolder,
+) -> Result<(UpstreamConfig, Option<Sandbox>), String> {
+    if let Some(upstream) = &config.upstream {
+        return Ok((upstream.clone(), None));
+    }
+    let password = secrecy::SecretString::from(random_text(24)?);
+    let sandbox = Sandbox::start(SandboxConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data: Some(data.sandbox()),
+        user: "chatgate".to_owned(),
+        password: password.clone(),
+        faults: Vec::new(),
+    })
+    .await
+    .map_err(|error| error.to_string())?;
+    let url =
+        Url::parse(&format!("{}/api/http/", sandbox.url())).map_err(|error| error.to_string())?;
+    let limits = &config.upstream_limits;
+    let upstream = UpstreamConfig {
+        url,
+        user: "chatgate".to_owned(),
+        password,
+        auth: UpstreamAuth::Form,
+        connect_timeout: limits.connect_timeout,
+        timeout: limits.timeout,
+        response_bytes: limits.response_bytes,
+        roots: limits.roots.clone(),
+    };
+    Ok((upstream, Some(sandbox)))
+}
+
+/// What callers reach the gateway by, without the last slash. Never taken from a request.
+fn public_url(configured: Option<&Url>, address: SocketAddr) -> String {
+    match configured {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("http://{address}"),
+    }
+}
+
+fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    listener::bind(address)
+        .map_err(|error| format!("{key}: {address} can't be listened on: {error}"))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
+    listener.local_addr().map_err(|error| error.to_string())
+}
+
+fn told(error: StoreError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,291 @@
+//! What is known about one request, collected on its way and told once: one log line and the metrics.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{Answer, Code, Dialect, Effect, Operation, Request, Way};
+use forward::{CacheStatus, LimitState};
+use http::header;
+use http::request::Parts;
+use uuid::Uuid;
+
+use crate::client_addr::{ClientIp, PeerAddr};
+use crate::telemetry::{
+    CallLabels, DeliveryLabel, MethodLabel, Metrics, ReasonLabel, RequestLabels, ResultLabel,
+};
+
+/// Longest request id taken from a caller, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// How much of a path or user agent the log shows, in characters: both are the caller's to choose.
+const LOGGED_CHARACTERS_MAX: usize = 128;
+
+/// The story of one request. Dropped untold, it says that the client went away.
+pub(crate) struct Story {
+    metrics: Arc<Metrics>,
+    began: Instant,
+    told: bool,
+    way: Option<Way>,
+    peer: PeerAddr,
+    http_method: http::Method,
+    path: String,
+    user_agent: String,
+    /// The id under which the caller and the log know the request.
+    pub(crate) request_id: String,
+    /// The resolved address, once it is known.
+    pub(crate) client: Option<ClientIp>,
+    /// The dialect to answer in.
+    pub(crate) dialect: Dialect,
+    /// The name of the access, once it is proven.
+    pub(crate) access: Option<String>,
+    /// The operation and its redacted parameters, once they are known.
+    pub(crate) call: Option<(&'static Operation, String)>,
+    /// The narrowest limit after this call.
+    pub(crate) limit: Option<(&'static str, LimitState)>,
+    /// What the cache had to do with it.
+    pub(crate) cache: Option<CacheStatus>,
+    /// How long the upstream took.
+    pub(crate) upstream_time: Option<Duration>,
+    /// The origin of a browser's call, if it is one that may.
+    pub(crate) cors_origin: Option<http::HeaderValue>,
+    /// Whether the connection has to end: nothing may ride behind a chunked request.
+    pub(crate) close: bool,
+    /// Whether the URL holds a query, and so perhaps credentials.
+    pub(crate) has_query: bool,
+}
+
+impl Story {
+    pub(crate) fn begin(
+        metrics: &Arc<Metrics>,
+        way: Option<Way>,
+        peer: PeerAddr,
+        head: &Parts,
+    ) -> Story {
+        metrics.inflight.inc();
+        let text = |name| {
+            head.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let capped = |text: &str| text.chars().take(LOGGED_CHARACTERS_MAX).collect();
+        Story {
+            metrics: Arc::clone(metrics),
+            began: Instant::now(),
+            told: false,
+            way,
+            peer,
+            http_method: head.method.clone(),
+            path: capped(head.uri.path()),
+            user_agent: capped(text(header::USER_AGENT)),
+            request_id: request_id(head.headers.get("x-request-id")),
+            client: None,
+            dialect: Dialect::default(),
+            access: None,
+            call: None,
+            limit: None,
+            cache: None,
+            upstream_time: None,
+            cors_origin: None,
+            close: head.headers.contains_key(header::TRANSFER_ENCODING),
+            has_query: head.uri.query().is_some(),
+        }
+    }
+
+    /// Notes what is called, redacted as the operation table says.
+    pub(crate) fn calls(&mut self, request: &Request) {
+        let mut shown = String::new();
+        for (parameter, value) in request.pairs() {
+            if !shown.is_empty() {
+                shown.push(' ');
+            }
+            shown.push_str(parameter.name);
+            shown.push('=');
+            shown.push_str(&Request::redacted(parameter, value));
+        }
+        self.call = Some((request.operation(), shown));
+    }
+
+    /// The operation, once it is known.
+    pub(crate) fn operation(&self) -> Option<&'static Operation> {
+        self.call.as_ref().map(|(operation, _)| *operation)
+    }
+
+    /// The other end of the connection.
+    pub(crate) fn peer(&self) -> PeerAddr {
+        self.peer
+    }
+
+    /// The resolved address; the peer's until it is resolved.
+    pub(crate) fn client_address(&self) -> IpAddr {
+        self.client
+            .map_or(self.peer.0.ip().to_canonical(), |client| client.0)
+    }
+
+    /// Tells the story of a request that is no call: a document, OPTIONS, or the token endpoint.
+    pub(crate) fn tell_reply(&mut self, wire_status: u16, error: Option<&adapter::Error>) {
+        let success = adapter::Response::new(None);
+        let request_id = self.request_id.clone();
+        let outcome = error.map_or(Ok(&success), Err);
+        self.tell(
+            wire_status,
+            &Answer {
+                request_id: &request_id,
+                operation: None,
+                outcome,
+            },
+        );
+    }
+
+    /// How long ago the request began.
+    pub(crate) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Tells the story: the status on the wire and how the call ended.
+    pub(crate) fn tell(&mut self, wire_status: u16, answer: &Answer<'_>) {
+        self.told = true;
+        let error = answer.outcome.err();
+        let word = error.map_or("", adapter::Error::word);
+        let delivery = answer
+            .delivery()
+            .filter(|_| self.is_send())
+            .map(adapter::Delivery::word);
+        let canonical = error.map_or(200, |error| error.code().status());
+        self.count(answer, delivery);
+        self.log(Ending {
+            wire_status,
+            canonical,
+            code: word,
+            delivery: delivery.unwrap_or_default(),
+            cause: error.and_then(adapter::Error::cause).unwrap_or_default(),
+        });
+    }
+
+    fn is_send(&self) -> bool {
+        self.operation()
+            .is_some_and(|operation| operation.effect == Effect::Send)
+    }
+
+    fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>) {
+        let way = self.way.map_or("none", Way::name);
+        let method = self
+            .operation()
+            .map_or("none", |operation| operation.method);
+        // The upstream's own words are free text, so that one code stands for all of them.
+        let code = answer.code().map_or("", Code::word);
+        self.metrics
+            .requests
+            .get_or_create(&RequestLabels {
+                way,
+                method,
+                access: self.access.clone().unwrap_or_else(|| "none".to_owned()),
+                outcome: if answer.outcome.is_ok() {
+                    "success"
+                } else {
+                    "error"
+                },
+                code,
+            })
+            .inc();
+        let took = self.age().as_secs_f64();
+        self.metrics
+            .request_duration
+            .get_or_create(&CallLabels { way, method })
+            .observe(took);
+        if let Some(took) = self.upstream_time {
+            self.metrics
+                .upstream_duration
+                .get_or_create(&MethodLabel { method })
+                .observe(took.as_secs_f64());
+        }
+        match self.cache {
+            Some(cache) => {
+                self.metrics
+                    .cache
+                    .get_or_create(&ResultLabel {
+                        result: cache.word(),
+                    })
+                    .inc();
+            }
+            None if answer.outcome.is_err() => {
+                self.metrics
+                    .denied
+                    .get_or_create(&ReasonLabel { reason: code })
+                    .inc();
+            }
+            None => {}
+        }
+        if let Some(delivery) = delivery {
+            self.metrics
+                .deliveries
+                .get_or_create(&DeliveryLabel { delivery })
+                .inc();
+        }
+    }
+
+    fn log(&self, ending: Ending<'_>) {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        tracing::info!(
+            target: "chatgate::request",
+            request_id = %self.request_id,
+            way = self.way.map_or("", Way::name),
+            access = self.access.as_deref().unwrap_or_default(),
+            method = self.operation().map_or("", |operation| operation.method),
+            parameters = self.call.as_ref().map_or("", |(_, parameters)| parameters.as_str()),
+            peer = %self.peer.0,
+            client = self.client.map(|client| tracing::field::display(client.0)),
+            http_method = %self.http_method,
+            path = %self.path,
+            user_agent = %self.user_agent,
+            status = ending.wire_status,
+            canonical_status = ending.canonical,
+            code = ending.code,
+            delivery = ending.delivery,
+            cache = self.cache.map_or("", CacheStatus::word),
+            upstream_ms = self.upstream_time.map(ms),
+            total_ms = ms(self.age()),
+            cause = ending.cause,
+            "request"
+        );
+    }
+}
+
+struct Ending<'a> {
+    wire_status: u16,
+    canonical: u16,
+    code: &'a str,
+    delivery: &'a str,
+    cause: &'a str,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.metrics.inflight.dec();
+        if !self.told {
+            let cause = "the client went away";
+            self.log(Ending {
+                wire_status: 0,
+                canonical: 499,
+                code: "CLIENT_GONE",
+                delivery: "",
+                cause,
+            });
+        }
+    }
+}
+
+/// The caller's id when it can stand in a log and a header as it is, else a fresh UUIDv7.
+fn request_id(given: Option<&http::HeaderValue>) -> String {
+    let fits = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    match given.and_then(|value| value.to_str().ok()).filter(fits) {
+        Some(id) => id.to_owned(),
+        None => Uuid::now_v7().to_string(),
+    }
+}

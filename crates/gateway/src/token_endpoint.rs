@@ -1,0 +1,108 @@
+//! `/oauth/token`: OAuth 2.0 client credentials (RFC 6749, 4.4). Authorizes like any call, then signs.
+
+use std::sync::Arc;
+
+use adapter::{Code, Error, Reply, Way, Wire};
+use adapter_jwt::{OauthError, granted_scope, read_token_request, token_reply};
+use axum::body::Body;
+use axum::response::Response;
+use forward::{Circumstances, Claim};
+use http::Method;
+use http::request::Parts;
+
+use crate::client_addr::PeerAddr;
+use crate::edge;
+use crate::gate::Gate;
+use crate::pipeline::admit;
+use crate::reply::respond;
+use crate::story::Story;
+
+/// Largest token request, in bytes: a client id and a secret at their bounds, percent-encoded, and a scope.
+const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// Answers one request for a token.
+pub(crate) async fn answer(
+    gate: Arc<Gate>,
+    peer: PeerAddr,
+    request: http::Request<Body>,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let mut story = Story::begin(&gate.metrics, Some(Way::Jwt), peer, &head);
+    let issued = issue(&gate, &mut story, (&head, body)).await;
+    let (reply, error) = match issued {
+        Ok(reply) => (reply, None),
+        Err(Refusal::Gateway(error)) => (OauthError::from(&error).reply(), Some(error)),
+        Err(Refusal::Oauth(error)) => {
+            let code = if error.status == 401 {
+                Code::IncorrectUserPassword
+            } else {
+                Code::MalformedRequest
+            };
+            (
+                error.reply(),
+                Some(
+                    Error::refused(code).because(format!("{}: {}", error.error, error.description)),
+                ),
+            )
+        }
+    };
+    story.tell_reply(reply.status, error.as_ref());
+    respond(&story, reply, error.as_ref())
+}
+
+/// Why there is no token, in either vocabulary.
+enum Refusal {
+    Gateway(Error),
+    Oauth(OauthError),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Gateway(error)
+    }
+}
+
+impl From<OauthError> for Refusal {
+    fn from(error: OauthError) -> Refusal {
+        Refusal::Oauth(error)
+    }
+}
+
+async fn issue(
+    gate: &Gate,
+    story: &mut Story,
+    (head, body): (&Parts, Body),
+) -> Result<Reply, Refusal> {
+    admit(gate, story, head)?;
+    if head.method != Method::POST {
+        return Err(Error::refused(Code::HttpMethodNotAllowed).into());
+    }
+    let body = edge::read_body(body, TOKEN_REQUEST_BYTES_MAX, gate.limits.request_timeout).await?;
+    let query = head.uri.query().unwrap_or_default();
+    let request = read_token_request(&Wire {
+        query,
+        headers: &head.headers,
+        body: &body,
+    })?;
+    let circumstances = Circumstances {
+        address: story.client_address(),
+        way: Way::Jwt,
+        now: Gate::now(),
+    };
+    let claim = Claim::Client {
+        client_id: &request.client_id,
+        secret: &request.client_secret,
+    };
+    let access = gate
+        .forwarder
+        .authorize(&gate.store.accesses(), claim, circumstances)
+        .await?;
+    story.access = Some(access.name.clone());
+    let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
+    let scope = granted_scope(request.scope.as_deref(), allowed)?;
+    let (limit, counted) = gate.forwarder.count(&access);
+    story.limit = limit.map(|limit| ("minute", limit)).or(story.limit);
+    counted?;
+    let token = gate.tokens.issue(&access, &scope, circumstances.now)?;
+    Ok(token_reply(&token, gate.tokens.life_s(), &scope))
+}

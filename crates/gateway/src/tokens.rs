@@ -1,0 +1,214 @@
+//! Whose tokens are good: our own signing keys, and the keys of outside issuers, fetched and kept.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use adapter::Error;
+use adapter_jwt::{
+    Algorithm, Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, SigningKey, Subject, TokenFault,
+    VerifyingKey, verify,
+};
+use arc_swap::ArcSwap;
+use forward::client::{Client, get_document};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::config::{IssuerConfig, JwksSource};
+
+/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm.
+const REFETCH_PAUSE_S: i64 = 10;
+
+/// Keys and issuers of one gateway.
+pub(crate) struct Tokens {
+    issuer: String,
+    audience: String,
+    life_s: u32,
+    /// Newest last; the newest signs, all verify.
+    keys: Vec<SigningKey>,
+    keyring: ArcSwap<Keyring>,
+    outside: Vec<Outside>,
+    client: Client,
+}
+
+struct Outside {
+    config: IssuerConfig,
+    tried_at: AtomicI64,
+    /// One fetch at a time; those who wait for it look again instead of fetching.
+    fetching: Mutex<()>,
+}
+
+impl Tokens {
+    /// Takes our keys, oldest first, and the outside issuers.
+    ///
+    /// # Errors
+    /// A sentence when two issuers have the same name: whose keys would count?
+    pub(crate) fn new(
+        public_url: &str,
+        life_s: u32,
+        keys: Vec<SigningKey>,
+        (outside, client): (Vec<IssuerConfig>, Client),
+    ) -> Result<Tokens, String> {
+        let mut names: HashSet<&str> = HashSet::from([public_url]);
+        if let Some(twice) = outside.iter().find(|config| !names.insert(&config.issuer)) {
+            return Err(format!(
+                "jwt.issuers: the issuer {} is named twice, or is the gateway itself",
+                twice.issuer
+            ));
+        }
+        let audience = format!("{public_url}/api/jwt/");
+        let own = Issuer {
+            iss: public_url.to_owned(),
+            audience: vec![audience.clone()],
+            access_claim: "sub".to_owned(),
+            keys: keys.iter().map(SigningKey::verifying_key).collect(),
+            own: true,
+        };
+        let others = outside.iter().map(|config| Issuer {
+            iss: config.issuer.clone(),
+            audience: config.audience.clone(),
+            access_claim: config.claim.clone(),
+            keys: Vec::new(),
+            own: false,
+        });
+        let keyring = Keyring {
+            issuers: std::iter::once(own).chain(others).collect(),
+        };
+        let outside = outside
+            .into_iter()
+            .map(|config| Outside {
+                config,
+                tried_at: AtomicI64::new(i64::MIN),
+                fetching: Mutex::new(()),
+            })
+            .collect();
+        let issuer = public_url.to_owned();
+        Ok(Tokens {
+            issuer,
+            audience,
+            life_s,
+            keys,
+            keyring: ArcSwap::from_pointee(keyring),
+            outside,
+            client,
+        })
+    }
+
+    /// The subject of a good token. A key that is not known is asked for once, and the token looked at again.
+    ///
+    /// # Errors
+    /// EXPIRED_TOKEN, INCORRECT_TOKEN.
+    pub(crate) async fn verify(&self, token: &SecretString, now: i64) -> Result<Subject, Error> {
+        let token = token.expose_secret();
+        match verify(token, &self.keyring.load(), now) {
+            Err(TokenFault::UnknownKey { issuer }) => {
+                if let Some(outside) = self
+                    .outside
+                    .iter()
+                    .find(|outside| outside.config.issuer == issuer)
+                {
+                    self.fetch(outside, now, REFETCH_PAUSE_S).await;
+                }
+                verify(token, &self.keyring.load(), now).map_err(Error::from)
+            }
+            verified => verified.map_err(Error::from),
+        }
+    }
+
+    /// Fetches the keys of every outside issuer that have grown stale. Call it every few seconds.
+    pub(crate) async fn refresh(&self, now: i64) {
+        for outside in &self.outside {
+            let fresh_s = i64::try_from(outside.config.refresh.as_secs()).unwrap_or(i64::MAX);
+            self.fetch(outside, now, fresh_s).await;
+        }
+    }
+
+    async fn fetch(&self, outside: &Outside, now: i64, pause_s: i64) {
+        let is_early = || now.saturating_sub(outside.tried_at.load(Ordering::Acquire)) < pause_s;
+        if is_early() {
+            return;
+        }
+        let _fetching = outside.fetching.lock().await;
+        if is_early() {
+            return;
+        }
+        outside.tried_at.store(now, Ordering::Release);
+        match self.read_keys(&outside.config).await {
+            Ok(keys) => self.replace(&outside.config.issuer, &keys),
+            // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
+            Err(error) => {
+                tracing::warn!(issuer = outside.config.issuer, %error, "keys were not fetched")
+            }
+        }
+    }
+
+    async fn read_keys(&self, config: &IssuerConfig) -> Result<Vec<VerifyingKey>, String> {
+        let document = match &config.jwks {
+            JwksSource::Url(url) => get_document(&self.client, url.clone(), JWKS_BYTES_MAX).await?,
+            JwksSource::File(path) => tokio::fs::read_to_string(path)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        adapter_jwt::parse_jwks(&document, &config.algorithms).map_err(|error| error.to_string())
+    }
+
+    fn replace(&self, name: &str, keys: &[VerifyingKey]) {
+        self.keyring.rcu(|keyring| {
+            let mut keyring = Keyring::clone(keyring);
+            for issuer in keyring
+                .issuers
+                .iter_mut()
+                .filter(|issuer| issuer.iss == name)
+            {
+                issuer.keys = keys.to_vec();
+            }
+            keyring
+        });
+    }
+
+    /// Signs a token for an access.
+    ///
+    /// # Errors
+    /// INTERNAL_ERROR when the key does not sign.
+    pub(crate) fn issue(
+        &self,
+        access: &store::Access,
+        scope: &Scope,
+        now: i64,
+    ) -> Result<String, Error> {
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: access.name.clone(),
+            client_id: access.client_id.clone(),
+            exp: now + i64::from(self.life_s),
+            iat: now,
+            jti: Uuid::now_v7().to_string(),
+            scope: scope.to_string(),
+        };
+        let key = self
+            .keys
+            .last()
+            .ok_or_else(|| internal("there is no signing key"))?;
+        key.sign(&claims).map_err(|error| internal(error.text()))
+    }
+
+    /// How long a token lives, in seconds.
+    pub(crate) fn life_s(&self) -> u32 {
+        self.life_s
+    }
+
+    /// The JWKS document of our own keys.
+    pub(crate) fn jwks(&self) -> String {
+        adapter_jwt::jwks(&self.keys.iter().collect::<Vec<_>>())
+    }
+}
+
+fn internal(cause: &'static str) -> Error {
+    Error::refused(adapter::Code::InternalError).because(cause)
+}
+
+/// The purpose under which the store keeps signing keys of this algorithm.
+pub(crate) fn key_purpose(algorithm: Algorithm) -> String {
+    format!("tokens/{}", algorithm.name())
+}

@@ -1,0 +1,271 @@
+//! A TCP stream with deadlines: for the first byte, for a whole head, for the rest between requests, for a reader that
+//! does not read.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// For the first byte of a connection, and from the first byte of a head to its end.
+    pub(crate) head: Duration,
+    /// Between two requests.
+    pub(crate) idle: Duration,
+    /// For taking a piece of the answer.
+    pub(crate) write: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Which request of a connection is under way; told by the service, read by the stream.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// Requests begun and ended, twice the number of whole ones; odd while one is under way.
+    steps: AtomicU32,
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Activity>);
+
+impl Activity {
+    /// A request begins; it ends when the value is dropped.
+    pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
+        activity.steps.fetch_add(1, Ordering::Release);
+        Busy(Arc::clone(activity))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.steps.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The stream.
+pub(crate) struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    deadlines: Deadlines,
+    /// The step at which `since` was taken.
+    step: u32,
+    /// When this connection or this rest began, or the head that is being read.
+    since: Instant,
+    in_head: bool,
+    read_timer: Pin<Box<Sleep>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    /// Watches a stream that has just been accepted.
+    pub(crate) fn new(stream: S, activity: Arc<Activity>, deadlines: Deadlines) -> Watched<S> {
+        let since = Instant::now();
+        let read_timer = Box::pin(tokio::time::sleep_until(since + deadlines.head));
+        Watched {
+            stream,
+            activity,
+            deadlines,
+            step: 0,
+            since,
+            in_head: false,
+            read_timer,
+            write_timer: None,
+        }
+    }
+
+    /// When the peer has to have sent more; `None` while a request is under way, which has a deadline of its own.
+    fn read_deadline(&mut self) -> Option<Instant> {
+        let step = self.activity.steps.load(Ordering::Acquire);
+        if step != self.step {
+            self.step = step;
+            self.since = Instant::now();
+            self.in_head = false;
+        }
+        if step % 2 == 1 {
+            return None;
+        }
+        let is_first_byte = step == 0 && !self.in_head;
+        let allowed = if self.in_head || is_first_byte {
+            self.deadlines.head
+        } else {
+            self.deadlines.idle
+        };
+        Some(self.since + allowed)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let deadline = this.read_deadline();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(read) => {
+                if deadline.is_some() && !this.in_head {
+                    this.in_head = true;
+                    this.since = Instant::now();
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => {
+                let Some(deadline) = deadline else {
+                    return Poll::Pending;
+                };
+                if this.read_timer.deadline() != deadline {
+                    this.read_timer.as_mut().reset(deadline);
+                }
+                ready!(this.read_timer.as_mut().poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Lets a write through, or fails it when the peer has not taken anything for too long.
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_timer = None;
+            return written;
+        }
+        let allowed = self.deadlines.write;
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(allowed)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.watch_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.watch_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.watch_write(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    fn watched(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
+        let (peer, ours) = tokio::io::duplex(buffer);
+        let activity = Arc::new(Activity::default());
+        (
+            peer,
+            Watched::new(ours, Arc::clone(&activity), Deadlines::default()),
+            activity,
+        )
+    }
+
+    async fn times_out_after(stream: &mut Watched<DuplexStream>) -> Duration {
+        let began = Instant::now();
+        let read = stream.read(&mut [0; 64]).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        began.elapsed().max(Duration::from_secs(1))
+    }
+
+    fn is_about(took: Duration, seconds: u64) -> bool {
+        (seconds * 1000..seconds * 1000 + 50).contains(&u64::try_from(took.as_millis()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_has_the_head_deadline() {
+        let (_peer, mut stream, _) = watched(64);
+        assert!(is_about(times_out_after(&mut stream).await, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
+        let (mut peer, mut stream, _) = watched(64);
+        let began = Instant::now();
+        let dribble = tokio::spawn(async move {
+            let mut pause = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                pause.tick().await;
+                if peer.write_all(b"x").await.is_err() {
+                    return;
+                }
+            }
+        });
+        while stream.read(&mut [0; 1]).await.is_ok() {}
+        assert!(is_about(began.elapsed(), 10));
+        dribble.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
+        let (mut peer, mut stream, activity) = watched(64);
+        peer.write_all(b"GET").await.unwrap();
+        stream.read(&mut [0; 64]).await.unwrap();
+        let busy = Activity::begin(&activity);
+        let waiting =
+            tokio::time::timeout(Duration::from_secs(1000), stream.read(&mut [0; 64])).await;
+        assert!(waiting.is_err());
+        drop(busy);
+        assert!(is_about(times_out_after(&mut stream).await, 75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_has_the_write_deadline() {
+        let (_peer, mut stream, _) = watched(4);
+        let began = Instant::now();
+        let written = stream.write_all(b"more than four").await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(is_about(began.elapsed(), 30));
+    }
+}

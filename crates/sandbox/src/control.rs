@@ -1,0 +1,96 @@
+//! The control paths: play the other side, set faults, see what arrived. They ask for no credentials, as the sandbox is a
+//! tool on loopback.
+//!
+//! - `POST /sandbox/receive` `{"platform","platformid","destination","message"}`: a message comes in, unread; the chat is
+//!   opened when there is none. 201 with the message as `getmessages` lists it; 404 `{"error":"CHANNEL_NOT_FOUND"}`;
+//!   400 `{"error","text"}`.
+//! - `GET /sandbox/faults`: the rules that are left. `PUT` replaces them and answers the new list; 400 `{"error","text"}`,
+//!   and then the old ones stay.
+//! - `GET /sandbox/sent`: `{"requests":3,"methods":{"getchats":1,"sendmessage":2,…},"sends":2,"stored":1,"list":[
+//!   {"number":1,"method":"sendmessage","destination":"…","message":"…","platform":"…","platformid":"…","stored":true},
+//!   {…,"stored":false,"fault":"reset"}]}`; files have `type`, `fileurl` and, if given, `thumburl`. The list holds the
+//!   latest 1,000 sends with legal parameters, whatever their credentials; see [`crate::sent::Arrived`].
+
+use adapter::{Code, Error, Operation, Params, Wire};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use crate::answer::{Body, json, method_not_allowed, read_body};
+use crate::{Desk, Fault};
+
+/// Plays the other side.
+pub(crate) async fn receive(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::POST {
+        return method_not_allowed("POST");
+    }
+    let received = match read_body(request.into_body()).await.and_then(|b| read(&b)) {
+        Ok(received) => received,
+        Err(error) => return refused(&error),
+    };
+    match desk.chats.receive(&received).await {
+        Ok(message) => json(StatusCode::CREATED, &message),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Shows or replaces the faults.
+pub(crate) async fn faults(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+    match *request.method() {
+        Method::GET => {}
+        Method::PUT => match read_body(request.into_body()).await.map(|b| rules(&b)) {
+            Ok(Ok(rules)) => desk.faults.replace(rules),
+            Ok(Err(text)) => {
+                let error = json!({ "error": "INCORRECT_FAULTS", "text": text });
+                return json(StatusCode::BAD_REQUEST, &error);
+            }
+            Err(error) => return refused(&error),
+        },
+        _ => return method_not_allowed("GET, PUT"),
+    }
+    json(StatusCode::OK, &desk.faults.list())
+}
+
+/// Tells what arrived.
+pub(crate) fn sent(desk: &Desk, request: &Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::GET {
+        return method_not_allowed("GET");
+    }
+    json(StatusCode::OK, &desk.sent.tell())
+}
+
+/// A message that comes in has the parameters and bounds of one that goes out. Its type is JSON whatever its head says:
+/// `curl -d` says that it is a form.
+fn read(body: &Bytes) -> Result<adapter::Request, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut params = Params::read(&Wire {
+        query: "",
+        headers: &headers,
+        body,
+    })?;
+    let operation =
+        Operation::named("sendmessage").ok_or_else(|| Error::refused(Code::InternalError))?;
+    adapter::Request::of(operation, &mut params)
+}
+
+fn rules(body: &Bytes) -> Result<Vec<Fault>, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "This is not UTF-8.".to_owned())?;
+    Fault::parse_list(text)
+}
+
+fn refused(error: &Error) -> Response<Body> {
+    if let Some(cause) = error.cause() {
+        tracing::error!(cause, "the sandbox failed");
+    }
+    let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
+    if error.code() == Code::ChannelNotFound {
+        return json(status, &json!({ "error": error.word() }));
+    }
+    json(
+        status,
+        &json!({ "error": error.word(), "text": error.text() }),
+    )
+}

@@ -1,0 +1,230 @@
+//! The fault script: which calls go wrong, how, and how often.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use adapter::Operation;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// Most rules in one list: every call runs through all of them.
+const RULES_MAX: usize = 1000;
+
+/// Longest `ms`, in milliseconds: ten minutes, far beyond any time-out worth rehearsing.
+const MS_MAX: u64 = 600_000;
+
+/// One rule. The first in the list that fits a call is applied to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The method it is for; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// What goes wrong.
+    pub fault: FaultKind,
+    /// Milliseconds. `slow_body`: between two bytes; `refused`: how long it holds, from when the list is set; everything
+    /// else: how long to wait before the fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// How many calls it is for, then it is gone; always when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// The word that `error_code` answers; compulsory there, and nowhere else allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The text that `body` answers; compulsory there, and nowhere else allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// What can go wrong. Unless a variant says otherwise, the call is performed first, so a send is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The right answer, after `ms`.
+    Latency,
+    /// HTTP 404 with an HTML page. Not performed.
+    #[serde(rename = "http_404")]
+    Http404,
+    /// HTTP 429 with an HTML page. Not performed.
+    #[serde(rename = "http_429")]
+    Http429,
+    /// HTTP 500 with an HTML page. Not performed.
+    #[serde(rename = "http_500")]
+    Http500,
+    /// HTTP 503 with an HTML page. Not performed.
+    #[serde(rename = "http_503")]
+    Http503,
+    /// A well-formed error with the rule's `code`. Not performed.
+    ErrorCode,
+    /// Status 200 and the rule's `body` to the letter. Not performed.
+    Body,
+    /// The first half of the right answer as a whole one.
+    BrokenJson,
+    /// Status 200 without a body.
+    Empty,
+    /// `"status":"success"`.
+    SuccessLowercase,
+    /// Half of what Content-Length promises, then an orderly close.
+    Truncated,
+    /// A TCP reset when the request has been read. Not performed.
+    Reset,
+    /// A TCP reset in place of the answer.
+    ResetAfter,
+    /// Half of the answer, then a TCP reset.
+    ResetMidBody,
+    /// A TCP reset as soon as the head of a request to the API has been read, on new and old connections; the request does
+    /// not count as arrived and is not performed. Comes before all other rules and knows no method, since it does not
+    /// wait for the body. The port stays open, so that the control paths can end it.
+    Refused,
+    /// No answer until the client goes; after 60 s a TCP reset.
+    NoAnswer,
+    /// The right answer byte by byte, `ms` between two.
+    SlowBody,
+    /// A body of 100 MiB. Not performed.
+    Huge,
+    /// A gzip body that unpacks to 100 MiB. Not performed.
+    GzipBomb,
+}
+
+impl FaultKind {
+    /// Whether the call is performed although its answer goes wrong.
+    pub(crate) fn performs(self) -> bool {
+        use FaultKind::*;
+        match self {
+            Latency | BrokenJson | Empty | SuccessLowercase | Truncated | ResetAfter
+            | ResetMidBody | NoAnswer | SlowBody => true,
+            Http404 | Http429 | Http500 | Http503 | ErrorCode | Body | Reset | Refused | Huge
+            | GzipBomb => false,
+        }
+    }
+}
+
+impl Fault {
+    /// Reads a JSON list of rules.
+    ///
+    /// # Errors
+    /// A sentence that says which rule is wrong and how.
+    pub fn parse_list(json: &str) -> Result<Vec<Fault>, String> {
+        let rules: Vec<Fault> = serde_json::from_str(json)
+            .map_err(|error| format!("This is not a list of faults: {error}."))?;
+        if rules.len() > RULES_MAX {
+            return Err(format!("There are more than {RULES_MAX} faults."));
+        }
+        for (index, rule) in rules.iter().enumerate() {
+            rule.check()
+                .map_err(|what| format!("Fault {}: {what}", index + 1))?;
+        }
+        Ok(rules)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let needs_ms = matches!(self.fault, FaultKind::Latency | FaultKind::SlowBody);
+        if let Some(method) = &self.method {
+            if Operation::named(method).is_none() {
+                return Err(format!("there is no method {method:?}."));
+            }
+            if self.fault == FaultKind::Refused {
+                return Err("refused knows no method, it acts before the body is read.".to_owned());
+            }
+        }
+        if needs_ms && self.ms.is_none() {
+            return Err("it needs ms.".to_owned());
+        }
+        if self.ms.is_some_and(|ms| ms > MS_MAX) {
+            return Err(format!("ms is more than {MS_MAX}."));
+        }
+        if self.count == Some(0) {
+            return Err("count is 0, so it would never apply.".to_owned());
+        }
+        if self.code.is_some() != (self.fault == FaultKind::ErrorCode) {
+            return Err("code goes with error_code, and error_code needs it.".to_owned());
+        }
+        if self.body.is_some() != (self.fault == FaultKind::Body) {
+            return Err("body goes with the fault body, which needs it.".to_owned());
+        }
+        Ok(())
+    }
+
+    /// `ms` as a duration; none is zero.
+    pub(crate) fn wait(&self) -> Duration {
+        Duration::from_millis(self.ms.unwrap_or(0))
+    }
+}
+
+/// The rules in force.
+pub(crate) struct Faults(Mutex<InForce>);
+
+struct InForce {
+    rules: Vec<Fault>,
+    since: Instant,
+}
+
+impl Faults {
+    pub(crate) fn new(rules: Vec<Fault>) -> Faults {
+        Faults(Mutex::new(InForce::new(rules)))
+    }
+
+    /// Replaces all rules.
+    pub(crate) fn replace(&self, rules: Vec<Fault>) {
+        *self.lock() = InForce::new(rules);
+    }
+
+    /// The rules that are left, each with the count that is left.
+    pub(crate) fn list(&self) -> Vec<Fault> {
+        let mut in_force = self.lock();
+        in_force.drop_elapsed();
+        in_force.rules.clone()
+    }
+
+    /// Whether a request is to be refused unread; uses up one count of the rule that says so.
+    pub(crate) fn refuse_now(&self) -> bool {
+        let mut in_force = self.lock();
+        in_force.drop_elapsed();
+        in_force
+            .take(|rule| rule.fault == FaultKind::Refused)
+            .is_some()
+    }
+
+    /// The rule for a call, with one count used up.
+    pub(crate) fn take(&self, method: Option<&str>) -> Option<Fault> {
+        self.lock().take(|rule| {
+            let fits = rule.method.is_none() || rule.method.as_deref() == method;
+            fits && rule.fault != FaultKind::Refused
+        })
+    }
+
+    /// The list is whole after every statement, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, InForce> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InForce {
+    fn new(rules: Vec<Fault>) -> InForce {
+        InForce {
+            rules,
+            since: Instant::now(),
+        }
+    }
+
+    fn drop_elapsed(&mut self) {
+        let elapsed = self.since.elapsed();
+        self.rules.retain(|rule| {
+            rule.fault != FaultKind::Refused || rule.ms.is_none() || elapsed < rule.wait()
+        });
+    }
+
+    fn take(&mut self, fits: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let index = self.rules.iter().position(fits)?;
+        let rule = &mut self.rules[index];
+        match &mut rule.count {
+            Some(1) => Some(self.rules.remove(index)),
+            Some(left) => {
+                *left = left.saturating_sub(1);
+                Some(rule.clone())
+            }
+            None => Some(rule.clone()),
+        }
+    }
+}

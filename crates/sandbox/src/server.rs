@@ -1,0 +1,124 @@
+//! The accept loop and the life of one connection. A connection can be cut with a TCP reset from inside a request.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter::Way;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::answer::{Body, plain};
+use crate::{Desk, api, control};
+
+/// Most connections at once; one more waits in the kernel's queue. Below the usual limit of 1,024 open files.
+const CONNECTIONS_MAX: usize = 800;
+
+/// How long a connection may stay idle or take over a request head. Longer than clients keep a pooled connection (90 s),
+/// so that the sandbox does not close one just when it is used again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long requests under way may take to end when the sandbox stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// The pause after a failed accept: without free file descriptors the next one would fail at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A handle on the connection that a request came by.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Arc<Notify>);
+
+impl Line {
+    /// Cuts the connection with a TCP reset; bytes already written still reach the client. Never returns.
+    pub(crate) async fn reset<T>(&self) -> T {
+        self.0.notify_one();
+        pending().await
+    }
+}
+
+/// Serves until the sender of `stopped` is dropped.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    desk: Arc<Desk>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let has_room = connections.len() < CONNECTIONS_MAX;
+        tokio::select! {
+            _ = stopped.changed() => break,
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, Arc::clone(&desk), stopped.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the sandbox could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_GRACE, all_ended).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+/// Answers requests on one connection until either side ends it.
+async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiver<()>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let line = Line::default();
+    let cut = Arc::clone(&line.0);
+    let service = service_fn(move |request| {
+        let (desk, line) = (Arc::clone(&desk), line.clone());
+        async move { Ok::<_, Infallible>(route(&desk, &line, request).await) }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection to the sandbox broke");
+                }
+                return;
+            }
+            () = cut.notified() => break,
+            _ = stopped.changed(), if !stopping => {
+                stopping = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    }
+    let stream = connection.into_parts().io.into_inner();
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::warn!(%error, "the sandbox closes a connection that it should reset");
+    }
+}
+
+/// Every path, with and without its last slash.
+async fn route(desk: &Desk, line: &Line, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    match path.strip_suffix('/').unwrap_or(path) {
+        "/api/http" => api::answer(desk, line, Way::Http, request).await,
+        "/api/basic" => api::answer(desk, line, Way::Basic, request).await,
+        "/sandbox/receive" => control::receive(desk, request).await,
+        "/sandbox/faults" => control::faults(desk, request).await,
+        "/sandbox/sent" => control::sent(desk, &request),
+        _ => plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n"),
+    }
+}
