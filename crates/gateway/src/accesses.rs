@@ -101,7 +101,7 @@ fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
         user: seed.user.clone(),
         client_id: new_client_id().map_err(|error| error.to_string())?,
         secrets: vec![secret.map_err(|error| format!("the access {}: {error}", seed.name))?],
-        active: true,
+        active: seed.active,
         not_before: None,
         expires: None,
         allow: seed.allow.clone(),

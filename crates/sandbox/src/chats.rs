@@ -1,5 +1,7 @@
 //! The chat service itself: channels, chats, messages and unread marks in SQLite.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +29,14 @@ pub(crate) struct Chats {
 impl Chats {
     /// Opens the file or an empty database in memory, and seeds an empty one.
     pub(crate) async fn open(file: Option<&Path>) -> Result<Chats, sqlx::Error> {
+        if let Some(file) = file {
+            // What people wrote is for the owner alone; SQLite gives the WAL the mode of the file.
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(file)?;
+        }
         // NORMAL: what was answered survives the end of the process, and a power cut may cost a sandbox its last second.
         let options = match file {
             Some(file) => SqliteConnectOptions::new()

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -183,6 +181,7 @@ impl<'a> Reader<'a> {
 
     /// The keys of an array of tables, such as `jwt.issuers`: one prefix for each element, to read settings under.
     pub(super) fn tables(&mut self, key: &str) -> Vec<String> {
+        self.known.insert(key.to_owned());
         let count = match lookup(&self.root, key).map(Spanned::get_ref) {
             None => return Vec::new(),
             Some(DeValue::Array(elements))
@@ -249,33 +248,22 @@ impl<'a> Reader<'a> {
     fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<Mistake>) {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
-            if self.known.contains(&key) {
-                continue;
-            }
+            let inner = format!("{key}.");
+            let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
             match value.get_ref() {
-                DeValue::Table(inner)
-                    if self
-                        .known
-                        .iter()
-                        .any(|known| known.starts_with(&format!("{key}."))) =>
-                {
-                    self.find_unknown(&format!("{key}."), inner, unknown);
-                }
-                DeValue::Array(elements)
-                    if self.known.iter().any(|k| k.starts_with(&format!("{key}."))) =>
-                {
+                DeValue::Table(table) if has_inner => self.find_unknown(&inner, table, unknown),
+                DeValue::Array(elements) if has_inner => {
                     for (index, element) in elements.iter().enumerate() {
-                        if let DeValue::Table(inner) = element.get_ref() {
-                            self.find_unknown(&format!("{key}.{index}."), inner, unknown);
+                        if let DeValue::Table(table) = element.get_ref() {
+                            self.find_unknown(&format!("{inner}{index}."), table, unknown);
                         }
                     }
                 }
+                _ if self.known.contains(&key) => {}
                 _ => {
                     let place = place(&self.sources.file, name.span().start);
-                    unknown.push(Mistake {
-                        place,
-                        text: format!("{key}: there is no such setting"),
-                    });
+                    let text = format!("{key}: there is no such setting");
+                    unknown.push(Mistake { place, text });
                 }
             }
         }
@@ -352,88 +340,4 @@ fn place(file: &str, at: usize) -> Place {
         .map_or(0, |line| line.chars().count())
         + 1;
     Place::File { line, column }
-}
-
-// === what values look like ===
-
-/// A socket address; port 0 lets the system choose.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is no address; write ADDRESS:PORT, such as 127.0.0.1:8080"))
-}
-
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        Err("write a path".to_owned())
-    } else {
-        Ok(PathBuf::from(text))
-    }
-}
-
-pub(super) fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is neither true nor false"))
-}
-
-/// A whole number of at least one.
-pub(super) fn count(text: &str) -> Result<std::num::NonZeroU32, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is no whole number from 1 to {}", u32::MAX))
-}
-
-/// A number of bytes: plain, or with KiB, MiB or GiB.
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    let (number, unit) = units
-        .iter()
-        .find_map(|(name, size)| {
-            text.strip_suffix(name)
-                .map(|number| (number.trim_end(), *size))
-        })
-        .unwrap_or((text, 1_usize));
-    let number: Option<usize> = number.parse().ok();
-    number
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| {
-            format!("{text} is no size; write a number of bytes, or one with KiB, MiB or GiB")
-        })
-}
-
-/// A time: seconds as a plain number, or a number with ms, s, m, h or d.
-pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let units = [
-        ("ms", 1),
-        ("s", 1000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-    ];
-    let (number, unit_ms) = units
-        .iter()
-        .find_map(|(name, ms)| {
-            text.strip_suffix(name)
-                .map(|number| (number.trim_end(), *ms))
-        })
-        .unwrap_or((text, 1000_u64));
-    let number: Option<u64> = number.parse().ok();
-    number
-        .and_then(|number| number.checked_mul(unit_ms))
-        .map(std::time::Duration::from_millis)
-        .ok_or_else(|| {
-            format!("{text} is no time; write seconds, or a number with ms, s, m, h or d")
-        })
-}
-
-/// A time that is not zero.
-pub(super) fn timeout(text: &str) -> Result<std::time::Duration, String> {
-    let time = duration(text)?;
-    if time.is_zero() {
-        Err("a timeout of zero lets nothing through".to_owned())
-    } else {
-        Ok(time)
-    }
 }

@@ -1,0 +1,217 @@
+//! The conversion, section by section.
+
+use std::path::PathBuf;
+
+use adapter::{OPERATIONS, StatusPolicy, Way};
+use adapter_jwt::Algorithm;
+use adapter_soap::FaultStatus;
+use forward::allowlist::parse_network;
+use forward::client::Roots;
+use forward::{UpstreamAuth, UpstreamConfig};
+use ipnet::IpNet;
+
+use super::reader::Reader;
+use super::shapes;
+use super::values::{
+    access_name, access_network, bounded, choice, jwks_source, required, upstream_url,
+};
+use super::{IssuerConfig, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
+
+pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
+    let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
+    Limits {
+        body_bytes: reader.value("limits.body_bytes", "1MiB", shapes::bytes),
+        soap_bytes: reader.value("limits.soap_bytes", "256KiB", shapes::bytes),
+        header_timeout: reader.value("limits.header_timeout", "10s", shapes::timeout),
+        idle_timeout: reader.value("limits.idle_timeout", "75s", shapes::timeout),
+        request_timeout: reader.value("limits.request_timeout", "30s", shapes::timeout),
+        connections: reader.value("limits.connections", "10000", count),
+        connections_per_address: reader.value("limits.connections_per_address", "256", count),
+        per_address_per_minute: reader.value("limits.per_address_per_minute", "600", shapes::count),
+    }
+}
+
+pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
+    UpstreamLimits {
+        connect_timeout: reader.value("upstream.connect_timeout", "3s", shapes::timeout),
+        timeout: reader.value("upstream.timeout", "15s", shapes::timeout),
+        response_bytes: reader.value("upstream.response_bytes", "4MiB", shapes::bytes),
+        roots: reader.value("upstream.roots", "bundled", |text| {
+            Ok(match text {
+                "bundled" => Roots::Bundled,
+                "system" => Roots::System,
+                text => match text.strip_prefix("file:") {
+                    Some(path) => Roots::File(PathBuf::from(path)),
+                    None => return Err(format!("{text} is none of bundled, system, file:PATH")),
+                },
+            })
+        }),
+    }
+}
+
+pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Option<UpstreamConfig> {
+    let url = reader.optional("upstream.url", upstream_url);
+    let user = reader.optional("upstream.user", shapes::text);
+    let password = reader.secret("upstream.password");
+    let auth = reader.value("upstream.auth", "form", |text| {
+        choice(
+            text,
+            &[("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)],
+        )
+    });
+    match (url, user, password) {
+        (None, None, None) => None,
+        (Some(url), Some(user), Some(password)) => Some(UpstreamConfig {
+            url,
+            user,
+            password: password.into(),
+            auth,
+            connect_timeout: limits.connect_timeout,
+            timeout: limits.timeout,
+            response_bytes: limits.response_bytes,
+            roots: limits.roots.clone(),
+        }),
+        (url, user, password) => {
+            let given = [
+                ("url", url.is_some()),
+                ("user", user.is_some()),
+                ("password", password.is_some()),
+            ];
+            for (name, _) in given.into_iter().filter(|(_, given)| !given) {
+                if reader.has(&format!("upstream.{name}")) {
+                    continue; // It is written but wrong, which has been told.
+                }
+                reader.wrong::<()>(
+                    &format!("upstream.{name}"),
+                    "an upstream needs url, user and password",
+                );
+            }
+            None
+        }
+    }
+}
+
+pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
+    let policies = [
+        ("compat", StatusPolicy::Compat),
+        ("mapped", StatusPolicy::Mapped),
+    ];
+    let mut status = |way, default| {
+        reader.value(&format!("ways.{way}.status"), default, |text| {
+            choice(text, &policies)
+        })
+    };
+    let (http, basic, jwt) = (
+        status("http", "compat"),
+        status("basic", "compat"),
+        status("jwt", "mapped"),
+    );
+    let faults = [
+        ("strict", FaultStatus::Strict),
+        ("mapped", FaultStatus::Mapped),
+    ];
+    let soap = reader.value("ways.soap.fault_status", "strict", |text| {
+        choice(text, &faults)
+    });
+    let enabled = Way::ALL.map(|way| {
+        reader.value(
+            &format!("ways.{}.enabled", way.name()),
+            "true",
+            shapes::boolean,
+        )
+    });
+    Ways {
+        http,
+        basic,
+        jwt,
+        soap,
+        enabled,
+    }
+}
+
+pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
+    let token_life = reader.value("jwt.token_life", "3600s", |text| {
+        let seconds = shapes::timeout(text)?.as_secs();
+        // A token outlives the change of what it was issued for; a day is the most that an operator may wait for.
+        u32::try_from(seconds)
+            .ok()
+            .filter(|s| (1..=86_400).contains(s))
+            .ok_or_else(|| format!("{text} is not from 1s to 1d"))
+    });
+    let own = |text: &str| match text.parse() {
+        Ok(algorithm @ (Algorithm::EdDsa | Algorithm::Rs256)) => Ok(algorithm),
+        _ => Err(format!("{text} is neither EdDSA nor RS256")),
+    };
+    let algorithm = reader.value("jwt.algorithm", "EdDSA", own);
+    let prefixes = reader.tables("jwt.issuers");
+    Jwt {
+        token_life_s: token_life,
+        algorithm,
+        issuers: prefixes.iter().filter_map(|p| issuer(reader, p)).collect(),
+    }
+}
+
+fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
+    let key = |name: &str| format!("{prefix}.{name}");
+    let name = required(reader, &key("issuer"), shapes::text);
+    let jwks = required(reader, &key("jwks"), jwks_source);
+    let audience = reader.list(&key("audience"), &[], shapes::text);
+    if audience.is_empty() {
+        reader.wrong::<()>(&key("audience"), "name at least one audience");
+    }
+    let algorithms = reader.list(&key("algorithms"), &["EdDSA", "RS256", "ES256"], |text| {
+        text.parse()
+            .map_err(|_| format!("{text} is no algorithm that is taken here"))
+    });
+    Some(IssuerConfig {
+        claim: reader.value(&key("claim"), "sub", shapes::text),
+        refresh: reader.value(&key("refresh"), "5m", shapes::timeout),
+        issuer: name?,
+        jwks: jwks?,
+        audience,
+        algorithms,
+    })
+}
+
+pub(super) fn seeds(reader: &mut Reader<'_>) -> Vec<SeedAccess> {
+    reader
+        .tables("accesses")
+        .iter()
+        .filter_map(|prefix| seed(reader, prefix))
+        .collect()
+}
+
+fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
+    let key = |name: &str| format!("{prefix}.{name}");
+    let way_names = Way::ALL.map(Way::name);
+    let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
+    let one_of = |names: &[&str], text: &str| {
+        if names.contains(&text) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("{text} is none of {}", names.join(", ")))
+        }
+    };
+    let name = required(reader, &key("name"), access_name);
+    let user = required(reader, &key("user"), |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
+    let password = reader.secret(&key("password"));
+    if !reader.has(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
+        reader.wrong::<()>(&key("password"), "an access needs a password");
+    }
+    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], access_network);
+    Some(SeedAccess {
+        allow: allow.into_iter().flatten().collect(),
+        active: reader.value(&key("active"), "true", shapes::boolean),
+        deny: reader.list(&key("deny"), &[], parse_network),
+        ways: reader.list(&key("ways"), &way_names, |text| one_of(&way_names, text)),
+        methods: reader.list(&key("methods"), &method_names, |text| {
+            one_of(&method_names, text)
+        }),
+        per_minute: reader.optional(&key("per_minute"), shapes::count),
+        name: name?,
+        user: user?,
+        password: password?.into(),
+    })
+}

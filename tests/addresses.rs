@@ -1,0 +1,153 @@
+//! From which addresses: the deployment's networks, the access's, and what a trusted proxy says.
+
+use crate::harness::{Answer, Gateway, client_from};
+
+const SECRET: &str = "cgs_addresses-addresses-addresses-addresses-ad";
+
+const CONFIGURATION: &str = r#"
+[server]
+trusted_proxies = ["127.0.0.100/32"]
+deny = ["127.0.0.66/32", "203.0.113.66/32"]
+[[accesses]]
+name = "a"
+user = "a"
+password = "env:SECRET"
+allow = ["127.0.0.2/32", "203.0.113.0/24", "2001:db8::/32"]
+deny = ["203.0.113.13/32"]
+"#;
+
+/// The code that a caller gets who comes from `source` with these `X-Forwarded-For` lines, and the address in the log.
+async fn call(
+    gateway: &Gateway,
+    source: [u8; 4],
+    forwarded: &[&str],
+    secret: &str,
+) -> (String, String) {
+    let id = format!("{}-{}", source[3], gateway.request_log().len());
+    let mut request = client_from(source.into())
+        .post(gateway.url("/api/http/"))
+        .header("X-Request-ID", &id)
+        .body(format!(
+            "class=chat&method=getchatchannels&user=a&password={secret}"
+        ));
+    for line in forwarded {
+        request = request.header("X-Forwarded-For", *line);
+    }
+    let answer = Answer::of(request).await.json();
+    let logged = gateway.logged(&id);
+    let code = answer["error"].as_str().unwrap_or("SUCCESS").to_owned();
+    (code, logged["client"].as_str().unwrap_or("none").to_owned())
+}
+
+#[tokio::test]
+async fn the_right_address_is_judged_by_the_right_list() {
+    let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
+    for (source, forwarded, code, client) in [
+        ([127, 0, 0, 2], &[][..], "SUCCESS", "127.0.0.2"),
+        ([127, 0, 0, 3], &[], "IP_NOT_ALLOWED", "127.0.0.3"),
+        ([127, 0, 0, 66], &[], "IP_NOT_ALLOWED", "127.0.0.66"),
+        (
+            [127, 0, 0, 3],
+            &["127.0.0.2"],
+            "IP_NOT_ALLOWED",
+            "127.0.0.3",
+        ),
+        ([127, 0, 0, 100], &["203.0.113.7"], "SUCCESS", "203.0.113.7"),
+        (
+            [127, 0, 0, 100],
+            &["203.0.113.7, 127.0.0.100"],
+            "SUCCESS",
+            "203.0.113.7",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["6.6.6.6", "203.0.113.7"],
+            "SUCCESS",
+            "203.0.113.7",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["203.0.113.7", "6.6.6.6"],
+            "IP_NOT_ALLOWED",
+            "6.6.6.6",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["203.0.113.13"],
+            "IP_NOT_ALLOWED",
+            "203.0.113.13",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["203.0.113.66"],
+            "IP_NOT_ALLOWED",
+            "203.0.113.66",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["::ffff:203.0.113.7"],
+            "SUCCESS",
+            "203.0.113.7",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["[2001:db8::1]:443"],
+            "SUCCESS",
+            "2001:db8::1",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["2001:db9::1"],
+            "IP_NOT_ALLOWED",
+            "2001:db9::1",
+        ),
+        (
+            [127, 0, 0, 100],
+            &["0313.0.113.7"],
+            "IP_NOT_ALLOWED",
+            "none",
+        ),
+        ([127, 0, 0, 100], &["unknown"], "IP_NOT_ALLOWED", "none"),
+    ] {
+        assert_eq!(
+            call(&gateway, source, forwarded, SECRET).await,
+            (code.to_owned(), client.to_owned()),
+            "{source:?} {forwarded:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
+    let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
+    for wrong in ["cgs_wrong", "wrong"] {
+        let told = call(&gateway, [127, 0, 0, 3], &[], wrong).await.0;
+        assert_eq!(told, "INCORRECT_USER_PASSWORD");
+    }
+    assert!(
+        gateway
+            .request_log()
+            .iter()
+            .all(|line| line["access"] == "")
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_look_the_same() {
+    let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
+    for secret in ["cgs_wrong", "wrong"] {
+        let ask = async |user: &str| {
+            let body = format!("class=chat&method=getchatchannels&user={user}&password={secret}");
+            let request = client_from([127, 0, 0, 2].into()).post(gateway.url("/api/http/"));
+            let answer = Answer::of(request.header("X-Request-ID", "same").body(body)).await;
+            let mut headers: Vec<_> = answer
+                .headers
+                .iter()
+                .map(|(n, v)| format!("{n}: {v:?}"))
+                .collect();
+            headers.retain(|line| !line.starts_with("date") && !line.starts_with("ratelimit:"));
+            (answer.status, headers, answer.body)
+        };
+        assert_eq!(ask("a").await, ask("nobody").await);
+    }
+}

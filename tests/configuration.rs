@@ -1,0 +1,131 @@
+//! The configuration file: the example is whole and true, and every mistake is told at once with its place.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use gateway::config::{Config, Sources};
+
+use crate::harness::{Gateway, binary, repository};
+
+fn example() -> String {
+    std::fs::read_to_string(repository().join("config/chatgate.toml")).unwrap()
+}
+
+fn mistakes(file: &str) -> Vec<String> {
+    let sources = Sources {
+        file: file.to_owned(),
+        ..Sources::default()
+    };
+    Config::read(&sources)
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// The example with its commented keys switched on: `# key = value` becomes `key = value`.
+fn with_every_key(example: &str) -> String {
+    let is_key = |line: &str| {
+        line.split_once('=').is_some_and(|(name, _)| {
+            let name = name.trim();
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        })
+    };
+    let lines = example.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if is_key(rest) || rest.starts_with("[[") => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_is_the_default_and_starts() {
+    assert_eq!(mistakes(&example()), [] as [&str; 0]);
+    let folder = tempfile::tempdir().unwrap();
+    let checked = Command::new(binary())
+        .args(["check", "--config"])
+        .arg(repository().join("config/chatgate.toml"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    Gateway::configured(&example(), &[]);
+}
+
+#[test]
+fn the_example_names_every_key_and_none_that_is_not_there() {
+    let whole = with_every_key(&example());
+    let sources = Sources {
+        file: whole.clone(),
+        ..Sources::default()
+    };
+    let known: BTreeSet<String> = Config::keys(&sources);
+    let missing: Vec<_> = known
+        .iter()
+        .filter(|key| !is_written(&whole, key))
+        .collect();
+    assert!(missing.is_empty(), "not in the example: {missing:?}");
+    let unknown: Vec<_> = mistakes(&whole)
+        .into_iter()
+        .filter(|text| text.contains("no such setting"))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+fn is_written(file: &str, key: &str) -> bool {
+    let table: toml::Table = file.parse().unwrap();
+    let mut value = toml::Value::Table(table);
+    for part in key.split('.') {
+        let next = match part.parse::<usize>() {
+            Ok(index) => value.get(index),
+            Err(_) => value.get(part),
+        };
+        match next.cloned() {
+            Some(next) => value = next,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let file = "[server]\nlisten = \"here\"\nalow = []\nallow = [\"10.1.2.3/8\", \"10.0.0.0/8\", \"x\"]\n\
+                [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\n[upstream]\nurl = \"https://u:p@x/\"\n\
+                password = \"plain\"\n[ways.http]\nstatus = \"nice\"\n[[accesses]]\nname = \"a b\"\nallow = [\"0.0.0.0/0\"]\n";
+    insta::assert_snapshot!(mistakes(file).join("\n"), @"");
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    let mut sources = Sources {
+        file: "[limits]\nsoap_bytes = 1\n[server]\nlisten = \"127.0.0.1:1\"".to_owned(),
+        ..Sources::default()
+    };
+    let read = |sources: &Sources| {
+        let config = Config::read(sources).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        (config.limits.soap_bytes, config.listen.port())
+    };
+    assert_eq!(read(&sources), (1, 1));
+    sources
+        .environment
+        .insert("CHATGATE__LIMITS__SOAP_BYTES".to_owned(), "2KiB".to_owned());
+    sources.environment.insert(
+        "CHATGATE__SERVER__LISTEN".to_owned(),
+        "127.0.0.1:2".to_owned(),
+    );
+    assert_eq!(read(&sources), (2048, 2));
+    sources
+        .flags
+        .insert("server.listen", "127.0.0.1:3".to_owned());
+    assert_eq!(read(&sources), (2048, 3));
+    sources
+        .environment
+        .insert("CHATGATE__SERVER__LISEN".to_owned(), String::new());
+    assert!(Config::read(&sources).is_err());
+}

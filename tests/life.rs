@@ -1,0 +1,152 @@
+//! A gateway's life: readiness, draining, slow and many connections, the operators' listener.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client};
+use crate::sends::send_form;
+
+#[tokio::test]
+async fn the_operators_side_answers_its_three_paths_without_a_key_and_the_rest_with_one() {
+    let gateway = Gateway::start();
+    let url = |path: &str| format!("http://{}{path}", gateway.admin);
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(
+            Answer::of(client().get(url(path))).await.status,
+            200,
+            "{path}"
+        );
+    }
+    for path in ["/admin/v1/status", "/admin/v1/anything", "/"] {
+        let refused = Answer::of(client().get(url(path)).bearer_auth("cgk_wrong")).await;
+        assert_eq!(
+            (refused.status, refused.header("content-type")),
+            (401, "application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(
+            refused.header("www-authenticate"),
+            "Bearer realm=\"chatgate-admin\""
+        );
+    }
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let status = Answer::of(
+        client()
+            .get(url("/admin/v1/status"))
+            .bearer_auth(key.trim()),
+    )
+    .await
+    .json();
+    assert_eq!(
+        (&status["public_url"], &status["accesses"]),
+        (&json!(gateway.url("")), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn a_term_signal_lets_what_is_under_way_end_and_idle_connections_do_not_hold_it_up() {
+    let sandbox = Sandbox::start();
+    let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    sandbox
+        .faults(json!([{"fault": "latency", "ms": 1000}]))
+        .await;
+    let idle = client();
+    assert_eq!(
+        Answer::of(idle.get(gateway.url("/nothing"))).await.status,
+        404
+    );
+    let under_way: Vec<_> = (0..20)
+        .map(|n| {
+            tokio::spawn(Answer::of(
+                client()
+                    .post(gateway.url("/api/http/"))
+                    .body(send_form(&demo, &n.to_string())),
+            ))
+        })
+        .collect();
+    let mut arrived = 0;
+    while arrived < 20 {
+        arrived = sandbox.sent().await["sends"].as_u64().unwrap();
+    }
+    gateway.process.signal("TERM");
+    gateway
+        .process
+        .wait_for("the drain", |line| line.contains("draining"));
+    for call in under_way {
+        assert_eq!(call.await.unwrap().json()["delivery"], "sent");
+    }
+    let began = Instant::now();
+    let public = gateway.public;
+    let (code, lines) = gateway.process.ended();
+    assert_eq!(code, Some(0), "{}", lines.join("\n"));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(TcpStream::connect(public).await.is_err());
+}
+
+#[tokio::test]
+async fn a_slow_head_is_closed_at_its_deadline_and_others_are_served_meanwhile() {
+    let gateway = Gateway::configured(
+        "[limits]\nheader_timeout = \"1s\"\nidle_timeout = \"2s\"\n",
+        &[],
+    );
+    let mut slow = TcpStream::connect(gateway.public).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let mut silent = TcpStream::connect(gateway.public).await.unwrap();
+    let mut resting = TcpStream::connect(gateway.public).await.unwrap();
+    resting
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let began = Instant::now();
+    let ended = async |stream: &mut TcpStream| {
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let _ = stream.read_to_end(&mut rest).await;
+        began.elapsed()
+    };
+    assert_eq!(
+        Answer::of(client().get(gateway.url("/nothing")))
+            .await
+            .status,
+        404
+    );
+    let (slow, silent, resting) =
+        tokio::join!(ended(&mut slow), ended(&mut silent), ended(&mut resting));
+    let within = |took: Duration, least: u64| {
+        took >= Duration::from_secs(least) - Duration::from_millis(100)
+            && took < Duration::from_secs(least + 1)
+    };
+    assert!(
+        within(slow, 1) && within(silent, 1) && within(resting, 2),
+        "{slow:?} {silent:?} {resting:?}"
+    );
+}
+
+#[tokio::test]
+async fn connections_are_capped_by_address_and_others_still_get_in() {
+    let gateway = Gateway::configured("[limits]\nconnections_per_address = 3\n", &[]);
+    let connect = async |source: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket
+            .bind((std::net::Ipv4Addr::from(source), 0).into())
+            .unwrap();
+        let mut stream = socket.connect(gateway.public).await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let served = stream.read(&mut [0; 16]).await.is_ok_and(|read| read > 0);
+        (stream, served)
+    };
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(connect([127, 0, 0, 5]).await);
+    }
+    assert!(held.iter().all(|(_, served)| *served));
+    assert!(!connect([127, 0, 0, 5]).await.1);
+    assert!(connect([127, 0, 0, 6]).await.1);
+}

@@ -1,0 +1,921 @@
+//! Six operations × four ways in × (success and every code that applies): what each caller sees, in their own dialect.
+//!
+//! Cells that look alike share a line, which names the operations that it holds for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use adapter::{OPERATIONS, Operation, Way};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{
+    Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, client_from, envelope, upstream,
+};
+
+/// A secret that costs microseconds to check, so that hundreds of cells do.
+const SECRET: &str = "cgs_matrix-matrix-matrix-matrix-matrix-matrix-m";
+
+/// The accesses of the matrix, each right but for one thing.
+const ACCESSES: &str = r#"
+[[accesses]]
+name = "right"
+user = "right"
+password = "env:SECRET"
+allow = ["127.0.0.0/8"]
+[[accesses]]
+name = "elsewhere"
+user = "elsewhere"
+password = "env:SECRET"
+allow = ["192.0.2.0/24"]
+[[accesses]]
+name = "suspended"
+user = "suspended"
+password = "env:SECRET"
+active = false
+allow = ["127.0.0.0/8"]
+[[accesses]]
+name = "idle"
+user = "idle"
+password = "env:SECRET"
+allow = ["127.0.0.0/8"]
+methods = []
+[[accesses]]
+name = "wayless"
+user = "wayless"
+password = "env:SECRET"
+allow = ["127.0.0.0/8"]
+ways = []
+[[accesses]]
+name = "slow"
+user = "slow"
+password = "env:SECRET"
+allow = ["127.0.0.0/8"]
+per_minute = 1
+"#;
+
+const LIMITS: &str = r#"
+[server]
+deny = ["127.0.0.66"]
+[limits]
+per_address_per_minute = 1000000
+body_bytes = "8KiB"
+soap_bytes = "8KiB"
+[cache]
+getchatchannels = 0
+getchats = 0
+"#;
+
+/// What is wrong with one cell's call; by default nothing is.
+#[derive(Clone, Default)]
+struct Cell {
+    access: Option<&'static str>,
+    secret: Option<&'static str>,
+    token_life_s: Option<i64>,
+    bearer: Option<&'static str>,
+    without: Vec<&'static str>,
+    with: Vec<(&'static str, &'static str)>,
+    method: Option<Method>,
+    content_type: Option<&'static str>,
+    body: Option<String>,
+    from: Option<[u8; 4]>,
+    fault: Option<serde_json::Value>,
+    dead_upstream: bool,
+}
+
+struct Stage {
+    gateway: Gateway,
+    orphan: Gateway,
+    sandbox: Sandbox,
+    issuer: Issuer,
+}
+
+impl Stage {
+    fn set() -> Stage {
+        let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
+        let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
+        let rest = format!(
+            "timeout = \"500ms\"\n{LIMITS}{}{ACCESSES}",
+            issuer.as_configuration()
+        );
+        // A port that was free a moment ago and is closed again: nobody listens there.
+        let closed: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        Stage {
+            gateway: Gateway::configured(&format!("{}{rest}", sandbox.as_upstream()), &environment),
+            orphan: Gateway::configured(&format!("{}{rest}", upstream(closed)), &environment),
+            sandbox,
+            issuer,
+        }
+    }
+
+    async fn play(&self, way: Way, operation: &Operation, cell: &Cell) -> Answer {
+        if let Some(fault) = &cell.fault {
+            self.sandbox.faults(json!([fault])).await;
+        }
+        let gateway = if cell.dead_upstream {
+            &self.orphan
+        } else {
+            &self.gateway
+        };
+        let answer = Answer::of(self.request(gateway, way, operation, cell)).await;
+        if cell.fault.is_some() {
+            self.sandbox.faults(json!([])).await;
+        }
+        answer
+    }
+
+    fn request(
+        &self,
+        gateway: &Gateway,
+        way: Way,
+        operation: &Operation,
+        cell: &Cell,
+    ) -> reqwest::RequestBuilder {
+        let address = cell.from.unwrap_or([127, 0, 0, 1]).into();
+        let method = cell.method.clone().unwrap_or(Method::POST);
+        let request = client_from(address)
+            .request(method, gateway.url(way.path()))
+            .header("X-Request-ID", "r1");
+        let mut pairs = pairs(operation, cell);
+        let (user, secret) = (
+            cell.access.unwrap_or("right"),
+            cell.secret.unwrap_or(SECRET),
+        );
+        let given = |name, value: &str| {
+            if cell.without.contains(&name) {
+                String::new()
+            } else {
+                value.to_owned()
+            }
+        };
+        let (user, secret) = (given("user", user), given("password", secret));
+        let basic = format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("{user}:{secret}"))
+        );
+        let request = match way {
+            Way::Basic => request.header("Authorization", basic),
+            // Without a call element there is no place for credentials in the body.
+            Way::Soap if cell.without.contains(&"method") => request.header("Authorization", basic),
+            Way::Http | Way::Soap => {
+                pairs.extend([("user", user), ("password", secret)]);
+                request
+            }
+            Way::Jwt if cell.without.contains(&"token") => request,
+            Way::Jwt => {
+                let name = cell.access.unwrap_or("right");
+                let token = self.issuer.token(name, cell.token_life_s.unwrap_or(300));
+                request.header(
+                    "Authorization",
+                    format!("Bearer {}", cell.bearer.unwrap_or(&token)),
+                )
+            }
+        };
+        let (content_type, body) = match way {
+            Way::Soap => ("text/xml; charset=utf-8", soap(cell, &pairs)),
+            Way::Http | Way::Basic | Way::Jwt => {
+                let form = url::form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(&pairs)
+                    .finish();
+                ("application/x-www-form-urlencoded", form)
+            }
+        };
+        request
+            .header("Content-Type", cell.content_type.unwrap_or(content_type))
+            .body(cell.body.clone().unwrap_or(body))
+    }
+}
+
+fn pairs(operation: &Operation, cell: &Cell) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("class", "chat"), ("method", "")];
+    pairs.extend(operation.parameters.iter().map(|parameter| {
+        let value = match parameter.name {
+            "platform" => "telegram",
+            "platformid" => "200",
+            "destination" => "700100",
+            "type" => "image",
+            "fileurl" => "https://files.example.com/a.png",
+            "thumburl" => "https://files.example.com/t.png",
+            _ => "Hello",
+        };
+        (parameter.name, value)
+    }));
+    let changed = |(name, value): (&'static str, &str)| {
+        let value = if name == "method" {
+            operation.method
+        } else {
+            value
+        };
+        let instead = cell
+            .with
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| *value);
+        (name, instead.unwrap_or(value).to_owned())
+    };
+    let extra = cell
+        .with
+        .iter()
+        .filter(|(name, _)| !pairs.iter().any(|(n, _)| n == name))
+        .copied()
+        .collect::<Vec<_>>();
+    pairs
+        .into_iter()
+        .filter(|(name, _)| !cell.without.contains(name))
+        .chain(extra)
+        .map(changed)
+        .collect()
+}
+
+fn soap(cell: &Cell, pairs: &[(&str, String)]) -> String {
+    let method = pairs
+        .iter()
+        .find(|(name, _)| *name == "method")
+        .map(|(_, value)| value.as_str());
+    let is_child = |name: &str| !["class", "method"].contains(&name);
+    let children: Vec<_> = pairs
+        .iter()
+        .filter(|(name, _)| is_child(name))
+        .map(|(n, v)| (*n, v.as_str()))
+        .collect();
+    match method {
+        Some(method) if cell.with.iter().any(|(name, _)| *name == "class") => {
+            envelope(method, &children).replace("urn:chatgate:chat:v1", "urn:another")
+        }
+        Some(method) => envelope(method, &children),
+        None => "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body/></s:Envelope>".to_owned(),
+    }
+}
+
+/// The cells of one operation by one way, each with the word that its answer has to hold.
+fn cells(way: Way, operation: &'static Operation) -> Vec<(&'static str, Cell)> {
+    let mut cells = vec![("SUCCESS", Cell::default())];
+    credential_cells(way, &mut cells);
+    call_cells(way, operation, &mut cells);
+    refusal_cells(way, &mut cells);
+    upstream_cells(operation, &mut cells);
+    cells
+}
+
+fn credential_cells(way: Way, cells: &mut Vec<(&'static str, Cell)>) {
+    let without = |name| Cell {
+        without: vec![name],
+        ..Cell::default()
+    };
+    if way == Way::Jwt {
+        cells.push(("MISSING_TOKEN", without("token")));
+        cells.push((
+            "INCORRECT_TOKEN",
+            Cell {
+                bearer: Some("a.b.c"),
+                ..Cell::default()
+            },
+        ));
+        cells.push((
+            "INCORRECT_TOKEN",
+            Cell {
+                access: Some("nobody"),
+                ..Cell::default()
+            },
+        ));
+        cells.push((
+            "EXPIRED_TOKEN",
+            Cell {
+                token_life_s: Some(-300),
+                ..Cell::default()
+            },
+        ));
+    } else {
+        cells.push(("MISSING_USER", without("user")));
+        cells.push(("MISSING_PASSWORD", without("password")));
+        let wrong = "cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w";
+        cells.push((
+            "INCORRECT_USER_PASSWORD",
+            Cell {
+                secret: Some(wrong),
+                ..Cell::default()
+            },
+        ));
+        cells.push((
+            "INCORRECT_USER_PASSWORD",
+            Cell {
+                access: Some("nobody"),
+                ..Cell::default()
+            },
+        ));
+    }
+}
+
+fn call_cells(way: Way, operation: &'static Operation, cells: &mut Vec<(&'static str, Cell)>) {
+    let without = |name| Cell {
+        without: vec![name],
+        ..Cell::default()
+    };
+    let with = |name, value| Cell {
+        with: vec![(name, value)],
+        ..Cell::default()
+    };
+    if way != Way::Soap {
+        cells.push(("MISSING_CLASS", without("class")));
+        cells.push(("INCORRECT_CLASS", with("class", "sms")));
+    }
+    cells.push(("MISSING_METHOD", without("method")));
+    cells.push(("INCORRECT_METHOD", with("method", "getnothing")));
+    for parameter in operation.parameters {
+        if parameter.compulsory {
+            cells.push(("MISSING_COMPULSORY_PARAM", without(parameter.name)));
+        }
+        let long = Box::leak("x".repeat(parameter.kind.bytes_max() + 1).into_boxed_str());
+        if parameter.kind.bytes_max() < 4096 {
+            cells.push(("INCORRECT_PARAM", with(parameter.name, long)));
+        }
+    }
+    cells.push(("INCORRECT_PARAM", with("idempotency_key", "k1")));
+    let has = |name| {
+        operation
+            .parameters
+            .iter()
+            .any(|parameter| parameter.name == name)
+    };
+    if has("platform") {
+        cells.push(("CHANNEL_NOT_FOUND", with("platform", "fax")));
+        cells.push(("CHANNEL_NOT_FOUND", with("platformid", "999")));
+    }
+    if has("destination") && operation.method != "sendmessage" {
+        cells.push(("CHAT_NOT_FOUND", with("destination", "nobody")));
+    }
+    if has("fileurl") {
+        cells.push(("INCORRECT_FILETYPE", with("type", "hologram")));
+        cells.push((
+            "INCORRECT_FILEURL",
+            with("fileurl", "http://10.0.0.1/a.png"),
+        ));
+        cells.push(("INCORRECT_THUMBURL", with("thumburl", "file:///etc/passwd")));
+    }
+}
+
+fn refusal_cells(way: Way, cells: &mut Vec<(&'static str, Cell)>) {
+    let of = |access| Cell {
+        access: Some(access),
+        ..Cell::default()
+    };
+    cells.push((
+        "IP_NOT_ALLOWED",
+        Cell {
+            from: Some([127, 0, 0, 66]),
+            ..Cell::default()
+        },
+    ));
+    cells.push(("IP_NOT_ALLOWED", of("elsewhere")));
+    cells.push(("ACCESS_DISABLED", of("suspended")));
+    cells.push(("OPERATION_NOT_ALLOWED", of("wayless")));
+    cells.push(("OPERATION_NOT_ALLOWED", of("idle")));
+    cells.push(("RATE_LIMITED", of("slow")));
+    cells.push((
+        "HTTP_METHOD_NOT_ALLOWED",
+        Cell {
+            method: Some(Method::DELETE),
+            ..Cell::default()
+        },
+    ));
+    let unreadable = match way {
+        Way::Soap => "<!DOCTYPE x><x/>".to_owned(),
+        Way::Http | Way::Basic | Way::Jwt => "message=%ff".to_owned(),
+    };
+    cells.push((
+        "MALFORMED_REQUEST",
+        Cell {
+            body: Some(unreadable),
+            ..Cell::default()
+        },
+    ));
+    cells.push((
+        "UNSUPPORTED_MEDIA_TYPE",
+        Cell {
+            content_type: Some("text/csv"),
+            ..Cell::default()
+        },
+    ));
+    cells.push((
+        "REQUEST_TOO_LARGE",
+        Cell {
+            body: Some("x".repeat(9000)),
+            ..Cell::default()
+        },
+    ));
+}
+
+fn upstream_cells(operation: &'static Operation, cells: &mut Vec<(&'static str, Cell)>) {
+    let fault = |fault| Cell {
+        fault: Some(fault),
+        ..Cell::default()
+    };
+    let says = |code: &str| fault(json!({"fault": "error_code", "code": code}));
+    for code in operation.codes {
+        cells.push((code.word(), says(code.word())));
+    }
+    cells.push((
+        "UPSTREAM_REFUSED_CREDENTIALS",
+        says("INCORRECT_USER_PASSWORD"),
+    ));
+    cells.push(("SOMETHING_NEW_7", says("SOMETHING_NEW_7")));
+    cells.push(("UPSTREAM_ERROR", fault(json!({"fault": "http_500"}))));
+    cells.push(("UPSTREAM_ERROR", fault(json!({"fault": "broken_json"}))));
+    cells.push(("UPSTREAM_ERROR", fault(json!({"fault": "reset"}))));
+    cells.push(("UPSTREAM_TIMEOUT", fault(json!({"fault": "no_answer"}))));
+    cells.push((
+        "UPSTREAM_UNAVAILABLE",
+        Cell {
+            dead_upstream: true,
+            ..Cell::default()
+        },
+    ));
+}
+
+/// Status, challenges and body on one line each, without what differs from run to run.
+fn rendering(answer: &Answer) -> String {
+    let mut text = answer.status.to_string();
+    for challenge in answer.headers.get_all("www-authenticate") {
+        write!(text, " [{}]", challenge.to_str().unwrap()).unwrap();
+    }
+    let mut body = answer.body.clone();
+    for mark in ["\"retry_after\":", "<c:retry_after>"] {
+        if let Some(at) = body.find(mark).map(|at| at + mark.len()) {
+            let digits = body[at..].bytes().take_while(u8::is_ascii_digit).count();
+            body.replace_range(at..at + digits, "N");
+        }
+    }
+    while let Some(at) =
+        (0..body.len()).find(|at| body.is_char_boundary(*at) && is_datetime(&body[*at..]))
+    {
+        body.replace_range(at..at + 19, "(datetime)");
+    }
+    write!(text, "\n    {body}").unwrap();
+    text
+}
+
+fn is_datetime(text: &str) -> bool {
+    let shape = b"0000-00-00 00:00:00";
+    text.len() >= shape.len()
+        && text.bytes().zip(shape).all(|(b, like)| {
+            if *like == b'0' {
+                b.is_ascii_digit()
+            } else {
+                b == *like
+            }
+        })
+}
+
+/// Plays every cell of a way and tells them, those that look alike on one line.
+async fn played(stage: &Stage, way: Way) -> (String, usize) {
+    let mut seen: BTreeMap<&str, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
+    let mut count = 0;
+    for operation in &OPERATIONS {
+        for (word, cell) in cells(way, operation) {
+            let answer = stage.play(way, operation, &cell).await;
+            let what = format!("{} by {}: {word}", operation.method, way.name());
+            assert!(
+                word == "SUCCESS" || answer.body.contains(word),
+                "{what}, but\n{}",
+                answer.body
+            );
+            let methods = seen
+                .entry(word)
+                .or_default()
+                .entry(rendering(&answer))
+                .or_default();
+            if methods.last() != Some(&operation.method) {
+                methods.push(operation.method);
+            }
+            count += 1;
+        }
+    }
+    let mut text = String::new();
+    for (word, renderings) in seen {
+        for (rendering, methods) in renderings {
+            let methods = if methods.len() == OPERATIONS.len() {
+                "all".to_owned()
+            } else {
+                methods.join(" ")
+            };
+            writeln!(text, "{word} ({methods}): {rendering}").unwrap();
+        }
+    }
+    (text, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_by_every_way_tells_success_and_every_code_that_applies() {
+    let stage = Stage::set();
+    // The one call of the minute, so that every later one is over the limit.
+    let spent = Cell {
+        access: Some("slow"),
+        ..Cell::default()
+    };
+    assert_eq!(
+        stage.play(Way::Http, &OPERATIONS[0], &spent).await.status,
+        200
+    );
+
+    let (http, a) = played(&stage, Way::Http).await;
+    let (basic, b) = played(&stage, Way::Basic).await;
+    let (jwt, c) = played(&stage, Way::Jwt).await;
+    let (soap, d) = played(&stage, Way::Soap).await;
+    println!("matrix: {} cells checked, 0 skipped", a + b + c + d);
+    assert!(a + b + c + d >= 300);
+    insta::assert_snapshot!(http, @r#"
+    ACCESS_DISABLED (all): 403
+        {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
+    CHAT_NOT_FOUND (sendfile): 200
+        {"status":"ERROR","error":"CHAT_NOT_FOUND","delivery":"not_sent"}
+    CHAT_NOT_FOUND (getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHAT_NOT_FOUND"}
+    HTTP_METHOD_NOT_ALLOWED (all): 405
+        {"status":"ERROR","error":"HTTP_METHOD_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_CLASS (all): 200
+        {"status":"ERROR","error":"INCORRECT_CLASS","delivery":"not_sent"}
+    INCORRECT_FILETYPE (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_FILETYPE","delivery":"not_sent"}
+    INCORRECT_FILEURL (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_FILEURL","delivery":"not_sent"}
+    INCORRECT_METHOD (all): 200
+        {"status":"ERROR","error":"INCORRECT_METHOD","delivery":"not_sent"}
+    INCORRECT_PARAM (all): 400
+        {"status":"ERROR","error":"INCORRECT_PARAM","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_THUMBURL (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_THUMBURL","delivery":"not_sent"}
+    INCORRECT_USER_PASSWORD (all): 200
+        {"status":"ERROR","error":"INCORRECT_USER_PASSWORD","delivery":"not_sent"}
+    IP_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"IP_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    MALFORMED_REQUEST (all): 400
+        {"status":"ERROR","error":"MALFORMED_REQUEST","request_id":"r1","delivery":"not_sent"}
+    MISSING_CLASS (all): 200
+        {"status":"ERROR","error":"MISSING_CLASS","delivery":"not_sent"}
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"MISSING_COMPULSORY_PARAM","delivery":"not_sent"}
+    MISSING_METHOD (all): 200
+        {"status":"ERROR","error":"MISSING_METHOD","delivery":"not_sent"}
+    MISSING_PASSWORD (all): 200
+        {"status":"ERROR","error":"MISSING_PASSWORD","delivery":"not_sent"}
+    MISSING_USER (all): 200
+        {"status":"ERROR","error":"MISSING_USER","delivery":"not_sent"}
+    OPERATION_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"OPERATION_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    RATE_LIMITED (all): 429
+        {"status":"ERROR","error":"RATE_LIMITED","request_id":"r1","delivery":"not_sent","retry_after":N}
+    REQUEST_TOO_LARGE (all): 413
+        {"status":"ERROR","error":"REQUEST_TOO_LARGE","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (sendmessage sendfile): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getunreadmessages): 200
+        {"status":"SUCCESS","result":{"list":[]}}
+    SUCCESS (getchatchannels): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"1","platform":"webchat","name":"Website"},{"platformid":"2","platform":"webchat","name":"Help pages"},{"platformid":"100","platform":"whatsapp","name":"Sales"},{"platformid":"200","platform":"telegram","name":"Support"},{"platformid":"300","platform":"operator","name":"Front desk"}]}}
+    SUCCESS (getchats): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (getmessages): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (sendmessage sendfile): 200
+        {"status":"SUCCESS","result":{},"delivery":"sent"}
+    UNSUPPORTED_MEDIA_TYPE (all): 415
+        {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_ERROR (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_ERROR (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1"}
+    UPSTREAM_REFUSED_CREDENTIALS (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_REFUSED_CREDENTIALS (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1"}
+    UPSTREAM_TIMEOUT (sendmessage sendfile): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_TIMEOUT (getchatchannels getchats getmessages getunreadmessages): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1"}
+    UPSTREAM_UNAVAILABLE (sendmessage sendfile): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","delivery":"not_sent","retry_after":N}
+    UPSTREAM_UNAVAILABLE (getchatchannels getchats getmessages getunreadmessages): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","retry_after":N}
+    "#);
+    insta::assert_snapshot!(basic, @r#"
+    ACCESS_DISABLED (all): 403
+        {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
+    CHAT_NOT_FOUND (sendfile): 200
+        {"status":"ERROR","error":"CHAT_NOT_FOUND","delivery":"not_sent"}
+    CHAT_NOT_FOUND (getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"CHAT_NOT_FOUND"}
+    HTTP_METHOD_NOT_ALLOWED (all): 405
+        {"status":"ERROR","error":"HTTP_METHOD_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_CLASS (all): 200
+        {"status":"ERROR","error":"INCORRECT_CLASS","delivery":"not_sent"}
+    INCORRECT_FILETYPE (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_FILETYPE","delivery":"not_sent"}
+    INCORRECT_FILEURL (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_FILEURL","delivery":"not_sent"}
+    INCORRECT_METHOD (all): 200
+        {"status":"ERROR","error":"INCORRECT_METHOD","delivery":"not_sent"}
+    INCORRECT_PARAM (all): 400
+        {"status":"ERROR","error":"INCORRECT_PARAM","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_THUMBURL (sendfile): 200
+        {"status":"ERROR","error":"INCORRECT_THUMBURL","delivery":"not_sent"}
+    INCORRECT_USER_PASSWORD (all): 401 [Basic realm="chatgate", charset="UTF-8"]
+        {"status":"ERROR","error":"INCORRECT_USER_PASSWORD","delivery":"not_sent"}
+    IP_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"IP_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    MALFORMED_REQUEST (all): 400
+        {"status":"ERROR","error":"MALFORMED_REQUEST","request_id":"r1","delivery":"not_sent"}
+    MISSING_CLASS (all): 200
+        {"status":"ERROR","error":"MISSING_CLASS","delivery":"not_sent"}
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 200
+        {"status":"ERROR","error":"MISSING_COMPULSORY_PARAM","delivery":"not_sent"}
+    MISSING_METHOD (all): 200
+        {"status":"ERROR","error":"MISSING_METHOD","delivery":"not_sent"}
+    MISSING_PASSWORD (all): 401 [Basic realm="chatgate", charset="UTF-8"]
+        {"status":"ERROR","error":"MISSING_PASSWORD","delivery":"not_sent"}
+    MISSING_USER (all): 401 [Basic realm="chatgate", charset="UTF-8"]
+        {"status":"ERROR","error":"MISSING_USER","delivery":"not_sent"}
+    OPERATION_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"OPERATION_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    RATE_LIMITED (all): 429
+        {"status":"ERROR","error":"RATE_LIMITED","request_id":"r1","delivery":"not_sent","retry_after":N}
+    REQUEST_TOO_LARGE (all): 413
+        {"status":"ERROR","error":"REQUEST_TOO_LARGE","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (sendmessage sendfile): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getunreadmessages): 200
+        {"status":"SUCCESS","result":{"list":[]}}
+    SUCCESS (getchatchannels): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"1","platform":"webchat","name":"Website"},{"platformid":"2","platform":"webchat","name":"Help pages"},{"platformid":"100","platform":"whatsapp","name":"Sales"},{"platformid":"200","platform":"telegram","name":"Support"},{"platformid":"300","platform":"operator","name":"Front desk"}]}}
+    SUCCESS (getchats): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"19","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (getmessages): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"14","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"15","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"16","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"17","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"18","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"19","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (sendmessage sendfile): 200
+        {"status":"SUCCESS","result":{},"delivery":"sent"}
+    UNSUPPORTED_MEDIA_TYPE (all): 415
+        {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_ERROR (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_ERROR (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1"}
+    UPSTREAM_REFUSED_CREDENTIALS (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_REFUSED_CREDENTIALS (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1"}
+    UPSTREAM_TIMEOUT (sendmessage sendfile): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_TIMEOUT (getchatchannels getchats getmessages getunreadmessages): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1"}
+    UPSTREAM_UNAVAILABLE (sendmessage sendfile): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","delivery":"not_sent","retry_after":N}
+    UPSTREAM_UNAVAILABLE (getchatchannels getchats getmessages getunreadmessages): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","retry_after":N}
+    "#);
+    insta::assert_snapshot!(jwt, @r#"
+    ACCESS_DISABLED (all): 403
+        {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 404
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
+    CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 404
+        {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
+    CHAT_NOT_FOUND (sendfile): 404
+        {"status":"ERROR","error":"CHAT_NOT_FOUND","delivery":"not_sent"}
+    CHAT_NOT_FOUND (getchats getmessages getunreadmessages): 404
+        {"status":"ERROR","error":"CHAT_NOT_FOUND"}
+    EXPIRED_TOKEN (all): 401 [Bearer realm="chatgate", error="invalid_token", error_description="The token has expired."]
+        {"status":"ERROR","error":"EXPIRED_TOKEN","request_id":"r1","delivery":"not_sent"}
+    HTTP_METHOD_NOT_ALLOWED (all): 405
+        {"status":"ERROR","error":"HTTP_METHOD_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_CLASS (all): 404
+        {"status":"ERROR","error":"INCORRECT_CLASS","delivery":"not_sent"}
+    INCORRECT_FILETYPE (sendfile): 400
+        {"status":"ERROR","error":"INCORRECT_FILETYPE","delivery":"not_sent"}
+    INCORRECT_FILEURL (sendfile): 400
+        {"status":"ERROR","error":"INCORRECT_FILEURL","delivery":"not_sent"}
+    INCORRECT_METHOD (all): 404
+        {"status":"ERROR","error":"INCORRECT_METHOD","delivery":"not_sent"}
+    INCORRECT_PARAM (all): 400
+        {"status":"ERROR","error":"INCORRECT_PARAM","request_id":"r1","delivery":"not_sent"}
+    INCORRECT_THUMBURL (sendfile): 400
+        {"status":"ERROR","error":"INCORRECT_THUMBURL","delivery":"not_sent"}
+    INCORRECT_TOKEN (all): 401 [Bearer realm="chatgate", error="invalid_token"]
+        {"status":"ERROR","error":"INCORRECT_TOKEN","request_id":"r1","delivery":"not_sent"}
+    IP_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"IP_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    MALFORMED_REQUEST (all): 400
+        {"status":"ERROR","error":"MALFORMED_REQUEST","request_id":"r1","delivery":"not_sent"}
+    MISSING_CLASS (all): 400
+        {"status":"ERROR","error":"MISSING_CLASS","delivery":"not_sent"}
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 400
+        {"status":"ERROR","error":"MISSING_COMPULSORY_PARAM","delivery":"not_sent"}
+    MISSING_METHOD (all): 400
+        {"status":"ERROR","error":"MISSING_METHOD","delivery":"not_sent"}
+    MISSING_TOKEN (all): 401 [Bearer realm="chatgate"]
+        {"status":"ERROR","error":"MISSING_TOKEN","request_id":"r1","delivery":"not_sent"}
+    OPERATION_NOT_ALLOWED (all): 403
+        {"status":"ERROR","error":"OPERATION_NOT_ALLOWED","request_id":"r1","delivery":"not_sent"}
+    RATE_LIMITED (all): 429
+        {"status":"ERROR","error":"RATE_LIMITED","request_id":"r1","delivery":"not_sent","retry_after":N}
+    REQUEST_TOO_LARGE (all): 413
+        {"status":"ERROR","error":"REQUEST_TOO_LARGE","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (sendmessage sendfile): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
+    SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getunreadmessages): 200
+        {"status":"SUCCESS","result":{"list":[]}}
+    SUCCESS (getchatchannels): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"1","platform":"webchat","name":"Website"},{"platformid":"2","platform":"webchat","name":"Help pages"},{"platformid":"100","platform":"whatsapp","name":"Sales"},{"platformid":"200","platform":"telegram","name":"Support"},{"platformid":"300","platform":"operator","name":"Front desk"}]}}
+    SUCCESS (getchats): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"25","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (getmessages): 200
+        {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"14","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"15","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"16","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"17","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"18","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"19","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"20","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"21","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"22","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"23","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"24","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"25","sent":"1","status":"sent","datetime":"(datetime)"}]}}
+    SUCCESS (sendmessage sendfile): 200
+        {"status":"SUCCESS","result":{},"delivery":"sent"}
+    UNSUPPORTED_MEDIA_TYPE (all): 415
+        {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_ERROR (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_ERROR (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_ERROR","request_id":"r1"}
+    UPSTREAM_REFUSED_CREDENTIALS (sendmessage sendfile): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1","delivery":"not_sent"}
+    UPSTREAM_REFUSED_CREDENTIALS (getchatchannels getchats getmessages getunreadmessages): 502
+        {"status":"ERROR","error":"UPSTREAM_REFUSED_CREDENTIALS","request_id":"r1"}
+    UPSTREAM_TIMEOUT (sendmessage sendfile): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1","delivery":"unknown"}
+    UPSTREAM_TIMEOUT (getchatchannels getchats getmessages getunreadmessages): 504
+        {"status":"ERROR","error":"UPSTREAM_TIMEOUT","request_id":"r1"}
+    UPSTREAM_UNAVAILABLE (sendmessage sendfile): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","delivery":"not_sent","retry_after":N}
+    UPSTREAM_UNAVAILABLE (getchatchannels getchats getmessages getunreadmessages): 503
+        {"status":"ERROR","error":"UPSTREAM_UNAVAILABLE","request_id":"r1","retry_after":N}
+    "#);
+    insta::assert_snapshot!(soap, @r#"
+    ACCESS_DISABLED (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>This access is not active.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>ACCESS_DISABLED</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The channel does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHANNEL_NOT_FOUND</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The channel does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHANNEL_NOT_FOUND</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    CHAT_NOT_FOUND (getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The chat does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHAT_NOT_FOUND</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    CHAT_NOT_FOUND (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The chat does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHAT_NOT_FOUND</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    HTTP_METHOD_NOT_ALLOWED (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>This HTTP method is not allowed here.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>HTTP_METHOD_NOT_ALLOWED</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_FILETYPE (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The file type is not one of those allowed.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_FILETYPE</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_FILEURL (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The file URL is not an allowed public URL.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_FILEURL</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_METHOD (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>There is no such method.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_METHOD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Idempotency keys are not supported yet.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendmessage sendfile getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter destination is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter fileurl is longer than 2048 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter platform is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter platformid is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter thumburl is longer than 2048 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter type is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_THUMBURL (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The thumbnail URL is not an allowed public URL.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_THUMBURL</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_USER_PASSWORD (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The user or the password is wrong.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_USER_PASSWORD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    IP_NOT_ALLOWED (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Calls from this address are not allowed.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>IP_NOT_ALLOWED</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MALFORMED_REQUEST (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The XML can't be read. A DOCTYPE is not taken. (At or after byte 0.)</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MALFORMED_REQUEST</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter destination is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter fileurl is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendmessage): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter message is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter platform is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter platformid is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_COMPULSORY_PARAM (sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The compulsory parameter type is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_COMPULSORY_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_METHOD (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The method is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_METHOD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_PASSWORD (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The password is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_PASSWORD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    MISSING_USER (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The user is missing.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MISSING_USER</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    OPERATION_NOT_ALLOWED (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>This access may not do that in this way.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>OPERATION_NOT_ALLOWED</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    RATE_LIMITED (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Too many calls; try again later.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>RATE_LIMITED</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
+    REQUEST_TOO_LARGE (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The body is larger than 8192 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>REQUEST_TOO_LARGE</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service refused the call.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>SOMETHING_NEW_7</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    SOMETHING_NEW_7 (sendmessage sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service refused the call.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>SOMETHING_NEW_7</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    SUCCESS (getchatchannels): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getchatchannelsResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list><c:item><c:platformid>1</c:platformid><c:platform>webchat</c:platform><c:name>Website</c:name></c:item><c:item><c:platformid>2</c:platformid><c:platform>webchat</c:platform><c:name>Help pages</c:name></c:item><c:item><c:platformid>100</c:platformid><c:platform>whatsapp</c:platform><c:name>Sales</c:name></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:name>Support</c:name></c:item><c:item><c:platformid>300</c:platformid><c:platform>operator</c:platform><c:name>Front desk</c:name></c:item></c:list></c:getchatchannelsResponse></s:Body></s:Envelope>
+    SUCCESS (getchats): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getchatsResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>31</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item></c:list></c:getchatsResponse></s:Body></s:Envelope>
+    SUCCESS (getmessages): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getmessagesResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>My parcel has not come yet.</c:message><c:destination>700100</c:destination><c:messageid>3</c:messageid><c:sent>0</c:sent><c:status>received</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>It is on its way and comes tomorrow.</c:message><c:destination>700100</c:destination><c:messageid>4</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>8</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>9</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>10</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>11</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>12</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>13</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>14</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>15</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>16</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>17</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>18</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>19</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>20</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>21</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>22</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>23</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>24</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>25</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>26</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>27</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>28</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>29</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>30</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>31</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item></c:list></c:getmessagesResponse></s:Body></s:Envelope>
+    SUCCESS (getunreadmessages): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getunreadmessagesResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list></c:list></c:getunreadmessagesResponse></s:Body></s:Envelope>
+    SUCCESS (sendfile): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:sendfileResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:delivery>sent</c:delivery></c:sendfileResponse></s:Body></s:Envelope>
+    SUCCESS (sendmessage): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:sendmessageResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:delivery>sent</c:delivery></c:sendmessageResponse></s:Body></s:Envelope>
+    UNSUPPORTED_MEDIA_TYPE (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>This media type is not taken here.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UNSUPPORTED_MEDIA_TYPE</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_ERROR (getchatchannels getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service gave no usable answer.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_ERROR</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_ERROR (sendmessage sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service gave no usable answer.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_ERROR</c:code><c:request_id>r1</c:request_id><c:delivery>unknown</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_REFUSED_CREDENTIALS (getchatchannels getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service refused the gateway's own account.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_REFUSED_CREDENTIALS</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_REFUSED_CREDENTIALS (sendmessage sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service refused the gateway's own account.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_REFUSED_CREDENTIALS</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_TIMEOUT (getchatchannels getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service did not answer in time.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_TIMEOUT</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_TIMEOUT (sendmessage sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service did not answer in time.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_TIMEOUT</c:code><c:request_id>r1</c:request_id><c:delivery>unknown</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_UNAVAILABLE (sendmessage sendfile): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service can't be reached.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_UNAVAILABLE</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
+    UPSTREAM_UNAVAILABLE (getchatchannels getchats getmessages getunreadmessages): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Server</faultcode><faultstring>The chat service can't be reached.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UPSTREAM_UNAVAILABLE</c:code><c:request_id>r1</c:request_id><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
+    "#);
+}

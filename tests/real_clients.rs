@@ -1,0 +1,160 @@
+//! Unmodified clients of other people's making. Each program does all six operations and reads one error.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::harness::{Gateway, repository};
+
+/// Where `tests/setup` has put what the programs need.
+fn prepared() -> Option<PathBuf> {
+    let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
+    }
+    folder
+}
+
+/// A gateway that takes the tokens of an issuer that one of the programs plays.
+fn gateway(issuer: Option<&std::path::Path>) -> Gateway {
+    let mut toml = "[limits]\nper_address_per_minute = 1000000\n".to_owned();
+    if let Some(folder) = issuer {
+        let jwks = folder.join("jwks.json");
+        toml.push_str(&format!(
+            "[[jwt.issuers]]\nissuer = \"https://issuer.example\"\njwks = \"{}\"\naudience = [\"chatgate-tests\"]\n",
+            jwks.display()
+        ));
+    }
+    Gateway::configured(&toml, &[])
+}
+
+fn run(program: &str, arguments: &[&str], environment: &[(&str, String)]) -> Option<String> {
+    let folder = prepared()?;
+    let ran = Command::new("sh")
+        .arg(repository().join("tests/clients/run"))
+        .arg(folder)
+        .arg(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(
+        ran.status.success(),
+        "{program}\n{said}\n{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    Some(said)
+}
+
+fn environment(gateway: &Gateway, program: &str) -> Vec<(&'static str, String)> {
+    let demo = gateway.demo();
+    vec![
+        ("CHATGATE_URL", gateway.url("")),
+        ("CHATGATE_USER", demo.user),
+        ("CHATGATE_PASSWORD", demo.password),
+        ("CHATGATE_CLIENT_ID", demo.client_id),
+        ("CHATGATE_CLIENT_SECRET", demo.client_secret),
+        ("CHATGATE_DESTINATION", program.replace(['.', '_'], "-")),
+        ("CHATGATE_ACCESS", "demo".to_owned()),
+    ]
+}
+
+#[track_caller]
+fn check(program: &str) {
+    let gateway = gateway(None);
+    let Some(said) = run(program, &[], &environment(&gateway, program)) else {
+        return;
+    };
+    assert_eq!(
+        said.lines().last(),
+        Some("ok 6 operations, 1 error"),
+        "{program}: {said}"
+    );
+    let called: HashSet<_> = gateway
+        .request_log()
+        .iter()
+        .map(|line| line["method"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(called.len() >= 6, "{program} called only {called:?}");
+    println!("{program}: {}", said.lines().last().unwrap_or_default());
+}
+
+#[track_caller]
+fn check_issuer(program: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    if run(program, &["keygen", &path], &[]).is_none() {
+        return;
+    }
+    let gateway = gateway(Some(folder.path()));
+    let mut environment = environment(&gateway, program);
+    environment.push(("ISSUER_DIR", path.clone()));
+    let said = run(program, &["call", &path], &environment).unwrap();
+    assert!(
+        said.lines()
+            .last()
+            .is_some_and(|line| line.starts_with("ok")),
+        "{program}: {said}"
+    );
+}
+
+#[test]
+fn python_urllib_by_get_and_post() {
+    check("python_urllib.py");
+}
+
+#[test]
+fn php_curl_with_an_array() {
+    check("php_curl.php");
+}
+
+#[test]
+fn node_with_an_empty_post() {
+    check("node_https.js");
+}
+
+#[test]
+fn a_raw_http_1_0_socket() {
+    check("raw_http10.py");
+}
+
+#[test]
+fn zeep() {
+    check("zeep_client.py");
+}
+
+#[test]
+fn php_soap_client() {
+    check("php_soap.php");
+}
+
+#[test]
+fn node_soap() {
+    check("node_soap.js");
+}
+
+#[test]
+fn soap_lite() {
+    check("soap_lite.pl");
+}
+
+#[test]
+fn pyjwt_verifies_our_tokens() {
+    check("pyjwt_client.py");
+}
+
+#[test]
+fn jose_verifies_our_tokens() {
+    check("jose_client.js");
+}
+
+#[test]
+fn we_verify_the_tokens_of_pyjwt() {
+    check_issuer("pyjwt_issuer.py");
+}
+
+#[test]
+fn we_verify_the_tokens_of_jose() {
+    check_issuer("jose_issuer.js");
+}

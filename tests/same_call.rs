@@ -1,0 +1,285 @@
+//! The same call by all ways is the same call: hostile values come out identical at the upstream, or all ways refuse them
+//! with the same verdict.
+//!
+//! Nothing here shares code with what it tests: the upstream reads its form with another parser, the requests are written by
+//! hand.
+
+mod dress;
+mod generator;
+mod pieces;
+mod recorder;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::harness::{
+    Gateway, Issuer, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
+};
+use dress::{Credentials, Form, Post, WAYS};
+use generator::{Call, Generator};
+use recorder::{Pairs, Recorder};
+
+/// Fixed, so that a failure comes again.
+const SEED: u64 = 0x5a3e_ca11;
+
+/// Gateways with an upstream each, side by side. Inside a lane one request follows the other, so that whatever arrives
+/// upstream belongs to the request just sent.
+const LANES: u64 = 2;
+
+/// Calls in one lane.
+const CALLS: usize = 1_200;
+
+/// Longest query that is sent: the gateway takes heads of 64 KiB, and a message of 16 KiB alone never needs more than 48.
+const QUERY_BYTES_MAX: usize = 60_000;
+
+/// The credentials are hostile too, as far as a user name may be; a secret of this shape costs microseconds to check.
+const USER: &str = "same call & 100%+é=;";
+const SECRET: &str = "cgs_same-call-same-call-same-call-same-call-sam";
+
+const CONFIGURATION: &str = r#"
+[limits]
+per_address_per_minute = 100000000
+[cache]
+getchatchannels = 0
+getchats = 0
+[log]
+level = "warn"
+[[accesses]]
+name = "same-call"
+user = "same call & 100%+é=;"
+password = "env:SECRET"
+allow = ["127.0.0.0/8"]
+"#;
+
+/// What became of one request.
+#[derive(Clone, PartialEq, Eq)]
+enum Outcome {
+    Arrived(Pairs),
+    Refused(String),
+}
+
+/// One kept connection to the gateway.
+struct Line {
+    address: SocketAddr,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Line {
+    /// Sends a request and gives back status and body.
+    async fn ask(&mut self, post: &Post) -> (u16, String) {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => BufReader::new(TcpStream::connect(self.address).await.unwrap()),
+        };
+        stream.write_all(&post.bytes(self.address)).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = stream.read_until(b'\n', &mut head).await.unwrap();
+            let so_far = String::from_utf8_lossy(&head);
+            assert!(read > 0, "the gateway hung up after {so_far:?}");
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = header(&head, "content-length").parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        if header(&head, "connection") != "close" {
+            self.stream = Some(stream);
+        }
+        (status, String::from_utf8(body).unwrap())
+    }
+}
+
+/// A header's value out of a head in lower case; empty when it is absent.
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(other, _)| *other == name);
+    found.map_or("", |(_, value)| value.trim())
+}
+
+/// What all calls of a lane came to.
+#[derive(Default)]
+struct Tally {
+    calls: usize,
+    requests: usize,
+    identical: usize,
+    refused: usize,
+    too_long: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Tally) {
+        self.calls += other.calls;
+        self.requests += other.requests;
+        self.identical += other.identical;
+        self.refused += other.refused;
+        self.too_long += other.too_long;
+    }
+}
+
+/// A gateway, its upstream and one connection for each way.
+struct Lane {
+    gateway: Gateway,
+    recorder: Recorder,
+    lines: Vec<Line>,
+    credentials: Credentials,
+    tally: Tally,
+}
+
+impl Lane {
+    async fn open(issuer: &Issuer) -> Lane {
+        let recorder = Recorder::start().await;
+        let upstream = upstream(recorder.address);
+        let toml = format!("{upstream}{CONFIGURATION}{}", issuer.as_configuration());
+        let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
+        let gateway = Gateway::configured(&toml, &environment);
+        let line = |_| Line {
+            address: gateway.public,
+            stream: None,
+        };
+        Lane {
+            lines: WAYS.iter().map(line).collect(),
+            gateway,
+            recorder,
+            credentials: Credentials {
+                user: USER,
+                password: SECRET,
+                token: issuer.token("same-call", 3600),
+            },
+            tally: Tally::default(),
+        }
+    }
+
+    /// Sends a call by every way and says what came of each; `Err` is a way that contradicts itself.
+    async fn play(&mut self, call: &Call) -> Result<Vec<(Form, Outcome)>, String> {
+        let mut outcomes = Vec::new();
+        for (form, line) in WAYS.into_iter().zip(&mut self.lines) {
+            let post = dress::dress(form, call, &self.credentials);
+            if form == Form::Query && post.target.len() > QUERY_BYTES_MAX {
+                self.tally.too_long += 1;
+                continue;
+            }
+            let (status, body) = line.ask(&post).await;
+            self.tally.requests += 1;
+            let mut arrived = self.recorder.take();
+            let outcome = match (arrived.len(), dress::verdict(form, call, &body)) {
+                (1, None) => Outcome::Arrived(arrived.remove(0)),
+                (0, Some(code)) => Outcome::Refused(code),
+                (n, _) => return Err(format!("{form:?}: {n} arrived, but {status} {body}")),
+            };
+            outcomes.push((form, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    async fn run(mut self, lane: u64) -> Tally {
+        let mut generator = Generator::new(SEED + lane);
+        for number in 0..CALLS {
+            let call = generator.call();
+            let outcomes = self.play(&call).await;
+            let judged = outcomes.and_then(|outcomes| judged(&call, &outcomes));
+            match judged {
+                Ok(Outcome::Arrived(_)) => self.tally.identical += 1,
+                Ok(Outcome::Refused(_)) => self.tally.refused += 1,
+                Err(why) => panic!("seed {SEED:#x}, lane {lane}, call {number}: {call}\n{why}"),
+            }
+            self.tally.calls += 1;
+        }
+        let late = self.recorder.take();
+        assert!(late.is_empty(), "arrived after the last answer: {late:?}");
+        drop(self.gateway);
+        self.tally
+    }
+}
+
+/// The one outcome of all ways, which has to be the one that the call was made for.
+fn judged(call: &Call, outcomes: &[(Form, Outcome)]) -> Result<Outcome, String> {
+    let (_, first) = &outcomes[0];
+    let differs = |(form, outcome): &&(Form, Outcome)| {
+        outcome != first && !is_the_same_in_xml(call, *form, outcome, first)
+    };
+    let wrong = match first {
+        Outcome::Arrived(pairs) if call.faults > 0 => Some(format!("expected no call: {pairs:?}")),
+        Outcome::Arrived(pairs) if *pairs != expected(call) => Some("not what was sent".to_owned()),
+        Outcome::Refused(_) if call.faults == 0 => Some("a call without fault".to_owned()),
+        Outcome::Arrived(_) | Outcome::Refused(_) => None,
+    };
+    if wrong.is_none() && !outcomes.iter().any(|outcome| differs(&outcome)) {
+        return Ok(first.clone());
+    }
+    let mut text = wrong.unwrap_or("the ways differ".to_owned());
+    for (form, outcome) in outcomes {
+        match outcome {
+            Outcome::Refused(code) => write!(text, "\n  {form:?}: {code}").unwrap(),
+            Outcome::Arrived(pairs) => {
+                let shown = pairs
+                    .iter()
+                    .map(|(n, v)| format!("{n}={}", generator::shown(v)));
+                write!(
+                    text,
+                    "\n  {form:?}: {}",
+                    shown.collect::<Vec<_>>().join(" ")
+                )
+                .unwrap();
+            }
+        }
+    }
+    Err(text)
+}
+
+/// A document with characters that XML can't carry is no document, so SOAP can't say anything finer. Where nothing else is
+/// wrong with the call, the other ways have to blame the characters as well.
+fn is_the_same_in_xml(call: &Call, form: Form, outcome: &Outcome, others: &Outcome) -> bool {
+    let refused_as = |outcome: &Outcome, word: &str| *outcome == Outcome::Refused(word.to_owned());
+    let blames_characters = refused_as(others, "INCORRECT_PARAM") || call.faults > 1;
+    matches!(form, Form::Soap11 | Form::Soap12)
+        && !call.fits_xml()
+        && refused_as(outcome, "MALFORMED_REQUEST")
+        && blames_characters
+        && matches!(others, Outcome::Refused(_))
+}
+
+/// What the upstream has to receive: its own account and the values, in the order of the table, without empty ones.
+fn expected(call: &Call) -> Pairs {
+    let mut pairs = vec![
+        ("class", "chat"),
+        ("method", call.operation.method),
+        ("user", UPSTREAM_USER),
+        ("password", UPSTREAM_PASSWORD),
+    ];
+    let names = call.operation.parameters.iter().map(|p| p.name);
+    pairs
+        .extend(names.filter_map(|name| Some((name, call.value(name).filter(|v| !v.is_empty())?))));
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    pairs.into_iter().map(owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_call_by_all_ways_is_the_same_request_or_the_same_refusal() {
+    let issuer = Issuer::new();
+    let mut lanes = tokio::task::JoinSet::new();
+    for lane in 0..LANES {
+        lanes.spawn(Lane::open(&issuer).await.run(lane));
+    }
+    let mut all = Tally::default();
+    while let Some(tally) = lanes.join_next().await {
+        match tally {
+            Ok(tally) => all.add(&tally),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    eprintln!(
+        "same call: {} calls, {} requests, {} identical at the upstream, {} same verdict, {} too long for a query (seed {SEED:#x})",
+        all.calls, all.requests, all.identical, all.refused, all.too_long
+    );
+    assert!(all.calls >= 2_000);
+    assert_eq!(all.identical + all.refused, all.calls);
+    assert_eq!(all.requests + all.too_long, all.calls * WAYS.len());
+    // Half of the calls are made right and half with a fault; far less would mean that the generator has gone astray.
+    assert!(all.identical >= 800, "{} identical", all.identical);
+    assert!(all.refused >= 800, "{} refused", all.refused);
+    assert!(all.too_long <= all.calls / 50, "{} too long", all.too_long);
+}

@@ -1,0 +1,278 @@
+//! Canaries: the upstream's account and the callers' secrets are driven through every failure path, and then looked for in
+//! everything that leaves the gateway.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use crate::harness::{
+    Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
+    client, envelope, upstream,
+};
+
+/// A caller's secrets; the second is a chosen password, which costs argon2id.
+const RANDOM: &str = "cgs_canary-canary-canary-canary-canary-canary-c";
+const CHOSEN: &str = "canary chosen/password+1";
+const WRONG: &str = "canary-wrong-password";
+
+const CONFIGURATION: &str = r#"
+[limits]
+per_address_per_minute = 1000000
+[cache]
+getchatchannels = 0
+[log]
+level = "trace"
+[[accesses]]
+name = "random"
+user = "random"
+password = "env:RANDOM"
+allow = ["127.0.0.0/8"]
+[[accesses]]
+name = "chosen"
+user = "chosen"
+password = "env:CHOSEN"
+allow = ["127.0.0.0/8"]
+"#;
+
+fn gateway(upstream: &str, issuer: &Issuer) -> Gateway {
+    let toml = format!(
+        "{upstream}timeout = \"300ms\"\n{CONFIGURATION}{}",
+        issuer.as_configuration()
+    );
+    Gateway::configured(
+        &toml,
+        &[UPSTREAM_ENVIRONMENT, ("RANDOM", RANDOM), ("CHOSEN", CHOSEN)],
+    )
+}
+
+/// One send and one read by each way in, with right and wrong secrets; gives back all that was answered.
+async fn calls(gateway: &Gateway, issuer: &Issuer) -> String {
+    let mut said = String::new();
+    let send = [
+        ("class", "chat"),
+        ("method", "sendmessage"),
+        ("platform", "telegram"),
+        ("platformid", "200"),
+        ("destination", "700100"),
+        ("message", "hi"),
+    ];
+    let read = [("class", "chat"), ("method", "getchatchannels")];
+    for (user, secret) in [
+        ("random", RANDOM),
+        ("chosen", CHOSEN),
+        ("random", WRONG),
+        ("nobody", WRONG),
+    ] {
+        for call in [&send[..], &read[..]] {
+            let form = |pairs: &[(&str, &str)]| {
+                url::form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(pairs)
+                    .finish()
+            };
+            let with_credentials = [call, &[("user", user), ("password", secret)]].concat();
+            let query = format!("{}?{}", gateway.url("/api/http/"), form(&with_credentials));
+            let token = issuer.token(user, 300);
+            let xml = envelope(
+                call[1].1,
+                &[&call[2..], &[("user", user), ("password", secret)]].concat(),
+            );
+            let basic = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+            for request in [
+                client().get(query),
+                client()
+                    .post(gateway.url("/api/http/"))
+                    .body(form(&with_credentials)),
+                client()
+                    .post(gateway.url("/api/basic/"))
+                    .header("Authorization", format!("Basic {basic}"))
+                    .body(form(call)),
+                client()
+                    .post(gateway.url("/api/jwt/"))
+                    .bearer_auth(&token)
+                    .body(form(call)),
+                client()
+                    .post(gateway.url("/api/soap/"))
+                    .header("Content-Type", "text/xml")
+                    .body(xml),
+            ] {
+                let answer = Answer::of(request).await;
+                said.push_str(&format!("{:?}\n{}\n", answer.headers, answer.body));
+            }
+        }
+    }
+    said
+}
+
+/// The forms in which a secret could slip out.
+fn forms(secret: &str) -> Vec<String> {
+    let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
+    vec![
+        secret.to_owned(),
+        percent.replace('+', "%20"),
+        percent,
+        BASE64_STANDARD.encode(secret),
+        hex,
+    ]
+}
+
+fn look_for_canaries(place: &str, text: &str) {
+    for secret in [UPSTREAM_PASSWORD, UPSTREAM_USER, RANDOM, CHOSEN, WRONG] {
+        for form in forms(secret) {
+            if let Some(at) = text.find(&form) {
+                let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+                panic!(
+                    "{form} stands in {place}: {}",
+                    text[start..].lines().next().unwrap_or_default()
+                );
+            }
+        }
+    }
+}
+
+fn look_into(gateway: &Gateway) {
+    look_for_canaries("the log", &gateway.process.lines().join("\n"));
+    for entry in std::fs::read_dir(gateway.data())
+        .unwrap()
+        .map(Result::unwrap)
+    {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        look_for_canaries(
+            &format!("{:?}", entry.file_name()),
+            &String::from_utf8_lossy(&bytes),
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_path() {
+    let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
+    let through = gateway(&sandbox.as_upstream(), &issuer);
+    for fault in [
+        "latency",
+        "http_404",
+        "http_429",
+        "http_500",
+        "broken_json",
+        "empty",
+        "truncated",
+        "reset",
+        "reset_after",
+        "reset_mid_body",
+        "no_answer",
+        "slow_body",
+        "huge",
+        "gzip_bomb",
+        "success_lowercase",
+        "refused",
+    ] {
+        let rule = match fault {
+            "latency" | "slow_body" => json!([{"fault": fault, "ms": 20}]),
+            _ => json!([{"fault": fault}]),
+        };
+        sandbox.faults(rule).await;
+        look_for_canaries(fault, &calls(&through, &issuer).await);
+    }
+    sandbox
+        .faults(json!([{"fault": "error_code", "code": "INCORRECT_USER_PASSWORD"}]))
+        .await;
+    look_for_canaries("refused credentials", &calls(&through, &issuer).await);
+
+    // Nobody listens there; nothing resolves there.
+    let closed: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let unresolved =
+        upstream(closed).replace(&format!("http://{closed}"), "https://nowhere.invalid");
+    for configuration in [
+        upstream(closed),
+        unresolved,
+        upstream(sandbox.address).replace("http://", "https://"),
+    ] {
+        let broken = gateway(&configuration, &issuer);
+        look_for_canaries("a failed connection", &calls(&broken, &issuer).await);
+        look_into(&broken);
+        look_for_canaries("the metrics", &broken.metrics().await);
+    }
+    look_for_canaries("the metrics", &through.metrics().await);
+    look_into(&through);
+    // The log was really at trace level, and really about these calls.
+    assert!(
+        through
+            .process
+            .lines()
+            .iter()
+            .any(|line| line.contains("\"level\":\"TRACE\""))
+    );
+    assert!(
+        through.request_log().len() >= 600,
+        "{}",
+        through.request_log().len()
+    );
+}
+
+#[tokio::test]
+async fn the_account_travels_in_the_form_or_the_header_and_never_in_the_url() {
+    for (auth, place) in [
+        ("form", "password=upstream-canary-password"),
+        ("basic", "authorization: Basic "),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let toml = format!(
+            "{}auth = \"{auth}\"\n",
+            upstream(listener.local_addr().unwrap())
+        );
+        let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+        let demo = gateway.demo();
+        let call = format!(
+            "/api/http/?class=chat&method=getchatchannels&user={}&password={}",
+            demo.user, demo.password
+        );
+        let call = client().get(gateway.url(&call));
+        let answering = tokio::spawn(Answer::of(call));
+        let seen = crate::sends::read_request(&mut listener.accept().await.unwrap().0).await;
+        answering.abort();
+        assert_eq!(seen.lines().next(), Some("POST /api/http/ HTTP/1.1"));
+        assert!(seen.contains(place), "{seen}");
+        assert_eq!(seen.contains("&password="), auth == "form", "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn one_request_is_one_json_line_whatever_its_bytes() {
+    let gateway = Gateway::start();
+    let hostile = "a\r\nb\u{1b}[31m\u{2028}\"}";
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("user", hostile),
+            ("password", hostile),
+            ("class", hostile),
+            ("method", hostile),
+        ])
+        .finish();
+    let request = client()
+        .post(gateway.url("/api/http/%0a%22?x=%0d%0a"))
+        .header("User-Agent", "a\"b\\c")
+        .body(form.clone());
+    Answer::of(request.header("X-Request-ID", "one")).await;
+    Answer::of(
+        client()
+            .post(gateway.url("/api/http/"))
+            .header("X-Request-ID", "two")
+            .body(form),
+    )
+    .await;
+    for id in ["one", "two"] {
+        assert_eq!(gateway.logged(id)["message"], "request");
+    }
+    let answer = Answer::of(
+        client()
+            .get(gateway.url("/"))
+            .header("X-Request-ID", "bad id\""),
+    )
+    .await;
+    assert_ne!(answer.header("X-Request-ID"), "bad id\"");
+}

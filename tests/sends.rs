@@ -1,0 +1,182 @@
+//! The truth about sends: what the upstream got, and what the caller was told.
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{Answer, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, upstream};
+
+/// Reads one request with a Content-Length off a connection.
+pub async fn read_request(stream: &mut TcpStream) -> String {
+    let mut seen = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        assert_ne!(
+            read,
+            0,
+            "the request broke off: {}",
+            String::from_utf8_lossy(&seen)
+        );
+        seen.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&seen);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return text.into_owned();
+            }
+        }
+    }
+}
+
+pub fn send_form(demo: &Demo, message: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("class", "chat"),
+            ("method", "sendmessage"),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+        ])
+        .extend_pairs([("destination", "34600000000"), ("message", message)])
+        .extend_pairs([("user", &demo.user), ("password", &demo.password)])
+        .finish()
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_stop_the_send() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::configured(
+        &upstream(listener.local_addr().unwrap()),
+        &[UPSTREAM_ENVIRONMENT],
+    );
+    let form = send_form(&gateway.demo(), "do not stop me");
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+    let head = format!(
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nX-Request-ID: gone\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    caller
+        .write_all(format!("{head}{form}").as_bytes())
+        .await
+        .unwrap();
+
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    let seen = read_request(&mut upstream).await;
+    assert!(seen.contains("message=do+not+stop+me"));
+    // The caller is gone before the upstream has answered, and the gateway has had every chance to notice: it serves
+    // another caller from beginning to end in the meantime.
+    drop(caller);
+    assert_eq!(
+        Answer::of(client().get(gateway.url("/nothing")))
+            .await
+            .status,
+        404
+    );
+    upstream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}")
+        .await
+        .unwrap();
+
+    let row = gateway.logged("gone");
+    assert_eq!(
+        (&row["delivery"], &row["code"], &row["method"]),
+        (&json!("sent"), &json!(""), &json!("sendmessage"))
+    );
+}
+
+#[tokio::test]
+async fn the_delivery_word_agrees_with_what_the_upstream_got() {
+    let sandbox = Sandbox::start();
+    let toml = format!("{}timeout = \"300ms\"\n", sandbox.as_upstream());
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    for (fault, delivery, stored) in [
+        (json!([]), "sent", 1),
+        (json!([{"fault": "success_lowercase"}]), "sent", 1),
+        (
+            json!([{"fault": "error_code", "code": "CHANNEL_NOT_FOUND"}]),
+            "not_sent",
+            0,
+        ),
+        (json!([{"fault": "reset"}]), "unknown", 0),
+        (json!([{"fault": "reset_after"}]), "unknown", 1),
+        (json!([{"fault": "no_answer"}]), "unknown", 1),
+        (json!([{"fault": "broken_json"}]), "unknown", 1),
+        (json!([{"fault": "truncated"}]), "unknown", 1),
+        (json!([{"fault": "http_503"}]), "unknown", 0),
+        (json!([{"fault": "huge"}]), "unknown", 0),
+    ] {
+        let before = sandbox.sent().await;
+        sandbox.faults(fault.clone()).await;
+        let answer = Answer::of(
+            client()
+                .post(gateway.url("/api/http/"))
+                .body(send_form(&demo, "x")),
+        )
+        .await;
+        let after = sandbox.sent().await;
+        assert_eq!(answer.json()["delivery"], delivery, "{fault}");
+        let grew = |name: &str| after[name].as_u64().unwrap() - before[name].as_u64().unwrap();
+        assert_eq!(
+            (grew("sends"), grew("stored")),
+            (1, stored),
+            "{fault}: one call, one send upstream"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_send_makes_the_next_read_of_its_chats_fresh() {
+    let gateway = Gateway::configured("[cache]\ngetchats = \"1h\"\n", &[]);
+    let demo = gateway.demo();
+    let read = || {
+        let pairs = [
+            ("class", "chat"),
+            ("method", "getchats"),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+        ];
+        client()
+            .post(gateway.url("/api/http/"))
+            .form(&pairs)
+            .form(&[
+                ("class", "chat"),
+                ("method", "getchats"),
+                ("platform", "whatsapp"),
+                ("platformid", "100"),
+                ("user", demo.user.as_str()),
+                ("password", demo.password.as_str()),
+            ])
+    };
+    assert_eq!(
+        Answer::of(read()).await.header("cache-status"),
+        "chatgate; fwd=uri-miss; stored"
+    );
+    assert!(
+        Answer::of(read())
+            .await
+            .header("cache-status")
+            .starts_with("chatgate; hit; ttl=")
+    );
+    let sent = Answer::of(
+        client()
+            .post(gateway.url("/api/http/"))
+            .body(send_form(&demo, "fresh news")),
+    )
+    .await;
+    assert_eq!(
+        sent.header("cache-status"),
+        "chatgate; fwd=method; detail=effect"
+    );
+    let fresh = Answer::of(read()).await;
+    assert_eq!(
+        fresh.header("cache-status"),
+        "chatgate; fwd=uri-miss; stored"
+    );
+    assert!(fresh.body.contains("fresh news"), "{}", fresh.body);
+}

@@ -1,0 +1,272 @@
+//! What holds for the tree as a whole: who may import whom, how long a file may be, what must and must not stand in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// More lines than this, tests not counted, and a file is more than one thing.
+const FILE_LINES_MAX: usize = 500;
+
+/// Up to here a file is read in one go; longer ones are listed, not refused.
+const FILE_LINES_AIM: usize = 250;
+
+/// Each crate by name, with what it depends on.
+type Imports = BTreeMap<String, Vec<String>>;
+
+#[test]
+fn imports_point_inward() {
+    let found = trespasses(&imports());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[track_caller]
+fn check_imports(imports: &[(&str, &[&str])], expected: &[&str]) {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let imports = imports
+        .iter()
+        .map(|(user, used)| ((*user).to_owned(), owned(used)));
+    assert_eq!(trespasses(&imports.collect()), expected);
+}
+
+#[test]
+fn an_import_across_or_outward_is_told() {
+    check_imports(
+        &[
+            ("adapter-http", &["adapter", "forward", "serde"]),
+            ("adapter", &[]),
+            ("forward", &["adapter"]),
+        ],
+        &["adapter-http may not use forward"],
+    );
+    check_imports(
+        &[
+            ("adapter-soap", &["quick-xml"]),
+            ("adapter-http", &["quick-xml", "adapter-soap"]),
+        ],
+        &[
+            "adapter-http may not use quick-xml",
+            "adapter-http may not use adapter-soap",
+        ],
+    );
+    check_imports(
+        &[("sandbox", &["store", "reqwest"]), ("store", &["axum"])],
+        &[
+            "sandbox may not use store",
+            "sandbox may not use reqwest",
+            "store may not use axum",
+        ],
+    );
+}
+
+#[test]
+fn a_crate_of_ours_that_no_rule_names_is_told() {
+    check_imports(
+        &[("gateway", &["utils"]), ("utils", &[])],
+        &["gateway may not use utils"],
+    );
+}
+
+#[test]
+fn every_source_file_begins_with_what_it_is_for() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(silent.is_empty(), "no `//!` at the top: {silent:#?}");
+}
+
+#[test]
+fn no_file_is_longer_than_one_thing_needs() {
+    let mut refused = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| !is_test(path)) {
+        let lines = lines_without_tests(&text);
+        if lines > FILE_LINES_MAX {
+            refused.push(format!("{}: {lines} lines", path.display()));
+        } else if lines > FILE_LINES_AIM {
+            eprintln!("{}: {lines} lines; is it one thing?", path.display());
+        }
+    }
+    assert!(
+        refused.is_empty(),
+        "over {FILE_LINES_MAX} lines: {refused:#?}"
+    );
+}
+
+#[test]
+fn tests_do_not_count_as_lines_of_a_file() {
+    let inline = "//! A.\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
+    assert_eq!(lines_without_tests(inline), 3);
+    let beside = "//! A.\n#[cfg(test)]\nmod tests;\nfn a() {}\n";
+    assert_eq!(lines_without_tests(beside), 4);
+}
+
+#[test]
+fn the_pages_that_readers_look_for_exist() {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+    ] {
+        assert!(root().join(page).is_file(), "there is no {page}");
+    }
+}
+
+#[test]
+fn no_path_of_somebodys_machine_stands_in_the_tree() {
+    let mut found = Vec::new();
+    for path in files() {
+        // What is not UTF-8 is no text, and nobody reads a path in it.
+        let Ok(text) = fs::read_to_string(root().join(&path)) else {
+            continue;
+        };
+        for (index, line) in text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| names_a_machine(line))
+        {
+            found.push(format!("{}:{}: {}", path.display(), index + 1, line.trim()));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_machine_is_named_by_an_absolute_path_alone() {
+    assert!(names_a_machine(&format!("cd /{}/someone", "home")));
+    assert!(names_a_machine(&format!("\"/{}/main\"", "work")));
+    assert!(names_a_machine(&format!("file:///{}/a.pem", "root")));
+    assert!(!names_a_machine("https://example.com/home/page"));
+    assert!(!names_a_machine("target/work/file"));
+}
+
+#[test]
+fn no_test_sleeps() {
+    let call = concat!("sleep", "(");
+    let sleepers: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, text)| path.starts_with("tests") && text.contains(call))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(
+        sleepers.is_empty(),
+        "wait for what is awaited, not for a time: {sleepers:#?}"
+    );
+}
+
+/// Whether a crate of ours may depend on another or on a library. Imports point inward: the adapters know their
+/// contract and nothing else, the middle knows neither way in nor way out beside it, and the gateway alone joins.
+fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
+    match used {
+        "adapter" => user != "adapter",
+        "store" => matches!(user, "forward" | "console" | "gateway"),
+        "forward" | "sandbox" | "console" => user == "gateway",
+        adapter if adapter.starts_with("adapter-") => user == "gateway",
+        "axum" => matches!(user, "console" | "gateway"),
+        "quick-xml" => user == "adapter-soap",
+        "reqwest" => user == "forward",
+        // A library that no rule names is anybody's; a crate of ours has to be placed here first.
+        _ => !is_ours,
+    }
+}
+
+/// Every dependency that may not be, as a sentence.
+fn trespasses(imports: &Imports) -> Vec<String> {
+    let mut found = Vec::new();
+    for (user, dependencies) in imports {
+        for used in dependencies {
+            if !may_use(user, used, imports.contains_key(used)) {
+                found.push(format!("{user} may not use {used}"));
+            }
+        }
+    }
+    found
+}
+
+/// What the crates depend on by their manifests. Dependencies of tests are left out: deny.toml minds them, and the
+/// gateway's tests have to be clients.
+fn imports() -> Imports {
+    let mut imports = Imports::new();
+    for folder in fs::read_dir(root().join("crates")).unwrap() {
+        let manifest = folder.unwrap().path().join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let name = table["package"]["name"].as_str().unwrap().to_owned();
+        let used = ["dependencies", "build-dependencies"]
+            .iter()
+            .filter_map(|section| table.get(*section)?.as_table())
+            .flat_map(|dependencies| dependencies.keys().cloned());
+        imports.insert(name, used.collect());
+    }
+    imports
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Every file of the tree by its path from the root, without what is built, installed or written by running.
+fn files() -> Vec<PathBuf> {
+    let root = root();
+    let is_made = |path: &Path| {
+        let names = [".git", "node_modules", "target"];
+        names.iter().any(|name| path.ends_with(name)) || path == root.join("data")
+    };
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() && !is_made(&path) {
+                folders.push(path);
+            } else if kind.is_file() {
+                found.push(path.strip_prefix(&root).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every Rust file with its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let paths = files().into_iter();
+    let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.map(|path| {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        (path, text)
+    })
+    .collect()
+}
+
+/// Whether a file holds tests and nothing else: `tests.rs`, or one in a folder `tests`.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// How many lines stand before an inline module of tests.
+fn lines_without_tests(text: &str) -> usize {
+    let lines: Vec<_> = text.lines().collect();
+    let is_start = |pair: &[&str]| {
+        pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+    };
+    lines.windows(2).position(is_start).unwrap_or(lines.len())
+}
+
+/// Whether a line holds an absolute path that means something on one machine only.
+fn names_a_machine(line: &str) -> bool {
+    // Put together here, or this file would be found.
+    let prefixes = ["home/", "root/", "work/", "tmp/bash"].map(|start| format!("/{start}"));
+    let is_path = |(at, _): (usize, &str)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && !"._-".contains(c))
+    };
+    prefixes
+        .iter()
+        .any(|prefix| line.match_indices(prefix.as_str()).any(is_path))
+}

@@ -1,0 +1,225 @@
+//! The token endpoint and its documents, and the tokens of outside issuers.
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::harness::{Answer, Demo, Gateway, Issuer, client, envelope};
+
+const CALL: &str = "class=chat&method=getchatchannels";
+
+fn ask(gateway: &Gateway, demo: &Demo, scope: &str) -> reqwest::RequestBuilder {
+    client().post(gateway.url("/oauth/token")).form(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", &demo.client_id),
+        ("client_secret", &demo.client_secret),
+        ("scope", scope),
+    ])
+}
+
+async fn token(gateway: &Gateway, scope: &str) -> String {
+    let answer = Answer::of(ask(gateway, &gateway.demo(), scope)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn call(gateway: &Gateway, token: &str, call: &str) -> Answer {
+    Answer::of(
+        client()
+            .get(gateway.url(&format!("/api/jwt/?{call}")))
+            .bearer_auth(token),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_token_is_issued_by_form_and_by_basic_and_is_never_cached() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let by_form = Answer::of(ask(&gateway, &demo, "getchats sendmessage")).await;
+    let basic = client()
+        .post(gateway.url("/oauth/token"))
+        .basic_auth(&demo.client_id, Some(&demo.client_secret));
+    let by_basic = Answer::of(basic.form(&[("grant_type", "client_credentials")])).await;
+    for (answer, scope) in [(by_form, "getchats sendmessage"), (by_basic, "chat")] {
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, "no-store"),
+            "{}",
+            answer.body
+        );
+        let said = answer.json();
+        assert_eq!(
+            (&said["token_type"], &said["expires_in"], &said["scope"]),
+            (&json!("Bearer"), &json!(3600), &json!(scope))
+        );
+        assert_eq!(
+            call(&gateway, said["access_token"].as_str().unwrap(), CALL)
+                .await
+                .status,
+            if scope == "chat" { 200 } else { 403 }
+        );
+    }
+}
+
+#[tokio::test]
+async fn refusals_at_the_token_endpoint_speak_oauth() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let wrong = Demo {
+        client_secret: "cgs_wrong".to_owned(),
+        ..gateway.demo()
+    };
+    let unknown = Demo {
+        client_id: "cga_unknown".to_owned(),
+        ..gateway.demo()
+    };
+    let (a, b) = (
+        Answer::of(ask(&gateway, &wrong, "chat")).await,
+        Answer::of(ask(&gateway, &unknown, "chat")).await,
+    );
+    assert_eq!(
+        (a.status, a.json()["error"].as_str(), a.body == b.body),
+        (401, Some("invalid_client"), true)
+    );
+    assert_eq!(
+        a.header("www-authenticate"),
+        "Basic realm=\"chatgate\", charset=\"UTF-8\""
+    );
+    let error = |answer: Answer| {
+        (
+            answer.status,
+            answer.json()["error"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    };
+    assert_eq!(
+        error(Answer::of(ask(&gateway, &demo, "everything")).await),
+        (400, "invalid_scope".to_owned())
+    );
+    let grant = client()
+        .post(gateway.url("/oauth/token"))
+        .form(&[("grant_type", "password")]);
+    assert_eq!(error(Answer::of(grant).await).0, 400);
+    let get = Answer::of(client().get(gateway.url("/oauth/token"))).await;
+    assert_eq!(get.status, 405);
+}
+
+#[tokio::test]
+async fn metadata_and_keys_are_published_and_tokens_outlive_a_restart() {
+    let first = Gateway::configured(
+        "[server]\npublic_url = \"https://chat.example.com/\"\n",
+        &[],
+    );
+    let metadata = Answer::of(client().get(first.url("/.well-known/oauth-authorization-server")))
+        .await
+        .json();
+    assert_eq!(metadata["issuer"], "https://chat.example.com");
+    assert_eq!(
+        metadata["token_endpoint"],
+        "https://chat.example.com/oauth/token"
+    );
+    let keys = Answer::of(client().get(first.url("/.well-known/jwks.json")))
+        .await
+        .json();
+    assert_eq!(
+        (&keys["keys"][0]["alg"], &keys["keys"][0]["d"]),
+        (&json!("EdDSA"), &Value::Null)
+    );
+    let token = token(&first, "chat").await;
+    let folder = std::sync::Arc::clone(&first.folder);
+    drop(first);
+    let second = Gateway::over(
+        folder,
+        "[server]\npublic_url = \"https://chat.example.com/\"\n",
+        &[],
+    );
+    assert_eq!(call(&second, &token, CALL).await.status, 200);
+}
+
+#[tokio::test]
+async fn rs256_is_signed_and_verified_by_choice() {
+    let gateway = Gateway::configured("[jwt]\nalgorithm = \"RS256\"\n", &[]);
+    let token = token(&gateway, "chat").await;
+    assert_eq!(call(&gateway, &token, CALL).await.status, 200);
+    let keys = Answer::of(client().get(gateway.url("/.well-known/jwks.json")))
+        .await
+        .json();
+    assert_eq!(keys["keys"][0]["kty"], "RSA");
+}
+
+#[tokio::test]
+async fn a_token_also_opens_the_soap_way_and_its_challenges_say_what_is_wrong() {
+    let gateway = Gateway::start();
+    let token = token(&gateway, "chat").await;
+    let soap = |token: &str| {
+        let call = client()
+            .post(gateway.url("/api/soap/"))
+            .header("Content-Type", "text/xml");
+        call.bearer_auth(token)
+            .body(envelope("getchatchannels", &[]))
+    };
+    assert!(Answer::of(soap(&token)).await.body.contains("<c:item>"));
+    let wrong = Answer::of(soap("a.b.c")).await;
+    assert!(
+        wrong.status == 401 && wrong.body.contains("<c:code>INCORRECT_TOKEN</c:code>"),
+        "{}",
+        wrong.body
+    );
+    assert_eq!(wrong.headers.get_all("www-authenticate").iter().count(), 2);
+    let none = call(&gateway, "", CALL).await;
+    assert_eq!(
+        (none.status, none.json()["error"].as_str()),
+        (401, Some("MISSING_TOKEN"))
+    );
+    let bad = call(&gateway, "a.b.c", CALL).await;
+    assert!(
+        bad.header("www-authenticate")
+            .contains("error=\"invalid_token\"")
+    );
+}
+
+/// Answers one GET with this document; gives the listener back.
+async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let request = crate::sends::read_request(&mut stream).await;
+    assert!(request.starts_with("GET /jwks.json HTTP/1.1"), "{request}");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{document}",
+        document.len()
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    listener
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
+    let (old, new) = (Issuer::new(), Issuer::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let toml = old.as_configuration();
+    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    // The first fetch, of its own accord or for the first token, brings the old key.
+    let listener = serve_once(listener, &old.jwks()).await;
+    assert_eq!(
+        call(&gateway, &old.token("demo", 300), CALL).await.status,
+        200
+    );
+    // The new key is not known, and a fetch has just been made: refused without another one.
+    for _ in 0..20 {
+        assert_eq!(
+            call(&gateway, &new.token("demo", 300), CALL).await.json()["error"],
+            "INCORRECT_TOKEN"
+        );
+    }
+    let pending =
+        tokio::time::timeout(std::time::Duration::from_millis(100), listener.accept()).await;
+    assert!(pending.is_err(), "a storm of fetches");
+    assert_eq!(
+        call(&gateway, &old.token("demo", 300), CALL).await.status,
+        200
+    );
+}

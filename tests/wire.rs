@@ -1,0 +1,334 @@
+//! HTTP itself: old clients, odd methods, broken hosts, and what each way in takes as a request.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Answer, Gateway, client, envelope};
+
+/// Sends bytes on a connection of their own and reads until the gateway closes it.
+async fn raw(gateway: &Gateway, request: &str) -> String {
+    let mut stream = TcpStream::connect(gateway.public).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+#[tokio::test]
+async fn http_1_0_clients_get_a_length_a_whole_line_and_the_end_of_the_connection() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let target = format!(
+        "/api/http?class=chat&method=getchatchannels&user={}&password={}",
+        demo.user, demo.password
+    );
+    let answer = raw(&gateway, &format!("GET {target} HTTP/1.0\r\n\r\n")).await;
+    assert_eq!(status(&answer), "200");
+    let length = body(&answer).len();
+    assert!(
+        answer
+            .to_ascii_lowercase()
+            .contains(&format!("content-length: {length}\r\n")),
+        "{answer}"
+    );
+    assert!(!answer.to_ascii_lowercase().contains("transfer-encoding"));
+    assert!(
+        body(&answer).starts_with(r#"{"status":"SUCCESS","result":{"list":["#)
+            && !body(&answer).contains('\n')
+    );
+}
+
+#[tokio::test]
+async fn raw_utf8_in_a_query_is_taken() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let call = "class=chat&method=sendmessage&platform=webchat&platformid=1&destination=utf8&message=zażółć+gęślą+😀";
+    let credentials = format!("user={}&password={}", demo.user, demo.password);
+    let request = format!(
+        "GET /api/http/?{call}&{credentials} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    );
+    assert!(body(&raw(&gateway, &request).await).contains("SUCCESS"));
+    let read = "class=chat&method=getmessages&platform=webchat&platformid=1&destination=utf8";
+    let answer =
+        Answer::of(client().get(gateway.url(&format!("/api/http/?{read}&{credentials}")))).await;
+    assert_eq!(
+        answer.json()["result"]["list"][0]["message"],
+        "zażółć gęślą 😀"
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_is_refused_in_the_callers_dialect() {
+    let gateway = Gateway::start();
+    let close = "Connection: close\r\n\r\n";
+    for host in [
+        "",
+        "Host: a\r\nHost: a\r\n",
+        "Host:\r\n",
+        "Host: u@x\r\n",
+        "Host: x/y\r\n",
+        "Host: x y\r\n",
+        "Host: x:y\r\n",
+    ] {
+        let answer = raw(
+            &gateway,
+            &format!("GET /api/http/ HTTP/1.1\r\n{host}{close}"),
+        )
+        .await;
+        assert_eq!(status(&answer), "400", "{host}");
+        assert!(body(&answer).contains("MALFORMED_REQUEST"), "{answer}");
+    }
+    let soap = raw(
+        &gateway,
+        &format!("POST /api/soap/ HTTP/1.1\r\nContent-Length: 0\r\n{close}"),
+    )
+    .await;
+    assert!(
+        status(&soap) == "500" && body(&soap).contains("<c:code>MALFORMED_REQUEST</c:code>"),
+        "{soap}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_rides_behind_a_chunked_request() {
+    let gateway = Gateway::start();
+    let chunked = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nclass\r\n0\r\n\r\n";
+    let answer = raw(
+        &gateway,
+        &format!("{chunked}GET /api/http/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+    )
+    .await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"));
+}
+
+#[tokio::test]
+async fn options_head_and_other_methods_are_as_the_contract_says() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    for path in ["/api/http/", "/api/basic", "/api/jwt/", "/api/soap/"] {
+        let options =
+            Answer::of(client().request(reqwest::Method::OPTIONS, gateway.url(path))).await;
+        assert_eq!(
+            (options.status, options.header("allow")),
+            (204, "GET, HEAD, POST, OPTIONS"),
+            "{path}"
+        );
+        assert_eq!(options.header("access-control-allow-origin"), "");
+        let put = Answer::of(client().put(gateway.url(path))).await;
+        assert_eq!(put.header("allow"), "GET, HEAD, POST, OPTIONS");
+        assert!(put.body.contains("HTTP_METHOD_NOT_ALLOWED"), "{}", put.body);
+    }
+    let send =
+        "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=head&message=x";
+    let head = |credentials: &str| {
+        client()
+            .head(gateway.url(&format!("/api/http/?{send}&{credentials}")))
+            .header("X-Request-ID", "head")
+    };
+    let right = Answer::of(head(&format!(
+        "user={}&password={}",
+        demo.user, demo.password
+    )))
+    .await;
+    assert_eq!(
+        (
+            right.status,
+            right.body.as_str(),
+            right.header("cache-status")
+        ),
+        (200, "", "")
+    );
+    assert_eq!(
+        gateway.logged("head")["upstream_ms"],
+        serde_json::Value::Null
+    );
+    let wrong = head("user=demo&password=wrong&platform=fax");
+    assert_eq!(Answer::of(wrong).await.body, "");
+    let read = "class=chat&method=getmessages&platform=whatsapp&platformid=100&destination=head";
+    let read = Answer::of(client().get(gateway.url(&format!(
+        "/api/http/?{read}&user={}&password={}",
+        demo.user, demo.password
+    ))));
+    assert_eq!(
+        read.await.json()["error"],
+        "CHAT_NOT_FOUND",
+        "a HEAD went upstream"
+    );
+}
+
+#[tokio::test]
+async fn every_other_path_is_not_found_and_every_answer_has_an_id() {
+    let gateway = Gateway::start();
+    for path in [
+        "/",
+        "/api",
+        "/api/http/x",
+        "/livez",
+        "/metrics",
+        "/admin/v1/status",
+        "/sandbox/sent",
+        "/API/HTTP/",
+    ] {
+        let answer = Answer::of(client().get(gateway.url(path))).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"].as_str()),
+            (404, Some("NOT_FOUND")),
+            "{path}"
+        );
+        assert_eq!(answer.header("x-request-id").len(), 36);
+    }
+    let given = Answer::of(
+        client()
+            .get(gateway.url("/"))
+            .header("X-Request-ID", "my-id_1.2"),
+    )
+    .await;
+    assert_eq!(
+        (
+            given.header("x-request-id"),
+            given.json()["request_id"].as_str()
+        ),
+        ("my-id_1.2", Some("my-id_1.2"))
+    );
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_announced_or_not_and_a_missing_one_does_not_matter() {
+    let gateway = Gateway::configured(
+        "[limits]\nbody_bytes = \"1KiB\"\nrequest_timeout = \"1s\"\n",
+        &[],
+    );
+    let huge = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&raw(&gateway, huge).await), "413");
+    let expecting = huge.replace("Connection", "Expect: 100-continue\r\nConnection");
+    let answer = raw(&gateway, &expecting).await;
+    assert!(
+        !answer.contains("100 Continue") && status(&answer) == "413",
+        "{answer}"
+    );
+    let chunks = "400\r\n".to_owned() + &"x".repeat(1024) + "\r\n1\r\nx\r\n0\r\n\r\n";
+    let chunked = format!(
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+    );
+    assert_eq!(status(&raw(&gateway, &chunked).await), "413");
+    let never =
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc";
+    let answer = raw(&gateway, never).await;
+    assert!(
+        status(&answer) == "400" && body(&answer).contains("MALFORMED_REQUEST"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn the_wsdl_is_served_for_the_public_url_whatever_the_host_says() {
+    let gateway = Gateway::configured("[server]\npublic_url = \"https://chat.example.com\"\n", &[]);
+    for query in ["?wsdl", "?WSDL", "?singleWsdl&wsdl"] {
+        let answer = Answer::of(
+            client()
+                .get(gateway.url(&format!("/api/soap/{query}")))
+                .header("Host", "evil.example"),
+        )
+        .await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, "text/xml; charset=utf-8")
+        );
+        assert_eq!(
+            answer
+                .body
+                .matches("location=\"https://chat.example.com/api/soap/\"")
+                .count(),
+            2,
+            "{}",
+            answer.body
+        );
+    }
+    let plain = Answer::of(client().get(gateway.url("/api/soap/"))).await;
+    assert!(plain.status == 500 && plain.body.contains("HTTP_METHOD_NOT_ALLOWED"));
+}
+
+#[tokio::test]
+async fn soap_is_answered_in_the_version_that_was_asked() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let eleven = envelope(
+        "getchatchannels",
+        &[("user", &demo.user), ("password", &demo.password)],
+    );
+    let twelve = eleven.replace(
+        "http://schemas.xmlsoap.org/soap/envelope/",
+        "http://www.w3.org/2003/05/soap-envelope",
+    );
+    for (xml, content_type) in [
+        (eleven, "text/xml; charset=utf-8"),
+        (twelve, "application/soap+xml; charset=utf-8"),
+    ] {
+        let call = client()
+            .post(gateway.url("/api/soap"))
+            .header("Content-Type", content_type)
+            .body(xml.clone());
+        let answer = Answer::of(call).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, content_type)
+        );
+        assert_eq!(
+            answer.body.matches("<c:item>").count(),
+            5,
+            "{}",
+            answer.body
+        );
+        let wrong = xml.replace(&demo.password, "wrong");
+        let fault = Answer::of(
+            client()
+                .post(gateway.url("/api/soap"))
+                .header("Content-Type", content_type)
+                .body(wrong),
+        )
+        .await;
+        let expected = if content_type.starts_with("text") {
+            500
+        } else {
+            400
+        };
+        assert_eq!(
+            (fault.status, fault.header("content-type")),
+            (expected, content_type)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_way_that_is_switched_off_has_no_path_and_cors_is_for_configured_origins() {
+    let toml = "[server]\ncors_origins = [\"https://app.example\"]\n[ways.jwt]\nenabled = false\n";
+    let gateway = Gateway::configured(toml, &[]);
+    for path in ["/api/jwt/", "/oauth/token", "/.well-known/jwks.json"] {
+        assert_eq!(
+            Answer::of(client().get(gateway.url(path))).await.status,
+            404,
+            "{path}"
+        );
+    }
+    for (origin, allowed) in [
+        ("https://app.example", "https://app.example"),
+        ("https://evil.example", ""),
+    ] {
+        let call = client()
+            .request(reqwest::Method::OPTIONS, gateway.url("/api/http/"))
+            .header("Origin", origin);
+        assert_eq!(
+            Answer::of(call).await.header("access-control-allow-origin"),
+            allowed
+        );
+    }
+}
