@@ -39,6 +39,7 @@ async fn call(
     (code, logged["client"].as_str().unwrap_or("none").to_owned())
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, a row a case")]
 #[tokio::test]
 async fn the_right_address_is_judged_by_the_right_list() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);

@@ -229,7 +229,7 @@ pub struct Demo {
 
 /// A sandbox of its own, whose faults and counts a test can reach.
 pub struct Sandbox {
-    pub process: Process,
+    _process: Process,
     pub address: SocketAddr,
 }
 
@@ -252,7 +252,10 @@ impl Sandbox {
         let address = address_in(&process.wait_for("the sandbox", |line| {
             line.starts_with("The sandbox listens on")
         }));
-        Sandbox { process, address }
+        Sandbox {
+            _process: process,
+            address,
+        }
     }
 
     /// The configuration of a gateway in front of it.

@@ -1,6 +1,14 @@
 //! The end-to-end tests: one binary that starts the real gateway and speaks to it as its callers do.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test tells how much it has checked, or that it was skipped"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "the harness is for all modules of this one binary"
+)]
 
 mod harness;
 

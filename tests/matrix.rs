@@ -510,6 +510,10 @@ async fn played(stage: &Stage, way: Way) -> (String, usize) {
     (text, count)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the snapshots stand where they are compared"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_by_every_way_tells_success_and_every_code_that_applies() {
     let stage = Stage::set();

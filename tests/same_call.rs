@@ -202,28 +202,23 @@ fn judged(call: &Call, outcomes: &[(Form, Outcome)]) -> Result<Outcome, String> 
         outcome != first && !is_the_same_in_xml(call, *form, outcome, first)
     };
     let wrong = match first {
-        Outcome::Arrived(pairs) if call.faults > 0 => Some(format!("expected no call: {pairs:?}")),
-        Outcome::Arrived(pairs) if *pairs != expected(call) => Some("not what was sent".to_owned()),
-        Outcome::Refused(_) if call.faults == 0 => Some("a call without fault".to_owned()),
-        Outcome::Arrived(_) | Outcome::Refused(_) => None,
+        Outcome::Arrived(_) if call.faults > 0 => "a call with a fault arrived",
+        Outcome::Arrived(pairs) if *pairs != expected(call) => "something else arrived",
+        Outcome::Refused(_) if call.faults == 0 => "a call without a fault was refused",
+        _ if outcomes.iter().any(|outcome| differs(&outcome)) => "the ways differ",
+        Outcome::Arrived(_) | Outcome::Refused(_) => return Ok(first.clone()),
     };
-    if wrong.is_none() && !outcomes.iter().any(|outcome| differs(&outcome)) {
-        return Ok(first.clone());
-    }
-    let mut text = wrong.unwrap_or("the ways differ".to_owned());
-    for (form, outcome) in outcomes {
+    let mut text = wrong.to_owned();
+    for (at, (form, outcome)) in outcomes.iter().enumerate() {
         match outcome {
+            _ if at > 0 && outcome == first => write!(text, "\n  {form:?}: the same").unwrap(),
             Outcome::Refused(code) => write!(text, "\n  {form:?}: {code}").unwrap(),
             Outcome::Arrived(pairs) => {
-                let shown = pairs
-                    .iter()
-                    .map(|(n, v)| format!("{n}={}", generator::shown(v)));
-                write!(
-                    text,
-                    "\n  {form:?}: {}",
-                    shown.collect::<Vec<_>>().join(" ")
-                )
-                .unwrap();
+                let shown = |(name, value): &(String, String)| {
+                    format!("{name}={}", generator::shown(value))
+                };
+                let shown: Vec<_> = pairs.iter().map(shown).collect();
+                write!(text, "\n  {form:?}: {}", shown.join(" ")).unwrap();
             }
         }
     }

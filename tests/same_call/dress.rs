@@ -23,6 +23,17 @@ pub(super) enum Form {
     Soap12,
 }
 
+impl Form {
+    fn path(self) -> &'static str {
+        match self {
+            Form::Query | Form::Urlencoded | Form::Multipart | Form::Json => "/api/http/",
+            Form::Basic => "/api/basic/",
+            Form::Jwt => "/api/jwt/",
+            Form::Soap11 | Form::Soap12 => "/api/soap/",
+        }
+    }
+}
+
 pub(super) const WAYS: [Form; 8] = [
     Form::Urlencoded,
     Form::Query,
@@ -39,6 +50,21 @@ pub(super) struct Credentials {
     pub(super) user: &'static str,
     pub(super) password: &'static str,
     pub(super) token: String,
+}
+
+impl Credentials {
+    /// The Authorization header and the parameters that prove the access in one way.
+    fn by(&self, form: Form) -> (Option<String>, Vec<(&'static str, &'static str)>) {
+        let (user, password) = (self.user, self.password);
+        match form {
+            Form::Basic => {
+                let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
+                (Some(format!("Basic {pair}")), Vec::new())
+            }
+            Form::Jwt => (Some(format!("Bearer {}", self.token)), Vec::new()),
+            _ => (None, vec![("user", user), ("password", password)]),
+        }
+    }
 }
 
 /// A request before it is bytes.
@@ -82,34 +108,17 @@ impl Post {
 
 /// Writes a call in one way.
 pub(super) fn dress(form: Form, call: &Call, credentials: &Credentials) -> Post {
-    let (user, password) = (credentials.user, credentials.password);
+    let (authorization, in_call) = credentials.by(form);
+    let values = call
+        .values
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()));
     let mut pairs = vec![("class", "chat"), ("method", call.operation.method)];
-    pairs.extend(
-        call.values
-            .iter()
-            .map(|(name, value)| (*name, value.as_str())),
-    );
-    let authorization = match form {
-        Form::Basic => Some(format!(
-            "Basic {}",
-            BASE64_STANDARD.encode(format!("{user}:{password}"))
-        )),
-        Form::Jwt => Some(format!("Bearer {}", credentials.token)),
-        _ => {
-            pairs.extend([("user", user), ("password", password)]);
-            None
-        }
-    };
+    pairs.extend(values.chain(in_call));
     // The contract knows no order, so the caller's is as good as ours.
     let turn = call.habits.turn % pairs.len();
     pairs.rotate_left(turn);
-    let path = match form {
-        Form::Query | Form::Urlencoded | Form::Multipart | Form::Json => "/api/http/",
-        Form::Basic => "/api/basic/",
-        Form::Jwt => "/api/jwt/",
-        Form::Soap11 | Form::Soap12 => "/api/soap/",
-    };
-    let mut target = path.as_bytes().to_vec();
+    let mut target = form.path().as_bytes().to_vec();
     let (content_type, body) = match form {
         Form::Query => {
             target.push(b'?');
@@ -126,14 +135,8 @@ pub(super) fn dress(form: Form, call: &Call, credentials: &Credentials) -> Post 
             Some("application/json".to_owned()),
             json(&pairs, call.habits),
         ),
-        Form::Soap11 => (
-            Some("text/xml; charset=utf-8".to_owned()),
-            soap(SOAP11, call, &pairs),
-        ),
-        Form::Soap12 => (
-            Some("application/soap+xml; charset=utf-8".to_owned()),
-            soap(SOAP12, call, &pairs),
-        ),
+        Form::Soap11 => soap(("text/xml", SOAP11), call, &pairs),
+        Form::Soap12 => soap(("application/soap+xml", SOAP12), call, &pairs),
     };
     Post {
         target,
@@ -223,7 +226,12 @@ fn json(pairs: &[(&str, &str)], habits: Habits) -> String {
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 
-fn soap(namespace: &str, call: &Call, pairs: &[(&str, &str)]) -> String {
+/// An envelope in one version, with its media type.
+fn soap(
+    (media_type, namespace): (&str, &str),
+    call: &Call,
+    pairs: &[(&str, &str)],
+) -> (Option<String>, String) {
     let method = call.operation.method;
     let mut children = String::new();
     for (name, value) in pairs
@@ -232,10 +240,11 @@ fn soap(namespace: &str, call: &Call, pairs: &[(&str, &str)]) -> String {
     {
         write!(children, "<{name}>{}</{name}>", xml(value, call.habits)).unwrap();
     }
-    format!(
+    let body = format!(
         "<e:Envelope xmlns:e=\"{namespace}\"><e:Body><{method} xmlns=\"urn:chatgate:chat:v1\">{children}\
          </{method}></e:Body></e:Envelope>"
-    )
+    );
+    (Some(format!("{media_type}; charset=utf-8")), body)
 }
 
 /// Text as XML carries it. What XML can't carry is written all the same, as it is or as a reference.

@@ -73,11 +73,11 @@ impl fmt::Display for Call {
 /// A value as a person can read it, with its middle left out when it is long.
 pub(super) fn shown(value: &str) -> String {
     let count = value.chars().count();
-    if count <= 160 {
+    if count <= 100 {
         return format!("{value:?}");
     }
-    let start: String = value.chars().take(60).collect();
-    let end: String = value.chars().skip(count - 60).collect();
+    let start: String = value.chars().take(40).collect();
+    let end: String = value.chars().skip(count - 40).collect();
     format!("{start:?}…{end:?} ({} bytes)", value.len())
 }
 

@@ -1,7 +1,7 @@
 //! Successful reads, kept in memory for a moment, with one flight per key.
 
 use std::future::Future;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -247,10 +247,9 @@ impl ReadCache {
     }
 
     fn epoch(&self, request: &Request) -> &AtomicU64 {
-        let mut hasher = self.hasher.build_hasher();
-        (request.value("platform"), request.value("platformid")).hash(&mut hasher);
+        let channel = (request.value("platform"), request.value("platformid"));
         // The remainder is below EPOCHS, so it fits.
-        &self.epochs[usize::try_from(hasher.finish() % EPOCHS as u64).unwrap_or(0)]
+        &self.epochs[usize::try_from(self.hasher.hash_one(channel) % EPOCHS as u64).unwrap_or(0)]
     }
 }
 

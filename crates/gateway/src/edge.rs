@@ -77,6 +77,17 @@ pub(crate) fn wish(way: Way, head: &Parts) -> Result<Wish, Error> {
     }
 }
 
+/// Whether the caller wants no answer from memory.
+pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
+    let values = head.headers.get_all(header::CACHE_CONTROL).iter();
+    let mut values = values.filter_map(|value| value.to_str().ok());
+    values.any(|value| {
+        value
+            .split(',')
+            .any(|part| part.trim().eq_ignore_ascii_case("no-cache"))
+    })
+}
+
 /// Reads the whole body, of at most `bytes_max` bytes, within `deadline`.
 pub(crate) async fn read_body(
     body: Body,

@@ -3,6 +3,7 @@
 //! To follow a request: `routes` → `pipeline` → one adapter's `lib` → `forward`'s `lib`.
 
 pub mod cli;
+mod commands;
 mod pipeline;
 mod routes;
 mod token_endpoint;
@@ -20,5 +21,6 @@ mod data_folder;
 mod greeting;
 mod listener;
 mod serve;
+mod shutdown;
 mod telemetry;
 mod watched;

@@ -49,7 +49,8 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
 }
 
 /// The answer to OPTIONS: what is served here, and to a browser that it may.
-pub(crate) fn options(story: &Story) -> Response {
+pub(crate) fn options(story: &mut Story) -> Response {
+    story.tell_reply(204, None);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
     if story.cors_origin.is_some() {
@@ -67,7 +68,8 @@ pub(crate) fn options(story: &Story) -> Response {
 }
 
 /// A document that is the same for every caller: WSDL, JWKS, metadata.
-pub(crate) fn document(story: &Story, content_type: &'static str, text: String) -> Response {
+pub(crate) fn document(story: &mut Story, content_type: &'static str, text: String) -> Response {
+    story.tell_reply(200, None);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(
@@ -76,6 +78,17 @@ pub(crate) fn document(story: &Story, content_type: &'static str, text: String) 
     );
     shared_headers(story, &mut headers);
     response(200, headers, Body::from(text))
+}
+
+/// The answer when a task of ours has panicked: its story is gone, and all that is certain is the defect.
+pub(crate) fn defect() -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    let body = r#"{"status":"ERROR","error":"INTERNAL_ERROR","delivery":"unknown"}"#;
+    response(500, headers, Body::from(body))
 }
 
 fn response(status: u16, headers: HeaderMap, body: Body) -> Response {

@@ -67,10 +67,7 @@ fn document(gate: &Arc<Gate>, text: fn(&Gate) -> String) -> axum::routing::Metho
             }
         });
         match admitted {
-            Ok(()) => {
-                story.tell_reply(200, None);
-                reply::document(&story, "application/json", text(&gate))
-            }
+            Ok(()) => reply::document(&mut story, "application/json", text(&gate)),
             Err(error) => refuse(story, &error),
         }
     })

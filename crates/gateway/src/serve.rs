@@ -12,7 +12,6 @@ use forward::{Checker, Forwarder, RateLimits, Upstream, UpstreamAuth, UpstreamCo
 use sandbox::{Sandbox, SandboxConfig};
 use store::{SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use url::Url;
 
@@ -23,6 +22,7 @@ use crate::gate::{Gate, Parts};
 use crate::greeting;
 use crate::listener::{self, Terms};
 use crate::routes;
+use crate::shutdown::StopSignal;
 use crate::telemetry::{self, Metrics};
 use crate::tokens::{Tokens, key_purpose};
 use crate::watched::Deadlines;
@@ -42,7 +42,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let data = DataFolder::new(&config.data);
     data.make()?;
     let admin_key = data.read_or_make_admin_key()?;
-    let store = Store::open(&data.store()).await.map_err(told)?;
+    let store = Store::open(&data.store())
+        .await
+        .map_err(|error| error.to_string())?;
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
@@ -52,7 +54,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         &store
             .key("secrets", Gate::now(), make_key)
             .await
-            .map_err(told)?,
+            .map_err(|error| error.to_string())?,
     );
     let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
     let (upstream, sandbox) = upstream(&config, &data).await?;
@@ -60,6 +62,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let parts = parts(&config, store, hasher, (upstream, public_url)).await?;
     let gate = Arc::new(Gate::new(&config, parts));
 
+    let stop_signal = StopSignal::listen()?;
     greeting::print(&greeting::Greeting {
         config: &config,
         addresses: (address, admin_address),
@@ -67,13 +70,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         demo: demo.as_ref(),
     });
     let admin_router = Console::new(Arc::<Gate>::clone(&gate), &admin_key).router();
-    run(
-        &gate,
-        &config,
-        (public, routes::router(&gate, config.ways.enabled)),
-        (admin, admin_router),
-    )
-    .await?;
+    let public = (public, routes::router(&gate, config.ways.enabled));
+    run(&gate, &config, [public, (admin, admin_router)], stop_signal).await?;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
@@ -88,8 +86,8 @@ type Served = (TcpListener, axum::Router);
 async fn run(
     gate: &Arc<Gate>,
     config: &Config,
-    public: Served,
-    admin: Served,
+    [public, admin]: [Served; 2],
+    mut stop_signal: StopSignal,
 ) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
@@ -103,8 +101,6 @@ async fn run(
         per_address_max: config.limits.connections_per_address,
         trusted_proxies: config.trusted_proxies.clone(),
     };
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let housekeeping = tokio::spawn(keep_house(Arc::clone(gate)));
     let admin = tokio::spawn(listener::serve(
         admin.0,
@@ -113,10 +109,7 @@ async fn run(
         admin_stopped,
     ));
     let public = tokio::spawn(listener::serve(public.0, public.1, terms, stopped));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stop_signal.wait().await;
     tracing::info!("draining");
     gate.drain();
     stop.send_replace(true);
@@ -173,8 +166,14 @@ async fn signing_keys(store: &Store, config: &Config) -> Result<Vec<SigningKey>,
     let purpose = key_purpose(algorithm);
     let make =
         || SigningKey::generate_pkcs8(algorithm).map_err(|error| StoreError::new(error.text()));
-    store.key(&purpose, Gate::now(), make).await.map_err(told)?;
-    let keys = store.keys(&purpose).await.map_err(told)?;
+    store
+        .key(&purpose, Gate::now(), make)
+        .await
+        .map_err(|error| error.to_string())?;
+    let keys = store
+        .keys(&purpose)
+        .await
+        .map_err(|error| error.to_string())?;
     keys.iter()
         .map(|der| {
             SigningKey::from_pkcs8(algorithm, der)
@@ -232,8 +231,4 @@ fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|error| error.to_string())
-}
-
-fn told(error: StoreError) -> String {
-    error.to_string()
 }

@@ -138,6 +138,13 @@ impl Story {
         );
     }
 
+    /// Notes the access's own limit, which is narrower than the address's.
+    pub(crate) fn limited_by(&mut self, limit: Option<LimitState>) {
+        if let Some(limit) = limit {
+            self.limit = Some(("minute", limit));
+        }
+    }
+
     /// How long ago the request began.
     pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
@@ -154,7 +161,7 @@ impl Story {
             .map(adapter::Delivery::word);
         let canonical = error.map_or(200, |error| error.code().status());
         self.count(answer, delivery);
-        self.log(Ending {
+        self.log(&Ending {
             wire_status,
             canonical,
             code: word,
@@ -225,7 +232,7 @@ impl Story {
         }
     }
 
-    fn log(&self, ending: Ending<'_>) {
+    fn log(&self, ending: &Ending<'_>) {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         tracing::info!(
             target: "chatgate::request",
@@ -265,7 +272,7 @@ impl Drop for Story {
         self.metrics.inflight.dec();
         if !self.told {
             let cause = "the client went away";
-            self.log(Ending {
+            self.log(&Ending {
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",

@@ -101,7 +101,7 @@ async fn issue(
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
     let (limit, counted) = gate.forwarder.count(&access);
-    story.limit = limit.map(|limit| ("minute", limit)).or(story.limit);
+    story.limited_by(limit);
     counted?;
     let token = gate.tokens.issue(&access, &scope, circumstances.now)?;
     Ok(token_reply(&token, gate.tokens.life_s(), &scope))
