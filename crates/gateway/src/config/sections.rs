@@ -59,36 +59,23 @@ pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Opti
             &[("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)],
         )
     });
-    match (url, user, password) {
-        (None, None, None) => None,
-        (Some(url), Some(user), Some(password)) => Some(UpstreamConfig {
-            url,
-            user,
-            password: password.into(),
-            auth,
-            connect_timeout: limits.connect_timeout,
-            timeout: limits.timeout,
-            response_bytes: limits.response_bytes,
-            roots: limits.roots.clone(),
-        }),
-        (url, user, password) => {
-            let given = [
-                ("url", url.is_some()),
-                ("user", user.is_some()),
-                ("password", password.is_some()),
-            ];
-            for (name, _) in given.into_iter().filter(|(_, given)| !given) {
-                if reader.has(&format!("upstream.{name}")) {
-                    continue; // It is written but wrong, which has been told.
-                }
-                reader.wrong::<()>(
-                    &format!("upstream.{name}"),
-                    "an upstream needs url, user and password",
-                );
-            }
-            None
+    let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
+    let absent: Vec<_> = names.iter().filter(|name| !reader.has(name)).collect();
+    if absent.len() < names.len() {
+        for name in absent {
+            reader.wrong::<()>(name, "an upstream needs url, user and password");
         }
     }
+    Some(UpstreamConfig {
+        url: url?,
+        user: user?,
+        password: password?.into(),
+        auth,
+        connect_timeout: limits.connect_timeout,
+        timeout: limits.timeout,
+        response_bytes: limits.response_bytes,
+        roots: limits.roots.clone(),
+    })
 }
 
 pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
