@@ -112,6 +112,7 @@ fn every_mistake_is_told_with_its_place() {
     line 15, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
     accesses.0.password: an access needs a password
     accesses.0.user: it is needed
+    upstream.user: an upstream needs url, user and password
     "#);
 }
 

@@ -223,3 +223,37 @@ async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
         200
     );
 }
+
+#[tokio::test]
+async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
+    let issuer = Issuer::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let toml = issuer.as_configuration();
+    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    crate::sends::read_request(&mut stream).await;
+    let token = issuer.token("demo", 300);
+    let request = client()
+        .get(gateway.url(&format!("/api/jwt/?{CALL}")))
+        .bearer_auth(&token);
+    let waiting = tokio::spawn(Answer::of(request));
+    // Served from beginning to end while the call above is on its way.
+    assert_eq!(
+        Answer::of(client().get(gateway.url("/nothing")))
+            .await
+            .status,
+        404
+    );
+    let document = issuer.jwks();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        document.len()
+    );
+    stream
+        .write_all(format!("{head}{document}").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(waiting.await.unwrap().status, 200);
+}

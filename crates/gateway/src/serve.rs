@@ -122,12 +122,17 @@ async fn run(
         .map_err(|error| format!("a listener broke: {error}"))
 }
 
+/// What has to be done every few seconds. A slow issuer holds up nobody but itself.
 async fn keep_house(gate: Arc<Gate>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    let mut refreshing = tokio::task::JoinSet::new();
     loop {
         interval.tick().await;
         gate.forwarder.sweep();
-        gate.tokens.refresh(Gate::now()).await;
+        if refreshing.try_join_next().is_some() || refreshing.is_empty() {
+            let gate = Arc::clone(&gate);
+            refreshing.spawn(async move { gate.tokens.refresh(Gate::now()).await });
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Whose tokens are good: our own signing keys, and the keys of outside issuers, fetched and kept.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use adapter::Error;
 use adapter_jwt::{
@@ -33,9 +32,8 @@ pub(crate) struct Tokens {
 
 struct Outside {
     config: IssuerConfig,
-    tried_at: AtomicI64,
-    /// One fetch at a time; those who wait for it look again instead of fetching.
-    fetching: Mutex<()>,
+    /// When its keys were last asked for, in seconds since 1970; held while they are.
+    tried_at: Mutex<i64>,
 }
 
 impl Tokens {
@@ -78,8 +76,7 @@ impl Tokens {
             .into_iter()
             .map(|config| Outside {
                 config,
-                tried_at: AtomicI64::new(i64::MIN),
-                fetching: Mutex::new(()),
+                tried_at: Mutex::new(i64::MIN),
             })
             .collect();
         let issuer = public_url.to_owned();
@@ -124,20 +121,17 @@ impl Tokens {
     }
 
     async fn fetch(&self, outside: &Outside, now: i64, pause_s: i64) {
-        let is_early = || now.saturating_sub(outside.tried_at.load(Ordering::Acquire)) < pause_s;
-        if is_early() {
+        // Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
+        let mut tried_at = outside.tried_at.lock().await;
+        if now.saturating_sub(*tried_at) < pause_s {
             return;
         }
-        let _fetching = outside.fetching.lock().await;
-        if is_early() {
-            return;
-        }
-        outside.tried_at.store(now, Ordering::Release);
+        *tried_at = now;
         match self.read_keys(&outside.config).await {
             Ok(keys) => self.replace(&outside.config.issuer, &keys),
             // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
             Err(error) => {
-                tracing::warn!(issuer = outside.config.issuer, %error, "keys were not fetched")
+                tracing::warn!(issuer = outside.config.issuer, %error, "keys were not fetched");
             }
         }
     }
