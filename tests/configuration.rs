@@ -144,3 +144,34 @@ fn flags_beat_the_environment_which_beats_the_file() {
         .insert("CHATGATE__SERVER__LISEN".to_owned(), String::new());
     assert!(Config::read(&sources).is_err());
 }
+
+#[test]
+fn what_would_only_fail_later_is_told_as_well() {
+    let file = "[log]\nlevel = \"foo=bar=baz\"\n[limits]\nbody_bytes = 0\nsoap_bytes = \"4MiB\"\n\
+                [upstream]\nurl = \"http://u:secretcanary@\"\nroots = \"file:nowhere.pem\"\nuser = \"\"\n\
+                [[accesses]]\nname = \"a\"\nuser = \"u\"\npassword = \"env:P\"\n\
+                [[accesses]]\nname = \"a\"\nuser = \"u\"\npassword = \"env:P\"\n\
+                [[jwt.issuers]]\nissuer = \"i\"\njwks = \"nowhere.json\"\naudience = [\"x\"]\nalgorithms = []\n";
+    let environment = [("P".to_owned(), "a password".to_owned())].into();
+    let sources = Sources {
+        file: file.to_owned(),
+        environment,
+        ..Sources::default()
+    };
+    let told = Config::read(&sources).err().unwrap_or_default();
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert!(!told.join("\n").contains("secretcanary"));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    line 2, column 9: log.level: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+    line 4, column 14: limits.body_bytes: 0 is not from 1 byte to 67108864
+    line 5, column 14: limits.soap_bytes: 4MiB is not from 1 byte to 262144
+    line 7, column 7: upstream.url: it is no URL: empty host
+    line 8, column 9: upstream.roots: nowhere.pem: No such file or directory (os error 2)
+    line 9, column 8: upstream.user: write 1 to 256 bytes
+    line 15, column 8: accesses.1.name: a is there already
+    line 16, column 8: accesses.1.user: u is there already
+    line 20, column 8: jwt.issuers.0.jwks: nowhere.json: No such file or directory (os error 2)
+    jwt.issuers.0.algorithms: name at least one algorithm
+    upstream.password: an upstream needs url, user and password
+    "#);
+}

@@ -85,6 +85,12 @@ async fn an_address_has_its_calls_before_anybody_looks_at_its_credentials() {
         (429, Some("RATE_LIMITED"))
     );
     assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(refused.header("ratelimit-policy"), "\"address\";q=2;w=60");
+    assert!(
+        refused
+            .header("ratelimit")
+            .starts_with("\"address\";r=0;t=")
+    );
     assert_eq!(Answer::of(from(10)).await.json()["error"], "MISSING_USER");
     assert!(
         gateway

@@ -34,6 +34,18 @@ pub async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
+/// Ends a connection so that the other side is sure to notice: with a reset.
+fn hang_up(stream: TcpStream) {
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+}
+
+/// A whole request with this form, as bytes.
+pub fn posted(form: &str, request_id: &str) -> String {
+    let head = format!("POST /api/http/ HTTP/1.1\r\nHost: x\r\nX-Request-ID: {request_id}\r\n");
+    format!("{head}Content-Length: {}\r\n\r\n{form}", form.len())
+}
+
 pub fn send_form(demo: &Demo, message: &str) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs([
@@ -70,7 +82,7 @@ async fn a_client_that_hangs_up_does_not_stop_the_send() {
     assert!(seen.contains("message=do+not+stop+me"));
     // The caller is gone before the upstream has answered, and the gateway has had every chance to notice: it serves
     // another caller from beginning to end in the meantime.
-    drop(caller);
+    hang_up(caller);
     assert_eq!(
         Answer::of(client().get(gateway.url("/nothing")))
             .await
@@ -179,4 +191,62 @@ async fn a_send_makes_the_next_read_of_its_chats_fresh() {
         "chatgate; fwd=uri-miss; stored"
     );
     assert!(fresh.body.contains("fresh news"), "{}", fresh.body);
+}
+
+#[tokio::test]
+async fn a_send_whose_client_is_gone_is_finished_before_the_gateway_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = upstream(listener.local_addr().unwrap());
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+    let request = posted(&send_form(&gateway.demo(), "x"), "gone");
+    caller.write_all(request.as_bytes()).await.unwrap();
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_request(&mut upstream).await;
+    hang_up(caller);
+    gateway.process.signal("TERM");
+    gateway
+        .process
+        .wait_for("the drain", |line| line.contains("draining"));
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}";
+    upstream.write_all(answer).await.unwrap();
+    let row = gateway.logged("gone");
+    assert_eq!(row["delivery"], "sent");
+    assert_eq!(gateway.process.ended().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_after_asking_still_gets_its_answer() {
+    let gateway = Gateway::start();
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+    let request = posted(&send_form(&gateway.demo(), "half closed"), "half");
+    caller.write_all(request.as_bytes()).await.unwrap();
+    caller.shutdown().await.unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.ends_with(r#"{"status":"SUCCESS","result":{},"delivery":"sent"}"#),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_has_its_time_and_no_more() {
+    let sandbox = Sandbox::start();
+    let toml = format!(
+        "{}[limits]\nrequest_timeout = \"300ms\"\n",
+        sandbox.as_upstream()
+    );
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    sandbox.faults(json!([{"fault": "no_answer"}])).await;
+    let began = std::time::Instant::now();
+    let call = client()
+        .post(gateway.url("/api/http/"))
+        .body(send_form(&gateway.demo(), "x"));
+    let answer = Answer::of(call).await.json();
+    assert_eq!(
+        (&answer["error"], &answer["delivery"]),
+        (&json!("UPSTREAM_TIMEOUT"), &json!("unknown"))
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
 }

@@ -257,3 +257,42 @@ async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
         .unwrap();
     assert_eq!(waiting.await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn a_caller_who_goes_away_does_not_take_the_fetch_of_keys_along() {
+    let issuer = Issuer::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let toml = issuer.as_configuration();
+    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    let token = issuer.token("demo", 300);
+    let mut caller = tokio::net::TcpStream::connect(gateway.public)
+        .await
+        .unwrap();
+    let request = format!(
+        "GET /api/jwt/?{CALL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    caller.write_all(request.as_bytes()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    crate::sends::read_request(&mut stream).await;
+    caller.set_zero_linger().unwrap();
+    drop(caller);
+    assert_eq!(
+        Answer::of(client().get(gateway.url("/nothing")))
+            .await
+            .status,
+        404
+    );
+    let document = issuer.jwks();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        document.len()
+    );
+    stream
+        .write_all(format!("{head}{document}").as_bytes())
+        .await
+        .unwrap();
+    // No second fetch is served: the keys of the first one are there.
+    assert_eq!(call(&gateway, &token, CALL).await.status, 200);
+}

@@ -147,9 +147,10 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
         ),
         (200, "", "")
     );
+    let row = gateway.logged("head");
     assert_eq!(
-        gateway.logged("head")["upstream_ms"],
-        serde_json::Value::Null
+        (&row["upstream_ms"], &row["delivery"]),
+        (&serde_json::Value::Null, &serde_json::json!(""))
     );
     let wrong = head("user=demo&password=wrong&platform=fax");
     assert_eq!(Answer::of(wrong).await.body, "");
@@ -331,4 +332,60 @@ async fn a_way_that_is_switched_off_has_no_path_and_cors_is_for_configured_origi
             allowed
         );
     }
+}
+
+#[tokio::test]
+async fn other_paths_name_the_methods_that_they_serve() {
+    let gateway = Gateway::start();
+    for (path, allow) in [
+        ("/oauth/token", "POST"),
+        ("/.well-known/jwks.json", "GET, HEAD"),
+    ] {
+        let answer = Answer::of(client().put(gateway.url(path))).await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, allow),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_body_that_is_still_being_written_does_not_hide_the_answer() {
+    let gateway = Gateway::start();
+    let mut stream = TcpStream::connect(gateway.public).await.unwrap();
+    let length = 20 * 1024 * 1024;
+    let head = format!("POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // As old clients do: everything is written before anything is read.
+    stream.write_all(&vec![b'x'; length]).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_served_is_not_shown_in_the_log() {
+    let gateway = Gateway::start();
+    let path = "/api/http/%3Fuser=shop&password=PATHCANARY";
+    Answer::of(
+        client()
+            .get(gateway.url(path))
+            .header("X-Request-ID", "lost"),
+    )
+    .await;
+    assert_eq!(gateway.logged("lost")["path"], "(unknown)");
+    assert!(!gateway.process.lines().join("\n").contains("PATHCANARY"));
+}
+
+#[tokio::test]
+async fn a_transfer_coding_besides_chunked_is_refused() {
+    let gateway = Gateway::start();
+    let request =
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    let answer = raw(&gateway, request).await;
+    assert!(
+        status(&answer) == "400" && body(&answer).contains("MALFORMED_REQUEST"),
+        "{answer}"
+    );
 }

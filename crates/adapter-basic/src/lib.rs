@@ -49,8 +49,8 @@ impl Adapter for BasicAdapter {
 }
 
 fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
-    let authorization = read_authorization(wire.headers)?;
     let mut params = Params::read(wire)?;
+    let authorization = read_authorization(wire.headers)?;
     if authorization.is_some() {
         params.refuse_credentials()?;
     }

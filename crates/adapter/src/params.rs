@@ -76,7 +76,8 @@ impl Params {
     /// Takes a value out; `None` when it is absent or empty.
     ///
     /// # Errors
-    /// INCORRECT_PARAM when it was given twice with different values, or as JSON that is neither string nor number.
+    /// INCORRECT_PARAM when it was given twice with different values, as a file, or as JSON that is neither string nor
+    /// number.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, Error> {
         let Some(field) = self.fields.iter_mut().find(|field| field.name == name) else {
             return Ok(None);
@@ -86,10 +87,7 @@ impl Params {
             return Err(Error::explained(Code::IncorrectParam, text));
         }
         if !field.is_text {
-            let text = format!(
-                "The parameter {} is neither a string nor a number.",
-                field.name
-            );
+            let text = format!("The parameter {} is no text and no number.", field.name);
             return Err(Error::explained(Code::IncorrectParam, text));
         }
         let value = std::mem::take(&mut field.value);
@@ -172,6 +170,7 @@ impl Params {
     }
 
     fn read_body(&mut self, wire: &Wire<'_>) -> Result<(), Error> {
+        refuse_compression(wire)?;
         let media_type = match wire.headers.get(http::header::CONTENT_TYPE) {
             Some(value) => value
                 .to_str()
@@ -223,8 +222,9 @@ impl Params {
                 let Some(name) = field.name().and_then(declared_name) else {
                     continue;
                 };
-                if field.file_name().is_some() {
-                    let text = format!("The parameter {name} is a file; a value belongs there.");
+                let is_file = is_file(field.headers());
+                if is_file && (name == "user" || name == "password") {
+                    let text = "A credential is a file; a value belongs there.";
                     return Err(Error::explained(Code::IncorrectParam, text));
                 }
                 if field
@@ -237,9 +237,12 @@ impl Params {
                     .bytes()
                     .await
                     .map_err(|_| malformed("The multipart body is broken."))?;
-                let value = String::from_utf8(bytes.into())
-                    .map_err(|_| malformed("A value is not UTF-8."))?;
-                self.add(name, value, true);
+                // A file where a value belongs is a mistake in the call, to be told once the caller is known.
+                let value = match String::from_utf8(bytes.into()) {
+                    Err(_) if is_file => "(file)".to_owned(),
+                    value => value.map_err(|_| malformed("A value is not UTF-8."))?,
+                };
+                self.add(name, value, !is_file);
             }
             Ok(())
         };
@@ -311,6 +314,37 @@ impl Params {
             Some(field) => field.doubled = Doubled::Different,
         }
     }
+}
+
+/// A compressed body read as it stands would be read wrongly.
+fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
+    let mut codings = wire.headers.get_all(http::header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let text = "Compressed bodies are not taken.";
+        return Err(Error::explained(Code::UnsupportedMediaType, text));
+    }
+    if wire
+        .headers
+        .get_all(http::header::CONTENT_TYPE)
+        .iter()
+        .count()
+        > 1
+    {
+        return Err(malformed("The Content-Type header is given twice."));
+    }
+    Ok(())
+}
+
+/// Whether a part is a file, by either spelling of its name (RFC 7578, 4.2; RFC 8187).
+fn is_file(headers: &http::HeaderMap) -> bool {
+    let disposition = headers.get(http::header::CONTENT_DISPOSITION);
+    let bytes = disposition
+        .map_or(&b""[..], |value| value.as_bytes())
+        .to_ascii_lowercase();
+    // A name that merely holds this text is none of the declared ones.
+    bytes
+        .windows(b"filename".len())
+        .any(|window| window == b"filename")
 }
 
 /// A JSON object as its pairs in order, doubled keys and all.

@@ -13,7 +13,7 @@ mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::{Code, Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses};
@@ -44,6 +44,15 @@ pub struct Circumstances {
     pub way: Way,
     /// Seconds since 1970, UTC.
     pub now: i64,
+}
+
+/// How a caller wants a call to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// No answer from memory.
+    pub no_cache: bool,
+    /// When the caller has to have an answer, whatever it is.
+    pub deadline: Instant,
 }
 
 /// The end of a call and what the log and the headers tell of it.
@@ -78,15 +87,17 @@ impl Forwarder {
         }
     }
 
-    /// Judges an address before a byte of the body is read or a password is hashed.
+    /// Judges an address before a byte of the body is read or a password is hashed; tells the state of its limit.
     ///
     /// # Errors
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
-    pub fn admit(&self, address: IpAddr) -> Result<LimitState, Error> {
+    pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
         match self.networks.judge(address) {
             Verdict::Allowed(_) => self.limits.check_address(address),
-            refused => Err(Error::refused(Code::IpNotAllowed)
-                .because(format!("deployment networks: {refused}"))),
+            refused => {
+                let cause = format!("deployment networks: {refused}");
+                (None, Err(Error::refused(Code::IpNotAllowed).because(cause)))
+            }
         }
     }
 
@@ -126,7 +137,7 @@ impl Forwarder {
         &self,
         access: &Arc<Access>,
         request: Arc<Request>,
-        no_cache: bool,
+        wishes: Wishes,
     ) -> Forwarded {
         let (limit, counted) = self.limits.check_access(access);
         if let Err(error) = counted {
@@ -139,10 +150,10 @@ impl Forwarder {
         }
         let operation = request.operation();
         let mut forwarded = match operation.effect {
-            Effect::Read => self.read(access, request, no_cache).await,
-            Effect::Consume => self.ask(&request).await,
+            Effect::Read => self.read(access, request, wishes).await,
+            Effect::Consume => self.ask(&request, wishes.deadline).await,
             Effect::Send => {
-                let sent = self.ask(&request).await;
+                let sent = self.ask(&request, wishes.deadline).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
                 {
                     self.cache.forget_channel(&request);
@@ -160,18 +171,23 @@ impl Forwarder {
         self.limits.sweep();
     }
 
-    async fn read(&self, access: &Arc<Access>, request: Arc<Request>, no_cache: bool) -> Forwarded {
+    async fn read(
+        &self,
+        access: &Arc<Access>,
+        request: Arc<Request>,
+        Wishes { no_cache, deadline }: Wishes,
+    ) -> Forwarded {
         let upstream = Arc::clone(&self.upstream);
         let fetched = Arc::clone(&request);
-        let fetch = async move { upstream.call(&fetched).await };
+        let fetch = async move { upstream.call(&fetched, deadline).await };
         self.cache
             .read(&access.name, request, no_cache, fetch)
             .await
     }
 
-    async fn ask(&self, request: &Request) -> Forwarded {
-        let began = std::time::Instant::now();
-        let outcome = self.upstream.call(request).await.map(Arc::new);
+    async fn ask(&self, request: &Request, deadline: Instant) -> Forwarded {
+        let began = Instant::now();
+        let outcome = self.upstream.call(request, deadline).await.map(Arc::new);
         Forwarded {
             outcome,
             cache: Some(CacheStatus::Effect),

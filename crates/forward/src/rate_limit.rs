@@ -73,23 +73,27 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// Counts a call of an address.
+    /// Counts a call of an address and tells the state of its limit.
     ///
     /// # Errors
     /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
-    pub fn check_address(&self, address: IpAddr) -> Result<LimitState, Error> {
+    pub fn check_address(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
         if self.addresses_full.load(Ordering::Relaxed) {
-            return Err(Error::refused(Code::Overloaded)
-                .because("too many addresses to count")
-                .retry_after(10));
+            let error = Error::refused(Code::Overloaded).because("too many addresses to count");
+            return (None, Err(error.retry_after(10)));
         }
         match self.addresses.check_key(&counted_as(address)) {
-            Ok(snapshot) => Ok(LimitState::of(&snapshot)),
+            Ok(snapshot) => (Some(LimitState::of(&snapshot)), Ok(())),
             Err(not_until) => {
-                let wait = whole_seconds(not_until.wait_time_from(self.clock.now()));
-                Err(Error::refused(Code::RateLimited)
-                    .because("limit per address")
-                    .retry_after(wait))
+                let per_minute = not_until.quota().burst_size().get();
+                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
+                let error = Error::refused(Code::RateLimited).because("limit per address");
+                let state = LimitState {
+                    per_minute,
+                    remaining: 0,
+                    reset_s,
+                };
+                (Some(state), Err(error.retry_after(reset_s)))
             }
         }
     }
@@ -199,36 +203,44 @@ mod tests {
     fn an_address_has_its_burst_and_then_one_call_each_interval() {
         let (clock, limits) = limits(60);
         let address = "192.0.2.1".parse().unwrap();
-        assert!((0..60).all(|_| limits.check_address(address).is_ok()));
-        let refused = limits.check_address(address).unwrap_err();
+        assert!((0..60).all(|_| limits.check_address(address).1.is_ok()));
+        let refused = limits.check_address(address).1.unwrap_err();
         assert_eq!(
             (refused.code(), refused.retry_after_s()),
             (Code::RateLimited, Some(1))
         );
         clock.advance(Duration::from_secs(1));
-        assert!(limits.check_address(address).is_ok());
-        assert!(limits.check_address(address).is_err());
-        assert!(limits.check_address("192.0.2.2".parse().unwrap()).is_ok());
+        assert!(limits.check_address(address).1.is_ok());
+        assert!(limits.check_address(address).1.is_err());
+        assert!(limits.check_address("192.0.2.2".parse().unwrap()).1.is_ok());
     }
 
     #[test]
     fn one_ipv6_network_is_one_caller() {
         let (_, limits) = limits(1);
-        assert!(limits.check_address("2001:db8::1".parse().unwrap()).is_ok());
+        assert!(
+            limits
+                .check_address("2001:db8::1".parse().unwrap())
+                .1
+                .is_ok()
+        );
         assert!(
             limits
                 .check_address("2001:db8::2".parse().unwrap())
+                .1
                 .is_err()
         );
         assert!(
             limits
                 .check_address("2001:db8:0:1::1".parse().unwrap())
+                .1
                 .is_ok()
         );
-        assert!(limits.check_address("192.0.2.1".parse().unwrap()).is_ok());
+        assert!(limits.check_address("192.0.2.1".parse().unwrap()).1.is_ok());
         assert!(
             limits
                 .check_address("::ffff:192.0.2.1".parse().unwrap())
+                .1
                 .is_err()
         );
     }
@@ -267,7 +279,10 @@ mod tests {
     fn what_has_run_full_is_forgotten() {
         let (clock, limits) = limits(60);
         for n in 0..100_000_u32 {
-            limits.check_address(IpAddr::from(n.to_be_bytes())).unwrap();
+            limits
+                .check_address(IpAddr::from(n.to_be_bytes()))
+                .1
+                .unwrap();
         }
         clock.advance(Duration::from_secs(61));
         limits.sweep();

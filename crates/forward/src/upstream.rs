@@ -1,7 +1,7 @@
 //! The upstream: one request built in one place, every way that it can end told by one of the contract's codes.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Request, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
@@ -54,22 +54,30 @@ impl Upstream {
     /// # Errors
     /// A sentence, when the roots can't be read.
     pub fn new(config: UpstreamConfig) -> Result<Upstream, String> {
+        // A connection that takes all the time there is must still be told from an answer that does.
+        let connect_timeout = config.connect_timeout.min(config.timeout * 9 / 10);
         let client = client::build(&ClientConfig {
             roots: config.roots.clone(),
-            connect_timeout: config.connect_timeout,
+            connect_timeout,
             timeout: config.timeout,
         })?;
         Ok(Upstream { client, config })
     }
 
-    /// Asks once. Never asks again, whatever happens.
+    /// Asks once, until the deadline at the longest. Never asks again, whatever happens.
     ///
     /// # Errors
     /// The page's code that the upstream answered, or UPSTREAM_*; a send carries its delivery word.
-    pub(crate) async fn call(&self, request: &Request) -> Result<Response, Error> {
+    pub(crate) async fn call(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, Error> {
         let is_send = request.operation().effect == Effect::Send;
         let word = |delivery| is_send.then_some(delivery);
-        let sent = self.request(request).send().await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = left.min(self.config.timeout);
+        let sent = self.request(request).timeout(timeout).send().await;
         let response = sent.map_err(|error| failed(error, word))?;
         let is_success = response.status().is_success();
         let status = response.status().as_u16();
@@ -132,7 +140,7 @@ impl Upstream {
 
 enum Envelope<'a> {
     Success(Option<&'a str>),
-    Error(Cow<'a, str>),
+    Error(String),
 }
 
 #[derive(Deserialize)]
@@ -142,7 +150,7 @@ struct Written<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    error: Option<Cow<'a, str>>,
+    error: Option<&'a RawValue>,
 }
 
 /// Keeps `null` apart from absence: a result that the upstream sent is passed on as it is.
@@ -160,10 +168,11 @@ fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
     if written.status.eq_ignore_ascii_case("success") {
         Ok(Envelope::Success(written.result.map(RawValue::get)))
     } else if written.status.eq_ignore_ascii_case("error") {
-        written
+        // Only asked for here: what stands beside a success is of no account.
+        let code = written
             .error
-            .map(Envelope::Error)
-            .ok_or("an error without a code")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        code.map(Envelope::Error).ok_or("an error without a code")
     } else {
         Err("the status is neither success nor error")
     }
@@ -242,7 +251,10 @@ mod tests {
             Ok(r#"{"list":[]}"#),
         );
         check("\u{feff}\n{\"status\":\"success\"}\n", Ok("(none)"));
-        check(r#"{"status":"SUCCESS","result":null}"#, Ok("null"));
+        check(
+            r#"{"status":"SUCCESS","result":null,"error":false}"#,
+            Ok("null"),
+        );
         check(
             r#"{"status":"SUCCESS","result":[1.0,2e3],"more":1}"#,
             Ok("[1.0,2e3]"),
@@ -271,6 +283,10 @@ mod tests {
 
     #[test]
     fn everything_else_is_unusable() {
+        check(
+            r#"{"status":"ERROR","error":7}"#,
+            Err("an error without a code"),
+        );
         check("", Err("the answer is not the envelope"));
         check("<html>", Err("the answer is not the envelope"));
         check(

@@ -33,14 +33,14 @@ pub(crate) async fn fill_empty_store(
     if !store.accesses().is_empty() {
         return Ok(None);
     }
-    for seed in &config.accesses {
-        store
-            .put_access(&seeded(seed, hasher)?)
-            .await
-            .map_err(|error| error.to_string())?;
-    }
     if !config.accesses.is_empty() {
-        return Ok(None);
+        let seeded: Result<Vec<_>, _> = config
+            .accesses
+            .iter()
+            .map(|seed| seeded(seed, hasher))
+            .collect();
+        let put = store.put_accesses(&seeded?).await;
+        return put.map(|()| None).map_err(|error| error.to_string());
     }
     let secret = new_random_secret().map_err(|error| error.to_string())?;
     let access = demo(hasher, &secret)?;
@@ -55,7 +55,7 @@ pub(crate) async fn fill_empty_store(
     let _ = std::fs::remove_file(data.demo());
     write_private(&data.demo(), &format!("{text}\n"))?;
     store
-        .put_access(&access)
+        .put_accesses(&[access])
         .await
         .map_err(|error| error.to_string())?;
     Ok(Some(demo))

@@ -23,7 +23,7 @@ use reader::Reader;
 use secrecy::SecretString;
 use sections::{jwt, limits, seeds, upstream, upstream_limits, ways};
 use url::Url;
-use values::{choice, origin, public_url};
+use values::{choice, log_level, origin, public_url};
 
 pub use reader::{Mistake, Sources};
 
@@ -232,7 +232,7 @@ impl Config {
             },
             jwt: jwt(reader),
             log: Log {
-                level: reader.value("log.level", "info", shapes::text),
+                level: reader.value("log.level", "info", log_level),
                 json: reader.value("log.format", "json", |text| {
                     choice(text, &[("json", true), ("text", false)])
                 }),

@@ -1,7 +1,7 @@
 //! What has to be true of a request before its dialect matters: a readable Host, an HTTP method that is served, a body
 //! that is small enough and comes in time.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use adapter::{Code, Error, Way};
 use axum::body::Body;
@@ -28,6 +28,11 @@ pub(crate) enum Wish {
 
 /// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2).
 pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        let text = "The Transfer-Encoding is not chunked alone.";
+        return Err(Error::explained(Code::MalformedRequest, text));
+    }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     match (hosts.next(), hosts.next()) {
@@ -88,13 +93,13 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
     })
 }
 
-/// Reads the whole body, of at most `bytes_max` bytes, within `deadline`.
+/// Reads the whole body, of at most `bytes_max` bytes, until the deadline.
 pub(crate) async fn read_body(
     body: Body,
     bytes_max: usize,
-    deadline: Duration,
+    deadline: Instant,
 ) -> Result<Bytes, Error> {
-    match tokio::time::timeout(deadline, collect(body, bytes_max)).await {
+    match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
         Ok(body) => body,
         Err(_) => Err(Error::explained(
             Code::MalformedRequest,

@@ -13,6 +13,7 @@ use forward::Forwarder;
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 use store::Store;
+use tokio_util::task::TaskTracker;
 
 use crate::client_addr::ForwardedHeader;
 use crate::config::{Config, Limits};
@@ -24,12 +25,14 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Store,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) wsdl: String,
     pub(crate) public_url: String,
+    /// Calls that are finished whether their callers wait or not.
+    pub(crate) under_way: TaskTracker,
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
     cors_origins: Vec<String>,
@@ -41,7 +44,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Store,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) public_url: String,
 }
 
@@ -64,6 +67,7 @@ impl Gate {
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),
             public_url,
+            under_way: TaskTracker::new(),
             adapters: Way::ALL.map(|way| -> Box<dyn Adapter> {
                 match way {
                     Way::Http => Box::new(HttpAdapter::new(config.ways.http)),

@@ -19,6 +19,7 @@ mod accesses;
 pub mod config;
 mod data_folder;
 mod greeting;
+mod inbound;
 mod listener;
 mod serve;
 mod shutdown;

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::client_addr::PeerAddr;
+use crate::inbound::Inbound;
 use crate::watched::{Activity, Deadlines, Watched};
 
 /// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
@@ -114,9 +115,10 @@ fn serve_connection(
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         let busy = Activity::begin(&activity);
+        let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
         let mut router = router.clone();
         async move {
-            let response = tower_service::Service::call(&mut router, request.map(Body::new)).await;
+            let response = tower_service::Service::call(&mut router, request).await;
             drop(busy);
             Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
         }
@@ -125,6 +127,8 @@ fn serve_connection(
         .timer(TokioTimer::new())
         // Its clock runs through the rest between two requests as well; ours tells the two apart.
         .header_read_timeout(None)
+        // A client may close its side once it has asked, as old ones do; one that is gone shows when it is written to.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(io, service);

@@ -3,6 +3,7 @@
 //! The outer half never fails: it begins the story, lets the inner half work, tells the story and
 //! answers whatever happened. The inner half is one verb after the other, each with `?`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use adapter::{Answer, Code, Credentials, Effect, Error, Request, Response as Success, Way, Wire};
@@ -10,7 +11,8 @@ use adapter_jwt::Scope;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, Claim};
+use forward::{Circumstances, Claim, Wishes};
+use futures_util::FutureExt;
 use http::request::Parts;
 use store::Access;
 
@@ -31,8 +33,7 @@ enum Plan {
 struct Call {
     access: Arc<Access>,
     request: Arc<Request>,
-    check_only: bool,
-    no_cache: bool,
+    wishes: Wishes,
 }
 
 /// Answers one request of a way in, whatever happens.
@@ -43,12 +44,13 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, Some(way), peer, &head);
-    match plan(&gate, &mut story, way, (&head, body)).await {
+    let mut story = Story::begin(&gate.metrics, (Some(way), way.path()), peer, &head);
+    match guarded(plan(&gate, &mut story, way, (&head, body))).await {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
-            // A caller who hangs up does not stop what may already be on its way to a person.
-            let finishing = tokio::spawn(finish(gate, way, story, Ok(call)));
-            finishing.await.unwrap_or_else(|_| reply::defect())
+            // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
+            let finishing = finish(Arc::clone(&gate), way, story, Ok(call));
+            let finished = gate.under_way.spawn(finishing).await;
+            finished.unwrap_or_else(|_| reply::defect())
         }
         Ok(Plan::Call(call)) => finish(gate, way, story, Ok(call)).await,
         Ok(Plan::Options) => reply::options(&mut story),
@@ -77,7 +79,7 @@ async fn plan(
         Wish::Wsdl => return Ok(Plan::Wsdl),
         Wish::Call | Wish::CheckOnly => {}
     }
-    let deadline = gate.limits.request_timeout;
+    let deadline = story.deadline(gate.limits.request_timeout);
     let body = edge::read_body(body, gate.body_bytes_max(way), deadline).await?;
     let (dialect, decoded) = adapter.decode(&Wire {
         query,
@@ -92,13 +94,13 @@ async fn plan(
     gate.forwarder.permit(&access, &request)?;
     within(scope.as_ref(), &request)?;
     refuse_idempotency_key(decoded.idempotency_key)?;
-    let check_only = head.method == http::Method::HEAD;
+    story.check_only = head.method == http::Method::HEAD;
     let no_cache = edge::asks_for_fresh(head);
+    let request = Arc::new(request);
     Ok(Plan::Call(Call {
         access,
-        request: Arc::new(request),
-        check_only,
-        no_cache,
+        request,
+        wishes: Wishes { no_cache, deadline },
     }))
 }
 
@@ -110,14 +112,15 @@ async fn finish(
     call: Result<Call, Error>,
 ) -> Response {
     let outcome = match call {
-        Ok(call) => forward(&gate, &mut story, call).await,
+        Ok(call) => guarded(forward(&gate, &mut story, call)).await,
         Err(error) => Err(error),
     };
+    let outcome = outcome.map_err(|error| story.judge_delivery(error));
     let request_id = story.request_id.clone();
-    let operation = story.operation();
     let answer = Answer {
         request_id: &request_id,
-        operation,
+        // HEAD has sent nothing, so that no word on delivery is told.
+        operation: story.operation().filter(|_| !story.check_only),
         outcome: outcome.as_deref(),
     };
     let reply = gate.adapter(way).encode(story.dialect, &answer);
@@ -134,8 +137,9 @@ pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), 
     let client = client_addr::resolve(story.peer(), &head.headers, proxies, header)?;
     story.client = Some(client);
     story.cors_origin = gate.cors_origin(&head.headers);
-    story.limit = Some(("address", gate.forwarder.admit(client.0)?));
-    Ok(())
+    let (limit, admitted) = gate.forwarder.admit(client.0);
+    story.limit = limit.map(|limit| ("address", limit));
+    admitted
 }
 
 /// From credentials to an access that may call in this way from this address.
@@ -180,15 +184,18 @@ async fn authorize(
 
 /// Gets the answer, or for HEAD only counts the call.
 async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
-    if call.check_only {
+    if story.check_only {
         let (limit, counted) = gate.forwarder.count(&call.access);
         story.limited_by(limit);
         return counted.map(|()| Arc::new(Success::new(None)));
     }
-    let forwarded = gate
-        .forwarder
-        .forward(&call.access, call.request, call.no_cache)
-        .await;
+    story.dispatched = true;
+    let Call {
+        access,
+        request,
+        wishes,
+    } = call;
+    let forwarded = gate.forwarder.forward(&access, request, wishes).await;
     story.limited_by(forwarded.limit);
     story.cache = forwarded.cache;
     story.upstream_time = forwarded.upstream_time;
@@ -196,6 +203,14 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
 }
 
 // === small judgements ===
+
+/// A panic of ours is a defect, told to the caller as one and not as a connection that ends.
+async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Error::refused(Code::InternalError).because("a panic of ours")))
+}
 
 fn within(scope: Option<&Scope>, request: &Request) -> Result<(), Error> {
     if scope.is_some_and(|scope| !scope.allows(request.operation().method)) {

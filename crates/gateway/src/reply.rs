@@ -36,7 +36,7 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
     }
     if let Some(error) = error {
         if error.code() == Code::HttpMethodNotAllowed {
-            headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+            headers.insert(header::ALLOW, HeaderValue::from_static(story.allow));
         }
         if let Some(seconds) = error.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -40,25 +40,32 @@ pub(crate) fn router(gate: &Arc<Gate>, enabled: [bool; 4]) -> Router {
         let token = Arc::clone(gate);
         router = router
             .route(
-                "/oauth/token",
+                token_endpoint::PATH,
                 any(move |request| token_endpoint::answer(token, peer(&request), request)),
             )
-            .route(JWKS, document(gate, Gate::jwks))
+            .route(JWKS, document(gate, JWKS, Gate::jwks))
             .route(
                 METADATA,
-                document(gate, |gate| adapter_jwt::metadata(&gate.public_url)),
+                document(gate, METADATA, |gate| {
+                    adapter_jwt::metadata(&gate.public_url)
+                }),
             );
     }
     let gate = Arc::clone(gate);
     router.fallback(any(move |request| nothing_here(gate, request)))
 }
 
-fn document(gate: &Arc<Gate>, text: fn(&Gate) -> String) -> axum::routing::MethodRouter {
+fn document(
+    gate: &Arc<Gate>,
+    route: &'static str,
+    text: fn(&Gate) -> String,
+) -> axum::routing::MethodRouter {
     let gate = Arc::clone(gate);
     any(move |request: http::Request<Body>| async move {
         let peer = peer(&request);
         let (head, _) = request.into_parts();
-        let mut story = Story::begin(&gate.metrics, None, peer, &head);
+        let mut story = Story::begin(&gate.metrics, (None, route), peer, &head);
+        story.allow = "GET, HEAD";
         let admitted = admit(&gate, &mut story, &head).and_then(|()| {
             if matches!(head.method, http::Method::GET | http::Method::HEAD) {
                 Ok(())
@@ -76,7 +83,7 @@ fn document(gate: &Arc<Gate>, text: fn(&Gate) -> String) -> axum::routing::Metho
 async fn nothing_here(gate: Arc<Gate>, request: http::Request<Body>) -> Response {
     let peer = peer(&request);
     let (head, _) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, None, peer, &head);
+    let mut story = Story::begin(&gate.metrics, (None, "(unknown)"), peer, &head);
     let error = match admit(&gate, &mut story, &head) {
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,

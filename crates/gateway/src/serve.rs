@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::data_folder::{DataFolder, random, random_text};
 use crate::gate::{Gate, Parts};
 use crate::greeting;
-use crate::listener::{self, Terms};
+use crate::listener::{self, DRAIN_DEADLINE, Terms};
 use crate::routes;
 use crate::shutdown::StopSignal;
 use crate::telemetry::{self, Metrics};
@@ -114,6 +114,14 @@ async fn run(
     gate.drain();
     stop.send_replace(true);
     let drained = public.await;
+    gate.under_way.close();
+    // Callers who are gone don't hold connections open, and their sends count no less.
+    if tokio::time::timeout(DRAIN_DEADLINE, gate.under_way.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("calls were still under way at the drain deadline");
+    }
     stop_admin.send_replace(true);
     let admin_drained = admin.await;
     housekeeping.abort();
@@ -155,12 +163,12 @@ async fn parts(
     Ok(Parts {
         metrics: Arc::new(Metrics::default()),
         forwarder: Forwarder::new(config.networks.clone(), checker, limits, way_out),
-        tokens: Tokens::new(
+        tokens: Arc::new(Tokens::new(
             &public_url,
             config.jwt.token_life_s,
             signing,
             (config.jwt.issuers.clone(), documents),
-        )?,
+        )?),
         store,
         public_url,
     })

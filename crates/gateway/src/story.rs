@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::{Answer, Code, Dialect, Effect, Operation, Request, Way};
+use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, LimitState};
 use http::header;
 use http::request::Parts;
 use uuid::Uuid;
 
 use crate::client_addr::{ClientIp, PeerAddr};
+use crate::edge::ALLOW;
 use crate::telemetry::{
     CallLabels, DeliveryLabel, MethodLabel, Metrics, ReasonLabel, RequestLabels, ResultLabel,
 };
@@ -29,7 +30,8 @@ pub(crate) struct Story {
     way: Option<Way>,
     peer: PeerAddr,
     http_method: http::Method,
-    path: String,
+    /// The path as it is routed; what a caller wrote instead may hold anything, secrets too.
+    route: &'static str,
     user_agent: String,
     /// The id under which the caller and the log know the request.
     pub(crate) request_id: String,
@@ -43,6 +45,12 @@ pub(crate) struct Story {
     pub(crate) call: Option<(&'static Operation, String)>,
     /// The narrowest limit after this call.
     pub(crate) limit: Option<(&'static str, LimitState)>,
+    /// Whether it asks for nothing but the checks.
+    pub(crate) check_only: bool,
+    /// Whether it has been handed on, so that something may have happened outside.
+    pub(crate) dispatched: bool,
+    /// The methods that are served at its path.
+    pub(crate) allow: &'static str,
     /// What the cache had to do with it.
     pub(crate) cache: Option<CacheStatus>,
     /// How long the upstream took.
@@ -58,7 +66,7 @@ pub(crate) struct Story {
 impl Story {
     pub(crate) fn begin(
         metrics: &Arc<Metrics>,
-        way: Option<Way>,
+        (way, route): (Option<Way>, &'static str),
         peer: PeerAddr,
         head: &Parts,
     ) -> Story {
@@ -77,7 +85,7 @@ impl Story {
             way,
             peer,
             http_method: head.method.clone(),
-            path: capped(head.uri.path()),
+            route,
             user_agent: capped(text(header::USER_AGENT)),
             request_id: request_id(head.headers.get("x-request-id")),
             client: None,
@@ -85,6 +93,9 @@ impl Story {
             access: None,
             call: None,
             limit: None,
+            check_only: false,
+            dispatched: false,
+            allow: ALLOW,
             cache: None,
             upstream_time: None,
             cors_origin: None,
@@ -142,6 +153,20 @@ impl Story {
     pub(crate) fn limited_by(&mut self, limit: Option<LimitState>) {
         if let Some(limit) = limit {
             self.limit = Some(("minute", limit));
+        }
+    }
+
+    /// When the caller has to have an answer.
+    pub(crate) fn deadline(&self, limit: Duration) -> Instant {
+        self.began + limit
+    }
+
+    /// A defect of ours after a send was handed on leaves open what became of it.
+    pub(crate) fn judge_delivery(&self, error: adapter::Error) -> adapter::Error {
+        if error.code() == Code::InternalError && self.dispatched {
+            error.with_delivery(self.is_send().then_some(Delivery::Unknown))
+        } else {
+            error
         }
     }
 
@@ -244,7 +269,7 @@ impl Story {
             peer = %self.peer.0,
             client = self.client.map(|client| tracing::field::display(client.0)),
             http_method = %self.http_method,
-            path = %self.path,
+            path = self.route,
             user_agent = %self.user_agent,
             status = ending.wire_status,
             canonical_status = ending.canonical,
@@ -271,13 +296,18 @@ impl Drop for Story {
     fn drop(&mut self) {
         self.metrics.inflight.dec();
         if !self.told {
-            let cause = "the client went away";
+            // A send that has been handed on may have been sent, whoever is left to be told.
+            let delivery = if self.is_send() && self.dispatched {
+                "unknown"
+            } else {
+                ""
+            };
             self.log(&Ending {
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",
-                delivery: "",
-                cause,
+                delivery,
+                cause: "the client went away, or the gateway had to end",
             });
         }
     }

@@ -17,6 +17,9 @@ use crate::pipeline::admit;
 use crate::reply::respond;
 use crate::story::Story;
 
+/// Where it stands.
+pub(crate) const PATH: &str = "/oauth/token";
+
 /// Largest token request, in bytes: a client id and a secret at their bounds, percent-encoded, and a scope.
 const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 
@@ -27,7 +30,8 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, Some(Way::Jwt), peer, &head);
+    let mut story = Story::begin(&gate.metrics, (Some(Way::Jwt), PATH), peer, &head);
+    story.allow = "POST";
     let issued = issue(&gate, &mut story, (&head, body)).await;
     let (reply, error) = match issued {
         Ok(reply) => (reply, None),
@@ -77,7 +81,8 @@ async fn issue(
     if head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
-    let body = edge::read_body(body, TOKEN_REQUEST_BYTES_MAX, gate.limits.request_timeout).await?;
+    let deadline = story.deadline(gate.limits.request_timeout);
+    let body = edge::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
     let query = head.uri.query().unwrap_or_default();
     let request = read_token_request(&Wire {
         query,

@@ -1,6 +1,7 @@
 //! Whose tokens are good: our own signing keys, and the keys of outside issuers, fetched and kept.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
@@ -32,8 +33,16 @@ pub(crate) struct Tokens {
 
 struct Outside {
     config: IssuerConfig,
-    /// When its keys were last asked for, in seconds since 1970; held while they are.
-    tried_at: Mutex<i64>,
+    /// Held while its keys are asked for.
+    times: Mutex<Times>,
+}
+
+/// Seconds since 1970.
+struct Times {
+    /// When its keys were last asked for.
+    tried: i64,
+    /// When they last came.
+    fetched: i64,
 }
 
 impl Tokens {
@@ -76,7 +85,10 @@ impl Tokens {
             .into_iter()
             .map(|config| Outside {
                 config,
-                tried_at: Mutex::new(i64::MIN),
+                times: Mutex::new(Times {
+                    tried: i64::MIN,
+                    fetched: i64::MIN,
+                }),
             })
             .collect();
         let issuer = public_url.to_owned();
@@ -95,17 +107,19 @@ impl Tokens {
     ///
     /// # Errors
     /// EXPIRED_TOKEN, INCORRECT_TOKEN.
-    pub(crate) async fn verify(&self, token: &SecretString, now: i64) -> Result<Subject, Error> {
+    pub(crate) async fn verify(
+        self: &Arc<Tokens>,
+        token: &SecretString,
+        now: i64,
+    ) -> Result<Subject, Error> {
         let token = token.expose_secret();
         match verify(token, &self.keyring.load(), now) {
             Err(TokenFault::UnknownKey { issuer }) => {
-                if let Some(outside) = self
-                    .outside
-                    .iter()
-                    .find(|outside| outside.config.issuer == issuer)
-                {
-                    self.fetch(outside, now, REFETCH_PAUSE_S).await;
-                }
+                // A task of its own: a caller who goes away must not take the fetch along, of which others live.
+                let tokens = Arc::clone(self);
+                let fetching =
+                    tokio::spawn(async move { tokens.fetch_unknown(&issuer, now).await });
+                let _ = fetching.await;
                 verify(token, &self.keyring.load(), now).map_err(Error::from)
             }
             verified => verified.map_err(Error::from),
@@ -116,19 +130,35 @@ impl Tokens {
     pub(crate) async fn refresh(&self, now: i64) {
         for outside in &self.outside {
             let fresh_s = i64::try_from(outside.config.refresh.as_secs()).unwrap_or(i64::MAX);
-            self.fetch(outside, now, fresh_s).await;
+            let mut times = outside.times.lock().await;
+            if now.saturating_sub(times.fetched) >= fresh_s {
+                self.fetch(outside, &mut times, now).await;
+            }
         }
     }
 
-    async fn fetch(&self, outside: &Outside, now: i64, pause_s: i64) {
-        // Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
-        let mut tried_at = outside.tried_at.lock().await;
-        if now.saturating_sub(*tried_at) < pause_s {
+    async fn fetch_unknown(&self, issuer: &str, now: i64) {
+        let known = self
+            .outside
+            .iter()
+            .find(|outside| outside.config.issuer == issuer);
+        if let Some(outside) = known {
+            // Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
+            let mut times = outside.times.lock().await;
+            self.fetch(outside, &mut times, now).await;
+        }
+    }
+
+    async fn fetch(&self, outside: &Outside, times: &mut Times, now: i64) {
+        if now.saturating_sub(times.tried) < REFETCH_PAUSE_S {
             return;
         }
-        *tried_at = now;
+        times.tried = now;
         match self.read_keys(&outside.config).await {
-            Ok(keys) => self.replace(&outside.config.issuer, &keys),
+            Ok(keys) => {
+                self.replace(&outside.config.issuer, &keys);
+                times.fetched = now;
+            }
             // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
             Err(error) => {
                 tracing::warn!(issuer = outside.config.issuer, %error, "keys were not fetched");

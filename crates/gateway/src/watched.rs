@@ -5,13 +5,22 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+/// How long a connection that closes lets a refused body come in: a round trip or two, so that the peer sees the answer.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// How much of it is read at once, in bytes.
+const LINGER_CHUNK_BYTES: usize = 8 * 1024;
+
+/// After so many chunks other connections get their turn.
+const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
 /// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +51,8 @@ pub(crate) struct Activity {
     /// Whoever reads while a request is under way. The server does not come back to read of its own accord when the
     /// request has ended, and the rest would have no deadline.
     reader: AtomicWaker,
+    /// Whether a body was left unread, so that bytes of it may still be on their way.
+    unread: AtomicBool,
 }
 
 /// One request under way.
@@ -53,6 +64,11 @@ impl Activity {
     pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
         activity.steps.fetch_add(1, Ordering::Release);
         Busy(Arc::clone(activity))
+    }
+
+    /// A body was not read to its end: when the connection closes, the rest has to be let in and thrown away.
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Release);
     }
 }
 
@@ -75,6 +91,7 @@ pub(crate) struct Watched<S> {
     in_head: bool,
     read_timer: Pin<Box<Sleep>>,
     write_timer: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
@@ -91,6 +108,7 @@ impl<S> Watched<S> {
             in_head: false,
             read_timer,
             write_timer: None,
+            linger: None,
         }
     }
 
@@ -170,7 +188,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -202,7 +220,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        if this.activity.unread.load(Ordering::Acquire) {
+            ready!(this.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Throws away what still comes, until the peer closes or has had its time. Closing with bytes unread makes the system
+    /// send a reset, which takes the answer away from a peer that is still writing.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .linger
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut scratch = [std::mem::MaybeUninit::uninit(); LINGER_CHUNK_BYTES];
+        for _ in 0..LINGER_CHUNKS_AT_ONCE {
+            let mut scratch = ReadBuf::uninit(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
+                Ok(()) if !scratch.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

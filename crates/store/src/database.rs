@@ -103,26 +103,29 @@ impl Store {
         self.accesses.load_full()
     }
 
-    /// Puts an access in the place of the one with its name, on disk first, then for every request that begins after.
+    /// Puts accesses in the place of those with their names, all of them or none: on disk first, then for every request
+    /// that begins after.
     ///
     /// # Errors
-    /// When its user or client id belongs to another access, or the store can't be written.
-    pub async fn put_access(&self, access: &Access) -> Result<(), StoreError> {
-        let document =
-            serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
+    /// When a user or client id belongs to another access, or the store can't be written.
+    pub async fn put_accesses(&self, accesses: &[Access]) -> Result<(), StoreError> {
         let _change = self.change.lock().await;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query(
-            "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
-             ON CONFLICT (name) DO UPDATE SET user = excluded.user, client_id = excluded.client_id,
-             document = excluded.document",
-        )
-        .bind(&access.name)
-        .bind(&access.user)
-        .bind(&access.client_id)
-        .bind(document)
-        .execute(&mut *transaction)
-        .await?;
+        for access in accesses {
+            let document = serde_json::to_string(access)
+                .map_err(|error| StoreError::new(error.to_string()))?;
+            sqlx::query(
+                "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (name) DO UPDATE SET user = excluded.user,
+                 client_id = excluded.client_id, document = excluded.document",
+            )
+            .bind(&access.name)
+            .bind(&access.user)
+            .bind(&access.client_id)
+            .bind(document)
+            .execute(&mut *transaction)
+            .await?;
+        }
         let accesses = read_accesses(&mut *transaction).await?;
         transaction.commit().await?;
         self.accesses.store(Arc::new(accesses));
@@ -207,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("chatgate.db");
         let store = Store::open(&file).await.unwrap();
-        store.put_access(&access("a", "u")).await.unwrap();
+        store.put_accesses(&[access("a", "u")]).await.unwrap();
         let key = store.key("secrets", 1, || Ok(vec![1, 2, 3])).await.unwrap();
         store.close().await;
 
@@ -238,9 +241,9 @@ mod tests {
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await
             .unwrap();
-        store.put_access(&access("a", "u")).await.unwrap();
-        assert!(store.put_access(&access("b", "u")).await.is_err());
-        store.put_access(&access("a", "v")).await.unwrap();
+        store.put_accesses(&[access("a", "u")]).await.unwrap();
+        assert!(store.put_accesses(&[access("b", "u")]).await.is_err());
+        store.put_accesses(&[access("a", "v")]).await.unwrap();
         assert!(store.accesses().of_user("u").is_none());
         assert_eq!(store.accesses().len(), 1);
     }

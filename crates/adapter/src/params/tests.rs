@@ -181,6 +181,18 @@ fn multipart_is_read_as_php_sends_it() {
         "password",
         Err(Code::IncorrectParam),
     );
+    let file = part("name=\"message\"; filename*=UTF-8''a", "x") + end;
+    check(
+        read("", MULTIPART, &file),
+        "message",
+        Err(Code::IncorrectParam),
+    );
+    let file = part("name=\"user\"; filename*=UTF-8''a", "x") + end;
+    check(
+        read("", MULTIPART, &file),
+        "user",
+        Err(Code::IncorrectParam),
+    );
     let unfinished = part("name=\"message\"", "x");
     check(
         read("", MULTIPART, &unfinished),

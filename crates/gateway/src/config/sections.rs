@@ -1,6 +1,6 @@
 //! The conversion, section by section.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
 
 use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::Algorithm;
@@ -13,15 +13,26 @@ use ipnet::IpNet;
 use super::reader::Reader;
 use super::shapes;
 use super::values::{
-    access_name, access_network, bounded, choice, jwks_source, required, upstream_url,
+    access_name, access_network, bounded, choice, jwks_file, jwks_source, required, roots_file,
+    upstream_url,
 };
-use super::{IssuerConfig, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
+use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
+
+/// Most that a body may be allowed to have, in bytes: it is held in memory whole.
+const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
+
+/// Most that an envelope may be allowed to have, in bytes: the XML layer takes no more.
+const SOAP_BYTES_MOST: usize = 256 * 1024;
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
     let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     Limits {
-        body_bytes: reader.value("limits.body_bytes", "1MiB", shapes::bytes),
-        soap_bytes: reader.value("limits.soap_bytes", "256KiB", shapes::bytes),
+        body_bytes: reader.value("limits.body_bytes", "1MiB", |text| {
+            shapes::room(text, BODY_BYTES_MOST)
+        }),
+        soap_bytes: reader.value("limits.soap_bytes", "256KiB", |text| {
+            shapes::room(text, SOAP_BYTES_MOST)
+        }),
         header_timeout: reader.value("limits.header_timeout", "10s", shapes::timeout),
         idle_timeout: reader.value("limits.idle_timeout", "75s", shapes::timeout),
         request_timeout: reader.value("limits.request_timeout", "30s", shapes::timeout),
@@ -35,13 +46,15 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     UpstreamLimits {
         connect_timeout: reader.value("upstream.connect_timeout", "3s", shapes::timeout),
         timeout: reader.value("upstream.timeout", "15s", shapes::timeout),
-        response_bytes: reader.value("upstream.response_bytes", "4MiB", shapes::bytes),
+        response_bytes: reader.value("upstream.response_bytes", "4MiB", |text| {
+            shapes::room(text, BODY_BYTES_MOST)
+        }),
         roots: reader.value("upstream.roots", "bundled", |text| {
             Ok(match text {
                 "bundled" => Roots::Bundled,
                 "system" => Roots::System,
                 text => match text.strip_prefix("file:") {
-                    Some(path) => Roots::File(PathBuf::from(path)),
+                    Some(path) => roots_file(path)?,
                     None => return Err(format!("{text} is none of bundled, system, file:PATH")),
                 },
             })
@@ -51,14 +64,25 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
 
 pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Option<UpstreamConfig> {
     let url = reader.optional("upstream.url", upstream_url);
-    let user = reader.optional("upstream.user", shapes::text);
+    let user = reader.optional("upstream.user", |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
     let password = reader.secret("upstream.password");
+    if password.as_ref().is_some_and(String::is_empty) {
+        reader.wrong::<()>("upstream.password", "it is empty");
+    }
     let auth = reader.value("upstream.auth", "form", |text| {
         choice(
             text,
             &[("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)],
         )
     });
+    if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
+        reader.wrong::<()>(
+            "upstream.user",
+            "Basic can't carry a user name with a colon",
+        );
+    }
     let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
     let absent: Vec<_> = names.iter().filter(|name| !reader.has(name)).collect();
     if absent.len() < names.len() {
@@ -131,10 +155,33 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
     };
     let algorithm = reader.value("jwt.algorithm", "EdDSA", own);
     let prefixes = reader.tables("jwt.issuers");
+    let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
+    refuse_twins(
+        reader,
+        "jwt.issuers",
+        "issuer",
+        issuers.iter().map(|issuer| &issuer.issuer),
+    );
     Jwt {
         token_life_s: token_life,
         algorithm,
-        issuers: prefixes.iter().filter_map(|p| issuer(reader, p)).collect(),
+        issuers,
+    }
+}
+
+/// Notes every name that two tables of one list share.
+fn refuse_twins<'a>(
+    reader: &mut Reader<'_>,
+    list: &str,
+    field: &str,
+    names: impl Iterator<Item = &'a String>,
+) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        if !seen.insert(name) {
+            let key = format!("{list}.{index}.{field}");
+            reader.wrong::<()>(&key, &format!("{name} is there already"));
+        }
     }
 }
 
@@ -150,6 +197,14 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
         text.parse()
             .map_err(|_| format!("{text} is no algorithm that is taken here"))
     });
+    if algorithms.is_empty() {
+        reader.wrong::<()>(&key("algorithms"), "name at least one algorithm");
+    }
+    if let Some(JwksSource::File(path)) = &jwks
+        && let Err(error) = jwks_file(path, &algorithms)
+    {
+        reader.wrong::<()>(&key("jwks"), &error);
+    }
     Some(IssuerConfig {
         claim: reader.value(&key("claim"), "sub", shapes::text),
         refresh: reader.value(&key("refresh"), "5m", shapes::timeout),
@@ -161,11 +216,24 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
 }
 
 pub(super) fn seeds(reader: &mut Reader<'_>) -> Vec<SeedAccess> {
-    reader
-        .tables("accesses")
+    let prefixes = reader.tables("accesses");
+    let seeds: Vec<_> = prefixes
         .iter()
         .filter_map(|prefix| seed(reader, prefix))
-        .collect()
+        .collect();
+    refuse_twins(
+        reader,
+        "accesses",
+        "name",
+        seeds.iter().map(|seed| &seed.name),
+    );
+    refuse_twins(
+        reader,
+        "accesses",
+        "user",
+        seeds.iter().map(|seed| &seed.user),
+    );
+    seeds
 }
 
 fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {

@@ -50,6 +50,14 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
         })
 }
 
+/// A number of bytes that lets something through, up to a bound.
+pub(super) fn room(text: &str, most: usize) -> Result<usize, String> {
+    match bytes(text)? {
+        size if (1..=most).contains(&size) => Ok(size),
+        _ => Err(format!("{text} is not from 1 byte to {most}")),
+    }
+}
+
 /// A time: seconds as a plain number, or a number with ms, s, m, h or d.
 pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let units = [

@@ -1,6 +1,10 @@
 //! What values of this configuration look like, beyond what any configuration has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use adapter_jwt::Algorithm;
+use forward::client::{ClientConfig, Roots};
 
 use forward::allowlist::parse_network;
 use ipnet::IpNet;
@@ -53,7 +57,7 @@ pub(super) fn access_network(text: &str) -> Result<Vec<IpNet>, String> {
 
 /// A name that can stand in a label, a path and a log: letters, digits, `.`, `_` and `-`, at most 64.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 64
+    let fits = (1..=64).contains(&text.len())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -67,17 +71,20 @@ pub(super) fn access_name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
-    if text.len() <= bytes_max {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("it is longer than {bytes_max} bytes"))
+    if !(1..=bytes_max).contains(&text.len()) {
+        return Err(format!("write 1 to {bytes_max} bytes"));
     }
+    if text.chars().any(char::is_control) {
+        return Err("it holds a control character".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn http_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{text} is no URL: {error}"))?;
+    // The text itself is not told again: it may hold credentials, which is a mistake of its own.
+    let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(format!("{text} is no http or https URL"));
+        return Err("it is no http or https URL".to_owned());
     }
     Ok(url)
 }
@@ -100,7 +107,7 @@ pub(super) fn public_url(text: &str) -> Result<Url, String> {
     if url.path() == "/" {
         Ok(url)
     } else {
-        Err(format!("{text} has a path; the ways in stand at the root"))
+        Err("it has a path; the ways in stand at the root".to_owned())
     }
 }
 
@@ -122,4 +129,34 @@ pub(super) fn jwks_source(text: &str) -> Result<JwksSource, String> {
             text.strip_prefix("file:").unwrap_or(text),
         )))
     }
+}
+
+/// A file of certificate authorities that is there and holds some.
+pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
+    let roots = Roots::File(PathBuf::from(path));
+    let timeout = Duration::from_secs(1);
+    // Building a client reads the file; none is opened to anywhere.
+    forward::client::build(&ClientConfig {
+        roots: roots.clone(),
+        connect_timeout: timeout,
+        timeout,
+    })?;
+    Ok(roots)
+}
+
+/// Whether a file of an issuer's keys is there and holds some that can be used.
+pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let keys = adapter_jwt::parse_jwks(&text, algorithms);
+    keys.map(|_| ())
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What the log shows, such as `info` or `chatgate=debug`.
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    let parsed = tracing_subscriber::EnvFilter::try_new(text);
+    parsed
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
