@@ -11,6 +11,7 @@ pub struct Accesses {
     by_name: HashMap<String, Arc<Access>>,
     by_user: HashMap<String, Arc<Access>>,
     by_client_id: HashMap<String, Arc<Access>>,
+    all: Vec<Arc<Access>>,
 }
 
 impl Accesses {
@@ -30,6 +31,13 @@ impl Accesses {
     #[must_use]
     pub fn of_client(&self, client_id: &str) -> Option<&Arc<Access>> {
         self.by_client_id.get(client_id)
+    }
+
+    /// One of all accesses, for every number always the same; none when there are none.
+    #[must_use]
+    pub fn at(&self, number: u64) -> Option<&Arc<Access>> {
+        let index = number.checked_rem(self.all.len() as u64)?;
+        self.all.get(usize::try_from(index).ok()?)
     }
 
     /// How many there are.
@@ -53,7 +61,8 @@ impl FromIterator<Access> for Accesses {
             all.by_user.insert(access.user.clone(), Arc::clone(&access));
             all.by_client_id
                 .insert(access.client_id.clone(), Arc::clone(&access));
-            all.by_name.insert(access.name.clone(), access);
+            all.by_name.insert(access.name.clone(), Arc::clone(&access));
+            all.all.push(access);
         }
         all
     }
