@@ -96,7 +96,7 @@ fn is_written(file: &str, key: &str) -> bool {
 #[test]
 fn every_mistake_is_told_with_its_place() {
     let file = "[server]\nlisten = \"here\"\nalow = []\nallow = [\"10.1.2.3/8\", \"10.0.0.0/8\", \"x\"]\n\
-                [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\n[upstream]\nurl = \"https://u:p@x/\"\n\
+                [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\nguesses_per_name = 1\n[upstream]\nurl = \"https://u:p@x/\"\n\
                 password = \"plain\"\n[ways.http]\nstatus = \"nice\"\n[[accesses]]\nname = \"a b\"\nallow = [\"0.0.0.0/0\"]\n";
     insta::assert_snapshot!(mistakes(file).join("\n"), @r#"
     line 2, column 10: server.listen: here is no address; write ADDRESS:PORT, such as 127.0.0.1:8080
@@ -105,11 +105,12 @@ fn every_mistake_is_told_with_its_place() {
     line 4, column 38: server.allow: x is no network; write ADDRESS/BITS
     line 6, column 14: limits.body_bytes: 1 megabyte is no size; write a number of bytes, or one with KiB, MiB or GiB
     line 7, column 15: limits.connections: 0 is no whole number from 1 to 4294967295
-    line 9, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
-    line 10, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
-    line 12, column 10: ways.http.status: nice is none of compat, mapped
-    line 14, column 8: accesses.0.name: a b is no name; use up to 64 letters, digits, . _ -
-    line 15, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
+    line 8, column 20: limits.guesses_per_name: 1 is no whole number from 2 to 4294967295
+    line 10, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
+    line 11, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
+    line 13, column 10: ways.http.status: nice is none of compat, mapped
+    line 15, column 8: accesses.0.name: a b is no name; use up to 64 letters, digits, . _ -
+    line 16, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
     accesses.0.password: an access needs a password
     accesses.0.user: it is needed
     upstream.user: an upstream needs url, user and password

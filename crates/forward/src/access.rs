@@ -1,29 +1,25 @@
 //! From a claim to an access: one check of secrets for all ways in, then what the access may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Code, Error, Request};
-use aws_lc_rs::hmac;
-use moka::future::Cache;
-use secrecy::{ExposeSecret, SecretString};
-use store::{
-    Access, Accesses, RANDOM_SECRET_PREFIX, SecretHasher, StoredSecret, unknown_name_hash,
-    verify_chosen,
-};
+use secrecy::SecretString;
+use store::{Access, Accesses, SecretHasher, verify_chosen};
 use tokio::sync::Semaphore;
 
 use crate::Circumstances;
 use crate::allowlist::{self, Verdict};
-
-/// How long a password that was right stays known: argon2id once a minute and caller is cheap, once a call is not.
-const VERIFIED_TTL: Duration = Duration::from_secs(60);
-
-/// Most verified passwords kept; each is 32 bytes of HMAC.
-const VERIFIED_ENTRIES_MAX: u64 = 10_000;
+use crate::guesses::{Guesser, Guesses};
+use crate::verified::{self, Verified, VerifiedKey};
 
 /// How long a call waits for its turn at hashing before it is told to come again.
 const HASHING_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
+/// name, of which an owner's calls at a cold start must not run out.
+const HASHING_AT_ONCE_MAX: usize = 16;
 
 /// What a caller says to prove who they are.
 #[derive(Clone, Copy, Debug)]
@@ -49,75 +45,119 @@ pub enum Claim<'a> {
     },
 }
 
-/// Checks secrets. What a check costs hangs on the form of the presented secret alone.
+/// Checks secrets, as many wrong ones as [`Guesses`] lets through. What a check costs hangs on the form of the presented
+/// secret alone.
 pub struct Checker {
     hasher: SecretHasher,
     hashing: Arc<Semaphore>,
-    /// Successes only: failures would let anybody fill it. The key includes the stored hash, so that a changed password
-    /// is a miss.
-    verified: Cache<[u8; 32], ()>,
-    verified_key: hmac::Key,
+    verified: Verified,
+    guesses: Arc<Guesses>,
+}
+
+/// A secret that is not known to be right, and what it is to be checked against.
+struct Guess<'a> {
+    guesser: Guesser,
+    access: Option<&'a Arc<Access>>,
+    presented: &'a SecretString,
+    /// Under this key it will be known, should it be right.
+    key: VerifiedKey,
 }
 
 impl Checker {
-    /// Takes the hasher of random secrets, a random key of this process, and how many passwords may be hashed at once.
+    /// Takes the hasher of random secrets, a random key of this process, how many passwords may be hashed at once, and
+    /// the count of guesses.
     #[must_use]
-    pub fn new(hasher: SecretHasher, process_key: &[u8], hashing_at_once: usize) -> Checker {
+    pub fn new(
+        hasher: SecretHasher,
+        process_key: &[u8],
+        hashing_at_once: usize,
+        guesses: Guesses,
+    ) -> Checker {
         Checker {
             hasher,
-            hashing: Arc::new(Semaphore::new(hashing_at_once)),
-            verified: Cache::builder()
-                .max_capacity(VERIFIED_ENTRIES_MAX)
-                .time_to_live(VERIFIED_TTL)
-                .build(),
-            verified_key: hmac::Key::new(hmac::HMAC_SHA256, process_key),
+            hashing: Arc::new(Semaphore::new(hashing_at_once.min(HASHING_AT_ONCE_MAX))),
+            verified: Verified::new(process_key),
+            guesses: Arc::new(guesses),
         }
     }
 
     /// The access that the claim proves.
     ///
     /// # Errors
-    /// INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret; OVERLOADED when
-    /// too many passwords wait to be hashed.
-    pub async fn prove(&self, accesses: &Accesses, claim: Claim<'_>) -> Result<Arc<Access>, Error> {
-        let (access, secret) = match claim {
-            Claim::User { user, password } => (accesses.of_user(user), password),
-            Claim::Client { client_id, secret } => (accesses.of_client(client_id), secret),
+    /// TOO_MANY_FAILURES; INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret;
+    /// OVERLOADED when too many passwords wait to be hashed.
+    pub async fn prove(
+        &self,
+        accesses: &Accesses,
+        claim: Claim<'_>,
+        address: IpAddr,
+    ) -> Result<Arc<Access>, Error> {
+        let (name, access, presented) = match claim {
+            Claim::User { user, password } => (user, accesses.of_user(user), password),
+            Claim::Client { client_id, secret } => {
+                (client_id, accesses.of_client(client_id), secret)
+            }
             Claim::Proven { access } => {
-                let found = accesses.named(access).cloned();
-                return found
-                    .ok_or_else(|| Error::refused(Code::IncorrectToken).because("no such access"));
+                let unknown = || Error::refused(Code::IncorrectToken).because("no such access");
+                return accesses.named(access).cloned().ok_or_else(unknown);
             }
         };
-        let right = if secret.expose_secret().starts_with(RANDOM_SECRET_PREFIX) {
-            self.hasher
-                .verify(secret, access.map_or(&[], |access| &access.secrets))
-        } else {
-            self.verify_chosen(access, secret).await?
-        };
-        match access {
-            Some(access) if right => Ok(Arc::clone(access)),
-            Some(_) => Err(Error::refused(Code::IncorrectUserPassword).because("wrong secret")),
-            None => Err(Error::refused(Code::IncorrectUserPassword).because("unknown name")),
+        let key = self.verified.key(access.map(Arc::as_ref), presented);
+        // Who has shown this very secret a while ago does not guess: an owner who calls stays in, whoever else guesses.
+        if !self.verified.holds(&key).await {
+            let guess = Guess {
+                guesser: self.guesses.guesser(accesses, (access, name), address),
+                access,
+                presented,
+                key,
+            };
+            if !self.check(&guess).await? {
+                let cause = access.map_or("unknown name", |_| "wrong secret");
+                return Err(Error::refused(Code::IncorrectUserPassword).because(cause));
+            }
+            self.verified.keep(key).await;
         }
+        let defect = || Error::refused(Code::InternalError).because("nobody was verified");
+        access.cloned().ok_or_else(defect)
     }
 
-    async fn verify_chosen(
+    /// Lets a token be verified unless its address has shown too many wrong ones. An expired one was right once.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES, and what the verification says.
+    pub(crate) async fn vouch<T>(
         &self,
-        access: Option<&Arc<Access>>,
-        presented: &SecretString,
-    ) -> Result<bool, Error> {
-        let stored = access.and_then(|access| {
-            access.secrets.iter().find_map(|secret| match secret {
-                StoredSecret::Argon2id(phc) => Some(phc.as_str()),
-                StoredSecret::Keyed(_) => None,
-            })
-        });
-        let phc = stored.unwrap_or(unknown_name_hash());
-        let key = self.verified_key(phc, presented);
-        if self.verified.get(&key).await.is_some() {
-            return Ok(true);
+        address: IpAddr,
+        verification: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.guesses.judge_address(address)?;
+        let verified = verification.await;
+        if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
+            self.guesses.count_token(address);
         }
+        verified
+    }
+
+    /// Forgets guesses that no longer matter.
+    pub(crate) fn sweep(&self) {
+        self.guesses.sweep();
+    }
+
+    async fn check(&self, guess: &Guess<'_>) -> Result<bool, Error> {
+        if !verified::is_random(guess.presented) {
+            return self.check_chosen(guess).await;
+        }
+        let place = self.guesses.reserve(guess.guesser)?;
+        let stored = guess.access.map_or(&[][..], |access| &access.secrets);
+        let right = self.hasher.verify(guess.presented, stored);
+        if !right {
+            place.was_wrong();
+        }
+        Ok(right)
+    }
+
+    async fn check_chosen(&self, guess: &Guess<'_>) -> Result<bool, Error> {
+        self.guesses.judge(&guess.guesser)?;
         let waiting =
             tokio::time::timeout(HASHING_WAIT_MAX, Arc::clone(&self.hashing).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else {
@@ -125,29 +165,25 @@ impl Checker {
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let (phc, presented) = (phc.to_owned(), presented.clone());
-        let hashed = tokio::task::spawn_blocking(move || {
-            // The permit lives as long as the work, which a caller that goes away does not stop.
-            let _permit = permit;
-            verify_chosen(&presented, &phc)
-        });
-        let right = hashed
-            .await
-            .map_err(|_| Error::refused(Code::InternalError).because("hashing panicked"))?;
-        if right {
-            self.verified.insert(key, ()).await;
+        // Of an owner's first calls, all at once, the others have waited while one proved the password.
+        if self.verified.holds(&guess.key).await {
+            return Ok(true);
         }
-        Ok(right)
-    }
-
-    fn verified_key(&self, phc: &str, presented: &SecretString) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.verified_key);
-        context.update(phc.as_bytes());
-        context.update(&[0]);
-        context.update(presented.expose_secret().as_bytes());
-        let mut key = [0; 32];
-        key.copy_from_slice(context.sign().as_ref());
-        key
+        let place = self.guesses.reserve(guess.guesser)?;
+        let phc = verified::chosen(guess.access.map(Arc::as_ref)).to_owned();
+        let presented = guess.presented.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            // Permit and place live as long as the work, which a caller that goes away does not stop.
+            let _permit = permit;
+            let right = verify_chosen(&presented, &phc);
+            if !right {
+                place.was_wrong();
+            }
+            right
+        });
+        hashed
+            .await
+            .map_err(|_| Error::refused(Code::InternalError).because("hashing panicked"))
     }
 }
 

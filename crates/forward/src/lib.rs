@@ -8,8 +8,10 @@ mod access;
 pub mod allowlist;
 mod cache;
 pub mod client;
+mod guesses;
 mod rate_limit;
 mod upstream;
+mod verified;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use store::{Access, Accesses};
 
 pub use access::{Checker, Claim};
 pub use cache::{CacheConfig, CacheStatus};
+pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
 pub use upstream::{Upstream, UpstreamAuth, UpstreamConfig};
 
@@ -104,16 +107,29 @@ impl Forwarder {
     /// Finds the access that a claim proves, then judges its state, its networks and the way in, in that order.
     ///
     /// # Errors
-    /// The credential code of the claim, OVERLOADED, ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
+    /// TOO_MANY_FAILURES, the credential code of the claim, OVERLOADED, ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
     pub async fn authorize(
         &self,
         accesses: &Accesses,
         claim: Claim<'_>,
         circumstances: Circumstances,
     ) -> Result<Arc<Access>, Error> {
-        let access = self.checker.prove(accesses, claim).await?;
+        let address = circumstances.address;
+        let access = self.checker.prove(accesses, claim, address).await?;
         access::admits(&access, circumstances)?;
         Ok(access)
+    }
+
+    /// Lets a token be verified, unless too many wrong ones have come from the caller's address.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES, and what the verification says.
+    pub async fn vouch<T>(
+        &self,
+        address: IpAddr,
+        verification: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.checker.vouch(address, verification).await
     }
 
     /// Judges whether the access may call this, the call being right in itself.
@@ -169,6 +185,7 @@ impl Forwarder {
     /// seconds.
     pub fn sweep(&self) {
         self.limits.sweep();
+        self.checker.sweep();
     }
 
     async fn read(

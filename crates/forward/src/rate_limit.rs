@@ -165,7 +165,7 @@ fn limiter<K: std::hash::Hash + Eq + Clone, C: Clock + Clone>(
 }
 
 /// An IPv6 caller owns at least a /64 and can change its address within it at will.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
@@ -173,7 +173,7 @@ fn counted_as(address: IpAddr) -> IpAddr {
 }
 
 /// Rounded up, at least one: a client that waits this long is not refused again.
-fn whole_seconds(wait: Duration) -> u32 {
+pub(crate) fn whole_seconds(wait: Duration) -> u32 {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }

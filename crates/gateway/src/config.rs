@@ -17,7 +17,7 @@ use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::allowlist::{Networks, parse_network};
 use forward::client::Roots;
-use forward::{CacheConfig, UpstreamConfig};
+use forward::{CacheConfig, GuessLimits, UpstreamConfig};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
@@ -84,6 +84,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Calls a minute from one address, counted before authentication.
     pub per_address_per_minute: NonZeroU32,
+    /// How many wrong secrets are checked.
+    pub guesses: GuessLimits,
 }
 
 /// Bounds of the upstream client.

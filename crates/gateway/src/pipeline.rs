@@ -166,16 +166,14 @@ async fn authorize(
             )
         }
         Credentials::Token(token) => {
-            let subject = gate.tokens.verify(token, circumstances.now).await?;
-            let claim = Claim::Proven {
-                access: &subject.access,
+            let proven = async {
+                let subject = gate.tokens.verify(token, circumstances.now).await?;
+                let access = &subject.access;
+                let claim = Claim::Proven { access };
+                let authorized = gate.forwarder.authorize(&accesses, claim, circumstances);
+                Ok((authorized.await?, Some(subject.scope)))
             };
-            (
-                gate.forwarder
-                    .authorize(&accesses, claim, circumstances)
-                    .await?,
-                Some(subject.scope),
-            )
+            gate.forwarder.vouch(circumstances.address, proven).await?
         }
     };
     story.access = Some(access.name.clone());

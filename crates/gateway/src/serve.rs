@@ -8,7 +8,7 @@ use std::time::Duration;
 use adapter_jwt::SigningKey;
 use console::Console;
 use forward::client::{self, ClientConfig};
-use forward::{Checker, Forwarder, RateLimits, Upstream, UpstreamAuth, UpstreamConfig};
+use forward::{Checker, Forwarder, Guesses, RateLimits, Upstream, UpstreamAuth, UpstreamConfig};
 use sandbox::{Sandbox, SandboxConfig};
 use store::{SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
@@ -157,7 +157,8 @@ async fn parts(
         timeout: config.upstream_limits.timeout,
     })?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let checker = Checker::new(hasher, &random(HASH_KEY_BYTES)?, cores);
+    let guesses = Guesses::new(config.limits.guesses, &random(HASH_KEY_BYTES)?);
+    let checker = Checker::new(hasher, &random(HASH_KEY_BYTES)?, cores, guesses);
     let limits = RateLimits::new(config.limits.per_address_per_minute);
     let way_out = (config.cache.clone(), Upstream::new(upstream)?);
     Ok(Parts {

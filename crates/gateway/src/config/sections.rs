@@ -7,7 +7,7 @@ use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::allowlist::parse_network;
 use forward::client::Roots;
-use forward::{UpstreamAuth, UpstreamConfig};
+use forward::{GuessLimits, UpstreamAuth, UpstreamConfig};
 use ipnet::IpNet;
 
 use super::reader::Reader;
@@ -39,6 +39,16 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
         connections: reader.value("limits.connections", "10000", count),
         connections_per_address: reader.value("limits.connections_per_address", "256", count),
         per_address_per_minute: reader.value("limits.per_address_per_minute", "600", shapes::count),
+        guesses: GuessLimits {
+            per_name: reader.value("limits.guesses_per_name", "60", |text| {
+                // One for either side: a single guess can't be shared out.
+                shapes::count(text)
+                    .ok()
+                    .filter(|count| count.get() >= 2)
+                    .ok_or_else(|| format!("{text} is no whole number from 2 to {}", u32::MAX))
+            }),
+            per_address: reader.value("limits.guesses_per_address", "60", shapes::count),
+        },
     }
 }
 

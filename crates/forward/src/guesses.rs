@@ -1,0 +1,236 @@
+//! How many wrong secrets are checked: for each name and from each address, in bounded memory. The clock is passed in.
+//!
+//! A guess takes its place in the budgets before it is checked, so that many at once can't slip through together, and
+//! whoever was right gets the place back. A name has two budgets, one for callers inside the networks of its access and
+//! one for everybody else: who guesses from outside can't shut out an owner who calls from inside.
+
+mod budgets;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{Code, Error};
+use aws_lc_rs::hmac;
+use store::{Access, Accesses};
+
+use crate::allowlist::{self, Verdict};
+use crate::rate_limit::{counted_as, whole_seconds};
+use budgets::{Budget, Budgets};
+
+/// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
+const NAMES_MAX: usize = 100_000;
+
+/// Most addresses counted at once, some 12 MiB: what remains of those that the limit per address has let through.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// One in so many of a name's guesses is for outside. The smaller part: nobody gets in from there even with the right
+/// secret, while the slips of the owner's own machines come from inside.
+const OUTSIDE_SHARE: u32 = 3;
+
+/// How many guesses are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct GuessLimits {
+    /// Most for one name in any ten minutes, from all addresses together; at least two, one for either side.
+    pub per_name: NonZeroU32,
+    /// Most from one address at once; all of them are back after ten minutes.
+    pub per_address: NonZeroU32,
+}
+
+/// The time since some beginning; never goes back.
+pub type Elapsed = Box<dyn Fn() -> Duration + Send + Sync>;
+
+/// The guesses of one gateway.
+pub struct Guesses {
+    clock: Elapsed,
+    key: hmac::Key,
+    inside: Budgets<Name>,
+    outside: Budgets<Name>,
+    addresses: Budgets<IpAddr>,
+}
+
+/// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
+type Name = [u8; 16];
+
+/// Whose budgets a guess draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guesser {
+    name: Name,
+    is_inside: bool,
+    address: IpAddr,
+}
+
+/// A place in the budgets, given back when it is dropped unless the guess [was wrong](Place::was_wrong).
+#[must_use]
+pub(crate) struct Place {
+    guesses: Arc<Guesses>,
+    guesser: Guesser,
+    is_spent: bool,
+}
+
+impl Guesses {
+    /// Counts on the machine's clock. The key is random and of this process.
+    #[must_use]
+    pub fn new(limits: GuessLimits, process_key: &[u8]) -> Guesses {
+        let began = Instant::now();
+        Guesses::with_clock(limits, process_key, Box::new(move || began.elapsed()))
+    }
+
+    /// Counts on the given clock.
+    #[must_use]
+    pub fn with_clock(limits: GuessLimits, process_key: &[u8], clock: Elapsed) -> Guesses {
+        let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
+        let inside = limits.per_name.get() - outside;
+        Guesses {
+            clock,
+            key: hmac::Key::new(hmac::HMAC_SHA256, process_key),
+            inside: Budgets::new(Budget::within_window(inside), NAMES_MAX),
+            outside: Budgets::new(Budget::within_window(outside), NAMES_MAX),
+            addresses: Budgets::new(Budget::at_once(limits.per_address.get()), ADDRESSES_MAX),
+        }
+    }
+
+    /// Whose budgets a secret draws on that is presented for a name from an address.
+    ///
+    /// A name that does not exist borrows the networks of an access, always the same one, so that it has an inside and an
+    /// outside as a real name has: from no place, nor from several, can one tell which it is.
+    pub(crate) fn guesser(
+        &self,
+        accesses: &Accesses,
+        (access, presented_name): (Option<&Arc<Access>>, &str),
+        address: IpAddr,
+    ) -> Guesser {
+        // User and client id of an access are one name; a name that does not exist is never one of them.
+        let hash = match access {
+            Some(access) => self.hash(b"access", &access.name),
+            None => self.hash(b"nobody", presented_name),
+        };
+        let (mut name, mut pick) = (Name::default(), [0; 8]);
+        name.copy_from_slice(&hash.as_ref()[..16]);
+        pick.copy_from_slice(&hash.as_ref()[16..24]);
+        let borrowed = accesses.at(u64::from_le_bytes(pick));
+        let is_inside = access.or(borrowed).is_some_and(|access| {
+            let verdict = allowlist::judge(&access.allow, &access.deny, address);
+            matches!(verdict, Verdict::Allowed(_))
+        });
+        Guesser {
+            name,
+            is_inside,
+            address: counted_as(address),
+        }
+    }
+
+    /// Whether a guess would be checked now; for whoever would first have to queue for it.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES.
+    pub(crate) fn judge(&self, guesser: &Guesser) -> Result<(), Error> {
+        self.judge_address(guesser.address)?;
+        self.names(guesser)
+            .judge(&guesser.name, self.now_ms())
+            .map_err(|wait_ms| too_many(wait_ms, guesser.cause()))
+    }
+
+    /// Takes a place for one guess; without it no secret is checked.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES.
+    pub(crate) fn reserve(self: &Arc<Self>, guesser: Guesser) -> Result<Place, Error> {
+        let now_ms = self.now_ms();
+        self.addresses
+            .take(guesser.address, now_ms)
+            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))?;
+        if let Err(wait_ms) = self.names(&guesser).take(guesser.name, now_ms) {
+            // What is not checked costs nothing.
+            self.addresses.give_back(guesser.address);
+            return Err(too_many(wait_ms, guesser.cause()));
+        }
+        Ok(Place {
+            guesses: Arc::clone(self),
+            guesser,
+            is_spent: false,
+        })
+    }
+
+    /// Whether a token from this address is looked at.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES.
+    pub(crate) fn judge_address(&self, address: IpAddr) -> Result<(), Error> {
+        self.addresses
+            .judge(&counted_as(address), self.now_ms())
+            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))
+    }
+
+    /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
+    pub(crate) fn count_token(&self, address: IpAddr) {
+        // Many at once may find nothing left to take; then the address is refused from now on, which is what counts.
+        let _ = self.addresses.take(counted_as(address), self.now_ms());
+    }
+
+    /// Forgets what has come back in full.
+    pub(crate) fn sweep(&self) {
+        let now_ms = self.now_ms();
+        self.inside.sweep(now_ms);
+        self.outside.sweep(now_ms);
+        self.addresses.sweep(now_ms);
+    }
+
+    fn names(&self, guesser: &Guesser) -> &Budgets<Name> {
+        if guesser.is_inside {
+            &self.inside
+        } else {
+            &self.outside
+        }
+    }
+
+    fn hash(&self, kind: &[u8; 6], name: &str) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(kind);
+        context.update(name.as_bytes());
+        context.sign()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from((self.clock)().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Guesser {
+    fn cause(&self) -> &'static str {
+        if self.is_inside {
+            "guesses for the name, from inside its networks"
+        } else {
+            "guesses for the name, from outside its networks"
+        }
+    }
+}
+
+impl Place {
+    /// The guess was checked and wrong: it has used its place up.
+    pub(crate) fn was_wrong(mut self) {
+        self.is_spent = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_spent {
+            let (guesses, guesser) = (&self.guesses, &self.guesser);
+            guesses.names(guesser).give_back(guesser.name);
+            guesses.addresses.give_back(guesser.address);
+        }
+    }
+}
+
+const ADDRESS_CAUSE: &str = "guesses from the address";
+
+fn too_many(wait_ms: u64, cause: &'static str) -> Error {
+    Error::refused(Code::TooManyFailures)
+        .because(cause)
+        .retry_after(whole_seconds(Duration::from_millis(wait_ms)))
+}

@@ -1,0 +1,317 @@
+//! Guessing, on a clock that the test moves: exact, bounded, and the owner gets in.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use secrecy::SecretString;
+use store::{SecretHasher, StoredSecret};
+
+use super::budgets::WINDOW_MS;
+use super::*;
+use crate::{Checker, Claim};
+
+const KEY: &[u8] = b"key";
+const OWNERS: &str = "cgs_owners-owners-owners-owners-owners-owners-o";
+const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Milliseconds since the test began.
+#[derive(Clone, Default)]
+struct Time(Arc<AtomicU64>);
+
+impl Time {
+    fn advance(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    fn guesses(&self, per_name: u32, per_address: u32) -> Guesses {
+        let limits = GuessLimits {
+            per_name: NonZeroU32::new(per_name).unwrap(),
+            per_address: NonZeroU32::new(per_address).unwrap(),
+        };
+        let now = Arc::clone(&self.0);
+        let clock = move || Duration::from_millis(now.load(Ordering::SeqCst));
+        Guesses::with_clock(limits, KEY, Box::new(clock))
+    }
+
+    fn checker(&self, per_name: u32, per_address: u32) -> Checker {
+        let guesses = self.guesses(per_name, per_address);
+        Checker::new(SecretHasher::new(KEY), KEY, 1, guesses)
+    }
+}
+
+fn accesses() -> Accesses {
+    accesses_with(&SecretHasher::new(KEY).keyed(&OWNERS.into()))
+}
+
+fn accesses_with(secret: &StoredSecret) -> Accesses {
+    let access = serde_json::json!({"name": "shop", "user": "shop", "client_id": "cga_shop", "secrets": [secret],
+        "active": true, "allow": ["10.0.0.0/8"], "ways": [], "methods": []});
+    [serde_json::from_value::<Access>(access).unwrap()]
+        .into_iter()
+        .collect()
+}
+
+fn guesser(guesses: &Guesses, name: &str, address: IpAddr) -> Guesser {
+    let accesses = accesses();
+    guesses.guesser(&accesses, (accesses.of_user(name), name), address)
+}
+
+/// How many guesses are checked of so many.
+fn checked(guesses: &Arc<Guesses>, name: &str, from: IpAddr, tries: usize) -> usize {
+    let guesser = guesser(guesses, name, from);
+    let places = (0..tries).filter_map(|_| guesses.reserve(guesser).ok());
+    places.map(Place::was_wrong).count()
+}
+
+async fn say(checker: &Checker, user: &str, secret: &str, from: IpAddr) -> Result<(), Error> {
+    let password = &SecretString::from(secret);
+    let claim = Claim::User { user, password };
+    checker.prove(&accesses(), claim, from).await.map(drop)
+}
+
+#[test]
+fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
+    let time = Time::default();
+    let guesses = Arc::new(time.guesses(60, 40));
+    assert_eq!(checked(&guesses, "shop", OUTSIDE, 100), 15);
+    // What was refused for the name has cost the address nothing.
+    assert_eq!(checked(&guesses, "nobody", OUTSIDE, 100), 15);
+    assert_eq!(checked(&guesses, "nobody 2", OUTSIDE, 100), 10);
+    assert_eq!(checked(&guesses, "shop", INSIDE, 100), 30);
+    assert_eq!(checked(&guesses, "nobody", INSIDE, 100), 10);
+    let mapped = "::ffff:10.0.0.1".parse().unwrap();
+    assert_eq!(checked(&guesses, "nobody", mapped, 1), 0);
+    assert_eq!(
+        checked(&guesses, "nobody", "10.0.0.2".parse().unwrap(), 100),
+        20
+    );
+}
+
+#[test]
+fn a_refusal_says_when_the_next_guess_is_checked() {
+    let time = Time::default();
+    let guesses = Arc::new(time.guesses(60, 60));
+    checked(&guesses, "shop", OUTSIDE, 15);
+    let guesser = guesser(&guesses, "shop", OUTSIDE);
+    let refused = guesses.judge(&guesser).unwrap_err();
+    let wait = refused.retry_after_s().unwrap();
+    assert_eq!((refused.code(), wait), (Code::TooManyFailures, 101));
+    time.advance(u64::from(wait) * 1000 - 2000);
+    assert_eq!(checked(&guesses, "shop", OUTSIDE, 1), 0);
+    time.advance(2000);
+    assert!(guesses.judge(&guesser).is_ok());
+    assert_eq!(checked(&guesses, "shop", OUTSIDE, 2), 1);
+}
+
+/// However the guesses are spread, no window holds more than the limit, and the limit can be had.
+#[test]
+fn no_window_holds_more_guesses_than_the_limit() {
+    for per_name in [2, 3, 4, 7, 60, 61, 1000] {
+        let mut best = 0;
+        for pause_ms in [0, 1, 997, 60_000, 101_001] {
+            let time = Time::default();
+            let guesses = Arc::new(time.guesses(per_name, u32::MAX));
+            let (mut at, mut most) = (VecDeque::new(), 0);
+            for _ in 0..3000 {
+                let now = time.0.load(Ordering::SeqCst);
+                for from in [INSIDE, OUTSIDE] {
+                    at.extend(std::iter::repeat_n(now, checked(&guesses, "shop", from, 1)));
+                }
+                at.retain(|then| now - then < WINDOW_MS);
+                most = most.max(at.len());
+                time.advance(pause_ms);
+            }
+            assert!(
+                most <= per_name as usize,
+                "{most} of {per_name}, one each {pause_ms} ms"
+            );
+            best = best.max(most);
+        }
+        assert!(best >= per_name as usize * 9 / 10, "{best} of {per_name}");
+    }
+}
+
+#[test]
+fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
+    let time = Time::default();
+    let guesses = Arc::new(time.guesses(6000, 100_000));
+    let wrong = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..64 {
+            let (guesses, wrong) = (&guesses, &wrong);
+            let from = IpAddr::from([192, 0, 2, thread]);
+            let guesser = guesser(guesses, "shop", from);
+            scope.spawn(move || {
+                for n in 0..1000 {
+                    match guesses.reserve(guesser) {
+                        Ok(place) if n % 10 > 0 => {
+                            wrong.fetch_add(1, Ordering::SeqCst);
+                            place.was_wrong();
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    // A third is for outside, of which three quarters are there at once.
+    assert_eq!(wrong.load(Ordering::SeqCst), 1500);
+    let guesses = Arc::new(time.guesses(60, 60));
+    for _ in 0..1000 {
+        drop(
+            guesses
+                .reserve(guesser(&guesses, "shop", INSIDE))
+                .unwrap_or_else(|e| panic!("{e}")),
+        );
+    }
+    assert_eq!(checked(&guesses, "shop", INSIDE, 100), 30);
+}
+
+#[test]
+fn memory_stays_within_its_bound_and_is_given_back() {
+    let time = Time::default();
+    let guesses = Arc::new(time.guesses(60, 60));
+    checked(&guesses, "shop", OUTSIDE, 15);
+    for n in 0..150_000_u32 {
+        let from = IpAddr::from((n + 0x0b00_0000).to_be_bytes());
+        checked(&guesses, &format!("name {n}"), from, 1);
+    }
+    assert_eq!(guesses.outside.len(), NAMES_MAX);
+    assert_eq!(guesses.addresses.len(), ADDRESSES_MAX);
+    // A flood of names frees none whose budget is spent.
+    assert_eq!(
+        checked(&guesses, "shop", "192.0.2.2".parse().unwrap(), 1),
+        0
+    );
+    // Outside, the whole budget of a name takes 25 minutes to come back.
+    time.advance(WINDOW_MS * 3);
+    guesses.sweep();
+    assert_eq!(guesses.outside.len() + guesses.addresses.len(), 0);
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
+    for secret in ["cgs_wrong", "wrong"] {
+        let mut told = ["shop", "nobody"].map(|user| (user, Vec::new()));
+        for (user, told) in &mut told {
+            let checker = Time::default().checker(12, 100);
+            for n in 0..20 {
+                let from = [INSIDE, OUTSIDE][usize::from(n % 3 == 0)];
+                let error = say(&checker, user, secret, from).await.unwrap_err();
+                told.push((error.code(), error.retry_after_s()));
+            }
+        }
+        assert_eq!(told[0].1, told[1].1);
+        let last = told[0].1.last().unwrap();
+        assert_eq!(last.0, Code::TooManyFailures);
+    }
+}
+
+#[tokio::test]
+async fn user_and_client_id_draw_on_one_budget() {
+    let checker = Time::default().checker(3, 100);
+    let secret = &SecretString::from("cgs_wrong");
+    let client = Claim::Client {
+        client_id: "cga_shop",
+        secret,
+    };
+    let wrong = checker.prove(&accesses(), client, OUTSIDE).await;
+    assert_eq!(wrong.unwrap_err().code(), Code::IncorrectUserPassword);
+    let refused = say(&checker, "shop", "cgs_wrong", OUTSIDE).await;
+    assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
+}
+
+#[tokio::test]
+async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
+    let checker = Time::default().checker(60, 3);
+    let token = async |code: Option<Code>, from| {
+        let said = async { code.map_or(Ok(()), |code| Err(Error::refused(code))) };
+        checker.vouch(from, said).await.err().map(|e| e.code())
+    };
+    for code in [None, Some(Code::ExpiredToken), Some(Code::IncorrectToken)] {
+        for _ in 0..3 {
+            assert_eq!(token(code, OUTSIDE).await, code);
+        }
+    }
+    assert_eq!(token(None, OUTSIDE).await, Some(Code::TooManyFailures));
+    assert_eq!(token(None, INSIDE).await, None);
+    let refused = say(&checker, "shop", OWNERS, OUTSIDE).await;
+    assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
+}
+
+/// The owner has called before: then even guesses from inside, and from the owner's own address, shut nobody out.
+#[tokio::test]
+async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
+    let checker = Time::default().checker(60, 60);
+    say(&checker, "shop", OWNERS, INSIDE).await.unwrap();
+    for _ in 0..100 {
+        say(&checker, "shop", "cgs_wrong", INSIDE)
+            .await
+            .unwrap_err();
+    }
+    say(&checker, "shop", OWNERS, INSIDE).await.unwrap();
+    let refused = say(&checker, "shop", "cgs_wrong", INSIDE).await;
+    assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
+}
+
+/// More of them than there are places, each with the password that nobody has shown yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_owners_first_calls_all_at_once_all_get_in() {
+    let stored = StoredSecret::argon2id(&"owner's".into()).unwrap();
+    let accesses = Arc::new(accesses_with(&stored));
+    let checker = Arc::new(Time::default().checker(6, 60));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (checker, accesses) = (Arc::clone(&checker), Arc::clone(&accesses));
+        calls.spawn(async move {
+            let password = &SecretString::from("owner's");
+            let user = "shop";
+            let claim = Claim::User { user, password };
+            checker.prove(&accesses, claim, INSIDE).await.map(drop)
+        });
+    }
+    for proven in calls.join_all().await {
+        proven.unwrap();
+    }
+}
+
+/// 100,000 wrong guesses from 500 addresses within half an hour, and the owner's calls among them.
+#[tokio::test]
+async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked_and_the_owner_gets_in()
+ {
+    let time = Time::default();
+    let checker = time.checker(60, 60);
+    let accesses = accesses();
+    let (mut at, mut most, mut all) = (VecDeque::new(), 0, 0);
+    let (mut calls, mut refused) = (0_u32, 0_u32);
+    for n in 0..100_000_u32 {
+        let now = time.0.load(Ordering::SeqCst);
+        let from = IpAddr::from([192, 0, 2 + (n % 500 / 250) as u8, (n % 250) as u8]);
+        let password = &SecretString::from(format!("cgs_{n}"));
+        let claim = Claim::User {
+            user: "shop",
+            password,
+        };
+        match checker.prove(&accesses, claim, from).await {
+            Err(error) if error.code() == Code::IncorrectUserPassword => {
+                at.push_back(now);
+                all += 1;
+            }
+            Err(error) => assert_eq!(error.code(), Code::TooManyFailures),
+            Ok(_) => panic!("guess {n} was right"),
+        }
+        at.retain(|then| now - then < WINDOW_MS);
+        most = most.max(at.len());
+        // The first call comes when the others have long begun.
+        if n % 50 == 49 {
+            calls += 1;
+            refused += u32::from(say(&checker, "shop", OWNERS, INSIDE).await.is_err());
+        }
+        time.advance(18);
+    }
+    assert!(most <= 60, "{most} guesses were checked within ten minutes");
+    assert!(all >= 15, "hardly a guess was checked: {all}");
+    assert_eq!((calls, refused), (2000, 0));
+}
