@@ -15,6 +15,7 @@ mod harness;
 mod addresses;
 mod configuration;
 mod first_start;
+mod guessing;
 mod life;
 mod limits_and_cache;
 mod matrix;

@@ -62,6 +62,8 @@ const LIMITS: &str = r#"
 deny = ["127.0.0.66"]
 [limits]
 per_address_per_minute = 1000000
+guesses_per_name = 1000000
+guesses_per_address = 1000000
 body_bytes = "8KiB"
 soap_bytes = "8KiB"
 [cache]
@@ -84,11 +86,14 @@ struct Cell {
     from: Option<[u8; 4]>,
     fault: Option<serde_json::Value>,
     dead_upstream: bool,
+    after_a_guess: bool,
 }
 
 struct Stage {
     gateway: Gateway,
     orphan: Gateway,
+    /// It checks one wrong secret from an address, and that one has been presented.
+    guarded: Gateway,
     sandbox: Sandbox,
     issuer: Issuer,
 }
@@ -109,6 +114,7 @@ impl Stage {
         Stage {
             gateway: Gateway::configured(&format!("{}{rest}", sandbox.as_upstream()), &environment),
             orphan: Gateway::configured(&format!("{}{rest}", upstream(closed)), &environment),
+            guarded: Gateway::configured("[limits]\nguesses_per_address = 1\n", &[]),
             sandbox,
             issuer,
         }
@@ -118,10 +124,10 @@ impl Stage {
         if let Some(fault) = &cell.fault {
             self.sandbox.faults(json!([fault])).await;
         }
-        let gateway = if cell.dead_upstream {
-            &self.orphan
-        } else {
-            &self.gateway
+        let gateway = match cell {
+            cell if cell.dead_upstream => &self.orphan,
+            cell if cell.after_a_guess => &self.guarded,
+            _ => &self.gateway,
         };
         let answer = Answer::of(self.request(gateway, way, operation, cell)).await;
         if cell.fault.is_some() {
@@ -378,6 +384,13 @@ fn refusal_cells(way: Way, cells: &mut Vec<(&'static str, Cell)>) {
     cells.push(("OPERATION_NOT_ALLOWED", of("idle")));
     cells.push(("RATE_LIMITED", of("slow")));
     cells.push((
+        "TOO_MANY_FAILURES",
+        Cell {
+            after_a_guess: true,
+            ..Cell::default()
+        },
+    ));
+    cells.push((
         "HTTP_METHOD_NOT_ALLOWED",
         Cell {
             method: Some(Method::DELETE),
@@ -527,6 +540,14 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
         200
     );
 
+    // The one guess that is checked.
+    let guess = Cell {
+        after_a_guess: true,
+        ..Cell::default()
+    };
+    let guessed = stage.play(Way::Http, &OPERATIONS[0], &guess).await;
+    assert_eq!(guessed.json()["error"], "INCORRECT_USER_PASSWORD");
+
     let (http, a) = played(&stage, Way::Http).await;
     let (basic, b) = played(&stage, Way::Basic).await;
     let (jwt, c) = played(&stage, Way::Jwt).await;
@@ -594,6 +615,8 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
         {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"}]}}
     SUCCESS (sendmessage sendfile): 200
         {"status":"SUCCESS","result":{},"delivery":"sent"}
+    TOO_MANY_FAILURES (all): 429
+        {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"r1","delivery":"not_sent","retry_after":N}
     UNSUPPORTED_MEDIA_TYPE (all): 415
         {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
     UPSTREAM_ERROR (sendmessage sendfile): 502
@@ -674,6 +697,8 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
         {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"14","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"15","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"16","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"17","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"18","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"19","sent":"1","status":"sent","datetime":"(datetime)"}]}}
     SUCCESS (sendmessage sendfile): 200
         {"status":"SUCCESS","result":{},"delivery":"sent"}
+    TOO_MANY_FAILURES (all): 429
+        {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"r1","delivery":"not_sent","retry_after":N}
     UNSUPPORTED_MEDIA_TYPE (all): 415
         {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
     UPSTREAM_ERROR (sendmessage sendfile): 502
@@ -754,6 +779,8 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
         {"status":"SUCCESS","result":{"list":[{"platformid":"200","platform":"telegram","message":"My parcel has not come yet.","destination":"700100","messageid":"3","sent":"0","status":"received","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"It is on its way and comes tomorrow.","destination":"700100","messageid":"4","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"8","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"9","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"10","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"11","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"12","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"13","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"14","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"15","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"16","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"17","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"18","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"19","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"20","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"21","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"22","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"23","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"24","sent":"1","status":"sent","datetime":"(datetime)"},{"platformid":"200","platform":"telegram","message":"Hello","destination":"700100","messageid":"25","sent":"1","status":"sent","datetime":"(datetime)"}]}}
     SUCCESS (sendmessage sendfile): 200
         {"status":"SUCCESS","result":{},"delivery":"sent"}
+    TOO_MANY_FAILURES (all): 429
+        {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"r1","delivery":"not_sent","retry_after":N}
     UNSUPPORTED_MEDIA_TYPE (all): 415
         {"status":"ERROR","error":"UNSUPPORTED_MEDIA_TYPE","request_id":"r1","delivery":"not_sent"}
     UPSTREAM_ERROR (sendmessage sendfile): 502
@@ -894,6 +921,9 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
     SUCCESS (sendmessage): 200
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:sendmessageResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:delivery>sent</c:delivery></c:sendmessageResponse></s:Body></s:Envelope>
+    TOO_MANY_FAILURES (all): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Too many wrong credentials; try again later.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>TOO_MANY_FAILURES</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
     UNSUPPORTED_MEDIA_TYPE (all): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>This media type is not taken here.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>UNSUPPORTED_MEDIA_TYPE</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>

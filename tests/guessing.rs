@@ -1,0 +1,259 @@
+//! Guessing secrets: how many are checked, who still gets in, and that names can't be told from one another.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use adapter::Way;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::harness::{Answer, Gateway, Issuer, client_from, envelope};
+
+const RANDOM: &str = "cgs_guessing-guessing-guessing-guessing-guessin";
+const CHOSEN: &str = "an owner's password";
+
+/// The owner's network, and everybody else's.
+const OWNER: [u8; 4] = [127, 0, 1, 1];
+const ELSEWHERE: [u8; 4] = [127, 0, 2, 1];
+
+/// A wrong secret in either form.
+const WRONG: [(&str, &str); 2] = [
+    ("random", "cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w"),
+    ("chosen", "wrong"),
+];
+
+/// A gateway with these accesses, each by its name and the variable that holds its secret.
+fn gateway(limits: &str, accesses: &[(&str, &str)]) -> Gateway {
+    let mut toml = format!("[limits]\nper_address_per_minute = 100000\n{limits}\n");
+    for (name, secret) in accesses {
+        write!(toml, "[[accesses]]\nname = \"{name}\"\nuser = \"{name}\"\npassword = \"env:{secret}\"\nallow = [\"127.0.1.0/24\"]\n").unwrap();
+    }
+    Gateway::configured(&toml, &[("RANDOM", RANDOM), ("CHOSEN", CHOSEN)])
+}
+
+/// The ways in that take a name and a secret; `None` is the token endpoint.
+const DOORS: [Option<Way>; 4] = [Some(Way::Http), Some(Way::Basic), Some(Way::Soap), None];
+
+fn ask(
+    gateway: &Gateway,
+    door: Option<Way>,
+    (user, secret): (&str, &str),
+    from: impl Into<IpAddr>,
+) -> reqwest::RequestBuilder {
+    let path = door.map_or("/oauth/token", Way::path);
+    let request = client_from(from.into())
+        .post(gateway.url(path))
+        .header("X-Request-ID", "same");
+    let call = [("class", "chat"), ("method", "getchatchannels")];
+    let credentials = [("user", user), ("password", secret)];
+    match door {
+        Some(Way::Soap) => request
+            .header("Content-Type", "text/xml")
+            .body(envelope("getchatchannels", &credentials)),
+        Some(Way::Basic) => {
+            let basic = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+            request
+                .header("Authorization", format!("Basic {basic}"))
+                .form(&call)
+        }
+        Some(Way::Http | Way::Jwt) => request.form(&[call, credentials].concat()),
+        None => request.form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", user),
+            ("client_secret", secret),
+        ]),
+    }
+}
+
+/// Status, headers and body, without what a moment changes: the date, the calls left to the address, and how many seconds
+/// there are to wait.
+fn seen(answer: &Answer) -> String {
+    let wait = answer.header("retry-after");
+    let changes = ["date", "ratelimit", "retry-after"];
+    let mut text = answer.status.to_string();
+    for (name, value) in &answer.headers {
+        if !changes.contains(&name.as_str()) {
+            write!(text, "\n{name}: {}", value.to_str().unwrap()).unwrap();
+        }
+    }
+    let body = if wait.is_empty() {
+        answer.body.clone()
+    } else {
+        // All guesses come back after ten minutes, when there is but one.
+        let seconds: u32 = wait.parse().unwrap();
+        assert!((500..=601).contains(&seconds), "{seconds}");
+        text.push_str("\nretry-after: N");
+        answer.body.replace(wait, "N")
+    };
+    text + "\n\n" + &body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
+    let accesses = [("random", "RANDOM"), ("chosen", "CHOSEN")];
+    let gateway = Arc::new(gateway("", &accesses));
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..400_u16 {
+        let gateway = Arc::clone(&gateway);
+        guesses.spawn(async move {
+            let from = [127, 0, 2 + (n / 250) as u8, (n % 250) as u8 + 1];
+            let secret = format!("cgs_{n}");
+            let door = DOORS[usize::from(n) % 3];
+            let answer = Answer::of(ask(&gateway, door, ("random", &secret), from)).await;
+            assert!(!answer.body.contains("SUCCESS"), "{}", answer.body);
+            answer.body.contains("INCORRECT_USER_PASSWORD")
+        });
+    }
+    // Chosen passwords are dear, so that fewer of them show the same; and the owner has called before, since how long a
+    // first call queues for its hash is the machine's affair.
+    let before = ask(&gateway, DOORS[0], ("chosen", CHOSEN), OWNER);
+    assert_eq!(Answer::of(before).await.status, 200);
+    let mut dear = tokio::task::JoinSet::new();
+    for n in 0..60_u8 {
+        let gateway = Arc::clone(&gateway);
+        dear.spawn(async move {
+            let secret = format!("guess {n}");
+            let request = ask(&gateway, DOORS[0], ("chosen", &secret), [127, 0, 4, n + 1]);
+            let body = Answer::of(request).await.body;
+            body.contains("INCORRECT_USER_PASSWORD")
+        });
+    }
+    for _ in 0..20 {
+        for door in &DOORS[..3] {
+            for owner in [("random", RANDOM), ("chosen", CHOSEN)] {
+                let answer = Answer::of(ask(&gateway, *door, owner, OWNER)).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+        }
+    }
+    for (guesses, least) in [(guesses, 15), (dear, 1)] {
+        let checked = guesses.join_all().await.into_iter().filter(|c| *c).count();
+        assert!((least..=60).contains(&checked), "{checked} were checked");
+    }
+    // The right secret from elsewhere opens nothing.
+    let right = Answer::of(ask(&gateway, DOORS[0], ("random", RANDOM), ELSEWHERE)).await;
+    assert_eq!(right.json()["error"], "IP_NOT_ALLOWED");
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("chatgate_denied_total{reason=\"TOO_MANY_FAILURES\"}"));
+}
+
+/// Two guesses for a name: what the first and the second are answered.
+async fn two_guesses(
+    gateway: &Gateway,
+    door: Option<Way>,
+    credentials: (&str, &str),
+    from: [u8; 4],
+) -> [String; 2] {
+    [
+        seen(&Answer::of(ask(gateway, door, credentials, from)).await),
+        seen(&Answer::of(ask(gateway, door, credentials, from)).await),
+    ]
+}
+
+#[tokio::test]
+async fn an_unknown_name_and_a_wrong_secret_are_the_same_to_the_byte_within_the_budget_and_over_it()
+{
+    // Every case has an access of its own, since all ways in draw on one budget.
+    let mut cases = Vec::new();
+    for way in [Way::Http, Way::Basic, Way::Soap] {
+        for stored in ["RANDOM", "CHOSEN"] {
+            for (presented, secret) in WRONG {
+                let name = format!("{}-{}-{presented}", way.name(), stored.to_lowercase());
+                cases.push((name, way, stored, secret));
+            }
+        }
+    }
+    let accesses: Vec<_> = cases.iter().map(|c| (c.0.as_str(), c.2)).collect();
+    // One guess for each name from inside, and one from outside.
+    let gateway = gateway(
+        "guesses_per_name = 2\nguesses_per_address = 1000",
+        &accesses,
+    );
+    for (name, way, _, secret) in &cases {
+        for from in [OWNER, ELSEWHERE] {
+            let known = two_guesses(&gateway, Some(*way), (name, secret), from).await;
+            let unknown = format!("no-{name}");
+            let unknown = two_guesses(&gateway, Some(*way), (&unknown, secret), from).await;
+            assert_eq!(known, unknown, "{name} from {from:?}");
+            assert!(known[0].contains("INCORRECT_USER_PASSWORD"), "{}", known[0]);
+            assert!(known[1].contains("TOO_MANY_FAILURES"), "{}", known[1]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_endpoint_counts_with_the_other_doors_and_tells_no_names_apart() {
+    let limits = "[limits]\nguesses_per_name = 2\nguesses_per_address = 1000\n";
+    for (_, secret) in WRONG {
+        let gateway = Gateway::configured(limits, &[]);
+        let demo = gateway.demo();
+        let known = two_guesses(&gateway, None, (&demo.client_id, secret), OWNER).await;
+        let unknown = two_guesses(&gateway, None, ("cga_nobody", secret), OWNER).await;
+        assert_eq!(known, unknown);
+        assert!(known[0].starts_with("401"), "{}", known[0]);
+        assert!(known[1].starts_with("429") && known[1].contains("retry-after: N"));
+        let other = Answer::of(ask(&gateway, DOORS[0], (&demo.user, secret), OWNER)).await;
+        assert_eq!(other.json()["error"], "TOO_MANY_FAILURES");
+    }
+}
+
+#[tokio::test]
+async fn every_way_in_says_too_many_failures_in_its_own_dialect() {
+    let limits = "[limits]\nguesses_per_name = 2\nguesses_per_address = 1\n";
+    let gateway = Gateway::configured(limits, &[]);
+    let wrong = ("demo", "cgs_wrong");
+    let first = Answer::of(ask(&gateway, DOORS[0], wrong, OWNER)).await;
+    assert_eq!(first.json()["error"], "INCORRECT_USER_PASSWORD");
+    let mut told = String::new();
+    for door in DOORS {
+        let answer = Answer::of(ask(&gateway, door, wrong, OWNER)).await;
+        assert!(!answer.header("retry-after").is_empty());
+        let body = seen(&answer);
+        let body = body.rsplit("\n\n").next().unwrap();
+        let name = door.map_or("token endpoint", Way::name);
+        writeln!(told, "{name}: {} {body}", answer.status).unwrap();
+    }
+    let token = client_from(OWNER.into()).get(gateway.url("/api/jwt/?class=chat&method=getchats"));
+    let answer = Answer::of(token.header("X-Request-ID", "same").bearer_auth("a.b.c")).await;
+    writeln!(told, "jwt: {}", seen(&answer).replace('\n', " | ")).unwrap();
+    insta::assert_snapshot!(told, @r#"
+    http: 429 {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
+    basic: 429 {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
+    soap: 500 <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Too many wrong credentials; try again later.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>TOO_MANY_FAILURES</c:code><c:request_id>same</c:request_id><c:delivery>not_sent</c:delivery><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
+    token endpoint: 429 {"error":"temporarily_unavailable","error_description":"Too many wrong credentials; try again later."}
+    jwt: 429 | content-type: application/json; charset=utf-8 | ratelimit-policy: "address";q=600;w=60 | cache-control: no-store | x-request-id: same | content-length: 106 | retry-after: N |  | {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
+    "#);
+}
+
+#[tokio::test]
+async fn wrong_tokens_count_for_their_address_and_a_right_one_elsewhere_is_heard() {
+    let issuer = Issuer::new();
+    let toml = format!(
+        "[limits]\nguesses_per_address = 3\n{}",
+        issuer.as_configuration()
+    );
+    let gateway = Gateway::configured(&toml, &[]);
+    let code = async |token: &str, from: [u8; 4]| {
+        let request = client_from(from.into())
+            .get(gateway.url("/api/jwt/?class=chat&method=getchatchannels"))
+            .bearer_auth(token);
+        let said = Answer::of(request).await.json();
+        said["error"].as_str().unwrap_or("SUCCESS").to_owned()
+    };
+    let (right, expired) = (issuer.token("demo", 300), issuer.token("demo", -300));
+    // The first right one brings the issuer's keys.
+    assert_eq!(code(&right, OWNER).await, "SUCCESS");
+    for _ in 0..4 {
+        assert_eq!(code(&expired, OWNER).await, "EXPIRED_TOKEN");
+    }
+    let nobodys = issuer.token("nobody", 300);
+    for wrong in ["a.b.c", &nobodys, &right[1..]] {
+        assert_eq!(code(wrong, OWNER).await, "INCORRECT_TOKEN");
+    }
+    for token in [&right, &expired, "a.b.c"] {
+        assert_eq!(code(token, OWNER).await, "TOO_MANY_FAILURES");
+    }
+    assert_eq!(code(&right, ELSEWHERE).await, "SUCCESS");
+}
