@@ -41,6 +41,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     telemetry::start_log(&config.log)?;
     let data = DataFolder::new(&config.data);
     data.make()?;
+    let _lock = data.lock()?;
     let admin_key = data.read_or_make_admin_key()?;
     let store = Store::open(&data.store())
         .await
