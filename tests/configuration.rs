@@ -7,7 +7,7 @@ use gateway::config::{Config, Sources};
 
 use crate::harness::{Gateway, binary, repository};
 
-fn example() -> String {
+pub fn example() -> String {
     std::fs::read_to_string(repository().join("config/chatgate.toml")).unwrap()
 }
 
@@ -25,7 +25,7 @@ fn mistakes(file: &str) -> Vec<String> {
 }
 
 /// The example with its commented keys switched on: `# key = value` becomes `key = value`.
-fn with_every_key(example: &str) -> String {
+pub fn with_every_key(example: &str) -> String {
     let is_key = |line: &str| {
         line.split_once('=').is_some_and(|(name, _)| {
             let name = name.trim();

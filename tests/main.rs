@@ -13,6 +13,7 @@
 mod harness;
 
 mod addresses;
+mod commands;
 mod configuration;
 mod first_start;
 mod guessing;

@@ -224,7 +224,7 @@ fn files() -> Vec<PathBuf> {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             if kind.is_dir() && !is_made(&path) {
                 folders.push(path);
-            } else if kind.is_file() {
+            } else if kind.is_file() && !is_made(&path) {
                 found.push(path.strip_prefix(&root).unwrap().to_owned());
             }
         }

@@ -125,6 +125,12 @@ impl SigningKey {
         &self.kid
     }
 
+    /// What it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Its public half.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {

@@ -9,7 +9,7 @@ use crate::jws::Opened;
 use crate::{Scope, VerifyingKey};
 
 /// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
-const SKEW_S: f64 = 30.0;
+pub const SKEW_S: u32 = 30;
 
 /// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
 const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
@@ -213,11 +213,11 @@ impl Issuer {
 fn is_over(claims: &Object, now: f64) -> Result<bool, &'static str> {
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
-        if time(claims, name)?.is_some_and(|from| from > now + SKEW_S) {
+        if time(claims, name)?.is_some_and(|from| from > now + f64::from(SKEW_S)) {
             return Err("nbf or iat lies ahead");
         }
     }
-    Ok(exp <= now - SKEW_S)
+    Ok(exp <= now - f64::from(SKEW_S))
 }
 
 /// RFC 7519 NumericDate: a number, whole or not. Text that looks like one is refused, not skipped.

@@ -1,21 +1,30 @@
 //! The operators' side, on a listener of its own: whether the gateway lives, whether it is ready, its metrics, and, behind a
-//! key, its status.
+//! key, its status, its signing keys and a copy of its store.
 
-use std::fmt::Write;
+mod backup;
+mod keys;
+mod operations;
+mod problem;
+
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode, header};
+use problem::{Problem, json, response};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+pub use backup::Backups;
+pub use keys::{KeyRow, Keys};
+pub use operations::{Failed, Operations, Pending};
 
 /// What the console asks the gateway.
-pub trait Gateway: Send + Sync {
+pub trait Gateway: Operations {
     /// Why it can't take traffic right now; `None` when it can.
     fn not_ready(&self) -> Option<&'static str>;
 
@@ -31,6 +40,7 @@ pub struct Console {
     gateway: Arc<dyn Gateway>,
     /// Only a hash is kept, and compared: lengths tell nothing, and a memory dump shows no key.
     key_hash: [u8; 32],
+    copies: Arc<Semaphore>,
 }
 
 impl Console {
@@ -40,6 +50,7 @@ impl Console {
         Console {
             gateway,
             key_hash: hash(key.expose_secret().as_bytes()),
+            copies: Arc::new(Semaphore::new(backup::COPIES_MAX)),
         }
     }
 
@@ -52,9 +63,21 @@ impl Console {
             .route("/startupz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/admin/v1/status", get(status))
+            .route("/admin/v1/keys", get(keys::list))
+            .route("/admin/v1/keys/rotate", post(keys::rotate))
+            .route("/admin/v1/backup", post(backup::backup))
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(Arc::new(self))
+    }
+
+    /// Lets an operator through, and nobody else. The first line of everything below `/admin/`.
+    fn operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.knows(headers) {
+            Ok(())
+        } else {
+            Err(Problem::unauthorized())
+        }
     }
 
     fn knows(&self, headers: &HeaderMap) -> bool {
@@ -98,63 +121,26 @@ async fn metrics(State(console): State<Arc<Console>>) -> Response {
     response(StatusCode::OK, content_type, console.gateway.metrics())
 }
 
-async fn status(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
-    if !console.knows(&headers) {
-        return unauthorized();
-    }
-    response(
-        StatusCode::OK,
-        "application/json",
-        console.gateway.status().to_string(),
-    )
+async fn status(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    console.operator(&headers)?;
+    Ok(json(&console.gateway.status()))
 }
 
-async fn nothing_here(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
-    if !console.knows(&headers) {
-        return unauthorized();
-    }
-    problem(StatusCode::NOT_FOUND, "There is nothing at this path.")
+async fn nothing_here(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    console.operator(&headers)?;
+    let detail = "There is nothing at this path.";
+    Err(Problem::new(StatusCode::NOT_FOUND, detail))
 }
 
-async fn method_not_allowed() -> Response {
-    problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "This HTTP method is not allowed here.",
-    )
-}
-
-fn unauthorized() -> Response {
-    let mut response = problem(StatusCode::UNAUTHORIZED, "An admin key is needed.");
-    response.headers_mut().insert(
-        header::WWW_AUTHENTICATE,
-        HeaderValue::from_static("Bearer realm=\"chatgate-admin\""),
-    );
-    response
-}
-
-/// RFC 9457.
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let mut body = String::with_capacity(128);
-    // Writing into a String can't fail; both texts are ours and need no escaping.
-    let _ = write!(
-        body,
-        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{detail}\"}}",
-        status.as_u16()
-    );
-    response(status, "application/problem+json", body)
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+async fn method_not_allowed() -> Problem {
+    let detail = "This HTTP method is not allowed here.";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 fn hash(bytes: &[u8]) -> [u8; 32] {

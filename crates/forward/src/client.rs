@@ -132,51 +132,22 @@ pub async fn get_document(
         .send()
         .await
         .map_err(|error| causes(&error.without_url()))?;
-    text_of(response, bytes_max).await
-}
-
-/// A request of our own command line to our own gateway.
-#[derive(Debug)]
-pub struct Call<'a> {
-    /// Where to.
-    pub url: url::Url,
-    /// A form to post; none means GET.
-    pub form: Option<&'a [(&'a str, &'a str)]>,
-    /// A bearer key.
-    pub bearer: Option<&'a str>,
-}
-
-/// Sends one request and gives back the body of a 2xx answer.
-///
-/// # Errors
-/// One line: what went wrong, or the status and the body of any other answer.
-pub async fn call(client: &Client, call: Call<'_>, bytes_max: usize) -> Result<String, String> {
-    let mut request = match call.form {
-        None => client.get(call.url),
-        Some(form) => client.post(call.url).form(form),
-    };
-    if let Some(key) = call.bearer {
-        request = request.bearer_auth(key);
-    }
-    let response = request
-        .send()
-        .await
-        .map_err(|error| causes(&error.without_url()))?;
-    text_of(response, bytes_max).await
-}
-
-async fn text_of(response: Response, bytes_max: usize) -> Result<String, String> {
     let status = response.status();
+    let text = text_of(response, bytes_max).await?;
+    if status.is_success() {
+        Ok(text)
+    } else {
+        Err(format!("status {}: {text}", status.as_u16()))
+    }
+}
+
+/// The body as text, whatever its status.
+pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<String, String> {
     let body = read_body(response, bytes_max)
         .await
         .map_err(|error| match error {
             BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
             BodyError::Broken(error) => causes(&error.without_url()),
         })?;
-    let text = String::from_utf8_lossy(&body).into_owned();
-    if status.is_success() {
-        Ok(text)
-    } else {
-        Err(format!("status {}: {text}", status.as_u16()))
-    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }

@@ -7,6 +7,7 @@
 mod access;
 pub mod allowlist;
 mod cache;
+pub mod call;
 pub mod client;
 mod guesses;
 mod rate_limit;

@@ -6,18 +6,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::commands::{
-    Failure, check_command, jws_command, sandbox_command, serve_command, token_command, xml_command,
+    Failure, backup_command, check_command, completions_command, health_command, jws_command,
+    keys_command, man_command, sandbox_command, schema_command, serve_command, token_command,
+    xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
 const EXIT_USAGE: u8 = 64;
 
+/// Where the operators' side of a gateway is unless told otherwise.
+const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
+
 /// One hardened door to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]
-#[command(name = "chatgate", version)]
-struct Cli {
+// Flags before a command would be read and then ignored; better that they are refused.
+#[command(name = "chatgate", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -33,7 +40,30 @@ enum Command {
     /// Get a token from a running gateway and print it alone
     Token(TokenArgs),
     /// Validate the configuration, telling every mistake at once
-    Check(ServeArgs),
+    Check(CheckArgs),
+    /// List and rotate the keys that sign tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Copy the store of a running gateway into a file
+    Backup(BackupArgs),
+    /// End with 0 if a running gateway takes calls, else with 1
+    Healthcheck {
+        /// The operators' side of the running gateway
+        #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS)]
+        admin: SocketAddr,
+    },
+    /// Print the JSON Schema of the configuration file
+    ConfigSchema,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of this binary, or of one of its commands
+    Man {
+        /// The command, such as keys rotate
+        command: Vec<String>,
+    },
     /// Run the token verifier on one signed token
     JwsVerify(JwsArgs),
     /// Run the XML layer on one document
@@ -86,8 +116,15 @@ pub(crate) struct TokenArgs {
     /// The client id; its secret is then read from standard input [default: the demo access]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Where a running gateway is, and the key to it.
+#[derive(Args, Debug)]
+pub(crate) struct AdminArgs {
     /// The operators' side of the running gateway
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS)]
     pub(crate) admin: SocketAddr,
     /// The data folder of the running gateway
     #[arg(long, value_name = "DIR", default_value = "./data")]
@@ -95,6 +132,40 @@ pub(crate) struct TokenArgs {
     /// The file with the admin key [default: admin.key in the data folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_key_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    /// Print the mistakes as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the keys, the one that signs first
+    List(KeysArgs),
+    /// Have a new key sign from now on; tokens signed before verify until they expire
+    Rotate(KeysArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The file to write; one that is there is left as it is
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Args, Debug)]
@@ -124,6 +195,12 @@ pub async fn run() -> ExitCode {
         Some(Command::Sandbox(args)) => sandbox_command(args).await.map_err(Failure::from),
         Some(Command::Token(args)) => token_command(args).await.map_err(Failure::from),
         Some(Command::Check(args)) => check_command(&args),
+        Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
+        Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),
+        Some(Command::Healthcheck { admin }) => health_command(admin).await.map_err(Failure::from),
+        Some(Command::ConfigSchema) => schema_command().map_err(Failure::from),
+        Some(Command::Completions { shell }) => completions_command(shell).map_err(Failure::from),
+        Some(Command::Man { command }) => man_command(&command),
         Some(Command::JwsVerify(args)) => jws_command(&args),
         Some(Command::XmlCheck { file }) => xml_command(&file),
     };

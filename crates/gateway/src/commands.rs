@@ -1,28 +1,36 @@
 //! What the commands do.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
+mod admin;
+mod backup;
+mod check;
+mod health;
+mod keys;
+mod output;
+mod pages;
+
+use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use adapter_jwt::verify_jws;
-use forward::client::{self, Call, ClientConfig, Roots};
+use forward::call::{Call, call};
 use sandbox::{Fault, Sandbox, SandboxConfig};
-use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::accesses::Demo;
 use crate::cli::{JwsArgs, SandboxArgs, ServeArgs, TokenArgs};
-use crate::config::{Config, Sources};
-use crate::data_folder::{DataFolder, random_text, read_key};
+use crate::data_folder::{DataFolder, random_text};
 use crate::serve::serve;
 use crate::shutdown::StopSignal;
 
-/// Longest wait of a client command for the running gateway.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) use backup::backup_command;
+pub(crate) use check::check_command;
+pub(crate) use health::health_command;
+pub(crate) use keys::keys_command;
+pub(crate) use pages::{completions_command, man_command, schema_command};
 
-/// Largest answer that a client command takes, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+use admin::{Admin, COMMAND_TIMEOUT, new_client};
+use check::read_config;
+use output::print;
 
 /// How a command failed.
 pub(crate) enum Failure {
@@ -39,51 +47,6 @@ impl From<String> for Failure {
 pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
     let config = read_config(args)?;
     Ok(serve(config).await?)
-}
-
-pub(crate) fn check_command(args: &ServeArgs) -> Result<(), Failure> {
-    read_config(args)?;
-    print("The configuration is right.\n");
-    Ok(())
-}
-
-fn read_config(args: &ServeArgs) -> Result<Config, Failure> {
-    let file = match &args.config {
-        None => String::new(),
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
-    };
-    let flags = [
-        ("server.data", &args.data),
-        ("server.listen", &args.listen),
-        ("server.admin_listen", &args.admin),
-    ];
-    let sources = Sources {
-        file,
-        environment: environment(),
-        flags: flags
-            .into_iter()
-            .filter_map(|(key, value)| value.clone().map(|value| (key, value)))
-            .collect(),
-    };
-    Config::read(&sources).map_err(|mistakes| {
-        let name = args
-            .config
-            .as_deref()
-            .map_or("configuration".into(), |path| path.display().to_string());
-        let lines: Vec<_> = mistakes
-            .iter()
-            .map(|mistake| format!("{name}: {mistake}"))
-            .collect();
-        Failure::Usage(lines.join("\n"))
-    })
-}
-
-/// The environment as text; what is no text can't be one of our settings.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
@@ -122,17 +85,17 @@ pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
         String::new()
     };
     let mut stop_signal = StopSignal::listen()?;
-    print(&format!(
+    print(format!(
         "The sandbox listens on {}\n{account}",
         sandbox.url()
-    ));
+    ))?;
     stop_signal.wait().await;
     sandbox.stop().await;
     Ok(())
 }
 
 pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
-    let data = DataFolder::new(&args.data);
+    let data = DataFolder::new(&args.admin.data);
     let (client_id, client_secret) = match args.client_id {
         Some(id) => (id, read_secret()?),
         None => {
@@ -147,21 +110,9 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
             (demo.client_id, demo.client_secret)
         }
     };
-    let key = read_key(&args.admin_key_file.unwrap_or_else(|| data.admin_key()))?;
-    let client = client::build(&ClientConfig {
-        roots: Roots::Bundled,
-        connect_timeout: COMMAND_TIMEOUT,
-        timeout: COMMAND_TIMEOUT,
-    })?;
-    let status_url = url(&format!("http://{}/admin/v1/status", args.admin))?;
-    let status = Call {
-        url: status_url,
-        form: None,
-        bearer: Some(key.expose_secret()),
-    };
-    let status = client::call(&client, status, ANSWER_BYTES_MAX)
-        .await
-        .map_err(|error| format!("no gateway answers at {}: {error}", args.admin))?;
+    let status = Admin::new(&args.admin, COMMAND_TIMEOUT)?
+        .get("/admin/v1/status")
+        .await?;
     let base = member(&status, "public_url")?;
     let scope = if args.methods.is_empty() {
         "chat".to_owned()
@@ -174,16 +125,17 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
         ("client_secret", &client_secret),
         ("scope", &scope),
     ];
-    let call = Call {
-        url: url(&format!("{base}/oauth/token"))?,
+    let endpoint = format!("{base}/oauth/token");
+    let ask = Call {
+        url: Url::parse(&endpoint).map_err(|error| format!("{endpoint}: {error}"))?,
         form: Some(&form),
         bearer: None,
     };
-    let answer = client::call(&client, call, ANSWER_BYTES_MAX)
-        .await
-        .map_err(|error| format!("no token: {error}"))?;
-    print(&format!("{}\n", member(&answer, "access_token")?));
-    Ok(())
+    let answer = call(&new_client(COMMAND_TIMEOUT)?, ask).await;
+    let answer = answer.map_err(|error| format!("no token from {endpoint}: {error}"))?;
+    let answer =
+        serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))?;
+    print(format!("{}\n", member(&answer, "access_token")?))
 }
 
 fn read_secret() -> Result<String, String> {
@@ -194,17 +146,9 @@ fn read_secret() -> Result<String, String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn member(json: &str, name: &str) -> Result<String, String> {
-    let value: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| format!("the answer is no JSON: {error}"))?;
-    value[name]
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("the answer has no {name}"))
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| format!("{text}: {error}"))
+fn member(document: &serde_json::Value, name: &str) -> Result<String, String> {
+    let text = document[name].as_str().map(str::to_owned);
+    text.ok_or_else(|| format!("the answer has no {name}"))
 }
 
 pub(crate) fn jws_command(args: &JwsArgs) -> Result<(), Failure> {
@@ -221,9 +165,4 @@ pub(crate) fn xml_command(file: &Path) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
-}
-
-fn print(text: &str) {
-    // A reader that has gone away, such as `head`, is no failure of ours.
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,7 +1,10 @@
 //! Configuration: as written in file, environment and flags; as used, complete and immutable, in [`Config`]. Between the two
 //! stands one conversion which tells every mistake at once, before a port is bound.
 
+mod example;
+mod mistake;
 mod reader;
+mod schema;
 mod sections;
 mod shapes;
 mod values;
@@ -23,9 +26,10 @@ use reader::Reader;
 use secrecy::SecretString;
 use sections::{jwt, limits, seeds, upstream, upstream_limits, ways};
 use url::Url;
-use values::{choice, log_level, origin, public_url};
+use values::{log_level, origin, public_url};
 
-pub use reader::{Mistake, Sources};
+pub use mistake::Mistake;
+pub use reader::Sources;
 
 use crate::client_addr::ForwardedHeader;
 
@@ -205,6 +209,15 @@ impl Config {
         reader.finish().0
     }
 
+    /// The JSON Schema of the file: what the conversion asks for, with the example's words on it.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        let nothing = Sources::default();
+        let mut reader = Reader::asking(&nothing);
+        Config::convert(&mut reader);
+        schema::document(&reader.asked())
+    }
+
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream_limits(reader);
         Config {
@@ -235,9 +248,7 @@ impl Config {
             jwt: jwt(reader),
             log: Log {
                 level: reader.value("log.level", "info", log_level),
-                json: reader.value("log.format", "json", |text| {
-                    choice(text, &[("json", true), ("text", false)])
-                }),
+                json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
             },
             accesses: seeds(reader),
         }

@@ -1,5 +1,6 @@
 //! The data folder: made on the first start, private to its owner, with the operator's key in it.
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,29 @@ impl DataFolder {
                 self.0.display()
             )
         })
+    }
+
+    /// Takes the folder for this process, until the file that is given back is closed. The system closes it however the
+    /// process ends.
+    ///
+    /// # Errors
+    /// A line that names the folder, when another gateway has it.
+    pub(crate) fn lock(&self) -> Result<File, String> {
+        let path = self.0.join("lock");
+        let mut options = std::fs::OpenOptions::new();
+        let opened = options.create(true).append(true).mode(0o600).open(&path);
+        let file = opened.map_err(|error| format!("{}: {error}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(format!(
+                "another gateway runs on the data folder {}; stop it, or name another folder with --data",
+                self.0.display()
+            )),
+            Err(TryLockError::Error(error)) => Err(format!(
+                "{} can't be locked: {error}; the data folder has to be on a disk that knows locks",
+                path.display()
+            )),
+        }
     }
 
     /// The store.

@@ -1,5 +1,6 @@
 //! What every request shares: the ways in, the way out, the store and the keys.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::SoapAdapter;
+use console::{Failed, KeyRow, Pending};
 use forward::Forwarder;
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
@@ -136,6 +138,32 @@ impl console::Gateway for Gate {
             "config_generation": 1,
             "accesses": self.store.accesses().len(),
             "ready": self.not_ready().is_none(),
+        })
+    }
+}
+
+impl console::Keys for Gate {
+    fn keys(&self) -> Vec<KeyRow> {
+        self.tokens.rows()
+    }
+
+    fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>> {
+        Box::pin(async move {
+            let keys = self.tokens.rotate(&self.store, Gate::now()).await?;
+            let kid = keys.first().map(|key| key.kid.as_str());
+            tracing::info!(kid, "a new key signs tokens");
+            Ok(keys)
+        })
+    }
+}
+
+impl console::Backups for Gate {
+    fn backup(self: Arc<Self>) -> Pending<File> {
+        Box::pin(async move {
+            let copied = self.store.backup().await;
+            let copy = copied.map_err(|error| Failed::Broken(error.to_string()))?;
+            tracing::info!("a copy of the store was made");
+            Ok(copy)
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod client_addr;
 mod edge;
 mod gate;
 mod reply;
+mod signing_keys;
 mod story;
 mod tokens;
 

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter_jwt::SigningKey;
 use console::Console;
 use forward::client::{self, ClientConfig};
 use forward::{Checker, Forwarder, Guesses, RateLimits, Upstream, UpstreamAuth, UpstreamConfig};
@@ -23,8 +22,9 @@ use crate::greeting;
 use crate::listener::{self, DRAIN_DEADLINE, Terms};
 use crate::routes;
 use crate::shutdown::StopSignal;
+use crate::signing_keys::SigningKeys;
 use crate::telemetry::{self, Metrics};
-use crate::tokens::{Tokens, key_purpose};
+use crate::tokens::Tokens;
 use crate::watched::Deadlines;
 
 /// Bytes of the keys that hash secrets.
@@ -41,6 +41,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     telemetry::start_log(&config.log)?;
     let data = DataFolder::new(&config.data);
     data.make()?;
+    let _lock = data.lock()?;
     let admin_key = data.read_or_make_admin_key()?;
     let store = Store::open(&data.store())
         .await
@@ -137,6 +138,7 @@ async fn keep_house(gate: Arc<Gate>) {
     loop {
         interval.tick().await;
         gate.forwarder.sweep();
+        gate.tokens.forget(&gate.store, Gate::now()).await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
             let gate = Arc::clone(&gate);
             refreshing.spawn(async move { gate.tokens.refresh(Gate::now()).await });
@@ -150,7 +152,8 @@ async fn parts(
     hasher: SecretHasher,
     (upstream, public_url): (UpstreamConfig, String),
 ) -> Result<Parts, String> {
-    let signing = signing_keys(&store, config).await?;
+    let (algorithm, life_s) = (config.jwt.algorithm, config.jwt.token_life_s);
+    let signing = SigningKeys::open(&store, algorithm, life_s, Gate::now()).await?;
     let documents = client::build(&ClientConfig {
         roots: config.upstream_limits.roots.clone(),
         connect_timeout: config.upstream_limits.connect_timeout,
@@ -166,34 +169,13 @@ async fn parts(
         forwarder: Forwarder::new(config.networks.clone(), checker, limits, way_out),
         tokens: Arc::new(Tokens::new(
             &public_url,
-            config.jwt.token_life_s,
+            life_s,
             signing,
             (config.jwt.issuers.clone(), documents),
         )?),
         store,
         public_url,
     })
-}
-
-async fn signing_keys(store: &Store, config: &Config) -> Result<Vec<SigningKey>, String> {
-    let algorithm = config.jwt.algorithm;
-    let purpose = key_purpose(algorithm);
-    let make =
-        || SigningKey::generate_pkcs8(algorithm).map_err(|error| StoreError::new(error.text()));
-    store
-        .key(&purpose, Gate::now(), make)
-        .await
-        .map_err(|error| error.to_string())?;
-    let keys = store
-        .keys(&purpose)
-        .await
-        .map_err(|error| error.to_string())?;
-    keys.iter()
-        .map(|der| {
-            SigningKey::from_pkcs8(algorithm, der)
-                .map_err(|error| format!("a signing key is broken: {error}"))
-        })
-        .collect()
 }
 
 /// The configured upstream, or the embedded sandbox, started here and spoken to over HTTP like any other.

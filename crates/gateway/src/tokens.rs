@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    Algorithm, Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, SigningKey, Subject, TokenFault,
-    VerifyingKey, verify,
+    Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, Subject, TokenFault, VerifyingKey, verify,
 };
 use arc_swap::ArcSwap;
+use console::{Failed, KeyRow};
 use forward::client::{Client, get_document};
 use secrecy::{ExposeSecret, SecretString};
+use store::Store;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::config::{IssuerConfig, JwksSource};
+use crate::signing_keys::{SigningKeys, drop_keys};
 
 /// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm.
 const REFETCH_PAUSE_S: i64 = 10;
@@ -24,8 +26,9 @@ pub(crate) struct Tokens {
     issuer: String,
     audience: String,
     life_s: u32,
-    /// Newest last; the newest signs, all verify.
-    keys: Vec<SigningKey>,
+    own: ArcSwap<SigningKeys>,
+    /// Held from before our keys change until the change is in, so that none gets lost.
+    changing: Mutex<()>,
     keyring: ArcSwap<Keyring>,
     outside: Vec<Outside>,
     client: Client,
@@ -46,14 +49,14 @@ struct Times {
 }
 
 impl Tokens {
-    /// Takes our keys, oldest first, and the outside issuers.
+    /// Takes our keys and the outside issuers.
     ///
     /// # Errors
     /// A sentence when two issuers have the same name: whose keys would count?
     pub(crate) fn new(
         public_url: &str,
         life_s: u32,
-        keys: Vec<SigningKey>,
+        keys: SigningKeys,
         (outside, client): (Vec<IssuerConfig>, Client),
     ) -> Result<Tokens, String> {
         let mut names: HashSet<&str> = HashSet::from([public_url]);
@@ -68,7 +71,7 @@ impl Tokens {
             iss: public_url.to_owned(),
             audience: vec![audience.clone()],
             access_claim: "sub".to_owned(),
-            keys: keys.iter().map(SigningKey::verifying_key).collect(),
+            keys: keys.verifying(),
             own: true,
         };
         let others = outside.iter().map(|config| Issuer {
@@ -96,7 +99,8 @@ impl Tokens {
             issuer,
             audience,
             life_s,
-            keys,
+            own: ArcSwap::from_pointee(keys),
+            changing: Mutex::new(()),
             keyring: ArcSwap::from_pointee(keyring),
             outside,
             client,
@@ -210,9 +214,9 @@ impl Tokens {
             jti: Uuid::now_v7().to_string(),
             scope: scope.to_string(),
         };
-        let key = self
-            .keys
-            .last()
+        let own = self.own.load();
+        let key = own
+            .signing()
             .ok_or_else(|| internal("there is no signing key"))?;
         key.sign(&claims).map_err(|error| internal(error.text()))
     }
@@ -224,15 +228,48 @@ impl Tokens {
 
     /// The JWKS document of our own keys.
     pub(crate) fn jwks(&self) -> String {
-        adapter_jwt::jwks(&self.keys.iter().collect::<Vec<_>>())
+        self.own.load().jwks()
+    }
+
+    /// Our own keys as operators see them.
+    pub(crate) fn rows(&self) -> Vec<KeyRow> {
+        self.own.load().rows()
+    }
+
+    /// Makes a new key, which signs everything from now on. Let it come to its end: between disk and memory it may not
+    /// be left.
+    ///
+    /// # Errors
+    /// When there are too many, or the new one can't be made or kept.
+    pub(crate) async fn rotate(&self, store: &Store, now: i64) -> Result<Vec<KeyRow>, Failed> {
+        let _changing = self.changing.lock().await;
+        let keys = self.own.load().rotated(store, now).await?;
+        let rows = keys.rows();
+        self.publish(keys);
+        Ok(rows)
+    }
+
+    /// Forgets our keys whose last token is over. Call it every few seconds.
+    pub(crate) async fn forget(&self, store: &Store, now: i64) {
+        let _changing = self.changing.lock().await;
+        let (left, over) = self.own.load().parted(now);
+        if over.is_empty() {
+            return;
+        }
+        self.publish(left);
+        // What stays on the disk is forgotten at the next start.
+        if let Err(error) = drop_keys(store, &over).await {
+            tracing::warn!(%error, "old signing keys stay in the store");
+        }
+    }
+
+    /// A key verifies before it signs: no token of ours may meet a keyring that does not know its key.
+    fn publish(&self, keys: SigningKeys) {
+        self.replace(&self.issuer, &keys.verifying());
+        self.own.store(Arc::new(keys));
     }
 }
 
 fn internal(cause: &'static str) -> Error {
     Error::refused(adapter::Code::InternalError).because(cause)
-}
-
-/// The purpose under which the store keeps signing keys of this algorithm.
-pub(crate) fn key_purpose(algorithm: Algorithm) -> String {
-    format!("tokens/{}", algorithm.name())
 }

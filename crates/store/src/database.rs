@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::Mutex;
 
-use crate::{Access, Accesses};
+use crate::{Access, Accesses, backup};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,10 +55,13 @@ impl From<std::io::Error> for StoreError {
 
 /// The store of one gateway.
 pub struct Store {
+    file: PathBuf,
     writer: SqlitePool,
     accesses: ArcSwap<Accesses>,
     /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
     change: Mutex<()>,
+    /// Held while a copy is made: there is one name for it.
+    copying: Mutex<()>,
 }
 
 impl Store {
@@ -73,6 +76,7 @@ impl Store {
             .append(true)
             .mode(0o600)
             .open(file)?;
+        backup::clear(file)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
             .journal_mode(SqliteJournalMode::Wal)
@@ -91,9 +95,11 @@ impl Store {
             .map_err(|error| StoreError::new(error.to_string()))?;
         let accesses = ArcSwap::from_pointee(read_accesses(&writer).await?);
         Ok(Store {
+            file: file.to_owned(),
             writer,
             accesses,
             change: Mutex::new(()),
+            copying: Mutex::new(()),
         })
     }
 
@@ -139,6 +145,14 @@ impl Store {
 
     pub(crate) fn writer(&self) -> &SqlitePool {
         &self.writer
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(crate) fn copying(&self) -> &Mutex<()> {
+        &self.copying
     }
 }
 

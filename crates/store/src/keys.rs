@@ -4,6 +4,18 @@ use sqlx::Row;
 
 use crate::{Store, StoreError};
 
+/// A key as it is kept. It has no Debug: the material stands in no log.
+pub struct StoredKey {
+    /// Its number; a later key has a higher one.
+    pub id: i64,
+    /// What it is for.
+    pub purpose: String,
+    /// The key itself.
+    pub material: Vec<u8>,
+    /// When it was made, in seconds since 1970, UTC.
+    pub created_at: i64,
+}
+
 impl Store {
     /// The newest key for a purpose; made by `make` and kept when there is none.
     ///
@@ -15,30 +27,69 @@ impl Store {
         now: i64,
         make: impl FnOnce() -> Result<Vec<u8>, StoreError>,
     ) -> Result<Vec<u8>, StoreError> {
-        if let Some(material) = self.keys(purpose).await?.pop() {
-            return Ok(material);
+        let mut keys = self.keys(purpose).await?;
+        keys.retain(|key| key.purpose == purpose);
+        if let Some(key) = keys.pop() {
+            return Ok(key.material);
         }
         let material = make()?;
-        sqlx::query("INSERT INTO keys (purpose, material, created_at) VALUES (?, ?, ?)")
-            .bind(purpose)
-            .bind(&material)
-            .bind(now)
-            .execute(self.writer())
-            .await?;
+        self.add_key(purpose, &material, now).await?;
         Ok(material)
     }
 
-    /// All keys for a purpose, oldest first.
+    /// All keys whose purpose begins so, oldest first.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn keys(&self, purpose: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let rows = sqlx::query("SELECT material FROM keys WHERE purpose = ? ORDER BY id")
-            .bind(purpose)
-            .fetch_all(self.writer())
-            .await?;
+    pub async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, purpose, material, created_at FROM keys
+             WHERE substr(purpose, 1, length(?1)) = ?1 ORDER BY id",
+        )
+        .bind(purpose_start)
+        .fetch_all(self.writer())
+        .await?;
         rows.iter()
-            .map(|row| Ok(row.try_get("material")?))
+            .map(|row| {
+                Ok(StoredKey {
+                    id: row.try_get("id")?,
+                    purpose: row.try_get("purpose")?,
+                    material: row.try_get("material")?,
+                    created_at: row.try_get("created_at")?,
+                })
+            })
             .collect()
+    }
+
+    /// Keeps a further key and gives its number. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn add_key(
+        &self,
+        purpose: &str,
+        material: &[u8],
+        now: i64,
+    ) -> Result<i64, StoreError> {
+        let added =
+            sqlx::query("INSERT INTO keys (purpose, material, created_at) VALUES (?, ?, ?)")
+                .bind(purpose)
+                .bind(material)
+                .bind(now)
+                .execute(self.writer())
+                .await?;
+        Ok(added.last_insert_rowid())
+    }
+
+    /// Forgets a key; one that is not there is forgotten already.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn drop_key(&self, id: i64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM keys WHERE id = ?")
+            .bind(id)
+            .execute(self.writer())
+            .await?;
+        Ok(())
     }
 }

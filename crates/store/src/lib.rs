@@ -5,6 +5,7 @@
 
 mod access;
 mod accesses;
+mod backup;
 mod database;
 mod keys;
 mod secret;
@@ -12,6 +13,7 @@ mod secret;
 pub use access::{Access, Channel, Rate};
 pub use accesses::Accesses;
 pub use database::{Store, StoreError};
+pub use keys::StoredKey;
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,

@@ -1,41 +1,15 @@
 //! Reads settings one by one, from flag, environment or file in that order, and collects every mistake on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::mistake::{Mistake, Place, place};
+use super::schema::{Asked, Kind};
+
 /// What every environment variable of ours begins with: `CHATGATE__SERVER__LISTEN`.
 pub(super) const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
-    place: Place,
-    text: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    File { line: usize, column: usize },
-    Environment(String),
-    Flag(String),
-    Nowhere,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::File { line, column } => {
-                write!(f, "line {line}, column {column}: {}", self.text)
-            }
-            Place::Environment(name) => write!(f, "{name}: {}", self.text),
-            Place::Flag(name) => write!(f, "{name}: {}", self.text),
-            Place::Nowhere => f.write_str(&self.text),
-        }
-    }
-}
 
 /// Where settings come from, before any has been read.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +34,8 @@ pub(super) struct Reader<'a> {
     root: DeTable<'a>,
     known: BTreeSet<String>,
     mistakes: Vec<Mistake>,
+    /// What has been asked for, when that is all there is to know; see [`Reader::asking`].
+    asked: Option<BTreeMap<String, Asked>>,
 }
 
 impl<'a> Reader<'a> {
@@ -70,6 +46,7 @@ impl<'a> Reader<'a> {
             root: table.into_inner(),
             known: BTreeSet::new(),
             mistakes: Vec::new(),
+            asked: None,
         };
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
@@ -81,6 +58,24 @@ impl<'a> Reader<'a> {
         reader
     }
 
+    /// A reader of nothing, which notes what it is asked for. Every list of tables has one element.
+    pub(super) fn asking(nothing: &'a Sources) -> Reader<'a> {
+        let mut reader = Reader::new(nothing);
+        reader.asked = Some(BTreeMap::new());
+        reader
+    }
+
+    /// What an asking reader has been asked for.
+    pub(super) fn asked(self) -> BTreeMap<String, Asked> {
+        self.asked.unwrap_or_default()
+    }
+
+    fn note(&mut self, key: &str, asked: impl FnOnce() -> Asked) {
+        if let Some(noted) = &mut self.asked {
+            noted.insert(key.to_owned(), asked());
+        }
+    }
+
     /// A setting with a default.
     pub(super) fn value<T>(
         &mut self,
@@ -88,11 +83,20 @@ impl<'a> Reader<'a> {
         default: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> T {
-        match self.optional(key, &parse) {
+        self.note(key, || Asked::new(Kind::of(&parse)).or(&[default]));
+        match self.read(key, &parse) {
             Some(value) => value,
             None => parse(default)
                 .unwrap_or_else(|error| panic!("the default of {key} is wrong: {error}")),
         }
+    }
+
+    /// A setting that is one of a few words.
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
+        let value = self.value(key, default, |text| choice(text, choices));
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        self.note(key, || Asked::new(Kind::words(&names)).or(&[default]));
+        value
     }
 
     /// A setting that may be absent. One that is wrong is noted and counts as absent.
@@ -101,6 +105,25 @@ impl<'a> Reader<'a> {
         key: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
+        self.note(key, || Asked::new(Kind::of(&parse)));
+        self.read(key, parse)
+    }
+
+    /// A setting that its table can't do without.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.note(key, || Asked::new(Kind::of(&parse)).required());
+        if self.has(key) {
+            self.read(key, parse)
+        } else {
+            self.wrong(key, "it is needed")
+        }
+    }
+
+    fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let (text, place) = match self.written(key)? {
             Written::One(text, place) => (text, place),
             Written::Many(_) => return self.wrong(key, "write one value, not a list"),
@@ -125,6 +148,7 @@ impl<'a> Reader<'a> {
         default: &[&str],
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
+        self.note(key, || Asked::new(Kind::of(&parse)).many().or(default));
         let elements = match self.written(key) {
             None => default
                 .iter()
@@ -154,11 +178,20 @@ impl<'a> Reader<'a> {
         values
     }
 
+    /// A list of some of a few words; all of them by default.
+    pub(super) fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
+        let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
+        let list = self.list(key, names, |text| choice(text, &named));
+        self.note(key, || Asked::new(Kind::words(names)).many().or(names));
+        list.into_iter().map(str::to_owned).collect()
+    }
+
     /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, which is no file that gets shared.
     pub(super) fn secret(&mut self, key: &str) -> Option<String> {
+        self.note(key, || Asked::new(Kind::Secret));
         let environment = &self.sources.environment;
         let from_environment = environment.contains_key(&variable(key));
-        self.optional(key, |text| {
+        self.read(key, |text| {
             if let Some(name) = text.strip_prefix("env:") {
                 environment
                     .get(name)
@@ -182,6 +215,10 @@ impl<'a> Reader<'a> {
     /// The keys of an array of tables, such as `jwt.issuers`: one prefix for each element, to read settings under.
     pub(super) fn tables(&mut self, key: &str) -> Vec<String> {
         self.known.insert(key.to_owned());
+        if self.asked.is_some() {
+            self.note(key, || Asked::new(Kind::Table).many());
+            return vec![format!("{key}.0")];
+        }
         let count = match lookup(&self.root, key).map(Spanned::get_ref) {
             None => return Vec::new(),
             Some(DeValue::Array(elements))
@@ -298,6 +335,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(name, _)| *name == text);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        format!("{text} is none of {}", names.join(", "))
+    })
+}
+
 /// The environment variable of a key.
 fn variable(key: &str) -> String {
     format!(
@@ -329,15 +374,4 @@ fn scalar(value: &DeValue<'_>) -> String {
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(_) | DeValue::Table(_) => "(not a single value)".to_owned(),
     }
-}
-
-fn place(file: &str, at: usize) -> Place {
-    let before = &file[..at.min(file.len())];
-    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count())
-        + 1;
-    Place::File { line, column }
 }

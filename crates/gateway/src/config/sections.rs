@@ -13,8 +13,7 @@ use ipnet::IpNet;
 use super::reader::Reader;
 use super::shapes;
 use super::values::{
-    access_name, access_network, bounded, choice, jwks_file, jwks_source, required, roots_file,
-    upstream_url,
+    access_name, access_network, bounded, jwks_file, jwks_source, roots_file, upstream_url,
 };
 use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
 
@@ -81,12 +80,8 @@ pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Opti
     if password.as_ref().is_some_and(String::is_empty) {
         reader.wrong::<()>("upstream.password", "it is empty");
     }
-    let auth = reader.value("upstream.auth", "form", |text| {
-        choice(
-            text,
-            &[("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)],
-        )
-    });
+    let auths = [("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)];
+    let auth = reader.choice("upstream.auth", "form", &auths);
     if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
         reader.wrong::<()>(
             "upstream.user",
@@ -117,11 +112,8 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
         ("compat", StatusPolicy::Compat),
         ("mapped", StatusPolicy::Mapped),
     ];
-    let mut status = |way, default| {
-        reader.value(&format!("ways.{way}.status"), default, |text| {
-            choice(text, &policies)
-        })
-    };
+    let mut status =
+        |way, default| reader.choice(&format!("ways.{way}.status"), default, &policies);
     let (http, basic, jwt) = (
         status("http", "compat"),
         status("basic", "compat"),
@@ -131,9 +123,7 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
         ("strict", FaultStatus::Strict),
         ("mapped", FaultStatus::Mapped),
     ];
-    let soap = reader.value("ways.soap.fault_status", "strict", |text| {
-        choice(text, &faults)
-    });
+    let soap = reader.choice("ways.soap.fault_status", "strict", &faults);
     let enabled = Way::ALL.map(|way| {
         reader.value(
             &format!("ways.{}.enabled", way.name()),
@@ -159,11 +149,8 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
             .filter(|s| (1..=86_400).contains(s))
             .ok_or_else(|| format!("{text} is not from 1s to 1d"))
     });
-    let own = |text: &str| match text.parse() {
-        Ok(algorithm @ (Algorithm::EdDsa | Algorithm::Rs256)) => Ok(algorithm),
-        _ => Err(format!("{text} is neither EdDSA nor RS256")),
-    };
-    let algorithm = reader.value("jwt.algorithm", "EdDSA", own);
+    let own = [Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));
+    let algorithm = reader.choice("jwt.algorithm", "EdDSA", &own);
     let prefixes = reader.tables("jwt.issuers");
     let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
     refuse_twins(
@@ -197,8 +184,8 @@ fn refuse_twins<'a>(
 
 fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     let key = |name: &str| format!("{prefix}.{name}");
-    let name = required(reader, &key("issuer"), shapes::text);
-    let jwks = required(reader, &key("jwks"), jwks_source);
+    let name = reader.required(&key("issuer"), shapes::text);
+    let jwks = reader.required(&key("jwks"), jwks_source);
     let audience = reader.list(&key("audience"), &[], shapes::text);
     if audience.is_empty() {
         reader.wrong::<()>(&key("audience"), "name at least one audience");
@@ -250,17 +237,8 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     let key = |name: &str| format!("{prefix}.{name}");
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
-    let one_of = |names: &[&str], text: &str| {
-        if names.contains(&text) {
-            Ok(text.to_owned())
-        } else {
-            Err(format!("{text} is none of {}", names.join(", ")))
-        }
-    };
-    let name = required(reader, &key("name"), access_name);
-    let user = required(reader, &key("user"), |text| {
-        bounded(text, adapter::USER_BYTES_MAX)
-    });
+    let name = reader.required(&key("name"), access_name);
+    let user = reader.required(&key("user"), |text| bounded(text, adapter::USER_BYTES_MAX));
     let password = reader.secret(&key("password"));
     if !reader.has(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.wrong::<()>(&key("password"), "an access needs a password");
@@ -270,10 +248,8 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
         allow: allow.into_iter().flatten().collect(),
         active: reader.value(&key("active"), "true", shapes::boolean),
         deny: reader.list(&key("deny"), &[], parse_network),
-        ways: reader.list(&key("ways"), &way_names, |text| one_of(&way_names, text)),
-        methods: reader.list(&key("methods"), &method_names, |text| {
-            one_of(&method_names, text)
-        }),
+        ways: reader.words(&key("ways"), &way_names),
+        methods: reader.words(&key("methods"), &method_names),
         per_minute: reader.optional(&key("per_minute"), shapes::count),
         name: name?,
         user: user?,

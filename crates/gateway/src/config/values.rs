@@ -11,30 +11,6 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::JwksSource;
-use super::reader::Reader;
-
-pub(super) fn required<T>(
-    reader: &mut Reader<'_>,
-    key: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Option<T> {
-    if reader.has(key) {
-        reader.optional(key, parse)
-    } else {
-        reader.wrong(key, "it is needed")
-    }
-}
-
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    choices
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            format!("{text} is none of {}", names.join(", "))
-        })
-}
 
 /// A network, or `any`: that everybody may call is something to be written out.
 pub(super) fn access_network(text: &str) -> Result<Vec<IpNet>, String> {

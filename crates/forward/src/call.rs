@@ -1,0 +1,101 @@
+//! What the command line asks a running gateway.
+
+use std::fmt;
+
+use reqwest::Response;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::client::{Client, causes, text_of};
+
+/// Largest answer that is read as text, in bytes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request of our own command line to our own gateway.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Where to.
+    pub url: url::Url,
+    /// A form to post; none means GET.
+    pub form: Option<&'a [(&'a str, &'a str)]>,
+    /// A bearer key.
+    pub bearer: Option<&'a str>,
+}
+
+/// Why a call brought nothing.
+#[derive(Debug)]
+pub enum CallError {
+    /// There was no whole answer; one line, without the URL.
+    NoAnswer(String),
+    /// An answer that is none of 2xx.
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its body.
+        body: String,
+    },
+    /// The answer could not be written where it should go.
+    NotWritten(std::io::Error),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::NoAnswer(why) => f.write_str(why),
+            CallError::NotWritten(error) => error.fmt(f),
+            CallError::Refused { status, body } => write!(f, "status {status}: {body}"),
+        }
+    }
+}
+
+/// Sends one request and gives back the body of a 2xx answer.
+///
+/// # Errors
+/// When there is no answer, or any other.
+pub async fn call(client: &Client, call: Call<'_>) -> Result<String, CallError> {
+    let response = answered(client, call).await?;
+    text_of(response, ANSWER_BYTES_MAX)
+        .await
+        .map_err(CallError::NoAnswer)
+}
+
+/// Sends one request and writes the body of a 2xx answer as it comes. Its size has no bound but the client's time-out:
+/// whoever holds the operators' key may fill their own disk.
+///
+/// # Errors
+/// When there is no whole answer, any other, or it can't be written.
+pub async fn save(
+    client: &Client,
+    call: Call<'_>,
+    file: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), CallError> {
+    let mut response = answered(client, call).await?;
+    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        let written = file.write_all(&chunk).await;
+        written.map_err(CallError::NotWritten)?;
+    }
+    file.flush().await.map_err(CallError::NotWritten)
+}
+
+async fn answered(client: &Client, call: Call<'_>) -> Result<Response, CallError> {
+    let mut request = match call.form {
+        None => client.get(call.url),
+        Some(form) => client.post(call.url).form(form),
+    };
+    if let Some(key) = call.bearer {
+        request = request.bearer_auth(key);
+    }
+    let response = request.send().await.map_err(no_answer)?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = text_of(response, ANSWER_BYTES_MAX).await;
+    Err(CallError::Refused {
+        status: status.as_u16(),
+        body: body.unwrap_or_default(),
+    })
+}
+
+fn no_answer(error: reqwest::Error) -> CallError {
+    CallError::NoAnswer(causes(&error.without_url()))
+}

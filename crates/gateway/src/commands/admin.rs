@@ -1,0 +1,137 @@
+//! A running gateway's operators' side, as the commands speak to it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use forward::call::{Call, CallError, call, save};
+use forward::client::{self, Client, ClientConfig, Roots};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::io::AsyncWrite;
+use url::Url;
+
+use crate::cli::AdminArgs;
+use crate::data_folder::{DataFolder, read_key};
+use crate::greeting::reachable;
+
+/// Longest wait of a command for the running gateway.
+pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The operators' side of one gateway, and the key to it.
+pub(crate) struct Admin {
+    client: Client,
+    address: SocketAddr,
+    key: SecretString,
+}
+
+impl Admin {
+    /// Finds the key. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// A line that says how to name the key.
+    pub(crate) fn new(args: &AdminArgs, timeout: Duration) -> Result<Admin, String> {
+        let file = args.admin_key_file.clone();
+        let file = file.unwrap_or_else(|| DataFolder::new(&args.data).admin_key());
+        let key = read_key(&file).map_err(|error| {
+            format!(
+                "{error}; name the gateway's data folder with --data, or its key with --admin-key-file"
+            )
+        })?;
+        Ok(Admin {
+            client: new_client(timeout)?,
+            address: reachable(args.admin),
+            key,
+        })
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, String> {
+        self.ask(path, None).await
+    }
+
+    /// Has something done that needs no more than its name.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn post(&self, path: &str) -> Result<Value, String> {
+        self.ask(path, Some(&[])).await
+    }
+
+    /// Likewise, and writes the answer as it comes.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn post_and_save(
+        &self,
+        path: &str,
+        file: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), String> {
+        let saved = save(&self.client, self.call(path, Some(&[]))?, file).await;
+        saved.map_err(|error| told(self.address, &error))
+    }
+
+    async fn ask(&self, path: &str, form: Option<&[(&str, &str)]>) -> Result<Value, String> {
+        let answer = call(&self.client, self.call(path, form)?).await;
+        let answer = answer.map_err(|error| told(self.address, &error))?;
+        serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))
+    }
+
+    fn call<'a>(
+        &'a self,
+        path: &str,
+        form: Option<&'a [(&'a str, &'a str)]>,
+    ) -> Result<Call<'a>, String> {
+        Ok(Call {
+            url: url(self.address, path)?,
+            form,
+            bearer: Some(self.key.expose_secret()),
+        })
+    }
+}
+
+/// A client for a gateway on this machine or near it.
+///
+/// # Errors
+/// When it can't be built.
+pub(crate) fn new_client(timeout: Duration) -> Result<Client, String> {
+    client::build(&ClientConfig {
+        roots: Roots::Bundled,
+        connect_timeout: timeout.min(COMMAND_TIMEOUT),
+        timeout,
+    })
+}
+
+/// A path of the operators' side.
+///
+/// # Errors
+/// When it makes no URL.
+pub(crate) fn url(address: SocketAddr, path: &str) -> Result<Url, String> {
+    let text = format!("http://{address}{path}");
+    Url::parse(&text).map_err(|error| format!("{text}: {error}"))
+}
+
+/// What the operator is told about a call that brought nothing.
+pub(crate) fn told(address: SocketAddr, error: &CallError) -> String {
+    match error {
+        CallError::NoAnswer(why) => {
+            format!("no gateway answers at {address}: {why}; name its operators' side with --admin")
+        }
+        CallError::Refused { status: 401, .. } => format!(
+            "the gateway at {address} does not know this key; name its data folder with --data, or its key with --admin-key-file"
+        ),
+        CallError::Refused { status, body } => {
+            let problem: Option<Value> = serde_json::from_str(body).ok();
+            let detail = problem
+                .as_ref()
+                .and_then(|problem| problem["detail"].as_str());
+            format!(
+                "the gateway at {address} refuses with status {status}: {}",
+                detail.unwrap_or(body)
+            )
+        }
+        CallError::NotWritten(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `chatgate backup`: a copy of a running gateway's store, in a file that is whole or not there.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs::{File, OpenOptions};
+
+use super::admin::Admin;
+use super::output::print;
+use crate::cli::BackupArgs;
+use crate::data_folder::random_text;
+
+/// Longest that a backup may take, the making of the copy included: the largest stores take minutes on a slow disk.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Bytes of randomness in the name of a file that is not whole yet; nobody else's has the same.
+const PARTIAL_NAME_BYTES: usize = 6;
+
+pub(crate) async fn backup_command(args: BackupArgs) -> Result<(), String> {
+    let file = &args.file;
+    if file.symlink_metadata().is_ok() {
+        return Err(taken(file));
+    }
+    let admin = Admin::new(&args.admin, BACKUP_TIMEOUT)?;
+    let partial = partial_name(file)?;
+    let saved = save(&admin, file, &partial).await;
+    if saved.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    saved?;
+    print(format!(
+        "The store is in {}; it holds keys, so keep it as you keep the data folder.\n",
+        file.display()
+    ))
+}
+
+async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> {
+    let at = |error: std::io::Error| format!("{}: {error}", file.display());
+    let mut options = OpenOptions::new();
+    let made = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(partial);
+    let mut copy: File = made.await.map_err(at)?;
+    admin.post_and_save("/admin/v1/backup", &mut copy).await?;
+    copy.sync_all().await.map_err(at)?;
+    name(partial, file)?;
+    // The name is on the disk when its folder is.
+    let folder = std::fs::File::open(folder_of(file)).map_err(at)?;
+    folder.sync_all().map_err(at)
+}
+
+/// Gives the whole copy its name. A second name is refused where the name is taken; renaming would take the place of what
+/// is there, so it is for disks that know no second names, such as FAT.
+fn name(partial: &Path, file: &Path) -> Result<(), String> {
+    let at = |error: std::io::Error| format!("{}: {error}", file.display());
+    match std::fs::hard_link(partial, file) {
+        Ok(()) => std::fs::remove_file(partial).map_err(at),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(file)),
+        Err(_) if file.symlink_metadata().is_ok() => Err(taken(file)),
+        Err(_) => std::fs::rename(partial, file).map_err(at),
+    }
+}
+
+fn taken(file: &Path) -> String {
+    format!(
+        "{} is there already and is left as it is; name another file",
+        file.display()
+    )
+}
+
+/// A name beside the file, on the same disk.
+fn partial_name(file: &Path) -> Result<PathBuf, String> {
+    let Some(name) = file.file_name() else {
+        return Err(format!("{} names no file", file.display()));
+    };
+    let mut partial = OsString::from(".");
+    partial.push(name);
+    partial.push(format!(".{}.partial", random_text(PARTIAL_NAME_BYTES)?));
+    Ok(file.with_file_name(partial))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}

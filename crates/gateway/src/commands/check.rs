@@ -1,0 +1,67 @@
+//! `chatgate check`, and how every start reads its configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Failure;
+use super::output::{print, print_json};
+use crate::cli::{CheckArgs, ServeArgs};
+use crate::config::{Config, Mistake, Sources};
+
+pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
+    let read = Config::read(&sources(&args.serve)?);
+    if !args.json {
+        read.map_err(|mistakes| told(args.serve.config.as_deref(), &mistakes))?;
+        return Ok(print("The configuration is right.\n")?);
+    }
+    let mistakes = read.err().unwrap_or_default();
+    let list: Vec<_> = mistakes.iter().map(Mistake::to_json).collect();
+    print_json(&list.into())?;
+    match mistakes.len() {
+        0 => Ok(()),
+        1 => Err(Failure::Usage("there is one mistake".to_owned())),
+        count => Err(Failure::Usage(format!("there are {count} mistakes"))),
+    }
+}
+
+/// The configuration, or every mistake in it.
+pub(crate) fn read_config(args: &ServeArgs) -> Result<Config, Failure> {
+    Config::read(&sources(args)?).map_err(|mistakes| told(args.config.as_deref(), &mistakes))
+}
+
+fn sources(args: &ServeArgs) -> Result<Sources, Failure> {
+    let file = match &args.config {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
+    };
+    let flags = [
+        ("server.data", &args.data),
+        ("server.listen", &args.listen),
+        ("server.admin_listen", &args.admin),
+    ];
+    Ok(Sources {
+        file,
+        environment: environment(),
+        flags: flags
+            .into_iter()
+            .filter_map(|(key, value)| value.clone().map(|value| (key, value)))
+            .collect(),
+    })
+}
+
+fn told(file: Option<&Path>, mistakes: &[Mistake]) -> Failure {
+    let name = file.map_or("configuration".into(), |path| path.display().to_string());
+    let lines: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| format!("{name}: {mistake}"))
+        .collect();
+    Failure::Usage(lines.join("\n"))
+}
+
+/// The environment as text; what is no text can't be one of our settings.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}

@@ -1,0 +1,35 @@
+//! `chatgate keys`: the keys that sign tokens, listed and rotated on a running gateway.
+
+use serde_json::Value;
+
+use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::output::{print, print_json, table};
+use crate::cli::KeysCommand;
+
+pub(crate) async fn keys_command(command: KeysCommand) -> Result<(), String> {
+    let (args, rotates) = match command {
+        KeysCommand::List(args) => (args, false),
+        KeysCommand::Rotate(args) => (args, true),
+    };
+    let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
+    let answer = if rotates {
+        admin.post("/admin/v1/keys/rotate").await?
+    } else {
+        admin.get("/admin/v1/keys").await?
+    };
+    let keys = &answer["keys"];
+    if args.json {
+        return print_json(keys);
+    }
+    let rows: Vec<_> = keys.as_array().into_iter().flatten().map(row).collect();
+    print(table(["KID", "ALGORITHM", "CREATED", "STATE"], &rows))
+}
+
+fn row(key: &Value) -> [String; 4] {
+    let text = |name: &str| key[name].as_str().unwrap_or("-").to_owned();
+    let state = match key["verifies_until"].as_str() {
+        Some(until) => format!("{} until {until}", text("state")),
+        None => text("state"),
+    };
+    [text("kid"), text("algorithm"), text("created_at"), state]
+}

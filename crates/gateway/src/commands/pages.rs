@@ -1,0 +1,45 @@
+//! What the binary says about itself: shell completions, manual pages, the schema of its configuration.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::Failure;
+use super::output::{print, print_json};
+use crate::cli::Cli;
+use crate::config::Config;
+
+pub(crate) fn completions_command(shell: Shell) -> Result<(), String> {
+    // Into memory first: the generator panics when its output breaks off.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "chatgate", &mut script);
+    print(script)
+}
+
+/// The page of the binary, or of one of its commands.
+pub(crate) fn man_command(path: &[String]) -> Result<(), Failure> {
+    let mut command = Cli::command();
+    // Building gives each command its whole name, which heads its page.
+    command.build();
+    let mut page = &command;
+    for name in path {
+        page = page.find_subcommand(name).ok_or_else(|| {
+            let commands = command.get_subcommands().map(clap::Command::get_name);
+            let commands: Vec<_> = commands.collect();
+            Failure::Usage(format!(
+                "there is no command {}; there are {}",
+                path.join(" "),
+                commands.join(", ")
+            ))
+        })?;
+    }
+    let mut text = Vec::new();
+    let source = concat!("chatgate ", env!("CARGO_PKG_VERSION"));
+    let rendered = Man::new(page.clone()).source(source).render(&mut text);
+    rendered.map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(print(text)?)
+}
+
+pub(crate) fn schema_command() -> Result<(), String> {
+    print_json(&Config::schema())
+}

@@ -1,0 +1,45 @@
+//! The words of the example: what stands above a key in it is that key's description.
+
+use std::collections::BTreeMap;
+
+/// The example, which documents every key.
+const EXAMPLE: &str = include_str!("../../../../config/chatgate.toml");
+
+/// The comment above each key, switched off ones included. A key in an array of tables has the array's name before it.
+pub(super) fn descriptions() -> BTreeMap<String, String> {
+    let mut descriptions = BTreeMap::new();
+    let mut table = "";
+    let mut comment: Vec<&str> = Vec::new();
+    for line in EXAMPLE.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = key(bare) {
+            descriptions.insert(format!("{table}.{name}"), sentence(&comment));
+        } else if let Some(name) = header(bare) {
+            table = name;
+            descriptions.insert(table.to_owned(), sentence(&comment));
+        } else if line.starts_with('#') {
+            comment.push(bare);
+            continue;
+        }
+        comment.clear();
+    }
+    descriptions
+}
+
+fn sentence(comment: &[&str]) -> String {
+    comment.join(" ")
+}
+
+/// The name of a key that this line sets.
+fn key(line: &str) -> Option<&str> {
+    let (name, _) = line.split_once(" = ")?;
+    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    (is_name && !name.is_empty()).then_some(name)
+}
+
+/// The name of a table that this line begins.
+fn header(line: &str) -> Option<&str> {
+    let inner = line.strip_prefix('[')?.strip_suffix(']')?;
+    let inner = inner.strip_prefix('[').unwrap_or(inner);
+    Some(inner.strip_suffix(']').unwrap_or(inner))
+}

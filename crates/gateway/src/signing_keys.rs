@@ -1,0 +1,260 @@
+//! The keys that sign our tokens: the newest signs, those before it verify until the last token they signed is over.
+
+use std::sync::Arc;
+
+use adapter_jwt::{Algorithm, SKEW_S, SigningKey, VerifyingKey};
+use console::{Failed, KeyRow};
+use store::{Store, StoredKey};
+
+/// What the purpose of every signing key in the store begins with; the algorithm's name follows.
+const PURPOSE_START: &str = "tokens/";
+
+/// Most keys at once. Verifiers read the published set again and again, and sixteen RSA keys are 7 KiB of it.
+const KEYS_MAX: usize = 16;
+
+/// One key and when it was made, in seconds since 1970.
+struct Kept {
+    id: i64,
+    created_at: i64,
+    key: SigningKey,
+}
+
+/// All keys at one moment. A change makes another value.
+#[derive(Clone)]
+pub(crate) struct SigningKeys {
+    algorithm: Algorithm,
+    /// How long a token lives, in seconds.
+    life_s: u32,
+    /// Oldest first, so that the last one signs.
+    keys: Vec<Arc<Kept>>,
+}
+
+impl SigningKeys {
+    /// Reads the keys that still count and forgets the others. A first key is made, and so is one after the algorithm has
+    /// been changed: that is a rotation like any other, and tokens of the old algorithm stay good.
+    ///
+    /// # Errors
+    /// When the store can't be read or written, or a key in it is broken.
+    pub(crate) async fn open(
+        store: &Store,
+        algorithm: Algorithm,
+        life_s: u32,
+        now: i64,
+    ) -> Result<SigningKeys, String> {
+        let kept = store.keys(PURPOSE_START).await;
+        let kept = kept.map_err(|error| error.to_string())?;
+        let keys: Result<Vec<_>, String> = kept.iter().map(read).collect();
+        let all = SigningKeys {
+            algorithm,
+            life_s,
+            keys: keys?,
+        };
+        let last = all.keys.last().map(|kept| kept.key.algorithm());
+        let all = if last == Some(algorithm) {
+            all
+        } else {
+            all.with_another(store, now).await?
+        };
+        let (left, over) = all.parted(now);
+        drop_keys(store, &over).await?;
+        Ok(left)
+    }
+
+    /// These and a new one that signs from now on. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// A conflict when too many still verify; a failure when the store or the system does not play along.
+    pub(crate) async fn rotated(&self, store: &Store, now: i64) -> Result<SigningKeys, Failed> {
+        let (left, _) = self.parted(now);
+        if left.keys.len() >= KEYS_MAX {
+            let why =
+                "Sixteen keys are in use; rotate again when the oldest has stopped verifying.";
+            return Err(Failed::Conflict(why.to_owned()));
+        }
+        self.with_another(store, now).await.map_err(Failed::Broken)
+    }
+
+    async fn with_another(&self, store: &Store, now: i64) -> Result<SigningKeys, String> {
+        let algorithm = self.algorithm;
+        // An RSA key takes some hundred milliseconds to find.
+        let made = tokio::task::spawn_blocking(move || SigningKey::generate_pkcs8(algorithm)).await;
+        let made = made.map_err(|error| error.to_string())?;
+        let material = made.map_err(|error| error.to_string())?;
+        let key =
+            SigningKey::from_pkcs8(algorithm, &material).map_err(|error| error.to_string())?;
+        let purpose = format!("{PURPOSE_START}{}", algorithm.name());
+        let id = store.add_key(&purpose, &material, now).await;
+        let id = id.map_err(|error| error.to_string())?;
+        let mut all = self.clone();
+        all.keys.push(Arc::new(Kept {
+            id,
+            created_at: now,
+            key,
+        }));
+        Ok(all)
+    }
+
+    /// Those that still count, and the numbers in the store of those that do not.
+    #[must_use]
+    pub(crate) fn parted(&self, now: i64) -> (SigningKeys, Vec<i64>) {
+        let counts = |at: &usize| self.verifies_until(*at).is_none_or(|until| now < until);
+        let (left, over): (Vec<_>, Vec<_>) = (0..self.keys.len()).partition(counts);
+        let mut parted = self.clone();
+        parted.keys = left.into_iter().map(|at| self.keys[at].clone()).collect();
+        (
+            parted,
+            over.into_iter().map(|at| self.keys[at].id).collect(),
+        )
+    }
+
+    /// When the last token of this key is over: its successor signed all that came later. The skew that is granted to
+    /// every token also covers those signed while the successor was being written.
+    fn verifies_until(&self, at: usize) -> Option<i64> {
+        let successor = self.keys.get(at + 1)?;
+        Some(successor.created_at + i64::from(self.life_s) + i64::from(SKEW_S))
+    }
+
+    /// The one that signs.
+    pub(crate) fn signing(&self) -> Option<&SigningKey> {
+        self.keys.last().map(|kept| &kept.key)
+    }
+
+    /// The public half of each.
+    pub(crate) fn verifying(&self) -> Vec<VerifyingKey> {
+        let keys = self.keys.iter();
+        keys.map(|kept| kept.key.verifying_key()).collect()
+    }
+
+    /// The JWKS document.
+    pub(crate) fn jwks(&self) -> String {
+        let keys: Vec<_> = self.keys.iter().map(|kept| &kept.key).collect();
+        adapter_jwt::jwks(&keys)
+    }
+
+    /// What operators see, the one that signs first.
+    pub(crate) fn rows(&self) -> Vec<KeyRow> {
+        let row = |(at, kept): (usize, &Arc<Kept>)| KeyRow {
+            kid: kept.key.kid().to_owned(),
+            algorithm: kept.key.algorithm().name(),
+            created_at: kept.created_at,
+            verifies_until: self.verifies_until(at),
+        };
+        self.keys.iter().enumerate().map(row).rev().collect()
+    }
+}
+
+/// Forgets keys that no longer count.
+///
+/// # Errors
+/// When the store can't be written.
+pub(crate) async fn drop_keys(store: &Store, ids: &[i64]) -> Result<(), String> {
+    for id in ids {
+        let dropped = store.drop_key(*id).await;
+        dropped.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn read(stored: &StoredKey) -> Result<Arc<Kept>, String> {
+    let broken = |error| format!("a signing key of the store is broken: {error}");
+    let name = stored
+        .purpose
+        .strip_prefix(PURPOSE_START)
+        .unwrap_or_default();
+    let algorithm = name.parse().map_err(broken)?;
+    let key = SigningKey::from_pkcs8(algorithm, &stored.material).map_err(broken)?;
+    Ok(Arc::new(Kept {
+        id: stored.id,
+        created_at: stored.created_at,
+        key,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE_S: u32 = 3600;
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        (folder, store)
+    }
+
+    async fn open(store: &Store, algorithm: Algorithm, now: i64) -> SigningKeys {
+        let opened = SigningKeys::open(store, algorithm, LIFE_S, now).await;
+        opened.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn kids(keys: &SigningKeys) -> Vec<String> {
+        keys.rows().into_iter().map(|row| row.kid).collect()
+    }
+
+    #[tokio::test]
+    async fn an_old_key_verifies_until_its_last_token_is_over_and_is_then_forgotten() {
+        let (_folder, store) = store().await;
+        let first = open(&store, Algorithm::EdDsa, 1000).await;
+        let both = first.rotated(&store, 2000).await.unwrap();
+        let until = 2000 + i64::from(LIFE_S) + 30;
+        assert_eq!(
+            both.rows()
+                .iter()
+                .map(|row| row.verifies_until)
+                .collect::<Vec<_>>(),
+            [None, Some(until)]
+        );
+        assert_eq!(both.parted(until - 1).0.verifying().len(), 2);
+        let (left, over) = both.parted(until);
+        assert_eq!((left.verifying().len(), over.len()), (1, 1));
+        assert_eq!(kids(&left), kids(&both)[..1]);
+
+        assert_eq!(
+            kids(&open(&store, Algorithm::EdDsa, until - 1).await),
+            kids(&both)
+        );
+        assert_eq!(
+            kids(&open(&store, Algorithm::EdDsa, until).await),
+            kids(&left)
+        );
+        // It is gone from the disk too: an earlier clock does not bring it back.
+        assert_eq!(
+            kids(&open(&store, Algorithm::EdDsa, 2000).await),
+            kids(&left)
+        );
+    }
+
+    #[tokio::test]
+    async fn another_algorithm_in_the_configuration_is_a_rotation() {
+        let (_folder, store) = store().await;
+        let first = open(&store, Algorithm::EdDsa, 1000).await;
+        let second = open(&store, Algorithm::Rs256, 2000).await;
+        let rows = second.rows();
+        assert_eq!((rows[0].algorithm, rows[1].algorithm), ("RS256", "EdDSA"));
+        assert_eq!(rows[1].kid, kids(&first)[0]);
+        assert_eq!(
+            kids(&open(&store, Algorithm::Rs256, 2001).await),
+            kids(&second)
+        );
+    }
+
+    #[tokio::test]
+    async fn keys_are_bounded_and_make_room_with_time() {
+        let (_folder, store) = store().await;
+        let mut keys = open(&store, Algorithm::EdDsa, 0).await;
+        for now in 1..16 {
+            keys = keys.rotated(&store, now).await.unwrap();
+        }
+        assert!(matches!(
+            keys.rotated(&store, 16).await,
+            Err(Failed::Conflict(_))
+        ));
+        assert!(
+            keys.rotated(&store, 1 + i64::from(LIFE_S) + 30)
+                .await
+                .is_ok()
+        );
+    }
+}
