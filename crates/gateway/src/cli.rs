@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use url::Url;
 
 use crate::commands::{
     Failure, check_command, jws_command, sandbox_command, serve_command, token_command, xml_command,
@@ -86,9 +87,15 @@ pub(crate) struct TokenArgs {
     /// The client id; its secret is then read from standard input [default: the demo access]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
-    /// The operators' side of the running gateway
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
-    pub(crate) admin: SocketAddr,
+    /// The operators' side of the running gateway; https://ADDR if it speaks TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = operators_side)]
+    pub(crate) admin: Url,
+    /// A PEM file with a certificate to trust, instead of the public authorities; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+    /// A PEM file with the certificate and key to show, if the operators' side demands one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
     /// The data folder of the running gateway
     #[arg(long, value_name = "DIR", default_value = "./data")]
     pub(crate) data: PathBuf,
@@ -107,6 +114,18 @@ pub(crate) struct JwsArgs {
     pub(crate) alg: String,
     /// The token
     pub(crate) token: String,
+}
+
+/// `ADDR`, or a URL without a path.
+fn operators_side(text: &str) -> Result<Url, String> {
+    let url = if text.contains("://") {
+        Url::parse(text)
+    } else {
+        Url::parse(&format!("http://{text}"))
+    };
+    url.ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+        .ok_or_else(|| "write ADDRESS:PORT, or https://ADDRESS:PORT".to_owned())
 }
 
 /// Runs what the command line asks for.

@@ -149,13 +149,17 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
     };
     let key = read_key(&args.admin_key_file.unwrap_or_else(|| data.admin_key()))?;
     let client = client::build(&ClientConfig {
-        roots: Roots::Bundled,
+        roots: if args.cacert.is_empty() {
+            Roots::Bundled
+        } else {
+            Roots::Files(args.cacert)
+        },
+        identity: args.cert,
         connect_timeout: COMMAND_TIMEOUT,
         timeout: COMMAND_TIMEOUT,
     })?;
-    let status_url = url(&format!("http://{}/admin/v1/status", args.admin))?;
     let status = Call {
-        url: status_url,
+        url: url(&format!("{}admin/v1/status", args.admin))?,
         form: None,
         bearer: Some(key.expose_secret()),
     };

@@ -153,6 +153,7 @@ async fn parts(
     let signing = signing_keys(&store, config).await?;
     let documents = client::build(&ClientConfig {
         roots: config.upstream_limits.roots.clone(),
+        identity: None,
         connect_timeout: config.upstream_limits.connect_timeout,
         timeout: config.upstream_limits.timeout,
     })?;
