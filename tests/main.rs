@@ -23,5 +23,6 @@ mod same_call;
 mod secrets;
 mod sends;
 mod tidy;
+mod tls;
 mod tokens;
 mod wire;

@@ -15,13 +15,17 @@ mod reply;
 mod story;
 mod tokens;
 
+mod connection;
+mod inbound;
+mod listener;
+mod places;
+mod tls;
+mod watched;
+
 mod accesses;
 pub mod config;
 mod data_folder;
 mod greeting;
-mod inbound;
-mod listener;
 mod serve;
 mod shutdown;
 mod telemetry;
-mod watched;
