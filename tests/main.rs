@@ -18,6 +18,7 @@ mod first_start;
 mod life;
 mod limits_and_cache;
 mod matrix;
+mod proxy_protocol;
 mod real_clients;
 mod same_call;
 mod secrets;

@@ -338,4 +338,5 @@ fn mistakes_about_tls_are_told_with_their_place() {
     line 3, column 7: server.tls.key: the key is not the one that the certificate is for
     line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
     ");
+    insta::assert_snapshot!(told("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies nobody could connect");
 }

@@ -22,7 +22,7 @@ use forward::{CacheConfig, UpstreamConfig};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
-use sections::{jwt, limits, seeds, upstream, upstream_limits, ways};
+use sections::{jwt, limits, proxy_protocol, seeds, upstream, upstream_limits, ways};
 use url::Url;
 use values::{choice, log_level, origin, public_url};
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The one header that they use.
     pub forwarded_header: ForwardedHeader,
+    /// Whether the ways in take connections from trusted proxies alone, each with a PROXY header.
+    pub proxy_protocol: bool,
     /// TLS of the ways in; plain when absent.
     pub tls: Option<TlsFiles>,
     /// TLS of the operators' side; plain when absent.
@@ -222,6 +224,7 @@ impl Config {
                 "x-forwarded-for",
                 ForwardedHeader::parse,
             ),
+            proxy_protocol: proxy_protocol(reader, &trusted_proxies),
             trusted_proxies,
             tls: tls::public(reader),
             admin_tls: tls::admin(reader),

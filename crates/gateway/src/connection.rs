@@ -1,4 +1,4 @@
-//! One connection, from the accepted socket to its last answer: TLS → HTTP. All of it in a task of its own,
+//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP. All of it in a task of its own,
 //! so that nobody else waits for a peer that dawdles.
 
 use std::convert::Infallible;
@@ -20,6 +20,7 @@ use crate::client_addr::PeerAddr;
 use crate::inbound::Inbound;
 use crate::listener::Terms;
 use crate::places::Place;
+use crate::proxy_protocol;
 use crate::watched::{Activity, Watched};
 
 /// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
@@ -62,13 +63,25 @@ pub(crate) async fn serve(accepted: Accepted, door: Arc<Door>, ending: Ending) {
 
 async fn open(accepted: Accepted, door: &Arc<Door>, mut ending: Ending) -> Result<(), Cause> {
     let Accepted {
-        stream,
-        peer,
-        place,
+        mut stream,
+        mut peer,
+        mut place,
     } = accepted;
     let terms = &door.terms;
     // Answers are small; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
+    if terms.proxy_protocol {
+        if !terms.is_proxy(peer.ip()) {
+            return Err("the peer is no trusted proxy".into());
+        }
+        let header = proxy_protocol::read(&mut stream);
+        if let Some(source) = unless_stopped(&mut ending.stop, header).await?? {
+            place = place
+                .passed_to(source.ip(), terms)
+                .ok_or("too many connections from this source")?;
+            peer = source;
+        }
+    }
     let ended = match &terms.tls {
         None => http(stream, PeerAddr(peer), door, ending.watcher).await,
         Some(tls) => {

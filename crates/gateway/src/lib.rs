@@ -19,6 +19,7 @@ mod connection;
 mod inbound;
 mod listener;
 mod places;
+mod proxy_protocol;
 mod tls;
 mod watched;
 

@@ -36,12 +36,14 @@ pub(crate) struct Terms {
     pub(crate) per_address_max: usize,
     /// Peers to whom the cap per address does not apply: one proxy carries many callers.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether each connection has to come from one of them and begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
     /// TLS, if it is spoken here.
     pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Terms {
-    /// As configured.
+    /// As configured, without PROXY headers.
     pub(crate) fn new(config: &Config, tls: Option<Tls>) -> Terms {
         Terms {
             deadlines: Deadlines {
@@ -52,6 +54,7 @@ impl Terms {
             connections_max: config.limits.connections,
             per_address_max: config.limits.connections_per_address,
             trusted_proxies: config.trusted_proxies.clone(),
+            proxy_protocol: false,
             tls: tls.map(Arc::new),
         }
     }

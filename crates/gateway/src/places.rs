@@ -42,6 +42,15 @@ impl Places {
     }
 }
 
+impl Place {
+    /// The same connection, counted from now on under the address that a proxy has named.
+    pub(crate) fn passed_to(self, address: IpAddr, terms: &Terms) -> Option<Place> {
+        let places = Arc::clone(&self.places);
+        drop(self);
+        Places::take(&places, address, terms)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut guard = self
@@ -72,6 +81,7 @@ mod tests {
             connections_max: 3,
             per_address_max: 1,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            proxy_protocol: false,
             tls: None,
         };
         let places = Arc::new(Places::default());
@@ -84,6 +94,20 @@ mod tests {
         assert!(proxied.0.is_some() && proxied.1.is_some());
         assert!(take("192.0.2.2").is_none());
         drop(first);
-        assert!(take("192.0.2.1").is_some());
+        let first = take("192.0.2.1");
+        assert!(first.is_some());
+        drop((first, proxied.1));
+        let passed = proxied
+            .0
+            .unwrap()
+            .passed_to("192.0.2.3".parse().unwrap(), &terms);
+        assert!(passed.is_some());
+        let again = take("10.0.0.1").unwrap();
+        assert!(
+            again
+                .passed_to("192.0.2.3".parse().unwrap(), &terms)
+                .is_none()
+        );
+        assert!(take("10.0.0.1").is_some());
     }
 }

@@ -75,7 +75,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let public = Served {
         listener: public,
         router: routes::router(&gate, config.ways.enabled),
-        terms: Terms::new(&config, tls),
+        terms: Terms {
+            proxy_protocol: config.proxy_protocol,
+            ..Terms::new(&config, tls)
+        },
     };
     let admin = Served {
         listener: admin,
