@@ -11,7 +11,7 @@ pub fn example() -> String {
     std::fs::read_to_string(repository().join("config/chatgate.toml")).unwrap()
 }
 
-fn mistakes(file: &str) -> Vec<String> {
+pub(crate) fn mistakes(file: &str) -> Vec<String> {
     let sources = Sources {
         file: file.to_owned(),
         ..Sources::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::harness::{Gateway, binary};
 
-fn printed_calls(gateway: &Gateway) -> Vec<String> {
+pub(crate) fn printed_calls(gateway: &Gateway) -> Vec<String> {
     // The fifth line is the last that a first start prints.
     gateway
         .process
@@ -21,7 +21,7 @@ fn printed_calls(gateway: &Gateway) -> Vec<String> {
         .collect()
 }
 
-fn paste(line: &str) -> String {
+pub(crate) fn paste(line: &str) -> String {
     let ran = Command::new("sh").args(["-c", line]).output().unwrap();
     assert!(
         ran.status.success(),

@@ -299,7 +299,7 @@ pub fn upstream(address: SocketAddr) -> String {
 pub const UPSTREAM_ENVIRONMENT: (&str, &str) = ("UPSTREAM_PASSWORD", UPSTREAM_PASSWORD);
 
 fn address_in(line: &str) -> SocketAddr {
-    let at = line.find("http://").unwrap() + "http://".len();
+    let at = line.find("://").unwrap() + "://".len();
     line[at..]
         .split([' ', '/'])
         .next()

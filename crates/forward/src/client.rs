@@ -1,11 +1,11 @@
 //! The one place where HTTP clients are built: no redirects, no proxy from the environment, no silent resend, known roots,
 //! bounded bodies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use reqwest::Client;
-use reqwest::{Certificate, Response, redirect};
+use reqwest::{Certificate, Identity, Response, redirect};
 
 /// Which certificate authorities an upstream's certificate may come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Roots {
     Bundled,
     /// The machine's own list.
     System,
-    /// The PEM file at this path and nothing else.
-    File(PathBuf),
+    /// The PEM files at these paths and nothing else.
+    Files(Vec<PathBuf>),
 }
 
 /// How a client behaves.
@@ -23,6 +23,8 @@ pub enum Roots {
 pub struct ClientConfig {
     /// Whom to trust.
     pub roots: Roots,
+    /// The PEM file with the client's own certificate and key, for servers that ask for one.
+    pub identity: Option<PathBuf>,
     /// Longest wait for a connection, TLS and DNS included.
     pub connect_timeout: Duration,
     /// Longest wait for the whole answer.
@@ -52,13 +54,17 @@ pub fn build(config: &ClientConfig) -> Result<Client, String> {
     let builder = match &config.roots {
         Roots::System => builder,
         Roots::Bundled => builder.tls_certs_only(bundled_roots()),
-        Roots::File(path) => {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let roots = Certificate::from_pem_bundle(&pem)
-                .map_err(|_| format!("{}: no PEM", path.display()))?;
+        Roots::Files(paths) => {
+            let mut roots = Vec::new();
+            for path in paths {
+                roots.extend(from_pem(path, Certificate::from_pem_bundle)?);
+            }
             builder.tls_certs_only(roots)
         }
+    };
+    let builder = match &config.identity {
+        None => builder,
+        Some(path) => builder.identity(from_pem(path, Identity::from_pem)?),
     };
     builder.build().map_err(|error| {
         format!(
@@ -66,6 +72,11 @@ pub fn build(config: &ClientConfig) -> Result<Client, String> {
             causes(&error.without_url())
         )
     })
+}
+
+fn from_pem<T>(path: &Path, parse: impl Fn(&[u8]) -> reqwest::Result<T>) -> Result<T, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    parse(&pem).map_err(|_| format!("{}: no PEM", path.display()))
 }
 
 fn bundled_roots() -> Vec<Certificate> {

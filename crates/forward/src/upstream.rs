@@ -58,6 +58,7 @@ impl Upstream {
         let connect_timeout = config.connect_timeout.min(config.timeout * 9 / 10);
         let client = client::build(&ClientConfig {
             roots: config.roots.clone(),
+            identity: None,
             connect_timeout,
             timeout: config.timeout,
         })?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use url::Url;
 
 use crate::commands::{
     Failure, backup_command, check_command, completions_command, health_command, jws_command,
@@ -47,11 +48,7 @@ enum Command {
     /// Copy the store of a running gateway into a file
     Backup(BackupArgs),
     /// End with 0 if a running gateway takes calls, else with 1
-    Healthcheck {
-        /// The operators' side of the running gateway
-        #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS)]
-        admin: SocketAddr,
-    },
+    Healthcheck(ReachArgs),
     /// Print the JSON Schema of the configuration file
     ConfigSchema,
     /// Print the completions for a shell
@@ -120,12 +117,25 @@ pub(crate) struct TokenArgs {
     pub(crate) admin: AdminArgs,
 }
 
+/// How to reach the operators' side of a running gateway.
+#[derive(Args, Debug)]
+pub(crate) struct ReachArgs {
+    /// The operators' side of the running gateway; https://ADDR if it speaks TLS
+    #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS, value_parser = operators_side)]
+    pub(crate) admin: Url,
+    /// A PEM file with a certificate to trust, instead of the public authorities; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+    /// A PEM file with the certificate and key to show, if the operators' side demands one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+}
+
 /// Where a running gateway is, and the key to it.
 #[derive(Args, Debug)]
 pub(crate) struct AdminArgs {
-    /// The operators' side of the running gateway
-    #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS)]
-    pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
     /// The data folder of the running gateway
     #[arg(long, value_name = "DIR", default_value = "./data")]
     pub(crate) data: PathBuf,
@@ -180,6 +190,18 @@ pub(crate) struct JwsArgs {
     pub(crate) token: String,
 }
 
+/// `ADDR`, or a URL without a path.
+fn operators_side(text: &str) -> Result<Url, String> {
+    let url = if text.contains("://") {
+        Url::parse(text)
+    } else {
+        Url::parse(&format!("http://{text}"))
+    };
+    url.ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+        .ok_or_else(|| "write ADDRESS:PORT, or https://ADDRESS:PORT".to_owned())
+}
+
 /// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -197,7 +219,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Check(args)) => check_command(&args),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),
-        Some(Command::Healthcheck { admin }) => health_command(admin).await.map_err(Failure::from),
+        Some(Command::Healthcheck(reach)) => health_command(&reach).await.map_err(Failure::from),
         Some(Command::ConfigSchema) => schema_command().map_err(Failure::from),
         Some(Command::Completions { shell }) => completions_command(shell).map_err(Failure::from),
         Some(Command::Man { command }) => man_command(&command),

@@ -28,7 +28,7 @@ pub(crate) use health::health_command;
 pub(crate) use keys::keys_command;
 pub(crate) use pages::{completions_command, man_command, schema_command};
 
-use admin::{Admin, COMMAND_TIMEOUT, new_client};
+use admin::{Admin, COMMAND_TIMEOUT};
 use check::read_config;
 use output::print;
 
@@ -110,9 +110,8 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
             (demo.client_id, demo.client_secret)
         }
     };
-    let status = Admin::new(&args.admin, COMMAND_TIMEOUT)?
-        .get("/admin/v1/status")
-        .await?;
+    let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
+    let status = admin.get("/admin/v1/status").await?;
     let base = member(&status, "public_url")?;
     let scope = if args.methods.is_empty() {
         "chat".to_owned()
@@ -131,7 +130,7 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
         form: Some(&form),
         bearer: None,
     };
-    let answer = call(&new_client(COMMAND_TIMEOUT)?, ask).await;
+    let answer = call(admin.client(), ask).await;
     let answer = answer.map_err(|error| format!("no token from {endpoint}: {error}"))?;
     let answer =
         serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))?;

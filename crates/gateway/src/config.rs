@@ -7,6 +7,7 @@ mod reader;
 mod schema;
 mod sections;
 mod shapes;
+mod tls;
 mod values;
 
 use std::collections::BTreeSet;
@@ -24,12 +25,13 @@ use forward::{CacheConfig, GuessLimits, UpstreamConfig};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
-use sections::{jwt, limits, seeds, upstream, upstream_limits, ways};
+use sections::{jwt, limits, proxy_protocol, seeds, upstream, upstream_limits, ways};
 use url::Url;
 use values::{log_level, origin, public_url};
 
 pub use mistake::Mistake;
 pub use reader::Sources;
+pub use tls::TlsFiles;
 
 use crate::client_addr::ForwardedHeader;
 
@@ -47,6 +49,12 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The one header that they use.
     pub forwarded_header: ForwardedHeader,
+    /// Whether the ways in take connections from trusted proxies alone, each with a PROXY header.
+    pub proxy_protocol: bool,
+    /// TLS of the ways in; plain when absent.
+    pub tls: Option<TlsFiles>,
+    /// TLS of the operators' side; plain when absent.
+    pub admin_tls: Option<TlsFiles>,
     /// Networks that may reach the ways in at all.
     pub networks: Networks,
     /// Browser origins that may call; none means that CORS is off.
@@ -76,7 +84,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Largest SOAP envelope, in bytes.
     pub soap_bytes: usize,
-    /// Longest wait for the first byte of a connection and for a whole head.
+    /// Longest wait for a TLS handshake, for the first byte after it, and for a whole head.
     pub header_timeout: Duration,
     /// Longest rest of a kept connection.
     pub idle_timeout: Duration,
@@ -220,17 +228,21 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream_limits(reader);
+        let trusted_proxies = reader.list("server.trusted_proxies", &[], parse_network);
         Config {
             data: reader.value("server.data", "./data", shapes::path),
             listen: reader.value("server.listen", "127.0.0.1:8080", shapes::address),
             admin_listen: reader.value("server.admin_listen", "127.0.0.1:8081", shapes::address),
             public_url: reader.optional("server.public_url", public_url),
-            trusted_proxies: reader.list("server.trusted_proxies", &[], parse_network),
             forwarded_header: reader.value(
                 "server.forwarded_header",
                 "x-forwarded-for",
                 ForwardedHeader::parse,
             ),
+            proxy_protocol: proxy_protocol(reader, &trusted_proxies),
+            trusted_proxies,
+            tls: tls::public(reader),
+            admin_tls: tls::admin(reader),
             networks: Networks::new(
                 reader.list("server.allow", &["0.0.0.0/0", "::/0"], parse_network),
                 reader.list("server.deny", &[], parse_network),

@@ -8,7 +8,8 @@ use std::path::Path;
 use adapter::Way;
 
 use crate::accesses::Demo;
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
+use crate::tls::scheme;
 
 /// What the greeting tells.
 pub(crate) struct Greeting<'a> {
@@ -32,8 +33,10 @@ fn text(greeting: &Greeting<'_>) -> String {
         text.push_str(words);
         text.push('\n');
     };
-    line(&format!("Chatgate listens on http://{public}"));
-    line(&format!("Operators' side     http://{admin}"));
+    let (tls, admin_tls) = (&greeting.config.tls, &greeting.config.admin_tls);
+    let (scheme, admin_scheme) = (scheme(tls.as_ref()), scheme(admin_tls.as_ref()));
+    line(&format!("Chatgate listens on {scheme}://{public}"));
+    line(&format!("Operators' side     {admin_scheme}://{admin}"));
     match &greeting.sandbox {
         Some(url) => line(&format!("Upstream            {url} (the embedded sandbox)")),
         None => line("Upstream            as configured"),
@@ -46,31 +49,26 @@ fn text(greeting: &Greeting<'_>) -> String {
         "The demo access answers to this machine only; its secrets are shown this once and kept in demo.json.",
     );
     line("One message by each way in, and a line that reads them back:");
+    let trusted = trusting(tls.as_slice());
+    let curl = format!("curl -sS{trusted} {scheme}://{}", reachable(public));
     for (way, enabled) in Way::ALL.into_iter().zip(greeting.config.ways.enabled) {
         if enabled {
             line("");
-            line(&example(
-                way,
-                &format!("http://{}", reachable(public)),
-                demo,
-                &token_command(greeting, admin),
-            ));
+            line(&example(way, &curl, demo, &token_command(greeting, admin)));
         }
     }
     if greeting.config.ways.enabled[Way::Http as usize] {
         let call = "-d class=chat -d method=getmessages -d platform=whatsapp -d platformid=100 -d destination=34600000000";
         let credentials = format!("-d user={} -d password={}", demo.user, demo.password);
         line("");
-        line(&format!(
-            "curl -sS http://{}/api/http/ {credentials} {call}",
-            reachable(public)
-        ));
+        line(&format!("{curl}/api/http/ {credentials} {call}"));
     }
     line("");
     text
 }
 
-fn example(way: Way, base: &str, demo: &Demo, token: &str) -> String {
+/// One call by one way; `curl` is the command up to the path.
+fn example(way: Way, curl: &str, demo: &Demo, token: &str) -> String {
     let Demo { user, password, .. } = demo;
     let path = way.path();
     let call = format!(
@@ -79,9 +77,9 @@ fn example(way: Way, base: &str, demo: &Demo, token: &str) -> String {
         way.name()
     );
     match way {
-        Way::Http => format!("curl -sS {base}{path} -d user={user} -d password={password} {call}"),
-        Way::Basic => format!("curl -sS {base}{path} -u {user}:{password} {call}"),
-        Way::Jwt => format!("curl -sS {base}{path} -H \"Authorization: Bearer $({token})\" {call}"),
+        Way::Http => format!("{curl}{path} -d user={user} -d password={password} {call}"),
+        Way::Basic => format!("{curl}{path} -u {user}:{password} {call}"),
+        Way::Jwt => format!("{curl}{path} -H \"Authorization: Bearer $({token})\" {call}"),
         Way::Soap => {
             let mut envelope = String::from(
                 "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
@@ -99,9 +97,7 @@ fn example(way: Way, base: &str, demo: &Demo, token: &str) -> String {
                 let _ = write!(envelope, "<{name}>{value}</{name}>");
             }
             envelope.push_str("</sendmessage></s:Body></s:Envelope>");
-            format!(
-                "curl -sS {base}{path} -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}'"
-            )
+            format!("{curl}{path} -H 'Content-Type: text/xml; charset=utf-8' -d '{envelope}'")
         }
     }
 }
@@ -111,12 +107,33 @@ fn token_command(greeting: &Greeting<'_>, admin: SocketAddr) -> String {
     let binary = std::env::current_exe().unwrap_or_else(|_| "chatgate".into());
     let data =
         std::path::absolute(&greeting.config.data).unwrap_or_else(|_| greeting.config.data.clone());
+    let (tls, admin_tls) = (&greeting.config.tls, &greeting.config.admin_tls);
+    let mut files: Vec<_> = tls.iter().chain(admin_tls).cloned().collect();
+    files.dedup_by(|one, other| one.cert == other.cert);
+    let admin = match admin_tls {
+        None => reachable(admin).to_string(),
+        Some(_) => format!("https://{}", reachable(admin)),
+    };
+    // Which certificate the caller has is not for us to know.
+    let shown = match admin_tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
+        None => "",
+        Some(_) => " --cert client.pem",
+    };
     format!(
-        "{} token --data {} --admin {}",
+        "{} token --data {} --admin {admin}{}{shown}",
         quoted(&binary),
         quoted(&data),
-        reachable(admin)
+        trusting(&files),
     )
+}
+
+/// The options that make a client trust these certificates, which nobody else may vouch for.
+fn trusting(files: &[TlsFiles]) -> String {
+    let option = |files: &TlsFiles| {
+        let path = std::path::absolute(&files.cert).unwrap_or_else(|_| files.cert.clone());
+        format!(" --cacert {}", quoted(&path))
+    };
+    files.iter().map(option).collect()
 }
 
 fn quoted(path: &Path) -> String {

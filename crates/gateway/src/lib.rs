@@ -16,13 +16,18 @@ mod signing_keys;
 mod story;
 mod tokens;
 
+mod connection;
+mod inbound;
+mod listener;
+mod places;
+mod proxy_protocol;
+mod tls;
+mod watched;
+
 mod accesses;
 pub mod config;
 mod data_folder;
 mod greeting;
-mod inbound;
-mod listener;
 mod serve;
 mod shutdown;
 mod telemetry;
-mod watched;

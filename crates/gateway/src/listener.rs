@@ -1,31 +1,20 @@
 //! Our own accept loop: axum's own sets no deadline and no cap, and a few thousand slow connections would hold it for ever.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::client_addr::PeerAddr;
-use crate::inbound::Inbound;
-use crate::watched::{Activity, Deadlines, Watched};
-
-/// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// Most header lines: clients behind two proxies send some thirty.
-const HEADERS_MAX: usize = 100;
+use crate::config::Config;
+use crate::connection::{self, Accepted, Door, Ending};
+use crate::places::Places;
+use crate::tls::Tls;
+use crate::watched::Deadlines;
 
 /// How long requests under way may take once the gateway is told to stop: the request time-out's own default.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -47,6 +36,36 @@ pub(crate) struct Terms {
     pub(crate) per_address_max: usize,
     /// Peers to whom the cap per address does not apply: one proxy carries many callers.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether each connection has to come from one of them and begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    /// TLS, if it is spoken here.
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Terms {
+    /// As configured, without PROXY headers.
+    pub(crate) fn new(config: &Config, tls: Option<Tls>) -> Terms {
+        Terms {
+            deadlines: Deadlines {
+                head: config.limits.header_timeout,
+                idle: config.limits.idle_timeout,
+                ..Deadlines::default()
+            },
+            connections_max: config.limits.connections,
+            per_address_max: config.limits.connections_per_address,
+            trusted_proxies: config.trusted_proxies.clone(),
+            proxy_protocol: false,
+            tls: tls.map(Arc::new),
+        }
+    }
+
+    /// Whether this is the address of a trusted proxy.
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 /// Binds an address; port 0 lets the system choose.
@@ -74,7 +93,8 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let counted = Arc::new(Counted::default());
+    let places = Arc::new(Places::default());
+    let door = Arc::new(Door { router, terms });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -83,8 +103,17 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
-                if let Some(place) = Counted::take(&counted, peer.ip(), &terms) {
-                    serve_connection((stream, peer), router.clone(), &terms, (&graceful, place));
+                if let Some(place) = Places::take(&places, peer.ip(), &door.terms) {
+                    let accepted = Accepted {
+                        stream,
+                        peer,
+                        place,
+                    };
+                    let ending = Ending {
+                        watcher: graceful.watcher(),
+                        stop: stop.clone(),
+                    };
+                    tokio::spawn(connection::serve(accepted, Arc::clone(&door), ending));
                 }
             }
             Err(error) => {
@@ -99,127 +128,5 @@ pub(crate) async fn serve(
         .is_err()
     {
         tracing::warn!("requests were still under way at the drain deadline");
-    }
-}
-
-fn serve_connection(
-    (stream, peer): (TcpStream, SocketAddr),
-    router: Router,
-    terms: &Terms,
-    (graceful, place): (&GracefulShutdown, Place),
-) {
-    // Answers are small; waiting to fill a segment only delays them.
-    let _ = stream.set_nodelay(true);
-    let activity = Arc::new(Activity::default());
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), terms.deadlines));
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(PeerAddr(peer));
-        let busy = Activity::begin(&activity);
-        let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
-        let mut router = router.clone();
-        async move {
-            let response = tower_service::Service::call(&mut router, request).await;
-            drop(busy);
-            Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Its clock runs through the rest between two requests as well; ours tells the two apart.
-        .header_read_timeout(None)
-        // A client may close its side once it has asked, as old ones do; one that is gone shows when it is written to.
-        .half_close(true)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(io, service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "connection ended");
-        }
-        drop(place);
-    });
-}
-
-/// How many connections are open, in all and by peer address.
-#[derive(Default)]
-struct Counted {
-    by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
-}
-
-/// One open connection's place; given back when dropped.
-struct Place {
-    counted: Arc<Counted>,
-    address: IpAddr,
-}
-
-impl Counted {
-    fn take(counted: &Arc<Counted>, address: IpAddr, terms: &Terms) -> Option<Place> {
-        let address = address.to_canonical();
-        let mut guard = counted
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (total, by_address) = &mut *guard;
-        let mine = by_address.get(&address).copied().unwrap_or(0);
-        let is_proxy = || {
-            terms
-                .trusted_proxies
-                .iter()
-                .any(|network| network.contains(&address))
-        };
-        if *total >= terms.connections_max || (mine >= terms.per_address_max && !is_proxy()) {
-            return None;
-        }
-        *total += 1;
-        by_address.insert(address, mine + 1);
-        Some(Place {
-            counted: Arc::clone(counted),
-            address,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut guard = self
-            .counted
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (total, by_address) = &mut *guard;
-        *total -= 1;
-        if let Some(mine) = by_address.get_mut(&self.address) {
-            *mine -= 1;
-            if *mine == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_capped_in_all_and_by_address_and_come_back() {
-        let terms = Terms {
-            deadlines: Deadlines::default(),
-            connections_max: 3,
-            per_address_max: 1,
-            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
-        };
-        let counted = Arc::new(Counted::default());
-        let take = |address: &str| Counted::take(&counted, address.parse().unwrap(), &terms);
-        let first = take("192.0.2.1");
-        assert!(first.is_some());
-        assert!(take("192.0.2.1").is_none());
-        assert!(take("::ffff:192.0.2.1").is_none());
-        let proxied = (take("10.0.0.1"), take("10.0.0.1"));
-        assert!(proxied.0.is_some() && proxied.1.is_some());
-        assert!(take("192.0.2.2").is_none());
-        drop(first);
-        assert!(take("192.0.2.1").is_some());
     }
 }

@@ -21,11 +21,11 @@ use crate::gate::{Gate, Parts};
 use crate::greeting;
 use crate::listener::{self, DRAIN_DEADLINE, Terms};
 use crate::routes;
-use crate::shutdown::StopSignal;
+use crate::shutdown::{ReloadSignal, StopSignal};
 use crate::signing_keys::SigningKeys;
 use crate::telemetry::{self, Metrics};
+use crate::tls::{self, Tls, scheme};
 use crate::tokens::Tokens;
-use crate::watched::Deadlines;
 
 /// Bytes of the keys that hash secrets.
 const HASH_KEY_BYTES: usize = 32;
@@ -49,6 +49,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
+    let admin_tls = config.admin_tls.as_ref().map(Tls::open).transpose()?;
 
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
     let hasher = SecretHasher::new(
@@ -59,11 +61,11 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     );
     let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
     let (upstream, sandbox) = upstream(&config, &data).await?;
-    let public_url = public_url(config.public_url.as_ref(), address);
+    let public_url = public_url(&config, address);
     let parts = parts(&config, store, hasher, (upstream, public_url)).await?;
     let gate = Arc::new(Gate::new(&config, parts));
 
-    let stop_signal = StopSignal::listen()?;
+    let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
     greeting::print(&greeting::Greeting {
         config: &config,
         addresses: (address, admin_address),
@@ -71,8 +73,20 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         demo: demo.as_ref(),
     });
     let admin_router = Console::new(Arc::<Gate>::clone(&gate), &admin_key).router();
-    let public = (public, routes::router(&gate, config.ways.enabled));
-    run(&gate, &config, [public, (admin, admin_router)], stop_signal).await?;
+    let public = Served {
+        listener: public,
+        router: routes::router(&gate, config.ways.enabled),
+        terms: Terms {
+            proxy_protocol: config.proxy_protocol,
+            ..Terms::new(&config, tls)
+        },
+    };
+    let admin = Served {
+        listener: admin,
+        router: admin_router,
+        terms: Terms::new(&config, admin_tls),
+    };
+    run(&gate, [public, admin], signals).await?;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
@@ -80,36 +94,36 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-type Served = (TcpListener, axum::Router);
+/// One listener, with what it serves and how.
+struct Served {
+    listener: TcpListener,
+    router: axum::Router,
+    terms: Terms,
+}
 
 /// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can
 /// watch.
 async fn run(
     gate: &Arc<Gate>,
-    config: &Config,
     [public, admin]: [Served; 2],
-    mut stop_signal: StopSignal,
+    (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
 ) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
     let (stop_admin, admin_stopped) = watch::channel(false);
-    let terms = Terms {
-        deadlines: Deadlines {
-            head: config.limits.header_timeout,
-            idle: config.limits.idle_timeout,
-            ..Deadlines::default()
-        },
-        connections_max: config.limits.connections,
-        per_address_max: config.limits.connections_per_address,
-        trusted_proxies: config.trusted_proxies.clone(),
-    };
+    let kept = [&public, &admin].map(|served| served.terms.tls.clone());
+    let certificates = tls::keep_fresh(kept.into_iter().flatten().collect(), reload_signal);
+    let certificates = tokio::spawn(certificates);
     let housekeeping = tokio::spawn(keep_house(Arc::clone(gate)));
-    let admin = tokio::spawn(listener::serve(
-        admin.0,
-        admin.1,
-        terms.clone(),
-        admin_stopped,
-    ));
-    let public = tokio::spawn(listener::serve(public.0, public.1, terms, stopped));
+    let serve = |served: Served, stopped| {
+        let Served {
+            listener,
+            router,
+            terms,
+        } = served;
+        tokio::spawn(listener::serve(listener, router, terms, stopped))
+    };
+    let admin = serve(admin, admin_stopped);
+    let public = serve(public, stopped);
     stop_signal.wait().await;
     tracing::info!("draining");
     gate.drain();
@@ -126,6 +140,7 @@ async fn run(
     stop_admin.send_replace(true);
     let admin_drained = admin.await;
     housekeeping.abort();
+    certificates.abort();
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
@@ -156,6 +171,7 @@ async fn parts(
     let signing = SigningKeys::open(&store, algorithm, life_s, Gate::now()).await?;
     let documents = client::build(&ClientConfig {
         roots: config.upstream_limits.roots.clone(),
+        identity: None,
         connect_timeout: config.upstream_limits.connect_timeout,
         timeout: config.upstream_limits.timeout,
     })?;
@@ -213,10 +229,10 @@ async fn upstream(
 }
 
 /// What callers reach the gateway by, without the last slash. Never taken from a request.
-fn public_url(configured: Option<&Url>, address: SocketAddr) -> String {
-    match configured {
+fn public_url(config: &Config, address: SocketAddr) -> String {
+    match &config.public_url {
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-        None => format!("http://{address}"),
+        None => format!("{}://{address}", scheme(config.tls.as_ref())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a process of ours is told to stop.
+//! How a process of ours is told to stop, and to read its files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,5 +27,25 @@ impl StopSignal {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, which a supervisor sends for "read your files again".
+pub(crate) struct ReloadSignal(Signal);
+
+impl ReloadSignal {
+    /// From here on the signal does not end the process.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub(crate) fn listen() -> Result<ReloadSignal, String> {
+        signal(SignalKind::hangup())
+            .map(ReloadSignal)
+            .map_err(|error| format!("signals: {error}"))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn wait(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -220,8 +220,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // TLS says goodbye, and a peer has to take that like anything else.
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        ready!(this.watch_write(cx, shut))?;
         if this.activity.unread.load(Ordering::Acquire) {
             ready!(this.poll_linger(cx));
         }
@@ -323,6 +325,19 @@ mod tests {
         let began = Instant::now();
         let written = stream.write_all(b"more than four").await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(is_about(began.elapsed(), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
+        let (_peer, ours) = tokio::io::duplex(4);
+        // What is written at the end, as a goodbye is.
+        let ours = tokio::io::BufWriter::new(ours);
+        let mut stream = Watched::new(ours, Arc::default(), Deadlines::default());
+        stream.write_all(b"more than four").await.unwrap();
+        let began = Instant::now();
+        let shut = stream.shutdown().await;
+        assert_eq!(shut.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(is_about(began.elapsed(), 30));
     }
 }

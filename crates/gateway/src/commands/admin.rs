@@ -1,6 +1,5 @@
 //! A running gateway's operators' side, as the commands speak to it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use forward::call::{Call, CallError, call, save};
@@ -10,9 +9,8 @@ use serde_json::Value;
 use tokio::io::AsyncWrite;
 use url::Url;
 
-use crate::cli::AdminArgs;
+use crate::cli::{AdminArgs, ReachArgs};
 use crate::data_folder::{DataFolder, read_key};
-use crate::greeting::reachable;
 
 /// Longest wait of a command for the running gateway.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,7 +18,7 @@ pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The operators' side of one gateway, and the key to it.
 pub(crate) struct Admin {
     client: Client,
-    address: SocketAddr,
+    address: Url,
     key: SecretString,
 }
 
@@ -38,8 +36,8 @@ impl Admin {
             )
         })?;
         Ok(Admin {
-            client: new_client(timeout)?,
-            address: reachable(args.admin),
+            client: new_client(&args.reach, timeout)?,
+            address: args.reach.admin.clone(),
             key,
         })
     }
@@ -70,12 +68,17 @@ impl Admin {
         file: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), String> {
         let saved = save(&self.client, self.call(path, Some(&[]))?, file).await;
-        saved.map_err(|error| told(self.address, &error))
+        saved.map_err(|error| told(&self.address, &error))
+    }
+
+    /// The client that reaches this gateway.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     async fn ask(&self, path: &str, form: Option<&[(&str, &str)]>) -> Result<Value, String> {
         let answer = call(&self.client, self.call(path, form)?).await;
-        let answer = answer.map_err(|error| told(self.address, &error))?;
+        let answer = answer.map_err(|error| told(&self.address, &error))?;
         serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))
     }
 
@@ -85,20 +88,25 @@ impl Admin {
         form: Option<&'a [(&'a str, &'a str)]>,
     ) -> Result<Call<'a>, String> {
         Ok(Call {
-            url: url(self.address, path)?,
+            url: url(&self.address, path)?,
             form,
             bearer: Some(self.key.expose_secret()),
         })
     }
 }
 
-/// A client for a gateway on this machine or near it.
+/// A client for a gateway on this machine or near it, which trusts what the command line says.
 ///
 /// # Errors
 /// When it can't be built.
-pub(crate) fn new_client(timeout: Duration) -> Result<Client, String> {
+pub(crate) fn new_client(reach: &ReachArgs, timeout: Duration) -> Result<Client, String> {
     client::build(&ClientConfig {
-        roots: Roots::Bundled,
+        roots: if reach.cacert.is_empty() {
+            Roots::Bundled
+        } else {
+            Roots::Files(reach.cacert.clone())
+        },
+        identity: reach.cert.clone(),
         connect_timeout: timeout.min(COMMAND_TIMEOUT),
         timeout,
     })
@@ -108,13 +116,15 @@ pub(crate) fn new_client(timeout: Duration) -> Result<Client, String> {
 ///
 /// # Errors
 /// When it makes no URL.
-pub(crate) fn url(address: SocketAddr, path: &str) -> Result<Url, String> {
-    let text = format!("http://{address}{path}");
-    Url::parse(&text).map_err(|error| format!("{text}: {error}"))
+pub(crate) fn url(address: &Url, path: &str) -> Result<Url, String> {
+    address
+        .join(path)
+        .map_err(|error| format!("{address}{path}: {error}"))
 }
 
 /// What the operator is told about a call that brought nothing.
-pub(crate) fn told(address: SocketAddr, error: &CallError) -> String {
+pub(crate) fn told(address: &Url, error: &CallError) -> String {
+    let address = address.authority();
     match error {
         CallError::NoAnswer(why) => {
             format!("no gateway answers at {address}: {why}; name its operators' side with --admin")

@@ -45,6 +45,7 @@ impl Kind {
             () if takes("1KiB") => Kind::Quantity("KiB|MiB|GiB"),
             () if takes("0") => Kind::Count(0),
             () if takes("1") => Kind::Count(1),
+            () if takes("2") => Kind::Count(2),
             () => Kind::Text,
         }
     }

@@ -23,6 +23,15 @@ const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
 /// Most that an envelope may be allowed to have, in bytes: the XML layer takes no more.
 const SOAP_BYTES_MOST: usize = 256 * 1024;
 
+pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
+    let key = "server.proxy_protocol";
+    let is_on = reader.value(key, "false", shapes::boolean);
+    if is_on && trusted_proxies.is_empty() {
+        reader.wrong::<()>(key, "without server.trusted_proxies nobody could connect");
+    }
+    is_on
+}
+
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
     let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     Limits {

@@ -109,11 +109,12 @@ pub(super) fn jwks_source(text: &str) -> Result<JwksSource, String> {
 
 /// A file of certificate authorities that is there and holds some.
 pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
-    let roots = Roots::File(PathBuf::from(path));
+    let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
     // Building a client reads the file; none is opened to anywhere.
     forward::client::build(&ClientConfig {
         roots: roots.clone(),
+        identity: None,
         connect_timeout: timeout,
         timeout,
     })?;

@@ -1,0 +1,62 @@
+//! The sections about TLS. The files are opened here once, so that a mistake in them is told with all others.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use super::shapes;
+use crate::tls::{self, Tls};
+
+/// Where a listener's certificate is, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities of client certificates. With them, a client without a certificate of theirs is turned away.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The ways in: anybody may call, callers prove who they are by their credentials.
+pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+    files(reader, "server.tls", None)
+}
+
+/// The operators' side: few machines call, and they can be made to have certificates.
+pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+    let key = "server.admin_tls.client_ca";
+    let client_ca = reader.optional(key, |text| checked(text, tls::client_authorities));
+    let files = files(reader, "server.admin_tls", client_ca);
+    if reader.has(key) && !reader.has("server.admin_tls.cert") {
+        reader.wrong::<()>(key, "client certificates need server.admin_tls.cert");
+    }
+    files
+}
+
+fn files(reader: &mut Reader<'_>, section: &str, client_ca: Option<PathBuf>) -> Option<TlsFiles> {
+    let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
+    let [cert_name, key_name] = &names;
+    let cert = reader.optional(cert_name, |text| checked(text, tls::certificates));
+    let key = reader.optional(key_name, |text| checked(text, tls::private_key));
+    for (name, other) in [(cert_name, key_name), (key_name, cert_name)] {
+        if reader.has(name) && !reader.has(other) {
+            reader.wrong::<()>(other, &format!("{name} needs it"));
+        }
+    }
+    let files = TlsFiles {
+        cert: cert?,
+        key: key?,
+        client_ca,
+    };
+    match Tls::open(&files) {
+        Ok(_) => Some(files),
+        Err(error) => reader.wrong(key_name, &error),
+    }
+}
+
+/// The path of a file with something in it that can be used.
+fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
+    let path = shapes::path(text)?;
+    tls::in_file(Path::new(text), parse)?;
+    Ok(path)
+}

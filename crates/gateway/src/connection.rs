@@ -1,0 +1,136 @@
+//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP. All of it in a task of its own,
+//! so that nobody else waits for a peer that dawdles.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::client_addr::PeerAddr;
+use crate::inbound::Inbound;
+use crate::listener::Terms;
+use crate::places::Place;
+use crate::proxy_protocol;
+use crate::watched::{Activity, Watched};
+
+/// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Most header lines: clients behind two proxies send some thirty.
+const HEADERS_MAX: usize = 100;
+
+/// Why a connection ended early: for the log alone.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What all connections of one listener share.
+pub(crate) struct Door {
+    pub(crate) router: Router,
+    pub(crate) terms: Terms,
+}
+
+/// A connection that has been accepted and counted.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) place: Place,
+}
+
+/// When a connection has to end.
+pub(crate) struct Ending {
+    /// Lets a request that is under way end.
+    pub(crate) watcher: Watcher,
+    /// Turns true when the listener stops.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(accepted: Accepted, door: Arc<Door>, ending: Ending) {
+    let peer = accepted.peer;
+    if let Err(error) = open(accepted, &door, ending).await {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+async fn open(accepted: Accepted, door: &Arc<Door>, mut ending: Ending) -> Result<(), Cause> {
+    let Accepted {
+        mut stream,
+        mut peer,
+        mut place,
+    } = accepted;
+    let terms = &door.terms;
+    // Answers are small; waiting to fill a segment only delays them.
+    let _ = stream.set_nodelay(true);
+    if terms.proxy_protocol {
+        if !terms.is_proxy(peer.ip()) {
+            return Err("the peer is no trusted proxy".into());
+        }
+        let header = proxy_protocol::read(&mut stream);
+        if let Some(source) = unless_stopped(&mut ending.stop, header).await?? {
+            place = place
+                .passed_to(source.ip(), terms)
+                .ok_or("too many connections from this source")?;
+            peer = source;
+        }
+    }
+    let ended = match &terms.tls {
+        None => http(stream, PeerAddr(peer), door, ending.watcher).await,
+        Some(tls) => {
+            let handshake = tls.acceptor().accept(stream);
+            let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
+            let stream = unless_stopped(&mut ending.stop, handshake).await???;
+            http(stream, PeerAddr(peer), door, ending.watcher).await
+        }
+    };
+    drop(place);
+    Ok(ended?)
+}
+
+/// A connection on which nothing has been asked yet does not hold up the end.
+async fn unless_stopped<T>(
+    stop: &mut watch::Receiver<bool>,
+    future: impl Future<Output = T>,
+) -> Result<T, Cause> {
+    tokio::select! {
+        output = future => Ok(output),
+        _ = stop.wait_for(|stop| *stop) => Err("the gateway stops".into()),
+    }
+}
+
+async fn http<S>(stream: S, peer: PeerAddr, door: &Arc<Door>, watcher: Watcher) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::new(Activity::default());
+    let watched = Watched::new(stream, Arc::clone(&activity), door.terms.deadlines);
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        let busy = Activity::begin(&activity);
+        let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
+        let mut router = door.router.clone();
+        async move {
+            let response = tower_service::Service::call(&mut router, request).await;
+            drop(busy);
+            Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Its clock runs through the rest between two requests as well; ours tells the two apart.
+        .header_read_timeout(None)
+        // A client may close its side once it has asked, as old ones do; one that is gone shows when it is written to.
+        .half_close(true)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(watched), service);
+    watcher.watch(connection).await
+}

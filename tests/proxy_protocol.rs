@@ -1,0 +1,263 @@
+//! The PROXY protocol: whom a trusted proxy names, and what is closed without an answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::harness::Gateway;
+
+const SECRET: &str = "cgs_proxied-proxied-proxied-proxied-proxied-pro";
+
+const CONFIGURATION: &str = r#"
+[server]
+proxy_protocol = true
+trusted_proxies = ["127.0.0.100/32", "203.0.113.200/32"]
+[limits]
+connections_per_address = 2
+[[accesses]]
+name = "a"
+user = "a"
+password = "env:SECRET"
+allow = ["127.0.0.100/32", "203.0.113.0/24", "2001:db8::/32"]
+"#;
+
+fn gateway() -> Gateway {
+    let folder = Arc::new(TempDir::new().unwrap());
+    Gateway::over(folder, CONFIGURATION, &[("SECRET", SECRET)])
+}
+
+const PROXY: [u8; 4] = [127, 0, 0, 100];
+
+/// A whole call, and the id by which the log knows it.
+fn call(id: &str, forwarded: &str) -> String {
+    let body = format!("class=chat&method=getchatchannels&user=a&password={SECRET}");
+    format!(
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-ID: {id}\r\n{forwarded}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn connect(gateway: &Gateway, source: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    socket.connect(gateway.public).await.unwrap()
+}
+
+/// What comes back until the connection ends. A reset is an end as well.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut back = Vec::new();
+    let _ = stream.read_to_end(&mut back).await;
+    String::from_utf8(back).unwrap()
+}
+
+/// Header and call in one piece, as a fast proxy sends them.
+async fn sent(gateway: &Gateway, source: [u8; 4], header: &[u8], call: &str) -> String {
+    let mut stream = connect(gateway, source).await;
+    let piece = [header, call.as_bytes()].concat();
+    stream.write_all(&piece).await.unwrap();
+    rest(stream).await
+}
+
+/// A header of version 2.
+fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+    [
+        b"\r\n\r\n\0\r\nQUIT\n",
+        &[command, family][..],
+        &length,
+        rest,
+    ]
+    .concat()
+}
+
+/// Source and target of version 2, with an extension after them.
+fn v2_from(source: std::net::IpAddr) -> Vec<u8> {
+    let extension = [4, 0, 3, 1, 2, 3];
+    let ports = [0x30, 0x39, 0x01, 0xbb];
+    match source {
+        std::net::IpAddr::V4(v4) => {
+            let rest = [&v4.octets()[..], &[198, 51, 100, 1], &ports, &extension].concat();
+            v2(0x21, 0x11, &rest)
+        }
+        std::net::IpAddr::V6(v6) => {
+            let rest = [&v6.octets()[..], &[9; 16], &ports, &extension].concat();
+            v2(0x21, 0x21, &rest)
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_caller_is_who_a_trusted_proxy_names() {
+    let gateway = gateway();
+    let v1 = |text: &str| text.as_bytes().to_vec();
+    let xff = "X-Forwarded-For: 203.0.113.9\r\n";
+    for (n, (header, forwarded, client, may)) in [
+        (
+            v1("PROXY TCP4 203.0.113.7 198.51.100.1 12345 443\r\n"),
+            "",
+            "203.0.113.7",
+            true,
+        ),
+        (
+            v1("PROXY TCP4 192.0.2.7 198.51.100.1 12345 443\r\n"),
+            "",
+            "192.0.2.7",
+            false,
+        ),
+        (
+            v1("PROXY TCP6 2001:db8::7 2001:db8::1 12345 443\r\n"),
+            "",
+            "2001:db8::7",
+            true,
+        ),
+        (
+            v1("PROXY TCP6 2001:db9::7 2001:db8::1 12345 443\r\n"),
+            "",
+            "2001:db9::7",
+            false,
+        ),
+        (
+            v1("PROXY TCP6 ::ffff:203.0.113.7 ::1 12345 443\r\n"),
+            "",
+            "203.0.113.7",
+            true,
+        ),
+        (v2_from([203, 0, 113, 7].into()), "", "203.0.113.7", true),
+        (v2_from([192, 0, 2, 7].into()), "", "192.0.2.7", false),
+        (
+            v2_from("2001:db8::7".parse().unwrap()),
+            "",
+            "2001:db8::7",
+            true,
+        ),
+        (
+            v2_from("2001:db9::7".parse().unwrap()),
+            "",
+            "2001:db9::7",
+            false,
+        ),
+        // A connection of the proxy's own.
+        (v1("PROXY UNKNOWN\r\n"), "", "127.0.0.100", true),
+        (v2(0x20, 0, &[]), "", "127.0.0.100", true),
+        // Who is named is judged as any peer: only a trusted one may name somebody else.
+        (v2_from([203, 0, 113, 7].into()), xff, "203.0.113.7", true),
+        (v2_from([203, 0, 113, 200].into()), xff, "203.0.113.9", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("proxied-{n}");
+        let answer = sent(&gateway, PROXY, &header, &call(&id, forwarded)).await;
+        assert_eq!(answer.contains("SUCCESS"), may, "{n}: {answer}");
+        assert_eq!(answer.contains("IP_NOT_ALLOWED"), !may, "{n}: {answer}");
+        assert_eq!(gateway.logged(&id)["client"], client, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer() {
+    let gateway = gateway();
+    let line = b"PROXY TCP4 203.0.113.7 198.51.100.1 12345 443\r\n";
+    let right = v2_from([203, 0, 113, 7].into());
+    let long_line = format!("PROXY UNKNOWN {}\r\n", "x".repeat(107));
+    for (source, header) in [
+        ([127, 0, 0, 1], &line[..]),
+        ([127, 0, 0, 1], &right),
+        ([127, 0, 0, 1], b""),
+        // Without a header, the call itself is the malformed one.
+        (PROXY, b""),
+        (PROXY, b"PROXY TCP4 203.0.113.7\r\n"),
+        (PROXY, b"PROXY TCP4 203.0.113.7 198.51.100.1 12345 443\n"),
+        (PROXY, long_line.as_bytes()),
+        (PROXY, &v2(0x21, 0x11, &[1; 11])),
+        (PROXY, &v2(0x21, 0x11, &[1; 537])),
+        (PROXY, &v2(0x20, 0x00, &[1; 537])),
+        (PROXY, &v2(0x21, 0x12, &[1; 12])),
+        (PROXY, &v2(0x31, 0x11, &[1; 12])),
+    ] {
+        let answer = sent(&gateway, source, header, &call("closed", "")).await;
+        assert_eq!(answer, "", "{source:?} {header:?}");
+    }
+    let longest = v2(0x20, 0x00, &[1; 536]);
+    assert!(
+        sent(&gateway, PROXY, &longest, &call("longest", ""))
+            .await
+            .contains("SUCCESS")
+    );
+    let logged = gateway.request_log();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+}
+
+#[tokio::test]
+async fn a_header_in_pieces_is_read_and_a_slow_one_is_closed() {
+    let gateway = gateway();
+    let mut slow = connect(&gateway, PROXY).await;
+    slow.write_all(b"PROXY TCP4 203.0").await.unwrap();
+    let mut silent = connect(&gateway, PROXY).await;
+    let began = Instant::now();
+    // Each piece arrives on its own: the next one is written when the proxy's own call, made meanwhile, has been answered.
+    let mut pieces = connect(&gateway, PROXY).await;
+    pieces.set_nodelay(true).unwrap();
+    for (n, piece) in [
+        "PRO",
+        "XY TCP4 203.0.113.7 198.",
+        "51.100.1 1 2",
+        "\r",
+        "\nGET",
+    ]
+    .iter()
+    .enumerate()
+    {
+        pieces.write_all(piece.as_bytes()).await.unwrap();
+        let local = sent(
+            &gateway,
+            PROXY,
+            b"PROXY UNKNOWN\r\n",
+            &call(&format!("own-{n}"), ""),
+        )
+        .await;
+        assert!(local.contains("SUCCESS"), "{local}");
+    }
+    let tail = " /nothing HTTP/1.1\r\nHost: x\r\nX-Request-ID: pieces\r\nConnection: close\r\n\r\n";
+    pieces.write_all(tail.as_bytes()).await.unwrap();
+    assert!(rest(pieces).await.starts_with("HTTP/1.1 404"));
+    assert_eq!(gateway.logged("pieces")["client"], "203.0.113.7");
+
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert_eq!(rest(slow).await, "");
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(4900) && took < Duration::from_secs(9),
+        "{took:?}"
+    );
+}
+
+#[tokio::test]
+async fn connections_are_capped_by_the_address_that_is_named() {
+    let gateway = gateway();
+    let mut held = Vec::new();
+    for (source, is_served) in [
+        ("203.0.113.7", true),
+        ("203.0.113.7", true),
+        ("203.0.113.7", false),
+        ("203.0.113.8", true),
+    ] {
+        let mut stream = connect(&gateway, PROXY).await;
+        let head =
+            format!("PROXY TCP4 {source} 198.51.100.1 1 2\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let served = stream.read(&mut [0; 16]).await.is_ok_and(|read| read > 0);
+        assert_eq!(served, is_served, "{source}");
+        held.push(stream);
+    }
+}
+
+#[tokio::test]
+async fn the_operators_side_asks_for_no_header() {
+    let gateway = gateway();
+    assert!(gateway.metrics().await.contains("# EOF"));
+}

@@ -1,0 +1,342 @@
+//! TLS on both listeners: handshakes, certificates that change, client certificates, and what is refused.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use reqwest::{Certificate, Identity};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::configuration::mistakes;
+use crate::first_start::{paste, printed_calls};
+use crate::harness::{Answer, Gateway};
+
+/// A certificate for this machine that vouches for itself, and its key.
+struct Pair {
+    cert: String,
+    key: String,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        Pair {
+            cert: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        }
+    }
+
+    fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()
+    }
+}
+
+/// A folder with the files that a configuration names.
+struct Files(Arc<TempDir>);
+
+impl Files {
+    fn new() -> Files {
+        Files(Arc::new(TempDir::new().unwrap()))
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes the pair under this name, and gives back the section that names it.
+    fn section(&self, name: &str, pair: &Pair) -> String {
+        let cert = self.write(&format!("{name}.crt"), &pair.cert);
+        let key = self.write(&format!("{name}.key"), &pair.key);
+        format!("[server.{name}]\ncert = {cert:?}\nkey = {key:?}\n")
+    }
+
+    fn start(&self, toml: &str) -> Gateway {
+        Gateway::over(Arc::clone(&self.0), toml, &[])
+    }
+}
+
+/// A gateway with TLS where callers come in.
+fn gateway(pair: &Pair, more: &str) -> (Gateway, Files) {
+    let files = Files::new();
+    let toml = format!("{more}{}", files.section("tls", pair));
+    (files.start(&toml), files)
+}
+
+fn trusting(pair: &Pair) -> reqwest::ClientBuilder {
+    let root = Certificate::from_pem(pair.cert.as_bytes()).unwrap();
+    reqwest::Client::builder().no_proxy().tls_certs_only([root])
+}
+
+fn connector(trusted: &[&Pair]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for pair in trusted {
+        roots.add(pair.der()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config).into()
+}
+
+async fn connect(connector: &TlsConnector, gateway: &Gateway) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(gateway.public).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    connector.connect(name, stream).await.unwrap()
+}
+
+/// One request on a connection that is kept, to the end of the answer's head; a session ticket comes on the way.
+async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
+    let request = b"HEAD /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    let certificates = stream.get_ref().1.peer_certificates().unwrap();
+    certificates[0].clone().into_owned()
+}
+
+/// What comes back on a plain connection until it ends. A reset is an end as well.
+async fn plain(gateway: &Gateway, sent: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(gateway.public).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    let mut back = Vec::new();
+    let _ = stream.read_to_end(&mut back).await;
+    back
+}
+
+#[test]
+fn every_printed_line_works_over_tls_and_the_public_address_says_https() {
+    let (public, admin) = (Pair::new(), Pair::new());
+    let files = Files::new();
+    let sections = [
+        files.section("tls", &public),
+        files.section("admin_tls", &admin),
+    ];
+    let gateway = files.start(&sections.concat());
+    let calls = printed_calls(&gateway);
+    assert_eq!(calls.len(), 5, "{calls:#?}");
+    let answers: Vec<_> = calls.iter().map(|line| paste(line)).collect();
+    for way in ["http", "basic", "jwt", "soap"] {
+        let message = format!("Hello by {way}");
+        assert!(answers[4].contains(&message), "{way}: {answers:#?}");
+    }
+    let metadata = format!(
+        "curl -sS --cacert {} https://{}/.well-known/oauth-authorization-server",
+        files.0.path().join("tls.crt").display(),
+        gateway.public
+    );
+    let issuer = format!("\"issuer\":\"https://{}\"", gateway.public);
+    assert!(paste(&metadata).contains(&issuer));
+}
+
+#[tokio::test]
+async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let alert = plain(&gateway, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(alert.first(), Some(&0x15), "{alert:?}");
+    // A greeting of TLS 1.1, with one cipher, one group and one signature.
+    let mut hello = vec![0x16, 3, 1, 0, 63, 1, 0, 0, 59, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x09, 1, 0]);
+    hello.extend([0, 16, 0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3]);
+    let alert = plain(&gateway, &hello).await;
+    // Fatal, protocol_version.
+    assert_eq!(alert.get(5..), Some(&[2, 70][..]), "{alert:?}");
+    assert!(
+        ask(&mut connect(&connector(&[&pair]), &gateway).await)
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+}
+
+#[tokio::test]
+async fn http_1_is_agreed_on_and_a_client_of_something_else_alone_is_refused() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    for (offered, agreed) in [(&["h2", "http/1.1"][..], true), (&["h2"], false)] {
+        let connector = connector(&[&pair]);
+        let mut config = ClientConfig::clone(connector.config());
+        config.alpn_protocols = offered
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let stream = TcpStream::connect(gateway.public).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let shaken = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await;
+        assert_eq!(shaken.is_ok(), agreed, "{offered:?}");
+        if let Ok(stream) = shaken {
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+    let (old, new) = (Pair::new(), Pair::new());
+    let (gateway, files) = gateway(&old, "");
+    // One client for all, so that a session that were resumed would show the certificate that it began with.
+    let connector = connector(&[&old, &new]);
+    let mut kept = connect(&connector, &gateway).await;
+    ask(&mut kept).await;
+    assert_eq!(shown(&kept), old.der());
+
+    files.section("tls", &new);
+    gateway.process.signal("HUP");
+    gateway.process.wait_for("the new certificate", |line| {
+        line.contains("certificate read again")
+    });
+    let mut later = connect(&connector, &gateway).await;
+    ask(&mut later).await;
+    assert_eq!(shown(&later), new.der());
+    assert!(ask(&mut kept).await.starts_with("HTTP/1.1 404"));
+
+    files.write("tls.key", &old.key);
+    gateway.process.signal("HUP");
+    let told = gateway.process.wait_for("the refusal", |line| {
+        line.contains("certificate not read again")
+    });
+    assert!(told.contains("the key is not the one"), "{told}");
+    assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_found_without_a_signal() {
+    let (old, new) = (Pair::new(), Pair::new());
+    let (gateway, files) = gateway(&old, "");
+    files.section("tls", &new);
+    gateway.process.wait_for("the new certificate", |line| {
+        line.contains("certificate read again")
+    });
+    let stream = connect(&connector(&[&new]), &gateway).await;
+    assert_eq!(shown(&stream), new.der());
+}
+
+#[tokio::test]
+async fn a_slow_handshake_is_closed_at_its_deadline_and_does_not_hold_up_the_end() {
+    let pair = Pair::new();
+    let (short, _files) = gateway(&pair, "[limits]\nheader_timeout = \"1s\"\n");
+    let began = Instant::now();
+    plain(&short, &[0x16, 3, 1, 2, 0, 1]).await;
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(900) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
+
+    let (long, _files) = gateway(&pair, "[limits]\nheader_timeout = \"1h\"\n");
+    let mut slow = TcpStream::connect(long.public).await.unwrap();
+    slow.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    // Accepted in order: when this one is served, the slow one is shaking hands.
+    ask(&mut connect(&connector(&[&pair]), &long).await).await;
+    long.process.signal("TERM");
+    let began = Instant::now();
+    assert_eq!(long.process.ended().0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// An authority, and what it says of one client: certificate and key in one text.
+fn authority() -> (String, String) {
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let root = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let mut params = CertificateParams::new(["operator".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    let client = params.signed_by(&key, &issuer).unwrap();
+    (root, format!("{}{}", client.pem(), key.serialize_pem()))
+}
+
+#[tokio::test]
+async fn the_operators_side_can_demand_a_client_certificate() {
+    let (pair, (root, client), (_, stranger)) = (Pair::new(), authority(), authority());
+    let files = Files::new();
+    let root = files.write("ca.crt", &root);
+    let section = files.section("admin_tls", &pair);
+    let gateway = files.start(&format!("{section}client_ca = {root:?}\n"));
+    let livez = format!("https://{}/livez", gateway.admin);
+    let with = |identity: &str| {
+        let identity = Identity::from_pem(identity.as_bytes()).unwrap();
+        trusting(&pair).identity(identity).build().unwrap()
+    };
+    let nobody = trusting(&pair).build().unwrap();
+    assert!(nobody.get(&livez).send().await.is_err());
+    assert!(with(&stranger).get(&livez).send().await.is_err());
+    assert_eq!(Answer::of(with(&client).get(&livez)).await.status, 200);
+
+    let token = |identity: &str| {
+        let identity = files.write("client.pem", identity);
+        std::process::Command::new(crate::harness::binary())
+            .args([
+                "token",
+                "--admin",
+                &format!("https://{}", gateway.admin),
+                "--data",
+            ])
+            .arg(gateway.data())
+            .arg("--cacert")
+            .arg(files.0.path().join("admin_tls.crt"))
+            .arg("--cert")
+            .arg(identity)
+            .output()
+            .unwrap()
+    };
+    let got = token(&client);
+    assert!(got.status.success(), "{got:?}");
+    assert!(!token(&stranger).status.success());
+}
+
+#[test]
+fn mistakes_about_tls_are_told_with_their_place() {
+    let files = Files::new();
+    let (one, other) = (Pair::new(), Pair::new());
+    let folder = files.0.path().display().to_string();
+    let told = |toml: &str| mistakes(toml).join("\n").replace(&folder, "DIR");
+    files.section("tls", &one);
+    let no_pem = files.write("no.pem", "nothing");
+    let other_key = files.write("other.key", &other.key);
+    insta::assert_snapshot!(told("[server.tls]\ncert = \"DIR/absent.crt\"\n"), @r"
+    line 2, column 8: server.tls.cert: DIR/absent.crt: No such file or directory (os error 2)
+    server.tls.key: server.tls.cert needs it
+    ");
+    let wrong = format!(
+        "[server.tls]\ncert = {no_pem:?}\nkey = {no_pem:?}\n[server.admin_tls]\nclient_ca = {no_pem:?}\n"
+    );
+    insta::assert_snapshot!(told(&wrong), @r"
+    line 2, column 8: server.tls.cert: DIR/no.pem: there is no PEM certificate in it
+    line 3, column 7: server.tls.key: DIR/no.pem: there is no PEM private key in it
+    line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: there is no PEM certificate in it
+    line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
+    ");
+    let cert = files.0.path().join("tls.crt");
+    let mismatch = format!(
+        "[server.tls]\ncert = {cert:?}\nkey = {other_key:?}\n[server.admin_tls]\nclient_ca = {cert:?}\n"
+    );
+    insta::assert_snapshot!(told(&mismatch), @r"
+    line 3, column 7: server.tls.key: the key is not the one that the certificate is for
+    line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
+    ");
+    insta::assert_snapshot!(told("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies nobody could connect");
+}
