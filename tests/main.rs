@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod accesses;
 mod addresses;
 mod commands;
 mod configuration;

@@ -70,6 +70,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     params.require_class_and_method()?;
     Ok(Decoded {
         credentials,
+        secret_in_url: false,
         idempotency_key: params.take_idempotency_key(wire),
         call: Request::open(&mut params),
     })

@@ -40,6 +40,7 @@ pub(crate) fn decode(wire: &Wire<'_>, voice: &mut Voice) -> Result<Decoded, Erro
     let idempotency_key = idempotency_key(wire, &envelope, &mut values);
     Ok(Decoded {
         credentials,
+        secret_in_url: false,
         call: values.open(call),
         idempotency_key,
     })

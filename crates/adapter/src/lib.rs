@@ -24,7 +24,9 @@ pub use credentials::{Credentials, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
 pub use json::compact;
-pub use operation::{CLASS, Effect, Kind, OPERATIONS, Operation, Parameter, Sensitivity};
+pub use operation::{
+    CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
+};
 pub use params::Params;
 pub use response::{Answer, Reply, Response};
 pub use wire::{Decoded, Dialect, Way, Wire};

@@ -213,7 +213,7 @@ impl Operation {
 }
 
 /// The values of `platform`.
-pub(crate) const PLATFORMS: [&str; 4] = ["webchat", "whatsapp", "telegram", "operator"];
+pub const PLATFORMS: [&str; 4] = ["webchat", "whatsapp", "telegram", "operator"];
 
 /// The values of `type`.
 pub(crate) const FILE_TYPES: [&str; 6] =

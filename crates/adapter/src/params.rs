@@ -19,6 +19,7 @@ pub struct Params {
     fields: Vec<Field>,
     pairs: usize,
     doubled_json_key: bool,
+    password_in_query: bool,
 }
 
 /// Debug prints no value: one of them is a password.
@@ -50,6 +51,7 @@ impl Params {
     pub fn read(wire: &Wire<'_>) -> Result<Params, Error> {
         let mut params = Params::default();
         params.read_urlencoded(wire.query)?;
+        params.password_in_query = params.has("password");
         if !wire.body.is_empty() {
             params.read_body(wire)?;
         }
@@ -63,6 +65,12 @@ impl Params {
             params.add(name, value, true);
         }
         params
+    }
+
+    /// Whether a password stood in the query, where logs and proxies on the way see it.
+    #[must_use]
+    pub fn password_in_query(&self) -> bool {
+        self.password_in_query
     }
 
     /// Whether the name was given with a value; present but empty counts as absent.

@@ -80,6 +80,8 @@ pub struct Dialect(pub u8);
 pub struct Decoded {
     /// Who the caller claims to be.
     pub credentials: Credentials,
+    /// Whether a secret stood in the URL.
+    pub secret_in_url: bool,
     /// What they want; a mistake in it is not told before the credentials have been checked.
     pub call: Result<Request, Error>,
     /// The idempotency key, or why the several places that may carry it do not agree.

@@ -46,7 +46,7 @@ pub(crate) async fn backup(
         .map_err(|error| Failed::Broken(error.to_string()))?
         .len();
     let body = Body::from_stream(chunks(tokio::fs::File::from_std(file), permit));
-    let mut answer = problem::response(StatusCode::OK, "application/octet-stream", body);
+    let mut answer = problem::answer(StatusCode::OK, "application/octet-stream", body);
     answer
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -70,6 +70,7 @@ mod tests {
     use std::io::{Seek, Write};
 
     use axum::Router;
+    use store::{AdminKey, Role, SecretHasher, Store};
     use tower_service::Service;
 
     use super::*;
@@ -91,6 +92,10 @@ mod tests {
 
         fn status(&self) -> serde_json::Value {
             serde_json::Value::Null
+        }
+
+        fn now(&self) -> i64 {
+            0
         }
     }
 
@@ -124,7 +129,15 @@ mod tests {
 
     #[tokio::test]
     async fn one_copy_at_a_time_until_it_is_read_or_left() {
-        let mut router = Console::new(Arc::new(Fake), &"cgk_k".into()).router();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        let hasher = SecretHasher::new(b"key");
+        let key = AdminKey::new("ann", Role::Operator, 0, hasher.keyed(&"cgk_k".into()));
+        store.put_admin_key(&key).await.unwrap();
+        let console = Console::new(Arc::new(Fake), Arc::new(store), Arc::new(hasher));
+        let mut router = console.router();
         let first = ask(&mut router).await;
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(ask(&mut router).await.status(), StatusCode::CONFLICT);

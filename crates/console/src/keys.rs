@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Console;
 use crate::operations::{Pending, to_the_end};
-use crate::problem::{self, Problem};
+use crate::problem::{Problem, json_answer};
 
 /// A key as operators see it; the key itself is never shown.
 #[derive(Clone, Debug)]
@@ -38,8 +38,11 @@ pub(crate) async fn list(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    console.operator(&headers)?;
-    Ok(problem::json(&document(&console.gateway.keys())))
+    console.viewer(&headers)?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &document(&console.gateway.keys()),
+    ))
 }
 
 pub(crate) async fn rotate(
@@ -48,7 +51,7 @@ pub(crate) async fn rotate(
 ) -> Result<Response, Problem> {
     console.operator(&headers)?;
     let keys = to_the_end(Arc::clone(&console.gateway).rotate()).await?;
-    Ok(problem::json(&document(&keys)))
+    Ok(json_answer(StatusCode::OK, &document(&keys)))
 }
 
 fn document(keys: &[KeyRow]) -> Value {

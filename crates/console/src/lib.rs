@@ -1,27 +1,34 @@
-//! The operators' side, on a listener of its own: whether the gateway lives, whether it is ready, its metrics, and, behind a
-//! key, its status, its signing keys and a copy of its store.
+//! The operators' side, on a listener of its own: whether the gateway lives, whether it is ready, its metrics, and, behind
+//! named keys, its status, the accesses, the signing keys and a copy of the store.
 
+mod accesses;
+mod admin_keys;
 mod backup;
+mod draft;
 mod keys;
 mod operations;
 mod problem;
+mod request;
+mod transfer;
+mod view;
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
-use problem::{Problem, json, response};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+use store::{AdminKey, Role, SecretHasher, Store, presented};
 use tokio::sync::Semaphore;
 
 pub use backup::Backups;
 pub use keys::{KeyRow, Keys};
 pub use operations::{Failed, Operations, Pending};
+
+use accesses::told;
+use problem::{Problem, answer};
 
 /// What the console asks the gateway.
 pub trait Gateway: Operations {
@@ -33,28 +40,32 @@ pub trait Gateway: Operations {
 
     /// The status as one JSON object.
     fn status(&self) -> serde_json::Value;
+
+    /// Seconds since 1970, UTC.
+    fn now(&self) -> i64;
 }
 
 /// The console of one gateway.
 pub struct Console {
     gateway: Arc<dyn Gateway>,
-    /// Only a hash is kept, and compared: lengths tell nothing, and a memory dump shows no key.
-    key_hash: [u8; 32],
+    store: Arc<Store>,
+    hasher: Arc<SecretHasher>,
     copies: Arc<Semaphore>,
 }
 
 impl Console {
-    /// Takes what it asks and the operator's key.
+    /// Takes what it asks, what it changes, and what compares keys.
     #[must_use]
-    pub fn new(gateway: Arc<dyn Gateway>, key: &SecretString) -> Console {
+    pub fn new(gateway: Arc<dyn Gateway>, store: Arc<Store>, hasher: Arc<SecretHasher>) -> Console {
         Console {
             gateway,
-            key_hash: hash(key.expose_secret().as_bytes()),
+            store,
+            hasher,
             copies: Arc::new(Semaphore::new(backup::COPIES_MAX)),
         }
     }
 
-    /// Every path of the admin listener. Without the key only the first five answer.
+    /// Every path of the admin listener. Without a key only the first five answer.
     pub fn router(self) -> Router {
         Router::new()
             .route("/livez", get(livez))
@@ -66,36 +77,51 @@ impl Console {
             .route("/admin/v1/keys", get(keys::list))
             .route("/admin/v1/keys/rotate", post(keys::rotate))
             .route("/admin/v1/backup", post(backup::backup))
+            .merge(accesses::routes())
+            .merge(admin_keys::routes())
+            .merge(transfer::routes())
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(Arc::new(self))
     }
 
-    /// Lets an operator through, and nobody else. The first line of everything below `/admin/`.
-    fn operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.knows(headers) {
-            Ok(())
-        } else {
-            Err(Problem::unauthorized())
+    /// The name of the key that was presented, whatever its role.
+    fn viewer(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        self.key(headers).map(|key| key.name)
+    }
+
+    /// The name of the key that was presented, if it may change things.
+    fn operator(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        let key = self.key(headers)?;
+        match key.role {
+            Role::Operator => Ok(key.name),
+            Role::Viewer => {
+                let text = "This key may look and not change.";
+                Err(Problem::new(StatusCode::FORBIDDEN, "viewer", text))
+            }
         }
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
+    fn key(&self, headers: &HeaderMap) -> Result<AdminKey, Problem> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
-            return false;
+            return Err(Problem::unauthorized());
         };
-        let Some((scheme, key)) = value.to_str().ok().and_then(|value| value.split_once(' '))
-        else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case("bearer")
-            && verify_slices_are_equal(&hash(key.as_bytes()), &self.key_hash).is_ok()
+        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let key: SecretString = key.map(|(_, key)| key).unwrap_or_default().into();
+        presented(&self.store.admin_keys(), &self.hasher, &key)
+            .cloned()
+            .ok_or_else(Problem::unauthorized)
+    }
+
+    fn now(&self) -> i64 {
+        self.gateway.now()
     }
 }
 
 async fn livez() -> Response {
-    response(
+    answer(
         StatusCode::OK,
         "application/json",
         "{\"status\":\"ok\"}".to_owned(),
@@ -104,47 +130,39 @@ async fn livez() -> Response {
 
 async fn readyz(State(console): State<Arc<Console>>) -> Response {
     match console.gateway.not_ready() {
-        None => response(
+        None => answer(
             StatusCode::OK,
             "application/json",
             "{\"status\":\"ready\"}".to_owned(),
         ),
         Some(reason) => {
             let body = format!("{{\"status\":\"not_ready\",\"reason\":\"{reason}\"}}");
-            response(StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
+            answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", body)
         }
     }
 }
 
 async fn metrics(State(console): State<Arc<Console>>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    response(StatusCode::OK, content_type, console.gateway.metrics())
+    answer(StatusCode::OK, content_type, console.gateway.metrics())
 }
 
-async fn status(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    console.operator(&headers)?;
-    Ok(json(&console.gateway.status()))
+async fn status(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
+    told(console.viewer(&headers).map(|_| {
+        answer(
+            StatusCode::OK,
+            "application/json",
+            console.gateway.status().to_string(),
+        )
+    }))
 }
 
-async fn nothing_here(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    console.operator(&headers)?;
-    let detail = "There is nothing at this path.";
-    Err(Problem::new(StatusCode::NOT_FOUND, detail))
+async fn nothing_here(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
+    told(console.viewer(&headers).and(Err(Problem::not_found())))
 }
 
-async fn method_not_allowed() -> Problem {
-    let detail = "This HTTP method is not allowed here.";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-}
-
-fn hash(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
+async fn method_not_allowed(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
+    let text = "This HTTP method is not allowed here.";
+    let refusal = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
+    told(console.viewer(&headers).and(Err(refusal)))
 }

@@ -32,10 +32,10 @@ impl fmt::Display for Failed {
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Problem {
         match failed {
-            Failed::Conflict(why) => Problem::new(StatusCode::CONFLICT, why),
+            Failed::Conflict(why) => Problem::new(StatusCode::CONFLICT, "conflict", why),
             Failed::Broken(why) => {
                 tracing::error!(error = why, "an operation failed");
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", why)
             }
         }
     }

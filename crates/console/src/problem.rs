@@ -1,66 +1,125 @@
-//! What the operators' side answers: JSON, and problems by RFC 9457.
-
-use std::borrow::Cow;
+//! What went wrong, in the admin API's dialect: RFC 9457.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use store::ChangeError;
 
-/// A refusal.
+/// A refusal of the admin API.
+#[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
-    detail: Cow<'static, str>,
+    code: &'static str,
+    detail: String,
+    /// What is wrong with which field of the body.
+    errors: Vec<(String, String)>,
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let detail = detail.into();
-        Problem { status, detail }
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
     }
 
-    /// No key, or a wrong one.
     pub(crate) fn unauthorized() -> Problem {
-        Problem::new(StatusCode::UNAUTHORIZED, "An admin key is needed.")
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "An admin key is needed.",
+        )
+    }
+
+    pub(crate) fn not_found() -> Problem {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing at this path.",
+        )
+    }
+
+    /// All mistakes of a body at once.
+    pub(crate) fn invalid(errors: Vec<(String, String)>) -> Problem {
+        let told: Vec<_> = errors
+            .iter()
+            .map(|(field, text)| format!("{field}: {text}"))
+            .collect();
+        let detail = told.join("; ");
+        Problem {
+            errors,
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+        }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":{}}}",
-            self.status.as_u16(),
-            serde_json::Value::from(self.detail.as_ref())
-        );
-        let mut answer = response(self.status, "application/problem+json", body);
-        if self.status == StatusCode::UNAUTHORIZED {
-            answer.headers_mut().insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"chatgate-admin\""),
-            );
+        let errors = self
+            .errors
+            .iter()
+            .map(|(field, text)| json!({"field": field, "detail": text}));
+        let mut body = json!({
+            "type": format!("urn:chatgate:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = errors.collect();
         }
-        answer
+        let mut response = answer(self.status, "application/problem+json", body.to_string());
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"chatgate-admin\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }
 
-/// An answer with a body.
-pub(crate) fn response(
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Problem {
+        let detail = error.to_string();
+        let (status, code) = match &error {
+            ChangeError::Missing => (StatusCode::NOT_FOUND, "no_such_access"),
+            ChangeError::Exists => (StatusCode::CONFLICT, "exists"),
+            ChangeError::Taken => (StatusCode::CONFLICT, "taken"),
+            ChangeError::Stale => (StatusCode::PRECONDITION_FAILED, "changed_since"),
+            ChangeError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+            ChangeError::Store(cause) => {
+                tracing::error!(%cause, "an access could not be changed");
+                (StatusCode::SERVICE_UNAVAILABLE, "store_failing")
+            }
+        };
+        Problem::new(status, code, detail)
+    }
+}
+
+/// A JSON answer that no cache may keep.
+pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response {
+    answer(status, "application/json", body.to_string())
+}
+
+/// An answer with a body that no cache may keep.
+pub(crate) fn answer(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Body>,
 ) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// A JSON document.
-pub(crate) fn json(document: &serde_json::Value) -> Response {
-    response(StatusCode::OK, "application/json", document.to_string())
 }

@@ -48,7 +48,7 @@ pub enum Claim<'a> {
 /// Checks secrets, as many wrong ones as [`Guesses`] lets through. What a check costs hangs on the form of the presented
 /// secret alone.
 pub struct Checker {
-    hasher: SecretHasher,
+    hasher: Arc<SecretHasher>,
     hashing: Arc<Semaphore>,
     verified: Verified,
     guesses: Arc<Guesses>,
@@ -68,7 +68,7 @@ impl Checker {
     /// the count of guesses.
     #[must_use]
     pub fn new(
-        hasher: SecretHasher,
+        hasher: Arc<SecretHasher>,
         process_key: &[u8],
         hashing_at_once: usize,
         guesses: Guesses,
@@ -148,7 +148,7 @@ impl Checker {
             return self.check_chosen(guess).await;
         }
         let place = self.guesses.reserve(guess.guesser)?;
-        let stored = guess.access.map_or(&[][..], |access| &access.secrets);
+        let stored = guess.access.into_iter().flat_map(|access| access.hashes());
         let right = self.hasher.verify(guess.presented, stored);
         if !right {
             place.was_wrong();
@@ -187,8 +187,12 @@ impl Checker {
     }
 }
 
-/// Judges state, networks and way in, in the contract's order.
-pub(crate) fn admits(access: &Access, circumstances: Circumstances) -> Result<(), Error> {
+/// Judges state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
+/// would have said comes back.
+pub(crate) fn admits(
+    access: &Access,
+    circumstances: Circumstances,
+) -> Result<Option<String>, Error> {
     if !access.is_live(circumstances.now) {
         let cause = if access.active {
             "outside its time"
@@ -197,12 +201,15 @@ pub(crate) fn admits(access: &Access, circumstances: Circumstances) -> Result<()
         };
         return Err(Error::refused(Code::AccessDisabled).because(cause));
     }
-    match allowlist::judge(&access.allow, &access.deny, circumstances.address) {
-        Verdict::Allowed(_) => {}
-        refused => {
-            return Err(Error::refused(Code::IpNotAllowed)
-                .because(format!("networks of the access: {refused}")));
-        }
+    let verdict = allowlist::judge(&access.allow, &access.deny, circumstances.address);
+    let would_refuse = match verdict {
+        Verdict::Allowed(_) => None,
+        refused => Some(format!("networks of the access: {refused}")),
+    };
+    if let Some(cause) = &would_refuse
+        && !access.report_networks
+    {
+        return Err(Error::refused(Code::IpNotAllowed).because(cause.clone()));
     }
     if !access
         .ways
@@ -211,7 +218,10 @@ pub(crate) fn admits(access: &Access, circumstances: Circumstances) -> Result<()
     {
         return Err(Error::refused(Code::OperationNotAllowed).because("way in not allowed"));
     }
-    Ok(())
+    if circumstances.secret_in_url && !access.query_credentials {
+        return Err(Error::refused(Code::OperationNotAllowed).because("credentials in the URL"));
+    }
+    Ok(would_refuse)
 }
 
 /// Judges method, platform and channel.

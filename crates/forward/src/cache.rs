@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use adapter::{Code, Error, Request, Response};
 use moka::Expiry;
 use moka::future::Cache;
+use store::Access;
 
 use crate::Forwarded;
 
@@ -80,6 +81,8 @@ impl CacheStatus {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     access: String,
+    /// A changed access begins with nothing kept, and so does one that was made anew under an old name.
+    version: i64,
     request: Arc<Request>,
     epoch: u64,
 }
@@ -142,13 +145,13 @@ impl ReadCache {
     /// stop the flight, since others may be on it.
     pub(crate) async fn read(
         &self,
-        access: &str,
+        access: &Access,
         request: Arc<Request>,
         no_cache: bool,
         fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
     ) -> Forwarded {
         let ttl = self.ttl(&request);
-        if ttl.is_zero() {
+        if ttl.is_zero() || !access.cache {
             let began = Instant::now();
             return told(
                 fetch.await.map(Arc::new),
@@ -158,7 +161,8 @@ impl ReadCache {
         }
         let epoch = self.epoch(&request).load(Ordering::Acquire);
         let key = Key {
-            access: access.to_owned(),
+            access: access.name.clone(),
+            version: access.version,
             request,
             epoch,
         };
@@ -273,6 +277,7 @@ fn told(
         cache: Some(cache),
         limit: None,
         upstream_time,
+        would_refuse: None,
     }
 }
 

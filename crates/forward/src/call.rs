@@ -15,8 +15,10 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub struct Call<'a> {
     /// Where to.
     pub url: url::Url,
-    /// A form to post; none means GET.
+    /// A form to post.
     pub form: Option<&'a [(&'a str, &'a str)]>,
+    /// A method of one's own, with a JSON document; without this and a form it is a GET.
+    pub json: Option<(http::Method, String)>,
     /// A bearer key.
     pub bearer: Option<&'a str>,
 }
@@ -77,9 +79,10 @@ pub async fn save(
 }
 
 async fn answered(client: &Client, call: Call<'_>) -> Result<Response, CallError> {
-    let mut request = match call.form {
-        None => client.get(call.url),
-        Some(form) => client.post(call.url).form(form),
+    let mut request = match (call.form, call.json) {
+        (Some(form), _) => client.post(call.url).form(form),
+        (None, Some((method, document))) => client.request(method, call.url).body(document),
+        (None, None) => client.get(call.url),
     };
     if let Some(key) = call.bearer {
         request = request.bearer_auth(key);

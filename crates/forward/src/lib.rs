@@ -11,6 +11,7 @@ pub mod call;
 pub mod client;
 mod guesses;
 mod rate_limit;
+mod turns;
 mod upstream;
 mod verified;
 
@@ -29,12 +30,14 @@ pub use upstream::{Upstream, UpstreamAuth, UpstreamConfig};
 
 use allowlist::{Networks, Verdict};
 use cache::ReadCache;
+use turns::Turns;
 
 /// Everything between the ways in and the upstream.
 pub struct Forwarder {
     networks: Networks,
     checker: Checker,
     limits: RateLimits,
+    turns: Arc<Turns>,
     cache: ReadCache,
     upstream: Arc<Upstream>,
 }
@@ -48,6 +51,17 @@ pub struct Circumstances {
     pub way: Way,
     /// Seconds since 1970, UTC.
     pub now: i64,
+    /// Whether the secret stood in the URL, where logs and proxies on the way see it.
+    pub secret_in_url: bool,
+}
+
+/// An access that may call from where it calls.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The access.
+    pub access: Arc<Access>,
+    /// What its networks would have said, if they did not only report.
+    pub would_refuse: Option<String>,
 }
 
 /// How a caller wants a call to be made.
@@ -70,6 +84,8 @@ pub struct Forwarded {
     pub limit: Option<LimitState>,
     /// How long the upstream took, when this call asked it.
     pub upstream_time: Option<Duration>,
+    /// What a limit would have said, if it did not only report.
+    pub would_refuse: Option<String>,
 }
 
 impl Forwarder {
@@ -86,6 +102,7 @@ impl Forwarder {
             networks,
             checker,
             limits,
+            turns: Arc::default(),
             cache: ReadCache::new(cache),
             upstream: Arc::new(upstream),
         }
@@ -114,11 +131,14 @@ impl Forwarder {
         accesses: &Accesses,
         claim: Claim<'_>,
         circumstances: Circumstances,
-    ) -> Result<Arc<Access>, Error> {
+    ) -> Result<Admitted, Error> {
         let address = circumstances.address;
         let access = self.checker.prove(accesses, claim, address).await?;
-        access::admits(&access, circumstances)?;
-        Ok(access)
+        let would_refuse = access::admits(&access, circumstances)?;
+        Ok(Admitted {
+            access,
+            would_refuse,
+        })
     }
 
     /// Lets a token be verified, unless too many wrong ones have come from the caller's address.
@@ -141,12 +161,16 @@ impl Forwarder {
         access::permits(access, request)
     }
 
-    /// Counts the call against the access's limit without asking cache or upstream; all that a HEAD request needs.
-    ///
-    /// # Errors
-    /// RATE_LIMITED, with the limit's state beside it.
-    pub fn count(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
-        self.limits.check_access(access)
+    /// Counts a call against the access's limits without asking cache or upstream; all that a HEAD request needs. The
+    /// request is absent when a token is asked for.
+    pub fn count(&self, access: &Access, request: Option<&Request>) -> Counted {
+        let (limit, mut counted) = self.limits.check_access(access);
+        if let Some(request) = request.filter(|request| request.operation().effect == Effect::Send)
+        {
+            let destination = request.value("destination").unwrap_or_default();
+            counted = counted.and_then(|()| self.limits.check_destination(access, destination));
+        }
+        Counted::judged(access, limit, counted)
     }
 
     /// Gets the answer: limits, then for a read the cache with one flight per key, for everything else the upstream.
@@ -156,17 +180,25 @@ impl Forwarder {
         request: Arc<Request>,
         wishes: Wishes,
     ) -> Forwarded {
-        let (limit, counted) = self.limits.check_access(access);
-        if let Err(error) = counted {
-            return Forwarded {
-                outcome: Err(error),
-                cache: None,
-                limit,
-                upstream_time: None,
-            };
-        }
+        let Counted {
+            limit,
+            refused,
+            mut would_refuse,
+        } = self.count(access, Some(&request));
+        let turn = match refused {
+            Some(error) => Err(error),
+            None => Turns::take(&self.turns, access),
+        };
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(error) if access.limits.report => {
+                would_refuse = error.cause().map(str::to_owned);
+                None
+            }
+            Err(error) => return Forwarded::refused(error, limit),
+        };
         let operation = request.operation();
-        let mut forwarded = match operation.effect {
+        let forwarded = match operation.effect {
             Effect::Read => self.read(access, request, wishes).await,
             Effect::Consume => self.ask(&request, wishes.deadline).await,
             Effect::Send => {
@@ -178,8 +210,11 @@ impl Forwarder {
                 sent
             }
         };
-        forwarded.limit = limit;
-        forwarded
+        Forwarded {
+            limit,
+            would_refuse,
+            ..forwarded
+        }
     }
 
     /// Forgets counts that no longer matter, so that memory follows the callers of the last minute. Call it every few
@@ -198,9 +233,7 @@ impl Forwarder {
         let upstream = Arc::clone(&self.upstream);
         let fetched = Arc::clone(&request);
         let fetch = async move { upstream.call(&fetched, deadline).await };
-        self.cache
-            .read(&access.name, request, no_cache, fetch)
-            .await
+        self.cache.read(access, request, no_cache, fetch).await
     }
 
     async fn ask(&self, request: &Request, deadline: Instant) -> Forwarded {
@@ -211,6 +244,45 @@ impl Forwarder {
             cache: Some(CacheStatus::Effect),
             limit: None,
             upstream_time: Some(began.elapsed()),
+            would_refuse: None,
+        }
+    }
+}
+
+/// The state of an access's limits after a call has been counted.
+#[derive(Debug)]
+pub struct Counted {
+    /// The limit per minute; `None` when there is none.
+    pub limit: Option<LimitState>,
+    /// Why the call is refused, if it is.
+    pub refused: Option<Error>,
+    /// What a limit would have said, if it did not only report.
+    pub would_refuse: Option<String>,
+}
+
+impl Counted {
+    fn judged(access: &Access, limit: Option<LimitState>, counted: Result<(), Error>) -> Counted {
+        let (refused, would_refuse) = match counted {
+            Ok(()) => (None, None),
+            Err(error) if access.limits.report => (None, error.cause().map(str::to_owned)),
+            Err(error) => (Some(error), None),
+        };
+        Counted {
+            limit,
+            refused,
+            would_refuse,
+        }
+    }
+}
+
+impl Forwarded {
+    fn refused(error: Error, limit: Option<LimitState>) -> Forwarded {
+        Forwarded {
+            outcome: Err(error),
+            cache: None,
+            limit,
+            upstream_time: None,
+            would_refuse: None,
         }
     }
 }

@@ -100,7 +100,7 @@ impl<C: Clock + Clone> RateLimits<C> {
 
     /// Counts a call of an access and tells the state of its limit, if it has one.
     pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
-        let Some(rate) = access.rate else {
+        let Some(rate) = access.limits.per_minute else {
             return (None, Ok(()));
         };
         let per_minute = rate.per_minute.get();
@@ -121,6 +121,27 @@ impl<C: Clock + Clone> RateLimits<C> {
                 )
             }
         }
+    }
+
+    /// Counts a send to one destination.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    pub fn check_destination(&self, access: &Access, destination: &str) -> Result<(), Error> {
+        let Some(rate) = access.limits.per_destination else {
+            return Ok(());
+        };
+        // A name holds no line end, so that no two pairs make one key.
+        let key = format!("{}\n{destination}", access.name);
+        self.limiter_of(rate)
+            .check_key(&key)
+            .map(|_| ())
+            .map_err(|not_until| {
+                let wait = whole_seconds(not_until.wait_time_from(self.clock.now()));
+                Error::refused(Code::RateLimited)
+                    .because("limit per destination")
+                    .retry_after(wait)
+            })
     }
 
     /// Forgets counts that have run full again.
@@ -195,7 +216,7 @@ mod tests {
     fn access(per_minute: u32) -> Access {
         let rate = serde_json::json!(per_minute);
         let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
-            "allow": [], "ways": [], "methods": [], "rate": rate});
+            "allow": [], "ways": [], "methods": [], "limits": {"per_minute": rate}});
         serde_json::from_value(access).unwrap()
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn is_random(presented: &SecretString) -> bool {
 /// The PHC string that a chosen password is checked against; without an access or a password one that nothing matches.
 pub(crate) fn chosen(access: Option<&Access>) -> &str {
     let stored = access.and_then(|access| {
-        access.secrets.iter().find_map(|secret| match secret {
+        access.hashes().find_map(|secret| match secret {
             StoredSecret::Argon2id(phc) => Some(phc.as_str()),
             StoredSecret::Keyed(_) => None,
         })
@@ -86,8 +86,8 @@ pub(crate) fn chosen(access: Option<&Access>) -> &str {
 /// The two random secrets that may live side by side.
 fn random(access: Option<&Access>) -> [&str; 2] {
     let mut stored = [NO_RANDOM_SECRET; 2];
-    let secrets = access.map_or(&[][..], |access| &access.secrets);
-    let keyed = secrets.iter().filter_map(|secret| match secret {
+    let hashes = access.into_iter().flat_map(Access::hashes);
+    let keyed = hashes.filter_map(|secret| match secret {
         StoredSecret::Keyed(text) => Some(text.as_str()),
         StoredSecret::Argon2id(_) => None,
     });

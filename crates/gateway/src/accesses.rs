@@ -3,10 +3,14 @@
 use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use store::{Access, Rate, SecretHasher, Store, StoredSecret, new_client_id, new_random_secret};
+use store::{
+    Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoredSecret,
+    new_client_id, new_random_secret,
+};
 
 use crate::config::{Config, SeedAccess};
 use crate::data_folder::{DataFolder, write_private};
+use crate::gate::Gate;
 
 /// The demo access's name and user name.
 pub(crate) const DEMO: &str = "demo";
@@ -39,8 +43,8 @@ pub(crate) async fn fill_empty_store(
             .iter()
             .map(|seed| seeded(seed, hasher))
             .collect();
-        let put = store.put_accesses(&seeded?).await;
-        return put.map(|()| None).map_err(|error| error.to_string());
+        put(store, &seeded?).await?;
+        return Ok(None);
     }
     let secret = new_random_secret().map_err(|error| error.to_string())?;
     let access = demo(hasher, &secret)?;
@@ -54,35 +58,36 @@ pub(crate) async fn fill_empty_store(
     let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
     let _ = std::fs::remove_file(data.demo());
     write_private(&data.demo(), &format!("{text}\n"))?;
-    store
-        .put_accesses(&[access])
-        .await
-        .map_err(|error| error.to_string())?;
+    put(store, &[access]).await?;
     Ok(Some(demo))
 }
 
+/// Makes the key of the data folder the first operator's, in a store that knows none.
+///
+/// # Errors
+/// One line that says what failed.
+pub(crate) async fn know_first_operator(
+    store: &Store,
+    hasher: &SecretHasher,
+    key: &SecretString,
+) -> Result<(), String> {
+    if !store.admin_keys().is_empty() {
+        return Ok(());
+    }
+    let key = AdminKey::new("first", Role::Operator, Gate::now(), hasher.keyed(key));
+    store
+        .put_admin_key(&key)
+        .await
+        .map_err(|error| error.to_string())
+}
+
 fn demo(hasher: &SecretHasher, secret: &SecretString) -> Result<Access, String> {
+    let loopback = ["127.0.0.0/8", "::1/128"]
+        .iter()
+        .filter_map(|net| net.parse().ok());
     Ok(Access {
-        name: DEMO.to_owned(),
-        user: DEMO.to_owned(),
-        client_id: new_client_id().map_err(|error| error.to_string())?,
-        secrets: vec![hasher.keyed(secret)],
-        active: true,
-        not_before: None,
-        expires: None,
-        allow: ["127.0.0.0/8", "::1/128"]
-            .iter()
-            .filter_map(|net| net.parse().ok())
-            .collect(),
-        deny: Vec::new(),
-        ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
-        methods: OPERATIONS
-            .iter()
-            .map(|operation| operation.method.to_owned())
-            .collect(),
-        platforms: None,
-        channels: None,
-        rate: None,
+        allow: loopback.collect(),
+        ..blank(DEMO, DEMO, hasher.keyed(secret))?
     })
 }
 
@@ -91,25 +96,63 @@ fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
         .password
         .expose_secret()
         .starts_with(store::RANDOM_SECRET_PREFIX);
-    let secret = if is_random {
+    let hash = if is_random {
         Ok(hasher.keyed(&seed.password))
     } else {
         StoredSecret::argon2id(&seed.password)
     };
+    let hash = hash.map_err(|error| format!("the access {}: {error}", seed.name))?;
+    let per_minute = seed.per_minute.map(|per_minute| Rate { per_minute });
     Ok(Access {
-        name: seed.name.clone(),
-        user: seed.user.clone(),
-        client_id: new_client_id().map_err(|error| error.to_string())?,
-        secrets: vec![secret.map_err(|error| format!("the access {}: {error}", seed.name))?],
         active: seed.active,
-        not_before: None,
-        expires: None,
         allow: seed.allow.clone(),
         deny: seed.deny.clone(),
         ways: seed.ways.clone(),
         methods: seed.methods.clone(),
+        limits: AccessLimits {
+            per_minute,
+            ..AccessLimits::default()
+        },
+        ..blank(&seed.name, &seed.user, hash)?
+    })
+}
+
+/// An access that may use every way and method, from nowhere yet.
+fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
+    Ok(Access {
+        name: name.to_owned(),
+        version: 0,
+        user: user.to_owned(),
+        client_id: new_client_id().map_err(|error| error.to_string())?,
+        owner: String::new(),
+        note: String::new(),
+        secrets: vec![Secret {
+            hash,
+            created: Gate::now(),
+        }],
+        active: true,
+        not_before: None,
+        expires: None,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        report_networks: false,
+        ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
+        methods: OPERATIONS
+            .iter()
+            .map(|operation| operation.method.to_owned())
+            .collect(),
         platforms: None,
         channels: None,
-        rate: seed.per_minute.map(|per_minute| Rate { per_minute }),
+        limits: AccessLimits::default(),
+        cache: true,
+        query_credentials: true,
     })
+}
+
+/// Puts accesses into the store that the configuration or the first start has made up, all of them or none.
+async fn put(store: &Store, accesses: &[Access]) -> Result<(), String> {
+    let put = store
+        .put_accesses(("first start", Gate::now()), accesses)
+        .await;
+    put.map_err(|error| error.to_string())
 }

@@ -1,5 +1,7 @@
 //! The command line: what can be asked for, and how it ends (0 done, 1 failed, 64 wrong usage or configuration).
 
+pub(crate) mod access;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,10 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use url::Url;
 
+use access::AccessCommand;
+
 use crate::commands::{
-    Failure, backup_command, check_command, completions_command, health_command, jws_command,
-    keys_command, man_command, sandbox_command, schema_command, serve_command, token_command,
-    xml_command,
+    Failure, access_command, backup_command, check_command, completions_command, health_command,
+    jws_command, keys_command, man_command, sandbox_command, schema_command, serve_command,
+    token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -42,6 +46,9 @@ enum Command {
     Token(TokenArgs),
     /// Validate the configuration, telling every mistake at once
     Check(CheckArgs),
+    /// Manage who may call, on a running gateway
+    #[command(subcommand)]
+    Access(Box<AccessCommand>),
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -217,6 +224,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Sandbox(args)) => sandbox_command(args).await.map_err(Failure::from),
         Some(Command::Token(args)) => token_command(args).await.map_err(Failure::from),
         Some(Command::Check(args)) => check_command(&args),
+        Some(Command::Access(command)) => access_command(*command).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),
         Some(Command::Healthcheck(reach)) => health_command(&reach).await.map_err(Failure::from),

@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod access;
 mod admin;
 mod backup;
 mod check;
@@ -22,6 +23,7 @@ use crate::data_folder::{DataFolder, random_text};
 use crate::serve::serve;
 use crate::shutdown::StopSignal;
 
+pub(crate) use access::access_command;
 pub(crate) use backup::backup_command;
 pub(crate) use check::check_command;
 pub(crate) use health::health_command;
@@ -128,6 +130,7 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
     let ask = Call {
         url: Url::parse(&endpoint).map_err(|error| format!("{endpoint}: {error}"))?,
         form: Some(&form),
+        json: None,
         bearer: None,
     };
     let answer = call(admin.client(), ask).await;
@@ -137,7 +140,7 @@ pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {
     print(format!("{}\n", member(&answer, "access_token")?))
 }
 
-fn read_secret() -> Result<String, String> {
+pub(crate) fn read_secret() -> Result<String, String> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)

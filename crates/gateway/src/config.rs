@@ -19,13 +19,14 @@ use std::time::Duration;
 use adapter::StatusPolicy;
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
-use forward::allowlist::{Networks, parse_network};
+use forward::allowlist::Networks;
 use forward::client::Roots;
 use forward::{CacheConfig, GuessLimits, UpstreamConfig};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
 use sections::{jwt, limits, proxy_protocol, seeds, upstream, upstream_limits, ways};
+use store::parse_network;
 use url::Url;
 use values::{log_level, origin, public_url};
 

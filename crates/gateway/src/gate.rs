@@ -26,7 +26,7 @@ use crate::tokens::Tokens;
 pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Vec<IpNet>,
@@ -45,7 +45,7 @@ pub(crate) struct Gate {
 pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) public_url: String,
 }
@@ -129,6 +129,10 @@ impl console::Gateway for Gate {
 
     fn metrics(&self) -> String {
         self.metrics.render()
+    }
+
+    fn now(&self) -> i64 {
+        Gate::now()
     }
 
     fn status(&self) -> serde_json::Value {

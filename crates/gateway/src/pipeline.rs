@@ -6,7 +6,9 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use adapter::{Answer, Code, Credentials, Effect, Error, Request, Response as Success, Way, Wire};
+use adapter::{
+    Answer, Code, Credentials, Decoded, Effect, Error, Request, Response as Success, Way, Wire,
+};
 use adapter_jwt::Scope;
 use axum::body::Body;
 use axum::response::Response;
@@ -88,7 +90,7 @@ async fn plan(
     });
     story.dialect = dialect;
     let decoded = decoded?;
-    let (access, scope) = authorize(gate, story, way, &decoded.credentials).await?;
+    let (access, scope) = authorize(gate, story, way, &decoded).await?;
     let request = decoded.call?;
     story.calls(&request);
     gate.forwarder.permit(&access, &request)?;
@@ -147,15 +149,16 @@ async fn authorize(
     gate: &Gate,
     story: &mut Story,
     way: Way,
-    credentials: &Credentials,
+    decoded: &Decoded,
 ) -> Result<(Arc<Access>, Option<Scope>), Error> {
     let circumstances = Circumstances {
         address: story.client_address(),
         way,
         now: Gate::now(),
+        secret_in_url: decoded.secret_in_url,
     };
     let accesses = gate.store.accesses();
-    let (access, scope) = match credentials {
+    let (admitted, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
             let claim = Claim::User { user, password };
             (
@@ -176,16 +179,19 @@ async fn authorize(
             gate.forwarder.vouch(circumstances.address, proven).await?
         }
     };
-    story.access = Some(access.name.clone());
-    Ok((access, scope))
+    story.access = Some(admitted.access.name.clone());
+    story.would_refuse = admitted.would_refuse;
+    Ok((admitted.access, scope))
 }
 
 /// Gets the answer, or for HEAD only counts the call.
 async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
     if story.check_only {
-        let (limit, counted) = gate.forwarder.count(&call.access);
-        story.limited_by(limit);
-        return counted.map(|()| Arc::new(Success::new(None)));
+        let counted = gate.forwarder.count(&call.access, Some(&call.request));
+        story.limited_by(counted.limit, counted.would_refuse);
+        return counted
+            .refused
+            .map_or(Ok(Arc::new(Success::new(None))), Err);
     }
     story.dispatched = true;
     let Call {
@@ -194,7 +200,7 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
         wishes,
     } = call;
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;
-    story.limited_by(forwarded.limit);
+    story.limited_by(forwarded.limit, forwarded.would_refuse);
     story.cache = forwarded.cache;
     story.upstream_time = forwarded.upstream_time;
     forwarded.outcome

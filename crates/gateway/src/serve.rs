@@ -43,9 +43,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     data.make()?;
     let _lock = data.lock()?;
     let admin_key = data.read_or_make_admin_key()?;
-    let store = Store::open(&data.store())
-        .await
-        .map_err(|error| error.to_string())?;
+    let store = Store::open(&data.store()).await;
+    let store = Arc::new(store.map_err(|error| error.to_string())?);
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
@@ -53,16 +52,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let admin_tls = config.admin_tls.as_ref().map(Tls::open).transpose()?;
 
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
-    let hasher = SecretHasher::new(
-        &store
-            .key("secrets", Gate::now(), make_key)
-            .await
-            .map_err(|error| error.to_string())?,
-    );
+    let key = store.key("secrets", Gate::now(), make_key).await;
+    let hasher = Arc::new(SecretHasher::new(&key.map_err(|error| error.to_string())?));
+    accesses::know_first_operator(&store, &hasher, &admin_key).await?;
     let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
     let (upstream, sandbox) = upstream(&config, &data).await?;
     let public_url = public_url(&config, address);
-    let parts = parts(&config, store, hasher, (upstream, public_url)).await?;
+    let parts = parts(&config, (&store, &hasher), (upstream, public_url)).await?;
     let gate = Arc::new(Gate::new(&config, parts));
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
@@ -72,7 +68,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         sandbox: sandbox.as_ref().map(Sandbox::url),
         demo: demo.as_ref(),
     });
-    let admin_router = Console::new(Arc::<Gate>::clone(&gate), &admin_key).router();
+    let admin_router = Console::new(Arc::<Gate>::clone(&gate), store, hasher).router();
     let public = Served {
         listener: public,
         router: routes::router(&gate, config.ways.enabled),
@@ -163,12 +159,11 @@ async fn keep_house(gate: Arc<Gate>) {
 
 async fn parts(
     config: &Config,
-    store: Store,
-    hasher: SecretHasher,
+    (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
     (upstream, public_url): (UpstreamConfig, String),
 ) -> Result<Parts, String> {
     let (algorithm, life_s) = (config.jwt.algorithm, config.jwt.token_life_s);
-    let signing = SigningKeys::open(&store, algorithm, life_s, Gate::now()).await?;
+    let signing = SigningKeys::open(store, algorithm, life_s, Gate::now()).await?;
     let documents = client::build(&ClientConfig {
         roots: config.upstream_limits.roots.clone(),
         identity: None,
@@ -177,7 +172,7 @@ async fn parts(
     })?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let guesses = Guesses::new(config.limits.guesses, &random(HASH_KEY_BYTES)?);
-    let checker = Checker::new(hasher, &random(HASH_KEY_BYTES)?, cores, guesses);
+    let checker = Checker::new(Arc::clone(hasher), &random(HASH_KEY_BYTES)?, cores, guesses);
     let limits = RateLimits::new(config.limits.per_address_per_minute);
     let way_out = (config.cache.clone(), Upstream::new(upstream)?);
     Ok(Parts {
@@ -189,7 +184,7 @@ async fn parts(
             signing,
             (config.jwt.issuers.clone(), documents),
         )?),
-        store,
+        store: Arc::clone(store),
         public_url,
     })
 }

@@ -55,6 +55,8 @@ pub(crate) struct Story {
     pub(crate) cache: Option<CacheStatus>,
     /// How long the upstream took.
     pub(crate) upstream_time: Option<Duration>,
+    /// What a rule that only reports would have said.
+    pub(crate) would_refuse: Option<String>,
     /// The origin of a browser's call, if it is one that may.
     pub(crate) cors_origin: Option<http::HeaderValue>,
     /// Whether the connection has to end: nothing may ride behind a chunked request.
@@ -98,6 +100,7 @@ impl Story {
             allow: ALLOW,
             cache: None,
             upstream_time: None,
+            would_refuse: None,
             cors_origin: None,
             close: head.headers.contains_key(header::TRANSFER_ENCODING),
             has_query: head.uri.query().is_some(),
@@ -149,10 +152,13 @@ impl Story {
         );
     }
 
-    /// Notes the access's own limit, which is narrower than the address's.
-    pub(crate) fn limited_by(&mut self, limit: Option<LimitState>) {
+    /// Notes the access's own limit, which is narrower than the address's, and what it would have said.
+    pub(crate) fn limited_by(&mut self, limit: Option<LimitState>, would_refuse: Option<String>) {
         if let Some(limit) = limit {
             self.limit = Some(("minute", limit));
+        }
+        if would_refuse.is_some() {
+            self.would_refuse = would_refuse;
         }
     }
 
@@ -249,6 +255,9 @@ impl Story {
             }
             None => {}
         }
+        if self.would_refuse.is_some() {
+            self.metrics.would_deny.inc();
+        }
         if let Some(delivery) = delivery {
             self.metrics
                 .deliveries
@@ -279,6 +288,7 @@ impl Story {
             upstream_ms = self.upstream_time.map(ms),
             total_ms = ms(self.age()),
             cause = ending.cause,
+            would_refuse = self.would_refuse.as_deref().unwrap_or_default(),
             "request"
         );
     }

@@ -85,6 +85,7 @@ pub(crate) struct Metrics {
     pub(crate) request_duration: Histograms<CallLabels>,
     pub(crate) upstream_duration: Histograms<MethodLabel>,
     pub(crate) denied: Family<ReasonLabel, Counter>,
+    pub(crate) would_deny: Counter,
     pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
@@ -118,6 +119,9 @@ impl Default for Metrics {
             "Requests refused by the gateway itself",
             denied.clone(),
         );
+        let would_deny = Counter::default();
+        let help = "Requests that a rule which only reports would have refused";
+        registry.register("would_deny", help, would_deny.clone());
         let cache = Family::default();
         registry.register(
             "cache_requests",
@@ -150,6 +154,7 @@ impl Default for Metrics {
             request_duration,
             upstream_duration,
             denied,
+            would_deny,
             cache,
             deliveries,
             inflight,

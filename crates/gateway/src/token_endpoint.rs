@@ -93,21 +93,25 @@ async fn issue(
         address: story.client_address(),
         way: Way::Jwt,
         now: Gate::now(),
+        secret_in_url: false,
     };
     let claim = Claim::Client {
         client_id: &request.client_id,
         secret: &request.client_secret,
     };
-    let access = gate
+    let accesses = gate.store.accesses();
+    let admitted = gate
         .forwarder
-        .authorize(&gate.store.accesses(), claim, circumstances)
+        .authorize(&accesses, claim, circumstances)
         .await?;
+    let access = admitted.access;
     story.access = Some(access.name.clone());
+    story.would_refuse = admitted.would_refuse;
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
-    let (limit, counted) = gate.forwarder.count(&access);
-    story.limited_by(limit);
-    counted?;
+    let counted = gate.forwarder.count(&access, None);
+    story.limited_by(counted.limit, counted.would_refuse);
+    counted.refused.map_or(Ok(()), Err)?;
     let token = gate.tokens.issue(&access, &scope, circumstances.now)?;
     Ok(token_reply(&token, gate.tokens.life_s(), &scope))
 }

@@ -7,18 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoredSecret;
 
+/// Most secrets of one access at once: the one in use and the one that replaces it.
+pub const SECRETS_MAX: usize = 2;
+
 /// One caller and what they may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
     /// Its name in configuration, logs and metrics, and the subject of its tokens.
     pub name: String,
+    /// How often it has been changed; counts up over deletion and creation alike, so that no two states of a name are
+    /// ever confused.
+    #[serde(default)]
+    pub version: i64,
     /// The user name that it presents.
     pub user: String,
     /// The client id that it presents at the token endpoint, `cga_…`.
     pub client_id: String,
-    /// The secrets that prove it; two of them may live side by side.
-    pub secrets: Vec<StoredSecret>,
+    /// Whose it is; free text for people.
+    #[serde(default)]
+    pub owner: String,
+    /// What it is for; free text for people.
+    #[serde(default)]
+    pub note: String,
+    /// The secrets that prove it, at most [`SECRETS_MAX`], oldest first.
+    pub secrets: Vec<Secret>,
     /// Whether it is switched on.
     pub active: bool,
     /// Before this time it is refused; seconds since 1970, UTC.
@@ -32,6 +45,9 @@ pub struct Access {
     /// Networks that it may not call from, asked before `allow`.
     #[serde(default)]
     pub deny: Vec<IpNet>,
+    /// Whether its networks refuse nobody and only tell whom they would have refused.
+    #[serde(default)]
+    pub report_networks: bool,
     /// The ways in that it may use, by name.
     pub ways: Vec<String>,
     /// The methods that it may call, by name.
@@ -42,9 +58,29 @@ pub struct Access {
     /// The channels that it may use; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<Channel>>,
-    /// How often it may call; absent means as often as it likes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Rate>,
+    /// How often it may call.
+    #[serde(default)]
+    pub limits: AccessLimits,
+    /// Whether its reads may be answered from memory.
+    #[serde(default = "yes")]
+    pub cache: bool,
+    /// Whether it may stand with user and password in a URL.
+    #[serde(default = "yes")]
+    pub query_credentials: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A secret as it is kept, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Its stored form.
+    pub hash: StoredSecret,
+    /// When it was made; seconds since 1970, UTC.
+    pub created: i64,
 }
 
 /// A channel of the chat API.
@@ -55,6 +91,24 @@ pub struct Channel {
     pub platform: String,
     /// The channel's id on that platform.
     pub platformid: String,
+}
+
+/// How often an access may call; absent means as often as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLimits {
+    /// Calls per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<Rate>,
+    /// Calls at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<NonZeroU32>,
+    /// Sends per minute to one destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_destination: Option<Rate>,
+    /// Whether these limits refuse nobody and only tell whom they would have refused.
+    #[serde(default)]
+    pub report: bool,
 }
 
 /// Calls per minute, as GCRA with a burst of the same number.
@@ -72,5 +126,10 @@ impl Access {
         self.active
             && self.not_before.is_none_or(|not_before| now >= not_before)
             && self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// The stored forms of its secrets.
+    pub fn hashes(&self) -> impl Iterator<Item = &StoredSecret> {
+        self.secrets.iter().map(|secret| &secret.hash)
     }
 }

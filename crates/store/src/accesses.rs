@@ -33,6 +33,12 @@ impl Accesses {
         self.by_client_id.get(client_id)
     }
 
+    /// All of them, by name.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Access>] {
+        &self.all
+    }
+
     /// One of all accesses, for every number always the same; none when there are none.
     #[must_use]
     pub fn at(&self, number: u64) -> Option<&Arc<Access>> {

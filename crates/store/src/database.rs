@@ -12,9 +12,9 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use crate::{Access, Accesses, backup};
+use crate::{Access, Accesses, AdminKey, backup};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +58,7 @@ pub struct Store {
     file: PathBuf,
     writer: SqlitePool,
     accesses: ArcSwap<Accesses>,
+    admin_keys: ArcSwap<Vec<AdminKey>>,
     /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
     change: Mutex<()>,
     /// Held while a copy is made: there is one name for it.
@@ -94,10 +95,12 @@ impl Store {
             .await
             .map_err(|error| StoreError::new(error.to_string()))?;
         let accesses = ArcSwap::from_pointee(read_accesses(&writer).await?);
+        let admin_keys = ArcSwap::from_pointee(Store::read_admin_keys(&writer).await?);
         Ok(Store {
             file: file.to_owned(),
             writer,
             accesses,
+            admin_keys,
             change: Mutex::new(()),
             copying: Mutex::new(()),
         })
@@ -109,38 +112,29 @@ impl Store {
         self.accesses.load_full()
     }
 
-    /// Puts accesses in the place of those with their names, all of them or none: on disk first, then for every request
-    /// that begins after.
-    ///
-    /// # Errors
-    /// When a user or client id belongs to another access, or the store can't be written.
-    pub async fn put_accesses(&self, accesses: &[Access]) -> Result<(), StoreError> {
-        let _change = self.change.lock().await;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for access in accesses {
-            let document = serde_json::to_string(access)
-                .map_err(|error| StoreError::new(error.to_string()))?;
-            sqlx::query(
-                "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (name) DO UPDATE SET user = excluded.user,
-                 client_id = excluded.client_id, document = excluded.document",
-            )
-            .bind(&access.name)
-            .bind(&access.user)
-            .bind(&access.client_id)
-            .bind(document)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        let accesses = read_accesses(&mut *transaction).await?;
-        transaction.commit().await?;
-        self.accesses.store(Arc::new(accesses));
-        Ok(())
+    /// The keys of operators as they are now. Costs no lock.
+    #[must_use]
+    pub fn admin_keys(&self) -> Arc<Vec<AdminKey>> {
+        self.admin_keys.load_full()
     }
 
     /// Closes the file after all that was begun.
     pub async fn close(&self) {
         self.writer.close().await;
+    }
+
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().await
+    }
+
+    pub(crate) fn swap_accesses(&self, accesses: Accesses) {
+        self.accesses.store(Arc::new(accesses));
+    }
+
+    pub(crate) async fn reload_admin_keys(&self) -> Result<(), StoreError> {
+        let keys = Store::read_admin_keys(&self.writer).await?;
+        self.admin_keys.store(Arc::new(keys));
+        Ok(())
     }
 
     pub(crate) fn writer(&self) -> &SqlitePool {
@@ -157,17 +151,26 @@ impl Store {
 }
 
 fn migrator() -> Migrator {
-    let sql = sqlx::SqlSafeStr::into_sql_str(include_str!("migrations/0001_accesses_and_keys.sql"));
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "accesses and keys".into(),
-        MigrationType::Simple,
-        sql,
-        false,
-    )])
+    let steps = [
+        (
+            "accesses and keys",
+            include_str!("migrations/0001_accesses_and_keys.sql"),
+        ),
+        (
+            "changes and admin keys",
+            include_str!("migrations/0002_changes_and_admin_keys.sql"),
+        ),
+    ];
+    let migrations = (1..).zip(steps).map(|(version, (what, sql))| {
+        let sql = sqlx::SqlSafeStr::into_sql_str(sql);
+        Migration::new(version, what.into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
-async fn read_accesses(executor: impl sqlx::SqliteExecutor<'_>) -> Result<Accesses, StoreError> {
+pub(crate) async fn read_accesses(
+    executor: impl sqlx::SqliteExecutor<'_>,
+) -> Result<Accesses, StoreError> {
     let rows = sqlx::query("SELECT name, document FROM accesses ORDER BY name")
         .fetch_all(executor)
         .await?;
@@ -197,78 +200,4 @@ async fn refuse_old_sqlite(pool: &SqlitePool) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn access(name: &str, user: &str) -> Access {
-        Access {
-            name: name.to_owned(),
-            user: user.to_owned(),
-            client_id: format!("cga_{name}"),
-            secrets: vec![crate::StoredSecret::Keyed("x".to_owned())],
-            active: true,
-            not_before: None,
-            expires: Some(10),
-            allow: vec!["127.0.0.0/8".parse().unwrap()],
-            deny: Vec::new(),
-            ways: vec!["http".to_owned()],
-            methods: vec!["getchats".to_owned()],
-            platforms: None,
-            channels: None,
-            rate: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn accesses_and_keys_outlive_the_process_and_the_file_is_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("chatgate.db");
-        let store = Store::open(&file).await.unwrap();
-        store.put_accesses(&[access("a", "u")]).await.unwrap();
-        let key = store.key("secrets", 1, || Ok(vec![1, 2, 3])).await.unwrap();
-        store.close().await;
-
-        let store = Store::open(&file).await.unwrap();
-        assert_eq!(
-            store.accesses().of_user("u").map(|a| a.name.clone()),
-            Some("a".to_owned())
-        );
-        assert_eq!(
-            store.accesses().of_client("cga_a").map(|a| a.name.clone()),
-            Some("a".to_owned())
-        );
-        assert_eq!(
-            store.key("secrets", 1, || panic!("kept")).await.unwrap(),
-            key
-        );
-        for entry in std::fs::read_dir(folder.path()).unwrap() {
-            let mode = std::os::unix::fs::PermissionsExt::mode(
-                &entry.unwrap().metadata().unwrap().permissions(),
-            );
-            assert_eq!(mode & 0o077, 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_user_belongs_to_one_access() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("chatgate.db"))
-            .await
-            .unwrap();
-        store.put_accesses(&[access("a", "u")]).await.unwrap();
-        assert!(store.put_accesses(&[access("b", "u")]).await.is_err());
-        store.put_accesses(&[access("a", "v")]).await.unwrap();
-        assert!(store.accesses().of_user("u").is_none());
-        assert_eq!(store.accesses().len(), 1);
-    }
-
-    #[test]
-    fn liveness_is_half_open() {
-        let mut access = access("a", "u");
-        access.not_before = Some(5);
-        assert_eq!(
-            [4, 5, 9, 10].map(|now| access.is_live(now)),
-            [false, true, true, false]
-        );
-    }
-}
+mod tests;

@@ -5,16 +5,22 @@
 
 mod access;
 mod accesses;
+mod admin_key;
 mod backup;
+mod change;
 mod database;
 mod keys;
+mod network;
 mod secret;
 
-pub use access::{Access, Channel, Rate};
+pub use access::{Access, AccessLimits, Channel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;
+pub use admin_key::{AdminKey, Role, presented};
+pub use change::{Change, ChangeError};
 pub use database::{Store, StoreError};
 pub use keys::StoredKey;
+pub use network::{parse_access_network, parse_network};
 pub use secret::{
-    RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_client_id,
+    RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,
 };

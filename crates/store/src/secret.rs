@@ -63,12 +63,16 @@ impl SecretHasher {
 
     /// Whether `presented` is one of the random secrets among `stored`; takes the same time for an empty list.
     #[must_use]
-    pub fn verify(&self, presented: &SecretString, stored: &[StoredSecret]) -> bool {
+    pub fn verify<'a>(
+        &self,
+        presented: &SecretString,
+        stored: impl IntoIterator<Item = &'a StoredSecret>,
+    ) -> bool {
         let tag = hmac::sign(&self.0, presented.expose_secret().as_bytes());
         // Two comparisons whatever is stored, since two secrets may live at once.
         let mut kept = [[0_u8; 32]; 2];
         let mut real = [false; 2];
-        let keyed = stored.iter().filter_map(|secret| match secret {
+        let keyed = stored.into_iter().filter_map(|secret| match secret {
             StoredSecret::Keyed(text) => BASE64_URL_SAFE_NO_PAD
                 .decode(text)
                 .ok()
@@ -94,6 +98,14 @@ impl SecretHasher {
 /// When the system gives no randomness.
 pub fn new_random_secret() -> Result<SecretString, SecretError> {
     Ok(format!("{RANDOM_SECRET_PREFIX}{}", random::<RANDOM_SECRET_BYTES>()?).into())
+}
+
+/// A fresh key of an operator, `cgk_…`.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn new_admin_key() -> Result<SecretString, SecretError> {
+    Ok(format!("cgk_{}", random::<RANDOM_SECRET_BYTES>()?).into())
 }
 
 /// A fresh client id, `cga_…`.
@@ -156,7 +168,7 @@ mod tests {
         assert!(hasher.verify(&secret, &stored));
         assert!(hasher.verify(&other, &stored));
         assert!(!hasher.verify(&secret, &stored[..1]));
-        assert!(!hasher.verify(&secret, &[]));
+        assert!(!hasher.verify(&secret, []));
         assert!(!SecretHasher::new(b"other key").verify(&secret, &stored));
     }
 

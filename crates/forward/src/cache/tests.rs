@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use adapter::Params;
+use store::Access;
 
 use super::*;
 
@@ -13,6 +14,14 @@ fn cache() -> Arc<ReadCache> {
         getchats: ttl,
         bytes: 1 << 20,
     }))
+}
+
+fn access(name: &str) -> Access {
+    serde_json::from_value(
+        serde_json::json!({"name": name, "user": "u", "client_id": "c", "secrets": [],
+        "active": true, "allow": [], "ways": [], "methods": []}),
+    )
+    .expect("an access")
 }
 
 fn request(method: &str, platformid: &str) -> Arc<Request> {
@@ -30,13 +39,13 @@ fn request(method: &str, platformid: &str) -> Arc<Request> {
 
 async fn read(
     cache: &ReadCache,
-    access: &str,
+    name: &str,
     platformid: &str,
     answer: &'static str,
 ) -> (String, &'static str) {
     let fetch = async move { Ok(Response::new(Some(answer))) };
     let forwarded = cache
-        .read(access, request("getchats", platformid), false, fetch)
+        .read(&access(name), request("getchats", platformid), false, fetch)
         .await;
     let word = forwarded.cache.map_or("", CacheStatus::word);
     (
@@ -73,7 +82,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
         };
         tokio::spawn(async move {
             cache
-                .read("b", request("getchats", "1"), false, fetch)
+                .read(&access("b"), request("getchats", "1"), false, fetch)
                 .await
         })
     };
@@ -90,7 +99,7 @@ async fn errors_are_not_kept() {
     let cache = cache();
     let failing = async { Err(Error::refused(Code::UpstreamError)) };
     let failed = cache
-        .read("a", request("getchats", "1"), false, failing)
+        .read(&access("a"), request("getchats", "1"), false, failing)
         .await;
     assert_eq!(failed.outcome.unwrap_err().code(), Code::UpstreamError);
     assert_eq!(read(&cache, "a", "1", "1").await, pair("1", "stored"));
@@ -112,7 +121,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
                     Ok(Response::new(Some("1")))
                 };
                 cache
-                    .read("a", request("getchats", "1"), false, fetch)
+                    .read(&access("a"), request("getchats", "1"), false, fetch)
                     .await
             })
         })
@@ -133,7 +142,9 @@ async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
     let fetch = async { Ok(Response::new(Some("2"))) };
-    let fresh = cache.read("a", request("getchats", "1"), true, fetch).await;
+    let fresh = cache
+        .read(&access("a"), request("getchats", "1"), true, fetch)
+        .await;
     assert_eq!(fresh.cache.map(CacheStatus::word), Some("refreshed"));
     assert_eq!(read(&cache, "a", "1", "3").await, pair("2", "hit"));
 }

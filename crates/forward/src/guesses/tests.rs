@@ -37,7 +37,7 @@ impl Time {
 
     fn checker(&self, per_name: u32, per_address: u32) -> Checker {
         let guesses = self.guesses(per_name, per_address);
-        Checker::new(SecretHasher::new(KEY), KEY, 1, guesses)
+        Checker::new(Arc::new(SecretHasher::new(KEY)), KEY, 1, guesses)
     }
 }
 
@@ -46,7 +46,7 @@ fn accesses() -> Accesses {
 }
 
 fn accesses_with(secret: &StoredSecret) -> Accesses {
-    let access = serde_json::json!({"name": "shop", "user": "shop", "client_id": "cga_shop", "secrets": [secret],
+    let access = serde_json::json!({"name": "shop", "user": "shop", "client_id": "cga_shop", "secrets": [{"hash": secret, "created": 0}],
         "active": true, "allow": ["10.0.0.0/8"], "ways": [], "methods": []});
     [serde_json::from_value::<Access>(access).unwrap()]
         .into_iter()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forward::call::{Call, CallError, call, save};
 use forward::client::{self, Client, ClientConfig, Roots};
+use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::io::AsyncWrite;
@@ -58,6 +59,29 @@ impl Admin {
         self.ask(path, Some(&[])).await
     }
 
+    /// Sends a document by a method of one's own; null when the answer is empty.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        document: &Value,
+    ) -> Result<Value, String> {
+        let json = Some((method, document.to_string()));
+        let ask = Call {
+            json,
+            ..self.call(path, None)?
+        };
+        let answer = call(&self.client, ask).await;
+        let answer = answer.map_err(|error| told(&self.address, &error))?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))
+    }
+
     /// Likewise, and writes the answer as it comes.
     ///
     /// # Errors
@@ -90,6 +114,7 @@ impl Admin {
         Ok(Call {
             url: url(&self.address, path)?,
             form,
+            json: None,
             bearer: Some(self.key.expose_secret()),
         })
     }

@@ -16,6 +16,7 @@ pub(crate) async fn health_command(reach: &ReachArgs) -> Result<(), String> {
     let ask = Call {
         url: url(address, "/readyz")?,
         form: None,
+        json: None,
         bearer: None,
     };
     match call(&new_client(reach, HEALTH_TIMEOUT)?, ask).await {

@@ -5,16 +5,14 @@ use std::collections::HashSet;
 use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
-use forward::allowlist::parse_network;
 use forward::client::Roots;
 use forward::{GuessLimits, UpstreamAuth, UpstreamConfig};
 use ipnet::IpNet;
+use store::{parse_access_network, parse_network};
 
 use super::reader::Reader;
 use super::shapes;
-use super::values::{
-    access_name, access_network, bounded, jwks_file, jwks_source, roots_file, upstream_url,
-};
+use super::values::{access_name, bounded, jwks_file, jwks_source, roots_file, upstream_url};
 use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
 
 /// Most that a body may be allowed to have, in bytes: it is held in memory whole.
@@ -252,7 +250,7 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     if !reader.has(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.wrong::<()>(&key("password"), "an access needs a password");
     }
-    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], access_network);
+    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], parse_access_network);
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
         active: reader.value(&key("active"), "true", shapes::boolean),

@@ -6,30 +6,9 @@ use std::time::Duration;
 use adapter_jwt::Algorithm;
 use forward::client::{ClientConfig, Roots};
 
-use forward::allowlist::parse_network;
-use ipnet::IpNet;
 use url::Url;
 
 use super::JwksSource;
-
-/// A network, or `any`: that everybody may call is something to be written out.
-pub(super) fn access_network(text: &str) -> Result<Vec<IpNet>, String> {
-    let everybody = || {
-        ["0.0.0.0/0", "::/0"]
-            .iter()
-            .filter_map(|net| net.parse().ok())
-            .collect()
-    };
-    if text == "any" {
-        return Ok(everybody());
-    }
-    match parse_network(text)? {
-        network if network.prefix_len() == 0 => Err(format!(
-            "{text} is everybody; write \"any\" if that is meant"
-        )),
-        network => Ok(vec![network]),
-    }
-}
 
 /// A name that can stand in a label, a path and a log: letters, digits, `.`, `_` and `-`, at most 64.
 pub(super) fn access_name(text: &str) -> Result<String, String> {

@@ -1,0 +1,133 @@
+//! `/admin/v1/admin-keys`: the keys of operators, each with a name and a role.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, Request, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use store::{AdminKey, ChangeError, Role, new_admin_key};
+
+use crate::Console;
+use crate::accesses::told;
+use crate::draft::check_name;
+use crate::problem::{Problem, json_answer};
+use crate::request::body;
+
+type Shared = State<Arc<Console>>;
+type Answered = Result<Response, Problem>;
+
+/// The paths.
+pub(crate) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(
+            "/admin/v1/admin-keys",
+            get(async |s: Shared, h: HeaderMap| told(list(&s, &h)))
+                .post(async |s: Shared, r| told(create(&s, r).await)),
+        )
+        .route(
+            "/admin/v1/admin-keys/{name}",
+            axum::routing::delete(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
+                told(delete(&s, &n, &h).await)
+            }),
+        )
+        .route(
+            "/admin/v1/admin-keys/{name}/rotate",
+            post(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
+                told(rotate(&s, &n, &h).await)
+            }),
+        )
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    name: String,
+    role: String,
+}
+
+fn list(console: &Console, headers: &HeaderMap) -> Answered {
+    console.viewer(headers)?;
+    let keys: Vec<Value> = console.store.admin_keys().iter().map(view).collect();
+    Ok(json_answer(StatusCode::OK, &json!({"admin_keys": keys})))
+}
+
+async fn create(console: &Console, request: Request<Body>) -> Answered {
+    let actor = console.operator(request.headers())?;
+    let draft: Draft = body(request).await?;
+    let wrong = |field: &str, text: String| Problem::invalid(vec![(field.to_owned(), text)]);
+    check_name(&draft.name).map_err(|text| wrong("name", text))?;
+    let role = Role::from_name(&draft.role);
+    let role = role.ok_or_else(|| wrong("role", "write viewer or operator".to_owned()))?;
+    if console
+        .store
+        .admin_keys()
+        .iter()
+        .any(|key| key.name == draft.name)
+    {
+        let text = "There is a key with this name already.";
+        return Err(Problem::new(StatusCode::CONFLICT, "exists", text));
+    }
+    made(console, (&draft.name, role), &actor, StatusCode::CREATED).await
+}
+
+async fn rotate(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
+    let actor = console.operator(headers)?;
+    let keys = console.store.admin_keys();
+    let key = keys
+        .iter()
+        .find(|key| key.name == name)
+        .ok_or_else(Problem::not_found)?;
+    made(console, (name, key.role), &actor, StatusCode::OK).await
+}
+
+async fn delete(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
+    let actor = console.operator(headers)?;
+    let keys = console.store.admin_keys();
+    let others = keys.iter().filter(|key| key.name != name);
+    if !others.clone().any(|key| key.role == Role::Operator) {
+        let text = "The last operator's key can't be taken away: nobody could make another.";
+        return Err(Problem::new(StatusCode::CONFLICT, "last_operator", text));
+    }
+    if !console
+        .store
+        .delete_admin_key(name)
+        .await
+        .map_err(ChangeError::Store)?
+    {
+        return Err(Problem::not_found());
+    }
+    tracing::info!(target: "chatgate::change", actor, key = name, "admin key deleted");
+    let mut response = json_answer(StatusCode::NO_CONTENT, &Value::Null);
+    *response.body_mut() = Body::empty();
+    Ok(response)
+}
+
+/// Makes a key under this name, in the place of the one that is there, and shows it this once.
+async fn made(
+    console: &Console,
+    (name, role): (&str, Role),
+    actor: &str,
+    status: StatusCode,
+) -> Answered {
+    let secret = new_admin_key().map_err(|error| ChangeError::Refused(error.to_string()))?;
+    let key = AdminKey::new(name, role, console.now(), console.hasher.keyed(&secret));
+    console
+        .store
+        .put_admin_key(&key)
+        .await
+        .map_err(ChangeError::Store)?;
+    tracing::info!(target: "chatgate::change", actor, key = name, role = role.name(), "admin key made");
+    let mut shown = view(&key);
+    shown["key"] = json!(secret.expose_secret());
+    Ok(json_answer(status, &shown))
+}
+
+fn view(key: &AdminKey) -> Value {
+    let created = jiff::Timestamp::from_second(key.created).map(|time| time.to_string());
+    json!({"name": key.name, "role": key.role.name(), "created": created.unwrap_or_default()})
+}

@@ -1,0 +1,246 @@
+//! An access as operators write it: checked whole, every mistake told at once.
+
+use std::num::NonZeroU32;
+
+use adapter::{OPERATIONS, USER_BYTES_MAX, Way};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use store::{Access, Channel, Rate, parse_access_network, parse_network};
+
+/// Longest name, in characters: it stands in labels, paths and logs.
+const NAME_CHARACTERS_MAX: usize = 64;
+
+/// Longest owner and note, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Most networks in one list: each request walks it.
+const NETWORKS_MAX: usize = 1000;
+
+/// The fields of a body; absent ones stay as they are, `null` takes a bound away.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Draft {
+    pub(crate) name: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<secrecy::SecretString>,
+    owner: Option<String>,
+    note: Option<String>,
+    state: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    not_before: Option<Option<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires: Option<Option<String>>,
+    allow: Option<Vec<String>>,
+    deny: Option<Vec<String>>,
+    ways: Option<Vec<String>>,
+    methods: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "nullable")]
+    platforms: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "nullable")]
+    channels: Option<Option<Vec<Channel>>>,
+    #[serde(default, deserialize_with = "nullable")]
+    rate: Option<Option<Value>>,
+    #[serde(default, deserialize_with = "nullable")]
+    per_destination: Option<Option<Value>>,
+    #[serde(default, deserialize_with = "nullable")]
+    concurrent: Option<Option<NonZeroU32>>,
+    report: Option<Vec<String>>,
+    cache: Option<bool>,
+    query_credentials: Option<bool>,
+}
+
+/// Keeps `null` apart from absence.
+fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(d).map(Some)
+}
+
+type Mistakes = Vec<(String, String)>;
+
+impl Draft {
+    /// Writes every field that is there into the access.
+    ///
+    /// # Errors
+    /// Every mistake, by field.
+    #[expect(clippy::too_many_lines, reason = "a line a field")]
+    pub(crate) fn apply(self, access: &mut Access) -> Result<(), Mistakes> {
+        let mut mistakes = Mistakes::new();
+        let wrong = &mut mistakes;
+        take(wrong, "user", self.user, &mut access.user, |user| {
+            bounded(user, 1, USER_BYTES_MAX)
+        });
+        take(wrong, "owner", self.owner, &mut access.owner, |text| {
+            bounded(text, 0, TEXT_BYTES_MAX)
+        });
+        take(wrong, "note", self.note, &mut access.note, |text| {
+            bounded(text, 0, TEXT_BYTES_MAX)
+        });
+        take(
+            wrong,
+            "state",
+            self.state,
+            &mut access.active,
+            |state| match state.as_str() {
+                "active" => Ok(true),
+                "suspended" => Ok(false),
+                _ => Err("write active or suspended".to_owned()),
+            },
+        );
+        take(
+            wrong,
+            "not_before",
+            self.not_before,
+            &mut access.not_before,
+            time,
+        );
+        take(wrong, "expires", self.expires, &mut access.expires, time);
+        take(wrong, "allow", self.allow, &mut access.allow, |nets| {
+            networks(&nets, parse_access_network)
+        });
+        let one = |text: &str| parse_network(text).map(|network| vec![network]);
+        take(wrong, "deny", self.deny, &mut access.deny, |nets| {
+            networks(&nets, one)
+        });
+        let ways = Way::ALL.map(Way::name);
+        take(wrong, "ways", self.ways, &mut access.ways, |names| {
+            listed(names, &ways)
+        });
+        let methods = OPERATIONS.each_ref().map(|operation| operation.method);
+        take(
+            wrong,
+            "methods",
+            self.methods,
+            &mut access.methods,
+            |names| listed(names, &methods),
+        );
+        let platforms = adapter::PLATFORMS;
+        take(
+            wrong,
+            "platforms",
+            self.platforms,
+            &mut access.platforms,
+            |names| names.map(|names| listed(names, &platforms)).transpose(),
+        );
+        take(wrong, "channels", self.channels, &mut access.channels, Ok);
+        let limits = &mut access.limits;
+        take(wrong, "rate", self.rate, &mut limits.per_minute, rate);
+        take(
+            wrong,
+            "per_destination",
+            self.per_destination,
+            &mut limits.per_destination,
+            rate,
+        );
+        take(
+            wrong,
+            "concurrent",
+            self.concurrent,
+            &mut limits.concurrent,
+            Ok,
+        );
+        take(wrong, "cache", self.cache, &mut access.cache, Ok);
+        take(
+            wrong,
+            "query_credentials",
+            self.query_credentials,
+            &mut access.query_credentials,
+            Ok,
+        );
+        let mut report = (access.report_networks, access.limits.report);
+        take(wrong, "report", self.report, &mut report, |names| {
+            let names = listed(names, &["networks", "limits"])?;
+            let has = |name: &str| names.iter().any(|n| n == name);
+            Ok((has("networks"), has("limits")))
+        });
+        (access.report_networks, access.limits.report) = report;
+        if mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(mistakes)
+        }
+    }
+}
+
+/// Writes a field that is there and right; notes one that is wrong.
+fn take<T, U>(
+    mistakes: &mut Mistakes,
+    field: &str,
+    given: Option<T>,
+    place: &mut U,
+    parse: impl FnOnce(T) -> Result<U, String>,
+) {
+    match given.map(parse) {
+        None => {}
+        Some(Ok(value)) => *place = value,
+        Some(Err(text)) => mistakes.push((field.to_owned(), text)),
+    }
+}
+
+/// Whether this can be the name of an access or a key: it stands in labels, paths and logs.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if fits {
+        Ok(())
+    } else {
+        Err("use 1 to 64 letters, digits, . _ -".to_owned())
+    }
+}
+
+fn bounded(text: String, least: usize, most: usize) -> Result<String, String> {
+    if text.chars().any(char::is_control) {
+        return Err("it holds a control character".to_owned());
+    }
+    if (least..=most).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(format!("write {least} to {most} bytes"))
+    }
+}
+
+fn time(text: Option<String>) -> Result<Option<i64>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("{text} is no time; write one as 2026-01-31T12:00:00Z"))?;
+    Ok(Some(time.as_second()))
+}
+
+fn networks(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<Vec<IpNet>, String>,
+) -> Result<Vec<IpNet>, String> {
+    if texts.len() > NETWORKS_MAX {
+        return Err(format!("at most {NETWORKS_MAX} networks"));
+    }
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| parse(text)).collect();
+    parsed.map(|lists| lists.into_iter().flatten().collect())
+}
+
+fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("{unknown} is none of {}", known.join(", "))),
+        None => Ok(names),
+    }
+}
+
+/// `60/min`, `60`, or `null` for as often as it likes.
+fn rate(written: Option<Value>) -> Result<Option<Rate>, String> {
+    let Some(written) = written else {
+        return Ok(None);
+    };
+    let text = written
+        .as_str()
+        .map_or_else(|| written.to_string(), str::to_owned);
+    let number = text.strip_suffix("/min").unwrap_or(&text);
+    match number.parse() {
+        Ok(per_minute) => Ok(Some(Rate { per_minute })),
+        Err(_) => Err(format!(
+            "{text} is no rate; write a number of calls per minute, such as 60/min"
+        )),
+    }
+}

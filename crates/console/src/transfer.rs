@@ -1,0 +1,85 @@
+//! `/admin/v1/export` and `/admin/v1/import`: all accesses as one document, hashes included, that round-trips.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::json;
+use store::{Access, SECRETS_MAX};
+
+use crate::Console;
+use crate::accesses::told;
+use crate::draft::check_name;
+use crate::problem::{Problem, json_answer};
+use crate::request::body;
+
+type Shared = State<Arc<Console>>;
+type Answered = Result<Response, Problem>;
+
+/// The paths.
+pub(crate) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(
+            "/admin/v1/export",
+            get(async |s: Shared, h: HeaderMap| told(export(&s, &h))),
+        )
+        .route(
+            "/admin/v1/import",
+            post(async |s: Shared, r| told(import(&s, r).await)),
+        )
+}
+
+/// All accesses with the hashes of their secrets: what an import takes.
+fn export(console: &Console, headers: &HeaderMap) -> Answered {
+    console.operator(headers)?;
+    let accesses = console.store.accesses();
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"accesses": accesses.all().iter().map(|access| &**access).collect::<Vec<_>>()}),
+    ))
+}
+
+/// Makes the accesses of the body as they stand there; others are left alone. All of them or none.
+async fn import(console: &Console, request: Request<Body>) -> Answered {
+    let actor = console.operator(request.headers())?;
+    let import: Import = body(request).await?;
+    let mut mistakes = Vec::new();
+    for access in &import.accesses {
+        let wrong = check_name(&access.name).err().into_iter();
+        let crowded =
+            (access.secrets.len() > SECRETS_MAX).then(|| format!("at most {SECRETS_MAX} secrets"));
+        mistakes.extend(wrong.chain(crowded).map(|text| (access.name.clone(), text)));
+    }
+    if !mistakes.is_empty() {
+        return Err(Problem::invalid(mistakes));
+    }
+    let there = console.store.accesses();
+    let is_new = |access: &Access| {
+        let same = |there: &Arc<Access>| {
+            Access {
+                version: access.version,
+                ..Access::clone(there)
+            } == *access
+        };
+        !there.named(&access.name).is_some_and(same)
+    };
+    let changed: Vec<Access> = import.accesses.into_iter().filter(is_new).collect();
+    console
+        .store
+        .put_accesses((&actor, console.now()), &changed)
+        .await?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"changed": changed.len()}),
+    ))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Import {
+    accesses: Vec<Access>,
+}

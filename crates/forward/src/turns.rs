@@ -1,0 +1,56 @@
+//! How many calls of one access may be under way at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adapter::{Code, Error};
+use store::Access;
+
+/// When to come again: calls end within seconds.
+const RETRY_AFTER_S: u32 = 1;
+
+/// Calls under way, by access. An access without any has no entry.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<HashMap<String, u32>>);
+
+/// One call under way; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    access: String,
+}
+
+impl Turns {
+    /// Takes a turn, if the access has a bound at all and has not reached it.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    pub(crate) fn take(turns: &Arc<Turns>, access: &Access) -> Result<Option<Turn>, Error> {
+        let Some(most) = access.limits.concurrent else {
+            return Ok(None);
+        };
+        let mut under_way = turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = under_way.entry(access.name.clone()).or_insert(0);
+        if *mine >= most.get() {
+            let error = Error::refused(Code::RateLimited).because("calls at once");
+            return Err(error.retry_after(RETRY_AFTER_S));
+        }
+        *mine += 1;
+        Ok(Some(Turn {
+            turns: Arc::clone(turns),
+            access: access.name.clone(),
+        }))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut under_way = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = under_way.get_mut(&self.access) {
+            *mine -= 1;
+            if *mine == 0 {
+                under_way.remove(&self.access);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Networks as people write them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Reads a network. Host bits are refused: `10.1.2.3/8` may have meant either.
+///
+/// # Errors
+/// A sentence with the mend in it.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = text
+        .parse()
+        .map_err(|_| format!("{text} is no network; write ADDRESS/BITS"))?;
+    if network != network.trunc() {
+        let (net, host) = (network.trunc(), IpNet::from(network.addr()));
+        return Err(format!("{text} has host bits set; write {net} or {host}"));
+    }
+    match network {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+            Err(format!("{text} is a mapped IPv4 network; write it as IPv4"))
+        }
+        network => Ok(network),
+    }
+}
+
+/// Reads a network of an access, or `any`: that everybody may call is something to be written out.
+///
+/// # Errors
+/// A sentence with the mend in it.
+pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
+    if text == "any" {
+        let everybody = ["0.0.0.0/0", "::/0"].iter();
+        return Ok(everybody.filter_map(|net| net.parse().ok()).collect());
+    }
+    match parse_network(text)? {
+        network if network.prefix_len() == 0 => Err(format!(
+            "{text} is everybody; write \"any\" if that is meant"
+        )),
+        network => Ok(vec![network]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read_strictly() {
+        let wrong = |text: &str| parse_network(text).unwrap_err();
+        let host_bits = "10.1.2.3/8 has host bits set; write 10.0.0.0/8 or 10.1.2.3/32";
+        assert_eq!(wrong("10.1.2.3/8"), host_bits);
+        assert!(wrong("10.0.0.0/33").contains("no network"));
+        assert!(wrong("127.1").contains("no network"));
+        assert!(wrong("0177.0.0.1").contains("no network"));
+        assert!(wrong("fe80::1%eth0").contains("no network"));
+        assert!(wrong("::ffff:10.0.0.0/104").contains("write it as IPv4"));
+    }
+
+    #[test]
+    fn everybody_has_to_be_written_out() {
+        assert_eq!(parse_access_network("any").unwrap().len(), 2);
+        assert!(
+            parse_access_network("0.0.0.0/0")
+                .unwrap_err()
+                .contains("any")
+        );
+        assert!(parse_access_network("::/0").unwrap_err().contains("any"));
+    }
+}

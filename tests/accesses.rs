@@ -1,0 +1,437 @@
+//! Accesses managed while the gateway runs: a change holds from the next request on, and every change is told.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, client, client_from};
+
+const READ: &str = "class=chat&method=getchatchannels";
+const SEND: &str =
+    "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=1&message=x";
+
+/// A request to the admin API with the first operator's key.
+async fn admin(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    by_key(gateway, key.trim(), (method, path), body).await
+}
+
+async fn by_key(
+    gateway: &Gateway,
+    key: &str,
+    (method, path): (Method, &str),
+    body: Value,
+) -> Answer {
+    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
+    let request = client().request(method, url).bearer_auth(key);
+    Answer::of(if body.is_null() {
+        request
+    } else {
+        request.body(body.to_string())
+    })
+    .await
+}
+
+/// Makes an access and gives back its secret.
+async fn made(gateway: &Gateway, draft: Value) -> String {
+    let answer = admin(gateway, Method::POST, "accesses", draft).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["password"].as_str().unwrap().to_owned()
+}
+
+fn call(
+    caller: &reqwest::Client,
+    gateway: &Gateway,
+    secret: &str,
+    call: &str,
+) -> reqwest::RequestBuilder {
+    let request = caller
+        .post(gateway.url("/api/basic/"))
+        .basic_auth("a", Some(secret));
+    request.body(call.to_owned())
+}
+
+async fn said(request: reqwest::RequestBuilder) -> String {
+    let answer = Answer::of(request).await.json();
+    answer["error"].as_str().unwrap_or("SUCCESS").to_owned()
+}
+
+#[tokio::test]
+async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_connections() {
+    let gateway = Gateway::start();
+    let old = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
+    // One client keeps one connection: the changes below reach it there.
+    let (two, three) = (
+        client_from([127, 0, 0, 2].into()),
+        client_from([127, 0, 0, 3].into()),
+    );
+    assert_eq!(said(call(&two, &gateway, &old, READ)).await, "SUCCESS");
+    assert_eq!(
+        said(call(&three, &gateway, &old, READ)).await,
+        "IP_NOT_ALLOWED"
+    );
+    let wider = json!({"allow": ["127.0.0.2", "127.0.0.3/32"]});
+    assert_eq!(
+        admin(&gateway, Method::PATCH, "accesses/a", wider)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(said(call(&three, &gateway, &old, READ)).await, "SUCCESS");
+
+    let rotated = admin(&gateway, Method::POST, "accesses/a/rotate", Value::Null)
+        .await
+        .json();
+    let new = rotated["password"].as_str().unwrap().to_owned();
+    for secret in [&old, &new] {
+        assert_eq!(said(call(&two, &gateway, secret, READ)).await, "SUCCESS");
+    }
+    let again = admin(
+        &gateway,
+        Method::POST,
+        "accesses/a/rotate",
+        json!({"drop_old": true}),
+    )
+    .await;
+    assert_eq!(again.json()["secrets"].as_array().map(Vec::len), Some(1));
+    for secret in [&old, &new] {
+        assert_eq!(
+            said(call(&two, &gateway, secret, READ)).await,
+            "INCORRECT_USER_PASSWORD"
+        );
+    }
+    let newest = again.json()["password"].as_str().unwrap().to_owned();
+    admin(
+        &gateway,
+        Method::PATCH,
+        "accesses/a",
+        json!({"state": "suspended"}),
+    )
+    .await;
+    assert_eq!(
+        said(call(&two, &gateway, &newest, READ)).await,
+        "ACCESS_DISABLED"
+    );
+    assert_eq!(
+        admin(&gateway, Method::DELETE, "accesses/a", Value::Null)
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        said(call(&two, &gateway, &newest, READ)).await,
+        "INCORRECT_USER_PASSWORD"
+    );
+}
+
+#[tokio::test]
+async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_told() {
+    let gateway = Gateway::start();
+    made(
+        &gateway,
+        json!({"name": "a", "allow": ["127.0.0.0/8"], "note": "first"}),
+    )
+    .await;
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let patch = |tag: String, note: &'static str| {
+        let url = format!("http://{}/admin/v1/accesses/a", gateway.admin);
+        let request = client()
+            .patch(url)
+            .bearer_auth(key.trim())
+            .header("If-Match", tag);
+        Answer::of(request.body(json!({"note": note}).to_string()))
+    };
+    let seen = admin(&gateway, Method::GET, "accesses/a", Value::Null).await;
+    let tag = seen.header("etag").to_owned();
+    let changed = patch(tag.clone(), "second").await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), tag);
+    let stale = patch(tag, "third").await;
+    assert_eq!(
+        (stale.status, stale.header("content-type")),
+        (412, "application/problem+json")
+    );
+
+    let changes = admin(&gateway, Method::GET, "accesses/a/changes", Value::Null).await;
+    let told = changes.json();
+    let latest = &told["changes"][0];
+    assert_eq!(
+        (
+            &latest["actor"],
+            &latest["before"]["note"],
+            &latest["after"]["note"]
+        ),
+        (&json!("first"), &json!("first"), &json!("second"))
+    );
+    assert!(
+        !changes.body.contains("hash") && !changes.body.contains("keyed"),
+        "{}",
+        changes.body
+    );
+}
+
+#[tokio::test]
+async fn every_mistake_of_a_draft_is_told_and_names_and_users_are_unique() {
+    let gateway = Gateway::start();
+    let wrong = json!({"name": "a", "allow": ["0.0.0.0/0"], "deny": ["10.1.2.3/8"], "ways": ["fax"],
+        "methods": ["getchats", "nothing"], "rate": "often", "expires": "tomorrow", "state": "asleep"});
+    let answer = admin(&gateway, Method::POST, "accesses", wrong).await;
+    let errors = answer.json()["errors"].clone();
+    let fields: Vec<_> = errors
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (answer.status, fields),
+        (
+            422,
+            vec![
+                "state", "expires", "allow", "deny", "ways", "methods", "rate"
+            ]
+        )
+    );
+    for (body, status) in [
+        (json!({"name": "a b"}), 422),
+        (json!({"name": "demo"}), 409),
+        (json!({"name": "b", "user": "demo"}), 409),
+        (json!({"name": "b", "password": "short"}), 422),
+        (json!({"name": "b", "unknown": 1}), 400),
+        (json!([]), 400),
+    ] {
+        let answer = admin(&gateway, Method::POST, "accesses", body.clone()).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "application/problem+json"),
+            "{body}"
+        );
+    }
+    assert_eq!(
+        admin(&gateway, Method::GET, "accesses/nobody", Value::Null)
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn an_export_round_trips_with_its_secrets() {
+    let (gateway, other) = (Gateway::start(), Gateway::start());
+    let chosen = "a chosen password";
+    let random = made(&gateway, json!({"name": "a", "allow": ["any"]})).await;
+    made(
+        &gateway,
+        json!({"name": "b", "user": "b", "password": chosen, "allow": ["any"]}),
+    )
+    .await;
+    let export = admin(&gateway, Method::GET, "export", Value::Null)
+        .await
+        .json();
+    admin(&gateway, Method::DELETE, "accesses/a", Value::Null).await;
+    assert_eq!(
+        admin(&gateway, Method::POST, "import", export.clone())
+            .await
+            .json(),
+        json!({"changed": 1})
+    );
+    assert_eq!(
+        admin(&gateway, Method::POST, "import", export.clone())
+            .await
+            .json(),
+        json!({"changed": 0})
+    );
+    assert_eq!(
+        said(call(&client(), &gateway, &random, READ)).await,
+        "SUCCESS"
+    );
+    // Hashes of chosen passwords go anywhere; those of random secrets belong to the store whose key made them.
+    admin(&other, Method::POST, "import", export).await;
+    let by_b = client()
+        .post(other.url("/api/basic/"))
+        .basic_auth("b", Some(chosen))
+        .body(READ);
+    assert_eq!(said(by_b).await, "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_viewer_may_look_and_change_nothing_and_the_last_operator_stays() {
+    let gateway = Gateway::start();
+    let made = admin(
+        &gateway,
+        Method::POST,
+        "admin-keys",
+        json!({"name": "ann", "role": "viewer"}),
+    )
+    .await;
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    assert_eq!((made.status, &key[..4]), (201, "cgk_"));
+    for path in [
+        "accesses",
+        "accesses/demo",
+        "accesses/demo/changes",
+        "admin-keys",
+        "status",
+    ] {
+        assert_eq!(
+            by_key(&gateway, &key, (Method::GET, path), Value::Null)
+                .await
+                .status,
+            200,
+            "{path}"
+        );
+    }
+    for (method, path) in [
+        (Method::POST, "accesses"),
+        (Method::PATCH, "accesses/demo"),
+        (Method::DELETE, "accesses/demo"),
+        (Method::POST, "accesses/demo/rotate"),
+        (Method::GET, "export"),
+        (Method::POST, "import"),
+        (Method::POST, "admin-keys"),
+    ] {
+        let refused = by_key(&gateway, &key, (method, path), json!({})).await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (403, Some("viewer")),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        admin(&gateway, Method::DELETE, "admin-keys/first", Value::Null)
+            .await
+            .status,
+        409
+    );
+    let rotated = admin(&gateway, Method::POST, "admin-keys/ann/rotate", Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        by_key(&gateway, &key, (Method::GET, "accesses"), Value::Null)
+            .await
+            .status,
+        401
+    );
+    let key = rotated["key"].as_str().unwrap();
+    assert_eq!(
+        by_key(&gateway, key, (Method::GET, "accesses"), Value::Null)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn limits_may_bound_destinations_calls_at_once_and_secrets_in_urls_or_only_report() {
+    let gateway = Gateway::start();
+    let draft = json!({"name": "a", "allow": ["any"], "per_destination": "1/min", "query_credentials": false});
+    let secret = made(&gateway, draft).await;
+    let caller = client();
+    assert_eq!(
+        said(call(&caller, &gateway, &secret, SEND)).await,
+        "SUCCESS"
+    );
+    assert_eq!(
+        said(call(&caller, &gateway, &secret, SEND)).await,
+        "RATE_LIMITED"
+    );
+    let elsewhere = SEND.replace("destination=1", "destination=2");
+    assert_eq!(
+        said(call(&caller, &gateway, &secret, &elsewhere)).await,
+        "SUCCESS"
+    );
+    let url = gateway.url(&format!("/api/http/?{READ}&user=a&password={secret}"));
+    assert_eq!(said(client().get(url)).await, "OPERATION_NOT_ALLOWED");
+
+    let report = json!({"report": ["limits", "networks"], "allow": ["192.0.2.0/24"]});
+    assert_eq!(
+        admin(&gateway, Method::PATCH, "accesses/a", report)
+            .await
+            .status,
+        200
+    );
+    let reported = call(&caller, &gateway, &secret, SEND).header("X-Request-ID", "reported");
+    assert_eq!(said(reported).await, "SUCCESS");
+    assert_eq!(
+        gateway.logged("reported")["would_refuse"],
+        "limit per destination"
+    );
+    let reported = call(&caller, &gateway, &secret, READ).header("X-Request-ID", "networks");
+    assert_eq!(said(reported).await, "SUCCESS");
+    assert_eq!(
+        gateway.logged("networks")["would_refuse"],
+        "networks of the access: on no list"
+    );
+    assert!(
+        gateway
+            .metrics()
+            .await
+            .contains("chatgate_would_deny_total 2")
+    );
+}
+
+#[tokio::test]
+async fn the_command_line_does_all_of_it() {
+    let gateway = Gateway::start();
+    let run = |arguments: &[&str]| {
+        let ran = std::process::Command::new(crate::harness::binary())
+            .arg("access")
+            .args(arguments)
+            .args([
+                "--admin",
+                &gateway.admin.to_string(),
+                "--data",
+                gateway.data().to_str().unwrap(),
+            ])
+            .output()
+            .unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (ran.status.code(), said(&ran.stdout), said(&ran.stderr))
+    };
+    let json = |arguments: &[&str]| {
+        let (code, out, err) = run(&[arguments, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    let made = json(&[
+        "create",
+        "a",
+        "--allow",
+        "127.0.0.2",
+        "--rate",
+        "600/min",
+        "--ways",
+        "http,basic",
+    ]);
+    let secret = made["password"].as_str().unwrap().to_owned();
+    let three = client_from([127, 0, 0, 3].into());
+    assert_eq!(
+        said(call(&three, &gateway, &secret, READ)).await,
+        "IP_NOT_ALLOWED"
+    );
+    json(&["allow", "a", "127.0.0.3"]);
+    assert_eq!(said(call(&three, &gateway, &secret, READ)).await, "SUCCESS");
+    json(&["allow", "a", "127.0.0.2/32", "--remove"]);
+    let newer = json(&["rotate", "a"])["password"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(said(call(&three, &gateway, &newer, READ)).await, "SUCCESS");
+    json(&["suspend", "a"]);
+    assert_eq!(
+        said(call(&three, &gateway, &newer, READ)).await,
+        "ACCESS_DISABLED"
+    );
+    assert_eq!(json(&["resume", "a"])["state"], "active");
+    assert_eq!(json(&["changes", "a"]).as_array().map(Vec::len), Some(6));
+    let (_, table, _) = run(&["list"]);
+    assert!(
+        table.starts_with(
+            "NAME  USER  STATE   RATE     ALLOW\na     a     active  600/min  127.0.0.3/32\n"
+        ),
+        "{table}"
+    );
+    assert_eq!(run(&["delete", "a"]).0, Some(0));
+    let (code, _, err) = run(&["show", "a"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("There is no such access."), "{err}");
+}
