@@ -138,7 +138,7 @@ fn a_machine_is_named_by_an_absolute_path_alone() {
     assert!(names_a_machine(&format!("\"/{}/main\"", "work")));
     assert!(names_a_machine(&format!("file:///{}/a.pem", "root")));
     assert!(!names_a_machine("https://example.com/home/page"));
-    assert!(!names_a_machine("target/work/file"));
+    assert!(!names_a_machine("target/home/file"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
                     .filter(|count| count.get() >= 2)
                     .ok_or_else(|| format!("{text} is no whole number from 2 to {}", u32::MAX))
             }),
-            per_address: reader.value("limits.guesses_per_address", "60", shapes::count),
+            per_address: reader.value("limits.guesses_per_address", "300", shapes::count),
         },
     }
 }
