@@ -29,4 +29,5 @@ mod sends;
 mod tidy;
 mod tls;
 mod tokens;
+mod transcript;
 mod wire;

@@ -128,7 +128,7 @@ pub(crate) struct TokenArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ReachArgs {
     /// The operators' side of the running gateway; https://ADDR if it speaks TLS
-    #[arg(long, value_name = "ADDR", default_value = ADMIN_ADDRESS, value_parser = operators_side)]
+    #[arg(long, value_name = "ADDR", env = "CHATGATE_ADMIN", default_value = ADMIN_ADDRESS, value_parser = operators_side)]
     pub(crate) admin: Url,
     /// A PEM file with a certificate to trust, instead of the public authorities; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -144,7 +144,12 @@ pub(crate) struct AdminArgs {
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
     /// The data folder of the running gateway
-    #[arg(long, value_name = "DIR", default_value = "./data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CHATGATE_DATA",
+        default_value = "./data"
+    )]
     pub(crate) data: PathBuf,
     /// The file with the admin key [default: admin.key in the data folder]
     #[arg(long, value_name = "FILE")]

@@ -1,0 +1,64 @@
+//! The transcripts of the README, pasted into a shell as they stand.
+
+use std::process::Command;
+
+use crate::harness::{Gateway, binary, repository};
+
+/// Between the commands of the script, so that what each printed can be told apart.
+const MARK: &str = "=-=-=";
+
+/// The commands of the first transcript in a page, each with what it says that they print.
+fn transcript(page: &str) -> Vec<(String, String)> {
+    let (_, rest) = page.split_once("```console\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let mut steps: Vec<(String, String)> = Vec::new();
+    for line in block.lines() {
+        match line.strip_prefix("$ ") {
+            Some(command) => steps.push((command.to_owned(), String::new())),
+            None => {
+                let said = &mut steps.last_mut().unwrap().1;
+                said.push_str(line);
+                said.push('\n');
+            }
+        }
+    }
+    steps
+}
+
+#[test]
+fn the_operators_transcript_prints_what_it_says() {
+    let page = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let steps = transcript(&page);
+    assert!(steps.len() > 10);
+    let gateway = Gateway::start();
+    // Where this gateway listens stands in the first line; everything else is run as it stands.
+    let here = format!(
+        "export GATE={} CHATGATE_ADMIN={} CHATGATE_DATA={}",
+        gateway.url(""),
+        gateway.admin,
+        gateway.data().display()
+    );
+    assert!(steps[0].0.starts_with("export GATE="));
+    let commands = std::iter::once(here.as_str())
+        .chain(steps[1..].iter().map(|(command, _)| command.as_str()));
+    let script: String = commands
+        .map(|command| format!("{command}\necho {MARK}\n"))
+        .collect();
+    let folder = std::path::Path::new(binary()).parent().unwrap();
+    let path = format!(
+        "{}:{}",
+        folder.display(),
+        std::env::var_os("PATH").unwrap().to_string_lossy()
+    );
+    let ran = Command::new("sh")
+        .args(["-c", &script])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let complained = String::from_utf8_lossy(&ran.stderr);
+    let printed: Vec<&str> = said.split(&format!("{MARK}\n")).collect();
+    for ((command, expected), printed) in steps.iter().zip(printed) {
+        assert_eq!(printed, expected, "$ {command}\n{complained}");
+    }
+}
