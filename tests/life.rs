@@ -118,7 +118,7 @@ async fn a_slow_head_is_closed_at_its_deadline_and_others_are_served_meanwhile()
         tokio::join!(ended(&mut slow), ended(&mut silent), ended(&mut resting));
     let within = |took: Duration, least: u64| {
         took >= Duration::from_secs(least) - Duration::from_millis(100)
-            && took < Duration::from_secs(least + 1)
+            && took < Duration::from_secs(least + 5)
     };
     assert!(
         within(slow, 1) && within(silent, 1) && within(resting, 2),

@@ -188,6 +188,7 @@ async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer
             .await
             .contains("SUCCESS")
     );
+    gateway.logged("longest");
     let logged = gateway.request_log();
     assert_eq!(logged.len(), 1, "{logged:#?}");
 }

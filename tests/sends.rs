@@ -104,7 +104,7 @@ async fn a_client_that_hangs_up_does_not_stop_the_send() {
 #[tokio::test]
 async fn the_delivery_word_agrees_with_what_the_upstream_got() {
     let sandbox = Sandbox::start();
-    let toml = format!("{}timeout = \"300ms\"\n", sandbox.as_upstream());
+    let toml = format!("{}timeout = \"1s\"\n", sandbox.as_upstream());
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
     let demo = gateway.demo();
     for (fault, delivery, stored) in [
