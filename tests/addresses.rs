@@ -131,6 +131,13 @@ async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
             .iter()
             .all(|line| line["access"] == "")
     );
+    // Who has it is told, and the operator reads who it was and which list decided.
+    let told = call(&gateway, [127, 0, 0, 3], &[], SECRET).await.0;
+    assert_eq!(told, "IP_NOT_ALLOWED");
+    let log = gateway.request_log();
+    let refused = log.last().unwrap();
+    assert_eq!(refused["access"], "a");
+    assert_eq!(refused["cause"], "networks of the access: on no list");
 }
 
 #[tokio::test]

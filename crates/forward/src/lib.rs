@@ -1,7 +1,7 @@
 //! The way out: who may, how often, from memory or from the upstream.
 //!
 //! The pipeline calls three verbs here. [`Forwarder::admit`] judges an address before anything is read,
-//! [`Forwarder::authorize`] turns credentials into an access that may do what is asked, [`Forwarder::forward`] gets the answer.
+//! [`Forwarder::prove`] and [`Forwarder::judge`] turn credentials into an access that may call, [`Forwarder::forward`] gets the answer.
 //! This is the only crate that knows reqwest.
 
 mod access;
@@ -53,15 +53,6 @@ pub struct Circumstances {
     pub now: i64,
     /// Whether the secret stood in the URL, where logs and proxies on the way see it.
     pub secret_in_url: bool,
-}
-
-/// An access that may call from where it calls.
-#[derive(Debug)]
-pub struct Admitted {
-    /// The access.
-    pub access: Arc<Access>,
-    /// What its networks would have said, if they did not only report.
-    pub would_refuse: Option<String>,
 }
 
 /// How a caller wants a call to be made.
@@ -122,23 +113,30 @@ impl Forwarder {
         }
     }
 
-    /// Finds the access that a claim proves, then judges its state, its networks and the way in, in that order.
+    /// Finds the access that a claim proves, whatever it may do.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES, the credential code of the claim, OVERLOADED, ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
-    pub async fn authorize(
+    /// TOO_MANY_FAILURES, the credential code of the claim, OVERLOADED.
+    pub async fn prove(
         &self,
         accesses: &Accesses,
         claim: Claim<'_>,
+        address: IpAddr,
+    ) -> Result<Arc<Access>, Error> {
+        self.checker.prove(accesses, claim, address).await
+    }
+
+    /// Judges a proven access's state, its networks and the way in, in that order. What networks would have said that
+    /// only report comes back.
+    ///
+    /// # Errors
+    /// ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
+    pub fn judge(
+        &self,
+        access: &Access,
         circumstances: Circumstances,
-    ) -> Result<Admitted, Error> {
-        let address = circumstances.address;
-        let access = self.checker.prove(accesses, claim, address).await?;
-        let would_refuse = access::admits(&access, circumstances)?;
-        Ok(Admitted {
-            access,
-            would_refuse,
-        })
+    ) -> Result<Option<String>, Error> {
+        access::admits(access, circumstances)
     }
 
     /// Lets a token be verified, unless too many wrong ones have come from the caller's address.

@@ -158,30 +158,28 @@ async fn authorize(
         secret_in_url: decoded.secret_in_url,
     };
     let accesses = gate.store.accesses();
-    let (admitted, scope) = match &decoded.credentials {
+    let Circumstances { address, now, .. } = circumstances;
+    let (access, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
             let claim = Claim::User { user, password };
-            (
-                gate.forwarder
-                    .authorize(&accesses, claim, circumstances)
-                    .await?,
-                None,
-            )
+            (gate.forwarder.prove(&accesses, claim, address).await?, None)
         }
         Credentials::Token(token) => {
             let proven = async {
-                let subject = gate.tokens.verify(token, circumstances.now).await?;
+                let subject = gate.tokens.verify(token, now).await?;
                 let access = &subject.access;
-                let claim = Claim::Proven { access };
-                let authorized = gate.forwarder.authorize(&accesses, claim, circumstances);
-                Ok((authorized.await?, Some(subject.scope)))
+                let proving = gate
+                    .forwarder
+                    .prove(&accesses, Claim::Proven { access }, address);
+                Ok((proving.await?, Some(subject.scope)))
             };
-            gate.forwarder.vouch(circumstances.address, proven).await?
+            gate.forwarder.vouch(address, proven).await?
         }
     };
-    story.access = Some(admitted.access.name.clone());
-    story.would_refuse = admitted.would_refuse;
-    Ok((admitted.access, scope))
+    // From here on a refusal is told with the name of who was refused.
+    story.access = Some(access.name.clone());
+    story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
+    Ok((access, scope))
 }
 
 /// Gets the answer, or for HEAD only counts the call.

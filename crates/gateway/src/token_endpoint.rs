@@ -100,13 +100,12 @@ async fn issue(
         secret: &request.client_secret,
     };
     let accesses = gate.store.accesses();
-    let admitted = gate
+    let access = gate
         .forwarder
-        .authorize(&accesses, claim, circumstances)
+        .prove(&accesses, claim, circumstances.address)
         .await?;
-    let access = admitted.access;
     story.access = Some(access.name.clone());
-    story.would_refuse = admitted.would_refuse;
+    story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
     let counted = gate.forwarder.count(&access, None);
