@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Answer, Demo, Gateway, Issuer, client, envelope};
 
@@ -181,16 +181,30 @@ async fn a_token_also_opens_the_soap_way_and_its_challenges_say_what_is_wrong() 
     );
 }
 
-/// Answers one GET with this document; gives the listener back.
-async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
-    let (mut stream, _) = listener.accept().await.unwrap();
-    let request = crate::sends::read_request(&mut stream).await;
-    assert!(request.starts_with("GET /jwks.json HTTP/1.1"), "{request}");
+/// A gateway that fetches the keys of this issuer from this listener.
+fn fetching(issuer: &Issuer, listener: &TcpListener) -> Gateway {
+    let toml = issuer.as_configuration();
+    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let fetched = format!("jwks = \"http://{address}/jwks.json\"");
+    Gateway::configured(&toml.replace(line, &fetched), &[])
+}
+
+/// Answers a request that has been read with this document.
+async fn serve(stream: &mut TcpStream, document: &str) {
     let answer = format!(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{document}",
         document.len()
     );
     stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+/// Answers one GET with this document; gives the listener back.
+async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let request = crate::sends::read_request(&mut stream).await;
+    assert!(request.starts_with("GET /jwks.json HTTP/1.1"), "{request}");
+    serve(&mut stream, document).await;
     listener
 }
 
@@ -198,10 +212,7 @@ async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
 async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
     let (old, new) = (Issuer::new(), Issuer::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    let toml = old.as_configuration();
-    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
-    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    let gateway = fetching(&old, &listener);
     // The first fetch, of its own accord or for the first token, brings the old key.
     let listener = serve_once(listener, &old.jwks()).await;
     assert_eq!(
@@ -228,10 +239,7 @@ async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
 async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
     let issuer = Issuer::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    let toml = issuer.as_configuration();
-    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
-    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    let gateway = fetching(&issuer, &listener);
     let (mut stream, _) = listener.accept().await.unwrap();
     crate::sends::read_request(&mut stream).await;
     let token = issuer.token("demo", 300);
@@ -246,15 +254,7 @@ async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
             .status,
         404
     );
-    let document = issuer.jwks();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-        document.len()
-    );
-    stream
-        .write_all(format!("{head}{document}").as_bytes())
-        .await
-        .unwrap();
+    serve(&mut stream, &issuer.jwks()).await;
     assert_eq!(waiting.await.unwrap().status, 200);
 }
 
@@ -262,14 +262,9 @@ async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
 async fn a_caller_who_goes_away_does_not_take_the_fetch_of_keys_along() {
     let issuer = Issuer::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    let toml = issuer.as_configuration();
-    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
-    let gateway = Gateway::configured(&toml.replace(line, &format!("jwks = \"{url}\"")), &[]);
+    let gateway = fetching(&issuer, &listener);
     let token = issuer.token("demo", 300);
-    let mut caller = tokio::net::TcpStream::connect(gateway.public)
-        .await
-        .unwrap();
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
     let request = format!(
         "GET /api/jwt/?{CALL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
@@ -284,15 +279,7 @@ async fn a_caller_who_goes_away_does_not_take_the_fetch_of_keys_along() {
             .status,
         404
     );
-    let document = issuer.jwks();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-        document.len()
-    );
-    stream
-        .write_all(format!("{head}{document}").as_bytes())
-        .await
-        .unwrap();
+    serve(&mut stream, &issuer.jwks()).await;
     // No second fetch is served: the keys of the first one are there.
     assert_eq!(call(&gateway, &token, CALL).await.status, 200);
 }
