@@ -23,6 +23,7 @@ mod limits_and_cache;
 mod matrix;
 mod proxy_protocol;
 mod real_clients;
+mod reload;
 mod same_call;
 mod secrets;
 mod sends;

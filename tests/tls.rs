@@ -204,7 +204,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
     files.section("tls", &new);
     gateway.process.signal("HUP");
     gateway.process.wait_for("the new certificate", |line| {
-        line.contains("certificate read again")
+        line.contains("configuration in force")
     });
     let mut later = connect(&connector, &gateway).await;
     ask(&mut later).await;
@@ -213,9 +213,9 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 
     files.write("tls.key", &old.key);
     gateway.process.signal("HUP");
-    let told = gateway.process.wait_for("the refusal", |line| {
-        line.contains("certificate not read again")
-    });
+    let told = gateway
+        .process
+        .wait_for("the refusal", |line| line.contains("configuration refused"));
     assert!(told.contains("the key is not the one"), "{told}");
     assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
 }

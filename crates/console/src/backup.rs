@@ -120,6 +120,12 @@ mod tests {
         }
     }
 
+    impl crate::Reloads for Fake {
+        fn reload(self: Arc<Self>, _actor: String) -> Pending<serde_json::Value> {
+            Box::pin(async { Err(Failed::Conflict("not now".to_owned())) })
+        }
+    }
+
     async fn ask(router: &mut Router) -> Response {
         let request = http::Request::post("/admin/v1/backup")
             .header("authorization", "Bearer cgk_k")

@@ -8,6 +8,7 @@ mod draft;
 mod keys;
 mod operations;
 mod problem;
+mod reload;
 mod request;
 mod transfer;
 mod view;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 pub use backup::Backups;
 pub use keys::{KeyRow, Keys};
 pub use operations::{Failed, Operations, Pending};
+pub use reload::Reloads;
 
 use accesses::told;
 use problem::{Problem, answer};
@@ -76,6 +78,7 @@ impl Console {
             .route("/admin/v1/status", get(status))
             .route("/admin/v1/keys", get(keys::list))
             .route("/admin/v1/keys/rotate", post(keys::rotate))
+            .route("/admin/v1/reload", post(reload::reload))
             .route("/admin/v1/backup", post(backup::backup))
             .merge(accesses::routes())
             .merge(admin_keys::routes())

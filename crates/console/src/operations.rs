@@ -5,10 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::backup::Backups;
 use crate::keys::Keys;
 use crate::problem::Problem;
+use crate::reload::Reloads;
 
 /// An operation under way. It holds what it needs, so that it can go on when the operator has hung up.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Failed>> + Send>>;
@@ -20,18 +22,28 @@ pub enum Failed {
     Conflict(String),
     /// The gateway could not; the sentence says why, and goes to the operator and into the log.
     Broken(String),
+    /// What it was to work on is wrong; each mistake is an object with a `text`.
+    Invalid(Vec<Value>),
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failed::Conflict(why) | Failed::Broken(why)) = self;
-        f.write_str(why)
+        match self {
+            Failed::Conflict(why) | Failed::Broken(why) => f.write_str(why),
+            Failed::Invalid(mistakes) => {
+                let texts = mistakes
+                    .iter()
+                    .filter_map(|mistake| mistake["text"].as_str());
+                f.write_str(&texts.collect::<Vec<_>>().join("; "))
+            }
+        }
     }
 }
 
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Problem {
-        match failed {
+        match &failed {
+            Failed::Invalid(mistakes) => Problem::mistaken(failed.to_string(), mistakes.clone()),
             Failed::Conflict(why) => Problem::new(StatusCode::CONFLICT, "conflict", why),
             Failed::Broken(why) => {
                 tracing::error!(error = why, "an operation failed");
@@ -42,9 +54,9 @@ impl From<Failed> for Problem {
 }
 
 /// All that the gateway offers, each kind in a file of its own.
-pub trait Operations: Keys + Backups {}
+pub trait Operations: Keys + Backups + Reloads {}
 
-impl<T: Keys + Backups> Operations for T {}
+impl<T: Keys + Backups + Reloads> Operations for T {}
 
 /// Lets an operation come to its end, and its answer be told, even when nobody waits for it any more.
 pub(crate) async fn to_the_end<T: Send + 'static>(operation: Pending<T>) -> Result<T, Problem> {

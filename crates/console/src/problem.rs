@@ -12,8 +12,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// What is wrong with which field of the body.
-    errors: Vec<(String, String)>,
+    /// What is wrong, one object for each mistake.
+    errors: Vec<Value>,
 }
 
 impl Problem {
@@ -52,7 +52,14 @@ impl Problem {
             .iter()
             .map(|(field, text)| format!("{field}: {text}"))
             .collect();
-        let detail = told.join("; ");
+        let objects = errors
+            .into_iter()
+            .map(|(field, text)| json!({"field": field, "detail": text}));
+        Problem::mistaken(told.join("; "), objects.collect())
+    }
+
+    /// All mistakes at once, as they are told where they were made.
+    pub(crate) fn mistaken(detail: String, errors: Vec<Value>) -> Problem {
         Problem {
             errors,
             ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
@@ -62,10 +69,6 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let errors = self
-            .errors
-            .iter()
-            .map(|(field, text)| json!({"field": field, "detail": text}));
         let mut body = json!({
             "type": format!("urn:chatgate:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -74,7 +77,7 @@ impl IntoResponse for Problem {
             "detail": self.detail,
         });
         if !self.errors.is_empty() {
-            body["errors"] = errors.collect();
+            body["errors"] = self.errors.into();
         }
         let mut response = answer(self.status, "application/problem+json", body.to_string());
         if self.status == StatusCode::UNAUTHORIZED {

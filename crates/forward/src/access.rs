@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::Circumstances;
 use crate::allowlist::{self, Verdict};
-use crate::guesses::{Guesser, Guesses};
+use crate::guesses::{GuessLimits, Guesser, Guesses};
 use crate::verified::{self, Verified, VerifiedKey};
 
 /// How long a call waits for its turn at hashing before it is told to come again.
@@ -78,6 +78,17 @@ impl Checker {
             hashing: Arc::new(Semaphore::new(hashing_at_once.min(HASHING_AT_ONCE_MAX))),
             verified: Verified::new(process_key),
             guesses: Arc::new(guesses),
+        }
+    }
+
+    /// The same check under other limits on guesses, which start full. Secrets that are known to be right stay so.
+    #[must_use]
+    pub(crate) fn renewed(&self, guesses: GuessLimits) -> Checker {
+        Checker {
+            hasher: Arc::clone(&self.hasher),
+            hashing: Arc::clone(&self.hashing),
+            verified: self.verified.clone(),
+            guesses: Arc::new(self.guesses.renewed(guesses)),
         }
     }
 

@@ -20,7 +20,7 @@ const EPOCHS: usize = 1024;
 const ENTRY_OVERHEAD_BYTES: usize = 512;
 
 /// How long answers are kept and how many.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
     /// How long the list of channels is kept; zero switches it off.
     pub getchatchannels: Duration,
@@ -118,12 +118,42 @@ pub(crate) struct ReadCache {
     entries: Cache<Key, Entry>,
     /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
     /// way when the send ended is kept under the old epoch, where nobody looks.
-    epochs: Box<[AtomicU64]>,
+    epochs: Arc<Epochs>,
+}
+
+/// How many sends each channel has seen.
+struct Epochs {
+    counts: Box<[AtomicU64]>,
     hasher: RandomState,
 }
 
 impl ReadCache {
     pub(crate) fn new(config: CacheConfig) -> ReadCache {
+        let epochs = Arc::new(Epochs {
+            counts: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+        });
+        ReadCache::empty(config, epochs)
+    }
+
+    /// The same cache under other settings, with what it holds; empty when its size is another.
+    pub(crate) fn renewed(&self, config: CacheConfig) -> ReadCache {
+        if config.bytes != self.config.bytes {
+            return self.emptied(config);
+        }
+        ReadCache {
+            config,
+            entries: self.entries.clone(),
+            epochs: Arc::clone(&self.epochs),
+        }
+    }
+
+    /// A cache that holds nothing and still hears of sends that began before it.
+    pub(crate) fn emptied(&self, config: CacheConfig) -> ReadCache {
+        ReadCache::empty(config, Arc::clone(&self.epochs))
+    }
+
+    fn empty(config: CacheConfig, epochs: Arc<Epochs>) -> ReadCache {
         let weight = |key: &Key, entry: &Entry| {
             let values: usize = key.request.pairs().map(|(_, value)| value.len()).sum();
             u32::try_from(ENTRY_OVERHEAD_BYTES + values + entry.response.bytes())
@@ -135,8 +165,7 @@ impl ReadCache {
                 .weigher(weight)
                 .expire_after(PerEntry)
                 .build(),
-            epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            epochs,
             config,
         }
     }
@@ -253,7 +282,8 @@ impl ReadCache {
     fn epoch(&self, request: &Request) -> &AtomicU64 {
         let channel = (request.value("platform"), request.value("platformid"));
         // The remainder is below EPOCHS, so it fits.
-        &self.epochs[usize::try_from(self.hasher.hash_one(channel) % EPOCHS as u64).unwrap_or(0)]
+        let at = usize::try_from(self.epochs.hasher.hash_one(channel) % EPOCHS as u64);
+        &self.epochs.counts[at.unwrap_or(0)]
     }
 }
 

@@ -33,7 +33,7 @@ const ADDRESSES_MAX: usize = 100_000;
 const OUTSIDE_SHARE: u32 = 3;
 
 /// How many guesses are checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuessLimits {
     /// Most for one name in any ten minutes, from all addresses together; at least two, one for either side.
     pub per_name: NonZeroU32,
@@ -42,7 +42,7 @@ pub struct GuessLimits {
 }
 
 /// The time since some beginning; never goes back.
-pub type Elapsed = Box<dyn Fn() -> Duration + Send + Sync>;
+pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The guesses of one gateway.
 pub struct Guesses {
@@ -77,17 +77,30 @@ impl Guesses {
     #[must_use]
     pub fn new(limits: GuessLimits, process_key: &[u8]) -> Guesses {
         let began = Instant::now();
-        Guesses::with_clock(limits, process_key, Box::new(move || began.elapsed()))
+        Guesses::with_clock(limits, process_key, Arc::new(move || began.elapsed()))
     }
 
     /// Counts on the given clock.
     #[must_use]
     pub fn with_clock(limits: GuessLimits, process_key: &[u8], clock: Elapsed) -> Guesses {
+        Guesses::counted(
+            limits,
+            hmac::Key::new(hmac::HMAC_SHA256, process_key),
+            clock,
+        )
+    }
+
+    /// The same clock and names under other limits, which start full.
+    pub(crate) fn renewed(&self, limits: GuessLimits) -> Guesses {
+        Guesses::counted(limits, self.key.clone(), Arc::clone(&self.clock))
+    }
+
+    fn counted(limits: GuessLimits, key: hmac::Key, clock: Elapsed) -> Guesses {
         let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
         let inside = limits.per_name.get() - outside;
         Guesses {
             clock,
-            key: hmac::Key::new(hmac::HMAC_SHA256, process_key),
+            key,
             inside: Budgets::new(Budget::within_window(inside), NAMES_MAX),
             outside: Budgets::new(Budget::within_window(outside), NAMES_MAX),
             addresses: Budgets::new(Budget::at_once(limits.per_address.get()), ADDRESSES_MAX),

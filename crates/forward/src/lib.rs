@@ -16,11 +16,12 @@ mod upstream;
 mod verified;
 
 use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Delivery, Effect, Error, Operation, Request, Response, Way};
-use store::{Access, Accesses};
+use store::{Access, Accesses, SecretHasher};
 
 pub use access::{Checker, Claim};
 pub use cache::{CacheConfig, CacheStatus};
@@ -32,14 +33,29 @@ use allowlist::{Networks, Verdict};
 use cache::ReadCache;
 use turns::Turns;
 
-/// Everything between the ways in and the upstream.
+/// Everything between the ways in and the upstream, under one configuration.
 pub struct Forwarder {
-    networks: Networks,
-    checker: Checker,
-    limits: RateLimits,
+    config: ForwardConfig,
+    checker: Arc<Checker>,
+    limits: Arc<RateLimits>,
     turns: Arc<Turns>,
     cache: ReadCache,
     upstream: Arc<Upstream>,
+}
+
+/// What of the way out is configured.
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Networks that may call at all.
+    pub networks: Networks,
+    /// Calls a minute from one address, before authentication.
+    pub per_address_per_minute: NonZeroU32,
+    /// How many wrong secrets are checked.
+    pub guesses: GuessLimits,
+    /// How long reads are kept.
+    pub cache: CacheConfig,
+    /// Who is asked.
+    pub upstream: UpstreamConfig,
 }
 
 /// What the pipeline knows of a call besides the request itself.
@@ -80,23 +96,62 @@ pub struct Forwarded {
 }
 
 impl Forwarder {
-    /// Puts the parts together.
-    #[must_use]
+    /// Takes the configuration, the hasher of random secrets, and a random key of this process.
+    ///
+    /// # Errors
+    /// A sentence, when the upstream's roots can't be read.
     pub fn new(
-        networks: Networks,
-        checker: Checker,
-        limits: RateLimits,
-        out: (CacheConfig, Upstream),
-    ) -> Forwarder {
-        let (cache, upstream) = out;
-        Forwarder {
-            networks,
+        config: ForwardConfig,
+        hasher: Arc<SecretHasher>,
+        process_key: &[u8],
+    ) -> Result<Forwarder, String> {
+        let guesses = Guesses::new(config.guesses, process_key);
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(Forwarder {
+            checker: Arc::new(Checker::new(hasher, process_key, cores, guesses)),
+            limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
+            turns: Arc::default(),
+            cache: ReadCache::new(config.cache.clone()),
+            upstream: Arc::new(Upstream::new(config.upstream.clone())?),
+            config,
+        })
+    }
+
+    /// The same way out under another configuration. Counts, places, known secrets and kept reads go on wherever what they
+    /// were made under is the same: a changed limit starts full, and another account's reads are not this one's.
+    ///
+    /// # Errors
+    /// A sentence, when the upstream's roots can't be read.
+    pub fn renewed(&self, config: ForwardConfig) -> Result<Forwarder, String> {
+        let old = &self.config;
+        let checker = if config.guesses == old.guesses {
+            Arc::clone(&self.checker)
+        } else {
+            Arc::new(self.checker.renewed(config.guesses))
+        };
+        let limits = if config.per_address_per_minute == old.per_address_per_minute {
+            Arc::clone(&self.limits)
+        } else {
+            Arc::new(self.limits.renewed(config.per_address_per_minute))
+        };
+        let cache = if config.upstream.is_account_of(&old.upstream) {
+            self.cache.renewed(config.cache.clone())
+        } else {
+            self.cache.emptied(config.cache.clone())
+        };
+        let upstream = if config.upstream.is_same(&old.upstream) {
+            Arc::clone(&self.upstream)
+        } else {
+            Arc::new(Upstream::new(config.upstream.clone())?)
+        };
+        Ok(Forwarder {
+            config,
             checker,
             limits,
-            turns: Arc::default(),
-            cache: ReadCache::new(cache),
-            upstream: Arc::new(upstream),
-        }
+            turns: Arc::clone(&self.turns),
+            cache,
+            upstream,
+        })
     }
 
     /// Judges an address before a byte of the body is read or a password is hashed; tells the state of its limit.
@@ -104,7 +159,7 @@ impl Forwarder {
     /// # Errors
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
     pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
-        match self.networks.judge(address) {
+        match self.config.networks.judge(address) {
             Verdict::Allowed(_) => self.limits.check_address(address),
             refused => {
                 let cause = format!("deployment networks: {refused}");

@@ -44,13 +44,15 @@ impl LimitState {
     }
 }
 
+type ByRate<C> = HashMap<Rate, Arc<Keyed<String, C>>>;
+
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
-    addresses: Keyed<IpAddr, C>,
-    addresses_full: AtomicBool,
+    addresses: Arc<Keyed<IpAddr, C>>,
+    addresses_full: Arc<AtomicBool>,
     /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
-    accesses: RwLock<HashMap<Rate, Arc<Keyed<String, C>>>>,
+    accesses: Arc<RwLock<ByRate<C>>>,
 }
 
 impl RateLimits<DefaultClock> {
@@ -66,10 +68,21 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn with_clock(per_address: NonZeroU32, clock: C) -> RateLimits<C> {
         RateLimits {
-            addresses: limiter(per_address, &clock),
-            addresses_full: AtomicBool::new(false),
-            accesses: RwLock::default(),
+            addresses: Arc::new(limiter(per_address, &clock)),
+            addresses_full: Arc::default(),
+            accesses: Arc::default(),
             clock,
+        }
+    }
+
+    /// The same limits with another one per address, which starts full. All other counts go on, in both.
+    #[must_use]
+    pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
+        RateLimits {
+            addresses: Arc::new(limiter(per_address, &self.clock)),
+            addresses_full: Arc::default(),
+            accesses: Arc::clone(&self.accesses),
+            clock: self.clock.clone(),
         }
     }
 

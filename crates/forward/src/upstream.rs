@@ -33,6 +33,24 @@ pub struct UpstreamConfig {
     pub roots: Roots,
 }
 
+impl UpstreamConfig {
+    /// Whether both speak to one account at one place, so that what one was answered holds for the other.
+    pub(crate) fn is_account_of(&self, other: &UpstreamConfig) -> bool {
+        (&self.url, &self.user) == (&other.url, &other.user)
+    }
+
+    /// Whether a client made for one serves the other. Roots in files may have changed since they were read.
+    pub(crate) fn is_same(&self, other: &UpstreamConfig) -> bool {
+        let times = |config: &UpstreamConfig| (config.connect_timeout, config.timeout);
+        self.is_account_of(other)
+            && self.password.expose_secret() == other.password.expose_secret()
+            && (self.auth, self.response_bytes) == (other.auth, other.response_bytes)
+            && times(self) == times(other)
+            && self.roots == other.roots
+            && !matches!(self.roots, Roots::Files(_))
+    }
+}
+
 /// Where the account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamAuth {

@@ -20,7 +20,8 @@ const NO_RANDOM_SECRET: &str = "...........................................";
 /// A presented secret together with the stored one that it may match, so that a changed secret is a miss.
 pub(crate) type VerifiedKey = [u8; 32];
 
-/// Successes only: failures would let anybody fill it.
+/// Successes only: failures would let anybody fill it. Clones share what they hold.
+#[derive(Clone)]
 pub(crate) struct Verified {
     key: hmac::Key,
     seen: Cache<VerifiedKey, ()>,

@@ -15,8 +15,8 @@ use access::AccessCommand;
 
 use crate::commands::{
     Failure, access_command, backup_command, check_command, completions_command, health_command,
-    jws_command, keys_command, man_command, sandbox_command, schema_command, serve_command,
-    token_command, xml_command,
+    jws_command, keys_command, man_command, reload_command, sandbox_command, schema_command,
+    serve_command, token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -52,6 +52,8 @@ enum Command {
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Have a running gateway read its configuration again
+    Reload(AskArgs),
     /// Copy the store of a running gateway into a file
     Backup(BackupArgs),
     /// End with 0 if a running gateway takes calls, else with 1
@@ -168,13 +170,14 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// List the keys, the one that signs first
-    List(KeysArgs),
+    List(AskArgs),
     /// Have a new key sign from now on; tokens signed before verify until they expire
-    Rotate(KeysArgs),
+    Rotate(AskArgs),
 }
 
+/// A question to a running gateway that needs no more than its name.
 #[derive(Args, Debug)]
-pub(crate) struct KeysArgs {
+pub(crate) struct AskArgs {
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
     /// Print JSON
@@ -231,6 +234,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Check(args)) => check_command(&args),
         Some(Command::Access(command)) => access_command(*command).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
+        Some(Command::Reload(args)) => reload_command(args).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),
         Some(Command::Healthcheck(reach)) => health_command(&reach).await.map_err(Failure::from),
         Some(Command::ConfigSchema) => schema_command().map_err(Failure::from),

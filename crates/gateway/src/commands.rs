@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod output;
 mod pages;
+mod reload;
 
 use std::io::Read;
 use std::path::Path;
@@ -20,7 +21,7 @@ use url::Url;
 use crate::accesses::Demo;
 use crate::cli::{JwsArgs, SandboxArgs, ServeArgs, TokenArgs};
 use crate::data_folder::{DataFolder, random_text};
-use crate::serve::serve;
+use crate::serve::{Written, serve};
 use crate::shutdown::StopSignal;
 
 pub(crate) use access::access_command;
@@ -29,9 +30,10 @@ pub(crate) use check::check_command;
 pub(crate) use health::health_command;
 pub(crate) use keys::keys_command;
 pub(crate) use pages::{completions_command, man_command, schema_command};
+pub(crate) use reload::reload_command;
 
 use admin::{Admin, COMMAND_TIMEOUT};
-use check::read_config;
+use check::{read_config, read_sources};
 use output::print;
 
 /// How a command failed.
@@ -47,8 +49,15 @@ impl From<String> for Failure {
 }
 
 pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
-    let config = read_config(args)?;
-    Ok(serve(config).await?)
+    let (sources, config) = read_config(args)?;
+    let again = args.clone();
+    Ok(serve(Written {
+        config,
+        sources,
+        file: args.config.clone(),
+        again: Box::new(move || read_sources(&again)),
+    })
+    .await?)
 }
 
 pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {

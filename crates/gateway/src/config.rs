@@ -1,6 +1,7 @@
 //! Configuration: as written in file, environment and flags; as used, complete and immutable, in [`Config`]. Between the two
 //! stands one conversion which tells every mistake at once, before a port is bound.
 
+mod changes;
 mod example;
 mod mistake;
 mod reader;
@@ -35,6 +36,7 @@ pub use reader::Sources;
 pub use tls::TlsFiles;
 
 use crate::client_addr::ForwardedHeader;
+use crate::tls::scheme;
 
 /// Everything that is configured, with nothing left to interpret.
 pub struct Config {
@@ -140,7 +142,7 @@ pub struct Jwt {
 }
 
 /// One outside issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {
     /// The claim `iss`, to the letter.
     pub issuer: String,
@@ -157,7 +159,7 @@ pub struct IssuerConfig {
 }
 
 /// Where an issuer's keys are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// A document to fetch.
     Url(Url),
@@ -202,8 +204,22 @@ impl Config {
     /// # Errors
     /// Every mistake, in the order of the file.
     pub fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
+        Config::read_after(sources, None)
+    }
+
+    /// Converts what is written into what is used from now on, while another one is in force.
+    ///
+    /// # Errors
+    /// Every mistake, in the order of the file; a change that only a restart can make is one.
+    pub fn read_after(
+        sources: &Sources,
+        in_force: Option<&Config>,
+    ) -> Result<Config, Vec<Mistake>> {
         let mut reader = Reader::new(sources);
         let config = Config::convert(&mut reader);
+        for key in in_force.iter().flat_map(|old| old.pinned(&config)) {
+            reader.wrong::<()>(key, "it can't change while the gateway runs; restart it");
+        }
         match reader.finish() {
             (_, mistakes) if mistakes.is_empty() => Ok(config),
             (_, mistakes) => Err(mistakes),
@@ -225,6 +241,43 @@ impl Config {
         let mut reader = Reader::asking(&nothing);
         Config::convert(&mut reader);
         schema::document(&reader.asked())
+    }
+
+    /// What callers reach the gateway by, without the last slash; the bound address says it when nothing else does. Never
+    /// taken from a request.
+    pub(crate) fn callers_url(&self, address: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("{}://{address}", scheme(self.tls.as_ref())),
+        }
+    }
+
+    /// The keys that differ between two files, without their values.
+    #[must_use]
+    pub fn changed(before: &Sources, after: &Sources) -> Vec<String> {
+        changes::changed(&before.file, &after.file)
+    }
+
+    /// The keys that the next configuration would change and that hold until the process ends.
+    fn pinned(&self, next: &Config) -> impl Iterator<Item = &'static str> {
+        let changes = [
+            ("server.data", self.data != next.data),
+            ("server.listen", self.listen != next.listen),
+            (
+                "server.admin_listen",
+                self.admin_listen != next.admin_listen,
+            ),
+            ("log.format", self.log.json != next.log.json),
+            // The embedded sandbox is started with the process or not at all.
+            (
+                "upstream.url",
+                self.upstream.is_some() && next.upstream.is_none(),
+            ),
+        ];
+        changes
+            .into_iter()
+            .filter(|(_, changes)| *changes)
+            .map(|(key, _)| key)
     }
 
     fn convert(reader: &mut Reader<'_>) -> Config {

@@ -32,10 +32,10 @@ const HEADERS_MAX: usize = 100;
 /// Why a connection ended early: for the log alone.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What all connections of one listener share.
+/// What a connection leads to, and how it is treated.
 pub(crate) struct Door {
     pub(crate) router: Router,
-    pub(crate) terms: Terms,
+    pub(crate) terms: Arc<Terms>,
 }
 
 /// A connection that has been accepted and counted.
@@ -54,14 +54,14 @@ pub(crate) struct Ending {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(accepted: Accepted, door: Arc<Door>, ending: Ending) {
+pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
     let peer = accepted.peer;
     if let Err(error) = open(accepted, &door, ending).await {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
 
-async fn open(accepted: Accepted, door: &Arc<Door>, mut ending: Ending) -> Result<(), Cause> {
+async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(), Cause> {
     let Accepted {
         mut stream,
         mut peer,
@@ -106,7 +106,7 @@ async fn unless_stopped<T>(
     }
 }
 
-async fn http<S>(stream: S, peer: PeerAddr, door: &Arc<Door>, watcher: Watcher) -> hyper::Result<()>
+async fn http<S>(stream: S, peer: PeerAddr, door: &Door, watcher: Watcher) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -1,8 +1,7 @@
-//! What every request shares: the ways in, the way out, the store and the keys.
+//! What every request shares: the ways in, the way out, the store and the keys. Nothing in it changes with the
+//! configuration; another configuration is another gate.
 
-use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adapter::{Adapter, Way};
@@ -10,7 +9,6 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::SoapAdapter;
-use console::{Failed, KeyRow, Pending};
 use forward::Forwarder;
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
@@ -22,8 +20,10 @@ use crate::config::{Config, Limits};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 
-/// The shared state of one gateway.
+/// What all requests share that begin under one configuration.
 pub(crate) struct Gate {
+    /// Which configuration this is: 1 at the start, one more with each that replaces it.
+    pub(crate) generation: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
@@ -37,8 +37,8 @@ pub(crate) struct Gate {
     pub(crate) under_way: TaskTracker,
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
+    enabled: [bool; 4],
     cors_origins: Vec<String>,
-    draining: AtomicBool,
 }
 
 /// The parts that a gate is made of and the configuration does not hold.
@@ -47,19 +47,22 @@ pub(crate) struct Parts {
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) under_way: TaskTracker,
     pub(crate) public_url: String,
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config, parts: Parts) -> Gate {
+    pub(crate) fn new(generation: u64, config: &Config, parts: Parts) -> Gate {
         let Parts {
             metrics,
             forwarder,
             store,
             tokens,
+            under_way,
             public_url,
         } = parts;
         Gate {
+            generation,
             metrics,
             forwarder,
             store,
@@ -69,7 +72,7 @@ impl Gate {
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),
             public_url,
-            under_way: TaskTracker::new(),
+            under_way,
             adapters: Way::ALL.map(|way| -> Box<dyn Adapter> {
                 match way {
                     Way::Http => Box::new(HttpAdapter::new(config.ways.http)),
@@ -78,9 +81,14 @@ impl Gate {
                     Way::Soap => Box::new(SoapAdapter::new(config.ways.soap)),
                 }
             }),
+            enabled: config.ways.enabled,
             cors_origins: config.cors_origins.clone(),
-            draining: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a way in is switched on.
+    pub(crate) fn is_open(&self, way: Way) -> bool {
+        self.enabled[way as usize]
     }
 
     pub(crate) fn adapter(&self, way: Way) -> &dyn Adapter {
@@ -114,60 +122,5 @@ impl Gate {
     /// The JWKS document of our own keys.
     pub(crate) fn jwks(&self) -> String {
         self.tokens.jwks()
-    }
-
-    /// From now on the gateway says that it is not ready.
-    pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-}
-
-impl console::Gateway for Gate {
-    fn not_ready(&self) -> Option<&'static str> {
-        self.draining.load(Ordering::Relaxed).then_some("draining")
-    }
-
-    fn metrics(&self) -> String {
-        self.metrics.render()
-    }
-
-    fn now(&self) -> i64 {
-        Gate::now()
-    }
-
-    fn status(&self) -> serde_json::Value {
-        serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "public_url": self.public_url,
-            "config_generation": 1,
-            "accesses": self.store.accesses().len(),
-            "ready": self.not_ready().is_none(),
-        })
-    }
-}
-
-impl console::Keys for Gate {
-    fn keys(&self) -> Vec<KeyRow> {
-        self.tokens.rows()
-    }
-
-    fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>> {
-        Box::pin(async move {
-            let keys = self.tokens.rotate(&self.store, Gate::now()).await?;
-            let kid = keys.first().map(|key| key.kid.as_str());
-            tracing::info!(kid, "a new key signs tokens");
-            Ok(keys)
-        })
-    }
-}
-
-impl console::Backups for Gate {
-    fn backup(self: Arc<Self>) -> Pending<File> {
-        Box::pin(async move {
-            let copied = self.store.backup().await;
-            let copy = copied.map_err(|error| Failed::Broken(error.to_string()))?;
-            tracing::info!("a copy of the store was made");
-            Ok(copy)
-        })
     }
 }

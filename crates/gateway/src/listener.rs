@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::connection::{self, Accepted, Door, Ending};
 use crate::places::Places;
 use crate::tls::Tls;
@@ -43,8 +44,21 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Those of the public and those of the admin listener.
+    ///
+    /// # Errors
+    /// A sentence, when certificates can't be read.
+    pub(crate) fn of_both(config: &Config) -> Result<[Terms; 2], String> {
+        let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
+        let public = Terms {
+            proxy_protocol: config.proxy_protocol,
+            ..Terms::new(config, open(&config.tls)?)
+        };
+        Ok([public, Terms::new(config, open(&config.admin_tls)?)])
+    }
+
     /// As configured, without PROXY headers.
-    pub(crate) fn new(config: &Config, tls: Option<Tls>) -> Terms {
+    fn new(config: &Config, tls: Option<Tls>) -> Terms {
         Terms {
             deadlines: Deadlines {
                 head: config.limits.header_timeout,
@@ -85,16 +99,15 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` turns true, then lets what is under way end within [`DRAIN_DEADLINE`].
+/// Serves, each connection under the terms of when it was accepted, until `stop` turns true, then lets what is under way end within [`DRAIN_DEADLINE`].
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    terms: Terms,
+    terms: Arc<ArcSwap<Terms>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Places::default());
-    let door = Arc::new(Door { router, terms });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -102,8 +115,9 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let terms = terms.load_full();
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
-                if let Some(place) = Places::take(&places, peer.ip(), &door.terms) {
+                if let Some(place) = Places::take(&places, peer.ip(), &terms) {
                     let accepted = Accepted {
                         stream,
                         peer,
@@ -113,7 +127,11 @@ pub(crate) async fn serve(
                         watcher: graceful.watcher(),
                         stop: stop.clone(),
                     };
-                    tokio::spawn(connection::serve(accepted, Arc::clone(&door), ending));
+                    let door = Door {
+                        router: router.clone(),
+                        terms,
+                    };
+                    tokio::spawn(connection::serve(accepted, door, ending));
                 }
             }
             Err(error) => {

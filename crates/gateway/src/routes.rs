@@ -6,10 +6,12 @@ use adapter::{Answer, Code, Error, Way, json_reply};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
+use futures_util::future::Either;
 
 use crate::client_addr::PeerAddr;
 use crate::gate::Gate;
+use crate::generations::Generations;
 use crate::pipeline::{self, admit};
 use crate::reply::{self, respond};
 use crate::story::Story;
@@ -19,49 +21,62 @@ use crate::token_endpoint;
 const JWKS: &str = "/.well-known/jwks.json";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 
-/// Puts the list together. A way that is switched off has no path.
-pub(crate) fn router(gate: &Arc<Gate>, enabled: [bool; 4]) -> Router {
+/// Puts the list together. A request stays with the gate that is in force when it begins; a way that is switched off there
+/// has no path.
+pub(crate) fn router(generations: &Arc<Generations>) -> Router {
     let mut router = Router::new();
-    for (way, _) in Way::ALL
-        .into_iter()
-        .zip(enabled)
-        .filter(|(_, enabled)| *enabled)
-    {
+    for way in Way::ALL {
         let path = way.path();
         for path in [path, path.trim_end_matches('/')] {
-            let gate = Arc::clone(gate);
             router = router.route(
                 path,
-                any(move |request| pipeline::answer(gate, way, peer(&request), request)),
+                open(generations, way, move |gate, request| {
+                    pipeline::answer(gate, way, peer(&request), request)
+                }),
             );
         }
     }
-    if enabled[Way::Jwt as usize] {
-        let token = Arc::clone(gate);
-        router = router
-            .route(
-                token_endpoint::PATH,
-                any(move |request| token_endpoint::answer(token, peer(&request), request)),
-            )
-            .route(JWKS, document(gate, JWKS, Gate::jwks))
-            .route(
-                METADATA,
-                document(gate, METADATA, |gate| {
-                    adapter_jwt::metadata(&gate.public_url)
-                }),
-            );
-    }
-    let gate = Arc::clone(gate);
-    router.fallback(any(move |request| nothing_here(gate, request)))
+    let token = open(generations, Way::Jwt, |gate, request| {
+        token_endpoint::answer(gate, peer(&request), request)
+    });
+    let metadata = |gate: &Gate| adapter_jwt::metadata(&gate.public_url);
+    let generations_of_rest = Arc::clone(generations);
+    router
+        .route(token_endpoint::PATH, token)
+        .route(JWKS, document(generations, JWKS, Gate::jwks))
+        .route(METADATA, document(generations, METADATA, metadata))
+        .fallback(any(move |request| {
+            nothing_here(generations_of_rest.gate(), request)
+        }))
 }
 
+/// What answers on a path of a way in, as long as the way is switched on.
+fn open<F>(
+    generations: &Arc<Generations>,
+    way: Way,
+    answer: impl Fn(Arc<Gate>, http::Request<Body>) -> F + Clone + Send + Sync + 'static,
+) -> MethodRouter
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let generations = Arc::clone(generations);
+    any(move |request| {
+        let gate = generations.gate();
+        if gate.is_open(way) {
+            Either::Left(answer(gate, request))
+        } else {
+            Either::Right(nothing_here(gate, request))
+        }
+    })
+}
+
+/// A document of the JWT way, the same for every caller.
 fn document(
-    gate: &Arc<Gate>,
+    generations: &Arc<Generations>,
     route: &'static str,
     text: fn(&Gate) -> String,
-) -> axum::routing::MethodRouter {
-    let gate = Arc::clone(gate);
-    any(move |request: http::Request<Body>| async move {
+) -> MethodRouter {
+    open(generations, Way::Jwt, move |gate, request| async move {
         let peer = peer(&request);
         let (head, _) = request.into_parts();
         let mut story = Story::begin(&gate.metrics, (None, route), peer, &head);

@@ -8,8 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
+use prometheus_client::registry::{Metric, Registry, Unit};
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
 
@@ -22,23 +22,45 @@ const DURATION_BUCKETS_S: [f64; 12] = [
 ///
 /// # Errors
 /// When the level can't be read.
-pub(crate) fn start_log(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
+pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
+    let filter = filter(&log.level)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stdout);
     // A failure means that a log is already there, which only happens in tests.
-    let _ = if log.json {
-        lines
+    if log.json {
+        let lines = lines
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .try_init()
+            .with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
     } else {
-        lines.try_init()
-    };
-    Ok(())
+        let lines = lines.with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+    }
+}
+
+/// What the log shows, changed while it runs.
+pub(crate) struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogLevel {
+    /// Shows what this directive names from now on.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+        (self.0)(filter(level)?).map_err(|error| format!("log.level: {error}"))
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +98,11 @@ pub(crate) struct DeliveryLabel {
     pub(crate) delivery: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReloadLabel {
+    pub(crate) outcome: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All metrics of one gateway.
@@ -89,76 +116,83 @@ pub(crate) struct Metrics {
     pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
+    pub(crate) generation: Gauge<i64, AtomicI64>,
+    pub(crate) reloads: Family<ReloadLabel, Counter>,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS_S);
         let mut registry = Registry::with_prefix("chatgate");
-        let requests = Family::default();
-        registry.register("requests", "Requests answered", requests.clone());
-        let request_duration = Histograms::new_with_constructor(histogram);
-        let help = "From the head of a request to its answer";
-        registry.register_with_unit(
-            "request_duration",
-            help,
-            Unit::Seconds,
-            request_duration.clone(),
-        );
-        let upstream_duration = Histograms::new_with_constructor(histogram);
-        let help = "From asking the upstream to its answer";
-        registry.register_with_unit(
-            "upstream_duration",
-            help,
-            Unit::Seconds,
-            upstream_duration.clone(),
-        );
-        let denied = Family::default();
-        registry.register(
-            "denied",
-            "Requests refused by the gateway itself",
-            denied.clone(),
-        );
-        let would_deny = Counter::default();
-        let help = "Requests that a rule which only reports would have refused";
-        registry.register("would_deny", help, would_deny.clone());
-        let cache = Family::default();
-        registry.register(
-            "cache_requests",
-            "What the cache had to do with answers",
-            cache.clone(),
-        );
-        let deliveries = Family::default();
-        registry.register(
-            "deliveries",
-            "Delivery words told on sends",
-            deliveries.clone(),
-        );
-        let inflight = Gauge::default();
-        registry.register("inflight_requests", "Requests under way", inflight.clone());
-        let generation: Gauge = Gauge::default();
-        generation.set(1);
-        registry.register(
-            "config_generation",
-            "How many configurations have been in force",
-            generation,
-        );
-        registry.register(
-            "build",
-            "The program",
-            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        let mut new = Names(&mut registry);
+        let metrics = Metrics {
+            requests: new.name("requests", "Requests answered", Family::default()),
+            request_duration: new.seconds(
+                "request_duration",
+                "From the head of a request to its answer",
+                Histograms::new_with_constructor(histogram),
+            ),
+            upstream_duration: new.seconds(
+                "upstream_duration",
+                "From asking the upstream to its answer",
+                Histograms::new_with_constructor(histogram),
+            ),
+            denied: new.name(
+                "denied",
+                "Requests refused by the gateway itself",
+                Family::default(),
+            ),
+            would_deny: new.name(
+                "would_deny",
+                "Requests that a rule which only reports would have refused",
+                Counter::default(),
+            ),
+            cache: new.name(
+                "cache_requests",
+                "What the cache had to do with answers",
+                Family::default(),
+            ),
+            deliveries: new.name(
+                "deliveries",
+                "Delivery words told on sends",
+                Family::default(),
+            ),
+            inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),
+            generation: new.name(
+                "config_generation",
+                "How many configurations have been in force",
+                Gauge::default(),
+            ),
+            reloads: new.name(
+                "config_reloads",
+                "Configurations that were read again",
+                Family::default(),
+            ),
+            registry: Registry::default(),
+        };
+        let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program", program);
+        metrics.generation.set(1);
         Metrics {
             registry,
-            requests,
-            request_duration,
-            upstream_duration,
-            denied,
-            would_deny,
-            cache,
-            deliveries,
-            inflight,
+            ..metrics
         }
+    }
+}
+
+/// Gives metrics their names.
+struct Names<'a>(&'a mut Registry);
+
+impl Names<'_> {
+    fn name<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0
+            .register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
     }
 }
 

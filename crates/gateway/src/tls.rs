@@ -15,7 +15,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
-use crate::shutdown::ReloadSignal;
+use crate::listener::Terms;
 
 /// How often the files are looked at: whoever renews a certificate does so days before it ends.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -67,16 +67,15 @@ impl Tls {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Reads the files again, if they have changed or somebody asks for it. What can't be used leaves the old in place, and
-    /// is told once.
-    fn renew(&self, is_asked: bool) {
+    /// Reads the files again, if they have changed. What can't be used leaves the old in place, and is told once.
+    fn renew(&self) {
         let contents = Contents::read(&self.files);
         let fingerprint = contents.as_ref().ok().map(Contents::fingerprint);
         let before = std::mem::replace(
             &mut *self.tried.lock().unwrap_or_else(PoisonError::into_inner),
             fingerprint,
         );
-        if fingerprint == before && !is_asked {
+        if fingerprint == before {
             return;
         }
         let cert = self.files.cert.display();
@@ -92,18 +91,16 @@ impl Tls {
     }
 }
 
-/// Keeps the certificates those of the files, until the task is ended.
-pub(crate) async fn keep_fresh(kept: Vec<Arc<Tls>>, mut reload: ReloadSignal) {
+/// Keeps the certificates of the listeners those of the files, until the task is ended.
+pub(crate) async fn keep_fresh(listeners: [Arc<ArcSwap<Terms>>; 2]) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     loop {
-        let is_asked = tokio::select! {
-            _ = interval.tick() => false,
-            () = reload.wait() => true,
-        };
-        for tls in &kept {
-            let tls = Arc::clone(tls);
-            // A panic has been told by the runtime; the old certificate stays.
-            let _ = tokio::task::spawn_blocking(move || tls.renew(is_asked)).await;
+        interval.tick().await;
+        for terms in &listeners {
+            if let Some(tls) = terms.load().tls.clone() {
+                // A panic has been told by the runtime; the old certificate stays.
+                let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
+            }
         }
     }
 }

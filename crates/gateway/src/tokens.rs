@@ -5,32 +5,41 @@ use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, Subject, TokenFault, VerifyingKey, verify,
+    Algorithm, Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, Subject, TokenFault, VerifyingKey,
+    verify,
 };
 use arc_swap::ArcSwap;
 use console::{Failed, KeyRow};
-use forward::client::{Client, get_document};
+use forward::client::{self, Client, ClientConfig, get_document};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::config::{IssuerConfig, JwksSource};
+use crate::config::{Config, IssuerConfig, JwksSource};
 use crate::signing_keys::{SigningKeys, drop_keys};
 
 /// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm.
 const REFETCH_PAUSE_S: i64 = 10;
 
-/// Keys and issuers of one gateway.
+/// Keys and issuers under one configuration. Whoever changes our keys sees to it that nobody else does at the same time.
 pub(crate) struct Tokens {
     issuer: String,
     audience: String,
-    life_s: u32,
-    own: ArcSwap<SigningKeys>,
-    /// Held from before our keys change until the change is in, so that none gets lost.
-    changing: Mutex<()>,
+    signing: (Algorithm, u32),
+    own: Arc<ArcSwap<SigningKeys>>,
     keyring: ArcSwap<Keyring>,
     outside: Vec<Outside>,
+    client: Client,
+}
+
+/// What of it is configured.
+pub(crate) struct TokensConfig {
+    public_url: String,
+    /// What ours are signed with, and how long they live, in seconds.
+    signing: (Algorithm, u32),
+    issuers: Vec<IssuerConfig>,
+    /// Fetches the issuers' keys.
     client: Client,
 }
 
@@ -41,6 +50,7 @@ struct Outside {
 }
 
 /// Seconds since 1970.
+#[derive(Clone, Copy)]
 struct Times {
     /// When its keys were last asked for.
     tried: i64,
@@ -48,63 +58,142 @@ struct Times {
     fetched: i64,
 }
 
-impl Tokens {
-    /// Takes our keys and the outside issuers.
+impl Times {
+    const NEVER: Times = Times {
+        tried: i64::MIN,
+        fetched: i64::MIN,
+    };
+}
+
+impl TokensConfig {
+    /// Takes the section of the configuration and the gateway's own name.
     ///
     /// # Errors
-    /// A sentence when two issuers have the same name: whose keys would count?
-    pub(crate) fn new(
-        public_url: &str,
-        life_s: u32,
-        keys: SigningKeys,
-        (outside, client): (Vec<IssuerConfig>, Client),
-    ) -> Result<Tokens, String> {
+    /// A sentence when two issuers have the same name: whose keys would count? Or when the roots can't be read.
+    pub(crate) fn new(config: &Config, public_url: &str) -> Result<TokensConfig, String> {
+        let issuers = config.jwt.issuers.clone();
         let mut names: HashSet<&str> = HashSet::from([public_url]);
-        if let Some(twice) = outside.iter().find(|config| !names.insert(&config.issuer)) {
+        if let Some(twice) = issuers.iter().find(|config| !names.insert(&config.issuer)) {
             return Err(format!(
                 "jwt.issuers: the issuer {} is named twice, or is the gateway itself",
                 twice.issuer
             ));
         }
+        Ok(TokensConfig {
+            public_url: public_url.to_owned(),
+            signing: (config.jwt.algorithm, config.jwt.token_life_s),
+            issuers,
+            client: client::build(&ClientConfig {
+                roots: config.upstream_limits.roots.clone(),
+                identity: None,
+                connect_timeout: config.upstream_limits.connect_timeout,
+                timeout: config.upstream_limits.timeout,
+            })?,
+        })
+    }
+}
+
+impl Tokens {
+    /// Begins with the keys of the store and none of the outside issuers'.
+    ///
+    /// # Errors
+    /// When our keys can't be read or made.
+    pub(crate) async fn open(
+        config: TokensConfig,
+        store: &Store,
+        now: i64,
+    ) -> Result<Tokens, String> {
+        let (algorithm, life_s) = config.signing;
+        let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
+        let own = Arc::new(ArcSwap::from_pointee(keys));
+        Ok(Tokens::with(config, own, |_| (Vec::new(), Times::NEVER)))
+    }
+
+    /// The same keys under another configuration. An issuer that is described as before keeps the keys that it had.
+    ///
+    /// # Errors
+    /// When a new key has to be made and can't be.
+    pub(crate) async fn renewed(
+        &self,
+        config: TokensConfig,
+        store: &Store,
+        now: i64,
+    ) -> Result<Tokens, String> {
+        let own = if config.signing == self.signing {
+            Arc::clone(&self.own)
+        } else {
+            let (algorithm, life_s) = config.signing;
+            let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
+            Arc::new(ArcSwap::from_pointee(keys))
+        };
+        Ok(Tokens::with(config, own, |issuer| self.kept(issuer)))
+    }
+
+    fn with(
+        config: TokensConfig,
+        own: Arc<ArcSwap<SigningKeys>>,
+        kept: impl Fn(&IssuerConfig) -> (Vec<VerifyingKey>, Times),
+    ) -> Tokens {
+        let TokensConfig {
+            public_url,
+            signing,
+            issuers,
+            client,
+        } = config;
         let audience = format!("{public_url}/api/jwt/");
-        let own = Issuer {
-            iss: public_url.to_owned(),
-            audience: vec![audience.clone()],
-            access_claim: "sub".to_owned(),
-            keys: keys.verifying(),
-            own: true,
+        let mut keyring = Keyring {
+            issuers: vec![Issuer {
+                iss: public_url.clone(),
+                audience: vec![audience.clone()],
+                access_claim: "sub".to_owned(),
+                keys: own.load().verifying(),
+                own: true,
+            }],
         };
-        let others = outside.iter().map(|config| Issuer {
-            iss: config.issuer.clone(),
-            audience: config.audience.clone(),
-            access_claim: config.claim.clone(),
-            keys: Vec::new(),
-            own: false,
-        });
-        let keyring = Keyring {
-            issuers: std::iter::once(own).chain(others).collect(),
-        };
-        let outside = outside
-            .into_iter()
-            .map(|config| Outside {
+        let mut outside = Vec::with_capacity(issuers.len());
+        for config in issuers {
+            let (keys, times) = kept(&config);
+            keyring.issuers.push(Issuer {
+                iss: config.issuer.clone(),
+                audience: config.audience.clone(),
+                access_claim: config.claim.clone(),
+                keys,
+                own: false,
+            });
+            outside.push(Outside {
                 config,
-                times: Mutex::new(Times {
-                    tried: i64::MIN,
-                    fetched: i64::MIN,
-                }),
-            })
-            .collect();
-        let issuer = public_url.to_owned();
-        Ok(Tokens {
-            issuer,
+                times: Mutex::new(times),
+            });
+        }
+        Tokens {
+            issuer: public_url,
             audience,
-            life_s,
-            own: ArcSwap::from_pointee(keys),
-            changing: Mutex::new(()),
+            signing,
+            own,
             keyring: ArcSwap::from_pointee(keyring),
             outside,
             client,
-        })
+        }
+    }
+
+    /// What is known of an issuer that is described like this: nothing while its keys are being asked for.
+    fn kept(&self, config: &IssuerConfig) -> (Vec<VerifyingKey>, Times) {
+        let known = self.outside.iter().find(|known| known.config == *config);
+        let Some(times) = known.and_then(|known| known.times.try_lock().ok()) else {
+            return (Vec::new(), Times::NEVER);
+        };
+        let keyring = self.keyring.load();
+        let issuer = keyring
+            .issuers
+            .iter()
+            .find(|issuer| issuer.iss == config.issuer);
+        let keys = issuer.map_or(Vec::new(), |issuer| issuer.keys.clone());
+        // A file costs nothing to read, and may be why somebody asked for a reload.
+        let fetched = match config.jwks {
+            JwksSource::Url(_) => times.fetched,
+            JwksSource::File(_) => i64::MIN,
+        };
+        (keys, Times { fetched, ..*times })
     }
 
     /// The subject of a good token. A key that is not known is asked for once, and the token looked at again.
@@ -209,7 +298,7 @@ impl Tokens {
             aud: self.audience.clone(),
             sub: access.name.clone(),
             client_id: access.client_id.clone(),
-            exp: now + i64::from(self.life_s),
+            exp: now + i64::from(self.life_s()),
             iat: now,
             jti: Uuid::now_v7().to_string(),
             scope: scope.to_string(),
@@ -223,7 +312,7 @@ impl Tokens {
 
     /// How long a token lives, in seconds.
     pub(crate) fn life_s(&self) -> u32 {
-        self.life_s
+        self.signing.1
     }
 
     /// The JWKS document of our own keys.
@@ -242,7 +331,6 @@ impl Tokens {
     /// # Errors
     /// When there are too many, or the new one can't be made or kept.
     pub(crate) async fn rotate(&self, store: &Store, now: i64) -> Result<Vec<KeyRow>, Failed> {
-        let _changing = self.changing.lock().await;
         let keys = self.own.load().rotated(store, now).await?;
         let rows = keys.rows();
         self.publish(keys);
@@ -251,7 +339,6 @@ impl Tokens {
 
     /// Forgets our keys whose last token is over. Call it every few seconds.
     pub(crate) async fn forget(&self, store: &Store, now: i64) {
-        let _changing = self.changing.lock().await;
         let (left, over) = self.own.load().parted(now);
         if over.is_empty() {
             return;

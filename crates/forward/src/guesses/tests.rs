@@ -32,7 +32,7 @@ impl Time {
         };
         let now = Arc::clone(&self.0);
         let clock = move || Duration::from_millis(now.load(Ordering::SeqCst));
-        Guesses::with_clock(limits, KEY, Box::new(clock))
+        Guesses::with_clock(limits, KEY, Arc::new(clock))
     }
 
     fn checker(&self, per_name: u32, per_address: u32) -> Checker {

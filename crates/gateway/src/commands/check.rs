@@ -9,7 +9,7 @@ use crate::cli::{CheckArgs, ServeArgs};
 use crate::config::{Config, Mistake, Sources};
 
 pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
-    let read = Config::read(&sources(&args.serve)?);
+    let read = Config::read(&read_sources(&args.serve).map_err(Failure::Usage)?);
     if !args.json {
         read.map_err(|mistakes| told(args.serve.config.as_deref(), &mistakes))?;
         return Ok(print("The configuration is right.\n")?);
@@ -24,16 +24,25 @@ pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
     }
 }
 
-/// The configuration, or every mistake in it.
-pub(crate) fn read_config(args: &ServeArgs) -> Result<Config, Failure> {
-    Config::read(&sources(args)?).map_err(|mistakes| told(args.config.as_deref(), &mistakes))
+/// The configuration as written and as used, or every mistake in it.
+pub(crate) fn read_config(args: &ServeArgs) -> Result<(Sources, Config), Failure> {
+    let sources = read_sources(args).map_err(Failure::Usage)?;
+    match Config::read(&sources) {
+        Ok(config) => Ok((sources, config)),
+        Err(mistakes) => Err(told(args.config.as_deref(), &mistakes)),
+    }
 }
 
-fn sources(args: &ServeArgs) -> Result<Sources, Failure> {
+/// File, environment and flags as they are now.
+///
+/// # Errors
+/// When there is a file and it can't be read.
+pub(crate) fn read_sources(args: &ServeArgs) -> Result<Sources, String> {
     let file = match &args.config {
         None => String::new(),
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?
+        }
     };
     let flags = [
         ("server.data", &args.data),

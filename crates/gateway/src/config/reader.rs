@@ -365,7 +365,7 @@ fn lookup<'t, 'a>(root: &'t DeTable<'a>, key: &str) -> Option<&'t Spanned<DeValu
     Some(value)
 }
 
-fn scalar(value: &DeValue<'_>) -> String {
+pub(super) fn scalar(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => number.to_string(),

@@ -1,0 +1,162 @@
+//! The gate that is in force, and what operators can have done to it. A reload makes another gate and swaps it whole:
+//! requests finish on the one they began with.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use console::{Failed, KeyRow, Pending};
+use serde_json::{Value, json};
+
+use crate::config::{Config, Sources};
+use crate::gate::Gate;
+use crate::listener::Terms;
+use crate::reload::LastReload;
+use crate::telemetry::LogLevel;
+use crate::way_out::Sandboxed;
+
+/// The generations of one gateway, of which one is in force.
+pub(crate) struct Generations {
+    gate: ArcSwap<Gate>,
+    /// How the public and the admin listener treat connections, swapped with the gate.
+    pub(crate) terms: [Arc<ArcSwap<Terms>>; 2],
+    pub(crate) origin: Origin,
+    /// Held from before the gate or its keys change until the change is in, so that none gets lost.
+    pub(crate) in_force: tokio::sync::Mutex<InForce>,
+    pub(crate) last_reload: Mutex<Option<LastReload>>,
+    draining: AtomicBool,
+}
+
+/// What a configuration is made from and what stays whatever it says.
+pub(crate) struct Origin {
+    /// Reads file, environment and flags anew.
+    pub(crate) read: Box<dyn Fn() -> Result<Sources, String> + Send + Sync>,
+    /// The public listener's.
+    pub(crate) address: SocketAddr,
+    /// The embedded upstream, if it runs.
+    pub(crate) sandbox: Option<Sandboxed>,
+    pub(crate) log_level: LogLevel,
+}
+
+/// The configuration in force, as written and as used.
+pub(crate) struct InForce {
+    pub(crate) sources: Sources,
+    pub(crate) config: Arc<Config>,
+    /// The text of the file that was last tried, whether it was taken or not.
+    pub(crate) tried: Option<String>,
+}
+
+impl Generations {
+    pub(crate) fn new(
+        gate: Gate,
+        terms: [Terms; 2],
+        origin: Origin,
+        in_force: InForce,
+    ) -> Generations {
+        Generations {
+            gate: ArcSwap::from_pointee(gate),
+            terms: terms.map(|terms| Arc::new(ArcSwap::from_pointee(terms))),
+            origin,
+            in_force: tokio::sync::Mutex::new(in_force),
+            last_reload: Mutex::new(None),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The gate in force. A request asks once, when it begins.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.load_full()
+    }
+
+    /// From now on requests begin with this gate, and connections with these terms.
+    pub(crate) fn swap(&self, gate: Gate, terms: [Terms; 2]) {
+        self.gate.store(Arc::new(gate));
+        for (there, terms) in self.terms.iter().zip(terms) {
+            there.store(Arc::new(terms));
+        }
+    }
+
+    /// Forgets signing keys whose last token is over. Call it every few seconds.
+    pub(crate) async fn forget_keys(&self) {
+        let _held = self.in_force.lock().await;
+        let gate = self.gate();
+        gate.tokens.forget(&gate.store, Gate::now()).await;
+    }
+
+    /// From now on the gateway says that it is not ready.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl console::Gateway for Generations {
+    fn not_ready(&self) -> Option<&'static str> {
+        self.draining.load(Ordering::Relaxed).then_some("draining")
+    }
+
+    fn metrics(&self) -> String {
+        self.gate().metrics.render()
+    }
+
+    fn now(&self) -> i64 {
+        Gate::now()
+    }
+
+    fn status(&self) -> Value {
+        let gate = self.gate();
+        let last = self
+            .last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "public_url": gate.public_url,
+            "config_generation": gate.generation,
+            "last_reload": last.as_ref().map(LastReload::to_json),
+            "accesses": gate.store.accesses().len(),
+            "ready": self.not_ready().is_none(),
+        })
+    }
+}
+
+impl console::Keys for Generations {
+    fn keys(&self) -> Vec<KeyRow> {
+        self.gate().tokens.rows()
+    }
+
+    fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>> {
+        Box::pin(async move {
+            let _held = self.in_force.lock().await;
+            let gate = self.gate();
+            let keys = gate.tokens.rotate(&gate.store, Gate::now()).await?;
+            let kid = keys.first().map(|key| key.kid.as_str());
+            tracing::info!(kid, "a new key signs tokens");
+            Ok(keys)
+        })
+    }
+}
+
+impl console::Backups for Generations {
+    fn backup(self: Arc<Self>) -> Pending<File> {
+        Box::pin(async move {
+            let copied = self.gate().store.backup().await;
+            let copy = copied.map_err(|error| Failed::Broken(error.to_string()))?;
+            tracing::info!("a copy of the store was made");
+            Ok(copy)
+        })
+    }
+}
+
+impl console::Reloads for Generations {
+    fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
+        Box::pin(async move {
+            let last = crate::reload::reload(&self, &format!("admin key {actor}")).await;
+            match last.outcome {
+                Ok(_) => Ok(last.to_json()),
+                Err(mistakes) => Err(Failed::Invalid(mistakes)),
+            }
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! Reading the configuration again: on SIGHUP, when an operator asks, and when the file has changed. All of it is taken or
+//! none of it, and what was wrong is told in the log, the metrics and the status.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::config::{Config, Mistake};
+use crate::gate::{Gate, Parts};
+use crate::generations::{Generations, InForce};
+use crate::listener::Terms;
+use crate::shutdown::ReloadSignal;
+use crate::telemetry::ReloadLabel;
+use crate::tokens::TokensConfig;
+use crate::way_out::way_out;
+
+/// How often the file is looked at. It has to look the same twice, so that nobody's half-written file is taken.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How the last reload ended.
+#[derive(Clone)]
+pub(crate) struct LastReload {
+    /// Who or what asked for it.
+    by: String,
+    at: Timestamp,
+    /// In force afterwards.
+    generation: u64,
+    /// The keys that changed, or what was wrong.
+    pub(crate) outcome: Result<Vec<String>, Vec<Value>>,
+}
+
+impl LastReload {
+    /// As the status tells it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut told = json!({
+            "at": self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "by": self.by,
+            "config_generation": self.generation,
+        });
+        match &self.outcome {
+            Ok(changed) => {
+                told["outcome"] = "taken".into();
+                told["changed"] = json!(changed);
+            }
+            Err(mistakes) => {
+                told["outcome"] = "refused".into();
+                told["mistakes"] = json!(mistakes);
+            }
+        }
+        told
+    }
+}
+
+/// Reads the configuration again and puts it in force, unless something is wrong with it. Says how it ended.
+pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastReload {
+    let mut in_force = generations.in_force.lock().await;
+    let outcome = renew(generations, &mut in_force).await;
+    let gate = generations.gate();
+    let (generation, metrics) = (gate.generation, &gate.metrics);
+    metrics
+        .generation
+        .set(i64::try_from(generation).unwrap_or(i64::MAX));
+    let word = if outcome.is_ok() { "taken" } else { "refused" };
+    metrics
+        .reloads
+        .get_or_create(&ReloadLabel { outcome: word })
+        .inc();
+    match &outcome {
+        Ok(changed) => {
+            tracing::info!(
+                generation,
+                by,
+                changed = changed.join(" "),
+                "configuration in force"
+            );
+        }
+        Err(mistakes) => {
+            let mistakes = Value::from(mistakes.clone()).to_string();
+            tracing::error!(
+                generation,
+                by,
+                mistakes,
+                "configuration refused, the old one stays"
+            );
+        }
+    }
+    let last = LastReload {
+        by: by.to_owned(),
+        at: Timestamp::now(),
+        generation,
+        outcome,
+    };
+    *generations
+        .last_reload
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(last.clone());
+    last
+}
+
+/// Makes the next gate beside the old one and swaps it in. Gives the keys that changed, or every mistake.
+async fn renew(
+    generations: &Arc<Generations>,
+    in_force: &mut InForce,
+) -> Result<Vec<String>, Vec<Value>> {
+    let sentence = |text: String| vec![json!({ "text": text })];
+    let old = Arc::clone(&in_force.config);
+    let reading = Arc::clone(generations);
+    // Certificates and keys are read and checked on the way.
+    let read = tokio::task::spawn_blocking(move || {
+        let sources = (reading.origin.read)()?;
+        let config = Config::read_after(&sources, Some(&old));
+        Ok::<_, String>((sources, config))
+    });
+    let read = read.await.map_err(|panic| sentence(panic.to_string()))?;
+    in_force.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
+    let (sources, config) = read.map_err(sentence)?;
+    let config =
+        config.map_err(|mistakes| -> Vec<_> { mistakes.iter().map(Mistake::to_json).collect() })?;
+    let terms = Terms::of_both(&config).map_err(sentence)?;
+    let gate = next(generations, &config).await.map_err(sentence)?;
+    generations
+        .origin
+        .log_level
+        .set(&config.log.level)
+        .map_err(sentence)?;
+    generations.swap(gate, terms);
+    let changed = Config::changed(&in_force.sources, &sources);
+    (in_force.sources, in_force.config) = (sources, Arc::new(config));
+    Ok(changed)
+}
+
+async fn next(generations: &Generations, config: &Config) -> Result<Gate, String> {
+    let gate = generations.gate();
+    let origin = &generations.origin;
+    let public_url = config.callers_url(origin.address);
+    let forwarder = gate
+        .forwarder
+        .renewed(way_out(config, origin.sandbox.as_ref())?)?;
+    // The last step that can fail, since it may put a new signing key into the store.
+    let tokens = TokensConfig::new(config, &public_url)?;
+    let tokens = gate
+        .tokens
+        .renewed(tokens, &gate.store, Gate::now())
+        .await?;
+    let parts = Parts {
+        metrics: Arc::clone(&gate.metrics),
+        forwarder,
+        store: Arc::clone(&gate.store),
+        tokens: Arc::new(tokens),
+        under_way: gate.under_way.clone(),
+        public_url,
+    };
+    Ok(Gate::new(gate.generation + 1, config, parts))
+}
+
+/// Reloads whenever the signal comes, until the task is ended.
+pub(crate) async fn on_signal(generations: Arc<Generations>, mut signal: ReloadSignal) {
+    loop {
+        signal.wait().await;
+        reload(&generations, "SIGHUP").await;
+    }
+}
+
+/// Reloads whenever the file has changed and stays so, until the task is ended.
+pub(crate) async fn on_change(generations: Arc<Generations>, file: PathBuf) {
+    let mut interval = tokio::time::interval(POLL_INTERVAL);
+    let mut seen = None;
+    loop {
+        interval.tick().await;
+        // A file that is away is one that is being replaced; who asks for a reload then is told.
+        let Ok(text) = tokio::fs::read_to_string(&file).await else {
+            continue;
+        };
+        let is_new = generations.in_force.lock().await.tried.as_ref() != Some(&text);
+        if is_new && seen.as_ref() == Some(&text) {
+            reload(&generations, "changed file").await;
+        }
+        seen = Some(text);
+    }
+}

@@ -1,0 +1,61 @@
+//! The way out as it is configured: the upstream, or the embedded sandbox spoken to like any other.
+
+use forward::{ForwardConfig, UpstreamAuth, UpstreamConfig};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::config::Config;
+
+/// The account of the embedded upstream.
+const SANDBOX_USER: &str = "chatgate";
+
+/// The embedded upstream that runs beside this gateway.
+#[derive(Clone)]
+pub(crate) struct Sandboxed {
+    /// Its endpoint by HTTP parameters.
+    pub(crate) url: Url,
+    pub(crate) password: SecretString,
+}
+
+impl Sandboxed {
+    /// The user name of its account.
+    pub(crate) fn user() -> String {
+        SANDBOX_USER.to_owned()
+    }
+}
+
+/// What the forwarder is made of. Without an upstream and without a sandbox there is nobody to ask.
+///
+/// # Errors
+/// One sentence then.
+pub(crate) fn way_out(
+    config: &Config,
+    sandbox: Option<&Sandboxed>,
+) -> Result<ForwardConfig, String> {
+    let upstream = match (&config.upstream, sandbox) {
+        (Some(upstream), _) => upstream.clone(),
+        (None, Some(sandbox)) => of_sandbox(config, sandbox),
+        (None, None) => return Err("there is no upstream".to_owned()),
+    };
+    Ok(ForwardConfig {
+        networks: config.networks.clone(),
+        per_address_per_minute: config.limits.per_address_per_minute,
+        guesses: config.limits.guesses,
+        cache: config.cache.clone(),
+        upstream,
+    })
+}
+
+fn of_sandbox(config: &Config, sandbox: &Sandboxed) -> UpstreamConfig {
+    let limits = &config.upstream_limits;
+    UpstreamConfig {
+        url: sandbox.url.clone(),
+        user: Sandboxed::user(),
+        password: sandbox.password.clone(),
+        auth: UpstreamAuth::Form,
+        connect_timeout: limits.connect_timeout,
+        timeout: limits.timeout,
+        response_bytes: limits.response_bytes,
+        roots: limits.roots.clone(),
+    }
+}

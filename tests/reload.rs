@@ -1,0 +1,348 @@
+//! Another configuration while the gateway runs: all of it or nothing, and nobody who is being served notices.
+
+use std::net::IpAddr;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, binary, client, client_from};
+
+const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
+
+const ACCESS: &str = "[[accesses]]\nname = \"one\"\nuser = \"one\"\npassword = \"env:SECRET\"\nallow = [\"127.0.0.0/8\"]\n";
+
+const READ: &str = "class=chat&method=getchatchannels";
+
+/// Reloads under load where it is a sample; `CHATGATE_RELOADS` says how many otherwise.
+const RELOADS: usize = 60;
+
+fn gateway(toml: &str) -> Gateway {
+    let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
+    Gateway::configured(&format!("{toml}\n{ACCESS}"), &environment)
+}
+
+/// Puts another file in the place of the configuration, whole.
+fn write(gateway: &Gateway, toml: &str) {
+    let folder = gateway.folder.path();
+    std::fs::write(folder.join("next"), format!("{toml}\n{ACCESS}")).unwrap();
+    std::fs::rename(folder.join("next"), folder.join("chatgate.toml")).unwrap();
+}
+
+async fn admin(gateway: &Gateway, method: reqwest::Method, path: &str) -> Answer {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
+    Answer::of(client().request(method, url).bearer_auth(key.trim())).await
+}
+
+async fn reload(gateway: &Gateway, toml: &str) -> Answer {
+    write(gateway, toml);
+    admin(gateway, reqwest::Method::POST, "reload").await
+}
+
+async fn status(gateway: &Gateway) -> Value {
+    admin(gateway, reqwest::Method::GET, "status").await.json()
+}
+
+fn call(gateway: &Gateway, from: [u8; 4]) -> reqwest::RequestBuilder {
+    client_from(IpAddr::from(from))
+        .post(gateway.url("/api/basic/"))
+        .basic_auth("one", Some(SECRET))
+        .body(READ)
+}
+
+fn reload_command(gateway: &Gateway) -> Output {
+    Command::new(binary())
+        .arg("reload")
+        .args(["--admin", &gateway.admin.to_string()])
+        .arg("--data")
+        .arg(gateway.data())
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_reload_holds_from_the_next_request_on_an_open_connection() {
+    let gateway = gateway("[log]\nlevel = \"info\"");
+    let mut kept = TcpStream::connect(gateway.public).await.unwrap();
+    assert!(ask(&mut kept).await.starts_with("HTTP/1.1 200"));
+    let taken = reload(&gateway, "[server]\ndeny = [\"127.0.0.1/32\"]").await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    let told = taken.json();
+    assert_eq!(told["config_generation"], 2);
+    assert_eq!(told["changed"], json!(["log.level", "server.deny"]));
+    assert!(
+        told["by"].as_str().unwrap().starts_with("admin key "),
+        "{told}"
+    );
+    assert!(ask(&mut kept).await.starts_with("HTTP/1.1 403"));
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
+    let status = status(&gateway).await;
+    assert_eq!(status["config_generation"], 2);
+    assert_eq!(status["last_reload"]["outcome"], "taken");
+    let metrics = gateway.metrics().await;
+    assert!(
+        metrics.contains("chatgate_config_generation 2"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("chatgate_config_reloads_total{outcome=\"taken\"} 1"));
+}
+
+async fn ask(stream: &mut TcpStream) -> String {
+    let request =
+        format!("GET /api/http/?{READ}&user=one&password={SECRET} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    // Every answer of these calls ends its JSON object with the body.
+    while !answer.ends_with(b"}") && !answer.ends_with(b"}\n") {
+        let count = stream.read(&mut piece).await.unwrap();
+        assert_ne!(
+            count,
+            0,
+            "closed after {}",
+            String::from_utf8_lossy(&answer)
+        );
+        answer.extend_from_slice(&piece[..count]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_told_with_its_place() {
+    let gateway = gateway("[limits]\nper_address_per_minute = 500");
+    let broken = "[limits]\nper_address_per_minute = 0\n[server]\nallow = [\"10.0.0.1/8\"]\nlisten = \"0.0.0.0:1\"\nnonsense = 1";
+    let refused = reload(&gateway, broken).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let errors = refused.json()["errors"].clone();
+    let places: Vec<_> = errors
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            (
+                error["line"].as_u64().unwrap(),
+                error["column"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // The flag names the port, so that the file's does not count and can't be wrong.
+    assert_eq!(places, [(2, 26), (4, 10), (6, 1)], "{errors}");
+    assert!(errors.to_string().contains("10.0.0.0/8"), "{errors}");
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 200);
+    let status = status(&gateway).await;
+    assert_eq!(
+        (
+            &status["config_generation"],
+            &status["last_reload"]["outcome"]
+        ),
+        (&json!(1), &json!("refused"))
+    );
+    assert_eq!(status["last_reload"]["mistakes"], errors);
+    let line = gateway
+        .process
+        .wait_for("the refusal", |line| line.contains("configuration refused"));
+    assert!(line.contains("10.0.0.0/8"), "{line}");
+    assert!(
+        gateway
+            .metrics()
+            .await
+            .contains("chatgate_config_reloads_total{outcome=\"refused\"} 1")
+    );
+    let failed = reload_command(&gateway);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("10.0.0.0/8"));
+
+    write(&gateway, "");
+    let done = reload_command(&gateway);
+    assert!(done.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout),
+        "Configuration 2 is in force; changed: limits.per_address_per_minute.\n"
+    );
+}
+
+#[tokio::test]
+async fn what_only_a_restart_can_change_is_refused_by_name() {
+    let gateway = gateway("[log]\nformat = \"json\"");
+    let refused = reload(&gateway, "[log]\nformat = \"text\"").await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(
+        refused.json()["errors"],
+        json!([{"line": 2, "column": 10, "source": null,
+            "text": "log.format: it can't change while the gateway runs; restart it"}])
+    );
+}
+
+#[tokio::test]
+async fn a_signal_and_a_changed_file_do_what_the_call_does() {
+    let gateway = gateway("[log]\nlevel = \"info\"");
+    write(&gateway, "[server]\ndeny = [\"127.0.0.2\"]");
+    let line = gateway.process.wait_for("the changed file", |line| {
+        line.contains("configuration in force")
+    });
+    assert!(line.contains("\"by\":\"changed file\""), "{line}");
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 403);
+    gateway.process.signal("HUP");
+    let line = gateway
+        .process
+        .wait_for("the signal", |line| line.contains("\"by\":\"SIGHUP\""));
+    assert!(
+        line.contains("\"generation\":3") && line.contains("\"changed\":\"\""),
+        "{line}"
+    );
+    // The same broken file is tried once, not again and again.
+    write(&gateway, "[server]\ndeny = [\"nonsense\"]");
+    gateway
+        .process
+        .wait_for("the refusal", |line| line.contains("configuration refused"));
+    write(&gateway, "[server]\ndeny = []");
+    gateway
+        .process
+        .wait_for("the mended file", |line| line.contains("\"generation\":4"));
+    let refusals = gateway
+        .process
+        .lines()
+        .iter()
+        .filter(|line| line.contains("configuration refused"))
+        .count();
+    assert_eq!(refusals, 1);
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
+}
+
+#[tokio::test]
+async fn counts_and_kept_reads_live_on_and_a_changed_limit_starts_full() {
+    let sandbox = Sandbox::start();
+    let upstream = sandbox.as_upstream();
+    let limited = |n: u32| format!("[limits]\nper_address_per_minute = {n}\n{upstream}");
+    let gateway = gateway(&limited(4));
+    assert_eq!(
+        Answer::of(call(&gateway, [127, 0, 0, 1]))
+            .await
+            .header("cache-status"),
+        "chatgate; fwd=uri-miss; stored"
+    );
+    let taken = reload(
+        &gateway,
+        &format!("[log]\nlevel = \"debug\"\n{}", limited(4)),
+    )
+    .await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    for _ in 0..3 {
+        let hit = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
+        assert!(
+            hit.header("cache-status").starts_with("chatgate; hit"),
+            "{}",
+            hit.header("cache-status")
+        );
+    }
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 429);
+    assert_eq!(reload(&gateway, &limited(5)).await.status, 200);
+    let hit = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
+    assert!(hit.header("cache-status").starts_with("chatgate; hit"));
+    // Another account's reads are not this one's.
+    let other = Sandbox::start();
+    let moved = format!(
+        "[limits]\nper_address_per_minute = 5\n{}",
+        other.as_upstream()
+    );
+    assert_eq!(reload(&gateway, &moved).await.status, 200);
+    assert!(
+        Answer::of(call(&gateway, [127, 0, 0, 1]))
+            .await
+            .header("cache-status")
+            .starts_with("chatgate; fwd=uri-miss")
+    );
+}
+
+#[tokio::test]
+async fn a_request_ends_under_the_configuration_that_it_began_with() {
+    let sandbox = Sandbox::start();
+    let gateway = gateway(&sandbox.as_upstream());
+    let slow = json!([{"method": "getchatchannels", "fault": "latency", "ms": 1500, "count": 1}]);
+    sandbox.faults(slow).await;
+    let under_way = tokio::spawn(Answer::of(call(&gateway, [127, 0, 0, 1])));
+    // It is under way when it is counted so.
+    while !gateway
+        .metrics()
+        .await
+        .contains("chatgate_inflight_requests 1")
+    {
+        tokio::task::yield_now().await;
+    }
+    let next = format!(
+        "[server]\ndeny = [\"127.0.0.0/8\"]\n[ways.basic]\nenabled = false\n{}",
+        sandbox.as_upstream()
+    );
+    assert_eq!(reload(&gateway, &next).await.status, 200);
+    assert!(!under_way.is_finished());
+    assert_eq!(under_way.await.unwrap().status, 200);
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 403);
+    let next = format!("[ways.basic]\nenabled = false\n{}", sandbox.as_upstream());
+    assert_eq!(reload(&gateway, &next).await.status, 200);
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_fail_no_request() {
+    let reloads = std::env::var("CHATGATE_RELOADS").map_or(RELOADS, |count| count.parse().unwrap());
+    let sandbox = Sandbox::start();
+    let settings = |n: usize| {
+        format!(
+            "[limits]\nper_address_per_minute = {}\n[cache]\ngetchatchannels = \"{}s\"\n[upstream]\ntimeout = \"{}s\"\n{}",
+            1_000_000 + n % 3,
+            n % 2,
+            14 + n % 2,
+            sandbox.as_upstream().trim_start_matches("[upstream]\n")
+        )
+    };
+    let gateway = Arc::new(gateway(&settings(0)));
+    let (done, calls) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (gateway, done, calls) =
+                (Arc::clone(&gateway), Arc::clone(&done), Arc::clone(&calls));
+            tokio::spawn(async move {
+                let client = client();
+                let mut failed = Vec::new();
+                while !done.load(Ordering::SeqCst) {
+                    let call = client
+                        .post(gateway.url("/api/basic/"))
+                        .basic_auth("one", Some(SECRET))
+                        .body(READ);
+                    let answer = Answer::of(call).await;
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    if answer.status != 200 {
+                        failed.push(answer.body);
+                    }
+                }
+                failed
+            })
+        })
+        .collect();
+    for n in 1..=reloads {
+        let taken = reload(&gateway, &settings(n)).await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
+    }
+    done.store(true, Ordering::SeqCst);
+    let mut failed = Vec::new();
+    for caller in callers {
+        failed.extend(caller.await.unwrap());
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    // What the changed file caused comes on top.
+    let generation = status(&gateway).await["config_generation"]
+        .as_u64()
+        .unwrap();
+    assert!(generation > reloads as u64);
+    println!(
+        "{reloads} reloads under {} calls: 0 failed",
+        calls.load(Ordering::SeqCst)
+    );
+}
