@@ -429,3 +429,32 @@ pub fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
         .replace('\r', "&#13;")
 }
+
+/// How much of a load a test makes: a sample for every day, all of it where `CHATGATE_LOAD` is `full`.
+pub fn load(sample: usize, full: usize) -> usize {
+    let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
+    if is_full { full } else { sample }
+}
+
+/// A request to the admin API with the first operator's key; without a body if it is null.
+pub async fn admin(gateway: &Gateway, method: reqwest::Method, path: &str, body: &Value) -> Answer {
+    Answer::of(admin_request(&client(), gateway, method, path, body)).await
+}
+
+/// The same, not sent yet, over a client whose connections are kept.
+pub fn admin_request(
+    client: &reqwest::Client,
+    gateway: &Gateway,
+    method: reqwest::Method,
+    path: &str,
+    body: &Value,
+) -> reqwest::RequestBuilder {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
+    let request = client.request(method, url).bearer_auth(key.trim());
+    if body.is_null() {
+        request
+    } else {
+        request.body(body.to_string())
+    }
+}

@@ -22,6 +22,7 @@ mod life;
 mod limits_and_cache;
 mod matrix;
 mod proxy_protocol;
+mod races;
 mod real_clients;
 mod reload;
 mod same_call;

@@ -5,20 +5,20 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, binary, client, client_from};
+use crate::harness::{
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from, load,
+};
 
 const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
 
 const ACCESS: &str = "[[accesses]]\nname = \"one\"\nuser = \"one\"\npassword = \"env:SECRET\"\nallow = [\"127.0.0.0/8\"]\n";
 
 const READ: &str = "class=chat&method=getchatchannels";
-
-/// Reloads under load where it is a sample; `CHATGATE_RELOADS` says how many otherwise.
-const RELOADS: usize = 60;
 
 fn gateway(toml: &str) -> Gateway {
     let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
@@ -32,19 +32,15 @@ fn write(gateway: &Gateway, toml: &str) {
     std::fs::rename(folder.join("next"), folder.join("chatgate.toml")).unwrap();
 }
 
-async fn admin(gateway: &Gateway, method: reqwest::Method, path: &str) -> Answer {
-    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
-    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
-    Answer::of(client().request(method, url).bearer_auth(key.trim())).await
-}
-
 async fn reload(gateway: &Gateway, toml: &str) -> Answer {
     write(gateway, toml);
-    admin(gateway, reqwest::Method::POST, "reload").await
+    admin(gateway, Method::POST, "reload", &Value::Null).await
 }
 
 async fn status(gateway: &Gateway) -> Value {
-    admin(gateway, reqwest::Method::GET, "status").await.json()
+    admin(gateway, Method::GET, "status", &Value::Null)
+        .await
+        .json()
 }
 
 fn call(gateway: &Gateway, from: [u8; 4]) -> reqwest::RequestBuilder {
@@ -288,7 +284,7 @@ async fn a_request_ends_under_the_configuration_that_it_began_with() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_under_load_fail_no_request() {
-    let reloads = std::env::var("CHATGATE_RELOADS").map_or(RELOADS, |count| count.parse().unwrap());
+    let reloads = load(60, 1000);
     let sandbox = Sandbox::start();
     let settings = |n: usize| {
         format!(
