@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use adapter::Way;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::harness::{Answer, Gateway, Issuer, client_from, envelope};
+use crate::harness::{Answer, Gateway, Issuer, client_from, envelope, load};
 
 const RANDOM: &str = "cgs_guessing-guessing-guessing-guessing-guessin";
 const CHOSEN: &str = "an owner's password";
@@ -16,6 +17,8 @@ const CHOSEN: &str = "an owner's password";
 /// The owner's network, and everybody else's.
 const OWNER: [u8; 4] = [127, 0, 1, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 2, 1];
+
+const READ: &str = "class=chat&method=getchatchannels";
 
 /// A wrong secret in either form.
 const WRONG: [(&str, &str); 2] = [
@@ -25,7 +28,7 @@ const WRONG: [(&str, &str); 2] = [
 
 /// A gateway with these accesses, each by its name and the variable that holds its secret.
 fn gateway(limits: &str, accesses: &[(&str, &str)]) -> Gateway {
-    let mut toml = format!("[limits]\nper_address_per_minute = 100000\n{limits}\n");
+    let mut toml = format!("[limits]\nper_address_per_minute = 1000000\n{limits}\n");
     for (name, secret) in accesses {
         write!(toml, "[[accesses]]\nname = \"{name}\"\nuser = \"{name}\"\npassword = \"env:{secret}\"\nallow = [\"127.0.1.0/24\"]\n").unwrap();
     }
@@ -136,6 +139,61 @@ async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
     assert_eq!(right.json()["error"], "IP_NOT_ALLOWED");
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("chatgate_denied_total{reason=\"TOO_MANY_FAILURES\"}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_guesses_from_everywhere_are_nearly_all_unheard_and_the_owner_calls_on()
+{
+    let (guesses, addresses) = (load(3_000, 100_000), load(100, 500));
+    let gateway = gateway("[log]\nlevel = \"warn\"", &[("random", "RANDOM")]);
+    let gateway = Arc::new(gateway);
+    let began = Instant::now();
+    let guessers: Vec<_> = (0..addresses)
+        .map(|n| {
+            let gateway = Arc::clone(&gateway);
+            let from = [
+                127,
+                0,
+                2 + u8::try_from(n / 250).unwrap(),
+                u8::try_from(n % 250 + 1).unwrap(),
+            ];
+            tokio::spawn(async move {
+                let client = client_from(from.into());
+                let mut checked = 0;
+                for guess in 0..guesses / addresses {
+                    let secret = format!("cgs_{n}-{guess}");
+                    let call = client.post(gateway.url("/api/basic/"));
+                    let call = call.basic_auth("random", Some(secret));
+                    let body = Answer::of(call.body(READ)).await.body;
+                    assert!(!body.contains("SUCCESS"), "{body}");
+                    checked += usize::from(body.contains("INCORRECT_USER_PASSWORD"));
+                }
+                checked
+            })
+        })
+        .collect();
+    let owner = client_from(OWNER.into());
+    let (mut calls, mut heard) = (0_usize, 0_usize);
+    while !guessers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let call = owner.post(gateway.url("/api/basic/"));
+        let answer = Answer::of(call.basic_auth("random", Some(RANDOM)).body(READ)).await;
+        (calls, heard) = (calls + 1, heard + usize::from(answer.status == 200));
+    }
+    let mut checked = 0;
+    for guesser in guessers {
+        checked += guesser.await.unwrap();
+    }
+    let took = began.elapsed();
+    println!(
+        "{guesses} guesses from {addresses} addresses in {took:?}: {checked} checked; the owner's calls: {heard} of {calls}"
+    );
+    // The bound is for any ten minutes.
+    let windows = 1 + usize::try_from(took.as_secs() / 600).unwrap();
+    assert!(checked <= 60 * windows, "{checked}");
+    assert!(
+        calls > 0 && heard * 1000 >= calls * 999,
+        "{heard} of {calls}"
+    );
 }
 
 /// Two guesses for a name: what the first and the second are answered.
