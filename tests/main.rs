@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod access_limits;
 mod accesses;
 mod addresses;
 mod commands;

@@ -8,16 +8,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use store::{
-    Access, ChangeError, SECRETS_MAX, Secret, StoredSecret, new_client_id, new_random_secret,
-};
+use store::{Access, ChangeError, SECRETS_MAX, Secret, new_client_id};
 
 use crate::Console;
 use crate::draft::{Draft, check_name};
 use crate::problem::{Problem, json_answer};
 use crate::request::{body, if_match, tagged};
+use crate::secrets::Wanted;
 use crate::view::{change_view, view};
 
 /// How many changes of an access are told.
@@ -61,7 +60,11 @@ pub(crate) fn told(answered: Answered) -> Response {
 fn list(console: &Console, headers: &HeaderMap) -> Answered {
     console.viewer(headers)?;
     let accesses = console.store.accesses();
-    let accesses: Vec<Value> = accesses.all().iter().map(|access| view(access)).collect();
+    let accesses: Vec<Value> = accesses
+        .all()
+        .iter()
+        .map(|access| seen(console, access))
+        .collect();
     Ok(json_answer(StatusCode::OK, &json!({"accesses": accesses})))
 }
 
@@ -69,7 +72,12 @@ fn show(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
     console.viewer(headers)?;
     let accesses = console.store.accesses();
     let access = accesses.named(name).ok_or(ChangeError::Missing)?;
-    Ok(tagged(StatusCode::OK, access, &view(access)))
+    Ok(tagged(StatusCode::OK, access, &seen(console, access)))
+}
+
+/// An access with its last use.
+fn seen(console: &Console, access: &Access) -> Value {
+    view(access, console.store.last_use(access))
 }
 
 async fn create(console: &Console, request: Request<Body>) -> Answered {
@@ -77,29 +85,25 @@ async fn create(console: &Console, request: Request<Body>) -> Answered {
     let draft: Draft = body(request).await?;
     let name = draft.name.clone().unwrap_or_default();
     check_name(&name).map_err(|text| Problem::invalid(vec![("name".to_owned(), text)]))?;
-    let (hash, secret) = secret(console, draft.password.clone()).await?;
-    let mut access = blank(
-        &name,
-        &Secret {
-            hash,
-            created: console.now(),
-        },
-    )?;
+    let wanted = Wanted {
+        password: draft.password.clone(),
+        password_hash: draft.password_hash.clone(),
+    };
+    let made = wanted.make(console).await?;
+    let mut access = blank(&name, &made.secret)?;
     draft.apply(&mut access).map_err(Problem::invalid)?;
     let create = |there: Option<&Access>| match there {
         Some(_) => Err(ChangeError::Exists),
         None => Ok(Some(access)),
     };
-    let made = console
+    let access = console
         .store
         .change_access((&actor, console.now()), &name, create)
         .await?;
-    let made = made.ok_or(ChangeError::Missing)?;
-    let mut shown = view(&made);
-    // Shown this once: afterwards there are only hashes.
-    shown["password"] = json!(secret.expose_secret());
-    shown["client_secret"] = json!(secret.expose_secret());
-    let mut response = tagged(StatusCode::CREATED, &made, &shown);
+    let access = access.ok_or(ChangeError::Missing)?;
+    let mut shown = seen(console, &access);
+    made.show(&mut shown);
+    let mut response = tagged(StatusCode::CREATED, &access, &shown);
     if let Ok(location) = HeaderValue::try_from(format!("/admin/v1/accesses/{name}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -116,9 +120,13 @@ async fn change(console: &Console, name: &str, request: Request<Body>) -> Answer
             "a name can't be changed".to_owned(),
         )]));
     }
-    if draft.password.is_some() {
+    let secrets = [
+        ("password", &draft.password),
+        ("password_hash", &draft.password_hash),
+    ];
+    if let Some((field, _)) = secrets.iter().find(|(_, given)| given.is_some()) {
         let text = "a secret is replaced by …/rotate".to_owned();
-        return Err(Problem::invalid(vec![("password".to_owned(), text)]));
+        return Err(Problem::invalid(vec![((*field).to_owned(), text)]));
     }
     let mut mistakes = Vec::new();
     let changed = console
@@ -136,7 +144,7 @@ async fn change(console: &Console, name: &str, request: Request<Body>) -> Answer
         return Err(Problem::invalid(mistakes));
     }
     let access = changed?.ok_or(ChangeError::Missing)?;
-    Ok(tagged(StatusCode::OK, &access, &view(&access)))
+    Ok(tagged(StatusCode::OK, &access, &seen(console, &access)))
 }
 
 async fn delete(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
@@ -157,11 +165,12 @@ async fn rotate(console: &Console, name: &str, request: Request<Body>) -> Answer
     let actor = console.operator(request.headers())?;
     let expected = if_match(request.headers())?;
     let wanted: Rotation = body(request).await?;
-    let (hash, secret) = secret(console, wanted.password).await?;
-    let fresh = Secret {
-        hash,
-        created: console.now(),
+    let secret = Wanted {
+        password: wanted.password,
+        password_hash: wanted.password_hash,
     };
+    let made = secret.make(console).await?;
+    let fresh = made.secret.clone();
     let rotate = |there: Option<&Access>| {
         let mut access = current(there, expected)?.clone();
         let kept = if wanted.drop_old { 0 } else { SECRETS_MAX - 1 };
@@ -175,9 +184,8 @@ async fn rotate(console: &Console, name: &str, request: Request<Body>) -> Answer
         .change_access((&actor, console.now()), name, rotate)
         .await?;
     let access = access.ok_or(ChangeError::Missing)?;
-    let mut shown = view(&access);
-    shown["password"] = json!(secret.expose_secret());
-    shown["client_secret"] = json!(secret.expose_secret());
+    let mut shown = seen(console, &access);
+    made.show(&mut shown);
     Ok(tagged(StatusCode::OK, &access, &shown))
 }
 
@@ -197,36 +205,11 @@ async fn changes(console: &Console, name: &str, headers: &HeaderMap) -> Answered
 struct Rotation {
     /// A chosen password in place of a random secret.
     password: Option<SecretString>,
+    /// The argon2id hash of one.
+    password_hash: Option<SecretString>,
     /// Whether the secret in use ends at once.
     #[serde(default)]
     drop_old: bool,
-}
-
-/// The stored form of a chosen password, or of a random secret made here, with what to show of it.
-async fn secret(
-    console: &Console,
-    chosen: Option<SecretString>,
-) -> Result<(StoredSecret, SecretString), Problem> {
-    let failed = |text: String| Problem::invalid(vec![("password".to_owned(), text)]);
-    match chosen {
-        None => {
-            let secret = new_random_secret().map_err(|error| failed(error.to_string()))?;
-            Ok((console.hasher.keyed(&secret), secret))
-        }
-        Some(password) => {
-            let length = password.expose_secret().len();
-            if !(8..=adapter::PASSWORD_BYTES_MAX).contains(&length) {
-                return Err(failed(format!(
-                    "write 8 to {} bytes",
-                    adapter::PASSWORD_BYTES_MAX
-                )));
-            }
-            let hashed = password.clone();
-            let hash = tokio::task::spawn_blocking(move || StoredSecret::argon2id(&hashed)).await;
-            let hash = hash.map_err(|_| failed("it can't be hashed".to_owned()))?;
-            Ok((hash.map_err(|error| failed(error.to_string()))?, password))
-        }
-    }
 }
 
 fn blank(name: &str, secret: &Secret) -> Result<Access, Problem> {

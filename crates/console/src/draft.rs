@@ -6,16 +6,18 @@ use adapter::{OPERATIONS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use store::{Access, Channel, Rate, parse_access_network, parse_network};
+use store::{
+    Access, CachePolicy, Channel, JournalLevel, Rate, parse_access_network, parse_network,
+};
 
 /// Longest name, in characters: it stands in labels, paths and logs.
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// Longest owner and note, in bytes.
-const TEXT_BYTES_MAX: usize = 1024;
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 
 /// Most networks in one list: each request walks it.
-const NETWORKS_MAX: usize = 1000;
+pub(crate) const NETWORKS_MAX: usize = 1000;
 
 /// The fields of a body; absent ones stay as they are, `null` takes a bound away.
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +26,7 @@ pub(crate) struct Draft {
     pub(crate) name: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<secrecy::SecretString>,
+    pub(crate) password_hash: Option<secrecy::SecretString>,
     owner: Option<String>,
     note: Option<String>,
     state: Option<String>,
@@ -42,11 +45,14 @@ pub(crate) struct Draft {
     #[serde(default, deserialize_with = "nullable")]
     rate: Option<Option<Value>>,
     #[serde(default, deserialize_with = "nullable")]
+    per_day: Option<Option<Value>>,
+    #[serde(default, deserialize_with = "nullable")]
     per_destination: Option<Option<Value>>,
     #[serde(default, deserialize_with = "nullable")]
     concurrent: Option<Option<NonZeroU32>>,
     report: Option<Vec<String>>,
-    cache: Option<bool>,
+    cache: Option<CachePolicy>,
+    journal: Option<String>,
     query_credentials: Option<bool>,
 }
 
@@ -126,6 +132,7 @@ impl Draft {
         take(wrong, "channels", self.channels, &mut access.channels, Ok);
         let limits = &mut access.limits;
         take(wrong, "rate", self.rate, &mut limits.per_minute, rate);
+        take(wrong, "per_day", self.per_day, &mut limits.per_day, per_day);
         take(
             wrong,
             "per_destination",
@@ -140,7 +147,16 @@ impl Draft {
             &mut limits.concurrent,
             Ok,
         );
-        take(wrong, "cache", self.cache, &mut access.cache, Ok);
+        take(wrong, "cache", self.cache, &mut access.cache, |policy| {
+            policy.check().map(|()| policy)
+        });
+        take(
+            wrong,
+            "journal",
+            self.journal,
+            &mut access.journal,
+            |name| JournalLevel::named(&name).ok_or("write metadata or full".to_owned()),
+        );
         take(
             wrong,
             "query_credentials",
@@ -191,7 +207,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn bounded(text: String, least: usize, most: usize) -> Result<String, String> {
+pub(crate) fn bounded(text: String, least: usize, most: usize) -> Result<String, String> {
     if text.chars().any(char::is_control) {
         return Err("it holds a control character".to_owned());
     }
@@ -221,7 +237,7 @@ fn networks(
     parsed.map(|lists| lists.into_iter().flatten().collect())
 }
 
-fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
+pub(crate) fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(unknown) => Err(format!("{unknown} is none of {}", known.join(", "))),
         None => Ok(names),
@@ -230,17 +246,33 @@ fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
 
 /// `60/min`, `60`, or `null` for as often as it likes.
 fn rate(written: Option<Value>) -> Result<Option<Rate>, String> {
+    let written = calls(
+        written,
+        "/min",
+        "a number of calls per minute, such as 60/min",
+    );
+    Ok(written?.map(|per_minute| Rate { per_minute }))
+}
+
+/// `1000/day`, `1000`, or `null` for as often as it likes.
+fn per_day(written: Option<Value>) -> Result<Option<NonZeroU32>, String> {
+    calls(
+        written,
+        "/day",
+        "a number of calls per day, such as 1000/day",
+    )
+}
+
+fn calls(written: Option<Value>, unit: &str, wanted: &str) -> Result<Option<NonZeroU32>, String> {
     let Some(written) = written else {
         return Ok(None);
     };
     let text = written
         .as_str()
         .map_or_else(|| written.to_string(), str::to_owned);
-    let number = text.strip_suffix("/min").unwrap_or(&text);
+    let number = text.strip_suffix(unit).unwrap_or(&text);
     match number.parse() {
-        Ok(per_minute) => Ok(Some(Rate { per_minute })),
-        Err(_) => Err(format!(
-            "{text} is no rate; write a number of calls per minute, such as 60/min"
-        )),
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(format!("{text} is no rate; write {wanted}")),
     }
 }

@@ -5,11 +5,13 @@ mod accesses;
 mod admin_keys;
 mod backup;
 mod draft;
+mod imported;
 mod keys;
 mod operations;
 mod problem;
 mod reload;
 mod request;
+mod secrets;
 mod transfer;
 mod view;
 

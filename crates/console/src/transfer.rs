@@ -9,11 +9,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::json;
-use store::{Access, SECRETS_MAX};
+use store::Access;
 
 use crate::Console;
 use crate::accesses::told;
-use crate::draft::check_name;
+use crate::imported::mistakes;
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 
@@ -47,13 +47,7 @@ fn export(console: &Console, headers: &HeaderMap) -> Answered {
 async fn import(console: &Console, request: Request<Body>) -> Answered {
     let actor = console.operator(request.headers())?;
     let import: Import = body(request).await?;
-    let mut mistakes = Vec::new();
-    for access in &import.accesses {
-        let wrong = check_name(&access.name).err().into_iter();
-        let crowded =
-            (access.secrets.len() > SECRETS_MAX).then(|| format!("at most {SECRETS_MAX} secrets"));
-        mistakes.extend(wrong.chain(crowded).map(|text| (access.name.clone(), text)));
-    }
+    let mistakes: Vec<_> = import.accesses.iter().flat_map(mistakes).collect();
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Access, Change, Rate};
+use store::{Access, Change, LastUse, Rate};
 
 /// An access in the form in which it is written.
-pub(crate) fn view(access: &Access) -> Value {
+pub(crate) fn view(access: &Access, last: Option<LastUse>) -> Value {
     let rate = |rate: Option<Rate>| rate.map(|rate| format!("{}/min", rate.per_minute));
     let networks = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let reports = [
@@ -37,12 +37,17 @@ pub(crate) fn view(access: &Access) -> Value {
         "platforms": access.platforms,
         "channels": access.channels,
         "rate": rate(access.limits.per_minute),
+        "per_day": access.limits.per_day.map(|calls| format!("{calls}/day")),
         "per_destination": rate(access.limits.per_destination),
         "concurrent": access.limits.concurrent,
         "report": report,
         "cache": access.cache,
+        "journal": access.journal.name(),
         "query_credentials": access.query_credentials,
         "secrets": secrets.collect::<Vec<_>>(),
+        "last_used": last.map(|last| json!({
+            "at": time(last.at), "address": last.address.to_string(), "way": last.way,
+        })),
         "version": access.version,
     })
 }

@@ -179,8 +179,8 @@ impl ReadCache {
         no_cache: bool,
         fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
     ) -> Forwarded {
-        let ttl = self.ttl(&request);
-        if ttl.is_zero() || !access.cache {
+        let ttl = self.ttl(access, &request);
+        if ttl.is_zero() {
             let began = Instant::now();
             return told(
                 fetch.await.map(Arc::new),
@@ -271,12 +271,15 @@ impl ReadCache {
         }
     }
 
-    fn ttl(&self, request: &Request) -> Duration {
-        match request.operation().method {
+    /// How long an answer is kept: as the access has it, or else the deployment; zero for what is never kept.
+    fn ttl(&self, access: &Access, request: &Request) -> Duration {
+        let method = request.operation().method;
+        let usual = match method {
             "getchatchannels" => self.config.getchatchannels,
             "getchats" => self.config.getchats,
             _ => Duration::ZERO,
-        }
+        };
+        access.cache.life(method, usual)
     }
 
     fn epoch(&self, request: &Request) -> &AtomicU64 {
@@ -306,6 +309,7 @@ fn told(
         outcome,
         cache: Some(cache),
         limit: None,
+        day: None,
         upstream_time,
         would_refuse: None,
     }

@@ -9,6 +9,7 @@ pub mod allowlist;
 mod cache;
 pub mod call;
 pub mod client;
+mod daily;
 mod guesses;
 mod rate_limit;
 mod turns;
@@ -21,10 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Delivery, Effect, Error, Operation, Request, Response, Way};
-use store::{Access, Accesses, SecretHasher};
+use store::{Access, Accesses, SecretHasher, StoreError};
 
 pub use access::{Checker, Claim};
 pub use cache::{CacheConfig, CacheStatus};
+pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
 pub use upstream::{Upstream, UpstreamAuth, UpstreamConfig};
@@ -38,6 +40,7 @@ pub struct Forwarder {
     config: ForwardConfig,
     checker: Arc<Checker>,
     limits: Arc<RateLimits>,
+    daily: Arc<DailyLimits>,
     turns: Arc<Turns>,
     cache: ReadCache,
     upstream: Arc<Upstream>,
@@ -87,8 +90,10 @@ pub struct Forwarded {
     pub outcome: Result<Arc<Response>, Error>,
     /// What the cache had to do with it; `None` when it was refused here.
     pub cache: Option<CacheStatus>,
-    /// The access's limit after this call; `None` when it has none.
+    /// The access's limit per minute after this call; `None` when it has none.
     pub limit: Option<LimitState>,
+    /// The same per day.
+    pub day: Option<DayState>,
     /// How long the upstream took, when this call asked it.
     pub upstream_time: Option<Duration>,
     /// What a limit would have said, if it did not only report.
@@ -96,7 +101,7 @@ pub struct Forwarded {
 }
 
 impl Forwarder {
-    /// Takes the configuration, the hasher of random secrets, and a random key of this process.
+    /// Takes the configuration, the hasher of random secrets, a random key of this process, and the counts of the day.
     ///
     /// # Errors
     /// A sentence, when the upstream's roots can't be read.
@@ -104,12 +109,14 @@ impl Forwarder {
         config: ForwardConfig,
         hasher: Arc<SecretHasher>,
         process_key: &[u8],
+        daily: Arc<DailyLimits>,
     ) -> Result<Forwarder, String> {
         let guesses = Guesses::new(config.guesses, process_key);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Forwarder {
             checker: Arc::new(Checker::new(hasher, process_key, cores, guesses)),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
+            daily,
             turns: Arc::default(),
             cache: ReadCache::new(config.cache.clone()),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
@@ -148,6 +155,7 @@ impl Forwarder {
             config,
             checker,
             limits,
+            daily: Arc::clone(&self.daily),
             turns: Arc::clone(&self.turns),
             cache,
             upstream,
@@ -216,14 +224,9 @@ impl Forwarder {
 
     /// Counts a call against the access's limits without asking cache or upstream; all that a HEAD request needs. The
     /// request is absent when a token is asked for.
-    pub fn count(&self, access: &Access, request: Option<&Request>) -> Counted {
-        let (limit, mut counted) = self.limits.check_access(access);
-        if let Some(request) = request.filter(|request| request.operation().effect == Effect::Send)
-        {
-            let destination = request.value("destination").unwrap_or_default();
-            counted = counted.and_then(|()| self.limits.check_destination(access, destination));
-        }
-        Counted::judged(access, limit, counted)
+    pub async fn count(&self, access: &Access, request: Option<&Request>) -> Counted {
+        let counted = self.count_rates(access, request);
+        self.count_day(access, counted).await
     }
 
     /// Gets the answer: limits, then for a read the cache with one flight per key, for everything else the upstream.
@@ -233,23 +236,22 @@ impl Forwarder {
         request: Arc<Request>,
         wishes: Wishes,
     ) -> Forwarded {
+        let mut counted = self.count_rates(access, Some(&request));
+        let turn = match &counted.refused {
+            Some(_) => None,
+            None => counted.note(access, Turns::take(&self.turns, access)),
+        };
+        let _turn = turn.flatten();
+        // The limit per day comes last: what another limit refuses uses none of it up.
         let Counted {
             limit,
+            day,
             refused,
-            mut would_refuse,
-        } = self.count(access, Some(&request));
-        let turn = match refused {
-            Some(error) => Err(error),
-            None => Turns::take(&self.turns, access),
-        };
-        let _turn = match turn {
-            Ok(turn) => turn,
-            Err(error) if access.limits.report => {
-                would_refuse = error.cause().map(str::to_owned);
-                None
-            }
-            Err(error) => return Forwarded::refused(error, limit),
-        };
+            would_refuse,
+        } = self.count_day(access, counted).await;
+        if let Some(error) = refused {
+            return Forwarded::refused(error, (limit, day));
+        }
         let operation = request.operation();
         let forwarded = match operation.effect {
             Effect::Read => self.read(access, request, wishes).await,
@@ -265,15 +267,53 @@ impl Forwarder {
         };
         Forwarded {
             limit,
+            day,
             would_refuse,
             ..forwarded
         }
+    }
+
+    fn count_rates(&self, access: &Access, request: Option<&Request>) -> Counted {
+        let (limit, mut result) = self.limits.check_access(access);
+        if let Some(request) = request.filter(|request| request.operation().effect == Effect::Send)
+        {
+            let destination = request.value("destination").unwrap_or_default();
+            result = result.and_then(|()| self.limits.check_destination(access, destination));
+        }
+        let mut counted = Counted {
+            limit,
+            day: None,
+            refused: None,
+            would_refuse: None,
+        };
+        counted.note(access, result);
+        counted
+    }
+
+    async fn count_day(&self, access: &Access, mut counted: Counted) -> Counted {
+        if counted.refused.is_some() {
+            counted.day = self.daily.look(access);
+            return counted;
+        }
+        let (day, result) = self.daily.count(access).await;
+        counted.day = day;
+        counted.note(access, result);
+        counted
+    }
+
+    /// Gives back what was set aside of the limits per day. Calls that come after it are told to come again.
+    ///
+    /// # Errors
+    /// When the store can't be written; then what was set aside counts as made.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.daily.close().await
     }
 
     /// Forgets counts that no longer matter, so that memory follows the callers of the last minute. Call it every few
     /// seconds.
     pub fn sweep(&self) {
         self.limits.sweep();
+        self.daily.sweep();
         self.checker.sweep();
     }
 
@@ -296,6 +336,7 @@ impl Forwarder {
             outcome,
             cache: Some(CacheStatus::Effect),
             limit: None,
+            day: None,
             upstream_time: Some(began.elapsed()),
             would_refuse: None,
         }
@@ -307,6 +348,8 @@ impl Forwarder {
 pub struct Counted {
     /// The limit per minute; `None` when there is none.
     pub limit: Option<LimitState>,
+    /// The limit per day; `None` when there is none.
+    pub day: Option<DayState>,
     /// Why the call is refused, if it is.
     pub refused: Option<Error>,
     /// What a limit would have said, if it did not only report.
@@ -314,26 +357,26 @@ pub struct Counted {
 }
 
 impl Counted {
-    fn judged(access: &Access, limit: Option<LimitState>, counted: Result<(), Error>) -> Counted {
-        let (refused, would_refuse) = match counted {
-            Ok(()) => (None, None),
-            Err(error) if access.limits.report => (None, error.cause().map(str::to_owned)),
-            Err(error) => (Some(error), None),
-        };
-        Counted {
-            limit,
-            refused,
-            would_refuse,
+    /// Notes what a limit says: a refusal, or for an access whose limits only report what it would have been.
+    fn note<T>(&mut self, access: &Access, said: Result<T, Error>) -> Option<T> {
+        match said {
+            Ok(value) => return Some(value),
+            Err(error) if access.limits.report => {
+                self.would_refuse = error.cause().map(str::to_owned);
+            }
+            Err(error) => self.refused = Some(error),
         }
+        None
     }
 }
 
 impl Forwarded {
-    fn refused(error: Error, limit: Option<LimitState>) -> Forwarded {
+    fn refused(error: Error, (limit, day): (Option<LimitState>, Option<DayState>)) -> Forwarded {
         Forwarded {
             outcome: Err(error),
             cache: None,
             limit,
+            day,
             upstream_time: None,
             would_refuse: None,
         }

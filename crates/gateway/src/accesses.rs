@@ -4,8 +4,8 @@ use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{
-    Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoredSecret,
-    new_client_id, new_random_secret,
+    Access, AccessLimits, AdminKey, CachePolicy, JournalLevel, Rate, Role, Secret, SecretHasher,
+    Store, StoredSecret, new_client_id, new_random_secret,
 };
 
 use crate::config::{Config, SeedAccess};
@@ -111,8 +111,11 @@ fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
         methods: seed.methods.clone(),
         limits: AccessLimits {
             per_minute,
+            per_day: seed.per_day,
             ..AccessLimits::default()
         },
+        journal: seed.journal,
+        cache: seed.cache,
         ..blank(&seed.name, &seed.user, hash)?
     })
 }
@@ -144,7 +147,8 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
         platforms: None,
         channels: None,
         limits: AccessLimits::default(),
-        cache: true,
+        cache: CachePolicy::default(),
+        journal: JournalLevel::default(),
         query_credentials: true,
     })
 }

@@ -27,7 +27,7 @@ use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
 use sections::{jwt, limits, proxy_protocol, seeds, upstream, upstream_limits, ways};
-use store::parse_network;
+use store::{CachePolicy, JournalLevel, parse_network};
 use url::Url;
 use values::{log_level, origin, public_url};
 
@@ -196,6 +196,12 @@ pub struct SeedAccess {
     pub methods: Vec<String>,
     /// Calls per minute, if bounded.
     pub per_minute: Option<NonZeroU32>,
+    /// Calls per day, if bounded.
+    pub per_day: Option<NonZeroU32>,
+    /// How much of its calls the journal keeps.
+    pub journal: JournalLevel,
+    /// What of its reads may be answered from memory, and for how long.
+    pub cache: CachePolicy,
 }
 
 impl Config {

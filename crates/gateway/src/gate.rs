@@ -9,10 +9,10 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::SoapAdapter;
-use forward::Forwarder;
+use forward::{Circumstances, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
-use store::Store;
+use store::{Access, LastUse, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::ForwardedHeader;
@@ -108,6 +108,23 @@ impl Gate {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Notes that an access was let in.
+    pub(crate) fn note_use(&self, access: &Access, circumstances: Circumstances) {
+        let last = LastUse {
+            at: circumstances.now,
+            address: circumstances.address,
+            way: circumstances.way.name().to_owned(),
+        };
+        self.store.note_use(access, last);
+    }
+
+    /// Writes down what has been noted of uses since the last time.
+    pub(crate) async fn save_uses(&self) {
+        if let Err(error) = self.store.save_uses().await {
+            tracing::warn!(%error, "last uses of accesses can't be kept");
+        }
     }
 
     /// The origin of a browser's call, if it is one of those configured.

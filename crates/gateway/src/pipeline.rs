@@ -179,14 +179,18 @@ async fn authorize(
     // From here on a refusal is told with the name of who was refused.
     story.access = Some(access.name.clone());
     story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
+    gate.note_use(&access, circumstances);
     Ok((access, scope))
 }
 
 /// Gets the answer, or for HEAD only counts the call.
 async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
     if story.check_only {
-        let counted = gate.forwarder.count(&call.access, Some(&call.request));
-        story.limited_by(counted.limit, counted.would_refuse);
+        let counted = gate
+            .forwarder
+            .count(&call.access, Some(&call.request))
+            .await;
+        story.limited_by(counted.limit, counted.day, counted.would_refuse);
         return counted
             .refused
             .map_or(Ok(Arc::new(Success::new(None))), Err);
@@ -198,7 +202,7 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
         wishes,
     } = call;
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;
-    story.limited_by(forwarded.limit, forwarded.would_refuse);
+    story.limited_by(forwarded.limit, forwarded.day, forwarded.would_refuse);
     story.cache = forwarded.cache;
     story.upstream_time = forwarded.upstream_time;
     forwarded.outcome

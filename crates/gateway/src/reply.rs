@@ -3,7 +3,7 @@
 use adapter::{Code, Effect, Reply};
 use axum::body::Body;
 use axum::response::Response;
-use forward::CacheStatus;
+use forward::{CacheStatus, DAY_S};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 
@@ -119,11 +119,21 @@ fn shared_headers(story: &Story, headers: &mut HeaderMap) {
 
 /// draft-ietf-httpapi-ratelimit-headers.
 fn limit_headers(story: &Story, headers: &mut HeaderMap) {
-    let Some((name, limit)) = story.limit else {
+    let limit = story.limit.map(|(name, limit)| {
+        let policy = format!("\"{name}\";q={};w=60", limit.per_minute);
+        let state = format!("\"{name}\";r={};t={}", limit.remaining, limit.reset_s);
+        (policy, state)
+    });
+    let day = story.day.map(|day| {
+        let policy = format!("\"day\";q={};w={DAY_S}", day.per_day);
+        let state = format!("\"day\";r={};t={}", day.remaining, day.reset_s);
+        (policy, state)
+    });
+    let (policies, states): (Vec<_>, Vec<_>) = limit.into_iter().chain(day).unzip();
+    if policies.is_empty() {
         return;
-    };
-    let policy = format!("\"{name}\";q={};w=60", limit.per_minute);
-    let state = format!("\"{name}\";r={};t={}", limit.remaining, limit.reset_s);
+    }
+    let (policy, state) = (policies.join(", "), states.join(", "));
     if let (Ok(policy), Ok(state)) = (Value::try_from(policy), Value::try_from(state)) {
         headers.insert(RATE_LIMIT_POLICY, policy);
         headers.insert(RATE_LIMIT, state);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use console::Console;
-use forward::Forwarder;
+use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
 use store::{SecretHasher, Store, StoreError};
@@ -108,6 +108,11 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }
+    let gate = generations.gate();
+    if let Err(error) = gate.forwarder.close().await {
+        tracing::warn!(%error, "calls set aside of limits per day are lost");
+    }
+    gate.save_uses().await;
     store.close().await;
     Ok(())
 }
@@ -162,6 +167,7 @@ async fn keep_house(generations: Arc<Generations>) {
         interval.tick().await;
         let gate = generations.gate();
         gate.forwarder.sweep();
+        gate.save_uses().await;
         generations.forget_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
             refreshing.spawn(async move { gate.tokens.refresh(Gate::now()).await });
@@ -179,9 +185,11 @@ async fn first_gate(
     let way_out = way_out(config, origin.sandbox.as_ref())?;
     let process_key = random(HASH_KEY_BYTES)?;
     let tokens = TokensConfig::new(config, &public_url)?;
+    let daily = DailyLimits::open(Arc::clone(store), Box::new(Gate::now)).await;
+    let daily = Arc::new(daily.map_err(|error| error.to_string())?);
     let parts = Parts {
         metrics: Arc::new(Metrics::default()),
-        forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key)?,
+        forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key, daily)?,
         tokens: Arc::new(Tokens::open(tokens, store, Gate::now()).await?),
         store: Arc::clone(store),
         under_way: TaskTracker::new(),

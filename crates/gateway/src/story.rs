@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
-use forward::{CacheStatus, LimitState};
+use forward::{CacheStatus, DayState, LimitState};
 use http::header;
 use http::request::Parts;
 use uuid::Uuid;
@@ -45,6 +45,8 @@ pub(crate) struct Story {
     pub(crate) call: Option<(&'static Operation, String)>,
     /// The narrowest limit after this call.
     pub(crate) limit: Option<(&'static str, LimitState)>,
+    /// The access's limit per day after this call.
+    pub(crate) day: Option<DayState>,
     /// Whether it asks for nothing but the checks.
     pub(crate) check_only: bool,
     /// Whether it has been handed on, so that something may have happened outside.
@@ -95,6 +97,7 @@ impl Story {
             access: None,
             call: None,
             limit: None,
+            day: None,
             check_only: false,
             dispatched: false,
             allow: ALLOW,
@@ -152,11 +155,17 @@ impl Story {
         );
     }
 
-    /// Notes the access's own limit, which is narrower than the address's, and what it would have said.
-    pub(crate) fn limited_by(&mut self, limit: Option<LimitState>, would_refuse: Option<String>) {
+    /// Notes the access's own limits, which are narrower than the address's, and what they would have said.
+    pub(crate) fn limited_by(
+        &mut self,
+        limit: Option<LimitState>,
+        day: Option<DayState>,
+        would_refuse: Option<String>,
+    ) {
         if let Some(limit) = limit {
             self.limit = Some(("minute", limit));
         }
+        self.day = day;
         if would_refuse.is_some() {
             self.would_refuse = would_refuse;
         }

@@ -106,10 +106,11 @@ async fn issue(
         .await?;
     story.access = Some(access.name.clone());
     story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
+    gate.note_use(&access, circumstances);
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
-    let counted = gate.forwarder.count(&access, None);
-    story.limited_by(counted.limit, counted.would_refuse);
+    let counted = gate.forwarder.count(&access, None).await;
+    story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
     let token = gate.tokens.issue(&access, &scope, circumstances.now)?;
     Ok(token_reply(&token, gate.tokens.life_s(), &scope))

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::StoredSecret;
+use crate::{CachePolicy, StoredSecret};
 
 /// Most secrets of one access at once: the one in use and the one that replaces it.
 pub const SECRETS_MAX: usize = 2;
@@ -61,9 +61,12 @@ pub struct Access {
     /// How often it may call.
     #[serde(default)]
     pub limits: AccessLimits,
-    /// Whether its reads may be answered from memory.
-    #[serde(default = "yes")]
-    pub cache: bool,
+    /// Whether its reads may be answered from memory, and for how long.
+    #[serde(default)]
+    pub cache: CachePolicy,
+    /// How much of its calls the journal keeps.
+    #[serde(default)]
+    pub journal: JournalLevel,
     /// Whether it may stand with user and password in a URL.
     #[serde(default = "yes")]
     pub query_credentials: bool,
@@ -93,6 +96,39 @@ pub struct Channel {
     pub platformid: String,
 }
 
+/// How much of a call the journal keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalLevel {
+    /// Who, when, from where, what and how it ended.
+    #[default]
+    Metadata,
+    /// Besides that, what was sent and what was answered.
+    Full,
+}
+
+impl JournalLevel {
+    /// All of them.
+    pub const ALL: [JournalLevel; 2] = [JournalLevel::Metadata, JournalLevel::Full];
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            JournalLevel::Metadata => "metadata",
+            JournalLevel::Full => "full",
+        }
+    }
+
+    /// The level with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<JournalLevel> {
+        JournalLevel::ALL
+            .into_iter()
+            .find(|level| level.name() == name)
+    }
+}
+
 /// How often an access may call; absent means as often as it likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +136,9 @@ pub struct AccessLimits {
     /// Calls per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<Rate>,
+    /// Calls per day, from midnight to midnight UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<NonZeroU32>,
     /// Calls at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<NonZeroU32>,

@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::last_use::{LastUses, read_last_uses};
 use crate::{Access, Accesses, AdminKey, backup};
 
 /// How long a statement waits for another process's lock before it fails.
@@ -59,6 +60,7 @@ pub struct Store {
     writer: SqlitePool,
     accesses: ArcSwap<Accesses>,
     admin_keys: ArcSwap<Vec<AdminKey>>,
+    last_uses: LastUses,
     /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
     change: Mutex<()>,
     /// Held while a copy is made: there is one name for it.
@@ -96,11 +98,13 @@ impl Store {
             .map_err(|error| StoreError::new(error.to_string()))?;
         let accesses = ArcSwap::from_pointee(read_accesses(&writer).await?);
         let admin_keys = ArcSwap::from_pointee(Store::read_admin_keys(&writer).await?);
+        let last_uses = read_last_uses(&writer).await?;
         Ok(Store {
             file: file.to_owned(),
             writer,
             accesses,
             admin_keys,
+            last_uses,
             change: Mutex::new(()),
             copying: Mutex::new(()),
         })
@@ -137,6 +141,10 @@ impl Store {
         Ok(())
     }
 
+    pub(crate) fn last_uses(&self) -> &LastUses {
+        &self.last_uses
+    }
+
     pub(crate) fn writer(&self) -> &SqlitePool {
         &self.writer
     }
@@ -153,15 +161,22 @@ impl Store {
 fn migrator() -> Migrator {
     let steps = [
         (
+            1,
             "accesses and keys",
             include_str!("migrations/0001_accesses_and_keys.sql"),
         ),
         (
+            2,
             "changes and admin keys",
             include_str!("migrations/0002_changes_and_admin_keys.sql"),
         ),
+        (
+            4,
+            "daily counts and last uses",
+            include_str!("migrations/0004_daily_counts_and_last_uses.sql"),
+        ),
     ];
-    let migrations = (1..).zip(steps).map(|(version, (what, sql))| {
+    let migrations = steps.into_iter().map(|(version, what, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(sql);
         Migration::new(version, what.into(), MigrationType::Simple, sql, false)
     });

@@ -7,18 +7,25 @@ mod access;
 mod accesses;
 mod admin_key;
 mod backup;
+mod cache_policy;
 mod change;
+mod daily;
 mod database;
 mod keys;
+mod last_use;
 mod network;
+mod phc;
 mod secret;
 
-pub use access::{Access, AccessLimits, Channel, Rate, SECRETS_MAX, Secret};
+pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;
 pub use admin_key::{AdminKey, Role, presented};
+pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::{Change, ChangeError};
+pub use daily::DailyCount;
 pub use database::{Store, StoreError};
 pub use keys::StoredKey;
+pub use last_use::LastUse;
 pub use network::{parse_access_network, parse_network};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,

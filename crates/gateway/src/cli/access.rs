@@ -11,6 +11,8 @@ use super::AdminArgs;
 pub(crate) enum AccessCommand {
     /// Make an access and show its secrets this once
     Create(CreateArgs),
+    /// Change what is said of it here, and nothing else
+    Set(SetArgs),
     /// List all accesses
     List(AllArgs),
     /// Show one access
@@ -43,34 +45,59 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// Read a chosen password from standard input, in place of a random one
-    #[arg(long)]
+    #[arg(long, conflicts_with = "password_hash_stdin")]
     pub(crate) password_stdin: bool,
+    /// Read the argon2id hash of a chosen password from standard input, as $argon2id$v=19$…
+    #[arg(long)]
+    pub(crate) password_hash_stdin: bool,
     /// A network that it may call from, or any; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<String>,
     /// A network that it may not call from; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<String>,
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+    #[command(flatten)]
+    pub(crate) all: AllArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) fields: FieldArgs,
+    #[command(flatten)]
+    pub(crate) all: AllArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FieldArgs {
     /// The ways in that it may use [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) ways: Option<Vec<String>>,
     /// The methods that it may call [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) methods: Option<Vec<String>>,
-    /// How often it may call, such as 60/min [default: as often as it likes]
+    /// How often it may call, such as 60/min or 1000/day; may be repeated [default: as often as it likes]
     #[arg(long)]
-    pub(crate) rate: Option<String>,
+    pub(crate) rate: Vec<String>,
     /// From when on it is refused, as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
+    /// What is answered from memory: on, off, or how many seconds, as getchats=5,getchatchannels=300 [default: on]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cache: Vec<String>,
+    /// How much of its calls the journal keeps, metadata or full [default: metadata]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) journal: Option<String>,
     /// Whose it is
     #[arg(long)]
     pub(crate) owner: Option<String>,
     /// What it is for
     #[arg(long)]
     pub(crate) note: Option<String>,
-    #[command(flatten)]
-    pub(crate) all: AllArgs,
 }
 
 #[derive(Args, Debug)]

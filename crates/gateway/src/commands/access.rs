@@ -7,7 +7,8 @@ use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json, table};
 use super::read_secret;
 use crate::cli::access::{
-    AccessCommand, AllArgs, CreateArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs,
+    AccessCommand, AllArgs, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs,
+    SetArgs,
 };
 
 const ACCESSES: &str = "/admin/v1/accesses";
@@ -15,6 +16,7 @@ const ACCESSES: &str = "/admin/v1/accesses";
 pub(crate) async fn access_command(command: AccessCommand) -> Result<(), String> {
     match command {
         AccessCommand::Create(args) => create(args).await,
+        AccessCommand::Set(args) => set(args).await,
         AccessCommand::List(args) => list(&args).await,
         AccessCommand::Show(args) => {
             let access = admin(&args.all)?.get(&path(&args, "")).await?;
@@ -42,13 +44,42 @@ pub(crate) async fn access_command(command: AccessCommand) -> Result<(), String>
 }
 
 async fn create(args: CreateArgs) -> Result<(), String> {
-    let mut draft = json!({"name": args.name, "allow": args.allow, "deny": args.deny});
+    let mut draft = fields(args.fields)?;
+    draft["name"] = args.name.into();
+    draft["allow"] = args.allow.into();
+    draft["deny"] = args.deny.into();
+    if let Some(user) = args.user {
+        draft["user"] = user.into();
+    }
+    if args.password_stdin {
+        draft["password"] = read_secret()?.into();
+    }
+    if args.password_hash_stdin {
+        draft["password_hash"] = read_secret()?.into();
+    }
+    let access = admin(&args.all)?
+        .send(Method::POST, ACCESSES, &draft)
+        .await?;
+    shown(&args.all, &access)
+}
+
+async fn set(args: SetArgs) -> Result<(), String> {
+    let wish = fields(args.fields)?;
+    let one = OneArgs {
+        name: args.name,
+        all: args.all,
+    };
+    change(&one, &wish).await
+}
+
+/// What was given of an access, as the admin API has it.
+fn fields(args: FieldArgs) -> Result<Value, String> {
+    let mut draft = json!({});
     let optional = [
-        ("user", args.user.map(Value::from)),
         ("ways", args.ways.map(Value::from)),
         ("methods", args.methods.map(Value::from)),
-        ("rate", args.rate.map(Value::from)),
         ("expires", args.expires.map(Value::from)),
+        ("journal", args.journal.map(Value::from)),
         ("owner", args.owner.map(Value::from)),
         ("note", args.note.map(Value::from)),
     ];
@@ -57,13 +88,32 @@ async fn create(args: CreateArgs) -> Result<(), String> {
             draft[name] = value;
         }
     }
-    if args.password_stdin {
-        draft["password"] = read_secret()?.into();
+    for rate in args.rate {
+        // Which of the two it is stands behind the stroke; what it may be is the server's to judge.
+        let field = if rate.ends_with("/day") {
+            "per_day"
+        } else {
+            "rate"
+        };
+        draft[field] = rate.into();
     }
-    let access = admin(&args.all)?
-        .send(Method::POST, ACCESSES, &draft)
-        .await?;
-    shown(&args.all, &access)
+    if !args.cache.is_empty() {
+        draft["cache"] = cache_policy(&args.cache)?;
+    }
+    Ok(draft)
+}
+
+fn cache_policy(words: &[String]) -> Result<Value, String> {
+    let mut policy = json!({});
+    for word in words {
+        let life = word.split_once('=').map(|(m, s)| (m, s.parse::<u32>()));
+        match (word.as_str(), life) {
+            ("on" | "off", _) => policy["enabled"] = (word == "on").into(),
+            (_, Some((method, Ok(seconds)))) => policy[format!("{method}_s")] = seconds.into(),
+            _ => return Err(format!("--cache {word}: write on, off or METHOD=SECONDS")),
+        }
+    }
+    Ok(policy)
 }
 
 async fn list(args: &AllArgs) -> Result<(), String> {
@@ -73,11 +123,30 @@ async fn list(args: &AllArgs) -> Result<(), String> {
         return print_json(accesses);
     }
     let rows: Vec<_> = accesses.as_array().into_iter().flatten().map(row).collect();
-    print(table(["NAME", "USER", "STATE", "RATE", "ALLOW"], &rows))
+    let header = ["NAME", "USER", "STATE", "RATE", "LAST USED", "ALLOW"];
+    print(table(header, &rows))
 }
 
-fn row(access: &Value) -> [String; 5] {
-    ["name", "user", "state", "rate", "allow"].map(|name| cell(&access[name]))
+fn row(access: &Value) -> [String; 6] {
+    let field = |name: &str| cell(&access[name]);
+    let rates = ["rate", "per_day"].map(|name| &access[name]);
+    let rates: Vec<_> = rates.into_iter().filter(|rate| !rate.is_null()).collect();
+    let rate = match rates.as_slice() {
+        [] => cell(&Value::Null),
+        rates => rates
+            .iter()
+            .map(|rate| cell(rate))
+            .collect::<Vec<_>>()
+            .join(","),
+    };
+    [
+        field("name"),
+        field("user"),
+        field("state"),
+        rate,
+        cell(&access["last_used"]["at"]),
+        field("allow"),
+    ]
 }
 
 async fn rotate(args: RotateArgs) -> Result<(), String> {

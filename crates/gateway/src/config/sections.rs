@@ -8,7 +8,7 @@ use adapter_soap::FaultStatus;
 use forward::client::Roots;
 use forward::{GuessLimits, UpstreamAuth, UpstreamConfig};
 use ipnet::IpNet;
-use store::{parse_access_network, parse_network};
+use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
 
 use super::reader::Reader;
 use super::shapes;
@@ -251,6 +251,11 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
         reader.wrong::<()>(&key("password"), "an access needs a password");
     }
     let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], parse_access_network);
+    let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
+    let cache = CachePolicy {
+        enabled: reader.value(&key("cache"), "true", shapes::boolean),
+        ..CachePolicy::default()
+    };
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
         active: reader.value(&key("active"), "true", shapes::boolean),
@@ -258,6 +263,9 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
         ways: reader.words(&key("ways"), &way_names),
         methods: reader.words(&key("methods"), &method_names),
         per_minute: reader.optional(&key("per_minute"), shapes::count),
+        per_day: reader.optional(&key("per_day"), shapes::count),
+        journal: reader.choice(&key("journal"), "metadata", &journal_levels),
+        cache,
         name: name?,
         user: user?,
         password: password?.into(),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    AccessLimits, ChangeError, Role, Secret, SecretHasher, StoredSecret, new_random_secret,
-    presented,
+    AccessLimits, CachePolicy, ChangeError, DailyCount, JournalLevel, LastUse, Role, Secret,
+    SecretHasher, StoredSecret, new_random_secret, presented,
 };
 
 fn access(name: &str, user: &str) -> Access {
@@ -27,7 +27,8 @@ fn access(name: &str, user: &str) -> Access {
         platforms: None,
         channels: None,
         limits: AccessLimits::default(),
-        cache: true,
+        cache: CachePolicy::default(),
+        journal: JournalLevel::default(),
         query_credentials: true,
     }
 }
@@ -154,6 +155,68 @@ async fn admin_keys_are_found_by_what_is_presented() {
     assert!(presented(&keys, &hasher, &other).is_none());
     assert!(store.delete_admin_key("ann").await.unwrap());
     assert!(presented(&store.admin_keys(), &hasher, &secret).is_none());
+}
+
+#[tokio::test]
+async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let count = |access: &str, day, given| DailyCount {
+        access: access.to_owned(),
+        day,
+        given,
+    };
+    let counts = [count("a", 10, 3), count("b", 9, 1), count("c", 8, 1)];
+    store.put_daily_counts(&counts).await.unwrap();
+    store.put_daily_counts(&[count("a", 10, 5)]).await.unwrap();
+    store.close().await;
+    let store = open(&folder).await;
+    let mut kept = store.daily_counts(10).await.unwrap();
+    kept.sort_by_key(|count| count.access.clone());
+    assert_eq!(kept, [count("a", 10, 5), count("b", 9, 1)]);
+    store.close().await;
+    assert!(store.put_daily_counts(&kept).await.is_err());
+}
+
+#[tokio::test]
+async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let version = put(&store, access("a", "u")).await.unwrap();
+    let made = store.accesses().named("a").cloned().unwrap();
+    assert_eq!(store.last_use(&made), None);
+    let last = |at| LastUse {
+        at,
+        address: "192.0.2.1".parse().expect("an address"),
+        way: "http".to_owned(),
+    };
+    store.note_use(&made, last(1));
+    store.note_use(&made, last(2));
+    assert_eq!(store.last_use(&made), Some(last(2)));
+    store.save_uses().await.unwrap();
+    store.close().await;
+
+    let store = open(&folder).await;
+    assert_eq!(store.last_use(&made), Some(last(2)));
+    assert_eq!(store.accesses().named("a").unwrap().version, version);
+    assert_eq!(store.changes("a", 10).await.unwrap().len(), 1);
+    // One that is made anew under the same name, with a client id of its own, has not been used.
+    let anew = Access {
+        client_id: "cga_anew".to_owned(),
+        ..access("a", "u")
+    };
+    put(&store, anew).await.unwrap();
+    let anew = store.accesses().named("a").cloned().unwrap();
+    assert_eq!(store.last_use(&anew), None);
+    store.note_use(&anew, last(3));
+    store.save_uses().await.unwrap();
+    assert_eq!(store.last_use(&made), None);
+    store.close().await;
+    let store = open(&folder).await;
+    assert_eq!(
+        (store.last_use(&anew), store.last_use(&made)),
+        (Some(last(3)), None)
+    );
 }
 
 #[test]

@@ -1,0 +1,236 @@
+//! One access's calls of a day: how many were made, and how many may be made before the store has to be asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Set in `used` when counting has ended.
+const CLOSED: u64 = 1 << 63;
+
+/// A day and a number of calls in one word, so that both change together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OfDay {
+    day: u32,
+    calls: u32,
+}
+
+impl OfDay {
+    fn word(self) -> u64 {
+        u64::from(self.day) << 32 | u64::from(self.calls)
+    }
+
+    fn from_word(word: u64) -> OfDay {
+        let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        OfDay {
+            day: half((word & !CLOSED) >> 32),
+            calls: half(word),
+        }
+    }
+
+    /// The calls of this day that are in it.
+    fn on(self, day: u32) -> u32 {
+        if self.day == day { self.calls } else { 0 }
+    }
+}
+
+/// The counter.
+#[derive(Debug)]
+pub(super) struct Counter {
+    /// Calls made.
+    used: AtomicU64,
+    /// Calls given in the store: what was made, and what may still be without asking.
+    given: AtomicU64,
+    /// Whether a block is being set aside.
+    is_busy: AtomicBool,
+    /// How often a block was asked for, and whether the last time brought one.
+    blocks: watch::Sender<(u64, bool)>,
+}
+
+/// What became of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is counted; so many may follow without asking the store.
+    One { used: u32, left: u32 },
+    /// The limit is reached.
+    AllUsed { used: u32 },
+    /// The limit is not reached, and the store has to be asked before it is counted.
+    NoneSetAside { used: u32 },
+    /// Counting has ended.
+    Closed { used: u32 },
+}
+
+impl Default for Counter {
+    fn default() -> Counter {
+        Counter::given(0, 0)
+    }
+}
+
+impl Counter {
+    /// Goes on from so many calls given on a day: who has ended without giving any back has used them.
+    pub(super) fn given(day: u32, calls: u32) -> Counter {
+        let word = OfDay { day, calls }.word();
+        Counter {
+            used: AtomicU64::new(word),
+            given: AtomicU64::new(word),
+            is_busy: AtomicBool::new(false),
+            blocks: watch::Sender::new((0, true)),
+        }
+    }
+
+    /// Counts one call.
+    pub(super) fn take(&self, today: u32, per_day: u32) -> Taken {
+        let mut word = self.used.load(Ordering::SeqCst);
+        loop {
+            let given = OfDay::from_word(self.given.load(Ordering::SeqCst));
+            let day = effective_day(OfDay::from_word(word), given, today);
+            let (used, given) = (OfDay::from_word(word).on(day), given.on(day));
+            if word & CLOSED != 0 {
+                return Taken::Closed { used };
+            }
+            if used >= per_day {
+                return Taken::AllUsed { used };
+            }
+            if used >= given {
+                return Taken::NoneSetAside { used };
+            }
+            let next = OfDay {
+                day,
+                calls: used + 1,
+            };
+            let swapped = self.used.compare_exchange_weak(
+                word,
+                next.word(),
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            match swapped {
+                Ok(_) => {
+                    return Taken::One {
+                        used: used + 1,
+                        left: given - used - 1,
+                    };
+                }
+                Err(changed) => word = changed,
+            }
+        }
+    }
+
+    /// The calls made on this day.
+    pub(super) fn used(&self, today: u32) -> u32 {
+        let (used, given) = self.both();
+        used.on(effective_day(used, given, today))
+    }
+
+    fn both(&self) -> (OfDay, OfDay) {
+        let of_day = |word: &AtomicU64| OfDay::from_word(word.load(Ordering::SeqCst));
+        (of_day(&self.used), of_day(&self.given))
+    }
+
+    /// Whether all it holds is of days before, and nothing is set aside just now.
+    pub(super) fn is_over(&self, today: u32) -> bool {
+        let (used, given) = self.both();
+        let day = effective_day(used, given, today);
+        used.day != day && given.day != day && !self.is_busy.load(Ordering::SeqCst)
+    }
+
+    /// Ends the counting, after what is being set aside, and tells the calls that were made on the last day.
+    pub(super) async fn close(&self) -> (u32, u32) {
+        let used = self.used.fetch_or(CLOSED, Ordering::SeqCst);
+        let mut blocks = self.blocks.subscribe();
+        while self.is_busy.load(Ordering::SeqCst) {
+            if blocks.changed().await.is_err() {
+                break;
+            }
+        }
+        let used = OfDay::from_word(used);
+        (used.day, used.calls)
+    }
+
+    /// To be asked for before a block is, so that its coming is not missed.
+    pub(super) fn next_block(&self) -> NextBlock {
+        NextBlock(self.blocks.subscribe())
+    }
+
+    /// The right to set a block aside, if nobody has it.
+    pub(super) fn turn(counter: &Arc<Counter>) -> Option<Turn> {
+        let was_busy = counter.is_busy.swap(true, Ordering::SeqCst);
+        (!was_busy).then(|| Turn {
+            counter: Arc::clone(counter),
+            has_ended: false,
+        })
+    }
+}
+
+/// The day that is counted: today, or tomorrow if it has begun by a clock that was set back since, or for a call that
+/// was faster. A day beyond tomorrow was told by a clock that was wrong, and does not hold up today.
+fn effective_day(used: OfDay, given: OfDay, today: u32) -> u32 {
+    let tomorrow = today.saturating_add(1);
+    if used.day == tomorrow || given.day == tomorrow {
+        tomorrow
+    } else {
+        today
+    }
+}
+
+/// A block that somebody waits for.
+pub(super) struct NextBlock(watch::Receiver<(u64, bool)>);
+
+impl NextBlock {
+    /// Whether the store was written before that time. What it brought may be gone already.
+    pub(super) async fn came_before(mut self, until: Instant) -> bool {
+        let changed = tokio::time::timeout_at(until, self.0.changed()).await;
+        matches!(changed, Ok(Ok(()))) && self.0.borrow().1 && Instant::now() < until
+    }
+}
+
+/// The right to set a block aside. Dropped before its end, when its task has been, it tells those who wait that none came.
+pub(super) struct Turn {
+    counter: Arc<Counter>,
+    has_ended: bool,
+}
+
+impl Turn {
+    /// The day, and how many calls of it have to be given so that a whole block is set aside; nothing if half of one still
+    /// is, or if counting has ended.
+    pub(super) fn wants(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
+        // The turn is marked before this is read, and the end before it waits for turns: one sees the other.
+        if self.counter.used.load(Ordering::SeqCst) & CLOSED != 0 {
+            return None;
+        }
+        let (used, given) = self.counter.both();
+        let day = effective_day(used, given, today);
+        let (used, given) = (used.on(day), given.on(day));
+        let wanted = used.saturating_add(block).min(per_day);
+        let is_low = given.saturating_sub(used) <= block / 2;
+        (is_low && wanted > given).then_some((day, wanted))
+    }
+
+    /// The store has it now that so many calls are given.
+    pub(super) fn give(&self, day: u32, calls: u32) {
+        let word = OfDay { day, calls }.word();
+        self.counter.given.store(word, Ordering::SeqCst);
+    }
+
+    /// Lets the next one have its turn and tells those who wait.
+    pub(super) fn end(mut self, is_written: bool) {
+        self.has_ended = true;
+        self.tell(is_written);
+    }
+
+    fn tell(&self, is_written: bool) {
+        self.counter.is_busy.store(false, Ordering::SeqCst);
+        self.counter
+            .blocks
+            .send_modify(|(number, written)| (*number, *written) = (*number + 1, is_written));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.tell(false);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Exact under threads, over midnight, over a crash, and closed when the store fails.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use super::*;
+
+/// Noon of a day.
+const NOON: i64 = 20_000 * DAY_S + DAY_S / 2;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    now: Arc<AtomicI64>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            folder: tempfile::tempdir().unwrap(),
+            now: Arc::new(AtomicI64::new(NOON)),
+        }
+    }
+
+    async fn store(&self) -> Arc<Store> {
+        let file = self.folder.path().join("chatgate.db");
+        Arc::new(Store::open(&file).await.unwrap())
+    }
+
+    async fn limits(&self, store: &Arc<Store>) -> Arc<DailyLimits> {
+        let now = Arc::clone(&self.now);
+        let clock = Box::new(move || now.load(Ordering::SeqCst));
+        let limits = DailyLimits::open(Arc::clone(store), clock).await;
+        Arc::new(limits.unwrap())
+    }
+
+    fn set(&self, now: i64) {
+        self.now.store(now, Ordering::SeqCst);
+    }
+}
+
+fn access(name: &str, per_day: u32) -> Access {
+    let access = serde_json::json!({"name": name, "user": "u", "client_id": "c", "secrets": [], "active": true,
+        "allow": [], "ways": [], "methods": [], "limits": {"per_day": per_day}});
+    serde_json::from_value(access).unwrap()
+}
+
+/// How many of so many calls are admitted; the others have to be refused for the limit.
+async fn admitted(limits: &DailyLimits, access: &Access, calls: u32) -> u32 {
+    let mut admitted = 0;
+    for _ in 0..calls {
+        match limits.count(access).await.1 {
+            Ok(()) => admitted += 1,
+            Err(error) => assert_eq!(error.code(), Code::RateLimited),
+        }
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn the_limit_holds_from_midnight_to_midnight() {
+    let bench = Bench::new();
+    let limits = bench.limits(&bench.store().await).await;
+    let access = access("a", 30);
+    assert_eq!(admitted(&limits, &access, 40).await, 30);
+    let (state, refused) = limits.count(&access).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.retry_after_s(), refused.cause()),
+        (Some(43_200), Some("limit per day"))
+    );
+    let used_up = DayState {
+        per_day: 30,
+        remaining: 0,
+        reset_s: 43_200,
+    };
+    assert_eq!(
+        (state, limits.look(&access)),
+        (Some(used_up), Some(used_up))
+    );
+
+    bench.set(NOON + DAY_S / 2 - 1);
+    let refused = limits.count(&access).await.1.unwrap_err();
+    assert_eq!(refused.retry_after_s(), Some(1));
+    bench.set(NOON + DAY_S / 2);
+    assert_eq!(admitted(&limits, &access, 40).await, 30);
+    // A clock that is set back over midnight gives nothing anew, neither here nor after a restart.
+    bench.set(NOON + DAY_S / 2 - 1);
+    assert_eq!(admitted(&limits, &access, 40).await, 0);
+    let again = bench.limits(&bench.store().await).await;
+    assert_eq!(admitted(&again, &access, 40).await, 0);
+}
+
+#[tokio::test]
+async fn a_changed_limit_counts_what_was_made_and_no_limit_counts_nothing() {
+    let bench = Bench::new();
+    let limits = bench.limits(&bench.store().await).await;
+    assert_eq!(admitted(&limits, &access("a", 10), 20).await, 10);
+    assert_eq!(admitted(&limits, &access("a", 25), 40).await, 15);
+    assert_eq!(admitted(&limits, &access("a", 5), 1).await, 0);
+    assert_eq!(admitted(&limits, &access("b", 5), 10).await, 5);
+    let mut free = access("a", 5);
+    free.limits.per_day = None;
+    let (state, counted) = limits.count(&free).await;
+    assert!(state.is_none() && counted.is_ok());
+}
+
+#[tokio::test]
+async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
+    let bench = Bench::new();
+    let access = access("a", 1000);
+    let block = block(1000);
+    let store = bench.store().await;
+    let limits = bench.limits(&store).await;
+    assert_eq!(admitted(&limits, &access, 333).await, 333);
+    // Nothing is closed: what the store has now is what a crash leaves.
+    let crashed = bench.limits(&bench.store().await).await;
+    let left = crashed.look(&access).unwrap().remaining;
+    assert!(
+        (1000 - 333 - block..=1000 - 333).contains(&left),
+        "{left} are left"
+    );
+    assert_eq!(admitted(&crashed, &access, 100).await, 100);
+    crashed.close().await.unwrap();
+    let refused = crashed.count(&access).await.1.unwrap_err();
+    assert_eq!(refused.code(), Code::Overloaded);
+
+    let stopped = bench.limits(&bench.store().await).await;
+    assert_eq!(stopped.look(&access).unwrap().remaining, left - 100);
+    assert_eq!(admitted(&stopped, &access, 2000).await, left - 100);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_refuses_only_when_the_block_is_used_up() {
+    let bench = Bench::new();
+    let store = bench.store().await;
+    let limits = bench.limits(&store).await;
+    let access = access("a", 1000);
+    assert_eq!(admitted(&limits, &access, 1).await, 1);
+    store.close().await;
+    let mut admitted = 1;
+    let refused = loop {
+        match limits.count(&access).await.1 {
+            Ok(()) => admitted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(admitted, block(1000));
+    assert_eq!(
+        (refused.code(), refused.retry_after_s()),
+        (Code::Overloaded, Some(STORE_RETRY_S))
+    );
+    assert!(limits.close().await.is_err());
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
+#[test]
+fn sixty_four_threads_are_admitted_exactly_as_often_as_the_limit_says() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let bench = Bench::new();
+    let store = runtime.block_on(bench.store());
+    let limits = runtime.block_on(bench.limits(&store));
+    let (access, over) = (Arc::new(access("a", 20_000)), AtomicU32::new(0));
+    let admitted = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    // A disk that is slow for a moment is no refusal for the limit: such a call comes again.
+                    let counted = loop {
+                        match runtime.block_on(limits.count(&access)).1 {
+                            Err(error) if error.code() == Code::Overloaded => {}
+                            counted => break counted,
+                        }
+                    };
+                    let tally = if counted.is_ok() { &admitted } else { &over };
+                    tally.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let figures = [&admitted, &over].map(|tally| tally.load(Ordering::Relaxed));
+    println!("64 threads, 32000 calls, limit 20000 a day: admitted and refused {figures:?}");
+    assert_eq!(figures, [20_000, 12_000]);
+    runtime.block_on(limits.close()).unwrap();
+    let again = runtime.block_on(bench.limits(&store));
+    assert_eq!(again.look(&access).unwrap().remaining, 0);
+}
+
+#[tokio::test]
+async fn days_that_are_over_are_forgotten_in_memory_and_on_disk() {
+    let bench = Bench::new();
+    let store = bench.store().await;
+    let limits = bench.limits(&store).await;
+    for number in 0..20 {
+        let name = format!("a{number}");
+        assert_eq!(admitted(&limits, &access(&name, 1), 1).await, 1);
+    }
+    limits.sweep();
+    assert_eq!(limits.all().len(), 20);
+    bench.set(NOON + DAY_S);
+    limits.sweep();
+    assert!(limits.all().is_empty());
+    bench.set(NOON + 3 * DAY_S);
+    let again = bench.limits(&store).await;
+    assert!(again.all().is_empty());
+    assert_eq!(store.daily_counts(0).await.unwrap(), []);
+}

@@ -1,0 +1,172 @@
+//! Hashes of chosen passwords that were made elsewhere: which of them are taken over.
+//!
+//! Whoever presents a name has us compute with the parameters of its hash, so that they are bounded from above; and a hash that
+//! is cheap for us is cheap for whoever steals the store, so that they are bounded from below.
+
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::StoredSecret;
+
+/// Least memory, in KiB: the smallest of the settings that OWASP's password storage cheat sheet has for argon2id.
+const MEMORY_KIB_MIN: u32 = 7 * 1024;
+
+/// Most memory, in KiB: what PHP, libsodium and RFC 9106's second choice take. 16 at once are 1 GiB.
+const MEMORY_KIB_MAX: u32 = 64 * 1024;
+
+/// Least work, memory times iterations, in KiB: five passes over [`MEMORY_KIB_MIN`], as the same sheet has it.
+const WORK_KIB_MIN: u32 = 5 * MEMORY_KIB_MIN;
+
+/// Most work, in KiB: PHP's four passes over [`MEMORY_KIB_MAX`], some seven times what a hash of ours costs.
+const WORK_KIB_MAX: u32 = 4 * MEMORY_KIB_MAX;
+
+/// Most lanes; we compute them one after the other.
+const LANES_MAX: u32 = 16;
+
+/// Shortest hash, in bytes.
+const HASH_BYTES_MIN: usize = 16;
+
+/// Longest PHC string, in bytes: salt and hash at their bounds are some 200.
+const PHC_BYTES_MAX: usize = 256;
+
+/// Bytes of a random secret's keyed hash.
+const KEYED_BYTES: usize = 32;
+
+impl StoredSecret {
+    /// Takes over the hash of a chosen password, a PHC string of argon2id.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one sentence.
+    pub fn from_phc(text: &str) -> Result<StoredSecret, String> {
+        check_phc(text).map(|()| StoredSecret::Argon2id(text.to_owned()))
+    }
+
+    /// Whether it is one that could be of ours, or that may be taken over.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one sentence.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            StoredSecret::Argon2id(phc) => check_phc(phc),
+            StoredSecret::Keyed(text) => match BASE64_URL_SAFE_NO_PAD.decode(text) {
+                Ok(bytes) if bytes.len() == KEYED_BYTES => Ok(()),
+                _ => Err("this is no keyed hash of a random secret".to_owned()),
+            },
+        }
+    }
+}
+
+fn check_phc(text: &str) -> Result<(), String> {
+    let no_phc = || "write a PHC string: $argon2id$v=19$m=…,t=…,p=…$SALT$HASH".to_owned();
+    if text.len() > PHC_BYTES_MAX {
+        return Err(no_phc());
+    }
+    let parsed = PasswordHash::new(text).map_err(|_| no_phc())?;
+    if parsed.algorithm.as_str() != "argon2id" || parsed.version != Some(19) {
+        return Err("only argon2id of version 19 is taken".to_owned());
+    }
+    let has_all = ["m", "t", "p"].map(|name| parsed.params.get_decimal(name).is_some());
+    if parsed.params.iter().count() != has_all.len() || has_all.contains(&false) {
+        return Err("its parameters have to be m, t and p".to_owned());
+    }
+    let params = Params::try_from(&parsed).map_err(|_| no_phc())?;
+    check_cost(&params)?;
+    match (parsed.salt, parsed.hash) {
+        (Some(_), Some(hash)) if hash.len() >= HASH_BYTES_MIN => Ok(()),
+        _ => Err(format!(
+            "it needs a salt and a hash of {HASH_BYTES_MIN} bytes or more"
+        )),
+    }
+}
+
+fn check_cost(params: &Params) -> Result<(), String> {
+    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+    if !(MEMORY_KIB_MIN..=MEMORY_KIB_MAX).contains(&memory) {
+        return Err(format!(
+            "its memory m is {memory} KiB; {MEMORY_KIB_MIN} to {MEMORY_KIB_MAX} are taken"
+        ));
+    }
+    let work = memory.saturating_mul(passes);
+    if !(WORK_KIB_MIN..=WORK_KIB_MAX).contains(&work) {
+        return Err(format!(
+            "its memory m times its iterations t is {work} KiB; {WORK_KIB_MIN} to {WORK_KIB_MAX} are taken"
+        ));
+    }
+    if lanes > LANES_MAX {
+        return Err(format!(
+            "its lanes p are {lanes}; at most {LANES_MAX} are taken"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unknown_name_hash;
+
+    #[track_caller]
+    fn check(params: &str, expected: &str) {
+        let phc = format!(
+            "$argon2id$v=19${params}$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        );
+        match StoredSecret::from_phc(&phc) {
+            Ok(_) => assert_eq!(expected, "", "{params}"),
+            Err(said) => assert!(
+                !expected.is_empty() && said.contains(expected),
+                "{params}: {said}"
+            ),
+        }
+    }
+
+    #[test]
+    fn parameters_in_use_elsewhere_are_taken_and_absurd_ones_are_not() {
+        for usual in [
+            "m=19456,t=2,p=1",
+            "m=65536,t=4,p=1",
+            "m=65536,t=3,p=4",
+            "m=7168,t=5,p=1",
+            "m=47104,t=1,p=1",
+        ] {
+            check(usual, "");
+        }
+        check("m=4194304,t=2,p=1", "memory m is 4194304");
+        check("m=4294967295,t=4294967295,p=1", "memory m is");
+        check("m=65536,t=5,p=1", "times its iterations");
+        check("m=19456,t=4294967295,p=1", "times its iterations");
+        check("m=8,t=1,p=1", "memory m is 8 ");
+        check("m=7168,t=1,p=1", "times its iterations");
+        check("m=65536,t=2,p=17", "lanes p are 17");
+        check("m=19456,t=2", "m, t and p");
+        check("m=19456,t=2,p=1,keyid=AAAA", "m, t and p");
+    }
+
+    #[test]
+    fn what_is_no_whole_argon2id_hash_is_not_taken() {
+        let whole = unknown_name_hash();
+        assert!(StoredSecret::from_phc(whole).is_ok());
+        let long = "A".repeat(300);
+        for wrong in [
+            "",
+            "secret",
+            "$2y$10$abcdefghijklmnopqrstuv",
+            &whole.replace("argon2id", "argon2i"),
+            &whole.replace("v=19", "v=16"),
+            &whole.replace("$v=19", ""),
+            &whole[..whole.rfind('$').unwrap()],
+            &format!("{}$AAAAAAAAAAAAAAA", &whole[..whole.rfind('$').unwrap()]),
+            &format!("{whole}{long}"),
+        ] {
+            assert!(StoredSecret::from_phc(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_keyed_hash_has_the_size_of_one() {
+        let keyed = |text: &str| StoredSecret::Keyed(text.to_owned()).check().is_ok();
+        assert!(keyed(&"A".repeat(43)));
+        assert!(!keyed("AAAA") && !keyed("not base64!"));
+    }
+}
