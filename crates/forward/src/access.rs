@@ -150,7 +150,7 @@ impl Checker {
     }
 
     /// Forgets guesses that no longer matter.
-    pub(crate) fn sweep(&self) {
+    pub fn sweep(&self) {
         self.guesses.sweep();
     }
 

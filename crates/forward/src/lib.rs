@@ -10,6 +10,8 @@ mod cache;
 pub mod call;
 pub mod client;
 mod daily;
+#[cfg(test)]
+mod exact;
 mod guesses;
 mod rate_limit;
 mod turns;

@@ -166,6 +166,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let limiters = self.accesses.read().unwrap_or_else(PoisonError::into_inner);
         for limiter in limiters.values() {
             limiter.retain_recent();
+            limiter.shrink_to_fit();
         }
     }
 
@@ -312,14 +313,24 @@ mod tests {
     #[test]
     fn what_has_run_full_is_forgotten() {
         let (clock, limits) = limits(60);
+        let mut access = access(60);
+        access.limits.per_destination = access.limits.per_minute;
+        let destinations = limits.limiter_of(Rate {
+            per_minute: NonZeroU32::new(60).unwrap(),
+        });
         for n in 0..100_000_u32 {
             limits
                 .check_address(IpAddr::from(n.to_be_bytes()))
                 .1
                 .unwrap();
+            limits.check_destination(&access, &n.to_string()).unwrap();
         }
+        assert_eq!(
+            (limits.addresses.len(), destinations.len()),
+            (100_000, 100_000)
+        );
         clock.advance(Duration::from_secs(61));
         limits.sweep();
-        assert!(limits.addresses.is_empty());
+        assert!(limits.addresses.is_empty() && destinations.is_empty());
     }
 }

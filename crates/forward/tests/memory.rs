@@ -1,0 +1,108 @@
+//! That limits and guesses hold no more memory however many addresses and names come along: the resident size of this
+//! process, which does nothing else. How many entries are kept is counted where they are, in `guesses/tests.rs` and
+//! `rate_limit.rs`; here is what they come to.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::print_stdout, reason = "the figures are what is asked for")]
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use adapter::Code;
+use forward::{Checker, Claim, GuessLimits, Guesses, RateLimits};
+use governor::clock::FakeRelativeClock;
+use secrecy::SecretString;
+use store::{Access, Accesses, SecretHasher};
+
+/// Names, addresses and destinations of one round, none of which ever comes again.
+const A_ROUND: u64 = 100_000;
+
+/// Rounds, a minute apart. Guesses count for ten, so that their bounds are reached and stay so.
+const ROUNDS: u64 = 5;
+
+/// After so many rounds everything that is bounded has come to its bound.
+const ROUNDS_TO_FILL: usize = 3;
+
+/// How much the process may grow after that, in KiB: what an allocator does not give back at once. A round whose entries
+/// stayed would be some 40 MiB.
+const GROWTH_KIB_MAX: u64 = 4 * 1024;
+
+/// Most that everything may come to, in KiB: 100,000 names and as many addresses in the guesses, 100,000 addresses and
+/// destinations of the last minute in the limits.
+const TOTAL_KIB_MAX: u64 = 128 * 1024;
+
+/// The resident size of this process, in KiB.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut words = status.split_whitespace();
+    words.find(|word| *word == "VmRSS:").unwrap();
+    words.next().unwrap().parse().unwrap()
+}
+
+/// The same numbers in every run, and no two alike (splitmix64).
+fn random(number: u64) -> u64 {
+    let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn access() -> Access {
+    let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
+        "allow": ["192.0.2.0/24"], "ways": [], "methods": [], "limits": {"per_destination": 1}});
+    serde_json::from_value(access).unwrap()
+}
+
+#[tokio::test]
+async fn memory_is_flat_under_1e5_random_names_and_addresses() {
+    let (clock, seconds) = (FakeRelativeClock::default(), Arc::new(AtomicU64::new(0)));
+    let limits = RateLimits::with_clock(NonZeroU32::new(600).unwrap(), clock.clone());
+    let guess_limits = GuessLimits {
+        per_name: NonZeroU32::new(60).unwrap(),
+        per_address: NonZeroU32::new(300).unwrap(),
+    };
+    let elapsed = Arc::clone(&seconds);
+    let elapsed = Arc::new(move || Duration::from_secs(elapsed.load(Ordering::SeqCst)));
+    let guesses = Guesses::with_clock(guess_limits, b"key", elapsed);
+    let checker = Checker::new(Arc::new(SecretHasher::new(b"key")), b"key", 1, guesses);
+    let (access, accesses) = (access(), Accesses::from_iter([access()]));
+    let password = SecretString::from("cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w");
+    let advance = |s: u64| {
+        clock.advance(Duration::from_secs(s));
+        seconds.fetch_add(s, Ordering::SeqCst);
+        limits.sweep();
+        checker.sweep();
+    };
+
+    let mut sizes = vec![resident_kib()];
+    for round in 0..ROUNDS {
+        for number in round * A_ROUND..(round + 1) * A_ROUND {
+            let word = random(number);
+            // An address is counted with its /64, so that all of the random part stands there.
+            let address = IpAddr::V6(Ipv6Addr::from_bits(u128::from(word) << 64));
+            limits.check_address(address).1.unwrap();
+            let claim = Claim::User {
+                user: &format!("{word:x}"),
+                password: &password,
+            };
+            let refused = checker.prove(&accesses, claim, address).await.unwrap_err();
+            assert_eq!(refused.code(), Code::IncorrectUserPassword);
+            let destination = word.to_string();
+            limits.check_destination(&access, &destination).unwrap();
+        }
+        sizes.push(resident_kib());
+        advance(61);
+    }
+    advance(600);
+    sizes.push(resident_kib());
+    println!(
+        "VmRSS in KiB at the start, after each of {ROUNDS} rounds of {A_ROUND}, and swept: {sizes:?}"
+    );
+    let (full, last) = (sizes[ROUNDS_TO_FILL], sizes[sizes.len() - 2]);
+    assert!(last.saturating_sub(full) <= GROWTH_KIB_MAX, "{sizes:?}");
+    assert!(last - sizes[0] <= TOTAL_KIB_MAX, "{sizes:?}");
+}
