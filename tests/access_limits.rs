@@ -223,6 +223,37 @@ async fn a_hash_made_elsewhere_lets_its_password_in_and_absurd_ones_are_refused(
 }
 
 #[tokio::test]
+async fn two_chosen_passwords_live_side_by_side_and_open_nothing_else() {
+    let gateway = Gateway::start();
+    let draft = json!({"name": "a", "allow": ["any"], "password": "the first password"});
+    made(&gateway, draft).await;
+    let rotate = async |wish: Value| {
+        let path = "accesses/a/rotate";
+        admin(&gateway, Method::POST, path, wish).await
+    };
+    assert_eq!(rotate(json!({"password_hash": HASH})).await.status, 200);
+    for secret in ["the first password", CHOSEN] {
+        assert_eq!(said(read(&gateway, secret)).await, "SUCCESS", "{secret}");
+    }
+    let last = json!({"password": "the third password", "drop_old": true});
+    assert_eq!(rotate(last).await.status, 200);
+    for (secret, word) in [
+        ("the first password", "INCORRECT_USER_PASSWORD"),
+        (CHOSEN, "INCORRECT_USER_PASSWORD"),
+        ("the third password", "SUCCESS"),
+    ] {
+        assert_eq!(said(read(&gateway, secret)).await, word, "{secret}");
+    }
+    // A name that does not exist is checked against another's hashes, and gets in by none of them.
+    for name in ["b", "c", "d", "e", "f", "g", "h", "i"] {
+        let stranger = client().post(gateway.url("/api/basic/"));
+        let stranger = stranger.basic_auth(name, Some("the third password"));
+        let word = said(stranger.body(READ)).await;
+        assert_eq!(word, "INCORRECT_USER_PASSWORD", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_import_takes_nothing_that_could_not_be_written_by_hand() {
     let gateway = Gateway::start();
     made(

@@ -58,6 +58,8 @@ pub struct Checker {
 struct Guess<'a> {
     guesser: Guesser,
     access: Option<&'a Arc<Access>>,
+    /// Whose hashes say what checking a chosen password costs: for a name that does not exist those of another.
+    model: Option<&'a Arc<Access>>,
     presented: &'a SecretString,
     /// Under this key it will be known, should it be right.
     key: VerifiedKey,
@@ -119,6 +121,7 @@ impl Checker {
             let guess = Guess {
                 guesser: self.guesses.guesser(accesses, (access, name), address),
                 access,
+                model: access.or(self.guesses.borrowed(accesses, name)),
                 presented,
                 key,
             };
@@ -181,12 +184,17 @@ impl Checker {
             return Ok(true);
         }
         let place = self.guesses.reserve(guess.guesser)?;
-        let phc = verified::chosen(guess.access.map(Arc::as_ref)).to_owned();
-        let presented = guess.presented.clone();
+        let hashes = verified::chosen(guess.model.map(Arc::as_ref)).map(str::to_owned);
+        let (presented, is_known) = (guess.presented.clone(), guess.access.is_some());
         let hashed = tokio::task::spawn_blocking(move || {
             // Permit and place live as long as the work, which a caller that goes away does not stop.
             let _permit = permit;
-            let right = verify_chosen(&presented, &phc);
+            let mut right = false;
+            for phc in hashes.iter().filter(|phc| !phc.is_empty()) {
+                right |= verify_chosen(&presented, phc);
+            }
+            // The hashes that an unknown name is checked against are another's.
+            right &= is_known;
             if !right {
                 place.was_wrong();
             }

@@ -122,10 +122,9 @@ impl Guesses {
             Some(access) => self.hash(b"access", &access.name),
             None => self.hash(b"nobody", presented_name),
         };
-        let (mut name, mut pick) = (Name::default(), [0; 8]);
+        let mut name = Name::default();
         name.copy_from_slice(&hash.as_ref()[..16]);
-        pick.copy_from_slice(&hash.as_ref()[16..24]);
-        let borrowed = accesses.at(u64::from_le_bytes(pick));
+        let borrowed = accesses.at(pick(&hash));
         let is_inside = access.or(borrowed).is_some_and(|access| {
             let verdict = allowlist::judge(&access.allow, &access.deny, address);
             matches!(verdict, Verdict::Allowed(_))
@@ -135,6 +134,15 @@ impl Guesses {
             is_inside,
             address: counted_as(address),
         }
+    }
+
+    /// The access that a name borrows from when it does not exist, always the same one.
+    pub(crate) fn borrowed<'a>(
+        &self,
+        accesses: &'a Accesses,
+        presented_name: &str,
+    ) -> Option<&'a Arc<Access>> {
+        accesses.at(pick(&self.hash(b"nobody", presented_name)))
     }
 
     /// Whether a guess would be checked now; for whoever would first have to queue for it.
@@ -238,6 +246,13 @@ impl Drop for Place {
             guesses.addresses.give_back(guesser.address);
         }
     }
+}
+
+/// What a hash picks by, beside the name that it stands for.
+fn pick(hash: &hmac::Tag) -> u64 {
+    let mut pick = [0; 8];
+    pick.copy_from_slice(&hash.as_ref()[16..24]);
+    u64::from_le_bytes(pick)
 }
 
 const ADDRESS_CAUSE: &str = "guesses from the address";

@@ -44,7 +44,7 @@ impl Verified {
         let stored = if is_random(presented) {
             random(access)
         } else {
-            [chosen(access), ""]
+            chosen(access)
         };
         let mut context = hmac::Context::with_key(&self.key);
         for part in stored {
@@ -73,15 +73,19 @@ pub(crate) fn is_random(presented: &SecretString) -> bool {
     presented.expose_secret().starts_with(RANDOM_SECRET_PREFIX)
 }
 
-/// The PHC string that a chosen password is checked against; without an access or a password one that nothing matches.
-pub(crate) fn chosen(access: Option<&Access>) -> &str {
-    let stored = access.and_then(|access| {
-        access.hashes().find_map(|secret| match secret {
-            StoredSecret::Argon2id(phc) => Some(phc.as_str()),
-            StoredSecret::Keyed(_) => None,
-        })
+/// The PHC strings that a chosen password is checked against, at most two that live side by side, the rest empty; without an
+/// access or a password one that nothing matches.
+pub(crate) fn chosen(access: Option<&Access>) -> [&str; 2] {
+    let mut stored = [unknown_name_hash(), ""];
+    let hashes = access.into_iter().flat_map(Access::hashes);
+    let chosen = hashes.filter_map(|secret| match secret {
+        StoredSecret::Argon2id(phc) => Some(phc.as_str()),
+        StoredSecret::Keyed(_) => None,
     });
-    stored.unwrap_or(unknown_name_hash())
+    for (place, phc) in stored.iter_mut().zip(chosen) {
+        *place = phc;
+    }
+    stored
 }
 
 /// The two random secrets that may live side by side.
