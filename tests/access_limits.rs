@@ -108,6 +108,31 @@ async fn a_limit_per_day_that_only_reports_refuses_nobody() {
 }
 
 #[tokio::test]
+async fn a_seeded_access_has_its_fields_and_its_day_goes_on_over_a_reload() {
+    let day = today();
+    let secret = "cgs_seeded-seeded-seeded-seeded-seeded-seeded-s";
+    let toml = |level: &str| {
+        format!(
+            "[log]\nlevel = \"{level}\"\n[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"env:SECRET\"\n\
+             allow = [\"any\"]\nper_day = 3\njournal = \"full\"\ncache = false\n"
+        )
+    };
+    let gateway = Gateway::configured(&toml("info"), &[("SECRET", secret)]);
+    let shown = shown(&gateway, "a").await.json();
+    assert_eq!(
+        (&shown["per_day"], &shown["journal"], &shown["cache"]),
+        (&json!("3/day"), &json!("full"), &json!({"enabled": false}))
+    );
+    assert_eq!(admitted(&gateway, secret, 2).await, 2);
+    let file = gateway.folder.path().join("chatgate.toml");
+    std::fs::write(file, toml("debug")).unwrap();
+    let taken = admin(&gateway, Method::POST, "reload", Value::Null).await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    let rest = admitted(&gateway, secret, 3).await;
+    assert!(rest == 1 || today() != day, "{rest}");
+}
+
+#[tokio::test]
 async fn an_access_may_have_nothing_kept_or_something_for_a_time_of_its_own() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
