@@ -72,7 +72,7 @@ impl Raced {
         let call = client.post(self.gateway.url("/api/basic/"));
         let answer = Answer::of(call.basic_auth("raced", Some(secret)).body(READ)).await;
         let unchanged = before < CHANGING && before == self.phase.load(Ordering::SeqCst);
-        unchanged.then_some((answer.status == 200, before % 2 == 0))
+        unchanged.then_some((answer.status == 200, before.is_multiple_of(2)))
     }
 
     /// Calls until it is done; counts the calls that could be judged.
