@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -89,6 +90,46 @@ async fn a_limit_per_day_is_told_and_survives_a_stop_and_a_crash_without_a_call_
         let wait: u64 = refused.header("retry-after").parse().unwrap();
         assert!((1..=86_400).contains(&wait));
         assert!(refused.header("ratelimit").contains("\"day\";r=0;t="));
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_killed_under_load_has_admitted_no_call_too_many() {
+    const LIMIT: usize = 600;
+    const BEFORE: usize = 200;
+    const CALLERS: usize = 16;
+    let day = today();
+    let toml = "[limits]\nper_address_per_minute = 100000\n";
+    let gateway = Arc::new(Gateway::configured(toml, &[]));
+    let draft = json!({"name": "a", "allow": ["any"], "per_day": LIMIT});
+    let secret = made(&gateway, draft).await;
+    let (seen, folder) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&gateway.folder));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let (gateway, secret, seen) = (Arc::clone(&gateway), secret.clone(), Arc::clone(&seen));
+        callers.spawn(async move {
+            // Until the gateway is gone, and one of the callers sees to that.
+            while let Ok(answer) = read(&gateway, &secret).send().await {
+                let is_admitted = answer.status() == 200;
+                if is_admitted && seen.fetch_add(1, Ordering::SeqCst) + 1 == BEFORE {
+                    gateway.process.signal("KILL");
+                }
+            }
+        });
+    }
+    while callers.join_next().await.is_some() {}
+    drop(gateway);
+    let before = seen.load(Ordering::SeqCst);
+    let gateway = Gateway::over(folder, toml, &[]);
+    let after = admitted(&gateway, &secret, LIMIT).await;
+    if today() == day {
+        println!(
+            "{LIMIT} a day: {before} calls of {CALLERS} callers, killed, {after} calls: {} of {LIMIT}",
+            before + after
+        );
+        assert!(before >= BEFORE && before + after <= LIMIT);
+        // A block, and the calls that were admitted and not answered any more.
+        assert!(before + after >= LIMIT - LIMIT / 20 - CALLERS);
     }
 }
 

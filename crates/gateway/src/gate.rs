@@ -115,7 +115,7 @@ impl Gate {
         let last = LastUse {
             at: circumstances.now,
             address: circumstances.address,
-            way: circumstances.way.name().to_owned(),
+            way: circumstances.way.name().into(),
         };
         self.store.note_use(access, last);
     }

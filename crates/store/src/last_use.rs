@@ -1,6 +1,7 @@
 //! When an access was last let in: noted in memory with every call, on disk every few seconds. It is no change of the access,
 //! so that neither its version nor anything that was kept for it ends with it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -18,7 +19,7 @@ pub struct LastUse {
     /// From where.
     pub address: IpAddr,
     /// The way in, by name.
-    pub way: String,
+    pub way: Cow<'static, str>,
 }
 
 /// The last uses by client id. A call takes the outer lock to read and its own access's slot for a moment; only the first call
@@ -120,7 +121,7 @@ impl Store {
             .bind(client_id)
             .bind(last.at)
             .bind(last.address.to_string())
-            .bind(&last.way)
+            .bind(&*last.way)
             .execute(&mut *transaction)
             .await?;
         }
@@ -148,7 +149,7 @@ pub(crate) async fn read_last_uses(pool: &SqlitePool) -> Result<LastUses, StoreE
         let last = LastUse {
             at: row.try_get("at")?,
             address,
-            way: row.try_get("way")?,
+            way: Cow::Owned(row.try_get("way")?),
         };
         let slot = Slot {
             last,

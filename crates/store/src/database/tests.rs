@@ -188,7 +188,7 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
     let last = |at| LastUse {
         at,
         address: "192.0.2.1".parse().expect("an address"),
-        way: "http".to_owned(),
+        way: "http".into(),
     };
     store.note_use(&made, last(1));
     store.note_use(&made, last(2));
