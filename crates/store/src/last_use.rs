@@ -53,20 +53,23 @@ impl LastUses {
         }
     }
 
-    /// Those that are not on disk yet; from now on they are taken for saved.
-    fn take_unsaved(&self) -> Vec<(String, LastUse)> {
+    /// Those that are not on disk yet.
+    fn unsaved(&self) -> Vec<(String, LastUse)> {
         let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let unsaved = slots.iter().filter_map(|(client_id, slot)| {
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_saved = std::mem::replace(&mut slot.is_saved, true);
-            (!was_saved).then(|| (client_id.clone(), slot.last.clone()))
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            (!slot.is_saved).then(|| (client_id.clone(), slot.last.clone()))
         });
         unsaved.collect()
     }
 
-    fn mark_unsaved(&self, uses: &[(String, LastUse)]) {
-        for slot in uses.iter().filter_map(|(id, _)| self.slot(id)) {
-            slot.lock().unwrap_or_else(PoisonError::into_inner).is_saved = false;
+    /// These are on disk now, but for what was noted meanwhile.
+    fn mark_saved(&self, uses: &[(String, LastUse)]) {
+        for (client_id, last) in uses {
+            if let Some(slot) = self.slot(client_id) {
+                let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.is_saved = slot.last == *last;
+            }
         }
     }
 
@@ -99,15 +102,12 @@ impl Store {
         let accesses = self.accesses();
         self.last_uses()
             .retain(|client_id| accesses.of_client(client_id).is_some());
-        let unsaved = self.last_uses().take_unsaved();
-        if unsaved.is_empty() {
-            return Ok(());
+        let unsaved = self.last_uses().unsaved();
+        if !unsaved.is_empty() {
+            self.write_uses(&unsaved).await?;
+            self.last_uses().mark_saved(&unsaved);
         }
-        let saved = self.write_uses(&unsaved).await;
-        if saved.is_err() {
-            self.last_uses().mark_unsaved(&unsaved);
-        }
-        saved
+        Ok(())
     }
 
     async fn write_uses(&self, uses: &[(String, LastUse)]) -> Result<(), StoreError> {
