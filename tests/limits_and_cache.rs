@@ -105,7 +105,7 @@ async fn reads_are_kept_for_their_access_by_every_way_in_and_errors_are_not() {
     let sandbox = Sandbox::start();
     let gateway = gateway(&sandbox.as_upstream());
     sandbox
-        .faults(json!([{"fault": "http_500", "count": 1}]))
+        .faults(json!([{"fault": "http_500", "count": 3}]))
         .await;
     let failed = Answer::of(call(&gateway, "first", READ)).await;
     assert_eq!(

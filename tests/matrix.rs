@@ -103,7 +103,7 @@ impl Stage {
         let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
         let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
         let rest = format!(
-            "timeout = \"1s\"\n{LIMITS}{}{ACCESSES}",
+            "timeout = \"1s\"\nattempts = 1\n{LIMITS}{}{ACCESSES}",
             issuer.as_configuration()
         );
         // A port that was free a moment ago and is closed again: nobody listens there.

@@ -12,6 +12,7 @@ use moka::future::Cache;
 use store::Access;
 
 use crate::Forwarded;
+use crate::upstream::{Called, Effort};
 
 /// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
 const EPOCHS: usize = 1024;
@@ -177,16 +178,13 @@ impl ReadCache {
         access: &Access,
         request: Arc<Request>,
         no_cache: bool,
-        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+        fetch: impl Future<Output = Called> + Send + 'static,
     ) -> Forwarded {
         let ttl = self.ttl(access, &request);
         if ttl.is_zero() {
-            let began = Instant::now();
-            return told(
-                fetch.await.map(Arc::new),
-                CacheStatus::Bypass,
-                Some(began.elapsed()),
-            );
+            let called = fetch.await;
+            let outcome = called.outcome.map(Arc::new);
+            return told(outcome, CacheStatus::Bypass, Some(called.effort));
         }
         let epoch = self.epoch(&request).load(Ordering::Acquire);
         let key = Key {
@@ -214,17 +212,16 @@ impl ReadCache {
         &self,
         key: Key,
         ttl: Duration,
-        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+        fetch: impl Future<Output = Called> + Send + 'static,
     ) -> Forwarded {
         let entries = self.entries.clone();
         let flight = tokio::spawn(async move {
             let mut took = None;
-            let began = Instant::now();
             let entry = entries
                 .try_get_with(key, async {
-                    let response = fetch.await;
-                    took = Some(began.elapsed());
-                    response.map(|response| Entry::new(response, ttl))
+                    let called = fetch.await;
+                    took = Some(called.effort);
+                    called.outcome.map(|response| Entry::new(response, ttl))
                 })
                 .await;
             (entry, took)
@@ -254,20 +251,20 @@ impl ReadCache {
         &self,
         key: Key,
         ttl: Duration,
-        fetch: impl Future<Output = Result<Response, Error>> + Send + 'static,
+        fetch: impl Future<Output = Called> + Send + 'static,
     ) -> Forwarded {
-        let began = Instant::now();
-        match fetch.await {
+        let Called { outcome, effort } = fetch.await;
+        match outcome {
             Ok(response) => {
                 let entry = Entry::new(response, ttl);
                 self.entries.insert(key, entry.clone()).await;
                 told(
                     Ok(entry.response),
                     CacheStatus::Refreshed(ttl.as_secs()),
-                    Some(began.elapsed()),
+                    Some(effort),
                 )
             }
-            Err(error) => told(Err(error), CacheStatus::Miss, Some(began.elapsed())),
+            Err(error) => told(Err(error), CacheStatus::Miss, Some(effort)),
         }
     }
 
@@ -303,14 +300,14 @@ impl Entry {
 fn told(
     outcome: Result<Arc<Response>, Error>,
     cache: CacheStatus,
-    upstream_time: Option<Duration>,
+    effort: Option<Effort>,
 ) -> Forwarded {
     Forwarded {
         outcome,
         cache: Some(cache),
         limit: None,
         day: None,
-        upstream_time,
+        effort,
         would_refuse: None,
     }
 }

@@ -21,7 +21,7 @@ mod verified;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adapter::{Code, Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
@@ -31,7 +31,9 @@ pub use cache::{CacheConfig, CacheStatus};
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
-pub use upstream::{Upstream, UpstreamAuth, UpstreamConfig};
+pub use upstream::{
+    Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
+};
 
 use allowlist::{Networks, Verdict};
 use cache::ReadCache;
@@ -96,8 +98,8 @@ pub struct Forwarded {
     pub limit: Option<LimitState>,
     /// The same per day.
     pub day: Option<DayState>,
-    /// How long the upstream took, when this call asked it.
-    pub upstream_time: Option<Duration>,
+    /// What it took, when this call asked the upstream.
+    pub effort: Option<Effort>,
     /// What a limit would have said, if it did not only report.
     pub would_refuse: Option<String>,
 }
@@ -257,9 +259,9 @@ impl Forwarder {
         let operation = request.operation();
         let forwarded = match operation.effect {
             Effect::Read => self.read(access, request, wishes).await,
-            Effect::Consume => self.ask(&request, wishes.deadline).await,
+            Effect::Consume => self.ask(access, &request, wishes.deadline).await,
             Effect::Send => {
-                let sent = self.ask(&request, wishes.deadline).await;
+                let sent = self.ask(access, &request, wishes.deadline).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
                 {
                     self.cache.forget_channel(&request);
@@ -311,6 +313,17 @@ impl Forwarder {
         self.daily.close().await
     }
 
+    /// Tries the account that is to replace the one in use, if there is one. Call it every few seconds.
+    pub async fn try_next_account(&self) {
+        self.upstream.try_next_account().await;
+    }
+
+    /// How the upstream is.
+    #[must_use]
+    pub fn upstream_status(&self) -> UpstreamStatus {
+        self.upstream.status()
+    }
+
     /// Forgets counts that no longer matter, so that memory follows the callers of the last minute. Call it every few
     /// seconds.
     pub fn sweep(&self) {
@@ -327,19 +340,19 @@ impl Forwarder {
     ) -> Forwarded {
         let upstream = Arc::clone(&self.upstream);
         let fetched = Arc::clone(&request);
-        let fetch = async move { upstream.call(&fetched, deadline).await };
+        let name = access.name.clone();
+        let fetch = async move { upstream.call(&name, &fetched, deadline).await };
         self.cache.read(access, request, no_cache, fetch).await
     }
 
-    async fn ask(&self, request: &Request, deadline: Instant) -> Forwarded {
-        let began = Instant::now();
-        let outcome = self.upstream.call(request, deadline).await.map(Arc::new);
+    async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
+        let called = self.upstream.call(&access.name, request, deadline).await;
         Forwarded {
-            outcome,
+            outcome: called.outcome.map(Arc::new),
             cache: Some(CacheStatus::Effect),
             limit: None,
             day: None,
-            upstream_time: Some(began.elapsed()),
+            effort: Some(called.effort),
             would_refuse: None,
         }
     }
@@ -379,7 +392,7 @@ impl Forwarded {
             cache: None,
             limit,
             day,
-            upstream_time: None,
+            effort: None,
             would_refuse: None,
         }
     }

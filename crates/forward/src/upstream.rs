@@ -1,69 +1,61 @@
-//! The upstream: one request built in one place, every way that it can end told by one of the contract's codes.
+//! The upstream: one request built in one place, every way that it can end told by one of the contract's codes, and asked
+//! again only where that can do no harm.
 
-use std::borrow::Cow;
+mod account;
+mod answer;
+mod attempt;
+mod breaker;
+mod config;
+mod endpoint;
+mod queue;
+mod retry;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::{CLASS, Code, Delivery, Effect, Error, Request, Response};
+use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
-use crate::client::{self, BodyError, ClientConfig, Roots, causes};
+pub use account::Account;
+pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
-/// Where the upstream is and how to speak to it.
-#[derive(Clone, Debug)]
-pub struct UpstreamConfig {
-    /// The endpoint, such as `https://www.afilnet.com/api/http/`.
-    pub url: Url,
-    /// The account's user name.
-    pub user: String,
-    /// The account's password.
-    pub password: SecretString,
-    /// Where the account stands in a request; never in the URL.
-    pub auth: UpstreamAuth,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for the whole answer.
-    pub timeout: Duration,
-    /// Largest answer, in bytes after decompression.
-    pub response_bytes: usize,
-    /// Whose certificates are trusted.
-    pub roots: Roots,
-}
-
-impl UpstreamConfig {
-    /// Whether both speak to one account at one place, so that what one was answered holds for the other.
-    pub(crate) fn is_account_of(&self, other: &UpstreamConfig) -> bool {
-        (&self.url, &self.user) == (&other.url, &other.user)
-    }
-
-    /// Whether a client made for one serves the other. Roots in files may have changed since they were read.
-    pub(crate) fn is_same(&self, other: &UpstreamConfig) -> bool {
-        let times = |config: &UpstreamConfig| (config.connect_timeout, config.timeout);
-        self.is_account_of(other)
-            && self.password.expose_secret() == other.password.expose_secret()
-            && (self.auth, self.response_bytes) == (other.auth, other.response_bytes)
-            && times(self) == times(other)
-            && self.roots == other.roots
-            && !matches!(self.roots, Roots::Files(_))
-    }
-}
-
-/// Where the account stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamAuth {
-    /// In the posted form.
-    Form,
-    /// In a Basic `Authorization` header.
-    Basic,
-}
+use crate::client::{self, BodyError, ClientConfig};
+use account::{Accounts, Slot};
+use attempt::{Attempt, Harm, Health, failed, judged, unusable};
+use endpoint::{Choice, Endpoint, Endpoints};
+use queue::{Place, Places};
+use retry::{Budget, backoff};
 
 /// The upstream of one gateway.
 pub struct Upstream {
     client: reqwest::Client,
     config: UpstreamConfig,
+    endpoints: Endpoints,
+    accounts: Accounts,
+    places: Arc<Places>,
+    budget: Budget,
+    chance: RandomState,
+}
+
+/// How a call ended and what it took.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) outcome: Result<Response, Error>,
+    pub(crate) effort: Effort,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// How often the upstream was asked.
+    pub attempts: u32,
+    /// How long the call waited for a place.
+    pub queued: Duration,
+    /// From the first attempt to the end of the last.
+    pub upstream: Duration,
 }
 
 impl Upstream {
@@ -73,254 +65,291 @@ impl Upstream {
     /// A sentence, when the roots can't be read.
     pub fn new(config: UpstreamConfig) -> Result<Upstream, String> {
         // A connection that takes all the time there is must still be told from an answer that does.
-        let connect_timeout = config.connect_timeout.min(config.timeout * 9 / 10);
+        let limits = &config.limits;
+        let connect_timeout = limits.connect_timeout.min(limits.timeout * 9 / 10);
         let client = client::build(&ClientConfig {
-            roots: config.roots.clone(),
+            roots: limits.roots.clone(),
             identity: None,
             connect_timeout,
-            timeout: config.timeout,
+            timeout: limits.timeout,
         })?;
-        Ok(Upstream { client, config })
+        let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
+        Ok(Upstream {
+            client,
+            endpoints: Endpoints::new(urls.cloned(), config.spread),
+            accounts: Accounts::new(config.account.clone(), config.next_account.clone()),
+            places: Places::new(limits.calls_max, limits.waiting_max),
+            budget: Budget::default(),
+            chance: RandomState::new(),
+            config,
+        })
     }
 
-    /// Asks once, until the deadline at the longest. Never asks again, whatever happens.
+    /// Makes a call for an access, until the deadline at the longest: waits for a place, asks, and asks again only if no
+    /// byte has left or nothing can come of it.
     ///
-    /// # Errors
-    /// The page's code that the upstream answered, or UPSTREAM_*; a send carries its delivery word.
+    /// The outcome's error is the page's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
+    /// delivery word.
     pub(crate) async fn call(
-        &self,
+        self: &Arc<Self>,
+        access: &str,
         request: &Request,
         deadline: Instant,
-    ) -> Result<Response, Error> {
-        let is_send = request.operation().effect == Effect::Send;
-        let word = |delivery| is_send.then_some(delivery);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = left.min(self.config.timeout);
-        let sent = self.request(request).timeout(timeout).send().await;
-        let response = sent.map_err(|error| failed(error, word))?;
-        let is_success = response.status().is_success();
-        let status = response.status().as_u16();
-        let body = client::read_body(response, self.config.response_bytes)
-            .await
-            .map_err(|error| match error {
-                BodyError::Broken(error) => failed(error, word),
-                BodyError::TooLarge => unusable("the answer is too large", word(Delivery::Unknown)),
-            })?;
-        match parse(&body) {
-            Ok(Envelope::Success(result)) if is_success => Ok(Response::new(result)),
-            Ok(Envelope::Error(code)) => match refused(&code) {
-                Some(error) => Err(error.with_delivery(word(Delivery::NotSent))),
-                None => Err(unusable(
-                    "an error code of an unknown shape",
-                    word(Delivery::Unknown),
-                )),
-            },
-            _ if !is_success => Err(unusable(
-                format!("status {status}"),
-                word(Delivery::Unknown),
-            )),
-            Ok(Envelope::Success(_)) => Err(unusable(
-                "success with an HTTP error",
-                word(Delivery::Unknown),
-            )),
-            Err(cause) => Err(unusable(cause, word(Delivery::Unknown))),
+    ) -> Called {
+        let began = Instant::now();
+        let place = self.place(access, deadline).await;
+        let mut effort = Effort {
+            queued: began.elapsed(),
+            ..Effort::default()
+        };
+        let outcome = match place {
+            Ok(_place) => self.ask(request, deadline, &mut effort.attempts).await,
+            Err(error) => Err(error.with_delivery(not_sent(request))),
+        };
+        effort.upstream = began.elapsed() - effort.queued;
+        Called { outcome, effort }
+    }
+
+    async fn place(&self, access: &str, deadline: Instant) -> Result<Place, Error> {
+        let overloaded = |cause| {
+            let error = Error::refused(Code::Overloaded).because(cause);
+            Err(error.retry_after(1))
+        };
+        let until = deadline.min(Instant::now() + self.config.limits.wait_max);
+        match tokio::time::timeout_at(until.into(), self.places.take(access)).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(queue::Full)) => overloaded("the queue in front of the upstream is full"),
+            Err(_) => overloaded("no place in front of the upstream came free in time"),
         }
     }
 
-    fn request(&self, request: &Request) -> reqwest::RequestBuilder {
+    async fn ask(
+        self: &Arc<Self>,
+        request: &Request,
+        deadline: Instant,
+        attempts: &mut u32,
+    ) -> Result<Response, Error> {
+        let effect = request.operation().effect;
+        self.budget.deposit();
+        let mut last = None;
+        loop {
+            let endpoint = match self.endpoints.choose(*attempts as usize, Instant::now()) {
+                Choice::Ask(endpoint) => endpoint,
+                Choice::Probe(endpoint, _) if effect == Effect::Read => endpoint,
+                Choice::Probe(_, at) => {
+                    // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
+                    let upstream = Arc::clone(self);
+                    tokio::spawn(async move { upstream.probe(at).await });
+                    return Err(last.unwrap_or_else(|| resting(request, Duration::ZERO)));
+                }
+                Choice::Nobody(wait) => {
+                    return Err(last.unwrap_or_else(|| resting(request, wait)));
+                }
+            };
+            *attempts += 1;
+            let attempt = self.attempt(endpoint, request, deadline).await;
+            let error = match attempt.outcome {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            if !attempt.harm.allows(effect)
+                || *attempts >= self.config.limits.attempts_max
+                || !self.budget.withdraw()
+            {
+                return Err(error);
+            }
+            let is_elsewhere = attempt.harm == Harm::None && self.endpoints.are_several();
+            let wait = if is_elsewhere {
+                Duration::ZERO
+            } else {
+                backoff(*attempts, self.chance.hash_one((*attempts, Instant::now())))
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            last = Some(error);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One attempt, and what the endpoint's breaker learns from it.
+    async fn attempt(&self, endpoint: &Endpoint, request: &Request, deadline: Instant) -> Attempt {
+        let mut asked = Asked {
+            endpoint,
+            health: Health::Unknown,
+        };
+        let (slot, account) = self.accounts.current();
+        let attempt = self.exchange(endpoint, account, request, deadline).await;
+        asked.health = attempt.health;
+        let code = attempt.outcome.as_ref().err().map(Error::code);
+        if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
+            tracing::error!(
+                user = account.user,
+                "the upstream refuses the next account; the first one is used again"
+            );
+        }
+        attempt
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        account: &Account,
+        request: &Request,
+        deadline: Instant,
+    ) -> Attempt {
+        let is_send = request.operation().effect == Effect::Send;
+        let word = |delivery| is_send.then_some(delivery);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = left.min(self.config.limits.timeout);
+        let had_its_time = timeout == self.config.limits.timeout;
+        let post = self.request(&endpoint.url, account, request);
+        let response = match post.timeout(timeout).send().await {
+            Ok(response) => response,
+            Err(error) => return failed(error, had_its_time, word),
+        };
+        let status = response.status();
+        match client::read_body(response, self.config.limits.response_bytes).await {
+            Ok(body) => judged(&body, status, word),
+            Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
+            Err(BodyError::TooLarge) => Attempt {
+                outcome: Err(unusable("the answer is too large", word(Delivery::Unknown))),
+                health: Health::Well,
+                harm: Harm::Pointless,
+            },
+        }
+    }
+
+    /// Asks an endpoint whose breaker wants to know, by the one read that needs no parameters.
+    async fn probe(&self, at: usize) {
+        let Some(endpoint) = self.endpoints.at(at) else {
+            return;
+        };
+        if let Some(request) = probe_request() {
+            let deadline = Instant::now() + self.config.limits.timeout;
+            self.attempt(endpoint, &request, deadline).await;
+        }
+    }
+
+    /// Tries the next account with a read, unless there is none or it is in use, and takes it when the upstream knows it.
+    /// Call it every few seconds.
+    pub(crate) async fn try_next_account(&self) {
+        let (Some(account), Some(request)) = (self.accounts.to_try(), probe_request()) else {
+            return;
+        };
+        let Choice::Ask(endpoint) = self.endpoints.choose(0, Instant::now()) else {
+            return;
+        };
+        let deadline = Instant::now() + self.config.limits.timeout;
+        let attempt = self.exchange(endpoint, account, &request, deadline).await;
+        match attempt.outcome {
+            Ok(_) => {
+                self.accounts.take_next();
+                tracing::info!(
+                    user = account.user,
+                    "the next account is known to the upstream and is used from now on"
+                );
+            }
+            Err(error) => {
+                let cause = error.cause().unwrap_or_default();
+                tracing::warn!(
+                    user = account.user,
+                    cause,
+                    "the next account can't be used yet"
+                );
+            }
+        }
+    }
+
+    /// How the endpoints are and which account is in use, for operators.
+    #[must_use]
+    pub(crate) fn status(&self) -> UpstreamStatus {
+        UpstreamStatus {
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|endpoint| (endpoint.url.to_string(), endpoint.breaker.is_open()))
+                .collect(),
+            uses_next_account: self.accounts.current().0 == Slot::Next,
+            waiting: self.places.waiting(),
+        }
+    }
+
+    fn request(&self, url: &Url, account: &Account, request: &Request) -> reqwest::RequestBuilder {
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(256));
         form.append_pair("class", CLASS)
             .append_pair("method", request.operation().method);
         if self.config.auth == UpstreamAuth::Form {
-            form.append_pair("user", &self.config.user);
-            form.append_pair("password", self.config.password.expose_secret());
+            form.append_pair("user", &account.user);
+            form.append_pair("password", account.password.expose_secret());
         }
         // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
         for (parameter, value) in request.pairs() {
             form.append_pair(parameter.name, value);
         }
-        let post = self
-            .client
-            .post(self.config.url.clone())
-            .header(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/x-www-form-urlencoded"),
-            )
-            .body(form.finish());
+        let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let post = self.client.post(url.clone());
+        let post = post.header(CONTENT_TYPE, content_type).body(form.finish());
         match self.config.auth {
             UpstreamAuth::Form => post,
-            UpstreamAuth::Basic => post.basic_auth(
-                &self.config.user,
-                Some(self.config.password.expose_secret()),
-            ),
-        }
-    }
-}
-
-enum Envelope<'a> {
-    Success(Option<&'a str>),
-    Error(String),
-}
-
-#[derive(Deserialize)]
-struct Written<'a> {
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-/// Keeps `null` apart from absence: a result that the upstream sent is passed on as it is.
-fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
-fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
-    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let written: Written<'_> =
-        serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
-    if written.status.eq_ignore_ascii_case("success") {
-        Ok(Envelope::Success(written.result.map(RawValue::get)))
-    } else if written.status.eq_ignore_ascii_case("error") {
-        // Only asked for here: what stands beside a success is of no account.
-        let code = written
-            .error
-            .and_then(|raw| serde_json::from_str(raw.get()).ok());
-        code.map(Envelope::Error).ok_or("an error without a code")
-    } else {
-        Err("the status is neither success nor error")
-    }
-}
-
-/// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
-fn refused(word: &str) -> Option<Error> {
-    match Code::from_page(word) {
-        // All three speak of our own account, which the caller has no part in.
-        Some(code) if code.is_credential() => {
-            let cause = format!("the upstream says {}", code.word());
-            Some(Error::refused(Code::UpstreamRefusedCredentials).because(cause))
-        }
-        Some(code) => Some(Error::refused(code).because("said by the upstream")),
-        None => is_well_shaped(word)
-            .then(|| Error::upstream_code(word.to_owned()).because("said by the upstream")),
-    }
-}
-
-fn is_well_shaped(word: &str) -> bool {
-    (1..=64).contains(&word.len())
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-}
-
-fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> Error {
-    Error::refused(Code::UpstreamError)
-        .because(cause)
-        .with_delivery(delivery)
-}
-
-/// Names a failure of the transport. Only a connection that was never made is certain to have carried nothing.
-fn failed(error: reqwest::Error, word: impl Fn(Delivery) -> Option<Delivery>) -> Error {
-    let error = error.without_url();
-    let (code, delivery) = if error.is_connect() {
-        (Code::UpstreamUnavailable, Delivery::NotSent)
-    } else if error.is_timeout() {
-        (Code::UpstreamTimeout, Delivery::Unknown)
-    } else {
-        (Code::UpstreamError, Delivery::Unknown)
-    };
-    let refusal = Error::refused(code)
-        .because(causes(&error))
-        .with_delivery(word(delivery));
-    if code == Code::UpstreamUnavailable {
-        refusal.retry_after(1)
-    } else {
-        refusal
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(body: &str, expected: Result<&str, &str>) {
-        let told = match parse(body.as_bytes()) {
-            Ok(Envelope::Success(result)) => Ok(result.unwrap_or("(none)").to_owned()),
-            Ok(Envelope::Error(code)) => {
-                Err(refused(&code).map_or("(no code)".to_owned(), |error| error.word().to_owned()))
+            UpstreamAuth::Basic => {
+                post.basic_auth(&account.user, Some(account.password.expose_secret()))
             }
-            Err(cause) => Err(cause.to_owned()),
-        };
-        assert_eq!(
-            told.as_ref().map(String::as_str).map_err(String::as_str),
-            expected
-        );
+        }
     }
+}
 
-    #[test]
-    fn the_upstreams_envelope_is_taken_as_it_writes_it() {
-        check(
-            r#"{"status":"SUCCESS","result":{"list":[]}}"#,
-            Ok(r#"{"list":[]}"#),
-        );
-        check("\u{feff}\n{\"status\":\"success\"}\n", Ok("(none)"));
-        check(
-            r#"{"status":"SUCCESS","result":null,"error":false}"#,
-            Ok("null"),
-        );
-        check(
-            r#"{"status":"SUCCESS","result":[1.0,2e3],"more":1}"#,
-            Ok("[1.0,2e3]"),
-        );
-        check(
-            r#"{"status":"Error","error":"CHAT_NOT_FOUND"}"#,
-            Err("CHAT_NOT_FOUND"),
-        );
-        check(
-            r#"{"status":"ERROR","error":"NEW_ONE_9"}"#,
-            Err("NEW_ONE_9"),
-        );
-        check(
-            r#"{"status":"ERROR","error":"RATE_LIMITED"}"#,
-            Err("RATE_LIMITED"),
-        );
-        check(
-            r#"{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}"#,
-            Err("UPSTREAM_REFUSED_CREDENTIALS"),
-        );
-        check(
-            r#"{"status":"ERROR","error":"<b>no</b>"}"#,
-            Err("(no code)"),
-        );
-    }
+/// How the upstream is, as operators see it.
+#[derive(Clone, Debug)]
+pub struct UpstreamStatus {
+    /// Each endpoint, and whether it is left alone for now.
+    pub endpoints: Vec<(String, bool)>,
+    /// Whether the account in use is the one that was to replace the first.
+    pub uses_next_account: bool,
+    /// Calls that wait for a place.
+    pub waiting: usize,
+}
 
-    #[test]
-    fn everything_else_is_unusable() {
-        check(
-            r#"{"status":"ERROR","error":7}"#,
-            Err("an error without a code"),
-        );
-        check("", Err("the answer is not the envelope"));
-        check("<html>", Err("the answer is not the envelope"));
-        check(
-            r#"{"status":"SUCCESS","result":{}"#,
-            Err("the answer is not the envelope"),
-        );
-        check(
-            r#"{"status":"SUCCESS","status":"ERROR"}"#,
-            Err("the answer is not the envelope"),
-        );
-        check(r#"{"status":"ERROR"}"#, Err("an error without a code"));
-        check(
-            r#"{"status":"MAYBE"}"#,
-            Err("the status is neither success nor error"),
-        );
-        check(r#"{"result":{}}"#, Err("the answer is not the envelope"));
+/// Tells the breaker how an attempt ended, even one that was given up.
+struct Asked<'a> {
+    endpoint: &'a Endpoint,
+    health: Health,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let (breaker, now) = (&self.endpoint.breaker, Instant::now());
+        match self.health {
+            Health::Well => breaker.well(now),
+            Health::Ill => {
+                if breaker.ill(now) {
+                    let host = self.endpoint.url.host_str();
+                    tracing::warn!(
+                        host,
+                        "too many failures, the endpoint is left alone for a moment"
+                    );
+                }
+            }
+            Health::Unknown => breaker.unknown(now),
+        }
     }
+}
+
+/// A read without parameters.
+fn probe_request() -> Option<Request> {
+    let operation = Operation::named("getchatchannels")?;
+    Request::of(operation, &mut Params::default()).ok()
+}
+
+fn not_sent(request: &Request) -> Option<Delivery> {
+    (request.operation().effect == Effect::Send).then_some(Delivery::NotSent)
+}
+
+/// Every endpoint is left alone for now.
+fn resting(request: &Request, wait: Duration) -> Error {
+    let seconds = u32::try_from(wait.as_secs_f64().ceil().max(1.0) as u64).unwrap_or(u32::MAX);
+    Error::refused(Code::UpstreamUnavailable)
+        .because("breaker open")
+        .with_delivery(not_sent(request))
+        .retry_after(seconds)
 }

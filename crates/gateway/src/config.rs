@@ -21,8 +21,7 @@ use adapter::StatusPolicy;
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::allowlist::Networks;
-use forward::client::Roots;
-use forward::{CacheConfig, GuessLimits, UpstreamConfig};
+use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
@@ -101,19 +100,6 @@ pub struct Limits {
     pub per_address_per_minute: NonZeroU32,
     /// How many wrong secrets are checked.
     pub guesses: GuessLimits,
-}
-
-/// Bounds of the upstream client.
-#[derive(Clone, Debug)]
-pub struct UpstreamLimits {
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for an answer.
-    pub timeout: Duration,
-    /// Largest answer, in bytes.
-    pub response_bytes: usize,
-    /// Whose certificates are trusted.
-    pub roots: Roots,
 }
 
 /// The ways in.

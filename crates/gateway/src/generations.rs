@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use console::{Failed, KeyRow, Pending};
+use forward::UpstreamStatus;
 use serde_json::{Value, json};
 
 use crate::config::{Config, Sources};
@@ -115,10 +116,23 @@ impl console::Gateway for Generations {
             "public_url": gate.public_url,
             "config_generation": gate.generation,
             "last_reload": last.as_ref().map(LastReload::to_json),
+            "upstream": upstream(&gate.forwarder.upstream_status()),
             "accesses": gate.store.accesses().len(),
             "ready": self.not_ready().is_none(),
         })
     }
+}
+
+fn upstream(status: &UpstreamStatus) -> Value {
+    let endpoints = status.endpoints.iter().map(|(url, is_resting)| {
+        let state = if *is_resting { "resting" } else { "in use" };
+        json!({"url": url, "state": state})
+    });
+    json!({
+        "endpoints": endpoints.collect::<Vec<_>>(),
+        "account": if status.uses_next_account { "next" } else { "first" },
+        "waiting": status.waiting,
+    })
 }
 
 impl console::Keys for Generations {

@@ -204,7 +204,7 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;
     story.limited_by(forwarded.limit, forwarded.day, forwarded.would_refuse);
     story.cache = forwarded.cache;
-    story.upstream_time = forwarded.upstream_time;
+    story.effort = forwarded.effort;
     forwarded.outcome
 }
 

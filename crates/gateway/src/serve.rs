@@ -170,7 +170,10 @@ async fn keep_house(generations: Arc<Generations>) {
         gate.save_uses().await;
         generations.forget_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
-            refreshing.spawn(async move { gate.tokens.refresh(Gate::now()).await });
+            refreshing.spawn(async move {
+                gate.forwarder.try_next_account().await;
+                gate.tokens.refresh(Gate::now()).await;
+            });
         }
     }
 }

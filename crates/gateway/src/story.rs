@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
-use forward::{CacheStatus, DayState, LimitState};
+use forward::{CacheStatus, DayState, Effort, LimitState};
 use http::header;
 use http::request::Parts;
 use uuid::Uuid;
@@ -55,8 +55,8 @@ pub(crate) struct Story {
     pub(crate) allow: &'static str,
     /// What the cache had to do with it.
     pub(crate) cache: Option<CacheStatus>,
-    /// How long the upstream took.
-    pub(crate) upstream_time: Option<Duration>,
+    /// What it took, when the upstream was asked.
+    pub(crate) effort: Option<Effort>,
     /// What a rule that only reports would have said.
     pub(crate) would_refuse: Option<String>,
     /// The origin of a browser's call, if it is one that may.
@@ -102,7 +102,7 @@ impl Story {
             dispatched: false,
             allow: ALLOW,
             cache: None,
-            upstream_time: None,
+            effort: None,
             would_refuse: None,
             cors_origin: None,
             close: head.headers.contains_key(header::TRANSFER_ENCODING),
@@ -241,7 +241,16 @@ impl Story {
             .request_duration
             .get_or_create(&CallLabels { way, method })
             .observe(took);
-        if let Some(took) = self.upstream_time {
+        if let Some(Effort {
+            upstream: took,
+            attempts,
+            ..
+        }) = self.effort
+        {
+            self.metrics
+                .upstream_attempts
+                .get_or_create(&MethodLabel { method })
+                .inc_by(attempts.into());
             self.metrics
                 .upstream_duration
                 .get_or_create(&MethodLabel { method })
@@ -294,7 +303,9 @@ impl Story {
             code = ending.code,
             delivery = ending.delivery,
             cache = self.cache.map_or("", CacheStatus::word),
-            upstream_ms = self.upstream_time.map(ms),
+            attempts = self.effort.map(|effort| effort.attempts),
+            queue_ms = self.effort.map(|effort| ms(effort.queued)),
+            upstream_ms = self.effort.map(|effort| ms(effort.upstream)),
             total_ms = ms(self.age()),
             cause = ending.cause,
             would_refuse = self.would_refuse.as_deref().unwrap_or_default(),

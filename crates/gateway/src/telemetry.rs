@@ -111,6 +111,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) request_duration: Histograms<CallLabels>,
     pub(crate) upstream_duration: Histograms<MethodLabel>,
+    pub(crate) upstream_attempts: Family<MethodLabel, Counter>,
     pub(crate) denied: Family<ReasonLabel, Counter>,
     pub(crate) would_deny: Counter,
     pub(crate) cache: Family<ResultLabel, Counter>,
@@ -136,6 +137,11 @@ impl Default for Metrics {
                 "upstream_duration",
                 "From asking the upstream to its answer",
                 Histograms::new_with_constructor(histogram),
+            ),
+            upstream_attempts: new.name(
+                "upstream_attempts",
+                "How often the upstream was asked",
+                Family::default(),
             ),
             denied: new.name(
                 "denied",

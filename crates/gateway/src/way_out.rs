@@ -1,6 +1,6 @@
 //! The way out as it is configured: the upstream, or the embedded sandbox spoken to like any other.
 
-use forward::{ForwardConfig, UpstreamAuth, UpstreamConfig};
+use forward::{Account, ForwardConfig, UpstreamAuth, UpstreamConfig};
 use secrecy::SecretString;
 use url::Url;
 
@@ -47,15 +47,16 @@ pub(crate) fn way_out(
 }
 
 fn of_sandbox(config: &Config, sandbox: &Sandboxed) -> UpstreamConfig {
-    let limits = &config.upstream_limits;
     UpstreamConfig {
         url: sandbox.url.clone(),
-        user: Sandboxed::user(),
-        password: sandbox.password.clone(),
+        fallback_urls: Vec::new(),
+        spread: false,
+        account: Account {
+            user: Sandboxed::user(),
+            password: sandbox.password.clone(),
+        },
+        next_account: None,
         auth: UpstreamAuth::Form,
-        connect_timeout: limits.connect_timeout,
-        timeout: limits.timeout,
-        response_bytes: limits.response_bytes,
-        roots: limits.roots.clone(),
+        limits: config.upstream_limits.clone(),
     }
 }

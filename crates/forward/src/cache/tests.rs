@@ -37,13 +37,20 @@ fn request(method: &str, platformid: &str) -> Arc<Request> {
     Arc::new(Request::open(&mut params).expect("the pairs are a right call"))
 }
 
+fn called(outcome: Result<Response, Error>) -> Called {
+    Called {
+        outcome,
+        effort: Effort::default(),
+    }
+}
+
 async fn read(
     cache: &ReadCache,
     name: &str,
     platformid: &str,
     answer: &'static str,
 ) -> (String, &'static str) {
-    let fetch = async move { Ok(Response::new(Some(answer))) };
+    let fetch = async move { called(Ok(Response::new(Some(answer)))) };
     let forwarded = cache
         .read(&access(name), request("getchats", platformid), false, fetch)
         .await;
@@ -78,7 +85,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
         let cache = Arc::clone(&cache);
         let fetch = async move {
             let _ = released.await;
-            Ok(Response::new(Some("\"old\"")))
+            called(Ok(Response::new(Some("\"old\""))))
         };
         tokio::spawn(async move {
             cache
@@ -97,7 +104,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
 #[tokio::test]
 async fn errors_are_not_kept() {
     let cache = cache();
-    let failing = async { Err(Error::refused(Code::UpstreamError)) };
+    let failing = async { called(Err(Error::refused(Code::UpstreamError))) };
     let failed = cache
         .read(&access("a"), request("getchats", "1"), false, failing)
         .await;
@@ -118,7 +125,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
                 let fetch = async move {
                     flights.fetch_add(1, Ordering::SeqCst);
                     let _ = released.wait_for(|go| *go).await;
-                    Ok(Response::new(Some("1")))
+                    called(Ok(Response::new(Some("1"))))
                 };
                 cache
                     .read(&access("a"), request("getchats", "1"), false, fetch)
@@ -141,7 +148,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
 async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
-    let fetch = async { Ok(Response::new(Some("2"))) };
+    let fetch = async { called(Ok(Response::new(Some("2")))) };
     let fresh = cache
         .read(&access("a"), request("getchats", "1"), true, fetch)
         .await;

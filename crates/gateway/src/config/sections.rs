@@ -1,22 +1,26 @@
 //! The conversion, section by section.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::client::Roots;
-use forward::{GuessLimits, UpstreamAuth, UpstreamConfig};
+use forward::{Account, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
 
 use super::reader::Reader;
 use super::shapes;
 use super::values::{access_name, bounded, jwks_file, jwks_source, roots_file, upstream_url};
-use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, UpstreamLimits, Ways};
+use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, Ways};
 
 /// Most that a body may be allowed to have, in bytes: it is held in memory whole.
 const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
+
+/// Most attempts that one call may be allowed: each waits twice as long as the one before it.
+const ATTEMPTS_MOST: u32 = 10;
 
 /// Most that an envelope may be allowed to have, in bytes: the XML layer takes no more.
 const SOAP_BYTES_MOST: usize = 256 * 1024;
@@ -59,7 +63,18 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
 }
 
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
+    let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     UpstreamLimits {
+        attempts_max: reader.value("upstream.attempts", "3", |text| {
+            shapes::count(text)
+                .ok()
+                .filter(|count| count.get() <= ATTEMPTS_MOST)
+                .map(NonZeroU32::get)
+                .ok_or_else(|| format!("{text} is no whole number from 1 to {ATTEMPTS_MOST}"))
+        }),
+        calls_max: reader.value("upstream.calls", "256", count),
+        waiting_max: reader.value("upstream.waiting", "1024", count),
+        wait_max: reader.value("upstream.wait", "5s", shapes::timeout),
         connect_timeout: reader.value("upstream.connect_timeout", "3s", shapes::timeout),
         timeout: reader.value("upstream.timeout", "15s", shapes::timeout),
         response_bytes: reader.value("upstream.response_bytes", "4MiB", |text| {
@@ -80,20 +95,23 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
 
 pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Option<UpstreamConfig> {
     let url = reader.optional("upstream.url", upstream_url);
-    let user = reader.optional("upstream.user", |text| {
-        bounded(text, adapter::USER_BYTES_MAX)
-    });
-    let password = reader.secret("upstream.password");
-    if password.as_ref().is_some_and(String::is_empty) {
-        reader.wrong::<()>("upstream.password", "it is empty");
+    let fallback_urls = reader.list("upstream.fallback_urls", &[], upstream_url);
+    let orders = [("order", false), ("spread", true)];
+    let spread = reader.choice("upstream.balance", "order", &orders);
+    let (user, password) = account(reader, ["upstream.user", "upstream.password"]);
+    let next_names = ["upstream.next_user", "upstream.next_password"];
+    let (next_user, next_password) = account(reader, next_names);
+    for (name, other) in [(0, 1), (1, 0)] {
+        if reader.has(next_names[name]) && !reader.has(next_names[other]) {
+            reader.wrong::<()>(next_names[other], "an account needs user and password");
+        }
     }
     let auths = [("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)];
     let auth = reader.choice("upstream.auth", "form", &auths);
-    if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
-        reader.wrong::<()>(
-            "upstream.user",
-            "Basic can't carry a user name with a colon",
-        );
+    for (name, user) in [("upstream.user", &user), ("upstream.next_user", &next_user)] {
+        if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
+            reader.wrong::<()>(name, "Basic can't carry a user name with a colon");
+        }
     }
     let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
     let absent: Vec<_> = names.iter().filter(|name| !reader.has(name)).collect();
@@ -104,14 +122,31 @@ pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Opti
     }
     Some(UpstreamConfig {
         url: url?,
-        user: user?,
-        password: password?.into(),
+        fallback_urls,
+        spread,
+        account: Account {
+            user: user?,
+            password: password?.into(),
+        },
+        next_account: next_user
+            .zip(next_password)
+            .map(|(user, password)| Account {
+                user,
+                password: password.into(),
+            }),
         auth,
-        connect_timeout: limits.connect_timeout,
-        timeout: limits.timeout,
-        response_bytes: limits.response_bytes,
-        roots: limits.roots.clone(),
+        limits: limits.clone(),
     })
+}
+
+/// User name and password of an account, each if it is there.
+fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
+    let user = reader.optional(names[0], |text| bounded(text, adapter::USER_BYTES_MAX));
+    let password = reader.secret(names[1]);
+    if password.as_ref().is_some_and(String::is_empty) {
+        reader.wrong::<()>(names[1], "it is empty");
+    }
+    (user, password)
 }
 
 pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {

@@ -1,0 +1,69 @@
+//! Our account at the upstream, and the one that is to replace it: tried with a read, taken when the upstream knows it, and
+//! given back by itself when it does not any more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A user name and its password.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+impl Account {
+    pub(super) fn is_same(&self, other: &Account) -> bool {
+        self.user == other.user && self.password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+/// Both slots.
+pub(super) struct Accounts {
+    first: Account,
+    next: Option<Account>,
+    uses_next: AtomicBool,
+}
+
+/// Which of them a call was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    First,
+    Next,
+}
+
+impl Accounts {
+    pub(super) fn new(first: Account, next: Option<Account>) -> Accounts {
+        Accounts {
+            first,
+            next,
+            uses_next: AtomicBool::new(false),
+        }
+    }
+
+    /// The one in use.
+    pub(super) fn current(&self) -> (Slot, &Account) {
+        match &self.next {
+            Some(next) if self.uses_next.load(Ordering::Acquire) => (Slot::Next, next),
+            _ => (Slot::First, &self.first),
+        }
+    }
+
+    /// The next one, if there is one that is not in use.
+    pub(super) fn to_try(&self) -> Option<&Account> {
+        let is_in_use = self.uses_next.load(Ordering::Acquire);
+        self.next.as_ref().filter(|_| !is_in_use)
+    }
+
+    /// The upstream knows the next one.
+    pub(super) fn take_next(&self) {
+        self.uses_next.store(true, Ordering::Release);
+    }
+
+    /// The upstream does not know the one in this slot. Says whether the first one takes over.
+    pub(super) fn refused(&self, slot: Slot) -> bool {
+        slot == Slot::Next && self.uses_next.swap(false, Ordering::AcqRel)
+    }
+}

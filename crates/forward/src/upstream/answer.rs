@@ -1,0 +1,153 @@
+//! What the upstream answers, read as it writes it.
+
+use std::borrow::Cow;
+
+use adapter::{Code, Error};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A well-formed answer.
+pub(super) enum Envelope<'a> {
+    /// With its result, if it has one.
+    Success(Option<&'a str>),
+    /// With its code.
+    Error(String),
+}
+
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from absence: a result that the upstream sent is passed on as it is.
+fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads an answer; what is wrong with it otherwise.
+pub(super) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
+    let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let written: Written<'_> =
+        serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
+    if written.status.eq_ignore_ascii_case("success") {
+        Ok(Envelope::Success(written.result.map(RawValue::get)))
+    } else if written.status.eq_ignore_ascii_case("error") {
+        // Only asked for here: what stands beside a success is of no account.
+        let code = written
+            .error
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        code.map(Envelope::Error).ok_or("an error without a code")
+    } else {
+        Err("the status is neither success nor error")
+    }
+}
+
+/// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
+pub(super) fn refused(word: &str) -> Option<Error> {
+    match Code::from_page(word) {
+        // All three speak of our own account, which the caller has no part in.
+        Some(code) if code.is_credential() => {
+            let cause = format!("the upstream says {}", code.word());
+            Some(Error::refused(Code::UpstreamRefusedCredentials).because(cause))
+        }
+        Some(code) => Some(Error::refused(code).because("said by the upstream")),
+        None => is_well_shaped(word)
+            .then(|| Error::upstream_code(word.to_owned()).because("said by the upstream")),
+    }
+}
+
+fn is_well_shaped(word: &str) -> bool {
+    (1..=64).contains(&word.len())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, expected: Result<&str, &str>) {
+        let told = match parse(body.as_bytes()) {
+            Ok(Envelope::Success(result)) => Ok(result.unwrap_or("(none)").to_owned()),
+            Ok(Envelope::Error(code)) => {
+                Err(refused(&code).map_or("(no code)".to_owned(), |error| error.word().to_owned()))
+            }
+            Err(cause) => Err(cause.to_owned()),
+        };
+        assert_eq!(
+            told.as_ref().map(String::as_str).map_err(String::as_str),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_upstreams_envelope_is_taken_as_it_writes_it() {
+        check(
+            r#"{"status":"SUCCESS","result":{"list":[]}}"#,
+            Ok(r#"{"list":[]}"#),
+        );
+        check("\u{feff}\n{\"status\":\"success\"}\n", Ok("(none)"));
+        check(
+            r#"{"status":"SUCCESS","result":null,"error":false}"#,
+            Ok("null"),
+        );
+        check(
+            r#"{"status":"SUCCESS","result":[1.0,2e3],"more":1}"#,
+            Ok("[1.0,2e3]"),
+        );
+        check(
+            r#"{"status":"Error","error":"CHAT_NOT_FOUND"}"#,
+            Err("CHAT_NOT_FOUND"),
+        );
+        check(
+            r#"{"status":"ERROR","error":"NEW_ONE_9"}"#,
+            Err("NEW_ONE_9"),
+        );
+        check(
+            r#"{"status":"ERROR","error":"RATE_LIMITED"}"#,
+            Err("RATE_LIMITED"),
+        );
+        check(
+            r#"{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}"#,
+            Err("UPSTREAM_REFUSED_CREDENTIALS"),
+        );
+        check(
+            r#"{"status":"ERROR","error":"<b>no</b>"}"#,
+            Err("(no code)"),
+        );
+    }
+
+    #[test]
+    fn everything_else_is_unusable() {
+        check(
+            r#"{"status":"ERROR","error":7}"#,
+            Err("an error without a code"),
+        );
+        check("", Err("the answer is not the envelope"));
+        check("<html>", Err("the answer is not the envelope"));
+        check(
+            r#"{"status":"SUCCESS","result":{}"#,
+            Err("the answer is not the envelope"),
+        );
+        check(
+            r#"{"status":"SUCCESS","status":"ERROR"}"#,
+            Err("the answer is not the envelope"),
+        );
+        check(r#"{"status":"ERROR"}"#, Err("an error without a code"));
+        check(
+            r#"{"status":"MAYBE"}"#,
+            Err("the status is neither success nor error"),
+        );
+        check(r#"{"result":{}}"#, Err("the answer is not the envelope"));
+    }
+}

@@ -1,0 +1,117 @@
+//! How one attempt ended: what the caller is told, what it says of the endpoint, and whether another one could do harm.
+
+use std::borrow::Cow;
+
+use adapter::{Code, Delivery, Effect, Error, Response};
+
+use super::answer::{Envelope, parse, refused};
+use crate::client::causes;
+
+/// How one attempt ended.
+pub(super) struct Attempt {
+    pub(super) outcome: Result<Response, Error>,
+    /// What it says of the endpoint.
+    pub(super) health: Health,
+    /// Whether another attempt could do any harm.
+    pub(super) harm: Harm,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// An answer that can be used, whatever it says.
+    Well,
+    /// No connection, no answer, or none that can be used.
+    Ill,
+    /// It was ended before it could tell.
+    Unknown,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// No byte has left: none, whatever the call.
+    None,
+    /// Only a call without effect may be made again.
+    UnlessRead,
+    /// Another attempt would end as this one did.
+    Pointless,
+}
+
+impl Harm {
+    /// Whether a call of this effect may be made again.
+    pub(super) fn allows(self, effect: Effect) -> bool {
+        match self {
+            Harm::None => true,
+            Harm::UnlessRead => effect == Effect::Read,
+            Harm::Pointless => false,
+        }
+    }
+}
+
+/// What a whole answer means.
+pub(super) fn judged(
+    body: &[u8],
+    status: reqwest::StatusCode,
+    word: impl Fn(Delivery) -> Option<Delivery>,
+) -> Attempt {
+    let unusable = |cause: Cow<'static, str>| Attempt {
+        outcome: Err(unusable(cause, word(Delivery::Unknown))),
+        health: Health::Ill,
+        harm: Harm::UnlessRead,
+    };
+    let well = |outcome| Attempt {
+        outcome,
+        health: Health::Well,
+        harm: Harm::Pointless,
+    };
+    match parse(body) {
+        Ok(Envelope::Success(result)) if status.is_success() => well(Ok(Response::new(result))),
+        Ok(Envelope::Error(code)) => match refused(&code) {
+            Some(error) => well(Err(error.with_delivery(word(Delivery::NotSent)))),
+            None => unusable("an error code of an unknown shape".into()),
+        },
+        _ if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
+        Ok(Envelope::Success(_)) => unusable("success with an HTTP error".into()),
+        Err(cause) => unusable(cause.into()),
+    }
+}
+
+/// An answer that nothing can be made of.
+pub(super) fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> Error {
+    Error::refused(Code::UpstreamError)
+        .because(cause)
+        .with_delivery(delivery)
+}
+
+/// Names a failure of the transport. Only a connection that was never made is certain to have carried nothing.
+pub(super) fn failed(
+    error: reqwest::Error,
+    had_its_time: bool,
+    word: impl Fn(Delivery) -> Option<Delivery>,
+) -> Attempt {
+    let error = error.without_url();
+    let (code, delivery, harm) = if error.is_connect() {
+        (Code::UpstreamUnavailable, Delivery::NotSent, Harm::None)
+    } else if error.is_timeout() {
+        // Who is slow is not helped by being asked twice.
+        (Code::UpstreamTimeout, Delivery::Unknown, Harm::Pointless)
+    } else {
+        (Code::UpstreamError, Delivery::Unknown, Harm::UnlessRead)
+    };
+    let refusal = Error::refused(code)
+        .because(causes(&error))
+        .with_delivery(word(delivery));
+    Attempt {
+        outcome: Err(if code == Code::UpstreamUnavailable {
+            refusal.retry_after(1)
+        } else {
+            refusal
+        }),
+        // A caller with little time left says nothing of the endpoint.
+        health: if error.is_timeout() && !had_its_time {
+            Health::Unknown
+        } else {
+            Health::Ill
+        },
+        harm,
+    }
+}
