@@ -33,4 +33,5 @@ mod tidy;
 mod tls;
 mod tokens;
 mod transcript;
+mod upstream_faults;
 mod wire;

@@ -9,7 +9,8 @@ const COPY_BYTES: usize = 258;
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// White space of at least `bytes` bytes, packed to about a hundred-and-sixtieth of that.
-pub(crate) fn gzip_bomb(bytes: usize) -> Vec<u8> {
+#[must_use]
+pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
     let copies = bytes.div_ceil(COPY_BYTES);
     let unpacked = 1 + copies * COPY_BYTES;
     let mut bits = Bits(HEADER.to_vec(), 0, 0);

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use bomb::gzip_bomb;
 pub use faults::{Fault, FaultKind};
 
 use api::Account;

@@ -1,0 +1,423 @@
+//! Everything that can go wrong between us and the upstream, by every way in, for reads and for sends: the right code, in
+//! time, and a delivery word that the upstream's own count bears out.
+
+mod raw;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter::Way;
+
+use crate::harness::{
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope, load,
+};
+use raw::{Fault, Raw};
+
+/// What the gateway grants an answer, and a whole call.
+const TIMEOUT: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// What an answer may take beyond the deadline.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Where the upstream is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Here, and it answers so.
+    Raw(Fault),
+    /// Nobody listens there.
+    Refused,
+    /// The name has no address.
+    NoName,
+    /// Something that is not TLS answers there.
+    NoTls,
+    /// It does not take the connection.
+    NotAccepting,
+}
+
+/// A code of the contract, `SUCCESS` for none, and the delivery word of a send.
+type Expected = (&'static str, &'static str);
+
+const SENT: Expected = ("SUCCESS", "sent");
+const NOT_SENT: Expected = ("UPSTREAM_UNAVAILABLE", "not_sent");
+const ERROR: Expected = ("UPSTREAM_ERROR", "unknown");
+const TIMED_OUT: Expected = ("UPSTREAM_TIMEOUT", "unknown");
+
+/// Each fault with what it comes to for a read and for a send.
+const FAULTS: [(Place, Expected, Expected); 27] = [
+    both(Place::Refused, NOT_SENT),
+    both(Place::NoName, NOT_SENT),
+    both(Place::NoTls, NOT_SENT),
+    both(Place::NotAccepting, NOT_SENT),
+    raw(Fault::ResetBefore, ERROR),
+    raw(Fault::ResetDuring, ERROR),
+    raw(Fault::ResetAfter, ERROR),
+    raw(Fault::NoAnswer, TIMED_OUT),
+    raw(Fault::SlowFirstByte, SENT),
+    raw(Fault::LateAnswer, TIMED_OUT),
+    raw(Fault::SlowBody, TIMED_OUT),
+    raw(Fault::Truncated, ERROR),
+    raw(Fault::LengthTooShort, ERROR),
+    raw(Fault::LengthTooLong, ERROR),
+    raw(Fault::Interim, SENT),
+    raw(Fault::Status(500), ERROR),
+    raw(Fault::Status(503), ERROR),
+    raw(Fault::Status(429), ERROR),
+    raw(Fault::InvalidJson, ERROR),
+    raw(Fault::Empty, ERROR),
+    raw(Fault::Huge, ERROR),
+    raw(Fault::GzipBomb, ERROR),
+    raw(Fault::Headers, ERROR),
+    raw(Fault::DoubleLength, ERROR),
+    raw(Fault::ExtraBytes, SENT),
+    raw(Fault::Http10Close, SENT),
+    // A read is made again on another connection; what became of a send nobody knows.
+    (Place::Raw(Fault::KeepAliveRace), SENT, ERROR),
+];
+
+const fn both(place: Place, expected: Expected) -> (Place, Expected, Expected) {
+    (place, expected, expected)
+}
+
+const fn raw(fault: Fault, expected: Expected) -> (Place, Expected, Expected) {
+    both(Place::Raw(fault), expected)
+}
+
+/// A gateway in front of one broken upstream.
+struct Stage {
+    gateway: Gateway,
+    demo: Demo,
+    token: String,
+    upstream: Option<Raw>,
+    /// What keeps the other end as it is.
+    _held: Option<Held>,
+}
+
+type Held = (std::net::TcpListener, Vec<std::net::TcpStream>);
+
+impl Stage {
+    async fn set(place: Place) -> Stage {
+        Stage::configured(place, "attempts = 2").await
+    }
+
+    async fn configured(place: Place, rest: &str) -> Stage {
+        let (mut upstream, mut held) = (None, None);
+        let url = match place {
+            Place::Raw(fault) => {
+                let started = Raw::start(fault).await;
+                let url = format!("http://{}/", started.address);
+                upstream = Some(started);
+                url
+            }
+            Place::Refused => format!("http://{}/", closed_port()),
+            // RFC 6761 reserves it for names that are nobody's.
+            Place::NoName => "http://upstream.invalid/".to_owned(),
+            Place::NoTls => {
+                let started = Raw::start(Fault::Status(400)).await;
+                let url = format!("https://{}/", started.address);
+                upstream = Some(started);
+                url
+            }
+            Place::NotAccepting => {
+                let (address, full) = full_backlog();
+                held = Some(full);
+                format!("http://{address}/")
+            }
+        };
+        let (timeout, deadline) = (TIMEOUT.as_secs(), DEADLINE.as_secs());
+        let toml = format!(
+            "[upstream]\nurl = \"{url}\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\
+             timeout = \"{timeout}s\"\nconnect_timeout = \"{timeout}s\"\n{rest}\n\
+             [limits]\nrequest_timeout = \"{deadline}s\"\nper_address_per_minute = 1000000\n\
+             [cache]\ngetchats = \"0s\"\n"
+        );
+        let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+        let demo = gateway.demo();
+        let ask = client().post(gateway.url("/oauth/token"));
+        let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));
+        let answer = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        Stage {
+            gateway,
+            demo,
+            token,
+            upstream,
+            _held: held,
+        }
+    }
+
+    async fn call(&self, way: Way, call: &[(&str, &str)]) -> Answer {
+        let (demo, request) = (&self.demo, client().post(self.gateway.url(way.path())));
+        let credentials = [("user", &*demo.user), ("password", &*demo.password)];
+        let named = [&[("class", "chat")], call].concat();
+        Answer::of(match way {
+            Way::Http => request.form(&[&named, &credentials[..]].concat()),
+            Way::Basic => request
+                .basic_auth(&demo.user, Some(&demo.password))
+                .form(&named),
+            Way::Jwt => request.bearer_auth(&self.token).form(&named),
+            Way::Soap => {
+                let (_, method) = call[0];
+                request
+                    .header("Content-Type", "text/xml")
+                    .body(envelope(method, &[&call[1..], &credentials].concat()))
+            }
+        })
+        .await
+    }
+}
+
+/// A port that was free a moment ago and is closed again.
+fn closed_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A listener whose queue is full, so that the system drops every further attempt to connect.
+fn full_backlog() -> (SocketAddr, Held) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener: std::net::TcpListener = socket.into();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) =
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))
+    {
+        waiting.push(stream);
+    }
+    (address, (listener, waiting))
+}
+
+/// Plays one fault: each way in once, for reads or for sends. Gives the cells that are wrong.
+async fn play(place: Place, (code, word): Expected, is_send: bool) -> Vec<String> {
+    let stage = Stage::set(place).await;
+    let mut wrong = Vec::new();
+    for way in Way::ALL {
+        // Long enough to be several segments.
+        let (mark, message) = (way.name(), format!("{} {}", way.name(), "x".repeat(10_000)));
+        let channel = [
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+            ("destination", "34600000000"),
+        ];
+        let call = if is_send {
+            [
+                &[("method", "sendmessage")],
+                &channel[..],
+                &[("message", &*message)],
+            ]
+            .concat()
+        } else {
+            // Not kept, so that every way in goes upstream.
+            vec![
+                ("method", "getchats"),
+                ("platform", "whatsapp"),
+                ("platformid", way.name()),
+            ]
+        };
+        if matches!(place, Place::Raw(Fault::KeepAliveRace)) {
+            // Leaves a connection that has answered once.
+            let warm_up = format!("warm-up-{}", way.name());
+            let warm_up = [
+                ("method", "getchats"),
+                ("platform", "whatsapp"),
+                ("platformid", &*warm_up),
+            ];
+            stage.call(way, &warm_up).await;
+        }
+        let began = Instant::now();
+        let answer = stage.call(way, &call).await;
+        let took = began.elapsed();
+        let mut cell = |what: &str| {
+            wrong.push(format!(
+                "{place:?} by {} (send: {is_send}): {what}: {} {}",
+                way.name(),
+                answer.status,
+                answer.body
+            ));
+        };
+        // A connection that is reset at once may be noticed before or after the first byte: both are the truth then.
+        let is_early =
+            matches!(place, Place::Raw(Fault::ResetBefore)) && told(&answer) == NOT_SENT.0;
+        let (code, word) = if is_early { NOT_SENT } else { (code, word) };
+        if told(&answer) != code {
+            cell(&format!("not {code}"));
+        }
+        if answer.status != status(way, code) {
+            cell("status");
+        }
+        if took > DEADLINE + GRACE {
+            cell(&format!("took {took:?}"));
+        }
+        if is_send && delivery(&answer) != word {
+            cell(&format!("not {word}"));
+        }
+        if let Some(upstream) = stage.upstream.as_ref().filter(|_| is_send) {
+            let (arrived, performed) = (upstream.arrived(mark), upstream.performed(mark));
+            let agrees = match word {
+                "sent" => performed == 1,
+                "not_sent" => arrived == 0,
+                _ => performed <= 1,
+            };
+            if !agrees || arrived > 1 {
+                cell(&format!(
+                    "arrived {arrived} times, performed {performed} times"
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn told(answer: &Answer) -> &str {
+    let body = &answer.body;
+    let between = |start: &str, end: char| {
+        let at = body.find(start)? + start.len();
+        body[at..].split(end).next()
+    };
+    between("\"error\":\"", '"')
+        .or(between("<c:code>", '<'))
+        .unwrap_or("SUCCESS")
+}
+
+fn delivery(answer: &Answer) -> &str {
+    ["\"delivery\":\"", "delivery>"]
+        .iter()
+        .find_map(|start| {
+            let at = answer.body.find(start)? + start.len();
+            answer.body[at..].split(['"', '<']).next()
+        })
+        .unwrap_or("(none)")
+}
+
+fn status(way: Way, code: &str) -> u16 {
+    match (way, code) {
+        (_, "SUCCESS") => 200,
+        (Way::Soap, _) => 500,
+        (_, "UPSTREAM_UNAVAILABLE") => 503,
+        (_, "UPSTREAM_TIMEOUT") => 504,
+        _ => 502,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_is_told_as_what_it_is_and_no_send_is_doubled() {
+    let places = Arc::new(tokio::sync::Semaphore::new(6));
+    let mut playing = tokio::task::JoinSet::new();
+    for (place, read, send) in FAULTS {
+        for (expected, is_send) in [(read, false), (send, true)] {
+            let places = Arc::clone(&places);
+            playing.spawn(async move {
+                let _place = places.acquire_owned().await.unwrap();
+                play(place, expected, is_send).await
+            });
+        }
+    }
+    let wrong: Vec<_> = playing.join_all().await.concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let cells = FAULTS.len() * Way::ALL.len() * 2;
+    println!("{} faults, {cells} cells: all right", FAULTS.len());
+}
+
+/// What came of the calls of a storm.
+#[derive(Default)]
+struct Storm {
+    reads: usize,
+    /// The upstream got each of these once, by what the caller was told.
+    sends_made: usize,
+    sends_kept: usize,
+    /// When the first call was refused because the endpoint is left alone.
+    opened: Option<Instant>,
+}
+
+/// Calls as fast as it can until `done`: one send for every five reads.
+async fn storm(stage: &Stage, caller: usize, done: &AtomicBool) -> Storm {
+    let mut storm = Storm::default();
+    for n in 0.. {
+        if done.load(Ordering::SeqCst) {
+            break;
+        }
+        let message = format!("{caller}-{n}");
+        let channel = [("platform", "whatsapp"), ("platformid", "100")];
+        let call = if n % 6 == 0 {
+            let message = [("destination", "1"), ("message", &*message)];
+            [&[("method", "sendmessage")], &channel[..], &message].concat()
+        } else {
+            storm.reads += 1;
+            [&[("method", "getchats")], &channel[..]].concat()
+        };
+        let answer = stage.call(Way::Basic, &call).await;
+        if told(&answer) == NOT_SENT.0 {
+            storm.opened.get_or_insert_with(Instant::now);
+        }
+        if n % 6 == 0 {
+            let arrived = stage.upstream.as_ref().unwrap().arrived(&message);
+            if told(&answer) == NOT_SENT.0 {
+                storm.sends_kept += 1;
+                assert_eq!(arrived, 0, "{}", answer.body);
+            } else {
+                storm.sends_made += 1;
+                assert_eq!(arrived, 1, "{}", answer.body);
+            }
+        }
+    }
+    storm
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
+    let stage = Stage::configured(Place::Raw(Fault::None), "attempts = 3").await;
+    let stage = Arc::new(stage);
+    let upstream = stage.upstream.as_ref().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..16)
+        .map(|caller| {
+            let (stage, done) = (Arc::clone(&stage), Arc::clone(&done));
+            tokio::spawn(async move { storm(&stage, caller, &done).await })
+        })
+        .collect();
+    let calm = Duration::from_millis(300);
+    let _ = tokio::time::timeout(calm, std::future::pending::<()>()).await;
+    let before = upstream.arrived("getchats");
+    upstream.set(Fault::Status(503));
+    let began = Instant::now();
+    let lasts = Duration::from_secs(load(3, 60) as u64);
+    let _ = tokio::time::timeout(lasts, std::future::pending::<()>()).await;
+    let arrived = upstream.arrived("getchats") - before;
+    upstream.set(Fault::None);
+    let ended = Instant::now();
+    // A caller beside the storm, who waits for the first answer.
+    let read = [
+        ("method", "getchats"),
+        ("platform", "webchat"),
+        ("platformid", "1"),
+    ];
+    while told(&stage.call(Way::Http, &read).await) != "SUCCESS" {
+        assert!(ended.elapsed() < Duration::from_secs(5), "not noticed");
+    }
+    let noticed = ended.elapsed();
+    done.store(true, Ordering::SeqCst);
+    let mut all = Storm::default();
+    let mut opened = Vec::new();
+    for caller in callers {
+        let storm = caller.await.unwrap();
+        all.reads += storm.reads;
+        all.sends_made += storm.sends_made;
+        all.sends_kept += storm.sends_kept;
+        opened.extend(storm.opened);
+    }
+    let opened = *opened.iter().min().unwrap() - began;
+    println!(
+        "{lasts:?} of 503: open after {opened:?}, closed {noticed:?} after its end; {arrived} reads arrived meanwhile, of {} made in all; \
+         sends: {} made, each once, {} kept back",
+        all.reads, all.sends_made, all.sends_kept
+    );
+    assert!(opened < Duration::from_secs(1), "{opened:?}");
+    assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+    assert!(arrived * 10 <= all.reads * 11, "{arrived} of {}", all.reads);
+    assert!(all.sends_kept > 0 && all.sends_made > 0);
+}

@@ -1,0 +1,274 @@
+//! An upstream that answers as it is told, byte by byte, and counts what arrived.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Longer than any time-out of the gateway in these tests.
+pub const LATE: Duration = Duration::from_millis(1600);
+
+/// How it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    ResetBefore,
+    ResetDuring,
+    ResetAfter,
+    NoAnswer,
+    SlowFirstByte,
+    SlowBody,
+    Truncated,
+    LengthTooShort,
+    LengthTooLong,
+    Interim,
+    Status(u16),
+    InvalidJson,
+    Empty,
+    Huge,
+    GzipBomb,
+    Headers,
+    DoubleLength,
+    ExtraBytes,
+    LateAnswer,
+    Http10Close,
+    /// A connection that has answered once is closed when the next request has been read.
+    KeepAliveRace,
+}
+
+/// One upstream on a port of its own.
+pub struct Raw {
+    pub address: SocketAddr,
+    fault: Arc<Mutex<Fault>>,
+    counts: Arc<Mutex<Counts>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// By the first word of the message, or by the method when there is none.
+#[derive(Default)]
+pub struct Counts {
+    /// Requests that began to arrive.
+    pub arrived: HashMap<String, usize>,
+    /// Sends that the upstream would have made.
+    pub performed: HashMap<String, usize>,
+}
+
+impl Raw {
+    pub async fn start(fault: Fault) -> Raw {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::<Mutex<Counts>>::default();
+        let counting = Arc::clone(&counts);
+        let fault = Arc::new(Mutex::new(fault));
+        let in_force = Arc::clone(&fault);
+        let accepting = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (counts, fault) = (Arc::clone(&counting), Arc::clone(&in_force));
+                // Ends when the other side has had enough.
+                connections.spawn(async move { serve(stream, &fault, &counts).await });
+            }
+        });
+        Raw {
+            address,
+            fault,
+            counts,
+            accepting,
+        }
+    }
+
+    /// Answers so from the next request on.
+    pub fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    pub fn arrived(&self, mark: &str) -> usize {
+        let counts = self.counts.lock().unwrap();
+        counts.arrived.get(mark).copied().unwrap_or(0)
+    }
+
+    pub fn performed(&self, mark: &str) -> usize {
+        let counts = self.counts.lock().unwrap();
+        counts.performed.get(mark).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn reset(stream: TcpStream) {
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+}
+
+/// Waits for nothing but time: what never comes.
+async fn pause(time: Duration) {
+    let _ = timeout(time, std::future::pending::<()>()).await;
+}
+
+async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Counts>) -> Option<()> {
+    if *faults.lock().unwrap() == Fault::ResetBefore {
+        // Accepted, and gone before anything was read.
+        reset(stream);
+        return None;
+    }
+    let mut answered = 0;
+    loop {
+        let first_bytes_are_enough = *faults.lock().unwrap() == Fault::ResetDuring;
+        let mark = request(&mut stream, first_bytes_are_enough).await?;
+        let fault = *faults.lock().unwrap();
+        *counts
+            .lock()
+            .unwrap()
+            .arrived
+            .entry(mark.clone())
+            .or_default() += 1;
+        let is_race = fault == Fault::KeepAliveRace && answered > 0;
+        if matches!(fault, Fault::ResetDuring | Fault::ResetAfter) || is_race {
+            reset(stream);
+            return None;
+        }
+        if !matches!(fault, Fault::Status(_)) {
+            *counts.lock().unwrap().performed.entry(mark).or_default() += 1;
+        }
+        answer(&mut stream, fault).await?;
+        answered += 1;
+    }
+}
+
+/// Reads one request, or its first bytes, and gives its mark.
+async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option<String> {
+    let mut seen = Vec::new();
+    loop {
+        let mut piece = [0; 16 * 1024];
+        let read = stream.read(&mut piece).await.ok()?;
+        if read == 0 {
+            return None;
+        }
+        seen.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&seen);
+        let whole = text.split_once("\r\n\r\n").filter(|(head, body)| {
+            let length = head.lines().find_map(|line| {
+                let line = line.to_ascii_lowercase();
+                line.strip_prefix("content-length: ")?.parse::<usize>().ok()
+            });
+            body.len() >= length.unwrap_or(0)
+        });
+        if let Some((_, form)) = whole {
+            let pairs: HashMap<_, _> = url::form_urlencoded::parse(form.as_bytes()).collect();
+            let mark = pairs.get("message").or(pairs.get("method"));
+            return mark.map(|mark| mark.split(' ').next().unwrap_or_default().to_owned());
+        }
+        if first_bytes_are_enough {
+            return Some("(the first bytes)".to_owned());
+        }
+    }
+}
+
+async fn answer(stream: &mut TcpStream, fault: Fault) -> Option<()> {
+    const BODY: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+    let head = |status: &str, length: usize| {
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+        )
+    };
+    let whole = format!("{}\r\n{BODY}", head("200 OK", BODY.len()));
+    let text = match fault {
+        Fault::NoAnswer => {
+            // Until the other side goes.
+            let _ = stream.read(&mut [0]).await;
+            return None;
+        }
+        Fault::SlowFirstByte => {
+            pause(Duration::from_millis(500)).await;
+            whole
+        }
+        Fault::LateAnswer => {
+            pause(LATE).await;
+            whole
+        }
+        Fault::SlowBody => {
+            stream
+                .write_all(head("200 OK", BODY.len()).as_bytes())
+                .await
+                .ok()?;
+            stream.write_all(b"\r\n").await.ok()?;
+            for byte in BODY.bytes() {
+                stream.write_all(&[byte]).await.ok()?;
+                pause(Duration::from_millis(100)).await;
+            }
+            return Some(());
+        }
+        Fault::Truncated => {
+            let text = format!("{}\r\n{}", head("200 OK", BODY.len()), &BODY[..10]);
+            stream.write_all(text.as_bytes()).await.ok()?;
+            return None;
+        }
+        Fault::LengthTooShort => format!("{}\r\n{BODY}", head("200 OK", BODY.len() - 5)),
+        Fault::LengthTooLong => {
+            let text = format!("{}\r\n{BODY}", head("200 OK", BODY.len() + 5));
+            stream.write_all(text.as_bytes()).await.ok()?;
+            return None;
+        }
+        Fault::Interim => format!(
+            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{whole}"
+        ),
+        Fault::Status(status) => format!("{}\r\n<html></html>", head(&format!("{status} No"), 13)),
+        Fault::InvalidJson => format!("{}\r\n{{\"status\":", head("200 OK", 10)),
+        Fault::Empty => format!("{}\r\n", head("200 OK", 0)),
+        Fault::Huge => {
+            let size = 100 * 1024 * 1024;
+            let text = format!("{}\r\n", head("200 OK", size));
+            stream.write_all(text.as_bytes()).await.ok()?;
+            let piece = vec![b' '; 64 * 1024];
+            for _ in 0..size / piece.len() {
+                stream.write_all(&piece).await.ok()?;
+            }
+            return None;
+        }
+        Fault::GzipBomb => {
+            let bomb = sandbox::gzip_bomb(100 * 1024 * 1024);
+            let text = format!(
+                "{}Content-Encoding: gzip\r\n\r\n",
+                head("200 OK", bomb.len())
+            );
+            stream.write_all(text.as_bytes()).await.ok()?;
+            stream.write_all(&bomb).await.ok()?;
+            return Some(());
+        }
+        Fault::Headers => {
+            let mut text = head("200 OK", BODY.len());
+            for n in 0..10_000 {
+                write!(text, "X-{n}: {n}\r\n").ok()?;
+            }
+            format!("{text}\r\n{BODY}")
+        }
+        Fault::DoubleLength => {
+            format!(
+                "{}Content-Length: 7\r\n\r\n{BODY}",
+                head("200 OK", BODY.len())
+            )
+        }
+        // A second answer that nobody has asked for: the next caller must not be told it.
+        Fault::ExtraBytes => format!(
+            "{whole}{}\r\n{{\"status\":\"ERROR\",\"error\":\"CHANNEL_NOT_FOUND\"}}",
+            head("200 OK", 47)
+        ),
+        Fault::Http10Close => {
+            let text = format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{BODY}");
+            stream.write_all(text.as_bytes()).await.ok()?;
+            return None;
+        }
+        Fault::None | Fault::KeepAliveRace => whole,
+        Fault::ResetBefore | Fault::ResetDuring | Fault::ResetAfter => return None,
+    };
+    stream.write_all(text.as_bytes()).await.ok()
+}
