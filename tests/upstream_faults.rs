@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adapter::Way;
+use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope, load,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client,
+    envelope, load,
 };
 use raw::{Fault, Raw};
 
@@ -193,84 +195,87 @@ fn full_backlog() -> (SocketAddr, Held) {
 }
 
 /// Plays one fault: each way in once, for reads or for sends. Gives the cells that are wrong.
-async fn play(place: Place, (code, word): Expected, is_send: bool) -> Vec<String> {
+async fn play(place: Place, expected: Expected, is_send: bool) -> Vec<String> {
     let stage = Stage::set(place).await;
     let mut wrong = Vec::new();
     for way in Way::ALL {
-        // Long enough to be several segments.
-        let (mark, message) = (way.name(), format!("{} {}", way.name(), "x".repeat(10_000)));
-        let channel = [
-            ("platform", "whatsapp"),
-            ("platformid", "100"),
-            ("destination", "34600000000"),
-        ];
-        let call = if is_send {
-            [
-                &[("method", "sendmessage")],
-                &channel[..],
-                &[("message", &*message)],
-            ]
-            .concat()
-        } else {
-            // Not kept, so that every way in goes upstream.
-            vec![
-                ("method", "getchats"),
-                ("platform", "whatsapp"),
-                ("platformid", way.name()),
-            ]
-        };
         if matches!(place, Place::Raw(Fault::KeepAliveRace)) {
             // Leaves a connection that has answered once.
             let warm_up = format!("warm-up-{}", way.name());
-            let warm_up = [
-                ("method", "getchats"),
-                ("platform", "whatsapp"),
-                ("platformid", &*warm_up),
-            ];
-            stage.call(way, &warm_up).await;
+            stage.call(way, &chats(&warm_up)).await;
         }
+        // Long enough to be several segments.
+        let message = format!("{} {}", way.name(), "x".repeat(10_000));
+        let call = if is_send {
+            message_call(&message).to_vec()
+        } else {
+            chats(way.name()).to_vec()
+        };
         let began = Instant::now();
         let answer = stage.call(way, &call).await;
-        let took = began.elapsed();
-        let mut cell = |what: &str| {
-            wrong.push(format!(
-                "{place:?} by {} (send: {is_send}): {what}: {} {}",
-                way.name(),
-                answer.status,
-                answer.body
-            ));
-        };
-        // A connection that is reset at once may be noticed before or after the first byte: both are the truth then.
-        let is_early =
-            matches!(place, Place::Raw(Fault::ResetBefore)) && told(&answer) == NOT_SENT.0;
-        let (code, word) = if is_early { NOT_SENT } else { (code, word) };
-        if told(&answer) != code {
-            cell(&format!("not {code}"));
-        }
-        if answer.status != status(way, code) {
-            cell("status");
-        }
-        if took > DEADLINE + GRACE {
-            cell(&format!("took {took:?}"));
-        }
-        if is_send && delivery(&answer) != word {
-            cell(&format!("not {word}"));
-        }
+        let mut mistakes = judge(way, place, expected, (&answer, began.elapsed()), is_send);
         if let Some(upstream) = stage.upstream.as_ref().filter(|_| is_send) {
-            let (arrived, performed) = (upstream.arrived(mark), upstream.performed(mark));
-            let agrees = match word {
+            let (arrived, performed) =
+                (upstream.arrived(way.name()), upstream.performed(way.name()));
+            let agrees = match delivery(&answer) {
                 "sent" => performed == 1,
                 "not_sent" => arrived == 0,
                 _ => performed <= 1,
             };
             if !agrees || arrived > 1 {
-                cell(&format!(
+                mistakes.push(format!(
                     "arrived {arrived} times, performed {performed} times"
                 ));
             }
         }
+        wrong.extend(mistakes.into_iter().map(|mistake| {
+            let (way, answer) = (way.name(), &answer.body);
+            format!("{place:?} by {way} (send: {is_send}): {mistake}: {answer}")
+        }));
     }
     wrong
+}
+
+fn chats(platformid: &str) -> [(&str, &str); 3] {
+    [
+        ("method", "getchats"),
+        ("platform", "whatsapp"),
+        ("platformid", platformid),
+    ]
+}
+
+fn message_call(message: &str) -> [(&str, &str); 5] {
+    [
+        ("method", "sendmessage"),
+        ("platform", "whatsapp"),
+        ("platformid", "100"),
+        ("destination", "34600000000"),
+        ("message", message),
+    ]
+}
+
+/// What is wrong with one answer.
+fn judge(
+    way: Way,
+    place: Place,
+    expected: Expected,
+    (answer, took): (&Answer, Duration),
+    is_send: bool,
+) -> Vec<String> {
+    // A connection that is reset at once may be noticed before or after the first byte: both are the truth then.
+    let is_early = matches!(place, Place::Raw(Fault::ResetBefore)) && told(answer) == NOT_SENT.0;
+    let (code, word) = if is_early { NOT_SENT } else { expected };
+    let mut mistakes = Vec::new();
+    if told(answer) != code || answer.status != status(way, code) {
+        mistakes.push(format!("status {} and not {code}", answer.status));
+    }
+    if took > DEADLINE + GRACE {
+        mistakes.push(format!("took {took:?}"));
+    }
+    if is_send && delivery(answer) != word {
+        mistakes.push(format!("not {word}"));
+    }
+    mistakes
 }
 
 fn told(answer: &Answer) -> &str {
@@ -420,4 +425,130 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
     assert!(noticed < Duration::from_secs(5), "{noticed:?}");
     assert!(arrived * 10 <= all.reads * 11, "{arrived} of {}", all.reads);
     assert!(all.sends_kept > 0 && all.sends_made > 0);
+}
+
+/// What `/admin/v1/status` says of the upstream.
+async fn upstream_status(gateway: &Gateway) -> Value {
+    let status = admin(gateway, reqwest::Method::GET, "status", &Value::Null).await;
+    status.json()["upstream"].clone()
+}
+
+#[tokio::test]
+async fn another_endpoint_takes_over_and_the_first_is_left_alone() {
+    let other = Raw::start(Fault::None).await;
+    let fallback = format!("fallback_urls = [\"http://{}/\"]", other.address);
+    let stage = Stage::configured(Place::Refused, &fallback).await;
+    for n in 0..12 {
+        let message = format!("over-{n}");
+        let send = [
+            ("method", "sendmessage"),
+            ("platform", "webchat"),
+            ("platformid", "1"),
+            ("destination", "1"),
+            ("message", &*message),
+        ];
+        let answer = stage.call(Way::Http, &send).await;
+        assert_eq!(delivery(&answer), "sent", "{}", answer.body);
+        assert_eq!(other.arrived(&message), 1);
+    }
+    let status = upstream_status(&stage.gateway).await;
+    let states: Vec<_> = status["endpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|endpoint| endpoint["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["resting", "in use"], "{status}");
+    // Left alone, it is not tried first any more.
+    let answer = stage.call(Way::Http, &chats("1")).await;
+    assert_eq!(
+        stage.gateway.logged(answer.header("x-request-id"))["attempts"],
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_account_is_tried_taken_and_given_back() {
+    let next = "next_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
+    let stage = Stage::configured(Place::Raw(Fault::Refuses(UPSTREAM_USER)), next).await;
+    let upstream = stage.upstream.as_ref().unwrap();
+    let log = &stage.gateway.process;
+    log.wait_for("the next account", |line| {
+        line.contains("is used from now on")
+    });
+    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(upstream_status(&stage.gateway).await["account"], "next");
+    upstream.set(Fault::Refuses("next"));
+    let refused = stage.call(Way::Http, &chats("1")).await;
+    assert_eq!(told(&refused), "UPSTREAM_REFUSED_CREDENTIALS");
+    log.wait_for("the first account", |line| {
+        line.contains("the first one is used again")
+    });
+    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(upstream_status(&stage.gateway).await["account"], "first");
+    // Nobody reads a password out of all this.
+    let told = log.lines().concat();
+    assert!(!told.contains(UPSTREAM_PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_access_cannot_keep_the_others_waiting() {
+    let stage =
+        Stage::configured(Place::Raw(Fault::SlowFirstByte), "calls = 2\nwaiting = 40").await;
+    let draft = json!({"name": "modest", "allow": ["127.0.0.1"]});
+    let made = admin(&stage.gateway, reqwest::Method::POST, "accesses", &draft)
+        .await
+        .json();
+    let secret = made["password"].as_str().unwrap();
+    let stage = Arc::new(stage);
+    let mut greedy = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let stage = Arc::clone(&stage);
+        greedy.spawn(async move { told(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
+    }
+    // They are in the line when it has its length.
+    while upstream_status(&stage.gateway).await["waiting"] != 40 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    let call = client()
+        .post(stage.gateway.url("/api/basic/"))
+        .basic_auth("modest", Some(secret));
+    // The line is full: who comes now is told so at once, and nothing was sent.
+    let full = Answer::of(call.form(&[
+        ("class", "chat"),
+        ("method", "sendmessage"),
+        ("platform", "webchat"),
+        ("platformid", "1"),
+        ("destination", "1"),
+        ("message", "m"),
+    ]))
+    .await;
+    assert_eq!(
+        (full.status, told(&full), delivery(&full)),
+        (503, "OVERLOADED", "not_sent")
+    );
+    assert!(began.elapsed() < Duration::from_millis(400) && !full.header("retry-after").is_empty());
+    // As soon as there is room, one of the others goes first, and then it is this one's turn, of forty who wait.
+    let served = loop {
+        let began = Instant::now();
+        let call = client()
+            .post(stage.gateway.url("/api/basic/"))
+            .basic_auth("modest", Some(secret));
+        let answer = Answer::of(call.form(&[
+            ("class", "chat"),
+            ("method", "getchats"),
+            ("platform", "webchat"),
+            ("platformid", "1"),
+        ]))
+        .await;
+        if answer.status == 200 {
+            break began.elapsed();
+        }
+    };
+    // Two places of half a second each: its turn comes within two of them, not behind forty others.
+    assert!(served < Duration::from_millis(2500), "{served:?}");
+    let told = greedy.join_all().await;
+    let overloaded = told.iter().filter(|told| *told == "OVERLOADED").count();
+    assert!(overloaded >= 18, "{overloaded}");
 }

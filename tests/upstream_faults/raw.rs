@@ -1,7 +1,6 @@
 //! An upstream that answers as it is told, byte by byte, and counts what arrived.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +27,8 @@ pub enum Fault {
     LengthTooLong,
     Interim,
     Status(u16),
+    /// It does not know this user.
+    Refuses(&'static str),
     InvalidJson,
     Empty,
     Huge,
@@ -123,8 +124,11 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
     let mut answered = 0;
     loop {
         let first_bytes_are_enough = *faults.lock().unwrap() == Fault::ResetDuring;
-        let mark = request(&mut stream, first_bytes_are_enough).await?;
-        let fault = *faults.lock().unwrap();
+        let (mark, user) = request(&mut stream, first_bytes_are_enough).await?;
+        let mut fault = *faults.lock().unwrap();
+        if let Fault::Refuses(refused) = fault {
+            fault = if user == refused { fault } else { Fault::None };
+        }
         *counts
             .lock()
             .unwrap()
@@ -136,7 +140,7 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
             reset(stream);
             return None;
         }
-        if !matches!(fault, Fault::Status(_)) {
+        if !matches!(fault, Fault::Status(_) | Fault::Refuses(_)) {
             *counts.lock().unwrap().performed.entry(mark).or_default() += 1;
         }
         answer(&mut stream, fault).await?;
@@ -144,8 +148,8 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
     }
 }
 
-/// Reads one request, or its first bytes, and gives its mark.
-async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option<String> {
+/// Reads one request, or its first bytes, and gives its mark and its user.
+async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option<(String, String)> {
     let mut seen = Vec::new();
     loop {
         let mut piece = [0; 16 * 1024];
@@ -165,110 +169,105 @@ async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option
         if let Some((_, form)) = whole {
             let pairs: HashMap<_, _> = url::form_urlencoded::parse(form.as_bytes()).collect();
             let mark = pairs.get("message").or(pairs.get("method"));
-            return mark.map(|mark| mark.split(' ').next().unwrap_or_default().to_owned());
+            let word = mark?.split(' ').next().unwrap_or_default().to_owned();
+            let user = pairs.get("user").map(|user| user.clone().into_owned());
+            return Some((word, user.unwrap_or_default()));
         }
         if first_bytes_are_enough {
-            return Some("(the first bytes)".to_owned());
+            return Some(("(the first bytes)".to_owned(), String::new()));
         }
     }
 }
 
+const BODY: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+
+const REFUSAL: &str = r#"{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}"#;
+
+fn head(status: &str, length: usize) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n")
+}
+
+/// Answers, and says whether the connection goes on.
 async fn answer(stream: &mut TcpStream, fault: Fault) -> Option<()> {
-    const BODY: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
-    let head = |status: &str, length: usize| {
-        format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
-        )
-    };
-    let whole = format!("{}\r\n{BODY}", head("200 OK", BODY.len()));
-    let text = match fault {
-        Fault::NoAnswer => {
-            // Until the other side goes.
-            let _ = stream.read(&mut [0]).await;
-            return None;
-        }
-        Fault::SlowFirstByte => {
-            pause(Duration::from_millis(500)).await;
-            whole
-        }
-        Fault::LateAnswer => {
-            pause(LATE).await;
-            whole
-        }
+    match fault {
+        // Until the other side goes.
+        Fault::NoAnswer => drop(stream.read(&mut [0]).await),
+        Fault::SlowFirstByte => pause(Duration::from_millis(500)).await,
+        Fault::LateAnswer => pause(LATE).await,
         Fault::SlowBody => {
-            stream
-                .write_all(head("200 OK", BODY.len()).as_bytes())
-                .await
-                .ok()?;
-            stream.write_all(b"\r\n").await.ok()?;
+            let head = format!("{}\r\n", head("200 OK", BODY.len()));
+            stream.write_all(head.as_bytes()).await.ok()?;
             for byte in BODY.bytes() {
                 stream.write_all(&[byte]).await.ok()?;
                 pause(Duration::from_millis(100)).await;
             }
             return Some(());
         }
-        Fault::Truncated => {
-            let text = format!("{}\r\n{}", head("200 OK", BODY.len()), &BODY[..10]);
-            stream.write_all(text.as_bytes()).await.ok()?;
-            return None;
-        }
-        Fault::LengthTooShort => format!("{}\r\n{BODY}", head("200 OK", BODY.len() - 5)),
-        Fault::LengthTooLong => {
-            let text = format!("{}\r\n{BODY}", head("200 OK", BODY.len() + 5));
-            stream.write_all(text.as_bytes()).await.ok()?;
-            return None;
-        }
-        Fault::Interim => format!(
-            "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{whole}"
-        ),
-        Fault::Status(status) => format!("{}\r\n<html></html>", head(&format!("{status} No"), 13)),
-        Fault::InvalidJson => format!("{}\r\n{{\"status\":", head("200 OK", 10)),
-        Fault::Empty => format!("{}\r\n", head("200 OK", 0)),
         Fault::Huge => {
             let size = 100 * 1024 * 1024;
-            let text = format!("{}\r\n", head("200 OK", size));
-            stream.write_all(text.as_bytes()).await.ok()?;
+            let head = format!("{}\r\n", head("200 OK", size));
+            stream.write_all(head.as_bytes()).await.ok()?;
             let piece = vec![b' '; 64 * 1024];
             for _ in 0..size / piece.len() {
                 stream.write_all(&piece).await.ok()?;
             }
-            return None;
         }
-        Fault::GzipBomb => {
-            let bomb = sandbox::gzip_bomb(100 * 1024 * 1024);
-            let text = format!(
-                "{}Content-Encoding: gzip\r\n\r\n",
-                head("200 OK", bomb.len())
-            );
-            stream.write_all(text.as_bytes()).await.ok()?;
-            stream.write_all(&bomb).await.ok()?;
-            return Some(());
-        }
-        Fault::Headers => {
-            let mut text = head("200 OK", BODY.len());
-            for n in 0..10_000 {
-                write!(text, "X-{n}: {n}\r\n").ok()?;
+        _ => {}
+    }
+    stream.write_all(&text(fault)?).await.ok()?;
+    let ends = matches!(
+        fault,
+        Fault::Truncated | Fault::LengthTooLong | Fault::Http10Close
+    );
+    (!ends).then_some(())
+}
+
+/// The whole of an answer; none when it is another thing than its bytes that is wrong.
+fn text(fault: Fault) -> Option<Vec<u8>> {
+    let length = BODY.len();
+    let right = head("200 OK", length);
+    let whole = format!("{right}\r\n{BODY}");
+    Some(
+        match fault {
+            Fault::None | Fault::KeepAliveRace | Fault::SlowFirstByte | Fault::LateAnswer => whole,
+            Fault::Truncated => format!("{right}\r\n{}", &BODY[..10]),
+            Fault::LengthTooShort => format!("{}\r\n{BODY}", head("200 OK", length - 5)),
+            Fault::LengthTooLong => format!("{}\r\n{BODY}", head("200 OK", length + 5)),
+            Fault::Interim => {
+                let early = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+                format!("HTTP/1.1 102 Processing\r\n\r\n{early}{whole}")
             }
-            format!("{text}\r\n{BODY}")
+            Fault::Status(status) => {
+                format!("{}\r\n<html></html>", head(&format!("{status} No"), 13))
+            }
+            Fault::Refuses(_) => format!("{}\r\n{REFUSAL}", head("200 OK", REFUSAL.len())),
+            Fault::InvalidJson => format!("{}\r\n{{\"status\":", head("200 OK", 10)),
+            Fault::Empty => format!("{}\r\n", head("200 OK", 0)),
+            Fault::GzipBomb => {
+                let bomb = sandbox::gzip_bomb(100 * 1024 * 1024);
+                let head = format!(
+                    "{}Content-Encoding: gzip\r\n\r\n",
+                    head("200 OK", bomb.len())
+                );
+                return Some([head.into_bytes(), bomb].concat());
+            }
+            Fault::Headers => {
+                let many: String = (0..10_000).map(|n| format!("X-{n}: {n}\r\n")).collect();
+                format!("{right}{many}\r\n{BODY}")
+            }
+            Fault::DoubleLength => format!("{right}Content-Length: 7\r\n\r\n{BODY}"),
+            // A second answer that nobody has asked for: the next caller must not be told it.
+            Fault::ExtraBytes => format!("{whole}{}\r\n{REFUSAL}", head("200 OK", REFUSAL.len())),
+            Fault::Http10Close => {
+                format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{BODY}")
+            }
+            Fault::ResetBefore
+            | Fault::ResetDuring
+            | Fault::ResetAfter
+            | Fault::NoAnswer
+            | Fault::SlowBody
+            | Fault::Huge => return None,
         }
-        Fault::DoubleLength => {
-            format!(
-                "{}Content-Length: 7\r\n\r\n{BODY}",
-                head("200 OK", BODY.len())
-            )
-        }
-        // A second answer that nobody has asked for: the next caller must not be told it.
-        Fault::ExtraBytes => format!(
-            "{whole}{}\r\n{{\"status\":\"ERROR\",\"error\":\"CHANNEL_NOT_FOUND\"}}",
-            head("200 OK", 47)
-        ),
-        Fault::Http10Close => {
-            let text = format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{BODY}");
-            stream.write_all(text.as_bytes()).await.ok()?;
-            return None;
-        }
-        Fault::None | Fault::KeepAliveRace => whole,
-        Fault::ResetBefore | Fault::ResetDuring | Fault::ResetAfter => return None,
-    };
-    stream.write_all(text.as_bytes()).await.ok()
+        .into_bytes(),
+    )
 }

@@ -152,13 +152,14 @@ impl Upstream {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
+            // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
+            let is_elsewhere = attempt.harm == Harm::None && self.endpoints.are_several();
             if !attempt.harm.allows(effect)
                 || *attempts >= self.config.limits.attempts_max
-                || !self.budget.withdraw()
+                || !(is_elsewhere || self.budget.withdraw())
             {
                 return Err(error);
             }
-            let is_elsewhere = attempt.harm == Harm::None && self.endpoints.are_several();
             let wait = if is_elsewhere {
                 Duration::ZERO
             } else {
