@@ -358,7 +358,7 @@ async fn limits_may_bound_destinations_calls_at_once_and_secrets_in_urls_or_only
     assert_eq!(said(reported).await, "SUCCESS");
     assert_eq!(
         gateway.logged("networks")["would_refuse"],
-        "networks of the access: on no list"
+        "access networks: on no list"
     );
     assert!(
         gateway

@@ -137,7 +137,7 @@ async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
     let log = gateway.request_log();
     let refused = log.last().unwrap();
     assert_eq!(refused["access"], "a");
-    assert_eq!(refused["cause"], "networks of the access: on no list");
+    assert_eq!(refused["cause"], "access networks: on no list");
 }
 
 #[tokio::test]

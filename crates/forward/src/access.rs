@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::{Code, Error, Request};
+use adapter::{Code, Error, Operation, Request};
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
 use tokio::sync::Semaphore;
 
 use crate::Circumstances;
-use crate::allowlist::{self, Verdict};
+use crate::allowlist;
 use crate::guesses::{GuessLimits, Guesser, Guesses};
+use crate::ruling::Ruling;
 use crate::verified::{self, Verified, VerifiedKey};
 
 /// How long a call waits for its turn at hashing before it is told to come again.
@@ -111,8 +112,7 @@ impl Checker {
                 (client_id, accesses.of_client(client_id), secret)
             }
             Claim::Proven { access } => {
-                let unknown = || Error::refused(Code::IncorrectToken).because("no such access");
-                return accesses.named(access).cloned().ok_or_else(unknown);
+                return accesses.named(access).cloned().ok_or_else(no_such_access);
             }
         };
         let key = self.verified.key(access.map(Arc::as_ref), presented);
@@ -126,8 +126,7 @@ impl Checker {
                 key,
             };
             if !self.check(&guess).await? {
-                let cause = access.map_or("unknown name", |_| "wrong secret");
-                return Err(Error::refused(Code::IncorrectUserPassword).because(cause));
+                return Err(wrong(access));
             }
             self.verified.keep(key).await;
         }
@@ -150,6 +149,11 @@ impl Checker {
             self.guesses.count_token(address);
         }
         verified
+    }
+
+    /// The count of guesses.
+    pub(crate) fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// Forgets guesses that no longer matter.
@@ -206,71 +210,105 @@ impl Checker {
     }
 }
 
+/// A token that names nobody.
+pub(crate) fn no_such_access() -> Error {
+    Error::refused(Code::IncorrectToken).because("no such access")
+}
+
+/// A secret that proves nothing, for an access that is there or not: only the log knows which.
+pub(crate) fn wrong(access: Option<&Arc<Access>>) -> Error {
+    let cause = access.map_or("unknown name", |_| "wrong secret");
+    Error::refused(Code::IncorrectUserPassword).because(cause)
+}
+
+/// The rules of a proven access, in the contract's order.
+const RULES: [fn(&Access, &Circumstances) -> Ruling; 4] = [state, networks, way, query_credentials];
+
+/// What the rules say of a call, each asked when its turn comes.
+pub(crate) fn rulings(
+    access: &Access,
+    circumstances: Circumstances,
+) -> impl Iterator<Item = Ruling> {
+    RULES.iter().map(move |rule| rule(access, &circumstances))
+}
+
 /// Judges state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
 /// would have said comes back.
 pub(crate) fn admits(
     access: &Access,
     circumstances: Circumstances,
 ) -> Result<Option<String>, Error> {
-    if !access.is_live(circumstances.now) {
-        let cause = if access.active {
-            "outside its time"
-        } else {
-            "suspended"
-        };
-        return Err(Error::refused(Code::AccessDisabled).because(cause));
-    }
-    let verdict = allowlist::judge(&access.allow, &access.deny, circumstances.address);
-    let would_refuse = match verdict {
-        Verdict::Allowed(_) => None,
-        refused => Some(format!("networks of the access: {refused}")),
-    };
-    if let Some(cause) = &would_refuse
-        && !access.report_networks
-    {
-        return Err(Error::refused(Code::IpNotAllowed).because(cause.clone()));
-    }
-    if !access
-        .ways
-        .iter()
-        .any(|way| way == circumstances.way.name())
-    {
-        return Err(Error::refused(Code::OperationNotAllowed).because("way in not allowed"));
-    }
-    if circumstances.secret_in_url && !access.query_credentials {
-        return Err(Error::refused(Code::OperationNotAllowed).because("credentials in the URL"));
+    let mut would_refuse = None;
+    for ruling in rulings(access, circumstances) {
+        would_refuse = ruling.judged()?.or(would_refuse);
     }
     Ok(would_refuse)
 }
 
+fn state(access: &Access, circumstances: &Circumstances) -> Ruling {
+    let now = circumstances.now;
+    let state = if access.is_live(now) {
+        Ok("active")
+    } else if !access.active {
+        Err("suspended")
+    } else if access.not_before.is_some_and(|not_before| now < not_before) {
+        Err("not yet")
+    } else {
+        Err("expired")
+    };
+    Ruling::of("state", state, Code::AccessDisabled)
+}
+
+fn networks(access: &Access, circumstances: &Circumstances) -> Ruling {
+    let verdict = allowlist::judge(&access.allow, &access.deny, circumstances.address);
+    Ruling::of_networks("access networks", verdict, access.report_networks)
+}
+
+fn way(access: &Access, circumstances: &Circumstances) -> Ruling {
+    let name = circumstances.way.name();
+    allowed("way", access.ways.iter().any(|way| way == name))
+}
+
+fn query_credentials(access: &Access, circumstances: &Circumstances) -> Ruling {
+    let said = match (circumstances.secret_in_url, access.query_credentials) {
+        (false, _) => Ok("not in the URL"),
+        (true, true) => Ok("allowed"),
+        (true, false) => Err("not allowed"),
+    };
+    Ruling::of("query credentials", said, Code::OperationNotAllowed)
+}
+
+/// Judges the method, whatever the values.
+pub(crate) fn method(access: &Access, operation: &Operation) -> Ruling {
+    allowed("method", crate::may_call(access, operation))
+}
+
+fn allowed(rule: &'static str, is_allowed: bool) -> Ruling {
+    let said = if is_allowed {
+        Ok("allowed")
+    } else {
+        Err("not allowed")
+    };
+    Ruling::of(rule, said, Code::OperationNotAllowed)
+}
+
 /// Judges method, platform and channel.
 pub(crate) fn permits(access: &Access, request: &Request) -> Result<(), Error> {
-    let refuse = |cause| Err(Error::refused(Code::OperationNotAllowed).because(cause));
-    if !crate::may_call(access, request.operation()) {
-        return refuse("method not allowed");
-    }
+    method(access, request.operation()).judged()?;
     let Some(platform) = request.value("platform") else {
         return Ok(());
     };
-    if access
+    let may_platform = access
         .platforms
         .as_ref()
-        .is_some_and(|allowed| !allowed.iter().any(|name| name == platform))
-    {
-        return refuse("platform not allowed");
-    }
+        .is_none_or(|allowed| allowed.iter().any(|name| name == platform));
+    allowed("platform", may_platform).judged()?;
     let platformid = request.value("platformid").unwrap_or_default();
     let listed = |channels: &Vec<store::Channel>| {
         channels
             .iter()
             .any(|channel| channel.platform == platform && channel.platformid == platformid)
     };
-    if access
-        .channels
-        .as_ref()
-        .is_some_and(|channels| !listed(channels))
-    {
-        return refuse("channel not allowed");
-    }
-    Ok(())
+    let may_channel = access.channels.as_ref().is_none_or(listed);
+    allowed("channel", may_channel).judged().map(|_| ())
 }

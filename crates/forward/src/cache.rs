@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use adapter::{Code, Error, Request, Response};
+use adapter::{Code, Error, Operation, Request, Response};
 use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
@@ -180,12 +180,11 @@ impl ReadCache {
         no_cache: bool,
         fetch: impl Future<Output = Called> + Send + 'static,
     ) -> Forwarded {
-        let ttl = self.ttl(access, &request);
-        if ttl.is_zero() {
+        let Some(ttl) = self.keeps(access, request.operation()) else {
             let called = fetch.await;
             let outcome = called.outcome.map(Arc::new);
             return told(outcome, CacheStatus::Bypass, Some(called.effort));
-        }
+        };
         let epoch = self.epoch(&request).load(Ordering::Acquire);
         let key = Key {
             access: access.name.clone(),
@@ -268,15 +267,15 @@ impl ReadCache {
         }
     }
 
-    /// How long an answer is kept: as the access has it, or else the deployment; zero for what is never kept.
-    fn ttl(&self, access: &Access, request: &Request) -> Duration {
-        let method = request.operation().method;
-        let usual = match method {
+    /// How long a successful answer is kept: as the access has it, or else the deployment; `None` for not at all.
+    pub(crate) fn keeps(&self, access: &Access, operation: &Operation) -> Option<Duration> {
+        let usual = match operation.method {
             "getchatchannels" => self.config.getchatchannels,
             "getchats" => self.config.getchats,
             _ => Duration::ZERO,
         };
-        access.cache.life(method, usual)
+        let life = access.cache.life(operation.method, usual);
+        Some(life).filter(|life| !life.is_zero())
     }
 
     fn epoch(&self, request: &Request) -> &AtomicU64 {

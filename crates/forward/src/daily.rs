@@ -33,6 +33,9 @@ const BLOCK_CALLS_MAX: u32 = 1000;
 /// to come again rather than kept.
 const BLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// The limit by the name under which it is told.
+pub(crate) const PER_DAY: &str = "limit per day";
+
 /// When to come again if the store can't be written.
 const STORE_RETRY_S: u32 = 5;
 
@@ -119,6 +122,16 @@ impl DailyLimits {
         let counter = counters.get(&access.name);
         let used = counter.map_or(0, |counter| counter.used(day_of(now)));
         Some(state(per_day, used, now))
+    }
+
+    /// What [`DailyLimits::count`] would say now of a call, as long as the store can be written; counts nothing.
+    pub(crate) fn look_at(&self, access: &Access) -> Option<(DayState, Result<(), Error>)> {
+        let state = self.look(access)?;
+        let free = match state.remaining {
+            0 => Err(used_up((self.clock)())),
+            _ => Ok(()),
+        };
+        Some((state, free))
     }
 
     /// Forgets the counts of days that are over. Call it every few seconds.
@@ -210,7 +223,7 @@ fn state(per_day: u32, used: u32, now: i64) -> DayState {
 
 fn used_up(now: i64) -> Error {
     Error::refused(Code::RateLimited)
-        .because("limit per day")
+        .because(PER_DAY)
         .retry_after(until_midnight_s(now))
 }
 

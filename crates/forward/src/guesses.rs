@@ -19,6 +19,7 @@ use aws_lc_rs::hmac;
 use store::{Access, Accesses};
 
 use crate::allowlist::{self, Verdict};
+use crate::explain::Left;
 use crate::rate_limit::{counted_as, whole_seconds};
 use budgets::{Budget, Budgets};
 
@@ -70,6 +71,16 @@ pub(crate) struct Place {
     guesses: Arc<Guesses>,
     guesser: Guesser,
     is_spent: bool,
+}
+
+/// A budget that was looked at.
+pub(crate) struct Looked {
+    /// Its name, which is also the cause of its refusals.
+    pub(crate) rule: &'static str,
+    /// How much is left in it.
+    pub(crate) left: Left,
+    /// What it would say of one more guess.
+    pub(crate) judged: Result<(), Error>,
 }
 
 impl Guesses {
@@ -154,6 +165,34 @@ impl Guesses {
         self.names(guesser)
             .judge(&guesser.name, self.now_ms())
             .map_err(|wait_ms| too_many(wait_ms, guesser.cause()))
+    }
+
+    /// What is left in the budgets of the address and of the name, and what each would say of one more guess.
+    pub(crate) fn look(&self, guesser: &Guesser) -> [Looked; 2] {
+        let now_ms = self.now_ms();
+        let window_s = u32::try_from(budgets::WINDOW_MS / 1000).ok();
+        let looked = |rule, (left, most), judged: Result<(), u64>| Looked {
+            rule,
+            left: Left {
+                most,
+                left,
+                window_s,
+            },
+            judged: judged.map_err(|wait_ms| too_many(wait_ms, rule)),
+        };
+        let (address, names) = (&guesser.address, self.names(guesser));
+        [
+            looked(
+                ADDRESS_CAUSE,
+                self.addresses.left(address, now_ms),
+                self.addresses.judge(address, now_ms),
+            ),
+            looked(
+                guesser.cause(),
+                names.left(&guesser.name, now_ms),
+                names.judge(&guesser.name, now_ms),
+            ),
+        ]
     }
 
     /// Takes a place for one guess; without it no secret is checked.

@@ -12,8 +12,10 @@ pub mod client;
 mod daily;
 #[cfg(test)]
 mod exact;
+mod explain;
 mod guesses;
 mod rate_limit;
+mod ruling;
 mod turns;
 mod upstream;
 mod verified;
@@ -23,20 +25,22 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::{Code, Delivery, Effect, Error, Operation, Request, Response, Way};
+use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 pub use access::{Checker, Claim};
 pub use cache::{CacheConfig, CacheStatus};
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
+pub use explain::{Judgement, Keeping, Left, Question};
 pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
 };
 
-use allowlist::{Networks, Verdict};
+use allowlist::Networks;
 use cache::ReadCache;
+use ruling::Ruling;
 use turns::Turns;
 
 /// Everything between the ways in and the upstream, under one configuration.
@@ -171,13 +175,18 @@ impl Forwarder {
     /// # Errors
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
     pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
-        match self.config.networks.judge(address) {
-            Verdict::Allowed(_) => self.limits.check_address(address),
-            refused => {
-                let cause = format!("deployment networks: {refused}");
-                (None, Err(Error::refused(Code::IpNotAllowed).because(cause)))
-            }
+        match self.deployment(address).judged() {
+            Ok(_) => self.limits.check_address(address),
+            Err(error) => (None, Err(error)),
         }
+    }
+
+    fn deployment(&self, address: IpAddr) -> Ruling {
+        Ruling::of_networks(
+            "deployment networks",
+            self.config.networks.judge(address),
+            false,
+        )
     }
 
     /// Finds the access that a claim proves, whatever it may do.

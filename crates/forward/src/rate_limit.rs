@@ -1,5 +1,7 @@
 //! How often: GCRA per address before authentication, per access after it. The clock is passed in.
 
+mod limiter;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -9,15 +11,18 @@ use std::time::Duration;
 
 use adapter::{Code, Error};
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::{StateInformationMiddleware, StateSnapshot};
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
+use governor::middleware::StateSnapshot;
 use store::{Access, Rate};
+
+use limiter::{Decision, Limiter};
 
 /// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
 const ADDRESSES_MAX: usize = 200_000;
 
-type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>;
+/// The limits by the names under which they are told.
+pub(crate) const PER_ADDRESS: &str = "limit per address";
+pub(crate) const PER_ACCESS: &str = "limit of the access";
+pub(crate) const PER_DESTINATION: &str = "limit per destination";
 
 /// A limit after a call has been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +49,12 @@ impl LimitState {
     }
 }
 
-type ByRate<C> = HashMap<Rate, Arc<Keyed<String, C>>>;
+type ByRate<C> = HashMap<Rate, Arc<Limiter<String, C>>>;
 
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
-    addresses: Arc<Keyed<IpAddr, C>>,
+    addresses: Arc<Limiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
     /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
     accesses: Arc<RwLock<ByRate<C>>>,
@@ -68,7 +73,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn with_clock(per_address: NonZeroU32, clock: C) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, &clock)),
+            addresses: Arc::new(Limiter::new(per_address, &clock)),
             addresses_full: Arc::default(),
             accesses: Arc::default(),
             clock,
@@ -79,7 +84,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, &self.clock)),
+            addresses: Arc::new(Limiter::new(per_address, &self.clock)),
             addresses_full: Arc::default(),
             accesses: Arc::clone(&self.accesses),
             clock: self.clock.clone(),
@@ -91,49 +96,51 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// # Errors
     /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
     pub fn check_address(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
+        self.address(address, Limiter::check_key)
+    }
+
+    /// What [`RateLimits::check_address`] would say now; counts nothing.
+    pub(crate) fn look_at_address(
+        &self,
+        address: IpAddr,
+    ) -> (Option<LimitState>, Result<(), Error>) {
+        self.address(address, Limiter::look_at)
+    }
+
+    fn address(
+        &self,
+        address: IpAddr,
+        ask: impl Fn(&Limiter<IpAddr, C>, &IpAddr) -> Decision<C>,
+    ) -> (Option<LimitState>, Result<(), Error>) {
         if self.addresses_full.load(Ordering::Relaxed) {
             let error = Error::refused(Code::Overloaded).because("too many addresses to count");
             return (None, Err(error.retry_after(10)));
         }
-        match self.addresses.check_key(&counted_as(address)) {
-            Ok(snapshot) => (Some(LimitState::of(&snapshot)), Ok(())),
-            Err(not_until) => {
-                let per_minute = not_until.quota().burst_size().get();
-                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
-                let error = Error::refused(Code::RateLimited).because("limit per address");
-                let state = LimitState {
-                    per_minute,
-                    remaining: 0,
-                    reset_s,
-                };
-                (Some(state), Err(error.retry_after(reset_s)))
-            }
-        }
+        let decision = ask(&self.addresses, &counted_as(address));
+        let (state, counted) = self.told(decision, PER_ADDRESS);
+        (Some(state), counted)
     }
 
     /// Counts a call of an access and tells the state of its limit, if it has one.
     pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
-        let Some(rate) = access.limits.per_minute else {
-            return (None, Ok(()));
-        };
-        let per_minute = rate.per_minute.get();
-        match self.limiter_of(rate).check_key(&access.name) {
-            Ok(snapshot) => (Some(LimitState::of(&snapshot)), Ok(())),
-            Err(not_until) => {
-                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
-                let error = Error::refused(Code::RateLimited)
-                    .because("limit of the access")
-                    .retry_after(reset_s);
-                (
-                    Some(LimitState {
-                        per_minute,
-                        remaining: 0,
-                        reset_s,
-                    }),
-                    Err(error),
-                )
+        match access.limits.per_minute {
+            None => (None, Ok(())),
+            Some(rate) => {
+                let decision = self.limiter_of(rate).check_key(&access.name);
+                let (state, counted) = self.told(decision, PER_ACCESS);
+                (Some(state), counted)
             }
         }
+    }
+
+    /// What [`RateLimits::check_access`] would say now; counts nothing.
+    pub(crate) fn look_at_access(
+        &self,
+        access: &Access,
+    ) -> Option<(LimitState, Result<(), Error>)> {
+        let rate = access.limits.per_minute?;
+        let decision = self.limiter_of(rate).look_at(&access.name);
+        Some(self.told(decision, PER_ACCESS))
     }
 
     /// Counts a send to one destination.
@@ -144,17 +151,39 @@ impl<C: Clock + Clone> RateLimits<C> {
         let Some(rate) = access.limits.per_destination else {
             return Ok(());
         };
-        // A name holds no line end, so that no two pairs make one key.
-        let key = format!("{}\n{destination}", access.name);
-        self.limiter_of(rate)
-            .check_key(&key)
-            .map(|_| ())
-            .map_err(|not_until| {
-                let wait = whole_seconds(not_until.wait_time_from(self.clock.now()));
-                Error::refused(Code::RateLimited)
-                    .because("limit per destination")
-                    .retry_after(wait)
-            })
+        let decision = self
+            .limiter_of(rate)
+            .check_key(&destination_key(access, destination));
+        self.told(decision, PER_DESTINATION).1
+    }
+
+    /// What [`RateLimits::check_destination`] would say now; counts nothing.
+    pub(crate) fn look_at_destination(
+        &self,
+        access: &Access,
+        destination: &str,
+    ) -> Option<(LimitState, Result<(), Error>)> {
+        let rate = access.limits.per_destination?;
+        let decision = self
+            .limiter_of(rate)
+            .look_at(&destination_key(access, destination));
+        Some(self.told(decision, PER_DESTINATION))
+    }
+
+    fn told(&self, decision: Decision<C>, limit: &'static str) -> (LimitState, Result<(), Error>) {
+        match decision {
+            Ok(snapshot) => (LimitState::of(&snapshot), Ok(())),
+            Err(not_until) => {
+                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
+                let state = LimitState {
+                    per_minute: not_until.quota().burst_size().get(),
+                    remaining: 0,
+                    reset_s,
+                };
+                let error = Error::refused(Code::RateLimited).because(limit);
+                (state, Err(error.retry_after(reset_s)))
+            }
+        }
     }
 
     /// Forgets counts that have run full again.
@@ -170,7 +199,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    fn limiter_of(&self, rate: Rate) -> Arc<Keyed<String, C>> {
+    fn limiter_of(&self, rate: Rate) -> Arc<Limiter<String, C>> {
         if let Some(limiter) = self
             .accesses
             .read()
@@ -186,17 +215,14 @@ impl<C: Clock + Clone> RateLimits<C> {
         Arc::clone(
             limiters
                 .entry(rate)
-                .or_insert_with(|| Arc::new(limiter(rate.per_minute, &self.clock))),
+                .or_insert_with(|| Arc::new(Limiter::new(rate.per_minute, &self.clock))),
         )
     }
 }
 
-fn limiter<K: std::hash::Hash + Eq + Clone, C: Clock + Clone>(
-    per_minute: NonZeroU32,
-    clock: &C,
-) -> Keyed<K, C> {
-    RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone())
-        .with_middleware::<StateInformationMiddleware>()
+/// A name holds no line end, so that no two pairs make one key.
+fn destination_key(access: &Access, destination: &str) -> String {
+    format!("{}\n{destination}", access.name)
 }
 
 /// An IPv6 caller owns at least a /64 and can change its address within it at will.
@@ -308,6 +334,36 @@ mod tests {
         assert!(limits.check_access(&access(4)).1.is_ok());
         clock.advance(Duration::from_secs(20));
         assert!(limits.check_access(&access(3)).1.is_ok());
+    }
+
+    #[test]
+    fn a_look_says_what_the_next_call_hears_and_counts_nothing() {
+        let (clock, limits) = limits(2);
+        let (address, access) = ("192.0.2.1".parse().unwrap(), access(3));
+        for _ in 0..4 {
+            for _ in 0..100 {
+                limits.look_at_address(address).1.ok();
+                limits.look_at_access(&access).unwrap().1.ok();
+            }
+            let (state, looked) = limits.look_at_access(&access).unwrap();
+            let (counted_state, counted) = limits.check_access(&access);
+            assert_eq!(Some(state), counted_state);
+            assert_eq!(
+                looked.err().map(|e| e.to_string()),
+                counted.err().map(|e| e.to_string())
+            );
+            let (state, looked) = limits.look_at_address(address);
+            let (counted_state, counted) = limits.check_address(address);
+            assert_eq!(state, counted_state);
+            assert_eq!(looked.is_ok(), counted.is_ok());
+            clock.advance(Duration::from_secs(7));
+        }
+        assert_eq!(limits.addresses.len(), 1);
+        limits
+            .look_at_address("192.0.2.2".parse().unwrap())
+            .1
+            .unwrap();
+        assert_eq!(limits.addresses.len(), 1);
     }
 
     #[test]

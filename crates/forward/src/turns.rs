@@ -1,13 +1,19 @@
 //! How many calls of one access may be under way at once.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapter::{Code, Error};
 use store::Access;
 
+use crate::explain::Left;
+
 /// When to come again: calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
+
+/// The limit by the name under which it is told.
+pub(crate) const AT_ONCE: &str = "calls at once";
 
 /// Calls under way, by access. An access without any has no entry.
 #[derive(Debug, Default)]
@@ -31,16 +37,36 @@ impl Turns {
         };
         let mut under_way = turns.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = under_way.entry(access.name.clone()).or_insert(0);
-        if *mine >= most.get() {
-            let error = Error::refused(Code::RateLimited).because("calls at once");
-            return Err(error.retry_after(RETRY_AFTER_S));
-        }
+        free(*mine, most)?;
         *mine += 1;
         Ok(Some(Turn {
             turns: Arc::clone(turns),
             access: access.name.clone(),
         }))
     }
+}
+
+impl Turns {
+    /// How many turns are left, if there is a bound at all, and what [`Turns::take`] would say now.
+    pub(crate) fn look(turns: &Arc<Turns>, access: &Access) -> Option<(Left, Result<(), Error>)> {
+        let most = access.limits.concurrent?;
+        let under_way = turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = under_way.get(&access.name).copied().unwrap_or(0);
+        let left = Left {
+            most: most.get().into(),
+            left: most.get().saturating_sub(mine).into(),
+            window_s: None,
+        };
+        Some((left, free(mine, most)))
+    }
+}
+
+fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
+    if under_way < most.get() {
+        return Ok(());
+    }
+    let error = Error::refused(Code::RateLimited).because(AT_ONCE);
+    Err(error.retry_after(RETRY_AFTER_S))
 }
 
 impl Drop for Turn {

@@ -91,6 +91,14 @@ impl<K: Copy + Ord + Hash> Budgets<K> {
         self.budget.judge(full_at, now_ms)
     }
 
+    /// How many there are to take now, and how many there are when nobody has taken any.
+    pub(super) fn left(&self, key: &K, now_ms: u64) -> (u64, u64) {
+        let full_at = self.entries().full_at(key);
+        let Budget { at_once, each_ms } = self.budget;
+        let taken = full_at.saturating_sub(now_ms).div_ceil(each_ms);
+        (at_once.saturating_sub(taken), at_once)
+    }
+
     /// Gives one back that was taken: the budget is as if it never had been.
     pub(super) fn give_back(&self, key: K) {
         let mut entries = self.entries();

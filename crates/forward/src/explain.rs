@@ -1,0 +1,265 @@
+//! What would become of a call and why, without making it: every rule is asked by the function that judges real calls,
+//! and every limit is looked at without being counted.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use adapter::{Code, Effect, Error, Operation, Way};
+use store::{Access, Accesses};
+
+use crate::daily::{DAY_S, DayState, PER_DAY};
+use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
+use crate::ruling::Ruling;
+use crate::turns::{self, Turns};
+use crate::{Circumstances, Forwarder, LimitState, access, guesses};
+
+/// The time that limits per minute are about, in seconds.
+const MINUTE_S: u32 = 60;
+
+/// A call that nobody makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The name of the access, proven or not.
+    pub access: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// To whom it would send, if that is known.
+    pub destination: Option<&'a str>,
+    /// What else is known of it.
+    pub circumstances: Circumstances,
+}
+
+/// What one rule or limit says.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The rule, or the limit.
+    pub rule: &'static str,
+    /// What it says, in words.
+    pub says: String,
+    /// The refusal that a call would get, or that the log would tell if the rule only reports.
+    pub refusal: Option<Error>,
+    /// Whether it lets through all the same, and only tells.
+    pub reports_only: bool,
+    /// How much is left; absent for what is no limit.
+    pub left: Option<Left>,
+}
+
+/// How much of a limit is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// What there is of it when nobody has called.
+    pub most: u64,
+    /// What is left now.
+    pub left: u64,
+    /// The time after which all is back, in seconds; absent for what comes back when a call ends.
+    pub window_s: Option<u32>,
+}
+
+/// Where an answer would be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// For so long, apart for each access, version of it, and call.
+    Kept(Duration),
+    /// Not at all, for this reason.
+    NotKept(&'static str),
+}
+
+impl Judgement {
+    /// The refusal, if it is one that a call would get.
+    #[must_use]
+    pub fn refuses(&self) -> Option<&Error> {
+        self.refusal.as_ref().filter(|_| !self.reports_only)
+    }
+
+    /// A rule that refuses with an error of its own, or has something to say.
+    #[must_use]
+    pub fn known(rule: &'static str, outcome: Result<&str, Error>) -> Judgement {
+        let says = match &outcome {
+            Ok(words) => (*words).to_owned(),
+            Err(error) => error.cause().unwrap_or(error.text()).to_owned(),
+        };
+        Judgement {
+            rule,
+            says,
+            refusal: outcome.err(),
+            reports_only: false,
+            left: None,
+        }
+    }
+
+    fn of_limit(
+        rule: &'static str,
+        left: Option<Left>,
+        counted: Result<(), Error>,
+        reports_only: bool,
+    ) -> Judgement {
+        let says = match (&left, &counted) {
+            (None, Ok(())) => "none".to_owned(),
+            (None, Err(error)) => error.cause().unwrap_or_default().to_owned(),
+            (Some(Left { most, left, .. }), counted) => {
+                let wait_s = counted.as_ref().err().and_then(Error::retry_after_s);
+                let wait = wait_s.map(|s| format!("; the next one in {s} s"));
+                format!("{left} of {most} left{}", wait.unwrap_or_default())
+            }
+        };
+        Judgement {
+            rule,
+            says,
+            refusal: counted.err(),
+            reports_only,
+            left,
+        }
+    }
+}
+
+impl From<Ruling> for Judgement {
+    fn from(ruling: Ruling) -> Judgement {
+        let refusal = ruling
+            .refuses
+            .map(|code| Error::refused(code).because(ruling.to_string()));
+        Judgement {
+            rule: ruling.rule,
+            says: ruling.says.to_string(),
+            refusal,
+            reports_only: ruling.reports_only,
+            left: None,
+        }
+    }
+}
+
+impl Forwarder {
+    /// What [`Forwarder::admit`] judges, in its order.
+    #[must_use]
+    pub fn explain_address(&self, address: IpAddr) -> Vec<Judgement> {
+        let (state, counted) = self.limits.look_at_address(address);
+        let left = state.map(|state| before(state, &counted));
+        vec![
+            self.deployment(address).into(),
+            Judgement::of_limit(PER_ADDRESS, left, counted, false),
+        ]
+    }
+
+    /// What is judged after that, in the pipeline's order; the secret is taken to be right, the token to be in scope,
+    /// and the parameters to be well-formed.
+    #[must_use]
+    pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
+        let Circumstances { address, way, .. } = question.circumstances;
+        let access = accesses.named(question.access);
+        let guesser = self
+            .checker
+            .guesses()
+            .guesser(accesses, (access, question.access), address);
+        let budgets = self.checker.guesses().look(&guesser);
+        // No name stands behind a token that is wrong.
+        let budgets = budgets
+            .into_iter()
+            .take(if way == Way::Jwt { 1 } else { 2 });
+        let mut judgements: Vec<Judgement> = budgets
+            .map(|budget| guessing(budget, way == Way::Jwt))
+            .collect();
+        let Some(access) = access else {
+            let error = match way {
+                Way::Jwt => access::no_such_access(),
+                Way::Http | Way::Basic | Way::Soap => access::wrong(None),
+            };
+            judgements.push(Judgement::known("access", Err(error)));
+            return judgements;
+        };
+        judgements.push(Judgement::known("access", Ok("known")));
+        let rulings = access::rulings(access, question.circumstances);
+        judgements.extend(rulings.map(Judgement::from));
+        let Some(operation) = Operation::named(question.method) else {
+            let error = Error::refused(Code::IncorrectMethod);
+            judgements.push(Judgement::known("method", Err(error)));
+            return judgements;
+        };
+        judgements.push(access::method(access, operation).into());
+        judgements.extend(self.explain_limits(access, operation, question.destination));
+        judgements
+    }
+
+    /// Whether an answer would be kept, and how long.
+    #[must_use]
+    pub fn keeping(&self, access: &Access, operation: &Operation) -> Keeping {
+        match self.cache.keeps(access, operation) {
+            Some(time) => Keeping::Kept(time),
+            None if operation.effect != Effect::Read => {
+                Keeping::NotKept("the method has an effect")
+            }
+            None if !access.cache.enabled => Keeping::NotKept("switched off for the access"),
+            None => Keeping::NotKept("switched off for the method"),
+        }
+    }
+
+    /// The access's limits, in the order of [`Forwarder::forward`].
+    fn explain_limits<'a>(
+        &'a self,
+        access: &'a Access,
+        operation: &Operation,
+        destination: Option<&'a str>,
+    ) -> impl Iterator<Item = Judgement> + 'a {
+        let of_rate = |rule, looked: Option<(LimitState, Result<(), Error>)>| {
+            let (left, counted) = match looked {
+                None => (None, Ok(())),
+                Some((state, counted)) => (Some(before(state, &counted)), counted),
+            };
+            Judgement::of_limit(rule, left, counted, access.limits.report)
+        };
+        let per_access = of_rate(PER_ACCESS, self.limits.look_at_access(access));
+        let is_send = operation.effect == Effect::Send;
+        let per_destination = is_send.then(|| match (access.limits.per_destination, destination) {
+            (Some(_), None) => Judgement::known(PER_DESTINATION, Ok("depends on the destination")),
+            (_, destination) => of_rate(
+                PER_DESTINATION,
+                self.limits
+                    .look_at_destination(access, destination.unwrap_or_default()),
+            ),
+        });
+        let (left, free) = match Turns::look(&self.turns, access) {
+            None => (None, Ok(())),
+            Some((left, free)) => (Some(left), free),
+        };
+        let at_once = Judgement::of_limit(turns::AT_ONCE, left, free, access.limits.report);
+        let (left, free) = match self.daily.look_at(access) {
+            None => (None, Ok(())),
+            Some((day, free)) => (Some(left_of_day(day)), free),
+        };
+        let per_day = Judgement::of_limit(PER_DAY, left, free, access.limits.report);
+        [
+            Some(per_access),
+            per_destination,
+            Some(at_once),
+            Some(per_day),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// What was left before the call that the state has in it already.
+fn before(state: LimitState, counted: &Result<(), Error>) -> Left {
+    Left {
+        most: state.per_minute.into(),
+        left: u64::from(state.remaining) + u64::from(counted.is_ok()),
+        window_s: Some(MINUTE_S),
+    }
+}
+
+fn left_of_day(day: DayState) -> Left {
+    Left {
+        most: day.per_day.into(),
+        left: day.remaining.into(),
+        window_s: u32::try_from(DAY_S).ok(),
+    }
+}
+
+/// A secret that was right a while ago is no guess, and whether this one was is not asked.
+fn guessing(budget: guesses::Looked, for_all: bool) -> Judgement {
+    let mut judgement = Judgement::of_limit(budget.rule, Some(budget.left), budget.judged, false);
+    if judgement.refusal.is_some() && !for_all {
+        judgement
+            .says
+            .push_str("; until then only a secret that was right lately");
+    }
+    judgement
+}
