@@ -136,6 +136,19 @@ impl Gateway {
 
     /// Over a data folder that may have been used before.
     pub fn over(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::started((folder, "127.0.0.1:0"), toml, environment)
+    }
+
+    /// With the ways in on an address of one's choice.
+    pub fn listening(listen: &str, toml: &str) -> Gateway {
+        Gateway::started((Arc::new(TempDir::new().unwrap()), listen), toml, &[])
+    }
+
+    fn started(
+        (folder, listen): (Arc<TempDir>, &str),
+        toml: &str,
+        environment: &[(&str, &str)],
+    ) -> Gateway {
         let file = folder.path().join("chatgate.toml");
         std::fs::write(&file, toml).unwrap();
         let data = folder.path().join("data");
@@ -143,7 +156,7 @@ impl Gateway {
             "--data",
             data.to_str().unwrap(),
             "--listen",
-            "127.0.0.1:0",
+            listen,
             "--admin",
             "127.0.0.1:0",
         ];
@@ -207,6 +220,14 @@ impl Gateway {
                 .wait_for("the log line", |line| line.contains(&mark)),
         )
         .unwrap()
+    }
+
+    /// A request to the admin API with the first operator's key.
+    pub async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> Answer {
+        let key = std::fs::read_to_string(self.data().join("admin.key")).unwrap();
+        let url = format!("http://{}/admin/v1/{path}", self.admin);
+        let request = client().request(method, url).bearer_auth(key.trim());
+        Answer::of(request.body(body.to_string())).await
     }
 
     /// The text of the metrics.

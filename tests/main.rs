@@ -17,6 +17,7 @@ mod accesses;
 mod addresses;
 mod commands;
 mod configuration;
+mod explain;
 mod first_start;
 mod guessing;
 mod life;

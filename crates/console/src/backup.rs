@@ -81,6 +81,12 @@ mod tests {
 
     struct Fake;
 
+    impl crate::Explains for Fake {
+        fn explain(&self, _: &crate::Question) -> serde_json::Value {
+            serde_json::Value::Null
+        }
+    }
+
     impl Gateway for Fake {
         fn not_ready(&self) -> Option<&'static str> {
             None

@@ -5,6 +5,7 @@ mod accesses;
 mod admin_keys;
 mod backup;
 mod draft;
+mod explain;
 mod imported;
 mod keys;
 mod operations;
@@ -27,6 +28,7 @@ use store::{AdminKey, Role, SecretHasher, Store, presented};
 use tokio::sync::Semaphore;
 
 pub use backup::Backups;
+pub use explain::{Explains, Question};
 pub use keys::{KeyRow, Keys};
 pub use operations::{Failed, Operations, Pending};
 pub use reload::Reloads;
@@ -82,6 +84,7 @@ impl Console {
             .route("/admin/v1/keys/rotate", post(keys::rotate))
             .route("/admin/v1/reload", post(reload::reload))
             .route("/admin/v1/backup", post(backup::backup))
+            .route("/admin/v1/explain", post(explain::explain))
             .merge(accesses::routes())
             .merge(admin_keys::routes())
             .merge(transfer::routes())

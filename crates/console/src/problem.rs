@@ -46,6 +46,14 @@ impl Problem {
         )
     }
 
+    /// All mistakes of a question at once: nothing is there to be changed, so that it is the request that is wrong.
+    pub(crate) fn unreadable(errors: Vec<(String, String)>) -> Problem {
+        Problem {
+            status: StatusCode::BAD_REQUEST,
+            ..Problem::invalid(errors)
+        }
+    }
+
     /// All mistakes of a body at once.
     pub(crate) fn invalid(errors: Vec<(String, String)>) -> Problem {
         let told: Vec<_> = errors

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and how it ends (0 done, 1 failed, 64 wrong usage or configuration).
 
 pub(crate) mod access;
+pub(crate) mod explain;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,11 +13,12 @@ use clap_complete::Shell;
 use url::Url;
 
 use access::AccessCommand;
+use explain::ExplainArgs;
 
 use crate::commands::{
-    Failure, access_command, backup_command, check_command, completions_command, health_command,
-    jws_command, keys_command, man_command, reload_command, sandbox_command, schema_command,
-    serve_command, token_command, xml_command,
+    Failure, access_command, backup_command, check_command, completions_command, explain_command,
+    health_command, jws_command, keys_command, man_command, reload_command, sandbox_command,
+    schema_command, serve_command, token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -49,6 +51,8 @@ enum Command {
     /// Manage who may call, on a running gateway
     #[command(subcommand)]
     Access(Box<AccessCommand>),
+    /// Tell what would become of a call and why, without making it
+    Explain(Box<ExplainArgs>),
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -233,6 +237,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Token(args)) => token_command(args).await.map_err(Failure::from),
         Some(Command::Check(args)) => check_command(&args),
         Some(Command::Access(command)) => access_command(*command).await.map_err(Failure::from),
+        Some(Command::Explain(args)) => explain_command(*args).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
         Some(Command::Reload(args)) => reload_command(args).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),

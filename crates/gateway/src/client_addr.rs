@@ -6,6 +6,10 @@ use adapter::{Code, Error};
 use http::HeaderMap;
 use ipnet::IpNet;
 
+mod told;
+
+pub(crate) use told::Walk;
+
 /// The other end of the TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PeerAddr(pub(crate) SocketAddr);
@@ -39,7 +43,8 @@ impl ForwardedHeader {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name, in small letters.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             ForwardedHeader::XForwardedFor => "x-forwarded-for",
             ForwardedHeader::Forwarded => "forwarded",
@@ -47,8 +52,37 @@ impl ForwardedHeader {
     }
 }
 
+/// Whom a gateway believes about the caller's address, and in which header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trust<'a> {
+    pub(crate) proxies: &'a [IpNet],
+    pub(crate) header: ForwardedHeader,
+}
+
+/// One step of the walk: the peer, or a hop of the header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step<'a> {
+    /// The line of the header in which the hop stands, counted from one; `None` for the peer.
+    pub(crate) line: Option<usize>,
+    /// What stands there; empty where the line is no text, and for the peer.
+    pub(crate) written: &'a str,
+    /// What was found.
+    pub(crate) finding: Finding,
+}
+
+/// What one step finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// A trusted proxy: the walk goes on with what it says.
+    Trusted(IpAddr),
+    /// The first that is none: the caller.
+    Client(IpAddr),
+    /// Nothing, for this reason: the walk ends without a caller.
+    Unreadable(&'static str),
+}
+
 /// Walks from the peer to the left through the header's hops, as long as each is a trusted proxy, and gives the first
-/// address that is not.
+/// address that is not; the last one when all are.
 ///
 /// # Errors
 /// IP_NOT_ALLOWED when a hop that decides can't be read, or there are too many: guessing would let somebody choose who
@@ -56,37 +90,81 @@ impl ForwardedHeader {
 pub(crate) fn resolve(
     peer: PeerAddr,
     headers: &HeaderMap,
-    trusted: &[IpNet],
-    header: ForwardedHeader,
+    trust: Trust<'_>,
 ) -> Result<ClientIp, Error> {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    let mut address = peer.0.ip().to_canonical();
-    if !is_trusted(&address) {
+    walk(peer, headers, trust, |_| {})
+}
+
+/// The same walk, with somebody told of each step.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn walk(
+    peer: PeerAddr,
+    headers: &HeaderMap,
+    trust: Trust<'_>,
+    mut visit: impl FnMut(Step<'_>),
+) -> Result<ClientIp, Error> {
+    let mut visit = |line, written, finding| {
+        visit(Step {
+            line,
+            written,
+            finding,
+        });
+        match finding {
+            Finding::Trusted(address) => Ok((address, true)),
+            Finding::Client(address) => Ok((address, false)),
+            Finding::Unreadable(why) => Err(unparsable(why)),
+        }
+    };
+    let found = trust.find(peer.0.ip().to_canonical());
+    let (mut address, mut is_proxy) = visit(None, "", found)?;
+    if !is_proxy {
         return Ok(ClientIp(address));
     }
+    let lines = headers.get_all(trust.header.name());
+    let count = lines.iter().count();
     let mut walked = 0;
-    for line in headers.get_all(header.name()).iter().rev() {
-        let line = line
-            .to_str()
-            .map_err(|_| unparsable("the header is no text"))?;
-        for hop in split_outside_quotes(line, ',').into_iter().rev() {
+    for (behind, line) in lines.iter().rev().enumerate() {
+        let number = Some(count - behind);
+        let Ok(line) = line.to_str() else {
+            visit(number, "", Finding::Unreadable("the header is no text"))?;
+            continue;
+        };
+        for hop in split_outside_quotes(line, ',') {
             walked += 1;
-            if walked > HOPS_MAX {
-                return Err(unparsable("too many hops"));
-            }
-            let written = match header {
-                ForwardedHeader::XForwardedFor => Some(hop.trim()),
-                ForwardedHeader::Forwarded => for_of(hop),
-            };
-            address = written
-                .and_then(node)
-                .ok_or_else(|| unparsable("a hop is no address"))?;
-            if !is_trusted(&address) {
+            (address, is_proxy) = visit(number, hop.trim(), trust.read(hop, walked))?;
+            if !is_proxy {
                 return Ok(ClientIp(address));
             }
         }
     }
     Ok(ClientIp(address))
+}
+
+impl Trust<'_> {
+    fn find(self, address: IpAddr) -> Finding {
+        if self.proxies.iter().any(|proxy| proxy.contains(&address)) {
+            Finding::Trusted(address)
+        } else {
+            Finding::Client(address)
+        }
+    }
+
+    /// Reads the hop that is the so-manieth of the walk.
+    fn read(self, hop: &str, walked: usize) -> Finding {
+        if walked > HOPS_MAX {
+            return Finding::Unreadable("too many hops");
+        }
+        let written = match self.header {
+            ForwardedHeader::XForwardedFor => Some(hop.trim()),
+            ForwardedHeader::Forwarded => for_of(hop),
+        };
+        match written.and_then(node) {
+            Some(address) => self.find(address),
+            None => Finding::Unreadable("a hop is no address"),
+        }
+    }
 }
 
 fn unparsable(what: &'static str) -> Error {
@@ -135,13 +213,14 @@ fn is_port(text: &str) -> bool {
         && text.parse::<u16>().is_ok()
 }
 
-fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
-    let mut quoted = false;
-    text.split(move |c| {
+/// The parts between separators that stand outside quotes, the last one first.
+fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    // Seen from behind: what is inside is what has an odd number of quotes before it.
+    let mut quoted = text.bytes().filter(|b| *b == b'"').count() % 2 == 1;
+    text.rsplit(move |c| {
         quoted ^= c == '"';
         c == separator && !quoted
     })
-    .collect()
 }
 
 #[cfg(test)]
@@ -166,7 +245,12 @@ mod tests {
                 HeaderValue::from_bytes(line.as_bytes()).unwrap(),
             );
         }
-        let resolved = resolve(PeerAddr(peer.parse().unwrap()), &headers, &trusted, header);
+        let trust = Trust {
+            proxies: &trusted,
+            header,
+        };
+        let peer = PeerAddr(peer.parse().unwrap());
+        let resolved = resolve(peer, &headers, trust);
         assert_eq!(
             resolved.ok().map(|ip| ip.0.to_string()).as_deref(),
             expected,

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use store::{Access, LastUse, Store};
 use tokio_util::task::TaskTracker;
 
-use crate::client_addr::ForwardedHeader;
+use crate::client_addr::{ForwardedHeader, Trust};
 use crate::config::{Config, Limits};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
@@ -93,6 +93,14 @@ impl Gate {
 
     pub(crate) fn adapter(&self, way: Way) -> &dyn Adapter {
         self.adapters[way as usize].as_ref()
+    }
+
+    /// Whom it believes about a caller's address.
+    pub(crate) fn trust(&self) -> Trust<'_> {
+        Trust {
+            proxies: &self.trusted_proxies,
+            header: self.forwarded_header,
+        }
     }
 
     pub(crate) fn body_bytes_max(&self, way: Way) -> usize {

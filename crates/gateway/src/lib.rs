@@ -10,6 +10,7 @@ mod token_endpoint;
 
 pub mod client_addr;
 mod edge;
+mod explain;
 mod gate;
 mod generations;
 mod reload;

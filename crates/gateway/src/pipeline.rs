@@ -15,6 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use forward::{Circumstances, Claim, Wishes};
 use futures_util::FutureExt;
+use http::HeaderMap;
 use http::request::Parts;
 use store::Access;
 
@@ -50,14 +51,14 @@ pub(crate) async fn answer(
     match guarded(plan(&gate, &mut story, way, (&head, body))).await {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
-            let finishing = finish(Arc::clone(&gate), way, story, Ok(call));
+            let finishing = finish(Arc::clone(&gate), way, story, (head.headers, Ok(call)));
             let finished = gate.under_way.spawn(finishing).await;
             finished.unwrap_or_else(|_| reply::defect())
         }
-        Ok(Plan::Call(call)) => finish(gate, way, story, Ok(call)).await,
+        Ok(Plan::Call(call)) => finish(gate, way, story, (head.headers, Ok(call))).await,
         Ok(Plan::Options) => reply::options(&mut story),
         Ok(Plan::Wsdl) => reply::document(&mut story, "text/xml; charset=utf-8", gate.wsdl.clone()),
-        Err(error) => finish(gate, way, story, Err(error)).await,
+        Err(error) => finish(gate, way, story, (head.headers, Err(error))).await,
     }
 }
 
@@ -111,13 +112,16 @@ async fn finish(
     gate: Arc<Gate>,
     way: Way,
     mut story: Story,
-    call: Result<Call, Error>,
+    (headers, call): (HeaderMap, Result<Call, Error>),
 ) -> Response {
     let outcome = match call {
         Ok(call) => guarded(forward(&gate, &mut story, call)).await,
         Err(error) => Err(error),
     };
-    let outcome = outcome.map_err(|error| story.judge_delivery(error));
+    let outcome = outcome.map_err(|error| {
+        story.tell_walk(&headers, gate.trust());
+        story.judge_delivery(error)
+    });
     let request_id = story.request_id.clone();
     let answer = Answer {
         request_id: &request_id,
@@ -135,8 +139,7 @@ async fn finish(
 /// Resolves the address and judges it, before a byte of the body is read or a password is hashed.
 pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), Error> {
     edge::readable(head)?;
-    let (proxies, header) = (&gate.trusted_proxies, gate.forwarded_header);
-    let client = client_addr::resolve(story.peer(), &head.headers, proxies, header)?;
+    let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
     story.client = Some(client);
     story.cors_origin = gate.cors_origin(&head.headers);
     let (limit, admitted) = gate.forwarder.admit(client.0);

@@ -90,7 +90,10 @@ fn document(
         });
         match admitted {
             Ok(()) => reply::document(&mut story, "application/json", text(&gate)),
-            Err(error) => refuse(story, &error),
+            Err(error) => {
+                story.tell_walk(&head.headers, gate.trust());
+                refuse(story, &error)
+            }
         }
     })
 }
@@ -103,6 +106,7 @@ async fn nothing_here(gate: Arc<Gate>, request: http::Request<Body>) -> Response
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,
     };
+    story.tell_walk(&head.headers, gate.trust());
     refuse(story, &error)
 }
 

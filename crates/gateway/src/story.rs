@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, LimitState};
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, header};
 use uuid::Uuid;
 
-use crate::client_addr::{ClientIp, PeerAddr};
+use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::ALLOW;
 use crate::telemetry::{
     CallLabels, DeliveryLabel, MethodLabel, Metrics, ReasonLabel, RequestLabels, ResultLabel,
@@ -37,6 +37,8 @@ pub(crate) struct Story {
     pub(crate) request_id: String,
     /// The resolved address, once it is known.
     pub(crate) client: Option<ClientIp>,
+    /// How the address was found, if the call is refused and a forwarded header had to do with it.
+    walk: Option<String>,
     /// The dialect to answer in.
     pub(crate) dialect: Dialect,
     /// The name of the access, once it is proven.
@@ -93,6 +95,7 @@ impl Story {
             user_agent: capped(text(header::USER_AGENT)),
             request_id: request_id(head.headers.get("x-request-id")),
             client: None,
+            walk: None,
             dialect: Dialect::default(),
             access: None,
             call: None,
@@ -138,6 +141,11 @@ impl Story {
     pub(crate) fn client_address(&self) -> IpAddr {
         self.client
             .map_or(self.peer.0.ip().to_canonical(), |client| client.0)
+    }
+
+    /// Notes how the address was found, in the words of an explanation. For refusals: it walks once more.
+    pub(crate) fn tell_walk(&mut self, headers: &HeaderMap, trust: Trust<'_>) {
+        self.walk = Walk::of(self.peer, headers, trust).beyond_the_peer();
     }
 
     /// Tells the story of a request that is no call: a document, OPTIONS, or the token endpoint.
@@ -295,6 +303,7 @@ impl Story {
             parameters = self.call.as_ref().map_or("", |(_, parameters)| parameters.as_str()),
             peer = %self.peer.0,
             client = self.client.map(|client| tracing::field::display(client.0)),
+            walk = self.walk.as_deref().unwrap_or_default(),
             http_method = %self.http_method,
             path = self.route,
             user_agent = %self.user_agent,

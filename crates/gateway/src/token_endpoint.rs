@@ -33,6 +33,9 @@ pub(crate) async fn answer(
     let mut story = Story::begin(&gate.metrics, (Some(Way::Jwt), PATH), peer, &head);
     story.allow = "POST";
     let issued = issue(&gate, &mut story, (&head, body)).await;
+    if issued.is_err() {
+        story.tell_walk(&head.headers, gate.trust());
+    }
     let (reply, error) = match issued {
         Ok(reply) => (reply, None),
         Err(Refusal::Gateway(error)) => (OauthError::from(&error).reply(), Some(error)),

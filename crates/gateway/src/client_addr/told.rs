@@ -1,0 +1,98 @@
+//! The walk to the caller's address in words: for a refusal's log line, and for an explanation.
+
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::{Finding, PeerAddr, Step, Trust, walk};
+
+/// How much of a hop is shown, in characters: it is anybody's to write.
+const HOP_CHARACTERS_MAX: usize = 64;
+
+/// Every step that the walk has made.
+pub(crate) struct Walk {
+    /// The steps in words, as a log shows them.
+    text: String,
+    /// The same for a program to read.
+    steps: Vec<Value>,
+}
+
+impl Walk {
+    /// Walks again, and keeps what each step found.
+    pub(crate) fn of(peer: PeerAddr, headers: &HeaderMap, trust: Trust<'_>) -> Walk {
+        let mut told = Walk {
+            text: String::new(),
+            steps: Vec::new(),
+        };
+        // How it ends is the last step's finding.
+        let _ = walk(peer, headers, trust, |step| told.take(step, trust));
+        told
+    }
+
+    /// The steps in one line, if a hop of the header was looked at.
+    pub(crate) fn beyond_the_peer(self) -> Option<String> {
+        (self.steps.len() > 1).then_some(self.text)
+    }
+
+    /// The steps in one line.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Each step: where it stands, what is written there, what was found, and why.
+    pub(crate) fn steps(self) -> Vec<Value> {
+        self.steps
+    }
+
+    fn take(&mut self, step: Step<'_>, trust: Trust<'_>) {
+        let shown: String = step.written.chars().take(HOP_CHARACTERS_MAX).collect();
+        let comma = if self.text.is_empty() { "" } else { ", " };
+        // Writing to a string can't fail.
+        let _ = match step.finding {
+            Finding::Unreadable(_) => write!(self.text, "{comma}{shown:?} {}", step.finding),
+            Finding::Trusted(address) | Finding::Client(address) => {
+                write!(self.text, "{comma}{address} {}", step.finding)
+            }
+        };
+        let header = trust.header.name();
+        self.steps.push(json!({
+            "from": step.line.map_or("peer", |_| header),
+            "line": step.line,
+            "written": step.line.map(|_| shown),
+            "address": step.finding.address(),
+            "finding": step.finding.to_string(),
+            "reason": reason(&step, header),
+        }));
+    }
+}
+
+fn reason(step: &Step<'_>, header: &str) -> String {
+    match (step.finding, step.line) {
+        (Finding::Trusted(_), None) => format!("a trusted proxy, so that its {header} is believed"),
+        (Finding::Trusted(_), Some(_)) => "a trusted proxy, so that the walk goes on".to_owned(),
+        (Finding::Client(_), None) => format!("no trusted proxy, so that its {header} is nothing"),
+        (Finding::Client(_), Some(_)) => "the first that is no trusted proxy".to_owned(),
+        (Finding::Unreadable(why), _) => why.to_owned(),
+    }
+}
+
+impl Finding {
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Finding::Trusted(address) | Finding::Client(address) => Some(address),
+            Finding::Unreadable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Finding::Trusted(_) => "trusted",
+            Finding::Client(_) => "client",
+            Finding::Unreadable(_) => "unreadable",
+        })
+    }
+}

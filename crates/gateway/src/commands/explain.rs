@@ -1,0 +1,90 @@
+//! `chatgate explain`: what would become of a call and why, asked of a running gateway.
+
+use std::fmt::Write as _;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::output::{print, print_json};
+use crate::cli::explain::ExplainArgs;
+
+pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
+    let question = json!({
+        "peer": args.peer,
+        "headers": args.headers,
+        "access": args.access,
+        "method": args.method,
+        "way": args.way,
+        "destination": args.destination,
+        "secret_in_url": args.secret_in_url,
+    });
+    let answer = Admin::new(&args.admin, COMMAND_TIMEOUT)?
+        .send(Method::POST, "/admin/v1/explain", &question)
+        .await?;
+    if args.json {
+        return print_json(&answer);
+    }
+    print(told(&answer))
+}
+
+/// A line for each step of the walk, for each judgement, and for the verdict.
+fn told(answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut lines = String::new();
+    let mut line = |line: String| {
+        // Writing to a string can't fail.
+        let _ = writeln!(lines, "{line}");
+    };
+    for step in answer["steps"].as_array().into_iter().flatten() {
+        let at = match step["line"].as_u64() {
+            None => format!("peer {}", text(&step["address"])),
+            Some(n) => format!("{} line {n}, {}", text(&step["from"]), step["written"]),
+        };
+        let (finding, reason) = (text(&step["finding"]), text(&step["reason"]));
+        line(format!("{at}: {finding}, {reason}"));
+    }
+    line(format!("caller: {}", text(&answer["address"])));
+    for judgement in answer["judgements"].as_array().into_iter().flatten() {
+        let said = format!("{}: {}", text(&judgement["rule"]), text(&judgement["says"]));
+        let code = |member: &str| judgement[member].as_str();
+        line(match (code("refuses"), code("would_refuse")) {
+            (Some(code), _) => format!("{said} ({code})"),
+            (None, Some(code)) => format!("{said} (only reported, else {code})"),
+            (None, None) => said,
+        });
+    }
+    for list in ["platforms", "channels"] {
+        if !answer[list].is_null() {
+            line(format!("{list}: only {}", answer[list]));
+        }
+    }
+    if let Some(cache) = kept(&answer["cache"]) {
+        line(format!("cache: {cache}"));
+    }
+    line(match answer["code"].as_str() {
+        None => "verdict: admitted".to_owned(),
+        Some(code) => {
+            let reason = text(&answer["reason"]);
+            format!(
+                "verdict: refused with {} {code}, {reason}",
+                answer["status"]
+            )
+        }
+    });
+    lines
+}
+
+fn kept(cache: &Value) -> Option<String> {
+    if let Some(why) = cache["why"].as_str() {
+        return Some(format!("not kept, {why}"));
+    }
+    let partition = &cache["partition"];
+    Some(format!(
+        "kept {} s for {} of {}, version {}",
+        cache["kept_s"].as_f64()?,
+        partition["method"].as_str()?,
+        partition["access"].as_str()?,
+        partition["version"]
+    ))
+}
