@@ -14,6 +14,7 @@ mod harness;
 
 mod access_limits;
 mod accesses;
+mod address_table;
 mod addresses;
 mod commands;
 mod configuration;
