@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::access::Access;
 use crate::database::read_accesses;
+use crate::journal::note_change;
 use crate::{Store, StoreError, StoredSecret};
 
 /// Why a change was not made.
@@ -190,9 +191,11 @@ async fn note(
     .bind(name)
     .bind(told(before))
     .bind(told(after))
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
-    Ok(row.try_get("id")?)
+    let id = row.try_get("id")?;
+    note_change(connection, (actor, now), (name, id)).await?;
+    Ok(id)
 }
 
 async fn write(connection: &mut SqliteConnection, access: &Access) -> Result<(), ChangeError> {

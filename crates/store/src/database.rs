@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
 use sqlx::Row;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -19,6 +20,9 @@ use crate::{Access, Accesses, AdminKey, backup};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that read the journal for operators: a long search leaves room for others, and none holds up the writer.
+const READERS_MAX: u32 = 4;
 
 /// Oldest SQLite that may hold our data: versions before it can corrupt a WAL when it is reset.
 const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -58,6 +62,9 @@ impl From<std::io::Error> for StoreError {
 pub struct Store {
     file: PathBuf,
     writer: SqlitePool,
+    reader: SqlitePool,
+    /// Under it the journal's destinations are hashed.
+    journal_key: hmac::Key,
     accesses: ArcSwap<Accesses>,
     admin_keys: ArcSwap<Vec<AdminKey>>,
     last_uses: LastUses,
@@ -89,7 +96,7 @@ impl Store {
         // One connection writes: SQLite has one writer anyway, and waiting here beats failing there.
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         refuse_old_sqlite(&writer).await?;
         migrator()
@@ -99,9 +106,14 @@ impl Store {
         let accesses = ArcSwap::from_pointee(read_accesses(&writer).await?);
         let admin_keys = ArcSwap::from_pointee(Store::read_admin_keys(&writer).await?);
         let last_uses = read_last_uses(&writer).await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .connect_lazy_with(options.read_only(true));
         Ok(Store {
             file: file.to_owned(),
+            journal_key: read_journal_key(&writer).await?,
             writer,
+            reader,
             accesses,
             admin_keys,
             last_uses,
@@ -124,6 +136,7 @@ impl Store {
 
     /// Closes the file after all that was begun.
     pub async fn close(&self) {
+        self.reader.close().await;
         self.writer.close().await;
     }
 
@@ -149,6 +162,14 @@ impl Store {
         &self.writer
     }
 
+    pub(crate) fn reader(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    pub(crate) fn journal_key(&self) -> &hmac::Key {
+        &self.journal_key
+    }
+
     pub(crate) fn file(&self) -> &Path {
         &self.file
     }
@@ -171,6 +192,11 @@ fn migrator() -> Migrator {
             include_str!("migrations/0002_changes_and_admin_keys.sql"),
         ),
         (
+            3,
+            "journal",
+            include_str!("migrations/0003_journal.sql"),
+        ),
+        (
             4,
             "daily counts and last uses",
             include_str!("migrations/0004_daily_counts_and_last_uses.sql"),
@@ -181,6 +207,15 @@ fn migrator() -> Migrator {
         Migration::new(version, what.into(), MigrationType::Simple, sql, false)
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+async fn read_journal_key(pool: &SqlitePool) -> Result<hmac::Key, StoreError> {
+    let row =
+        sqlx::query("SELECT material FROM keys WHERE purpose = 'journal' ORDER BY id DESC LIMIT 1")
+            .fetch_one(pool)
+            .await?;
+    let material: Vec<u8> = row.try_get("material")?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &material))
 }
 
 pub(crate) async fn read_accesses(

@@ -1,4 +1,4 @@
-//! What must last: accesses and keys, in one SQLite file of the data folder.
+//! What must last: accesses, keys and the journal, in one SQLite file of the data folder.
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -11,6 +11,7 @@ mod cache_policy;
 mod change;
 mod daily;
 mod database;
+mod journal;
 mod keys;
 mod last_use;
 mod network;
@@ -24,6 +25,10 @@ pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::{Change, ChangeError};
 pub use daily::DailyCount;
 pub use database::{Store, StoreError};
+pub use journal::{
+    Intent, Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow,
+    JournalStatus, ReplayCall, Retention,
+};
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use network::{parse_access_network, parse_network};

@@ -1,0 +1,31 @@
+//! The journal: a row for every request, and for every change of an access, in the order of time.
+//!
+//! [`Journal`] takes rows from requests without making them wait, and one task writes them in groups. Reading
+//! (`query.rs`), clearing and erasing (`retention.rs`) are the store's.
+
+mod address;
+mod query;
+mod queue;
+mod retention;
+mod row;
+mod sql;
+mod writer;
+
+pub use query::{JournalFilter, JournalOrder, JournalStatus, ReplayCall};
+pub use retention::Retention;
+pub use row::{JournalKind, JournalPayload, JournalRow};
+pub use writer::{Intent, Journal};
+
+pub(crate) use sql::note_change;
+
+/// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.
+const SEQUENCE_BITS: u32 = 20;
+
+/// The first id that a row of this moment can have.
+fn first_id_at(ms: i64) -> i64 {
+    // Times beyond the year 200,000 are nobody's.
+    ms.clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS
+}
+
+#[cfg(test)]
+mod tests;

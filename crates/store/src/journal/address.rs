@@ -1,0 +1,62 @@
+//! Addresses as the journal keeps them, so that a network is one range of an index.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// What the bytes of a family begin with; without it short addresses would lie between long ones.
+const V4: u8 = 4;
+const V6: u8 = 6;
+
+/// An address in its canonical form, as it is kept.
+pub(super) fn to_bytes(address: IpAddr) -> Vec<u8> {
+    raw(address.to_canonical())
+}
+
+/// The address that was kept so.
+pub(super) fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.split_first()? {
+        (&V4, octets) => Some(<[u8; 4]>::try_from(octets).ok()?.into()),
+        (&V6, octets) => Some(<[u8; 16]>::try_from(octets).ok()?.into()),
+        _ => None,
+    }
+}
+
+/// The first and the last address of a network, as they are kept.
+pub(super) fn range(network: IpNet) -> (Vec<u8>, Vec<u8>) {
+    let network = network.trunc();
+    (raw(network.network()), raw(network.broadcast()))
+}
+
+/// The family and the bytes, in the order of the network. An end of a network stays in the network's family.
+fn raw(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => [&[V4][..], &address.octets()].concat(),
+        IpAddr::V6(address) => [&[V6][..], &address.octets()].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_comes_back_and_lies_in_the_range_of_its_networks_alone() {
+        let inside = |network: &str, address: &str| {
+            let (first, last) = range(network.parse().unwrap());
+            let address = to_bytes(address.parse().unwrap());
+            first <= address && address <= last
+        };
+        for address in ["10.1.2.3", "2001:db8::1", "0.0.0.0", "ffff::"] {
+            let parsed: IpAddr = address.parse().unwrap();
+            assert_eq!(from_bytes(&to_bytes(parsed)), Some(parsed));
+        }
+        assert!(inside("10.0.0.0/8", "10.255.255.255") && inside("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(!inside("10.0.0.0/8", "11.0.0.0") && !inside("10.0.0.0/8", "a00::1"));
+        assert!(inside("::/0", "2001:db8::1") && !inside("::/0", "10.0.0.1"));
+        assert!(inside("0.0.0.0/0", "::ffff:1.2.3.4") && !inside("0.0.0.0/0", "::1"));
+        assert!(
+            inside("2001:db8::/32", "2001:db8:ffff::") && !inside("2001:db8::/32", "2001:db9::")
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! Reading the journal: by filters, in pages that neither miss a row nor show one twice while others are written.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sqlx::sqlite::Sqlite;
+use sqlx::{QueryBuilder, Row};
+
+use super::{JournalRow, address, first_id_at, sql};
+use crate::{Store, StoreError};
+
+/// Up to so many rows of a network are sorted; of more than that the newest are quickly found among all. Either way a
+/// page of a million rows costs milliseconds.
+const SORTED_MAX: i64 = 20_000;
+
+/// Which rows are wanted; what is absent is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct JournalFilter {
+    /// The access.
+    pub access: Option<String>,
+    /// The operation.
+    pub method: Option<String>,
+    /// How it ended.
+    pub status: Option<JournalStatus>,
+    /// From this time on; milliseconds since 1970, UTC.
+    pub since_ms: Option<i64>,
+    /// Before this time; milliseconds since 1970, UTC.
+    pub until_ms: Option<i64>,
+    /// The network that the resolved address is in.
+    pub network: Option<IpNet>,
+    /// The id of the request.
+    pub request_id: Option<String>,
+    /// The word on delivery.
+    pub delivery: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalStatus {
+    /// With this status on the wire.
+    Wire(u16),
+    /// With this code.
+    Code(String),
+    /// Well.
+    Success,
+}
+
+impl JournalStatus {
+    /// Reads a status, a code, or SUCCESS.
+    ///
+    /// # Errors
+    /// A sentence with the mend in it.
+    pub fn parse(text: &str) -> Result<JournalStatus, String> {
+        let is_code = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        match text.parse() {
+            Ok(status @ (0 | 100..=599)) => Ok(JournalStatus::Wire(status)),
+            Err(_) if text == "SUCCESS" => Ok(JournalStatus::Success),
+            Err(_) if !text.is_empty() && text.bytes().all(is_code) => {
+                Ok(JournalStatus::Code(text.to_owned()))
+            }
+            _ => Err(format!(
+                "{text} is neither an HTTP status nor a code such as IP_NOT_ALLOWED, nor SUCCESS"
+            )),
+        }
+    }
+}
+
+/// In which order rows are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalOrder {
+    /// To look back.
+    NewestFirst,
+    /// To follow, and to take everything.
+    OldestFirst,
+}
+
+/// What is known of a call for judging its address once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayCall {
+    /// The number of its row.
+    pub id: i64,
+    /// The resolved address.
+    pub client: IpAddr,
+    /// The id under which the caller knows it.
+    pub request_id: String,
+    /// The operation, once it was known.
+    pub method: Option<String>,
+    /// The code that it ended with, unless it succeeded.
+    pub code: Option<String>,
+}
+
+impl Store {
+    /// At most so many rows, beyond the row with the given number in the given order.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn journal(
+        &self,
+        filter: &JournalFilter,
+        (order, beyond): (JournalOrder, Option<i64>),
+        count_max: u32,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        let sorts = self.sorts(filter).await?;
+        // The rows are found by their numbers first, so that only those of the page are read.
+        let mut query = QueryBuilder::<Sqlite>::new(sql::SELECT);
+        query.push(" WHERE j.id IN (SELECT id FROM journal WHERE id ");
+        let direction = match order {
+            JournalOrder::NewestFirst => {
+                query.push("< ").push_bind(beyond.unwrap_or(i64::MAX));
+                "DESC"
+            }
+            JournalOrder::OldestFirst => {
+                query.push("> ").push_bind(beyond.unwrap_or(0));
+                "ASC"
+            }
+        };
+        conditions(&mut query, filter, sorts);
+        query.push(format!(" ORDER BY id {direction} LIMIT "));
+        query.push_bind(count_max);
+        query.push(format!(") ORDER BY j.id {direction}"));
+        let rows = query.build().fetch_all(self.reader()).await?;
+        rows.iter().map(sql::read).collect()
+    }
+
+    /// At most so many calls of an access that came to be judged by its networks, the oldest first, beyond the row with
+    /// this number.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn replay_calls(
+        &self,
+        access: &str,
+        (since_ms, beyond): (i64, i64),
+        count_max: u32,
+    ) -> Result<Vec<ReplayCall>, StoreError> {
+        // A call is refused for the state of its access before its networks are asked.
+        let rows = sqlx::query(
+            "SELECT id, client, request_id, method, code FROM journal
+             WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
+             AND client IS NOT NULL ORDER BY id LIMIT ?",
+        )
+        .bind(access)
+        .bind(beyond.max(first_id_at(since_ms) - 1))
+        .bind(count_max)
+        .fetch_all(self.reader())
+        .await?;
+        let calls = rows.iter().map(|row| {
+            let client: Vec<u8> = row.try_get("client")?;
+            let request_id: Option<String> = row.try_get("request_id")?;
+            Ok(ReplayCall {
+                id: row.try_get("id")?,
+                client: address::from_bytes(&client)
+                    .ok_or_else(|| StoreError::new("a journal row has an unreadable address"))?,
+                request_id: request_id.unwrap_or_default(),
+                method: row.try_get("method")?,
+                code: row.try_get("code")?,
+            })
+        });
+        calls.collect()
+    }
+
+    /// Whether the rows of the filter's network are few enough to be sorted.
+    async fn sorts(&self, filter: &JournalFilter) -> Result<bool, StoreError> {
+        let Some(network) = filter.network else {
+            return Ok(false);
+        };
+        let (first, last) = address::range(network);
+        let row = sqlx::query(
+            "SELECT count(*) FROM (SELECT 1 FROM journal WHERE client BETWEEN ? AND ? LIMIT ?)",
+        )
+        .bind(first)
+        .bind(last)
+        .bind(SORTED_MAX)
+        .fetch_one(self.reader())
+        .await?;
+        let rows: i64 = row.try_get(0)?;
+        Ok(rows < SORTED_MAX)
+    }
+}
+
+fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &JournalFilter, sorts: bool) {
+    let texts = [
+        ("access", &filter.access),
+        ("method", &filter.method),
+        ("request_id", &filter.request_id),
+        ("delivery", &filter.delivery),
+    ];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            query
+                .push(format!(" AND {column} = "))
+                .push_bind(text.clone());
+        }
+    }
+    match &filter.status {
+        None => {}
+        Some(JournalStatus::Wire(status)) => {
+            query.push(" AND status = ").push_bind(*status);
+        }
+        Some(JournalStatus::Code(code)) => {
+            query.push(" AND code = ").push_bind(code.clone());
+        }
+        Some(JournalStatus::Success) => {
+            query.push(" AND code IS NULL AND kind = 'request' AND open = 0");
+        }
+    }
+    if let Some(since) = filter.since_ms {
+        query.push(" AND id >= ").push_bind(first_id_at(since));
+    }
+    if let Some(until) = filter.until_ms {
+        query.push(" AND id < ").push_bind(first_id_at(until));
+    }
+    if let Some(network) = filter.network {
+        let (first, last) = address::range(network);
+        // With the sign no index is used for it: all rows are walked in their order.
+        query.push(if sorts { " AND client" } else { " AND +client" });
+        query.push(" BETWEEN ").push_bind(first);
+        query.push(" AND ").push_bind(last);
+    }
+}

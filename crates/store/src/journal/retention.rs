@@ -1,0 +1,247 @@
+//! What goes away again: by age, by the room that it takes, and because somebody has to be forgotten.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::{first_id_at, sql};
+use crate::{Store, StoreError};
+
+/// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
+const CLEARED_AT_ONCE: u32 = 1000;
+
+/// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
+const KEPT_PERCENT: u64 = 95;
+
+/// How long rows are kept, and how much room they may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long a row is kept.
+    pub rows: Duration,
+    /// How long its parameters and its answer are kept.
+    pub payloads: Duration,
+    /// Most that the store's file may hold, in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    Age,
+    Size,
+}
+
+/// One clearing under way: its row, once there is one, and what it has taken away so far.
+struct Clearing {
+    at_ms: i64,
+    why: Why,
+    row: Option<i64>,
+    rows: u64,
+    payloads: u64,
+}
+
+impl Store {
+    /// Takes away what is too old; a row tells of it. `now_ms` in milliseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// When the store can't be written. What has been taken away is told all the same.
+    pub async fn clear_old(&self, now_ms: i64, retention: &Retention) -> Result<(), StoreError> {
+        let before = |age: Duration| {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            first_id_at(now_ms.saturating_sub(age))
+        };
+        let below = (before(retention.rows), before(retention.payloads));
+        let mut clearing = Clearing::new(now_ms, Why::Age);
+        while self.clear_once(&mut clearing, below).await? {}
+        Ok(())
+    }
+
+    /// Takes away the oldest rows when all together take too much room; a row tells of it. `now_ms` as above.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn clear_surplus(
+        &self,
+        now_ms: i64,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        if self.bytes_in_use().await? <= retention.bytes {
+            return Ok(());
+        }
+        let enough = retention.bytes / 100 * KEPT_PERCENT;
+        let mut clearing = Clearing::new(now_ms, Why::Size);
+        // The clearing's own row is younger than any that it may take away.
+        let below = (first_id_at(now_ms), first_id_at(now_ms));
+        while self.clear_once(&mut clearing, below).await? {
+            if self.bytes_in_use().await? <= enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what is kept of a destination: parameters and answers, and every answer in which it stands. A row tells
+    /// that it was done, by whom, and not of whom. Gives the number of rows that lost something. Nothing of it is left in
+    /// the file. Flush the journal first.
+    ///
+    /// # Errors
+    /// When the store can't be written. Do it again then.
+    pub async fn erase_destination(
+        &self,
+        (actor, now_ms): (&str, i64),
+        destination: &str,
+    ) -> Result<u64, StoreError> {
+        let mut connection = self.writer().acquire().await?;
+        // What is deleted is overwritten too.
+        sqlx::query("PRAGMA secure_delete = ON")
+            .execute(&mut *connection)
+            .await?;
+        let erased = erase(
+            &mut connection,
+            self.journal_key(),
+            (actor, now_ms),
+            destination,
+        )
+        .await;
+        sqlx::query("PRAGMA secure_delete = OFF")
+            .execute(&mut *connection)
+            .await?;
+        let erased = erased?;
+        // The log of the file still holds pages as they were; readers may hold it up for a moment.
+        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut *connection)
+            .await?;
+        if emptied.try_get::<i64, _>(0)? != 0 {
+            return Err(StoreError::new(
+                "the store's log is being read; do it again",
+            ));
+        }
+        Ok(erased)
+    }
+
+    /// Takes away the oldest rows and payloads below these numbers, as many as go at once; says whether there may be more.
+    async fn clear_once(
+        &self,
+        clearing: &mut Clearing,
+        (rows_below, payloads_below): (i64, i64),
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let rows = sqlx::query(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?) RETURNING id",
+        )
+        .bind(rows_below)
+        .bind(CLEARED_AT_ONCE)
+        .fetch_all(&mut *transaction)
+        .await?;
+        // By size, payloads go with their rows; by age, with their own age.
+        let newest = rows
+            .iter()
+            .filter_map(|row| row.try_get::<i64, _>("id").ok())
+            .max();
+        let payloads_below = match clearing.why {
+            Why::Size => newest.map_or(0, |id| id + 1),
+            Why::Age => payloads_below,
+        };
+        let payloads = sqlx::query(
+            "DELETE FROM journal_payload
+             WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
+        )
+        .bind(payloads_below)
+        .bind(CLEARED_AT_ONCE)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        let rows = rows.len() as u64;
+        if rows + payloads == 0 {
+            return Ok(false);
+        }
+        clearing.rows += rows;
+        clearing.payloads += payloads;
+        clearing.tell(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(rows.max(payloads) == u64::from(CLEARED_AT_ONCE))
+    }
+
+    /// What the store's file holds, in bytes; pages that are free and will be filled again do not count.
+    async fn bytes_in_use(&self) -> Result<u64, StoreError> {
+        let row = sqlx::query(
+            "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count),
+             (SELECT page_size FROM pragma_page_size)",
+        )
+        .fetch_one(self.reader())
+        .await?;
+        let (pages, size): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(u64::try_from(pages.saturating_mul(size)).unwrap_or(0))
+    }
+}
+
+impl Clearing {
+    fn new(at_ms: i64, why: Why) -> Clearing {
+        Clearing {
+            at_ms,
+            why,
+            row: None,
+            rows: 0,
+            payloads: 0,
+        }
+    }
+
+    /// Writes or rewrites its row, in the transaction that took something away.
+    async fn tell(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let cause = format!(
+            "{} rows and {} payloads, by {}",
+            self.rows,
+            self.payloads,
+            match self.why {
+                Why::Age => "age",
+                Why::Size => "size",
+            }
+        );
+        if let Some(id) = self.row {
+            let update = sqlx::query("UPDATE journal SET cause = ? WHERE id = ?");
+            update.bind(cause).bind(id).execute(connection).await?;
+            return Ok(());
+        }
+        let told = ("clearing", "housekeeping", cause);
+        self.row = Some(tell(connection, self.at_ms, told).await?);
+        Ok(())
+    }
+}
+
+async fn erase(
+    connection: &mut SqliteConnection,
+    key: &aws_lc_rs::hmac::Key,
+    (actor, now_ms): (&str, i64),
+    destination: &str,
+) -> Result<u64, StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let erased = sqlx::query(
+        "DELETE FROM journal_payload WHERE destination = ? OR (answer IS NOT NULL AND instr(answer, ?) > 0)",
+    )
+    .bind(sql::hashed(key, destination))
+    .bind(destination)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    let cause = format!("{erased} payloads of one destination");
+    tell(&mut transaction, now_ms, ("erasure", actor, cause)).await?;
+    transaction.commit().await?;
+    Ok(erased)
+}
+
+/// Writes a row about the journal itself, and gives its number.
+async fn tell(
+    connection: &mut SqliteConnection,
+    at_ms: i64,
+    (kind, actor, cause): (&str, &str, String),
+) -> Result<i64, StoreError> {
+    let id = sql::next_id(connection, at_ms).await?;
+    sqlx::query("INSERT INTO journal (id, kind, open, actor, cause) VALUES (?, ?, 0, ?, ?)")
+        .bind(id)
+        .bind(kind)
+        .bind(actor)
+        .bind(cause)
+        .execute(connection)
+        .await?;
+    Ok(id)
+}

@@ -1,0 +1,551 @@
+//! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
+use super::*;
+use crate::Store;
+
+const NEWEST: JournalOrder = JournalOrder::NewestFirst;
+/// After the full row, in milliseconds since 1970.
+const LATER: i64 = 1_700_000_000_200;
+
+const OLDEST: JournalOrder = JournalOrder::OldestFirst;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+    journal: Arc<Journal>,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        Bench::over(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn over(folder: tempfile::TempDir) -> Bench {
+        let store = Store::open(&folder.path().join("chatgate.db")).await;
+        let store = Arc::new(store.unwrap());
+        let journal = Journal::start(&store).await.unwrap();
+        Bench {
+            folder,
+            store,
+            journal,
+        }
+    }
+
+    async fn all(&self, filter: JournalFilter) -> Vec<JournalRow> {
+        self.journal.flush().await.unwrap();
+        let from = (OLDEST, None);
+        self.store.journal(&filter, from, u32::MAX).await.unwrap()
+    }
+
+    async fn ids(&self, filter: JournalFilter) -> Vec<String> {
+        let rows = self.all(filter).await.into_iter();
+        rows.filter_map(|row| row.request_id).collect()
+    }
+
+    /// A connection of its own that holds the lock for writing, so that the writer stalls.
+    async fn lock(&self) -> sqlx::sqlite::SqliteConnection {
+        let file = self.folder.path().join("chatgate.db");
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection
+    }
+
+    async fn read_only(&self, on: bool) {
+        let pragma = if on {
+            "PRAGMA query_only = ON"
+        } else {
+            "PRAGMA query_only = OFF"
+        };
+        sqlx::query(pragma)
+            .execute(self.store.writer())
+            .await
+            .unwrap();
+    }
+}
+
+fn filter(set: impl FnOnce(&mut JournalFilter)) -> JournalFilter {
+    let mut filter = JournalFilter::default();
+    set(&mut filter);
+    filter
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
+fn row(at_ms: i64, request_id: impl ToString) -> JournalRow {
+    JournalRow {
+        at_ms,
+        request_id: Some(request_id.to_string()),
+        ..JournalRow::default()
+    }
+}
+
+fn full_row() -> JournalRow {
+    JournalRow {
+        id: 0,
+        at_ms: 1_700_000_000_123,
+        kind: JournalKind::Request,
+        open: false,
+        request_id: Some("r".to_owned()),
+        trace_id: Some("t".to_owned()),
+        way: Some("http".into()),
+        access: Some("shop".to_owned()),
+        method: Some("sendmessage".into()),
+        http_method: Some("POST".to_owned()),
+        path: Some("/api/http/".into()),
+        peer: Some("[::1]:7".parse().unwrap()),
+        client: Some("10.0.0.1".parse().unwrap()),
+        status: Some(200),
+        canonical: Some(404),
+        code: Some("CHANNEL_NOT_FOUND".into()),
+        upstream_code: Some("CHANNEL_NOT_FOUND".into()),
+        delivery: Some("not_sent".into()),
+        attempts: Some(1),
+        queue_us: Some(2),
+        upstream_us: Some(3),
+        total_us: Some(4),
+        cache: Some("effect".into()),
+        limited_by: Some("minute".into()),
+        limit_max: Some(60),
+        limit_left: Some(59),
+        generation: Some(5),
+        user_agent: Some("curl".to_owned()),
+        cause: Some("said by the upstream".into()),
+        would_refuse: Some("on no list".to_owned()),
+        actor: Some("nobody".into()),
+        before: None,
+        after: None,
+        payload: JournalPayload {
+            destination: Some("34600000000".to_owned()),
+            parameters: Some("platform=whatsapp".to_owned()),
+            answer: Some("{}".to_owned()),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_row_comes_back_as_it_went_in_but_for_the_destination() {
+    let bench = Bench::new().await;
+    bench.journal.add(full_row());
+    let mut read = bench.all(JournalFilter::default()).await;
+    let mut expected = full_row();
+    expected.payload.destination = None;
+    expected.id = first_id_at(expected.at_ms);
+    assert_eq!(read.pop(), Some(expected));
+    assert!(read.is_empty());
+    let bytes = std::fs::read(bench.folder.path().join("chatgate.db-wal")).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("CHANNEL_NOT_FOUND") && !text.contains("34600000000"));
+}
+
+#[tokio::test]
+async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive() {
+    let bench = Bench::new().await;
+    for n in 0..1000 {
+        bench.journal.add(row(n / 7, n));
+    }
+    bench.journal.flush().await.unwrap();
+    let filter = JournalFilter::default();
+    let (mut back, mut beyond) = (Vec::new(), None);
+    loop {
+        // The clock goes back for these, and they are new all the same.
+        bench.journal.add(row(3, "new"));
+        bench.journal.flush().await.unwrap();
+        let page = bench
+            .store
+            .journal(&filter, (NEWEST, beyond), 64)
+            .await
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        beyond = Some(last.id);
+        back.extend(page.into_iter().filter_map(|row| row.request_id));
+    }
+    let expected: Vec<_> = (0..1000).rev().map(|n: i32| n.to_string()).collect();
+    let old: Vec<_> = back.into_iter().filter(|id| id != "new").collect();
+    assert_eq!(old, expected);
+
+    let (mut followed, mut beyond) = (0, None);
+    loop {
+        let page = bench
+            .store
+            .journal(&filter, (OLDEST, beyond), 100)
+            .await
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        beyond = Some(last.id);
+        followed += page.len();
+    }
+    let all = bench.all(filter).await;
+    assert_eq!(followed, all.len());
+    assert!(all.is_sorted_by(|a, b| a.id < b.id));
+}
+
+#[tokio::test]
+async fn each_filter_finds_its_rows_alone() {
+    let bench = Bench::new().await;
+    let other = JournalRow {
+        access: Some("other".to_owned()),
+        request_id: Some("other".to_owned()),
+        at_ms: LATER,
+        method: Some("getchats".into()),
+        status: Some(403),
+        code: Some("IP_NOT_ALLOWED".into()),
+        delivery: None,
+        ..full_row()
+    };
+    let served = JournalRow {
+        at_ms: 1_700_000_000_300,
+        code: None,
+        ..row(0, "served")
+    };
+    for row in [full_row(), other, served] {
+        bench.journal.add(row);
+    }
+    let text = |text: &str| Some(text.to_owned());
+    let status = |text| Some(JournalStatus::parse(text).unwrap());
+    for (filter, expected) in [
+        (filter(|_| {}), &["r", "other", "served"][..]),
+        (filter(|f| f.access = text("shop")), &["r"]),
+        (filter(|f| f.method = text("getchats")), &["other"]),
+        (filter(|f| f.status = status("403")), &["other"]),
+        (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
+        (filter(|f| f.status = status("SUCCESS")), &["served"]),
+        (filter(|f| f.request_id = text("served")), &["served"]),
+        (filter(|f| f.delivery = text("not_sent")), &["r"]),
+        (filter(|f| f.since_ms = Some(LATER)), &["other", "served"]),
+        (filter(|f| f.until_ms = Some(LATER)), &["r"]),
+    ] {
+        assert_eq!(bench.ids(filter.clone()).await, expected, "{filter:?}");
+    }
+    for wrong in ["", "99", "1000", "ok", "IP NOT"] {
+        assert!(JournalStatus::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_finds_its_addresses_whether_they_are_few_or_many() {
+    let bench = Bench::new().await;
+    let from = |address: &str, id: &str| JournalRow {
+        client: Some(address.parse().unwrap()),
+        ..row(1, id)
+    };
+    for (address, id) in [
+        ("10.0.0.1", "a"),
+        ("::ffff:10.0.0.255", "b"),
+        ("10.0.1.0", "c"),
+        ("2001:db8::1", "d"),
+        ("2001:db9::1", "e"),
+    ] {
+        bench.journal.add(from(address, id));
+    }
+    let found = async |network: &str| {
+        let network = network.parse().ok();
+        bench.ids(filter(|f| f.network = network)).await
+    };
+    assert_eq!(found("10.0.0.0/24").await, ["a", "b"]);
+    assert_eq!(found("10.0.0.1/32").await, ["a"]);
+    assert_eq!(found("0.0.0.0/0").await, ["a", "b", "c"]);
+    assert_eq!(found("2001:db8::/32").await, ["d"]);
+    assert_eq!(found("::/0").await, ["d", "e"]);
+    assert!(found("192.0.2.0/24").await.is_empty());
+
+    // Beyond the bound the other plan is taken, with the same answer.
+    for _ in 0..20_000 {
+        bench.journal.add(from("10.0.0.7", "many"));
+    }
+    let many = found("10.0.0.0/24").await;
+    assert_eq!(
+        (many.len(), many[0].as_str(), many[1].as_str()),
+        (20_002, "a", "b")
+    );
+}
+
+#[tokio::test]
+async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted() {
+    let bench = Bench::new().await;
+    let lock = bench.lock().await;
+    let large = || JournalRow {
+        payload: JournalPayload {
+            answer: Some("x".repeat(256 * 1024)),
+            ..JournalPayload::default()
+        },
+        ..row(1, "large")
+    };
+    let tried = 400_u64;
+    for _ in 0..tried {
+        bench.journal.add(large());
+        assert!(bench.journal.queued_bytes() <= QUEUE_BYTES_MAX);
+    }
+    let (kept, dropped) = (bench.journal.queued() as u64, bench.journal.dropped());
+    assert!(
+        kept > 200 && dropped > 100 && kept + dropped == tried,
+        "{kept} {dropped}"
+    );
+    lock.close().await.unwrap();
+    assert_eq!(bench.all(JournalFilter::default()).await.len() as u64, kept);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    assert_eq!(bench.journal.dropped(), dropped);
+}
+
+#[tokio::test]
+async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
+    let bench = Bench::new().await;
+    let intent = bench.journal.open(row(1, "send")).await.unwrap();
+    let lock = bench.lock().await;
+    for n in 0..QUEUE_ROWS_MAX {
+        bench.journal.add(row(1, n));
+    }
+    // One place is the outcome's.
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.dropped()),
+        (QUEUE_ROWS_MAX, 1)
+    );
+    assert!(bench.journal.open(row(1, "another send")).await.is_err());
+    intent.close(JournalRow {
+        delivery: Some("sent".into()),
+        ..row(1, "send")
+    });
+    assert_eq!(bench.journal.dropped(), 1);
+    lock.close().await.unwrap();
+    let filter = filter(|f| f.delivery = Some("sent".to_owned()));
+    assert_eq!(bench.ids(filter).await, ["send"]);
+    assert_eq!(bench.journal.queued_bytes(), 0);
+}
+
+#[tokio::test]
+async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_unknown() {
+    let bench = Bench::new().await;
+    let closed = bench.journal.open(row(1, "closed")).await.unwrap();
+    let left = bench.journal.open(row(1, "left")).await.unwrap();
+    assert!(left.id() > closed.id());
+    let file = bench.folder.path().join("chatgate.db");
+    let mut other = SqliteConnectOptions::new()
+        .filename(file)
+        .connect()
+        .await
+        .unwrap();
+    let open = "SELECT count(*) FROM journal WHERE open = 1";
+    let count: i64 = sqlx::query(open)
+        .fetch_one(&mut other)
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(count, 2);
+    closed.close(JournalRow {
+        delivery: Some("sent".into()),
+        status: Some(200),
+        ..row(1, "")
+    });
+    bench.journal.stop().await;
+    assert!(bench.journal.open(row(1, "late")).await.is_err());
+    bench.store.close().await;
+
+    let bench = Bench::over(bench.folder).await;
+    let told: Vec<_> = bench
+        .all(JournalFilter::default())
+        .await
+        .into_iter()
+        .map(|row| {
+            (
+                row.request_id.unwrap(),
+                row.open,
+                row.delivery.unwrap(),
+                row.status,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("closed".to_owned(), false, "sent".into(), Some(200)),
+            ("left".to_owned(), false, "unknown".into(), None)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() {
+    let bench = Bench::new().await;
+    bench.read_only(true).await;
+    bench.journal.add(row(1, "kept"));
+    assert!(bench.journal.open(row(1, "send")).await.is_err());
+    assert!(bench.journal.flush().await.is_err());
+    assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
+    bench.read_only(false).await;
+    // Who waits gives the writer a try at once.
+    let intent = bench.journal.open(row(1, "again")).await.unwrap();
+    assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
+    drop(intent);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn rows_and_payloads_go_by_their_own_age_and_a_row_tells_so() {
+    let bench = Bench::new().await;
+    for n in 0..2500 {
+        let payload = JournalPayload {
+            parameters: Some("p".to_owned()),
+            ..Default::default()
+        };
+        bench.journal.add(JournalRow {
+            payload,
+            ..row(n, n)
+        });
+    }
+    bench.journal.flush().await.unwrap();
+    let retention = Retention {
+        rows: Duration::from_millis(1000),
+        payloads: Duration::from_millis(500),
+        bytes: u64::MAX,
+    };
+    bench.store.clear_old(2500, &retention).await.unwrap();
+    let rows = bench.all(JournalFilter::default()).await;
+    let with_payload = rows
+        .iter()
+        .filter(|row| row.payload.parameters.is_some())
+        .count();
+    assert_eq!((rows.len(), with_payload), (1000 + 1, 500));
+    assert_eq!(rows[0].request_id.as_deref(), Some("1500"));
+    let told = rows.last().unwrap();
+    assert_eq!(told.kind, JournalKind::Clearing);
+    assert_eq!(
+        told.cause.as_deref(),
+        Some("1500 rows and 2000 payloads, by age")
+    );
+    bench.store.clear_old(2500, &retention).await.unwrap();
+    assert_eq!(bench.all(JournalFilter::default()).await.len(), 1001);
+}
+
+#[tokio::test]
+async fn the_oldest_go_when_all_together_take_too_much_room() {
+    let bench = Bench::new().await;
+    for n in 0..5000 {
+        let parameters = Some("p".repeat(1000));
+        let payload = JournalPayload {
+            parameters,
+            ..Default::default()
+        };
+        bench.journal.add(JournalRow {
+            payload,
+            ..row(n, n)
+        });
+    }
+    bench.journal.flush().await.unwrap();
+    let retention = |bytes| Retention {
+        rows: Duration::MAX,
+        payloads: Duration::MAX,
+        bytes,
+    };
+    bench
+        .store
+        .clear_surplus(5000, &retention(100 << 20))
+        .await
+        .unwrap();
+    assert_eq!(bench.all(JournalFilter::default()).await.len(), 5000);
+    bench
+        .store
+        .clear_surplus(5000, &retention(4 << 20))
+        .await
+        .unwrap();
+    let rows = bench.all(JournalFilter::default()).await;
+    assert!((1000..4000).contains(&rows.len()), "{}", rows.len());
+    assert!(
+        rows.iter()
+            .all(|row| row.kind != JournalKind::Request || row.payload.parameters.is_some())
+    );
+    let cause = rows.last().unwrap().cause.clone().unwrap();
+    assert!(cause.ends_with("by size"), "{cause}");
+    let kept: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.request_id.as_deref())
+        .collect();
+    assert_eq!(kept.last(), Some(&"4999"));
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file() {
+    let bench = Bench::new().await;
+    let said = |destination: &str, answer: &str| JournalRow {
+        payload: JournalPayload {
+            destination: Some(destination.to_owned()),
+            parameters: Some(format!("canary-of-{}", destination.len())),
+            answer: Some(answer.to_owned()),
+        },
+        ..row(1, "said")
+    };
+    bench.journal.add(said("346", "the canary's own answer"));
+    bench.journal.add(said("34600", "speaks of 346 too"));
+    bench.journal.add(said("9", "of nobody"));
+    bench.journal.flush().await.unwrap();
+    let erased = bench
+        .store
+        .erase_destination(("ann", 2), "346")
+        .await
+        .unwrap();
+    assert_eq!(erased, 2);
+    let rows = bench.all(JournalFilter::default()).await;
+    let answers: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.payload.answer.as_deref())
+        .collect();
+    assert_eq!((rows.len(), answers), (4, vec!["of nobody"]));
+    let told = rows.last().unwrap();
+    assert_eq!(
+        (told.kind, told.actor.as_deref()),
+        (JournalKind::Erasure, Some("ann"))
+    );
+    assert!(!told.cause.as_deref().unwrap().contains("346"));
+    for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("the canary's own answer") && !text.contains("speaks of"));
+    }
+}
+
+#[tokio::test]
+async fn replayed_calls_are_those_that_networks_were_asked_about() {
+    let bench = Bench::new().await;
+    let call = |id: &str, at_ms, access: &str, code: Option<&'static str>| JournalRow {
+        access: Some(access.to_owned()),
+        client: Some("10.0.0.1".parse().unwrap()),
+        code: code.map(Into::into),
+        ..row(at_ms, id)
+    };
+    bench.journal.add(call("too old", 1, "a", None));
+    bench.journal.add(call("served", 2, "a", None));
+    bench
+        .journal
+        .add(call("refused", 2, "a", Some("IP_NOT_ALLOWED")));
+    bench
+        .journal
+        .add(call("suspended", 2, "a", Some("ACCESS_DISABLED")));
+    bench.journal.add(call("another's", 2, "b", None));
+    bench.journal.flush().await.unwrap();
+    let first = bench.store.replay_calls("a", (2, 0), 1).await.unwrap();
+    let rest = bench
+        .store
+        .replay_calls("a", (2, first[0].id), 9)
+        .await
+        .unwrap();
+    let ids: Vec<_> = first
+        .iter()
+        .chain(&rest)
+        .map(|call| call.request_id.as_str())
+        .collect();
+    assert_eq!(ids, ["served", "refused"]);
+}
