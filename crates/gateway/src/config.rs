@@ -25,8 +25,8 @@ use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
-use sections::{jwt, limits, proxy_protocol, seeds, upstream, upstream_limits, ways};
-use store::{CachePolicy, JournalLevel, parse_network};
+use sections::{jwt, limits, proxy_protocol, retention, seeds, upstream, upstream_limits, ways};
+use store::{CachePolicy, JournalLevel, Retention, parse_network};
 use url::Url;
 use values::{log_level, origin, public_url};
 
@@ -71,6 +71,8 @@ pub struct Config {
     pub ways: Ways,
     /// The cache of reads.
     pub cache: CacheConfig,
+    /// How long the journal keeps what, and how much room it may take.
+    pub retention: Retention,
     /// Tokens.
     pub jwt: Jwt,
     /// The log.
@@ -303,6 +305,7 @@ impl Config {
                 getchats: reader.value("cache.getchats", "2s", shapes::duration),
                 bytes: reader.value("cache.bytes", "32MiB", shapes::bytes) as u64,
             },
+            retention: retention(reader),
             jwt: jwt(reader),
             log: Log {
                 level: reader.value("log.level", "info", log_level),

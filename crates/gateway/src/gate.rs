@@ -12,7 +12,7 @@ use adapter_soap::SoapAdapter;
 use forward::{Circumstances, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
-use store::{Access, LastUse, Store};
+use store::{Access, Journal, LastUse, Retention, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
@@ -27,8 +27,10 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
+    pub(crate) retention: Retention,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) wsdl: String,
@@ -46,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) under_way: TaskTracker,
     pub(crate) public_url: String,
@@ -57,6 +60,7 @@ impl Gate {
             metrics,
             forwarder,
             store,
+            journal,
             tokens,
             under_way,
             public_url,
@@ -66,8 +70,10 @@ impl Gate {
             metrics,
             forwarder,
             store,
+            journal,
             tokens,
             limits: config.limits,
+            retention: config.retention,
             trusted_proxies: config.trusted_proxies.clone(),
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),

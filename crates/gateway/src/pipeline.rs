@@ -23,7 +23,7 @@ use crate::client_addr::{self, PeerAddr};
 use crate::edge::{self, Wish};
 use crate::gate::Gate;
 use crate::reply;
-use crate::story::Story;
+use crate::story::{self, Story};
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {
@@ -47,7 +47,7 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, (Some(way), way.path()), peer, &head);
+    let mut story = Story::begin(&gate, (Some(way), way.path()), peer, &head);
     match guarded(plan(&gate, &mut story, way, (&head, body))).await {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
@@ -141,6 +141,14 @@ pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), 
     edge::readable(head)?;
     let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
     story.client = Some(client);
+    let peer = story.peer().0.ip().to_canonical();
+    if gate
+        .trusted_proxies
+        .iter()
+        .any(|network| network.contains(&peer))
+    {
+        story.trace_id = story::trace_id(&head.headers);
+    }
     story.cors_origin = gate.cors_origin(&head.headers);
     let (limit, admitted) = gate.forwarder.admit(client.0);
     story.limit = limit.map(|limit| ("address", limit));

@@ -79,7 +79,7 @@ fn document(
     open(generations, Way::Jwt, move |gate, request| async move {
         let peer = peer(&request);
         let (head, _) = request.into_parts();
-        let mut story = Story::begin(&gate.metrics, (None, route), peer, &head);
+        let mut story = Story::begin(&gate, (None, route), peer, &head);
         story.allow = "GET, HEAD";
         let admitted = admit(&gate, &mut story, &head).and_then(|()| {
             if matches!(head.method, http::Method::GET | http::Method::HEAD) {
@@ -101,7 +101,7 @@ fn document(
 async fn nothing_here(gate: Arc<Gate>, request: http::Request<Body>) -> Response {
     let peer = peer(&request);
     let (head, _) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, (None, "(unknown)"), peer, &head);
+    let mut story = Story::begin(&gate, (None, "(unknown)"), peer, &head);
     let error = match admit(&gate, &mut story, &head) {
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,

@@ -10,7 +10,7 @@ use console::Console;
 use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
-use store::{SecretHasher, Store, StoreError};
+use store::{Journal, SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +37,10 @@ const HASH_KEY_BYTES: usize = 32;
 
 /// How often counts are swept and stale keys of issuers fetched.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Every so many rounds of housekeeping, ten minutes, rows that are too old are cleared: a row that tells of it each time
+/// must not crowd the journal. Room is looked after in every round.
+const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 
 /// A configuration and where it came from.
 pub(crate) struct Written {
@@ -83,7 +87,9 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
         sandbox,
         log_level,
     };
-    let gate = first_gate(&config, &origin, (&store, &hasher)).await?;
+    let journal = Journal::start(&store).await;
+    let journal = journal.map_err(|error| error.to_string())?;
+    let gate = first_gate(&config, &origin, (&store, &journal), &hasher).await?;
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
     greeting::print(&greeting::Greeting {
@@ -113,6 +119,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
     gate.save_uses().await;
+    journal.stop().await;
     store.close().await;
     Ok(())
 }
@@ -159,22 +166,38 @@ async fn run(
         .map_err(|error| format!("a listener broke: {error}"))
 }
 
-/// What has to be done every few seconds. A slow issuer holds up nobody but itself.
+/// What has to be done every few seconds. A slow issuer or disk holds up nobody but itself.
 async fn keep_house(generations: Arc<Generations>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
-    let mut refreshing = JoinSet::new();
-    loop {
+    let (mut refreshing, mut clearing) = (JoinSet::new(), JoinSet::new());
+    for round in 0_u64.. {
         interval.tick().await;
         let gate = generations.gate();
         gate.forwarder.sweep();
         gate.save_uses().await;
         generations.forget_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
+            let gate = Arc::clone(&gate);
             refreshing.spawn(async move {
                 gate.forwarder.try_next_account().await;
                 gate.tokens.refresh(Gate::now()).await;
             });
         }
+        if clearing.try_join_next().is_some() || clearing.is_empty() {
+            clearing.spawn(clear_journal(gate, round % ROUNDS_BETWEEN_CLEARINGS == 0));
+        }
+    }
+}
+
+/// Takes away what the journal may not keep.
+async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
+    let (store, now_ms) = (&gate.store, Gate::now().saturating_mul(1000));
+    let mut cleared = store.clear_surplus(now_ms, &gate.retention).await;
+    if also_by_age && cleared.is_ok() {
+        cleared = store.clear_old(now_ms, &gate.retention).await;
+    }
+    if let Err(error) = cleared {
+        tracing::warn!(%error, "the journal could not be cleared");
     }
 }
 
@@ -182,7 +205,8 @@ async fn keep_house(generations: Arc<Generations>) {
 async fn first_gate(
     config: &Config,
     origin: &Origin,
-    (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
+    (store, journal): (&Arc<Store>, &Arc<Journal>),
+    hasher: &Arc<SecretHasher>,
 ) -> Result<Gate, String> {
     let public_url = config.callers_url(origin.address);
     let way_out = way_out(config, origin.sandbox.as_ref())?;
@@ -191,10 +215,11 @@ async fn first_gate(
     let daily = DailyLimits::open(Arc::clone(store), Box::new(Gate::now)).await;
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
     let parts = Parts {
-        metrics: Arc::new(Metrics::default()),
+        metrics: Arc::new(Metrics::new(journal)),
         forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key, daily)?,
         tokens: Arc::new(Tokens::open(tokens, store, Gate::now()).await?),
         store: Arc::clone(store),
+        journal: Arc::clone(journal),
         under_way: TaskTracker::new(),
         public_url,
     };

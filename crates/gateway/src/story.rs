@@ -1,4 +1,6 @@
-//! What is known about one request, collected on its way and told once: one log line and the metrics.
+//! What is known about one request, collected on its way and told once: one log line, the metrics, one row of the journal.
+
+mod row;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,9 +14,12 @@ use uuid::Uuid;
 
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::ALLOW;
+use crate::gate::Gate;
 use crate::telemetry::{
-    CallLabels, DeliveryLabel, MethodLabel, Metrics, ReasonLabel, RequestLabels, ResultLabel,
+    CallLabels, DeliveryLabel, MethodLabel, ReasonLabel, RequestLabels, ResultLabel,
 };
+
+pub(crate) use row::trace_id;
 
 /// Longest request id taken from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -24,7 +29,7 @@ const LOGGED_CHARACTERS_MAX: usize = 128;
 
 /// The story of one request. Dropped untold, it says that the client went away.
 pub(crate) struct Story {
-    metrics: Arc<Metrics>,
+    gate: Arc<Gate>,
     began: Instant,
     told: bool,
     way: Option<Way>,
@@ -39,12 +44,16 @@ pub(crate) struct Story {
     pub(crate) client: Option<ClientIp>,
     /// How the address was found, if the call is refused and a forwarded header had to do with it.
     walk: Option<String>,
+    /// The trace that it belongs to, where a trusted peer says so.
+    pub(crate) trace_id: Option<String>,
     /// The dialect to answer in.
     pub(crate) dialect: Dialect,
     /// The name of the access, once it is proven.
     pub(crate) access: Option<String>,
     /// The operation and its redacted parameters, once they are known.
     pub(crate) call: Option<(&'static Operation, String)>,
+    /// Of whom it speaks; the journal keeps a hash of it.
+    destination: Option<String>,
     /// The narrowest limit after this call.
     pub(crate) limit: Option<(&'static str, LimitState)>,
     /// The access's limit per day after this call.
@@ -71,12 +80,12 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn begin(
-        metrics: &Arc<Metrics>,
+        gate: &Arc<Gate>,
         (way, route): (Option<Way>, &'static str),
         peer: PeerAddr,
         head: &Parts,
     ) -> Story {
-        metrics.inflight.inc();
+        gate.metrics.inflight.inc();
         let text = |name| {
             head.headers
                 .get(name)
@@ -85,7 +94,7 @@ impl Story {
         };
         let capped = |text: &str| text.chars().take(LOGGED_CHARACTERS_MAX).collect();
         Story {
-            metrics: Arc::clone(metrics),
+            gate: Arc::clone(gate),
             began: Instant::now(),
             told: false,
             way,
@@ -96,9 +105,11 @@ impl Story {
             request_id: request_id(head.headers.get("x-request-id")),
             client: None,
             walk: None,
+            trace_id: None,
             dialect: Dialect::default(),
             access: None,
             call: None,
+            destination: None,
             limit: None,
             day: None,
             check_only: false,
@@ -124,6 +135,7 @@ impl Story {
             shown.push('=');
             shown.push_str(&Request::redacted(parameter, value));
         }
+        self.destination = request.value("destination").map(str::to_owned);
         self.call = Some((request.operation(), shown));
     }
 
@@ -209,13 +221,20 @@ impl Story {
             .map(adapter::Delivery::word);
         let canonical = error.map_or(200, |error| error.code().status());
         self.count(answer, delivery);
-        self.log(&Ending {
+        self.end(&Ending {
             wire_status,
             canonical,
             code: word,
             delivery: delivery.unwrap_or_default(),
             cause: error.and_then(adapter::Error::cause).unwrap_or_default(),
         });
+    }
+
+    /// The log first, so that a row is never of a request that the log does not know.
+    fn end(&mut self, ending: &Ending<'_>) {
+        self.log(ending);
+        let row = self.row(ending);
+        self.gate.journal.add(row);
     }
 
     fn is_send(&self) -> bool {
@@ -230,7 +249,8 @@ impl Story {
             .map_or("none", |operation| operation.method);
         // The upstream's own words are free text, so that one code stands for all of them.
         let code = answer.code().map_or("", Code::word);
-        self.metrics
+        self.gate
+            .metrics
             .requests
             .get_or_create(&RequestLabels {
                 way,
@@ -245,7 +265,8 @@ impl Story {
             })
             .inc();
         let took = self.age().as_secs_f64();
-        self.metrics
+        self.gate
+            .metrics
             .request_duration
             .get_or_create(&CallLabels { way, method })
             .observe(took);
@@ -255,18 +276,21 @@ impl Story {
             ..
         }) = self.effort
         {
-            self.metrics
+            self.gate
+                .metrics
                 .upstream_attempts
                 .get_or_create(&MethodLabel { method })
                 .inc_by(attempts.into());
-            self.metrics
+            self.gate
+                .metrics
                 .upstream_duration
                 .get_or_create(&MethodLabel { method })
                 .observe(took.as_secs_f64());
         }
         match self.cache {
             Some(cache) => {
-                self.metrics
+                self.gate
+                    .metrics
                     .cache
                     .get_or_create(&ResultLabel {
                         result: cache.word(),
@@ -274,7 +298,8 @@ impl Story {
                     .inc();
             }
             None if answer.outcome.is_err() => {
-                self.metrics
+                self.gate
+                    .metrics
                     .denied
                     .get_or_create(&ReasonLabel { reason: code })
                     .inc();
@@ -282,10 +307,11 @@ impl Story {
             None => {}
         }
         if self.would_refuse.is_some() {
-            self.metrics.would_deny.inc();
+            self.gate.metrics.would_deny.inc();
         }
         if let Some(delivery) = delivery {
-            self.metrics
+            self.gate
+                .metrics
                 .deliveries
                 .get_or_create(&DeliveryLabel { delivery })
                 .inc();
@@ -333,7 +359,7 @@ struct Ending<'a> {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        self.metrics.inflight.dec();
+        self.gate.metrics.inflight.dec();
         if !self.told {
             // A send that has been handed on may have been sent, whoever is left to be told.
             let delivery = if self.is_send() && self.dispatched {
@@ -341,7 +367,7 @@ impl Drop for Story {
             } else {
                 ""
             };
-            self.log(&Ending {
+            self.end(&Ending {
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",

@@ -1,14 +1,17 @@
 //! What operators see: the log's set-up and the metrics. No client address, destination or free text becomes a label.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use store::Journal;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
@@ -121,8 +124,9 @@ pub(crate) struct Metrics {
     pub(crate) reloads: Family<ReloadLabel, Counter>,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
+impl Metrics {
+    /// All of them at zero, but for those that the journal counts itself.
+    pub(crate) fn new(journal: &Arc<Journal>) -> Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS_S);
         let mut registry = Registry::with_prefix("chatgate");
         let mut new = Names(&mut registry);
@@ -178,11 +182,38 @@ impl Default for Metrics {
         };
         let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", program);
+        registry.register_collector(Box::new(JournalCounts(Arc::clone(journal))));
         metrics.generation.set(1);
         Metrics {
             registry,
             ..metrics
         }
+    }
+}
+
+/// What the journal counts itself, asked when somebody wants to know.
+struct JournalCounts(Arc<Journal>);
+
+impl Collector for JournalCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let queued = ConstGauge::new(i64::try_from(self.0.queued()).unwrap_or(i64::MAX));
+        let (name, help) = (
+            "journal_queue_entries",
+            "Journal rows that are not on disk yet",
+        );
+        queued.encode(encoder.encode_descriptor(name, help, None, queued.metric_type())?)?;
+        let dropped = ConstCounter::new(self.0.dropped());
+        let (name, help) = (
+            "journal_dropped",
+            "Journal rows for which there was no room",
+        );
+        dropped.encode(encoder.encode_descriptor(name, help, None, dropped.metric_type())?)
+    }
+}
+
+impl std::fmt::Debug for JournalCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JournalCounts")
     }
 }
 

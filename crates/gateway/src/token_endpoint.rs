@@ -30,7 +30,7 @@ pub(crate) async fn answer(
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate.metrics, (Some(Way::Jwt), PATH), peer, &head);
+    let mut story = Story::begin(&gate, (Some(Way::Jwt), PATH), peer, &head);
     story.allow = "POST";
     let issued = issue(&gate, &mut story, (&head, body)).await;
     if issued.is_err() {

@@ -191,11 +191,7 @@ fn migrator() -> Migrator {
             "changes and admin keys",
             include_str!("migrations/0002_changes_and_admin_keys.sql"),
         ),
-        (
-            3,
-            "journal",
-            include_str!("migrations/0003_journal.sql"),
-        ),
+        (3, "journal", include_str!("migrations/0003_journal.sql")),
         (
             4,
             "daily counts and last uses",

@@ -9,7 +9,7 @@ use adapter_soap::FaultStatus;
 use forward::client::Roots;
 use forward::{Account, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
-use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
+use store::{CachePolicy, JournalLevel, Retention, parse_access_network, parse_network};
 
 use super::reader::Reader;
 use super::shapes;
@@ -24,6 +24,9 @@ const ATTEMPTS_MOST: u32 = 10;
 
 /// Most that an envelope may be allowed to have, in bytes: the XML layer takes no more.
 const SOAP_BYTES_MOST: usize = 256 * 1024;
+
+/// Least that the journal may be given, in bytes: the store holds accesses and keys besides, which no clearing makes smaller.
+const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
 
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
@@ -179,6 +182,24 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
         jwt,
         soap,
         enabled,
+    }
+}
+
+pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
+    let rows = reader.value("journal.retention", "90d", shapes::timeout);
+    let payloads = reader.value("journal.payload_retention", "14d", shapes::duration);
+    let bytes = reader.value("journal.bytes", "4GiB", |text| match shapes::bytes(text)? {
+        size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
+        _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
+    });
+    if payloads > rows {
+        let why = "what was said can't be kept longer than journal.retention";
+        reader.wrong::<()>("journal.payload_retention", why);
+    }
+    Retention {
+        rows,
+        payloads,
+        bytes,
     }
 }
 

@@ -1,0 +1,121 @@
+//! The same story for the journal.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use adapter::{Code, Way};
+use forward::CacheStatus;
+use http::HeaderMap;
+use store::{JournalPayload, JournalRow};
+
+use super::{Ending, Story};
+
+/// How much of a cause the journal keeps, in characters: the upstream has a part in some.
+const CAUSE_CHARACTERS_MAX: usize = 512;
+
+impl Story {
+    /// The row of a story that is told. Takes what nothing needs afterwards.
+    pub(super) fn row(&mut self, ending: &Ending<'_>) -> JournalRow {
+        let parameters = self.call.as_mut().map(|(_, shown)| std::mem::take(shown));
+        let cause: String = ending.cause.chars().take(CAUSE_CHARACTERS_MAX).collect();
+        JournalRow {
+            at_ms: now_ms(),
+            request_id: Some(self.request_id.clone()),
+            trace_id: self.trace_id.take(),
+            way: self.way.map(|way| Way::name(way).into()),
+            access: self.access.clone(),
+            method: self.operation().map(|operation| operation.method.into()),
+            http_method: Some(self.http_method.to_string()),
+            path: Some(self.route.into()),
+            peer: Some(self.peer.0),
+            client: self.client.map(|client| client.0),
+            status: Some(ending.wire_status),
+            canonical: Some(ending.canonical),
+            code: present(ending.code).map(|code| code.to_owned().into()),
+            upstream_code: self
+                .upstream_code(ending.code)
+                .map(|code| code.to_owned().into()),
+            delivery: present(ending.delivery).map(|word| word.to_owned().into()),
+            attempts: self.effort.map(|effort| effort.attempts),
+            queue_us: self.effort.map(|effort| micros(effort.queued)),
+            upstream_us: self.effort.map(|effort| micros(effort.upstream)),
+            total_us: Some(micros(self.age())),
+            cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
+            limited_by: self.limit.map(|(name, _)| name.into()),
+            limit_max: self.limit.map(|(_, limit)| limit.per_minute),
+            limit_left: self.limit.map(|(_, limit)| limit.remaining),
+            generation: i64::try_from(self.gate.generation).ok(),
+            user_agent: present(&self.user_agent).map(str::to_owned),
+            cause: present(&cause).map(|cause| cause.to_owned().into()),
+            would_refuse: self.would_refuse.take(),
+            payload: JournalPayload {
+                destination: self.destination.take(),
+                parameters: parameters.filter(|shown| !shown.is_empty()),
+                answer: None,
+            },
+            ..JournalRow::default()
+        }
+    }
+
+    /// The code, where it is the upstream's word and not ours.
+    fn upstream_code<'a>(&self, code: &'a str) -> Option<&'a str> {
+        let ours = Code::ALL.iter().any(|ours| ours.word() == code);
+        let said = Code::from_page(code).is_some() || !ours;
+        (self.effort.is_some() && said)
+            .then_some(code)
+            .and_then(present)
+    }
+}
+
+/// The trace id of a well-formed `traceparent` (W3C Trace Context, 3.2). Whoever calls this trusts the peer.
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace) = (fields.next()?, fields.next()?);
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let fits = version.len() == 2 && version != "ff" && trace.len() == 32 && is_hex(version);
+    let is_id =
+        |id: &str, length| id.len() == length && is_hex(id) && id.bytes().any(|b| b != b'0');
+    (fits && is_id(trace, 32) && is_id(fields.next()?, 16)).then(|| trace.to_owned())
+}
+
+fn present(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since 1970, UTC.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_names_a_trace() {
+        let id = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().unwrap());
+            trace_id(&headers)
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(
+            id(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(),
+            Some(trace)
+        );
+        for wrong in [
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("00-{trace}"),
+            String::new(),
+        ] {
+            assert_eq!(id(&wrong), None, "{wrong}");
+        }
+    }
+}
