@@ -226,7 +226,7 @@ fn time(text: Option<String>) -> Result<Option<i64>, String> {
     Ok(Some(time.as_second()))
 }
 
-fn networks(
+pub(crate) fn networks(
     texts: &[String],
     parse: impl Fn(&str) -> Result<Vec<IpNet>, String>,
 ) -> Result<Vec<IpNet>, String> {

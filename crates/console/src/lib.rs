@@ -1,5 +1,5 @@
 //! The operators' side, on a listener of its own: whether the gateway lives, whether it is ready, its metrics, and, behind
-//! named keys, its status, the accesses, the signing keys and a copy of the store.
+//! named keys, its status, the accesses, the journal, the signing keys and a copy of the store.
 
 mod accesses;
 mod admin_keys;
@@ -7,10 +7,12 @@ mod backup;
 mod draft;
 mod explain;
 mod imported;
+mod journal;
 mod keys;
 mod operations;
 mod problem;
 mod reload;
+mod replay;
 mod request;
 mod secrets;
 mod transfer;
@@ -29,6 +31,7 @@ use tokio::sync::Semaphore;
 
 pub use backup::Backups;
 pub use explain::{Explains, Question};
+pub use journal::Journals;
 pub use keys::{KeyRow, Keys};
 pub use operations::{Failed, Operations, Pending};
 pub use reload::Reloads;
@@ -88,6 +91,8 @@ impl Console {
             .merge(accesses::routes())
             .merge(admin_keys::routes())
             .merge(transfer::routes())
+            .merge(journal::routes())
+            .merge(replay::routes())
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(Arc::new(self))

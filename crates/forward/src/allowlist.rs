@@ -1,26 +1,16 @@
 //! Networks: deny first, then allow, and whoever is on no list stays out.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+pub use store::{Verdict, judge};
 
 /// Two lists. Addresses are compared in canonical form: `::ffff:a.b.c.d` is `a.b.c.d`.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
-}
-
-/// Why an address gets in or not, with the network that decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// A network of the allow list holds it.
-    Allowed(IpNet),
-    /// A network of the deny list holds it.
-    Denied(IpNet),
-    /// No network holds it.
-    Unlisted,
 }
 
 impl Networks {
@@ -34,33 +24,6 @@ impl Networks {
     #[must_use]
     pub fn judge(&self, address: IpAddr) -> Verdict {
         judge(&self.allow, &self.deny, address)
-    }
-}
-
-/// Judges an address by two lists.
-#[must_use]
-pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> Verdict {
-    let address = address.to_canonical();
-    let holder = |networks: &[IpNet]| {
-        networks
-            .iter()
-            .find(|network| network.contains(&address))
-            .copied()
-    };
-    match (holder(deny), holder(allow)) {
-        (Some(network), _) => Verdict::Denied(network),
-        (None, Some(network)) => Verdict::Allowed(network),
-        (None, None) => Verdict::Unlisted,
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Allowed(network) => write!(f, "allowed by {network}"),
-            Verdict::Denied(network) => write!(f, "denied by {network}"),
-            Verdict::Unlisted => f.write_str("on no list"),
-        }
     }
 }
 

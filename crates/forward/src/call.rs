@@ -7,8 +7,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::client::{Client, causes, text_of};
 
-/// Largest answer that is read as text, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Largest answer that is read as text, in bytes: a page of the journal with a hundred changes of long lists.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A request of our own command line to our own gateway.
 #[derive(Debug)]

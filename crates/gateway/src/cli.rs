@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod explain;
+pub(crate) mod journal;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,11 +15,13 @@ use url::Url;
 
 use access::AccessCommand;
 use explain::ExplainArgs;
+use journal::{JournalCommand, LogArgs, ReplayArgs};
 
 use crate::commands::{
     Failure, access_command, backup_command, check_command, completions_command, explain_command,
-    health_command, jws_command, keys_command, man_command, reload_command, sandbox_command,
-    schema_command, serve_command, token_command, xml_command,
+    health_command, journal_command, jws_command, keys_command, log_command, man_command,
+    reload_command, replay_command, sandbox_command, schema_command, serve_command, token_command,
+    xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -53,6 +56,13 @@ enum Command {
     Access(Box<AccessCommand>),
     /// Tell what would become of a call and why, without making it
     Explain(Box<ExplainArgs>),
+    /// Search the journal: who called what, from where, and how it ended
+    Log(Box<LogArgs>),
+    /// Tell which journalled calls proposed networks would have refused
+    Replay(ReplayArgs),
+    /// Forget what the journal keeps
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -238,6 +248,9 @@ pub async fn run() -> ExitCode {
         Some(Command::Check(args)) => check_command(&args),
         Some(Command::Access(command)) => access_command(*command).await.map_err(Failure::from),
         Some(Command::Explain(args)) => explain_command(*args).await.map_err(Failure::from),
+        Some(Command::Log(args)) => log_command(*args).await.map_err(Failure::from),
+        Some(Command::Replay(args)) => replay_command(args).await.map_err(Failure::from),
+        Some(Command::Journal(command)) => journal_command(command).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
         Some(Command::Reload(args)) => reload_command(args).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),

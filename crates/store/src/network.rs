@@ -1,5 +1,6 @@
-//! Networks as people write them.
+//! Networks as people write them, and the one judge of addresses: of calls as they come, and of journalled ones once more.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,6 +42,44 @@ pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
             "{text} is everybody; write \"any\" if that is meant"
         )),
         network => Ok(vec![network]),
+    }
+}
+
+/// Why an address gets in or not, with the network that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A network of the allow list holds it.
+    Allowed(IpNet),
+    /// A network of the deny list holds it.
+    Denied(IpNet),
+    /// No network holds it.
+    Unlisted,
+}
+
+/// Judges an address by two lists.
+#[must_use]
+pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> Verdict {
+    let address = address.to_canonical();
+    let holder = |networks: &[IpNet]| {
+        networks
+            .iter()
+            .find(|network| network.contains(&address))
+            .copied()
+    };
+    match (holder(deny), holder(allow)) {
+        (Some(network), _) => Verdict::Denied(network),
+        (None, Some(network)) => Verdict::Allowed(network),
+        (None, None) => Verdict::Unlisted,
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Allowed(network) => write!(f, "allowed by {network}"),
+            Verdict::Denied(network) => write!(f, "denied by {network}"),
+            Verdict::Unlisted => f.write_str("on no list"),
+        }
     }
 }
 

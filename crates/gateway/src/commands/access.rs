@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
-use super::output::{print, print_json, table};
+use super::output::{cell, print, print_json, table};
 use super::read_secret;
 use crate::cli::access::{
     AccessCommand, AllArgs, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs,
@@ -225,15 +225,4 @@ fn shown(args: &AllArgs, access: &Value) -> Result<(), String> {
         .map(|(name, value)| [name.clone(), cell(value)])
         .collect();
     print(table(["FIELD", "VALUE"], &rows))
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) if values.iter().all(Value::is_string) => {
-            values.iter().map(cell).collect::<Vec<_>>().join(",")
-        }
-        other => other.to_string(),
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use serde_json::Value;
+
 /// Spaces between two columns.
 const GAP: usize = 2;
 
@@ -10,15 +12,22 @@ const GAP: usize = 2;
 /// # Errors
 /// When what is printed can't be kept, on a full disk for example.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), String> {
+    print_on(text).map(|_| ())
+}
+
+/// As [`print()`]; says whether there is a reader for more.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_on(text: impl AsRef<[u8]>) -> Result<bool, String> {
     let mut output = std::io::stdout().lock();
     let printed = output
         .write_all(text.as_ref())
         .and_then(|()| output.flush());
     match printed {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {error}"))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("standard output: {error}")),
     }
 }
 
@@ -26,8 +35,20 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), String> {
 ///
 /// # Errors
 /// As [`print()`].
-pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), String> {
+pub(crate) fn print_json(document: &Value) -> Result<(), String> {
     print(format!("{document:#}\n"))
+}
+
+/// One value of a document as a person reads it.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            values.iter().map(cell).collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Rows under a header, each column as wide as its widest cell.

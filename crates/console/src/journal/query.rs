@@ -1,0 +1,139 @@
+//! What a query of the journal asks for.
+
+use jiff::Timestamp;
+use store::{JournalFilter, JournalOrder, JournalStatus, parse_network};
+use url::form_urlencoded;
+
+/// Rows of a page unless asked otherwise, and the most that can be asked for.
+const PAGE_ROWS: u32 = 100;
+const PAGE_ROWS_MAX: u32 = 1000;
+
+/// A query, read.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) filter: JournalFilter,
+    pub(super) order: Option<JournalOrder>,
+    /// The row beyond which the page begins.
+    pub(super) beyond: Option<i64>,
+    pub(super) limit: Option<u32>,
+}
+
+impl Asked {
+    /// How many rows a page has.
+    pub(super) fn limit(&self) -> u32 {
+        self.limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS_MAX)
+    }
+}
+
+/// Reads a query; `now` in seconds since 1970, UTC.
+///
+/// # Errors
+/// Every mistake, by parameter.
+pub(super) fn asked(query: &str, now: i64) -> Result<Asked, Vec<(String, String)>> {
+    let mut asked = Asked::default();
+    let mut mistakes = Vec::new();
+    let mut seen = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let taken = if seen.contains(&name) {
+            Err("write it once".to_owned())
+        } else {
+            take(&mut asked, (&name, &value), now)
+        };
+        if let Err(text) = taken {
+            mistakes.push((name.to_string(), text));
+        }
+        seen.push(name);
+    }
+    if mistakes.is_empty() {
+        Ok(asked)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn take(asked: &mut Asked, (name, value): (&str, &str), now: i64) -> Result<(), String> {
+    let filter = &mut asked.filter;
+    let text = || Some(value.to_owned());
+    match name {
+        "access" => filter.access = text(),
+        "method" => filter.method = text(),
+        "request_id" => filter.request_id = text(),
+        "delivery" => filter.delivery = text(),
+        "status" => filter.status = Some(JournalStatus::parse(value)?),
+        "since" => filter.since_ms = Some(time_ms(value, now)?),
+        "until" => filter.until_ms = Some(time_ms(value, now)?),
+        "ip" => filter.network = Some(parse_network(value)?),
+        "order" => {
+            asked.order = Some(match value {
+                "newest" => JournalOrder::NewestFirst,
+                "oldest" => JournalOrder::OldestFirst,
+                _ => return Err("write newest or oldest".to_owned()),
+            });
+        }
+        "cursor" => asked.beyond = Some(id_from_text(value).ok_or("it is no cursor of ours")?),
+        "limit" => {
+            let count = value.parse().ok().filter(|count| *count >= 1);
+            asked.limit = Some(count.ok_or("write a whole number from 1")?);
+        }
+        _ => return Err("there is no such parameter".to_owned()),
+    }
+    Ok(())
+}
+
+/// A time, or how long ago: `2026-01-31T12:00:00Z`, `90s`, `15m`, `1h`, `7d`. Gives milliseconds since 1970, UTC.
+pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let ago = units.iter().find_map(|(unit, seconds)| {
+        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(i64::from(number) * seconds)
+    });
+    if let Some(seconds) = ago {
+        return Ok((now - seconds).max(0) * 1000);
+    }
+    let time: Result<Timestamp, _> = text.parse();
+    time.map(Timestamp::as_millisecond).map_err(|_| {
+        format!("{text} is no time; write one as 2026-01-31T12:00:00Z, or how long ago, as 1h")
+    })
+}
+
+/// The number of a row as operators see it; it is a cursor too, and no number that a program could round.
+pub(crate) fn id_text(id: i64) -> String {
+    format!("{id:016x}")
+}
+
+/// The number that was told so.
+fn id_from_text(text: &str) -> Option<i64> {
+    let is_hex = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
+    i64::from_str_radix(text, 16).ok().filter(|_| is_hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000;
+
+    #[test]
+    fn every_filter_is_read_and_every_mistake_is_told() {
+        let query = "access=a&method=m&request_id=r&delivery=sent&status=403&since=1h&until=2023-11-14T22%3A13%3A20.5Z\
+                     &ip=10.0.0.0%2F8&order=oldest&cursor=0000000000000010&limit=5";
+        let read = asked(query, NOW).unwrap();
+        assert_eq!(read.filter.since_ms, Some((NOW - 3600) * 1000));
+        assert_eq!(read.filter.until_ms, Some(NOW * 1000 + 500));
+        assert_eq!(read.filter.network, "10.0.0.0/8".parse().ok());
+        assert_eq!(read.filter.status, Some(JournalStatus::Wire(403)));
+        assert_eq!((read.beyond, read.limit()), (Some(16), 5));
+        assert_eq!(read.order, Some(JournalOrder::OldestFirst));
+
+        let query = "status=9&since=yesterday&ip=10.0.0.1%2F8&order=up&cursor=-1&limit=0&acces=a&method=a&method=b";
+        let wrong = asked(query, NOW).unwrap_err();
+        let names: Vec<_> = wrong.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "status", "since", "ip", "order", "cursor", "limit", "acces", "method"
+            ]
+        );
+        assert_eq!(asked("limit=99999", NOW).unwrap().limit(), 1000);
+    }
+}
