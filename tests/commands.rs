@@ -13,14 +13,14 @@ use crate::configuration::{example, with_every_key};
 use crate::harness::{Answer, Demo, Gateway, Process, binary, client};
 
 /// What a command said, and how it ended.
-struct Ran {
-    code: Option<i32>,
-    output: String,
-    error: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub output: String,
+    pub error: String,
 }
 
 impl Ran {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.output).unwrap_or_else(|_| panic!("no JSON: {}", self.output))
     }
 
@@ -52,7 +52,7 @@ fn run(arguments: &[&str]) -> Ran {
 }
 
 /// Runs a command against this gateway.
-fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
+pub fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
     let (admin, data) = (gateway.admin.to_string(), gateway.data());
     let mut all = arguments.to_vec();
     all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);
@@ -60,7 +60,7 @@ fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
 }
 
 /// The same without waiting for its end.
-fn start_on(gateway: &Gateway, arguments: &[&str]) -> Process {
+pub fn start_on(gateway: &Gateway, arguments: &[&str]) -> Process {
     let (admin, data) = (gateway.admin.to_string(), gateway.data());
     let mut all = arguments.to_vec();
     all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);

@@ -21,6 +21,7 @@ mod configuration;
 mod explain;
 mod first_start;
 mod guessing;
+mod journal;
 mod life;
 mod limits_and_cache;
 mod matrix;

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
+use crate::commands::run_on;
 use crate::harness::{
     Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
     client, envelope, upstream,
@@ -133,6 +134,10 @@ fn look_for_canaries(place: &str, text: &str) {
 }
 
 fn look_into(gateway: &Gateway) {
+    // Reading the journal has all of it written first.
+    let journal = run_on(gateway, &["log", "--json", "--limit", "100000"]).output;
+    assert!(journal.lines().count() >= 20, "{journal}");
+    look_for_canaries("the journal", &journal);
     look_for_canaries("the log", &gateway.process.lines().join("\n"));
     for entry in std::fs::read_dir(gateway.data())
         .unwrap()

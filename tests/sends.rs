@@ -35,7 +35,7 @@ pub async fn read_request(stream: &mut TcpStream) -> String {
 }
 
 /// Ends a connection so that the other side is sure to notice: with a reset.
-fn hang_up(stream: TcpStream) {
+pub fn hang_up(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
     drop(stream);
 }

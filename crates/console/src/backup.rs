@@ -105,12 +105,6 @@ mod tests {
         }
     }
 
-    impl crate::Journals for Fake {
-        fn flush(self: Arc<Self>) -> Pending<()> {
-            Box::pin(async { Ok(()) })
-        }
-    }
-
     impl Keys for Fake {
         fn keys(&self) -> Vec<KeyRow> {
             Vec::new()

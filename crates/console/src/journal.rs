@@ -17,7 +17,6 @@ use store::{ChangeError, JournalFilter, JournalOrder, JournalRow, StoreError};
 
 use crate::Console;
 use crate::accesses::told;
-use crate::operations::Pending;
 use crate::problem::{Problem, answer, json_answer};
 use crate::request::body;
 
@@ -35,12 +34,6 @@ const DESTINATION_BYTES_MAX: usize = 128;
 
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
-
-/// The journal of a gateway, as far as it is not in the store yet.
-pub trait Journals: Send + Sync {
-    /// Waits until all that happened before is in the store, or can't be written.
-    fn flush(self: Arc<Self>) -> Pending<()>;
-}
 
 /// The paths.
 pub(crate) fn routes() -> Router<Arc<Console>> {
@@ -63,7 +56,7 @@ async fn read(console: &Arc<Console>, uri: &Uri, headers: &HeaderMap) -> Answere
         .any(|value| value.contains(NDJSON));
     let asked = asked(uri.query().unwrap_or_default(), console.now()).map_err(Problem::invalid)?;
     // What can't be written can't be read either; the rest can.
-    let _ = Arc::clone(&console.gateway).flush().await;
+    let _ = console.store.journal().flush().await;
     if exports {
         let body = Body::from_stream(export(Arc::clone(console), asked));
         return Ok(answer(StatusCode::OK, NDJSON, body));
@@ -75,7 +68,7 @@ async fn page(console: &Console, asked: Asked) -> Answered {
     let order = asked.order.unwrap_or(JournalOrder::NewestFirst);
     let rows = console
         .store
-        .journal(&asked.filter, (order, asked.beyond), asked.limit())
+        .journal_rows(&asked.filter, (order, asked.beyond), asked.limit())
         .await
         .map_err(failing)?;
     let is_full = rows.len() == asked.limit() as usize;
@@ -124,7 +117,7 @@ async fn read_page(
     if count == 0 {
         return Ok(Vec::new());
     }
-    console.store.journal(filter, from, count).await
+    console.store.journal_rows(filter, from, count).await
 }
 
 /// Takes away what is kept of one destination.
@@ -135,7 +128,6 @@ async fn erase(console: &Console, request: Request<Body>) -> Answered {
         let text = format!("write 1 to {DESTINATION_BYTES_MAX} bytes");
         return Err(Problem::invalid(vec![("destination".to_owned(), text)]));
     }
-    Arc::clone(&console.gateway).flush().await?;
     let by = (actor.as_str(), console.now().saturating_mul(1000));
     let erased = console.store.erase_destination(by, &destination).await;
     let erased = erased.map_err(failing)?;

@@ -31,7 +31,6 @@ use tokio::sync::Semaphore;
 
 pub use backup::Backups;
 pub use explain::{Explains, Question};
-pub use journal::Journals;
 pub use keys::{KeyRow, Keys};
 pub use operations::{Failed, Operations, Pending};
 pub use reload::Reloads;

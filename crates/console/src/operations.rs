@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::backup::Backups;
 use crate::explain::Explains;
-use crate::journal::Journals;
 use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::reload::Reloads;
@@ -56,9 +55,9 @@ impl From<Failed> for Problem {
 }
 
 /// All that the gateway offers, each kind in a file of its own.
-pub trait Operations: Keys + Backups + Explains + Reloads + Journals {}
+pub trait Operations: Keys + Backups + Explains + Reloads {}
 
-impl<T: Keys + Backups + Explains + Reloads + Journals> Operations for T {}
+impl<T: Keys + Backups + Explains + Reloads> Operations for T {}
 
 /// Lets an operation come to its end, and its answer be told, even when nobody waits for it any more.
 pub(crate) async fn to_the_end<T: Send + 'static>(operation: Pending<T>) -> Result<T, Problem> {

@@ -102,7 +102,7 @@ async fn replay(console: &Console, request: Request<Body>) -> Result<Response, P
         return Err(Problem::invalid(mistakes));
     }
     // What can't be written can't be replayed either; the rest can.
-    let _ = Arc::clone(&console.gateway).flush().await;
+    let _ = console.store.journal().flush().await;
     let mut replay = Replay::new(allow, deny);
     let mut beyond = 0;
     loop {

@@ -12,7 +12,7 @@ use adapter_soap::SoapAdapter;
 use forward::{Circumstances, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
-use store::{Access, Journal, LastUse, Retention, Store};
+use store::{Access, LastUse, Retention, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
@@ -27,7 +27,6 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
-    pub(crate) journal: Arc<Journal>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
@@ -48,7 +47,6 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
-    pub(crate) journal: Arc<Journal>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) under_way: TaskTracker,
     pub(crate) public_url: String,
@@ -60,7 +58,6 @@ impl Gate {
             metrics,
             forwarder,
             store,
-            journal,
             tokens,
             under_way,
             public_url,
@@ -70,7 +67,6 @@ impl Gate {
             metrics,
             forwarder,
             store,
-            journal,
             tokens,
             limits: config.limits,
             retention: config.retention,

@@ -163,15 +163,6 @@ impl console::Backups for Generations {
     }
 }
 
-impl console::Journals for Generations {
-    fn flush(self: Arc<Self>) -> Pending<()> {
-        Box::pin(async move {
-            let flushed = self.gate().journal.flush().await;
-            flushed.map_err(|error| Failed::Broken(error.to_string()))
-        })
-    }
-}
-
 impl console::Reloads for Generations {
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
         Box::pin(async move {

@@ -149,7 +149,6 @@ async fn next(generations: &Generations, config: &Config) -> Result<Gate, String
         metrics: Arc::clone(&gate.metrics),
         forwarder,
         store: Arc::clone(&gate.store),
-        journal: Arc::clone(&gate.journal),
         tokens: Arc::new(tokens),
         under_way: gate.under_way.clone(),
         public_url,

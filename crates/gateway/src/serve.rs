@@ -89,7 +89,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     };
     let journal = Journal::start(&store).await;
     let journal = journal.map_err(|error| error.to_string())?;
-    let gate = first_gate(&config, &origin, (&store, &journal), &hasher).await?;
+    let gate = first_gate(&config, &origin, (&store, &hasher)).await?;
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
     greeting::print(&greeting::Greeting {
@@ -205,8 +205,7 @@ async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
 async fn first_gate(
     config: &Config,
     origin: &Origin,
-    (store, journal): (&Arc<Store>, &Arc<Journal>),
-    hasher: &Arc<SecretHasher>,
+    (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
 ) -> Result<Gate, String> {
     let public_url = config.callers_url(origin.address);
     let way_out = way_out(config, origin.sandbox.as_ref())?;
@@ -215,11 +214,10 @@ async fn first_gate(
     let daily = DailyLimits::open(Arc::clone(store), Box::new(Gate::now)).await;
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
     let parts = Parts {
-        metrics: Arc::new(Metrics::new(journal)),
+        metrics: Arc::new(Metrics::new(store.journal())),
         forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key, daily)?,
         tokens: Arc::new(Tokens::open(tokens, store, Gate::now()).await?),
         store: Arc::clone(store),
-        journal: Arc::clone(journal),
         under_way: TaskTracker::new(),
         public_url,
     };

@@ -234,7 +234,7 @@ impl Story {
     fn end(&mut self, ending: &Ending<'_>) {
         self.log(ending);
         let row = self.row(ending);
-        self.gate.journal.add(row);
+        self.gate.store.journal().add(row);
     }
 
     fn is_send(&self) -> bool {

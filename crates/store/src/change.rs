@@ -86,6 +86,7 @@ impl Store {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         let _change = self.changing().await;
+        self.journal_so_far().await;
         let before = self.accesses().named(name).cloned();
         let after = change(before.as_deref())?;
         let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
@@ -128,6 +129,7 @@ impl Store {
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let _change = self.changing().await;
+        self.journal_so_far().await;
         let there = self.accesses();
         let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
         for access in accesses {
@@ -146,6 +148,11 @@ impl Store {
         transaction.commit().await?;
         self.swap_accesses(accesses);
         Ok(())
+    }
+
+    /// Has what was told before a change stand before it in the journal, too. A store that fails says so at the change itself.
+    async fn journal_so_far(&self) {
+        let _ = self.journal().flush().await;
     }
 
     /// The latest changes of one access, newest first.

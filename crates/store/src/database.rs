@@ -16,7 +16,7 @@ use sqlx::sqlite::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::last_use::{LastUses, read_last_uses};
-use crate::{Access, Accesses, AdminKey, backup};
+use crate::{Access, Accesses, AdminKey, Journal, backup};
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,6 +63,7 @@ pub struct Store {
     file: PathBuf,
     writer: SqlitePool,
     reader: SqlitePool,
+    journal: Arc<Journal>,
     /// Under it the journal's destinations are hashed.
     journal_key: hmac::Key,
     accesses: ArcSwap<Accesses>,
@@ -114,6 +115,7 @@ impl Store {
             journal_key: read_journal_key(&writer).await?,
             writer,
             reader,
+            journal: Arc::new(Journal::new()),
             accesses,
             admin_keys,
             last_uses,
@@ -132,6 +134,12 @@ impl Store {
     #[must_use]
     pub fn admin_keys(&self) -> Arc<Vec<AdminKey>> {
         self.admin_keys.load_full()
+    }
+
+    /// What happens is told here; it is in the file a moment later.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// Closes the file after all that was begun.

@@ -44,7 +44,7 @@ pub(crate) async fn log_command(args: LogArgs) -> Result<(), String> {
     let header = if args.json {
         String::new()
     } else {
-        line(COLUMNS.map(|(name, _)| name.to_owned()))
+        line(&COLUMNS.map(|(name, _)| name.to_owned()))
     };
     if !print_on(header + &lines(&args, &rows))? || !args.follow {
         return Ok(());
@@ -120,13 +120,13 @@ fn lines(args: &LogArgs, rows: &[Value]) -> String {
         if args.json {
             format!("{row}\n")
         } else {
-            line(shown(row))
+            line(&shown(row))
         }
     };
     rows.iter().map(one).collect()
 }
 
-fn line(cells: [String; 9]) -> String {
+fn line(cells: &[String; 9]) -> String {
     let mut text = String::new();
     for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
         text.push_str(&format!("{cell:<width$}  "));
@@ -238,8 +238,8 @@ mod tests {
         let row = json!({"kind": "request", "time": "2026-01-31T12:00:00.123Z", "access": "shop", "way": "http",
             "method": "sendmessage", "client": "10.0.0.1", "status": 200, "delivery": "sent", "total_us": 12345,
             "request_id": "r"});
-        let header = line(COLUMNS.map(|(name, _)| name.to_owned()));
-        let shown = line(shown(&row));
+        let header = line(&COLUMNS.map(|(name, _)| name.to_owned()));
+        let shown = line(&shown(&row));
         assert_eq!(shown.find("10.0.0.1"), header.find("CLIENT"));
         assert!(
             shown.contains("SUCCESS sent") && shown.contains("12.3") && shown.ends_with("  r\n")

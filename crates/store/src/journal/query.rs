@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn journal(
+    pub async fn journal_rows(
         &self,
         filter: &JournalFilter,
         (order, beyond): (JournalOrder, Option<i64>),

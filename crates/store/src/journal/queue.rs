@@ -47,15 +47,13 @@ impl Entry {
     }
 }
 
-/// The queue of one writer.
-#[derive(Default)]
+/// The queue of one writer. Closed until there is one.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     /// Told when the first entry comes, when a batch is full, when somebody waits, and when the queue closes.
     pub(super) wake: Notify,
 }
 
-#[derive(Default)]
 struct Waiting {
     entries: VecDeque<Entry>,
     /// Room that is taken, by what is being written and by outcomes that are still to come as well.
@@ -66,6 +64,24 @@ struct Waiting {
 }
 
 impl Queue {
+    pub(super) fn new() -> Queue {
+        Queue {
+            waiting: Mutex::new(Waiting {
+                entries: VecDeque::new(),
+                rows: 0,
+                bytes: 0,
+                urgent: 0,
+                closed: true,
+            }),
+            wake: Notify::new(),
+        }
+    }
+
+    /// From now on there is a writer.
+    pub(super) fn open(&self) {
+        self.waiting().closed = false;
+    }
+
     /// Takes an entry if there is room for it, else gives it back.
     pub(super) fn push(&self, entry: Entry) -> Result<(), Entry> {
         let mut waiting = self.waiting();

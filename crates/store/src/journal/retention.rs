@@ -82,7 +82,7 @@ impl Store {
 
     /// Takes away what is kept of a destination: parameters and answers, and every answer in which it stands. A row tells
     /// that it was done, by whom, and not of whom. Gives the number of rows that lost something. Nothing of it is left in
-    /// the file. Flush the journal first.
+    /// the file.
     ///
     /// # Errors
     /// When the store can't be written. Do it again then.
@@ -91,6 +91,8 @@ impl Store {
         (actor, now_ms): (&str, i64),
         destination: &str,
     ) -> Result<u64, StoreError> {
+        // What waits to be written may speak of it as well.
+        self.journal().flush().await?;
         let mut connection = self.writer().acquire().await?;
         // What is deleted is overwritten too.
         sqlx::query("PRAGMA secure_delete = ON")

@@ -41,7 +41,10 @@ impl Bench {
     async fn all(&self, filter: JournalFilter) -> Vec<JournalRow> {
         self.journal.flush().await.unwrap();
         let from = (OLDEST, None);
-        self.store.journal(&filter, from, u32::MAX).await.unwrap()
+        self.store
+            .journal_rows(&filter, from, u32::MAX)
+            .await
+            .unwrap()
     }
 
     async fn ids(&self, filter: JournalFilter) -> Vec<String> {
@@ -162,7 +165,7 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive() {
         bench.journal.flush().await.unwrap();
         let page = bench
             .store
-            .journal(&filter, (NEWEST, beyond), 64)
+            .journal_rows(&filter, (NEWEST, beyond), 64)
             .await
             .unwrap();
         let Some(last) = page.last() else { break };
@@ -177,7 +180,7 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive() {
     loop {
         let page = bench
             .store
-            .journal(&filter, (OLDEST, beyond), 100)
+            .journal_rows(&filter, (OLDEST, beyond), 100)
             .await
             .unwrap();
         let Some(last) = page.last() else { break };

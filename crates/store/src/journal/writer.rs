@@ -38,7 +38,16 @@ pub struct Intent {
 }
 
 impl Journal {
-    /// Closes what an earlier process left open, and starts the writer.
+    /// One that takes nothing until it is started.
+    pub(crate) fn new() -> Journal {
+        Journal {
+            queue: Queue::new(),
+            dropped: AtomicU64::new(0),
+            writing: Mutex::new(None),
+        }
+    }
+
+    /// Closes what an earlier process left open, and starts the writer of this store's journal. Once for each store.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -50,11 +59,8 @@ impl Journal {
                 "closed as unknown what the last process left open"
             );
         }
-        let journal = Arc::new(Journal {
-            queue: Queue::default(),
-            dropped: AtomicU64::new(0),
-            writing: Mutex::new(None),
-        });
+        let journal = Arc::clone(store.journal());
+        journal.queue.open();
         let writing = tokio::spawn(write_all(Arc::clone(&journal), Arc::clone(store)));
         *journal
             .writing

@@ -1,0 +1,542 @@
+//! The journal: every request leaves one row, operators find it, and proposed networks are judged by it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::commands::{run_on, start_on};
+use crate::harness::{
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, client_from, envelope, upstream,
+};
+use crate::sends::{hang_up, posted, read_request, send_form};
+
+const READ: &str = "class=chat&method=getchatchannels";
+
+async fn admin(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
+    let request = client().request(method, url).bearer_auth(key.trim());
+    let request = request.header("Accept", "application/x-ndjson");
+    Answer::of(if body.is_null() {
+        request
+    } else {
+        request.body(body.to_string())
+    })
+    .await
+}
+
+/// All rows that fit, the oldest first.
+async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
+    let answer = admin(
+        gateway,
+        Method::GET,
+        &format!("journal?{query}"),
+        Value::Null,
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let lines = answer.body.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Makes an access and gives back its secret.
+async fn made(gateway: &Gateway, draft: Value) -> String {
+    let answer = admin(gateway, Method::POST, "accesses", draft).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["password"].as_str().unwrap().to_owned()
+}
+
+/// A read by Basic from an address of one's own.
+async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str) -> Answer {
+    let request = client_from(IpAddr::from(from))
+        .post(gateway.url("/api/basic/"))
+        .basic_auth(user.0, Some(user.1))
+        .header("X-Request-ID", id);
+    Answer::of(request.body(READ)).await
+}
+
+/// Way, access, method, status, code and delivery word of each.
+const ROWS: [(&str, &str); 18] = [
+    ("basic", "basic demo getchatchannels 200 - -"),
+    ("first", "basic narrow getchatchannels 200 - -"),
+    ("head", "http demo getchatchannels 200 - -"),
+    ("http", "http demo getchatchannels 200 - -"),
+    ("jwks", "- - - 200 - -"),
+    ("jwt", "jwt demo getchatchannels 200 - -"),
+    ("limited", "basic narrow getchatchannels 429 RATE_LIMITED -"),
+    ("method", "http - - 405 HTTP_METHOD_NOT_ALLOWED -"),
+    ("network", "basic narrow - 403 IP_NOT_ALLOWED -"),
+    ("no-class", "http - - 200 MISSING_CLASS -"),
+    ("nobody", "http - - 200 MISSING_USER -"),
+    ("nowhere", "- - - 404 NOT_FOUND -"),
+    ("options", "http - - 204 - -"),
+    ("send", "http demo sendmessage 200 - sent"),
+    ("soap", "soap demo getchatchannels 200 - -"),
+    ("token", "jwt demo - 200 - -"),
+    ("wrong", "http - - 200 INCORRECT_USER_PASSWORD -"),
+    ("wsdl", "soap - - 200 - -"),
+];
+
+/// One request of every kind, each under the id that says which.
+async fn requests_of_every_kind(gateway: &Gateway) {
+    let demo = gateway.demo();
+    let narrow = made(
+        gateway,
+        json!({"name": "narrow", "allow": ["127.0.0.2"], "rate": "1/min"}),
+    )
+    .await;
+    let tokens = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &demo.client_id),
+        ("client_secret", &demo.client_secret),
+    ];
+    let form = |pairs: &[(&str, &str)]| {
+        url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .finish()
+    };
+    let post = |path: &str, id: &str| client().post(gateway.url(path)).header("X-Request-ID", id);
+    let token = Answer::of(post("/oauth/token", "token").body(form(&tokens)))
+        .await
+        .json();
+    let token = token["access_token"].as_str().unwrap().to_owned();
+    let account = [
+        ("user", demo.user.as_str()),
+        ("password", demo.password.as_str()),
+    ];
+    let wrong = form(&[("user", "demo"), ("password", "wrong-password")]);
+    let url = |path: &str| gateway.url(path);
+    let request = |method: Method, path: &str, id: &str| {
+        client()
+            .request(method, url(path))
+            .header("X-Request-ID", id)
+    };
+    for sent in [
+        post("/api/http/", "http").body(format!("{READ}&{}", form(&account))),
+        post("/api/basic/", "basic")
+            .basic_auth(&demo.user, Some(&demo.password))
+            .body(READ),
+        post("/api/jwt/", "jwt").bearer_auth(&token).body(READ),
+        post("/api/soap/", "soap")
+            .header("Content-Type", "text/xml")
+            .body(envelope("getchatchannels", &account)),
+        post("/api/http/", "send").body(send_form(&demo, "canary of a message")),
+        post("/api/http/", "wrong").body(format!("{READ}&{wrong}")),
+        post("/api/http/", "nobody").body(READ),
+        post("/api/http/", "no-class").body(form(&account)),
+        request(Method::DELETE, "/api/http/", "method"),
+        request(Method::GET, "/nowhere", "nowhere"),
+        request(Method::OPTIONS, "/api/http/", "options"),
+        request(Method::GET, "/api/soap/?wsdl", "wsdl"),
+        request(Method::GET, "/.well-known/jwks.json", "jwks"),
+        request(
+            Method::HEAD,
+            &format!("/api/http/?{READ}&{}", form(&account)),
+            "head",
+        ),
+    ] {
+        Answer::of(sent).await;
+    }
+    let narrow = ("narrow", narrow.as_str());
+    read(gateway, narrow, [127, 0, 0, 3], "network").await;
+    read(gateway, narrow, [127, 0, 0, 2], "first").await;
+    read(gateway, narrow, [127, 0, 0, 2], "limited").await;
+}
+
+#[tokio::test]
+async fn every_kind_of_request_leaves_exactly_one_row() {
+    let gateway = Gateway::start();
+    requests_of_every_kind(&gateway).await;
+    let rows = rows(&gateway, "").await;
+    let mut told = BTreeMap::new();
+    for row in rows.iter().filter(|row| row["kind"] == "request") {
+        let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
+        let line = format!(
+            "{} {} {} {} {} {}",
+            text("way"),
+            text("access"),
+            text("method"),
+            row["status"],
+            text("code"),
+            text("delivery")
+        );
+        let twin = told.insert(text("request_id"), line);
+        assert_eq!(twin, None, "two rows of {row}");
+    }
+    let told: Vec<_> = told
+        .iter()
+        .map(|(id, line)| (id.as_str(), line.as_str()))
+        .collect();
+    assert_eq!(told, ROWS);
+
+    let send = rows.iter().find(|row| row["request_id"] == "send").unwrap();
+    assert_eq!(
+        send["parameters"],
+        "platform=whatsapp platformid=100 destination=…0000 message=(19 bytes)"
+    );
+    assert_eq!(
+        (&send["attempts"], &send["generation"]),
+        (&json!(1), &json!(1))
+    );
+    assert!(
+        send["upstream_us"].as_i64() > Some(0)
+            && send["total_us"].as_i64() >= send["upstream_us"].as_i64()
+    );
+    assert_eq!(
+        (&send["limited_by"], &send["client"]),
+        (&json!("address"), &json!("127.0.0.1"))
+    );
+    let metrics = gateway.metrics().await;
+    assert!(
+        metrics.contains("chatgate_journal_dropped_total 0\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("chatgate_journal_queue_entries "));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_one_row_as_well() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let gateway = Gateway::configured(&upstream(address), &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    let read = format!("{READ}&user={}&password={}", demo.user, demo.password);
+
+    // In the middle of its body.
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+    let whole = posted(&read, "half");
+    let half = &whole.as_bytes()[..whole.len() - 1];
+    caller.write_all(half).await.unwrap();
+    hang_up(caller);
+    gateway.logged("half");
+
+    // While the upstream is being asked.
+    let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+    caller
+        .write_all(posted(&read, "gone").as_bytes())
+        .await
+        .unwrap();
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    read_request(&mut upstream).await;
+    hang_up(caller);
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}";
+    upstream.write_all(answer.as_bytes()).await.unwrap();
+    gateway.logged("gone");
+
+    for (id, method) in [("half", json!(null)), ("gone", json!("getchatchannels"))] {
+        let rows = rows(&gateway, &format!("request_id={id}")).await;
+        let methods: Vec<_> = rows.iter().map(|row| &row["method"]).collect();
+        assert_eq!(methods, [&method], "{id}");
+    }
+}
+
+/// Two changes of an access, two calls and a send.
+async fn some_calls(gateway: &Gateway) {
+    let secret = made(gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
+    let user = ("a", secret.as_str());
+    read(gateway, user, [127, 0, 0, 2], "served").await;
+    let wider = json!({"allow": ["127.0.0.2", "127.0.0.3"]});
+    admin(gateway, Method::PATCH, "accesses/a", wider).await;
+    read(gateway, user, [127, 0, 0, 4], "refused").await;
+    let demo = gateway.demo();
+    let send = client()
+        .post(gateway.url("/api/http/"))
+        .header("X-Request-ID", "send");
+    Answer::of(send.body(send_form(&demo, "hello"))).await;
+}
+
+#[tokio::test]
+async fn operators_find_rows_by_every_filter_and_changes_among_them() {
+    let gateway = Gateway::start();
+    some_calls(&gateway).await;
+    let found = |filter: &[&str]| {
+        let mut arguments = vec!["log", "--json"];
+        arguments.extend(filter);
+        let ran = run_on(&gateway, &arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.error);
+        let rows = ran
+            .output
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let name = |row: Value| match row["request_id"].as_str() {
+            Some(id) => id.to_owned(),
+            None => format!(
+                "{} of {}",
+                row["kind"].as_str().unwrap(),
+                row["access"].as_str().unwrap()
+            ),
+        };
+        rows.map(name).collect::<Vec<_>>()
+    };
+    let all = [
+        "change of demo",
+        "change of a",
+        "served",
+        "change of a",
+        "refused",
+        "send",
+    ];
+    assert_eq!(found(&[]), all);
+    assert_eq!(found(&["--since", "1h", "--limit", "2"]), all[4..]);
+    assert_eq!(found(&["--access", "a"]), all[1..5]);
+    assert_eq!(found(&["--method", "sendmessage"]), ["send"]);
+    assert_eq!(found(&["--status", "403"]), ["refused"]);
+    assert_eq!(found(&["--status", "IP_NOT_ALLOWED"]), ["refused"]);
+    assert_eq!(found(&["--ip", "127.0.0.2/31"]), ["served"]);
+    assert_eq!(found(&["--request-id", "served"]), ["served"]);
+    assert_eq!(found(&["--delivery", "sent"]), ["send"]);
+    assert_eq!(found(&["--since", "2100-01-01T00:00:00Z"]), [""; 0]);
+    let wrong = run_on(&gateway, &["log", "--since", "yesterday"]);
+    assert!(
+        wrong.code == Some(1) && wrong.error.contains("yesterday is no time"),
+        "{}",
+        wrong.error
+    );
+}
+
+#[tokio::test]
+async fn people_see_lines_and_programs_what_was_before_and_after_a_change() {
+    let gateway = Gateway::start();
+    some_calls(&gateway).await;
+    let table = run_on(&gateway, &["log", "--access", "a"]).output;
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("TIME ") && lines.len() == 5, "{table}");
+    assert!(
+        lines[1].contains("made by first") && lines[3].contains("changed by first"),
+        "{table}"
+    );
+    assert!(
+        lines[4].contains("127.0.0.4")
+            && lines[4].contains("403")
+            && lines[4].contains("IP_NOT_ALLOWED")
+    );
+    let change = &rows(&gateway, "access=a").await[2];
+    assert_eq!(change["before"]["allow"], json!(["127.0.0.2/32"]));
+    assert_eq!(
+        change["after"]["allow"],
+        json!(["127.0.0.2/32", "127.0.0.3/32"])
+    );
+    assert!(!change.to_string().contains("hash"), "{change}");
+}
+
+#[tokio::test]
+async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let user = (demo.user.as_str(), demo.password.as_str());
+    for n in 0..25 {
+        read(&gateway, user, [127, 0, 0, 1], &format!("call-{n}")).await;
+    }
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let url = format!("http://{}/admin/v1/journal?limit=10{cursor}", gateway.admin);
+        let page = Answer::of(client().get(url).bearer_auth(key.trim()))
+            .await
+            .json();
+        let ids = page["rows"].as_array().unwrap().iter();
+        seen.extend(ids.filter_map(|row| row["request_id"].as_str().map(str::to_owned)));
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    let expected: Vec<_> = (0..25).rev().map(|n| format!("call-{n}")).collect();
+    assert_eq!(seen, expected);
+
+    let following = start_on(
+        &gateway,
+        &["log", "--follow", "--limit", "3", "--access", "demo"],
+    );
+    following.wait_for("the latest row", |line| line.ends_with("call-24"));
+    read(&gateway, user, [127, 0, 0, 1], "new").await;
+    following.wait_for("the new row", |line| line.ends_with(" new"));
+    let lines = following.lines();
+    assert_eq!(lines.len(), 1 + 3 + 1, "{lines:?}");
+    assert!(lines[1].ends_with("call-22"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_replay_agrees_with_what_the_change_then_does() {
+    let gateway = Gateway::start();
+    let secret = made(
+        &gateway,
+        json!({"name": "a", "allow": ["127.0.0.2", "127.0.0.3"]}),
+    )
+    .await;
+    let user = ("a", secret.as_str());
+    let sources = [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]];
+    let mut before = Vec::new();
+    for (n, from) in sources.into_iter().enumerate() {
+        before.push(
+            read(&gateway, user, from, &format!("before-{n}"))
+                .await
+                .status,
+        );
+    }
+    read(&gateway, user, sources[1], "again").await;
+    assert_eq!(before, [200, 200, 403]);
+
+    let proposal = ["--allow", "127.0.0.0/29", "--deny", "127.0.0.3"];
+    let mut arguments = vec!["replay", "--json", "--access", "a", "--since", "1h"];
+    arguments.extend(proposal);
+    let replayed = run_on(&gateway, &arguments).json();
+    let counts = ["judged", "refused", "newly_refused", "newly_admitted"]
+        .map(|name| replayed[name].as_u64().unwrap());
+    assert_eq!(counts, [4, 2, 2, 1]);
+    let refused: Vec<_> = replayed["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["request_id"])
+        .collect();
+    assert_eq!(refused, ["again", "before-1"]);
+    let address = &replayed["addresses"][0];
+    assert_eq!(
+        (&address["address"], &address["refused"]),
+        (&json!("127.0.0.3"), &json!(2))
+    );
+
+    let change = json!({"allow": ["127.0.0.0/29"], "deny": ["127.0.0.3"]});
+    assert_eq!(
+        admin(&gateway, Method::PATCH, "accesses/a", change)
+            .await
+            .status,
+        200
+    );
+    for (n, from) in sources.into_iter().enumerate() {
+        let answer = read(&gateway, user, from, &format!("after-{n}")).await;
+        let id = json!(format!("before-{n}"));
+        assert_eq!(answer.status == 403, refused.contains(&&id), "{from:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_tells_people_addresses_first_and_what_was_asked_wrongly() {
+    let gateway = Gateway::start();
+    let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
+    for (from, id) in [([127, 0, 0, 2], "served"), ([127, 0, 0, 4], "refused")] {
+        read(&gateway, ("a", &secret), from, id).await;
+    }
+    let mut arguments = vec!["replay", "--access", "a", "--since", "1h"];
+    arguments.extend(["--allow", "any", "--deny", "127.0.0.2"]);
+    let table = run_on(&gateway, &arguments).output;
+    assert!(
+        table.starts_with("1 of 2 calls would have been refused, 1 of them newly; 1 refused"),
+        "{table}"
+    );
+    assert!(
+        table.contains("127.0.0.2  1        1      denied by 127.0.0.2/32"),
+        "{table}"
+    );
+    for (wrong, said) in [
+        (&["--access", "b", "--since", "1h"][..], "no such access"),
+        (
+            &["--access", "a", "--since", "1h", "--allow", "127.0.0.1/8"],
+            "host bits",
+        ),
+        (&["--access", "a", "--since", "soon"], "no time"),
+    ] {
+        let ran = run_on(&gateway, &[&["replay"], wrong].concat());
+        assert!(
+            ran.code == Some(1) && ran.error.contains(said),
+            "{}",
+            ran.error
+        );
+    }
+}
+
+#[tokio::test]
+async fn rows_outlive_the_process_and_so_does_the_last_one() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let user = (demo.user.as_str(), demo.password.as_str());
+    for n in 0..50 {
+        read(&gateway, user, [127, 0, 0, 1], &format!("call-{n}")).await;
+    }
+    // Nothing waits for the writer here: the end of the process does.
+    gateway.process.signal("TERM");
+    let folder = Arc::clone(&gateway.folder);
+    assert_eq!(gateway.process.ended().0, Some(0));
+    let gateway = Gateway::over(folder, "", &[]);
+    let rows = rows(&gateway, "method=getchatchannels").await;
+    let ids: Vec<_> = rows
+        .iter()
+        .map(|row| row["request_id"].as_str().unwrap())
+        .collect();
+    let expected: Vec<_> = (0..50).map(|n| format!("call-{n}")).collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_journalled() {
+    let sandbox = Sandbox::start();
+    let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    for destination in ["34600000000", "34999999999"] {
+        let form = send_form(&demo, "hello").replace("34600000000", destination);
+        let send = client()
+            .post(gateway.url("/api/http/"))
+            .header("X-Request-ID", destination);
+        Answer::of(send.body(form)).await;
+    }
+    let viewer = json!({"name": "vera", "role": "viewer"});
+    let key = admin(&gateway, Method::POST, "admin-keys", viewer)
+        .await
+        .json();
+    let url = format!("http://{}/admin/v1/journal", gateway.admin);
+    let by_viewer = |request: reqwest::RequestBuilder| {
+        Answer::of(request.bearer_auth(key["key"].as_str().unwrap()))
+    };
+    assert_eq!(by_viewer(client().get(&url)).await.status, 200);
+    let erase = client()
+        .post(format!("{url}/erase"))
+        .body(r#"{"destination":"34600000000"}"#);
+    assert_eq!(by_viewer(erase).await.status, 403);
+
+    let ran = run_on(&gateway, &["journal", "erase", "34600000000"]);
+    assert_eq!(
+        (ran.code, ran.output.as_str()),
+        (Some(0), "1 rows have lost what was said\n")
+    );
+    let rows = rows(&gateway, "").await;
+    let parameters = |id: &str| {
+        let row = rows.iter().find(|row| row["request_id"] == id).unwrap();
+        row["parameters"].as_str()
+    };
+    assert_eq!(parameters("34600000000"), None);
+    assert!(parameters("34999999999").is_some_and(|shown| shown.contains("…9999")));
+    let told = rows.last().unwrap();
+    assert_eq!(
+        (&told["kind"], &told["actor"]),
+        (&json!("erasure"), &json!("first"))
+    );
+}
+
+#[tokio::test]
+async fn a_trace_is_taken_from_trusted_peers_alone() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (toml, expected) in [
+        (
+            "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n",
+            Some(trace),
+        ),
+        ("", None),
+    ] {
+        let gateway = Gateway::configured(toml, &[]);
+        let request = client()
+            .get(gateway.url("/nowhere"))
+            .header("X-Request-ID", "traced");
+        let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
+        Answer::of(request.header("traceparent", traceparent)).await;
+        let rows = rows(&gateway, "request_id=traced").await;
+        assert_eq!(rows[0]["trace_id"].as_str(), expected);
+    }
+}
