@@ -21,6 +21,13 @@ use crate::{Access, Accesses, AdminKey, Journal, backup};
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages kept in memory by each connection, as SQLite writes kibibytes: the ends of all indexes of the journal.
+const CACHE_KIB: &str = "-16384";
+
+/// Pages of the write-ahead log, 32 MiB, after which they go to the file: the journal writes the same ones again and
+/// again, and at SQLite's own 1,000 a row costs half as much again. A restart reads them within its bound.
+const WAL_PAGES: &str = "8192";
+
 /// Connections that read the journal for operators: a long search leaves room for others, and none holds up the writer.
 const READERS_MAX: u32 = 4;
 
@@ -93,6 +100,8 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("cache_size", CACHE_KIB)
+            .pragma("wal_autocheckpoint", WAL_PAGES)
             .busy_timeout(BUSY_TIMEOUT);
         // One connection writes: SQLite has one writer anyway, and waiting here beats failing there.
         let writer = SqlitePoolOptions::new()

@@ -101,19 +101,25 @@ impl Store {
         count_max: u32,
     ) -> Result<Vec<JournalRow>, StoreError> {
         let sorts = self.sorts(filter).await?;
-        // The rows are found by their numbers first, so that only those of the page are read.
-        let mut query = QueryBuilder::<Sqlite>::new(sql::SELECT);
-        query.push(" WHERE j.id IN (SELECT id FROM journal WHERE id ");
+        // One bound at either end: of two, only the first would be sought and the other met by walking.
+        let (mut first, mut end) = (
+            filter.since_ms.map_or(0, first_id_at),
+            filter.until_ms.map_or(i64::MAX, first_id_at),
+        );
         let direction = match order {
             JournalOrder::NewestFirst => {
-                query.push("< ").push_bind(beyond.unwrap_or(i64::MAX));
+                end = end.min(beyond.unwrap_or(i64::MAX));
                 "DESC"
             }
             JournalOrder::OldestFirst => {
-                query.push("> ").push_bind(beyond.unwrap_or(0));
+                first = first.max(beyond.map_or(0, |id| id.saturating_add(1)));
                 "ASC"
             }
         };
+        // The rows are found by their numbers first, so that only those of the page are read.
+        let mut query = QueryBuilder::<Sqlite>::new(sql::SELECT);
+        query.push(" WHERE j.id IN (SELECT id FROM journal WHERE id >= ");
+        query.push_bind(first).push(" AND id < ").push_bind(end);
         conditions(&mut query, filter, sorts);
         query.push(format!(" ORDER BY id {direction} LIMIT "));
         query.push_bind(count_max);
@@ -178,43 +184,47 @@ impl Store {
     }
 }
 
+/// Writes what is asked for, what narrows most as a rule first: its index is used, and no other. The sign takes a column's
+/// index out of account.
 fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &JournalFilter, sorts: bool) {
+    let mut sign = "";
+    if let Some(id) = &filter.request_id {
+        query.push(" AND request_id = ").push_bind(id.clone());
+        sign = "+";
+    }
+    if let Some(network) = filter.network {
+        let (first, last) = address::range(network);
+        query.push(if sorts { " AND client" } else { " AND +client" });
+        query.push(" BETWEEN ").push_bind(first);
+        query.push(" AND ").push_bind(last);
+        sign = if sorts { "+" } else { sign };
+    }
+    let status = filter.status.as_ref();
+    let code = status.and_then(|status| match status {
+        JournalStatus::Code(code) => Some(code.clone()),
+        JournalStatus::Wire(_) | JournalStatus::Success => None,
+    });
     let texts = [
-        ("access", &filter.access),
-        ("method", &filter.method),
-        ("request_id", &filter.request_id),
-        ("delivery", &filter.delivery),
+        ("access", filter.access.clone()),
+        ("code", code),
+        ("delivery", filter.delivery.clone()),
+        ("method", filter.method.clone()),
     ];
     for (column, text) in texts {
         if let Some(text) = text {
-            query
-                .push(format!(" AND {column} = "))
-                .push_bind(text.clone());
+            query.push(format!(" AND {sign}{column} = "));
+            query.push_bind(text);
+            sign = "+";
         }
     }
-    match &filter.status {
-        None => {}
+    match status {
         Some(JournalStatus::Wire(status)) => {
-            query.push(" AND status = ").push_bind(*status);
-        }
-        Some(JournalStatus::Code(code)) => {
-            query.push(" AND code = ").push_bind(code.clone());
+            query.push(format!(" AND {sign}status = "));
+            query.push_bind(*status);
         }
         Some(JournalStatus::Success) => {
             query.push(" AND code IS NULL AND kind = 'request' AND open = 0");
         }
-    }
-    if let Some(since) = filter.since_ms {
-        query.push(" AND id >= ").push_bind(first_id_at(since));
-    }
-    if let Some(until) = filter.until_ms {
-        query.push(" AND id < ").push_bind(first_id_at(until));
-    }
-    if let Some(network) = filter.network {
-        let (first, last) = address::range(network);
-        // With the sign no index is used for it: all rows are walked in their order.
-        query.push(if sorts { " AND client" } else { " AND +client" });
-        query.push(" BETWEEN ").push_bind(first);
-        query.push(" AND ").push_bind(last);
+        Some(JournalStatus::Code(_)) | None => {}
     }
 }

@@ -12,6 +12,9 @@ use crate::StoreError;
 /// Bytes of the hash of a destination that are kept: enough that no two of a gateway's destinations share one.
 const DESTINATION_BYTES: usize = 16;
 
+/// Most rows of one statement.
+const STATEMENT_ROWS: usize = 32;
+
 /// The columns after the id, in the order in which they are bound.
 const COLUMNS: &str = "kind, open, request_id, trace_id, way, access, method, http_method, path, peer, client, status, \
      canonical, code, upstream_code, delivery, attempts, queue_us, upstream_us, total_us, cache, limited_by, limit_max, \
@@ -33,15 +36,31 @@ pub(super) async fn next_id(
     Ok(row.try_get(0)?)
 }
 
-/// Writes rows, which have their numbers. Not more of them than one statement has variables for: 32,766 by 30.
+/// Writes rows, which have their numbers: so many of them in a statement, then half as many, and so on, so that the
+/// connection knows all statements from before.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     key: &hmac::Key,
     rows: &[&JournalRow],
 ) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
+    let mut left = rows;
+    let mut at_once = STATEMENT_ROWS;
+    while !left.is_empty() {
+        if left.len() < at_once {
+            at_once /= 2;
+            continue;
+        }
+        let (now, later) = left.split_at(at_once);
+        insert_rows(connection, now).await?;
+        left = later;
     }
+    insert_payloads(connection, key, rows).await
+}
+
+async fn insert_rows(
+    connection: &mut SqliteConnection,
+    rows: &[&JournalRow],
+) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO journal (id, {COLUMNS}) "));
     query.push_values(rows, |mut values, row| {
         values
@@ -76,10 +95,8 @@ pub(super) async fn insert(
             .push_bind(row.would_refuse.as_deref())
             .push_bind(row.actor.as_deref());
     });
-    // Each number of rows is a statement of its own; kept ones would crowd out those that come again.
-    let insert = query.build().persistent(false);
-    insert.execute(&mut *connection).await?;
-    insert_payloads(connection, key, rows).await
+    query.build().execute(connection).await?;
+    Ok(())
 }
 
 async fn insert_payloads(
@@ -105,8 +122,7 @@ async fn insert_payloads(
             .push_bind(parameters.as_deref())
             .push_bind(answer.as_deref());
     });
-    let insert = query.build().persistent(false);
-    insert.execute(connection).await?;
+    query.build().execute(connection).await?;
     Ok(())
 }
 

@@ -44,14 +44,14 @@ CREATE INDEX journal_by_client ON journal (client) WHERE client IS NOT NULL;
 CREATE INDEX journal_by_request ON journal (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX journal_open ON journal (id) WHERE open = 1;
 
--- What was said, kept for a shorter time. Of whom a call speaks only a keyed hash is kept, to be found for an erasure.
+-- What was said, kept for a shorter time. Of whom a call speaks only a keyed hash is kept, to be found for an erasure, which
+-- reads all of the table for the answers' sake: an index of scattered hashes would cost every row a page.
 CREATE TABLE journal_payload (
     id          INTEGER PRIMARY KEY, -- of the row in the journal
     destination BLOB,
     parameters  TEXT,                -- redacted as the operation table says
     answer      TEXT                 -- only for accesses whose journal level is full
 ) STRICT;
-CREATE INDEX journal_payload_by_destination ON journal_payload (destination) WHERE destination IS NOT NULL;
 
 -- The key of those hashes.
 INSERT INTO keys (purpose, material, created_at) VALUES ('journal', randomblob(32), unixepoch());

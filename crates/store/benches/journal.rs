@@ -1,0 +1,178 @@
+//! What the journal costs and gives: rows a second of the writer, then the first page of each filter over all of them.
+//! `cargo bench -p store --bench journal`; `CHATGATE_JOURNAL_ROWS` is how many rows, a million unless said otherwise.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that can't go on has failed"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is asked through its environment"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use store::{
+    Journal, JournalFilter, JournalOrder, JournalPayload, JournalRow, JournalStatus, Store,
+};
+
+/// Rows that are handed over before the writer is waited for: fewer than it lets wait.
+const BURST: u32 = 50_000;
+
+/// Tries of each filter; the slowest counts.
+const TRIES: u32 = 5;
+
+/// A day in between two thousand accesses, with a rare one of everything.
+fn row(n: u32) -> JournalRow {
+    let is_refused = n.is_multiple_of(10);
+    let is_send = n.is_multiple_of(3);
+    JournalRow {
+        at_ms: 1_700_000_000_000 + i64::from(n) * 86,
+        request_id: Some(format!("0190a5e4-7b00-7000-8000-{n:012x}")),
+        way: Some(["http", "basic", "jwt", "soap"][n as usize % 4].into()),
+        access: Some(format!("access-{}", n % 2000)),
+        method: Some(if is_send { "sendmessage" } else { "getchats" }.into()),
+        http_method: Some("POST".to_owned()),
+        path: Some("/api/basic/".into()),
+        peer: Some(([10, 0, 0, 1], 40_000).into()),
+        client: Some(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n % 50_000))),
+        status: Some(if is_refused { 403 } else { 200 }),
+        canonical: Some(if is_refused { 403 } else { 200 }),
+        code: is_refused.then(|| "IP_NOT_ALLOWED".into()),
+        delivery: is_send.then(|| if n == 300 { "unknown" } else { "sent" }.into()),
+        attempts: Some(1),
+        upstream_us: Some(1234),
+        total_us: Some(2345),
+        cache: Some("stored".into()),
+        limited_by: Some("minute".into()),
+        limit_max: Some(60),
+        limit_left: Some(59),
+        generation: Some(1),
+        user_agent: Some("python-requests/2.32.3".to_owned()),
+        payload: JournalPayload {
+            destination: is_send.then(|| format!("346{:08}", n % 100_000)),
+            parameters: Some("platform=whatsapp platformid=100 destination=…0000".to_owned()),
+            answer: None,
+        },
+        ..JournalRow::default()
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let rows =
+        std::env::var("CHATGATE_JOURNAL_ROWS").map_or(1_000_000, |rows| rows.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("chatgate.db"))
+        .await
+        .unwrap();
+    let store = Arc::new(store);
+    let journal = Journal::start(&store).await.unwrap();
+    let began = Instant::now();
+    for n in 0..rows {
+        journal.add(row(n));
+        if n % BURST == BURST - 1 {
+            journal.flush().await.unwrap();
+        }
+    }
+    journal.flush().await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    let bytes = std::fs::metadata(folder.path().join("chatgate.db"))
+        .unwrap()
+        .len();
+    println!(
+        "{rows} rows in {took:.1} s: {:.0} rows/s",
+        f64::from(rows) / took
+    );
+    println!(
+        "{} bytes a row, {} dropped",
+        bytes / u64::from(rows),
+        journal.dropped()
+    );
+
+    let mut slowest = 0.0_f64;
+    for (name, filter) in filters(rows) {
+        let mut worst = 0.0_f64;
+        let mut found = 0;
+        for _ in 0..TRIES {
+            let began = Instant::now();
+            let page = store
+                .journal_rows(&filter, (JournalOrder::NewestFirst, None), 100)
+                .await;
+            worst = worst.max(began.elapsed().as_secs_f64() * 1000.0);
+            found = page.unwrap().len();
+        }
+        println!("{name:<24} {found:>4} rows {worst:>8.2} ms");
+        slowest = slowest.max(worst);
+    }
+    println!("slowest first page {slowest:.2} ms (aim: 50)");
+    journal.stop().await;
+    store.close().await;
+}
+
+fn filters(rows: u32) -> Vec<(&'static str, JournalFilter)> {
+    let filter = |set: &dyn Fn(&mut JournalFilter)| {
+        let mut filter = JournalFilter::default();
+        set(&mut filter);
+        filter
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let ms = |n: u32| Some(1_700_000_000_000 + i64::from(n) * 86);
+    let status = |text: &str| JournalStatus::parse(text).ok();
+    vec![
+        ("none", filter(&|_| {})),
+        ("access", filter(&|f| f.access = text("access-7"))),
+        ("access, absent", filter(&|f| f.access = text("nobody"))),
+        ("method", filter(&|f| f.method = text("sendmessage"))),
+        (
+            "method, absent",
+            filter(&|f| f.method = text("getmessages")),
+        ),
+        ("status 403", filter(&|f| f.status = status("403"))),
+        ("status, absent", filter(&|f| f.status = status("500"))),
+        ("code", filter(&|f| f.status = status("IP_NOT_ALLOWED"))),
+        ("success", filter(&|f| f.status = status("SUCCESS"))),
+        ("since", filter(&|f| f.since_ms = ms(rows - 50))),
+        ("until", filter(&|f| f.until_ms = ms(50))),
+        (
+            "ip, one address",
+            filter(&|f| f.network = "10.0.0.7/32".parse().ok()),
+        ),
+        (
+            "ip, few",
+            filter(&|f| f.network = "10.0.0.0/24".parse().ok()),
+        ),
+        (
+            "ip, everybody",
+            filter(&|f| f.network = "10.0.0.0/8".parse().ok()),
+        ),
+        (
+            "ip, absent",
+            filter(&|f| f.network = "192.0.2.0/24".parse().ok()),
+        ),
+        (
+            "request id",
+            filter(&|f| f.request_id = text("0190a5e4-7b00-7000-8000-000000000007")),
+        ),
+        ("delivery", filter(&|f| f.delivery = text("sent"))),
+        ("delivery, one", filter(&|f| f.delivery = text("unknown"))),
+        (
+            "access and 403 since",
+            filter(&|f| {
+                f.access = text("access-10");
+                f.status = status("403");
+                f.since_ms = ms(rows / 2);
+            }),
+        ),
+        (
+            "access and ip, disjoint",
+            filter(&|f| {
+                f.access = text("access-7");
+                f.network = "10.0.0.8/32".parse().ok();
+            }),
+        ),
+    ]
+}
