@@ -476,6 +476,29 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
 }
 
 #[tokio::test]
+async fn rows_go_as_configured_and_a_row_tells_so() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let user = (demo.user.as_str(), demo.password.as_str());
+    read(&gateway, user, [127, 0, 0, 1], "old").await;
+    gateway.process.signal("TERM");
+    let folder = Arc::clone(&gateway.folder);
+    assert_eq!(gateway.process.ended().0, Some(0));
+    let toml = "[journal]\nretention = \"1ms\"\npayload_retention = 0\n";
+    let gateway = Gateway::over(folder, toml, &[]);
+    // It is cleared as soon as the process runs; each look is a request of its own.
+    let told = loop {
+        let rows = rows(&gateway, "").await;
+        if let Some(told) = rows.into_iter().find(|row| row["kind"] == "clearing") {
+            break told;
+        }
+    };
+    assert_eq!(told["actor"], "housekeeping");
+    assert_eq!(told["cause"], "2 rows and 0 payloads, by age");
+    assert!(rows(&gateway, "request_id=old").await.is_empty());
+}
+
+#[tokio::test]
 async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_journalled() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
@@ -518,6 +541,28 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
         (&told["kind"], &told["actor"]),
         (&json!("erasure"), &json!("first"))
     );
+}
+
+#[tokio::test]
+async fn answers_are_kept_where_the_access_says_so() {
+    let gateway = Gateway::start();
+    for (name, level) in [("terse", "metadata"), ("whole", "full")] {
+        let draft = json!({"name": name, "allow": ["any"], "journal": level});
+        let secret = made(&gateway, draft).await;
+        read(&gateway, (name, &secret), [127, 0, 0, 1], name).await;
+        let head = client().head(gateway.url("/api/basic/?class=chat&method=getchatchannels"));
+        let head = head.basic_auth(name, Some(&secret));
+        Answer::of(head.header("X-Request-ID", format!("{name}-head"))).await;
+    }
+    let kept = async |id: &str| {
+        let rows = rows(&gateway, &format!("request_id={id}")).await;
+        rows[0]["answer"].as_str().map(str::to_owned)
+    };
+    assert_eq!(kept("terse").await, None);
+    assert_eq!(kept("whole-head").await, None);
+    assert!(kept("whole").await.unwrap().contains("\"platformid\""));
+    let ran = run_on(&gateway, &["log", "--json", "--access", "whole"]);
+    assert!(!ran.output.contains("\"answer\""), "{}", ran.output);
 }
 
 #[tokio::test]

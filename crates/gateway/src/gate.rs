@@ -112,12 +112,17 @@ impl Gate {
         }
     }
 
-    /// Seconds since 1970, UTC. The one place where a request asks the clock for the time of day.
+    /// Seconds since 1970, UTC.
     pub(crate) fn now() -> i64 {
+        Gate::now_ms() / 1000
+    }
+
+    /// Milliseconds since 1970, UTC. The one place where a request asks the clock for the time of day.
+    pub(crate) fn now_ms() -> i64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Notes that an access was let in.

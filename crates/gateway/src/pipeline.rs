@@ -17,7 +17,7 @@ use forward::{Circumstances, Claim, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
-use store::Access;
+use store::{Access, JournalLevel};
 
 use crate::client_addr::{self, PeerAddr};
 use crate::edge::{self, Wish};
@@ -189,6 +189,7 @@ async fn authorize(
     };
     // From here on a refusal is told with the name of who was refused.
     story.access = Some(access.name.clone());
+    story.keeps_answer = access.journal == JournalLevel::Full;
     story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
     gate.note_use(&access, circumstances);
     Ok((access, scope))

@@ -191,7 +191,7 @@ async fn keep_house(generations: Arc<Generations>) {
 
 /// Takes away what the journal may not keep.
 async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
-    let (store, now_ms) = (&gate.store, Gate::now().saturating_mul(1000));
+    let (store, now_ms) = (&gate.store, Gate::now_ms());
     let mut cleared = store.clear_surplus(now_ms, &gate.retention).await;
     if also_by_age && cleared.is_ok() {
         cleared = store.clear_old(now_ms, &gate.retention).await;

@@ -52,6 +52,8 @@ pub(crate) struct Story {
     pub(crate) access: Option<String>,
     /// The operation and its redacted parameters, once they are known.
     pub(crate) call: Option<(&'static Operation, String)>,
+    /// Whether the journal keeps the answer, too.
+    pub(crate) keeps_answer: bool,
     /// Of whom it speaks; the journal keeps a hash of it.
     destination: Option<String>,
     /// The narrowest limit after this call.
@@ -109,6 +111,7 @@ impl Story {
             dialect: Dialect::default(),
             access: None,
             call: None,
+            keeps_answer: false,
             destination: None,
             limit: None,
             day: None,
@@ -227,6 +230,10 @@ impl Story {
             code: word,
             delivery: delivery.unwrap_or_default(),
             cause: error.and_then(adapter::Error::cause).unwrap_or_default(),
+            answer: answer
+                .outcome
+                .ok()
+                .filter(|_| self.keeps_answer && !self.check_only),
         });
     }
 
@@ -355,6 +362,7 @@ struct Ending<'a> {
     code: &'a str,
     delivery: &'a str,
     cause: &'a str,
+    answer: Option<&'a adapter::Response>,
 }
 
 impl Drop for Story {
@@ -373,6 +381,7 @@ impl Drop for Story {
                 code: "CLIENT_GONE",
                 delivery,
                 cause: "the client went away, or the gateway had to end",
+                answer: None,
             });
         }
     }

@@ -103,7 +103,7 @@ pub enum JournalLevel {
     /// Who, when, from where, what and how it ended.
     #[default]
     Metadata,
-    /// Besides that, what was sent and what was answered.
+    /// Besides that, what was answered.
     Full,
 }
 

@@ -21,7 +21,8 @@ use crate::{Access, Accesses, AdminKey, Journal, backup};
 /// How long a statement waits for another process's lock before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages kept in memory by each connection, as SQLite writes kibibytes: the ends of all indexes of the journal.
+/// Pages that the connection which writes keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the
+/// journal.
 const CACHE_KIB: &str = "-16384";
 
 /// Pages of the write-ahead log, 32 MiB, after which they go to the file: the journal writes the same ones again and
@@ -100,13 +101,12 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .pragma("cache_size", CACHE_KIB)
             .pragma("wal_autocheckpoint", WAL_PAGES)
             .busy_timeout(BUSY_TIMEOUT);
         // One connection writes: SQLite has one writer anyway, and waiting here beats failing there.
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", CACHE_KIB))
             .await?;
         refuse_old_sqlite(&writer).await?;
         migrator()

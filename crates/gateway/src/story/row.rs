@@ -1,6 +1,6 @@
 //! The same story for the journal.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use adapter::{Code, Way};
 use forward::CacheStatus;
@@ -8,17 +8,22 @@ use http::HeaderMap;
 use store::{JournalPayload, JournalRow};
 
 use super::{Ending, Story};
+use crate::gate::Gate;
 
 /// How much of a cause the journal keeps, in characters: the upstream has a part in some.
 const CAUSE_CHARACTERS_MAX: usize = 512;
+
+/// Longest answer that the journal keeps, in bytes: a few hundred of them fill its queue.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Story {
     /// The row of a story that is told. Takes what nothing needs afterwards.
     pub(super) fn row(&mut self, ending: &Ending<'_>) -> JournalRow {
         let parameters = self.call.as_mut().map(|(_, shown)| std::mem::take(shown));
+        let limit = self.narrowest_limit();
         let cause: String = ending.cause.chars().take(CAUSE_CHARACTERS_MAX).collect();
         JournalRow {
-            at_ms: now_ms(),
+            at_ms: Gate::now_ms(),
             request_id: Some(self.request_id.clone()),
             trace_id: self.trace_id.take(),
             way: self.way.map(|way| Way::name(way).into()),
@@ -40,9 +45,9 @@ impl Story {
             upstream_us: self.effort.map(|effort| micros(effort.upstream)),
             total_us: Some(micros(self.age())),
             cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
-            limited_by: self.limit.map(|(name, _)| name.into()),
-            limit_max: self.limit.map(|(_, limit)| limit.per_minute),
-            limit_left: self.limit.map(|(_, limit)| limit.remaining),
+            limited_by: limit.map(|(name, ..)| name.into()),
+            limit_max: limit.map(|(_, most, _)| most),
+            limit_left: limit.map(|(.., left)| left),
             generation: i64::try_from(self.gate.generation).ok(),
             user_agent: present(&self.user_agent).map(str::to_owned),
             cause: present(&cause).map(|cause| cause.to_owned().into()),
@@ -50,10 +55,19 @@ impl Story {
             payload: JournalPayload {
                 destination: self.destination.take(),
                 parameters: parameters.filter(|shown| !shown.is_empty()),
-                answer: None,
+                answer: ending.answer.map(kept),
             },
             ..JournalRow::default()
         }
+    }
+
+    /// Of the limits that counted the call, the one of which least is left: its name, what it lets through, what is left.
+    fn narrowest_limit(&self) -> Option<(&'static str, u32, u32)> {
+        let minute = self
+            .limit
+            .map(|(name, limit)| (name, limit.per_minute, limit.remaining));
+        let day = self.day.map(|day| ("day", day.per_day, day.remaining));
+        minute.into_iter().chain(day).min_by_key(|(.., left)| *left)
     }
 
     /// The code, where it is the upstream's word and not ours.
@@ -63,6 +77,14 @@ impl Story {
         (self.effort.is_some() && said)
             .then_some(code)
             .and_then(present)
+    }
+}
+
+/// What the journal keeps of an answer: all of it, unless it would crowd out everything else.
+fn kept(answer: &adapter::Response) -> String {
+    match answer.bytes() {
+        0..=ANSWER_BYTES_MAX => answer.result().to_owned(),
+        bytes => format!("({bytes} bytes)"),
     }
 }
 
@@ -83,12 +105,6 @@ fn present(text: &str) -> Option<&str> {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Milliseconds since 1970, UTC.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
