@@ -250,14 +250,14 @@ impl Story {
     }
 
     fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>) {
+        let metrics = &self.gate.metrics;
         let way = self.way.map_or("none", Way::name);
         let method = self
             .operation()
             .map_or("none", |operation| operation.method);
         // The upstream's own words are free text, so that one code stands for all of them.
         let code = answer.code().map_or("", Code::word);
-        self.gate
-            .metrics
+        metrics
             .requests
             .get_or_create(&RequestLabels {
                 way,
@@ -272,8 +272,7 @@ impl Story {
             })
             .inc();
         let took = self.age().as_secs_f64();
-        self.gate
-            .metrics
+        metrics
             .request_duration
             .get_or_create(&CallLabels { way, method })
             .observe(took);
@@ -283,21 +282,18 @@ impl Story {
             ..
         }) = self.effort
         {
-            self.gate
-                .metrics
+            metrics
                 .upstream_attempts
                 .get_or_create(&MethodLabel { method })
                 .inc_by(attempts.into());
-            self.gate
-                .metrics
+            metrics
                 .upstream_duration
                 .get_or_create(&MethodLabel { method })
                 .observe(took.as_secs_f64());
         }
         match self.cache {
             Some(cache) => {
-                self.gate
-                    .metrics
+                metrics
                     .cache
                     .get_or_create(&ResultLabel {
                         result: cache.word(),
@@ -305,8 +301,7 @@ impl Story {
                     .inc();
             }
             None if answer.outcome.is_err() => {
-                self.gate
-                    .metrics
+                metrics
                     .denied
                     .get_or_create(&ReasonLabel { reason: code })
                     .inc();
@@ -314,11 +309,10 @@ impl Story {
             None => {}
         }
         if self.would_refuse.is_some() {
-            self.gate.metrics.would_deny.inc();
+            metrics.would_deny.inc();
         }
         if let Some(delivery) = delivery {
-            self.gate
-                .metrics
+            metrics
                 .deliveries
                 .get_or_create(&DeliveryLabel { delivery })
                 .inc();
