@@ -28,6 +28,7 @@ mod matrix;
 mod proxy_protocol;
 mod races;
 mod real_clients;
+mod receipts;
 mod reload;
 mod same_call;
 mod secrets;

@@ -347,7 +347,7 @@ fn call_cells(way: Way, operation: &'static Operation, cells: &mut Vec<(&'static
             cells.push(("INCORRECT_PARAM", with(parameter.name, long)));
         }
     }
-    cells.push(("INCORRECT_PARAM", with("idempotency_key", "k1")));
+    cells.push(("INCORRECT_PARAM", with("idempotency_key", "a key")));
     let has = |name| {
         operation
             .parameters
@@ -835,7 +835,7 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>There is no such method.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_METHOD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (all): 500
         <?xml version="1.0" encoding="utf-8"?>
-    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Idempotency keys are not supported yet.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>An idempotency key has 1 to 255 visible ASCII characters.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (sendmessage sendfile getmessages getunreadmessages): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter destination is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>

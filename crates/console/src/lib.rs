@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod operations;
 mod problem;
+mod receipts;
 mod reload;
 mod replay;
 mod request;
@@ -90,6 +91,7 @@ impl Console {
             .merge(accesses::routes())
             .merge(admin_keys::routes())
             .merge(transfer::routes())
+            .merge(receipts::routes())
             .merge(journal::routes())
             .merge(replay::routes())
             .fallback(nothing_here)

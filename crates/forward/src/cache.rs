@@ -304,10 +304,7 @@ fn told(
     Forwarded {
         outcome,
         cache: Some(cache),
-        limit: None,
-        day: None,
         effort,
-        would_refuse: None,
     }
 }
 

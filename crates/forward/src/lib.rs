@@ -1,7 +1,8 @@
 //! The way out: who may, how often, from memory or from the upstream.
 //!
 //! The pipeline calls three verbs here. [`Forwarder::admit`] judges an address before anything is read,
-//! [`Forwarder::prove`] and [`Forwarder::judge`] turn credentials into an access that may call, [`Forwarder::forward`] gets the answer.
+//! [`Forwarder::prove`] and [`Forwarder::judge`] turn credentials into an access that may call, [`Forwarder::begin`] counts
+//! the call, and [`Forwarder::forward`] gets the answer.
 //! This is the only crate that knows reqwest.
 
 mod access;
@@ -34,6 +35,7 @@ pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{Judgement, Keeping, Left, Question};
 pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
+pub use turns::Turn;
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
 };
@@ -98,14 +100,8 @@ pub struct Forwarded {
     pub outcome: Result<Arc<Response>, Error>,
     /// What the cache had to do with it; `None` when it was refused here.
     pub cache: Option<CacheStatus>,
-    /// The access's limit per minute after this call; `None` when it has none.
-    pub limit: Option<LimitState>,
-    /// The same per day.
-    pub day: Option<DayState>,
     /// What it took, when this call asked the upstream.
     pub effort: Option<Effort>,
-    /// What a limit would have said, if it did not only report.
-    pub would_refuse: Option<String>,
 }
 
 impl Forwarder {
@@ -242,31 +238,26 @@ impl Forwarder {
         self.count_day(access, counted).await
     }
 
-    /// Gets the answer: limits, then for a read the cache with one flight per key, for everything else the upstream.
+    /// Counts a call that is to be forwarded and takes its turn, if calls at once are bounded: it is under way until the
+    /// turn is dropped.
+    pub async fn begin(&self, access: &Access, request: &Request) -> (Counted, Option<Turn>) {
+        let mut counted = self.count_rates(access, Some(request));
+        let turn = match &counted.refused {
+            Some(_) => None,
+            None => counted.note(access, Turns::take(&self.turns, access)),
+        };
+        // The limit per day comes last: what another limit refuses uses none of it up.
+        (self.count_day(access, counted).await, turn.flatten())
+    }
+
+    /// Gets the answer: for a read from the cache with one flight per key, for everything else from the upstream.
     pub async fn forward(
         &self,
         access: &Arc<Access>,
         request: Arc<Request>,
         wishes: Wishes,
     ) -> Forwarded {
-        let mut counted = self.count_rates(access, Some(&request));
-        let turn = match &counted.refused {
-            Some(_) => None,
-            None => counted.note(access, Turns::take(&self.turns, access)),
-        };
-        let _turn = turn.flatten();
-        // The limit per day comes last: what another limit refuses uses none of it up.
-        let Counted {
-            limit,
-            day,
-            refused,
-            would_refuse,
-        } = self.count_day(access, counted).await;
-        if let Some(error) = refused {
-            return Forwarded::refused(error, (limit, day));
-        }
-        let operation = request.operation();
-        let forwarded = match operation.effect {
+        match request.operation().effect {
             Effect::Read => self.read(access, request, wishes).await,
             Effect::Consume => self.ask(access, &request, wishes.deadline).await,
             Effect::Send => {
@@ -277,12 +268,6 @@ impl Forwarder {
                 }
                 sent
             }
-        };
-        Forwarded {
-            limit,
-            day,
-            would_refuse,
-            ..forwarded
         }
     }
 
@@ -359,10 +344,7 @@ impl Forwarder {
         Forwarded {
             outcome: called.outcome.map(Arc::new),
             cache: Some(CacheStatus::Effect),
-            limit: None,
-            day: None,
             effort: Some(called.effort),
-            would_refuse: None,
         }
     }
 }
@@ -391,19 +373,6 @@ impl Counted {
             Err(error) => self.refused = Some(error),
         }
         None
-    }
-}
-
-impl Forwarded {
-    fn refused(error: Error, (limit, day): (Option<LimitState>, Option<DayState>)) -> Forwarded {
-        Forwarded {
-            outcome: Err(error),
-            cache: None,
-            limit,
-            day,
-            effort: None,
-            would_refuse: None,
-        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Turns(Mutex<HashMap<String, u32>>);
 
 /// One call under way; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     turns: Arc<Turns>,
     access: String,
 }

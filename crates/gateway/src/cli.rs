@@ -20,8 +20,8 @@ use journal::{JournalCommand, LogArgs, ReplayArgs};
 use crate::commands::{
     Failure, access_command, backup_command, check_command, completions_command, explain_command,
     health_command, journal_command, jws_command, keys_command, log_command, man_command,
-    reload_command, replay_command, sandbox_command, schema_command, serve_command, token_command,
-    xml_command,
+    receipt_command, reload_command, replay_command, sandbox_command, schema_command,
+    serve_command, token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -68,6 +68,8 @@ enum Command {
     Keys(KeysCommand),
     /// Have a running gateway read its configuration again
     Reload(AskArgs),
+    /// Tell what became of the sends with one idempotency key
+    Receipt(ReceiptArgs),
     /// Copy the store of a running gateway into a file
     Backup(BackupArgs),
     /// End with 0 if a running gateway takes calls, else with 1
@@ -200,6 +202,19 @@ pub(crate) struct AskArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ReceiptArgs {
+    /// The access
+    pub(crate) access: String,
+    /// The idempotency key, as its sends carried it
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
     /// The file to write; one that is there is left as it is
     pub(crate) file: PathBuf,
@@ -253,6 +268,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Journal(command)) => journal_command(command).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
         Some(Command::Reload(args)) => reload_command(args).await.map_err(Failure::from),
+        Some(Command::Receipt(args)) => receipt_command(args).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),
         Some(Command::Healthcheck(reach)) => health_command(&reach).await.map_err(Failure::from),
         Some(Command::ConfigSchema) => schema_command().map_err(Failure::from),

@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod output;
 mod pages;
+mod receipt;
 mod reload;
 
 use std::io::Read;
@@ -34,6 +35,7 @@ pub(crate) use health::health_command;
 pub(crate) use journal::{journal_command, log_command, replay_command};
 pub(crate) use keys::keys_command;
 pub(crate) use pages::{completions_command, man_command, schema_command};
+pub(crate) use receipt::receipt_command;
 pub(crate) use reload::reload_command;
 
 use admin::{Admin, COMMAND_TIMEOUT};

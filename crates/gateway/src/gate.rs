@@ -39,6 +39,8 @@ pub(crate) struct Gate {
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
     enabled: [bool; 4],
+    /// How long the receipt of a send counts, in seconds.
+    pub(crate) receipts_kept_s: i64,
     cors_origins: Vec<String>,
 }
 
@@ -84,6 +86,7 @@ impl Gate {
                 }
             }),
             enabled: config.ways.enabled,
+            receipts_kept_s: config.receipts_kept_s,
             cors_origins: config.cors_origins.clone(),
         }
     }

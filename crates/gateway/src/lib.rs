@@ -15,6 +15,7 @@ mod gate;
 mod generations;
 mod reload;
 mod reply;
+mod sending;
 mod signing_keys;
 mod story;
 mod tokens;

@@ -23,6 +23,7 @@ use crate::client_addr::{self, PeerAddr};
 use crate::edge::{self, Wish};
 use crate::gate::Gate;
 use crate::reply;
+use crate::sending;
 use crate::story::{self, Story};
 
 /// What is to be done: a call, or something that needs none.
@@ -36,6 +37,8 @@ enum Plan {
 struct Call {
     access: Arc<Access>,
     request: Arc<Request>,
+    /// Of a send that may be asked for again.
+    key: Option<String>,
     wishes: Wishes,
 }
 
@@ -96,13 +99,14 @@ async fn plan(
     story.calls(&request);
     gate.forwarder.permit(&access, &request)?;
     within(scope.as_ref(), &request)?;
-    refuse_idempotency_key(decoded.idempotency_key)?;
+    let key = sending::key(decoded.idempotency_key)?;
     story.check_only = head.method == http::Method::HEAD;
     let no_cache = edge::asks_for_fresh(head);
     let request = Arc::new(request);
     Ok(Plan::Call(Call {
         access,
         request,
+        key,
         wishes: Wishes { no_cache, deadline },
     }))
 }
@@ -131,6 +135,7 @@ async fn finish(
     };
     let reply = gate.adapter(way).encode(story.dialect, &answer);
     story.tell(reply.status, &answer);
+    sending::settled(story.settling.take()).await;
     reply::respond(&story, reply, answer.outcome.err())
 }
 
@@ -207,14 +212,29 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
             .refused
             .map_or(Ok(Arc::new(Success::new(None))), Err);
     }
-    story.dispatched = true;
     let Call {
         access,
         request,
+        key,
         wishes,
     } = call;
+    let is_send = request.operation().effect == Effect::Send;
+    let claim = key.filter(|_| is_send).map(|key| {
+        let request_id = &story.request_id;
+        sending::claim(gate, (&access, &request), request_id, key)
+    });
+    if let Some(claim) = &claim
+        && let Some(told) = sending::replayed(gate, story, claim).await?
+    {
+        return Ok(told);
+    }
+    let (counted, _turn) = gate.forwarder.begin(&access, &request).await;
+    story.limited_by(counted.limit, counted.day, counted.would_refuse);
+    counted.refused.map_or(Ok(()), Err)?;
+    if is_send && let Some(told) = sending::open(gate, story, claim).await? {
+        return Ok(told);
+    }
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;
-    story.limited_by(forwarded.limit, forwarded.day, forwarded.would_refuse);
     story.cache = forwarded.cache;
     story.effort = forwarded.effort;
     forwarded.outcome
@@ -235,15 +255,4 @@ fn within(scope: Option<&Scope>, request: &Request) -> Result<(), Error> {
         return Err(Error::refused(Code::OperationNotAllowed).because("beyond the token's scope"));
     }
     Ok(())
-}
-
-/// A key that is ignored would be a broken promise; until receipts exist it is refused.
-fn refuse_idempotency_key(key: Result<Option<String>, Error>) -> Result<(), Error> {
-    match key? {
-        None => Ok(()),
-        Some(_) => {
-            let text = "Idempotency keys are not supported yet.";
-            Err(Error::explained(Code::IncorrectParam, text))
-        }
-    }
 }

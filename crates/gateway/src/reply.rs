@@ -13,13 +13,14 @@ use crate::story::Story;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a browser's script may send and read besides the simple headers.
 const CORS_REQUEST_HEADERS: &str =
     "authorization, content-type, idempotency-key, soapaction, x-request-id";
 const CORS_RESPONSE_HEADERS: &str =
-    "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status";
+    "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 
 /// Builds the response; `error` is what the call ended with, if it failed.
 pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
@@ -41,6 +42,9 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
         if let Some(seconds) = error.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+    }
+    if story.replays {
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     limit_headers(story, &mut headers);
     cache_headers(story, error.is_none(), &mut headers);

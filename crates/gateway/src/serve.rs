@@ -189,12 +189,14 @@ async fn keep_house(generations: Arc<Generations>) {
     }
 }
 
-/// Takes away what the journal may not keep.
+/// Takes away what journal and receipts may not keep.
 async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
     let (store, now_ms) = (&gate.store, Gate::now_ms());
     let mut cleared = store.clear_surplus(now_ms, &gate.retention).await;
     if also_by_age && cleared.is_ok() {
         cleared = store.clear_old(now_ms, &gate.retention).await;
+        let receipts_since = Gate::now().saturating_sub(gate.receipts_kept_s);
+        cleared = cleared.and(store.clear_receipts(receipts_since).await);
     }
     if let Err(error) = cleared {
         tracing::warn!(%error, "the journal could not be cleared");

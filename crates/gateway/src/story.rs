@@ -10,11 +10,14 @@ use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use store::{Intent, Settlement};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::ALLOW;
 use crate::gate::Gate;
+use crate::sending;
 use crate::telemetry::{
     CallLabels, DeliveryLabel, MethodLabel, ReasonLabel, RequestLabels, ResultLabel,
 };
@@ -78,6 +81,12 @@ pub(crate) struct Story {
     pub(crate) close: bool,
     /// Whether the URL holds a query, and so perhaps credentials.
     pub(crate) has_query: bool,
+    /// Whether it tells once more what an earlier request was told.
+    pub(crate) replays: bool,
+    /// The trace of a send that may have left, and whether it has claimed a key.
+    intent: Option<(Intent, bool)>,
+    /// Told when what became of that key is on the disk.
+    pub(crate) settling: Option<oneshot::Receiver<()>>,
 }
 
 impl Story {
@@ -124,6 +133,9 @@ impl Story {
             cors_origin: None,
             close: head.headers.contains_key(header::TRANSFER_ENCODING),
             has_query: head.uri.query().is_some(),
+            replays: false,
+            intent: None,
+            settling: None,
         }
     }
 
@@ -234,6 +246,7 @@ impl Story {
                 .outcome
                 .ok()
                 .filter(|_| self.keeps_answer && !self.check_only),
+            settlement: sending::settlement(answer.outcome),
         });
     }
 
@@ -241,7 +254,19 @@ impl Story {
     fn end(&mut self, ending: &Ending<'_>) {
         self.log(ending);
         let row = self.row(ending);
-        self.gate.store.journal().add(row);
+        match self.intent.take() {
+            None => self.gate.store.journal().add(row),
+            Some((intent, false)) => intent.close(row),
+            Some((intent, true)) => {
+                self.settling = Some(intent.settle(row, ending.settlement.clone()));
+            }
+        }
+    }
+
+    /// From here on something may leave.
+    pub(crate) fn sends(&mut self, intent: Intent, has_key: bool) {
+        self.intent = Some((intent, has_key));
+        self.dispatched = true;
     }
 
     fn is_send(&self) -> bool {
@@ -311,7 +336,8 @@ impl Story {
         if self.would_refuse.is_some() {
             metrics.would_deny.inc();
         }
-        if let Some(delivery) = delivery {
+        // What is told once more was counted the first time.
+        if let Some(delivery) = delivery.filter(|_| !self.replays) {
             metrics
                 .deliveries
                 .get_or_create(&DeliveryLabel { delivery })
@@ -357,6 +383,8 @@ struct Ending<'a> {
     delivery: &'a str,
     cause: &'a str,
     answer: Option<&'a adapter::Response>,
+    /// What becomes of the key that a send has claimed.
+    settlement: Settlement,
 }
 
 impl Drop for Story {
@@ -376,6 +404,7 @@ impl Drop for Story {
                 delivery,
                 cause: "the client went away, or the gateway had to end",
                 answer: None,
+                settlement: Settlement::Unknown(Code::InternalError.word()),
             });
         }
     }

@@ -214,6 +214,7 @@ fn migrator() -> Migrator {
             "daily counts and last uses",
             include_str!("migrations/0004_daily_counts_and_last_uses.sql"),
         ),
+        (5, "receipts", include_str!("migrations/0005_receipts.sql")),
     ];
     let migrations = steps.into_iter().map(|(version, what, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(sql);

@@ -14,7 +14,7 @@ mod writer;
 pub use query::{JournalFilter, JournalOrder, JournalStatus, ReplayCall};
 pub use retention::Retention;
 pub use row::{JournalKind, JournalPayload, JournalRow};
-pub use writer::{Intent, Journal};
+pub use writer::{Intent, Journal, Opened};
 
 pub(crate) use sql::note_change;
 

@@ -1,4 +1,4 @@
-//! What must last: accesses, keys and the journal, in one SQLite file of the data folder.
+//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder.
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -16,6 +16,7 @@ mod keys;
 mod last_use;
 mod network;
 mod phc;
+mod receipts;
 mod secret;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
@@ -27,11 +28,12 @@ pub use daily::DailyCount;
 pub use database::{Store, StoreError};
 pub use journal::{
     Intent, Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow,
-    JournalStatus, ReplayCall, Retention,
+    JournalStatus, Opened, ReplayCall, Retention,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use network::{Verdict, judge, parse_access_network, parse_network};
+pub use receipts::{Claim, Receipt, ReceiptState, Settlement};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,

@@ -17,22 +17,27 @@ const CAUSE_CHARACTERS_MAX: usize = 512;
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 impl Story {
+    /// The row of a send that has not been handed on yet.
+    pub(crate) fn open_row(&self) -> JournalRow {
+        let parameters = self.call.as_ref().map(|(_, shown)| shown.clone());
+        JournalRow {
+            trace_id: self.trace_id.clone(),
+            payload: JournalPayload {
+                destination: self.destination.clone(),
+                parameters: parameters.filter(|shown| !shown.is_empty()),
+                answer: None,
+            },
+            ..self.begun_row()
+        }
+    }
+
     /// The row of a story that is told. Takes what nothing needs afterwards.
     pub(super) fn row(&mut self, ending: &Ending<'_>) -> JournalRow {
         let parameters = self.call.as_mut().map(|(_, shown)| std::mem::take(shown));
-        let limit = self.narrowest_limit();
         let cause: String = ending.cause.chars().take(CAUSE_CHARACTERS_MAX).collect();
+        let (trace_id, destination) = (self.trace_id.take(), self.destination.take());
         JournalRow {
-            at_ms: Gate::now_ms(),
-            request_id: Some(self.request_id.clone()),
-            trace_id: self.trace_id.take(),
-            way: self.way.map(|way| Way::name(way).into()),
-            access: self.access.clone(),
-            method: self.operation().map(|operation| operation.method.into()),
-            http_method: Some(self.http_method.to_string()),
-            path: Some(self.route.into()),
-            peer: Some(self.peer.0),
-            client: self.client.map(|client| client.0),
+            trace_id,
             status: Some(ending.wire_status),
             canonical: Some(ending.canonical),
             code: present(ending.code).map(|code| code.to_owned().into()),
@@ -45,18 +50,35 @@ impl Story {
             upstream_us: self.effort.map(|effort| micros(effort.upstream)),
             total_us: Some(micros(self.age())),
             cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
+            cause: present(&cause).map(|cause| cause.to_owned().into()),
+            would_refuse: self.would_refuse.take(),
+            payload: JournalPayload {
+                destination,
+                parameters: parameters.filter(|shown| !shown.is_empty()),
+                answer: ending.answer.map(kept),
+            },
+            ..self.begun_row()
+        }
+    }
+
+    /// What is known of a request before its outcome, without what was said.
+    fn begun_row(&self) -> JournalRow {
+        let limit = self.narrowest_limit();
+        JournalRow {
+            at_ms: Gate::now_ms(),
+            request_id: Some(self.request_id.clone()),
+            way: self.way.map(|way| Way::name(way).into()),
+            access: self.access.clone(),
+            method: self.operation().map(|operation| operation.method.into()),
+            http_method: Some(self.http_method.to_string()),
+            path: Some(self.route.into()),
+            peer: Some(self.peer.0),
+            client: self.client.map(|client| client.0),
             limited_by: limit.map(|(name, ..)| name.into()),
             limit_max: limit.map(|(_, most, _)| most),
             limit_left: limit.map(|(.., left)| left),
             generation: i64::try_from(self.gate.generation).ok(),
             user_agent: present(&self.user_agent).map(str::to_owned),
-            cause: present(&cause).map(|cause| cause.to_owned().into()),
-            would_refuse: self.would_refuse.take(),
-            payload: JournalPayload {
-                destination: self.destination.take(),
-                parameters: parameters.filter(|shown| !shown.is_empty()),
-                answer: ending.answer.map(kept),
-            },
             ..JournalRow::default()
         }
     }

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Intent, JournalRow};
-use crate::StoreError;
+use super::writer::Outcome;
+use super::{JournalRow, Opened};
+use crate::{Claim, StoreError};
 
 /// Most rows that wait. A disk that stalls for the store's five seconds loses nothing at ten thousand requests a second.
 pub(super) const QUEUE_ROWS_MAX: usize = 65_536;
@@ -25,17 +26,28 @@ pub(super) enum Entry {
     /// A row that is whole.
     Row(Box<JournalRow>),
     /// A row whose outcome is still to come; who waits is told as soon as it is on disk.
-    Open(Box<JournalRow>, oneshot::Sender<Result<Intent, StoreError>>),
+    Open(Box<Opening>),
     /// That outcome, by the number.
-    Close(i64, Box<JournalRow>),
+    Close(i64, Box<Outcome>),
     /// Who waits is told when all before it is on disk.
     Flush(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A row that is to be opened.
+pub(super) struct Opening {
+    pub(super) row: JournalRow,
+    /// The key that it claims.
+    pub(super) claim: Option<Claim>,
+    pub(super) told: oneshot::Sender<Result<Opened, StoreError>>,
+    /// What stood in the way of the claim; the row was not written then.
+    pub(super) known: Option<crate::Receipt>,
 }
 
 impl Entry {
     fn weight(&self) -> usize {
         match self {
-            Entry::Row(row) | Entry::Open(row, _) => row.weight(),
+            Entry::Row(row) => row.weight(),
+            Entry::Open(opening) => opening.row.weight(),
             Entry::Close(..) => OUTCOME_BYTES,
             Entry::Flush(_) => 0,
         }
@@ -43,7 +55,16 @@ impl Entry {
 
     /// Whether somebody waits for it.
     pub(super) fn is_urgent(&self) -> bool {
-        matches!(self, Entry::Open(..) | Entry::Flush(_))
+        match self {
+            Entry::Open(_) | Entry::Flush(_) => true,
+            Entry::Close(_, outcome) => outcome.told.is_some(),
+            Entry::Row(_) => false,
+        }
+    }
+
+    /// Whether nothing is lost when it is not written: who waits is told so.
+    fn can_fail(&self) -> bool {
+        matches!(self, Entry::Open(_) | Entry::Flush(_))
     }
 }
 
@@ -88,7 +109,7 @@ impl Queue {
         // An open row needs room for its outcome too, which must find a place whatever happens meanwhile.
         let (rows, bytes) = match &entry {
             Entry::Row(row) => (1, row.weight()),
-            Entry::Open(row, _) => (2, row.weight() + OUTCOME_BYTES),
+            Entry::Open(opening) => (2, opening.row.weight() + OUTCOME_BYTES),
             Entry::Close(..) | Entry::Flush(_) => (0, 0),
         };
         let full = waiting.rows + rows > QUEUE_ROWS_MAX || waiting.bytes + bytes > QUEUE_BYTES_MAX;
@@ -117,25 +138,24 @@ impl Queue {
         taken
     }
 
-    /// Puts entries back to where they came from, but for all that somebody waits for: these are given out.
+    /// Puts entries back to where they came from, but for all that can fail: these are given out.
     pub(super) fn put_back(&self, entries: Vec<Entry>) -> Vec<Entry> {
         let mut waiting = self.waiting();
         for entry in entries.into_iter().rev() {
-            waiting.urgent += usize::from(entry.is_urgent());
             waiting.entries.push_front(entry);
         }
         let all = std::mem::take(&mut waiting.entries);
-        let (urgent, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(Entry::is_urgent);
+        let (failed, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(Entry::can_fail);
+        waiting.urgent = rest.iter().filter(|entry| entry.is_urgent()).count();
         waiting.entries = rest.into();
-        waiting.urgent = 0;
-        for open in urgent
+        for open in failed
             .iter()
             .filter(|entry| matches!(entry, Entry::Open(..)))
         {
             waiting.rows -= 2;
             waiting.bytes -= open.weight() + OUTCOME_BYTES;
         }
-        urgent
+        failed
     }
 
     /// Frees the room of entries that have been written.

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use super::*;
-use crate::Store;
+use crate::{Store, StoreError};
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
 /// After the full row, in milliseconds since 1970.
@@ -23,6 +23,13 @@ struct Bench {
 }
 
 impl Bench {
+    async fn open(&self, row: JournalRow) -> Result<Intent, StoreError> {
+        match self.journal.open(row, None).await? {
+            Opened::Intent(intent) => Ok(intent),
+            Opened::Known(receipt) => panic!("no key was claimed, but {receipt:?}"),
+        }
+    }
+
     async fn new() -> Bench {
         Bench::over(tempfile::tempdir().unwrap()).await
     }
@@ -305,7 +312,7 @@ async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_
 #[tokio::test]
 async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
     let bench = Bench::new().await;
-    let intent = bench.journal.open(row(1, "send")).await.unwrap();
+    let intent = bench.open(row(1, "send")).await.unwrap();
     let lock = bench.lock().await;
     for n in 0..QUEUE_ROWS_MAX {
         bench.journal.add(row(1, n));
@@ -315,7 +322,7 @@ async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
         (bench.journal.queued(), bench.journal.dropped()),
         (QUEUE_ROWS_MAX, 1)
     );
-    assert!(bench.journal.open(row(1, "another send")).await.is_err());
+    assert!(bench.open(row(1, "another send")).await.is_err());
     intent.close(JournalRow {
         delivery: Some("sent".into()),
         ..row(1, "send")
@@ -330,8 +337,8 @@ async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
 #[tokio::test]
 async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_unknown() {
     let bench = Bench::new().await;
-    let closed = bench.journal.open(row(1, "closed")).await.unwrap();
-    let left = bench.journal.open(row(1, "left")).await.unwrap();
+    let closed = bench.open(row(1, "closed")).await.unwrap();
+    let left = bench.open(row(1, "left")).await.unwrap();
     assert!(left.id() > closed.id());
     let file = bench.folder.path().join("chatgate.db");
     let mut other = SqliteConnectOptions::new()
@@ -352,7 +359,7 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
         ..row(1, "")
     });
     bench.journal.stop().await;
-    assert!(bench.journal.open(row(1, "late")).await.is_err());
+    assert!(bench.open(row(1, "late")).await.is_err());
     bench.store.close().await;
 
     let bench = Bench::over(bench.folder).await;
@@ -383,12 +390,12 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
     let bench = Bench::new().await;
     bench.read_only(true).await;
     bench.journal.add(row(1, "kept"));
-    assert!(bench.journal.open(row(1, "send")).await.is_err());
+    assert!(bench.open(row(1, "send")).await.is_err());
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
     bench.read_only(false).await;
     // Who waits gives the writer a try at once.
-    let intent = bench.journal.open(row(1, "again")).await.unwrap();
+    let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
     drop(intent);
     assert_eq!(

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Opening, Queue};
 use super::{JournalRow, sql};
-use crate::{Store, StoreError};
+use crate::{Claim, Receipt, Settlement, Store, StoreError, receipts};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
 /// refusals. Ten commits a second leave even a slow disk idle.
@@ -35,6 +35,23 @@ pub struct Intent {
     journal: Arc<Journal>,
     id: i64,
     closed: bool,
+}
+
+/// What came of opening a row.
+#[must_use]
+pub enum Opened {
+    /// It is on disk, and the key is claimed.
+    Intent(Intent),
+    /// The key was claimed before; the row was not written.
+    Known(Receipt),
+}
+
+/// How an open row ends.
+pub(super) struct Outcome {
+    pub(super) row: JournalRow,
+    pub(super) settlement: Option<Settlement>,
+    /// Who waits until it is on disk.
+    pub(super) told: Option<oneshot::Sender<()>>,
 }
 
 impl Journal {
@@ -76,15 +93,19 @@ impl Journal {
         }
     }
 
-    /// Takes a row whose outcome is still to come, and waits until it is on disk.
+    /// Takes a row whose outcome is still to come, with the key that it claims, and waits until both are on disk.
     ///
     /// # Errors
     /// When there is no room for it or the store can't be written. It is not in the journal then, and what it speaks of
     /// must not be begun.
-    pub async fn open(&self, row: JournalRow) -> Result<Intent, StoreError> {
-        let row = JournalRow { open: true, ..row };
+    pub async fn open(&self, row: JournalRow, claim: Option<Claim>) -> Result<Opened, StoreError> {
         let (told, written) = oneshot::channel();
-        let pushed = self.queue.push(Entry::Open(Box::new(row), told));
+        let pushed = self.queue.push(Entry::Open(Box::new(Opening {
+            row: JournalRow { open: true, ..row },
+            claim,
+            told,
+            known: None,
+        })));
         pushed.map_err(|_| StoreError::new("the journal has no room"))?;
         written
             .await
@@ -146,7 +167,26 @@ impl Intent {
     }
 
     /// Closes the row with its outcome. Its place has been kept, so that this neither waits nor fails.
-    pub fn close(mut self, outcome: JournalRow) {
+    pub fn close(self, row: JournalRow) {
+        self.end(Outcome {
+            row,
+            settlement: None,
+            told: None,
+        });
+    }
+
+    /// Likewise, and settles the key that it claimed. Gives what is told as soon as both are on disk.
+    pub fn settle(self, row: JournalRow, settlement: Settlement) -> oneshot::Receiver<()> {
+        let (told, written) = oneshot::channel();
+        self.end(Outcome {
+            row,
+            settlement: Some(settlement),
+            told: Some(told),
+        });
+        written
+    }
+
+    fn end(mut self, outcome: Outcome) {
         self.closed = true;
         // A place is always there; the queue takes outcomes even when it is closed.
         let _ = self
@@ -190,7 +230,7 @@ async fn write_all(journal: Arc<Journal>, store: Arc<Store>) {
                 for waiting in queue.put_back(batch) {
                     // Who has gone away meanwhile needs no answer.
                     match waiting {
-                        Entry::Open(_, told) => drop(told.send(Err(failed()))),
+                        Entry::Open(opening) => drop(opening.told.send(Err(failed()))),
                         Entry::Flush(told) => drop(told.send(Err(failed()))),
                         Entry::Row(_) | Entry::Close(..) => {}
                     }
@@ -229,16 +269,27 @@ async fn gather(queue: &Queue) {
 fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
     for entry in batch {
         match entry {
-            Entry::Open(row, told) => {
-                let intent = Intent {
-                    journal: Arc::clone(journal),
-                    id: row.id,
-                    closed: false,
+            Entry::Open(opening) => {
+                let opened = match opening.known {
+                    Some(receipt) => {
+                        journal.queue.forgo_outcome();
+                        Opened::Known(receipt)
+                    }
+                    None => Opened::Intent(Intent {
+                        journal: Arc::clone(journal),
+                        id: opening.row.id,
+                        closed: false,
+                    }),
                 };
-                drop(told.send(Ok(intent)));
+                drop(opening.told.send(Ok(opened)));
             }
             Entry::Flush(told) => drop(told.send(Ok(()))),
-            Entry::Row(_) | Entry::Close(..) => {}
+            Entry::Close(_, outcome) => {
+                if let Some(told) = outcome.told {
+                    let _ = told.send(());
+                }
+            }
+            Entry::Row(_) => {}
         }
     }
 }
@@ -249,26 +300,37 @@ impl Store {
         let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
         let mut last = 0;
         for entry in batch.iter_mut() {
-            let (Entry::Row(row) | Entry::Open(row, _)) = entry else {
-                continue;
+            let row = match entry {
+                Entry::Row(row) => &mut **row,
+                Entry::Open(opening) => &mut opening.row,
+                Entry::Close(..) | Entry::Flush(_) => continue,
             };
             last = match last {
                 0 => sql::next_id(&mut transaction, row.at_ms).await?,
                 last => super::first_id_at(row.at_ms).max(last + 1),
             };
             row.id = last;
+            if let Entry::Open(opening) = entry
+                && let Some(claim) = &opening.claim
+            {
+                opening.known = receipts::claim(&mut transaction, claim, last).await?;
+            }
         }
         let rows: Vec<&JournalRow> = batch
             .iter()
             .filter_map(|entry| match entry {
-                Entry::Row(row) | Entry::Open(row, _) => Some(&**row),
+                Entry::Row(row) => Some(&**row),
+                Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
                 Entry::Close(..) | Entry::Flush(_) => None,
             })
             .collect();
         sql::insert(&mut transaction, self.journal_key(), &rows).await?;
         for entry in batch.iter() {
             if let Entry::Close(id, outcome) = entry {
-                sql::close(&mut transaction, *id, outcome).await?;
+                sql::close(&mut transaction, *id, &outcome.row).await?;
+                if let Some(settlement) = &outcome.settlement {
+                    receipts::settle(&mut transaction, *id, settlement).await?;
+                }
             }
         }
         transaction.commit().await?;
@@ -276,12 +338,15 @@ impl Store {
     }
 
     async fn close_left_open(&self) -> Result<u64, StoreError> {
+        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        receipts::close_left_open(&mut transaction).await?;
         let closed = sqlx::query(
             "UPDATE journal SET open = 0, delivery = 'unknown', cause = 'the gateway ended before the outcome was known'
              WHERE open = 1",
         )
-        .execute(self.writer())
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(closed.rows_affected())
     }
 }
