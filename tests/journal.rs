@@ -585,3 +585,25 @@ async fn a_trace_is_taken_from_trusted_peers_alone() {
         assert_eq!(rows[0]["trace_id"].as_str(), expected);
     }
 }
+
+#[tokio::test]
+async fn rows_of_sends_alone_can_be_asked_for() {
+    let gateway = Gateway::configured("[journal]\nrows = \"sends\"\n", &[]);
+    let demo = gateway.demo();
+    let channel = "platform=whatsapp&platformid=100";
+    for form in [
+        "class=chat&method=getchatchannels".to_owned(),
+        format!("class=chat&method=sendmessage&{channel}&destination=1&message=m"),
+        format!("class=chat&method=sendmessage&{channel}&destination=1"),
+    ] {
+        let call = client().post(gateway.url("/api/basic/"));
+        let call = call.basic_auth(&demo.user, Some(&demo.password)).body(form);
+        Answer::of(call).await;
+    }
+    let rows = rows(&gateway, "").await;
+    let requests = rows.iter().filter(|row| row["kind"] == "request");
+    let told: Vec<_> = requests
+        .map(|row| (&row["method"], &row["delivery"]))
+        .collect();
+    assert_eq!(told, [(&json!("sendmessage"), &json!("sent"))]);
+}

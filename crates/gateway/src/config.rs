@@ -73,6 +73,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// How long the journal keeps what, and how much room it may take.
     pub retention: Retention,
+    /// Whether every request has a row; otherwise sends alone, and what operators change.
+    pub journals_all: bool,
     /// How long the receipt of a send with an idempotency key counts, in seconds.
     pub receipts_kept_s: i64,
     /// Tokens.
@@ -308,6 +310,7 @@ impl Config {
                 bytes: reader.value("cache.bytes", "32MiB", shapes::bytes) as u64,
             },
             retention: retention(reader),
+            journals_all: reader.choice("journal.rows", "all", &[("all", true), ("sends", false)]),
             receipts_kept_s: reader.value("receipts.keep", "24h", |text| {
                 let seconds = shapes::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))

@@ -30,6 +30,8 @@ pub(crate) struct Gate {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
+    /// Whether every request has a row in the journal, or sends alone.
+    pub(crate) journals_all: bool,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) wsdl: String,
@@ -72,6 +74,7 @@ impl Gate {
             tokens,
             limits: config.limits,
             retention: config.retention,
+            journals_all: config.journals_all,
             trusted_proxies: config.trusted_proxies.clone(),
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),

@@ -253,11 +253,15 @@ impl Story {
     /// The log first, so that a row is never of a request that the log does not know.
     fn end(&mut self, ending: &Ending<'_>) {
         self.log(ending);
-        let row = self.row(ending);
         match self.intent.take() {
-            None => self.gate.store.journal().add(row),
-            Some((intent, false)) => intent.close(row),
+            None if self.gate.journals_all => {
+                let row = self.row(ending);
+                self.gate.store.journal().add(row);
+            }
+            None => {}
+            Some((intent, false)) => intent.close(self.row(ending)),
             Some((intent, true)) => {
+                let row = self.row(ending);
                 self.settling = Some(intent.settle(row, ending.settlement.clone()));
             }
         }
