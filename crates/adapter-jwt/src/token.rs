@@ -43,6 +43,8 @@ pub struct Subject {
     pub access: String,
     /// What it may do of all that the access may.
     pub scope: Scope,
+    /// When it stops being good, the skew included; seconds since 1970.
+    pub good_before: i64,
 }
 
 /// Why a token is not good.
@@ -105,8 +107,9 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         .ok_or("the issuer is unknown")?;
     issuer.check_type(opened.header.get("typ"))?;
     issuer.check_audience(&claims)?;
-    let subject = issuer.subject(&claims)?;
-    let is_over = is_over(&claims, now as f64)?;
+    let (access, scope) = issuer.subject(&claims)?;
+    let good_before = good_before(&claims, now as f64)?;
+    let is_over = now >= good_before;
     let Some(key) = issuer.key(&opened)? else {
         if issuer.own || is_over {
             return Err(TokenFault::Invalid("the key is unknown"));
@@ -120,7 +123,11 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     if is_over {
         return Err(TokenFault::Expired);
     }
-    Ok(subject)
+    Ok(Subject {
+        access,
+        scope,
+        good_before,
+    })
 }
 
 impl Issuer {
@@ -160,7 +167,7 @@ impl Issuer {
         }
     }
 
-    fn subject(&self, claims: &Object) -> Result<Subject, &'static str> {
+    fn subject(&self, claims: &Object) -> Result<(String, Scope), &'static str> {
         if self.own {
             let is_whole = OWN_CLAIMS.iter().all(|name| text(claims, name).is_some());
             if !is_whole || !claims.contains_key("iat") {
@@ -178,7 +185,7 @@ impl Issuer {
             Some(Value::String(words)) => Scope::of_known(words),
             Some(_) => return Err("scope is no string"),
         };
-        Ok(Subject { access, scope })
+        Ok((access, scope))
     }
 
     /// The one key that can have signed it: by its id, or without one the only key of that algorithm.
@@ -209,15 +216,16 @@ impl Issuer {
     }
 }
 
-/// Whether the token has ended; an error when it has not begun or a time is no time.
-fn is_over(claims: &Object, now: f64) -> Result<bool, &'static str> {
+/// When the token ends, in whole seconds; an error when it has not begun or a time is no time.
+fn good_before(claims: &Object, now: f64) -> Result<i64, &'static str> {
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
         if time(claims, name)?.is_some_and(|from| from > now + f64::from(SKEW_S)) {
             return Err("nbf or iat lies ahead");
         }
     }
-    Ok(exp <= now - f64::from(SKEW_S))
+    // Times beyond what is counted are times that never come; the cast stops there.
+    Ok((exp + f64::from(SKEW_S)).ceil() as i64)
 }
 
 /// RFC 7519 NumericDate: a number, whole or not. Text that looks like one is refused, not skipped.

@@ -13,6 +13,7 @@ mod edge;
 mod explain;
 mod gate;
 mod generations;
+mod known_tokens;
 mod reload;
 mod reply;
 mod sending;

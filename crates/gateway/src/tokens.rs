@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::config::{Config, IssuerConfig, JwksSource};
+use crate::known_tokens::KnownTokens;
 use crate::signing_keys::{SigningKeys, drop_keys};
 
 /// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm.
@@ -29,6 +30,7 @@ pub(crate) struct Tokens {
     signing: (Algorithm, u32),
     own: Arc<ArcSwap<SigningKeys>>,
     keyring: ArcSwap<Keyring>,
+    known: KnownTokens,
     outside: Vec<Outside>,
     client: Client,
 }
@@ -171,6 +173,7 @@ impl Tokens {
             signing,
             own,
             keyring: ArcSwap::from_pointee(keyring),
+            known: KnownTokens::default(),
             outside,
             client,
         }
@@ -206,7 +209,11 @@ impl Tokens {
         now: i64,
     ) -> Result<Subject, Error> {
         let token = token.expose_secret();
-        match verify(token, &self.keyring.load(), now) {
+        let keyring = self.keyring.load_full();
+        if let Some(subject) = self.known.subject(token, &keyring, now).await {
+            return Ok(subject);
+        }
+        match verify(token, &keyring, now) {
             Err(TokenFault::UnknownKey { issuer }) => {
                 // A task of its own: a caller who goes away must not take the fetch along, of which others live.
                 let tokens = Arc::clone(self);
@@ -215,7 +222,11 @@ impl Tokens {
                 let _ = fetching.await;
                 verify(token, &self.keyring.load(), now).map_err(Error::from)
             }
-            verified => verified.map_err(Error::from),
+            Ok(subject) => {
+                self.known.keep(token, keyring, subject.clone()).await;
+                Ok(subject)
+            }
+            Err(fault) => Err(fault.into()),
         }
     }
 
