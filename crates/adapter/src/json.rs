@@ -5,21 +5,35 @@
 /// `text` must be valid JSON; of anything else only the white space outside quotes is dropped.
 #[must_use]
 pub fn compact(text: &str) -> String {
+    let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
-    let mut in_string = false;
-    let mut escaped = false;
-    for c in text.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else if matches!(c, ' ' | '\t' | '\r' | '\n') {
-            continue;
-        } else {
-            in_string = c == '"';
+    // Where the piece begins that has not been copied yet.
+    let (mut kept, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = after_string(bytes, at + 1),
+            b' ' | b'\t' | b'\r' | b'\n' => {
+                out.push_str(&text[kept..at]);
+                at += 1;
+                kept = at;
+            }
+            _ => at += 1,
         }
-        out.push(c);
     }
+    out.push_str(&text[kept..]);
     out
+}
+
+/// Where the string ends whose first character stands here.
+fn after_string(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
 }
 
 #[cfg(test)]

@@ -340,7 +340,8 @@ impl Forwarder {
     }
 
     async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
-        let called = self.upstream.call(&access.name, request, deadline).await;
+        // In a box, so that the calls that never come here don't carry its state along.
+        let called = Box::pin(self.upstream.call(&access.name, request, deadline)).await;
         Forwarded {
             outcome: called.outcome.map(Arc::new),
             cache: Some(CacheStatus::Effect),

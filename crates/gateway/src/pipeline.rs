@@ -4,6 +4,7 @@
 //! answers whatever happened. The inner half is one verb after the other, each with `?`.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use adapter::{
@@ -51,10 +52,13 @@ pub(crate) async fn answer(
 ) -> Response {
     let (head, body) = request.into_parts();
     let mut story = Story::begin(&gate, (Some(way), way.path()), peer, &head);
-    match guarded(plan(&gate, &mut story, way, (&head, body))).await {
+    let planned = guarded(pin!(plan(&gate, &mut story, way, (&head, body)))).await;
+    match planned {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
+            // In a box, since every step of a spawn moves it.
             let finishing = finish(Arc::clone(&gate), way, story, (head.headers, Ok(call)));
+            let finishing = Box::pin(finishing);
             let finished = gate.under_way.spawn(finishing).await;
             finished.unwrap_or_else(|_| reply::defect())
         }
@@ -119,7 +123,7 @@ async fn finish(
     (headers, call): (HeaderMap, Result<Call, Error>),
 ) -> Response {
     let outcome = match call {
-        Ok(call) => guarded(forward(&gate, &mut story, call)).await,
+        Ok(call) => guarded(pin!(forward(&gate, &mut story, call))).await,
         Err(error) => Err(error),
     };
     let outcome = outcome.map_err(|error| {
@@ -243,7 +247,7 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
 // === small judgements ===
 
 /// A panic of ours is a defect, told to the caller as one and not as a connection that ends.
-async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn guarded<T, F: Future<Output = Result<T, Error>>>(work: Pin<&mut F>) -> Result<T, Error> {
     AssertUnwindSafe(work)
         .catch_unwind()
         .await

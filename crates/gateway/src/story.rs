@@ -19,7 +19,7 @@ use crate::edge::ALLOW;
 use crate::gate::Gate;
 use crate::sending;
 use crate::telemetry::{
-    CallLabels, DeliveryLabel, MethodLabel, ReasonLabel, RequestLabels, ResultLabel,
+    CallLabels, DeliveryLabel, MethodLabel, REQUEST_TARGET, ReasonLabel, RequestLabels, ResultLabel,
 };
 
 pub(crate) use row::trace_id;
@@ -352,7 +352,7 @@ impl Story {
     fn log(&self, ending: &Ending<'_>) {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         tracing::info!(
-            target: "chatgate::request",
+            target: REQUEST_TARGET,
             request_id = %self.request_id,
             way = self.way.map_or("", Way::name),
             access = self.access.as_deref().unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! What operators see: the log's set-up and the metrics. No client address, destination or free text becomes a label.
 
+mod line;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -12,9 +14,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
+use line::JsonLines;
+pub(crate) use line::REQUEST_TARGET;
 
 /// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
 const DURATION_BUCKETS_S: [f64; 12] = [
@@ -33,10 +38,8 @@ pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
     // A failure means that a log is already there, which only happens in tests.
     if log.json {
         let lines = lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
+            .event_format(JsonLines::new())
+            .fmt_fields(JsonFields::new())
             .with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();
