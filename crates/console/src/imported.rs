@@ -4,30 +4,36 @@ use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
 use store::{Access, SECRETS_MAX};
 
-use crate::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, check_name, listed};
+use crate::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, check_name, listed};
 
 /// Longest client id, in bytes; ours have 20.
-const CLIENT_ID_BYTES_MAX: usize = 256;
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
 
 /// What is wrong with an access, by field, each with the access's name before it.
 pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
     let ways = Way::ALL.map(Way::name);
     let methods = OPERATIONS.each_ref().map(|operation| operation.method);
-    let text = |text: &str, least, most| bounded(text.to_owned(), least, most).map(|_| ());
     let names = |names: &[String], known: &[&str]| listed(names.to_vec(), known).map(|_| ());
     let platforms = access.platforms.as_deref().unwrap_or_default();
     let checks = [
         ("name", check_name(&access.name)),
-        ("user", text(&access.user, 1, USER_BYTES_MAX)),
-        ("client_id", text(&access.client_id, 1, CLIENT_ID_BYTES_MAX)),
-        ("owner", text(&access.owner, 0, TEXT_BYTES_MAX)),
-        ("note", text(&access.note, 0, TEXT_BYTES_MAX)),
+        ("user", bounded(&access.user, 1, USER_BYTES_MAX)),
+        (
+            "client_id",
+            bounded(&access.client_id, 1, CLIENT_ID_BYTES_MAX),
+        ),
+        ("owner", bounded(&access.owner, 0, TEXT_BYTES_MAX)),
+        ("note", bounded(&access.note, 0, TEXT_BYTES_MAX)),
         ("secrets", secrets(access)),
         ("allow", networks(&access.allow)),
         ("deny", networks(&access.deny)),
         ("ways", names(&access.ways, &ways)),
         ("methods", names(&access.methods, &methods)),
         ("platforms", names(platforms, &PLATFORMS)),
+        (
+            "channels",
+            channels(access.channels.clone().unwrap_or_default()).map(|_| ()),
+        ),
         ("cache", access.cache.check()),
     ];
     let wrong = checks
