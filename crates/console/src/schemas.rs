@@ -9,7 +9,7 @@ use store::{CACHE_S_MAX, JournalLevel, SECRETS_MAX};
 use crate::draft::{
     CHANNELS_MAX, ID_BYTES_MAX, NAME_PATTERN, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
 };
-use crate::imported::CLIENT_ID_BYTES_MAX;
+use crate::imported::{CLIENT_ID_BYTES_MAX, SECONDS};
 use crate::secrets::PASSWORD_CHARACTERS_MIN;
 
 /// All of them by name.
@@ -162,7 +162,10 @@ fn stored() -> Value {
     }
     let secrets = json!({"type": "array", "maxItems": SECRETS_MAX, "items": stored_secret()});
     access.extend(fields([
-        ("version", seconds()),
+        (
+            "version",
+            json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}),
+        ),
         ("client_id", text(1, CLIENT_ID_BYTES_MAX)),
         ("active", boolean()),
         ("secrets", secrets),
@@ -252,7 +255,7 @@ fn one_secret(mut schema: Value) -> Value {
 
 /// Seconds since 1970, UTC.
 fn seconds() -> Value {
-    json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX})
+    json!({"type": "integer", "minimum": SECONDS.start(), "maximum": SECONDS.end()})
 }
 
 fn methods() -> [&'static str; OPERATIONS.len()] {
@@ -373,29 +376,64 @@ mod tests {
         names
     }
 
+    /// Holds the object at this place in the schemas to the fields that serde takes there.
     #[track_caller]
-    fn check<T: DeserializeOwned>(schema: &str, besides: &[&str]) {
+    fn check<T: DeserializeOwned>(place: &str, besides: &[&str]) {
         let schemas = all();
-        let documented = schemas[schema]["properties"]
+        let documented = schemas.pointer(place).unwrap()["properties"]
             .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str);
+            .unwrap();
+        let documented = documented.keys().map(String::as_str);
         let mut documented: Vec<_> = documented.chain(besides.iter().copied()).collect();
         let mut taken = taken::<T>();
         documented.sort_unstable();
         taken.sort_unstable();
-        assert_eq!(documented, taken, "{schema}");
+        assert_eq!(documented, taken, "{place}");
     }
 
     #[test]
     fn every_field_that_is_taken_is_documented_and_no_other() {
-        check::<crate::draft::Draft>("AccessDraft", &[]);
+        check::<crate::draft::Draft>("/AccessDraft", &[]);
         // They are taken, and refused with a sentence of their own.
-        check::<crate::draft::Draft>("AccessChange", &["name", "password", "password_hash"]);
-        check::<crate::accesses::Rotation>("Rotation", &[]);
-        check::<crate::admin_keys::Draft>("AdminKeyDraft", &[]);
-        check::<store::Access>("StoredAccess", &[]);
-        check::<crate::transfer::Import>("Transfer", &[]);
+        let refused = ["name", "password", "password_hash"];
+        check::<crate::draft::Draft>("/AccessChange", &refused);
+        check::<store::Channel>("/AccessDraft/properties/channels/anyOf/0/items", &[]);
+        check::<crate::accesses::Rotation>("/Rotation", &[]);
+        check::<crate::admin_keys::Draft>("/AdminKeyDraft", &[]);
+        check::<crate::transfer::Import>("/Transfer", &[]);
+        check::<store::Access>("/StoredAccess", &[]);
+        check::<store::AccessLimits>("/StoredAccess/properties/limits", &[]);
+        check::<store::Secret>("/StoredAccess/properties/secrets/items", &[]);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_no_schema_is_left_over() {
+        let document = crate::openapi::document(&crate::endpoints(), &Value::Null);
+        let text = document.to_string();
+        let marks = text.split("\"#/components/schemas/").skip(1);
+        let used: std::collections::BTreeSet<_> =
+            marks.map(|rest| rest.split('"').next().unwrap()).collect();
+        let there = all();
+        let there = there.as_object().unwrap().keys().map(String::as_str);
+        assert_eq!(used, there.collect());
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_and_every_link_leads_to_one() {
+        let endpoints = crate::endpoints();
+        let names: std::collections::BTreeSet<_> =
+            endpoints.iter().map(|endpoint| endpoint.id).collect();
+        assert_eq!(names.len(), endpoints.len());
+        assert!(
+            endpoints
+                .iter()
+                .flat_map(|e| e.links)
+                .all(|link| names.contains(link))
+        );
+        assert!(
+            endpoints
+                .iter()
+                .all(|e| !e.id.is_empty() && !e.answers.is_empty())
+        );
     }
 }
