@@ -184,6 +184,13 @@ impl Endpoint {
         self
     }
 
+    /// It takes this parameter in the query.
+    pub(crate) fn query(mut self, name: &str, schema: &Value) -> Endpoint {
+        self.parameters
+            .push(json!({"name": name, "in": "query", "schema": schema}));
+        self
+    }
+
     pub(crate) fn links(self, links: &'static [&'static str]) -> Endpoint {
         Endpoint { links, ..self }
     }

@@ -11,6 +11,9 @@ use crate::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, check_name, 
 /// Longest client id, in bytes; ours have 20.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
 
+/// The versions that every reader of JSON can hold.
+pub(crate) const VERSIONS: RangeInclusive<i64> = 0..=9_007_199_254_740_991;
+
 /// The times that can be told in RFC 3339, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
 pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
@@ -22,6 +25,7 @@ pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
     let platforms = access.platforms.as_deref().unwrap_or_default();
     let checks = [
         ("name", check_name(&access.name)),
+        ("version", version(access.version)),
         ("user", bounded(&access.user, 1, USER_BYTES_MAX)),
         (
             "client_id",
@@ -58,6 +62,14 @@ fn secrets(access: &Access) -> Result<(), String> {
         .iter()
         .try_for_each(|secret| time(Some(secret.created)))?;
     access.hashes().try_for_each(store::StoredSecret::check)
+}
+
+fn version(version: i64) -> Result<(), String> {
+    if VERSIONS.contains(&version) {
+        Ok(())
+    } else {
+        Err(format!("{version} is no version"))
+    }
 }
 
 fn time(seconds: Option<i64>) -> Result<(), String> {

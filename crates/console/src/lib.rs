@@ -153,7 +153,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     endpoints.extend(accesses::endpoints());
     endpoints.extend(admin_keys::endpoints());
     endpoints.extend(transfer::endpoints());
+    endpoints.extend(journal::endpoints());
     endpoints.extend(explain::endpoints());
+    endpoints.extend(replay::endpoints());
     endpoints.extend(keys::endpoints());
     endpoints.extend(reload::endpoints());
     endpoints.extend(backup::endpoints());

@@ -90,7 +90,21 @@ fn operation(endpoint: &Endpoint) -> Value {
     let refusals = refusals
         .iter()
         .map(|status| (status.to_string(), refusal(*status)));
-    let responses: Map<String, Value> = refusals.chain(answers).collect();
+    let mut responses: Map<String, Value> = refusals.collect();
+    for (status, answer) in answers {
+        match responses.get_mut(&status) {
+            // The same answer in another form, as the caller accepts it.
+            Some(there) => {
+                let (there, more) = (&mut there["content"], &answer["content"]);
+                for (media_type, content) in more.as_object().into_iter().flatten() {
+                    there[media_type] = content.clone();
+                }
+            }
+            None => {
+                responses.insert(status, answer);
+            }
+        }
+    }
     let mut operation = json!({
         "operationId": endpoint.id,
         "summary": endpoint.summary,

@@ -72,16 +72,18 @@ fn with_whole_numbers<T: DeserializeOwned>(
     serde_json::from_value(value).map_err(|_| error)
 }
 
+/// Up to here, 2^53, every integer is one float and no other's.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Writes every number without a fraction as an integer.
 pub(crate) fn make_whole(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let text = number.to_string();
-            let whole = text
-                .strip_suffix(".0")
-                .and_then(|text| text.parse::<i64>().ok());
+            let whole = number.as_f64().filter(|float| {
+                number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX
+            });
             if let Some(whole) = whole {
-                *value = whole.into();
+                *value = (whole as i64).into();
             }
         }
         Value::Array(values) => values.iter_mut().for_each(make_whole),
@@ -110,9 +112,17 @@ mod tests {
             Some(Counts { some: vec![5, 6] })
         );
         assert_eq!(wait(r#"{"some": [5.5]}"#), None);
-        let mut value = json!([1e30, 0.5, -2.0]);
+        let mut value = json!([1e30, 0.5, -2.0, -0.0, 2.5e11, 9.007_199_254_740_991e15]);
         make_whole(&mut value);
-        assert_eq!(value, json!([1e30, 0.5, -2]));
+        let whole = json!([
+            1e30,
+            0.5,
+            -2,
+            0,
+            250_000_000_000_i64,
+            9_007_199_254_740_991_i64
+        ]);
+        assert_eq!(value, whole);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use store::{CACHE_S_MAX, JournalLevel, SECRETS_MAX};
 use crate::draft::{
     CHANNELS_MAX, ID_BYTES_MAX, NAME_PATTERN, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
 };
-use crate::imported::{CLIENT_ID_BYTES_MAX, SECONDS};
+use crate::explain::HEADERS_MAX;
+use crate::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
 use crate::secrets::PASSWORD_CHARACTERS_MIN;
 
 /// All of them by name.
+#[expect(clippy::too_many_lines, reason = "a line a schema")]
 pub(crate) fn all() -> Value {
     let draft = draft();
     let without = |names: &[&str]| {
@@ -67,6 +69,19 @@ pub(crate) fn all() -> Value {
         "Transfer": list("accesses", "StoredAccess"),
         "StoredAccess": stored(),
         "Imported": whole(fields([("changed", count())])),
+        "Question": question(),
+        "Explanation": open(&["admitted", "code", "status", "reason", "address", "walk", "steps", "judgements", "cache"]),
+        "JournalPage": whole(fields([
+            ("rows", json!({"type": "array", "items": {"type": "object", "required": ["id", "time"]}})),
+            ("next", nullable(json!({"type": "string", "pattern": CURSOR}))),
+        ])),
+        "Erasure": whole(fields([("destination", text(1, ID_BYTES_MAX))])),
+        "Erased": whole(fields([("erased", count())])),
+        "Proposal": partly(fields([
+            ("access", json!({"type": "string"})), ("since", moment()),
+            ("allow", nullable(allowed())), ("deny", nullable(networks(&network()))),
+        ]), &["access", "since"]),
+        "Replay": open(&["allow", "deny", "judged", "refused", "newly_refused", "newly_admitted", "addresses", "rows"]),
         "Health": partly(fields([
             ("status", one_of(&["ok", "ready", "not_ready"])), ("reason", json!({"type": "string"})),
         ]), &["status"]),
@@ -93,10 +108,7 @@ pub(crate) fn draft() -> Map<String, Value> {
         ("state", one_of(&["active", "suspended"])),
         ("not_before", nullable(time())),
         ("expires", nullable(time())),
-        (
-            "allow",
-            networks(&json!({"anyOf": [{"const": "any"}, network()]})),
-        ),
+        ("allow", allowed()),
         ("deny", networks(&network())),
         ("ways", some_of(&Way::ALL.map(Way::name))),
         ("methods", some_of(&methods())),
@@ -164,7 +176,7 @@ fn stored() -> Value {
     access.extend(fields([
         (
             "version",
-            json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}),
+            json!({"type": "integer", "minimum": VERSIONS.start(), "maximum": VERSIONS.end()}),
         ),
         ("client_id", text(1, CLIENT_ID_BYTES_MAX)),
         ("active", boolean()),
@@ -253,6 +265,47 @@ fn one_secret(mut schema: Value) -> Value {
     schema
 }
 
+/// A call that nobody makes, as `explain.rs` reads it.
+fn question() -> Value {
+    let string = || json!({"type": "string"});
+    let name = json!({"type": "string", "pattern": LINE_NAME});
+    let value = json!({"type": "string", "pattern": LINE_VALUE});
+    let pair = json!({"type": "array", "prefixItems": [name, value], "minItems": 2, "maxItems": 2});
+    let lines = json!({"anyOf": [
+        {"type": "array", "items": pair, "maxItems": HEADERS_MAX},
+        {"type": "object", "propertyNames": name, "additionalProperties": value, "maxProperties": HEADERS_MAX},
+    ]});
+    let peer = json!({"type": "string", "format": "ip-address", "maxLength": 64,
+        "description": "An IPv4 or IPv6 address, with a port or without."});
+    let question = fields([
+        ("peer", peer),
+        ("headers", lines),
+        ("access", string()),
+        ("method", string()),
+        ("way", nullable(one_of(&Way::ALL.map(Way::name)))),
+        ("destination", nullable(string())),
+        ("secret_in_url", boolean()),
+    ]);
+    partly(question, &["peer", "access", "method"])
+}
+
+/// What can be the name of a header line, and its value.
+const LINE_NAME: &str = "^[!#$%&'*+.^_`|~A-Za-z0-9-]+$";
+const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
+
+/// The number of a row of the journal.
+pub(crate) const CURSOR: &str = "^([0-7][0-9a-fA-F]{15}|[0-9a-fA-F]{1,15})$";
+
+/// A time, or how long ago.
+pub(crate) fn moment() -> Value {
+    json!({"anyOf": [time(), {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"}]})
+}
+
+/// Networks of an access, everybody among them.
+fn allowed() -> Value {
+    networks(&json!({"anyOf": [{"const": "any"}, network()]}))
+}
+
 /// Seconds since 1970, UTC.
 fn seconds() -> Value {
     json!({"type": "integer", "minimum": SECONDS.start(), "maximum": SECONDS.end()})
@@ -280,7 +333,7 @@ fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-fn network() -> Value {
+pub(crate) fn network() -> Value {
     json!({"type": "string", "format": "ip-network", "maxLength": 64,
         "description": "An IPv4 or IPv6 address, or a network without host bits, such as 10.0.0.0/8."})
 }
@@ -400,6 +453,9 @@ mod tests {
         check::<store::Channel>("/AccessDraft/properties/channels/anyOf/0/items", &[]);
         check::<crate::accesses::Rotation>("/Rotation", &[]);
         check::<crate::admin_keys::Draft>("/AdminKeyDraft", &[]);
+        check::<crate::explain::Draft>("/Question", &[]);
+        check::<crate::journal::Erasure>("/Erasure", &[]);
+        check::<crate::replay::Wish>("/Proposal", &[]);
         check::<crate::transfer::Import>("/Transfer", &[]);
         check::<store::Access>("/StoredAccess", &[]);
         check::<store::AccessLimits>("/StoredAccess/properties/limits", &[]);

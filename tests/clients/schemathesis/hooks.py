@@ -38,6 +38,10 @@ def networks(draw, alone):
 schemathesis.openapi.format("ip-network", networks(alone=True))
 schemathesis.openapi.format("cidr", networks(alone=False))
 schemathesis.openapi.format(
+    "ip-address",
+    st.ip_addresses().map(str) | st.ip_addresses(v=4).map("{}:4711".format) | st.ip_addresses(v=6).map("[{}]:1".format),
+)
+schemathesis.openapi.format(
     "public-http-url",
     st.builds(
         "{}://{}/{}".format,
