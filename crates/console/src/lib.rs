@@ -153,6 +153,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     endpoints.extend(accesses::endpoints());
     endpoints.extend(admin_keys::endpoints());
     endpoints.extend(transfer::endpoints());
+    endpoints.extend(receipts::endpoints());
     endpoints.extend(journal::endpoints());
     endpoints.extend(explain::endpoints());
     endpoints.extend(replay::endpoints());

@@ -72,17 +72,15 @@ pub(crate) fn document(endpoints: &[Endpoint], version: &Value) -> Value {
 }
 
 fn operation(endpoint: &Endpoint) -> Value {
-    let named = endpoint.path.contains("{name}");
+    let of_path = endpoint.path.split(['{', '}']).skip(1).step_by(2);
+    let of_path: Vec<_> = of_path.map(path_parameter).collect();
     let mut parameters = endpoint.parameters.clone();
-    if named {
-        let schema = json!({"type": "string", "pattern": NAME_PATTERN});
-        parameters.push(json!({"name": "name", "in": "path", "required": true, "schema": schema}));
-    }
+    parameters.extend(of_path.iter().cloned());
     let mut refusals = endpoint.refusals.to_vec();
     refusals.extend((endpoint.key != Key::None).then_some(401));
     refusals.extend((endpoint.key == Key::Operator).then_some(403));
     refusals.extend(endpoint.body.map(|_| 400));
-    refusals.extend(named.then_some(404));
+    refusals.extend((!of_path.is_empty()).then_some(404));
     let answers = endpoint
         .answers
         .iter()
@@ -122,6 +120,15 @@ fn operation(endpoint: &Endpoint) -> Value {
         operation["requestBody"] = json!({"required": required, "content": content});
     }
     operation
+}
+
+/// A parameter in the path: a name, but for the key of a receipt.
+fn path_parameter(name: &str) -> Value {
+    let schema = match name {
+        "key" => json!({"type": "string", "minLength": 1}),
+        _ => json!({"type": "string", "pattern": NAME_PATTERN}),
+    };
+    json!({"name": name, "in": "path", "required": true, "schema": schema})
 }
 
 fn response(endpoint: &Endpoint, answer: &Answer) -> Value {

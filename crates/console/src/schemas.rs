@@ -75,6 +75,12 @@ pub(crate) fn all() -> Value {
             ("rows", json!({"type": "array", "items": {"type": "object", "required": ["id", "time"]}})),
             ("next", nullable(json!({"type": "string", "pattern": CURSOR}))),
         ])),
+        "Receipt": whole(fields([
+            ("method", one_of(&methods())), ("state", one_of(&["under_way", "ended"])),
+            ("delivery", one_of(&["sent", "unknown"])), ("code", nullable(json!({"type": "string"}))),
+            ("request_id", json!({"type": "string"})), ("made_at", time()),
+        ])),
+        "Receipts": list("receipts", "Receipt"),
         "Erasure": whole(fields([("destination", text(1, ID_BYTES_MAX))])),
         "Erased": whole(fields([("erased", count())])),
         "Proposal": partly(fields([

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::gate::Gate;
 use crate::routes::{JWKS, METADATA};
+use crate::sending::KEY_BYTES_MAX;
 use crate::token_endpoint;
 
 /// The ways in whose answers are JSON; the WSDL describes the other one.
@@ -77,6 +78,9 @@ fn way_in(gate: &Gate, way: Way) -> Value {
     let responses = responses(gate, way);
     let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
         "schema": calls(Notation::Form, false), "examples": examples(false)});
+    let key = json!({"name": "Idempotency-Key", "in": "header",
+        "description": "A send with a key is made once; idempotency_key among the parameters is the same.",
+        "schema": {"type": "string", "pattern": format!("^[!-~]{{1,{KEY_BYTES_MAX}}}$")}});
     let in_body = way == Way::Http;
     let content = |schema: Value| json!({"schema": schema, "examples": examples(in_body)});
     let mut parts = calls(Notation::Form, in_body);
@@ -86,13 +90,14 @@ fn way_in(gate: &Gate, way: Way) -> Value {
         "get": {
             "operationId": format!("{name}Get"),
             "summary": "One call, its parameters in the query",
-            "parameters": [call],
+            "parameters": [call, key],
             "responses": responses,
             "security": get,
         },
         "post": {
             "operationId": format!("{name}Post"),
             "summary": "One call, its parameters in the body",
+            "parameters": [key],
             "requestBody": {"required": true, "content": {
                 "application/x-www-form-urlencoded": content(calls(Notation::Form, in_body)),
                 "multipart/form-data": content(parts),
@@ -212,6 +217,7 @@ fn response(text: &str, schema: &Value, headers: &[&str]) -> Value {
         "RateLimit-Policy",
         "Retry-After",
         "Cache-Status",
+        "Idempotent-Replayed",
     ] {
         response["headers"][name] = json!({"schema": {"type": "string"}});
     }

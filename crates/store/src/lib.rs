@@ -34,8 +34,8 @@ pub use journal::{
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use network::{Verdict, judge, parse_access_network, parse_network};
-pub use receipts::{Claim, Receipt, ReceiptState, Settlement};
 pub use object::{Object, objects};
+pub use receipts::{Claim, Receipt, ReceiptState, Settlement};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,
