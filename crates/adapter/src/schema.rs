@@ -14,8 +14,8 @@ pub enum Notation {
     Json,
 }
 
-/// Text of at least so many characters and at most so many bytes of UTF-8, which JSON Schema can't count: the format says
-/// it, `maxLength` is what follows from it.
+/// Text of at least so many characters and at most so many bytes of UTF-8, which JSON Schema can't count: `maxLength` is
+/// what follows from it.
 #[must_use]
 pub fn text_schema(characters_min: usize, bytes_max: usize, line_ends: bool) -> Value {
     let pattern = if line_ends {
@@ -24,7 +24,7 @@ pub fn text_schema(characters_min: usize, bytes_max: usize, line_ends: bool) -> 
         "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffe\\uffff]*$"
     };
     json!({"type": "string", "minLength": characters_min, "maxLength": bytes_max, "pattern": pattern,
-        "format": format!("utf8-{bytes_max}")})
+        "x-bytes-max": bytes_max})
 }
 
 /// What a call of this operation has to look like, besides credentials: an object of its parameters. Others are ignored.

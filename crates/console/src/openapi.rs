@@ -59,7 +59,7 @@ pub(crate) fn document(endpoints: &[Endpoint], version: &Value) -> Value {
         "info": {
             "title": "Chatgate's operators' side",
             "description": "Everything below /admin/v1/ wants an admin key as a bearer token; x-role says of which role at least. \
-                Lengths of formats named utf8-N are bounded by N bytes of UTF-8 besides. A field of a draft that is absent stays as it is, and null takes a bound away.",
+                x-bytes-max bounds a text in bytes of UTF-8, beside maxLength. A field of a draft that is absent stays as it is, and null takes a bound away.",
             "version": version,
         },
         "servers": [{"url": "/"}],

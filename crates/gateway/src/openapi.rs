@@ -51,7 +51,7 @@ pub(crate) fn document(gate: &Gate) -> Value {
         "info": {
             "title": "Chatgate's JSON ways in",
             "description": "Each way in is one path that takes every method of the table; `method` says which. Paths answer without the last slash too, parameters may stand \
-                in query and body mixed, unknown ones are ignored, and an empty one counts as absent. Lengths of formats named utf8-N are bounded by N bytes of UTF-8 besides.",
+                in query and body mixed, unknown ones are ignored, and an empty one counts as absent. x-bytes-max bounds a text in bytes of UTF-8, beside maxLength.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{"url": gate.public_url}],
