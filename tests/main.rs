@@ -25,6 +25,7 @@ mod journal;
 mod life;
 mod limits_and_cache;
 mod matrix;
+mod openapi;
 mod proxy_protocol;
 mod races;
 mod real_clients;

@@ -15,6 +15,7 @@ mod json;
 mod operation;
 mod params;
 mod response;
+mod schema;
 mod wire;
 
 pub use authorization::{Authorization, read_authorization};
@@ -27,8 +28,11 @@ pub use json::compact;
 pub use operation::{
     CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
 };
-pub use params::Params;
+pub use params::{Params, has_forbidden_character};
 pub use response::{Answer, Reply, Response};
+pub use schema::{
+    Notation, call_example, call_schema, refusal_schema, success_schema, text_schema,
+};
 pub use wire::{Decoded, Dialect, Way, Wire};
 
 /// One way in. Both directions are pure: the same bytes give the same call, the same outcome the same bytes.

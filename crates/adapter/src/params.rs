@@ -375,7 +375,8 @@ impl<'de> Visitor<'de> for JsonPairs {
 }
 
 /// Whether a value holds a control character, U+FFFE or U+FFFF; `line_ends` allows TAB, LF and CR.
-pub(crate) fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
+#[must_use]
+pub fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
     value.chars().any(|c| match c {
         '\t' | '\n' | '\r' => !line_ends,
         '\u{fffe}' | '\u{ffff}' => true,

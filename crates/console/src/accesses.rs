@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use store::{Access, ChangeError, SECRETS_MAX, Secret, new_client_id};
 
 use crate::Console;
-use crate::draft::{Draft, check_name};
+use crate::draft::{Draft, check_name, given};
+use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 use crate::request::{body, if_match, tagged};
 use crate::secrets::Wanted;
@@ -25,32 +24,101 @@ const CHANGES_MAX: u32 = 100;
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
 
+const ALL: &str = "/admin/v1/accesses";
+const ONE: &str = "/admin/v1/accesses/{name}";
+
+/// What can be asked about an access by its name.
+const ABOUT: &[&str] = &[
+    "showAccess",
+    "changeAccess",
+    "deleteAccess",
+    "rotateSecret",
+    "listChanges",
+];
+
 /// The paths.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new()
-        .route(
-            "/admin/v1/accesses",
-            get(async |s: Shared, h: HeaderMap| told(list(&s, &h)))
-                .post(async |s: Shared, r| told(create(&s, r).await)),
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get(ALL, async |s: Shared, h: HeaderMap| told(list(&s, &h)))
+            .named("listAccesses", "All accesses")
+            .wants(Key::Viewer)
+            .answers(200, "Accesses"),
+        Endpoint::post(ALL, async |s: Shared, r| told(create(&s, r).await))
+            .named(
+                "createAccess",
+                "Makes an access; its secrets are shown this once",
+            )
+            .wants(Key::Operator)
+            .takes("AccessDraft")
+            .answers(201, "AccessMade")
+            .refuses(&[409, 422, 503])
+            .tagged()
+            .links(ABOUT),
+        Endpoint::get(
+            ONE,
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(show(&s, &n, &h)),
         )
-        .route(
-            "/admin/v1/accesses/{name}",
-            get(async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(show(&s, &n, &h)))
-                .patch(async |s: Shared, Path(n): Path<String>, r| told(change(&s, &n, r).await))
-                .delete(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
-                    told(delete(&s, &n, &h).await)
-                }),
+        .named("showAccess", "One access")
+        .wants(Key::Viewer)
+        .answers(200, "Access")
+        .tagged(),
+    ]
+    .into_iter()
+    .chain(changing())
+    .collect()
+}
+
+/// What is done to one access.
+fn changing() -> Vec<Endpoint> {
+    vec![
+        Endpoint::patch(ONE, async |s: Shared, Path(n): Path<String>, r| {
+            told(change(&s, &n, r).await)
+        })
+        .named(
+            "changeAccess",
+            "Changes what the body names; holds from the next request on",
         )
-        .route(
+        .wants(Key::Operator)
+        .if_match()
+        .may_take("AccessChange")
+        .answers(200, "Access")
+        .refuses(&[409, 412, 422, 503])
+        .tagged(),
+        Endpoint::delete(
+            ONE,
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(delete(&s, &n, &h).await),
+        )
+        .named("deleteAccess", "Takes an access away")
+        .wants(Key::Operator)
+        .if_match()
+        .answers_nothing()
+        .refuses(&[412, 503]),
+        Endpoint::post(
             "/admin/v1/accesses/{name}/rotate",
-            post(async |s: Shared, Path(n): Path<String>, r| told(rotate(&s, &n, r).await)),
+            async |s: Shared, Path(n): Path<String>, r| told(rotate(&s, &n, r).await),
         )
-        .route(
+        .named(
+            "rotateSecret",
+            "A new secret beside the one in use; it is shown this once",
+        )
+        .wants(Key::Operator)
+        .if_match()
+        .may_take("Rotation")
+        .answers(200, "AccessMade")
+        .refuses(&[412, 422, 503])
+        .tagged(),
+        Endpoint::get(
             "/admin/v1/accesses/{name}/changes",
-            get(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
-                told(changes(&s, &n, &h).await)
-            }),
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(changes(&s, &n, &h).await),
         )
+        .named(
+            "listChanges",
+            "The latest changes of an access, newest first, deletion included",
+        )
+        .wants(Key::Viewer)
+        .answers(200, "Changes")
+        .refuses(&[503]),
+    ]
 }
 
 pub(crate) fn told(answered: Answered) -> Response {
@@ -196,16 +264,21 @@ async fn changes(console: &Console, name: &str, headers: &HeaderMap) -> Answered
         .changes(name, CHANGES_MAX)
         .await
         .map_err(ChangeError::Store)?;
+    if changes.is_empty() && console.store.accesses().named(name).is_none() {
+        return Err(ChangeError::Missing.into());
+    }
     let changes: Vec<Value> = changes.iter().map(change_view).collect();
     Ok(json_answer(StatusCode::OK, &json!({"changes": changes})))
 }
 
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
+pub(crate) struct Rotation {
     /// A chosen password in place of a random secret.
+    #[serde(default, deserialize_with = "given")]
     password: Option<SecretString>,
     /// The argon2id hash of one.
+    #[serde(default, deserialize_with = "given")]
     password_hash: Option<SecretString>,
     /// Whether the secret in use ends at once.
     #[serde(default)]

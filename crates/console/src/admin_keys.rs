@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -15,37 +13,57 @@ use store::{AdminKey, ChangeError, Role, new_admin_key};
 use crate::Console;
 use crate::accesses::told;
 use crate::draft::check_name;
+use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
 
+const ALL: &str = "/admin/v1/admin-keys";
+
 /// The paths.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new()
-        .route(
-            "/admin/v1/admin-keys",
-            get(async |s: Shared, h: HeaderMap| told(list(&s, &h)))
-                .post(async |s: Shared, r| told(create(&s, r).await)),
-        )
-        .route(
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get(ALL, async |s: Shared, h: HeaderMap| told(list(&s, &h)))
+            .named("listAdminKeys", "The keys of operators")
+            .wants(Key::Viewer)
+            .answers(200, "AdminKeys"),
+        Endpoint::post(ALL, async |s: Shared, r| told(create(&s, r).await))
+            .named("createAdminKey", "Makes a key; it is shown this once")
+            .wants(Key::Operator)
+            .takes("AdminKeyDraft")
+            .answers(201, "AdminKeyMade")
+            .refuses(&[409, 422, 503])
+            .links(&["rotateAdminKey", "deleteAdminKey"]),
+        Endpoint::delete(
             "/admin/v1/admin-keys/{name}",
-            axum::routing::delete(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
-                told(delete(&s, &n, &h).await)
-            }),
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(delete(&s, &n, &h).await),
         )
-        .route(
+        .named(
+            "deleteAdminKey",
+            "Takes a key away, unless it is the last operator's",
+        )
+        .wants(Key::Operator)
+        .answers_nothing()
+        .refuses(&[409, 503]),
+        Endpoint::post(
             "/admin/v1/admin-keys/{name}/rotate",
-            post(async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
-                told(rotate(&s, &n, &h).await)
-            }),
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(rotate(&s, &n, &h).await),
         )
+        .named(
+            "rotateAdminKey",
+            "A new key in the place of the old one; it is shown this once",
+        )
+        .wants(Key::Operator)
+        .answers(200, "AdminKeyMade")
+        .refuses(&[503]),
+    ]
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Draft {
+pub(crate) struct Draft {
     name: String,
     role: String,
 }

@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Console;
+use crate::endpoint::{Endpoint, Key};
 use crate::operations::{Failed, Pending, to_the_end};
 use crate::problem::{self, Problem};
 
@@ -28,7 +29,18 @@ pub trait Backups: Send + Sync {
     fn backup(self: Arc<Self>) -> Pending<File>;
 }
 
-pub(crate) async fn backup(
+/// The paths.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/admin/v1/backup", backup)
+            .named("backup", "A consistent copy of the store, one at a time")
+            .wants(Key::Operator)
+            .answers_in(200, "application/octet-stream")
+            .refuses(&[409, 500]),
+    ]
+}
+
+async fn backup(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -97,6 +109,10 @@ mod tests {
         }
 
         fn status(&self) -> serde_json::Value {
+            serde_json::Value::Null
+        }
+
+        fn openapi_ways(&self) -> serde_json::Value {
             serde_json::Value::Null
         }
 

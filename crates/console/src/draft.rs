@@ -2,16 +2,20 @@
 
 use std::num::NonZeroU32;
 
+use crate::request::make_whole;
 use adapter::{OPERATIONS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use store::{
-    Access, CachePolicy, Channel, JournalLevel, Rate, parse_access_network, parse_network,
+    Access, CachePolicy, Channel, JournalLevel, Object, Rate, parse_access_network, parse_network,
 };
 
 /// Longest name, in characters: it stands in labels, paths and logs.
 const NAME_CHARACTERS_MAX: usize = 64;
+
+/// The same as a pattern: no dot comes first, since a path of dots alone means another path.
+pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
 
 /// Longest owner and note, in bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 1024;
@@ -19,29 +23,52 @@ pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 /// Most networks in one list: each request walks it.
 pub(crate) const NETWORKS_MAX: usize = 1000;
 
+/// Most channels, likewise.
+pub(crate) const CHANNELS_MAX: usize = 1000;
+
+/// Longest id of a channel, in bytes, as in a call.
+pub(crate) const ID_BYTES_MAX: usize = adapter::Kind::Id.bytes_max();
+
+/// Highest rate, in calls per minute or day: nine digits, more than any machine answers.
+pub(crate) const RATE_MAX: u32 = 999_999_999;
+
+/// What can be set to report only.
+pub(crate) const REPORTS: [&str; 2] = ["networks", "limits"];
+
 /// The fields of a body; absent ones stay as they are, `null` takes a bound away.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
+    #[serde(default, deserialize_with = "given")]
     pub(crate) name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) user: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) password: Option<secrecy::SecretString>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) password_hash: Option<secrecy::SecretString>,
+    #[serde(default, deserialize_with = "given")]
     owner: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     note: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     state: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     not_before: Option<Option<String>>,
     #[serde(default, deserialize_with = "nullable")]
     expires: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
     allow: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
     deny: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
     ways: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
     methods: Option<Vec<String>>,
     #[serde(default, deserialize_with = "nullable")]
     platforms: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "nullable")]
-    channels: Option<Option<Vec<Channel>>>,
+    channels: Option<Option<Vec<Object<Channel>>>>,
     #[serde(default, deserialize_with = "nullable")]
     rate: Option<Option<Value>>,
     #[serde(default, deserialize_with = "nullable")]
@@ -50,10 +77,21 @@ pub(crate) struct Draft {
     per_destination: Option<Option<Value>>,
     #[serde(default, deserialize_with = "nullable")]
     concurrent: Option<Option<NonZeroU32>>,
+    #[serde(default, deserialize_with = "given")]
     report: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
     cache: Option<CachePolicy>,
+    #[serde(default, deserialize_with = "given")]
     journal: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     query_credentials: Option<bool>,
+}
+
+/// A field that is there has a value: `null` where nothing can be taken away is a mistake, not absence.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
 }
 
 /// Keeps `null` apart from absence.
@@ -75,13 +113,13 @@ impl Draft {
         let mut mistakes = Mistakes::new();
         let wrong = &mut mistakes;
         take(wrong, "user", self.user, &mut access.user, |user| {
-            bounded(user, 1, USER_BYTES_MAX)
+            bounded(&user, 1, USER_BYTES_MAX).map(|()| user)
         });
         take(wrong, "owner", self.owner, &mut access.owner, |text| {
-            bounded(text, 0, TEXT_BYTES_MAX)
+            bounded(&text, 0, TEXT_BYTES_MAX).map(|()| text)
         });
         take(wrong, "note", self.note, &mut access.note, |text| {
-            bounded(text, 0, TEXT_BYTES_MAX)
+            bounded(&text, 0, TEXT_BYTES_MAX).map(|()| text)
         });
         take(
             wrong,
@@ -129,7 +167,17 @@ impl Draft {
             &mut access.platforms,
             |names| names.map(|names| listed(names, &platforms)).transpose(),
         );
-        take(wrong, "channels", self.channels, &mut access.channels, Ok);
+        take(
+            wrong,
+            "channels",
+            self.channels,
+            &mut access.channels,
+            |list| {
+                let unwrapped =
+                    |list: Vec<Object<Channel>>| list.into_iter().map(|Object(one)| one).collect();
+                list.map(unwrapped).map(channels).transpose()
+            },
+        );
         let limits = &mut access.limits;
         take(wrong, "rate", self.rate, &mut limits.per_minute, rate);
         take(wrong, "per_day", self.per_day, &mut limits.per_day, per_day);
@@ -166,7 +214,7 @@ impl Draft {
         );
         let mut report = (access.report_networks, access.limits.report);
         take(wrong, "report", self.report, &mut report, |names| {
-            let names = listed(names, &["networks", "limits"])?;
+            let names = listed(names, &REPORTS)?;
             let has = |name: &str| names.iter().any(|n| n == name);
             Ok((has("networks"), has("limits")))
         });
@@ -197,25 +245,40 @@ fn take<T, U>(
 /// Whether this can be the name of an access or a key: it stands in labels, paths and logs.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.len())
+        && !name.starts_with('.')
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if fits {
         Ok(())
     } else {
-        Err("use 1 to 64 letters, digits, . _ -".to_owned())
+        Err("use 1 to 64 letters, digits, . _ - and no dot first".to_owned())
     }
 }
 
-pub(crate) fn bounded(text: String, least: usize, most: usize) -> Result<String, String> {
-    if text.chars().any(char::is_control) {
+/// Whether a text is that long and can be presented in a call.
+pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Result<(), String> {
+    if adapter::has_forbidden_character(text, false) {
         return Err("it holds a control character".to_owned());
     }
-    if (least..=most).contains(&text.len()) {
-        Ok(text)
+    if text.chars().count() >= characters_min && text.len() <= bytes_max {
+        Ok(())
     } else {
-        Err(format!("write {least} to {most} bytes"))
+        Err(format!(
+            "write at least {characters_min} characters and at most {bytes_max} bytes"
+        ))
     }
+}
+
+pub(crate) fn channels(channels: Vec<Channel>) -> Result<Vec<Channel>, String> {
+    if channels.len() > CHANNELS_MAX {
+        return Err(format!("at most {CHANNELS_MAX} channels"));
+    }
+    for channel in &channels {
+        listed(vec![channel.platform.clone()], &adapter::PLATFORMS)?;
+        bounded(&channel.platformid, 1, ID_BYTES_MAX)?;
+    }
+    Ok(channels)
 }
 
 fn time(text: Option<String>) -> Result<Option<i64>, String> {
@@ -264,15 +327,17 @@ fn per_day(written: Option<Value>) -> Result<Option<NonZeroU32>, String> {
 }
 
 fn calls(written: Option<Value>, unit: &str, wanted: &str) -> Result<Option<NonZeroU32>, String> {
-    let Some(written) = written else {
+    let Some(mut written) = written else {
         return Ok(None);
     };
+    make_whole(&mut written);
     let text = written
         .as_str()
         .map_or_else(|| written.to_string(), str::to_owned);
     let number = text.strip_suffix(unit).unwrap_or(&text);
-    match number.parse() {
-        Ok(number) => Ok(Some(number)),
-        Err(_) => Err(format!("{text} is no rate; write {wanted}")),
+    let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+    match number.parse::<NonZeroU32>() {
+        Ok(number) if plain && number.get() <= RATE_MAX => Ok(Some(number)),
+        _ => Err(format!("{text} is no rate; write {wanted}")),
     }
 }

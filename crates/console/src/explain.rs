@@ -13,11 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Console;
+use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 
 /// Most header lines of one question: as many as the ways in take.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// A call that nobody makes.
 #[derive(Clone, Debug)]
@@ -44,7 +45,18 @@ pub trait Explains: Send + Sync {
     fn explain(&self, question: &Question) -> Value;
 }
 
-pub(crate) async fn explain(
+/// The paths.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/admin/v1/explain", explain)
+            .named("explain", "What would become of a call, and why")
+            .wants(Key::Viewer)
+            .takes("Question")
+            .answers(200, "Explanation"),
+    ]
+}
+
+async fn explain(
     State(console): State<Arc<Console>>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
@@ -58,7 +70,7 @@ pub(crate) async fn explain(
 /// The question as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Draft {
+pub(crate) struct Draft {
     peer: String,
     #[serde(default)]
     headers: Lines,

@@ -4,11 +4,9 @@ mod query;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
 use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode, Uri, header};
 use jiff::Timestamp;
@@ -17,8 +15,11 @@ use store::{ChangeError, JournalFilter, JournalOrder, JournalRow, StoreError};
 
 use crate::Console;
 use crate::accesses::told;
+use crate::draft::{ID_BYTES_MAX, bounded};
+use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, answer, json_answer};
 use crate::request::body;
+use crate::schemas;
 
 use query::{Asked, asked};
 pub(crate) use query::{id_text, time_ms};
@@ -29,23 +30,52 @@ const EXPORT_PAGE_ROWS: u32 = 100;
 /// What an export is called.
 const NDJSON: &str = "application/x-ndjson";
 
-/// Longest destination that can be asked for, in bytes: the chat API takes no longer ones.
-const DESTINATION_BYTES_MAX: usize = 128;
-
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
 
 /// The paths.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new()
-        .route(
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let string = json!({"type": "string"});
+    let status = json!({"type": "string", "pattern": "^(0|[1-5][0-9]{2}|[A-Z][A-Z0-9_]*)$"});
+    vec![
+        Endpoint::get(
             "/admin/v1/journal",
-            get(async |State(s): Shared, uri: Uri, h: HeaderMap| told(read(&s, &uri, &h).await)),
+            async |State(s): Shared, uri: Uri, h: HeaderMap| told(read(&s, &uri, &h).await),
         )
-        .route(
-            "/admin/v1/journal/erase",
-            post(async |s: Shared, r| told(erase(&s, r).await)),
+        .named("readJournal", "What happened, by the page or as a whole")
+        .wants(Key::Viewer)
+        .query("access", &string)
+        .query("method", &string)
+        .query("request_id", &string)
+        .query("delivery", &string)
+        .query("status", &status)
+        .query("since", &schemas::moment())
+        .query("until", &schemas::moment())
+        .query("ip", &schemas::network())
+        .query("order", &json!({"enum": ["newest", "oldest"]}))
+        .query(
+            "cursor",
+            &json!({"type": "string", "pattern": schemas::CURSOR}),
         )
+        .query(
+            "limit",
+            &json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}),
+        )
+        .answers(200, "JournalPage")
+        .answers_in(200, NDJSON)
+        .refuses(&[422, 503]),
+        Endpoint::post("/admin/v1/journal/erase", async |s: Shared, r| {
+            told(erase(&s, r).await)
+        })
+        .named(
+            "eraseDestination",
+            "Takes away what is kept of one destination",
+        )
+        .wants(Key::Operator)
+        .takes("Erasure")
+        .answers(200, "Erased")
+        .refuses(&[422, 503]),
+    ]
 }
 
 async fn read(console: &Arc<Console>, uri: &Uri, headers: &HeaderMap) -> Answered {
@@ -124,10 +154,8 @@ async fn read_page(
 async fn erase(console: &Console, request: Request<Body>) -> Answered {
     let actor = console.operator(request.headers())?;
     let Erasure { destination } = body(request).await?;
-    if !(1..=DESTINATION_BYTES_MAX).contains(&destination.len()) {
-        let text = format!("write 1 to {DESTINATION_BYTES_MAX} bytes");
-        return Err(Problem::invalid(vec![("destination".to_owned(), text)]));
-    }
+    bounded(&destination, 1, ID_BYTES_MAX)
+        .map_err(|text| Problem::invalid(vec![("destination".to_owned(), text)]))?;
     let by = (actor.as_str(), console.now().saturating_mul(1000));
     let erased = console.store.erase_destination(by, &destination).await;
     let erased = erased.map_err(failing)?;
@@ -137,7 +165,7 @@ async fn erase(console: &Console, request: Request<Body>) -> Answered {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Erasure {
+pub(crate) struct Erasure {
     destination: String,
 }
 

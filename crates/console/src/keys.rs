@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Console;
+use crate::endpoint::{Endpoint, Key};
 use crate::operations::{Pending, to_the_end};
 use crate::problem::{Problem, json_answer};
 
@@ -34,7 +35,28 @@ pub trait Keys: Send + Sync {
     fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>>;
 }
 
-pub(crate) async fn list(
+/// The paths.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/admin/v1/keys", list)
+            .named(
+                "listSigningKeys",
+                "The keys that sign tokens, the one that signs first",
+            )
+            .wants(Key::Viewer)
+            .answers(200, "SigningKeys"),
+        Endpoint::post("/admin/v1/keys/rotate", rotate)
+            .named(
+                "rotateSigningKey",
+                "A new key signs at once; tokens signed before stay good until they expire",
+            )
+            .wants(Key::Operator)
+            .answers(200, "SigningKeys")
+            .refuses(&[409, 500]),
+    ]
+}
+
+async fn list(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -45,7 +67,7 @@ pub(crate) async fn list(
     ))
 }
 
-pub(crate) async fn rotate(
+async fn rotate(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -5,16 +5,19 @@ mod accesses;
 mod admin_keys;
 mod backup;
 mod draft;
+mod endpoint;
 mod explain;
 mod imported;
 mod journal;
 mod keys;
+mod openapi;
 mod operations;
 mod problem;
 mod receipts;
 mod reload;
 mod replay;
 mod request;
+mod schemas;
 mod secrets;
 mod transfer;
 mod view;
@@ -24,8 +27,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use secrecy::SecretString;
 use store::{AdminKey, Role, SecretHasher, Store, presented};
 use tokio::sync::Semaphore;
@@ -37,7 +39,11 @@ pub use operations::{Failed, Operations, Pending};
 pub use reload::Reloads;
 
 use accesses::told;
+use endpoint::{Endpoint, Key};
 use problem::{Problem, answer};
+
+/// Where paths begin that want a key.
+const BEHIND_KEYS: &str = "/admin/";
 
 /// What the console asks the gateway.
 pub trait Gateway: Operations {
@@ -49,6 +55,9 @@ pub trait Gateway: Operations {
 
     /// The status as one JSON object.
     fn status(&self) -> serde_json::Value;
+
+    /// The OpenAPI document of the JSON ways in.
+    fn openapi_ways(&self) -> serde_json::Value;
 
     /// Seconds since 1970, UTC.
     fn now(&self) -> i64;
@@ -74,26 +83,9 @@ impl Console {
         }
     }
 
-    /// Every path of the admin listener. Without a key only the first five answer.
+    /// Every path of the admin listener. Without a key only those answer that want none.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
-            .route("/healthz", get(readyz))
-            .route("/startupz", get(readyz))
-            .route("/metrics", get(metrics))
-            .route("/admin/v1/status", get(status))
-            .route("/admin/v1/keys", get(keys::list))
-            .route("/admin/v1/keys/rotate", post(keys::rotate))
-            .route("/admin/v1/reload", post(reload::reload))
-            .route("/admin/v1/backup", post(backup::backup))
-            .route("/admin/v1/explain", post(explain::explain))
-            .merge(accesses::routes())
-            .merge(admin_keys::routes())
-            .merge(transfer::routes())
-            .merge(receipts::routes())
-            .merge(journal::routes())
-            .merge(replay::routes())
+        endpoint::router(endpoints())
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(Arc::new(self))
@@ -132,6 +124,43 @@ impl Console {
     fn now(&self) -> i64 {
         self.gateway.now()
     }
+}
+
+/// Every path of the admin listener: the router and the OpenAPI document are made from this list.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let ready = |path, id| {
+        Endpoint::get(path, readyz)
+            .named(id, "Whether the gateway takes calls")
+            .answers(200, "Health")
+            .answers(503, "Health")
+    };
+    let mut endpoints = vec![
+        Endpoint::get("/livez", livez)
+            .named("isAlive", "Whether the process lives")
+            .answers(200, "Health"),
+        ready("/readyz", "isReady"),
+        ready("/healthz", "isHealthy"),
+        ready("/startupz", "hasStarted"),
+        Endpoint::get("/metrics", metrics)
+            .named("readMetrics", "The metrics for Prometheus")
+            .answers_in(200, "application/openmetrics-text"),
+        Endpoint::get("/admin/v1/status", status)
+            .named("readStatus", "How the gateway does")
+            .wants(Key::Viewer)
+            .answers(200, "Status"),
+    ];
+    endpoints.extend(openapi::endpoints());
+    endpoints.extend(accesses::endpoints());
+    endpoints.extend(admin_keys::endpoints());
+    endpoints.extend(transfer::endpoints());
+    endpoints.extend(receipts::endpoints());
+    endpoints.extend(journal::endpoints());
+    endpoints.extend(explain::endpoints());
+    endpoints.extend(replay::endpoints());
+    endpoints.extend(keys::endpoints());
+    endpoints.extend(reload::endpoints());
+    endpoints.extend(backup::endpoints());
+    endpoints
 }
 
 async fn livez() -> Response {
@@ -175,8 +204,18 @@ async fn nothing_here(State(console): State<Arc<Console>>, headers: HeaderMap) -
     told(console.viewer(&headers).and(Err(Problem::not_found())))
 }
 
-async fn method_not_allowed(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
+async fn method_not_allowed(
+    State(console): State<Arc<Console>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let text = "This HTTP method is not allowed here.";
     let refusal = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
-    told(console.viewer(&headers).and(Err(refusal)))
+    // What is beside the admin API can be asked without a key, rightly or wrongly.
+    let known = if uri.path().starts_with(BEHIND_KEYS) {
+        console.viewer(&headers).map(|_| ())
+    } else {
+        Ok(())
+    };
+    told(known.and(Err(refusal)))
 }

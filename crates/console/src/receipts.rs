@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,20 +11,28 @@ use store::{ChangeError, Receipt, ReceiptState};
 
 use crate::Console;
 use crate::accesses::told;
+use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 
 type Shared = State<Arc<Console>>;
 
 /// The paths.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(
-        "/admin/v1/receipts/{access}/{key}",
-        get(
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get(
+            "/admin/v1/receipts/{access}/{key}",
             async |State(s): Shared, Path(of): Path<(String, String)>, h: HeaderMap| {
                 told(show(&s, &of, &h).await)
             },
-        ),
-    )
+        )
+        .named(
+            "readReceipts",
+            "What became of the sends with one idempotency key",
+        )
+        .wants(Key::Viewer)
+        .answers(200, "Receipts")
+        .refuses(&[503]),
+    ]
 }
 
 async fn show(

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::Console;
+use crate::endpoint::{Endpoint, Key};
 use crate::operations::{Pending, to_the_end};
 use crate::problem::{Problem, json_answer};
 
@@ -18,7 +19,21 @@ pub trait Reloads: Send + Sync {
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value>;
 }
 
-pub(crate) async fn reload(
+/// The paths.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/admin/v1/reload", reload)
+            .named(
+                "reload",
+                "Reads the configuration again; with a mistake in it the old one stays",
+            )
+            .wants(Key::Operator)
+            .answers(200, "Reload")
+            .refuses(&[422, 500]),
+    ]
+}
+
+async fn reload(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -4,11 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::post;
 use http::{Request, StatusCode};
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -17,6 +15,7 @@ use store::{ChangeError, ReplayCall, Verdict, judge, parse_access_network, parse
 use crate::Console;
 use crate::accesses::told;
 use crate::draft::networks;
+use crate::endpoint::{Endpoint, Key};
 use crate::journal::{failing, id_text, time_ms, time_text};
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
@@ -36,16 +35,25 @@ const REFUSED: &str = "IP_NOT_ALLOWED";
 type Shared = State<Arc<Console>>;
 
 /// The path.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new().route(
-        "/admin/v1/replay",
-        post(async |s: Shared, r| told(replay(&s, r).await)),
-    )
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/admin/v1/replay", async |s: Shared, r| {
+            told(replay(&s, r).await)
+        })
+        .named(
+            "replay",
+            "Which journalled calls proposed networks would have refused",
+        )
+        .wants(Key::Viewer)
+        .takes("Proposal")
+        .answers(200, "Replay")
+        .refuses(&[404, 422, 503]),
+    ]
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(crate) struct Wish {
     access: String,
     since: String,
     /// As in a change of the access; what is absent stays as it is.

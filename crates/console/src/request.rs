@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{Access, ChangeError};
+use store::{Access, ChangeError, Object};
 
 use crate::problem::{Problem, json_answer};
 
@@ -51,6 +51,91 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
         })?
         .to_bytes();
     let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
-    serde_json::from_slice(bytes)
+    serde_json::from_slice::<Object<T>>(bytes)
+        .or_else(|error| with_whole_numbers(bytes, error))
+        .map(|Object(value)| value)
         .map_err(|error| bad(format!("The body is not what it should be: {error}.")))
+}
+
+/// Reads once more what was refused, with numbers such as `5.0` as integers: that is what they are to JSON Schema, and so
+/// to clients that are made from our document.
+fn with_whole_numbers<T: DeserializeOwned>(
+    bytes: &[u8],
+    error: serde_json::Error,
+) -> Result<T, serde_json::Error> {
+    // A document keeps one of two fields with one name, and would hide the mistake.
+    if !error.is_data() || error.to_string().starts_with("duplicate field") {
+        return Err(error);
+    }
+    let mut value: Value = serde_json::from_slice(bytes)?;
+    make_whole(&mut value);
+    serde_json::from_value(value).map_err(|_| error)
+}
+
+/// Up to here, 2^53, every integer is one float and no other's.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Writes every number without a fraction as an integer.
+pub(crate) fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| {
+                number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX
+            });
+            if let Some(whole) = whole {
+                *value = (whole as i64).into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(make_whole),
+        Value::Object(members) => members.values_mut().for_each(make_whole),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Counts {
+            some: Vec<u32>,
+        }
+        let read =
+            async |text: &'static str| body::<Counts>(Request::new(Body::from(text))).await.ok();
+        let wait = |text| futures_util::FutureExt::now_or_never(read(text)).flatten();
+        assert_eq!(
+            wait(r#"{"some": [5.0, 6]}"#),
+            Some(Counts { some: vec![5, 6] })
+        );
+        assert_eq!(wait(r#"{"some": [5.5]}"#), None);
+        let mut value = json!([1e30, 0.5, -2.0, -0.0, 2.5e11, 9.007_199_254_740_991e15]);
+        make_whole(&mut value);
+        let whole = json!([
+            1e30,
+            0.5,
+            -2,
+            0,
+            250_000_000_000_i64,
+            9_007_199_254_740_991_i64
+        ]);
+        assert_eq!(value, whole);
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        #[derive(serde::Deserialize)]
+        struct One {
+            _name: String,
+        }
+        let read = body::<One>(Request::new(Body::from(r#"["x"]"#)));
+        assert!(
+            futures_util::FutureExt::now_or_never(read)
+                .unwrap()
+                .is_err()
+        );
+    }
 }

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use store::{Secret, StoredSecret, new_random_secret};
 
 use crate::Console;
+use crate::draft::bounded;
 use crate::problem::Problem;
 
-/// Shortest password that may be chosen, in bytes.
-const PASSWORD_BYTES_MIN: usize = 8;
+/// Shortest password that may be chosen, in characters.
+pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 8;
 
 /// What the operator wants; nothing is a random secret.
 pub(crate) struct Wanted {
@@ -62,11 +63,13 @@ impl Made {
 }
 
 async fn chosen(password: &SecretString) -> Result<StoredSecret, Problem> {
-    let most = adapter::PASSWORD_BYTES_MAX;
-    if !(PASSWORD_BYTES_MIN..=most).contains(&password.expose_secret().len()) {
-        let text = format!("write {PASSWORD_BYTES_MIN} to {most} bytes");
-        return Err(wrong("password", text));
-    }
+    // What could not be presented in a call would prove nobody.
+    bounded(
+        password.expose_secret(),
+        PASSWORD_CHARACTERS_MIN,
+        adapter::PASSWORD_BYTES_MAX,
+    )
+    .map_err(|text| wrong("password", text))?;
     let password = password.clone();
     let hash = tokio::task::spawn_blocking(move || StoredSecret::argon2id(&password)).await;
     let hash = hash.map_err(|_| wrong("password", "it can't be hashed"))?;

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::json;
 use store::Access;
 
 use crate::Console;
 use crate::accesses::told;
+use crate::endpoint::{Endpoint, Key};
 use crate::imported::mistakes;
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
@@ -21,16 +20,29 @@ type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
 
 /// The paths.
-pub(crate) fn routes() -> Router<Arc<Console>> {
-    Router::new()
-        .route(
-            "/admin/v1/export",
-            get(async |s: Shared, h: HeaderMap| told(export(&s, &h))),
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/admin/v1/export", async |s: Shared, h: HeaderMap| {
+            told(export(&s, &h))
+        })
+        .named(
+            "exportAccesses",
+            "All accesses with the hashes of their secrets, as an import takes them",
         )
-        .route(
-            "/admin/v1/import",
-            post(async |s: Shared, r| told(import(&s, r).await)),
+        .wants(Key::Operator)
+        .answers(200, "Transfer"),
+        Endpoint::post("/admin/v1/import", async |s: Shared, r| {
+            told(import(&s, r).await)
+        })
+        .named(
+            "importAccesses",
+            "Makes the accesses as they stand there, all of them or none",
         )
+        .wants(Key::Operator)
+        .takes("Transfer")
+        .answers(200, "Imported")
+        .refuses(&[409, 422, 503]),
+    ]
 }
 
 /// All accesses with the hashes of their secrets: what an import takes.
@@ -74,6 +86,7 @@ async fn import(console: &Console, request: Request<Body>) -> Answered {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Import {
+pub(crate) struct Import {
+    #[serde(deserialize_with = "store::objects")]
     accesses: Vec<Access>,
 }

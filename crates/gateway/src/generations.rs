@@ -105,6 +105,10 @@ impl console::Gateway for Generations {
         Gate::now()
     }
 
+    fn openapi_ways(&self) -> Value {
+        crate::openapi::document(&self.gate())
+    }
+
     fn status(&self) -> Value {
         let gate = self.gate();
         let last = self

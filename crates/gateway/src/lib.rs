@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod commands;
+mod openapi;
 mod pipeline;
 mod routes;
 mod token_endpoint;

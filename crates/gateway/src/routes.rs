@@ -18,8 +18,8 @@ use crate::story::Story;
 use crate::token_endpoint;
 
 /// The paths that are the same for every caller.
-const JWKS: &str = "/.well-known/jwks.json";
-const METADATA: &str = "/.well-known/oauth-authorization-server";
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 /// Puts the list together. A request stays with the gate that is in force when it begins; a way that is switched off there
 /// has no path.

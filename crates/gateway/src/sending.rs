@@ -13,7 +13,7 @@ use crate::gate::Gate;
 use crate::story::Story;
 
 /// Most bytes of a key: four times what any client library makes.
-const KEY_BYTES_MAX: usize = 255;
+pub(crate) const KEY_BYTES_MAX: usize = 255;
 
 /// When to ask again for a send that is under way: it ends within seconds.
 const UNDER_WAY_RETRY_S: u32 = 1;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::object::{nullable_objects, object, objects};
 use crate::{CachePolicy, StoredSecret};
 
 /// Most secrets of one access at once: the one in use and the one that replaces it.
@@ -31,6 +32,7 @@ pub struct Access {
     #[serde(default)]
     pub note: String,
     /// The secrets that prove it, at most [`SECRETS_MAX`], oldest first.
+    #[serde(deserialize_with = "objects")]
     pub secrets: Vec<Secret>,
     /// Whether it is switched on.
     pub active: bool,
@@ -56,10 +58,14 @@ pub struct Access {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platforms: Option<Vec<String>>,
     /// The channels that it may use; absent means all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "nullable_objects"
+    )]
     pub channels: Option<Vec<Channel>>,
     /// How often it may call.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: AccessLimits,
     /// Whether its reads may be answered from memory, and for how long.
     #[serde(default)]

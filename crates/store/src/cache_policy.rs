@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::object::object;
+
 /// Longest time that an access may have its answers kept, in seconds: a day.
 pub const CACHE_S_MAX: u32 = 24 * 60 * 60;
 
@@ -68,7 +70,7 @@ impl CachePolicy {
 )]
 enum Written {
     Switch(bool),
-    Policy(Policy),
+    Policy(#[serde(deserialize_with = "object")] Policy),
 }
 
 #[derive(Deserialize)]

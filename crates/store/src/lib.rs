@@ -15,6 +15,7 @@ mod journal;
 mod keys;
 mod last_use;
 mod network;
+mod object;
 mod phc;
 mod receipts;
 mod secret;
@@ -33,6 +34,7 @@ pub use journal::{
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use network::{Verdict, judge, parse_access_network, parse_network};
+pub use object::{Object, objects};
 pub use receipts::{Claim, Receipt, ReceiptState, Settlement};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,

@@ -53,9 +53,15 @@ impl JournalStatus {
     pub fn parse(text: &str) -> Result<JournalStatus, String> {
         let is_code = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         match text.parse() {
-            Ok(status @ (0 | 100..=599)) => Ok(JournalStatus::Wire(status)),
+            // As it is told: no sign, no zeros before it.
+            Ok(status @ (0 | 100..=599)) if text == status.to_string() => {
+                Ok(JournalStatus::Wire(status))
+            }
             Err(_) if text == "SUCCESS" => Ok(JournalStatus::Success),
-            Err(_) if !text.is_empty() && text.bytes().all(is_code) => {
+            Err(_)
+                if text.starts_with(|c: char| c.is_ascii_uppercase())
+                    && text.bytes().all(is_code) =>
+            {
                 Ok(JournalStatus::Code(text.to_owned()))
             }
             _ => Err(format!(

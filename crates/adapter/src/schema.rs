@@ -1,0 +1,203 @@
+//! Calls and answers of the JSON ways in as JSON Schemas, written from the operation table.
+
+use serde_json::{Map, Value, json};
+
+use crate::operation::{FILE_TYPES, PLATFORMS};
+use crate::{CLASS, Effect, Kind, Operation, Parameter, Sensitivity};
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// A query or a form: everything is text.
+    Form,
+    /// JSON: text, or a number that counts as its text.
+    Json,
+}
+
+/// Text of at least so many characters and at most so many bytes of UTF-8, which JSON Schema can't count: `maxLength` is
+/// what follows from it.
+#[must_use]
+pub fn text_schema(characters_min: usize, bytes_max: usize, line_ends: bool) -> Value {
+    let pattern = if line_ends {
+        "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\ufffe\\uffff]*$"
+    } else {
+        "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffe\\uffff]*$"
+    };
+    json!({"type": "string", "minLength": characters_min, "maxLength": bytes_max, "pattern": pattern,
+        "x-bytes-max": bytes_max})
+}
+
+/// What a call of this operation has to look like, besides credentials: an object of its parameters. Others are ignored.
+#[must_use]
+pub fn call_schema(operation: &Operation, notation: Notation) -> Value {
+    let mut properties = Map::new();
+    properties.insert("class".to_owned(), json!({"const": CLASS}));
+    properties.insert("method".to_owned(), json!({"const": operation.method}));
+    for parameter in operation.parameters {
+        properties.insert(
+            parameter.name.to_owned(),
+            parameter_schema(parameter, notation),
+        );
+    }
+    let compulsory = operation.parameters.iter().filter(|p| p.compulsory);
+    let required: Vec<_> = ["class", "method"]
+        .into_iter()
+        .chain(compulsory.map(|p| p.name))
+        .collect();
+    json!({"title": operation.method, "type": "object", "properties": properties, "required": required})
+}
+
+fn parameter_schema(parameter: &Parameter, notation: Notation) -> Value {
+    let max = parameter.kind.bytes_max();
+    // An empty value counts as absent.
+    let least = usize::from(parameter.compulsory);
+    let (text, number_fits) = match parameter.kind {
+        Kind::Platform => (json!({"type": "string", "enum": PLATFORMS}), false),
+        Kind::FileType => (json!({"type": "string", "enum": FILE_TYPES}), false),
+        Kind::Id => (text_schema(least, max, false), true),
+        Kind::Message => (text_schema(least, max, true), true),
+        Kind::Url(_) => (
+            json!({"type": "string", "format": "public-http-url", "minLength": least, "maxLength": max}),
+            false,
+        ),
+    };
+    let mut choices = vec![text];
+    if !parameter.compulsory && !number_fits {
+        choices.push(json!({"const": ""}));
+    }
+    if number_fits && notation == Notation::Json {
+        choices.push(json!({"type": "number"}));
+    }
+    match choices.len() {
+        1 => choices.remove(0),
+        _ => json!({"anyOf": choices}),
+    }
+}
+
+/// A call of this operation that succeeds in the sandbox.
+#[must_use]
+pub fn call_example(operation: &Operation) -> Value {
+    let given = operation.parameters.iter().filter(|p| p.compulsory);
+    let values = given.map(|parameter| {
+        let value = match parameter.kind {
+            Kind::Platform => "whatsapp",
+            Kind::FileType => "image",
+            Kind::Url(_) => "https://files.example.com/menu.png",
+            Kind::Message => "Hello",
+            Kind::Id if parameter.sensitivity == Sensitivity::Address => "34600000000",
+            Kind::Id => "100",
+        };
+        (parameter.name.to_owned(), Value::from(value))
+    });
+    let call = [("class", CLASS), ("method", operation.method)];
+    let call = call.map(|(name, value)| (name.to_owned(), Value::from(value)));
+    call.into_iter().chain(values).collect::<Map<_, _>>().into()
+}
+
+/// The envelope of a success.
+#[must_use]
+pub fn success_schema(operation: &Operation) -> Value {
+    let fields: Map<String, Value> = operation
+        .result_fields
+        .iter()
+        .map(|field| ((*field).to_owned(), json!({})))
+        .collect();
+    let result = if operation.result_fields.is_empty() {
+        json!({})
+    } else {
+        // The upstream's, value for value: it may leave things out and send others.
+        json!({"type": "object", "properties": {"list": {"type": "array", "items": {"type": "object", "properties": fields}}}})
+    };
+    let mut properties = json!({"status": {"const": "SUCCESS"}, "result": result});
+    let mut required = vec!["status", "result"];
+    if operation.effect == Effect::Send {
+        properties["delivery"] = json!({"const": "sent"});
+        required.push("delivery");
+    }
+    json!({"title": operation.method, "type": "object", "properties": properties, "required": required,
+        "additionalProperties": false})
+}
+
+/// The envelope of a refusal that ends with one of these words.
+#[must_use]
+pub fn refusal_schema(words: &[&str], other_words: bool) -> Value {
+    let known = json!({"enum": words});
+    let error = if other_words {
+        json!({"anyOf": [known, {"type": "string", "pattern": "^[A-Z0-9_]{1,64}$"}]})
+    } else {
+        known
+    };
+    let properties = json!({
+        "status": {"const": "ERROR"},
+        "error": error,
+        "request_id": {"type": "string"},
+        "delivery": {"enum": ["sent", "not_sent", "unknown"]},
+        "retry_after": {"type": "integer", "minimum": 0},
+    });
+    json!({"title": "refusal", "type": "object", "properties": properties, "required": ["status", "error"],
+        "additionalProperties": false})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Code, OPERATIONS, Params, Request};
+
+    fn open(call: &Map<String, Value>) -> Result<(), Code> {
+        let pairs = call
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap().to_owned()));
+        Request::open(&mut Params::from_pairs(pairs))
+            .map(|_| ())
+            .map_err(|error| error.code())
+    }
+
+    #[test]
+    fn what_the_schema_asks_for_is_what_a_call_needs() {
+        for operation in &OPERATIONS {
+            let example = call_example(operation).as_object().unwrap().clone();
+            assert_eq!(open(&example), Ok(()), "{example:?}");
+            let schema = call_schema(operation, Notation::Form);
+            let required: Vec<_> = schema["required"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|name| name.as_str().unwrap())
+                .collect();
+            assert!(
+                example.keys().all(|name| required.contains(&name.as_str())),
+                "{required:?}"
+            );
+            for name in required {
+                let mut less = example.clone();
+                less.remove(name);
+                let missing = match name {
+                    "class" => Code::IncorrectClass,
+                    "method" => Code::IncorrectMethod,
+                    _ => Code::MissingCompulsoryParam,
+                };
+                assert_eq!(open(&less), Err(missing), "without {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_is_documented_and_its_values_are_those_that_are_taken() {
+        for operation in &OPERATIONS {
+            let schema = call_schema(operation, Notation::Form);
+            let documented = schema["properties"].as_object().unwrap().len();
+            assert_eq!(
+                documented,
+                operation.parameters.len() + 2,
+                "class, method, and each parameter"
+            );
+            for (name, property) in schema["properties"].as_object().unwrap() {
+                for value in property["enum"].as_array().into_iter().flatten() {
+                    let mut call = call_example(operation).as_object().unwrap().clone();
+                    call.insert(name.clone(), value.clone());
+                    assert_eq!(open(&call), Ok(()), "{name}={value}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The JSON ways in, the token endpoint and the public documents as OpenAPI 3.1. Calls follow from the operation table;
+//! statuses are asked of the adapters themselves, under the status policy in force.
+
+use std::collections::BTreeMap;
+
+use adapter::{
+    Answer, Code, Dialect, Error, Notation, OPERATIONS, Origin, Way, call_example, call_schema,
+    json_reply, refusal_schema, success_schema, text_schema,
+};
+use adapter_jwt::OauthError;
+use serde_json::{Map, Value, json};
+
+use crate::gate::Gate;
+use crate::routes::{JWKS, METADATA};
+use crate::sending::KEY_BYTES_MAX;
+use crate::token_endpoint;
+
+/// The ways in whose answers are JSON; the WSDL describes the other one.
+const JSON_WAYS: [Way; 3] = [Way::Http, Way::Basic, Way::Jwt];
+
+/// The document of this gate.
+pub(crate) fn document(gate: &Gate) -> Value {
+    let mut paths = Map::new();
+    for way in JSON_WAYS.into_iter().filter(|way| gate.is_open(*way)) {
+        paths.insert(way.path().to_owned(), way_in(gate, way));
+    }
+    if gate.is_open(Way::Jwt) {
+        paths.insert(token_endpoint::PATH.to_owned(), json!({"post": token()}));
+        paths.insert(
+            JWKS.to_owned(),
+            public("readKeys", "The keys that verify tokens", &["keys"]),
+        );
+        let metadata = ["issuer", "token_endpoint", "jwks_uri"];
+        paths.insert(
+            METADATA.to_owned(),
+            public(
+                "readMetadata",
+                "Where tokens come from (RFC 8414)",
+                &metadata,
+            ),
+        );
+    }
+    let parameter = |name| json!({"type": "apiKey", "in": "query", "name": name});
+    let token_url = format!(
+        "{}{}",
+        gate.public_url.trim_end_matches('/'),
+        token_endpoint::PATH
+    );
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Chatgate's JSON ways in",
+            "description": "Each way in is one path that takes every method of the table; `method` says which. Paths answer without the last slash too, parameters may stand \
+                in query and body mixed, unknown ones are ignored, and an empty one counts as absent. x-bytes-max bounds a text in bytes of UTF-8, beside maxLength.",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "servers": [{"url": gate.public_url}],
+        "externalDocs": {"description": "The SOAP way in", "url": format!("{}{}?wsdl", gate.public_url.trim_end_matches('/'), Way::Soap.path())},
+        "paths": paths,
+        "components": {"securitySchemes": {
+            "user": parameter("user"),
+            "password": parameter("password"),
+            "basic": {"type": "http", "scheme": "basic"},
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                "description": format!("A token from {token_url} (OAuth 2.0 client credentials) or from a trusted issuer; its scope is chat or some of the methods.")},
+        }},
+    })
+}
+
+fn way_in(gate: &Gate, way: Way) -> Value {
+    let name = way.name();
+    let (get, post) = match way {
+        // A body has room for the credentials; URLs end up in logs.
+        Way::Http => (json!([{"user": [], "password": []}]), json!([])),
+        Way::Basic => (json!([{"basic": []}]), json!([{"basic": []}])),
+        Way::Jwt | Way::Soap => (json!([{"token": []}]), json!([{"token": []}])),
+    };
+    let responses = responses(gate, way);
+    let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
+        "schema": calls(Notation::Form, false), "examples": examples(false)});
+    let key = json!({"name": "Idempotency-Key", "in": "header",
+        "description": "A send with a key is made once; idempotency_key among the parameters is the same.",
+        "schema": {"type": "string", "pattern": format!("^[!-~]{{1,{KEY_BYTES_MAX}}}$")}});
+    let in_body = way == Way::Http;
+    let content = |schema: Value| json!({"schema": schema, "examples": examples(in_body)});
+    let mut parts = calls(Notation::Form, in_body);
+    // The name of a part stands in a header line.
+    parts["propertyNames"] = json!({"pattern": "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$"});
+    json!({
+        "get": {
+            "operationId": format!("{name}Get"),
+            "summary": "One call, its parameters in the query",
+            "parameters": [call, key],
+            "responses": responses,
+            "security": get,
+        },
+        "post": {
+            "operationId": format!("{name}Post"),
+            "summary": "One call, its parameters in the body",
+            "parameters": [key],
+            "requestBody": {"required": true, "content": {
+                "application/x-www-form-urlencoded": content(calls(Notation::Form, in_body)),
+                "multipart/form-data": content(parts),
+                "application/json": content(calls(Notation::Json, in_body)),
+            }},
+            "responses": responses,
+            "security": post,
+        },
+    })
+}
+
+/// A call of any method, with user and password or without. The object stands in the schema's own right, so that it is
+/// known how to write it in a query.
+fn calls(notation: Notation, with_credentials: bool) -> Value {
+    let mut calls: Vec<_> = OPERATIONS
+        .iter()
+        .map(|operation| call_schema(operation, notation))
+        .collect();
+    for call in calls.iter_mut().filter(|_| with_credentials) {
+        for (name, bytes_max) in CREDENTIALS {
+            call["properties"][name] = text_schema(1, bytes_max, false);
+            if let Some(required) = call["required"].as_array_mut() {
+                required.push(name.into());
+            }
+        }
+    }
+    json!({"type": "object", "oneOf": calls})
+}
+
+/// The parameters of the first way in that say who calls, with their most bytes.
+const CREDENTIALS: [(&str, usize); 2] = [
+    ("user", adapter::USER_BYTES_MAX),
+    ("password", adapter::PASSWORD_BYTES_MAX),
+];
+
+/// One call of each method, by name.
+fn examples(with_credentials: bool) -> Value {
+    let mut examples = Map::new();
+    for operation in &OPERATIONS {
+        let mut call = call_example(operation);
+        if with_credentials {
+            call["user"] = "USER".into();
+            call["password"] = "PASSWORD".into();
+        }
+        examples.insert(operation.method.to_owned(), json!({"value": call}));
+    }
+    examples.into()
+}
+
+/// Every status that a way in answers with, as its adapter tells every code that can befall a call there.
+fn responses(gate: &Gate, way: Way) -> Value {
+    let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    let mut challenged = Vec::new();
+    for code in Code::ALL.into_iter().filter(|code| befalls(way, *code)) {
+        let error = Error::refused(code);
+        let answer = Answer {
+            request_id: "",
+            operation: None,
+            outcome: Err(&error),
+        };
+        let reply = gate.adapter(way).encode(Dialect::default(), &answer);
+        words.entry(reply.status).or_default().push(code);
+        challenged.extend((!reply.challenges.is_empty()).then_some(reply.status));
+    }
+    let mut schemas: Vec<Value> = OPERATIONS.iter().map(success_schema).collect();
+    schemas.extend(words.remove(&200).map(|codes| refusal(&codes)));
+    let ok = json!({"anyOf": schemas});
+    let mut responses = Map::new();
+    responses.insert(
+        "200".to_owned(),
+        response("The outcome of the call.", &ok, &[]),
+    );
+    for (status, codes) in words {
+        let mut headers = Vec::new();
+        headers.extend(challenged.contains(&status).then_some("WWW-Authenticate"));
+        let text: Vec<_> = codes.iter().map(|code| code.text()).collect();
+        responses.insert(
+            status.to_string(),
+            response(&text.join(" "), &refusal(&codes), &headers),
+        );
+    }
+    responses.into()
+}
+
+/// Whether a call in this way can end with this code.
+fn befalls(way: Way, code: Code) -> bool {
+    match code {
+        Code::MissingUser | Code::MissingPassword | Code::IncorrectUserPassword => way != Way::Jwt,
+        Code::MissingToken | Code::IncorrectToken | Code::ExpiredToken => way == Way::Jwt,
+        // Another method or path than the document's.
+        Code::HttpMethodNotAllowed | Code::NotFound => false,
+        _ => true,
+    }
+}
+
+fn refusal(codes: &[Code]) -> Value {
+    let words: Vec<_> = codes
+        .iter()
+        .filter(|code| **code != Code::UpstreamCode)
+        .map(|code| code.word())
+        .collect();
+    let mut schema = refusal_schema(&words, codes.contains(&Code::UpstreamCode));
+    if codes.iter().all(|code| code.origin() == Origin::Gateway) {
+        schema["required"] = json!(["status", "error", "request_id"]);
+    }
+    schema
+}
+
+fn response(text: &str, schema: &Value, headers: &[&str]) -> Value {
+    let mut response =
+        json!({"description": text, "content": {"application/json": {"schema": schema}}});
+    for name in ["X-Request-ID", "Cache-Control"].iter().chain(headers) {
+        response["headers"][name] = json!({"required": true, "schema": {"type": "string"}});
+    }
+    for name in [
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "Cache-Status",
+        "Idempotent-Replayed",
+    ] {
+        response["headers"][name] = json!({"schema": {"type": "string"}});
+    }
+    response
+}
+
+/// The token endpoint: RFC 6749, 4.4.
+fn token() -> Value {
+    let methods: Vec<_> = OPERATIONS
+        .iter()
+        .map(|operation| operation.method)
+        .collect();
+    let scope = format!("^(chat|({0})( ({0}))*)$", methods.join("|"));
+    let request = json!({
+        "type": "object",
+        "properties": {
+            "grant_type": {"const": "client_credentials"},
+            "scope": {"type": "string", "pattern": scope},
+        },
+        "required": ["grant_type"],
+    });
+    let granted = json!({
+        "type": "object",
+        "properties": {
+            "access_token": {"type": "string"}, "token_type": {"const": "Bearer"},
+            "expires_in": {"type": "integer"}, "scope": {"type": "string"},
+        },
+        "required": ["access_token", "token_type", "expires_in", "scope"],
+    });
+    let mut words: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    let told = Code::ALL
+        .into_iter()
+        .filter(|code| befalls(Way::Basic, *code));
+    let told = told.filter(|code| code.origin() == Origin::Gateway || code.is_credential());
+    let own = [
+        OauthError::invalid_scope(""),
+        OauthError::unsupported_grant_type(),
+    ];
+    for error in told
+        .map(|code| OauthError::from(&Error::refused(code)))
+        .chain(own)
+    {
+        let words = words.entry(error.status).or_default();
+        if !words.contains(&error.error) {
+            words.push(error.error);
+        }
+    }
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), response("A token.", &granted, &[]));
+    for (status, words) in words {
+        let schema = json!({
+            "type": "object",
+            "properties": {"error": {"enum": words}, "error_description": {"type": "string"}},
+            "required": ["error", "error_description"],
+            "additionalProperties": false,
+        });
+        let headers: &[&str] = if status == 401 {
+            &["WWW-Authenticate"]
+        } else {
+            &[]
+        };
+        responses.insert(
+            status.to_string(),
+            response(&words.join(", "), &schema, headers),
+        );
+    }
+    json!({
+        "operationId": "token",
+        "summary": "A token for a client (OAuth 2.0 client credentials)",
+        "description": "The credentials are the client_id and the client_secret of an access. They may stand in the body under these names as well, in place of the header.",
+        "requestBody": {"required": true, "content": {"application/x-www-form-urlencoded": {"schema": request}}},
+        "responses": responses,
+        "security": [{"basic": []}],
+    })
+}
+
+/// A document that is the same for every caller.
+fn public(id: &str, summary: &str, members: &[&str]) -> Value {
+    let found = response(
+        summary,
+        &json!({"type": "object", "required": members}),
+        &[],
+    );
+    let mut responses = json!({"200": found});
+    for code in [
+        Code::IpNotAllowed,
+        Code::RateLimited,
+        Code::MalformedRequest,
+        Code::InternalError,
+    ] {
+        let error = Error::refused(code);
+        let reply = json_reply(
+            &Answer {
+                request_id: "",
+                operation: None,
+                outcome: Err(&error),
+            },
+            code.status(),
+            &[],
+        );
+        responses[reply.status.to_string()] = response(code.text(), &refusal(&[code]), &[]);
+    }
+    json!({"get": {"operationId": id, "summary": summary, "responses": responses, "security": []}})
+}

@@ -1,0 +1,87 @@
+//! Objects that have to be written as objects: serde reads a list into a struct as well, field by field in an order that
+//! nobody is told.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+/// A value that is read from an object alone.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Object<T>, D::Error> {
+        d.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
+}
+
+/// One object.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+    Object::deserialize(d).map(|Object(value)| value)
+}
+
+/// A list of objects.
+///
+/// # Errors
+/// What is wrong with the first that is wrong.
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    let objects = Vec::deserialize(d)?;
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// A list of objects, or `null`.
+pub(crate) fn nullable_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let objects = Option::<Vec<_>>::deserialize(d)?;
+    Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use crate::{Access, AccessLimits};
+
+    fn access(member: &str, value: Value) -> Result<Access, String> {
+        let mut access = json!({"name": "a", "user": "a", "client_id": "c", "secrets": [], "active": true, "allow": [],
+            "ways": [], "methods": []});
+        access[member] = value;
+        from_value(access).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_list_in_the_place_of_an_object_is_refused() {
+        let limits = access("limits", json!({"report": true})).unwrap().limits;
+        assert!(limits.report);
+        for (member, list) in [
+            ("limits", json!([null, null, null, null, true])),
+            ("secrets", json!([[{"keyed": "x"}, 0]])),
+            ("channels", json!([["whatsapp", "100"]])),
+            ("cache", json!([true, null, null])),
+        ] {
+            let said = access(member, list).map(|_| ()).unwrap_err();
+            assert!(said.contains("object"), "{member}: {said}");
+        }
+        assert!(
+            from_value::<AccessLimits>(json!([null, null, null, null, true])).is_ok(),
+            "then this is no longer needed"
+        );
+    }
+}

@@ -1,0 +1,305 @@
+//! The OpenAPI documents: that they say what is served, and that schemathesis, which makes calls from them, finds nothing.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, binary, client, load, repository};
+
+/// Calls that are made from each document at least, every day and for a release.
+const CASES: (usize, usize) = (500, 10_000);
+
+/// No limit is to be met.
+const UNLIMITED: &str = r#"
+[limits]
+per_address_per_minute = 100000000
+guesses_per_name = 100000000
+guesses_per_address = 100000000
+"#;
+
+/// The page's codes with their real status: under `compat` a refusal is a 200, and nobody could tell by the status whether
+/// wrong data or credentials were refused.
+const MAPPED: &str = r#"
+[ways.http]
+status = "mapped"
+[ways.basic]
+status = "mapped"
+"#;
+
+fn first_key(gateway: &Gateway) -> String {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    key.trim().to_owned()
+}
+
+async fn document(gateway: &Gateway, path: &str) -> Value {
+    let url = format!("http://{}{path}", gateway.admin);
+    let answer = Answer::of(client().get(url).bearer_auth(first_key(gateway))).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
+/// Path, method and description of every operation.
+fn operations(document: &Value) -> Vec<(&str, Method, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            (path.as_str(), method, operation)
+        })
+    });
+    operations.collect()
+}
+
+// === what is said is what is served ===
+
+#[tokio::test]
+async fn every_path_of_the_admin_api_answers_the_methods_and_wants_the_keys_that_the_document_says()
+{
+    let gateway = Gateway::start();
+    let made = client()
+        .post(format!("http://{}/admin/v1/admin-keys", gateway.admin))
+        .bearer_auth(first_key(&gateway))
+        .body(json!({"name": "looker", "role": "viewer"}).to_string());
+    let viewer = Answer::of(made).await.json()["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let document = document(&gateway, "/admin/v1/openapi.json").await;
+    let operations = operations(&document);
+    assert!(operations.len() >= 25, "{}", operations.len());
+    for path in document["paths"].as_object().unwrap().keys() {
+        let url = format!("http://{}{}", gateway.admin, path.replace(['{', '}'], ""));
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ] {
+            let said = operations
+                .iter()
+                .find(|(p, m, _)| p == path && *m == method);
+            let without = Answer::of(client().request(method.clone(), &url)).await;
+            let looking =
+                Answer::of(client().request(method.clone(), &url).bearer_auth(&viewer)).await;
+            let keyed = path.starts_with("/admin/");
+            let expected = match said.map(|(_, _, operation)| operation["x-role"].as_str()) {
+                None => (if keyed { 401 } else { 405 }, Some(405)),
+                Some(None) => (200, Some(200)),
+                Some(Some("operator")) => (401, Some(403)),
+                Some(Some(_)) => (401, None),
+            };
+            assert_eq!(without.status, expected.0, "{method} {path} without a key");
+            if let Some(status) = expected.1 {
+                assert_eq!(looking.status, status, "{method} {path} by a viewer");
+            } else {
+                let code = looking.json()["code"].clone();
+                assert!(
+                    ![403, 405].contains(&looking.status) && code != "not_found",
+                    "{method} {path}: {}",
+                    looking.body
+                );
+            }
+            assert!(
+                looking.status != 405 || !looking.header("allow").is_empty(),
+                "{method} {path} has no Allow"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_path_of_the_public_listener_but_soap_is_in_the_document_and_answers() {
+    let gateway = Gateway::start();
+    let document = document(&gateway, "/admin/v1/openapi-ways.json").await;
+    let operations = operations(&document);
+    let said: BTreeSet<_> = operations
+        .iter()
+        .map(|(path, method, _)| format!("{method} {path}"))
+        .collect();
+    let expected = [
+        "GET /.well-known/jwks.json",
+        "GET /.well-known/oauth-authorization-server",
+        "GET /api/basic/",
+        "GET /api/http/",
+        "GET /api/jwt/",
+        "POST /api/basic/",
+        "POST /api/http/",
+        "POST /api/jwt/",
+        "POST /oauth/token",
+    ];
+    assert_eq!(said, expected.map(str::to_owned).into());
+    for (path, method, operation) in operations {
+        let answer = Answer::of(client().request(method.clone(), gateway.url(path))).await;
+        let status = answer.status.to_string();
+        assert!(
+            !operation["responses"][&status].is_null(),
+            "{method} {path} answers {status}"
+        );
+        assert_ne!(answer.status, 404);
+    }
+    assert_eq!(document["servers"][0]["url"], gateway.url(""));
+}
+
+#[test]
+fn no_path_is_routed_past_the_documents() {
+    let routed = |folder: &str| {
+        let mut places = Vec::new();
+        for file in std::fs::read_dir(repository().join(folder)).unwrap() {
+            let file = file.unwrap().path();
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            places.extend(
+                text.lines()
+                    .filter(|line| line.contains(".route("))
+                    .map(|line| format!("{name}: {}", line.trim())),
+            );
+        }
+        places
+    };
+    assert_eq!(
+        routed("crates/console/src"),
+        ["endpoint.rs: router.route(endpoint.path, endpoint.route)"],
+        "a path of the admin listener is an `Endpoint` in the list of its file"
+    );
+    assert_eq!(
+        routed("crates/gateway/src"),
+        [
+            "routes.rs: router = router.route(",
+            "routes.rs: .route(token_endpoint::PATH, token)",
+            "routes.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
+            "routes.rs: .route(METADATA, document(generations, METADATA, metadata))",
+        ],
+        "a new path of the public listener belongs into gateway/src/openapi.rs, and then here"
+    );
+}
+
+#[tokio::test]
+async fn statuses_follow_the_policy_in_force_and_a_way_that_is_off_is_left_out() {
+    let toml = "[ways.http]\nstatus = \"mapped\"\n[ways.jwt]\nenabled = false\n";
+    let (usual, other) = (Gateway::start(), Gateway::configured(toml, &[]));
+    let usual = document(&usual, "/admin/v1/openapi-ways.json").await;
+    let other = document(&other, "/admin/v1/openapi-ways.json").await;
+    let statuses = |document: &Value, path: &str| {
+        let responses = document["paths"][path]["post"]["responses"]
+            .as_object()
+            .unwrap();
+        responses.keys().cloned().collect::<Vec<_>>()
+    };
+    assert!(!statuses(&usual, "/api/http/").contains(&"401".to_owned()));
+    assert!(statuses(&usual, "/api/basic/").contains(&"401".to_owned()));
+    for status in ["401", "404"] {
+        assert!(statuses(&other, "/api/http/").contains(&status.to_owned()));
+    }
+    assert!(other["paths"]["/api/jwt/"].is_null() && other["paths"]["/oauth/token"].is_null());
+}
+
+// === schemathesis ===
+
+/// Where `tests/setup` has put schemathesis.
+fn prepared() -> Option<PathBuf> {
+    let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
+    }
+    folder
+}
+
+/// Makes calls from a document, with every check but those that are excluded, and tells how many there were.
+async fn run(path: &str, server: fn(&Gateway) -> String, policy: &str, excluded: &[&str]) {
+    let Some(clients) = prepared() else { return };
+    let cases = load(CASES.0, CASES.1);
+    let gateway = Gateway::configured(&format!("{UNLIMITED}{policy}"), &[]);
+    let document = document(&gateway, path).await;
+    let folder = gateway.folder.path();
+    let file = folder.join("openapi.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let token = Command::new(binary())
+        .args(["token", "--admin", &gateway.admin.to_string(), "--data"])
+        .arg(gateway.data())
+        .output()
+        .unwrap();
+    let demo = gateway.demo();
+    let ours = repository().join("tests/clients/schemathesis");
+    // Twice as many as are wanted: where there is little to choose from there are fewer.
+    let for_each = (2 * cases).div_ceil(operations(&document).len());
+    let ran = Command::new(clients.join("schemathesis/bin/schemathesis"))
+        .arg("--config-file")
+        .arg(ours.join("schemathesis.toml"))
+        .arg("run")
+        .arg(&file)
+        .args([
+            "--url",
+            &server(&gateway),
+            "--checks",
+            "all",
+            "--no-color",
+            "--warnings",
+            "off",
+        ])
+        .args(["--max-examples", &for_each.to_string(), "--report", "json"])
+        .args(excluded)
+        .arg("--report-json-path")
+        .arg(folder.join("report.json"))
+        .current_dir(folder)
+        .env("PYTHONPATH", &ours)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        .env("ADMIN_KEY", first_key(&gateway))
+        .env("ACCESS_USER", demo.user)
+        .env("ACCESS_PASSWORD", demo.password)
+        .env(
+            "ACCESS_TOKEN",
+            String::from_utf8(token.stdout).unwrap().trim(),
+        )
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let complained = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}\n{complained}");
+    let report = std::fs::read_to_string(folder.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let (made, all) = (&report["test_cases"], &report["operations"]);
+    println!(
+        "schemathesis on {path}: seed {}, {} operations, {} cases, {} failures, {} errors",
+        report["seed"], all["tested"], made["generated"], made["with_failures"], made["errored"]
+    );
+    assert_eq!(
+        (&made["with_failures"], &made["errored"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(all["tested"], all["total"]);
+    assert!(
+        made["generated"].as_u64().unwrap() >= cases as u64,
+        "{made}"
+    );
+}
+
+#[tokio::test]
+async fn schemathesis_finds_nothing_in_the_admin_api() {
+    let server = |gateway: &Gateway| format!("http://{}", gateway.admin);
+    run("/admin/v1/openapi.json", server, "", &[]).await;
+}
+
+#[tokio::test]
+async fn schemathesis_finds_nothing_in_the_ways_in() {
+    let server = |gateway: &Gateway| gateway.url("");
+    run("/admin/v1/openapi-ways.json", server, MAPPED, &[]).await;
+}
+
+/// What has no meaning where refusals are a 200 is left out; that each fits the document remains.
+#[tokio::test]
+async fn schemathesis_finds_nothing_in_the_ways_in_under_the_usual_policy() {
+    let server = |gateway: &Gateway| gateway.url("");
+    let excluded = [
+        "--exclude-checks",
+        "negative_data_rejection,ignored_auth",
+        "--phases",
+        "examples,fuzzing",
+    ];
+    run("/admin/v1/openapi-ways.json", server, "", &excluded).await;
+}
