@@ -18,6 +18,7 @@ mod address_table;
 mod addresses;
 mod commands;
 mod configuration;
+mod crash;
 mod explain;
 mod first_start;
 mod guessing;
