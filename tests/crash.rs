@@ -20,8 +20,11 @@ use upstream::Counting;
 /// Callers at once.
 const CALLERS: usize = 12;
 
-/// A gateway lives so long at most, in milliseconds, counted from when it is ready.
+/// A gateway lives so long at most, in milliseconds, counted from when it is ready; one in so many lives long enough that
+/// what it was told at first has to be on the disk.
 const LIFE_MS: u64 = 500;
+const LONG_LIFE_MS: u64 = 2000;
+const LONG_LIFE_ONE_IN: u64 = 5;
 
 /// One start in so many is killed before it is ready, within so many milliseconds.
 const STILLBORN_ONE_IN: u64 = 8;
@@ -66,8 +69,10 @@ async fn pause(time: Duration) {
 /// The seed: `CHATGATE_SEED`, or another one each time.
 fn seed() -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
-    let given = std::env::var("CHATGATE_SEED").map(|seed| seed.parse().unwrap());
-    given.unwrap_or(u64::try_from(now).unwrap())
+    match std::env::var_os("CHATGATE_SEED") {
+        Some(seed) => seed.to_str().unwrap().parse().unwrap(),
+        None => u64::try_from(now).unwrap(),
+    }
 }
 
 struct Stage {
@@ -128,20 +133,9 @@ impl Stage {
 
     /// Starts a gateway and kills it before anybody has called.
     async fn start_in_vain(&self, chance: &mut Chance) {
-        let (folder, file) = (
-            self.folder.path().join("data"),
-            self.folder.path().join("chatgate.toml"),
-        );
-        let arguments = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let files = [
-            "--data",
-            folder.to_str().unwrap(),
-            "--config",
-            file.to_str().unwrap(),
-        ];
-        let process = Process::start(&[arguments, files].concat(), &Stage::environment());
-        pause(Duration::from_millis(chance.below(STILLBORN_MS))).await;
-        drop(process);
+        let file = self.folder.path().join("chatgate.toml");
+        let more = ["--config", file.to_str().unwrap()];
+        kill_at_start(&self.folder, &more, &Stage::environment(), chance).await;
     }
 
     /// Lets callers ask until the gateway is killed; gives what they asked, and when it was killed.
@@ -154,7 +148,12 @@ impl Stage {
             let (callers, chance) = (Arc::clone(&self.callers), chance.branch());
             asking.spawn(async move { callers.ask_on(address, chance, sends_of_ten).await });
         }
-        pause(Duration::from_millis(chance.below(LIFE_MS))).await;
+        let longest = if chance.one_in(LONG_LIFE_ONE_IN) {
+            LONG_LIFE_MS
+        } else {
+            LIFE_MS
+        };
+        pause(Duration::from_millis(chance.below(longest))).await;
         let killed = Instant::now();
         drop(gateway);
         (
@@ -162,6 +161,21 @@ impl Stage {
             killed,
         )
     }
+}
+
+/// Starts a gateway over a data folder, and kills it a moment later.
+async fn kill_at_start(
+    folder: &TempDir,
+    more: &[&str],
+    environment: &[(&str, &str)],
+    chance: &mut Chance,
+) {
+    let data = folder.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let process = Process::start(&[&data[..], &listen, more].concat(), environment);
+    pause(Duration::from_millis(chance.below(STILLBORN_MS))).await;
+    drop(process);
 }
 
 /// Those whose keys were left without an answer ask again, twice: the second time for what the first was told.
@@ -246,4 +260,31 @@ async fn killed_at_any_instant_nothing_told_is_lost_and_nothing_is_sent_twice() 
         READY_RELEASE
     };
     assert!(median <= most, "{median:?}");
+}
+
+#[tokio::test]
+async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_over() {
+    let (seed, times) = (seed(), load(10, 200));
+    let mut chance = Chance(seed);
+    let mut unmade = 0;
+    for _ in 0..times {
+        let folder = Arc::new(TempDir::new().unwrap());
+        kill_at_start(&folder, &[], &[], &mut chance).await;
+        unmade += usize::from(!folder.path().join("data/demo.json").exists());
+        let gateway = Gateway::over(folder, "", &[]);
+        let demo = gateway.demo();
+        let call = client().get(gateway.url("/api/basic/?class=chat&method=getchatchannels"));
+        let call = call.basic_auth(&demo.user, Some(&demo.password));
+        let answer = Answer::of(call).await;
+        assert!(
+            answer.body.contains("SUCCESS"),
+            "seed {seed}: {}",
+            answer.body
+        );
+        let status = gateway.ask(reqwest::Method::GET, "status", &serde_json::Value::Null);
+        assert_eq!(status.await.status, 200, "seed {seed}");
+    }
+    println!(
+        "{times} first starts killed, seed {seed}: {unmade} before there was a demo access; all came up the second time"
+    );
 }

@@ -15,7 +15,7 @@ use crate::harness::{Answer, Gateway, admin_request};
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the commit after it may take on a busy disk.
-const COMMIT_MAX: Duration = Duration::from_millis(400);
+const COMMIT_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -39,6 +39,8 @@ pub(super) struct Counts {
     /// Answered reads and refusals without a row, and the longest time between such an answer and the kill.
     pub(super) lost: usize,
     pub(super) lost_oldest: Duration,
+    /// Answered requests that had been told long enough before the kill for their rows to be due.
+    pub(super) due: usize,
 }
 
 /// A row as far as it matters here.
@@ -99,6 +101,7 @@ impl Ledger {
         let before = killed.saturating_duration_since(told.at);
         let had_time = before > FLUSH_INTERVAL + COMMIT_MAX;
         let is_send = asked.message.is_some() && told.is_first_hand();
+        self.counts.due += usize::from(had_time);
         let Some(row) = row else {
             assert!(!is_send, "an answered send without a row: {asked:?}");
             assert!(!had_time, "lost, {before:?} before the kill: {asked:?}");
