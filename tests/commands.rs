@@ -42,7 +42,7 @@ impl Ran {
     }
 }
 
-fn run(arguments: &[&str]) -> Ran {
+pub fn run(arguments: &[&str]) -> Ran {
     let ran = Command::new(binary()).args(arguments).output().unwrap();
     Ran {
         code: ran.status.code(),

@@ -18,6 +18,8 @@ mod address_table;
 mod addresses;
 mod commands;
 mod configuration;
+mod crash;
+mod drain;
 mod explain;
 mod first_start;
 mod guessing;

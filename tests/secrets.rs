@@ -1,10 +1,13 @@
 //! Canaries: the upstream's account and the callers' secrets are driven through every failure path, and then looked for in
 //! everything that leaves the gateway.
 
+mod everywhere;
+mod misuse;
+
 use std::net::SocketAddr;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use serde_json::json;
 
 use crate::commands::run_on;
@@ -106,17 +109,41 @@ async fn calls(gateway: &Gateway, issuer: &Issuer) -> String {
     said
 }
 
-/// The forms in which a secret could slip out.
+/// A secret as a query carries it.
+fn percent(secret: &str) -> String {
+    let coded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    coded.replace('+', "%20")
+}
+
+/// The forms in which a secret could slip out: as it is, as queries, JSON and XML carry it, in hexadecimal, and in base64,
+/// alone or among other bytes.
 fn forms(secret: &str) -> Vec<String> {
-    let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
-    vec![
+    let every_byte: String = secret.bytes().map(|b| format!("%{b:02x}")).collect();
+    let json = serde_json::to_string(secret).unwrap();
+    let mut forms = vec![
         secret.to_owned(),
-        percent.replace('+', "%20"),
-        percent,
-        BASE64_STANDARD.encode(secret),
+        percent(secret),
+        percent(secret).replace("%20", "+"),
+        percent(secret).to_lowercase(),
+        every_byte.to_uppercase(),
+        every_byte,
+        json[1..json.len() - 1].to_owned(),
+        crate::harness::escaped(secret),
+        hex.to_uppercase(),
         hex,
-    ]
+    ];
+    for alphabet in [BASE64_STANDARD, BASE64_URL_SAFE] {
+        for before in 0..3 {
+            // What comes before and after changes the digits at both ends; those between are always there.
+            let text = [&b"xx"[..before], secret.as_bytes()].concat();
+            let digits = alphabet.encode(&text[..text.len() / 3 * 3]);
+            forms.push(digits[(before * 8).div_ceil(6)..].to_owned());
+        }
+    }
+    forms.sort();
+    forms.dedup();
+    forms
 }
 
 fn look_for_canaries(place: &str, text: &str) {

@@ -54,7 +54,22 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
     serde_json::from_slice::<Object<T>>(bytes)
         .or_else(|error| with_whole_numbers(bytes, error))
         .map(|Object(value)| value)
-        .map_err(|error| bad(format!("The body is not what it should be: {error}.")))
+        .map_err(|error| {
+            let text = without_values(&error.to_string());
+            bad(format!("The body is not what it should be: {text}."))
+        })
+}
+
+/// What is wrong with a body, without the value that is wrong: it may be a secret in the wrong place. Names of fields are
+/// told, since nothing else would show a slip of the pen.
+fn without_values(text: &str) -> String {
+    let shows_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
+    if !shows_a_value.iter().any(|start| text.starts_with(start)) {
+        return text.to_owned();
+    }
+    // The value comes first, and may itself hold the word.
+    let expected = text.rfind(", expected ").map(|at| &text[at..]);
+    format!("a value is wrong{}", expected.unwrap_or_default())
 }
 
 /// Reads once more what was refused, with numbers such as `5.0` as integers: that is what they are to JSON Schema, and so
@@ -137,5 +152,27 @@ mod tests {
                 .unwrap()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_told_and_a_wrong_name_is() {
+        for (text, told) in [
+            (
+                "invalid type: string \"a, expected b\", expected a sequence at line 1 column 5",
+                "a value is wrong, expected a sequence at line 1 column 5",
+            ),
+            (
+                "unknown variant `secret`, expected `a` or `b`",
+                "a value is wrong, expected `a` or `b`",
+            ),
+            ("invalid value: string \"secret\"", "a value is wrong"),
+            (
+                "unknown field `passwort`, expected `name`",
+                "unknown field `passwort`, expected `name`",
+            ),
+            ("EOF while parsing a value", "EOF while parsing a value"),
+        ] {
+            assert_eq!(without_values(text), told);
+        }
     }
 }

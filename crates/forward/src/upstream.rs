@@ -184,10 +184,7 @@ impl Upstream {
         asked.health = attempt.health;
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
-            tracing::error!(
-                user = account.user,
-                "the upstream refuses the next account; the first one is used again"
-            );
+            tracing::error!("the upstream refuses the next account; the first one is used again");
         }
         attempt
     }
@@ -246,18 +243,11 @@ impl Upstream {
         match attempt.outcome {
             Ok(_) => {
                 self.accounts.take_next();
-                tracing::info!(
-                    user = account.user,
-                    "the next account is known to the upstream and is used from now on"
-                );
+                tracing::info!("the next account is known to the upstream and is used from now on");
             }
             Err(error) => {
                 let cause = error.cause().unwrap_or_default();
-                tracing::warn!(
-                    user = account.user,
-                    cause,
-                    "the next account can't be used yet"
-                );
+                tracing::warn!(cause, "the next account can't be used yet");
             }
         }
     }

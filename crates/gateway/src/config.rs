@@ -98,6 +98,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Longest life of a request, its body included.
     pub request_timeout: Duration,
+    /// Longest wait for what is under way once the gateway has to stop.
+    pub drain_timeout: Duration,
     /// Most connections at once.
     pub connections: usize,
     /// Most connections at once from one peer address.

@@ -14,11 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 use crate::client_addr::PeerAddr;
 use crate::inbound::Inbound;
-use crate::listener::Terms;
+use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
 use crate::watched::{Activity, Watched};
@@ -49,8 +48,8 @@ pub(crate) struct Accepted {
 pub(crate) struct Ending {
     /// Lets a request that is under way end.
     pub(crate) watcher: Watcher,
-    /// Turns true when the listener stops.
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Tells when the listener stops.
+    pub(crate) stop: Stop,
 }
 
 /// Serves one connection to its end.
@@ -96,13 +95,10 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
 }
 
 /// A connection on which nothing has been asked yet does not hold up the end.
-async fn unless_stopped<T>(
-    stop: &mut watch::Receiver<bool>,
-    future: impl Future<Output = T>,
-) -> Result<T, Cause> {
+async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> Result<T, Cause> {
     tokio::select! {
         output = future => Ok(output),
-        _ = stop.wait_for(|stop| *stop) => Err("the gateway stops".into()),
+        _ = stop.wait_for(Option::is_some) => Err("the gateway stops".into()),
     }
 }
 

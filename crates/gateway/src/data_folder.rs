@@ -114,21 +114,33 @@ pub(crate) fn read_key(path: &Path) -> Result<SecretString, String> {
     }
 }
 
-/// Writes a file that only its owner can read; never over one that is there.
+/// Writes a file that only its owner can read; never over one that is there. It is there whole or not at all: a process
+/// that is killed in between must not leave a key without a key in it. For whoever holds the lock.
 ///
 /// # Errors
 /// A line that names the file.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| {
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-    })
-    .map_err(|error| format!("{}: {error}", path.display()))
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let written = path.with_file_name(name);
+    let write = || {
+        if path.symlink_metadata().is_ok() {
+            return Err(std::io::ErrorKind::AlreadyExists.into());
+        }
+        // What an earlier process has left half done.
+        if written.symlink_metadata().is_ok() {
+            std::fs::remove_file(&written)?;
+        }
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&written)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&written, path)
+    };
+    write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Fresh randomness as text.
@@ -147,4 +159,22 @@ pub(crate) fn random(bytes: usize) -> Result<Vec<u8>, String> {
     let mut random = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
     Ok(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_there_whole_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        // What a process left that was killed while it wrote.
+        std::fs::write(folder.path().join("key.new"), "ha").unwrap();
+        write_private(&path, "whole").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_private(&path, "other").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
+    }
 }

@@ -10,6 +10,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, TlsFiles};
 use crate::connection::{self, Accepted, Door, Ending};
@@ -17,8 +19,8 @@ use crate::places::Places;
 use crate::tls::Tls;
 use crate::watched::Deadlines;
 
-/// How long requests under way may take once the gateway is told to stop: the request time-out's own default.
-pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// Turns into an instant when the listener has to stop: until then requests under way may end.
+pub(crate) type Stop = watch::Receiver<Option<Instant>>;
 
 /// Pause after the system refused to accept, for want of file descriptors as a rule: it needs time to get some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -103,19 +105,22 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves, each connection under the terms of when it was accepted, until `stop` turns true, then lets what is under way end within [`DRAIN_DEADLINE`].
+/// Serves, each connection under the terms of when it was accepted, until it has to stop; then lets what is under way end, and
+/// at the instant that `stop` tells cuts off the rest.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     terms: Arc<ArcSwap<Terms>>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: Stop,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Places::default());
-    loop {
+    let mut connections = JoinSet::new();
+    let deadline = loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+            until = stop.wait_for(Option::is_some) => break until.ok().and_then(|until| *until),
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -135,7 +140,7 @@ pub(crate) async fn serve(
                         router: router.clone(),
                         terms,
                     };
-                    tokio::spawn(connection::serve(accepted, door, ending));
+                    connections.spawn(connection::serve(accepted, door, ending));
                 }
             }
             Err(error) => {
@@ -143,12 +148,12 @@ pub(crate) async fn serve(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
+    };
     drop(listener);
-    if tokio::time::timeout(DRAIN_DEADLINE, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    let deadline = deadline.unwrap_or_else(Instant::now);
+    if timeout_at(deadline, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the drain deadline");
     }
+    // Those that are cut off tell their stories as they end.
+    connections.shutdown().await;
 }

@@ -14,6 +14,7 @@ use store::{Journal, SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -23,7 +24,7 @@ use crate::data_folder::{DataFolder, random, random_text};
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce, Origin};
 use crate::greeting;
-use crate::listener::{self, DRAIN_DEADLINE, Terms};
+use crate::listener::{self, Terms};
 use crate::reload;
 use crate::routes;
 use crate::shutdown::{ReloadSignal, StopSignal};
@@ -37,6 +38,9 @@ const HASH_KEY_BYTES: usize = 32;
 
 /// How often counts are swept and stale keys of issuers fetched.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What operators' requests may take at the end, however little of the drain deadline is left.
+const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 
 /// Every so many rounds of housekeeping, ten minutes, rows that are too old are cleared: a row that tells of it each time
 /// must not crowd the journal. Room is looked after in every round.
@@ -132,8 +136,8 @@ async fn run(
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
 ) -> Result<(), String> {
-    let (stop, stopped) = watch::channel(false);
-    let (stop_admin, admin_stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(None);
+    let (stop_admin, admin_stopped) = watch::channel(None);
     let mut beside = JoinSet::new();
     beside.spawn(tls::keep_fresh(generations.terms.clone()));
     beside.spawn(keep_house(Arc::clone(generations)));
@@ -147,18 +151,16 @@ async fn run(
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();
-    stop.send_replace(true);
+    let gate = generations.gate();
+    let deadline = Instant::now() + gate.limits.drain_timeout;
+    stop.send_replace(Some(deadline));
     let drained = public.await;
-    let under_way = generations.gate().under_way.clone();
-    under_way.close();
+    gate.under_way.close();
     // Callers who are gone don't hold connections open, and their sends count no less.
-    if tokio::time::timeout(DRAIN_DEADLINE, under_way.wait())
-        .await
-        .is_err()
-    {
+    if timeout_at(deadline, gate.under_way.wait()).await.is_err() {
         tracing::warn!("calls were still under way at the drain deadline");
     }
-    stop_admin.send_replace(true);
+    stop_admin.send_replace(Some(deadline.max(Instant::now() + OPERATORS_GRACE)));
     let admin_drained = admin.await;
     beside.shutdown().await;
     drained

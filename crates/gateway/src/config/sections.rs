@@ -49,6 +49,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
         header_timeout: reader.value("limits.header_timeout", "10s", shapes::timeout),
         idle_timeout: reader.value("limits.idle_timeout", "75s", shapes::timeout),
         request_timeout: reader.value("limits.request_timeout", "30s", shapes::timeout),
+        drain_timeout: reader.value("limits.drain_timeout", "30s", shapes::timeout),
         connections: reader.value("limits.connections", "10000", count),
         connections_per_address: reader.value("limits.connections_per_address", "256", count),
         per_address_per_minute: reader.value("limits.per_address_per_minute", "600", shapes::count),

@@ -1,0 +1,281 @@
+//! Killed at any instant, over and over: nothing that was told is lost, nothing is sent twice for one key, and every word
+//! on delivery is true.
+
+mod callers;
+mod ledger;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness::{
+    Answer, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, client, load, upstream as way_out,
+};
+use callers::{ACCESSES, Asked, Callers, Message};
+use ledger::Ledger;
+use upstream::Counting;
+
+/// Callers at once, and how long a gateway lives at most, in milliseconds, counted from when it is ready.
+const BUSY: (usize, u64) = (12, 500);
+
+/// One life in so many is long and quiet: reads alone, and too few to fill a batch. Nothing makes the journal hurry then but
+/// its own clock.
+const QUIET: (usize, u64) = (1, 2000);
+const QUIET_ONE_IN: u64 = 5;
+
+/// One start in so many is killed before it is ready, within so many milliseconds.
+const STILLBORN_ONE_IN: u64 = 8;
+const STILLBORN_MS: u64 = 250;
+
+/// Median from the start of the process to the first answer that says ready, in milliseconds: on a machine that has other
+/// things to do, and where the whole load is made.
+const READY_MS: (usize, usize) = (5000, 500);
+
+/// Chance that can be had again: SplitMix64.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+
+    /// Another stream of chance.
+    fn branch(&mut self) -> Chance {
+        Chance(self.next())
+    }
+}
+
+/// Waits for nothing but time.
+async fn pause(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
+/// The seed: `CHATGATE_SEED`, or another one each time.
+fn seed() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    match std::env::var_os("CHATGATE_SEED") {
+        Some(seed) => seed.to_str().unwrap().parse().unwrap(),
+        None => u64::try_from(now).unwrap(),
+    }
+}
+
+struct Stage {
+    folder: Arc<TempDir>,
+    toml: String,
+    client: reqwest::Client,
+    callers: Arc<Callers>,
+    upstream: Counting,
+    /// Whose key file the gateways read.
+    _issuer: Issuer,
+}
+
+impl Stage {
+    async fn set(chance: Chance) -> Stage {
+        let (upstream, issuer) = (Counting::start(chance).await, Issuer::new());
+        let accesses: String = ACCESSES
+            .iter()
+            .map(|(name, _)| {
+                format!(
+                    "[[accesses]]\nname = \"{name}\"\nuser = \"{name}\"\npassword = \"env:{}\"\nallow = [\"127.0.0.1\"]\n",
+                    name.to_uppercase()
+                )
+            })
+            .collect();
+        // The oldest rows go while it runs, so that the folder stays small and kills find clearings under way as well.
+        let toml = format!(
+            "{}[limits]\nper_address_per_minute = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n\
+             [journal]\nbytes = \"16MiB\"\n{}{accesses}",
+            way_out(upstream.address),
+            issuer.as_configuration()
+        );
+        Stage {
+            folder: Arc::new(TempDir::new().unwrap()),
+            toml,
+            client: client(),
+            callers: Arc::new(Callers::new(&issuer)),
+            upstream,
+            _issuer: issuer,
+        }
+    }
+
+    fn environment() -> Vec<(&'static str, &'static str)> {
+        let names = ["SHOP", "CLUB", "DESK"];
+        let secrets = ACCESSES.map(|(_, secret)| secret);
+        let accesses = names.into_iter().zip(secrets);
+        accesses.chain([UPSTREAM_ENVIRONMENT]).collect()
+    }
+
+    /// Starts a gateway and waits until it is ready; gives how long that took.
+    async fn start(&self) -> (Gateway, Duration) {
+        let began = Instant::now();
+        let folder = Arc::clone(&self.folder);
+        let gateway = Gateway::over(folder, &self.toml, &Stage::environment());
+        let ready = format!("http://{}/readyz", gateway.admin);
+        assert_eq!(Answer::of(self.client.get(ready)).await.status, 200);
+        (gateway, began.elapsed())
+    }
+
+    /// Starts a gateway and kills it before anybody has called.
+    async fn start_in_vain(&self, chance: &mut Chance) {
+        let file = self.folder.path().join("chatgate.toml");
+        let more = ["--config", file.to_str().unwrap()];
+        kill_at_start(&self.folder, &more, &Stage::environment(), chance).await;
+    }
+
+    /// Lets callers ask until the gateway is killed; gives what they asked, and when it was killed.
+    async fn live_and_die(&self, gateway: Gateway, chance: &mut Chance) -> (Vec<Asked>, Instant) {
+        let is_quiet = chance.one_in(QUIET_ONE_IN);
+        let (callers, longest) = if is_quiet { QUIET } else { BUSY };
+        let sends_of_ten = [0, 2, 5, 8][usize::try_from(chance.below(4)).unwrap()];
+        let sends_of_ten = if is_quiet { 0 } else { sends_of_ten };
+        let address = gateway.public;
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..callers {
+            let (callers, chance) = (Arc::clone(&self.callers), chance.branch());
+            asking.spawn(async move { callers.ask_on(address, chance, sends_of_ten).await });
+        }
+        pause(Duration::from_millis(chance.below(longest))).await;
+        let killed = Instant::now();
+        drop(gateway);
+        (
+            asking.join_all().await.into_iter().flatten().collect(),
+            killed,
+        )
+    }
+}
+
+/// Starts a gateway over a data folder, and kills it a moment later.
+async fn kill_at_start(
+    folder: &TempDir,
+    more: &[&str],
+    environment: &[(&str, &str)],
+    chance: &mut Chance,
+) {
+    let data = folder.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let process = Process::start(&[&data[..], &listen, more].concat(), environment);
+    pause(Duration::from_millis(chance.below(STILLBORN_MS))).await;
+    drop(process);
+}
+
+/// Those whose keys were left without an answer ask again, twice: the second time for what the first was told.
+async fn ask_again(
+    stage: &Stage,
+    ledger: &Ledger,
+    gateway: &Gateway,
+    (asked, chance): (&[Asked], &mut Chance),
+) -> Vec<Asked> {
+    let mut open: Vec<Message> = asked
+        .iter()
+        .filter_map(|asked| asked.message.clone())
+        .filter(|message| ledger.is_left_open(message))
+        .collect();
+    open.sort_by(|a, b| a.mark.cmp(&b.mark));
+    open.dedup_by(|a, b| a.mark == b.mark);
+    let mut again = Vec::new();
+    for message in open {
+        let first = stage
+            .callers
+            .ask(gateway.public, chance, Some(message.clone()));
+        let first = first.await;
+        let second = stage.callers.ask(gateway.public, chance, Some(message));
+        let second = second.await;
+        let told = |asked: &Asked| asked.told.as_ref().map(|told| told.code.clone());
+        // Nobody else is there: an open receipt would be one of the process that was killed.
+        let under_way = Some("IDEMPOTENCY_IN_PROGRESS".to_owned());
+        assert!(
+            told(&first) != under_way && told(&second) != under_way,
+            "{first:?} {second:?}"
+        );
+        again.extend([first, second]);
+    }
+    again
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_instant_nothing_told_is_lost_and_nothing_is_sent_twice() {
+    let (seed, instants) = (seed(), load(25, 1000));
+    println!("crash, seed {seed}");
+    let mut chance = Chance(seed);
+    let stage = Stage::set(chance.branch()).await;
+    let (mut ledger, mut starts) = (Ledger::default(), Vec::new());
+    let (mut stillborn, began) = (0, Instant::now());
+    let (mut gateway, _) = stage.start().await;
+    for _ in 0..instants {
+        let (asked, killed) = stage.live_and_die(gateway, &mut chance).await;
+        if chance.one_in(STILLBORN_ONE_IN) {
+            stage.start_in_vain(&mut chance).await;
+            stillborn += 1;
+        }
+        let (next, took) = stage.start().await;
+        starts.push(took);
+        let (client, upstream) = (&stage.client, &stage.upstream);
+        ledger
+            .check(&next, client, upstream, (&asked, killed))
+            .await;
+        let again = ask_again(&stage, &ledger, &next, (&asked, &mut chance)).await;
+        // Nobody has killed it since.
+        ledger
+            .check(&next, client, upstream, (&again, Instant::now()))
+            .await;
+        gateway = next;
+    }
+    starts.sort();
+    let (median, slowest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    println!(
+        "crash, seed {seed}: {instants} kills and {stillborn} before the start was over, in {:.0?}: {:?}; the upstream took {} \
+         messages; ready after {median:.0?} (median), {slowest:.0?} (slowest)",
+        began.elapsed(),
+        ledger.counts,
+        stage.upstream.all_taken()
+    );
+    let counts = &ledger.counts;
+    assert!(
+        counts.replayed > 0 && counts.unanswered > instants,
+        "{counts:?}"
+    );
+    let most = Duration::from_millis(load(READY_MS.0, READY_MS.1) as u64);
+    assert!(median <= most, "{median:?}");
+}
+
+#[tokio::test]
+async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_over() {
+    let (seed, times) = (seed(), load(10, 200));
+    let mut chance = Chance(seed);
+    let mut unmade = 0;
+    for _ in 0..times {
+        let folder = Arc::new(TempDir::new().unwrap());
+        kill_at_start(&folder, &[], &[], &mut chance).await;
+        unmade += usize::from(!folder.path().join("data/demo.json").exists());
+        let gateway = Gateway::over(folder, "", &[]);
+        let demo = gateway.demo();
+        let call = client().get(gateway.url("/api/basic/?class=chat&method=getchatchannels"));
+        let call = call.basic_auth(&demo.user, Some(&demo.password));
+        let answer = Answer::of(call).await;
+        assert!(
+            answer.body.contains("SUCCESS"),
+            "seed {seed}: {}",
+            answer.body
+        );
+        let status = gateway.ask(reqwest::Method::GET, "status", &serde_json::Value::Null);
+        assert_eq!(status.await.status, 200, "seed {seed}");
+    }
+    println!(
+        "{times} first starts killed, seed {seed}: {unmade} before there was a demo access; all came up the second time"
+    );
+}

@@ -1,0 +1,193 @@
+//! Callers who ask for everything by every way in, note what they were told, and stop when nobody answers any more.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use adapter::Way;
+
+use super::Chance;
+use crate::harness::{Issuer, client, envelope};
+
+/// The accesses, each with its secret.
+pub(super) const ACCESSES: [(&str, &str); 3] = [
+    ("shop", "cgs_crash-crash-crash-crash-crash-crash-crash-1"),
+    ("club", "cgs_crash-crash-crash-crash-crash-crash-crash-2"),
+    ("desk", "cgs_crash-crash-crash-crash-crash-crash-crash-3"),
+];
+
+/// Keys that callers come back to of their own accord.
+const RECENT_KEYS: usize = 8;
+
+/// A message, its access, and whether it is sent under a key; the key is the message.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) mark: String,
+    pub(super) access: usize,
+    pub(super) has_key: bool,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request_id: String,
+    /// Of a send.
+    pub(super) message: Option<Message>,
+    pub(super) told: Option<Told>,
+}
+
+/// Its answer.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) at: Instant,
+    /// `SUCCESS`, or the code of an error.
+    pub(super) code: String,
+    pub(super) delivery: String,
+    pub(super) replayed: bool,
+}
+
+impl Told {
+    /// Whether the request itself was made at the upstream, or was to be.
+    pub(super) fn is_first_hand(&self) -> bool {
+        !self.replayed && self.code != "IDEMPOTENCY_IN_PROGRESS"
+    }
+}
+
+/// What all callers share.
+pub(super) struct Callers {
+    client: reqwest::Client,
+    tokens: Vec<String>,
+    numbers: AtomicU64,
+    recent: Mutex<VecDeque<Message>>,
+}
+
+impl Callers {
+    pub(super) fn new(issuer: &Issuer) -> Callers {
+        let a_day = 24 * 3600;
+        Callers {
+            client: client(),
+            tokens: ACCESSES.map(|(name, _)| issuer.token(name, a_day)).into(),
+            numbers: AtomicU64::new(0),
+            recent: Mutex::default(),
+        }
+    }
+
+    /// Asks until nobody answers. `sends_of_ten` of ten requests are sends.
+    pub(super) async fn ask_on(
+        &self,
+        gateway: SocketAddr,
+        mut chance: Chance,
+        sends_of_ten: u64,
+    ) -> Vec<Asked> {
+        let mut all = Vec::new();
+        loop {
+            let message = (chance.below(10) < sends_of_ten).then(|| self.message(&mut chance));
+            let asked = self.ask(gateway, &mut chance, message).await;
+            let is_over = asked.told.is_none();
+            all.push(asked);
+            if is_over {
+                return all;
+            }
+        }
+    }
+
+    /// A new message, half of them under a key, or one whose key was used a moment ago.
+    fn message(&self, chance: &mut Chance) -> Message {
+        let mut recent = self.recent.lock().unwrap();
+        if chance.one_in(3) && !recent.is_empty() {
+            let at = usize::try_from(chance.below(recent.len() as u64)).unwrap();
+            return recent[at].clone();
+        }
+        let message = Message {
+            mark: format!("mark-{}", self.numbers.fetch_add(1, Ordering::Relaxed)),
+            access: usize::try_from(chance.below(ACCESSES.len() as u64)).unwrap(),
+            has_key: chance.one_in(2),
+        };
+        if message.has_key {
+            recent.push_back(message.clone());
+            if recent.len() > RECENT_KEYS {
+                recent.pop_front();
+            }
+        }
+        message
+    }
+
+    /// Asks once, by any way in.
+    pub(super) async fn ask(
+        &self,
+        gateway: SocketAddr,
+        chance: &mut Chance,
+        message: Option<Message>,
+    ) -> Asked {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let request_id = format!("ask-{number}");
+        let request = self.request(gateway, chance, message.as_ref());
+        let request = request.header("X-Request-ID", &request_id);
+        let told = async {
+            let answer = request.send().await.ok()?;
+            let replayed = answer.headers().contains_key("idempotent-replayed");
+            let body = answer.text().await.ok()?;
+            Some(Told {
+                at: Instant::now(),
+                code: between(&body, &["\"error\":\"", "<c:code>"]).unwrap_or("SUCCESS".to_owned()),
+                delivery: between(&body, &["\"delivery\":\"", "delivery>"]).unwrap_or_default(),
+                replayed,
+            })
+        };
+        let told = told.await;
+        Asked {
+            request_id,
+            message,
+            told,
+        }
+    }
+
+    fn request(
+        &self,
+        gateway: SocketAddr,
+        chance: &mut Chance,
+        message: Option<&Message>,
+    ) -> reqwest::RequestBuilder {
+        let access = match message {
+            Some(message) => message.access,
+            None => usize::try_from(chance.below(ACCESSES.len() as u64)).unwrap(),
+        };
+        let (user, secret) = ACCESSES[access];
+        let channel = [("platform", "whatsapp"), ("platformid", "100")];
+        let to = ("destination", "34600000000");
+        let (method, parameters) = match (message, chance.below(4)) {
+            (Some(message), _) => ("sendmessage", vec![to, ("message", &*message.mark)]),
+            (None, 0) => ("getchatchannels", Vec::new()),
+            (None, 1) => ("getunreadmessages", vec![to]),
+            // A refusal: its destination is missing.
+            (None, 2) => ("getmessages", Vec::new()),
+            (None, _) => ("getchats", Vec::new()),
+        };
+        let parameters = [&channel[..], &parameters].concat();
+        let form = [&[("class", "chat"), ("method", method)], &parameters[..]].concat();
+        let credentials = [("user", user), ("password", secret)];
+        let way = Way::ALL[usize::try_from(chance.below(4)).unwrap()];
+        let request = self.client.post(format!("http://{gateway}{}", way.path()));
+        let request = match way {
+            Way::Http => request.form(&[&form[..], &credentials].concat()),
+            Way::Basic => request.basic_auth(user, Some(secret)).form(&form),
+            Way::Jwt => request.bearer_auth(&self.tokens[access]).form(&form),
+            Way::Soap => request
+                .header("Content-Type", "text/xml")
+                .body(envelope(method, &[&parameters[..], &credentials].concat())),
+        };
+        match message.filter(|message| message.has_key) {
+            Some(message) => request.header("Idempotency-Key", &message.mark),
+            None => request,
+        }
+    }
+}
+
+fn between(body: &str, starts: &[&str]) -> Option<String> {
+    let at = starts
+        .iter()
+        .find_map(|start| Some(body.find(start)? + start.len()))?;
+    body[at..].split(['"', '<']).next().map(str::to_owned)
+}

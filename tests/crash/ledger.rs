@@ -1,0 +1,182 @@
+//! What has to be true after a kill: what callers were told, what the journal says and what the upstream took, held
+//! against each other.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::callers::{Asked, Message, Told};
+use super::upstream::Counting;
+use crate::harness::{Answer, Gateway, admin_request};
+
+/// What a crash may lose of reads: the journal's flush interval.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the commit after it may take on a busy disk.
+const COMMIT_MAX: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// Where the journal has been read to.
+    cursor: Option<String>,
+    /// Marks for which a row says that something may have left.
+    journalled: HashSet<String>,
+    /// What became of each key for good, by its mark.
+    ended: HashMap<String, String>,
+    pub(super) counts: Counts,
+}
+
+/// What has been checked.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sends: usize,
+    pub(super) others: usize,
+    pub(super) unanswered: usize,
+    pub(super) replayed: usize,
+    pub(super) rows: usize,
+    /// Answered reads and refusals without a row, and the longest time between such an answer and the kill.
+    pub(super) lost: usize,
+    pub(super) lost_oldest: Duration,
+    /// Answered requests that had been told long enough before the kill for their rows to be due.
+    pub(super) due: usize,
+}
+
+/// A row as far as it matters here.
+struct Row {
+    open: bool,
+    delivery: String,
+}
+
+impl Ledger {
+    /// Checks what a gateway has left behind that was killed then, by another one over the same folder.
+    pub(super) async fn check(
+        &mut self,
+        gateway: &Gateway,
+        client: &reqwest::Client,
+        upstream: &Counting,
+        (asked, killed): (&[Asked], Instant),
+    ) {
+        let rows = self.rows(gateway, client).await;
+        self.counts.rows += rows.len();
+        let open = rows.iter().find(|(_, row)| row.open);
+        assert!(open.is_none(), "{:?} is open", open.map(|(id, _)| id));
+        for asked in asked {
+            let row = rows.get(&asked.request_id);
+            if let Some(told) = &asked.told {
+                self.check_row(asked, told, row, killed);
+            } else {
+                self.counts.unanswered += 1;
+            }
+            let Some(message) = &asked.message else {
+                self.counts.others += 1;
+                continue;
+            };
+            self.counts.sends += 1;
+            if let Some(row) = row {
+                if matches!(&*row.delivery, "sent" | "unknown") {
+                    self.journalled.insert(message.mark.clone());
+                }
+                check_word(asked, message, &row.delivery, upstream);
+            }
+            if let Some(told) = &asked.told {
+                check_word(asked, message, &told.delivery, upstream);
+                self.check_key(asked, message, told);
+            }
+        }
+        for message in asked.iter().filter_map(|asked| asked.message.as_ref()) {
+            let taken = upstream.taken(&message.mark);
+            assert!(taken <= 1, "{message:?} was taken {taken} times");
+            let is_known = taken == 0 || self.journalled.contains(&message.mark);
+            assert!(
+                is_known,
+                "{message:?} was taken, and the journal has no row of it"
+            );
+        }
+    }
+
+    /// Whoever was told something finds it in the journal.
+    fn check_row(&mut self, asked: &Asked, told: &Told, row: Option<&Row>, killed: Instant) {
+        let before = killed.saturating_duration_since(told.at);
+        let had_time = before > FLUSH_INTERVAL + COMMIT_MAX;
+        let is_send = asked.message.is_some() && told.is_first_hand();
+        self.counts.due += usize::from(had_time);
+        let Some(row) = row else {
+            assert!(!is_send, "an answered send without a row: {asked:?}");
+            assert!(!had_time, "lost, {before:?} before the kill: {asked:?}");
+            self.counts.lost += 1;
+            self.counts.lost_oldest = self.counts.lost_oldest.max(before);
+            return;
+        };
+        // The outcome of a send without a key may come to the disk after its answer; its row was there before.
+        let has_key = asked
+            .message
+            .as_ref()
+            .is_some_and(|message| message.has_key);
+        let may_be_late = !has_key && !had_time && row.delivery == "unknown";
+        let agrees = row.delivery == told.delivery || may_be_late;
+        assert!(
+            agrees || !is_send,
+            "the row says {}: {asked:?}",
+            row.delivery
+        );
+    }
+
+    /// What a key's caller was told once stays so for ever.
+    fn check_key(&mut self, asked: &Asked, message: &Message, told: &Told) {
+        self.counts.replayed += usize::from(told.replayed);
+        let is_last_word =
+            matches!(&*told.delivery, "sent" | "unknown") && told.code != "IDEMPOTENCY_IN_PROGRESS";
+        if !message.has_key || !is_last_word {
+            return;
+        }
+        let first = self.ended.entry(message.mark.clone());
+        let first = first.or_insert_with(|| told.delivery.clone());
+        assert_eq!(*first, told.delivery, "{asked:?} was told otherwise before");
+    }
+
+    /// Whether a key's caller doesn't know yet what became of it.
+    pub(super) fn is_left_open(&self, message: &Message) -> bool {
+        message.has_key && !self.ended.contains_key(&message.mark)
+    }
+
+    /// The rows that were written since the last time, by request id.
+    async fn rows(&mut self, gateway: &Gateway, client: &reqwest::Client) -> HashMap<String, Row> {
+        let mut rows = HashMap::new();
+        loop {
+            let cursor = self.cursor.as_ref();
+            let cursor = cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
+            let path = format!("journal?order=oldest&limit=1000{cursor}");
+            let page = admin_request(client, gateway, Method::GET, &path, &Value::Null);
+            let page = Answer::of(page).await.json();
+            let page = page["rows"].as_array().unwrap();
+            let Some(last) = page.last() else {
+                return rows;
+            };
+            self.cursor = last["id"].as_str().map(str::to_owned);
+            for row in page.iter().filter(|row| row["kind"] == "request") {
+                let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+                let kept = Row {
+                    open: row["open"] == true,
+                    delivery: text("delivery"),
+                };
+                let doubled = rows.insert(text("request_id"), kept);
+                assert!(doubled.is_none(), "two rows of one request: {row}");
+            }
+        }
+    }
+}
+
+/// A word on delivery, told or journalled, agrees with what the upstream took.
+fn check_word(asked: &Asked, message: &Message, word: &str, upstream: &Counting) {
+    let taken = upstream.taken(&message.mark);
+    let agrees = match word {
+        "sent" => taken == 1,
+        // Under a key another request may have sent it before or after.
+        "not_sent" => taken == 0 || message.has_key,
+        "unknown" => taken <= 1,
+        _ => false,
+    };
+    assert!(agrees, "{word}, and taken {taken} times: {asked:?}");
+}

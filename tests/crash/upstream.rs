@@ -1,0 +1,149 @@
+//! An upstream that counts what it takes, message by message, whatever becomes of the one who asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Chance, pause};
+
+const SUCCESS: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;
+
+/// Longest that it thinks, in milliseconds: long enough that any kill finds sends under way.
+const THINKS_MS: u64 = 30;
+
+pub(super) struct Counting {
+    pub(super) address: SocketAddr,
+    taken: Arc<Mutex<HashMap<String, u32>>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What it does with one request.
+#[derive(Clone, Copy)]
+enum Mood {
+    Takes,
+    /// The word of a well-formed error: nothing is taken.
+    Refuses,
+    /// It takes it, and nobody is told.
+    TakesAndResets,
+}
+
+impl Counting {
+    pub(super) async fn start(mut chance: Chance) -> Counting {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = Arc::<Mutex<HashMap<String, u32>>>::default();
+        let counting = Arc::clone(&taken);
+        let accepting = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (taken, chance) = (Arc::clone(&counting), chance.branch());
+                connections.spawn(async move { serve(stream, chance, &taken).await });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Counting {
+            address,
+            taken,
+            accepting,
+        }
+    }
+
+    /// How many times it has taken the message with this mark.
+    pub(super) fn taken(&self, mark: &str) -> u32 {
+        self.taken.lock().unwrap().get(mark).copied().unwrap_or(0)
+    }
+
+    /// Messages that it has taken, of all marks together.
+    pub(super) fn all_taken(&self) -> u32 {
+        self.taken.lock().unwrap().values().sum()
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Serves a connection until the other side is gone, even if it is gone before the answer.
+async fn serve(
+    mut stream: TcpStream,
+    mut chance: Chance,
+    taken: &Mutex<HashMap<String, u32>>,
+) -> Option<()> {
+    loop {
+        let form = request(&mut stream).await?;
+        let Some(mark) = form.get("message") else {
+            if chance.one_in(4) {
+                think(&mut chance).await;
+            }
+            answer(&mut stream, SUCCESS).await?;
+            continue;
+        };
+        let mood = match chance.below(20) {
+            0 => Mood::Refuses,
+            1 => Mood::TakesAndResets,
+            _ => Mood::Takes,
+        };
+        // Before it counts, so that a kill may come between the bytes and the count.
+        if chance.one_in(4) {
+            think(&mut chance).await;
+        }
+        if !matches!(mood, Mood::Refuses) {
+            *taken.lock().unwrap().entry(mark.clone()).or_default() += 1;
+        }
+        if chance.one_in(4) {
+            think(&mut chance).await;
+        }
+        match mood {
+            Mood::Takes => answer(&mut stream, SUCCESS).await?,
+            Mood::Refuses => answer(&mut stream, REFUSAL).await?,
+            Mood::TakesAndResets => {
+                stream.set_zero_linger().unwrap();
+                return None;
+            }
+        }
+    }
+}
+
+async fn think(chance: &mut Chance) {
+    pause(Duration::from_millis(1 + chance.below(THINKS_MS))).await;
+}
+
+async fn request(stream: &mut TcpStream) -> Option<HashMap<String, String>> {
+    let mut seen = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let read = stream
+            .read(&mut piece)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
+        seen.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&seen);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.lines().find_map(|line| {
+            let line = line.to_ascii_lowercase();
+            line.strip_prefix("content-length: ")?.parse::<usize>().ok()
+        });
+        if body.len() >= length.unwrap_or(0) {
+            let pairs = url::form_urlencoded::parse(body.as_bytes());
+            return Some(pairs.into_owned().collect());
+        }
+    }
+}
+
+async fn answer(stream: &mut TcpStream, body: &str) -> Option<()> {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await.ok()
+}

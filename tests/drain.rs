@@ -1,0 +1,343 @@
+//! The end of a gateway on which a thousand callers hang: whoever has asked is answered, whoever rests holds nobody up, and
+//! all of it is in the journal.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::harness::{
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, upstream,
+};
+use crate::sends::{posted, read_request, send_form};
+
+/// Callers, each on a connection of its own, and how many of them are of one address.
+const CALLERS: usize = 1000;
+const PER_ADDRESS: usize = 100;
+
+/// Most that a drain may take: the gateway's own deadline.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest wait for what has to come at once: a busy machine, not a figure to measure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a caller is about when the signal comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// It has been answered, and keeps its connection.
+    Rests,
+    /// The upstream has its read, and does not answer yet.
+    Reads,
+    /// Likewise its send.
+    Sends,
+    /// Half of its send has left it.
+    Uploads,
+}
+
+impl Doing {
+    fn of(number: usize) -> Doing {
+        match number % 10 {
+            0..=2 => Doing::Rests,
+            3..=5 => Doing::Reads,
+            6..=8 => Doing::Sends,
+            _ => Doing::Uploads,
+        }
+    }
+
+    fn count(self) -> usize {
+        (0..CALLERS)
+            .filter(|number| Doing::of(*number) == self)
+            .count()
+    }
+}
+
+/// An upstream that answers nothing but lists of channels until it is let.
+struct Slow {
+    address: SocketAddr,
+    arrived: Arc<Semaphore>,
+    let_go: watch::Sender<bool>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Slow {
+    async fn start() -> Slow {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let arrived = Arc::new(Semaphore::new(0));
+        let (let_go, may_go) = watch::channel(false);
+        let arriving = Arc::clone(&arrived);
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (arrived, mut may_go) = (Arc::clone(&arriving), may_go.clone());
+                connections.spawn(async move {
+                    let seen = read_request(&mut stream).await;
+                    if !seen.contains("method=getchatchannels") {
+                        arrived.add_permits(1);
+                        may_go.wait_for(|may_go| *may_go).await.unwrap();
+                    }
+                    let body = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+                    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+                    let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+                    // A gateway that is gone has not waited, and that is told elsewhere.
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Slow {
+            address,
+            arrived,
+            let_go,
+            accepting,
+        }
+    }
+
+    /// Waits until so many requests more are there.
+    async fn arrive(&self, count: usize) {
+        let count = u32::try_from(count).unwrap();
+        let arrived = tokio::time::timeout(PATIENCE, self.arrived.acquire_many(count)).await;
+        arrived.expect("requests did not arrive").unwrap().forget();
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+struct Caller {
+    number: usize,
+    stream: TcpStream,
+}
+
+impl Caller {
+    /// Connects, and is answered once.
+    async fn start(number: usize, gateway: SocketAddr, demo: &Demo) -> Caller {
+        let socket = TcpSocket::new_v4().unwrap();
+        let host = u8::try_from(2 + number / PER_ADDRESS).unwrap();
+        socket
+            .bind((Ipv4Addr::new(127, 0, 0, host), 0).into())
+            .unwrap();
+        let stream = socket.connect(gateway).await.unwrap();
+        let mut caller = Caller { number, stream };
+        let form = read_form(demo, "getchatchannels", "100");
+        let request = posted(&form, &format!("first-{number}"));
+        caller.stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = caller.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+        caller
+    }
+
+    /// The bytes of its second request.
+    fn request(&self, demo: &Demo) -> String {
+        let number = self.number.to_string();
+        let form = match Doing::of(self.number) {
+            Doing::Reads => read_form(demo, "getchats", &number),
+            _ => send_form(demo, &number),
+        };
+        posted(&form, &format!("second-{number}"))
+    }
+
+    /// Reads one answer, its head in lower case.
+    async fn answer(&mut self) -> String {
+        let mut seen = Vec::new();
+        loop {
+            let mut piece = [0; 4096];
+            let read = self.stream.read(&mut piece).await.unwrap();
+            assert_ne!(read, 0, "{} was not answered", self.number);
+            seen.extend_from_slice(&piece[..read]);
+            let text = String::from_utf8_lossy(&seen);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let head = head.to_ascii_lowercase().replacen("http", "HTTP", 1);
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.unwrap().parse().unwrap() {
+                return format!("{head}\r\n\r\n{body}");
+            }
+        }
+    }
+
+    /// Waits for the end of the connection.
+    async fn is_let_go(&mut self) {
+        let mut rest = Vec::new();
+        let ended = self.stream.read_to_end(&mut rest);
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("a connection is held").unwrap();
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+fn read_form(demo: &Demo, method: &str, platformid: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("class", "chat"), ("method", method)])
+        .extend_pairs([("platform", "whatsapp"), ("platformid", platformid)])
+        .extend_pairs([("user", &demo.user), ("password", &demo.password)])
+        .finish()
+}
+
+/// What the journal says of each request: its delivery word, or an empty one.
+async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
+    let (client, mut rows, mut cursor) = (client(), HashMap::new(), String::new());
+    loop {
+        let path = format!("journal?order=oldest&limit=1000{cursor}");
+        let page = admin_request(&client, gateway, Method::GET, &path, &Value::Null);
+        let page = Answer::of(page).await.json();
+        for row in page["rows"].as_array().unwrap() {
+            assert_ne!(row["open"], true, "{row}");
+            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            rows.insert(text("request_id"), text("delivery"));
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+/// Has everybody do what they are about, and waits until they are at it.
+async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gateway, &Demo)) {
+    for caller in callers {
+        let request = caller.request(demo);
+        let sent = match Doing::of(caller.number) {
+            Doing::Rests => "",
+            // The head, and some of the form.
+            Doing::Uploads => &request[..request.len() - 20],
+            Doing::Reads | Doing::Sends => &request,
+        };
+        caller.stream.write_all(sent.as_bytes()).await.unwrap();
+    }
+    slow.arrive(Doing::Reads.count() + Doing::Sends.count())
+        .await;
+    // A request begins with the last byte of its head; what has not begun is an idle connection.
+    let begun = CALLERS - Doing::Rests.count();
+    let metric = format!("chatgate_inflight_requests {begun}\n");
+    let waiting = async { while !gateway.metrics().await.contains(&metric) {} };
+    let waiting = tokio::time::timeout(PATIENCE, waiting).await;
+    waiting.expect("requests did not begin");
+}
+
+/// Waits for the answers of all who have asked: right, and each the last one on its connection.
+async fn all_answered(callers: Vec<Caller>) -> usize {
+    let mut answering = JoinSet::new();
+    for mut caller in callers {
+        answering.spawn(async move {
+            let answer = caller.answer().await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+            let is_send = Doing::of(caller.number) != Doing::Reads;
+            assert_eq!(answer.contains(r#""delivery":"sent""#), is_send, "{answer}");
+            caller.is_let_go().await;
+        });
+    }
+    answering.join_all().await.len()
+}
+
+#[tokio::test]
+async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_journal() {
+    let slow = Slow::start().await;
+    let toml = format!(
+        "{}[limits]\ndrain_timeout = \"1s\"\n",
+        upstream(slow.address)
+    );
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    let mut callers = Vec::new();
+    // One each; nobody uploads, since that would be the caller's own delay.
+    for number in [0, 3, 6] {
+        callers.push(Caller::start(number, gateway.public, &demo).await);
+    }
+    for caller in callers.iter_mut().skip(1) {
+        let request = caller.request(&demo);
+        caller.stream.write_all(request.as_bytes()).await.unwrap();
+    }
+    slow.arrive(2).await;
+    let began = Instant::now();
+    gateway.process.signal("TERM");
+    let folder = Arc::clone(&gateway.folder);
+    let (code, lines) = gateway.process.ended();
+    let took = began.elapsed();
+    assert_eq!(code, Some(0), "{}", lines.join("\n"));
+    // Beside the second there is the operators' grace, and the end of the process.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let rows = journalled(&Gateway::over(folder, &toml, &[UPSTREAM_ENVIRONMENT])).await;
+    let word = |number: usize| rows.get(&format!("second-{number}")).map(String::as_str);
+    assert_eq!((word(3), word(6)), (Some(""), Some("unknown")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
+    let slow = Slow::start().await;
+    let toml = format!(
+        "{}calls = {CALLERS}\n[log]\nlevel = \"info\"\n",
+        upstream(slow.address)
+    );
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let demo = Arc::new(gateway.demo());
+    let mut connecting = JoinSet::new();
+    for number in 0..CALLERS {
+        let (address, demo) = (gateway.public, Arc::clone(&demo));
+        connecting.spawn(async move { Caller::start(number, address, &demo).await });
+    }
+    let mut callers = connecting.join_all().await;
+    set_about(&mut callers, &slow, (&gateway, &demo)).await;
+
+    let began = Instant::now();
+    gateway.process.signal("TERM");
+    let draining = gateway
+        .process
+        .wait_for("the drain", |line| line.contains("draining"));
+    assert!(draining.contains("INFO"), "{draining}");
+    let ready = Answer::of(client().get(format!("http://{}/readyz", gateway.admin))).await;
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let (mut resting, mut asking): (Vec<_>, Vec<_>) = callers
+        .into_iter()
+        .partition(|caller| Doing::of(caller.number) == Doing::Rests);
+    for caller in &mut resting {
+        caller.is_let_go().await;
+    }
+    assert!(TcpStream::connect(gateway.public).await.is_err());
+    for caller in &mut asking {
+        if Doing::of(caller.number) == Doing::Uploads {
+            let request = caller.request(&demo);
+            let rest = &request[request.len() - 20..];
+            caller.stream.write_all(rest.as_bytes()).await.unwrap();
+        }
+    }
+    slow.arrive(Doing::Uploads.count()).await;
+    slow.let_go.send_replace(true);
+    let answered = all_answered(asking).await;
+    let folder = Arc::clone(&gateway.folder);
+    let (code, lines) = gateway.process.ended();
+    let took = began.elapsed();
+    assert_eq!(code, Some(0), "{}", lines.join("\n"));
+    assert!(took < DRAIN_DEADLINE, "{took:?}");
+
+    let rows = journalled(&Gateway::over(folder, &toml, &[UPSTREAM_ENVIRONMENT])).await;
+    for number in 0..CALLERS {
+        assert!(rows.contains_key(&format!("first-{number}")), "{number}");
+        let second = rows.get(&format!("second-{number}")).map(String::as_str);
+        let expected = match Doing::of(number) {
+            Doing::Rests => None,
+            Doing::Reads => Some(""),
+            Doing::Sends | Doing::Uploads => Some("sent"),
+        };
+        assert_eq!(second, expected, "{number}");
+    }
+    println!(
+        "a drain with {CALLERS} connections: {answered} answered, {} let go, none failed; over after {took:.1?}; {} rows",
+        resting.len(),
+        rows.len()
+    );
+}
