@@ -19,6 +19,7 @@ mod addresses;
 mod commands;
 mod configuration;
 mod crash;
+mod disk;
 mod drain;
 mod explain;
 mod first_start;

@@ -75,6 +75,8 @@ pub struct Config {
     pub retention: Retention,
     /// Whether every request has a row; otherwise sends alone, and what operators change.
     pub journals_all: bool,
+    /// Whether reads are served while the store can't be written.
+    pub serves_without_store: bool,
     /// How long the receipt of a send with an idempotency key counts, in seconds.
     pub receipts_kept_s: i64,
     /// Tokens.
@@ -313,6 +315,11 @@ impl Config {
             },
             retention: retention(reader),
             journals_all: reader.choice("journal.rows", "all", &[("all", true), ("sends", false)]),
+            serves_without_store: reader.choice(
+                "journal.on_store_failure",
+                "serve",
+                &[("serve", true), ("refuse", false)],
+            ),
             receipts_kept_s: reader.value("receipts.keep", "24h", |text| {
                 let seconds = shapes::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))

@@ -32,6 +32,8 @@ pub(crate) struct Gate {
     pub(crate) retention: Retention,
     /// Whether every request has a row in the journal, or sends alone.
     pub(crate) journals_all: bool,
+    /// Whether reads are served while the store can't be written.
+    pub(crate) serves_without_store: bool,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) wsdl: String,
@@ -75,6 +77,7 @@ impl Gate {
             limits: config.limits,
             retention: config.retention,
             journals_all: config.journals_all,
+            serves_without_store: config.serves_without_store,
             trusted_proxies: config.trusted_proxies.clone(),
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use console::{Failed, KeyRow, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
+use store::Journal;
 
 use crate::config::{Config, Sources};
 use crate::gate::Gate;
@@ -94,7 +95,11 @@ impl Generations {
 
 impl console::Gateway for Generations {
     fn not_ready(&self) -> Option<&'static str> {
-        self.draining.load(Ordering::Relaxed).then_some("draining")
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("draining");
+        }
+        let trouble = self.gate().store.journal().trouble();
+        trouble.map(|_| "store_failing")
     }
 
     fn metrics(&self) -> String {
@@ -122,9 +127,20 @@ impl console::Gateway for Generations {
             "last_reload": last.as_ref().map(LastReload::to_json),
             "upstream": upstream(&gate.forwarder.upstream_status()),
             "accesses": gate.store.accesses().len(),
+            "store": store(gate.store.journal()),
             "ready": self.not_ready().is_none(),
         })
     }
+}
+
+fn store(journal: &Journal) -> Value {
+    let trouble = journal.trouble();
+    json!({
+        "state": if trouble.is_none() { "well" } else { "failing" },
+        "reason": trouble,
+        "queued": journal.queued(),
+        "dropped": journal.dropped(),
+    })
 }
 
 fn upstream(status: &UpstreamStatus) -> Value {

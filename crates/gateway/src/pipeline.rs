@@ -223,6 +223,9 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
         wishes,
     } = call;
     let is_send = request.operation().effect == Effect::Send;
+    if !is_send {
+        sending::may_go_untraced(gate)?;
+    }
     let claim = key.filter(|_| is_send).map(|key| {
         let request_id = &story.request_id;
         sending::claim(gate, (&access, &request), request_id, key)

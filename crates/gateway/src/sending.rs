@@ -21,8 +21,8 @@ const UNDER_WAY_RETRY_S: u32 = 1;
 /// When to come again while the store can't be written.
 const STORE_RETRY_S: u32 = 10;
 
-/// Longest that an answer waits for its receipt to get to the disk: one stall of the store. What was sent is told all the
-/// same; until the store is written again the key counts as under way.
+/// Longest that an answer waits for its receipt to get to the disk. What was sent is told all the same; until the store is
+/// written again the key counts as under way.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// Reads a key.
@@ -147,6 +147,20 @@ fn replay(story: &mut Story, claim: &Claim, receipt: &Receipt) -> Result<Arc<Suc
             Err(error.with_delivery(Some(word)))
         }
     }
+}
+
+/// Whether a call that sends nothing may be made though no trace of it may be left.
+///
+/// # Errors
+/// OVERLOADED when the store can't be written and the operator wants no reads then.
+pub(crate) fn may_go_untraced(gate: &Gate) -> Result<(), Error> {
+    if gate.serves_without_store {
+        return Ok(());
+    }
+    gate.store.journal().trouble().map_or(Ok(()), |trouble| {
+        let refused = Error::refused(Code::Overloaded).because(trouble);
+        Err(refused.retry_after(STORE_RETRY_S))
+    })
 }
 
 /// How the key of a send is left that ended so.

@@ -205,6 +205,12 @@ impl Collector for JournalCounts {
             "Journal rows that are not on disk yet",
         );
         queued.encode(encoder.encode_descriptor(name, help, None, queued.metric_type())?)?;
+        let failing = ConstGauge::new(i64::from(self.0.trouble().is_some()));
+        let (name, help) = (
+            "store_failing",
+            "Whether the store can't be written right now",
+        );
+        failing.encode(encoder.encode_descriptor(name, help, None, failing.metric_type())?)?;
         let dropped = ConstCounter::new(self.0.dropped());
         let (name, help) = (
             "journal_dropped",

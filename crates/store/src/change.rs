@@ -150,7 +150,8 @@ impl Store {
         Ok(())
     }
 
-    /// Has what was told before a change stand before it in the journal, too. A store that fails says so at the change itself.
+    /// Has what was told before a change stand before it in the journal, too. A store that fails says so at the change itself;
+    /// this waits no longer than the journal does.
     async fn journal_so_far(&self) {
         let _ = self.journal().flush().await;
     }

@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use sqlx::Row;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
+use sqlx::{Connection, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::last_use::{LastUses, read_last_uses};
 use crate::{Access, Accesses, AdminKey, Journal, backup};
 
-/// How long a statement waits for another process's lock before it fails.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process's lock before it fails. Nobody but an operator's own tool ever has one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a statement waits for its turn on a connection. With the two above and below it, a change of an access is refused
+/// within five seconds by a store that stalls.
+const TURN_MAX: Duration = Duration::from_secs(2);
 
 /// Pages that the connection which writes keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the
 /// journal.
@@ -106,6 +111,8 @@ impl Store {
         // One connection writes: SQLite has one writer anyway, and waiting here beats failing there.
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .acquire_timeout(TURN_MAX)
+            .after_release(|connection, _| Box::pin(is_fit(connection)))
             .connect_with(options.clone().pragma("cache_size", CACHE_KIB))
             .await?;
         refuse_old_sqlite(&writer).await?;
@@ -118,6 +125,7 @@ impl Store {
         let last_uses = read_last_uses(&writer).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
+            .acquire_timeout(TURN_MAX)
             .connect_lazy_with(options.read_only(true));
         Ok(Store {
             file: file.to_owned(),
@@ -221,6 +229,14 @@ fn migrator() -> Migrator {
         Migration::new(version, what.into(), MigrationType::Simple, sql, false)
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+/// Whether a connection can be used again. SQLite rolls back by itself when the disk is full; sqlx, whose own attempt fails
+/// then, would take every later transaction for a part of the one that is over.
+async fn is_fit(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was begun comes first, such as rolling back.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn read_journal_key(pool: &SqlitePool) -> Result<hmac::Key, StoreError> {

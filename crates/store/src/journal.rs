@@ -4,6 +4,7 @@
 //! (`query.rs`), clearing and erasing (`retention.rs`) are the store's.
 
 mod address;
+mod health;
 mod query;
 mod queue;
 mod retention;

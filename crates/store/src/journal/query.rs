@@ -124,8 +124,13 @@ impl Store {
         };
         // The rows are found by their numbers first, so that only those of the page are read.
         let mut query = QueryBuilder::<Sqlite>::new(sql::SELECT);
-        query.push(" WHERE j.id IN (SELECT id FROM journal WHERE id >= ");
-        query.push_bind(first).push(" AND id < ").push_bind(end);
+        // Where the rows of a network are sorted, no range of ids is to be walked instead.
+        let sign = if sorts { "+" } else { "" };
+        query.push(format!(
+            " WHERE j.id IN (SELECT id FROM journal WHERE {sign}id >= "
+        ));
+        query.push_bind(first);
+        query.push(format!(" AND {sign}id < ")).push_bind(end);
         conditions(&mut query, filter, sorts);
         query.push(format!(" ORDER BY id {direction} LIMIT "));
         query.push_bind(count_max);

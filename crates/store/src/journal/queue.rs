@@ -29,6 +29,8 @@ pub(super) enum Entry {
     Open(Box<Opening>),
     /// That outcome, by the number.
     Close(i64, Box<Outcome>),
+    /// That there will be none, by the number: nothing was begun.
+    Withdraw(i64),
     /// Who waits is told when all before it is on disk.
     Flush(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -48,7 +50,7 @@ impl Entry {
         match self {
             Entry::Row(row) => row.weight(),
             Entry::Open(opening) => opening.row.weight(),
-            Entry::Close(..) => OUTCOME_BYTES,
+            Entry::Close(..) | Entry::Withdraw(_) => OUTCOME_BYTES,
             Entry::Flush(_) => 0,
         }
     }
@@ -58,8 +60,13 @@ impl Entry {
         match self {
             Entry::Open(_) | Entry::Flush(_) => true,
             Entry::Close(_, outcome) => outcome.told.is_some(),
-            Entry::Row(_) => false,
+            Entry::Row(_) | Entry::Withdraw(_) => false,
         }
+    }
+
+    /// Whether it opens a row for somebody who has given up.
+    fn is_given_up(&self) -> bool {
+        matches!(self, Entry::Open(opening) if opening.told.is_closed())
     }
 
     /// Whether nothing is lost when it is not written: who waits is told so.
@@ -82,6 +89,18 @@ struct Waiting {
     bytes: usize,
     urgent: usize,
     closed: bool,
+}
+
+impl Waiting {
+    /// Frees the room of rows that will not be opened, and of their outcomes.
+    fn free(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if let Entry::Open(opening) = entry {
+                self.rows -= 2;
+                self.bytes -= opening.row.weight() + OUTCOME_BYTES;
+            }
+        }
+    }
 }
 
 impl Queue {
@@ -110,10 +129,10 @@ impl Queue {
         let (rows, bytes) = match &entry {
             Entry::Row(row) => (1, row.weight()),
             Entry::Open(opening) => (2, opening.row.weight() + OUTCOME_BYTES),
-            Entry::Close(..) | Entry::Flush(_) => (0, 0),
+            Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => (0, 0),
         };
         let full = waiting.rows + rows > QUEUE_ROWS_MAX || waiting.bytes + bytes > QUEUE_BYTES_MAX;
-        let ends = waiting.closed && !matches!(entry, Entry::Close(..));
+        let ends = waiting.closed && !matches!(entry, Entry::Close(..) | Entry::Withdraw(_));
         if ends || (rows > 0 && full) {
             return Err(entry);
         }
@@ -129,12 +148,15 @@ impl Queue {
         Ok(())
     }
 
-    /// The oldest entries, as many as are written at once. They keep their room until [`Queue::settle`].
+    /// The oldest entries, as many as are written at once, without those that nobody waits for any more. They keep their room
+    /// until [`Queue::settle`].
     pub(super) fn take(&self) -> Vec<Entry> {
         let mut waiting = self.waiting();
         let count = waiting.entries.len().min(BATCH_ROWS_MAX);
         let taken: Vec<_> = waiting.entries.drain(..count).collect();
         waiting.urgent -= taken.iter().filter(|entry| entry.is_urgent()).count();
+        let (given_up, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(Entry::is_given_up);
+        waiting.free(&given_up);
         taken
     }
 
@@ -148,13 +170,7 @@ impl Queue {
         let (failed, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(Entry::can_fail);
         waiting.urgent = rest.iter().filter(|entry| entry.is_urgent()).count();
         waiting.entries = rest.into();
-        for open in failed
-            .iter()
-            .filter(|entry| matches!(entry, Entry::Open(..)))
-        {
-            waiting.rows -= 2;
-            waiting.bytes -= open.weight() + OUTCOME_BYTES;
-        }
+        waiting.free(&failed);
         failed
     }
 
@@ -186,6 +202,11 @@ impl Queue {
         let full = waiting.entries.len() >= BATCH_ROWS_MAX;
         let presses = full || waiting.urgent > 0 || waiting.closed;
         (!waiting.entries.is_empty(), presses, waiting.closed)
+    }
+
+    /// Whether nothing is to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting().entries.is_empty()
     }
 
     /// Rows that are not on disk yet, and places kept for outcomes.

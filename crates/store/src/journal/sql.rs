@@ -161,6 +161,15 @@ pub(super) async fn close(
     Ok(())
 }
 
+/// Takes an open row back: nothing of what it speaks of was begun.
+pub(super) async fn withdraw(connection: &mut SqliteConnection, id: i64) -> Result<(), StoreError> {
+    let row = sqlx::query("DELETE FROM journal WHERE id = ? AND open = 1").bind(id);
+    row.execute(&mut *connection).await?;
+    let payload = sqlx::query("DELETE FROM journal_payload WHERE id = ?").bind(id);
+    payload.execute(connection).await?;
+    Ok(())
+}
+
 /// Notes a change of an access where the other rows are, in the same transaction as the change itself.
 pub(crate) async fn note_change(
     connection: &mut SqliteConnection,

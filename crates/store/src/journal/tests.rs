@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use super::*;
-use crate::{Store, StoreError};
+use crate::{Claim, Settlement, Store, StoreError};
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
 /// After the full row, in milliseconds since 1970.
@@ -71,6 +71,21 @@ impl Bench {
         connection
     }
 
+    /// The store may grow to so many pages: SQLite's own full disk.
+    async fn pages_max(&self, expression: &str) {
+        let pages: i64 = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {expression}")))
+            .fetch_one(self.store.writer())
+            .await
+            .unwrap()
+            .get(0);
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "PRAGMA max_page_count = {pages}"
+        )))
+        .execute(self.store.writer())
+        .await
+        .unwrap();
+    }
+
     async fn read_only(&self, on: bool) {
         let pragma = if on {
             "PRAGMA query_only = ON"
@@ -96,6 +111,18 @@ fn row(at_ms: i64, request_id: impl ToString) -> JournalRow {
         at_ms,
         request_id: Some(request_id.to_string()),
         ..JournalRow::default()
+    }
+}
+
+fn claim(key: &str) -> Claim {
+    Claim {
+        client_id: "client".to_owned(),
+        method: "sendmessage",
+        key: key.to_owned(),
+        fingerprint: [0; 32],
+        request_id: "send".to_owned(),
+        now: 1,
+        kept_since: 0,
     }
 }
 
@@ -401,6 +428,140 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
     assert_eq!(
         (bench.journal.queued(), bench.journal.queued_bytes()),
         (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is_room() {
+    let bench = Bench::new().await;
+    bench.journal.flush().await.unwrap();
+    bench
+        .pages_max("(SELECT page_count FROM pragma_page_count)")
+        .await;
+    let large = || JournalRow {
+        user_agent: Some("x".repeat(64 * 1024)),
+        ..row(1, "large")
+    };
+    bench.journal.add(large());
+    for n in 0..5 {
+        let error = bench.open(large()).await.err().unwrap();
+        assert!(error.to_string().contains("full"), "{n}: {error}");
+        let trouble = bench.journal.trouble().unwrap();
+        assert!(trouble.contains("full"), "{n}: {trouble}");
+    }
+    assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
+    bench.pages_max("1000000").await;
+    let intent = bench.open(row(1, "again")).await.unwrap();
+    assert_eq!(
+        bench.ids(JournalFilter::default()).await,
+        ["large", "again"]
+    );
+    assert_eq!(bench.journal.trouble(), None);
+    drop(intent);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind() {
+    let bench = Bench::new().await;
+    let lock = bench.lock().await;
+    // One after the other, so that each meets another moment of the writer's tries.
+    for n in 0..3 {
+        let began = std::time::Instant::now();
+        let claim = claim(&format!("k-{n}"));
+        let opened = bench.journal.open(row(1, "send"), Some(claim)).await;
+        assert!(opened.is_err() && began.elapsed() < Duration::from_secs(4));
+    }
+    assert!(bench.journal.trouble().is_some());
+    lock.close().await.unwrap();
+    assert!(bench.all(JournalFilter::default()).await.is_empty());
+    assert_eq!(bench.journal.trouble(), None);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    for n in 0..3 {
+        let receipt = bench.store.receipt(&claim(&format!("k-{n}"))).await;
+        assert_eq!(receipt.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "it tells its figures")]
+async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
+    let bench = Bench::new().await;
+    let (mut taken, mut given_up) = (Vec::new(), 0);
+    // Whoever gives up in the very moment in which it is written, at many moments.
+    for n in 0..300_u32 {
+        let opening = bench
+            .journal
+            .open(row(1, n), Some(claim(&format!("k-{n}"))));
+        let wait = Duration::from_micros((n * 10).into());
+        match tokio::time::timeout(wait, opening).await {
+            Ok(Ok(Opened::Intent(intent))) => {
+                taken.push(n.to_string());
+                drop(intent.settle(row(1, n), Settlement::Free));
+            }
+            Ok(_) => panic!("{n} can be written"),
+            Err(_) => given_up += 1,
+        }
+    }
+    // What is taken back is written after what was told of it.
+    bench.journal.flush().await.unwrap();
+    assert_eq!(bench.ids(JournalFilter::default()).await, taken);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    for n in 0..300_u32 {
+        let receipt = bench.store.receipt(&claim(&format!("k-{n}"))).await;
+        assert_eq!(receipt.unwrap(), None, "{n}");
+    }
+    println!("{given_up} given up, {} taken", taken.len());
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "it tells its figures")]
+async fn whatever_is_dropped_while_the_disk_stalls_no_send_is() {
+    let bench = Bench::new().await;
+    let mut intents = Vec::new();
+    for n in 0..1000 {
+        intents.push(bench.open(row(1, format!("send-{n}"))).await.unwrap());
+    }
+    let lock = bench.lock().await;
+    let (mut refused, mut most) = (0, 0);
+    for n in 0..2 * QUEUE_ROWS_MAX {
+        bench.journal.add(row(1, n));
+        most = most.max(bench.journal.queued_bytes());
+    }
+    for (n, intent) in intents.into_iter().enumerate() {
+        refused += u64::from(bench.open(row(1, "late")).await.is_err());
+        intent.close(JournalRow {
+            delivery: Some("sent".into()),
+            ..row(1, format!("send-{n}"))
+        });
+    }
+    let dropped = bench.journal.dropped();
+    lock.close().await.unwrap();
+    let sent = filter(|f| f.delivery = Some("sent".to_owned()));
+    let (sends, all) = (
+        bench.all(sent).await.len(),
+        bench.all(JournalFilter::default()).await,
+    );
+    assert_eq!(
+        (sends, refused, bench.journal.dropped()),
+        (1000, 1000, dropped)
+    );
+    assert_eq!(
+        (all.len() as u64, most <= QUEUE_BYTES_MAX),
+        (2 * QUEUE_ROWS_MAX as u64 + 1000 - dropped, true)
+    );
+    println!(
+        "a stalled disk: {} rows told, {dropped} dropped, {most} bytes at most; 1000 sends closed, 0 dropped; {refused} refused",
+        2 * QUEUE_ROWS_MAX
     );
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::health::Health;
 use super::queue::{Entry, Opening, Queue};
 use super::{JournalRow, sql};
 use crate::{Claim, Receipt, Settlement, Store, StoreError, receipts};
@@ -19,6 +20,10 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause between two tries while the store can't be written, unless somebody waits.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest that a caller waits until a row is on the disk, or for all rows before theirs to be. A disk takes milliseconds; with
+/// one that takes seconds nothing is sent, and who asked knows soon enough to come again.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+
 /// Longest that the end of the process waits for rows to get to the disk: one stall of the store, and time to write all
 /// that may wait.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -26,6 +31,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// The journal of one gateway: takes rows without waiting, and has them written.
 pub struct Journal {
     queue: Queue,
+    health: Health,
     dropped: AtomicU64,
     writing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -34,7 +40,18 @@ pub struct Journal {
 pub struct Intent {
     journal: Arc<Journal>,
     id: i64,
-    closed: bool,
+    stage: Stage,
+}
+
+/// How far an intent has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is on disk, and nobody has it yet.
+    Offered,
+    /// Somebody has it, and may have begun what it speaks of.
+    Taken,
+    /// It has its outcome.
+    Closed,
 }
 
 /// What came of opening a row.
@@ -59,6 +76,7 @@ impl Journal {
     pub(crate) fn new() -> Journal {
         Journal {
             queue: Queue::new(),
+            health: Health::new(),
             dropped: AtomicU64::new(0),
             writing: Mutex::new(None),
         }
@@ -69,6 +87,7 @@ impl Journal {
     /// # Errors
     /// When the store can't be written.
     pub async fn start(store: &Arc<Store>) -> Result<Arc<Journal>, StoreError> {
+        store.try_writing().await?;
         let left_open = store.close_left_open().await?;
         if left_open > 0 {
             tracing::warn!(
@@ -96,8 +115,8 @@ impl Journal {
     /// Takes a row whose outcome is still to come, with the key that it claims, and waits until both are on disk.
     ///
     /// # Errors
-    /// When there is no room for it or the store can't be written. It is not in the journal then, and what it speaks of
-    /// must not be begun.
+    /// When there is no room for it, the store can't be written or takes too long. It is not in the journal then, or soon
+    /// not any more, and what it speaks of must not be begun.
     pub async fn open(&self, row: JournalRow, claim: Option<Claim>) -> Result<Opened, StoreError> {
         let (told, written) = oneshot::channel();
         let pushed = self.queue.push(Entry::Open(Box::new(Opening {
@@ -107,21 +126,22 @@ impl Journal {
             known: None,
         })));
         pushed.map_err(|_| StoreError::new("the journal has no room"))?;
-        written
-            .await
-            .map_err(|_| StoreError::new("the journal has ended"))?
+        let mut opened = in_time(written).await?;
+        if let Opened::Intent(intent) = &mut opened {
+            intent.stage = Stage::Taken;
+        }
+        Ok(opened)
     }
 
     /// Waits until all that was taken before is on disk.
     ///
     /// # Errors
-    /// When the store can't be written.
+    /// When the store can't be written or takes too long.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let ended = |_| StoreError::new("the journal has ended");
         let (told, written) = oneshot::channel();
         let pushed = self.queue.push(Entry::Flush(told));
         pushed.map_err(|_| StoreError::new("the journal has ended"))?;
-        written.await.map_err(ended)?
+        in_time(written).await
     }
 
     /// Writes what is left and ends; gives up on a store that can't be written.
@@ -139,6 +159,12 @@ impl Journal {
             writing.abort();
             tracing::error!(rows = self.queued(), "journal rows were lost at the end");
         }
+    }
+
+    /// Why the store can't be written right now, as far as the journal has noticed; `None` when it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.health.trouble(Instant::now())
     }
 
     /// Rows that are not on disk yet.
@@ -187,7 +213,7 @@ impl Intent {
     }
 
     fn end(mut self, outcome: Outcome) {
-        self.closed = true;
+        self.stage = Stage::Closed;
         // A place is always there; the queue takes outcomes even when it is closed.
         let _ = self
             .journal
@@ -198,45 +224,86 @@ impl Intent {
 
 impl Drop for Intent {
     fn drop(&mut self) {
-        if !self.closed {
-            self.journal.queue.forgo_outcome();
+        let queue = &self.journal.queue;
+        match self.stage {
+            // Nothing was begun. It takes the place that was kept for its outcome.
+            Stage::Offered => drop(queue.push(Entry::Withdraw(self.id))),
+            Stage::Taken => queue.forgo_outcome(),
+            Stage::Closed => {}
         }
+    }
+}
+
+/// Waits until the writer has told how it went.
+async fn in_time<T>(written: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+    match timeout(WAIT_MAX, written).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(_)) => Err(StoreError::new("the journal has ended")),
+        Err(_) => Err(StoreError::new("the journal was not written in time")),
     }
 }
 
 /// Writes until the queue is closed and empty.
 async fn write_all(journal: Arc<Journal>, store: Arc<Store>) {
     let queue = &journal.queue;
-    let mut failing_since = None;
     loop {
         gather(queue).await;
         let mut batch = queue.take();
         if batch.is_empty() {
-            return;
+            match queue.state() {
+                (false, _, true) => return,
+                // Whoever waited for it has given up.
+                _ => continue,
+            }
         }
-        match store.write_journal(&mut batch).await {
+        journal.health.begins(Instant::now());
+        let written = store.write_journal(&mut batch).await;
+        match &written {
             Ok(()) => {
                 queue.settle(&batch);
                 acknowledge(&journal, batch);
-                if failing_since.take().is_some() {
-                    tracing::warn!(dropped = journal.dropped(), "the journal is written again");
-                }
             }
-            Err(error) => {
-                if failing_since.replace(Instant::now()).is_none() {
-                    tracing::error!(%error, "the journal can't be written; rows wait as long as there is room");
-                }
-                let failed = || StoreError::new("the journal can't be written");
-                for waiting in queue.put_back(batch) {
-                    // Who has gone away meanwhile needs no answer.
-                    match waiting {
-                        Entry::Open(opening) => drop(opening.told.send(Err(failed()))),
-                        Entry::Flush(told) => drop(told.send(Err(failed()))),
-                        Entry::Row(_) | Entry::Close(..) => {}
-                    }
-                }
-                // Who waits gets a try of their own at once.
-                let _ = timeout(RETRY_INTERVAL, queue.wake.notified()).await;
+            Err(error) => give_back(queue, batch, error),
+        }
+        judge(&journal, written);
+        while journal.health.is_failing() {
+            // Who waits gets a try of their own at once.
+            let _ = timeout(RETRY_INTERVAL, queue.wake.notified()).await;
+            if !queue.is_empty() {
+                break;
+            }
+            // Nobody may come to a gateway that says that it is not ready.
+            journal.health.begins(Instant::now());
+            let written = store.try_writing().await;
+            judge(&journal, written);
+        }
+    }
+}
+
+/// Puts a batch back that was not written, and tells those who wait.
+fn give_back(queue: &Queue, batch: Vec<Entry>, error: &StoreError) {
+    let failed = || StoreError::new(format!("the journal can't be written: {error}"));
+    for waiting in queue.put_back(batch) {
+        // Who has gone away meanwhile needs no answer.
+        match waiting {
+            Entry::Open(opening) => drop(opening.told.send(Err(failed()))),
+            Entry::Flush(told) => drop(told.send(Err(failed()))),
+            Entry::Row(_) | Entry::Close(..) | Entry::Withdraw(_) => {}
+        }
+    }
+}
+
+/// Notes how a try to write went, and logs what is new about it.
+fn judge(journal: &Journal, written: Result<(), StoreError>) {
+    match written {
+        Ok(()) => {
+            if journal.health.succeeded() {
+                tracing::warn!(dropped = journal.dropped(), "the journal is written again");
+            }
+        }
+        Err(error) => {
+            if journal.health.failed(error.to_string()) {
+                tracing::error!(%error, "the journal can't be written; rows wait as long as there is room");
             }
         }
     }
@@ -278,7 +345,7 @@ fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
                     None => Opened::Intent(Intent {
                         journal: Arc::clone(journal),
                         id: opening.row.id,
-                        closed: false,
+                        stage: Stage::Offered,
                     }),
                 };
                 drop(opening.told.send(Ok(opened)));
@@ -289,7 +356,7 @@ fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
                     let _ = told.send(());
                 }
             }
-            Entry::Row(_) => {}
+            Entry::Row(_) | Entry::Withdraw(_) => {}
         }
     }
 }
@@ -303,7 +370,7 @@ impl Store {
             let row = match entry {
                 Entry::Row(row) => &mut **row,
                 Entry::Open(opening) => &mut opening.row,
-                Entry::Close(..) | Entry::Flush(_) => continue,
+                Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => continue,
             };
             last = match last {
                 0 => sql::next_id(&mut transaction, row.at_ms).await?,
@@ -321,19 +388,34 @@ impl Store {
             .filter_map(|entry| match entry {
                 Entry::Row(row) => Some(&**row),
                 Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
-                Entry::Close(..) | Entry::Flush(_) => None,
+                Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => None,
             })
             .collect();
         sql::insert(&mut transaction, self.journal_key(), &rows).await?;
         for entry in batch.iter() {
-            if let Entry::Close(id, outcome) = entry {
-                sql::close(&mut transaction, *id, &outcome.row).await?;
-                if let Some(settlement) = &outcome.settlement {
-                    receipts::settle(&mut transaction, *id, settlement).await?;
+            match entry {
+                Entry::Close(id, outcome) => {
+                    sql::close(&mut transaction, *id, &outcome.row).await?;
+                    if let Some(settlement) = &outcome.settlement {
+                        receipts::settle(&mut transaction, *id, settlement).await?;
+                    }
                 }
+                Entry::Withdraw(id) => {
+                    sql::withdraw(&mut transaction, *id).await?;
+                    receipts::settle(&mut transaction, *id, &Settlement::Free).await?;
+                }
+                Entry::Row(_) | Entry::Open(_) | Entry::Flush(_) => {}
             }
         }
         transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Writes something that changes nothing, to see whether it can.
+    async fn try_writing(&self) -> Result<(), StoreError> {
+        sqlx::query("UPDATE keys SET created_at = created_at WHERE purpose = 'journal'")
+            .execute(self.writer())
+            .await?;
         Ok(())
     }
 

@@ -1,0 +1,432 @@
+//! The store's disk in trouble while the gateway runs: full, or stalled by somebody else's lock. Nothing is sent without a
+//! trace, everybody gets an answer in time, and all goes on by itself.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Answer, Demo, Gateway, Process, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, admin, client,
+    client_from, envelope,
+};
+
+/// The longest that anybody may have to wait for an answer, whatever the disk does.
+const ANSWER_MAX: Duration = Duration::from_secs(6);
+
+/// Room for the store and some megabytes of its log.
+const DISK: &str = "size=24m";
+
+/// A small disk of its own in the place of the data folder.
+struct Disk {
+    folder: Arc<TempDir>,
+}
+
+impl Disk {
+    /// None where the system lets us mount nothing.
+    fn mounted(test: &str) -> Option<Disk> {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", DISK, "chatgate-tests"])
+            .arg(&data)
+            .stderr(Stdio::null())
+            .status();
+        if !mounted.is_ok_and(|status| status.success()) {
+            println!("{test}: skipped, a small disk can't be mounted here");
+            return None;
+        }
+        Some(Disk { folder })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.data().join("filling")).unwrap();
+        // In ever smaller pieces, down to the last page.
+        for size in [64 * 1024, 4096, 1] {
+            let piece = vec![0; size];
+            while file.write_all(&piece).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.data().join("filling")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the gateway may be a moment away from its end.
+        let _ = Command::new("umount").arg("-l").arg(self.data()).status();
+    }
+}
+
+/// Another process that holds the store's lock for writing.
+struct Lock(Child);
+
+impl Lock {
+    fn taken(data: &Path, test: &str) -> Option<Lock> {
+        let script = "import sqlite3, sys\n\
+            c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)\n\
+            c.execute('BEGIN IMMEDIATE')\nprint('locked', flush=True)\nsys.stdin.read()";
+        let python = Command::new("python3")
+            .args(["-c", script])
+            .arg(data.join("chatgate.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = python else {
+            println!("{test}: skipped, there is no python3 here");
+            return None;
+        };
+        let mut said = [0; 6];
+        let output = child.stdout.as_mut().unwrap();
+        output.read_exact(&mut said).unwrap();
+        Some(Lock(child))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// A gateway in front of a sandbox that counts. It ends before its disk goes.
+struct Stage {
+    gateway: Gateway,
+    sandbox: Sandbox,
+    demo: Demo,
+    token: String,
+    disk: Option<Disk>,
+}
+
+impl Stage {
+    async fn over(disk: Option<Disk>, rest: &str) -> Stage {
+        let sandbox = Sandbox::start();
+        // What is served from memory shows nothing.
+        let cache = "[cache]\ngetchats = 0\n";
+        let toml = format!("{}{cache}{rest}", sandbox.as_upstream());
+        let folder = disk.as_ref().map_or_else(
+            || Arc::new(TempDir::new().unwrap()),
+            |disk| Arc::clone(&disk.folder),
+        );
+        let gateway = Gateway::over(folder, &toml, &[UPSTREAM_ENVIRONMENT]);
+        let demo = gateway.demo();
+        let mut stage = Stage {
+            gateway,
+            sandbox,
+            demo,
+            token: String::new(),
+            disk,
+        };
+        stage.token = stage.issued().await;
+        let made = json!({"name": "a", "allow": ["127.0.0.2"]});
+        let made = admin(&stage.gateway, Method::POST, "accesses", &made).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        stage
+    }
+
+    /// A fresh token.
+    async fn issued(&self) -> String {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.demo.client_id),
+            ("client_secret", &self.demo.client_secret),
+        ];
+        let request = client().post(self.gateway.url("/oauth/token")).form(&form);
+        let answer = in_time("token", request).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The same call by every way in.
+    fn by_every_way(&self, method: &str, parameters: &[(&str, &str)]) -> [RequestBuilder; 4] {
+        let demo = &self.demo;
+        let credentials = [("user", &*demo.user), ("password", &*demo.password)];
+        let form = [&[("class", "chat"), ("method", method)], parameters].concat();
+        let post = |path: &str| client().post(self.gateway.url(path));
+        [
+            post("/api/http/").form(&[&form[..], &credentials].concat()),
+            post("/api/basic/")
+                .basic_auth(&demo.user, Some(&demo.password))
+                .form(&form),
+            post("/api/jwt/").bearer_auth(&self.token).form(&form),
+            post("/api/soap/")
+                .header("Content-Type", "text/xml")
+                .body(envelope(method, &[parameters, &credentials].concat())),
+        ]
+    }
+
+    fn sends(&self) -> [RequestBuilder; 4] {
+        let to = [("destination", "34600000000"), ("message", "once")];
+        self.by_every_way("sendmessage", &[&CHANNEL[..], &to].concat())
+    }
+
+    fn reads(&self) -> [RequestBuilder; 4] {
+        self.by_every_way("getchats", &CHANNEL)
+    }
+
+    async fn send(&self, key: &str) -> Answer {
+        let [_, basic, _, _] = self.sends();
+        in_time("keyed send", basic.header("Idempotency-Key", key)).await
+    }
+
+    /// How many messages the upstream was asked to send.
+    async fn sent(&self) -> u64 {
+        self.sandbox.sent().await["sends"].as_u64().unwrap()
+    }
+
+    async fn ready(&self) -> Answer {
+        let url = format!("http://{}/readyz", self.gateway.admin);
+        in_time("readyz", client().get(url)).await
+    }
+
+    async fn access(&self) -> Answer {
+        admin(&self.gateway, Method::GET, "accesses/a", &Value::Null).await
+    }
+
+    async fn change_access(&self) -> Answer {
+        let (key, admin) = (self.gateway.data().join("admin.key"), self.gateway.admin);
+        let key = std::fs::read_to_string(key).unwrap();
+        let url = format!("http://{admin}/admin/v1/accesses/a");
+        let request = client().patch(url).bearer_auth(key.trim());
+        in_time("change", request.body("{\"allow\": [\"127.0.0.3\"]}")).await
+    }
+
+    /// Sends and reads by all ways in, and everything else that depends on the store, while it fails.
+    async fn is_true_to_its_word(&self, reason: &str) {
+        let sent = self.sent().await;
+        for (n, request) in self.sends().into_iter().enumerate() {
+            is_refused(&in_time("send", request).await, &format!("send {n}"));
+        }
+        is_refused(&self.send("new").await, "keyed send");
+        assert_eq!(self.sent().await, sent, "nothing is sent without a trace");
+        let told = self.send("old").await;
+        assert_eq!(told.header("idempotent-replayed"), "true", "{}", told.body);
+        assert_eq!(told.json()["delivery"], "sent");
+        for (n, request) in self.reads().into_iter().enumerate() {
+            let answer = in_time("read", request).await;
+            assert_eq!(answer.status, 200, "{n}: {}", answer.body);
+        }
+        self.issued().await;
+        let wrong = client().post(self.gateway.url("/api/basic/"));
+        let wrong = wrong.basic_auth(&self.demo.user, Some("wrong"));
+        let wrong = in_time(
+            "wrong secret",
+            wrong.form(&[("class", "chat"), ("method", "getchats")]),
+        )
+        .await;
+        assert_eq!(wrong.status, 401, "{}", wrong.body);
+
+        let before = self.access().await;
+        let change = self.change_access().await;
+        assert_eq!(
+            (change.status, &change.json()["code"]),
+            (503, &json!("store_failing")),
+            "{}",
+            change.body
+        );
+        let after = self.access().await;
+        assert_eq!(
+            (before.header("etag"), &before.body),
+            (after.header("etag"), &after.body)
+        );
+
+        let ready = self.ready().await;
+        assert_eq!(
+            (ready.status, &*ready.body),
+            (
+                503,
+                "{\"status\":\"not_ready\",\"reason\":\"store_failing\"}"
+            )
+        );
+        let status = admin(&self.gateway, Method::GET, "status", &Value::Null).await;
+        let store = &status.json()["store"];
+        assert_eq!(store["state"], "failing", "{store}");
+        assert!(
+            store["reason"].as_str().unwrap().contains(reason),
+            "{store}"
+        );
+        let metrics = self.gateway.metrics().await;
+        assert!(metrics.contains("chatgate_store_failing 1\n"), "{metrics}");
+        assert!(metrics.contains("chatgate_journal_dropped_total 0\n"));
+    }
+
+    /// All is as it was, without a restart, and nobody has to call for it.
+    async fn recovers(&self) {
+        let began = Instant::now();
+        while self.ready().await.status != 200 {
+            assert!(began.elapsed() < ANSWER_MAX, "not ready again");
+            tokio::task::yield_now().await;
+        }
+        let sent = self.sent().await;
+        for (n, request) in self.sends().into_iter().enumerate() {
+            let answer = in_time("send", request).await;
+            assert_eq!(answer.status, 200, "{n}: {}", answer.body);
+        }
+        // The key was never used up.
+        for replayed in ["", "true"] {
+            let told = self.send("new").await;
+            assert_eq!(
+                told.header("idempotent-replayed"),
+                replayed,
+                "{}",
+                told.body
+            );
+        }
+        assert_eq!(self.sent().await, sent + 5);
+        assert_eq!(self.change_access().await.status, 200);
+        // What waited is written: a row for each of the five refused sends, and none is left open.
+        let path = "journal?status=OVERLOADED&delivery=not_sent&limit=100";
+        let rows = admin(&self.gateway, Method::GET, path, &Value::Null).await;
+        assert_eq!(
+            rows.json()["rows"].as_array().unwrap().len(),
+            5,
+            "{}",
+            rows.body
+        );
+        let rows = admin(
+            &self.gateway,
+            Method::GET,
+            "journal?limit=1000",
+            &Value::Null,
+        )
+        .await;
+        let rows = rows.json()["rows"].as_array().unwrap().clone();
+        assert!(rows.iter().all(|row| row["open"].is_null()));
+        let metrics = self.gateway.metrics().await;
+        for line in [
+            "chatgate_store_failing 0\n",
+            "chatgate_journal_dropped_total 0\n",
+        ] {
+            assert!(metrics.contains(line), "{metrics}");
+        }
+        let said = self.gateway.process.lines();
+        assert!(
+            said.iter().all(|line| !line.contains("panicked")),
+            "{said:?}"
+        );
+    }
+}
+
+const CHANNEL: [(&str, &str); 2] = [("platform", "whatsapp"), ("platformid", "100")];
+
+/// The answer, which has to come in time.
+async fn in_time(what: &str, request: RequestBuilder) -> Answer {
+    let began = Instant::now();
+    let answer = tokio::time::timeout(ANSWER_MAX, Answer::of(request)).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{what} hangs"));
+    println!(
+        "{what}: {} in {} ms",
+        answer.status,
+        began.elapsed().as_millis()
+    );
+    answer
+}
+
+fn is_refused(answer: &Answer, what: &str) {
+    for word in ["OVERLOADED", "not_sent"] {
+        assert!(answer.body.contains(word), "{what}: {}", answer.body);
+    }
+    assert_eq!(answer.header("retry-after"), "10", "{what}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_sent_reads_are_served_and_room_is_all_it_takes_to_go_on() {
+    let Some(disk) = Disk::mounted("disk full") else {
+        return;
+    };
+    let stage = Stage::over(Some(disk), "").await;
+    assert_eq!(stage.send("old").await.status, 200);
+    stage.disk.as_ref().unwrap().fill();
+    stage.is_true_to_its_word("full").await;
+    stage.disk.as_ref().unwrap().free();
+    stage.recovers().await;
+}
+
+#[tokio::test]
+async fn a_store_that_another_process_has_locked_is_told_in_time_and_waited_for() {
+    let stage = Stage::over(None, "").await;
+    assert_eq!(stage.send("old").await.status, 200);
+    let Some(lock) = Lock::taken(&stage.gateway.data(), "disk stalled") else {
+        return;
+    };
+    stage.is_true_to_its_word("locked").await;
+    drop(lock);
+    stage.recovers().await;
+}
+
+#[tokio::test]
+async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so() {
+    let toml = "[journal]\non_store_failure = \"refuse\"\n";
+    let stage = Stage::over(None, toml).await;
+    let Some(lock) = Lock::taken(&stage.gateway.data(), "reads refused") else {
+        return;
+    };
+    let [_, send, _, _] = stage.sends();
+    is_refused(&in_time("send", send).await, "send");
+    for (n, request) in stage.reads().into_iter().enumerate() {
+        let answer = in_time("read", request).await;
+        assert!(answer.body.contains("OVERLOADED"), "{n}: {}", answer.body);
+        assert_eq!(answer.header("retry-after"), "10", "{n}");
+    }
+    let elsewhere = client_from([127, 0, 0, 3].into());
+    assert_eq!(
+        in_time("refusal", elsewhere.get(stage.gateway.url("/")))
+            .await
+            .status,
+        404
+    );
+    drop(lock);
+    let began = Instant::now();
+    while stage.ready().await.status != 200 {
+        assert!(began.elapsed() < ANSWER_MAX, "not ready again");
+        tokio::task::yield_now().await;
+    }
+    for request in stage.reads() {
+        assert_eq!(in_time("read", request).await.status, 200);
+    }
+}
+
+#[test]
+fn a_gateway_does_not_start_on_a_full_disk_and_says_why_in_one_line() {
+    let Some(disk) = Disk::mounted("start on a full disk") else {
+        return;
+    };
+    let data = disk.data();
+    let started = |data: &Path| {
+        let data = data.to_str().unwrap();
+        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let upstream = [
+            ("CHATGATE__UPSTREAM__URL", "http://127.0.0.1:9/"),
+            ("CHATGATE__UPSTREAM__USER", UPSTREAM_USER),
+            ("CHATGATE__UPSTREAM__PASSWORD", "password"),
+        ];
+        Process::start(&[&["--data", data][..], &ports].concat(), &upstream)
+    };
+    disk.fill();
+    let process = started(&data);
+    process.wait_for("the reason", |line| line.starts_with("chatgate: "));
+    let (code, lines) = process.ended();
+    assert_eq!((code, lines.len()), (Some(1), 1), "{lines:?}");
+    assert!(lines[0].contains("No space left on device"), "{lines:?}");
+    println!("{}", lines[0]);
+    // What could not be written whole was not written at all, so that the next start finds nothing half done.
+    disk.free();
+    let process = started(&data);
+    process.wait_for("the upstream", |line| line.starts_with("Upstream"));
+    process.signal("TERM");
+    assert_eq!(process.ended().0, Some(0));
+}
