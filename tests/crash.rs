@@ -2,6 +2,7 @@
 //! on delivery is true.
 
 mod callers;
+mod disk;
 mod ledger;
 mod upstream;
 
@@ -213,7 +214,7 @@ async fn killed_at_any_instant_nothing_told_is_lost_and_nothing_is_sent_twice() 
     println!("crash, seed {seed}");
     let mut chance = Chance(seed);
     let stage = Stage::set(chance.branch()).await;
-    let (mut ledger, mut starts) = (Ledger::default(), Vec::new());
+    let (mut ledger, mut starts) = (Ledger::new(stage.folder.path()), Vec::new());
     let (mut stillborn, began) = (0, Instant::now());
     let (mut gateway, _) = stage.start().await;
     for _ in 0..instants {

@@ -2,23 +2,29 @@
 //! against each other.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 
 use super::callers::{Asked, Message, Told};
+use super::disk::Probe;
 use super::upstream::Counting;
 use crate::harness::{Answer, Gateway, admin_request};
 
 /// What a crash may lose of reads: the journal's flush interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the commit after it may take on a busy disk.
-const COMMIT_MAX: Duration = Duration::from_millis(500);
+/// What the commits after it may take beside the writes to the disk: the one that is under way, and the row's own.
+const COMMIT_MAX: Duration = Duration::from_millis(200);
+const COMMITS: u32 = 2;
 
-#[derive(Default)]
+/// How far back a stall of the disk may have held up a row.
+const STALL_WINDOW: Duration = Duration::from_secs(2);
+
 pub(super) struct Ledger {
+    disk: Probe,
     /// Where the journal has been read to.
     cursor: Option<String>,
     /// Marks for which a row says that something may have left.
@@ -41,6 +47,8 @@ pub(super) struct Counts {
     pub(super) lost_oldest: Duration,
     /// Answered requests that had been told long enough before the kill for their rows to be due.
     pub(super) due: usize,
+    /// The longest time that a row was granted because of the disk.
+    pub(super) granted_most: Duration,
 }
 
 /// A row as far as it matters here.
@@ -50,6 +58,17 @@ struct Row {
 }
 
 impl Ledger {
+    /// Beside the gateways over this folder.
+    pub(super) fn new(folder: &Path) -> Ledger {
+        Ledger {
+            disk: Probe::start(folder),
+            cursor: None,
+            journalled: HashSet::new(),
+            ended: HashMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
     /// Checks what a gateway has left behind that was killed then, by another one over the same folder.
     pub(super) async fn check(
         &mut self,
@@ -60,12 +79,15 @@ impl Ledger {
     ) {
         let rows = self.rows(gateway, client).await;
         self.counts.rows += rows.len();
+        let stall = self.disk.longest(STALL_WINDOW, killed);
+        let granted = FLUSH_INTERVAL + COMMIT_MAX + COMMITS * stall;
+        self.counts.granted_most = self.counts.granted_most.max(granted);
         let open = rows.iter().find(|(_, row)| row.open);
         assert!(open.is_none(), "{:?} is open", open.map(|(id, _)| id));
         for asked in asked {
             let row = rows.get(&asked.request_id);
             if let Some(told) = &asked.told {
-                self.check_row(asked, told, row, killed);
+                self.check_row(asked, told, row, (killed, granted));
             } else {
                 self.counts.unanswered += 1;
             }
@@ -97,14 +119,23 @@ impl Ledger {
     }
 
     /// Whoever was told something finds it in the journal.
-    fn check_row(&mut self, asked: &Asked, told: &Told, row: Option<&Row>, killed: Instant) {
+    fn check_row(
+        &mut self,
+        asked: &Asked,
+        told: &Told,
+        row: Option<&Row>,
+        (killed, granted): (Instant, Duration),
+    ) {
         let before = killed.saturating_duration_since(told.at);
-        let had_time = before > FLUSH_INTERVAL + COMMIT_MAX;
+        let had_time = before > granted;
         let is_send = asked.message.is_some() && told.is_first_hand();
         self.counts.due += usize::from(had_time);
         let Some(row) = row else {
             assert!(!is_send, "an answered send without a row: {asked:?}");
-            assert!(!had_time, "lost, {before:?} before the kill: {asked:?}");
+            assert!(
+                !had_time,
+                "lost, {before:?} before the kill, and not {granted:?}: {asked:?}"
+            );
             self.counts.lost += 1;
             self.counts.lost_oldest = self.counts.lost_oldest.max(before);
             return;
