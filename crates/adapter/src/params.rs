@@ -1,6 +1,8 @@
 //! Query, urlencoded, multipart and JSON bodies become one set of named values. What is doubled, empty or stray is decided
 //! here, once for all ways in.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use percent_encoding::percent_decode_str;
@@ -210,7 +212,7 @@ impl Params {
             let Ok(name) = decoded(name) else { continue };
             if declared_name(&name).is_some() {
                 let value = decoded(value).map_err(|_| malformed("A value is not UTF-8."))?;
-                self.add(&name, value, true);
+                self.add(&name, value.into_owned(), true);
             }
         }
         Ok(())
@@ -384,9 +386,13 @@ pub fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
     })
 }
 
-fn decoded(text: &str) -> Result<String, std::string::FromUtf8Error> {
+/// Names and most values stand in a form as they are, and cost nothing then.
+fn decoded(text: &str) -> Result<Cow<'_, str>, std::string::FromUtf8Error> {
+    if !text.bytes().any(|b| matches!(b, b'+' | b'%')) {
+        return Ok(Cow::Borrowed(text));
+    }
     let spaced = text.replace('+', " ");
-    String::from_utf8(percent_decode_str(&spaced).collect())
+    String::from_utf8(percent_decode_str(&spaced).collect()).map(Cow::Owned)
 }
 
 fn malformed(text: &'static str) -> Error {
