@@ -11,23 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::commands::{run_on, start_on};
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, client_from, envelope, upstream,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin_request, client, client_from, envelope,
+    upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
 const READ: &str = "class=chat&method=getchatchannels";
 
 async fn admin(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
-    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
-    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
-    let request = client().request(method, url).bearer_auth(key.trim());
-    let request = request.header("Accept", "application/x-ndjson");
-    Answer::of(if body.is_null() {
-        request
-    } else {
-        request.body(body.to_string())
-    })
-    .await
+    let request = admin_request(&client(), gateway, method, path, &body);
+    Answer::of(request.header("Accept", "application/x-ndjson")).await
 }
 
 /// All rows that fit, the oldest first.

@@ -236,7 +236,11 @@ impl Story {
             .map(adapter::Delivery::word);
         let canonical = error.map_or(200, |error| error.code().status());
         self.count(answer, delivery);
-        self.end(&Ending {
+        // Nobody else pays for the copy of a result that a receipt keeps.
+        let settlement = self
+            .has_claimed()
+            .then(|| sending::settlement(answer.outcome));
+        let ending = Ending {
             wire_status,
             canonical,
             code: word,
@@ -246,25 +250,30 @@ impl Story {
                 .outcome
                 .ok()
                 .filter(|_| self.keeps_answer && !self.check_only),
-            settlement: sending::settlement(answer.outcome),
-        });
+        };
+        self.end(&ending, settlement);
     }
 
     /// The log first, so that a row is never of a request that the log does not know.
-    fn end(&mut self, ending: &Ending<'_>) {
+    fn end(&mut self, ending: &Ending<'_>, settlement: Option<Settlement>) {
         self.log(ending);
-        match self.intent.take() {
-            None if self.gate.journals_all => {
+        match (self.intent.take(), settlement) {
+            (None, _) if self.gate.journals_all => {
                 let row = self.row(ending);
                 self.gate.store.journal().add(row);
             }
-            None => {}
-            Some((intent, false)) => intent.close(self.row(ending)),
-            Some((intent, true)) => {
+            (None, _) => {}
+            (Some((intent, _)), None) => intent.close(self.row(ending)),
+            (Some((intent, _)), Some(settlement)) => {
                 let row = self.row(ending);
-                self.settling = Some(intent.settle(row, ending.settlement.clone()));
+                self.settling = Some(intent.settle(row, settlement));
             }
         }
+    }
+
+    /// Whether it is a send whose key has to be left in some way.
+    fn has_claimed(&self) -> bool {
+        self.intent.as_ref().is_some_and(|(_, has_key)| *has_key)
     }
 
     /// From here on something may leave.
@@ -387,8 +396,6 @@ struct Ending<'a> {
     delivery: &'a str,
     cause: &'a str,
     answer: Option<&'a adapter::Response>,
-    /// What becomes of the key that a send has claimed.
-    settlement: Settlement,
 }
 
 impl Drop for Story {
@@ -401,15 +408,18 @@ impl Drop for Story {
             } else {
                 ""
             };
-            self.end(&Ending {
+            let settlement = self
+                .has_claimed()
+                .then(|| Settlement::Unknown(Code::InternalError.word()));
+            let ending = Ending {
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",
                 delivery,
                 cause: "the client went away, or the gateway had to end",
                 answer: None,
-                settlement: Settlement::Unknown(Code::InternalError.word()),
-            });
+            };
+            self.end(&ending, settlement);
         }
     }
 }
