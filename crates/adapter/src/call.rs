@@ -1,5 +1,7 @@
 //! The common request: one operation with checked values, the same whichever way it came.
 
+use std::fmt::Write as _;
+
 use crate::file_url::is_public_url;
 use crate::operation::{FILE_TYPES, PLATFORMS};
 use crate::params::{Params, has_forbidden_character};
@@ -79,20 +81,21 @@ impl Request {
             .filter_map(|(parameter, value)| value.as_deref().map(|value| (parameter, value)))
     }
 
-    /// What a log may show of one value: all of it, its last four characters, or its length.
-    #[must_use]
-    pub fn redacted(parameter: &Parameter, value: &str) -> String {
+    /// Writes what a log may show of one value: all of it, its last four characters, or its length.
+    pub fn redact(parameter: &Parameter, value: &str, shown: &mut String) {
         match parameter.sensitivity {
-            Sensitivity::Open => value.to_owned(),
+            Sensitivity::Open => shown.push_str(value),
             Sensitivity::Address => {
-                let shown = value
-                    .char_indices()
-                    .rev()
-                    .nth(3)
-                    .map_or("", |(at, _)| if at == 0 { "" } else { &value[at..] });
-                format!("…{shown}")
+                let end = value.char_indices().rev().nth(3);
+                shown.push('…');
+                // Of a short one nothing: its end would be all of it.
+                shown.push_str(match end {
+                    Some((at @ 1.., _)) => &value[at..],
+                    Some((0, _)) | None => "",
+                });
             }
-            Sensitivity::Content => format!("({} bytes)", value.len()),
+            // Writing into a String can't fail.
+            Sensitivity::Content => drop(write!(shown, "({} bytes)", value.len())),
         }
     }
 }
@@ -108,7 +111,9 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct(self.operation.method);
         for (parameter, value) in self.pairs() {
-            shown.field(parameter.name, &Request::redacted(parameter, value));
+            let mut redacted = String::new();
+            Request::redact(parameter, value, &mut redacted);
+            shown.field(parameter.name, &redacted);
         }
         shown.finish()
     }

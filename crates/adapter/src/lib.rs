@@ -14,6 +14,7 @@ mod file_url;
 mod json;
 mod operation;
 mod params;
+mod pieces;
 mod response;
 mod schema;
 mod wire;
@@ -29,6 +30,7 @@ pub use operation::{
     CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
 };
 pub use params::{Params, has_forbidden_character};
+pub use pieces::Pieces;
 pub use response::{Answer, Reply, Response};
 pub use schema::{
     Notation, call_example, call_schema, refusal_schema, success_schema, text_schema,

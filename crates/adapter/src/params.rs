@@ -64,7 +64,9 @@ impl Params {
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Params {
         let mut params = Params::default();
         for (name, value) in pairs {
-            params.add(name, value, true);
+            if let Some(name) = declared_name(name) {
+                params.add(name, value, true);
+            }
         }
         params
     }
@@ -205,14 +207,20 @@ impl Params {
 
     /// The WHATWG form rules: `&` parts, the first `=` splits, `+` is a space, a lone `%` stands for itself.
     fn read_urlencoded(&mut self, text: &str) -> Result<(), Error> {
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (pair, others) = split_at_byte(rest, b'&');
+            rest = others;
+            if pair.is_empty() {
+                continue;
+            }
             self.count()?;
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = split_at_byte(pair, b'=');
             // A name that is not UTF-8 can't be a declared one.
             let Ok(name) = decoded(name) else { continue };
-            if declared_name(&name).is_some() {
+            if let Some(name) = declared_name(&name) {
                 let value = decoded(value).map_err(|_| malformed("A value is not UTF-8."))?;
-                self.add(&name, value.into_owned(), true);
+                self.add(name, value.into_owned(), true);
             }
         }
         Ok(())
@@ -272,16 +280,17 @@ impl Params {
             self.count()?;
             self.doubled_json_key |= !seen.insert(name.clone());
             let raw = raw.get();
+            let Some(name) = declared_name(&name) else {
+                continue;
+            };
             match raw.as_bytes().first() {
                 Some(b'"') => {
-                    if declared_name(&name).is_some() {
-                        let value = serde_json::from_str(raw)
-                            .map_err(|_| malformed("A JSON string is broken."))?;
-                        self.add(&name, value, true);
-                    }
+                    let value = serde_json::from_str(raw)
+                        .map_err(|_| malformed("A JSON string is broken."))?;
+                    self.add(name, value, true);
                 }
-                Some(b'-' | b'0'..=b'9') => self.add(&name, raw.to_owned(), true),
-                _ => self.add(&name, raw.to_owned(), false),
+                Some(b'-' | b'0'..=b'9') => self.add(name, raw.to_owned(), true),
+                _ => self.add(name, raw.to_owned(), false),
             }
         }
         // A credential in an object with that key twice: which of the two was meant can't be known.
@@ -307,10 +316,7 @@ impl Params {
         }
     }
 
-    fn add(&mut self, name: &str, value: String, is_text: bool) {
-        let Some(name) = declared_name(name) else {
-            return;
-        };
+    fn add(&mut self, name: &'static str, value: String, is_text: bool) {
         match self.fields.iter_mut().find(|field| field.name == name) {
             None => self.fields.push(Field {
                 name,
@@ -379,11 +385,27 @@ impl<'de> Visitor<'de> for JsonPairs {
 /// Whether a value holds a control character, U+FFFE or U+FFFF; `line_ends` allows TAB, LF and CR.
 #[must_use]
 pub fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
+    // Nearly every value is printable ASCII, which is seen for many bytes at once.
+    if value
+        .bytes()
+        .fold(true, |printable, b| printable & (b' '..=b'~').contains(&b))
+    {
+        return false;
+    }
     value.chars().any(|c| match c {
         '\t' | '\n' | '\r' => !line_ends,
         '\u{fffe}' | '\u{ffff}' => true,
         c => c.is_control(),
     })
+}
+
+/// What stands before the first such byte and what behind it; all and nothing when there is none. ASCII bytes alone, so that
+/// both are text. On pieces as short as these it is cheaper than the search that `str` offers.
+fn split_at_byte(text: &str, ascii: u8) -> (&str, &str) {
+    match text.bytes().position(|b| b == ascii) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
 }
 
 /// Names and most values stand in a form as they are, and cost nothing then.

@@ -117,7 +117,7 @@ impl Checker {
         };
         let key = self.verified.key(access.map(Arc::as_ref), presented);
         // Who has shown this very secret a while ago does not guess: an owner who calls stays in, whoever else guesses.
-        if !self.verified.holds(&key).await {
+        if !self.verified.holds(key) {
             let guess = Guess {
                 guesser: self.guesses.guesser(accesses, (access, name), address),
                 access,
@@ -129,7 +129,7 @@ impl Checker {
             if !Box::pin(self.check(&guess)).await? {
                 return Err(wrong(access));
             }
-            self.verified.keep(key).await;
+            self.verified.keep(key);
         }
         let defect = || Error::refused(Code::InternalError).because("nobody was verified");
         access.cloned().ok_or_else(defect)
@@ -185,7 +185,7 @@ impl Checker {
                 .retry_after(1));
         };
         // Of an owner's first calls, all at once, the others have waited while one proved the password.
-        if self.verified.holds(&guess.key).await {
+        if self.verified.holds(guess.key) {
             return Ok(true);
         }
         let place = self.guesses.reserve(guess.guesser)?;

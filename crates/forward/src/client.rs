@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adapter::Pieces;
+use bytes::Bytes;
 pub use reqwest::Client;
 use reqwest::{Certificate, Identity, Response, redirect};
 
@@ -99,22 +101,21 @@ pub enum BodyError {
 ///
 /// # Errors
 /// When it is larger, breaks off or takes too long.
-pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-    let announced = response
+pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
+    if response
         .content_length()
-        .and_then(|length| usize::try_from(length).ok())
-        .unwrap_or(0);
-    if announced > bytes_max {
+        .is_some_and(|announced| announced > bytes_max as u64)
+    {
         return Err(BodyError::TooLarge);
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut body = Pieces::default();
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
-        if body.len() + chunk.len() > bytes_max {
+        if body.bytes() + chunk.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        body.push(chunk);
     }
-    Ok(body)
+    Ok(body.whole())
 }
 
 /// An error and its causes on one line. The caller has taken the URL out: it may hold credentials.

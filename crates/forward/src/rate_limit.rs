@@ -49,7 +49,7 @@ impl LimitState {
     }
 }
 
-type ByRate<C> = HashMap<Rate, Arc<Limiter<String, C>>>;
+type ByRate<C> = HashMap<Rate, Arc<Limiter<String, C>>, foldhash::fast::RandomState>;
 
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {

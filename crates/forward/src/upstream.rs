@@ -23,11 +23,14 @@ pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
 use crate::client::{self, BodyError, ClientConfig};
-use account::{Accounts, Slot};
+use account::{Accounts, Known, Slot};
 use attempt::{Attempt, Harm, Health, failed, judged, unusable};
 use endpoint::{Choice, Endpoint, Endpoints};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
+
+/// What most forms take, in bytes.
+const FORM_BYTES: usize = 256;
 
 /// The upstream of one gateway.
 pub struct Upstream {
@@ -192,7 +195,7 @@ impl Upstream {
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        account: &Account,
+        account: &Known,
         request: &Request,
         deadline: Instant,
     ) -> Attempt {
@@ -202,7 +205,13 @@ impl Upstream {
         let timeout = left.min(self.config.limits.timeout);
         let had_its_time = timeout == self.config.limits.timeout;
         let post = self.request(&endpoint.url, account, request);
-        let response = match post.timeout(timeout).send().await {
+        // The client has that time-out already, as nearly every call has that much time left.
+        let post = if had_its_time {
+            post
+        } else {
+            post.timeout(timeout)
+        };
+        let response = match post.send().await {
             Ok(response) => response,
             Err(error) => return failed(error, had_its_time, word),
         };
@@ -266,21 +275,26 @@ impl Upstream {
         }
     }
 
-    fn request(&self, url: &Url, account: &Account, request: &Request) -> reqwest::RequestBuilder {
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(256));
-        form.append_pair("class", CLASS)
-            .append_pair("method", request.operation().method);
+    fn request(&self, url: &Url, known: &Known, request: &Request) -> reqwest::RequestBuilder {
+        let Known { account, fields } = known;
+        let mut form = String::with_capacity(FORM_BYTES);
+        // Class, method and names are ours and stand for themselves.
+        for part in ["class=", CLASS, "&method=", request.operation().method] {
+            form.push_str(part);
+        }
         if self.config.auth == UpstreamAuth::Form {
-            form.append_pair("user", &account.user);
-            form.append_pair("password", account.password.expose_secret());
+            form.push_str(fields.expose_secret());
         }
         // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
         for (parameter, value) in request.pairs() {
-            form.append_pair(parameter.name, value);
+            for part in ["&", parameter.name, "="] {
+                form.push_str(part);
+            }
+            form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         let post = self.client.post(url.clone());
-        let post = post.header(CONTENT_TYPE, content_type).body(form.finish());
+        let post = post.header(CONTENT_TYPE, content_type).body(form);
         match self.config.auth {
             UpstreamAuth::Form => post,
             UpstreamAuth::Basic => {

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use adapter::{Code, Error, Way};
+use adapter::{Code, Error, Pieces, Way};
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Version, header};
 use http_body_util::BodyExt;
@@ -119,30 +119,19 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     if http_body::Body::size_hint(&body).lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    let mut first = Bytes::new();
-    let mut rest: Option<BytesMut> = None;
+    let mut pieces = Pieces::default();
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|_| Error::explained(Code::MalformedRequest, "The body broke off."))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        let held = rest.as_ref().map_or(first.len(), BytesMut::len);
-        if held + data.len() > bytes_max {
+        if pieces.bytes() + data.len() > bytes_max {
             return Err(too_large());
         }
-        // Nearly every body comes in one piece, which is then taken as it is.
-        match &mut rest {
-            Some(rest) => rest.extend_from_slice(&data),
-            None if first.is_empty() => first = data,
-            None => {
-                let mut joined = BytesMut::from(first.as_ref());
-                joined.extend_from_slice(&data);
-                rest = Some(joined);
-            }
-        }
+        pieces.push(data);
     }
-    Ok(rest.map_or(first, BytesMut::freeze))
+    Ok(pieces.whole())
 }
 
 #[cfg(test)]

@@ -37,4 +37,5 @@ mod greeting;
 mod serve;
 mod shutdown;
 mod telemetry;
+mod text;
 mod way_out;

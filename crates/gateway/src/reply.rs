@@ -3,18 +3,25 @@
 use adapter::{Code, Effect, Reply};
 use axum::body::Body;
 use axum::response::Response;
-use forward::{CacheStatus, DAY_S};
+use forward::{CacheStatus, DAY_S, LimitState};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 
 use crate::edge::ALLOW;
 use crate::story::Story;
+use crate::text;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Places for headers: an answer has seven as a rule, and a map keeps a quarter of them free.
+const HEADERS: usize = 12;
+
+/// What one limit or one status takes as text, in bytes, but for very large numbers.
+const LIMIT_BYTES: usize = 32;
 
 /// What a browser's script may send and read besides the simple headers.
 const CORS_REQUEST_HEADERS: &str =
@@ -24,7 +31,7 @@ const CORS_RESPONSE_HEADERS: &str =
 
 /// Builds the response; `error` is what the call ended with, if it failed.
 pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(reply.content_type),
@@ -55,7 +62,7 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
 /// The answer to OPTIONS: what is served here, and to a browser that it may.
 pub(crate) fn options(story: &mut Story) -> Response {
     story.tell_reply(204, None);
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
     if story.cors_origin.is_some() {
         headers.insert(
@@ -74,7 +81,7 @@ pub(crate) fn options(story: &mut Story) -> Response {
 /// A document that is the same for every caller: WSDL, JWKS, metadata.
 pub(crate) fn document(story: &mut Story, content_type: &'static str, text: String) -> Response {
     story.tell_reply(200, None);
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(
         header::CACHE_CONTROL,
@@ -123,24 +130,35 @@ fn shared_headers(story: &Story, headers: &mut HeaderMap) {
 
 /// draft-ietf-httpapi-ratelimit-headers.
 fn limit_headers(story: &Story, headers: &mut HeaderMap) {
-    let limit = story.limit.map(|(name, limit)| {
-        let policy = format!("\"{name}\";q={};w=60", limit.per_minute);
-        let state = format!("\"{name}\";r={};t={}", limit.remaining, limit.reset_s);
-        (policy, state)
+    let minute = story.limit.map(|(name, limit)| {
+        let LimitState {
+            per_minute,
+            remaining,
+            reset_s,
+        } = limit;
+        (name, per_minute, 60, (remaining, reset_s))
     });
-    let day = story.day.map(|day| {
-        let policy = format!("\"day\";q={};w={DAY_S}", day.per_day);
-        let state = format!("\"day\";r={};t={}", day.remaining, day.reset_s);
-        (policy, state)
-    });
-    let (policies, states): (Vec<_>, Vec<_>) = limit.into_iter().chain(day).unzip();
+    let day = story
+        .day
+        .map(|day| ("day", day.per_day, DAY_S, (day.remaining, day.reset_s)));
+    let mut policies = String::with_capacity(LIMIT_BYTES);
+    let mut states = String::with_capacity(LIMIT_BYTES);
+    for (name, most, window_s, (left, reset_s)) in minute.into_iter().chain(day) {
+        for header in [&mut policies, &mut states] {
+            header.push_str(if header.is_empty() { "\"" } else { ", \"" });
+            header.push_str(name);
+        }
+        text::push_number(&mut policies, "\";q=", most);
+        text::push_number(&mut policies, ";w=", window_s);
+        text::push_number(&mut states, "\";r=", left);
+        text::push_number(&mut states, ";t=", reset_s);
+    }
     if policies.is_empty() {
         return;
     }
-    let (policy, state) = (policies.join(", "), states.join(", "));
-    if let (Ok(policy), Ok(state)) = (Value::try_from(policy), Value::try_from(state)) {
-        headers.insert(RATE_LIMIT_POLICY, policy);
-        headers.insert(RATE_LIMIT, state);
+    if let (Ok(policies), Ok(states)) = (Value::try_from(policies), Value::try_from(states)) {
+        headers.insert(RATE_LIMIT_POLICY, policies);
+        headers.insert(RATE_LIMIT, states);
     }
 }
 
@@ -148,15 +166,19 @@ fn limit_headers(story: &Story, headers: &mut HeaderMap) {
 fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
     if let Some(cache) = story.cache {
         let status = match cache {
-            CacheStatus::Hit(ttl) => format!("chatgate; hit; ttl={ttl}"),
-            CacheStatus::Stored(_) => "chatgate; fwd=uri-miss; stored".to_owned(),
-            CacheStatus::Collapsed(_) => "chatgate; fwd=uri-miss; collapsed".to_owned(),
-            CacheStatus::Miss => "chatgate; fwd=uri-miss".to_owned(),
-            CacheStatus::Refreshed(_) => "chatgate; fwd=request; stored".to_owned(),
-            CacheStatus::Bypass => "chatgate; fwd=bypass".to_owned(),
-            CacheStatus::Effect => "chatgate; fwd=method; detail=effect".to_owned(),
+            CacheStatus::Hit(ttl) => {
+                let mut status = String::with_capacity(LIMIT_BYTES);
+                text::push_number(&mut status, "chatgate; hit; ttl=", ttl);
+                Value::try_from(status).ok()
+            }
+            CacheStatus::Stored(_) => fixed("chatgate; fwd=uri-miss; stored"),
+            CacheStatus::Collapsed(_) => fixed("chatgate; fwd=uri-miss; collapsed"),
+            CacheStatus::Miss => fixed("chatgate; fwd=uri-miss"),
+            CacheStatus::Refreshed(_) => fixed("chatgate; fwd=request; stored"),
+            CacheStatus::Bypass => fixed("chatgate; fwd=bypass"),
+            CacheStatus::Effect => fixed("chatgate; fwd=method; detail=effect"),
         };
-        if let Ok(status) = Value::try_from(status) {
+        if let Some(status) = status {
             headers.insert(CACHE_STATUS, status);
         }
     }
@@ -166,7 +188,9 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
     let fresh_s = story.cache.and_then(CacheStatus::fresh_s);
     let control = match fresh_s {
         Some(seconds) if succeeded && is_read && !story.has_query => {
-            Value::try_from(format!("private, max-age={seconds}")).ok()
+            let mut control = String::with_capacity(LIMIT_BYTES);
+            text::push_number(&mut control, "private, max-age=", seconds);
+            Value::try_from(control).ok()
         }
         _ => None,
     };
@@ -174,4 +198,8 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
         header::CACHE_CONTROL,
         control.unwrap_or(HeaderValue::from_static("no-store")),
     );
+}
+
+fn fixed(value: &'static str) -> Option<HeaderValue> {
+    Some(HeaderValue::from_static(value))
 }

@@ -18,9 +18,8 @@ use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::ALLOW;
 use crate::gate::Gate;
 use crate::sending;
-use crate::telemetry::{
-    CallLabels, DeliveryLabel, MethodLabel, REQUEST_TARGET, ReasonLabel, RequestLabels, ResultLabel,
-};
+use crate::telemetry::{DeliveryLabel, REQUEST_TARGET, ReasonLabel, ResultLabel};
+use crate::text;
 
 pub(crate) use row::trace_id;
 
@@ -29,6 +28,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// How much of a path or user agent the log shows, in characters: both are the caller's to choose.
 const LOGGED_CHARACTERS_MAX: usize = 128;
+
+/// What most calls' parameters take as the log shows them, in bytes.
+const PARAMETERS_BYTES: usize = 96;
 
 /// The story of one request. Dropped untold, it says that the client went away.
 pub(crate) struct Story {
@@ -103,7 +105,10 @@ impl Story {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
         };
-        let capped = |text: &str| text.chars().take(LOGGED_CHARACTERS_MAX).collect();
+        let capped = |text: &str| match text.char_indices().nth(LOGGED_CHARACTERS_MAX) {
+            Some((end, _)) if text.len() > LOGGED_CHARACTERS_MAX => text[..end].to_owned(),
+            _ => text.to_owned(),
+        };
         Story {
             gate: Arc::clone(gate),
             began: Instant::now(),
@@ -141,14 +146,14 @@ impl Story {
 
     /// Notes what is called, redacted as the operation table says.
     pub(crate) fn calls(&mut self, request: &Request) {
-        let mut shown = String::new();
+        let mut shown = String::with_capacity(PARAMETERS_BYTES);
         for (parameter, value) in request.pairs() {
             if !shown.is_empty() {
                 shown.push(' ');
             }
             shown.push_str(parameter.name);
             shown.push('=');
-            shown.push_str(&Request::redacted(parameter, value));
+            Request::redact(parameter, value, &mut shown);
         }
         self.destination = request.value("destination").map(str::to_owned);
         self.call = Some((request.operation(), shown));
@@ -289,45 +294,18 @@ impl Story {
 
     fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>) {
         let metrics = &self.gate.metrics;
-        let way = self.way.map_or("none", Way::name);
-        let method = self
-            .operation()
-            .map_or("none", |operation| operation.method);
+        let operation = self.operation();
         // The upstream's own words are free text, so that one code stands for all of them.
-        let code = answer.code().map_or("", Code::word);
-        metrics
-            .requests
-            .get_or_create(&RequestLabels {
-                way,
-                method,
-                access: self.access.clone().unwrap_or_else(|| "none".to_owned()),
-                outcome: if answer.outcome.is_ok() {
-                    "success"
-                } else {
-                    "error"
-                },
-                code,
-            })
-            .inc();
+        let code = answer.code();
+        let access = self.access.as_deref();
+        metrics.requests.count(self.way, operation, access, code);
         let took = self.age().as_secs_f64();
-        metrics
-            .request_duration
-            .get_or_create(&CallLabels { way, method })
-            .observe(took);
-        if let Some(Effort {
-            upstream: took,
-            attempts,
-            ..
-        }) = self.effort
-        {
-            metrics
-                .upstream_attempts
-                .get_or_create(&MethodLabel { method })
-                .inc_by(attempts.into());
-            metrics
-                .upstream_duration
-                .get_or_create(&MethodLabel { method })
-                .observe(took.as_secs_f64());
+        metrics.request_duration(self.way, operation).observe(took);
+        if let Some(effort) = self.effort {
+            let attempts = metrics.upstream_attempts(operation);
+            attempts.inc_by(effort.attempts.into());
+            let took = effort.upstream.as_secs_f64();
+            metrics.upstream_duration(operation).observe(took);
         }
         match self.cache {
             Some(cache) => {
@@ -341,7 +319,9 @@ impl Story {
             None if answer.outcome.is_err() => {
                 metrics
                     .denied
-                    .get_or_create(&ReasonLabel { reason: code })
+                    .get_or_create(&ReasonLabel {
+                        reason: code.map_or("", Code::word),
+                    })
                     .inc();
             }
             None => {}
@@ -360,19 +340,21 @@ impl Story {
 
     fn log(&self, ending: &Ending<'_>) {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let peer = text::of_socket(self.peer.0);
+        let client = self.client.map(|client| text::of_address(client.0));
         tracing::info!(
             target: REQUEST_TARGET,
-            request_id = %self.request_id,
+            request_id = self.request_id,
             way = self.way.map_or("", Way::name),
             access = self.access.as_deref().unwrap_or_default(),
             method = self.operation().map_or("", |operation| operation.method),
             parameters = self.call.as_ref().map_or("", |(_, parameters)| parameters.as_str()),
-            peer = %self.peer.0,
-            client = self.client.map(|client| tracing::field::display(client.0)),
+            peer = peer.as_str(),
+            client = client.as_deref(),
             walk = self.walk.as_deref().unwrap_or_default(),
-            http_method = %self.http_method,
+            http_method = self.http_method.as_str(),
             path = self.route,
-            user_agent = %self.user_agent,
+            user_agent = self.user_agent,
             status = ending.wire_status,
             canonical_status = ending.canonical,
             code = ending.code,

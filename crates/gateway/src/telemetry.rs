@@ -1,10 +1,12 @@
 //! What operators see: the log's set-up and the metrics. No client address, destination or free text becomes a label.
 
+mod counted;
 mod line;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use adapter::{Operation, Way};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -18,6 +20,7 @@ use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
+use counted::{ByCall, Requests};
 use line::JsonLines;
 pub(crate) use line::REQUEST_TARGET;
 
@@ -114,10 +117,13 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 /// All metrics of one gateway.
 pub(crate) struct Metrics {
     registry: Registry,
-    pub(crate) requests: Family<RequestLabels, Counter>,
-    pub(crate) request_duration: Histograms<CallLabels>,
-    pub(crate) upstream_duration: Histograms<MethodLabel>,
-    pub(crate) upstream_attempts: Family<MethodLabel, Counter>,
+    pub(crate) requests: Requests,
+    request_duration: Histograms<CallLabels>,
+    request_durations: ByCall<Histogram>,
+    upstream_duration: Histograms<MethodLabel>,
+    upstream_durations: ByCall<Histogram>,
+    upstream_attempts: Family<MethodLabel, Counter>,
+    upstream_attempt_counts: ByCall<Counter>,
     pub(crate) denied: Family<ReasonLabel, Counter>,
     pub(crate) would_deny: Counter,
     pub(crate) cache: Family<ResultLabel, Counter>,
@@ -133,8 +139,13 @@ impl Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS_S);
         let mut registry = Registry::with_prefix("chatgate");
         let mut new = Names(&mut registry);
+        let requests = Requests::default();
+        new.name("requests", "Requests answered", requests.family.clone());
         let metrics = Metrics {
-            requests: new.name("requests", "Requests answered", Family::default()),
+            requests,
+            request_durations: ByCall::new(),
+            upstream_durations: ByCall::new(),
+            upstream_attempt_counts: ByCall::new(),
             request_duration: new.seconds(
                 "request_duration",
                 "From the head of a request to its answer",
@@ -192,6 +203,44 @@ impl Metrics {
             ..metrics
         }
     }
+}
+
+impl Metrics {
+    /// How long requests of this kind took, in seconds.
+    pub(crate) fn request_duration(
+        &self,
+        way: Option<Way>,
+        operation: Option<&Operation>,
+    ) -> &Histogram {
+        self.request_durations.of(way, operation, || {
+            let way = way.map_or("none", Way::name);
+            let method = method_of(operation);
+            let labels = CallLabels { way, method };
+            self.request_duration.get_or_create_owned(&labels)
+        })
+    }
+
+    /// How long the upstream took for an operation, in seconds.
+    pub(crate) fn upstream_duration(&self, operation: Option<&Operation>) -> &Histogram {
+        self.upstream_durations.of(None, operation, || {
+            let method = method_of(operation);
+            self.upstream_duration
+                .get_or_create_owned(&MethodLabel { method })
+        })
+    }
+
+    /// How often the upstream was asked for an operation.
+    pub(crate) fn upstream_attempts(&self, operation: Option<&Operation>) -> &Counter {
+        self.upstream_attempt_counts.of(None, operation, || {
+            let method = method_of(operation);
+            self.upstream_attempts
+                .get_or_create_owned(&MethodLabel { method })
+        })
+    }
+}
+
+fn method_of(operation: Option<&Operation>) -> &'static str {
+    operation.map_or("none", |operation| operation.method)
 }
 
 /// What the journal counts itself, asked when somebody wants to know.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use crate::Access;
 
+/// Its keys are the operators' to choose and not the callers', so that a quick hash will do.
+type ByText = HashMap<String, Arc<Access>, foldhash::fast::RandomState>;
+
 /// A snapshot. A request keeps the one it began with.
 #[derive(Debug, Default)]
 pub struct Accesses {
-    by_name: HashMap<String, Arc<Access>>,
-    by_user: HashMap<String, Arc<Access>>,
-    by_client_id: HashMap<String, Arc<Access>>,
+    by_name: ByText,
+    by_user: ByText,
+    by_client_id: ByText,
     all: Vec<Arc<Access>>,
 }
 

@@ -25,7 +25,7 @@ pub struct LastUse {
 /// The last uses by client id. A call takes the outer lock to read and its own access's slot for a moment; only the first call
 /// of an access and the sweep take the outer one to write.
 #[derive(Debug, Default)]
-pub(crate) struct LastUses(RwLock<HashMap<String, Arc<Mutex<Slot>>>>);
+pub(crate) struct LastUses(RwLock<HashMap<String, Arc<Mutex<Slot>>, foldhash::fast::RandomState>>);
 
 #[derive(Debug)]
 struct Slot {
@@ -139,7 +139,7 @@ pub(crate) async fn read_last_uses(pool: &SqlitePool) -> Result<LastUses, StoreE
     let rows = sqlx::query("SELECT client_id, at, address, way FROM last_uses")
         .fetch_all(pool)
         .await?;
-    let mut uses = HashMap::new();
+    let mut uses = HashMap::default();
     for row in rows {
         let address: String = row.try_get("address")?;
         // What can't be read is no reason not to start.

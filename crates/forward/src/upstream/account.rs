@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded;
 
 /// A user name and its password.
 #[derive(Clone, Debug)]
@@ -20,10 +21,27 @@ impl Account {
     }
 }
 
+/// An account as it goes into a request.
+pub(super) struct Known {
+    pub(super) account: Account,
+    /// Both as they stand in a form, behind other fields: encoded once, not for every call.
+    pub(super) fields: SecretString,
+}
+
+impl Known {
+    fn new(account: Account) -> Known {
+        let mut form = form_urlencoded::Serializer::new(String::from("&"));
+        form.append_pair("user", &account.user);
+        form.append_pair("password", account.password.expose_secret());
+        let fields = form.finish().into();
+        Known { account, fields }
+    }
+}
+
 /// Both slots.
 pub(super) struct Accounts {
-    first: Account,
-    next: Option<Account>,
+    first: Known,
+    next: Option<Known>,
     uses_next: AtomicBool,
 }
 
@@ -37,14 +55,14 @@ pub(super) enum Slot {
 impl Accounts {
     pub(super) fn new(first: Account, next: Option<Account>) -> Accounts {
         Accounts {
-            first,
-            next,
+            first: Known::new(first),
+            next: next.map(Known::new),
             uses_next: AtomicBool::new(false),
         }
     }
 
     /// The one in use.
-    pub(super) fn current(&self) -> (Slot, &Account) {
+    pub(super) fn current(&self) -> (Slot, &Known) {
         match &self.next {
             Some(next) if self.uses_next.load(Ordering::Acquire) => (Slot::Next, next),
             _ => (Slot::First, &self.first),
@@ -52,7 +70,7 @@ impl Accounts {
     }
 
     /// The next one, if there is one that is not in use.
-    pub(super) fn to_try(&self) -> Option<&Account> {
+    pub(super) fn to_try(&self) -> Option<&Known> {
         let is_in_use = self.uses_next.load(Ordering::Acquire);
         self.next.as_ref().filter(|_| !is_in_use)
     }

@@ -3,11 +3,13 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug, Write as _};
+use std::time::UNIX_EPOCH;
 
+use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Json, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -18,8 +20,45 @@ pub(crate) const REQUEST_TARGET: &str = "chatgate::request";
 const LINE_BYTES: usize = 2048;
 
 thread_local! {
-    static LINE: RefCell<String> = RefCell::new(String::with_capacity(LINE_BYTES));
+    static LINE: RefCell<Line> = RefCell::new(Line {
+        text: String::with_capacity(LINE_BYTES),
+        second: 0,
+    });
 }
+
+/// A thread's line, which begins as the last one did as long as the second is the same.
+struct Line {
+    text: String,
+    /// The second that it begins with, since 1970, UTC.
+    second: i64,
+}
+
+impl Line {
+    /// Begins it anew with the time of day to the microsecond (RFC 3339).
+    fn begin(&mut self) {
+        let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.unwrap_or_default();
+        let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        if self.second != second || self.text.len() < LINE_START.len() {
+            self.text.clear();
+            let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+            // Writing into a String can't fail.
+            let _ = write!(self.text, "{{\"timestamp\":\"{time:.0}");
+            // The Z, which comes behind the microseconds.
+            self.text.pop();
+            self.second = second;
+        }
+        self.text.truncate(LINE_START.len());
+        self.text.push('.');
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(1_000_000 + since.subsec_micros());
+        self.text.push_str(&digits[1..]);
+        self.text.push('Z');
+    }
+}
+
+/// What each line begins with, but for the digits.
+const LINE_START: &str = "{\"timestamp\":\"2026-11-22T00:00:00";
 
 /// Writes events as JSON, one a line.
 pub(super) struct JsonLines {
@@ -53,10 +92,9 @@ where
         if metadata.target() != REQUEST_TARGET {
             return self.others.format_event(context, writer, event);
         }
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
         LINE.with_borrow_mut(|line| {
-            line.clear();
+            line.begin();
+            let line = &mut line.text;
             line.push_str("\",\"level\":\"");
             line.push_str(metadata.level().as_str());
             line.push('"');
@@ -79,10 +117,10 @@ impl Fields<'_> {
         self.0.push_str("\":");
     }
 
-    /// A number, or what else JSON writes as Rust does. Writing into a String can't fail.
-    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+    /// What JSON writes as it is.
+    fn plain(&mut self, field: &Field, value: &str) {
         self.name(field);
-        let _ = write!(self.0, "{value}");
+        self.0.push_str(value);
     }
 }
 
@@ -102,25 +140,38 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field, value);
+        self.plain(field, itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field, value);
+        self.plain(field, if value { "true" } else { "false" });
     }
 
+    /// To three digits behind the point, as durations in milliseconds have them.
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if value.is_finite() {
-            self.plain(field, value);
-        } else {
+        let thousandths = (value * 1000.0).round();
+        if !(0.0..=THOUSANDTHS_MAX).contains(&thousandths) {
             self.plain(field, "null");
+            return;
+        }
+        let thousandths = thousandths as u64;
+        self.plain(field, itoa::Buffer::new().format(thousandths / 1000));
+        let digits = 1000 + thousandths % 1000;
+        if digits > 1000 {
+            self.0.push('.');
+            let mut buffer = itoa::Buffer::new();
+            self.0
+                .push_str(buffer.format(digits)[1..].trim_end_matches('0'));
         }
     }
 }
+
+/// Above it not every thousandth is a number of its own (2^53).
+const THOUSANDTHS_MAX: f64 = 9_007_199_254_740_992.0;
 
 struct Escaping<'a>(&'a mut String);
 
@@ -133,11 +184,15 @@ impl fmt::Write for Escaping<'_> {
 
 /// Text as it stands in a JSON string (RFC 8259, 7).
 fn escape(line: &mut String, text: &str) {
+    let has_to_go = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    // Without a way out of the loop it is done for many bytes at once, and nearly no text has one of these.
+    let is_plain = !text.bytes().fold(false, |found, b| found | has_to_go(b));
+    if is_plain {
+        line.push_str(text);
+        return;
+    }
     let mut rest = text;
-    while let Some(at) = rest
-        .bytes()
-        .position(|b| b < 0x20 || b == b'"' || b == b'\\')
-    {
+    while let Some(at) = rest.bytes().position(has_to_go) {
         line.push_str(&rest[..at]);
         match rest.as_bytes()[at] {
             b'"' => line.push_str("\\\""),

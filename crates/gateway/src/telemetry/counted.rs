@@ -1,0 +1,133 @@
+//! The metrics that every call moves, kept at hand: found by small numbers, not by hashing five words for each of them.
+
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use adapter::{Code, OPERATIONS, Operation, Way};
+use hashbrown::{Equivalent, HashMap};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use super::RequestLabels;
+
+/// The ways in, and none.
+const WAYS: usize = Way::ALL.len() + 1;
+
+/// The operations, and none.
+const CALLS: usize = OPERATIONS.len() + 1;
+
+/// One metric for each way in and operation, made when it is first needed.
+pub(crate) struct ByCall<M>([[OnceLock<M>; CALLS]; WAYS]);
+
+impl<M> ByCall<M> {
+    pub(super) fn new() -> ByCall<M> {
+        ByCall(std::array::from_fn(|_| {
+            std::array::from_fn(|_| OnceLock::new())
+        }))
+    }
+
+    /// The one of this call.
+    pub(crate) fn of(
+        &self,
+        way: Option<Way>,
+        operation: Option<&Operation>,
+        make: impl FnOnce() -> M,
+    ) -> &M {
+        self.0[way_number(way)][operation_number(operation)].get_or_init(make)
+    }
+}
+
+/// How many requests were answered, and how. As many as the family that they belong to has.
+#[derive(Default)]
+pub(crate) struct Requests {
+    pub(super) family: Family<RequestLabels, Counter>,
+    at_hand: RwLock<HashMap<Kept, Counter>>,
+}
+
+/// Way in, operation and code.
+type Kind = (usize, usize, Option<Code>);
+
+#[derive(Hash, PartialEq, Eq)]
+struct Kept(Kind, Box<str>);
+
+/// What finds a kept one; a borrowed name hashes as an owned one does.
+#[derive(Hash)]
+struct Wanted<'a>(Kind, &'a str);
+
+impl Equivalent<Kept> for Wanted<'_> {
+    fn equivalent(&self, kept: &Kept) -> bool {
+        (self.0, self.1) == (kept.0, &*kept.1)
+    }
+}
+
+impl Requests {
+    /// Counts one of an access, or of nobody known, that ended with this code, or well.
+    pub(crate) fn count(
+        &self,
+        way: Option<Way>,
+        operation: Option<&'static Operation>,
+        access: Option<&str>,
+        code: Option<Code>,
+    ) {
+        let access = access.unwrap_or("none");
+        let kind = (way_number(way), operation_number(operation), code);
+        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = at_hand.get(&Wanted(kind, access)) {
+            counter.inc();
+            return;
+        }
+        drop(at_hand);
+        let counter = self.family.get_or_create_owned(&RequestLabels {
+            way: way.map_or("none", Way::name),
+            method: operation.map_or("none", |operation| operation.method),
+            access: access.to_owned(),
+            outcome: if code.is_none() { "success" } else { "error" },
+            code: code.map_or("", Code::word),
+        });
+        counter.inc();
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
+        at_hand.insert(Kept(kind, access.into()), counter);
+    }
+}
+
+fn way_number(way: Option<Way>) -> usize {
+    way.map_or(WAYS - 1, |way| way as usize)
+}
+
+fn operation_number(operation: Option<&Operation>) -> usize {
+    let number = operation.and_then(|wanted| {
+        let mut rows = OPERATIONS.iter();
+        rows.position(|row| std::ptr::eq(row, wanted))
+    });
+    number.unwrap_or(CALLS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_at_hand_is_what_the_family_tells() {
+        let requests = Requests::default();
+        let read = Operation::named("getchats");
+        for _ in 0..3 {
+            requests.count(Some(Way::Soap), read, Some("a"), None);
+        }
+        requests.count(Some(Way::Soap), read, Some("b"), None);
+        requests.count(Some(Way::Soap), read, Some("a"), Some(Code::RateLimited));
+        requests.count(None, None, None, Some(Code::NotFound));
+        let told = |way, method, access: &str, code: &'static str| {
+            let labels = RequestLabels {
+                way,
+                method,
+                access: access.to_owned(),
+                outcome: if code.is_empty() { "success" } else { "error" },
+                code,
+            };
+            requests.family.get_or_create(&labels).get()
+        };
+        assert_eq!(told("soap", "getchats", "a", ""), 3);
+        assert_eq!(told("soap", "getchats", "b", ""), 1);
+        assert_eq!(told("soap", "getchats", "a", "RATE_LIMITED"), 1);
+        assert_eq!(told("none", "none", "none", "NOT_FOUND"), 1);
+    }
+}
