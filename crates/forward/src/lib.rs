@@ -20,9 +20,10 @@ mod ruling;
 mod turns;
 mod upstream;
 mod verified;
+mod worker;
 
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +40,7 @@ pub use turns::Turn;
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
 };
+pub use worker::{enter_worker, workers};
 
 use allowlist::Networks;
 use cache::ReadCache;
@@ -116,9 +118,8 @@ impl Forwarder {
         daily: Arc<DailyLimits>,
     ) -> Result<Forwarder, String> {
         let guesses = Guesses::new(config.guesses, process_key);
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Forwarder {
-            checker: Arc::new(Checker::new(hasher, process_key, cores, guesses)),
+            checker: Arc::new(Checker::new(hasher, process_key, workers(), guesses)),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
             daily,
             turns: Arc::default(),

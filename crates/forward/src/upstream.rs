@@ -23,6 +23,7 @@ pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
 use crate::client::{self, BodyError, ClientConfig};
+use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use attempt::{Attempt, Harm, Health, failed, judged, unusable};
 use endpoint::{Choice, Endpoint, Endpoints};
@@ -34,7 +35,7 @@ const FORM_BYTES: usize = 256;
 
 /// The upstream of one gateway.
 pub struct Upstream {
-    client: reqwest::Client,
+    clients: PerWorker<reqwest::Client>,
     config: UpstreamConfig,
     endpoints: Endpoints,
     accounts: Accounts,
@@ -70,15 +71,15 @@ impl Upstream {
         // A connection that takes all the time there is must still be told from an answer that does.
         let limits = &config.limits;
         let connect_timeout = limits.connect_timeout.min(limits.timeout * 9 / 10);
-        let client = client::build(&ClientConfig {
+        let made = ClientConfig {
             roots: limits.roots.clone(),
             identity: None,
             connect_timeout,
             timeout: limits.timeout,
-        })?;
+        };
         let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
         Ok(Upstream {
-            client,
+            clients: PerWorker::new(|| client::build(&made))?,
             endpoints: Endpoints::new(urls.cloned(), config.spread),
             accounts: Accounts::new(config.account.clone(), config.next_account.clone()),
             places: Places::new(limits.calls_max, limits.waiting_max),
@@ -293,7 +294,7 @@ impl Upstream {
             form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let post = self.client.post(url.clone());
+        let post = self.clients.here().post(url.clone());
         let post = post.header(CONTENT_TYPE, content_type).body(form);
         match self.config.auth {
             UpstreamAuth::Form => post,

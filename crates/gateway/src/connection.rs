@@ -21,6 +21,7 @@ use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
 use crate::watched::{Activity, Watched};
+use crate::workers::Seat;
 
 /// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -39,9 +40,11 @@ pub(crate) struct Door {
 
 /// A connection that has been accepted and counted.
 pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
+    /// Not bound to a runtime yet: it becomes that of the one it is served in.
+    pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) place: Place,
+    pub(crate) seat: Option<Seat>,
 }
 
 /// When a connection has to end.
@@ -62,10 +65,12 @@ pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
 
 async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(), Cause> {
     let Accepted {
-        mut stream,
+        stream,
         mut peer,
         mut place,
+        seat,
     } = accepted;
+    let mut stream = TcpStream::from_std(stream)?;
     let terms = &door.terms;
     // Answers are small; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
@@ -90,7 +95,7 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             http(stream, PeerAddr(peer), door, ending.watcher).await
         }
     };
-    drop(place);
+    drop((place, seat));
     Ok(ended?)
 }
 

@@ -29,6 +29,7 @@ mod places;
 mod proxy_protocol;
 mod tls;
 mod watched;
+mod workers;
 
 mod accesses;
 pub mod config;

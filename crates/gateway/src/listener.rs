@@ -9,6 +9,7 @@ use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +19,7 @@ use crate::connection::{self, Accepted, Door, Ending};
 use crate::places::Places;
 use crate::tls::Tls;
 use crate::watched::Deadlines;
+use crate::workers::Workers;
 
 /// Turns into an instant when the listener has to stop: until then requests under way may end.
 pub(crate) type Stop = watch::Receiver<Option<Instant>>;
@@ -105,12 +107,13 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves, each connection under the terms of when it was accepted, until it has to stop; then lets what is under way end, and
+/// Serves, each connection at a worker if there are any and under the terms of when it was accepted, until it has to stop; then lets what is under way end, and
 /// at the instant that `stop` tells cuts off the rest.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     terms: Arc<ArcSwap<Terms>>,
+    workers: Option<Arc<Workers>>,
     mut stop: Stop,
 ) {
     let graceful = GracefulShutdown::new();
@@ -124,13 +127,21 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Ok(stream) = stream.into_std() else {
+                    continue;
+                };
                 let terms = terms.load_full();
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
                 if let Some(place) = Places::take(&places, peer.ip(), &terms) {
+                    let (runtime, seat) = match workers.as_deref().and_then(Workers::seat) {
+                        Some(seat) => (seat.runtime.clone(), Some(seat)),
+                        None => (Handle::current(), None),
+                    };
                     let accepted = Accepted {
                         stream,
                         peer,
                         place,
+                        seat,
                     };
                     let ending = Ending {
                         watcher: graceful.watcher(),
@@ -140,7 +151,7 @@ pub(crate) async fn serve(
                         router: router.clone(),
                         terms,
                     };
-                    connections.spawn(connection::serve(accepted, door, ending));
+                    connections.spawn_on(connection::serve(accepted, door, ending), &runtime);
                 }
             }
             Err(error) => {

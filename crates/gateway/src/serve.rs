@@ -32,6 +32,7 @@ use crate::telemetry::{self, Metrics};
 use crate::tls;
 use crate::tokens::{Tokens, TokensConfig};
 use crate::way_out::{Sandboxed, way_out};
+use crate::workers::Workers;
 
 /// Bytes of the keys that hash secrets.
 const HASH_KEY_BYTES: usize = 32;
@@ -146,8 +147,12 @@ async fn run(
         beside.spawn(reload::on_change(Arc::clone(generations), file));
     }
     let [terms, admin_terms] = generations.terms.clone();
-    let admin = tokio::spawn(listener::serve(admin, console, admin_terms, admin_stopped));
-    let public = tokio::spawn(listener::serve(public, ways_in, terms, stopped));
+    let workers = Workers::start().map_err(|error| format!("no threads to serve with: {error}"))?;
+    let workers = Arc::new(workers);
+    let seats = Some(Arc::clone(&workers));
+    let admin = listener::serve(admin, console, admin_terms, None, admin_stopped);
+    let admin = tokio::spawn(admin);
+    let public = tokio::spawn(listener::serve(public, ways_in, terms, seats, stopped));
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();
@@ -163,6 +168,10 @@ async fn run(
     stop_admin.send_replace(Some(deadline.max(Instant::now() + OPERATORS_GRACE)));
     let admin_drained = admin.await;
     beside.shutdown().await;
+    // The listener has given its own back. Nothing of a caller's is left there.
+    if let Ok(workers) = Arc::try_unwrap(workers) {
+        let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
+    }
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))

@@ -1,6 +1,7 @@
 //! What operators see: the log's set-up and the metrics. No client address, destination or free text becomes a label.
 
 mod counted;
+mod gathered;
 mod line;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
 use counted::{ByCall, Requests};
+use gathered::Output;
+pub(crate) use gathered::{gather_lines, write_lines};
 use line::JsonLines;
 pub(crate) use line::REQUEST_TARGET;
 
@@ -32,12 +35,13 @@ const DURATION_BUCKETS_S: [f64; 12] = [
 /// Starts the log on standard output. The second call in one process does nothing.
 ///
 /// # Errors
-/// When the level can't be read.
+/// When the level can't be read, or there is no standard output.
 pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
+    let output = Output::standard().map_err(|error| format!("standard output: {error}"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stdout);
+        .with_writer(output);
     // A failure means that a log is already there, which only happens in tests.
     if log.json {
         let lines = lines

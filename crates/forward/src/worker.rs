@@ -1,0 +1,70 @@
+//! Which of the threads that serve connections this is. Connections to the upstream stay with the thread that opened them.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+
+thread_local! {
+    static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// How many such threads there are: as many as the process may use cores.
+#[must_use]
+pub fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// From here on this thread is the worker with this number.
+pub fn enter_worker(number: usize) {
+    WORKER.set(Some(number));
+}
+
+/// One of something for each worker, and one for everybody else.
+pub(crate) struct PerWorker<T> {
+    workers: Box<[T]>,
+    others: T,
+}
+
+impl<T> PerWorker<T> {
+    /// Makes all of them.
+    ///
+    /// # Errors
+    /// When one can't be made.
+    pub(crate) fn new<E>(make: impl Fn() -> Result<T, E>) -> Result<PerWorker<T>, E> {
+        Ok(PerWorker {
+            workers: (0..workers()).map(|_| make()).collect::<Result<_, E>>()?,
+            others: make()?,
+        })
+    }
+
+    /// The one of this thread.
+    pub(crate) fn here(&self) -> &T {
+        let mine = WORKER.get().and_then(|number| self.workers.get(number));
+        mine.unwrap_or(&self.others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_worker_has_its_own_and_all_others_share_one() {
+        let numbers = Cell::new(0);
+        let made = PerWorker::new(|| {
+            numbers.set(numbers.get() + 1);
+            Ok::<usize, ()>(numbers.get())
+        });
+        let made = &made.unwrap();
+        let of_others = workers() + 1;
+        assert_eq!(*made.here(), of_others);
+        std::thread::scope(|scope| {
+            for number in 0..=workers() {
+                let there = scope.spawn(move || {
+                    enter_worker(number);
+                    *made.here()
+                });
+                assert_eq!(there.join().unwrap(), number + 1);
+            }
+        });
+    }
+}
