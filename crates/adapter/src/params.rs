@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -400,9 +401,9 @@ pub fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
 }
 
 /// What stands before the first such byte and what behind it; all and nothing when there is none. ASCII bytes alone, so that
-/// both are text. On pieces as short as these it is cheaper than the search that `str` offers.
+/// both are text.
 fn split_at_byte(text: &str, ascii: u8) -> (&str, &str) {
-    match text.bytes().position(|b| b == ascii) {
+    match memchr(ascii, text.as_bytes()) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
     }
@@ -410,7 +411,7 @@ fn split_at_byte(text: &str, ascii: u8) -> (&str, &str) {
 
 /// Names and most values stand in a form as they are, and cost nothing then.
 fn decoded(text: &str) -> Result<Cow<'_, str>, std::string::FromUtf8Error> {
-    if !text.bytes().any(|b| matches!(b, b'+' | b'%')) {
+    if memchr2(b'+', b'%', text.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(text));
     }
     let spaced = text.replace('+', " ");

@@ -21,6 +21,7 @@ mod sending;
 mod signing_keys;
 mod story;
 mod tokens;
+mod unstoppable;
 
 mod connection;
 mod inbound;

@@ -26,6 +26,7 @@ use crate::gate::Gate;
 use crate::reply;
 use crate::sending;
 use crate::story::{self, Story};
+use crate::unstoppable::Unstoppable;
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {
@@ -56,10 +57,9 @@ pub(crate) async fn answer(
     match planned {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
-            // In a box, since every step of a spawn moves it.
             let finishing = finish(Arc::clone(&gate), way, story, (head.headers, Ok(call)));
-            let finishing = Box::pin(finishing);
-            let finished = gate.under_way.spawn(finishing).await;
+            let finishing = AssertUnwindSafe(Unstoppable::new(&gate.under_way, finishing));
+            let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::defect())
         }
         Ok(Plan::Call(call)) => finish(gate, way, story, (head.headers, Ok(call))).await,
