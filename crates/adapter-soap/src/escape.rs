@@ -5,6 +5,12 @@ use crate::xml::is_char;
 
 /// Adds text so that a reader gets it back: markup and CR as references, what XML can't carry as U+FFFD.
 pub(crate) fn push_escaped(out: &mut String, text: &str) {
+    // Most text needs nothing, which is seen for many bytes at once.
+    let is_plain = |b: u8| matches!(b, b' '..=0x7f) & !matches!(b, b'&' | b'<' | b'>' | b'"');
+    if text.bytes().fold(true, |plain, b| plain & is_plain(b)) {
+        out.push_str(text);
+        return;
+    }
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -17,7 +17,14 @@ impl<'a> Object<'a> {
 
     /// The source text of a value. Of a doubled key the last one counts, as in most readers of JSON.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
-        let is_key = |raw: &RawValue| text(raw.get()) == key;
+        let is_key = |raw: &RawValue| {
+            let raw = raw.get();
+            if raw.contains('\\') {
+                text(raw) == key
+            } else {
+                raw.get(1..raw.len().saturating_sub(1)) == Some(key)
+            }
+        };
         let found = self.0.iter().rev().find(|(name, _)| is_key(name));
         found.map(|(_, value)| value.get())
     }

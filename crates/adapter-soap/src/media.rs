@@ -104,6 +104,9 @@ impl Head {
 
 /// Splits at semicolons that stand outside of quotes.
 fn split_parameters(value: &str) -> Vec<&str> {
+    if !value.contains('"') {
+        return value.split(';').collect();
+    }
     let mut in_quotes = false;
     let mut escaped = false;
     value

@@ -51,6 +51,12 @@ impl Source<'_> {
             [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest)?,
             _ => utf8(bytes)?,
         };
+        // ASCII is judged for many bytes at once, and is all that most documents have.
+        let is_plain = |b: u8| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=0x7f);
+        let bytes = source.text.bytes();
+        if bytes.fold(true, |plain, b| plain & is_plain(b)) {
+            return Ok(source);
+        }
         let bad = |c: char| !is_char(c);
         match source.text.find(bad) {
             Some(at) => Err(XmlError::new("There is a character XML forbids.", at)),
