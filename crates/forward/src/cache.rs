@@ -1,7 +1,7 @@
 //! Successful reads, kept in memory for a moment, with one flight per key.
 
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ impl Expiry<Key, Entry> for PerEntry {
 /// The cache of one gateway.
 pub(crate) struct ReadCache {
     config: CacheConfig,
-    entries: Cache<Key, Entry>,
+    entries: Cache<Key, Entry, foldhash::quality::RandomState>,
     /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
     /// way when the send ended is kept under the old epoch, where nobody looks.
     epochs: Arc<Epochs>,
@@ -125,14 +125,14 @@ pub(crate) struct ReadCache {
 /// How many sends each channel has seen.
 struct Epochs {
     counts: Box<[AtomicU64]>,
-    hasher: RandomState,
+    hasher: foldhash::quality::RandomState,
 }
 
 impl ReadCache {
     pub(crate) fn new(config: CacheConfig) -> ReadCache {
         let epochs = Arc::new(Epochs {
             counts: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: foldhash::quality::RandomState::default(),
         });
         ReadCache::empty(config, epochs)
     }
@@ -165,7 +165,7 @@ impl ReadCache {
                 .max_capacity(config.bytes)
                 .weigher(weight)
                 .expire_after(PerEntry)
-                .build(),
+                .build_with_hasher(foldhash::quality::RandomState::default()),
             epochs,
             config,
         }

@@ -18,7 +18,7 @@ use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::ALLOW;
 use crate::gate::Gate;
 use crate::sending;
-use crate::telemetry::{DeliveryLabel, REQUEST_TARGET, ReasonLabel, ResultLabel};
+use crate::telemetry::{self, DeliveryLabel, ReasonLabel, ResultLabel, name};
 use crate::text;
 
 pub(crate) use row::trace_id;
@@ -339,35 +339,37 @@ impl Story {
     }
 
     fn log(&self, ending: &Ending<'_>) {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        let peer = text::of_socket(self.peer.0);
-        let client = self.client.map(|client| text::of_address(client.0));
-        tracing::info!(
-            target: REQUEST_TARGET,
-            request_id = self.request_id,
-            way = self.way.map_or("", Way::name),
-            access = self.access.as_deref().unwrap_or_default(),
-            method = self.operation().map_or("", |operation| operation.method),
-            parameters = self.call.as_ref().map_or("", |(_, parameters)| parameters.as_str()),
-            peer = peer.as_str(),
-            client = client.as_deref(),
-            walk = self.walk.as_deref().unwrap_or_default(),
-            http_method = self.http_method.as_str(),
-            path = self.route,
-            user_agent = self.user_agent,
-            status = ending.wire_status,
-            canonical_status = ending.canonical,
-            code = ending.code,
-            delivery = ending.delivery,
-            cache = self.cache.map_or("", CacheStatus::word),
-            attempts = self.effort.map(|effort| effort.attempts),
-            queue_ms = self.effort.map(|effort| ms(effort.queued)),
-            upstream_ms = self.effort.map(|effort| ms(effort.upstream)),
-            total_ms = ms(self.age()),
-            cause = ending.cause,
-            would_refuse = self.would_refuse.as_deref().unwrap_or_default(),
-            "request"
-        );
+        telemetry::tell(|line| {
+            line.word(name!("request_id"), &self.request_id);
+            line.word(name!("way"), self.way.map_or("", Way::name));
+            line.text(name!("access"), self.access.as_deref().unwrap_or_default());
+            let method = self.operation().map_or("", |operation| operation.method);
+            line.word(name!("method"), method);
+            let parameters = self.call.as_ref().map(|(_, parameters)| &**parameters);
+            line.text(name!("parameters"), parameters.unwrap_or_default());
+            line.word(name!("peer"), &text::of_socket(self.peer.0));
+            if let Some(client) = self.client {
+                line.word(name!("client"), &text::of_address(client.0));
+            }
+            line.text(name!("walk"), self.walk.as_deref().unwrap_or_default());
+            line.word(name!("http_method"), self.http_method.as_str());
+            line.word(name!("path"), self.route);
+            line.text(name!("user_agent"), &self.user_agent);
+            line.number(name!("status"), ending.wire_status);
+            line.number(name!("canonical_status"), ending.canonical);
+            line.word(name!("code"), ending.code);
+            line.word(name!("delivery"), ending.delivery);
+            line.word(name!("cache"), self.cache.map_or("", CacheStatus::word));
+            if let Some(effort) = self.effort {
+                line.number(name!("attempts"), effort.attempts);
+                line.ms(name!("queue_ms"), effort.queued);
+                line.ms(name!("upstream_ms"), effort.upstream);
+            }
+            line.ms(name!("total_ms"), self.age());
+            line.text(name!("cause"), ending.cause);
+            let would_refuse = self.would_refuse.as_deref();
+            line.text(name!("would_refuse"), would_refuse.unwrap_or_default());
+        });
     }
 }
 

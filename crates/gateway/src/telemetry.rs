@@ -17,15 +17,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{EnvFilter, reload};
 
 use crate::config::Log;
 use counted::{ByCall, Requests};
 use gathered::Output;
 pub(crate) use gathered::{gather_lines, write_lines};
-use line::JsonLines;
-pub(crate) use line::REQUEST_TARGET;
+pub(crate) use line::{Name, name, tell};
 
 /// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
 const DURATION_BUCKETS_S: [f64; 12] = [
@@ -41,12 +39,15 @@ pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
     let output = Output::standard().map_err(|error| format!("standard output: {error}"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(output);
+        .with_writer(output.clone());
     // A failure means that a log is already there, which only happens in tests.
     if log.json {
+        line::write_json_to(output);
         let lines = lines
-            .event_format(JsonLines::new())
-            .fmt_fields(JsonFields::new())
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
             .with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();

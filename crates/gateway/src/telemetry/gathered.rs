@@ -67,29 +67,21 @@ pub(super) struct Line<'a> {
     may_wait: bool,
 }
 
-impl<'a> MakeWriter<'a> for Output {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
+impl Output {
+    /// For one line, which may be gathered or not.
+    pub(super) fn line(&self, may_wait: bool) -> Line<'_> {
         Line {
             output: self,
-            may_wait: false,
-        }
-    }
-
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        Line {
-            output: self,
-            may_wait: *metadata.level() >= Level::INFO,
+            may_wait,
         }
     }
 }
 
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl Line<'_> {
+    /// Takes the whole line.
+    pub(super) fn take(self, line: &[u8]) -> io::Result<()> {
         if !GATHERS.get() {
-            self.output.write(line)?;
-            return Ok(line.len());
+            return self.output.write(line);
         }
         GATHERED.with_borrow_mut(|gathered| {
             gathered.lines.extend_from_slice(line);
@@ -98,6 +90,26 @@ impl Write for Line<'_> {
                 gathered.write();
             }
         });
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        self.line(false)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        self.line(*metadata.level() >= Level::INFO)
+    }
+}
+
+impl Write for Line<'_> {
+    /// The subscriber gives each line in one piece.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.output.line(self.may_wait).take(line)?;
         Ok(line.len())
     }
 
@@ -127,8 +139,7 @@ mod tests {
     }
 
     fn line(output: &Output, may_wait: bool, text: &str) {
-        let mut line = Line { output, may_wait };
-        line.write_all(text.as_bytes()).unwrap();
+        output.line(may_wait).take(text.as_bytes()).unwrap();
     }
 
     #[test]
