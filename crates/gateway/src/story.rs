@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
-use crate::edge::ALLOW;
+use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
 use crate::sending;
 use crate::telemetry::{DeliveryLabel, REQUEST_TARGET, ReasonLabel, ResultLabel};
@@ -162,6 +162,12 @@ impl Story {
     /// The operation, once it is known.
     pub(crate) fn operation(&self) -> Option<&'static Operation> {
         self.call.as_ref().map(|(operation, _)| *operation)
+    }
+
+    /// What is shown of the HTTP method: one that is too long to be one has been refused, and is cut here.
+    fn http_method(&self) -> &str {
+        let method = self.http_method.as_str();
+        method.get(..METHOD_BYTES_MAX).unwrap_or(method)
     }
 
     /// The other end of the connection.
@@ -352,7 +358,7 @@ impl Story {
             peer = peer.as_str(),
             client = client.as_deref(),
             walk = self.walk.as_deref().unwrap_or_default(),
-            http_method = self.http_method.as_str(),
+            http_method = self.http_method(),
             path = self.route,
             user_agent = self.user_agent,
             status = ending.wire_status,
