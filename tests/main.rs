@@ -18,6 +18,7 @@ mod address_table;
 mod addresses;
 mod commands;
 mod configuration;
+mod conformance;
 mod crash;
 mod disk;
 mod drain;

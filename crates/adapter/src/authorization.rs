@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::{Code, Error};
 
-/// Longest header value read, in bytes: a token of 8 KiB is the longest legal one, and its scheme stands before it.
+/// Longest value read that is no token, in bytes: user and password in base64 stay below 2 KiB.
 const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024 + 16;
 
 /// Clients pad or do not pad; both are read.
@@ -46,22 +46,22 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
             "The Authorization header is given twice.",
         ));
     }
-    let bytes = value.as_bytes();
-    if bytes.len() > AUTHORIZATION_BYTES_MAX {
+    // What is no UTF-8 is neither base64 nor a token, and is told like any other that is none.
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let (scheme, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    let rest = rest.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        // A token that is too long is as wrong as any other wrong one, and told the same; its reader has the cap.
+        return Ok(Some(Authorization::Bearer(rest.into())));
+    }
+    if value.len() > AUTHORIZATION_BYTES_MAX {
         return Err(Error::explained(
             Code::IncorrectParam,
             "The Authorization header is too long.",
         ));
     }
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Ok(Some(Authorization::Other));
-    };
-    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let rest = rest.trim_start_matches(' ');
     Ok(Some(if scheme.eq_ignore_ascii_case("basic") {
         basic(rest)
-    } else if scheme.eq_ignore_ascii_case("bearer") {
-        Authorization::Bearer(rest.into())
     } else {
         Authorization::Other
     }))

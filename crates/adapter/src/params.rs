@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json::has_doubled_key;
 use crate::operation::declared_name;
 use crate::{Code, Error, Wire};
 
@@ -281,6 +282,7 @@ impl Params {
             self.count()?;
             self.doubled_json_key |= !seen.insert(name.clone());
             let raw = raw.get();
+            self.doubled_json_key |= raw.starts_with(['{', '[']) && has_doubled_key(raw);
             let Some(name) = declared_name(&name) else {
                 continue;
             };

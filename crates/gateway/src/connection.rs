@@ -16,15 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::client_addr::PeerAddr;
+use crate::edge::HEAD_BYTES_MAX;
 use crate::inbound::Inbound;
 use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
 use crate::watched::{Activity, Watched};
 use crate::workers::Seat;
-
-/// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Most header lines: clients behind two proxies send some thirty.
 const HEADERS_MAX: usize = 100;

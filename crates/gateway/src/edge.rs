@@ -13,6 +13,14 @@ use http_body_util::BodyExt;
 /// The methods of every way in, for `Allow`.
 pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 
+/// Largest head, in bytes, names, values, method and target together: a message of 16 KiB in a query is 48 KiB once
+/// encoded, beside 16 KiB for everything else. The server below us stops reading somewhere between
+/// this and twice as much, as its buffer happens to be filled; here the line is sharp.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
+pub(crate) const METHOD_BYTES_MAX: usize = 32;
+
 /// What the HTTP method asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -28,13 +36,24 @@ pub(crate) enum Wish {
 
 /// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2).
 pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
+    let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
+    let method = head.method.as_str();
+    if method.len() > METHOD_BYTES_MAX {
+        return bad("The HTTP method is longer than 32 bytes.");
+    }
+    let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+    let lines = head.headers.iter();
+    let lines: usize = lines
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if method.len() + target + lines > HEAD_BYTES_MAX {
+        return bad("The head is larger than 65536 bytes.");
+    }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        let text = "The Transfer-Encoding is not chunked alone.";
-        return Err(Error::explained(Code::MalformedRequest, text));
+        return bad("The Transfer-Encoding is not chunked alone.");
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
-    let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     match (hosts.next(), hosts.next()) {
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         (None, _) => bad("The Host header is missing."),
@@ -44,7 +63,8 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
     }
 }
 
-/// `uri-host [":" port]`, without userinfo or path.
+/// `uri-host [":" port]`, without userinfo or path. No comma, though a registered name might hold one: it is how two Host
+/// lines look that somebody has joined.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|b| *b == b':') {
         Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
@@ -58,10 +78,46 @@ fn is_host(host: &[u8]) -> bool {
             !name.is_empty()
                 && name
                     .iter()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(b))
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(b))
         }
     };
     name_fits && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+/// Refuses a target that is none, on a path that nothing is served at (RFC 9112, 3.2; RFC 3986, 3.3). What is served is
+/// compared byte by byte, so that nothing of this kind gets there.
+pub(crate) fn target(head: &Parts) -> Result<(), Error> {
+    if head.method == Method::CONNECT {
+        return Err(Error::refused(Code::HttpMethodNotAllowed));
+    }
+    let mut rest = head.uri.path().as_bytes();
+    let mut is_path = rest.first() == Some(&b'/');
+    while let [byte, behind @ ..] = rest {
+        rest = match (byte, behind) {
+            (b'%', [high, low, behind @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                behind
+            }
+            (byte, behind) => {
+                is_path &= byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte);
+                behind
+            }
+        };
+    }
+    if is_path {
+        Ok(())
+    } else {
+        Err(Error::explained(
+            Code::MalformedRequest,
+            "The request target is no path.",
+        ))
+    }
+}
+
+/// Whether it asks what the server as a whole can do.
+pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri.path() == "*"
 }
 
 /// Reads the wish off method and query.
@@ -136,7 +192,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_host;
+    use super::{is_host, target};
 
     #[test]
     fn hosts_are_hosts() {
@@ -152,10 +208,25 @@ mod tests {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
-            "", ":80", "a b", "u@h", "h/p", "h?q", "h#f", "a:b", "a:123456", "[::1", "[x]",
+            "", ":80", "a b", "a,b", "u@h", "h/p", "h?q", "h#f", "a:b", "a:123456", "[::1", "[x]",
             "a:80:80",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }
+    }
+
+    #[test]
+    fn targets_are_paths() {
+        let check = |method: &str, uri: &str| {
+            let request = http::Request::builder().method(method).uri(uri);
+            target(&request.body(()).unwrap().into_parts().0)
+        };
+        for path in ["/", "/a/b", "/a%20b", "/a;b=c,d:e@f", "/~a", "http://x/a"] {
+            assert!(check("GET", path).is_ok(), "{path}");
+        }
+        for path in ["*", "/caf\u{e9}", "/a\\b", "/a%2", "/a%zz", "/a|b", "/{a}"] {
+            assert!(check("GET", path).is_err(), "{path}");
+        }
+        assert!(check("CONNECT", "x:443").is_err());
     }
 }

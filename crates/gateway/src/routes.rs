@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, any};
 use futures_util::future::Either;
 
 use crate::client_addr::PeerAddr;
+use crate::edge;
 use crate::gate::Gate;
 use crate::generations::Generations;
 use crate::pipeline::{self, admit};
@@ -102,7 +103,11 @@ async fn nothing_here(gate: Arc<Gate>, request: http::Request<Body>) -> Response
     let peer = peer(&request);
     let (head, _) = request.into_parts();
     let mut story = Story::begin(&gate, (None, "(unknown)"), peer, &head);
-    let error = match admit(&gate, &mut story, &head) {
+    let admitted = admit(&gate, &mut story, &head);
+    if admitted.is_ok() && edge::is_for_the_whole_server(&head) {
+        return reply::options(&mut story);
+    }
+    let error = match admitted.and_then(|()| edge::target(&head)) {
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,
     };

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
-use crate::edge::ALLOW;
+use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
 use crate::sending;
 use crate::telemetry::{self, DeliveryLabel, ReasonLabel, ResultLabel, name};
@@ -162,6 +162,12 @@ impl Story {
     /// The operation, once it is known.
     pub(crate) fn operation(&self) -> Option<&'static Operation> {
         self.call.as_ref().map(|(operation, _)| *operation)
+    }
+
+    /// What is shown of the HTTP method: one that is too long to be one has been refused, and is cut here.
+    fn http_method(&self) -> &str {
+        let method = self.http_method.as_str();
+        method.get(..METHOD_BYTES_MAX).unwrap_or(method)
     }
 
     /// The other end of the connection.
@@ -352,7 +358,7 @@ impl Story {
                 line.word(name!("client"), &text::of_address(client.0));
             }
             line.text(name!("walk"), self.walk.as_deref().unwrap_or_default());
-            line.word(name!("http_method"), self.http_method.as_str());
+            line.word(name!("http_method"), self.http_method());
             line.word(name!("path"), self.route);
             line.text(name!("user_agent"), &self.user_agent);
             line.number(name!("status"), ending.wire_status);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use adapter::{Code, Error};
+use adapter::{Code, Error, has_doubled_key};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -38,7 +38,11 @@ pub(super) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
     let written: Written<'_> =
         serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
     if written.status.eq_ignore_ascii_case("success") {
-        Ok(Envelope::Success(written.result.map(RawValue::get)))
+        let result = written.result.map(RawValue::get);
+        if result.is_some_and(has_doubled_key) {
+            return Err("a key of the result is given twice");
+        }
+        Ok(Envelope::Success(result))
     } else if written.status.eq_ignore_ascii_case("error") {
         // Only asked for here: what stands beside a success is of no account.
         let code = written
@@ -138,6 +142,10 @@ mod tests {
         check(
             r#"{"status":"SUCCESS","result":{}"#,
             Err("the answer is not the envelope"),
+        );
+        check(
+            r#"{"status":"SUCCESS","result":{"list":[{"a":1,"a":2}]}}"#,
+            Err("a key of the result is given twice"),
         );
         check(
             r#"{"status":"SUCCESS","status":"ERROR"}"#,

@@ -70,7 +70,7 @@ impl Story {
             way: self.way.map(|way| Way::name(way).into()),
             access: self.access.clone(),
             method: self.operation().map(|operation| operation.method.into()),
-            http_method: Some(self.http_method.to_string()),
+            http_method: Some(self.http_method().to_owned()),
             path: Some(self.route.into()),
             peer: Some(self.peer.0),
             client: self.client.map(|client| client.0),
