@@ -1,0 +1,103 @@
+//! What has to hold of every parser, whatever bytes it is given. Three callers ask: the fuzz targets in
+//! `fuzz/fuzz_targets`, the replay of their corpora, and the property tests, both in `tests/` here.
+//!
+//! An oracle calls a pure function of the product and judges what came out by other means: a second parser, a reader
+//! written here for the plain shapes, writing the result and reading it again, or the same call by another way in. It
+//! panics when they disagree.
+
+mod basic;
+mod config;
+mod edge;
+mod form;
+mod forwarded;
+mod json;
+mod json_reader;
+mod jwt;
+mod multipart;
+mod proxy;
+mod same_call;
+mod soap;
+mod told;
+mod upstream;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest that one input may take, all judging included: a thread that reads for longer keeps others waiting.
+const TIME_MAX: Duration = Duration::from_millis(100);
+
+/// How often an input is timed before it counts as slow: a busy machine takes the processor away, but not each time.
+const TRIES: usize = 5;
+
+/// An oracle, and the name of its fuzz target and corpus.
+pub struct Target {
+    /// The name.
+    pub name: &'static str,
+    judge: fn(&[u8]),
+}
+
+/// All of them.
+pub static TARGETS: [Target; 12] = [
+    target("basic", basic::judge),
+    target("config", config::judge),
+    target("edge", edge::judge),
+    target("form", form::judge),
+    target("forwarded", forwarded::judge),
+    target("json", json::judge),
+    target("jwt", jwt::judge),
+    target("multipart", multipart::judge),
+    target("proxy", proxy::judge),
+    target("same_call", same_call::judge),
+    target("soap", soap::judge),
+    target("upstream", upstream::judge),
+];
+
+const fn target(name: &'static str, judge: fn(&[u8])) -> Target {
+    Target { name, judge }
+}
+
+/// Judges one input for the target of this name.
+///
+/// # Panics
+/// When what has to hold does not, when the input takes too long, and when there is no such target.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let target = target.unwrap_or_else(|| panic!("there is no target {name}"));
+    target.run(bytes);
+}
+
+impl Target {
+    /// Judges one input.
+    ///
+    /// # Panics
+    /// When what has to hold does not, and when the input takes too long.
+    pub fn run(&self, bytes: &[u8]) {
+        let slowest = Duration::from_micros(SLOWEST_US.load(Ordering::Relaxed));
+        let mut took = self.time(bytes);
+        for _ in 1..TRIES {
+            if took <= slowest {
+                return;
+            }
+            took = took.min(self.time(bytes));
+        }
+        assert!(took <= TIME_MAX, "{} took {took:?}", self.name);
+        tell(took);
+    }
+
+    fn time(&self, bytes: &[u8]) -> Duration {
+        let began = Instant::now();
+        (self.judge)(bytes);
+        began.elapsed()
+    }
+}
+
+/// The slowest input so far, in microseconds; what is faster than the first figure is not worth a word.
+static SLOWEST_US: AtomicU64 = AtomicU64::new(1000);
+
+/// Leaves a line for the report of a long run each time that an input is slower than all before it.
+fn tell(took: Duration) {
+    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if SLOWEST_US.fetch_max(took_us, Ordering::Relaxed) < took_us {
+        eprintln!("slowest input so far: {took_us} us");
+    }
+}
