@@ -14,6 +14,8 @@ mod daily;
 #[cfg(test)]
 mod exact;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guesses;
 mod rate_limit;
 mod ruling;

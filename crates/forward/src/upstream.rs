@@ -2,7 +2,7 @@
 //! again only where that can do no harm.
 
 mod account;
-mod answer;
+pub(crate) mod answer;
 mod attempt;
 mod breaker;
 mod config;

@@ -171,8 +171,13 @@ fn unparsable(what: &'static str) -> Error {
     Error::refused(Code::IpNotAllowed).because(format!("unparsable_hop: {what}"))
 }
 
-/// The value of `for` in one element of `Forwarded`; doubled means unreadable.
+/// The value of `for` in one element of `Forwarded`; doubled means unreadable. So does a backslash or a quote left open:
+/// seen from the right, an escaped quote looks like one that ends a text, and the first element cut there holds its
+/// backslash.
 fn for_of(element: &str) -> Option<&str> {
+    if element.contains('\\') || element.matches('"').count() % 2 == 1 {
+        return None;
+    }
     let mut found = None;
     for pair in split_outside_quotes(element, ';') {
         let (name, value) = pair.split_once('=')?;
@@ -214,9 +219,11 @@ fn is_port(text: &str) -> bool {
 }
 
 /// The parts between separators that stand outside quotes, the last one first.
+///
+/// Quotes are counted from the right, where the nearest proxy wrote: a quote that somebody opened further left and never
+/// closed must not reach over what was added behind it.
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    // Seen from behind: what is inside is what has an odd number of quotes before it.
-    let mut quoted = text.bytes().filter(|b| *b == b'"').count() % 2 == 1;
+    let mut quoted = false;
     text.rsplit(move |c| {
         quoted ^= c == '"';
         c == separator && !quoted
@@ -331,6 +338,29 @@ mod tests {
             check(PROXY, trusted, XFF, &[hop], None);
         }
         check(PROXY, trusted, XFF, &[&["10.0.0.2"; 11].join(",")], None);
+    }
+
+    #[test]
+    fn a_quote_left_open_does_not_reach_over_what_a_proxy_adds() {
+        let trusted = &["10.0.0.0/8"][..];
+        for (begun, expected) in [
+            ("for=6.6.6.6;by=\"x", Some("1.2.3.4")),
+            ("for=6.6.6.6;by=\"x\\\"", Some("1.2.3.4")),
+            ("\"", Some("1.2.3.4")),
+        ] {
+            let line = format!("{begun}, for=1.2.3.4");
+            check(PROXY, trusted, FWD, &[&line], expected);
+            let line = format!("{begun}, for=1.2.3.4, for=10.0.0.2;by=\"_a, b\"");
+            check(PROXY, trusted, FWD, &[&line], expected);
+        }
+        // What a proxy escapes may hold anything that a caller wrote.
+        for line in [
+            r#"for=1.2.3.4;host="a\", for=6.6.6.6;by=\"b""#,
+            r#"for=1.2.3.4;host="a\" , for=6.6.6.6""#,
+            r#"for=1.2.3.4;by="x"#,
+        ] {
+            check(PROXY, trusted, FWD, &[line], None);
+        }
     }
 
     #[test]

@@ -79,9 +79,18 @@ fn is_host(host: &[u8]) -> bool {
                 && name
                     .iter()
                     .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(b))
+                && escapes_fit(name)
         }
     };
     name_fits && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether two hexadecimal digits follow each percent sign.
+fn escapes_fit(name: &[u8]) -> bool {
+    name.split(|b| *b == b'%').skip(1).all(|behind| {
+        let digits = behind.get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Refuses a target that is none, on a path that nothing is served at (RFC 9112, 3.2; RFC 3986, 3.3). What is served is
@@ -204,12 +213,13 @@ mod tests {
             "[::1]:80",
             "a:",
             "x_y.example",
+            "a%2Db",
         ] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for host in [
             "", ":80", "a b", "a,b", "u@h", "h/p", "h?q", "h#f", "a:b", "a:123456", "[::1", "[x]",
-            "a:80:80",
+            "a:80:80", "%", "a%2", "%zz",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }

@@ -12,6 +12,8 @@ mod token_endpoint;
 pub mod client_addr;
 mod edge;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod generations;
 mod known_tokens;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A well-formed answer.
-pub(super) enum Envelope<'a> {
+pub(crate) enum Envelope<'a> {
     /// With its result, if it has one.
     Success(Option<&'a str>),
     /// With its code.
@@ -32,7 +32,7 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
 }
 
 /// Reads an answer; what is wrong with it otherwise.
-pub(super) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
+pub(crate) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let written: Written<'_> =
@@ -55,7 +55,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
 }
 
 /// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
-pub(super) fn refused(word: &str) -> Option<Error> {
+pub(crate) fn refused(word: &str) -> Option<Error> {
     match Code::from_page(word) {
         // All three speak of our own account, which the caller has no part in.
         Some(code) if code.is_credential() => {

@@ -1,0 +1,81 @@
+//! Pure functions of the edge, opened for the oracles in `fuzz/oracles`. Nothing of the gateway uses this module.
+//!
+//! It is no feature: features are shared by all that is built together, and the tests would then try another binary than
+//! the one that is shipped.
+
+use std::net::{IpAddr, SocketAddr};
+
+use adapter::{Error, Way};
+use http::HeaderMap;
+use http::request::Parts;
+use ipnet::IpNet;
+
+use crate::client_addr::{self, Finding, ForwardedHeader, PeerAddr, Trust};
+use crate::edge::{self, Wish};
+use crate::proxy_protocol;
+
+/// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
+pub type Step = (String, Option<(IpAddr, bool)>);
+
+/// The caller behind a peer, and the steps that led there.
+///
+/// # Errors
+/// IP_NOT_ALLOWED when a hop that decides can't be read.
+pub fn walk(
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    proxies: &[IpNet],
+    header: ForwardedHeader,
+) -> (Result<IpAddr, Error>, Vec<Step>) {
+    let mut steps = Vec::new();
+    let found = client_addr::walk(PeerAddr(peer), headers, Trust { proxies, header }, |step| {
+        let finding = match step.finding {
+            Finding::Trusted(address) => Some((address, true)),
+            Finding::Client(address) => Some((address, false)),
+            Finding::Unreadable(_) => None,
+        };
+        steps.push((step.written.to_owned(), finding));
+    });
+    (found.map(|client| client.0), steps)
+}
+
+/// The peer that a PROXY line names; `Ok(None)` when it names nobody.
+///
+/// # Errors
+/// When it is none of version 1.
+pub fn proxy_version_1(line: &[u8]) -> std::io::Result<Option<SocketAddr>> {
+    proxy_protocol::version_1(line)
+}
+
+/// The peer that a binary PROXY header names, given its command, its family and what follows its length.
+///
+/// # Errors
+/// When it is none of version 2.
+pub fn proxy_version_2(
+    command: u8,
+    family: u8,
+    rest: &[u8],
+) -> std::io::Result<Option<SocketAddr>> {
+    proxy_protocol::version_2(command, family, rest)
+}
+
+/// Whether Host and Transfer-Encoding can be read.
+///
+/// # Errors
+/// MALFORMED_REQUEST.
+pub fn readable(head: &Parts) -> Result<(), Error> {
+    edge::readable(head)
+}
+
+/// What the request asks for: `call`, `check`, `options` or `wsdl`.
+///
+/// # Errors
+/// HTTP_METHOD_NOT_ALLOWED.
+pub fn wish(way: Way, head: &Parts) -> Result<&'static str, Error> {
+    edge::wish(way, head).map(|wish| match wish {
+        Wish::Call => "call",
+        Wish::CheckOnly => "check",
+        Wish::Options => "options",
+        Wish::Wsdl => "wsdl",
+    })
+}

@@ -1,0 +1,87 @@
+//! The configuration file. Input: its text.
+
+use std::collections::BTreeMap;
+
+use gateway::config::{Config, Mistake, Sources};
+
+/// What a secret named `env:CANARY` is: no mistake may repeat it.
+const CANARY: &str = "canary-7f3a";
+
+pub(crate) fn judge(input: &[u8]) {
+    let Ok(file) = std::str::from_utf8(input) else {
+        return;
+    };
+    // Settings name files, and some files of a system have no end.
+    if ["/dev", "/proc", "/sys", "\\u", "\\U", "\\x"]
+        .iter()
+        .any(|part| file.contains(part))
+    {
+        return;
+    }
+    let read = |file: &str| Config::read(&sources(file));
+    let parsed = file.parse::<toml::Table>();
+    match read(file) {
+        Ok(config) => {
+            assert!(parsed.is_ok(), "a file that is no TOML was taken");
+            bounds(&config);
+            let again = Config::read_after(&sources(file), Some(&config));
+            assert!(
+                again.is_ok(),
+                "a file can't follow itself: {:?}",
+                again.err()
+            );
+            let longer = format!("{file}\n# The end.\n");
+            assert!(read(&longer).is_ok(), "a remark changes something");
+            assert!(Config::changed(&sources(file), &sources(&longer)).is_empty());
+            let stranger = format!("nobody_asked_for_this = 1\n{file}");
+            assert!(read(&stranger).is_err(), "an unknown key was taken");
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "refused without a reason");
+            let lines = file.split('\n').count();
+            for mistake in &mistakes {
+                describes(mistake, lines);
+            }
+            let again: Vec<_> = read(file).err().unwrap_or_default();
+            assert_eq!(again, mistakes);
+        }
+    }
+}
+
+fn sources(file: &str) -> Sources {
+    Sources {
+        file: file.to_owned(),
+        environment: BTreeMap::from([("CANARY".to_owned(), CANARY.to_owned())]),
+        flags: BTreeMap::new(),
+    }
+}
+
+/// What no configuration may come to, whatever was written.
+fn bounds(config: &Config) {
+    assert!(config.limits.body_bytes > 0 && config.limits.soap_bytes > 0);
+    assert!(config.limits.connections > 0 && config.limits.connections_per_address > 0);
+    assert!(!config.limits.header_timeout.is_zero());
+    assert!(!config.limits.request_timeout.is_zero());
+    for access in &config.accesses {
+        let name = &access.name;
+        assert!(!name.is_empty() && name.len() <= 64);
+        assert!(!access.user.is_empty());
+    }
+    if let Some(url) = &config.public_url {
+        assert!(matches!(url.scheme(), "http" | "https") && url.path() == "/");
+    }
+}
+
+/// A mistake is told, tells no secret, and stands where the file has a line.
+fn describes(mistake: &Mistake, lines: usize) {
+    let told = mistake.to_string();
+    assert!(!told.is_empty() && !told.contains(CANARY), "{told}");
+    let json = mistake.to_json();
+    assert!(json["text"].as_str().is_some_and(|text| !text.is_empty()));
+    if let Some(line) = json["line"].as_u64() {
+        assert!(
+            (1..=lines as u64).contains(&line),
+            "{told} in {lines} lines"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! XML and envelopes. Input: a byte that chooses the Content-Type, then the document.
+
+use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Response, Wire};
+use adapter_soap::{FaultStatus, SoapAdapter, check_document};
+use bytes::Bytes;
+use roxmltree::{Document, Node};
+
+use crate::told::{Who, headers, told};
+
+const NAMESPACE: &str = "urn:chatgate:chat:v1";
+const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
+const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
+
+const TYPES: [&[u8]; 4] = [
+    b"text/xml; charset=utf-8",
+    b"application/soap+xml",
+    b"text/xml; charset=utf-16",
+    b"",
+];
+
+pub(crate) fn judge(input: &[u8]) {
+    let Some((choice, document)) = input.split_first() else {
+        return;
+    };
+    let is_checked = check_document(document).is_ok();
+    let (dialect, decoded) = decode(TYPES[usize::from(*choice) % TYPES.len()], document);
+    assert!(
+        is_checked || decoded.is_err(),
+        "a broken document made a call"
+    );
+    let text = characters(document);
+    if is_checked {
+        let text = text.as_deref().expect("what was taken is text");
+        match Document::parse(text) {
+            Ok(tree) => {
+                if let Ok(decoded) = &decoded {
+                    stands_there(&tree, decoded);
+                }
+            }
+            // The prefix is bound by definition; the other parser forgets that where an element has it.
+            Err(roxmltree::Error::UnknownNamespace(prefix, _)) if prefix == "xml" => {}
+            Err(error) => panic!("what was taken is no XML for others: {error}"),
+        }
+    }
+    speak(dialect, decoded.as_ref().err());
+    if let Ok(told) = told(decoded) {
+        assert!(!told.call.is_err_and(|code| code == Code::IncorrectClass));
+    }
+}
+
+fn decode(media_type: &'static [u8], document: &[u8]) -> (Dialect, Result<Decoded, Error>) {
+    let headers = headers(&[("content-type", media_type)]);
+    SoapAdapter::new(FaultStatus::Strict).decode(&Wire {
+        query: "",
+        headers: &headers.expect("the value is a header's"),
+        body: &Bytes::copy_from_slice(document),
+    })
+}
+
+/// UTF-8 or UTF-16 as characters, without the mark.
+fn characters(document: &[u8]) -> Option<String> {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let pairs = document[2..]
+            .chunks(2)
+            .map(|pair| pair.try_into().ok().map(unit));
+        String::from_utf16(&pairs.collect::<Option<Vec<_>>>()?).ok()
+    };
+    match document {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(document.to_vec()).ok(),
+    }
+}
+
+/// A call that was read stands in the document as the other parser sees it: one element in one body, its values the texts
+/// of its children.
+fn stands_there(tree: &Document<'_>, decoded: &Decoded) {
+    let envelope = tree.root_element();
+    let version = envelope.tag_name().namespace().unwrap_or_default();
+    assert!(version == SOAP11 || version == SOAP12, "{version}");
+    assert_eq!(envelope.tag_name().name(), "Envelope");
+    assert!(
+        !tree.descendants().any(|node| node.is_pi()),
+        "a PI was taken"
+    );
+    let mut bodies = elements(envelope).filter(|part| part.has_tag_name((version, "Body")));
+    let body = bodies.next().expect("there is a body");
+    assert!(bodies.next().is_none(), "there are two bodies");
+    let mut calls = elements(body);
+    let call = calls.next().expect("there is a call");
+    assert!(calls.next().is_none(), "there are two calls");
+    let Ok(request) = &decoded.call else {
+        return;
+    };
+    let name = request.operation().method;
+    assert!(call.has_tag_name((NAMESPACE, name)));
+    for (parameter, value) in request.pairs() {
+        assert!(
+            is_child(call, parameter.name, value),
+            "{} was made up",
+            parameter.name
+        );
+    }
+    let again = Decoded {
+        credentials: decoded.credentials.clone(),
+        secret_in_url: false,
+        call: Ok(request.clone()),
+        idempotency_key: Ok(None),
+    };
+    if let Ok(Who::Password(user, password)) = told(Ok(again)).map(|told| told.who) {
+        let inside = is_child(call, "user", &user) && is_child(call, "password", &password);
+        let is = |node: Node<'_, '_>, name, value: &str| {
+            node.tag_name().name() == name && content(node) == value
+        };
+        let in_header = tree.descendants().any(|node| is(node, "Username", &user))
+            && tree
+                .descendants()
+                .any(|node| is(node, "Password", &password));
+        assert!(
+            inside != in_header,
+            "the credentials stand nowhere or twice"
+        );
+    }
+}
+
+fn elements<'a, 'i>(node: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
+    node.children().filter(Node::is_element)
+}
+
+fn is_child(call: Node<'_, '_>, name: &str, value: &str) -> bool {
+    elements(call).any(|child| child.tag_name().name() == name && content(child) == value)
+}
+
+fn content(node: Node<'_, '_>) -> String {
+    node.children()
+        .filter(Node::is_text)
+        .filter_map(|text| text.text())
+        .collect()
+}
+
+/// However the caller spoke, the answer is XML.
+fn speak(dialect: Dialect, error: Option<&Error>) {
+    let response = Response::new(None);
+    let answer = Answer {
+        request_id: "r-1",
+        operation: None,
+        outcome: error.map_or(Ok(&response), Err),
+    };
+    let reply = SoapAdapter::new(FaultStatus::Strict).encode(dialect, &answer);
+    check_document(&reply.body).expect("our own envelope is well formed");
+    assert!(error.is_none() || reply.status >= 400);
+}

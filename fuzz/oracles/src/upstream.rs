@@ -1,0 +1,89 @@
+//! The upstream's answer, and what callers are told of it. Input: the answer.
+
+use adapter::{
+    Adapter, Answer, Dialect, Error, OPERATIONS, Operation, Response, compact, envelope,
+};
+use adapter_soap::{FaultStatus, SoapAdapter, check_document};
+use forward::fuzzing::upstream_answer;
+use serde_json::Value;
+
+use crate::json_reader::{is_json, members};
+
+pub(crate) fn judge(body: &[u8]) {
+    let Ok(found) = upstream_answer(body) else {
+        return;
+    };
+    let text = std::str::from_utf8(body).expect("an answer that was taken is UTF-8");
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    assert!(is_json(text), "an answer that is no JSON was taken");
+    match found {
+        Ok(result) => {
+            if let Some(members) = members(text) {
+                let of = |name| members.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+                assert_eq!(of("result"), result);
+                let status = of("status").unwrap_or_default();
+                assert!(status.contains('\\') || status.eq_ignore_ascii_case("\"success\""));
+            }
+            tell(&Response::new(result), result.unwrap_or("{}"));
+        }
+        Err(error) => {
+            let word = error.word();
+            assert!((1..=64).contains(&word.len()));
+            assert!(
+                word.bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+            );
+            refuse(&error);
+        }
+    }
+}
+
+/// Every way tells a result, whatever its shape, as the very value that came.
+fn tell(response: &Response, result: &str) {
+    let told = response.result();
+    assert!(is_json(told) && !told.contains(['\n', '\r']));
+    assert_eq!(compact(told), told);
+    // serde_json refuses some right JSON: half a surrogate pair, a number beyond f64, great depth.
+    if let Ok(value) = serde_json::from_str::<Value>(result) {
+        assert_eq!(serde_json::from_str::<Value>(told).ok(), Some(value));
+    }
+    for operation in &OPERATIONS {
+        let answer = answer(Some(operation), Ok(response));
+        let line = envelope(&answer);
+        let written = members(&line).expect("the envelope is an object");
+        assert_eq!(written[1], ("result".to_owned(), told));
+        well_formed(&answer);
+    }
+}
+
+fn refuse(error: &Error) {
+    let answer = answer(None, Err(error));
+    let line = envelope(&answer);
+    let written = members(&line).expect("the envelope is an object");
+    assert_eq!(written[1].1, format!("\"{}\"", error.word()));
+    well_formed(&answer);
+}
+
+fn answer<'a>(
+    operation: Option<&'static Operation>,
+    outcome: Result<&'a Response, &'a Error>,
+) -> Answer<'a> {
+    Answer {
+        request_id: "r-1",
+        operation,
+        outcome,
+    }
+}
+
+/// What the SOAP way says is XML by two parsers, in both versions.
+fn well_formed(answer: &Answer<'_>) {
+    for dialect in [Dialect(0), Dialect(1)] {
+        let reply = SoapAdapter::new(FaultStatus::Strict).encode(dialect, answer);
+        // The reader takes documents of up to 256 KiB; answers may be longer.
+        if reply.body.len() <= 256 * 1024 {
+            check_document(&reply.body).expect("our own envelope is well formed");
+        }
+        let text = std::str::from_utf8(&reply.body).expect("our own envelope is UTF-8");
+        roxmltree::Document::parse(text).expect("our own envelope is well formed for others");
+    }
+}

@@ -1,0 +1,71 @@
+//! What fuzzing has found worth keeping, judged again by the oracles that judged it then.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(clippy::print_stdout, reason = "the figures are what is asked for")]
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use oracles::TARGETS;
+
+/// Fewer would mean that a folder was not found, or that a target has no seeds.
+const INPUTS_MIN: usize = 5;
+
+/// Most bytes of all corpora together: they are read by people and carried by every clone.
+const BYTES_MAX: usize = 400 * 1024;
+
+#[test]
+fn every_kept_input_is_judged_right() {
+    let mut failed = Vec::new();
+    let mut bytes = 0;
+    for target in &TARGETS {
+        let inputs = inputs(&corpus(target.name));
+        assert!(inputs.len() >= INPUTS_MIN, "no corpus of {}", target.name);
+        for (path, input) in &inputs {
+            bytes += input.len();
+            if catch_unwind(|| target.run(input)).is_err() {
+                failed.push(path.clone());
+            }
+        }
+        println!("{}: {} inputs", target.name, inputs.len());
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(bytes <= BYTES_MAX, "the corpora hold {bytes} bytes");
+}
+
+#[test]
+fn every_oracle_has_a_fuzz_target_and_every_fuzz_target_an_oracle() {
+    let sources = fs::read_dir(fuzz().join("fuzz_targets")).unwrap();
+    let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut found: Vec<_> = sources.map(|entry| stem(entry.unwrap().path())).collect();
+    found.sort();
+    let expected: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+    assert_eq!(found, expected);
+    let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
+    for name in expected {
+        assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name}");
+        let source = fuzz().join(format!("fuzz_targets/{name}.rs"));
+        let call = format!("oracles::run(\"{name}\", bytes)");
+        assert!(
+            fs::read_to_string(source).unwrap().contains(&call),
+            "{name}"
+        );
+    }
+}
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn corpus(name: &str) -> PathBuf {
+    fuzz().join("corpus").join(name)
+}
+
+fn inputs(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
