@@ -34,7 +34,9 @@ impl Credentials {
     /// MISSING_USER, MISSING_PASSWORD, and INCORRECT_PARAM when one is too long or holds control characters.
     pub fn password(user: Option<String>, password: Option<String>) -> Result<Credentials, Error> {
         let present = |value: Option<String>, code| {
-            value.filter(|v| !v.is_empty()).ok_or(Error::refused(code))
+            value
+                .filter(|v| !v.is_empty())
+                .ok_or_else(|| Error::refused(code))
         };
         let user = present(user, Code::MissingUser)?;
         let password = present(password, Code::MissingPassword)?;

@@ -173,15 +173,18 @@ impl ReadCache {
 
     /// Answers a read: from memory, with an identical call under way, or by `fetch`. A caller that goes away does not
     /// stop the flight, since others may be on it.
-    pub(crate) async fn read(
+    pub(crate) async fn read<F>(
         &self,
         access: &Access,
         request: Arc<Request>,
         no_cache: bool,
-        fetch: impl Future<Output = Called> + Send + 'static,
-    ) -> Forwarded {
+        fetch: impl FnOnce() -> F,
+    ) -> Forwarded
+    where
+        F: Future<Output = Called> + Send + 'static,
+    {
         let Some(ttl) = self.keeps(access, request.operation()) else {
-            let called = fetch.await;
+            let called = fetch().await;
             let outcome = called.outcome.map(Arc::new);
             return told(outcome, CacheStatus::Bypass, Some(called.effort));
         };
@@ -193,13 +196,13 @@ impl ReadCache {
             epoch,
         };
         if no_cache {
-            return self.refresh(key, ttl, fetch).await;
+            return self.refresh(key, ttl, fetch()).await;
         }
         if let Some(entry) = self.entries.get(&key).await {
             let left = entry.until.saturating_duration_since(Instant::now());
             return told(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        self.fly(key, ttl, fetch).await
+        self.fly(key, ttl, fetch()).await
     }
 
     /// Makes every kept read of this request's channel unreachable, for every access.

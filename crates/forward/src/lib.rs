@@ -335,10 +335,13 @@ impl Forwarder {
         request: Arc<Request>,
         Wishes { no_cache, deadline }: Wishes,
     ) -> Forwarded {
-        let upstream = Arc::clone(&self.upstream);
-        let fetched = Arc::clone(&request);
-        let name = access.name.clone();
-        let fetch = async move { upstream.call(&name, &fetched, deadline).await };
+        // Made only when it is needed: a kept answer needs none.
+        let wanted = Arc::clone(&request);
+        let fetch = || {
+            let upstream = Arc::clone(&self.upstream);
+            let name = access.name.clone();
+            async move { upstream.call(&name, &wanted, deadline).await }
+        };
         self.cache.read(access, request, no_cache, fetch).await
     }
 

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,6 +20,7 @@ use crate::inbound::Inbound;
 use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
+use crate::routes::Paths;
 use crate::watched::{Activity, Watched};
 use crate::workers::Seat;
 
@@ -32,7 +32,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a connection leads to, and how it is treated.
 pub(crate) struct Door {
-    pub(crate) router: Router,
+    pub(crate) paths: Paths,
     pub(crate) terms: Arc<Terms>,
 }
 
@@ -111,15 +111,14 @@ where
 {
     let activity = Arc::new(Activity::default());
     let watched = Watched::new(stream, Arc::clone(&activity), door.terms.deadlines);
-    let service = service_fn(|mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+    let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);
         let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
-        let mut router = door.router.clone();
+        let answering = door.paths.answer(peer, request);
         async move {
-            let response = tower_service::Service::call(&mut router, request).await;
+            let response = answering.await;
             drop(busy);
-            Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

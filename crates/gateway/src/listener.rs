@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
@@ -17,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Config, TlsFiles};
 use crate::connection::{self, Accepted, Door, Ending};
 use crate::places::Places;
+use crate::routes::Paths;
 use crate::tls::Tls;
 use crate::watched::Deadlines;
 use crate::workers::Workers;
@@ -111,7 +111,7 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// at the instant that `stop` tells cuts off the rest.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    paths: Paths,
     terms: Arc<ArcSwap<Terms>>,
     workers: Option<Arc<Workers>>,
     mut stop: Stop,
@@ -148,7 +148,7 @@ pub(crate) async fn serve(
                         stop: stop.clone(),
                     };
                     let door = Door {
-                        router: router.clone(),
+                        paths: paths.clone(),
                         terms,
                     };
                     connections.spawn_on(connection::serve(accepted, door, ending), &runtime);

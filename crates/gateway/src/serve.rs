@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use console::Console;
 use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
@@ -26,7 +25,7 @@ use crate::generations::{Generations, InForce, Origin};
 use crate::greeting;
 use crate::listener::{self, Terms};
 use crate::reload;
-use crate::routes;
+use crate::routes::{self, Paths};
 use crate::shutdown::{ReloadSignal, StopSignal};
 use crate::telemetry::{self, Metrics};
 use crate::tls;
@@ -112,8 +111,8 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     let operators = Arc::<Generations>::clone(&generations);
     let admin_router = Console::new(operators, Arc::clone(&store), hasher).router();
     let served = [
-        (public, routes::router(&generations)),
-        (admin, admin_router),
+        (public, routes::public(&generations)),
+        (admin, Paths::Operators(admin_router)),
     ];
     run(&generations, served, signals, file).await?;
     if let Some(sandbox) = running {
@@ -133,7 +132,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
 /// watch.
 async fn run(
     generations: &Arc<Generations>,
-    [(public, ways_in), (admin, console)]: [(TcpListener, Router); 2],
+    [(public, ways_in), (admin, console)]: [(TcpListener, Paths); 2],
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
 ) -> Result<(), String> {

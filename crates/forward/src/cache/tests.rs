@@ -52,7 +52,12 @@ async fn read(
 ) -> (String, &'static str) {
     let fetch = async move { called(Ok(Response::new(Some(answer)))) };
     let forwarded = cache
-        .read(&access(name), request("getchats", platformid), false, fetch)
+        .read(
+            &access(name),
+            request("getchats", platformid),
+            false,
+            || fetch,
+        )
         .await;
     let word = forwarded.cache.map_or("", CacheStatus::word);
     (
@@ -89,7 +94,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
         };
         tokio::spawn(async move {
             cache
-                .read(&access("b"), request("getchats", "1"), false, fetch)
+                .read(&access("b"), request("getchats", "1"), false, || fetch)
                 .await
         })
     };
@@ -106,7 +111,7 @@ async fn errors_are_not_kept() {
     let cache = cache();
     let failing = async { called(Err(Error::refused(Code::UpstreamError))) };
     let failed = cache
-        .read(&access("a"), request("getchats", "1"), false, failing)
+        .read(&access("a"), request("getchats", "1"), false, || failing)
         .await;
     assert_eq!(failed.outcome.unwrap_err().code(), Code::UpstreamError);
     assert_eq!(read(&cache, "a", "1", "1").await, pair("1", "stored"));
@@ -128,7 +133,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
                     called(Ok(Response::new(Some("1"))))
                 };
                 cache
-                    .read(&access("a"), request("getchats", "1"), false, fetch)
+                    .read(&access("a"), request("getchats", "1"), false, || fetch)
                     .await
             })
         })
@@ -150,7 +155,7 @@ async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
     read(&cache, "a", "1", "1").await;
     let fetch = async { called(Ok(Response::new(Some("2")))) };
     let fresh = cache
-        .read(&access("a"), request("getchats", "1"), true, fetch)
+        .read(&access("a"), request("getchats", "1"), true, || fetch)
         .await;
     assert_eq!(fresh.cache.map(CacheStatus::word), Some("refreshed"));
     assert_eq!(read(&cache, "a", "1", "3").await, pair("2", "hit"));

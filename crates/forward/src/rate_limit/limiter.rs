@@ -14,13 +14,16 @@ use governor::{NotUntil, Quota, RateLimiter};
 /// What the limit says of a call: how much is left after it, or until when it has to wait.
 pub(super) type Decision<C> = Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>;
 
+/// What has been counted. Its hash is quick and keyed at random; the number of keys is bounded besides.
+type Counts<K> = DashMapStateStore<K, foldhash::quality::RandomState>;
+
 /// A limit over many keys.
 ///
 /// Two limiters share one table of counts. Both decide with the same arithmetic; what the one that looks decides is not
 /// written. They were begun one after the other, so that the one that looks is behind by that moment, less than a
 /// microsecond on the machine's clock.
 pub(super) struct Limiter<K: Hash + Eq + Clone, C: Clock> {
-    counts: Arc<DashMapStateStore<K>>,
+    counts: Arc<Counts<K>>,
     counting: RateLimiter<K, Written<K>, C, StateInformationMiddleware>,
     looking: RateLimiter<K, Unwritten<K>, C, StateInformationMiddleware>,
 }
@@ -28,7 +31,7 @@ pub(super) struct Limiter<K: Hash + Eq + Clone, C: Clock> {
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     pub(super) fn new(per_minute: NonZeroU32, clock: &C) -> Limiter<K, C> {
         let quota = Quota::per_minute(per_minute);
-        let counts = Arc::<DashMapStateStore<K>>::default();
+        let counts = Arc::<Counts<K>>::default();
         let written = Written(Arc::clone(&counts));
         let unwritten = Unwritten(Arc::clone(&counts));
         Limiter {
@@ -68,7 +71,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
 }
 
 /// The table, written to by every decision that lets a call through.
-struct Written<K>(Arc<DashMapStateStore<K>>);
+struct Written<K>(Arc<Counts<K>>);
 
 impl<K: Hash + Eq + Clone> StateStore for Written<K> {
     type Key = K;
@@ -96,7 +99,7 @@ impl<K: Hash + Eq + Clone> governor::state::keyed::ShrinkableKeyedStateStore<K> 
 }
 
 /// The same table, to be read.
-struct Unwritten<K>(Arc<DashMapStateStore<K>>);
+struct Unwritten<K>(Arc<Counts<K>>);
 
 impl<K: Hash + Eq + Clone> StateStore for Unwritten<K> {
     type Key = K;
