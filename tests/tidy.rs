@@ -35,6 +35,8 @@ fn an_import_across_or_outward_is_told() {
             ("adapter-http", &["adapter", "forward", "serde"]),
             ("adapter", &[]),
             ("forward", &["adapter"]),
+            ("samples", &["adapter", "askama"]),
+            ("console", &["samples"]),
         ],
         &["adapter-http may not use forward"],
     );
@@ -49,11 +51,17 @@ fn an_import_across_or_outward_is_told() {
         ],
     );
     check_imports(
-        &[("sandbox", &["store", "reqwest"]), ("store", &["axum"])],
         &[
+            ("samples", &["console"]),
+            ("sandbox", &["store", "reqwest"]),
+            ("store", &["axum", "samples"]),
+        ],
+        &[
+            "samples may not use console",
             "sandbox may not use store",
             "sandbox may not use reqwest",
             "store may not use axum",
+            "store may not use samples",
         ],
     );
 }
@@ -166,6 +174,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "adapter" => user != "adapter",
         _ if user == "oracles" && is_ours => true,
         "store" => matches!(user, "forward" | "console" | "gateway"),
+        "samples" => matches!(user, "console" | "gateway"),
         "forward" | "sandbox" | "console" => user == "gateway",
         adapter if adapter.starts_with("adapter-") => user == "gateway",
         "axum" => matches!(user, "console" | "gateway"),

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod explain;
 pub(crate) mod journal;
+pub(crate) mod sample;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,12 +17,13 @@ use url::Url;
 use access::AccessCommand;
 use explain::ExplainArgs;
 use journal::{JournalCommand, LogArgs, ReplayArgs};
+use sample::SampleArgs;
 
 use crate::commands::{
     Failure, access_command, backup_command, check_command, completions_command, explain_command,
     health_command, journal_command, jws_command, keys_command, log_command, man_command,
-    receipt_command, reload_command, replay_command, sandbox_command, schema_command,
-    serve_command, token_command, xml_command,
+    receipt_command, reload_command, replay_command, sample_command, sandbox_command,
+    schema_command, serve_command, token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -56,6 +58,8 @@ enum Command {
     Access(Box<AccessCommand>),
     /// Tell what would become of a call and why, without making it
     Explain(Box<ExplainArgs>),
+    /// Print a program that makes one call, in the language of your choice
+    Sample(Box<SampleArgs>),
     /// Search the journal: who called what, from where, and how it ended
     Log(Box<LogArgs>),
     /// Tell which journalled calls proposed networks would have refused
@@ -263,6 +267,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Check(args)) => check_command(&args),
         Some(Command::Access(command)) => access_command(*command).await.map_err(Failure::from),
         Some(Command::Explain(args)) => explain_command(*args).await.map_err(Failure::from),
+        Some(Command::Sample(args)) => sample_command(*args).await,
         Some(Command::Log(args)) => log_command(*args).await.map_err(Failure::from),
         Some(Command::Replay(args)) => replay_command(args).await.map_err(Failure::from),
         Some(Command::Journal(command)) => journal_command(command).await.map_err(Failure::from),

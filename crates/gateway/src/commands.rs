@@ -12,6 +12,7 @@ mod output;
 mod pages;
 mod receipt;
 mod reload;
+mod sample;
 
 use std::io::Read;
 use std::path::Path;
@@ -37,6 +38,7 @@ pub(crate) use keys::keys_command;
 pub(crate) use pages::{completions_command, man_command, schema_command};
 pub(crate) use receipt::receipt_command;
 pub(crate) use reload::reload_command;
+pub(crate) use sample::sample_command;
 
 use admin::{Admin, COMMAND_TIMEOUT};
 use check::{read_config, read_sources};

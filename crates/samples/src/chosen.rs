@@ -1,0 +1,67 @@
+//! The values of a call: those that were given, checked, and examples in the place of those that were not.
+
+use std::fmt;
+
+use adapter::{Kind, Operation, call_example, has_forbidden_character};
+use serde_json::Value;
+
+/// Why there is no program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The language has no usual way to do this; the text says why.
+    NoWay(&'static str),
+    /// The operation has no such parameter.
+    NoParameter(String),
+    /// The value is over the bound of its parameter, in bytes.
+    TooLong(&'static str, usize),
+    /// The value has a character that no call may carry.
+    Forbidden(&'static str),
+    /// The template could not be written out.
+    NotWritten(String),
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyNot::NoWay(why) => f.write_str(why),
+            WhyNot::NoParameter(name) => write!(f, "the method has no parameter {name}"),
+            WhyNot::TooLong(name, bytes) => {
+                write!(f, "{name} takes at most {bytes} bytes of UTF-8")
+            }
+            WhyNot::Forbidden(name) => write!(f, "{name} takes no such control characters"),
+            WhyNot::NotWritten(error) => f.write_str(error),
+        }
+    }
+}
+
+impl std::error::Error for WhyNot {}
+
+/// Name and value in the table's order; the given ones win over examples, and an empty one leaves its parameter out.
+pub(crate) fn values(
+    operation: &Operation,
+    given: &[(&str, &str)],
+) -> Result<Vec<(&'static str, String)>, WhyNot> {
+    let is_declared = |name: &str| operation.parameters.iter().any(|p| p.name == name);
+    if let Some((name, _)) = given.iter().find(|(name, _)| !is_declared(name)) {
+        return Err(WhyNot::NoParameter((*name).to_owned()));
+    }
+    let examples = call_example(operation);
+    let mut values = Vec::new();
+    for parameter in operation.parameters {
+        let value = given.iter().find(|(name, _)| *name == parameter.name);
+        let value = value.map(|(_, value)| *value);
+        let value = value.or_else(|| examples.get(parameter.name).and_then(Value::as_str));
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if value.len() > parameter.kind.bytes_max() {
+            let bytes = parameter.kind.bytes_max();
+            return Err(WhyNot::TooLong(parameter.name, bytes));
+        }
+        if has_forbidden_character(value, parameter.kind == Kind::Message) {
+            return Err(WhyNot::Forbidden(parameter.name));
+        }
+        values.push((parameter.name, value.to_owned()));
+    }
+    Ok(values)
+}

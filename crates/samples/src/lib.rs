@@ -1,0 +1,77 @@
+//! Programs that make one call, for developers to paste: written from the operation table for the caller's own endpoint,
+//! access and method, in fifteen languages.
+//!
+//! A language is a file in `languages` with its template beside it in `templates`. What a value looks like in a program's
+//! text is decided here, by the language's own rules for literals; what it looks like on the wire is left to the
+//! language's own library when the program runs. Nothing here does IO.
+
+mod chosen;
+mod language;
+mod languages;
+mod literal;
+mod page;
+
+#[cfg(test)]
+mod tests;
+
+use adapter::{Operation, Way};
+
+pub use chosen::WhyNot;
+pub use language::{LANGUAGES, Language};
+
+/// Whose program it is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The address of the ways in without a path, such as `https://chat.example.com`.
+    pub url: &'a str,
+    /// The user name of the access.
+    pub user: &'a str,
+    /// Its client id, for tokens.
+    pub client_id: &'a str,
+}
+
+/// One program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The file that it belongs into.
+    pub file: &'static str,
+    /// Its text.
+    pub text: String,
+    /// The command that runs it, with the secret in the environment or where the language has its place.
+    pub run: &'static str,
+    /// The environment variable that holds the secret by this way in.
+    pub secret: &'static str,
+}
+
+/// Writes the program that makes one call. Compulsory parameters without a value get an example that the sandbox takes.
+///
+/// # Errors
+/// When the language has no usual way to make such a call, or a value can't be one of this operation's.
+pub fn sample(
+    language: &Language,
+    way: Way,
+    operation: &Operation,
+    caller: &Caller<'_>,
+    values: &[(&str, &str)],
+) -> Result<Sample, WhyNot> {
+    if let Err(why) = language.takes(way) {
+        return Err(WhyNot::NoWay(why));
+    }
+    let values = chosen::values(operation, values)?;
+    let page = page::Page::new(language, way, operation, (caller, &values));
+    let text = (language.render)(&page).map_err(|error| WhyNot::NotWritten(error.to_string()))?;
+    Ok(Sample {
+        file: language.file,
+        text,
+        run: language.run,
+        secret: secret(way),
+    })
+}
+
+/// The environment variable that holds the secret: a password, or that of a client by tokens.
+fn secret(way: Way) -> &'static str {
+    match way {
+        Way::Http | Way::Basic | Way::Soap => "CHATGATE_PASSWORD",
+        Way::Jwt => "CHATGATE_CLIENT_SECRET",
+    }
+}

@@ -1,0 +1,152 @@
+//! Values as literals. A value that stands in a program's text never changes the program, whatever it holds.
+//!
+//! Line ends are escaped, so that no editor and no way of pasting changes them; so is all of Unicode that is neither letter
+//! nor digit, since it may be invisible, reorder the line or break it. Control characters never come here.
+
+/// How a language writes a character by its number between double quotes.
+#[derive(Clone, Copy)]
+pub(crate) enum Escape {
+    /// `\u20ac`, and two of them beyond the first plane.
+    Utf16,
+    /// `\u{20ac}`
+    Braces,
+    /// `\u20ac`, and `\U0001f600` beyond the first plane.
+    Long,
+}
+
+/// A literal between double quotes with backslashes; `also` are characters that need one in this language alone.
+pub(crate) fn double_quoted(text: &str, also: &str, escape: Escape) -> String {
+    let mut literal = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            '\t' => literal.push_str("\\t"),
+            '"' | '\\' => literal.extend(['\\', c]),
+            c if also.contains(c) => literal.extend(['\\', c]),
+            c if is_plain(c) => literal.push(c),
+            c => literal.push_str(&number(c, escape)),
+        }
+    }
+    literal + "\""
+}
+
+/// The same with nothing but ASCII, for compilers that guess how a file is encoded.
+pub(crate) fn ascii_double_quoted(text: &str, also: &str) -> String {
+    let literal = double_quoted(text, also, Escape::Utf16);
+    let escaped = |c: char| match c.is_ascii() {
+        true => c.to_string(),
+        false => number(c, Escape::Utf16),
+    };
+    literal.chars().map(escaped).collect()
+}
+
+/// Between single quotes, where a shell reads nothing but the next quote.
+pub(crate) fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// T-SQL: Unicode literals and `NCHAR` for line ends, since a backslash before a line end would swallow both. `$(` is two
+/// literals, or `sqlcmd` would take what follows for a variable of its own.
+pub(crate) fn tsql(text: &str) -> String {
+    let quoted = |run: &str| {
+        let doubled = run.replace('\'', "''").replace("$(", "$' + N'(");
+        format!("N'{doubled}'")
+    };
+    joined(text, " + ", quoted, |c| format!("NCHAR({})", u32::from(c)))
+}
+
+/// Oracle: `UNISTR` with all but ASCII by number, so that neither the client's nor the server's character set matters, and
+/// `CHR` for line ends. Each on a line of its own, since SQL*Plus bounds lines.
+pub(crate) fn oracle(text: &str) -> String {
+    let quoted = |run: &str| {
+        let mut literal = String::new();
+        for c in run.chars() {
+            match c {
+                '\'' => literal.push_str("''"),
+                '\\' => literal.push_str("\\\\"),
+                c if c.is_ascii() => literal.push(c),
+                c => literal.push_str(&utf16(c, "\\")),
+            }
+        }
+        format!("TO_CHAR(UNISTR('{literal}'))")
+    };
+    joined(text, "\n    || ", quoted, |c| {
+        format!("CHR({})", u32::from(c))
+    })
+}
+
+/// Delphi: quotes are doubled, and what is not ASCII stands as UTF-16 by number.
+pub(crate) fn delphi(text: &str) -> String {
+    let mut literal = String::new();
+    let mut is_open = false;
+    for c in text.chars() {
+        let quotable = c == ' ' || c.is_ascii_graphic();
+        if quotable != is_open {
+            literal.push('\'');
+            is_open = quotable;
+        }
+        match c {
+            '\'' => literal.push_str("''"),
+            c if quotable => literal.push(c),
+            c if c.is_ascii() => literal.push_str(&format!("#{}", u32::from(c))),
+            c => literal.push_str(&utf16(c, "#$")),
+        }
+    }
+    if is_open {
+        literal.push('\'');
+    }
+    if literal.is_empty() {
+        "''".to_owned()
+    } else {
+        literal
+    }
+}
+
+/// Runs of a text as literals, and line ends and tabs between them as calls.
+fn joined(
+    text: &str,
+    plus: &str,
+    quoted: impl Fn(&str) -> String,
+    called: impl Fn(char) -> String,
+) -> String {
+    let mut parts = Vec::new();
+    let mut run = String::new();
+    for c in text.chars() {
+        if !c.is_ascii_control() {
+            run.push(c);
+            continue;
+        }
+        if !run.is_empty() {
+            parts.push(quoted(&std::mem::take(&mut run)));
+        }
+        parts.push(called(c));
+    }
+    if !run.is_empty() || parts.is_empty() {
+        parts.push(quoted(&run));
+    }
+    parts.join(plus)
+}
+
+/// Whether a character may stand as itself in a program that is read as UTF-8.
+fn is_plain(c: char) -> bool {
+    c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric()
+}
+
+fn number(c: char, escape: Escape) -> String {
+    match escape {
+        Escape::Braces => format!("\\u{{{:x}}}", u32::from(c)),
+        Escape::Long if u32::from(c) > 0xffff => format!("\\U{:08x}", u32::from(c)),
+        Escape::Utf16 | Escape::Long => utf16(c, "\\u"),
+    }
+}
+
+/// Each unit in four digits behind a mark.
+fn utf16(c: char, mark: &str) -> String {
+    let mut units = [0; 2];
+    let units = c.encode_utf16(&mut units);
+    units
+        .iter()
+        .map(|unit| format!("{mark}{unit:04x}"))
+        .collect()
+}

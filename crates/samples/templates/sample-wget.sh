@@ -1,0 +1,59 @@
+#!/bin/sh
+# {{ call.method }} of the chat API by {{ call.way }}. Needs wget 1.15 or newer, and {{ call.secret }} in the environment.
+set -eu
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# wget encodes nothing: each byte as its number is right whatever it is.
+encoded() {
+    printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'
+}
+
+# Sends standard input, since arguments can be seen by everybody on the machine; the second argument is a file with headers.
+post() {
+    wget -q -O - --content-on-error --tries=1 --connect-timeout=5 --timeout=30 --max-redirect=0 \
+        --config="$2" --post-file=/dev/stdin "$1" || true
+}
+
+secret=${ {{- call.secret -}} :?is not set}
+{%- if !call.http %}
+umask 077
+headers=$(mktemp)
+trap 'rm -f "$headers"' EXIT
+{%- endif %}
+{%- if call.jwt %}
+token=$(printf 'grant_type=client_credentials&client_id=%s&client_secret=%s&scope={{ call.method }}' \
+    "$(encoded {{ call.client_id }})" "$(encoded "$secret")" | post {{ call.token_url }} /dev/null)
+bearer=$(printf %s "$token" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
+[ -n "$bearer" ] || fail "no token: $token"
+printf 'header = Authorization: Bearer %s\n' "$bearer" >"$headers"
+{%- endif %}
+{%- if call.basic %}
+login=$(printf '%s:%s' {{ call.user }} "$secret" | base64 | tr -d '\n')
+printf 'header = Authorization: Basic %s\n' "$login" >"$headers"
+{%- endif %}
+answer=$(
+    {
+        printf 'class=chat&method={{ call.method }}'
+{%- if call.http %}
+        printf '&user=%s' "$(encoded {{ call.user }})"
+        printf '&password=%s' "$(encoded "$secret")"
+{%- endif %}
+{%- for field in call.fields %}
+        printf '&{{ field.name }}=%s' "$(encoded {{ field.value }})"
+{%- endfor %}
+{%- if call.send %}
+        # One key for one message: who asks again with the same key sends nothing twice.
+        printf '&idempotency_key=%s-%s' "$(date +%s)" "$$"
+{%- endif %}
+    } | post {{ call.url }} {% if call.http %}/dev/null{% else %}"$headers"{% endif %}
+)
+
+# An error may come with HTTP status 200, so that the answer's own status counts.
+case $answer in
+'{"status":"SUCCESS"'*) printf '%s\n' "$answer" ;;
+*) fail "${answer:-no answer}" ;;
+esac

@@ -1,0 +1,93 @@
+"""{{ call.method }} of the chat API by {{ call.way }}. Needs {{ call.secret }} in the environment{% if call.soap %}, and zeep (pip install zeep){% endif %}."""
+
+{% if call.soap -%}
+import os
+import sys
+import uuid
+
+import zeep
+{%- else -%}
+import base64
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+{%- endif %}
+
+secret = os.environ.get("{{ call.secret }}") or sys.exit("{{ call.secret }} is not set")
+
+fields = {
+{%- if !call.soap %}
+    "class": "chat",
+    "method": "{{ call.method }}",
+{%- endif %}
+{%- if call.http || call.soap %}
+    "user": {{ call.user }},
+    "password": secret,
+{%- endif %}
+{%- for field in call.fields %}
+    "{{ field.name }}": {{ field.value }},
+{%- endfor %}
+{%- if call.send %}
+    # One key for one message: who asks again with the same key sends nothing twice.
+    "idempotency_key": str(uuid.uuid4()),
+{%- endif %}
+}
+{%- if call.soap %}
+
+transport = zeep.Transport(timeout=30, operation_timeout=30)
+try:
+    client = zeep.Client({{ call.wsdl }}, transport=transport)
+    answer = client.service.{{ call.method }}(**fields)
+except zeep.exceptions.Fault as fault:
+    # The fault's detail has the code.
+    code = fault.detail.findtext(".//{urn:chatgate:chat:v1}code") if fault.detail is not None else None
+    sys.exit(code or fault.message)
+print(answer)
+{%- else %}
+
+
+def post(url, fields, headers):
+    """Posts a form and gives back what the JSON in the answer holds."""
+    body = urllib.parse.urlencode(fields).encode()
+    request = urllib.request.Request(url, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read()
+    except urllib.error.HTTPError as refusal:
+        # Its body says more than its status.
+        text = refusal.read()
+    except OSError as error:
+        sys.exit(f"no answer: {error}")
+    try:
+        return json.loads(text)
+    except ValueError:
+        sys.exit(f"not an answer of the chat API: {text!r}")
+
+
+headers = {}
+{%- if call.jwt %}
+login = {
+    "grant_type": "client_credentials",
+    "client_id": {{ call.client_id }},
+    "client_secret": secret,
+    "scope": "{{ call.method }}",
+}
+token = post({{ call.token_url }}, login, {})
+if "access_token" not in token:
+    sys.exit(f"no token: {token.get('error')}")
+headers["Authorization"] = "Bearer " + token["access_token"]
+{%- endif %}
+{%- if call.basic %}
+login = base64.b64encode(({{ call.user }} + ":" + secret).encode())
+headers["Authorization"] = "Basic " + login.decode()
+{%- endif %}
+answer = post({{ call.url }}, fields, headers)
+# An error may come with HTTP status 200, so that the answer's own status counts.
+if answer.get("status") != "SUCCESS":
+    sys.exit(answer.get("error", "not an answer of the chat API"))
+print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+{%- endif %}

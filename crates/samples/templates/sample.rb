@@ -1,0 +1,93 @@
+# {{ call.method }} of the chat API by {{ call.way }}. Ruby 2.6 or newer; needs {{ call.secret }} in the environment.
+
+require "json"
+require "net/http"
+require "securerandom"
+require "uri"
+{%- if call.soap %}
+require "rexml/document"
+{%- endif %}
+
+def post(url, body, headers)
+  uri = URI(url)
+  options = { use_ssl: uri.scheme == "https", open_timeout: 5, read_timeout: 30 }
+  Net::HTTP.start(uri.host, uri.port, **options) { |http| http.post(uri.request_uri, body, headers).body.force_encoding("UTF-8") }
+rescue SystemCallError, IOError, Timeout::Error, OpenSSL::SSL::SSLError => error
+  abort "no answer: #{error.message}"
+end
+
+secret = ENV.fetch("{{ call.secret }}", "")
+abort "{{ call.secret }} is not set" if secret.empty?
+
+fields = {
+{%- if !call.soap %}
+  "class" => "chat",
+  "method" => "{{ call.method }}",
+{%- endif %}
+{%- if call.http || call.soap %}
+  "user" => {{ call.user }},
+  "password" => secret,
+{%- endif %}
+{%- for field in call.fields %}
+  "{{ field.name }}" => {{ field.value }},
+{%- endfor %}
+{%- if call.send %}
+  # One key for one message: who asks again with the same key sends nothing twice.
+  "idempotency_key" => SecureRandom.uuid,
+{%- endif %}
+}
+{%- if call.soap %}
+
+envelope = REXML::Element.new("s:Envelope")
+envelope.add_namespace("s", "http://schemas.xmlsoap.org/soap/envelope/")
+call = envelope.add_element("s:Body").add_element("{{ call.method }}", "xmlns" => "urn:chatgate:chat:v1")
+fields.each { |name, value| call.add_element(name).text = value }
+# A carriage return that stands as it is would arrive as a line feed.
+body = envelope.to_s.gsub("\r", "&#13;")
+answer = post({{ call.url }}, body, "Content-Type" => "text/xml; charset=utf-8")
+begin
+  document = REXML::Document.new(answer)
+rescue REXML::ParseException
+  abort "not an answer of the chat API: #{answer}"
+end
+# A fault's detail has the code.
+unless REXML::XPath.first(document, "//*[local-name()='{{ call.method }}Response']")
+  code = REXML::XPath.first(document, "//*[local-name()='code']")
+  abort(code ? code.text : "not an answer of the chat API: #{answer}")
+end
+puts answer
+{%- else %}
+{%- if call.jwt %}
+
+login = {
+  "grant_type" => "client_credentials",
+  "client_id" => {{ call.client_id }},
+  "client_secret" => secret,
+  "scope" => "{{ call.method }}",
+}
+form = { "Content-Type" => "application/x-www-form-urlencoded" }
+token = post({{ call.token_url }}, URI.encode_www_form(login), form)
+begin
+  bearer = JSON.parse(token).fetch("access_token")
+rescue JSON::ParserError, KeyError
+  abort "no token: #{token}"
+end
+{%- endif %}
+
+headers = { "Content-Type" => "application/x-www-form-urlencoded" }
+{%- if call.jwt %}
+headers["Authorization"] = "Bearer #{bearer}"
+{%- endif %}
+{%- if call.basic %}
+headers["Authorization"] = "Basic " + [{{ call.user }} + ":" + secret].pack("m0")
+{%- endif %}
+text = post({{ call.url }}, URI.encode_www_form(fields), headers)
+begin
+  answer = JSON.parse(text)
+rescue JSON::ParserError
+  abort "not an answer of the chat API: #{text}"
+end
+# An error may come with HTTP status 200, so that the answer's own status counts.
+abort(answer["error"] || text) unless answer["status"] == "SUCCESS"
+puts text
+{%- endif %}
