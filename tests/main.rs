@@ -36,6 +36,7 @@ mod real_clients;
 mod receipts;
 mod reload;
 mod same_call;
+mod samples;
 mod secrets;
 mod sends;
 mod tidy;

@@ -62,7 +62,7 @@ pub fn sample(
     let text = (language.render)(&page).map_err(|error| WhyNot::NotWritten(error.to_string()))?;
     Ok(Sample {
         file: language.file,
-        text,
+        text: text + "\n",
         run: language.run,
         secret: secret(way),
     })

@@ -46,14 +46,20 @@ pub(crate) fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// T-SQL: Unicode literals and `NCHAR` for line ends, since a backslash before a line end would swallow both. `$(` is two
-/// literals, or `sqlcmd` would take what follows for a variable of its own.
+/// T-SQL: literals of ASCII, and `NCHAR` for the rest, since `sqlcmd` guesses how a file is encoded, and a backslash before a
+/// line end would swallow both. `$(` is two literals, or `sqlcmd` would take what follows for a variable of its own.
 pub(crate) fn tsql(text: &str) -> String {
     let quoted = |run: &str| {
         let doubled = run.replace('\'', "''").replace("$(", "$' + N'(");
         format!("N'{doubled}'")
     };
-    joined(text, " + ", quoted, |c| format!("NCHAR({})", u32::from(c)))
+    let is_quoted = |c: char| c == ' ' || c.is_ascii_graphic();
+    joined(text, " + ", (is_quoted, quoted), |c| {
+        let mut units = [0; 2];
+        let units = c.encode_utf16(&mut units).iter();
+        let called: Vec<_> = units.map(|unit| format!("NCHAR({unit})")).collect();
+        called.join(" + ")
+    })
 }
 
 /// Oracle: `UNISTR` with all but ASCII by number, so that neither the client's nor the server's character set matters, and
@@ -71,7 +77,8 @@ pub(crate) fn oracle(text: &str) -> String {
         }
         format!("TO_CHAR(UNISTR('{literal}'))")
     };
-    joined(text, "\n    || ", quoted, |c| {
+    let is_quoted = |c: char| !c.is_ascii_control();
+    joined(text, "\n    || ", (is_quoted, quoted), |c| {
         format!("CHR({})", u32::from(c))
     })
 }
@@ -103,17 +110,17 @@ pub(crate) fn delphi(text: &str) -> String {
     }
 }
 
-/// Runs of a text as literals, and line ends and tabs between them as calls.
+/// Runs of a text as literals, and the characters between them as calls.
 fn joined(
     text: &str,
     plus: &str,
-    quoted: impl Fn(&str) -> String,
+    (is_quoted, quoted): (impl Fn(char) -> bool, impl Fn(&str) -> String),
     called: impl Fn(char) -> String,
 ) -> String {
     let mut parts = Vec::new();
     let mut run = String::new();
     for c in text.chars() {
-        if !c.is_ascii_control() {
+        if is_quoted(c) {
             run.push(c);
             continue;
         }

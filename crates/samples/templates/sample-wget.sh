@@ -12,28 +12,29 @@ encoded() {
     printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'
 }
 
-# Sends standard input, since arguments can be seen by everybody on the machine; the second argument is a file with headers.
+# Sends standard input, by files that nobody else can read: arguments can be seen by everybody on the machine.
+umask 077
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+: >"$folder/headers"
 post() {
+    cat >"$folder/form"
     wget -q -O - --content-on-error --tries=1 --connect-timeout=5 --timeout=30 --max-redirect=0 \
-        --config="$2" --post-file=/dev/stdin "$1" || true
+        --config="$folder/headers" --post-file="$folder/form" "$1" ||
+        case $? in 6) echo "HTTP status 401: wrong credentials (wget shows nothing of the answer)" ;; esac
 }
 
 secret=${ {{- call.secret -}} :?is not set}
-{%- if !call.http %}
-umask 077
-headers=$(mktemp)
-trap 'rm -f "$headers"' EXIT
-{%- endif %}
 {%- if call.jwt %}
 token=$(printf 'grant_type=client_credentials&client_id=%s&client_secret=%s&scope={{ call.method }}' \
-    "$(encoded {{ call.client_id }})" "$(encoded "$secret")" | post {{ call.token_url }} /dev/null)
+    "$(encoded {{ call.client_id }})" "$(encoded "$secret")" | post {{ call.token_url }})
 bearer=$(printf %s "$token" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
 [ -n "$bearer" ] || fail "no token: $token"
-printf 'header = Authorization: Bearer %s\n' "$bearer" >"$headers"
+printf 'header = Authorization: Bearer %s\n' "$bearer" >"$folder/headers"
 {%- endif %}
 {%- if call.basic %}
 login=$(printf '%s:%s' {{ call.user }} "$secret" | base64 | tr -d '\n')
-printf 'header = Authorization: Basic %s\n' "$login" >"$headers"
+printf 'header = Authorization: Basic %s\n' "$login" >"$folder/headers"
 {%- endif %}
 answer=$(
     {
@@ -49,7 +50,7 @@ answer=$(
         # One key for one message: who asks again with the same key sends nothing twice.
         printf '&idempotency_key=%s-%s' "$(date +%s)" "$$"
 {%- endif %}
-    } | post {{ call.url }} {% if call.http %}/dev/null{% else %}"$headers"{% endif %}
+    } | post {{ call.url }}
 )
 
 # An error may come with HTTP status 200, so that the answer's own status counts.

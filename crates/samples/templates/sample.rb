@@ -38,12 +38,13 @@ fields = {
 }
 {%- if call.soap %}
 
-envelope = REXML::Element.new("s:Envelope")
-envelope.add_namespace("s", "http://schemas.xmlsoap.org/soap/envelope/")
-call = envelope.add_element("s:Body").add_element("{{ call.method }}", "xmlns" => "urn:chatgate:chat:v1")
-fields.each { |name, value| call.add_element(name).text = value }
-# A carriage return that stands as it is would arrive as a line feed.
-body = envelope.to_s.gsub("\r", "&#13;")
+# What XML can't hold as it is, is escaped; a bare carriage return would arrive as a line feed.
+children = fields.map { |name, value| "<#{name}>#{value.encode(xml: :text).gsub("\r", "&#13;")}</#{name}>" }
+body = <<~XML
+  <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>
+  <{{ call.method }} xmlns="urn:chatgate:chat:v1">#{children.join}</{{ call.method }}>
+  </s:Body></s:Envelope>
+XML
 answer = post({{ call.url }}, body, "Content-Type" => "text/xml; charset=utf-8")
 begin
   document = REXML::Document.new(answer)

@@ -21,6 +21,10 @@ bearer=$(printf %s "$token" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
 {%- if call.basic %}
 login=$(printf '%s:%s' {{ call.user }} "$secret" | base64 | tr -d '\n')
 {%- endif %}
+{%- if call.send %}
+# One key for one message: who asks again with the same key sends nothing twice.
+key=$(date +%s)-$$
+{%- endif %}
 {%- if call.http %}
 answer=$(printf %s "$secret" | curl -sS --connect-timeout 5 --max-time 30 {{ call.url }} \
     --data-urlencode user={{ call.user }} \
@@ -38,7 +42,7 @@ answer=$(printf 'Authorization: Bearer %s\n' "$bearer" | curl -sS --connect-time
     --data-urlencode {{ field.name }}={{ field.value }} \
 {%- endfor %}
 {%- if call.send %}
-    -d idempotency_key="$(date +%s)-$$" \
+    -d idempotency_key="$key" \
 {%- endif %}
     -d class=chat \
     -d method={{ call.method }}) || fail "no answer"

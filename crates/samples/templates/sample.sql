@@ -1,5 +1,5 @@
--- {{ call.method }} of the chat API by {{ call.way }}. SQL Server 2019 or newer, by sqlcmd with {{ call.secret }} in the environment; sqlcmd puts it
--- in the place of its name below, so that an apostrophe in it has to be doubled in the environment.
+-- {{ call.method }} of the chat API by {{ call.way }}. SQL Server 2019 or newer, by sqlcmd with {{ call.secret }} in the environment.
+-- sqlcmd puts the secret in the place of its name below, so that an apostrophe in it has to be doubled in the environment.
 -- An administrator allows OLE Automation once: EXEC sp_configure 'Ole Automation Procedures', 1; RECONFIGURE;
 :on error exit
 SET NOCOUNT ON;
@@ -33,14 +33,18 @@ DECLARE @body nvarchar(max) = (SELECT
   N'{{ call.method }}' AS [method]
   FOR JSON PATH, WITHOUT_ARRAY_WRAPPER);
 {%- if call.basic %}
-DECLARE @login varbinary(max) = CONVERT(varbinary(max), CONVERT(varchar(max), @user + N':' + @secret COLLATE Latin1_General_100_CI_AS_SC_UTF8));
+DECLARE @login varbinary(max) = CAST(CAST(
+  (@user + N':' + @secret) COLLATE Latin1_General_100_CI_AS_SC_UTF8 AS varchar(max)) AS varbinary(max));
 DECLARE @authorization nvarchar(max) = N'Basic ' + CAST(N'' AS xml).value('xs:base64Binary(sql:variable("@login"))', 'nvarchar(max)');
 {%- endif %}
 
-DECLARE @http int, @failed int, @status int, @answer nvarchar(max);
+DECLARE @http int, @failed int, @answer nvarchar(max);
 DECLARE @text TABLE (answer nvarchar(max));
 EXEC @failed = sp_OACreate 'MSXML2.ServerXMLHTTP.6.0', @http OUT;
-IF @failed <> 0 THROW 50001, N'OLE Automation is not allowed on this server', 1;
+IF @failed <> 0
+BEGIN;
+  THROW 50001, N'OLE Automation is not allowed on this server', 1;
+END;
 -- To resolve, to connect, to send, to receive, in milliseconds.
 EXEC @failed = sp_OAMethod @http, 'setTimeouts', NULL, 5000, 5000, 30000, 30000;
 -- Option 2, value 0: no fault of a certificate is passed over.
@@ -56,7 +60,10 @@ IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'send', NULL, @body;
 IF @failed = 0 INSERT INTO @text EXEC @failed = sp_OAGetProperty @http, 'responseText';
 EXEC sp_OADestroy @http;
 SET @answer = (SELECT answer FROM @text);
-IF @failed <> 0 OR ISNULL(ISJSON(@answer), 0) = 0 THROW 50002, N'no answer of the chat API', 1;
+IF @failed <> 0 OR ISNULL(ISJSON(@answer), 0) = 0
+BEGIN;
+  THROW 50002, N'no answer of the chat API', 1;
+END;
 -- An error may come with HTTP status 200, so that the answer's own status counts.
 IF ISNULL(JSON_VALUE(@answer, '$.status'), N'') <> N'SUCCESS'
 BEGIN

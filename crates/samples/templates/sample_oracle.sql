@@ -1,4 +1,5 @@
--- {{ call.method }} of the chat API by {{ call.way }}. Oracle Database 12.2 or newer, by SQL*Plus, which reads {{ call.secret }} from its input.
+-- {{ call.method }} of the chat API by {{ call.way }}. Oracle Database 12.2 or newer, by SQL*Plus.
+-- SQL*Plus asks for {{ call.secret }}, or reads it from its standard input.
 -- An administrator allows the host once with DBMS_NETWORK_ACL_ADMIN; for https, a wallet with the authority is named below.
 WHENEVER SQLERROR EXIT FAILURE
 SET SERVEROUTPUT ON SIZE UNLIMITED FORMAT WORD_WRAPPED

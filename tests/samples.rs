@@ -1,0 +1,350 @@
+//! The samples: every one that can run here is built once and run twice against the real gateway, with a message that no
+//! careless encoding survives, and with a wrong secret that it has to notice.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use adapter::Way;
+use samples::{LANGUAGES, Language};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::commands::run;
+use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT};
+
+/// How a language's program is built and run in its folder. `CLIENTS` is the folder that `tests/setup` has filled.
+struct Toolchain {
+    language: &'static str,
+    build: &'static str,
+    run: &'static str,
+}
+
+const TOOLCHAINS: [Toolchain; 12] = [
+    Toolchain {
+        language: "php",
+        build: "",
+        run: "php -d display_errors=stderr sample.php",
+    },
+    Toolchain {
+        language: "java",
+        build: "javac Sample.java",
+        run: "java -cp . Sample",
+    },
+    Toolchain {
+        language: "csharp",
+        build: "mcs Sample.cs -r:System.Net.Http -r:System.Xml -r:System.Xml.Linq -r:System.Runtime.Serialization",
+        run: "mono Sample.exe",
+    },
+    Toolchain {
+        language: "unix",
+        build: "",
+        run: "sh sample.sh",
+    },
+    Toolchain {
+        language: "wget",
+        build: "",
+        run: "sh sample-wget.sh",
+    },
+    Toolchain {
+        language: "ruby",
+        build: "",
+        run: "ruby sample.rb",
+    },
+    Toolchain {
+        language: "python",
+        build: "",
+        run: "\"$CLIENTS/venv/bin/python\" sample.py",
+    },
+    Toolchain {
+        language: "objectivec",
+        build: "gcc sample.m $(gnustep-config --objc-flags) $(gnustep-config --base-libs) -o sample",
+        run: "./sample",
+    },
+    Toolchain {
+        language: "nodejs",
+        build: "",
+        run: "NODE_PATH=\"$CLIENTS/node_modules\" node sample.js",
+    },
+    Toolchain {
+        language: "go",
+        build: "go build -o sample sample.go",
+        run: "./sample",
+    },
+    Toolchain {
+        language: "scala",
+        build: "scalac Sample.scala",
+        // Debian's own launcher of Scala 2.11 hides the modules of Java 11 from the program.
+        run: "java -cp /usr/share/java/scala-library.jar:. Sample",
+    },
+    Toolchain {
+        language: "delphi",
+        build: "fpc -v0 -Mdelphi Sample.dpr",
+        run: "./Sample",
+    },
+];
+
+/// Why the others can't run here. Their text is checked by the tests of the crate `samples`.
+const CANNOT_RUN: [(&str, &str); 4] = [
+    (
+        "android",
+        "no Android on Debian; Kotlin's literals are read back",
+    ),
+    (
+        "sqlserver",
+        "no SQL Server in Debian; its literals are read back",
+    ),
+    ("oracle", "no Oracle in Debian; its literals are read back"),
+    ("swift", "no Swift in Debian; its literals are read back"),
+];
+
+/// What breaks a program or a form that quotes carelessly: each line for another language.
+const MESSAGE: &str = concat!(
+    "@file it's \"quoted\" ''two'' \\ \\n \\u0041 \\x41 %41 %s %% + & = # ; ? ??/ ??= \t.\n",
+    "$HOME ${HOME} $(id) `id` $$ #{1+1} #$0 #@x \\(1+1) {{7*7}} {$x} <?= 1 ?> &amp; &x <b>]]></b>\r\n",
+    "/* */ // -- */ (* *) { } 'a'#10'b' N'x' || chr(10) ~' ]' }' :x ! !! %PATH% ^\r",
+    "\n\nZażółć gęślą jaźń \u{e9}e\u{301} 漢字 😀👩\u{200d}👩 \u{2028}\u{2029}\u{feff}\u{202e}end \u{10fffd}\\"
+);
+
+/// Shorter and without line ends, for what is no message.
+const DESTINATION: &str = "o'x \"$(id)\" `id` #{1} & %41 + ł😀 \\";
+
+fn prepared() -> Option<PathBuf> {
+    let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
+    if folder.is_none() {
+        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
+    }
+    folder
+}
+
+/// A gateway over a sandbox that tells what arrived.
+struct Place {
+    sandbox: Sandbox,
+    gateway: Gateway,
+    demo: Demo,
+}
+
+impl Place {
+    fn new() -> Place {
+        let sandbox = Sandbox::start();
+        let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+        let demo = gateway.demo();
+        Place {
+            sandbox,
+            gateway,
+            demo,
+        }
+    }
+
+    /// The sample as the command writes it, in a folder of its own.
+    fn written(&self, language: &str, way: Way, method: &str, values: &[(&str, &str)]) -> TempDir {
+        let (url, demo) = (self.gateway.url(""), &self.demo);
+        let mut arguments: Vec<_> = [
+            ("language", language),
+            ("way", way.name()),
+            ("method", method),
+            ("url", &url),
+            ("user", &demo.user),
+            ("client-id", &demo.client_id),
+        ]
+        .map(|(name, value)| format!("--{name}={value}"))
+        .into();
+        arguments.extend(
+            values
+                .iter()
+                .map(|(name, value)| format!("--set={name}={value}")),
+        );
+        let arguments = ["sample", "--json"]
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str));
+        let ran = run(&arguments.collect::<Vec<_>>());
+        assert_eq!(ran.code, Some(0), "{}", ran.error);
+        let sample = ran.json();
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join(sample["file"].as_str().unwrap());
+        std::fs::write(file, sample["text"].as_str().unwrap()).unwrap();
+        folder
+    }
+
+    fn secret(&self, way: Way) -> (&'static str, &str) {
+        match way {
+            Way::Jwt => ("CHATGATE_CLIENT_SECRET", &self.demo.client_secret),
+            Way::Http | Way::Basic | Way::Soap => ("CHATGATE_PASSWORD", &self.demo.password),
+        }
+    }
+
+    /// What the sandbox got last.
+    async fn arrived(&self) -> Value {
+        let sent = self.sandbox.sent().await;
+        sent["list"].as_array().unwrap().last().cloned().unwrap()
+    }
+}
+
+/// Runs a line of shell in a folder, in the plainest of locales: no sample may count on another.
+fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
+    let clients = prepared().unwrap();
+    Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .env("LC_ALL", "C")
+        .env("CLIENTS", &clients)
+        .env("GOCACHE", clients.join("go-cache"))
+        // No C compiler for what needs none.
+        .env("CGO_ENABLED", "0")
+        .env_remove("CHATGATE_PASSWORD")
+        .env_remove("CHATGATE_CLIENT_SECRET")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// What it said, if it ended well; and the end, if not.
+fn told(output: &Output) -> Result<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(format!("{}{}", text(&output.stderr), text(&output.stdout))),
+    }
+}
+
+/// What each way is tried with: a send of a text, one with an optional text, and a call without parameters.
+fn case(way: Way) -> (&'static str, Vec<(&'static str, &'static str)>) {
+    let naughty = vec![("destination", DESTINATION), ("message", MESSAGE)];
+    match way {
+        Way::Http | Way::Soap => ("sendmessage", naughty),
+        Way::Basic => ("sendfile", naughty),
+        Way::Jwt => ("getchatchannels", vec![]),
+    }
+}
+
+async fn check_way(place: &Place, toolchain: &Toolchain, way: Way) -> String {
+    let (method, values) = case(way);
+    let folder = place.written(toolchain.language, way, method, &values);
+    let name = format!("{} by {}", toolchain.language, way.name());
+    if !toolchain.build.is_empty() {
+        let built = shell(toolchain.build, folder.path(), &[]);
+        told(&built).unwrap_or_else(|said| panic!("{name} can't be built: {said}"));
+    }
+    let (variable, secret) = place.secret(way);
+    let ran = shell(toolchain.run, folder.path(), &[(variable, secret)]);
+    let said = told(&ran).unwrap_or_else(|said| panic!("{name} failed: {said}"));
+    let expected = match way {
+        Way::Soap => "sent",
+        Way::Http | Way::Basic | Way::Jwt => "\"SUCCESS\"",
+    };
+    assert!(said.contains(expected), "{name}: {said}");
+    if values.is_empty() {
+        assert!(said.contains("Sales"), "{name}: {said}");
+    } else {
+        let arrived = place.arrived().await;
+        assert_eq!(arrived["message"], MESSAGE, "{name}");
+        assert_eq!(arrived["destination"], DESTINATION, "{name}");
+    }
+    let wrong = shell(
+        toolchain.run,
+        folder.path(),
+        &[(variable, "not-the-secret")],
+    );
+    let code = match way {
+        // wget tells nothing of the body of a 401.
+        Way::Basic | Way::Jwt if toolchain.language == "wget" => "HTTP status 401",
+        Way::Jwt => "invalid_client",
+        Way::Http | Way::Basic | Way::Soap => "INCORRECT_USER_PASSWORD",
+    };
+    let said = told(&wrong).expect_err("a wrong secret has to be noticed");
+    assert!(said.contains(code), "{name} with a wrong secret: {said}");
+    let without = told(&shell(toolchain.run, folder.path(), &[]));
+    let said = without.expect_err("a secret that is missing has to be noticed");
+    assert!(said.contains("is not set"), "{name} without: {said}");
+    format!("ran, SUCCESS; noticed {code}")
+}
+
+async fn check(language: &str) {
+    if prepared().is_none() {
+        return;
+    }
+    let toolchain = TOOLCHAINS.iter().find(|t| t.language == language).unwrap();
+    let place = Place::new();
+    let known = Language::named(language).unwrap();
+    for way in Way::ALL {
+        let result = match known.takes(way) {
+            Ok(()) => check_way(&place, toolchain, way).await,
+            Err(why) => why.to_owned(),
+        };
+        println!("| {language} | {} | {result} |", way.name());
+    }
+}
+
+#[test]
+fn every_language_runs_or_says_why_it_can_t() {
+    for language in LANGUAGES {
+        let runs = TOOLCHAINS.iter().any(|t| t.language == language.name);
+        let reason = CANNOT_RUN.iter().find(|(name, _)| *name == language.name);
+        assert!(runs != reason.is_some(), "{}", language.name);
+        if let Some((name, why)) = reason {
+            for way in Way::ALL {
+                let why = language.takes(way).err().unwrap_or(why);
+                println!("| {name} | {} | {why} |", way.name());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn php() {
+    check("php").await;
+}
+
+#[tokio::test]
+async fn java() {
+    check("java").await;
+}
+
+#[tokio::test]
+async fn csharp() {
+    check("csharp").await;
+}
+
+#[tokio::test]
+async fn unix() {
+    check("unix").await;
+}
+
+#[tokio::test]
+async fn wget() {
+    check("wget").await;
+}
+
+#[tokio::test]
+async fn ruby() {
+    check("ruby").await;
+}
+
+#[tokio::test]
+async fn python() {
+    check("python").await;
+}
+
+#[tokio::test]
+async fn objectivec() {
+    check("objectivec").await;
+}
+
+#[tokio::test]
+async fn nodejs() {
+    check("nodejs").await;
+}
+
+#[tokio::test]
+async fn go() {
+    check("go").await;
+}
+
+#[tokio::test]
+async fn scala() {
+    check("scala").await;
+}
+
+#[tokio::test]
+async fn delphi() {
+    check("delphi").await;
+}
