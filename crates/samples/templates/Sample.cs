@@ -25,7 +25,7 @@ public static class Sample
         }
         catch (Exception error)
         {
-            Console.Error.WriteLine(error.Message);
+            Console.Error.WriteLine(error.GetBaseException().Message);
             return 1;
         }
     }

@@ -1,7 +1,10 @@
 // {{ call.method }} of the chat API by {{ call.way }}. Java 11 or newer; needs {{ call.secret }} in the environment.
 {% if call.soap %}
 import java.io.ByteArrayInputStream;
+import java.io.IOException;
 import java.io.StringWriter;
+{%- else %}
+import java.io.IOException;
 {%- endif %}
 import java.net.URI;
 import java.net.URLEncoder;
@@ -147,7 +150,12 @@ public class Sample {
         if (authorization != null) {
             request.header("Authorization", authorization);
         }
-        return client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8)).body();
+        try {
+            return client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8)).body();
+        } catch (IOException error) {
+            fail("no answer: " + error);
+            throw error;
+        }
     }
 
     private static void fail(String why) {

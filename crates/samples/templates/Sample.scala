@@ -1,5 +1,6 @@
 // {{ call.method }} of the chat API by {{ call.way }}. Scala 2.11 or newer on Java 11 or newer; needs {{ call.secret }} in the environment.
 
+import java.io.IOException
 import java.net.{URI, URLEncoder}
 import java.net.http.{HttpClient, HttpRequest, HttpResponse}
 import java.time.Duration
@@ -61,7 +62,8 @@ object Sample {
       .header("Content-Type", "application/x-www-form-urlencoded")
       .POST(HttpRequest.BodyPublishers.ofString(form.mkString("&")))
     authorization.foreach(value => request.header("Authorization", value))
-    client.send(request.build(), HttpResponse.BodyHandlers.ofString()).body()
+    try client.send(request.build(), HttpResponse.BodyHandlers.ofString()).body()
+    catch { case error: IOException => fail("no answer: " + error) }
   }
 
   /** A member whose value needs no escapes: a code or a token. */

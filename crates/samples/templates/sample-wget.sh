@@ -56,5 +56,5 @@ answer=$(
 # An error may come with HTTP status 200, so that the answer's own status counts.
 case $answer in
 '{"status":"SUCCESS"'*) printf '%s\n' "$answer" ;;
-*) fail "${answer:-no answer}" ;;
+*) fail "${answer:-no answer; without -q, wget says why}" ;;
 esac

@@ -77,6 +77,6 @@ async function post(url, fields, headers) {
 {%- endif %}
 
 main().catch((error) => {
-  console.error(error.message);
+  console.error(error.cause?.message ?? error.message);
   process.exitCode = 1;
 });
