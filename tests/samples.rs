@@ -9,7 +9,7 @@ use samples::{LANGUAGES, Language};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::commands::run;
+use crate::commands::{run, run_on};
 use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load};
 
 /// How a language's program is built and run in its folder. `CLIENTS` is the folder that `tests/setup` has filled.
@@ -337,6 +337,84 @@ async fn check(language: &str) {
         println!("| {language} | {} | {result} |", way.name());
     }
     check_methods(&place, toolchain);
+}
+
+#[test]
+fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let asked = ["--language", "python", "--way", "basic", "--method"];
+    let ran = run_on(
+        &gateway,
+        &[&["sample"], &asked[..], &["getchats", "--json"]].concat(),
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.error);
+    let sample = ran.json();
+    let mut names: Vec<_> = sample.as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["file", "language", "method", "run", "secret", "text", "way"]
+    );
+    let text = sample["text"].as_str().unwrap();
+    assert!(text.contains(&gateway.url("/api/basic/")), "{text}");
+    assert!(text.contains(&demo.user), "{text}");
+    for secret in [&demo.password, &demo.client_secret] {
+        assert!(!text.contains(secret.as_str()), "{text}");
+    }
+    let plain = run_on(&gateway, &[&["sample"], &asked[..], &["getchats"]].concat());
+    assert_eq!(plain.output, text);
+    // Nobody's calls under a mixed name.
+    let named = [
+        &["sample"],
+        &asked[..],
+        &["getchats", "--client-id", "cga_x"],
+    ]
+    .concat();
+    assert!(!run_on(&gateway, &named).output.contains(&demo.user));
+}
+
+#[test]
+fn what_the_command_can_t_write_is_told_with_the_mend() {
+    let told = |arguments: &[&str]| {
+        let ran = run(&[&["sample", "--url", "https://chat.example.com"], arguments].concat());
+        assert_eq!(
+            (ran.code, ran.output.as_str()),
+            (Some(64), ""),
+            "{}",
+            ran.error
+        );
+        ran.error
+    };
+    let said = told(&["--language", "cobol", "--method", "getchats"]);
+    for language in LANGUAGES {
+        assert!(said.contains(language.name), "{said}");
+    }
+    let said = told(&["--language", "go", "--way", "soap", "--method", "getchats"]);
+    assert!(
+        said.contains("go has samples for http, basic, jwt"),
+        "{said}"
+    );
+    let said = told(&[
+        "--language",
+        "go",
+        "--method",
+        "getchats",
+        "--set",
+        "text=x",
+    ]);
+    assert!(said.contains("it takes platform, platformid"), "{said}");
+    let said = told(&["--language", "go", "--method", "getchats", "--set", "text"]);
+    assert!(said.contains("NAME=VALUE"), "{said}");
+    let nowhere = [
+        "sample",
+        "--language=go",
+        "--method=getchats",
+        "--data=/nowhere",
+    ];
+    let ran = run(&nowhere);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.error.contains("--url"), "{}", ran.error);
 }
 
 #[test]

@@ -4,12 +4,16 @@
 // The secret is an argument, since an app has no environment: whoever holds the app can read what is built into it. Take it
 // from the person who signs in, or leave the call to a server of yours.
 
+{% if call.basic -%}
 import android.util.Base64
+{% endif -%}
 import java.io.IOException
 import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
+{%- if call.send %}
 import java.util.UUID
+{%- endif %}
 import org.json.JSONException
 import org.json.JSONObject
 

@@ -7,16 +7,26 @@ import java.io.StringWriter;
 import java.io.IOException;
 {%- endif %}
 import java.net.URI;
+{%- if !call.soap %}
 import java.net.URLEncoder;
+{%- endif %}
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+{%- if call.basic %}
 import java.util.Base64;
+{%- endif %}
+{%- if call.send %}
 import java.util.UUID;
+{%- endif %}
+{%- if !call.soap %}
 import java.util.regex.Matcher;
+{%- endif %}
+{%- if !call.soap %}
 import java.util.regex.Pattern;
+{%- endif %}
 {%- if call.soap %}
 import javax.xml.parsers.DocumentBuilderFactory;
 import javax.xml.transform.TransformerFactory;

@@ -4,7 +4,12 @@ import java.io.IOException
 import java.net.{URI, URLEncoder}
 import java.net.http.{HttpClient, HttpRequest, HttpResponse}
 import java.time.Duration
-import java.util.{Base64, UUID}
+{%- if call.basic %}
+import java.util.Base64
+{%- endif %}
+{%- if call.send %}
+import java.util.UUID
+{%- endif %}
 
 object Sample {
   def main(arguments: Array[String]): Unit = {

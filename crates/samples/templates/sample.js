@@ -1,10 +1,13 @@
 // {{ call.method }} of the chat API by {{ call.way }}. Node.js 18 or newer; needs {{ call.secret }} in the environment{% if call.soap %}, and soap (npm install soap){% endif %}.
 
 "use strict";
+{%- if call.soap %}
+
+const soap = require("soap");
+{%- endif %}
+{%- if call.send %}
 
 const { randomUUID } = require("node:crypto");
-{%- if call.soap %}
-const soap = require("soap");
 {%- endif %}
 
 async function main() {

@@ -3,18 +3,24 @@
 {% if call.soap -%}
 import os
 import sys
+{%- if call.send %}
 import uuid
+{%- endif %}
 
 import zeep
 {%- else -%}
+{% if call.basic -%}
 import base64
+{% endif -%}
 import json
 import os
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+{%- if call.send %}
 import uuid
+{%- endif %}
 {%- endif %}
 
 secret = os.environ.get("{{ call.secret }}") or sys.exit("{{ call.secret }} is not set")

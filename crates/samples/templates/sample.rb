@@ -2,7 +2,9 @@
 
 require "json"
 require "net/http"
+{%- if call.send %}
 require "securerandom"
+{%- endif %}
 require "uri"
 {%- if call.soap %}
 require "rexml/document"
@@ -12,7 +14,7 @@ def post(url, body, headers)
   uri = URI(url)
   options = { use_ssl: uri.scheme == "https", open_timeout: 5, read_timeout: 30 }
   Net::HTTP.start(uri.host, uri.port, **options) { |http| http.post(uri.request_uri, body, headers).body.force_encoding("UTF-8") }
-rescue SystemCallError, IOError, Timeout::Error, OpenSSL::SSL::SSLError => error
+rescue SystemCallError, SocketError, IOError, Timeout::Error, OpenSSL::SSL::SSLError => error
   abort "no answer: #{error.message}"
 end
 
