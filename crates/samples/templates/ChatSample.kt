@@ -26,8 +26,6 @@ object ChatSample {
      */
     fun call(secret: String): JSONObject {
         val fields = listOf(
-            "class" to "chat",
-            "method" to "{{ call.method }}",
 {%- if call.http %}
             "user" to {{ call.user }},
             "password" to secret,
@@ -39,6 +37,8 @@ object ChatSample {
             // One key for one message: who asks again with the same key sends nothing twice.
             "idempotency_key" to UUID.randomUUID().toString(),
 {%- endif %}
+            "class" to "chat",
+            "method" to "{{ call.method }}"
         )
 {%- if call.http %}
         val authorization: String? = null
