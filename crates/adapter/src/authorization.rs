@@ -1,5 +1,7 @@
 //! The `Authorization` header: RFC 7617 Basic, RFC 6750 Bearer. Two ways in and the token endpoint read it.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use http::HeaderMap;
@@ -40,7 +42,10 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
         ));
     }
     // What is no UTF-8 is neither base64 nor a token, and is told like any other that is none.
-    let text = String::from_utf8_lossy(value.as_bytes());
+    let text = match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+    };
     let (scheme, rest) = text.split_once(' ').unwrap_or((&text, ""));
     let rest = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {

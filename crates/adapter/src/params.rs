@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
-use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -24,6 +23,14 @@ pub struct Params {
     pairs: usize,
     doubled_json_key: bool,
     password_in_query: bool,
+}
+
+/// Where a pair of a form begins, where its first `=` stands, and whether anything in it is encoded; nearly nothing is.
+#[derive(Default)]
+struct Pair {
+    start: usize,
+    equals: Option<usize>,
+    is_coded: bool,
 }
 
 /// Debug prints no value: one of them is a password.
@@ -209,21 +216,48 @@ impl Params {
 
     /// The WHATWG form rules: `&` parts, the first `=` splits, `+` is a space, a lone `%` stands for itself.
     fn read_urlencoded(&mut self, text: &str) -> Result<(), Error> {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (pair, others) = split_at_byte(rest, b'&');
-            rest = others;
-            if pair.is_empty() {
-                continue;
+        // One pass: the pieces are so short that a search for each character would cost more.
+        let mut pair = Pair::default();
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'&' => {
+                    self.read_pair(text, &pair, at)?;
+                    pair = Pair {
+                        start: at + 1,
+                        ..Pair::default()
+                    };
+                }
+                b'=' if pair.equals.is_none() => pair.equals = Some(at),
+                b'+' | b'%' => pair.is_coded = true,
+                _ => {}
             }
-            self.count()?;
-            let (name, value) = split_at_byte(pair, b'=');
-            // A name that is not UTF-8 can't be a declared one.
-            let Ok(name) = decoded(name) else { continue };
-            if let Some(name) = declared_name(&name) {
-                let value = decoded(value).map_err(|_| malformed("A value is not UTF-8."))?;
-                self.add(name, value.into_owned(), true);
+        }
+        self.read_pair(text, &pair, text.len())
+    }
+
+    fn read_pair(&mut self, text: &str, pair: &Pair, end: usize) -> Result<(), Error> {
+        if pair.start == end {
+            return Ok(());
+        }
+        self.count()?;
+        let (name, value) = match pair.equals {
+            Some(at) => (&text[pair.start..at], &text[at + 1..end]),
+            None => (&text[pair.start..end], ""),
+        };
+        let decoded = |text| {
+            if pair.is_coded {
+                decoded(text)
+            } else {
+                Ok(Cow::Borrowed(text))
             }
+        };
+        // A name that is not UTF-8 can't be a declared one.
+        let Ok(name) = decoded(name) else {
+            return Ok(());
+        };
+        if let Some(name) = declared_name(&name) {
+            let value = decoded(value).map_err(|_| malformed("A value is not UTF-8."))?;
+            self.add(name, value.into_owned(), true);
         }
         Ok(())
     }
@@ -402,20 +436,7 @@ pub fn has_forbidden_character(value: &str, line_ends: bool) -> bool {
     })
 }
 
-/// What stands before the first such byte and what behind it; all and nothing when there is none. ASCII bytes alone, so that
-/// both are text.
-fn split_at_byte(text: &str, ascii: u8) -> (&str, &str) {
-    match memchr(ascii, text.as_bytes()) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, ""),
-    }
-}
-
-/// Names and most values stand in a form as they are, and cost nothing then.
 fn decoded(text: &str) -> Result<Cow<'_, str>, std::string::FromUtf8Error> {
-    if memchr2(b'+', b'%', text.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(text));
-    }
     let spaced = text.replace('+', " ");
     String::from_utf8(percent_decode_str(&spaced).collect()).map(Cow::Owned)
 }

@@ -105,9 +105,11 @@ impl Story {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
         };
-        let capped = |text: &str| match text.char_indices().nth(LOGGED_CHARACTERS_MAX) {
-            Some((end, _)) if text.len() > LOGGED_CHARACTERS_MAX => text[..end].to_owned(),
-            _ => text.to_owned(),
+        let capped = |text: &str| {
+            if text.len() <= LOGGED_CHARACTERS_MAX {
+                return text.to_owned();
+            }
+            text.chars().take(LOGGED_CHARACTERS_MAX).collect()
         };
         Story {
             gate: Arc::clone(gate),
