@@ -15,12 +15,13 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::activity::Activity;
 use crate::client_addr::PeerAddr;
 use crate::inbound::Inbound;
 use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
-use crate::watched::{Activity, Watched};
+use crate::watched::{Abort, Watched};
 use crate::workers::Seat;
 
 /// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
@@ -58,7 +59,12 @@ pub(crate) struct Ending {
 /// Serves one connection to its end.
 pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
     let peer = accepted.peer;
-    if let Err(error) = open(accepted, &door, ending).await {
+    let activity = Arc::clone(accepted.place.activity());
+    let ended = tokio::select! {
+        ended = open(accepted, &door, ending) => ended,
+        () = activity.closing() => Err("it made room for others".into()),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
@@ -86,13 +92,14 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             peer = source;
         }
     }
+    let from = (PeerAddr(peer), Arc::clone(place.activity()));
     let ended = match &terms.tls {
-        None => http(stream, PeerAddr(peer), door, ending.watcher).await,
+        None => http(stream, from, door, ending.watcher).await,
         Some(tls) => {
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
-            http(stream, PeerAddr(peer), door, ending.watcher).await
+            http(stream, from, door, ending.watcher).await
         }
     };
     drop((place, seat));
@@ -107,16 +114,21 @@ async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> 
     }
 }
 
-async fn http<S>(stream: S, peer: PeerAddr, door: &Door, watcher: Watcher) -> hyper::Result<()>
+async fn http<S>(
+    stream: S,
+    (peer, activity): (PeerAddr, Arc<Activity>),
+    door: &Door,
+    watcher: Watcher,
+) -> hyper::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
-    let watched = Watched::new(stream, Arc::clone(&activity), door.terms.deadlines);
+    let deadlines = door.terms.deadlines;
+    let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer);
         let busy = Activity::begin(&activity);
-        let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
+        let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
         let mut router = door.router.clone();
         async move {
             let response = tower_service::Service::call(&mut router, request).await;

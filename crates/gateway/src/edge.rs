@@ -10,6 +10,8 @@ use http::request::Parts;
 use http::{Method, Version, header};
 use http_body_util::BodyExt;
 
+use crate::inbound::Broken;
+
 /// The methods of every way in, for `Allow`.
 pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -101,10 +103,18 @@ pub(crate) async fn read_body(
 ) -> Result<Bytes, Error> {
     match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
         Ok(body) => body,
-        Err(_) => Err(Error::explained(
-            Code::MalformedRequest,
-            "The body did not come in time.",
-        )),
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> Error {
+    Error::explained(Code::MalformedRequest, "The body did not come in time.")
+}
+
+fn broken(error: axum::Error) -> Error {
+    match error.into_inner().downcast_ref() {
+        Some(Broken::Late) => late(),
+        _ => Error::explained(Code::MalformedRequest, "The body broke off."),
     }
 }
 
@@ -121,8 +131,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     }
     let mut pieces = Pieces::default();
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|_| Error::explained(Code::MalformedRequest, "The body broke off."))?;
+        let frame = frame.map_err(broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };

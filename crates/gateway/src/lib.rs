@@ -23,7 +23,9 @@ mod story;
 mod tokens;
 mod unstoppable;
 
+mod activity;
 mod connection;
+mod descriptors;
 mod inbound;
 mod listener;
 mod places;
