@@ -103,7 +103,13 @@ impl console::Gateway for Generations {
     }
 
     fn metrics(&self) -> String {
-        self.gate().metrics.render()
+        let gate = self.gate();
+        let upstream = gate.forwarder.upstream_status();
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        gate.metrics.upstream_limit.set(count(upstream.limit));
+        gate.metrics.upstream_calls.set(count(upstream.under_way));
+        gate.metrics.upstream_waiting.set(count(upstream.waiting));
+        gate.metrics.render()
     }
 
     fn now(&self) -> i64 {
@@ -151,6 +157,8 @@ fn upstream(status: &UpstreamStatus) -> Value {
     json!({
         "endpoints": endpoints.collect::<Vec<_>>(),
         "account": if status.uses_next_account { "next" } else { "first" },
+        "limit": status.limit,
+        "under_way": status.under_way,
         "waiting": status.waiting,
     })
 }

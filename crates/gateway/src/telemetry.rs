@@ -134,6 +134,10 @@ pub(crate) struct Metrics {
     pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
+    /// These three are set when somebody wants to know.
+    pub(crate) upstream_limit: Gauge<i64, AtomicI64>,
+    pub(crate) upstream_calls: Gauge<i64, AtomicI64>,
+    pub(crate) upstream_waiting: Gauge<i64, AtomicI64>,
     pub(crate) generation: Gauge<i64, AtomicI64>,
     pub(crate) reloads: Family<ReloadLabel, Counter>,
 }
@@ -187,6 +191,21 @@ impl Metrics {
                 Family::default(),
             ),
             inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),
+            upstream_limit: new.name(
+                "upstream_limit",
+                "Most calls at once, as the upstream takes them now",
+                Gauge::default(),
+            ),
+            upstream_calls: new.name(
+                "upstream_calls",
+                "Calls under way to the upstream",
+                Gauge::default(),
+            ),
+            upstream_waiting: new.name(
+                "upstream_waiting",
+                "Calls that wait for a place among them",
+                Gauge::default(),
+            ),
             generation: new.name(
                 "config_generation",
                 "How many configurations have been in force",
