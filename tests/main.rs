@@ -11,6 +11,7 @@
 )]
 
 mod harness;
+mod http2;
 
 mod access_limits;
 mod accesses;

@@ -1,8 +1,9 @@
 //! What happens on a connection: told by the service and by bodies, read by the stream, which has the deadlines, and by the
 //! places, where those that are waited for make room.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -35,6 +36,12 @@ pub(crate) struct Activity {
     /// Whether a body was left unread, so that bytes of it may still be on their way.
     unread: AtomicBool,
     closing: Notify,
+    /// Bytes of bodies that the service has been given.
+    body_bytes: AtomicU64,
+    /// Requests that the peer gave up, less those that it took an answer to.
+    given_up: AtomicU32,
+    /// Of a connection with many requests at once: when each has to be over.
+    deadlines: Mutex<HashMap<u64, Instant>>,
 }
 
 impl Default for Activity {
@@ -46,13 +53,20 @@ impl Default for Activity {
             reader: AtomicWaker::new(),
             unread: AtomicBool::new(false),
             closing: Notify::new(),
+            body_bytes: AtomicU64::new(0),
+            given_up: AtomicU32::new(0),
+            deadlines: Mutex::default(),
         }
     }
 }
 
 /// One request under way.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
+pub(crate) struct Busy {
+    activity: Arc<Activity>,
+    /// Its place among the deadlines, if it has one.
+    number: Option<u64>,
+}
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +87,53 @@ impl Activity {
     pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
         activity.steps.fetch_add(BEGIN, Ordering::AcqRel);
         activity.waits_since_ms.store(0, Ordering::Relaxed);
-        Busy(Arc::clone(activity))
+        Busy {
+            activity: Arc::clone(activity),
+            number: None,
+        }
+    }
+
+    /// A request begins beside others that has to be over after so long.
+    pub(crate) fn begin_until(activity: &Arc<Activity>, allowed: Duration) -> Busy {
+        let mut busy = Activity::begin(activity);
+        // Each step is another number.
+        busy.number = Some(activity.steps.load(Ordering::Relaxed));
+        busy.until(allowed);
+        busy
+    }
+
+    /// When the first of the requests under way has to be over, where they have deadlines.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadlines().values().min().copied()
+    }
+
+    fn deadlines(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.deadlines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service was given so many bytes of a body.
+    pub(crate) fn note_body(&self, bytes: u64) {
+        self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that the service has been given.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The peer gave a request up. Says how many, less those that it took an answer to.
+    pub(crate) fn given_up(&self) -> u32 {
+        self.given_up.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The peer waited for an answer.
+    pub(crate) fn answered(&self) {
+        let less = |count: u32| count.checked_sub(1);
+        let _ = self
+            .given_up
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// How far the connection is; every request changes it twice.
@@ -137,14 +197,28 @@ impl Activity {
     }
 }
 
+impl Busy {
+    /// From now on it has so long, if it has a deadline.
+    pub(crate) fn until(&mut self, allowed: Duration) {
+        if let Some(number) = self.number {
+            let mut deadlines = self.activity.deadlines();
+            deadlines.insert(number, Instant::now() + allowed);
+        }
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.has_asked.store(true, Ordering::Relaxed);
-        let before = self.0.steps.fetch_add(END, Ordering::AcqRel);
-        if before & u64::from(u32::MAX) == 1 {
-            self.0.waits_since_ms.store(now_ms(), Ordering::Relaxed);
+        let Busy { activity, number } = self;
+        if let Some(number) = number {
+            activity.deadlines().remove(number);
         }
-        self.0.reader.wake();
+        activity.has_asked.store(true, Ordering::Relaxed);
+        let before = activity.steps.fetch_add(END, Ordering::AcqRel);
+        if before & u64::from(u32::MAX) == 1 {
+            activity.waits_since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        activity.reader.wake();
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP. All of it in a task of its own,
+//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1, or HTTP/2 if that was agreed. All of it in a task of its own,
 //! so that nobody else waits for a peer that dawdles.
 
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::activity::Activity;
 use crate::client_addr::PeerAddr;
+use crate::http2;
 use crate::inbound::Inbound;
 use crate::listener::{Stop, Terms};
 use crate::places::Place;
@@ -25,13 +26,13 @@ use crate::watched::{Abort, Watched};
 use crate::workers::Seat;
 
 /// Largest head, in bytes: a message of 16 KiB in a query is 48 KiB once encoded, beside 16 KiB for everything else.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Most header lines: clients behind two proxies send some thirty.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// Why a connection ended early: for the log alone.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a connection leads to, and how it is treated.
 pub(crate) struct Door {
@@ -99,11 +100,15 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
-            http(stream, from, door, ending.watcher).await
+            if stream.get_ref().1.alpn_protocol() == Some(http2::ALPN) {
+                http2::serve(stream, from, door, (ending.watcher, ending.stop)).await
+            } else {
+                http(stream, from, door, ending.watcher).await
+            }
         }
     };
     drop((place, seat));
-    Ok(ended?)
+    ended
 }
 
 /// A connection on which nothing has been asked yet does not hold up the end.
@@ -119,7 +124,7 @@ async fn http<S>(
     (peer, activity): (PeerAddr, Arc<Activity>),
     door: &Door,
     watcher: Watcher,
-) -> hyper::Result<()>
+) -> Result<(), Cause>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
@@ -145,5 +150,5 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(watched), service);
-    watcher.watch(connection).await
+    Ok(watcher.watch(connection).await?)
 }

@@ -37,6 +37,19 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
+    // HTTP/2 names the host beside the path; a header says the same or nothing (RFC 9113, 8.3.1).
+    if head.version == Version::HTTP_2
+        && let Some(authority) = head.uri.authority()
+    {
+        return match (hosts.next(), hosts.next()) {
+            (_, Some(_)) => bad("The Host header is given twice."),
+            (Some(host), None) if host.as_bytes() != authority.as_str().as_bytes() => {
+                bad("The Host header is not the :authority.")
+            }
+            _ if is_host(authority.as_str().as_bytes()) => Ok(()),
+            _ => bad("The :authority is no host."),
+        };
+    }
     match (hosts.next(), hosts.next()) {
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         (None, _) => bad("The Host header is missing."),

@@ -93,7 +93,9 @@ where
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             if let Some(Ok(frame)) = &frame {
-                this.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.bytes += bytes;
+                this.activity.note_body(bytes);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Broken::from)));
         }

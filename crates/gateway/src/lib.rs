@@ -26,6 +26,7 @@ mod unstoppable;
 mod activity;
 mod connection;
 mod descriptors;
+mod http2;
 mod inbound;
 mod listener;
 mod places;

@@ -73,6 +73,7 @@ impl Terms {
             deadlines: Deadlines {
                 head: config.limits.header_timeout,
                 idle: config.limits.idle_timeout,
+                request: config.limits.request_timeout,
                 body: config.limits.body_timeout,
                 write: config.limits.write_timeout,
                 rate: config.limits.rate,

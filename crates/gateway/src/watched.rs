@@ -15,6 +15,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::activity::{Activity, Step};
 
+/// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
+/// besides bodies: a head, bodies that are still unread, and what belongs to them. Frames that ask for nothing (PING,
+/// SETTINGS, WINDOW_UPDATE, empty ones) come to more only where they are a flood.
+const CHATTER_BYTES_MAX: u64 = 512 * 1024;
+
 /// How long a connection that closes lets a refused body come in: a round trip or two, so that the peer sees the answer.
 const LINGER_MAX: Duration = Duration::from_millis(900);
 
@@ -31,6 +36,8 @@ pub(crate) struct Deadlines {
     pub(crate) head: Duration,
     /// Between two requests.
     pub(crate) idle: Duration,
+    /// For a request, from its head to its answer.
+    pub(crate) request: Duration,
     /// For the whole body of a request, before what has come of it earns more time at `rate`.
     pub(crate) body: Duration,
     /// For taking a piece of the answer, and for all of it before what has been taken earns more time at `rate`.
@@ -51,6 +58,7 @@ impl Default for Deadlines {
         Deadlines {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            request: Duration::from_secs(30),
             body: Duration::from_secs(10),
             write: Duration::from_secs(30),
             rate: 1024,
@@ -68,9 +76,18 @@ pub(crate) struct Watched<S> {
     /// When this connection or this rest began, or the head that is being read.
     since: Instant,
     in_head: bool,
+    /// Of a connection with many requests at once: what has been read since the last step, without bodies.
+    chatter: Option<Chatter>,
     read_timer: Pin<Box<Sleep>>,
     writing: Option<Writing>,
     linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a peer says besides bodies.
+#[derive(Default)]
+struct Chatter {
+    read: u64,
+    bodies_before: u64,
 }
 
 /// An answer that the peer did not take at once.
@@ -113,10 +130,34 @@ impl<S> Watched<S> {
             step: Step::FIRST,
             since,
             in_head: false,
+            chatter: None,
             read_timer,
             writing: None,
             linger: None,
         }
+    }
+
+    /// The same for a connection with many requests at once. Bytes there may belong to anything, so that a request has to
+    /// come whole within the time of a head at first and of a rest later, and each has a deadline of its own.
+    pub(crate) fn multiplexed(
+        stream: S,
+        activity: Arc<Activity>,
+        deadlines: Deadlines,
+    ) -> Watched<S> {
+        Watched {
+            chatter: Some(Chatter::default()),
+            ..Watched::new(stream, activity, deadlines)
+        }
+    }
+
+    /// Whether the peer has said too much since the last step.
+    fn chatters(&mut self, read: usize) -> bool {
+        let Some(chatter) = &mut self.chatter else {
+            return false;
+        };
+        chatter.read += read as u64;
+        let bodies = self.activity.body_bytes() - chatter.bodies_before;
+        chatter.read.saturating_sub(bodies) > CHATTER_BYTES_MAX
     }
 
     /// When the peer has to have sent more; `None` while a request is under way, which has a deadline of its own.
@@ -126,9 +167,13 @@ impl<S> Watched<S> {
             self.step = step;
             self.since = Instant::now();
             self.in_head = false;
+            if let Some(chatter) = &mut self.chatter {
+                chatter.read = 0;
+                chatter.bodies_before = self.activity.body_bytes();
+            }
         }
         if step.is_busy() {
-            return None;
+            return self.activity.deadline();
         }
         let is_first_byte = step == Step::FIRST && !self.in_head;
         let allowed = if self.in_head || is_first_byte {
@@ -140,7 +185,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -148,9 +193,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let deadline = this.read_deadline();
+        let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if deadline.is_some() && !this.in_head {
+                if this.chatters(buf.filled().len() - before) {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
+                if deadline.is_some() && !this.in_head && this.chatter.is_none() {
                     this.in_head = true;
                     this.since = Instant::now();
                 }
@@ -165,10 +214,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                     }
                     return Poll::Pending;
                 };
+                if this.step.is_busy() {
+                    this.activity.reader().register(cx.waker());
+                    if this.activity.step() != this.step {
+                        cx.waker().wake_by_ref();
+                    }
+                }
                 if this.read_timer.deadline() != deadline {
                     this.read_timer.as_mut().reset(deadline);
                 }
                 ready!(this.read_timer.as_mut().poll(cx));
+                if this.step.is_busy() {
+                    // What it does not take would go on being offered.
+                    this.stream.abort();
+                }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
