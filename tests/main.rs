@@ -28,6 +28,7 @@ mod guessing;
 mod journal;
 mod life;
 mod limits_and_cache;
+mod load;
 mod matrix;
 mod openapi;
 mod proxy_protocol;

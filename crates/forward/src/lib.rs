@@ -15,6 +15,7 @@ mod daily;
 mod exact;
 mod explain;
 mod guesses;
+mod hashing;
 mod rate_limit;
 mod ruling;
 mod turns;

@@ -27,7 +27,7 @@ pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use crate::client::{self, BodyError, ClientConfig};
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
-use attempt::{Attempt, Harm, Health, failed, judged, unusable};
+use attempt::{Attempt, Harm, Health, failed, judged, too_much};
 use endpoint::{Choice, Endpoint, Endpoints};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
@@ -231,11 +231,8 @@ impl Upstream {
         match client::read_body(response, self.config.limits.response_bytes).await {
             Ok(body) => judged(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
-            Err(BodyError::TooLarge) => Attempt {
-                outcome: Err(unusable("the answer is too large", word(Delivery::Unknown))),
-                health: Health::Well,
-                harm: Harm::Pointless,
-            },
+            Err(BodyError::TooLarge) => too_much("the answer is too large", word),
+            Err(BodyError::NoRoom) => too_much("too many answers are large", word),
         }
     }
 
