@@ -129,8 +129,8 @@ pub fn binary() -> &'static str {
     static BINARY: OnceLock<String> = OnceLock::new();
     BINARY.get_or_init(|| {
         // An optimised one where figures are compared.
-        let given = std::env::var("CHATGATE_BINARY");
-        given.unwrap_or_else(|_| env!("CARGO_BIN_EXE_chatgate").to_owned())
+        let given = std::env::var_os("CHATGATE_BINARY").and_then(|given| given.into_string().ok());
+        given.unwrap_or_else(|| env!("CARGO_BIN_EXE_chatgate").to_owned())
     })
 }
 

@@ -249,6 +249,54 @@ async fn the_authority_is_a_host_and_the_host_says_the_same() {
     }
 }
 
+/// Floods a connection in one way, and says after how many bytes it ended.
+async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
+    // A thousand frames at once: what the wire costs is not what is measured.
+    let many = |frame: Vec<u8>| frame.repeat(1000);
+    let open = frame(HEADERS, END_HEADERS, 1, head);
+    match kind {
+        "reset" => {
+            let pair_of = |number: u32| {
+                let stream = number * 2 + 1;
+                let cancel = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+                [
+                    frame(HEADERS, END_HEADERS | END_STREAM, stream, head),
+                    cancel,
+                ]
+                .concat()
+            };
+            peer.flood(|n| (n * 100..n * 100 + 100).flat_map(pair_of).collect())
+                .await
+        }
+        "continuation" => {
+            peer.send(&frame(HEADERS, 0, 1, head)).await;
+            peer.flood(|_| many(frame(CONTINUATION, 0, 1, &[]))).await
+        }
+        "endless head" => {
+            peer.send(&frame(HEADERS, 0, 1, head)).await;
+            let piece = field("x-much", &"x".repeat(100)).repeat(100);
+            peer.flood(|_| frame(CONTINUATION, 0, 1, &piece)).await
+        }
+        "ping" => peer.flood(|_| many(frame(PING, 0, 0, &[0; 8]))).await,
+        "settings" => peer.flood(|_| many(frame(SETTINGS, 0, 0, &[]))).await,
+        "window" => {
+            peer.send(&open).await;
+            peer.flood(|_| frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()).repeat(500))
+                .await
+        }
+        "empty data" => {
+            peer.send(&open).await;
+            peer.flood(|_| many(frame(DATA, 0, 1, &[]))).await
+        }
+        "priority" => peer.flood(|_| many(frame(2, 0, 3, &[0, 0, 0, 0, 1]))).await,
+        _ => {
+            let reset = |n: u32| frame(RST_STREAM, 0, n % 1_000_000 * 2 + 1, &[0; 4]);
+            peer.flood(|n| (0..100).flat_map(|m| reset(n * 100 + m)).collect())
+                .await
+        }
+    }
+}
+
 #[tokio::test]
 async fn floods_end_the_connection_and_others_are_served() {
     let pair = Pair::new();
@@ -256,8 +304,6 @@ async fn floods_end_the_connection_and_others_are_served() {
     let path = read_of_demo(&gateway);
     let head = get("/nothing");
     let mut before = None;
-    // A thousand frames at once: what the wire costs is not what is measured.
-    let many = |frame: Vec<u8>| frame.repeat(1000);
     for kind in [
         "reset",
         "continuation",
@@ -269,50 +315,9 @@ async fn floods_end_the_connection_and_others_are_served() {
         "priority",
         "idle reset",
     ] {
-        let mut peer = Peer::connect(&pair, &gateway).await;
+        let peer = Peer::connect(&pair, &gateway).await;
         let began = Instant::now();
-        let open = frame(HEADERS, END_HEADERS, 1, &head);
-        let sent = match kind {
-            "reset" => {
-                let pair_of = |number: u32| {
-                    let stream = number * 2 + 1;
-                    let cancel = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
-                    [
-                        frame(HEADERS, END_HEADERS | END_STREAM, stream, &head),
-                        cancel,
-                    ]
-                    .concat()
-                };
-                peer.flood(|n| (n * 100..n * 100 + 100).flat_map(pair_of).collect())
-                    .await
-            }
-            "continuation" => {
-                peer.send(&frame(HEADERS, 0, 1, &head)).await;
-                peer.flood(|_| many(frame(CONTINUATION, 0, 1, &[]))).await
-            }
-            "endless head" => {
-                peer.send(&frame(HEADERS, 0, 1, &head)).await;
-                let piece = field("x-much", &"x".repeat(100)).repeat(100);
-                peer.flood(|_| frame(CONTINUATION, 0, 1, &piece)).await
-            }
-            "ping" => peer.flood(|_| many(frame(PING, 0, 0, &[0; 8]))).await,
-            "settings" => peer.flood(|_| many(frame(SETTINGS, 0, 0, &[]))).await,
-            "window" => {
-                peer.send(&open).await;
-                peer.flood(|_| frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()).repeat(500))
-                    .await
-            }
-            "empty data" => {
-                peer.send(&open).await;
-                peer.flood(|_| many(frame(DATA, 0, 1, &[]))).await
-            }
-            "priority" => peer.flood(|_| many(frame(2, 0, 3, &[0, 0, 0, 0, 1]))).await,
-            _ => {
-                let reset = |n: u32| frame(RST_STREAM, 0, n % 1_000_000 * 2 + 1, &[0; 4]);
-                peer.flood(|n| (0..100).flat_map(|m| reset(n * 100 + m)).collect())
-                    .await
-            }
-        };
+        let sent = flood_of(kind, peer, &head).await;
         println!(
             "h2 flood of {kind}: ended after {sent} bytes and {:?}",
             began.elapsed()

@@ -84,14 +84,13 @@ async fn slow_connections_do_not_keep_others_out() {
     assert_eq!(ended.count(), count, "some are still open");
     attackers.join().unwrap();
     assert!(met.served_per_mille() >= 999.0, "{} failed", met.failed);
-    // A reader gets the longer the more it has taken, which is nothing, and asks again before the deadline begins.
+    // On a machine that does other things as well, the attackers themselves are late to notice.
+    let late = Duration::from_secs(if is_measured() { 1 } else { 20 });
     for kind in KINDS {
-        let deadline = Duration::from_secs(if kind == Slow::Read { 10 } else { 5 });
+        // What a reader does not read and the system holds for it makes a rest of its connection; it notices a second later.
+        let deadline = Duration::from_secs(if kind == Slow::Read { 11 } else { 5 });
         let longest = ended.longest(kind);
-        assert!(
-            longest < deadline + Duration::from_secs(1),
-            "{kind:?}: {longest:?}"
-        );
+        assert!(longest < deadline + late, "{kind:?}: {longest:?}");
     }
     assert!(!is_measured() || ratio <= 2.0, "{ratio}");
 }

@@ -21,6 +21,9 @@ pub enum Slow {
 
 pub const KINDS: [Slow; 4] = [Slow::Head, Slow::Body, Slow::Read, Slow::Silent];
 
+/// Those before this number who read slowly leave more unread than the system holds for them.
+const HEAVY: usize = 100;
+
 /// Most connections from one address: less than the cap, so that the cap is not what saves us.
 const PER_ADDRESS: usize = 200;
 
@@ -66,7 +69,7 @@ pub fn attack(
                 attackers.spawn(async move {
                     let began = Instant::now();
                     if let Some(stream) = open(to, number, kind).await {
-                        be_slow(stream, kind).await;
+                        be_slow(stream, kind, number).await;
                     }
                     told.0.lock().unwrap().push((kind, began.elapsed()));
                 });
@@ -89,13 +92,17 @@ async fn open(to: SocketAddr, number: usize, kind: Slow) -> Option<TcpStream> {
 }
 
 /// One byte a second of whatever it is.
-async fn be_slow(mut stream: TcpStream, kind: Slow) {
+async fn be_slow(mut stream: TcpStream, kind: Slow, number: usize) {
     let post = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     let begin = match kind {
         Slow::Head => post.to_owned(),
         Slow::Body => format!("{post}Content-Length: 4096\r\n\r\nclass="),
-        // More than the system takes over for a peer that does not read.
-        Slow::Read => "GET /api/soap/?wsdl HTTP/1.1\r\nHost: x\r\n\r\n".repeat(600),
+        // Of the first, more than the system takes over for a peer that does not read; of others that would be a flood, and
+        // what they do is rest.
+        Slow::Read => {
+            let count = if number < HEAVY { 600 } else { 5 };
+            "GET /api/soap/?wsdl HTTP/1.1\r\nHost: x\r\n\r\n".repeat(count)
+        }
         Slow::Silent => String::new(),
     };
     let mut pace = tokio::time::interval(Duration::from_secs(1));

@@ -129,6 +129,8 @@ pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes
         if body.bytes() + chunk.len() > LARGE_BYTES && turn.is_none() {
             let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
             turn = Some(waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)?);
+            // Room that is not used costs nothing, and growing step by step leaves the steps behind.
+            body.make_room(bytes_max);
         }
         body.push(chunk);
     }

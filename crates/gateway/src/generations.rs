@@ -104,11 +104,7 @@ impl console::Gateway for Generations {
 
     fn metrics(&self) -> String {
         let gate = self.gate();
-        let upstream = gate.forwarder.upstream_status();
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        gate.metrics.upstream_limit.set(count(upstream.limit));
-        gate.metrics.upstream_calls.set(count(upstream.under_way));
-        gate.metrics.upstream_waiting.set(count(upstream.waiting));
+        gate.metrics.upstream.set(&gate.forwarder.upstream_status());
         gate.metrics.render()
     }
 

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(50);
 const WINDOW_CALLS: u32 = 20;
 
-/// It is a rush when in so many windows, one after the other, a fifth more have come than gone.
+/// It is a rush when in so many windows, one after the other, a fifth more have come than gone, and so many more in all:
+/// callers who each wait for their answer are never more than they are, however they begin.
 const WINDOWS: u32 = 3;
 const MORE: f64 = 1.2;
+const MORE_IN_ALL: u32 = 64;
 
 /// In a rush as many wait as the upstream takes in half the time that a call takes there, so that waiting costs less than
 /// being served; and for so long in any case, and so many.
@@ -24,6 +26,8 @@ pub(super) struct Rush {
     went: u32,
     /// Windows in which more came than went, one after the other.
     windows: u32,
+    /// How many more.
+    more: u32,
     /// How many may wait while it lasts.
     room: Option<usize>,
     /// Since when nobody waits.
@@ -60,9 +64,15 @@ impl Rush {
             return false;
         }
         let is_more = f64::from(self.came) > f64::from(self.went) * MORE;
-        self.windows = if is_more { self.windows + 1 } else { 0 };
+        if is_more {
+            self.windows = self.windows.saturating_add(1);
+            self.more = self.more.saturating_add(self.came - self.went);
+        } else {
+            (self.windows, self.more) = (0, 0);
+        }
         let was_rush = self.room.is_some();
-        self.room = (self.windows >= WINDOWS).then(|| {
+        let is_rush = self.windows >= WINDOWS && self.more >= MORE_IN_ALL;
+        self.room = is_rush.then(|| {
             let meanwhile = f64::from(self.went) * WAIT_LEAST.as_secs_f64() / lasted.as_secs_f64();
             (places / 2).max(meanwhile as usize).max(WAITING_LEAST)
         });
@@ -113,6 +123,19 @@ mod tests {
         }
         for _ in 0..5 {
             second(&mut rush, &mut now, 1.0);
+            assert_eq!(rush.room(1024), 1024);
+        }
+        // Sixty of them, beginning one after the other.
+        for _ in 0..4 {
+            rush = Rush::default();
+            for step in 0..100 {
+                now += Duration::from_millis(3);
+                rush.came(now);
+                if step % 5 < 3 {
+                    rush.came(now);
+                }
+                rush.went(now, 10, 50);
+            }
             assert_eq!(rush.room(1024), 1024);
         }
     }
