@@ -135,7 +135,7 @@ async fn answer(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_without_end_are_a_502_and_memory_stays() {
-    let (rounds, at_once) = (load(2, 20), 10);
+    let (rounds, at_once) = (load(4, 20), 1);
     let upstream = Bomber::start().await;
     let toml = configuration(upstream.address, "");
     let gateway = Gateway::configured(&toml, &ENVIRONMENT);
