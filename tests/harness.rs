@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use adapter_jwt::{Algorithm, Claims, SigningKey};
@@ -25,8 +25,22 @@ pub struct Process {
 impl Process {
     /// Starts the binary under test and keeps every line that it prints.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-        let mut child = Command::new(binary())
-            .args(arguments)
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        Process::of(command, environment)
+    }
+
+    /// Likewise, with so many files that it may have open, however much it asks for more.
+    pub fn with_files(files: u32, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new("sh");
+        let limited = "ulimit -n \"$0\" && exec \"$@\"";
+        command.args(["-c", limited, &files.to_string(), binary()]);
+        command.args(arguments);
+        Process::of(command, environment)
+    }
+
+    fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
+        let mut child = command
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -76,6 +90,14 @@ impl Process {
         }
     }
 
+    /// Bytes of memory that it has.
+    pub fn rss(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -104,7 +126,12 @@ impl Drop for Process {
 
 /// The binary under test.
 pub fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_chatgate")
+    static BINARY: OnceLock<String> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // An optimised one where figures are compared.
+        let given = std::env::var_os("CHATGATE_BINARY").and_then(|given| given.into_string().ok());
+        given.unwrap_or_else(|| env!("CARGO_BIN_EXE_chatgate").to_owned())
+    })
 }
 
 /// The folder of the repository.
@@ -136,18 +163,28 @@ impl Gateway {
 
     /// Over a data folder that may have been used before.
     pub fn over(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Gateway {
-        Gateway::started((folder, "127.0.0.1:0"), toml, environment)
+        Gateway::started((folder, "127.0.0.1:0"), toml, environment, Process::start)
+    }
+
+    /// With so many files that it may have open.
+    pub fn with_files(files: u32, toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        Gateway::started(folder, toml, environment, |arguments, environment| {
+            Process::with_files(files, arguments, environment)
+        })
     }
 
     /// With the ways in on an address of one's choice.
     pub fn listening(listen: &str, toml: &str) -> Gateway {
-        Gateway::started((Arc::new(TempDir::new().unwrap()), listen), toml, &[])
+        let folder = Arc::new(TempDir::new().unwrap());
+        Gateway::started((folder, listen), toml, &[], Process::start)
     }
 
     fn started(
         (folder, listen): (Arc<TempDir>, &str),
         toml: &str,
         environment: &[(&str, &str)],
+        start: impl Fn(&[&str], &[(&str, &str)]) -> Process,
     ) -> Gateway {
         let file = folder.path().join("chatgate.toml");
         std::fs::write(&file, toml).unwrap();
@@ -163,7 +200,7 @@ impl Gateway {
         if !toml.is_empty() {
             arguments.extend(["--config", file.to_str().unwrap()]);
         }
-        let process = Process::start(&arguments, environment);
+        let process = start(&arguments, environment);
         let public = address_in(&process.wait_for("the public address", |line| {
             line.starts_with("Chatgate listens on")
         }));

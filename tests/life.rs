@@ -147,6 +147,27 @@ async fn connections_are_capped_by_address_and_others_still_get_in() {
         held.push(connect([127, 0, 0, 5]).await);
     }
     assert!(held.iter().all(|(_, served)| *served));
-    assert!(!connect([127, 0, 0, 5]).await.1);
     assert!(connect([127, 0, 0, 6]).await.1);
+    // One more is refused, or takes the place of one that has rested for a while.
+    held.push(connect([127, 0, 0, 5]).await);
+    assert_eq!(open(&mut held).await, 3);
+    held.remove(0);
+    let rested = Instant::now();
+    while rested.elapsed() < Duration::from_millis(300) {
+        tokio::task::yield_now().await;
+    }
+    assert!(connect([127, 0, 0, 5]).await.1);
+}
+
+/// How many of these connections serve another request.
+pub async fn open(held: &mut [(TcpStream, bool)]) -> usize {
+    let mut open = 0;
+    for (stream, _) in held {
+        let mut answer = vec![0; 4096];
+        while stream.try_read(&mut answer).is_ok_and(|read| read > 0) {}
+        let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let is_open = asked.is_ok() && stream.read(&mut answer).await.is_ok_and(|read| read > 0);
+        open += usize::from(is_open);
+    }
+    open
 }

@@ -11,6 +11,7 @@
 )]
 
 mod harness;
+mod http2;
 
 mod access_limits;
 mod accesses;
@@ -28,6 +29,7 @@ mod guessing;
 mod journal;
 mod life;
 mod limits_and_cache;
+mod load;
 mod matrix;
 mod openapi;
 mod proxy_protocol;

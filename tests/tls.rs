@@ -20,13 +20,13 @@ use crate::first_start::{paste, printed_calls};
 use crate::harness::{Answer, Gateway};
 
 /// A certificate for this machine that vouches for itself, and its key.
-struct Pair {
-    cert: String,
+pub struct Pair {
+    pub cert: String,
     key: String,
 }
 
 impl Pair {
-    fn new() -> Pair {
+    pub fn new() -> Pair {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         Pair {
             cert: made.cert.pem(),
@@ -40,10 +40,10 @@ impl Pair {
 }
 
 /// A folder with the files that a configuration names.
-struct Files(Arc<TempDir>);
+pub struct Files(Arc<TempDir>);
 
 impl Files {
-    fn new() -> Files {
+    pub fn new() -> Files {
         Files(Arc::new(TempDir::new().unwrap()))
     }
 
@@ -54,19 +54,23 @@ impl Files {
     }
 
     /// Writes the pair under this name, and gives back the section that names it.
-    fn section(&self, name: &str, pair: &Pair) -> String {
+    pub fn section(&self, name: &str, pair: &Pair) -> String {
         let cert = self.write(&format!("{name}.crt"), &pair.cert);
         let key = self.write(&format!("{name}.key"), &pair.key);
         format!("[server.{name}]\ncert = {cert:?}\nkey = {key:?}\n")
     }
 
     fn start(&self, toml: &str) -> Gateway {
-        Gateway::over(Arc::clone(&self.0), toml, &[])
+        self.start_with(toml, &[])
+    }
+
+    pub fn start_with(&self, toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::over(Arc::clone(&self.0), toml, environment)
     }
 }
 
 /// A gateway with TLS where callers come in.
-fn gateway(pair: &Pair, more: &str) -> (Gateway, Files) {
+pub fn gateway(pair: &Pair, more: &str) -> (Gateway, Files) {
     let files = Files::new();
     let toml = format!("{more}{}", files.section("tls", pair));
     (files.start(&toml), files)
@@ -77,7 +81,7 @@ fn trusting(pair: &Pair) -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().tls_certs_only([root])
 }
 
-fn connector(trusted: &[&Pair]) -> TlsConnector {
+pub fn connector(trusted: &[&Pair]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for pair in trusted {
         roots.add(pair.der()).unwrap();
@@ -169,9 +173,9 @@ async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn http_1_is_agreed_on_and_a_client_of_something_else_alone_is_refused() {
+async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alone_is_refused() {
     let pair = Pair::new();
-    let (gateway, _files) = gateway(&pair, "");
+    let (gateway, _files) = gateway(&pair, "[server]\nh2 = false\n");
     for (offered, agreed) in [(&["h2", "http/1.1"][..], true), (&["h2"], false)] {
         let connector = connector(&[&pair]);
         let mut config = ClientConfig::clone(connector.config());

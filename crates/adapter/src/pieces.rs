@@ -29,6 +29,17 @@ impl Pieces {
         }
     }
 
+    /// Makes room for so many bytes in all, for a body that is large.
+    pub fn make_room(&mut self, bytes: usize) {
+        let first = std::mem::take(&mut self.first);
+        let rest = self.rest.get_or_insert_with(|| {
+            let mut rest = BytesMut::with_capacity(bytes);
+            rest.extend_from_slice(&first);
+            rest
+        });
+        rest.reserve(bytes.saturating_sub(rest.len()));
+    }
+
     /// All of it.
     #[must_use]
     pub fn whole(self) -> Bytes {
@@ -47,6 +58,9 @@ mod tests {
             for at in 0..whole.len() {
                 pieces.push(Bytes::copy_from_slice(&whole.as_bytes()[at..=at]));
                 assert_eq!(pieces.bytes(), at + 1);
+                if at == 1 {
+                    pieces.make_room(whole.len());
+                }
             }
             assert_eq!(pieces.whole(), whole);
         }

@@ -2,25 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adapter::{Code, Error, Operation, Request};
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
-use tokio::sync::Semaphore;
 
 use crate::Circumstances;
 use crate::allowlist;
 use crate::guesses::{GuessLimits, Guesser, Guesses};
+use crate::hashing::Hashing;
 use crate::ruling::Ruling;
 use crate::verified::{self, Verified, VerifiedKey};
-
-/// How long a call waits for its turn at hashing before it is told to come again.
-const HASHING_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
-/// name, of which an owner's calls at a cold start must not run out.
-const HASHING_AT_ONCE_MAX: usize = 16;
 
 /// What a caller says to prove who they are.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +42,7 @@ pub enum Claim<'a> {
 /// secret alone.
 pub struct Checker {
     hasher: Arc<SecretHasher>,
-    hashing: Arc<Semaphore>,
+    hashing: Arc<Hashing>,
     verified: Verified,
     guesses: Arc<Guesses>,
 }
@@ -78,7 +70,7 @@ impl Checker {
     ) -> Checker {
         Checker {
             hasher,
-            hashing: Arc::new(Semaphore::new(hashing_at_once.min(HASHING_AT_ONCE_MAX))),
+            hashing: Arc::new(Hashing::new(hashing_at_once)),
             verified: Verified::new(process_key),
             guesses: Arc::new(guesses),
         }
@@ -177,9 +169,7 @@ impl Checker {
 
     async fn check_chosen(&self, guess: &Guess<'_>) -> Result<bool, Error> {
         self.guesses.judge(&guess.guesser)?;
-        let waiting =
-            tokio::time::timeout(HASHING_WAIT_MAX, Arc::clone(&self.hashing).acquire_owned());
-        let Ok(Ok(permit)) = waiting.await else {
+        let Some(turn) = self.hashing.turn().await else {
             return Err(Error::refused(Code::Overloaded)
                 .because("too many passwords to hash")
                 .retry_after(1));
@@ -191,9 +181,8 @@ impl Checker {
         let place = self.guesses.reserve(guess.guesser)?;
         let hashes = verified::chosen(guess.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (guess.presented.clone(), guess.access.is_some());
-        let hashed = tokio::task::spawn_blocking(move || {
-            // Permit and place live as long as the work, which a caller that goes away does not stop.
-            let _permit = permit;
+        let hashed = self.hashing.run(turn, move || {
+            // The place lives as long as the work, which a caller that goes away does not stop.
             let mut right = false;
             for phc in hashes.iter().filter(|phc| !phc.is_empty()) {
                 right |= verify_chosen(&presented, phc);
@@ -205,9 +194,8 @@ impl Checker {
             }
             right
         });
-        hashed
-            .await
-            .map_err(|_| Error::refused(Code::InternalError).because("hashing panicked"))
+        let panicked = || Error::refused(Code::InternalError).because("hashing panicked");
+        hashed.await.ok_or_else(panicked)
     }
 }
 

@@ -8,6 +8,7 @@ use adapter::Pieces;
 use bytes::Bytes;
 pub use reqwest::Client;
 use reqwest::{Certificate, Identity, Response, redirect};
+use tokio::sync::Semaphore;
 
 /// Which certificate authorities an upstream's certificate may come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +89,22 @@ fn bundled_roots() -> Vec<Certificate> {
         .collect()
 }
 
+/// A body of more than this, in bytes, is a large one. So few large ones are read at once, and so long another waits: an
+/// upstream that sends what never ends is to cost no more memory for every call that it does so to.
+const LARGE_BYTES: usize = 128 * 1024;
+const LARGE_AT_ONCE: usize = 2;
+const LARGE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Who reads a large body. One for the process, as memory is.
+static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
+
 /// Why a body could not be taken.
 #[derive(Debug)]
 pub enum BodyError {
     /// It is larger than allowed.
     TooLarge,
+    /// It is a large one, and so are too many others.
+    NoRoom,
     /// It broke off or did not come in time.
     Broken(reqwest::Error),
 }
@@ -100,7 +112,7 @@ pub enum BodyError {
 /// Reads a body of at most `bytes_max` bytes, counted after decompression.
 ///
 /// # Errors
-/// When it is larger, breaks off or takes too long.
+/// When it is larger, breaks off or takes too long, or too many others are large.
 pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
     if response
         .content_length()
@@ -109,9 +121,16 @@ pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes
         return Err(BodyError::TooLarge);
     }
     let mut body = Pieces::default();
+    let mut turn = None;
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if body.bytes() + chunk.len() > bytes_max {
             return Err(BodyError::TooLarge);
+        }
+        if body.bytes() + chunk.len() > LARGE_BYTES && turn.is_none() {
+            let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
+            turn = Some(waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)?);
+            // Room that is not used costs nothing, and growing step by step leaves the steps behind.
+            body.make_room(bytes_max);
         }
         body.push(chunk);
     }
@@ -159,6 +178,7 @@ pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<Stri
         .await
         .map_err(|error| match error {
             BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
+            BodyError::NoRoom => "too many answers are large".to_owned(),
             BodyError::Broken(error) => causes(&error.without_url()),
         })?;
     Ok(String::from_utf8_lossy(&body).into_owned())

@@ -17,6 +17,7 @@ mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guesses;
+mod hashing;
 mod rate_limit;
 mod ruling;
 mod turns;

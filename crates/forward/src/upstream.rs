@@ -7,8 +7,10 @@ mod attempt;
 mod breaker;
 mod config;
 mod endpoint;
+mod limit;
 mod queue;
 mod retry;
+mod rush;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use crate::client::{self, BodyError, ClientConfig};
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
-use attempt::{Attempt, Harm, Health, failed, judged, unusable};
+use attempt::{Attempt, Harm, Health, failed, judged, too_much};
 use endpoint::{Choice, Endpoint, Endpoints};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
@@ -107,7 +109,10 @@ impl Upstream {
             ..Effort::default()
         };
         let outcome = match place {
-            Ok(_place) => self.ask(request, deadline, &mut effort.attempts).await,
+            Ok(place) => {
+                let attempts = &mut effort.attempts;
+                self.ask(&place, request, deadline, attempts).await
+            }
             Err(error) => Err(error.with_delivery(not_sent(request))),
         };
         effort.upstream = began.elapsed() - effort.queued;
@@ -129,6 +134,7 @@ impl Upstream {
 
     async fn ask(
         self: &Arc<Self>,
+        place: &Place,
         request: &Request,
         deadline: Instant,
         attempts: &mut u32,
@@ -151,7 +157,12 @@ impl Upstream {
                 }
             };
             *attempts += 1;
+            let began = Instant::now();
             let attempt = self.attempt(endpoint, request, deadline).await;
+            if attempt.health != Health::Unknown {
+                let is_well = attempt.health == Health::Well;
+                place.asked(request.operation().method, began.elapsed(), is_well);
+            }
             let error = match attempt.outcome {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -220,11 +231,8 @@ impl Upstream {
         match client::read_body(response, self.config.limits.response_bytes).await {
             Ok(body) => judged(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
-            Err(BodyError::TooLarge) => Attempt {
-                outcome: Err(unusable("the answer is too large", word(Delivery::Unknown))),
-                health: Health::Well,
-                harm: Harm::Pointless,
-            },
+            Err(BodyError::TooLarge) => too_much("the answer is too large", word),
+            Err(BodyError::NoRoom) => too_much("too many answers are large", word),
         }
     }
 
@@ -265,6 +273,7 @@ impl Upstream {
     /// How the endpoints are and which account is in use, for operators.
     #[must_use]
     pub(crate) fn status(&self) -> UpstreamStatus {
+        let occupied = self.places.occupied();
         UpstreamStatus {
             endpoints: self
                 .endpoints
@@ -272,7 +281,9 @@ impl Upstream {
                 .map(|endpoint| (endpoint.url.to_string(), endpoint.breaker.is_open()))
                 .collect(),
             uses_next_account: self.accounts.current().0 == Slot::Next,
-            waiting: self.places.waiting(),
+            limit: occupied.limit,
+            under_way: occupied.taken,
+            waiting: occupied.waiting,
         }
     }
 
@@ -312,6 +323,10 @@ pub struct UpstreamStatus {
     pub endpoints: Vec<(String, bool)>,
     /// Whether the account in use is the one that was to replace the first.
     pub uses_next_account: bool,
+    /// Most calls at once, as it takes them now.
+    pub limit: usize,
+    /// Calls under way.
+    pub under_way: usize,
     /// Calls that wait for a place.
     pub waiting: usize,
 }

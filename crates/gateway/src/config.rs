@@ -96,6 +96,12 @@ pub struct Limits {
     pub soap_bytes: usize,
     /// Longest wait for a TLS handshake, for the first byte after it, and for a whole head.
     pub header_timeout: Duration,
+    /// Longest wait for a body, before what has come earns more.
+    pub body_timeout: Duration,
+    /// Longest wait for a caller to take something of an answer, and all of it before what was taken earns more.
+    pub write_timeout: Duration,
+    /// How fast bodies have to come and answers to be taken on average, in bytes a second.
+    pub rate: u32,
     /// Longest rest of a kept connection.
     pub idle_timeout: Duration,
     /// Longest life of a request, its body included.

@@ -1,4 +1,4 @@
-//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP. All of it in a task of its own,
+//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1, or HTTP/2 if that was agreed. All of it in a task of its own,
 //! so that nobody else waits for a peer that dawdles.
 
 use std::convert::Infallible;
@@ -14,21 +14,23 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::activity::Activity;
 use crate::client_addr::PeerAddr;
 use crate::edge::HEAD_BYTES_MAX;
+use crate::http2;
 use crate::inbound::Inbound;
 use crate::listener::{Stop, Terms};
 use crate::places::Place;
 use crate::proxy_protocol;
 use crate::routes::Paths;
-use crate::watched::{Activity, Watched};
+use crate::watched::{Abort, Watched};
 use crate::workers::Seat;
 
 /// Most header lines: clients behind two proxies send some thirty.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// Why a connection ended early: for the log alone.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a connection leads to, and how it is treated.
 pub(crate) struct Door {
@@ -56,7 +58,12 @@ pub(crate) struct Ending {
 /// Serves one connection to its end.
 pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
     let peer = accepted.peer;
-    if let Err(error) = open(accepted, &door, ending).await {
+    let activity = Arc::clone(accepted.place.activity());
+    let ended = tokio::select! {
+        ended = open(accepted, &door, ending) => ended,
+        () = activity.closing() => Err("it made room for others".into()),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
@@ -84,17 +91,22 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             peer = source;
         }
     }
+    let from = (PeerAddr(peer), Arc::clone(place.activity()));
     let ended = match &terms.tls {
-        None => http(stream, PeerAddr(peer), door, ending.watcher).await,
+        None => http(stream, from, door, ending.watcher).await,
         Some(tls) => {
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
-            http(stream, PeerAddr(peer), door, ending.watcher).await
+            if stream.get_ref().1.alpn_protocol() == Some(http2::ALPN) {
+                http2::serve(stream, from, door, (ending.watcher, ending.stop)).await
+            } else {
+                http(stream, from, door, ending.watcher).await
+            }
         }
     };
     drop((place, seat));
-    Ok(ended?)
+    ended
 }
 
 /// A connection on which nothing has been asked yet does not hold up the end.
@@ -105,15 +117,20 @@ async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> 
     }
 }
 
-async fn http<S>(stream: S, peer: PeerAddr, door: &Door, watcher: Watcher) -> hyper::Result<()>
+async fn http<S>(
+    stream: S,
+    (peer, activity): (PeerAddr, Arc<Activity>),
+    door: &Door,
+    watcher: Watcher,
+) -> Result<(), Cause>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
-    let watched = Watched::new(stream, Arc::clone(&activity), door.terms.deadlines);
+    let deadlines = door.terms.deadlines;
+    let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);
-        let request = request.map(|body| Body::new(Inbound::new(body, &activity)));
+        let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
         let answering = door.paths.answer(peer, request);
         async move {
             let response = answering.await;
@@ -130,5 +147,5 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(watched), service);
-    watcher.watch(connection).await
+    Ok(watcher.watch(connection).await?)
 }

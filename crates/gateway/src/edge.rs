@@ -10,6 +10,8 @@ use http::request::Parts;
 use http::{Method, Version, header};
 use http_body_util::BodyExt;
 
+use crate::inbound::Broken;
+
 /// The methods of every way in, for `Allow`.
 pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -54,6 +56,19 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
         return bad("The Transfer-Encoding is not chunked alone.");
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
+    // HTTP/2 names the host beside the path; a header says the same or nothing (RFC 9113, 8.3.1).
+    if head.version == Version::HTTP_2
+        && let Some(authority) = head.uri.authority()
+    {
+        return match (hosts.next(), hosts.next()) {
+            (_, Some(_)) => bad("The Host header is given twice."),
+            (Some(host), None) if host.as_bytes() != authority.as_str().as_bytes() => {
+                bad("The Host header is not the :authority.")
+            }
+            _ if is_host(authority.as_str().as_bytes()) => Ok(()),
+            _ => bad("The :authority is no host."),
+        };
+    }
     match (hosts.next(), hosts.next()) {
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         (None, _) => bad("The Host header is missing."),
@@ -166,10 +181,18 @@ pub(crate) async fn read_body(
 ) -> Result<Bytes, Error> {
     match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
         Ok(body) => body,
-        Err(_) => Err(Error::explained(
-            Code::MalformedRequest,
-            "The body did not come in time.",
-        )),
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> Error {
+    Error::explained(Code::MalformedRequest, "The body did not come in time.")
+}
+
+fn broken(error: axum::Error) -> Error {
+    match error.into_inner().downcast_ref() {
+        Some(Broken::Late) => late(),
+        _ => Error::explained(Code::MalformedRequest, "The body broke off."),
     }
 }
 
@@ -186,8 +209,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     }
     let mut pieces = Pieces::default();
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|_| Error::explained(Code::MalformedRequest, "The body broke off."))?;
+        let frame = frame.map_err(broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };

@@ -103,7 +103,9 @@ impl console::Gateway for Generations {
     }
 
     fn metrics(&self) -> String {
-        self.gate().metrics.render()
+        let gate = self.gate();
+        gate.metrics.upstream.set(&gate.forwarder.upstream_status());
+        gate.metrics.render()
     }
 
     fn now(&self) -> i64 {
@@ -151,6 +153,8 @@ fn upstream(status: &UpstreamStatus) -> Value {
     json!({
         "endpoints": endpoints.collect::<Vec<_>>(),
         "account": if status.uses_next_account { "next" } else { "first" },
+        "limit": status.limit,
+        "under_way": status.under_way,
         "waiting": status.waiting,
     })
 }

@@ -1,40 +1,108 @@
-//! A request's body that tells the connection when it was not read to its end.
+//! A request's body as a connection sees it: it has to come at a pace, and says when it was not read to its end.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
 
-use crate::watched::Activity;
+use crate::activity::Activity;
+use crate::watched::Deadlines;
 
 /// The body.
-pub(crate) struct Inbound {
-    body: Incoming,
+pub(crate) struct Inbound<B: Body = Incoming> {
+    body: B,
     activity: Arc<Activity>,
+    deadlines: Deadlines,
+    /// What has come so far, in bytes.
+    bytes: u64,
+    /// Since when it has been waited for; nearly every body is there before anybody asks.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    is_late: bool,
 }
 
-impl Inbound {
-    /// Wraps the body of a request on this connection.
-    pub(crate) fn new(body: Incoming, activity: &Arc<Activity>) -> Inbound {
-        Inbound {
-            body,
-            activity: Arc::clone(activity),
+/// Why a body ended early.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// It came too slowly.
+    Late,
+    /// What the connection says.
+    Off(hyper::Error),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Broken::Late => f.write_str("the body came too slowly"),
+            Broken::Off(error) => error.fmt(f),
         }
     }
 }
 
-impl Body for Inbound {
+impl std::error::Error for Broken {}
+
+impl From<hyper::Error> for Broken {
+    fn from(error: hyper::Error) -> Broken {
+        Broken::Off(error)
+    }
+}
+
+impl<B: Body> Inbound<B> {
+    /// Wraps the body of a request on this connection.
+    pub(crate) fn new(body: B, activity: &Arc<Activity>, deadlines: Deadlines) -> Inbound<B> {
+        Inbound {
+            body,
+            activity: Arc::clone(activity),
+            deadlines,
+            bytes: 0,
+            waiting: None,
+            is_late: false,
+        }
+    }
+
+    /// Comes when the body is late: its time, and what it has earned by what has come.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Deadlines { body, .. } = self.deadlines;
+        let (since, timer) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(body))));
+        let deadline = *since + body + self.deadlines.earned(self.bytes);
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl<B> Body for Inbound<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    Broken: From<B::Error>,
+{
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            if let Some(Ok(frame)) = &frame {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.bytes += bytes;
+                this.activity.note_body(bytes);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Broken::from)));
+        }
+        this.activity.waits_for_body();
+        ready!(this.poll_late(cx));
+        this.is_late = true;
+        Poll::Ready(Some(Err(Broken::Late)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -46,10 +114,71 @@ impl Body for Inbound {
     }
 }
 
-impl Drop for Inbound {
+impl<B: Body> Drop for Inbound<B> {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
+        if self.waiting.is_some() {
+            self.activity.has_body();
+        }
+        // Who is late already gets no more time to send what nobody wants.
+        if !self.body.is_end_stream() && !self.is_late {
             self.activity.leave_unread();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+    use tokio::time::{Interval, interval};
+
+    use super::*;
+
+    impl From<Infallible> for Broken {
+        fn from(never: Infallible) -> Broken {
+            match never {}
+        }
+    }
+
+    /// So many bytes a second, for ever.
+    struct Dribble(Interval, usize);
+
+    impl Body for Dribble {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            ready!(self.0.poll_tick(cx));
+            Poll::Ready(Some(Ok(Frame::data(vec![b'x'; self.1].into()))))
+        }
+    }
+
+    async fn late_after(bytes_a_second: usize) -> Option<u64> {
+        let activity = Arc::default();
+        let body = Dribble(interval(Duration::from_secs(1)), bytes_a_second);
+        let mut body = Inbound::new(body, &activity, Deadlines::default());
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(100) {
+            if let Some(Err(Broken::Late)) = body.frame().await {
+                drop(body);
+                assert!(!activity.is_unread());
+                return Some(began.elapsed().as_secs());
+            }
+        }
+        drop(body);
+        assert!(activity.is_unread());
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_its_time_and_what_it_earns_by_its_pace() {
+        assert_eq!(late_after(1).await, Some(10));
+        assert_eq!(late_after(512).await, Some(20));
+        assert_eq!(late_after(1024).await, None);
     }
 }

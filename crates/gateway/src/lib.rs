@@ -25,7 +25,10 @@ mod story;
 mod tokens;
 mod unstoppable;
 
+mod activity;
 mod connection;
+mod descriptors;
+mod http2;
 mod inbound;
 mod listener;
 mod places;

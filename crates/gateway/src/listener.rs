@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, TlsFiles};
 use crate::connection::{self, Accepted, Door, Ending};
+use crate::descriptors;
 use crate::places::Places;
 use crate::routes::Paths;
 use crate::tls::Tls;
@@ -55,10 +56,15 @@ impl Terms {
     pub(crate) fn of_both(config: &Config) -> Result<[Terms; 2], String> {
         let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
         let public = Terms {
+            connections_max: descriptors::connections_max(config),
             proxy_protocol: config.proxy_protocol,
             ..Terms::new(config, open(&config.tls)?)
         };
-        Ok([public, Terms::new(config, open(&config.admin_tls)?)])
+        let admin = Terms {
+            connections_max: config.limits.connections.min(descriptors::OPERATORS_MAX),
+            ..Terms::new(config, open(&config.admin_tls)?)
+        };
+        Ok([public, admin])
     }
 
     /// As configured, without PROXY headers.
@@ -67,7 +73,10 @@ impl Terms {
             deadlines: Deadlines {
                 head: config.limits.header_timeout,
                 idle: config.limits.idle_timeout,
-                ..Deadlines::default()
+                request: config.limits.request_timeout,
+                body: config.limits.body_timeout,
+                write: config.limits.write_timeout,
+                rate: config.limits.rate,
             },
             connections_max: config.limits.connections,
             per_address_max: config.limits.connections_per_address,

@@ -1,71 +1,141 @@
-//! How many connections are open, in all and by address, and who may still come in.
+//! How many connections are open, in all and by address, and who may still come in. When all places are taken, those whom
+//! the gateway has been waiting for the longest make room: whoever sends what they have to say is never one of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use crate::activity::Activity;
 use crate::listener::Terms;
+
+/// Nobody makes room who has not been waited for so long: a round trip to the far side of the world.
+const WAITED_LEAST: Duration = Duration::from_millis(250);
+
+/// One in so many connections makes room at once, so that the search costs little for each.
+const SHARE_TO_CLOSE: usize = 64;
 
 /// The open connections of one listener.
 #[derive(Default)]
-pub(crate) struct Places {
-    by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
+pub(crate) struct Places(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    total: usize,
+    by_address: HashMap<IpAddr, Vec<Arc<Activity>>>,
 }
 
 /// One open connection's place; given back when dropped.
 pub(crate) struct Place {
     places: Arc<Places>,
     address: IpAddr,
+    activity: Arc<Activity>,
 }
 
 impl Places {
-    /// A place for a connection from an address; `None` when there are too many already.
+    /// A place for a connection from an address; `None` when there are too many already and nobody makes room.
     pub(crate) fn take(places: &Arc<Places>, address: IpAddr, terms: &Terms) -> Option<Place> {
+        Places::enter(places, address, terms, Arc::default())
+    }
+
+    fn enter(
+        places: &Arc<Places>,
+        address: IpAddr,
+        terms: &Terms,
+        activity: Arc<Activity>,
+    ) -> Option<Place> {
         let address = address.to_canonical();
-        let mut guard = places
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (total, by_address) = &mut *guard;
-        let mine = by_address.get(&address).copied().unwrap_or(0);
-        if *total >= terms.connections_max
-            || (mine >= terms.per_address_max && !terms.is_proxy(address))
-        {
+        let mut state = places.lock();
+        let mine = state.by_address.get(&address).map_or(0, Vec::len);
+        let has_room = (mine < terms.per_address_max
+            || terms.is_proxy(address)
+            || state.make_room(Some(address)))
+            && (state.total < terms.connections_max || state.make_room(None));
+        if !has_room {
             return None;
         }
-        *total += 1;
-        by_address.insert(address, mine + 1);
+        state.total += 1;
+        let of_address = state.by_address.entry(address).or_default();
+        of_address.push(Arc::clone(&activity));
+        drop(state);
         Some(Place {
             places: Arc::clone(places),
             address,
+            activity,
         })
+    }
+
+    /// The state is whole after every statement, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Closes those, of one address or of all, whom the gateway has been waiting for the longest; first of all those who
+    /// have never asked for anything. Says whether there were any.
+    fn make_room(&mut self, of: Option<IpAddr>) -> bool {
+        let mut waited_for: Vec<_> = self
+            .by_address
+            .iter()
+            .filter(|(address, _)| of.is_none_or(|of| of == **address))
+            .flat_map(|(address, open)| open.iter().map(move |activity| (*address, activity)))
+            .filter_map(|(address, activity)| {
+                let waited = activity.waited().filter(|waited| *waited >= WAITED_LEAST)?;
+                let rank = (activity.has_asked(), std::cmp::Reverse(waited));
+                Some((rank, address, Arc::clone(activity)))
+            })
+            .collect();
+        let open = if of.is_some() {
+            waited_for.len()
+        } else {
+            self.total
+        };
+        let count = open.div_ceil(SHARE_TO_CLOSE).min(waited_for.len());
+        if count == 0 {
+            return false;
+        }
+        waited_for.select_nth_unstable_by_key(count - 1, |(rank, ..)| *rank);
+        for (_, address, activity) in &waited_for[..count] {
+            activity.close();
+            self.leave(*address, activity);
+        }
+        tracing::debug!(count, "connections that dawdled made room");
+        true
+    }
+
+    /// Who has made room has left before it ends.
+    fn leave(&mut self, address: IpAddr, activity: &Arc<Activity>) {
+        let Some(open) = self.by_address.get_mut(&address) else {
+            return;
+        };
+        if let Some(at) = open.iter().position(|other| Arc::ptr_eq(other, activity)) {
+            open.swap_remove(at);
+            self.total -= 1;
+        }
+        if open.is_empty() {
+            self.by_address.remove(&address);
+        }
     }
 }
 
 impl Place {
     /// The same connection, counted from now on under the address that a proxy has named.
     pub(crate) fn passed_to(self, address: IpAddr, terms: &Terms) -> Option<Place> {
-        let places = Arc::clone(&self.places);
+        let (places, activity) = (Arc::clone(&self.places), Arc::clone(&self.activity));
         drop(self);
-        Places::take(&places, address, terms)
+        Places::enter(&places, address, terms, activity)
+    }
+
+    /// What happens on the connection.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut guard = self
-            .places
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (total, by_address) = &mut *guard;
-        *total -= 1;
-        if let Some(mine) = by_address.get_mut(&self.address) {
-            *mine -= 1;
-            if *mine == 0 {
-                by_address.remove(&self.address);
-            }
-        }
+        self.places.lock().leave(self.address, &self.activity);
     }
 }
 
@@ -74,16 +144,20 @@ mod tests {
     use super::*;
     use crate::watched::Deadlines;
 
-    #[test]
-    fn places_are_capped_in_all_and_by_address_and_come_back() {
-        let terms = Terms {
+    fn terms(connections_max: usize, per_address_max: usize) -> Terms {
+        Terms {
             deadlines: Deadlines::default(),
-            connections_max: 3,
-            per_address_max: 1,
+            connections_max,
+            per_address_max,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             proxy_protocol: false,
             tls: None,
-        };
+        }
+    }
+
+    #[test]
+    fn places_are_capped_in_all_and_by_address_and_come_back() {
+        let terms = terms(3, 1);
         let places = Arc::new(Places::default());
         let take = |address: &str| Places::take(&places, address.parse().unwrap(), &terms);
         let first = take("192.0.2.1");
@@ -109,5 +183,32 @@ mod tests {
                 .is_none()
         );
         assert!(take("10.0.0.1").is_some());
+    }
+
+    #[test]
+    fn who_is_waited_for_longest_makes_room_and_who_is_served_does_not() {
+        let terms = terms(4, 4);
+        let places = Arc::new(Places::default());
+        let take = || Places::take(&places, IpAddr::from([192, 0, 2, 1]), &terms);
+        let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
+        let busy = Activity::begin(served.activity());
+        drop(Activity::begin(rests.activity()));
+        for (place, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
+            place
+                .activity()
+                .pretend_waited(Duration::from_secs(seconds));
+        }
+        // Who has asked before goes after those who never have.
+        let first = take();
+        assert!(first.is_some() && oldest.activity().is_closed());
+        let second = take();
+        assert!(second.is_some() && rests.activity().is_closed());
+        assert!(take().is_none());
+        assert!(!served.activity().is_closed() && !fresh.activity().is_closed());
+        // One that has made room and ends then leaves nobody else's place.
+        drop((oldest, rests, busy));
+        assert_eq!(places.lock().total, 4);
+        drop((first, second, served, fresh));
+        assert!(places.lock().total == 0 && places.lock().by_address.is_empty());
     }
 }

@@ -20,6 +20,7 @@ use url::Url;
 use crate::accesses;
 use crate::config::{Config, Sources};
 use crate::data_folder::{DataFolder, random, random_text};
+use crate::descriptors;
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce, Origin};
 use crate::greeting;
@@ -68,6 +69,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
         again,
     } = written;
     let log_level = telemetry::start_log(&config.log)?;
+    descriptors::raise();
     let data = DataFolder::new(&config.data);
     data.make()?;
     let _lock = data.lock()?;

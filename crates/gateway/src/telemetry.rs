@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use adapter::{Operation, Way};
+use forward::UpstreamStatus;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -134,6 +135,7 @@ pub(crate) struct Metrics {
     pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
+    pub(crate) upstream: UpstreamGauges,
     pub(crate) generation: Gauge<i64, AtomicI64>,
     pub(crate) reloads: Family<ReloadLabel, Counter>,
 }
@@ -187,6 +189,7 @@ impl Metrics {
                 Family::default(),
             ),
             inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),
+            upstream: UpstreamGauges::new(&mut new),
             generation: new.name(
                 "config_generation",
                 "How many configurations have been in force",
@@ -246,6 +249,34 @@ impl Metrics {
 
 fn method_of(operation: Option<&Operation>) -> &'static str {
     operation.map_or("none", |operation| operation.method)
+}
+
+/// How the places in front of the upstream are: set when somebody wants to know.
+pub(crate) struct UpstreamGauges {
+    limit: Gauge<i64, AtomicI64>,
+    calls: Gauge<i64, AtomicI64>,
+    waiting: Gauge<i64, AtomicI64>,
+}
+
+impl UpstreamGauges {
+    fn new(new: &mut Names<'_>) -> UpstreamGauges {
+        let mut gauge = |name, help| new.name(name, help, Gauge::default());
+        UpstreamGauges {
+            limit: gauge(
+                "upstream_limit",
+                "Most calls at once, as the upstream takes them now",
+            ),
+            calls: gauge("upstream_calls", "Calls under way to the upstream"),
+            waiting: gauge("upstream_waiting", "Calls that wait for a place among them"),
+        }
+    }
+
+    pub(crate) fn set(&self, status: &UpstreamStatus) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.limit.set(count(status.limit));
+        self.calls.set(count(status.under_way));
+        self.waiting.set(count(status.waiting));
+    }
 }
 
 /// What the journal counts itself, asked when somebody wants to know.

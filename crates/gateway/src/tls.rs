@@ -15,12 +15,13 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
+use crate::http2;
 use crate::listener::Terms;
 
 /// How often the files are looked at: whoever renews a certificate does so days before it ends.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The one protocol that is spoken here. A client that can speak no other by ALPN is told so in the handshake.
+/// What is spoken here besides HTTP/2. A client that can speak nothing of that by ALPN is told so in the handshake.
 const ALPN: &[u8] = b"http/1.1";
 
 /// What stood in the files at one moment.
@@ -141,6 +142,9 @@ impl Contents {
             .with_single_cert(cert, key)
             .map_err(|error| unusable(&error))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if files.h2 {
+            config.alpn_protocols.insert(0, http2::ALPN.to_vec());
+        }
         Ok(config)
     }
 }

@@ -1,20 +1,27 @@
 //! A TCP stream with deadlines: for the first byte, for a whole head, for the rest between requests, for a reader that
-//! does not read.
+//! does not read or hardly does.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+
+use crate::activity::{Activity, Step};
+
+/// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
+/// besides bodies: a head, bodies that are still unread, and what belongs to them. Frames that ask for nothing (PING,
+/// SETTINGS, WINDOW_UPDATE, empty ones) come to more only where they are a flood.
+const CHATTER_BYTES_MAX: u64 = 512 * 1024;
 
 /// How long a connection that closes lets a refused body come in: a round trip or two, so that the peer sees the answer.
-const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_MAX: Duration = Duration::from_millis(900);
 
 /// How much of it is read at once, in bytes.
 const LINGER_CHUNK_BYTES: usize = 8 * 1024;
@@ -29,8 +36,21 @@ pub(crate) struct Deadlines {
     pub(crate) head: Duration,
     /// Between two requests.
     pub(crate) idle: Duration,
-    /// For taking a piece of the answer.
+    /// For a request, from its head to its answer.
+    pub(crate) request: Duration,
+    /// For the whole body of a request, before what has come of it earns more time at `rate`.
+    pub(crate) body: Duration,
+    /// For taking a piece of the answer, and for all of it before what has been taken earns more time at `rate`.
     pub(crate) write: Duration,
+    /// What a peer has to send or take on average, in bytes a second.
+    pub(crate) rate: u32,
+}
+
+impl Deadlines {
+    /// The time that so many bytes have earned.
+    pub(crate) fn earned(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
+    }
 }
 
 impl Default for Deadlines {
@@ -38,44 +58,11 @@ impl Default for Deadlines {
         Deadlines {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            request: Duration::from_secs(30),
+            body: Duration::from_secs(10),
             write: Duration::from_secs(30),
+            rate: 1024,
         }
-    }
-}
-
-/// Which request of a connection is under way; told by the service, read by the stream.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    /// Requests begun and ended, twice the number of whole ones; odd while one is under way.
-    steps: AtomicU32,
-    /// Whoever reads while a request is under way. The server does not come back to read of its own accord when the
-    /// request has ended, and the rest would have no deadline.
-    reader: AtomicWaker,
-    /// Whether a body was left unread, so that bytes of it may still be on their way.
-    unread: AtomicBool,
-}
-
-/// One request under way.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Activity {
-    /// A request begins; it ends when the value is dropped.
-    pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
-        activity.steps.fetch_add(1, Ordering::Release);
-        Busy(Arc::clone(activity))
-    }
-
-    /// A body was not read to its end: when the connection closes, the rest has to be let in and thrown away.
-    pub(crate) fn leave_unread(&self) {
-        self.unread.store(true, Ordering::Release);
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.steps.fetch_add(1, Ordering::Release);
-        self.0.reader.wake();
     }
 }
 
@@ -85,13 +72,50 @@ pub(crate) struct Watched<S> {
     activity: Arc<Activity>,
     deadlines: Deadlines,
     /// The step at which `since` was taken.
-    step: u32,
+    step: Step,
     /// When this connection or this rest began, or the head that is being read.
     since: Instant,
     in_head: bool,
+    /// Of a connection with many requests at once: what has been read since the last step, without bodies.
+    chatter: Option<Chatter>,
     read_timer: Pin<Box<Sleep>>,
-    write_timer: Option<Pin<Box<Sleep>>>,
+    writing: Option<Writing>,
     linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a peer says besides bodies.
+#[derive(Default)]
+struct Chatter {
+    read: u64,
+    bodies_before: u64,
+}
+
+/// An answer that the peer did not take at once.
+struct Writing {
+    since: Instant,
+    /// What it has taken since then, in bytes.
+    taken: u64,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What can be given up at once, with all that is still to be sent.
+pub(crate) trait Abort {
+    /// From now on closing sends a reset. Without it the system would go on offering what is left to a peer that does not
+    /// take it.
+    fn abort(&self);
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // A connection that is gone needs none.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl<S: Abort> Abort for TlsStream<S> {
+    fn abort(&self) {
+        self.get_ref().0.abort();
+    }
 }
 
 impl<S> Watched<S> {
@@ -103,27 +127,55 @@ impl<S> Watched<S> {
             stream,
             activity,
             deadlines,
-            step: 0,
+            step: Step::FIRST,
             since,
             in_head: false,
+            chatter: None,
             read_timer,
-            write_timer: None,
+            writing: None,
             linger: None,
         }
     }
 
+    /// The same for a connection with many requests at once. Bytes there may belong to anything, so that a request has to
+    /// come whole within the time of a head at first and of a rest later, and each has a deadline of its own.
+    pub(crate) fn multiplexed(
+        stream: S,
+        activity: Arc<Activity>,
+        deadlines: Deadlines,
+    ) -> Watched<S> {
+        Watched {
+            chatter: Some(Chatter::default()),
+            ..Watched::new(stream, activity, deadlines)
+        }
+    }
+
+    /// Whether the peer has said too much since the last step.
+    fn chatters(&mut self, read: usize) -> bool {
+        let Some(chatter) = &mut self.chatter else {
+            return false;
+        };
+        chatter.read += read as u64;
+        let bodies = self.activity.body_bytes() - chatter.bodies_before;
+        chatter.read.saturating_sub(bodies) > CHATTER_BYTES_MAX
+    }
+
     /// When the peer has to have sent more; `None` while a request is under way, which has a deadline of its own.
     fn read_deadline(&mut self) -> Option<Instant> {
-        let step = self.activity.steps.load(Ordering::Acquire);
+        let step = self.activity.step();
         if step != self.step {
             self.step = step;
             self.since = Instant::now();
             self.in_head = false;
+            if let Some(chatter) = &mut self.chatter {
+                chatter.read = 0;
+                chatter.bodies_before = self.activity.body_bytes();
+            }
         }
-        if step % 2 == 1 {
-            return None;
+        if step.is_busy() {
+            return self.activity.deadline();
         }
-        let is_first_byte = step == 0 && !self.in_head;
+        let is_first_byte = step == Step::FIRST && !self.in_head;
         let allowed = if self.in_head || is_first_byte {
             self.deadlines.head
         } else {
@@ -133,7 +185,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,9 +193,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let deadline = this.read_deadline();
+        let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if deadline.is_some() && !this.in_head {
+                if this.chatters(buf.filled().len() - before) {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
+                if deadline.is_some() && !this.in_head && this.chatter.is_none() {
                     this.in_head = true;
                     this.since = Instant::now();
                 }
@@ -151,44 +207,70 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             }
             Poll::Pending => {
                 let Some(deadline) = deadline else {
-                    this.activity.reader.register(cx.waker());
+                    this.activity.reader().register(cx.waker());
                     // If the request ended in between, nobody is left to wake the reader.
                     if this.read_deadline().is_some() {
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Pending;
                 };
+                if this.step.is_busy() {
+                    this.activity.reader().register(cx.waker());
+                    if this.activity.step() != this.step {
+                        cx.waker().wake_by_ref();
+                    }
+                }
                 if this.read_timer.deadline() != deadline {
                     this.read_timer.as_mut().reset(deadline);
                 }
                 ready!(this.read_timer.as_mut().poll(cx));
+                if this.step.is_busy() {
+                    // What it does not take would go on being offered.
+                    this.stream.abort();
+                }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Lets a write through, or fails it when the peer has not taken anything for too long.
+impl<S: AsyncWrite + Abort + Unpin> Watched<S> {
+    /// Lets a write through that has taken so many bytes, or fails it when the peer has not taken anything for too long, or
+    /// too little on the whole.
     fn watch_write<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        taken: impl FnOnce(&T) -> Option<usize>,
     ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Ok(done)) = &written {
+            match (taken(done), &mut self.writing) {
+                (Some(bytes), Some(writing)) => writing.taken += bytes as u64,
+                (Some(_), None) => {}
+                // All that there was is taken.
+                (None, writing) => *writing = None,
+            }
+        }
         if written.is_ready() {
-            self.write_timer = None;
             return written;
         }
-        let allowed = self.deadlines.write;
-        let timer = self
-            .write_timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(allowed)));
-        ready!(timer.as_mut().poll(cx));
+        let Deadlines { write, .. } = self.deadlines;
+        let writing = self.writing.get_or_insert_with(|| Writing {
+            since: Instant::now(),
+            taken: 0,
+            timer: Box::pin(tokio::time::sleep(write)),
+        });
+        let deadline = writing.since + write + self.deadlines.earned(writing.taken);
+        if writing.timer.deadline() != deadline {
+            writing.timer.as_mut().reset(deadline);
+        }
+        ready!(writing.timer.as_mut().poll(cx));
+        self.stream.abort();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -196,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.watch_write(cx, written)
+        this.watch_write(cx, written, |bytes| Some(*bytes))
     }
 
     fn poll_write_vectored(
@@ -206,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.watch_write(cx, written)
+        this.watch_write(cx, written, |bytes| Some(*bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -216,15 +298,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.watch_write(cx, flushed)
+        this.watch_write(cx, flushed, |()| None)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TLS says goodbye, and a peer has to take that like anything else.
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
-        ready!(this.watch_write(cx, shut))?;
-        if this.activity.unread.load(Ordering::Acquire) {
+        ready!(this.watch_write(cx, shut, |()| None))?;
+        if this.activity.is_unread() {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
@@ -259,6 +341,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::*;
+
+    impl Abort for DuplexStream {
+        fn abort(&self) {}
+    }
+
+    impl<S: AsyncWrite> Abort for tokio::io::BufWriter<S> {
+        fn abort(&self) {}
+    }
 
     fn watched(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
         let (peer, ours) = tokio::io::duplex(buffer);
@@ -326,6 +416,23 @@ mod tests {
         let written = stream.write_all(b"more than four").await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(is_about(began.elapsed(), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
+        let (mut peer, mut stream, _) = watched(4);
+        let began = Instant::now();
+        let sips = tokio::spawn(async move {
+            let mut pause = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                pause.tick().await;
+                peer.read_exact(&mut [0; 4]).await.unwrap();
+            }
+        });
+        let written = stream.write_all(&[b'x'; 4096]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!((30..32).contains(&began.elapsed().as_secs()));
+        sips.abort();
     }
 
     #[tokio::test(start_paused = true)]

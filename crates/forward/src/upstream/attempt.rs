@@ -76,10 +76,22 @@ pub(super) fn judged(
 }
 
 /// An answer that nothing can be made of.
-pub(super) fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> Error {
+fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> Error {
     Error::refused(Code::UpstreamError)
         .because(cause)
         .with_delivery(delivery)
+}
+
+/// An answer that there is no room for: the endpoint is as well as it was, and another attempt would end the same way.
+pub(super) fn too_much(
+    cause: &'static str,
+    word: impl Fn(Delivery) -> Option<Delivery>,
+) -> Attempt {
+    Attempt {
+        outcome: Err(unusable(cause, word(Delivery::Unknown))),
+        health: Health::Well,
+        harm: Harm::Pointless,
+    }
 }
 
 /// Names a failure of the transport. Only a connection that was never made is certain to have carried nothing.

@@ -1,20 +1,25 @@
 //! Places in front of the one upstream account. When all are taken, callers wait in a line of their own access, and the
-//! lines take turns: however many calls one access makes, another waits for one of them at most.
+//! lines take turns: however many calls one access makes, another waits for one of them at most. How many places there are
+//! follows what the upstream takes (`limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::limit::{Ended, Limit};
+use super::rush::Rush;
+
 /// The places of one upstream.
 pub(super) struct Places {
-    places_max: usize,
     waiting_max: usize,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    limit: Limit,
+    rush: Rush,
     taken: usize,
     waiting: usize,
     lines: HashMap<String, VecDeque<oneshot::Sender<()>>>,
@@ -23,19 +28,39 @@ struct State {
 }
 
 /// One place; given to the next in line when dropped.
-pub(super) struct Place(Arc<Places>);
+pub(super) struct Place {
+    places: Arc<Places>,
+    /// Calls under way when it was taken, its own included.
+    begun_with: usize,
+}
 
 /// Every place is taken and as many wait as may.
 #[derive(Debug)]
 pub(super) struct Full;
 
+/// How the places are, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Occupied {
+    /// Places that there are now.
+    pub(super) limit: usize,
+    pub(super) taken: usize,
+    /// Who wait, those who have gone included.
+    pub(super) waiting: usize,
+}
+
 impl Places {
-    /// So many places, and room for so many who wait for one.
+    /// So many places at most, and room for so many who wait for one.
     pub(super) fn new(places_max: usize, waiting_max: usize) -> Arc<Places> {
         Arc::new(Places {
-            places_max,
             waiting_max,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                limit: Limit::new(places_max),
+                rush: Rush::default(),
+                taken: 0,
+                waiting: 0,
+                lines: HashMap::new(),
+                turns: VecDeque::new(),
+            }),
         })
     }
 
@@ -49,39 +74,58 @@ impl Places {
         };
         {
             let mut state = self.lock();
-            if state.taken < self.places_max {
+            state.rush.came(Instant::now());
+            if state.waiting == 0 && state.taken < state.limit.places() {
                 state.taken += 1;
-                return Ok(Place(Arc::clone(self)));
+                let begun_with = state.taken;
+                drop(state);
+                return Ok(self.place(begun_with));
             }
-            if state.waiting >= self.waiting_max {
+            let room = state.rush.room(self.waiting_max);
+            if state.waiting >= room {
                 // Those who have gone are still counted until their turn comes.
                 state.forget_gone();
-                if state.waiting >= self.waiting_max {
+                if state.waiting >= room && !state.make_room_for(access) {
                     return Err(Full);
                 }
             }
             state.line_up(access, turn);
+            state.hand_on();
         }
-        // The sender stands in a line until it is called, so that it is never dropped uncalled.
+        // Who was sent away for another, or because the line is too long, has lost the sender.
         (&mut waiting.called).await.map_err(|_| Full)?;
         waiting.has_place = true;
-        Ok(Place(Arc::clone(self)))
+        let begun_with = self.lock().taken;
+        Ok(self.place(begun_with))
     }
 
-    /// Hands a place on to the next who still waits, or leaves it free.
-    fn pass_on(&self) {
+    fn place(self: &Arc<Self>, begun_with: usize) -> Place {
+        Place {
+            places: Arc::clone(self),
+            begun_with,
+        }
+    }
+
+    /// Takes a place back, for the next who still waits.
+    fn take_back(&self, now: Instant) {
         let mut state = self.lock();
-        while let Some(next) = state.next() {
-            if next.send(()).is_ok() {
-                return;
-            }
+        let (places, waiting) = (state.limit.places(), state.waiting);
+        if state.rush.went(now, places, waiting) {
+            let room = state.rush.room(self.waiting_max);
+            while state.waiting > room && state.send_away_one(0) {}
         }
         state.taken -= 1;
+        state.hand_on();
     }
 
-    /// How many wait, those who have gone included.
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting
+    /// How the places are.
+    pub(super) fn occupied(&self) -> Occupied {
+        let state = self.lock();
+        Occupied {
+            limit: state.limit.places(),
+            taken: state.taken,
+            waiting: state.waiting,
+        }
     }
 
     /// The state is whole after every statement, so a panic elsewhere does not spoil it.
@@ -101,6 +145,18 @@ impl State {
         self.turns.push_back(access.to_owned());
     }
 
+    /// Gives free places to those who wait.
+    fn hand_on(&mut self) {
+        while self.taken < self.limit.places() {
+            let Some(next) = self.next() else {
+                return;
+            };
+            if next.send(()).is_ok() {
+                self.taken += 1;
+            }
+        }
+    }
+
     /// The next whose turn it is; their access then goes behind all others.
     fn next(&mut self) -> Option<oneshot::Sender<()>> {
         let access = self.turns.pop_front()?;
@@ -115,6 +171,28 @@ impl State {
         next
     }
 
+    /// In a full line, whoever has fewer in it goes before the last of those who have the most.
+    fn make_room_for(&mut self, access: &str) -> bool {
+        let mine = self.lines.get(access).map_or(0, VecDeque::len);
+        self.send_away_one(mine + 1)
+    }
+
+    /// Sends away the last of the longest line, if more than so many are in it.
+    fn send_away_one(&mut self, kept: usize) -> bool {
+        let longest = self.lines.iter_mut().max_by_key(|(_, line)| line.len());
+        let Some((access, line)) = longest.filter(|(_, line)| line.len() > kept) else {
+            return false;
+        };
+        line.pop_back();
+        self.waiting -= 1;
+        if line.is_empty() {
+            let access = access.clone();
+            self.lines.remove(&access);
+            self.turns.retain(|other| *other != access);
+        }
+        true
+    }
+
     fn forget_gone(&mut self) {
         self.lines.retain(|_, line| {
             line.retain(|turn| !turn.is_closed());
@@ -126,9 +204,25 @@ impl State {
     }
 }
 
+impl Place {
+    /// An attempt of the call has ended, with an answer that can be used or without.
+    pub(super) fn asked(&self, operation: &'static str, took: Duration, is_well: bool) {
+        let mut state = self.places.lock();
+        let ended = Ended {
+            operation,
+            took,
+            is_well,
+            begun_with: self.begun_with,
+            under_way: state.taken,
+            somebody_waits: state.waiting > 0,
+        };
+        state.limit.ended(ended, Instant::now());
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.pass_on();
+        self.places.take_back(Instant::now());
     }
 }
 
@@ -144,7 +238,7 @@ impl Drop for Waiting<'_> {
         // Called, and gone before it was noticed: the place is somebody else's.
         self.called.close();
         if !self.has_place && self.called.try_recv().is_ok() {
-            self.places.pass_on();
+            self.places.take_back(Instant::now());
         }
     }
 }
@@ -171,6 +265,14 @@ mod tests {
         })
     }
 
+    /// Nobody has a place and nobody waits.
+    fn free(limit: usize) -> Occupied {
+        Occupied {
+            limit,
+            ..Occupied::default()
+        }
+    }
+
     #[tokio::test]
     async fn lines_take_turns_whatever_their_length() {
         let places = Places::new(1, 100);
@@ -182,14 +284,14 @@ mod tests {
         tokio::task::yield_now().await;
         caller(&places, "modest", &served);
         tokio::task::yield_now().await;
-        assert_eq!(places.waiting(), 11);
+        assert_eq!(places.occupied().waiting, 11);
         drop(first);
         let mut seen = Vec::new();
         for _ in 0..11 {
             seen.push(order.recv().await.unwrap());
         }
         assert_eq!(seen[..3], ["greedy", "modest", "greedy"]);
-        assert_eq!((places.waiting(), places.lock().taken), (0, 0));
+        assert_eq!(places.occupied(), free(1));
     }
 
     #[tokio::test]
@@ -199,7 +301,7 @@ mod tests {
         let (served, mut order) = mpsc::unbounded_channel();
         let waiting = [caller(&places, "a", &served), caller(&places, "b", &served)];
         tokio::task::yield_now().await;
-        assert!(places.take("c").await.is_err());
+        assert!(places.take("b").await.is_err());
         for gone in waiting {
             gone.abort();
             assert!(gone.await.unwrap_err().is_cancelled());
@@ -209,6 +311,60 @@ mod tests {
         drop(first);
         assert_eq!(order.recv().await, Some("c"));
         assert_eq!(places.lock().taken, 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_line_yields_its_last_to_an_access_with_fewer_in_it() {
+        let places = Places::new(1, 4);
+        let first = places.take("greedy").await.unwrap();
+        let (served, mut order) = mpsc::unbounded_channel();
+        let greedy: Vec<_> = (0..4).map(|_| caller(&places, "greedy", &served)).collect();
+        tokio::task::yield_now().await;
+        for _ in 0..2 {
+            caller(&places, "modest", &served);
+        }
+        tokio::task::yield_now().await;
+        assert!(places.take("modest").await.is_err());
+        assert!(places.take("greedy").await.is_err());
+        assert_eq!(places.occupied().waiting, 4);
+        drop(first);
+        for access in ["greedy", "modest", "greedy", "modest"] {
+            assert_eq!(order.recv().await, Some(access));
+        }
+        for sent_away in greedy {
+            sent_away.await.unwrap();
+        }
+        assert_eq!(places.occupied(), free(1));
+    }
+
+    #[tokio::test]
+    async fn in_a_rush_few_wait_and_all_others_are_told_at_once() {
+        let places = Places::new(2, 1000);
+        let mut callers = tokio::task::JoinSet::new();
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        let mut longest = 0;
+        for round in 0..500 {
+            pause.tick().await;
+            for _ in 0..6 {
+                let places = Arc::clone(&places);
+                callers.spawn(async move {
+                    let Ok(_place) = places.take("a").await else {
+                        return false;
+                    };
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    true
+                });
+            }
+            if round > 300 {
+                longest = longest.max(places.occupied().waiting);
+            }
+        }
+        // Two thirds of them too many, which would be a line of hundreds.
+        assert!(longest < 100, "{longest}");
+        let ended = callers.join_all().await;
+        let served = ended.iter().filter(|is_served| **is_served).count();
+        assert!((300..1500).contains(&served), "{served}");
+        assert_eq!(places.occupied(), free(2));
     }
 
     #[tokio::test]

@@ -47,6 +47,12 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
             shapes::room(text, SOAP_BYTES_MOST)
         }),
         header_timeout: reader.value("limits.header_timeout", "10s", shapes::timeout),
+        body_timeout: reader.value("limits.body_timeout", "10s", shapes::timeout),
+        write_timeout: reader.value("limits.write_timeout", "30s", shapes::timeout),
+        rate: reader.value("limits.rate", "1KiB", |text| {
+            let bytes = shapes::room(text, BODY_BYTES_MOST)?;
+            u32::try_from(bytes).map_err(|_| format!("{text} is too much"))
+        }),
         idle_timeout: reader.value("limits.idle_timeout", "75s", shapes::timeout),
         request_timeout: reader.value("limits.request_timeout", "30s", shapes::timeout),
         drain_timeout: reader.value("limits.drain_timeout", "30s", shapes::timeout),

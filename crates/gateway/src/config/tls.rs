@@ -15,25 +15,33 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The authorities of client certificates. With them, a client without a certificate of theirs is turned away.
     pub client_ca: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken with who asks for it in the handshake.
+    pub h2: bool,
 }
 
 /// The ways in: anybody may call, callers prove who they are by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
-    files(reader, "server.tls", None)
+    let h2 = reader.value("server.h2", "true", shapes::boolean);
+    files(reader, "server.tls", None, h2)
 }
 
 /// The operators' side: few machines call, and they can be made to have certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
     let client_ca = reader.optional(key, |text| checked(text, tls::client_authorities));
-    let files = files(reader, "server.admin_tls", client_ca);
+    let files = files(reader, "server.admin_tls", client_ca, false);
     if reader.has(key) && !reader.has("server.admin_tls.cert") {
         reader.wrong::<()>(key, "client certificates need server.admin_tls.cert");
     }
     files
 }
 
-fn files(reader: &mut Reader<'_>, section: &str, client_ca: Option<PathBuf>) -> Option<TlsFiles> {
+fn files(
+    reader: &mut Reader<'_>,
+    section: &str,
+    client_ca: Option<PathBuf>,
+    h2: bool,
+) -> Option<TlsFiles> {
     let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
     let [cert_name, key_name] = &names;
     let cert = reader.optional(cert_name, |text| checked(text, tls::certificates));
@@ -47,6 +55,7 @@ fn files(reader: &mut Reader<'_>, section: &str, client_ca: Option<PathBuf>) -> 
         cert: cert?,
         key: key?,
         client_ca,
+        h2,
     };
     match Tls::open(&files) {
         Ok(_) => Some(files),

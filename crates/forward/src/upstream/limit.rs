@@ -1,0 +1,328 @@
+//! How many calls the upstream takes at once, found out by how long it takes for them: a limit that adapts below the ceiling
+//! that is configured, as TCP's window does. The clock is passed in.
+//!
+//! Each operation is compared with itself, since a send takes longer than a read: with what it takes when hardly anything
+//! else is under way. Calls that take longer than that by more than a tolerance wait for each other up there, and the limit
+//! shrinks with the ratio: they wait here instead, where accesses take turns. While they don't, and somebody waits for a
+//! place, it grows. Where the upstream is never left alone, it is for a moment now and then, to compare with what is true.
+
+use std::time::{Duration, Instant};
+
+/// Shortest window, and fewest calls in it: less is chance.
+const WINDOW: Duration = Duration::from_millis(100);
+const WINDOW_CALLS: u32 = 20;
+
+/// Fewest places, if the ceiling does not say less. So few calls hardly wait for each other, so that they tell what a call
+/// takes, and an upstream that became slow for another reason is seen as it is and used again.
+const LEAST: usize = 4;
+
+/// How much of what a call takes the last one tells.
+const WEIGHT: f64 = 0.125;
+
+/// What a call may take besides: half as long again, and what a busy machine adds of its own.
+const TOLERANCE: f64 = 1.5;
+const SLACK: Duration = Duration::from_millis(5);
+
+/// The most that one window takes away.
+const SHRINK_MOST: f64 = 0.5;
+
+/// After so long without a call that hardly anything else was under way with, there are the fewest places until so many
+/// of them have come to an end, or for so long at most.
+const MEASURE_EVERY: Duration = Duration::from_secs(30);
+const MEASURE_CALLS: u32 = 8;
+const MEASURE_MOST: Duration = Duration::from_secs(2);
+
+/// The limit of one upstream.
+pub(super) struct Limit {
+    ceiling: usize,
+    limit: f64,
+    window: Option<Window>,
+    /// What each operation takes when hardly anything else is under way, in seconds.
+    alone: Vec<(&'static str, f64)>,
+    /// When the last such call ended.
+    alone_at: Option<Instant>,
+    measuring: Option<Measuring>,
+}
+
+/// What came to an end in one window.
+struct Window {
+    since: Instant,
+    calls: u32,
+    /// What the calls took and what they might have taken, in seconds.
+    took: f64,
+    tolerated: f64,
+    /// Most calls at once.
+    most: usize,
+    somebody_waited: bool,
+}
+
+struct Measuring {
+    since: Instant,
+    calls: u32,
+}
+
+/// One attempt that has come to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// What was asked.
+    pub(super) operation: &'static str,
+    pub(super) took: Duration,
+    /// Whether there was an answer that can be used. If not, it says something only if it took long.
+    pub(super) is_well: bool,
+    /// Calls under way when it got its place, itself included.
+    pub(super) begun_with: usize,
+    /// Calls under way now, itself included.
+    pub(super) under_way: usize,
+    /// Whether anybody waits for a place.
+    pub(super) somebody_waits: bool,
+}
+
+impl Limit {
+    /// Begins with all places: there is nothing yet that speaks against it.
+    pub(super) fn new(ceiling: usize) -> Limit {
+        Limit {
+            ceiling,
+            limit: ceiling as f64,
+            window: None,
+            alone: Vec::new(),
+            alone_at: None,
+            measuring: None,
+        }
+    }
+
+    /// Most calls at once, now.
+    pub(super) fn places(&self) -> usize {
+        if self.measuring.is_some() {
+            self.least()
+        } else {
+            (self.limit as usize).clamp(self.least(), self.ceiling)
+        }
+    }
+
+    fn least(&self) -> usize {
+        LEAST.min(self.ceiling)
+    }
+
+    /// An attempt has ended.
+    pub(super) fn ended(&mut self, ended: Ended, now: Instant) {
+        let took = ended.took.as_secs_f64();
+        let is_alone = ended.begun_with <= LEAST;
+        let base = self
+            .alone
+            .iter()
+            .find(|(operation, _)| *operation == ended.operation)
+            .map(|(_, base)| *base);
+        // What has nothing to be compared with is as it should be.
+        let tolerated = base.map_or(took, |base| base * TOLERANCE + SLACK.as_secs_f64());
+        if !ended.is_well && took <= tolerated {
+            return;
+        }
+        if ended.is_well && is_alone {
+            self.learn(ended.operation, took);
+            self.alone_at = Some(now);
+        }
+        self.measure(is_alone, now);
+        let window = self.window.get_or_insert(Window {
+            since: now,
+            calls: 0,
+            took: 0.0,
+            tolerated: 0.0,
+            most: 0,
+            somebody_waited: false,
+        });
+        window.calls += 1;
+        window.took += took;
+        window.tolerated += tolerated;
+        window.most = window.most.max(ended.under_way);
+        window.somebody_waited |= ended.somebody_waits;
+        let lasted = now.saturating_duration_since(window.since);
+        if lasted >= WINDOW && window.calls >= WINDOW_CALLS {
+            self.close_window();
+        }
+    }
+
+    fn learn(&mut self, operation: &'static str, took: f64) {
+        match self.alone.iter_mut().find(|(name, _)| *name == operation) {
+            Some((_, base)) => *base += (took - *base) * WEIGHT,
+            None => self.alone.push((operation, took)),
+        }
+    }
+
+    /// Begins to measure when it is time, and ends when enough is known.
+    fn measure(&mut self, is_alone: bool, now: Instant) {
+        let since = |then| now.saturating_duration_since(then);
+        match &mut self.measuring {
+            None => {
+                let last = *self.alone_at.get_or_insert(now);
+                if since(last) >= MEASURE_EVERY {
+                    self.measuring = Some(Measuring {
+                        since: now,
+                        calls: 0,
+                    });
+                }
+            }
+            Some(measuring) => {
+                measuring.calls += u32::from(is_alone);
+                if measuring.calls >= MEASURE_CALLS || since(measuring.since) >= MEASURE_MOST {
+                    self.measuring = None;
+                    self.alone_at = Some(now);
+                }
+                // Its calls would tell nothing about the limit.
+                self.window = None;
+            }
+        }
+    }
+
+    fn close_window(&mut self) {
+        let Some(window) = self.window.take() else {
+            return;
+        };
+        let gradient = (window.tolerated / window.took.max(f64::MIN_POSITIVE)).max(SHRINK_MOST);
+        if gradient < 1.0 {
+            // Places that were not in use did not make it slow.
+            self.limit = self.limit.min(window.most as f64) * gradient;
+        } else if window.somebody_waited {
+            self.limit += self.limit.sqrt();
+        } else if self.limit < self.ceiling as f64 && window.most * 2 < self.places() {
+            // Nobody has needed it for a while: what was found out is old.
+            self.limit += 1.0;
+        }
+        self.limit = self.limit.clamp(self.least() as f64, self.ceiling as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// An upstream that works on so many calls at once, each for so long, and lets the others wait; asked by more than it
+    /// can take. Moves in steps of a millisecond.
+    struct Model {
+        limit: Limit,
+        now: Instant,
+        workers: usize,
+        service: Duration,
+        /// What is in work and when it is done, and what waits up there: when each began and how many there were then.
+        in_work: Vec<(Instant, Instant, usize)>,
+        waits: VecDeque<(Instant, usize)>,
+    }
+
+    impl Model {
+        fn new(ceiling: usize, workers: usize, service_ms: u64) -> Model {
+            Model {
+                limit: Limit::new(ceiling),
+                now: Instant::now(),
+                workers,
+                service: Duration::from_millis(service_ms),
+                in_work: Vec::new(),
+                waits: VecDeque::new(),
+            }
+        }
+
+        /// Calls that came to an end, and the time that the slowest hundredth of them took at least.
+        fn run(&mut self, seconds: u64, offered: usize) -> (usize, Duration) {
+            let mut took = Vec::new();
+            for _ in 0..seconds * 1000 {
+                self.now += Duration::from_millis(1);
+                let now = self.now;
+                let under_way = self.in_work.len() + self.waits.len();
+                let (done, in_work) = std::mem::take(&mut self.in_work)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|(_, until, _)| *until <= now);
+                self.in_work = in_work;
+                for (began, _, begun_with) in done {
+                    took.push(now - began);
+                    let ended = Ended {
+                        operation: "read",
+                        took: now - began,
+                        is_well: true,
+                        begun_with,
+                        under_way,
+                        somebody_waits: offered > under_way,
+                    };
+                    self.limit.ended(ended, now);
+                }
+                while self.in_work.len() + self.waits.len() < self.limit.places().min(offered) {
+                    let begun_with = self.in_work.len() + self.waits.len() + 1;
+                    self.waits.push_back((now, begun_with));
+                }
+                while self.in_work.len() < self.workers {
+                    let Some((began, with)) = self.waits.pop_front() else {
+                        break;
+                    };
+                    self.in_work.push((began, now + self.service, with));
+                }
+            }
+            took.sort_unstable();
+            let slow = took.get(took.len() * 99 / 100).copied();
+            (took.len(), slow.unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn it_finds_what_the_upstream_takes_and_uses_all_of_that() {
+        for (workers, service_ms) in [(10, 20), (2, 5), (100, 50), (40, 300)] {
+            let mut model = Model::new(256, workers, service_ms);
+            model.run(3, 1000);
+            let (calls, slow) = model.run(60, 1000);
+            let most = 60 * 1000 / usize::try_from(service_ms).unwrap() * workers;
+            assert!(calls * 100 >= most * 90, "{calls} of {most}");
+            let allowed = model.service * 2 + SLACK * 3;
+            assert!(slow <= allowed, "{workers} at {service_ms} ms: {slow:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_the_ceiling_as_long_as_nothing_speaks_against_it() {
+        let mut model = Model::new(64, 64, 20);
+        model.run(10, 1000);
+        assert_eq!(model.limit.places(), 64);
+    }
+
+    #[test]
+    fn an_upstream_that_became_slow_for_another_reason_is_used_again() {
+        let mut model = Model::new(64, 64, 20);
+        model.run(10, 1000);
+        model.service = Duration::from_millis(200);
+        model.run(15, 1000);
+        assert!(model.limit.places() > 48, "{}", model.limit.places());
+    }
+
+    #[test]
+    fn it_grows_again_within_two_seconds() {
+        let mut model = Model::new(64, 4, 20);
+        model.run(10, 1000);
+        assert!(model.limit.places() < 12, "{}", model.limit.places());
+        model.workers = 64;
+        model.run(2, 1000);
+        assert!(model.limit.places() > 40, "{}", model.limit.places());
+    }
+
+    #[test]
+    fn failures_that_come_at_once_say_nothing() {
+        let (mut limit, mut now) = (Limit::new(64), Instant::now());
+        let mut ended = |is_well, took_ms| {
+            now += Duration::from_millis(10);
+            let ended = Ended {
+                operation: "read",
+                took: Duration::from_millis(took_ms),
+                is_well,
+                begun_with: 2,
+                under_way: 64,
+                somebody_waits: true,
+            };
+            limit.ended(ended, now);
+            limit.places()
+        };
+        ended(true, 100);
+        for _ in 0..100 {
+            assert_eq!(ended(false, 1), 64);
+        }
+        for _ in 0..100 {
+            ended(false, 1000);
+        }
+        assert!(ended(false, 1000) < 16);
+    }
+}

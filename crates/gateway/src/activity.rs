@@ -1,0 +1,239 @@
+//! What happens on a connection: told by the service and by bodies, read by the stream, which has the deadlines, and by the
+//! places, where those that are waited for make room.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// One more request under way, in the lower half of `steps`; each change counts in the upper half.
+const BEGIN: u64 = (1 << 32) + 1;
+const END: u64 = (1 << 32) - 1;
+
+/// When the process began to count milliseconds, so that an instant fits into an atomic.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Never 0, which stands for nobody being waited for.
+fn now_ms() -> i64 {
+    i64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(i64::MAX - 1) + 1
+}
+
+/// What happens on one connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    steps: AtomicU64,
+    /// Since when the peer is waited for, in milliseconds; 0 while it is not.
+    waits_since_ms: AtomicI64,
+    /// Whether a request has come to its end here.
+    has_asked: AtomicBool,
+    /// Whoever reads while a request is under way. The server does not come back to read of its own accord when the
+    /// request has ended, and the rest would have no deadline.
+    reader: AtomicWaker,
+    /// Whether a body was left unread, so that bytes of it may still be on their way.
+    unread: AtomicBool,
+    closing: Notify,
+    /// Bytes of bodies that the service has been given.
+    body_bytes: AtomicU64,
+    /// Requests that the peer gave up, less those that it took an answer to.
+    given_up: AtomicU32,
+    /// Of a connection with many requests at once: when each has to be over.
+    deadlines: Mutex<HashMap<u64, Instant>>,
+}
+
+impl Default for Activity {
+    fn default() -> Activity {
+        Activity {
+            steps: AtomicU64::new(0),
+            waits_since_ms: AtomicI64::new(now_ms()),
+            has_asked: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            unread: AtomicBool::new(false),
+            closing: Notify::new(),
+            body_bytes: AtomicU64::new(0),
+            given_up: AtomicU32::new(0),
+            deadlines: Mutex::default(),
+        }
+    }
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    activity: Arc<Activity>,
+    /// Its place among the deadlines, if it has one.
+    number: Option<u64>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step(u64);
+
+impl Step {
+    /// That of a connection on which nothing has begun.
+    pub(crate) const FIRST: Step = Step(0);
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(self) -> bool {
+        self.0 & u64::from(u32::MAX) != 0
+    }
+}
+
+impl Activity {
+    /// A request begins; it ends when the value is dropped.
+    pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
+        activity.steps.fetch_add(BEGIN, Ordering::AcqRel);
+        activity.waits_since_ms.store(0, Ordering::Relaxed);
+        Busy {
+            activity: Arc::clone(activity),
+            number: None,
+        }
+    }
+
+    /// A request begins beside others that has to be over after so long.
+    pub(crate) fn begin_until(activity: &Arc<Activity>, allowed: Duration) -> Busy {
+        let mut busy = Activity::begin(activity);
+        // Each step is another number.
+        busy.number = Some(activity.steps.load(Ordering::Relaxed));
+        busy.until(allowed);
+        busy
+    }
+
+    /// When the first of the requests under way has to be over, where they have deadlines.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadlines().values().min().copied()
+    }
+
+    fn deadlines(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.deadlines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service was given so many bytes of a body.
+    pub(crate) fn note_body(&self, bytes: u64) {
+        self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that the service has been given.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The peer gave a request up. Says how many, less those that it took an answer to.
+    pub(crate) fn given_up(&self) -> u32 {
+        self.given_up.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The peer waited for an answer.
+    pub(crate) fn answered(&self) {
+        let less = |count: u32| count.checked_sub(1);
+        let _ = self
+            .given_up
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// How far the connection is; every request changes it twice.
+    pub(crate) fn step(&self) -> Step {
+        Step(self.steps.load(Ordering::Acquire))
+    }
+
+    /// Registers who reads, to be woken when a request has ended.
+    pub(crate) fn reader(&self) -> &AtomicWaker {
+        &self.reader
+    }
+
+    /// The request under way waits for its body.
+    pub(crate) fn waits_for_body(&self) {
+        // The first byte that is late counts, not the last: who sends one now and then is no better.
+        let now = now_ms();
+        let _ = self
+            .waits_since_ms
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The body is there, or nobody wants it any more.
+    pub(crate) fn has_body(&self) {
+        if self.step().is_busy() {
+            self.waits_since_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// For how long the peer has been waited for.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        match self.waits_since_ms.load(Ordering::Relaxed) {
+            0 => None,
+            since => u64::try_from(now_ms() - since)
+                .ok()
+                .map(Duration::from_millis),
+        }
+    }
+
+    /// Whether a request has come to its end here.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Relaxed)
+    }
+
+    /// A body was not read to its end: when the connection closes, the rest has to be let in and thrown away.
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire)
+    }
+
+    /// The connection has to make room.
+    pub(crate) fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Comes when the connection has to make room.
+    pub(crate) async fn closing(&self) {
+        self.closing.notified().await;
+    }
+}
+
+impl Busy {
+    /// From now on it has so long, if it has a deadline.
+    pub(crate) fn until(&mut self, allowed: Duration) {
+        if let Some(number) = self.number {
+            let mut deadlines = self.activity.deadlines();
+            deadlines.insert(number, Instant::now() + allowed);
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Busy { activity, number } = self;
+        if let Some(number) = number {
+            activity.deadlines().remove(number);
+        }
+        activity.has_asked.store(true, Ordering::Relaxed);
+        let before = activity.steps.fetch_add(END, Ordering::AcqRel);
+        if before & u64::from(u32::MAX) == 1 {
+            activity.waits_since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        activity.reader.wake();
+    }
+}
+
+#[cfg(test)]
+impl Activity {
+    /// Whether it has been told to make room; says so once.
+    pub(crate) fn is_closed(&self) -> bool {
+        futures_util::FutureExt::now_or_never(self.closing()).is_some()
+    }
+
+    /// As though the peer had been waited for so long, if it is waited for.
+    pub(crate) fn pretend_waited(&self, waited: Duration) {
+        if self.waits_since_ms.load(Ordering::Relaxed) != 0 {
+            let since = now_ms() - i64::try_from(waited.as_millis()).unwrap();
+            self.waits_since_ms.store(since, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! HTTP/2 as a client speaks it that means well, and as one that does not: raw frames over TLS.
+
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT};
+use crate::tls::{Files, Pair, connector, gateway};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Frame types.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// Longest wait for what has to come: a busy machine, not a figure to measure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A field that is in no table, as HPACK writes it without Huffman.
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut field = vec![0];
+    for text in [name, value] {
+        assert!(text.len() < 127);
+        field.push(u8::try_from(text.len()).unwrap());
+        field.extend(text.as_bytes());
+    }
+    field
+}
+
+/// The head of a GET.
+fn get(path: &str) -> Vec<u8> {
+    // GET, https.
+    let mut head = vec![0x82, 0x87];
+    head.extend(field(":authority", "chat.example"));
+    head.extend(field(":path", path));
+    head
+}
+
+struct Peer {
+    stream: TlsStream<TcpStream>,
+}
+
+impl Peer {
+    /// Agrees on HTTP/2 and says hello.
+    async fn connect(pair: &Pair, gateway: &Gateway) -> Peer {
+        Peer::with_settings(pair, gateway, &[]).await
+    }
+
+    async fn with_settings(pair: &Pair, gateway: &Gateway, settings: &[u8]) -> Peer {
+        let mut stream = shake(pair, gateway, &["h2", "http/1.1"]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        stream.write_all(PREFACE).await.unwrap();
+        let hello = frame(SETTINGS, 0, 0, settings);
+        stream.write_all(&hello).await.unwrap();
+        Peer { stream }
+    }
+
+    async fn send(&mut self, frame: &[u8]) -> bool {
+        self.stream.write_all(frame).await.is_ok() && self.stream.flush().await.is_ok()
+    }
+
+    /// The next frame: kind, flags, stream, payload. `None` at the end.
+    async fn receive(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).await.ok()?;
+        Some((head[3], head[4], stream, payload))
+    }
+
+    /// The time until the connection ends.
+    async fn ended(mut self) -> Duration {
+        let began = Instant::now();
+        let ended = async { while self.receive().await.is_some() {} };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.expect("the connection is still open");
+        began.elapsed()
+    }
+
+    /// Sends this for as long as it is taken, without reading much, and says how many bytes that was.
+    async fn flood(self, mut next: impl FnMut(u32) -> Vec<u8>) -> usize {
+        const MOST: usize = 256 * 1024 * 1024;
+        let (mut reader, mut writer) = tokio::io::split(self.stream);
+        let reading = async {
+            // An attacker reads what it has to, so that the flood goes on.
+            let mut scratch = vec![0; 64 * 1024];
+            while reader.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
+        };
+        let writing = async {
+            let mut sent = 0;
+            for number in 0.. {
+                let frames = next(number);
+                if writer.write_all(&frames).await.is_err() || writer.flush().await.is_err() {
+                    return sent;
+                }
+                sent += frames.len();
+                assert!(sent < MOST, "{MOST} bytes were taken");
+            }
+            sent
+        };
+        let mut reading = std::pin::pin!(reading);
+        let mut writing = std::pin::pin!(writing);
+        let flood = async {
+            tokio::select! {
+                () = &mut reading => writing.await,
+                sent = &mut writing => sent,
+            }
+        };
+        tokio::time::timeout(PATIENCE * 3, flood).await.unwrap()
+    }
+}
+
+async fn shake(pair: &Pair, gateway: &Gateway, offered: &[&str]) -> TlsStream<TcpStream> {
+    let mut config = ClientConfig::clone(connector(&[pair]).config());
+    config.alpn_protocols = offered
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    let stream = TcpStream::connect(gateway.public).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connector = TlsConnector::from(std::sync::Arc::new(config));
+    connector.connect(name, stream).await.unwrap()
+}
+
+fn read_of_demo(gateway: &Gateway) -> String {
+    let demo = gateway.demo();
+    format!(
+        "/api/http/?class=chat&method=getchatchannels&user={}&password={}",
+        demo.user, demo.password
+    )
+}
+
+/// The heads and the bytes of bodies that come until so many streams have ended.
+async fn answers(peer: &mut Peer, count: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut heads, mut bodies, mut ended) = (Vec::new(), Vec::new(), 0);
+    while ended < count {
+        let next = tokio::time::timeout(PATIENCE, peer.receive());
+        let (kind, flags, _, payload) = next.await.unwrap().unwrap();
+        match kind {
+            HEADERS => heads.push(payload),
+            DATA => bodies.extend(payload),
+            GOAWAY | RST_STREAM => panic!("{kind}: {payload:?}"),
+            _ => continue,
+        }
+        ended += usize::from(flags & END_STREAM != 0);
+    }
+    (heads, bodies)
+}
+
+/// `:status` 200 and 400 in HPACK's static table.
+const OK: u8 = 0x88;
+const BAD_REQUEST: u8 = 0x8c;
+
+#[tokio::test]
+async fn one_connection_carries_many_calls_and_http_1_1_goes_on_beside_it() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    let head = get(&read_of_demo(&gateway));
+    let calls: Vec<_> = (0..50)
+        .flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, n * 2 + 1, &head))
+        .collect();
+    assert!(peer.send(&calls).await);
+    let (heads, bodies) = answers(&mut peer, 50).await;
+    assert!(heads.iter().all(|head| head[0] == OK), "{heads:?}");
+    let bodies = String::from_utf8(bodies).unwrap();
+    assert_eq!(bodies.matches("SUCCESS").count(), 50, "{bodies}");
+    let old = shake(&pair, &gateway, &["http/1.1"]).await;
+    assert_eq!(old.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let none = shake(&pair, &gateway, &[]).await;
+    assert_eq!(none.get_ref().1.alpn_protocol(), None);
+}
+
+#[tokio::test]
+async fn without_tls_nobody_speaks_http_2() {
+    let gateway = Gateway::start();
+    let mut stream = TcpStream::connect(gateway.public).await.unwrap();
+    let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    stream.write_all(&hello).await.unwrap();
+    let mut back = Vec::new();
+    let _ = stream.read_to_end(&mut back).await;
+    assert!(
+        back.is_empty() || back.starts_with(b"HTTP/1.1 400"),
+        "{back:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_authority_is_a_host_and_the_host_says_the_same() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let path = read_of_demo(&gateway);
+    let with = |fields: &[(&str, &str)]| {
+        let mut head = vec![0x82, 0x87];
+        for (name, value) in fields {
+            head.extend(field(name, value));
+        }
+        head
+    };
+    let path = (":path", &*path);
+    let cases = [
+        (with(&[path, (":authority", "a.example")]), OK),
+        (
+            with(&[path, (":authority", "a.example"), ("host", "a.example")]),
+            OK,
+        ),
+        (with(&[path, ("host", "a.example")]), OK),
+        (
+            with(&[path, (":authority", "a.example"), ("host", "b.example")]),
+            BAD_REQUEST,
+        ),
+        (
+            with(&[path, ("host", "a.example"), ("host", "a.example")]),
+            BAD_REQUEST,
+        ),
+        (with(&[path]), BAD_REQUEST),
+    ];
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    for (number, (head, status)) in cases.into_iter().enumerate() {
+        let stream = u32::try_from(number).unwrap() * 2 + 1;
+        let call = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
+        assert!(peer.send(&call).await);
+        let (heads, _) = answers(&mut peer, 1).await;
+        assert_eq!(heads[0][0], status, "case {number}");
+    }
+}
+
+/// Floods a connection in one way, and says after how many bytes it ended.
+async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
+    // A thousand frames at once: what the wire costs is not what is measured.
+    let many = |frame: Vec<u8>| frame.repeat(1000);
+    let open = frame(HEADERS, END_HEADERS, 1, head);
+    match kind {
+        "reset" => {
+            let pair_of = |number: u32| {
+                let stream = number * 2 + 1;
+                let cancel = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+                [
+                    frame(HEADERS, END_HEADERS | END_STREAM, stream, head),
+                    cancel,
+                ]
+                .concat()
+            };
+            peer.flood(|n| (n * 100..n * 100 + 100).flat_map(pair_of).collect())
+                .await
+        }
+        "continuation" => {
+            peer.send(&frame(HEADERS, 0, 1, head)).await;
+            peer.flood(|_| many(frame(CONTINUATION, 0, 1, &[]))).await
+        }
+        "endless head" => {
+            peer.send(&frame(HEADERS, 0, 1, head)).await;
+            let piece = field("x-much", &"x".repeat(100)).repeat(100);
+            peer.flood(|_| frame(CONTINUATION, 0, 1, &piece)).await
+        }
+        "ping" => peer.flood(|_| many(frame(PING, 0, 0, &[0; 8]))).await,
+        "settings" => peer.flood(|_| many(frame(SETTINGS, 0, 0, &[]))).await,
+        "window" => {
+            peer.send(&open).await;
+            peer.flood(|_| frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()).repeat(500))
+                .await
+        }
+        "empty data" => {
+            peer.send(&open).await;
+            peer.flood(|_| many(frame(DATA, 0, 1, &[]))).await
+        }
+        "priority" => peer.flood(|_| many(frame(2, 0, 3, &[0, 0, 0, 0, 1]))).await,
+        _ => {
+            let reset = |n: u32| frame(RST_STREAM, 0, n % 1_000_000 * 2 + 1, &[0; 4]);
+            peer.flood(|n| (0..100).flat_map(|m| reset(n * 100 + m)).collect())
+                .await
+        }
+    }
+}
+
+#[tokio::test]
+async fn floods_end_the_connection_and_others_are_served() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let path = read_of_demo(&gateway);
+    let head = get("/nothing");
+    let mut before = None;
+    for kind in [
+        "reset",
+        "continuation",
+        "endless head",
+        "ping",
+        "settings",
+        "window",
+        "empty data",
+        "priority",
+        "idle reset",
+    ] {
+        let peer = Peer::connect(&pair, &gateway).await;
+        let began = Instant::now();
+        let sent = flood_of(kind, peer, &head).await;
+        println!(
+            "h2 flood of {kind}: ended after {sent} bytes and {:?}",
+            began.elapsed()
+        );
+        let mut good = Peer::connect(&pair, &gateway).await;
+        let call = frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(&path));
+        assert!(good.send(&call).await);
+        assert_eq!(answers(&mut good, 1).await.0[0][0], OK, "{kind}");
+        let rss = gateway.process.rss();
+        let before = *before.get_or_insert(rss);
+        assert!(
+            rss < before + 16 * 1024 * 1024,
+            "{kind}: from {before} to {rss}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn many_header_lines_are_refused_and_the_connection_goes_on() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    let mut head = get("/nothing");
+    head.extend(field("x-line", "1").repeat(101));
+    assert!(
+        peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &head))
+            .await
+    );
+    let (heads, bodies) = answers(&mut peer, 1).await;
+    // 431, written out after the name's index.
+    assert!(
+        heads[0].starts_with(&[0x48]) && bodies.is_empty(),
+        "{heads:?}"
+    );
+    let call = frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        3,
+        &get(&read_of_demo(&gateway)),
+    );
+    assert!(peer.send(&call).await);
+    assert_eq!(answers(&mut peer, 1).await.0[0][0], OK);
+}
+
+#[tokio::test]
+async fn every_wait_for_a_peer_has_its_deadline() {
+    let pair = Pair::new();
+    let limits = "[limits]\nheader_timeout = \"1s\"\nidle_timeout = \"2s\"\nbody_timeout = \"1s\"\n\
+                  request_timeout = \"2s\"\nwrite_timeout = \"1s\"\nrate = \"1MiB\"\n";
+    let (gateway, _files) = gateway(&pair, limits);
+    let within = |took: Duration, seconds: u64| {
+        let least = Duration::from_millis(seconds * 1000 - 200);
+        assert!(
+            took > least && took < Duration::from_millis(seconds * 1000 + 1000),
+            "{took:?}"
+        );
+    };
+    // Nothing asked, and a head that does not end.
+    let silent = Peer::connect(&pair, &gateway).await;
+    let mut half = Peer::connect(&pair, &gateway).await;
+    half.send(&frame(HEADERS, 0, 1, &get("/nothing"))).await;
+    let (silent, half) = tokio::join!(silent.ended(), half.ended());
+    within(silent, 1);
+    within(half, 1);
+    // Rests after an answer.
+    let mut rests = Peer::connect(&pair, &gateway).await;
+    rests
+        .send(&frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            1,
+            &get("/nothing"),
+        ))
+        .await;
+    answers(&mut rests, 1).await;
+    within(rests.ended().await, 2);
+    // A window of nothing: the document is never taken.
+    let mut stalls = Peer::with_settings(&pair, &gateway, &[0, 4, 0, 0, 0, 0]).await;
+    stalls
+        .send(&frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            1,
+            &get("/api/soap/?wsdl"),
+        ))
+        .await;
+    within(stalls.ended().await, 1);
+    // A body that does not come is answered, and its connection rests then.
+    let mut withholds = Peer::connect(&pair, &gateway).await;
+    let mut head = vec![0x83, 0x87];
+    head.extend(field(":authority", "a"));
+    head.extend(field(":path", "/api/http/"));
+    head.extend(field("content-type", "application/x-www-form-urlencoded"));
+    withholds.send(&frame(HEADERS, END_HEADERS, 1, &head)).await;
+    let began = Instant::now();
+    assert_eq!(answers(&mut withholds, 1).await.0[0][0], BAD_REQUEST);
+    within(began.elapsed(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_under_way_and_not_for_who_rests() {
+    let pair = Pair::new();
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let files = Files::new();
+    let toml = format!(
+        "{}{}[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"env:A\"\nallow = [\"127.0.0.1\"]\n",
+        crate::harness::upstream(upstream.local_addr().unwrap()),
+        files.section("tls", &pair)
+    );
+    let gateway = files.start_with(&toml, &[UPSTREAM_ENVIRONMENT, ("A", "correct horse")]);
+    let rests = Peer::connect(&pair, &gateway).await;
+    let mut asks = Peer::connect(&pair, &gateway).await;
+    let path = "/api/http/?class=chat&method=getchatchannels&user=a&password=correct%20horse";
+    asks.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(path)))
+        .await;
+    let (mut call, _) = upstream.accept().await.unwrap();
+    crate::sends::read_request(&mut call).await;
+    gateway.process.signal("TERM");
+    gateway
+        .process
+        .wait_for("the drain", |line| line.contains("draining"));
+    // Gone within its second, while the other's call is still under way.
+    assert!(rests.ended().await < Duration::from_secs(5));
+    let body = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    call.write_all(answer.as_bytes()).await.unwrap();
+    let mut status = None;
+    while status.is_none() {
+        let (kind, _, _, payload) = asks.receive().await.unwrap();
+        status = (kind == HEADERS).then(|| payload[0]);
+    }
+    assert_eq!(status, Some(OK));
+    let began = Instant::now();
+    assert_eq!(gateway.process.ended().0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn curl_speaks_it() {
+    let version = std::process::Command::new("curl")
+        .arg("--version")
+        .output()
+        .unwrap();
+    if !String::from_utf8_lossy(&version.stdout).contains("HTTP2") {
+        println!("skipped: this curl does not speak HTTP/2");
+        return;
+    }
+    let pair = Pair::new();
+    let (gateway, files) = gateway(&pair, "");
+    let url = format!("https://{}{}", gateway.public, read_of_demo(&gateway));
+    let ca = files.section("tls", &pair);
+    let ca = ca.split('"').nth(1).unwrap();
+    let format = "\n%{http_version} %{http_code}";
+    let told = std::process::Command::new("curl")
+        .args(["-sS", "--http2", "--cacert", ca, "-w", format, &url])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("SUCCESS") && told.ends_with("\n2 200"),
+        "{told}"
+    );
+}

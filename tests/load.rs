@@ -1,0 +1,271 @@
+//! Load that means harm, and what good callers notice of it: ratios against a quiet time in the same run.
+//!
+//! A sample of it in any build; all of it, with the figures that are promised, by `tests/release load`, which builds the
+//! binary as it is published (`CHATGATE_BINARY`).
+
+mod bombs;
+mod client;
+mod slow;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use self::client::{Callers, address, ask, at, connect, pass};
+use self::slow::{KINDS, Slow, attack};
+use self::upstream::Upstream;
+use crate::harness::{Gateway, Issuer, UPSTREAM_ENVIRONMENT, load};
+
+/// Whether the figures that are promised are judged: the binary and the machine are meant to be measured.
+fn is_measured() -> bool {
+    load(0, 1) == 1
+}
+
+/// A read that no cache answers.
+fn read(n: usize) -> Vec<u8> {
+    let query = format!(
+        "class=chat&method=getchats&platform=webchat&platformid={n}&user=a&password=correct%20horse"
+    );
+    format!("GET /api/http/?{query} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// A gateway in front of it for callers on the whole loopback network.
+fn configuration(upstream: SocketAddr, more: &str) -> String {
+    format!(
+        "{}[cache]\ngetchats = \"0\"\n[log]\nlevel = \"warn\"\n[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"env:A\"\n\
+         allow = [\"127.0.0.0/8\"]\n[limits]\nper_address_per_minute = 1000000\n{more}",
+        crate::harness::upstream(upstream)
+    )
+}
+
+const ENVIRONMENT: [(&str, &str); 2] = [UPSTREAM_ENVIRONMENT, ("A", "correct horse")];
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_connections_do_not_keep_others_out() {
+    let (count, files, a_second) = (load(1000, 10_000), load(512, 4096), load(500, 1000));
+    let upstream = Upstream::start(256, Duration::from_millis(20)).await;
+    let limits = "header_timeout = \"5s\"\nbody_timeout = \"5s\"\nwrite_timeout = \"5s\"\nidle_timeout = \"10s\"\n";
+    let toml = configuration(upstream.address, limits);
+    let gateway = Gateway::with_files(u32::try_from(files).unwrap(), &toml, &ENVIRONMENT);
+    let callers = Callers::start(gateway.public, 20, Duration::from_millis(50), read);
+    // The first of all proves the password.
+    pass(Duration::from_secs(2)).await;
+    callers.met();
+    pass(Duration::from_secs(5)).await;
+    let mut quiet = callers.met();
+    let began = Instant::now();
+    let (ended, attackers) = attack(gateway.public, count, a_second);
+    while ended.count() < count && began.elapsed() < Duration::from_secs(90) {
+        pass(Duration::from_millis(100)).await;
+    }
+    let mut met = callers.met();
+    callers.stop().await;
+    let ratio = ms(met.at(990)) / ms(quiet.at(990));
+    println!(
+        "load: {count} slow connections against {files} files, {} ended within {:?}: callers served {:.2} of 1000 in {}, p99 {:.1} ms \
+         after {:.1} ms, ratio {ratio:.2}; longest {:?}; RSS {} MiB",
+        ended.count(),
+        began.elapsed(),
+        met.served_per_mille(),
+        met.served.len() + met.failed,
+        ms(met.at(990)),
+        ms(quiet.at(990)),
+        KINDS.map(|kind| (kind, ended.longest(kind))),
+        gateway.process.rss() / 1024 / 1024,
+    );
+    assert_eq!(ended.count(), count, "some are still open");
+    attackers.join().unwrap();
+    assert!(met.served_per_mille() >= 999.0, "{} failed", met.failed);
+    // On a machine that does other things as well, the attackers themselves are late to notice.
+    let late = Duration::from_secs(if is_measured() { 1 } else { 20 });
+    for kind in KINDS {
+        // What a reader does not read and the system holds for it makes a rest of its connection; it notices a second later.
+        let deadline = Duration::from_secs(if kind == Slow::Read { 11 } else { 5 });
+        let longest = ended.longest(kind);
+        assert!(longest < deadline + late, "{kind:?}: {longest:?}");
+    }
+    assert!(!is_measured() || ratio <= 2.0, "{ratio}");
+}
+
+/// How long it takes until what the upstream takes is found out.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// One call of an open loop: when it was due, how long after that it was answered, and with what.
+struct Due {
+    at: Duration,
+    took: Duration,
+    status: u16,
+}
+
+/// Asks so many times a second for so long, whether answers come or not, over connections that are kept while they serve.
+async fn open_loop(gateway: &Gateway, a_second: usize, seconds: usize) -> Vec<Due> {
+    let (to, began) = (gateway.public, Instant::now());
+    let (idle, mut calls) = (Arc::new(Mutex::new(Vec::new())), JoinSet::new());
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut sent, mut opened) = (0, 0);
+    while sent < a_second * seconds {
+        pace.tick().await;
+        let due = (began.elapsed().as_millis() as usize * a_second / 1000).min(a_second * seconds);
+        for n in sent..due {
+            let kept = idle.lock().unwrap().pop();
+            opened += usize::from(kept.is_none());
+            let (idle, from) = (Arc::clone(&idle), address(8, opened / 100));
+            calls.spawn(async move {
+                let at = began.elapsed();
+                let call = async {
+                    let mut stream = match kept {
+                        Some(stream) => stream,
+                        None => connect(to, from).await?,
+                    };
+                    let status = ask(&mut stream, &read(1_000_000 + n)).await?;
+                    idle.lock().unwrap().push(stream);
+                    std::io::Result::Ok(status)
+                };
+                let status = call.await.unwrap_or(0);
+                Due {
+                    at,
+                    took: began.elapsed() - at,
+                    status,
+                }
+            });
+        }
+        sent = due;
+    }
+    calls.join_all().await
+}
+
+fn of_status(due: &[Due], status: u16) -> Vec<Duration> {
+    let of_status = due.iter().filter(|due| due.status == status);
+    of_status.map(|due| due.took).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_served() {
+    let seconds = load(6, 60);
+    let upstream = Upstream::start(10, Duration::from_millis(50)).await;
+    let gateway = Gateway::configured(&configuration(upstream.address, ""), &ENVIRONMENT);
+    let callers = Callers::start(gateway.public, 5, Duration::from_millis(100), read);
+    pass(Duration::from_secs(2)).await;
+    callers.met();
+    pass(Duration::from_secs(5)).await;
+    let mut quiet = callers.met();
+    callers.stop().await;
+    // Half as many callers again as it takes at once, each asking again when it is answered: more it never gives.
+    let callers = Callers::start(gateway.public, 15, Duration::from_millis(1), read);
+    pass(Duration::from_secs(1)).await;
+    callers.met();
+    pass(Duration::from_secs(5)).await;
+    let peak = callers.met().served.len() / 5;
+    callers.stop().await;
+    let due = open_loop(&gateway, peak * 3, seconds).await;
+    let (mut served, mut refused) = (of_status(&due, 200), of_status(&due, 503));
+    // The limit is found out by what calls take, so that the first of them are too many.
+    let later = due
+        .iter()
+        .filter(|due| due.status == 200 && due.at >= SETTLING);
+    let mut settled: Vec<_> = later.map(|due| due.took).collect();
+    let settled = ms(at(&mut settled, 990)) / ms(quiet.at(990));
+    let goodput = served.len() as f64 / seconds as f64 / peak as f64;
+    let ratio = ms(at(&mut served, 990)) / ms(quiet.at(990));
+    let late = due.iter().map(|due| due.at).max().unwrap_or_default();
+    // Two seconds later it is as before.
+    pass(Duration::from_secs(2)).await;
+    let callers = Callers::start(gateway.public, 5, Duration::from_millis(20), read);
+    pass(Duration::from_secs(3)).await;
+    let mut after = callers.met();
+    callers.stop().await;
+    println!(
+        "load: ratio {settled:.2} without the first {SETTLING:?}; {} calls a second for {:.1} s where {peak} are the peak: goodput {goodput:.2} of the peak, {} served with p99 {:.1} ms after \
+         {:.1} ms, ratio {ratio:.2}; {} refused with p99 {:.1} ms; {} others; afterwards {:.1} of 1000 with p99 {:.1} ms",
+        peak * 3,
+        late.as_secs_f64(),
+        served.len(),
+        ms(at(&mut served, 990)),
+        ms(quiet.at(990)),
+        refused.len(),
+        ms(at(&mut refused, 990)),
+        due.len() - served.len() - refused.len(),
+        after.served_per_mille(),
+        ms(after.at(990)),
+    );
+    assert!(goodput >= 0.8, "{goodput}");
+    assert_eq!(due.len(), served.len() + refused.len());
+    assert!(after.served_per_mille() >= 999.0);
+    if is_measured() {
+        assert!(settled <= 3.0, "{settled}");
+        assert!(at(&mut refused, 990) <= Duration::from_millis(50));
+        assert!(after.at(990) <= quiet.at(990) * 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
+    let (a_second, seconds) = (load(200, 1000), load(5, 60));
+    let upstream = Upstream::start(256, Duration::from_millis(20)).await;
+    let issuer = Issuer::new();
+    let toml = configuration(upstream.address, "") + &issuer.as_configuration();
+    let gateway = Gateway::configured(&toml, &ENVIRONMENT);
+    let token = issuer.token("a", 3600);
+    let callers = Callers::start(gateway.public, 10, Duration::from_millis(50), move |n| {
+        let query = format!("class=chat&method=getchats&platform=webchat&platformid={n}");
+        let head = format!("GET /api/jwt/?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer");
+        format!("{head} {token}\r\n\r\n").into_bytes()
+    });
+    pass(Duration::from_secs(2)).await;
+    callers.met();
+    pass(Duration::from_secs(5)).await;
+    let mut quiet = callers.met();
+    let mut guesses = JoinSet::new();
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut rss = 0;
+    for n in 0..a_second * seconds {
+        if n % (a_second / 100) == 0 {
+            pace.tick().await;
+            rss = rss.max(gateway.process.rss());
+        }
+        let to = gateway.public;
+        // Every name once, from ten thousand addresses, so that no budget of a name or an address stops them.
+        guesses.spawn(async move {
+            let credentials = format!("user=nobody-{n}&password=guess%20number%20{n}");
+            let query =
+                format!("class=chat&method=getchats&platform=webchat&platformid=1&{credentials}");
+            let guess = format!("GET /api/http/?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+            let mut stream = connect(to, address(6, n % 10_000)).await?;
+            ask(&mut stream, guess.as_bytes()).await
+        });
+    }
+    let mut met = callers.met();
+    let statuses = guesses.join_all().await;
+    callers.stop().await;
+    let of = |wanted: u16| {
+        statuses
+            .iter()
+            .filter(|status| matches!(status, Ok(status) if *status == wanted))
+            .count()
+    };
+    // By HTTP parameters a wrong password is the chat service's own code, which has status 200.
+    let (checked, busy, others) = (of(200), of(503), statuses.len() - of(200) - of(503));
+    let ratio = ms(met.at(990)) / ms(quiet.at(990));
+    println!(
+        "load: {a_second} wrong passwords a second for {seconds} s, {checked} checked, {busy} told to come again, {others} others: callers with \
+         a token served {:.2} of 1000 in {}, p99 {:.1} ms after {:.1} ms, ratio {ratio:.2}; RSS at most {} MiB",
+        met.served_per_mille(),
+        met.served.len() + met.failed,
+        ms(met.at(990)),
+        ms(quiet.at(990)),
+        rss / 1024 / 1024,
+    );
+    assert!(checked > 0 && rss <= 256 * 1024 * 1024, "{rss}");
+    assert!(met.served_per_mille() >= 999.0);
+    assert!(!is_measured() || ratio <= 2.0, "{ratio}");
+}

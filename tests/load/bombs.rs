@@ -1,0 +1,249 @@
+//! Answers and requests without end, and what they cost in memory.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::client::{address, ask, connect};
+use super::{ENVIRONMENT, configuration, read};
+use crate::harness::{Gateway, load};
+
+/// Most that memory may rise by.
+const RISE_MAX: usize = 16 * 1024 * 1024;
+
+/// How an answer is too much.
+#[derive(Clone, Copy, Debug)]
+enum Bomb {
+    Announced,
+    Chunks,
+    Gzip,
+    Headers,
+    EndlessHead,
+    Interim,
+}
+
+const BOMBS: [Bomb; 6] = [
+    Bomb::Announced,
+    Bomb::Chunks,
+    Bomb::Gzip,
+    Bomb::Headers,
+    Bomb::EndlessHead,
+    Bomb::Interim,
+];
+
+/// An upstream that answers with what it is told; to nothing but the first call it is well.
+struct Bomber {
+    address: SocketAddr,
+    bomb: Arc<Mutex<Option<Bomb>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Bomber {
+    async fn start() -> Bomber {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bomb = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&bomb);
+        let gzip = Arc::new(sandbox::gzip_bomb(100 * 1024 * 1024));
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (told, gzip) = (Arc::clone(&told), Arc::clone(&gzip));
+                // The gateway goes as soon as it has had enough.
+                tokio::spawn(async move { answer(stream, &told, &gzip).await });
+            }
+        });
+        Bomber {
+            address,
+            bomb,
+            accepting,
+        }
+    }
+}
+
+impl Drop for Bomber {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn answer(
+    mut stream: TcpStream,
+    bomb: &Mutex<Option<Bomb>>,
+    gzip: &[u8],
+) -> std::io::Result<()> {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    if stream.read(&mut [0; 4096]).await? == 0 {
+        return Ok(());
+    }
+    let bomb = *bomb.lock().unwrap();
+    let blanks = vec![b' '; 64 * 1024];
+    match bomb {
+        None => {
+            let body = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+            let whole = format!(
+                "{OK}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(whole.as_bytes()).await
+        }
+        Some(Bomb::Announced) => {
+            let head = format!("{OK}Content-Length: {}\r\n\r\n", 100 * 1024 * 1024);
+            stream.write_all(head.as_bytes()).await?;
+            for _ in 0..1600 {
+                stream.write_all(&blanks).await?;
+            }
+            Ok(())
+        }
+        Some(Bomb::Chunks) => {
+            let head = format!("{OK}Transfer-Encoding: chunked\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            loop {
+                stream.write_all(b"10000\r\n").await?;
+                stream.write_all(&blanks).await?;
+                stream.write_all(b"\r\n").await?;
+            }
+        }
+        Some(Bomb::Gzip) => {
+            let head = format!(
+                "{OK}Content-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+                gzip.len()
+            );
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(gzip).await
+        }
+        Some(Bomb::Headers) => {
+            let many: String = (0..10_000).map(|n| format!("X-{n}: {n}\r\n")).collect();
+            stream.write_all(format!("{OK}{many}\r\n").as_bytes()).await
+        }
+        Some(Bomb::EndlessHead) => {
+            stream.write_all(format!("{OK}X-Much: ").as_bytes()).await?;
+            loop {
+                stream.write_all(&blanks).await?;
+            }
+        }
+        Some(Bomb::Interim) => loop {
+            stream
+                .write_all(&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(1000))
+                .await?;
+        },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_without_end_are_a_502_and_memory_stays() {
+    let (rounds, at_once) = (load(4, 20), 1);
+    let upstream = Bomber::start().await;
+    // What never becomes an answer ends with the upstream's time.
+    let toml = configuration(upstream.address, "").replace("[cache]", "timeout = \"2s\"\n[cache]");
+    let gateway = Gateway::configured(&toml, &ENVIRONMENT);
+    let call = async |n: usize| {
+        let mut stream = connect(gateway.public, address(5, n % 100)).await.unwrap();
+        ask(&mut stream, &read(n)).await.unwrap()
+    };
+    for n in 0..200 {
+        assert_eq!(call(n).await, 200);
+    }
+    let before = gateway.process.rss();
+    for (kind, bomb) in BOMBS.into_iter().enumerate() {
+        *upstream.bomb.lock().unwrap() = Some(bomb);
+        let mut most = 0;
+        for round in 0..rounds {
+            let mut calls = JoinSet::new();
+            for n in 0..at_once {
+                let (to, n) = (gateway.public, 1000 * (kind + 1) + round * at_once + n);
+                calls.spawn(async move {
+                    let mut stream = connect(to, address(5, n % 100)).await.unwrap();
+                    ask(&mut stream, &read(n)).await.unwrap()
+                });
+            }
+            // The breaker may have opened by then: nothing is asked of an upstream that is ill.
+            while let Some(status) = calls.join_next().await {
+                assert!(matches!(status.unwrap(), 502..=504), "{bomb:?}");
+                most = most.max(gateway.process.rss());
+            }
+            // Half of what came must not be ill, so that the next are asked of it as well.
+            *upstream.bomb.lock().unwrap() = None;
+            let began = std::time::Instant::now();
+            let mut well = 0;
+            while well < at_once && began.elapsed() < Duration::from_secs(20) {
+                well += usize::from(call(100_000 + well).await == 200);
+            }
+            *upstream.bomb.lock().unwrap() = Some(bomb);
+        }
+        println!(
+            "load: {} answers of {bomb:?}, {at_once} at once: memory rose by {:.1} MiB from {:.1} MiB",
+            rounds * at_once,
+            most.saturating_sub(before) as f64 / 1048576.0,
+            before as f64 / 1048576.0
+        );
+        assert!(
+            most < before + RISE_MAX,
+            "{bomb:?}: from {before} to {most}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_without_end_are_refused_and_memory_stays() {
+    let upstream = Bomber::start().await;
+    let gateway = Gateway::configured(&configuration(upstream.address, ""), &ENVIRONMENT);
+    let post = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let begin = [
+        (
+            format!("{post}Expect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n"),
+            "413",
+        ),
+        (format!("{post}Transfer-Encoding: chunked\r\n\r\n"), "413"),
+        (format!("{post}X-Much: "), "431"),
+    ];
+    let mut before = None;
+    for (number, (begin, status)) in begin.iter().enumerate() {
+        let mut attackers = JoinSet::new();
+        for n in 0..load(20, 200) {
+            let (to, begin) = (gateway.public, begin.clone());
+            attackers.spawn(async move {
+                let mut stream = connect(to, address(4, n)).await.unwrap();
+                let (mut reader, mut writer) = stream.split();
+                writer.write_all(begin.as_bytes()).await.unwrap();
+                let chunk = ["10000\r\n", &"x".repeat(0x10000), "\r\n"].concat();
+                let piece = if number == 1 {
+                    chunk
+                } else {
+                    "x".repeat(0x10000)
+                };
+                let flood = async {
+                    // Nothing is written after `Expect` before there is an answer.
+                    while number != 0 && writer.write_all(piece.as_bytes()).await.is_ok() {}
+                    std::future::pending::<()>().await;
+                };
+                let mut answer = [0; 12];
+                tokio::select! {
+                    read = reader.read_exact(&mut answer) => {
+                        read.unwrap();
+                        String::from_utf8_lossy(&answer[9..12]).into_owned()
+                    }
+                    () = flood => unreachable!(),
+                }
+            });
+        }
+        let mut most = 0;
+        while let Some(answer) = attackers.join_next().await {
+            assert_eq!(answer.unwrap(), *status);
+            most = most.max(gateway.process.rss());
+        }
+        let before = *before.get_or_insert(most);
+        println!(
+            "load: requests that end in {status}: memory rose by {:.1} MiB",
+            most.saturating_sub(before) as f64 / 1048576.0
+        );
+        // A chunked body is held up to what is allowed for each; a head likewise.
+        assert!(
+            most < before + 256 * 1024 * 1024,
+            "{status}: from {before} to {most}"
+        );
+    }
+}
