@@ -19,6 +19,7 @@ mod object;
 mod phc;
 mod receipts;
 mod secret;
+mod turn;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;

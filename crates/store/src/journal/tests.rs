@@ -76,30 +76,21 @@ impl Bench {
     }
 
     /// The store may grow to so many pages: SQLite's own full disk.
-    async fn pages_max(&self, expression: &str) {
-        let pages: i64 = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {expression}")))
-            .fetch_one(self.store.writer())
-            .await
-            .unwrap()
-            .get(0);
-        sqlx::query(sqlx::AssertSqlSafe(format!(
-            "PRAGMA max_page_count = {pages}"
-        )))
-        .execute(self.store.writer())
-        .await
-        .unwrap();
+    fn pages_max(&self, expression: &str) {
+        let mut pen = self.store.pen();
+        let connection = pen.connection().unwrap();
+        let pages: i64 = connection
+            .query_row(&format!("SELECT {expression}"), [], |row| row.get(0))
+            .unwrap();
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
     }
 
-    async fn read_only(&self, on: bool) {
-        let pragma = if on {
-            "PRAGMA query_only = ON"
-        } else {
-            "PRAGMA query_only = OFF"
-        };
-        sqlx::query(pragma)
-            .execute(self.store.writer())
-            .await
-            .unwrap();
+    fn read_only(&self, on: bool) {
+        let mut pen = self.store.pen();
+        let connection = pen.connection().unwrap();
+        connection.pragma_update(None, "query_only", on).unwrap();
     }
 }
 
@@ -419,12 +410,12 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
 #[tokio::test]
 async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() {
     let bench = Bench::new().await;
-    bench.read_only(true).await;
+    bench.read_only(true);
     bench.journal.add(row(1, "kept"));
     assert!(bench.open(row(1, "send")).await.is_err());
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.read_only(false).await;
+    bench.read_only(false);
     // Who waits gives the writer a try at once.
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
@@ -439,9 +430,7 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
 async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is_room() {
     let bench = Bench::new().await;
     bench.journal.flush().await.unwrap();
-    bench
-        .pages_max("(SELECT page_count FROM pragma_page_count)")
-        .await;
+    bench.pages_max("(SELECT page_count FROM pragma_page_count)");
     let large = || JournalRow {
         user_agent: Some("x".repeat(64 * 1024)),
         ..row(1, "large")
@@ -454,7 +443,7 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
         assert!(trouble.contains("full"), "{n}: {trouble}");
     }
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.pages_max("1000000").await;
+    bench.pages_max("1000000");
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(
         bench.ids(JournalFilter::default()).await,
