@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use aws_lc_rs::hmac;
 use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::queue::{Entry, Opening};
+use super::queue::Entry;
 use super::{JournalPayload, JournalRow, address, first_id_at, sql};
 use crate::database::{BUSY_TIMEOUT, WAL_PAGES};
 use crate::{Settlement, StoreError, receipts};
@@ -15,14 +16,46 @@ use crate::{Settlement, StoreError, receipts};
 /// Pages that the connection keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the journal.
 const CACHE_KIB: i32 = -16_384;
 
-/// The columns in the order in which [`Sheet::insert`] binds them.
-const INSERT: &str = "INSERT INTO journal (id, kind, open, request_id, trace_id, way, access, method, http_method, path, \
-     peer, client, status, canonical, code, upstream_code, delivery, attempts, queue_us, upstream_us, total_us, cache, \
-     limited_by, limit_max, limit_left, generation, user_agent, cause, would_refuse, actor) VALUES \
-     (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// Rows of one statement: its cursors stay where the last row went, which is where the next one goes as a rule. The values of
+/// more rows would not find room in the memory that SQLite sets aside for a connection.
+const GROUP: usize = 4;
 
-const INSERT_PAYLOAD: &str =
-    "INSERT INTO journal_payload (id, destination, parameters, answer) VALUES (?, ?, ?, ?)";
+/// The columns in the order in which [`Sheet::bind_row`] binds them.
+const COLUMNS: [&str; 30] = [
+    "id",
+    "kind",
+    "open",
+    "request_id",
+    "trace_id",
+    "way",
+    "access",
+    "method",
+    "http_method",
+    "path",
+    "peer",
+    "client",
+    "status",
+    "canonical",
+    "code",
+    "upstream_code",
+    "delivery",
+    "attempts",
+    "queue_us",
+    "upstream_us",
+    "total_us",
+    "cache",
+    "limited_by",
+    "limit_max",
+    "limit_left",
+    "generation",
+    "user_agent",
+    "cause",
+    "would_refuse",
+    "actor",
+];
+
+/// Likewise, for [`Sheet::bind_payload`].
+const PAYLOAD_COLUMNS: [&str; 4] = ["id", "destination", "parameters", "answer"];
 
 const CLOSE: &str = "UPDATE journal SET open = 0, status = ?, canonical = ?, code = ?, upstream_code = ?, delivery = ?, \
      attempts = ?, queue_us = ?, upstream_us = ?, total_us = ?, cache = ?, limited_by = ?, limit_max = ?, limit_left = ?, \
@@ -54,8 +87,13 @@ impl Pen {
     pub(super) fn write(&mut self, batch: &mut [Entry]) -> Result<(), StoreError> {
         let key = self.key.clone();
         self.within(|transaction| {
-            let mut sheet = Sheet::new(transaction, &key)?;
-            batch.iter_mut().try_for_each(|entry| sheet.write(entry))
+            let mut sheet = Sheet {
+                connection: transaction,
+                key: &key,
+                last: None,
+                text: String::new(),
+            };
+            sheet.write(batch)
         })
     }
 
@@ -122,12 +160,28 @@ fn in_transaction(
     Ok(())
 }
 
-/// One transaction, with the statements that each row needs.
+/// The statement that writes so many rows. What fails undoes the whole transaction, as we do anyway; short of that SQLite would
+/// copy each page before each group.
+fn insert_of(table: &str, columns: &[&str], rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let (columns, rows) = (columns.join(", "), vec![row; rows].join(", "));
+    format!("INSERT OR ROLLBACK INTO {table} ({columns}) VALUES {rows}")
+}
+
+/// The statements for a group and for one that is left over.
+type Inserts = LazyLock<[(usize, String); 2]>;
+
+static INSERT: Inserts =
+    LazyLock::new(|| [GROUP, 1].map(|rows| (rows, insert_of("journal", &COLUMNS, rows))));
+
+static INSERT_PAYLOAD: Inserts = LazyLock::new(|| {
+    [GROUP, 1].map(|rows| (rows, insert_of("journal_payload", &PAYLOAD_COLUMNS, rows)))
+});
+
+/// One transaction.
 struct Sheet<'c> {
     connection: &'c Connection,
     key: &'c hmac::Key,
-    row: CachedStatement<'c>,
-    payload: CachedStatement<'c>,
     /// The number of the last row, once there is one.
     last: Option<i64>,
     /// For values that are texts only in the table.
@@ -135,24 +189,30 @@ struct Sheet<'c> {
 }
 
 impl<'c> Sheet<'c> {
-    fn new(connection: &'c Connection, key: &'c hmac::Key) -> Result<Sheet<'c>, StoreError> {
-        Ok(Sheet {
-            connection,
-            key,
-            row: connection.prepare_cached(INSERT)?,
-            payload: connection.prepare_cached(INSERT_PAYLOAD)?,
-            last: None,
-            text: String::new(),
-        })
+    fn write(&mut self, batch: &mut [Entry]) -> Result<(), StoreError> {
+        batch.iter_mut().try_for_each(|entry| self.prepare(entry))?;
+        let rows: Vec<&JournalRow> = batch.iter().filter_map(Entry::new_row).collect();
+        self.insert(&INSERT, &rows, Sheet::bind_row)?;
+        let said = rows.into_iter().filter(|row| !row.payload.is_empty());
+        let said: Vec<_> = said.collect();
+        self.insert(&INSERT_PAYLOAD, &said, Sheet::bind_payload)
     }
 
-    fn write(&mut self, entry: &mut Entry) -> Result<(), StoreError> {
+    /// Gives a new row its number, and does what else there is to do.
+    fn prepare(&mut self, entry: &mut Entry) -> Result<(), StoreError> {
         match entry {
             Entry::Row(row) => {
                 row.id = self.next_id(row.at_ms)?;
-                self.insert(row)
+                Ok(())
             }
-            Entry::Open(opening) => self.open(opening),
+            Entry::Open(opening) => {
+                let id = self.next_id(opening.row.at_ms)?;
+                opening.row.id = id;
+                if let Some(claim) = &opening.claim {
+                    opening.known = receipts::claim(self.connection, claim, id)?;
+                }
+                Ok(())
+            }
             Entry::Close(id, outcome) => {
                 self.close(*id, &outcome.row)?;
                 match &outcome.settlement {
@@ -165,18 +225,6 @@ impl<'c> Sheet<'c> {
                 receipts::settle(self.connection, *id, &Settlement::Free)
             }
             Entry::Flush(_) => Ok(()),
-        }
-    }
-
-    fn open(&mut self, opening: &mut Opening) -> Result<(), StoreError> {
-        let id = self.next_id(opening.row.at_ms)?;
-        opening.row.id = id;
-        if let Some(claim) = &opening.claim {
-            opening.known = receipts::claim(self.connection, claim, id)?;
-        }
-        match opening.known {
-            Some(_) => Ok(()),
-            None => self.insert(&opening.row),
         }
     }
 
@@ -194,11 +242,39 @@ impl<'c> Sheet<'c> {
         Ok(id)
     }
 
-    /// Writes a row, which has its number.
-    fn insert(&mut self, row: &JournalRow) -> Result<(), StoreError> {
+    /// Writes what there is of these rows in one table, in groups as long as there are enough of them.
+    fn insert(
+        &mut self,
+        statements: &Inserts,
+        rows: &[&JournalRow],
+        bind: impl Fn(&mut Self, &mut Values<'_, '_>, &JournalRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut left = rows;
+        for (count, statement) in &**statements {
+            if left.len() < *count {
+                continue;
+            }
+            let mut statement = self.connection.prepare_cached(statement)?;
+            while let Some((group, rest)) = left.split_at_checked(*count) {
+                let mut values = Values::of(&mut statement);
+                for row in group {
+                    bind(self, &mut values, row)?;
+                }
+                values.execute()?;
+                left = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds a row, which has its number.
+    fn bind_row(
+        &mut self,
+        values: &mut Values<'_, '_>,
+        row: &JournalRow,
+    ) -> Result<(), StoreError> {
         self.text.clear();
         let peer = row.peer.map(|peer| write!(self.text, "{peer}"));
-        let values = &mut Values::of(&mut self.row);
         values.bind(row.id)?;
         values.bind(row.kind.word())?;
         values.bind(row.open)?;
@@ -228,22 +304,27 @@ impl<'c> Sheet<'c> {
         values.bind(row.user_agent.as_deref())?;
         values.bind(row.cause.as_deref())?;
         values.bind(row.would_refuse.as_deref())?;
-        values.bind(row.actor.as_deref())?;
-        values.execute()?;
-        if row.payload.is_empty() {
-            return Ok(());
-        }
-        self.insert_payload(row.id, &row.payload)
+        values.bind(row.actor.as_deref())
     }
 
-    fn insert_payload(&mut self, id: i64, payload: &JournalPayload) -> Result<(), StoreError> {
-        let destination = payload.destination.as_deref();
-        let values = &mut Values::of(&mut self.payload);
-        values.bind(id)?;
-        values.bind(destination.map(|text| sql::hashed(self.key, text)))?;
-        values.bind(payload.parameters.as_deref())?;
-        values.bind(payload.answer.as_deref())?;
-        values.execute()
+    fn bind_payload(
+        &mut self,
+        values: &mut Values<'_, '_>,
+        row: &JournalRow,
+    ) -> Result<(), StoreError> {
+        let JournalPayload {
+            destination,
+            parameters,
+            answer,
+        } = &row.payload;
+        values.bind(row.id)?;
+        values.bind(
+            destination
+                .as_deref()
+                .map(|text| sql::hashed(self.key, text)),
+        )?;
+        values.bind(parameters.as_deref())?;
+        values.bind(answer.as_deref())
     }
 
     /// Closes an open row with its outcome; what was known when it was opened stays. One that has been cleared since stays so.

@@ -56,6 +56,15 @@ impl Entry {
         }
     }
 
+    /// The row that it adds to the journal.
+    pub(super) fn new_row(&self) -> Option<&JournalRow> {
+        match self {
+            Entry::Row(row) => Some(row),
+            Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
+            Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => None,
+        }
+    }
+
     /// Whether somebody waits for it.
     pub(super) fn is_urgent(&self) -> bool {
         match self {
