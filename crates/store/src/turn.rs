@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::StoreError;
 
-/// How long anybody waits for their turn. With the time that SQLite waits for another process's lock, and what the journal waits
-/// before a change, a change of an access is refused within five seconds by a store that stalls.
+/// How long anybody waits for their turn. With the time that SQLite waits for another process's lock, and what a change waits
+/// for the journal, a change of an access is refused within six seconds by a store that stalls.
 pub(crate) const TURN_MAX: Duration = Duration::from_secs(2);
 
 /// The one turn of a store. Who waits gets it in the order of coming.
@@ -24,7 +24,8 @@ pub(crate) struct Held<'turn> {
     _turn: MutexGuard<'turn, ()>,
 }
 
-/// The turn, and with it the connection over which everything but the journal's rows is written. It is given back first.
+/// The turn, and with it the connection over which everything but the journal's rows is written. A transaction that is dropped
+/// is rolled back a moment after the turn has gone on: for that moment SQLite lets the next one wait.
 pub(crate) struct Writer<'turn> {
     connection: PoolConnection<Sqlite>,
     _turn: Held<'turn>,
@@ -36,19 +37,31 @@ impl Turn {
     /// # Errors
     /// When whoever has it keeps it for too long.
     pub(crate) async fn take(&self) -> Result<Held<'_>, StoreError> {
-        let turn = timeout(TURN_MAX, self.0.lock()).await;
-        let turn = turn.map_err(|_| StoreError::new("another write takes too long"))?;
-        Ok(Held { _turn: turn })
+        in_time(async { Ok(self.held().await) }).await
     }
 
     /// Likewise, for the connection of this pool of one.
     pub(crate) async fn writer(&self, pool: &SqlitePool) -> Result<Writer<'_>, StoreError> {
-        let turn = self.take().await?;
-        Ok(Writer {
-            connection: pool.acquire().await?,
-            _turn: turn,
-        })
+        let taken = async {
+            let turn = self.held().await;
+            Ok(Writer {
+                connection: pool.acquire().await?,
+                _turn: turn,
+            })
+        };
+        in_time(taken).await
     }
+
+    async fn held(&self) -> Held<'_> {
+        Held {
+            _turn: self.0.lock().await,
+        }
+    }
+}
+
+async fn in_time<T>(taken: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| StoreError::new("another write takes too long");
+    timeout(TURN_MAX, taken).await.map_err(late)?
 }
 
 impl Deref for Writer<'_> {
