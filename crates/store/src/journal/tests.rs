@@ -248,6 +248,7 @@ async fn each_filter_finds_its_rows_alone() {
         (filter(|_| {}), &["r", "other", "served"][..]),
         (filter(|f| f.access = text("shop")), &["r"]),
         (filter(|f| f.method = text("getchats")), &["other"]),
+        (filter(|f| f.status = status("200")), &["r"]),
         (filter(|f| f.status = status("403")), &["other"]),
         (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
         (filter(|f| f.status = status("SUCCESS")), &["served"]),
@@ -424,6 +425,40 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
         (bench.journal.queued(), bench.journal.queued_bytes()),
         (0, 0)
     );
+}
+
+#[tokio::test]
+async fn the_journal_waits_for_its_turn_and_not_in_sqlite_while_something_else_is_written() {
+    let bench = Bench::new().await;
+    let mut writer = bench.store.writer().await.unwrap();
+    let transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    bench.journal.add(row(1, "kept"));
+    let error = bench.journal.flush().await.unwrap_err().to_string();
+    assert!(error.contains("another write takes too long"), "{error}");
+    transaction.rollback().await.unwrap();
+    drop(writer);
+    assert_eq!(bench.ids(JournalFilter::default()).await, ["kept"]);
+    assert_eq!(bench.journal.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_connection_that_could_not_be_brought_to_its_senses_is_opened_anew() {
+    let bench = Bench::new().await;
+    bench.journal.add(row(1, "before"));
+    bench.journal.flush().await.unwrap();
+    {
+        let mut pen = bench.store.pen();
+        let connection = pen.connection().unwrap();
+        // A transaction that nobody has ended: no other can be begun over this connection.
+        connection.execute_batch("BEGIN").unwrap();
+    }
+    bench.journal.add(row(1, "after"));
+    assert!(bench.journal.flush().await.is_err());
+    assert_eq!(
+        bench.ids(JournalFilter::default()).await,
+        ["before", "after"]
+    );
+    assert_eq!(bench.journal.trouble(), None);
 }
 
 #[tokio::test]
