@@ -87,7 +87,7 @@ impl Store {
         .bind(key.role.name())
         .bind(hash)
         .bind(key.created)
-        .execute(self.writer())
+        .execute(&mut *self.writer().await?)
         .await?;
         self.reload_admin_keys().await
     }
@@ -99,7 +99,11 @@ impl Store {
     pub async fn delete_admin_key(&self, name: &str) -> Result<bool, StoreError> {
         let _change = self.changing().await;
         let delete = sqlx::query("DELETE FROM admin_keys WHERE name = ?").bind(name);
-        let deleted = delete.execute(self.writer()).await?.rows_affected() > 0;
+        let deleted = delete
+            .execute(&mut *self.writer().await?)
+            .await?
+            .rows_affected()
+            > 0;
         self.reload_admin_keys().await?;
         Ok(deleted)
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
 
 use crate::access::Access;
 use crate::database::read_accesses;
@@ -89,7 +89,8 @@ impl Store {
         self.journal_so_far().await;
         let before = self.accesses().named(name).cloned();
         let after = change(before.as_deref())?;
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let id = note(
             &mut transaction,
             (actor, now),
@@ -131,7 +132,8 @@ impl Store {
         let _change = self.changing().await;
         self.journal_so_far().await;
         let there = self.accesses();
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         for access in accesses {
             let before = there.named(&access.name).map(|access| &**access);
             let id = note(&mut transaction, by, (&access.name, before, Some(access))).await?;
@@ -166,7 +168,7 @@ impl Store {
         )
         .bind(name)
         .bind(count_max)
-        .fetch_all(self.writer())
+        .fetch_all(&mut *self.writer().await?)
         .await?;
         let document =
             |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());

@@ -1,6 +1,6 @@
 //! How many calls of a day each access has been given, as far as it has to outlive the process.
 
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
 use crate::{Store, StoreError};
 
@@ -24,10 +24,10 @@ impl Store {
         // Yesterday's stay, in case the clock is set back over midnight.
         sqlx::query("DELETE FROM daily_counts WHERE day < ?")
             .bind(today.saturating_sub(1))
-            .execute(self.writer())
+            .execute(&mut *self.writer().await?)
             .await?;
         let rows = sqlx::query("SELECT access, day, given FROM daily_counts")
-            .fetch_all(self.writer())
+            .fetch_all(&mut *self.writer().await?)
             .await?;
         rows.iter()
             .map(|row| {
@@ -45,7 +45,8 @@ impl Store {
     /// # Errors
     /// When the store can't be written. Nothing has changed then.
     pub async fn put_daily_counts(&self, counts: &[DailyCount]) -> Result<(), StoreError> {
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         for count in counts {
             sqlx::query(
                 "INSERT INTO daily_counts (access, day, given) VALUES (?, ?, ?)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,23 +16,17 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::journal::Pen;
 use crate::last_use::{LastUses, read_last_uses};
+use crate::turn::{Held, TURN_MAX, Turn, Writer};
 use crate::{Access, Accesses, AdminKey, Journal, backup};
 
 /// How long a statement waits for another process's lock before it fails. Nobody but an operator's own tool ever has one.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a statement waits for its turn on a connection. With the two above and below it, a change of an access is refused
-/// within five seconds by a store that stalls.
-const TURN_MAX: Duration = Duration::from_secs(2);
-
-/// Pages that the connection which writes keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the
-/// journal.
-const CACHE_KIB: &str = "-16384";
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Pages of the write-ahead log, 32 MiB, after which they go to the file: the journal writes the same ones again and
 /// again, and at SQLite's own 1,000 a row costs half as much again. A restart reads them within its bound.
-const WAL_PAGES: &str = "8192";
+pub(crate) const WAL_PAGES: u32 = 8192;
 
 /// Connections that read the journal for operators: a long search leaves room for others, and none holds up the writer.
 const READERS_MAX: u32 = 4;
@@ -65,6 +59,12 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError(error.to_string().into())
+    }
+}
+
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> StoreError {
         StoreError(error.to_string().into())
@@ -76,6 +76,10 @@ pub struct Store {
     file: PathBuf,
     writer: SqlitePool,
     reader: SqlitePool,
+    /// Whose turn it is to write, be it by the pool of one above or by the pen below.
+    turn: Turn,
+    /// Locked by whoever has the turn.
+    pen: std::sync::Mutex<Pen>,
     journal: Arc<Journal>,
     /// Under it the journal's destinations are hashed.
     journal_key: hmac::Key,
@@ -106,14 +110,14 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
             .busy_timeout(BUSY_TIMEOUT);
-        // One connection writes: SQLite has one writer anyway, and waiting here beats failing there.
+        // One connection writes, and takes turns with the journal's own.
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(TURN_MAX)
             .after_release(|connection, _| Box::pin(is_fit(connection)))
-            .connect_with(options.clone().pragma("cache_size", CACHE_KIB))
+            .connect_with(options.clone())
             .await?;
         refuse_old_sqlite(&writer).await?;
         migrator()
@@ -127,9 +131,12 @@ impl Store {
             .max_connections(READERS_MAX)
             .acquire_timeout(TURN_MAX)
             .connect_lazy_with(options.read_only(true));
+        let journal_key = read_journal_key(&writer).await?;
         Ok(Store {
             file: file.to_owned(),
-            journal_key: read_journal_key(&writer).await?,
+            turn: Turn::default(),
+            pen: std::sync::Mutex::new(Pen::new(file.to_owned(), journal_key.clone())),
+            journal_key,
             writer,
             reader,
             journal: Arc::new(Journal::new()),
@@ -161,6 +168,10 @@ impl Store {
 
     /// Closes the file after all that was begun.
     pub async fn close(&self) {
+        // A pen that a stalled disk still holds can't be waited for.
+        if let Ok(mut pen) = self.pen.try_lock() {
+            pen.close();
+        }
         self.reader.close().await;
         self.writer.close().await;
     }
@@ -183,8 +194,20 @@ impl Store {
         &self.last_uses
     }
 
-    pub(crate) fn writer(&self) -> &SqlitePool {
-        &self.writer
+    /// The turn to write, and the connection for it.
+    pub(crate) async fn writer(&self) -> Result<Writer<'_>, StoreError> {
+        self.turn.writer(&self.writer).await
+    }
+
+    /// The turn to write with the pen.
+    pub(crate) async fn turn(&self) -> Result<Held<'_>, StoreError> {
+        self.turn.take().await
+    }
+
+    /// The journal's own connection. Only with the turn.
+    pub(crate) fn pen(&self) -> std::sync::MutexGuard<'_, Pen> {
+        // A transaction that was broken off is rolled back by now.
+        self.pen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn reader(&self) -> &SqlitePool {
@@ -223,6 +246,11 @@ fn migrator() -> Migrator {
             include_str!("migrations/0004_daily_counts_and_last_uses.sql"),
         ),
         (5, "receipts", include_str!("migrations/0005_receipts.sql")),
+        (
+            6,
+            "cheaper status index",
+            include_str!("migrations/0006_cheaper_status_index.sql"),
+        ),
     ];
     let migrations = steps.into_iter().map(|(version, what, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(sql);

@@ -5,6 +5,7 @@
 
 mod address;
 mod health;
+mod pen;
 mod query;
 mod queue;
 mod retention;
@@ -17,6 +18,7 @@ pub use retention::Retention;
 pub use row::{JournalKind, JournalPayload, JournalRow};
 pub use writer::{Intent, Journal, Opened};
 
+pub(crate) use pen::Pen;
 pub(crate) use sql::note_change;
 
 /// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.

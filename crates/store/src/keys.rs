@@ -47,7 +47,7 @@ impl Store {
              WHERE substr(purpose, 1, length(?1)) = ?1 ORDER BY id",
         )
         .bind(purpose_start)
-        .fetch_all(self.writer())
+        .fetch_all(&mut *self.writer().await?)
         .await?;
         rows.iter()
             .map(|row| {
@@ -76,7 +76,7 @@ impl Store {
                 .bind(purpose)
                 .bind(material)
                 .bind(now)
-                .execute(self.writer())
+                .execute(&mut *self.writer().await?)
                 .await?;
         Ok(added.last_insert_rowid())
     }
@@ -88,7 +88,7 @@ impl Store {
     pub async fn drop_key(&self, id: i64) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM keys WHERE id = ?")
             .bind(id)
-            .execute(self.writer())
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection, Row};
 
 use crate::{Access, Store, StoreError};
 
@@ -111,7 +111,8 @@ impl Store {
     }
 
     async fn write_uses(&self, uses: &[(String, LastUse)]) -> Result<(), StoreError> {
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         for (client_id, last) in uses {
             sqlx::query(
                 "INSERT INTO last_uses (client_id, at, address, way) VALUES (?, ?, ?, ?)

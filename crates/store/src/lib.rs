@@ -1,4 +1,5 @@
-//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder.
+//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder. It is asked by `sqlx`, and
+//! written by it too but for the journal, whose rows go straight over `rusqlite` (`journal/pen.rs`).
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -19,6 +20,7 @@ mod object;
 mod phc;
 mod receipts;
 mod secret;
+mod turn;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;

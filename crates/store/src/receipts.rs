@@ -1,5 +1,6 @@
 //! Receipts: what became of the sends that carried an idempotency key, so that asking again sends nothing again.
 
+use rusqlite::Connection;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -11,6 +12,9 @@ const CLEARED_AT_ONCE: i64 = 1000;
 
 /// What a crash leaves of a send: something may have left, and no answer came.
 const BROKEN_OFF: &str = "UPSTREAM_ERROR";
+
+/// The one receipt of a key.
+const FIND: &str = "SELECT * FROM receipts WHERE client_id = ? AND method = ? AND key = ?";
 
 /// A key that a send claims for itself.
 #[derive(Clone, Debug)]
@@ -111,7 +115,7 @@ impl Store {
             )
             .bind(before)
             .bind(CLEARED_AT_ONCE)
-            .execute(self.writer())
+            .execute(&mut *self.writer().await?)
             .await?;
             if cleared.rows_affected() < CLEARED_AT_ONCE.unsigned_abs() {
                 return Ok(());
@@ -121,58 +125,63 @@ impl Store {
 }
 
 /// Claims a key for the send with this row; the receipt that stands in its way, if there is one.
-pub(crate) async fn claim(
-    connection: &mut SqliteConnection,
+pub(crate) fn claim(
+    connection: &Connection,
     claim: &Claim,
     row: i64,
 ) -> Result<Option<Receipt>, StoreError> {
-    let claimed = sqlx::query(
+    let mut claimed = connection.prepare_cached(
         "INSERT INTO receipts (client_id, method, key, fingerprint, row, request_id, made_at, state)
          VALUES (?, ?, ?, ?, ?, ?, ?, 'open')
          ON CONFLICT (client_id, method, key) DO UPDATE SET fingerprint = excluded.fingerprint, row = excluded.row,
          request_id = excluded.request_id, made_at = excluded.made_at, state = 'open', answer = NULL
          WHERE receipts.made_at < ? AND receipts.state <> 'open'",
-    )
-    .bind(&claim.client_id)
-    .bind(claim.method)
-    .bind(&claim.key)
-    .bind(&claim.fingerprint[..])
-    .bind(row)
-    .bind(&claim.request_id)
-    .bind(claim.now)
-    .bind(claim.kept_since)
-    .execute(&mut *connection)
-    .await?;
-    if claimed.rows_affected() == 1 {
+    )?;
+    let claimed = claimed.execute((
+        &claim.client_id,
+        claim.method,
+        &claim.key,
+        &claim.fingerprint[..],
+        row,
+        &claim.request_id,
+        claim.now,
+        claim.kept_since,
+    ))?;
+    if claimed == 1 {
         return Ok(None);
     }
-    let there = find(connection, claim).await?;
-    there
-        .map(Some)
-        .ok_or_else(|| StoreError::new("a receipt was neither made nor found"))
+    let mut there = connection.prepare_cached(FIND)?;
+    let there = there.query_row((&claim.client_id, claim.method, &claim.key), |row| {
+        Ok(Columns {
+            method: row.get("method")?,
+            state: row.get("state")?,
+            request_id: row.get("request_id")?,
+            made_at: row.get("made_at")?,
+            fingerprint: row.get("fingerprint")?,
+            answer: row.get("answer")?,
+        })
+    })?;
+    there.receipt().map(Some)
 }
 
 /// Leaves the key of the send with this row as it was settled.
-pub(crate) async fn settle(
-    connection: &mut SqliteConnection,
+pub(crate) fn settle(
+    connection: &Connection,
     row: i64,
     settlement: &Settlement,
 ) -> Result<(), StoreError> {
     let (state, answer) = match settlement {
         Settlement::Free => {
-            let free = sqlx::query("DELETE FROM receipts WHERE row = ?").bind(row);
-            free.execute(connection).await?;
+            let mut free = connection.prepare_cached("DELETE FROM receipts WHERE row = ?")?;
+            free.execute([row])?;
             return Ok(());
         }
         Settlement::Sent(result) => ("sent", result.as_str()),
         Settlement::Unknown(code) => ("unknown", *code),
     };
-    sqlx::query("UPDATE receipts SET state = ?, answer = ? WHERE row = ?")
-        .bind(state)
-        .bind(answer)
-        .bind(row)
-        .execute(connection)
-        .await?;
+    let settled = "UPDATE receipts SET state = ?, answer = ? WHERE row = ?";
+    let mut settled = connection.prepare_cached(settled)?;
+    settled.execute((state, answer, row))?;
     Ok(())
 }
 
@@ -189,7 +198,7 @@ async fn find(
     connection: &mut SqliteConnection,
     claim: &Claim,
 ) -> Result<Option<Receipt>, StoreError> {
-    let row = sqlx::query("SELECT * FROM receipts WHERE client_id = ? AND method = ? AND key = ?")
+    let row = sqlx::query(FIND)
         .bind(&claim.client_id)
         .bind(claim.method)
         .bind(&claim.key)
@@ -199,20 +208,42 @@ async fn find(
 }
 
 fn read(row: &SqliteRow) -> Result<Receipt, StoreError> {
-    let broken = || StoreError::new("a receipt can't be read");
-    let (state, fingerprint): (String, Vec<u8>) =
-        (row.try_get("state")?, row.try_get("fingerprint")?);
-    Ok(Receipt {
+    let columns = Columns {
         method: row.try_get("method")?,
-        state: match state.as_str() {
-            "open" => ReceiptState::Open,
-            "sent" => ReceiptState::Sent,
-            "unknown" => ReceiptState::Unknown,
-            _ => return Err(broken()),
-        },
+        state: row.try_get("state")?,
         request_id: row.try_get("request_id")?,
         made_at: row.try_get("made_at")?,
-        fingerprint: fingerprint.try_into().map_err(|_| broken())?,
+        fingerprint: row.try_get("fingerprint")?,
         answer: row.try_get("answer")?,
-    })
+    };
+    columns.receipt()
+}
+
+/// A receipt as it stands in the table, whichever way it was read.
+struct Columns {
+    method: String,
+    state: String,
+    request_id: String,
+    made_at: i64,
+    fingerprint: Vec<u8>,
+    answer: Option<String>,
+}
+
+impl Columns {
+    fn receipt(self) -> Result<Receipt, StoreError> {
+        let broken = || StoreError::new("a receipt can't be read");
+        Ok(Receipt {
+            method: self.method,
+            state: match self.state.as_str() {
+                "open" => ReceiptState::Open,
+                "sent" => ReceiptState::Sent,
+                "unknown" => ReceiptState::Unknown,
+                _ => return Err(broken()),
+            },
+            request_id: self.request_id,
+            made_at: self.made_at,
+            fingerprint: self.fingerprint.try_into().map_err(|_| broken())?,
+            answer: self.answer,
+        })
+    }
 }

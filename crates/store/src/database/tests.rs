@@ -81,13 +81,15 @@ async fn accesses_and_keys_outlive_the_process_and_the_file_is_private() {
 async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let mut transaction = store.writer().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let mut writer = store.writer().await.unwrap();
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     // As SQLite does when the disk is full.
     sqlx::query("ROLLBACK")
         .execute(&mut *transaction)
         .await
         .unwrap();
     assert!(transaction.commit().await.is_err());
+    drop(writer);
     put(&store, access("shop", "u")).await.unwrap();
 }
 

@@ -15,8 +15,9 @@ pub(super) const QUEUE_ROWS_MAX: usize = 65_536;
 /// Most that they take together, in bytes: the rows above at their usual length of a kilobyte.
 pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Most rows written at once: some 10 ms of the one connection that writes, so that a change of an access waits no longer.
-pub(super) const BATCH_ROWS_MAX: usize = 512;
+/// Most rows written at once: some 10 ms of the store's turn to write, so that a change of an access waits no longer. Where
+/// many accesses call, a page of an index is written once for all its rows of a batch.
+pub(super) const BATCH_ROWS_MAX: usize = 2048;
 
 /// What is kept free for the outcome of an open row, in bytes: a row without its answer.
 const OUTCOME_BYTES: usize = 2 * 1024;
@@ -52,6 +53,15 @@ impl Entry {
             Entry::Open(opening) => opening.row.weight(),
             Entry::Close(..) | Entry::Withdraw(_) => OUTCOME_BYTES,
             Entry::Flush(_) => 0,
+        }
+    }
+
+    /// The row that it adds to the journal.
+    pub(super) fn new_row(&self) -> Option<&JournalRow> {
+        match self {
+            Entry::Row(row) => Some(row),
+            Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
+            Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => None,
         }
     }
 

@@ -93,7 +93,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         // What waits to be written may speak of it as well.
         self.journal().flush().await?;
-        let mut connection = self.writer().acquire().await?;
+        let mut connection = self.writer().await?;
         // What is deleted is overwritten too.
         sqlx::query("PRAGMA secure_delete = ON")
             .execute(&mut *connection)
@@ -127,7 +127,8 @@ impl Store {
         clearing: &mut Clearing,
         (rows_below, payloads_below): (i64, i64),
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let rows = sqlx::query(
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?) RETURNING id",
         )

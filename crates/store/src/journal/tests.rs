@@ -76,30 +76,21 @@ impl Bench {
     }
 
     /// The store may grow to so many pages: SQLite's own full disk.
-    async fn pages_max(&self, expression: &str) {
-        let pages: i64 = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {expression}")))
-            .fetch_one(self.store.writer())
-            .await
-            .unwrap()
-            .get(0);
-        sqlx::query(sqlx::AssertSqlSafe(format!(
-            "PRAGMA max_page_count = {pages}"
-        )))
-        .execute(self.store.writer())
-        .await
-        .unwrap();
+    fn pages_max(&self, expression: &str) {
+        let mut pen = self.store.pen();
+        let connection = pen.connection().unwrap();
+        let pages: i64 = connection
+            .query_row(&format!("SELECT {expression}"), [], |row| row.get(0))
+            .unwrap();
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .unwrap();
     }
 
-    async fn read_only(&self, on: bool) {
-        let pragma = if on {
-            "PRAGMA query_only = ON"
-        } else {
-            "PRAGMA query_only = OFF"
-        };
-        sqlx::query(pragma)
-            .execute(self.store.writer())
-            .await
-            .unwrap();
+    fn read_only(&self, on: bool) {
+        let mut pen = self.store.pen();
+        let connection = pen.connection().unwrap();
+        connection.pragma_update(None, "query_only", on).unwrap();
     }
 }
 
@@ -257,6 +248,7 @@ async fn each_filter_finds_its_rows_alone() {
         (filter(|_| {}), &["r", "other", "served"][..]),
         (filter(|f| f.access = text("shop")), &["r"]),
         (filter(|f| f.method = text("getchats")), &["other"]),
+        (filter(|f| f.status = status("200")), &["r"]),
         (filter(|f| f.status = status("403")), &["other"]),
         (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
         (filter(|f| f.status = status("SUCCESS")), &["served"]),
@@ -419,12 +411,12 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
 #[tokio::test]
 async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() {
     let bench = Bench::new().await;
-    bench.read_only(true).await;
+    bench.read_only(true);
     bench.journal.add(row(1, "kept"));
     assert!(bench.open(row(1, "send")).await.is_err());
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.read_only(false).await;
+    bench.read_only(false);
     // Who waits gives the writer a try at once.
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
@@ -436,12 +428,44 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
 }
 
 #[tokio::test]
+async fn the_journal_waits_for_its_turn_and_not_in_sqlite_while_something_else_is_written() {
+    let bench = Bench::new().await;
+    let mut writer = bench.store.writer().await.unwrap();
+    let transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    bench.journal.add(row(1, "kept"));
+    let error = bench.journal.flush().await.unwrap_err().to_string();
+    assert!(error.contains("another write takes too long"), "{error}");
+    transaction.rollback().await.unwrap();
+    drop(writer);
+    assert_eq!(bench.ids(JournalFilter::default()).await, ["kept"]);
+    assert_eq!(bench.journal.trouble(), None);
+}
+
+#[tokio::test]
+async fn a_connection_that_could_not_be_brought_to_its_senses_is_opened_anew() {
+    let bench = Bench::new().await;
+    bench.journal.add(row(1, "before"));
+    bench.journal.flush().await.unwrap();
+    {
+        let mut pen = bench.store.pen();
+        let connection = pen.connection().unwrap();
+        // A transaction that nobody has ended: no other can be begun over this connection.
+        connection.execute_batch("BEGIN").unwrap();
+    }
+    bench.journal.add(row(1, "after"));
+    assert!(bench.journal.flush().await.is_err());
+    assert_eq!(
+        bench.ids(JournalFilter::default()).await,
+        ["before", "after"]
+    );
+    assert_eq!(bench.journal.trouble(), None);
+}
+
+#[tokio::test]
 async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is_room() {
     let bench = Bench::new().await;
     bench.journal.flush().await.unwrap();
-    bench
-        .pages_max("(SELECT page_count FROM pragma_page_count)")
-        .await;
+    bench.pages_max("(SELECT page_count FROM pragma_page_count)");
     let large = || JournalRow {
         user_agent: Some("x".repeat(64 * 1024)),
         ..row(1, "large")
@@ -454,7 +478,7 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
         assert!(trouble.contains("full"), "{n}: {trouble}");
     }
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.pages_max("1000000").await;
+    bench.pages_max("1000000");
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(
         bench.ids(JournalFilter::default()).await,

@@ -1,16 +1,17 @@
-//! The one task that writes the journal, in groups: a commit waits for the disk, and one wait is enough for many rows.
+//! The one thread that writes the journal, in groups: a commit waits for the disk, and one wait is enough for many rows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::JournalRow;
 use super::health::Health;
 use super::queue::{Entry, Opening, Queue};
-use super::{JournalRow, sql};
 use crate::{Claim, Receipt, Settlement, Store, StoreError, receipts};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
@@ -33,7 +34,15 @@ pub struct Journal {
     queue: Queue,
     health: Health,
     dropped: AtomicU64,
-    writing: Mutex<Option<JoinHandle<()>>>,
+    writing: Mutex<Option<Writing>>,
+}
+
+/// The thread that writes.
+struct Writing {
+    /// Comes to its end with the thread.
+    ended: oneshot::Receiver<()>,
+    /// Without it the thread gives up what is left.
+    _goes_on: oneshot::Sender<()>,
 }
 
 /// A row on disk whose outcome is still to come. If it never does, the next start closes the row as `unknown`.
@@ -97,7 +106,7 @@ impl Journal {
         }
         let journal = Arc::clone(store.journal());
         journal.queue.open();
-        let writing = tokio::spawn(write_all(Arc::clone(&journal), Arc::clone(store)));
+        let writing = Writing::begin(Arc::clone(&journal), Arc::clone(store))?;
         *journal
             .writing
             .lock()
@@ -155,8 +164,7 @@ impl Journal {
         let Some(mut writing) = writing else {
             return;
         };
-        if timeout(STOP_MAX, &mut writing).await.is_err() {
-            writing.abort();
+        if timeout(STOP_MAX, &mut writing.ended).await.is_err() {
             tracing::error!(rows = self.queued(), "journal rows were lost at the end");
         }
     }
@@ -182,6 +190,32 @@ impl Journal {
     #[cfg(test)]
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.bytes()
+    }
+}
+
+impl Writing {
+    /// Starts it. SQLite blocks whoever asks it, for as long as the disk likes; a thread of its own may be, and what wakes it
+    /// wakes nobody in between.
+    fn begin(journal: Arc<Journal>, store: Arc<Store>) -> Result<Writing, StoreError> {
+        let (ends, ended) = oneshot::channel();
+        let (goes_on, given_up) = oneshot::channel::<()>();
+        let runtime = Handle::current();
+        let write = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = write_all(&journal, &store) => {}
+                    _ = given_up => {}
+                }
+            });
+            drop(ends);
+        };
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(write)?;
+        Ok(Writing {
+            ended,
+            _goes_on: goes_on,
+        })
     }
 }
 
@@ -244,7 +278,7 @@ async fn in_time<T>(written: oneshot::Receiver<Result<T, StoreError>>) -> Result
 }
 
 /// Writes until the queue is closed and empty.
-async fn write_all(journal: Arc<Journal>, store: Arc<Store>) {
+async fn write_all(journal: &Arc<Journal>, store: &Store) {
     let queue = &journal.queue;
     loop {
         gather(queue).await;
@@ -258,14 +292,15 @@ async fn write_all(journal: Arc<Journal>, store: Arc<Store>) {
         }
         journal.health.begins(Instant::now());
         let written = store.write_journal(&mut batch).await;
-        match &written {
+        // Who is told how it went finds the journal's health as that says.
+        judge(journal, &written);
+        match written {
             Ok(()) => {
                 queue.settle(&batch);
-                acknowledge(&journal, batch);
+                acknowledge(journal, batch);
             }
-            Err(error) => give_back(queue, batch, error),
+            Err(error) => give_back(queue, batch, &error),
         }
-        judge(&journal, written);
         while journal.health.is_failing() {
             // Who waits gets a try of their own at once.
             let _ = timeout(RETRY_INTERVAL, queue.wake.notified()).await;
@@ -275,7 +310,7 @@ async fn write_all(journal: Arc<Journal>, store: Arc<Store>) {
             // Nobody may come to a gateway that says that it is not ready.
             journal.health.begins(Instant::now());
             let written = store.try_writing().await;
-            judge(&journal, written);
+            judge(journal, &written);
         }
     }
 }
@@ -294,7 +329,7 @@ fn give_back(queue: &Queue, batch: Vec<Entry>, error: &StoreError) {
 }
 
 /// Notes how a try to write went, and logs what is new about it.
-fn judge(journal: &Journal, written: Result<(), StoreError>) {
+fn judge(journal: &Journal, written: &Result<(), StoreError>) {
     match written {
         Ok(()) => {
             if journal.health.succeeded() {
@@ -364,63 +399,19 @@ fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
 impl Store {
     /// Writes a batch in one transaction, and gives each row its number.
     async fn write_journal(&self, batch: &mut [Entry]) -> Result<(), StoreError> {
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
-        let mut last = 0;
-        for entry in batch.iter_mut() {
-            let row = match entry {
-                Entry::Row(row) => &mut **row,
-                Entry::Open(opening) => &mut opening.row,
-                Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => continue,
-            };
-            last = match last {
-                0 => sql::next_id(&mut transaction, row.at_ms).await?,
-                last => super::first_id_at(row.at_ms).max(last + 1),
-            };
-            row.id = last;
-            if let Entry::Open(opening) = entry
-                && let Some(claim) = &opening.claim
-            {
-                opening.known = receipts::claim(&mut transaction, claim, last).await?;
-            }
-        }
-        let rows: Vec<&JournalRow> = batch
-            .iter()
-            .filter_map(|entry| match entry {
-                Entry::Row(row) => Some(&**row),
-                Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
-                Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => None,
-            })
-            .collect();
-        sql::insert(&mut transaction, self.journal_key(), &rows).await?;
-        for entry in batch.iter() {
-            match entry {
-                Entry::Close(id, outcome) => {
-                    sql::close(&mut transaction, *id, &outcome.row).await?;
-                    if let Some(settlement) = &outcome.settlement {
-                        receipts::settle(&mut transaction, *id, settlement).await?;
-                    }
-                }
-                Entry::Withdraw(id) => {
-                    sql::withdraw(&mut transaction, *id).await?;
-                    receipts::settle(&mut transaction, *id, &Settlement::Free).await?;
-                }
-                Entry::Row(_) | Entry::Open(_) | Entry::Flush(_) => {}
-            }
-        }
-        transaction.commit().await?;
-        Ok(())
+        let _turn = self.turn().await?;
+        self.pen().write(batch)
     }
 
-    /// Writes something that changes nothing, to see whether it can.
+    /// Sees whether the journal can be written.
     async fn try_writing(&self) -> Result<(), StoreError> {
-        sqlx::query("UPDATE keys SET created_at = created_at WHERE purpose = 'journal'")
-            .execute(self.writer())
-            .await?;
-        Ok(())
+        let _turn = self.turn().await?;
+        self.pen().try_writing()
     }
 
     async fn close_left_open(&self) -> Result<u64, StoreError> {
-        let mut transaction = self.writer().begin_with("BEGIN IMMEDIATE").await?;
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         receipts::close_left_open(&mut transaction).await?;
         let closed = sqlx::query(
             "UPDATE journal SET open = 0, delivery = 'unknown', cause = 'the gateway ended before the outcome was known'

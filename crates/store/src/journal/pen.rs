@@ -1,0 +1,394 @@
+//! The connection over which the journal is written, and nothing else. Every request costs a row, and straight over SQLite,
+//! with statements that are kept, a row costs a third of what it does through the connection that everything else shares.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use aws_lc_rs::hmac;
+use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::queue::Entry;
+use super::{JournalPayload, JournalRow, address, first_id_at, sql};
+use crate::database::{BUSY_TIMEOUT, WAL_PAGES};
+use crate::{Settlement, StoreError, receipts};
+
+/// Pages that the connection keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the journal.
+const CACHE_KIB: i32 = -16_384;
+
+/// Rows of one statement: its cursors stay where the last row went, which is where the next one goes as a rule. The values of
+/// more rows would not find room in the memory that SQLite sets aside for a connection.
+const GROUP: usize = 4;
+
+/// The columns in the order in which [`Sheet::bind_row`] binds them.
+const COLUMNS: [&str; 30] = [
+    "id",
+    "kind",
+    "open",
+    "request_id",
+    "trace_id",
+    "way",
+    "access",
+    "method",
+    "http_method",
+    "path",
+    "peer",
+    "client",
+    "status",
+    "canonical",
+    "code",
+    "upstream_code",
+    "delivery",
+    "attempts",
+    "queue_us",
+    "upstream_us",
+    "total_us",
+    "cache",
+    "limited_by",
+    "limit_max",
+    "limit_left",
+    "generation",
+    "user_agent",
+    "cause",
+    "would_refuse",
+    "actor",
+];
+
+/// Likewise, for [`Sheet::bind_payload`].
+const PAYLOAD_COLUMNS: [&str; 4] = ["id", "destination", "parameters", "answer"];
+
+const CLOSE: &str = "UPDATE journal SET open = 0, status = ?, canonical = ?, code = ?, upstream_code = ?, delivery = ?, \
+     attempts = ?, queue_us = ?, upstream_us = ?, total_us = ?, cache = ?, limited_by = ?, limit_max = ?, limit_left = ?, \
+     cause = ?, would_refuse = ? WHERE id = ? AND open = 1";
+
+/// Writes the journal of one store. Whoever uses it has the store's turn to write.
+pub(crate) struct Pen {
+    file: PathBuf,
+    /// Under it destinations are hashed.
+    key: hmac::Key,
+    /// Opened when it is needed first, and again after it could not be brought to its senses.
+    connection: Option<Connection>,
+}
+
+impl Pen {
+    /// For this file, under this key for destinations. Opens nothing yet.
+    pub(crate) fn new(file: PathBuf, key: hmac::Key) -> Pen {
+        Pen {
+            file,
+            key,
+            connection: None,
+        }
+    }
+
+    /// Writes a batch in one transaction, in its order, and gives each row its number.
+    ///
+    /// # Errors
+    /// When the store can't be written. Nothing of the batch has been written then.
+    pub(super) fn write(&mut self, batch: &mut [Entry]) -> Result<(), StoreError> {
+        let key = self.key.clone();
+        self.within(|transaction| {
+            let mut sheet = Sheet {
+                connection: transaction,
+                key: &key,
+                last: None,
+                text: String::new(),
+            };
+            sheet.write(batch)
+        })
+    }
+
+    /// Writes something that changes nothing, to see whether it can.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub(super) fn try_writing(&mut self) -> Result<(), StoreError> {
+        self.within(|transaction| {
+            let nothing = "UPDATE keys SET created_at = created_at WHERE purpose = 'journal'";
+            transaction.prepare_cached(nothing)?.execute([])?;
+            Ok(())
+        })
+    }
+
+    /// Closes the file. It is opened again should anybody write.
+    pub(crate) fn close(&mut self) {
+        self.connection = None;
+    }
+
+    /// The connection, which is opened if it has to be.
+    pub(super) fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open(&self.file)?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    fn within(
+        &mut self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connection = self.connection()?;
+        let written = in_transaction(connection, write);
+        // What has failed is rolled back by now, by SQLite itself or by us. If even that failed, the next try must not become a
+        // part of it.
+        if !connection.is_autocommit() {
+            self.connection = None;
+        }
+        written
+    }
+}
+
+fn open(file: &std::path::Path) -> Result<Connection, StoreError> {
+    // One thread at a time has it, so that SQLite need not see to that.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn in_transaction(
+    connection: &mut Connection,
+    write: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    write(&transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The statement that writes so many rows. What fails undoes the whole transaction, as we do anyway; short of that SQLite would
+/// copy each page before each group.
+fn insert_of(table: &str, columns: &[&str], rows: usize) -> String {
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let (columns, rows) = (columns.join(", "), vec![row; rows].join(", "));
+    format!("INSERT OR ROLLBACK INTO {table} ({columns}) VALUES {rows}")
+}
+
+/// The statements for a group and for one that is left over.
+type Inserts = LazyLock<[(usize, String); 2]>;
+
+static INSERT: Inserts =
+    LazyLock::new(|| [GROUP, 1].map(|rows| (rows, insert_of("journal", &COLUMNS, rows))));
+
+static INSERT_PAYLOAD: Inserts = LazyLock::new(|| {
+    [GROUP, 1].map(|rows| (rows, insert_of("journal_payload", &PAYLOAD_COLUMNS, rows)))
+});
+
+/// One transaction.
+struct Sheet<'c> {
+    connection: &'c Connection,
+    key: &'c hmac::Key,
+    /// The number of the last row, once there is one.
+    last: Option<i64>,
+    /// For values that are texts only in the table.
+    text: String,
+}
+
+impl<'c> Sheet<'c> {
+    fn write(&mut self, batch: &mut [Entry]) -> Result<(), StoreError> {
+        batch.iter_mut().try_for_each(|entry| self.prepare(entry))?;
+        let rows: Vec<&JournalRow> = batch.iter().filter_map(Entry::new_row).collect();
+        self.insert(&INSERT, &rows, Sheet::bind_row)?;
+        let said = rows.into_iter().filter(|row| !row.payload.is_empty());
+        let said: Vec<_> = said.collect();
+        self.insert(&INSERT_PAYLOAD, &said, Sheet::bind_payload)
+    }
+
+    /// Gives a new row its number, and does what else there is to do.
+    fn prepare(&mut self, entry: &mut Entry) -> Result<(), StoreError> {
+        match entry {
+            Entry::Row(row) => {
+                row.id = self.next_id(row.at_ms)?;
+                Ok(())
+            }
+            Entry::Open(opening) => {
+                let id = self.next_id(opening.row.at_ms)?;
+                opening.row.id = id;
+                if let Some(claim) = &opening.claim {
+                    opening.known = receipts::claim(self.connection, claim, id)?;
+                }
+                Ok(())
+            }
+            Entry::Close(id, outcome) => {
+                self.close(*id, &outcome.row)?;
+                match &outcome.settlement {
+                    Some(settlement) => receipts::settle(self.connection, *id, settlement),
+                    None => Ok(()),
+                }
+            }
+            Entry::Withdraw(id) => {
+                self.withdraw(*id)?;
+                receipts::settle(self.connection, *id, &Settlement::Free)
+            }
+            Entry::Flush(_) => Ok(()),
+        }
+    }
+
+    /// The number that the next row gets at this time.
+    fn next_id(&mut self, at_ms: i64) -> Result<i64, StoreError> {
+        let first = first_id_at(at_ms);
+        let id = match self.last {
+            Some(last) => first.max(last + 1),
+            None => {
+                let mut query = self.connection.prepare_cached(sql::NEXT_ID)?;
+                query.query_row([first], |row| row.get(0))?
+            }
+        };
+        self.last = Some(id);
+        Ok(id)
+    }
+
+    /// Writes what there is of these rows in one table, in groups as long as there are enough of them.
+    fn insert(
+        &mut self,
+        statements: &Inserts,
+        rows: &[&JournalRow],
+        bind: impl Fn(&mut Self, &mut Values<'_, '_>, &JournalRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut left = rows;
+        for (count, statement) in &**statements {
+            if left.len() < *count {
+                continue;
+            }
+            let mut statement = self.connection.prepare_cached(statement)?;
+            while let Some((group, rest)) = left.split_at_checked(*count) {
+                let mut values = Values::of(&mut statement);
+                for row in group {
+                    bind(self, &mut values, row)?;
+                }
+                values.execute()?;
+                left = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds a row, which has its number.
+    fn bind_row(
+        &mut self,
+        values: &mut Values<'_, '_>,
+        row: &JournalRow,
+    ) -> Result<(), StoreError> {
+        self.text.clear();
+        let peer = row.peer.map(|peer| write!(self.text, "{peer}"));
+        values.bind(row.id)?;
+        values.bind(row.kind.word())?;
+        values.bind(row.open)?;
+        values.bind(row.request_id.as_deref())?;
+        values.bind(row.trace_id.as_deref())?;
+        values.bind(row.way.as_deref())?;
+        values.bind(row.access.as_deref())?;
+        values.bind(row.method.as_deref())?;
+        values.bind(row.http_method.as_deref())?;
+        values.bind(row.path.as_deref())?;
+        values.bind(peer.is_some().then_some(self.text.as_str()))?;
+        values.bind(row.client.map(address::to_bytes))?;
+        values.bind(row.status)?;
+        values.bind(row.canonical)?;
+        values.bind(row.code.as_deref())?;
+        values.bind(row.upstream_code.as_deref())?;
+        values.bind(row.delivery.as_deref())?;
+        values.bind(row.attempts)?;
+        values.bind(row.queue_us)?;
+        values.bind(row.upstream_us)?;
+        values.bind(row.total_us)?;
+        values.bind(row.cache.as_deref())?;
+        values.bind(row.limited_by.as_deref())?;
+        values.bind(row.limit_max)?;
+        values.bind(row.limit_left)?;
+        values.bind(row.generation)?;
+        values.bind(row.user_agent.as_deref())?;
+        values.bind(row.cause.as_deref())?;
+        values.bind(row.would_refuse.as_deref())?;
+        values.bind(row.actor.as_deref())
+    }
+
+    fn bind_payload(
+        &mut self,
+        values: &mut Values<'_, '_>,
+        row: &JournalRow,
+    ) -> Result<(), StoreError> {
+        let JournalPayload {
+            destination,
+            parameters,
+            answer,
+        } = &row.payload;
+        values.bind(row.id)?;
+        values.bind(
+            destination
+                .as_deref()
+                .map(|text| sql::hashed(self.key, text)),
+        )?;
+        values.bind(parameters.as_deref())?;
+        values.bind(answer.as_deref())
+    }
+
+    /// Closes an open row with its outcome; what was known when it was opened stays. One that has been cleared since stays so.
+    fn close(&self, id: i64, row: &JournalRow) -> Result<(), StoreError> {
+        let mut close = self.connection.prepare_cached(CLOSE)?;
+        let values = &mut Values::of(&mut close);
+        values.bind(row.status)?;
+        values.bind(row.canonical)?;
+        values.bind(row.code.as_deref())?;
+        values.bind(row.upstream_code.as_deref())?;
+        values.bind(row.delivery.as_deref())?;
+        values.bind(row.attempts)?;
+        values.bind(row.queue_us)?;
+        values.bind(row.upstream_us)?;
+        values.bind(row.total_us)?;
+        values.bind(row.cache.as_deref())?;
+        values.bind(row.limited_by.as_deref())?;
+        values.bind(row.limit_max)?;
+        values.bind(row.limit_left)?;
+        values.bind(row.cause.as_deref())?;
+        values.bind(row.would_refuse.as_deref())?;
+        values.bind(id)?;
+        values.execute()?;
+        if let Some(answer) = &row.payload.answer {
+            let answered = "UPDATE journal_payload SET answer = ? WHERE id = ?";
+            let mut answered = self.connection.prepare_cached(answered)?;
+            answered.execute((answer, id))?;
+        }
+        Ok(())
+    }
+
+    /// Takes an open row back: nothing of what it speaks of was begun.
+    fn withdraw(&self, id: i64) -> Result<(), StoreError> {
+        for statement in [
+            "DELETE FROM journal WHERE id = ? AND open = 1",
+            "DELETE FROM journal_payload WHERE id = ?",
+        ] {
+            self.connection.prepare_cached(statement)?.execute([id])?;
+        }
+        Ok(())
+    }
+}
+
+/// The values of a statement, bound one after the other.
+struct Values<'s, 'c> {
+    statement: &'s mut CachedStatement<'c>,
+    bound: usize,
+}
+
+impl<'s, 'c> Values<'s, 'c> {
+    fn of(statement: &'s mut CachedStatement<'c>) -> Values<'s, 'c> {
+        Values {
+            statement,
+            bound: 0,
+        }
+    }
+
+    fn bind(&mut self, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
+        self.bound += 1;
+        Ok(self.statement.raw_bind_parameter(self.bound, value)?)
+    }
+
+    fn execute(&mut self) -> Result<(), StoreError> {
+        self.statement.raw_execute()?;
+        Ok(())
+    }
+}
