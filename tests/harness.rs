@@ -39,6 +39,13 @@ impl Process {
         Process::of(command, environment)
     }
 
+    /// Likewise, on one core, so that one thread serves all that come.
+    pub fn on_one_core(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", binary()]).args(arguments);
+        Process::of(command, environment)
+    }
+
     fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
         let mut child = command
             .envs(environment.iter().copied())
@@ -172,6 +179,12 @@ impl Gateway {
         Gateway::started(folder, toml, environment, |arguments, environment| {
             Process::with_files(files, arguments, environment)
         })
+    }
+
+    /// On one core.
+    pub fn on_one_core(toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        Gateway::started(folder, toml, environment, Process::on_one_core)
     }
 
     /// With the ways in on an address of one's choice.

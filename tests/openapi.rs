@@ -169,7 +169,6 @@ fn no_path_is_routed_past_the_documents() {
     assert_eq!(
         routed("crates/gateway/src"),
         [
-            "routes.rs: router = router.route(",
             "routes.rs: .route(token_endpoint::PATH, token)",
             "routes.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
             "routes.rs: .route(METADATA, document(generations, METADATA, metadata))",

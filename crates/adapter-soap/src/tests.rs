@@ -103,12 +103,13 @@ fn refuse(dialect: Dialect, error: &Error, policy: FaultStatus) -> Reply {
 }
 
 fn succeed(dialect: Dialect, method: &str, result: Option<&str>) -> String {
+    let response = result.map_or_else(Response::empty, |text| Response::of(text).unwrap());
     let reply = SOAP.encode(
         dialect,
         &Answer {
             request_id: "r-1",
             operation: Operation::named(method),
-            outcome: Ok(&Response::new(result)),
+            outcome: Ok(&response),
         },
     );
     assert_eq!(reply.status, 200);

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_envelope_is_the_contracts() {
-        let list = Response::new(Some("{ \"list\": [ ] }"));
+        let list = Response::of("{ \"list\": [ ] }").unwrap();
         check(
             "getchats",
             Ok(&list),
@@ -97,7 +97,7 @@ mod tests {
         );
         check(
             "sendmessage",
-            Ok(&Response::new(None)),
+            Ok(&Response::empty()),
             r#"{"status":"SUCCESS","result":{},"delivery":"sent"}"#,
         );
         let limited = Error::refused(Code::RateLimited).retry_after(12);

@@ -7,64 +7,54 @@ use memchr::memchr2;
 /// Up to so many keys of an object are compared each with each; more are sorted.
 const COMPARED_MAX: usize = 16;
 
-/// The same JSON without white space between its tokens.
+/// The same JSON without white space between its tokens; `None` when an object in it, at any depth, holds a key twice: two
+/// readers of one text must not see two meanings.
 ///
-/// `text` must be valid JSON; of anything else only the white space outside quotes is dropped.
+/// `text` must be valid JSON; of anything else only the white space outside quotes is dropped. The cost is that of sorting
+/// the keys of each object, however many there are.
 #[must_use]
-pub fn compact(text: &str) -> String {
+pub fn compact(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
+    // The keys of all objects that are open, and where those of each begin.
+    let mut keys: Vec<Cow<'_, str>> = Vec::with_capacity(COMPARED_MAX);
+    let mut begins = Vec::new();
+    // What has been read last, if it was a string: a colon makes it a key.
+    let mut string = (0, 0);
     // Where the piece begins that has not been copied yet.
     let (mut kept, mut at) = (0, 0);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = after_string(bytes, at + 1),
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                out.push_str(&text[kept..at]);
-                at += 1;
-                kept = at;
-            }
-            _ => at += 1,
-        }
-    }
-    out.push_str(&text[kept..]);
-    out
-}
-
-/// Whether an object in it, at any depth, holds a key twice: two readers of one text must not see two meanings.
-///
-/// `text` must be valid JSON. The cost is that of sorting the keys of each object, however many there are.
-#[must_use]
-pub fn has_doubled_key(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    // The keys of all objects that are open, and where those of each begin.
-    let (mut keys, mut begins) = (Vec::<Cow<'_, str>>::new(), Vec::new());
-    let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         at += 1;
         match byte {
             b'"' => {
                 let end = after_string(bytes, at);
-                let mut behind = bytes[end..]
-                    .iter()
-                    .filter(|byte| !byte.is_ascii_whitespace());
-                if behind.next() == Some(&b':') {
-                    keys.push(unescaped(&text[at..end - 1]));
-                }
+                string = (at, end - 1);
                 at = end;
             }
+            b' ' | b'\t' | b'\r' | b'\n' => {
+                out.push_str(&text[kept..at - 1]);
+                kept = at;
+            }
+            b':' => keys.push(unescaped(text.get(string.0..string.1).unwrap_or_default())),
             b'{' => begins.push(keys.len()),
             b'}' => {
                 let begin = begins.pop().unwrap_or_default();
                 if has_doubled(&mut keys[begin..]) {
-                    return true;
+                    return None;
                 }
                 keys.truncate(begin);
             }
             _ => {}
         }
     }
-    false
+    out.push_str(&text[kept..]);
+    Some(out)
+}
+
+/// Whether an object in it, at any depth, holds a key twice. `text` must be valid JSON.
+#[must_use]
+pub(crate) fn has_doubled_key(text: &str) -> bool {
+    compact(text).is_none()
 }
 
 fn has_doubled(keys: &mut [Cow<'_, str>]) -> bool {
@@ -103,7 +93,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        assert_eq!(compact(text), expected);
+        assert_eq!(compact(text).as_deref(), Some(expected));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use code::{Code, Origin};
 pub use credentials::{Credentials, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
-pub use json::{compact, has_doubled_key};
+pub use json::compact;
 pub use operation::{
     CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
 };

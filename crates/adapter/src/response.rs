@@ -11,14 +11,22 @@ pub struct Response {
 }
 
 impl Response {
-    /// Takes the upstream's `result` as JSON text (`{}` when it sent none) and keeps it value for value on one line.
+    /// One without a result, as `{}`.
+    #[must_use]
+    pub fn empty() -> Response {
+        Response {
+            result: "{}".into(),
+        }
+    }
+
+    /// Takes the upstream's `result` as JSON text and keeps it value for value on one line; `None` when an object in it holds
+    /// a key twice.
     ///
     /// The text must be valid JSON; the caller's parser has proved that.
     #[must_use]
-    pub fn new(result: Option<&str>) -> Response {
-        Response {
-            result: compact(result.unwrap_or("{}")).into(),
-        }
+    pub fn of(result: &str) -> Option<Response> {
+        let result = compact(result)?.into();
+        Some(Response { result })
     }
 
     /// The result as compact JSON text.

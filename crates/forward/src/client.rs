@@ -2,12 +2,14 @@
 //! bounded bodies.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::Pieces;
 use bytes::Bytes;
 pub use reqwest::Client;
-use reqwest::{Certificate, Identity, Response, redirect};
+use reqwest::dns::Resolve;
+use reqwest::{Certificate, ClientBuilder, Identity, Response, redirect};
 use tokio::sync::Semaphore;
 
 /// Which certificate authorities an upstream's certificate may come from.
@@ -45,6 +47,21 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// # Errors
 /// A sentence, when the roots can't be read.
 pub fn build(config: &ClientConfig) -> Result<Client, String> {
+    finished(builder(config)?)
+}
+
+/// Builds one that finds addresses by a resolver of its own.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_with(
+    config: &ClientConfig,
+    resolver: impl Resolve + 'static,
+) -> Result<Client, String> {
+    finished(builder(config)?.dns_resolver(Arc::new(resolver)))
+}
+
+fn builder(config: &ClientConfig) -> Result<ClientBuilder, String> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -65,10 +82,13 @@ pub fn build(config: &ClientConfig) -> Result<Client, String> {
             builder.tls_certs_only(roots)
         }
     };
-    let builder = match &config.identity {
+    Ok(match &config.identity {
         None => builder,
         Some(path) => builder.identity(from_pem(path, Identity::from_pem)?),
-    };
+    })
+}
+
+fn finished(builder: ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| {
         format!(
             "the HTTP client can't be built: {}",

@@ -2,6 +2,7 @@
 //! again only where that can do no harm.
 
 mod account;
+mod alias;
 pub(crate) mod answer;
 mod attempt;
 mod breaker;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderValue};
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
@@ -27,6 +28,7 @@ pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use crate::client::{self, BodyError, ClientConfig};
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
+use alias::{Target, targets};
 use attempt::{Attempt, Harm, Health, failed, judged, too_much};
 use endpoint::{Choice, Endpoint, Endpoints};
 use queue::{Place, Places};
@@ -80,9 +82,15 @@ impl Upstream {
             timeout: limits.timeout,
         };
         let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
+        let urls: Vec<Url> = urls.cloned().collect();
+        let (targets, aliases) = targets(&urls);
+        let client = || match &aliases {
+            Some(aliases) => client::build_with(&made, aliases.clone()),
+            None => client::build(&made),
+        };
         Ok(Upstream {
-            clients: PerWorker::new(|| client::build(&made))?,
-            endpoints: Endpoints::new(urls.cloned(), config.spread),
+            clients: PerWorker::new(client)?,
+            endpoints: Endpoints::new(urls, targets, config.spread),
             accounts: Accounts::new(config.account.clone(), config.next_account.clone()),
             places: Places::new(limits.calls_max, limits.waiting_max),
             budget: Budget::default(),
@@ -216,7 +224,7 @@ impl Upstream {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = left.min(self.config.limits.timeout);
         let had_its_time = timeout == self.config.limits.timeout;
-        let post = self.request(&endpoint.url, account, request);
+        let post = self.request(&endpoint.target, account, request);
         // The client has that time-out already, as nearly every call has that much time left.
         let post = if had_its_time {
             post
@@ -287,7 +295,12 @@ impl Upstream {
         }
     }
 
-    fn request(&self, url: &Url, known: &Known, request: &Request) -> reqwest::RequestBuilder {
+    fn request(
+        &self,
+        target: &Target,
+        known: &Known,
+        request: &Request,
+    ) -> reqwest::RequestBuilder {
         let Known { account, fields } = known;
         let mut form = String::with_capacity(FORM_BYTES);
         // Class, method and names are ours and stand for themselves.
@@ -305,7 +318,11 @@ impl Upstream {
             form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let post = self.clients.here().post(url.clone());
+        let post = self.clients.here().post(target.url.clone());
+        let post = match &target.host {
+            Some(host) => post.header(HOST, host.clone()),
+            None => post,
+        };
         let post = post.header(CONTENT_TYPE, content_type).body(form);
         match self.config.auth {
             UpstreamAuth::Form => post,

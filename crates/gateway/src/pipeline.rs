@@ -213,9 +213,7 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
             .count(&call.access, Some(&call.request))
             .await;
         story.limited_by(counted.limit, counted.day, counted.would_refuse);
-        return counted
-            .refused
-            .map_or(Ok(Arc::new(Success::new(None))), Err);
+        return counted.refused.map_or(Ok(Arc::new(Success::empty())), Err);
     }
     let Call {
         access,

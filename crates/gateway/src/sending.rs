@@ -135,7 +135,9 @@ fn replay(story: &mut Story, claim: &Claim, receipt: &Receipt) -> Result<Arc<Suc
         }
         ReceiptState::Sent => {
             story.replays = true;
-            Ok(Arc::new(Success::new(answer)))
+            // What is kept was taken as an answer before.
+            let told = answer.and_then(Success::of);
+            Ok(Arc::new(told.unwrap_or_else(Success::empty)))
         }
         ReceiptState::Unknown => {
             story.replays = true;

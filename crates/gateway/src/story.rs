@@ -190,7 +190,7 @@ impl Story {
 
     /// Tells the story of a request that is no call: a document, OPTIONS, or the token endpoint.
     pub(crate) fn tell_reply(&mut self, wire_status: u16, error: Option<&adapter::Error>) {
-        let success = adapter::Response::new(None);
+        let success = adapter::Response::empty();
         let request_id = self.request_id.clone();
         let outcome = error.map_or(Ok(&success), Err);
         self.tell(

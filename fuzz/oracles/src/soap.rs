@@ -141,7 +141,7 @@ fn content(node: Node<'_, '_>) -> String {
 
 /// However the caller spoke, the answer is XML.
 fn speak(dialect: Dialect, error: Option<&Error>) {
-    let response = Response::new(None);
+    let response = Response::empty();
     let answer = Answer {
         request_id: "r-1",
         operation: None,

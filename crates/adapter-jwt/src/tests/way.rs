@@ -105,7 +105,7 @@ fn every_401_is_challenged_and_nothing_else() {
 
 #[test]
 fn success_is_the_envelope_with_200() {
-    let response = Response::new(Some(r#"{"list":[]}"#));
+    let response = Response::of(r#"{"list":[]}"#).unwrap();
     let reply = JwtAdapter::new(StatusPolicy::Mapped).encode(
         Dialect::default(),
         &Answer {

@@ -50,7 +50,7 @@ async fn read(
     platformid: &str,
     answer: &'static str,
 ) -> (String, &'static str) {
-    let fetch = async move { called(Ok(Response::new(Some(answer)))) };
+    let fetch = async move { called(Ok(Response::of(answer).unwrap())) };
     let forwarded = cache
         .read(
             &access(name),
@@ -90,7 +90,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
         let cache = Arc::clone(&cache);
         let fetch = async move {
             let _ = released.await;
-            called(Ok(Response::new(Some("\"old\""))))
+            called(Ok(Response::of("\"old\"").unwrap()))
         };
         tokio::spawn(async move {
             cache
@@ -130,7 +130,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
                 let fetch = async move {
                     flights.fetch_add(1, Ordering::SeqCst);
                     let _ = released.wait_for(|go| *go).await;
-                    called(Ok(Response::new(Some("1"))))
+                    called(Ok(Response::of("1").unwrap()))
                 };
                 cache
                     .read(&access("a"), request("getchats", "1"), false, || fetch)
@@ -153,7 +153,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
 async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
-    let fetch = async { called(Ok(Response::new(Some("2")))) };
+    let fetch = async { called(Ok(Response::of("2").unwrap())) };
     let fresh = cache
         .read(&access("a"), request("getchats", "1"), true, || fetch)
         .await;

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use adapter::{Code, Error, has_doubled_key};
+use adapter::{Code, Error, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A well-formed answer.
-pub(crate) enum Envelope<'a> {
-    /// With its result, if it has one.
-    Success(Option<&'a str>),
+pub(crate) enum Envelope {
+    /// With its result.
+    Success(Response),
     /// With its code.
     Error(String),
 }
@@ -32,17 +32,18 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
 }
 
 /// Reads an answer; what is wrong with it otherwise.
-pub(crate) fn parse(body: &[u8]) -> Result<Envelope<'_>, &'static str> {
+pub(crate) fn parse(body: &[u8]) -> Result<Envelope, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let written: Written<'_> =
         serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
     if written.status.eq_ignore_ascii_case("success") {
-        let result = written.result.map(RawValue::get);
-        if result.is_some_and(has_doubled_key) {
-            return Err("a key of the result is given twice");
+        match written.result.map(RawValue::get) {
+            None => Ok(Envelope::Success(Response::empty())),
+            Some(result) => Response::of(result)
+                .map(Envelope::Success)
+                .ok_or("a key of the result is given twice"),
         }
-        Ok(Envelope::Success(result))
     } else if written.status.eq_ignore_ascii_case("error") {
         // Only asked for here: what stands beside a success is of no account.
         let code = written
@@ -82,7 +83,7 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: Result<&str, &str>) {
         let told = match parse(body.as_bytes()) {
-            Ok(Envelope::Success(result)) => Ok(result.unwrap_or("(none)").to_owned()),
+            Ok(Envelope::Success(response)) => Ok(response.result().to_owned()),
             Ok(Envelope::Error(code)) => {
                 Err(refused(&code).map_or("(no code)".to_owned(), |error| error.word().to_owned()))
             }
@@ -100,7 +101,7 @@ mod tests {
             r#"{"status":"SUCCESS","result":{"list":[]}}"#,
             Ok(r#"{"list":[]}"#),
         );
-        check("\u{feff}\n{\"status\":\"success\"}\n", Ok("(none)"));
+        check("\u{feff}\n{\"status\":\"success\"}\n", Ok("{}"));
         check(
             r#"{"status":"SUCCESS","result":null,"error":false}"#,
             Ok("null"),

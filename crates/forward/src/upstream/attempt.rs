@@ -64,7 +64,7 @@ pub(super) fn judged(
         harm: Harm::Pointless,
     };
     match parse(body) {
-        Ok(Envelope::Success(result)) if status.is_success() => well(Ok(Response::new(result))),
+        Ok(Envelope::Success(response)) if status.is_success() => well(Ok(response)),
         Ok(Envelope::Error(code)) => match refused(&code) {
             Some(error) => well(Err(error.with_delivery(word(Delivery::NotSent)))),
             None => unusable("an error code of an unknown shape".into()),

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
+use super::alias::Target;
 use super::breaker::{Breaker, Permission};
 
 /// One of them.
 pub(super) struct Endpoint {
     pub(super) url: Url,
+    /// Where its requests go.
+    pub(super) target: Target,
     pub(super) breaker: Breaker,
 }
 
@@ -32,13 +35,14 @@ pub(super) enum Choice<'a> {
 }
 
 impl Endpoints {
-    pub(super) fn new(urls: impl Iterator<Item = Url>, spread: bool) -> Endpoints {
-        let endpoint = |url| Endpoint {
+    pub(super) fn new(urls: Vec<Url>, targets: Vec<Target>, spread: bool) -> Endpoints {
+        let endpoint = |(url, target)| Endpoint {
             url,
+            target,
             breaker: Breaker::default(),
         };
         Endpoints {
-            all: urls.map(endpoint).collect(),
+            all: urls.into_iter().zip(targets).map(endpoint).collect(),
             spread,
             turn: AtomicUsize::new(0),
         }
@@ -79,11 +83,13 @@ impl Endpoints {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alias::targets;
     use super::*;
 
     fn endpoints(spread: bool) -> Endpoints {
-        let urls = ["http://a/", "http://b/", "http://c/"];
-        Endpoints::new(urls.iter().map(|url| url.parse().unwrap()), spread)
+        let urls = ["http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap());
+        let (targets, _) = targets(&urls);
+        Endpoints::new(urls.into(), targets, spread)
     }
 
     fn host(choice: &Choice<'_>) -> String {

@@ -33,7 +33,9 @@ fn sentence(comment: &[&str]) -> String {
 /// The name of a key that this line sets.
 fn key(line: &str) -> Option<&str> {
     let (name, _) = line.split_once(" = ")?;
-    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let is_name = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     (is_name && !name.is_empty()).then_some(name)
 }
 
