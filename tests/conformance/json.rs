@@ -124,7 +124,8 @@ async fn as_result(
         return Err(told());
     }
     let value = std::str::from_utf8(document)
-        .map(adapter::compact)
+        .ok()
+        .and_then(adapter::compact)
         .unwrap_or_default();
     match (http.status, soap.status) {
         // Value for value, as it was written.

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 /// Up to so many keys of an object are compared each with each; more are sorted.
 const COMPARED_MAX: usize = 16;
 
@@ -18,24 +16,23 @@ pub fn compact(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     // The keys of all objects that are open, and where those of each begin.
     let mut keys: Vec<Cow<'_, str>> = Vec::with_capacity(COMPARED_MAX);
-    let mut begins = Vec::new();
+    let mut begins = Vec::with_capacity(COMPARED_MAX);
     // What has been read last, if it was a string: a colon makes it a key.
-    let mut string = (0, 0);
+    let mut string = Text::default();
     // Where the piece begins that has not been copied yet.
     let (mut kept, mut at) = (0, 0);
     while let Some(byte) = bytes.get(at) {
         at += 1;
         match byte {
             b'"' => {
-                let end = after_string(bytes, at);
-                string = (at, end - 1);
-                at = end;
+                string = Text::from(bytes, at);
+                at = string.end + 1;
             }
             b' ' | b'\t' | b'\r' | b'\n' => {
                 out.push_str(&text[kept..at - 1]);
                 kept = at;
             }
-            b':' => keys.push(unescaped(text.get(string.0..string.1).unwrap_or_default())),
+            b':' => keys.push(string.read(text)),
             b'{' => begins.push(keys.len()),
             b'}' => {
                 let begin = begins.pop().unwrap_or_default();
@@ -51,6 +48,47 @@ pub fn compact(text: &str) -> Option<String> {
     Some(out)
 }
 
+/// Where a string stands, without its quotes.
+#[derive(Default)]
+struct Text {
+    start: usize,
+    end: usize,
+    has_escapes: bool,
+}
+
+impl Text {
+    /// The string whose first character stands there.
+    fn from(bytes: &[u8], start: usize) -> Text {
+        let mut text = Text {
+            start,
+            end: start,
+            has_escapes: false,
+        };
+        while let Some(byte) = bytes.get(text.end) {
+            match byte {
+                b'"' => break,
+                // What stands behind a backslash does not end it.
+                b'\\' => {
+                    text.has_escapes = true;
+                    text.end += 2;
+                }
+                _ => text.end += 1,
+            }
+        }
+        text
+    }
+
+    /// What it says; half a surrogate pair says nothing but itself.
+    fn read<'a>(&self, json: &'a str) -> Cow<'a, str> {
+        let written = json.get(self.start..self.end).unwrap_or_default();
+        if !self.has_escapes {
+            return Cow::Borrowed(written);
+        }
+        let read = serde_json::from_str(&format!("\"{written}\""));
+        read.map_or(Cow::Borrowed(written), Cow::Owned)
+    }
+}
+
 /// Whether an object in it, at any depth, holds a key twice. `text` must be valid JSON.
 #[must_use]
 pub(crate) fn has_doubled_key(text: &str) -> bool {
@@ -64,27 +102,6 @@ fn has_doubled(keys: &mut [Cow<'_, str>]) -> bool {
     }
     keys.sort_unstable();
     keys.windows(2).any(|pair| pair[0] == pair[1])
-}
-
-/// What a key says; half a surrogate pair says nothing but itself.
-fn unescaped(key: &str) -> Cow<'_, str> {
-    if !key.as_bytes().contains(&b'\\') {
-        return Cow::Borrowed(key);
-    }
-    serde_json::from_str(&format!("\"{key}\"")).map_or(Cow::Borrowed(key), Cow::Owned)
-}
-
-/// Where the string ends whose first character stands here.
-fn after_string(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(next) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += next + 1;
-        if bytes[at - 1] == b'"' {
-            return at;
-        }
-        // What stands behind a backslash does not end it.
-        at += 1;
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

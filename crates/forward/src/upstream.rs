@@ -25,7 +25,7 @@ use url::{Url, form_urlencoded};
 pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
-use crate::client::{self, BodyError, ClientConfig};
+use crate::client::{self, BodyError, ClientConfig, Roots};
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use alias::{Target, targets};
@@ -75,15 +75,19 @@ impl Upstream {
         // A connection that takes all the time there is must still be told from an answer that does.
         let limits = &config.limits;
         let connect_timeout = limits.connect_timeout.min(limits.timeout * 9 / 10);
+        let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
+        let urls: Vec<Url> = urls.cloned().collect();
+        let (targets, aliases) = targets(&urls);
         let made = ClientConfig {
-            roots: limits.roots.clone(),
+            // Without TLS there is nobody to trust, and a list is a megabyte for each thread.
+            roots: match &aliases {
+                Some(_) => Roots::Files(Vec::new()),
+                None => limits.roots.clone(),
+            },
             identity: None,
             connect_timeout,
             timeout: limits.timeout,
         };
-        let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
-        let urls: Vec<Url> = urls.cloned().collect();
-        let (targets, aliases) = targets(&urls);
         let client = || match &aliases {
             Some(aliases) => client::build_with(&made, aliases.clone()),
             None => client::build(&made),

@@ -14,7 +14,7 @@ use crate::database::{BUSY_TIMEOUT, WAL_PAGES};
 use crate::{Settlement, StoreError, receipts};
 
 /// Pages that the connection keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the journal.
-const CACHE_KIB: i32 = -16_384;
+const CACHE_KIB: i32 = -4_096;
 
 /// Rows of one statement: its cursors stay where the last row went, which is where the next one goes as a rule. The values of
 /// more rows would not find room in the memory that SQLite sets aside for a connection.
