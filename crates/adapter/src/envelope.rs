@@ -27,7 +27,8 @@ impl StatusPolicy {
 /// The envelope: one compact line, keys in the contract's order, `result` and `error` never together.
 #[must_use]
 pub fn envelope(answer: &Answer<'_>) -> String {
-    let mut line = String::with_capacity(128);
+    let result = answer.outcome.map_or(0, crate::Response::bytes);
+    let mut line = String::with_capacity(128 + result);
     match answer.outcome {
         Ok(response) => {
             line.push_str(r#"{"status":"SUCCESS","result":"#);

@@ -16,6 +16,9 @@ use crate::{Code, Error, Wire};
 /// Most name-value pairs in one request: the widest operation has nine, and clients add a few strays.
 const PAIRS_MAX: usize = 256;
 
+/// The declared names that one request has as a rule, class, method and credentials included.
+const FIELDS: usize = 12;
+
 /// The named values of one request. Names that no operation declares are dropped while reading.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -60,7 +63,10 @@ impl Params {
     /// # Errors
     /// UNSUPPORTED_MEDIA_TYPE, MALFORMED_REQUEST, and INCORRECT_PARAM for a file where a value belongs.
     pub fn read(wire: &Wire<'_>) -> Result<Params, Error> {
-        let mut params = Params::default();
+        let mut params = Params {
+            fields: Vec::with_capacity(FIELDS),
+            ..Params::default()
+        };
         params.read_urlencoded(wire.query)?;
         params.password_in_query = params.has("password");
         if !wire.body.is_empty() {

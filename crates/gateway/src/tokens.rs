@@ -32,7 +32,8 @@ pub(crate) struct Tokens {
     keyring: ArcSwap<Keyring>,
     known: KnownTokens,
     outside: Vec<Outside>,
-    client: Client,
+    /// Fetches keys, where an issuer has a URL for them.
+    client: Option<Client>,
 }
 
 /// What of it is configured.
@@ -42,7 +43,8 @@ pub(crate) struct TokensConfig {
     signing: (Algorithm, u32),
     issuers: Vec<IssuerConfig>,
     /// Fetches the issuers' keys.
-    client: Client,
+    /// Fetches keys, where an issuer has a URL for them.
+    client: Option<Client>,
 }
 
 struct Outside {
@@ -81,16 +83,21 @@ impl TokensConfig {
                 twice.issuer
             ));
         }
+        let made = ClientConfig {
+            roots: config.upstream_limits.roots.clone(),
+            identity: None,
+            connect_timeout: config.upstream_limits.connect_timeout,
+            timeout: config.upstream_limits.timeout,
+        };
         Ok(TokensConfig {
             public_url: public_url.to_owned(),
             signing: (config.jwt.algorithm, config.jwt.token_life_s),
+            client: issuers
+                .iter()
+                .any(|issuer| matches!(issuer.jwks, JwksSource::Url(_)))
+                .then(|| client::build(&made))
+                .transpose()?,
             issuers,
-            client: client::build(&ClientConfig {
-                roots: config.upstream_limits.roots.clone(),
-                identity: None,
-                connect_timeout: config.upstream_limits.connect_timeout,
-                timeout: config.upstream_limits.timeout,
-            })?,
         })
     }
 }
@@ -272,7 +279,10 @@ impl Tokens {
 
     async fn read_keys(&self, config: &IssuerConfig) -> Result<Vec<VerifyingKey>, String> {
         let document = match &config.jwks {
-            JwksSource::Url(url) => get_document(&self.client, url.clone(), JWKS_BYTES_MAX).await?,
+            JwksSource::Url(url) => {
+                let client = self.client.as_ref().ok_or("there is no client")?;
+                get_document(client, url.clone(), JWKS_BYTES_MAX).await?
+            }
             JwksSource::File(path) => tokio::fs::read_to_string(path)
                 .await
                 .map_err(|error| error.to_string())?,
