@@ -93,9 +93,9 @@ fn is_host(host: &[u8]) -> bool {
     is_name && port.len() <= 5 && port.chars().all(|c| c.is_ascii_digit())
 }
 
-/// unreserved, sub-delims and the start of an escape.
+/// unreserved, sub-delims and the start of an escape; but no comma, by which somebody before us may have joined two lines.
 fn is_name_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=%".contains(c)
+    c.is_ascii_alphanumeric() || "-._~!$&'()*+;=%".contains(c)
 }
 
 fn escapes_fit(name: &str) -> bool {
