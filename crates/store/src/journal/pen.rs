@@ -287,19 +287,7 @@ impl<'c> Sheet<'c> {
         values.bind(row.path.as_deref())?;
         values.bind(peer.is_some().then_some(self.text.as_str()))?;
         values.bind(row.client.map(address::to_bytes))?;
-        values.bind(row.status)?;
-        values.bind(row.canonical)?;
-        values.bind(row.code.as_deref())?;
-        values.bind(row.upstream_code.as_deref())?;
-        values.bind(row.delivery.as_deref())?;
-        values.bind(row.attempts)?;
-        values.bind(row.queue_us)?;
-        values.bind(row.upstream_us)?;
-        values.bind(row.total_us)?;
-        values.bind(row.cache.as_deref())?;
-        values.bind(row.limited_by.as_deref())?;
-        values.bind(row.limit_max)?;
-        values.bind(row.limit_left)?;
+        values.bind_outcome(row)?;
         values.bind(row.generation)?;
         values.bind(row.user_agent.as_deref())?;
         values.bind(row.cause.as_deref())?;
@@ -331,19 +319,7 @@ impl<'c> Sheet<'c> {
     fn close(&self, id: i64, row: &JournalRow) -> Result<(), StoreError> {
         let mut close = self.connection.prepare_cached(CLOSE)?;
         let values = &mut Values::of(&mut close);
-        values.bind(row.status)?;
-        values.bind(row.canonical)?;
-        values.bind(row.code.as_deref())?;
-        values.bind(row.upstream_code.as_deref())?;
-        values.bind(row.delivery.as_deref())?;
-        values.bind(row.attempts)?;
-        values.bind(row.queue_us)?;
-        values.bind(row.upstream_us)?;
-        values.bind(row.total_us)?;
-        values.bind(row.cache.as_deref())?;
-        values.bind(row.limited_by.as_deref())?;
-        values.bind(row.limit_max)?;
-        values.bind(row.limit_left)?;
+        values.bind_outcome(row)?;
         values.bind(row.cause.as_deref())?;
         values.bind(row.would_refuse.as_deref())?;
         values.bind(id)?;
@@ -385,6 +361,23 @@ impl<'s, 'c> Values<'s, 'c> {
     fn bind(&mut self, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
         self.bound += 1;
         Ok(self.statement.raw_bind_parameter(self.bound, value)?)
+    }
+
+    /// How a request ended, from its status to its limits: the columns that an open row gets when it is closed.
+    fn bind_outcome(&mut self, row: &JournalRow) -> Result<(), StoreError> {
+        self.bind(row.status)?;
+        self.bind(row.canonical)?;
+        self.bind(row.code.as_deref())?;
+        self.bind(row.upstream_code.as_deref())?;
+        self.bind(row.delivery.as_deref())?;
+        self.bind(row.attempts)?;
+        self.bind(row.queue_us)?;
+        self.bind(row.upstream_us)?;
+        self.bind(row.total_us)?;
+        self.bind(row.cache.as_deref())?;
+        self.bind(row.limited_by.as_deref())?;
+        self.bind(row.limit_max)?;
+        self.bind(row.limit_left)
     }
 
     fn execute(&mut self) -> Result<(), StoreError> {
