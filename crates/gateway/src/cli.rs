@@ -32,6 +32,9 @@ const EXIT_USAGE: u8 = 64;
 /// Where the operators' side of a gateway is unless told otherwise.
 const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
 
+/// Where a sandbox of its own listens unless told otherwise: beside the gateway's two.
+const SANDBOX_ADDRESS: &str = "127.0.0.1:8082";
+
 /// One hardened door to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]
 // Flags before a command would be read and then ignored; better that they are refused.
@@ -118,7 +121,7 @@ pub(crate) struct ServeArgs {
 #[derive(Args, Debug)]
 pub(crate) struct SandboxArgs {
     /// Where to listen
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", default_value = SANDBOX_ADDRESS)]
     pub(crate) listen: SocketAddr,
     /// The folder that keeps the chats; without it they are kept in memory
     #[arg(long, value_name = "DIR")]
@@ -132,6 +135,9 @@ pub(crate) struct SandboxArgs {
     /// A JSON list of faults to begin with
     #[arg(long, value_name = "FILE")]
     pub(crate) faults: Option<PathBuf>,
+    /// Serve the pages of the web chat beyond loopback too; they ask nobody who they are
+    #[arg(long)]
+    pub(crate) pages: bool,
 }
 
 #[derive(Args, Debug)]

@@ -94,7 +94,9 @@ pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
         user: user.clone(),
         password: password.clone().into(),
         faults,
+        pages: args.pages || args.listen.ip().is_loopback(),
     };
+    let has_pages = config.pages;
     let sandbox = Sandbox::start(config)
         .await
         .map_err(|error| error.to_string())?;
@@ -104,10 +106,13 @@ pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
         String::new()
     };
     let mut stop_signal = StopSignal::listen()?;
-    print(format!(
-        "The sandbox listens on {}\n{account}",
-        sandbox.url()
-    ))?;
+    let url = sandbox.url();
+    let pages = if has_pages {
+        format!("Web chat {url}/chat/, the operator's page {url}/operator/\n")
+    } else {
+        String::new()
+    };
+    print(format!("The sandbox listens on {url}\n{pages}{account}"))?;
     stop_signal.wait().await;
     sandbox.stop().await;
     Ok(())

@@ -38,7 +38,12 @@ fn text(greeting: &Greeting<'_>) -> String {
     line(&format!("Chatgate listens on {scheme}://{public}"));
     line(&format!("Operators' side     {admin_scheme}://{admin}"));
     match &greeting.sandbox {
-        Some(url) => line(&format!("Upstream            {url} (the embedded sandbox)")),
+        Some(url) => {
+            line(&format!("Upstream            {url} (the embedded sandbox)"));
+            line(&format!(
+                "Web chat            {url}/chat/, operators at {url}/operator/"
+            ));
+        }
         None => line("Upstream            as configured"),
     }
     let Some(demo) = greeting.demo else {

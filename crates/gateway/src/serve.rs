@@ -253,6 +253,7 @@ async fn start_sandbox(
         user: Sandboxed::user(),
         password: password.clone(),
         faults: Vec::new(),
+        pages: true,
     })
     .await
     .map_err(|error| error.to_string())?;

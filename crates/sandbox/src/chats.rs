@@ -8,6 +8,7 @@ use std::time::Duration;
 use adapter::{Code, Error, Request};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
+use tokio::sync::watch;
 
 use crate::rows::{
     Channel, Message, Row, broken, existing_chat, listed, message, now, open_chat, place,
@@ -23,7 +24,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The chats. One connection does all the work in turn: in memory there can be only one, and no call takes long.
 pub(crate) struct Chats {
-    pool: SqlitePool,
+    pub(crate) pool: SqlitePool,
+    /// Moves on with every message and cleared mark, for who looks on.
+    news: watch::Sender<()>,
 }
 
 impl Chats {
@@ -64,7 +67,22 @@ impl Chats {
             .await?;
         samples::seed(&mut writing).await?;
         writing.commit().await?;
-        Ok(Chats { pool })
+        Ok(Chats {
+            pool,
+            news: watch::Sender::new(()),
+        })
+    }
+
+    /// Tells from now on that something has changed; what changes before it is looked at is told once.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Makes a change last and tells who looks on.
+    async fn commit(&self, writing: Transaction<'_, Sqlite>) -> Result<(), Error> {
+        writing.commit().await.map_err(broken)?;
+        self.news.send_replace(());
+        Ok(())
     }
 
     /// Closes the database.
@@ -101,7 +119,7 @@ impl Chats {
         .fetch_one(&mut *writing)
         .await
         .map_err(broken)?;
-        writing.commit().await.map_err(broken)?;
+        self.commit(writing).await?;
         Ok(message(request, row, false))
     }
 
@@ -131,7 +149,7 @@ impl Chats {
         let mut writing = self.begin().await?;
         let chat = open_chat(&mut writing, request).await?;
         store_sent(&mut writing, chat, request).await?;
-        writing.commit().await.map_err(broken)?;
+        self.commit(writing).await?;
         Ok("{}".to_owned())
     }
 
@@ -139,7 +157,7 @@ impl Chats {
         let mut writing = self.begin().await?;
         let chat = existing_chat(&mut writing, request).await?;
         store_sent(&mut writing, chat, request).await?;
-        writing.commit().await.map_err(broken)?;
+        self.commit(writing).await?;
         Ok("{}".to_owned())
     }
 
@@ -179,7 +197,7 @@ impl Chats {
             .execute(&mut *writing)
             .await
             .map_err(broken)?;
-        writing.commit().await.map_err(broken)?;
+        self.commit(writing).await?;
         listed(
             rows.into_iter()
                 .rev()

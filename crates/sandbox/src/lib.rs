@@ -1,8 +1,8 @@
 //! The embedded upstream: a real chat service over SQLite that speaks the upstream's own HTTP dialect on loopback.
 //!
 //! `/api/http/` and `/api/basic/` are the chat API (`api`), `/sandbox/…` plays the other side, sets faults and tells
-//! what arrived (`control`). A request runs through `server` → `api` → `chats`; `spoil` breaks the answer when a
-//! [`Fault`] says so.
+//! what arrived (`control`), `/chat/` and `/operator/` are pages for people (`web`). A call runs through `server` → `api`
+//! → `chats`; `spoil` breaks the answer when a [`Fault`] says so.
 
 mod answer;
 mod api;
@@ -17,6 +17,7 @@ mod server;
 mod spoil;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 pub use bomb::gzip_bomb;
@@ -49,6 +50,8 @@ pub struct SandboxConfig {
     pub password: SecretString,
     /// The faults in force from the start.
     pub faults: Vec<Fault>,
+    /// Whether the pages of the web chat answer. They ask nobody who they are, so that they are for loopback.
+    pub pages: bool,
 }
 
 /// Why a sandbox did not start.
@@ -81,6 +84,8 @@ struct Desk {
     chats: Chats,
     faults: Faults,
     sent: Sent,
+    pages: bool,
+    onlookers: Arc<Semaphore>,
 }
 
 /// A running sandbox. Dropping it stops it too, without waiting.
@@ -110,6 +115,8 @@ impl Sandbox {
             chats,
             faults: Faults::new(config.faults),
             sent: Sent::default(),
+            pages: config.pages,
+            onlookers: web::places(),
         });
         let (stop, stopped) = watch::channel(());
         let server = tokio::spawn(server::serve(listener, Arc::clone(&desk), stopped));

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::answer::{Body, plain};
-use crate::{Desk, api, control};
+use crate::{Desk, api, control, web};
 
 /// Most connections at once; one more waits in the kernel's queue. Below the usual limit of 1,024 open files.
 const CONNECTIONS_MAX: usize = 800;
@@ -80,9 +80,11 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiv
     }
     let line = Line::default();
     let cut = Arc::clone(&line.0);
+    let until = stopped.clone();
     let service = service_fn(move |request| {
         let (desk, line) = (Arc::clone(&desk), line.clone());
-        async move { Ok::<_, Infallible>(route(&desk, &line, request).await) }
+        let stopped = until.clone();
+        async move { Ok::<_, Infallible>(route(&desk, &line, stopped, request).await) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -111,14 +113,26 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiv
 }
 
 /// Every path, with and without its last slash.
-async fn route(desk: &Desk, line: &Line, request: Request<Incoming>) -> Response<Body> {
+async fn route(
+    desk: &Arc<Desk>,
+    line: &Line,
+    stopped: watch::Receiver<()>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let path = request.uri().path();
-    match path.strip_suffix('/').unwrap_or(path) {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let is_api = matches!(path, "/api/http" | "/api/basic");
+    // Credentials guard the API. All else is for whoever is at this machine, and not for the pages in their browser.
+    if !is_api && let Some(why) = web::guard::refusal(&request) {
+        return plain(StatusCode::FORBIDDEN, why);
+    }
+    match path {
         "/api/http" => api::answer(desk, line, Way::Http, request).await,
         "/api/basic" => api::answer(desk, line, Way::Basic, request).await,
         "/sandbox/receive" => control::receive(desk, request).await,
         "/sandbox/faults" => control::faults(desk, request).await,
         "/sandbox/sent" => control::sent(desk, &request),
+        _ if desk.pages => web::answer(desk, stopped, request).await,
         _ => plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n"),
     }
 }

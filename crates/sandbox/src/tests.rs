@@ -3,6 +3,7 @@
 mod api;
 mod control;
 mod faulty;
+mod web;
 
 use std::io;
 use std::path::Path;
@@ -44,6 +45,7 @@ async fn start_on(data: Option<&Path>) -> Sandbox {
         user: "demo".to_owned(),
         password: "päss".into(),
         faults: Vec::new(),
+        pages: true,
     })
     .await
     .unwrap()

@@ -1,0 +1,109 @@
+//! Keeps the pages of other sites away from what asks for no credentials. A browser on this machine reaches loopback for
+//! any page that it shows, so that being on loopback alone protects from nothing.
+//!
+//! - A name that somebody else owns may be made to point here (DNS rebinding). So only what nobody can own is answered:
+//!   addresses, `localhost` and what ends in it, and names without a dot, as containers call each other.
+//! - A page elsewhere may post a form here, or open a stream. Browsers say where a request comes from.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap};
+use http::uri::Authority;
+use http::{Method, Request};
+
+/// Why a request is not answered, if so.
+pub(crate) fn refusal<B>(request: &Request<B>) -> Option<&'static str> {
+    let headers = request.headers();
+    let Some(host) = host(headers).filter(|host| is_nobodys(host.host())) else {
+        return Some("Call the sandbox by its address or as localhost.\n");
+    };
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_stream = request.uri().path().ends_with("/events");
+    if (!is_safe || is_stream) && is_from_elsewhere(headers, &host) {
+        return Some("This came from a page of another site.\n");
+    }
+    None
+}
+
+/// The one Host header.
+fn host(headers: &HeaderMap) -> Option<Authority> {
+    let mut all = headers.get_all(header::HOST).iter();
+    let host = all.next()?.to_str().ok()?.parse().ok()?;
+    all.next().is_none().then_some(host)
+}
+
+fn is_nobodys(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let name = host.to_ascii_lowercase();
+    address.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
+}
+
+/// Who says nothing of where they come from is no browser.
+fn is_from_elsewhere(headers: &HeaderMap, host: &Authority) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let site = text("sec-fetch-site");
+    let origin = text("origin").map(|origin| origin.split_once("://").map_or("", |(_, at)| at));
+    site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        || origin.is_some_and(|origin| !origin.eq_ignore_ascii_case(host.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+    use http::Request;
+
+    #[track_caller]
+    fn check(method: &str, headers: &[(&str, &str)], is_let_in: bool) {
+        let mut request = Request::builder().method(method).uri("/chat/1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let refusal = refusal(&request.body(()).unwrap());
+        assert_eq!(refusal.is_none(), is_let_in, "{method} {headers:?}");
+    }
+
+    #[test]
+    fn only_what_nobody_can_own_is_answered() {
+        for host in [
+            "127.0.0.1:8090",
+            "[::1]:8090",
+            "localhost",
+            "LocalHost:1",
+            "a.localhost",
+            "sandbox:9000",
+        ] {
+            check("GET", &[("host", host)], true);
+        }
+        for host in [
+            "rebound.example",
+            "127.0.0.1.example.com:8090",
+            "localhost.example",
+            "a b",
+            "",
+        ] {
+            check("GET", &[("host", host)], false);
+        }
+        check("GET", &[], false);
+        check(
+            "GET",
+            &[("host", "localhost"), ("host", "localhost")],
+            false,
+        );
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_refused() {
+        let own = ("host", "127.0.0.1:8090");
+        check("POST", &[own], true);
+        check("POST", &[own, ("origin", "http://127.0.0.1:8090")], true);
+        check("POST", &[own, ("sec-fetch-site", "same-origin")], true);
+        for origin in ["https://evil.example", "http://127.0.0.1:8091", "null", ""] {
+            check("POST", &[own, ("origin", origin)], false);
+        }
+        for site in ["cross-site", "same-site"] {
+            check("POST", &[own, ("sec-fetch-site", site)], false);
+            // A link from elsewhere may lead here.
+            check("GET", &[own, ("sec-fetch-site", site)], true);
+        }
+    }
+}
