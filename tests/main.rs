@@ -46,4 +46,5 @@ mod tls;
 mod tokens;
 mod transcript;
 mod upstream_faults;
+mod webchat;
 mod wire;

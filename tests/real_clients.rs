@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::{Gateway, repository};
 
 /// Where `tests/setup` has put what the programs need.
-fn prepared() -> Option<PathBuf> {
+pub(crate) fn prepared() -> Option<PathBuf> {
     let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
     if folder.is_none() {
         println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");

@@ -16,7 +16,7 @@ function show(html) {
   const message = piece.content.firstElementChild;
   if (!message || document.getElementById(message.id)) return;
   const wasAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-  log.append(message);
+  log.firstElementChild.append(message);
   if (wasAtEnd) log.scrollTop = log.scrollHeight;
 }
 

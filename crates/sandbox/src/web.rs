@@ -7,22 +7,23 @@
 pub(crate) mod guard;
 mod live;
 mod rows;
+mod said;
 mod views;
 mod visitor;
 
 use std::sync::Arc;
 
-use adapter::{Code, Error, Operation, Params, Wire};
+use adapter::{Code, Error};
 use askama::Template;
-use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 
 use crate::Desk;
-use crate::answer::{Body, method_not_allowed, plain, read_body, response, whole};
+use crate::answer::{Body, method_not_allowed, plain, response, whole};
 use rows::{Channel, Chat};
+use said::said;
 use views::{ChatPage, Front, Operator};
 use visitor::Visitor;
 
@@ -222,51 +223,6 @@ async fn watch_chat(desk: &Arc<Desk>, asked: Asked, id: &str) -> Result<Response
         Some(chat) => live::messages(desk, (chat, false), asked.after, asked.stopped),
         None => Ok(missing()),
     }
-}
-
-/// What a form says, as the call that it is.
-struct Said {
-    request: Result<adapter::Request, Error>,
-    /// The text, to be given back when it is refused.
-    message: String,
-}
-
-/// Judged by the bounds of the API: what can be typed is what could be received.
-async fn said(body: Incoming, channel: &Channel, destination: &str) -> Said {
-    let message = match read_body(body).await {
-        Ok(body) => typed(&body),
-        Err(error) => Err(error),
-    };
-    match message {
-        Err(error) => Said {
-            request: Err(error),
-            message: String::new(),
-        },
-        Ok(message) => {
-            let mut params = Params::from_pairs([
-                ("platform", channel.platform.clone()),
-                ("platformid", channel.platformid.clone()),
-                ("destination", destination.to_owned()),
-                ("message", message.clone()),
-            ]);
-            let operation = Operation::named("sendmessage");
-            let operation = operation.ok_or_else(|| Error::refused(Code::InternalError));
-            Said {
-                request: operation.and_then(|op| adapter::Request::of(op, &mut params)),
-                message,
-            }
-        }
-    }
-}
-
-/// The field `message` of a form.
-fn typed(body: &Bytes) -> Result<String, Error> {
-    let mut params = Params::read(&Wire {
-        query: "",
-        headers: &HeaderMap::new(),
-        body,
-    })?;
-    Ok(params.take("message")?.unwrap_or_default())
 }
 
 fn page(status: StatusCode, page: &impl Template) -> Result<Response<Body>, Error> {
