@@ -79,6 +79,8 @@ pub struct Config {
     pub serves_without_store: bool,
     /// How long the receipt of a send with an idempotency key counts, in seconds.
     pub receipts_kept_s: i64,
+    /// Whether the documentation pages answer.
+    pub docs: bool,
     /// Tokens.
     pub jwt: Jwt,
     /// The log.
@@ -291,9 +293,10 @@ impl Config {
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream_limits(reader);
         let trusted_proxies = reader.list("server.trusted_proxies", &[], parse_network);
+        let listen = reader.value("server.listen", "127.0.0.1:8080", shapes::address);
         Config {
             data: reader.value("server.data", "./data", shapes::path),
-            listen: reader.value("server.listen", "127.0.0.1:8080", shapes::address),
+            listen,
             admin_listen: reader.value("server.admin_listen", "127.0.0.1:8081", shapes::address),
             public_url: reader.optional("server.public_url", public_url),
             forwarded_header: reader.value(
@@ -330,6 +333,9 @@ impl Config {
                 let seconds = shapes::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
             }),
+            docs: reader
+                .optional("docs.enabled", shapes::boolean)
+                .unwrap_or(listen.ip().is_loopback()),
             jwt: jwt(reader),
             log: Log {
                 level: reader.value("log.level", "info", log_level),

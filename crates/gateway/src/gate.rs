@@ -38,6 +38,8 @@ pub(crate) struct Gate {
     pub(crate) forwarded_header: ForwardedHeader,
     pub(crate) wsdl: String,
     pub(crate) public_url: String,
+    /// Whether the documentation pages answer.
+    pub(crate) docs: bool,
     /// Calls that are finished whether their callers wait or not.
     pub(crate) under_way: TaskTracker,
     /// The ways in, in the order of [`Way::ALL`].
@@ -82,6 +84,7 @@ impl Gate {
             forwarded_header: config.forwarded_header,
             wsdl: adapter_soap::wsdl(&public_url),
             public_url,
+            docs: config.docs,
             under_way,
             adapters: Way::ALL.map(|way| -> Box<dyn Adapter> {
                 match way {

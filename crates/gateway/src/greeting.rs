@@ -46,6 +46,13 @@ fn text(greeting: &Greeting<'_>) -> String {
         }
         None => line("Upstream            as configured"),
     }
+    if greeting.config.docs {
+        line(&format!(
+            "Documentation       {scheme}://{}{}",
+            reachable(public),
+            crate::docs::PATH
+        ));
+    }
     let Some(demo) = greeting.demo else {
         return text;
     };

@@ -10,6 +10,7 @@ mod routes;
 mod token_endpoint;
 
 pub mod client_addr;
+mod docs;
 mod edge;
 mod explain;
 #[doc(hidden)]

@@ -183,7 +183,7 @@ fn responses(gate: &Gate, way: Way) -> Value {
 }
 
 /// Whether a call in this way can end with this code.
-fn befalls(way: Way, code: Code) -> bool {
+pub(crate) fn befalls(way: Way, code: Code) -> bool {
     match code {
         Code::MissingUser | Code::MissingPassword | Code::IncorrectUserPassword => way != Way::Jwt,
         Code::MissingToken | Code::IncorrectToken | Code::ExpiredToken => way == Way::Jwt,

@@ -11,6 +11,7 @@ use axum::routing::{MethodRouter, any};
 use futures_util::future::Either;
 
 use crate::client_addr::PeerAddr;
+use crate::docs;
 use crate::edge;
 use crate::gate::Gate;
 use crate::generations::Generations;
@@ -80,7 +81,11 @@ pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
     });
     let metadata = |gate: &Gate| adapter_jwt::metadata(&gate.public_url);
     let generations_of_rest = Arc::clone(generations);
-    let others = Router::new()
+    let mut others = Router::new();
+    for path in docs::PATHS {
+        others = others.route(path, documentation(generations));
+    }
+    let others = others
         .route(token_endpoint::PATH, token)
         .route(JWKS, document(generations, JWKS, Gate::jwks))
         .route(METADATA, document(generations, METADATA, metadata))
@@ -114,6 +119,42 @@ where
     })
 }
 
+/// The documentation pages, as long as they are switched on.
+fn documentation(generations: &Arc<Generations>) -> MethodRouter {
+    let generations = Arc::clone(generations);
+    any(move |request| {
+        let gate = generations.gate();
+        if gate.docs {
+            Either::Left(async move {
+                let peer = peer(&request);
+                let (head, _) = request.into_parts();
+                let mut story = Story::begin(&gate, (None, docs::PATH), peer, &head);
+                let page = shown(&gate, &mut story, &head);
+                match page.and_then(|()| docs::page(&gate, &head)) {
+                    Ok(page) => docs::respond(&mut story, page),
+                    Err(error) => {
+                        story.tell_walk(&head.headers, gate.trust());
+                        refuse(story, &error)
+                    }
+                }
+            })
+        } else {
+            Either::Right(nothing_here(gate, peer(&request), request))
+        }
+    })
+}
+
+/// Whether what is the same for every caller is shown to this one.
+fn shown(gate: &Gate, story: &mut Story, head: &http::request::Parts) -> Result<(), Error> {
+    story.allow = "GET, HEAD";
+    admit(gate, story, head)?;
+    if matches!(head.method, http::Method::GET | http::Method::HEAD) {
+        Ok(())
+    } else {
+        Err(Error::refused(Code::HttpMethodNotAllowed))
+    }
+}
+
 /// A document of the JWT way, the same for every caller.
 fn document(
     generations: &Arc<Generations>,
@@ -124,15 +165,7 @@ fn document(
         let peer = peer(&request);
         let (head, _) = request.into_parts();
         let mut story = Story::begin(&gate, (None, route), peer, &head);
-        story.allow = "GET, HEAD";
-        let admitted = admit(&gate, &mut story, &head).and_then(|()| {
-            if matches!(head.method, http::Method::GET | http::Method::HEAD) {
-                Ok(())
-            } else {
-                Err(Error::refused(Code::HttpMethodNotAllowed))
-            }
-        });
-        match admitted {
+        match shown(&gate, &mut story, &head) {
             Ok(()) => reply::document(&mut story, "application/json", text(&gate)),
             Err(error) => {
                 story.tell_walk(&head.headers, gate.trust());

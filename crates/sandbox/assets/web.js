@@ -5,6 +5,9 @@ const live = document.querySelector("[data-live]");
 const log = document.querySelector(".log");
 const state = document.querySelector(".state");
 
+// Whether the end of the log is in view, and has to stay there.
+let follows = true;
+
 // What comes is HTML of the sandbox's own making, in which every text is escaped.
 function show(html) {
   if (!log) {
@@ -15,9 +18,8 @@ function show(html) {
   piece.innerHTML = html;
   const message = piece.content.firstElementChild;
   if (!message || document.getElementById(message.id)) return;
-  const wasAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   log.firstElementChild.append(message);
-  if (wasAtEnd) log.scrollTop = log.scrollHeight;
+  if (follows) log.scrollTop = log.scrollHeight;
 }
 
 if (live) {
@@ -32,6 +34,8 @@ if (live) {
 
 if (log) {
   log.scrollTop = log.scrollHeight;
+  log.addEventListener("scroll", () => { follows = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
+  new ResizeObserver(() => { if (follows) log.scrollTop = log.scrollHeight; }).observe(log);
   const form = document.querySelector("form");
   const field = form.elements.message;
   form.addEventListener("submit", async (event) => {

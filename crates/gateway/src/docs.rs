@@ -1,0 +1,89 @@
+//! The documentation pages: what each way in is, operations, codes, samples and the OpenAPI document, under the
+//! configuration in force.
+//!
+//! All of it is written from what the gateway itself works by: the operation table, the codes, the adapters and the
+//! programs that `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in
+//! the browser: the known ones weigh more than all of these pages together and write styles into the page, which the
+//! policy forbids. So there is no script at all.
+
+mod openapi_page;
+mod pages;
+mod samples_page;
+
+use std::borrow::Cow;
+
+use adapter::{Code, Error};
+use askama::Template;
+use axum::response::Response;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use crate::gate::Gate;
+use crate::openapi;
+use crate::reply;
+use crate::story::Story;
+
+/// Where the pages begin.
+pub(crate) const PATH: &str = "/docs/";
+
+/// Every path of theirs, as the router takes them.
+pub(crate) const PATHS: [&str; 3] = ["/docs", PATH, "/docs/{page}"];
+
+/// No script, no picture, and nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What a page is, and its text.
+pub(crate) struct Page(&'static str, Cow<'static, str>);
+
+/// The page at this path.
+///
+/// # Errors
+/// NOT_FOUND if there is none.
+pub(crate) fn page(gate: &Gate, head: &Parts) -> Result<Page, Error> {
+    let path = head.uri.path();
+    match path.strip_prefix(PATH).unwrap_or_default() {
+        "" => html(&pages::Ways::new(gate)),
+        "operations" => html(&pages::Operations::new(gate)),
+        "codes" => html(&pages::Codes::new(gate)),
+        "samples" => html(&samples_page::Samples::new(gate, head.uri.query())),
+        "openapi" => html(&openapi_page::OpenApi::new(&openapi::document(gate))),
+        "openapi.json" => Ok(Page(
+            "application/json",
+            openapi::document(gate).to_string().into(),
+        )),
+        "docs.css" => Ok(Page(
+            "text/css; charset=utf-8",
+            include_str!("../assets/docs.css").into(),
+        )),
+        "icon.svg" => Ok(Page(
+            "image/svg+xml",
+            include_str!("../assets/icon.svg").into(),
+        )),
+        _ => Err(Error::refused(Code::NotFound)),
+    }
+}
+
+fn html(page: &impl Template) -> Result<Page, Error> {
+    let text = page.render();
+    let text = text.map_err(|e| Error::refused(Code::InternalError).because(e.to_string()))?;
+    Ok(Page(HTML, text.into()))
+}
+
+/// The page as it goes out.
+pub(crate) fn respond(story: &mut Story, Page(kind, text): Page) -> Response {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let mut response = reply::document(story, kind, text.into_owned());
+    for (name, value) in HEADERS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

@@ -1,0 +1,129 @@
+//! The OpenAPI document as a page: what any viewer shows of it, in plain HTML.
+
+use askama::Template;
+use serde_json::Value;
+
+#[derive(Template)]
+#[template(path = "docs/openapi.html")]
+pub(super) struct OpenApi {
+    title: String,
+    description: String,
+    servers: Vec<String>,
+    calls: Vec<Call>,
+}
+
+/// One method of one path.
+struct Call {
+    /// Its name in the page's address.
+    id: String,
+    method: String,
+    path: String,
+    summary: String,
+    description: String,
+    security: String,
+    parameters: Vec<Parameter>,
+    /// Media types of the body, each with what it has to be.
+    bodies: Vec<(String, String)>,
+    responses: Vec<Answer>,
+}
+
+struct Parameter {
+    name: String,
+    place: String,
+    required: bool,
+    description: String,
+    schema: String,
+}
+
+struct Answer {
+    status: String,
+    description: String,
+    headers: String,
+    /// Media types of the answer, each with what it is.
+    bodies: Vec<(String, String)>,
+}
+
+impl OpenApi {
+    pub(super) fn new(document: &Value) -> OpenApi {
+        let servers = list(&document["servers"]);
+        OpenApi {
+            title: text(&document["info"]["title"]),
+            description: text(&document["info"]["description"]),
+            servers: servers.map(|server| text(&server["url"])).collect(),
+            calls: members(&document["paths"])
+                .flat_map(|(path, item)| {
+                    members(item).map(move |(method, call)| (path, method, call))
+                })
+                .map(|(path, method, call)| Call::new(path, method, call))
+                .collect(),
+        }
+    }
+}
+
+impl Call {
+    fn new(path: &str, method: &str, call: &Value) -> Call {
+        let parameters = list(&call["parameters"]).map(|parameter| Parameter {
+            name: text(&parameter["name"]),
+            place: text(&parameter["in"]),
+            required: parameter["required"] == true,
+            description: text(&parameter["description"]),
+            schema: pretty(&parameter["schema"]),
+        });
+        let responses = members(&call["responses"]).map(|(status, answer)| Answer {
+            status: status.clone(),
+            description: text(&answer["description"]),
+            headers: names(&answer["headers"]),
+            bodies: bodies(&answer["content"]),
+        });
+        Call {
+            id: text(&call["operationId"]),
+            method: method.to_ascii_uppercase(),
+            path: path.to_owned(),
+            summary: text(&call["summary"]),
+            description: text(&call["description"]),
+            security: security(&call["security"]),
+            parameters: parameters.collect(),
+            bodies: bodies(&call["requestBody"]["content"]),
+            responses: responses.collect(),
+        }
+    }
+}
+
+/// The schemes that a call takes; one of the list is enough, and all of one belong together.
+fn security(security: &Value) -> String {
+    let ways: Vec<_> = list(security)
+        .map(|way| {
+            let schemes: Vec<_> = members(way).map(|(name, _)| name.as_str()).collect();
+            schemes.join(" and ")
+        })
+        .collect();
+    ways.join(", or ")
+}
+
+fn bodies(content: &Value) -> Vec<(String, String)> {
+    let bodies = members(content);
+    bodies
+        .map(|(kind, body)| (kind.clone(), pretty(&body["schema"])))
+        .collect()
+}
+
+fn names(object: &Value) -> String {
+    let names: Vec<_> = members(object).map(|(name, _)| name.as_str()).collect();
+    names.join(", ")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}

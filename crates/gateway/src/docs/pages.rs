@@ -1,0 +1,218 @@
+//! The ways in, the operations and the codes.
+
+use adapter::{
+    Answer, Code, Dialect, Effect, Error, Kind, Notation, OPERATIONS, Operation, Origin, Parameter,
+    Way, call_example, call_schema,
+};
+use askama::Template;
+use serde_json::Value;
+
+use crate::gate::Gate;
+use crate::openapi::befalls;
+use crate::token_endpoint;
+
+/// The first page: what each way in is.
+#[derive(Template)]
+#[template(path = "docs/ways.html")]
+pub(super) struct Ways {
+    /// What callers reach the gateway by, without the last slash.
+    url: String,
+    ways: Vec<WayIn>,
+    token_url: String,
+    has_tokens: bool,
+}
+
+struct WayIn {
+    name: &'static str,
+    title: &'static str,
+    url: String,
+    credentials: &'static str,
+    body: &'static str,
+}
+
+impl Ways {
+    pub(super) fn new(gate: &Gate) -> Ways {
+        let url = gate.public_url.trim_end_matches('/').to_owned();
+        let ways = Way::ALL.into_iter().filter(|way| gate.is_open(*way));
+        Ways {
+            ways: ways.map(|way| WayIn::new(&url, way)).collect(),
+            token_url: format!("{url}{}", token_endpoint::PATH),
+            has_tokens: gate.is_open(Way::Jwt),
+            url,
+        }
+    }
+}
+
+impl WayIn {
+    fn new(url: &str, way: Way) -> WayIn {
+        const PARAMETERS: &str = "Class, method and parameters stand in the query, or in the body as a form, as multipart or as JSON.";
+        let (credentials, body) = match way {
+            Way::Http => (
+                "The parameters user and password. Put them into the body: an address ends up in logs.",
+                PARAMETERS,
+            ),
+            Way::Basic => (
+                "The header Authorization: Basic with user and password (RFC 7617).",
+                PARAMETERS,
+            ),
+            Way::Jwt => ("The header Authorization: Bearer with a token.", PARAMETERS),
+            Way::Soap => (
+                "The elements user and password, a WS-Security UsernameToken with its password as text, or the header Authorization: Basic or Bearer.",
+                "A SOAP 1.1 or 1.2 envelope whose body holds one element, named as the method, with one child for each parameter.",
+            ),
+        };
+        WayIn {
+            name: way.name(),
+            title: title(way),
+            url: format!("{url}{}", way.path()),
+            credentials,
+            body,
+        }
+    }
+}
+
+/// A way in as people call it.
+pub(super) fn title(way: Way) -> &'static str {
+    match way {
+        Way::Http => "HTTP parameters",
+        Way::Basic => "Basic authentication",
+        Way::Jwt => "JWT",
+        Way::Soap => "SOAP",
+    }
+}
+
+/// The same in a table.
+fn short(way: Way) -> &'static str {
+    match way {
+        Way::Http => "HTTP",
+        Way::Basic => "Basic",
+        Way::Jwt => "JWT",
+        Way::Soap => "SOAP",
+    }
+}
+
+/// The rows of the operation table.
+#[derive(Template)]
+#[template(path = "docs/operations.html")]
+pub(super) struct Operations {
+    operations: Vec<Row>,
+    soap: bool,
+}
+
+struct Row {
+    operation: &'static Operation,
+    effect: &'static str,
+    schema: Value,
+    example: String,
+}
+
+impl Operations {
+    pub(super) fn new(gate: &Gate) -> Operations {
+        Operations {
+            operations: OPERATIONS.iter().map(Row::new).collect(),
+            soap: gate.is_open(Way::Soap),
+        }
+    }
+}
+
+impl Row {
+    fn new(operation: &'static Operation) -> Row {
+        Row {
+            operation,
+            effect: match operation.effect {
+                Effect::Read => "Reads. It may be answered from memory, and asked again.",
+                Effect::Consume => {
+                    "Reads, and may take unread marks away. It always goes to the chat service."
+                }
+                Effect::Send => {
+                    "Sends, once. The answer says sent, not_sent (sending again is safe) or unknown."
+                }
+            },
+            schema: call_schema(operation, Notation::Form),
+            example: format!("{:#}", call_example(operation)),
+        }
+    }
+
+    /// What a value has to be, as the parser has it.
+    fn value(&self, parameter: &Parameter) -> String {
+        let most = parameter.kind.bytes_max();
+        let property = &self.schema["properties"][parameter.name];
+        match parameter.kind {
+            Kind::Platform | Kind::FileType => {
+                let values = property["enum"].as_array().into_iter().flatten();
+                let values: Vec<_> = values.filter_map(Value::as_str).collect();
+                format!("one of {}", values.join(", "))
+            }
+            Kind::Id => format!("text of up to {most} bytes"),
+            Kind::Message => format!("text of up to {most} bytes, with line ends"),
+            Kind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
+        }
+    }
+}
+
+/// Every code, with its status by each way in.
+#[derive(Template)]
+#[template(path = "docs/codes.html")]
+pub(super) struct Codes {
+    ways: Vec<&'static str>,
+    /// The codes of the chat API, then ours.
+    parts: [(&'static str, Vec<CodeRow>); 2],
+}
+
+struct CodeRow {
+    word: &'static str,
+    text: &'static str,
+    canonical: u16,
+    /// What each way answers with; none where it can't come about.
+    statuses: Vec<Option<u16>>,
+}
+
+impl Codes {
+    pub(super) fn new(gate: &Gate) -> Codes {
+        let ways: Vec<_> = Way::ALL
+            .into_iter()
+            .filter(|way| gate.is_open(*way))
+            .collect();
+        let rows = |origin| {
+            let codes = Code::ALL.into_iter().filter(|code| code.origin() == origin);
+            let codes = codes.filter(|code| *code != Code::UpstreamCode);
+            codes.map(|code| CodeRow::new(gate, &ways, code)).collect()
+        };
+        Codes {
+            ways: ways.iter().map(|way| short(*way)).collect(),
+            parts: [
+                ("The chat API’s codes", rows(Origin::Page)),
+                ("The gateway’s own codes", rows(Origin::Gateway)),
+            ],
+        }
+    }
+}
+
+impl CodeRow {
+    fn new(gate: &Gate, ways: &[Way], code: Code) -> CodeRow {
+        let error = Error::refused(code);
+        let status = |way: &Way| {
+            let answer = Answer {
+                request_id: "",
+                operation: None,
+                outcome: Err(&error),
+            };
+            // By SOAP a caller may show any kind of credentials; another method or path can be asked of all ways.
+            let comes_about = *way == Way::Soap
+                || befalls(*way, code)
+                || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);
+            let told = || {
+                gate.adapter(*way)
+                    .encode(Dialect::default(), &answer)
+                    .status
+            };
+            comes_about.then(told)
+        };
+        CodeRow {
+            word: code.word(),
+            text: code.text(),
+            canonical: code.status(),
+            statuses: ways.iter().map(status).collect(),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One program in the language, by the way in and for the method that the reader chooses.
+
+use adapter::{OPERATIONS, Operation, Way};
+use askama::Template;
+use samples::{Caller, LANGUAGES, Language, Sample, sample};
+use url::form_urlencoded;
+
+use super::pages::title;
+use crate::gate::Gate;
+
+#[derive(Template)]
+#[template(path = "docs/samples.html")]
+pub(super) struct Samples {
+    languages: Vec<Choice>,
+    ways: Vec<Choice>,
+    methods: Vec<Choice>,
+    /// The program, or why there is none.
+    written: Result<Sample, String>,
+}
+
+/// One entry of a list.
+struct Choice {
+    name: &'static str,
+    title: &'static str,
+    is_chosen: bool,
+}
+
+impl Samples {
+    /// What a query does not name, or names wrongly, is the first of its list.
+    pub(super) fn new(gate: &Gate, query: Option<&str>) -> Samples {
+        let query = query.unwrap_or_default();
+        let asked = |name: &str| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(n, _)| n == name).map(|(_, value)| value)
+        };
+        let language = asked("language").and_then(|name| Language::named(&name));
+        let language = language.unwrap_or(LANGUAGES[0]);
+        let open: Vec<_> = Way::ALL
+            .into_iter()
+            .filter(|way| gate.is_open(*way))
+            .collect();
+        let way = asked("way").and_then(|name| Way::from_name(&name));
+        let way = way
+            .filter(|way| open.contains(way))
+            .or(open.first().copied());
+        let operation = asked("method").and_then(|name| Operation::named(&name));
+        let operation = operation
+            .or(Operation::named("sendmessage"))
+            .unwrap_or(&OPERATIONS[0]);
+        let written = match way {
+            None => Err("no way in is switched on".to_owned()),
+            Some(way) => {
+                let caller = Caller {
+                    url: gate.public_url.trim_end_matches('/'),
+                    user: "YOUR-USER",
+                    client_id: "YOUR-CLIENT-ID",
+                };
+                sample(language, way, operation, &caller, &[]).map_err(|why| why.to_string())
+            }
+        };
+        Samples {
+            languages: choices(LANGUAGES, |one| {
+                (one.name, one.title, one.name == language.name)
+            }),
+            ways: choices(open, |one| (one.name(), title(one), Some(one) == way)),
+            methods: choices(&OPERATIONS, |one| {
+                (one.method, one.method, one == operation)
+            }),
+            written,
+        }
+    }
+}
+
+fn choices<T>(
+    all: impl IntoIterator<Item = T>,
+    of: impl Fn(T) -> (&'static str, &'static str, bool),
+) -> Vec<Choice> {
+    let choice = |one| {
+        let (name, title, is_chosen) = of(one);
+        Choice {
+            name,
+            title,
+            is_chosen,
+        }
+    };
+    all.into_iter().map(choice).collect()
+}

@@ -1,0 +1,292 @@
+//! The documentation pages: they say what the gateway works by, are only there where they are wanted, and can be looked at.
+
+use adapter::{Code, OPERATIONS, Way};
+use reqwest::Method;
+use samples::{Caller, LANGUAGES, sample};
+use serde_json::Value;
+
+use crate::browser::browse;
+use crate::harness::{Answer, Gateway, client};
+
+/// Enough for a test that looks at every sample.
+const UNLIMITED: &str = "[limits]\nper_address_per_minute = 1000000\n";
+
+async fn page(gateway: &Gateway, path: &str) -> Answer {
+    Answer::of(client().get(gateway.url(path))).await
+}
+
+async fn text(gateway: &Gateway, path: &str) -> String {
+    let page = page(gateway, path).await;
+    assert_eq!(page.status, 200, "{path}: {}", page.body);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    page.body
+}
+
+/// What stands between two marks, as it is shown.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let at = text
+        .find(start)
+        .unwrap_or_else(|| panic!("no {start} in {text}"));
+    let rest = &text[at + start.len()..];
+    &rest[..rest.find(end).unwrap()]
+}
+
+fn shown(html: &str) -> String {
+    html.replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#38;", "&")
+}
+
+#[tokio::test]
+async fn the_operations_are_those_of_the_table() {
+    let gateway = Gateway::start();
+    let page = text(&gateway, "/docs/operations").await;
+    assert_eq!(page.matches("<section ").count(), OPERATIONS.len());
+    for operation in &OPERATIONS {
+        let start = format!("<h2 id=\"{}\">", operation.method);
+        let section = between(&page, &start, "</section>");
+        let named: Vec<_> = section
+            .split("<th scope=\"row\"><code>")
+            .skip(1)
+            .map(|row| {
+                let (name, rest) = row.split_once("</code>").unwrap();
+                (name, between(rest, "<td>", "</td>") == "yes")
+            })
+            .collect();
+        let declared = operation.parameters.iter();
+        let declared: Vec<_> = declared.map(|p| (p.name, p.compulsory)).collect();
+        assert_eq!(named, declared, "{}", operation.method);
+        let links: Vec<_> = section.split("/docs/codes#").skip(1).collect();
+        let links: Vec<_> = links
+            .iter()
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        let codes: Vec<_> = operation.codes.iter().map(|code| code.word()).collect();
+        assert_eq!(links, codes, "{}", operation.method);
+        for field in operation.result_fields {
+            assert!(
+                section.contains(&format!("<code>{field}</code>")),
+                "{field}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_codes_and_their_statuses_are_those_that_callers_get() {
+    let toml = format!("{UNLIMITED}[ways.basic]\nstatus = \"mapped\"\n");
+    let gateway = Gateway::configured(&toml, &[]);
+    let page = text(&gateway, "/docs/codes").await;
+    let rows = |word: &str| -> Vec<String> {
+        let row = between(&page, &format!("<tr id=\"{word}\">"), "</tr>");
+        let cells = row.split("<td>").skip(1);
+        cells
+            .map(|cell| cell.split("</td>").next().unwrap().to_owned())
+            .collect()
+    };
+    let told = page.matches("<tr id=").count();
+    assert_eq!(told, Code::ALL.len() - 1, "all but the upstream's own");
+    for code in Code::ALL
+        .into_iter()
+        .filter(|code| *code != Code::UpstreamCode)
+    {
+        let row = rows(code.word());
+        assert_eq!(shown(&row[0]), code.text());
+        assert_eq!(row[1], code.status().to_string());
+    }
+    // What the page promises is what a call gets, by every JSON way in.
+    let demo = gateway.demo();
+    for (column, way) in [(2, "http"), (3, "basic")] {
+        for (wrong, word) in [
+            ("class=nothing&method=getchats", "INCORRECT_CLASS"),
+            ("class=chat&method=nothing", "INCORRECT_METHOD"),
+            ("class=chat&method=getchats", "MISSING_COMPULSORY_PARAM"),
+            (
+                "class=chat&method=getchats&platform=webchat&platformid=9",
+                "CHANNEL_NOT_FOUND",
+            ),
+            ("class=chat", "MISSING_METHOD"),
+        ] {
+            let request = client().post(gateway.url(&format!("/api/{way}/")));
+            let request = match way {
+                "http" => request.body(format!(
+                    "{wrong}&user={}&password={}",
+                    demo.user, demo.password
+                )),
+                _ => request
+                    .basic_auth(&demo.user, Some(&demo.password))
+                    .body(wrong),
+            };
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.json()["error"], word, "{way}");
+            assert_eq!(
+                answer.status.to_string(),
+                rows(word)[column],
+                "{way} {word}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_page_has_all_of_the_document() {
+    let gateway = Gateway::start();
+    let document = page(&gateway, "/docs/openapi.json").await.json();
+    let for_operators = gateway
+        .ask(Method::GET, "openapi-ways.json", &Value::Null)
+        .await;
+    assert_eq!(document, for_operators.json());
+    let page = text(&gateway, "/docs/openapi").await;
+    let mut answers = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, call) in item.as_object().unwrap() {
+            let id = call["operationId"].as_str().unwrap();
+            let section = between(&page, &format!("<h2 id=\"{id}\">"), "</section>");
+            let line = format!("{} {path}", method.to_uppercase());
+            assert!(section.contains(&line), "{line}");
+            for (status, answer) in call["responses"].as_object().unwrap() {
+                assert!(
+                    section.contains(&format!("<strong>{status}</strong>")),
+                    "{line} {status}"
+                );
+                for body in answer["content"].as_object().unwrap().values() {
+                    let schema = format!("{:#}", body["schema"]);
+                    assert!(shown(section).contains(&schema), "{line} {status}");
+                }
+                answers += 1;
+            }
+        }
+    }
+    assert!(answers > 40, "{answers}");
+}
+
+#[tokio::test]
+async fn the_samples_are_those_of_the_command() {
+    let gateway = Gateway::configured(UNLIMITED, &[]);
+    let url = gateway.url("");
+    let caller = Caller {
+        url: &url,
+        user: "YOUR-USER",
+        client_id: "YOUR-CLIENT-ID",
+    };
+    let (mut programs, mut reasons) = (0, 0);
+    for language in LANGUAGES {
+        for way in Way::ALL {
+            for operation in &OPERATIONS {
+                let (name, method) = (language.name, operation.method);
+                let query = format!("language={name}&way={}&method={method}", way.name());
+                let page = text(&gateway, &format!("/docs/samples?{query}")).await;
+                match sample(language, way, operation, &caller, &[]) {
+                    Ok(sample) => {
+                        let program = between(&page, "<code id=\"program\">", "</code></pre>");
+                        assert_eq!(shown(program), sample.text, "{query}");
+                        programs += 1;
+                    }
+                    Err(why) => {
+                        assert!(shown(&page).contains(&why.to_string()), "{query}: {page}");
+                        reasons += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        text(&gateway, "/docs/samples?language=%3Cb%3E&way=x&method=y")
+            .await
+            .contains("id=\"program\"")
+    );
+    println!("{programs} programs, {reasons} reasons why there is none");
+}
+
+#[tokio::test]
+async fn the_pages_follow_the_configuration() {
+    let gateway = Gateway::configured(
+        "[ways.soap]\nenabled = false\n[server]\npublic_url = \"https://chat.example.com\"\n",
+        &[],
+    );
+    let ways = text(&gateway, "/docs/").await;
+    assert!(
+        ways.contains("https://chat.example.com/api/http/"),
+        "{ways}"
+    );
+    assert!(!ways.contains("wsdl"), "{ways}");
+    assert!(!text(&gateway, "/docs/codes").await.contains(">SOAP</th>"));
+    let all = Gateway::start();
+    assert!(text(&all, "/docs/codes").await.contains(">SOAP</th>"));
+    let ways = text(&all, "/docs").await;
+    for way in Way::ALL {
+        assert!(ways.contains(&all.url(way.path())), "{way:?}");
+    }
+    assert!(ways.contains("href=\"/api/soap/?wsdl\""), "{ways}");
+}
+
+#[tokio::test]
+async fn the_pages_are_there_on_loopback_or_where_they_are_switched_on() {
+    for (gateway, is_there) in [
+        (Gateway::start(), true),
+        (Gateway::configured("[docs]\nenabled = false\n", &[]), false),
+        (Gateway::listening("0.0.0.0:0", ""), false),
+        (
+            Gateway::listening("0.0.0.0:0", "[docs]\nenabled = true\n"),
+            true,
+        ),
+    ] {
+        for path in [
+            "/docs",
+            "/docs/",
+            "/docs/codes",
+            "/docs/docs.css",
+            "/docs/openapi.json",
+        ] {
+            let url = format!("http://127.0.0.1:{}{path}", gateway.public.port());
+            let answer = Answer::of(client().get(url)).await;
+            assert_eq!(answer.status, if is_there { 200 } else { 404 }, "{path}");
+            if !is_there {
+                assert_eq!(answer.json()["error"], "NOT_FOUND");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
+    let gateway = Gateway::start();
+    let pages = [
+        "/docs/",
+        "/docs/operations",
+        "/docs/codes",
+        "/docs/samples",
+        "/docs/openapi",
+    ];
+    for path in pages {
+        let page = page(&gateway, path).await;
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'self';"),
+            "{policy}"
+        );
+        assert!(
+            !policy.contains("unsafe") && !policy.contains("script"),
+            "{policy}"
+        );
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert!(
+            !page.body.contains("<script") && !page.body.contains("style="),
+            "{path}"
+        );
+        assert!(gateway.logged(page.header("x-request-id"))["status"] == 200);
+    }
+    let posted = Answer::of(client().post(gateway.url("/docs/"))).await;
+    assert_eq!((posted.status, posted.header("allow")), (405, "GET, HEAD"));
+    assert_eq!(page(&gateway, "/docs/nothing").await.status, 404);
+    assert_eq!(page(&gateway, "/docs/codes/nothing").await.status, 404);
+    let shut = Gateway::configured("[server]\nallow = [\"192.0.2.0/24\"]\n", &[]);
+    assert_eq!(page(&shut, "/docs/").await.status, 403);
+}
+
+#[test]
+fn the_pages_in_a_browser() {
+    browse("docs_pages.js", "");
+}
