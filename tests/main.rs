@@ -32,6 +32,7 @@ mod journal;
 mod life;
 mod limits_and_cache;
 mod load;
+mod manners;
 mod matrix;
 mod openapi;
 mod proxy_protocol;

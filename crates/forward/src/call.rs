@@ -61,7 +61,8 @@ pub async fn call(client: &Client, call: Call<'_>) -> Result<String, CallError> 
 }
 
 /// Sends one request and writes the body of a 2xx answer as it comes. Its size has no bound but the client's time-out:
-/// whoever holds the operators' key may fill their own disk.
+/// whoever holds the operators' key may fill their own disk. `come` is told how many bytes are there and, if that is
+/// known, how many there will be.
 ///
 /// # Errors
 /// When there is no whole answer, any other, or it can't be written.
@@ -69,11 +70,15 @@ pub async fn save(
     client: &Client,
     call: Call<'_>,
     file: &mut (impl AsyncWrite + Unpin),
+    come: impl Fn(u64, Option<u64>),
 ) -> Result<(), CallError> {
     let mut response = answered(client, call).await?;
+    let (mut bytes, all) = (0, response.content_length());
     while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
         let written = file.write_all(&chunk).await;
         written.map_err(CallError::NotWritten)?;
+        bytes += chunk.len() as u64;
+        come(bytes, all);
     }
     file.flush().await.map_err(CallError::NotWritten)
 }

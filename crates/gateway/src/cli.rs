@@ -5,7 +5,6 @@ pub(crate) mod explain;
 pub(crate) mod journal;
 pub(crate) mod sample;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,9 +19,9 @@ use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
 
 use crate::commands::{
-    Failure, access_command, backup_command, check_command, completions_command, explain_command,
-    health_command, journal_command, jws_command, keys_command, log_command, man_command,
-    receipt_command, reload_command, replay_command, sample_command, sandbox_command,
+    Failure, access_command, backup_command, check_command, complain, completions_command,
+    explain_command, health_command, journal_command, jws_command, keys_command, log_command,
+    man_command, receipt_command, reload_command, replay_command, sample_command, sandbox_command,
     schema_command, serve_command, token_command, xml_command,
 };
 
@@ -290,12 +289,12 @@ pub async fn run() -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(text)) => complain(&text, 1),
-        Err(Failure::Usage(text)) => complain(&text, EXIT_USAGE),
+        Err(Failure::Failed(text)) => ended_with(&text, 1),
+        Err(Failure::Usage(text)) => ended_with(&text, EXIT_USAGE),
     }
 }
 
-fn complain(text: &str, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "chatgate: {text}");
+fn ended_with(text: &str, code: u8) -> ExitCode {
+    complain(text);
     ExitCode::from(code)
 }

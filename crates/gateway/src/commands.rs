@@ -13,6 +13,7 @@ mod pages;
 mod receipt;
 mod reload;
 mod sample;
+mod terminal;
 
 use std::io::Read;
 use std::path::Path;
@@ -39,6 +40,7 @@ pub(crate) use pages::{completions_command, man_command, schema_command};
 pub(crate) use receipt::receipt_command;
 pub(crate) use reload::reload_command;
 pub(crate) use sample::sample_command;
+pub(crate) use terminal::complain;
 
 use admin::{Admin, COMMAND_TIMEOUT};
 use check::{read_config, read_sources};

@@ -263,8 +263,9 @@ async fn start_sandbox(
 }
 
 fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    listener::bind(address)
-        .map_err(|error| format!("{key}: {address} can't be listened on: {error}"))
+    listener::bind(address).map_err(|error| {
+        format!("{key}: {address} can't be listened on: {error}; set another address, or port 0")
+    })
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, String> {

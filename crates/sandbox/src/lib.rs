@@ -67,7 +67,10 @@ impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SandboxError::Listen(address, error) => {
-                write!(f, "the sandbox can't listen on {address}: {error}")
+                write!(
+                    f,
+                    "the sandbox can't listen on {address}: {error}; name another address with --listen, or port 0"
+                )
             }
             SandboxError::Database(error) => {
                 write!(f, "the sandbox can't open its database: {error}")

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{cell, print, print_json, table};
 use super::read_secret;
+use super::terminal::{Progress, during};
 use crate::cli::access::{
     AccessCommand, AllArgs, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs,
     SetArgs,
@@ -38,7 +39,11 @@ pub(crate) async fn access_command(command: AccessCommand) -> Result<(), String>
                 .await
                 .map(|_| ())
         }
-        AccessCommand::Export(args) => print_json(&admin(&args)?.get("/admin/v1/export").await?),
+        AccessCommand::Export(args) => {
+            let admin = admin(&args)?;
+            let exporting = admin.get("/admin/v1/export");
+            print_json(&during("Exporting", &Progress::default(), exporting).await?)
+        }
         AccessCommand::Import(args) => import(args).await,
     }
 }
@@ -192,12 +197,13 @@ async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
 
 async fn import(args: ImportArgs) -> Result<(), String> {
     let file = args.file.display();
-    let text = std::fs::read_to_string(&args.file).map_err(|error| format!("{file}: {error}"))?;
+    let text = std::fs::read_to_string(&args.file)
+        .map_err(|error| format!("{file}: {error}; name a file that `access export` has made"))?;
     let document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-    let answer = admin(&args.all)?
-        .send(Method::POST, "/admin/v1/import", &document)
-        .await?;
+    let admin = admin(&args.all)?;
+    let importing = admin.send(Method::POST, "/admin/v1/import", &document);
+    let answer = during("Importing", &Progress::default(), importing).await?;
     if args.all.json {
         print_json(&answer)
     } else {

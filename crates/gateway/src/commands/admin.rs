@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::io::AsyncWrite;
 use url::Url;
 
+use super::terminal::Progress;
 use crate::cli::{AdminArgs, ReachArgs};
 use crate::data_folder::{DataFolder, read_key};
 
@@ -90,8 +91,10 @@ impl Admin {
         &self,
         path: &str,
         file: &mut (impl AsyncWrite + Unpin),
+        progress: &Progress,
     ) -> Result<(), String> {
-        let saved = save(&self.client, self.call(path, Some(&[]))?, file).await;
+        let come = |bytes, all| progress.set(bytes, all);
+        let saved = save(&self.client, self.call(path, Some(&[]))?, file, come).await;
         saved.map_err(|error| told(&self.address, &error))
     }
 

@@ -9,6 +9,7 @@ use tokio::fs::{File, OpenOptions};
 
 use super::admin::Admin;
 use super::output::print;
+use super::terminal::{Progress, during};
 use crate::cli::BackupArgs;
 use crate::data_folder::random_text;
 
@@ -45,7 +46,9 @@ async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> 
         .mode(0o600)
         .open(partial);
     let mut copy: File = made.await.map_err(at)?;
-    admin.post_and_save("/admin/v1/backup", &mut copy).await?;
+    let progress = Progress::default();
+    let saving = admin.post_and_save("/admin/v1/backup", &mut copy, &progress);
+    during("Copying the store", &progress, saving).await?;
     copy.sync_all().await.map_err(at)?;
     name(partial, file)?;
     // The name is on the disk when its folder is.

@@ -40,9 +40,10 @@ pub(crate) fn read_config(args: &ServeArgs) -> Result<(Sources, Config), Failure
 pub(crate) fn read_sources(args: &ServeArgs) -> Result<Sources, String> {
     let file = match &args.config {
         None => String::new(),
-        Some(path) => {
-            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?
-        }
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            let path = path.display();
+            format!("{path}: {error}; name the configuration file with --config")
+        })?,
     };
     let flags = [
         ("server.data", &args.data),

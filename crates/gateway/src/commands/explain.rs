@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};
+use super::terminal::{BAD, GOOD, painted};
 use crate::cli::explain::ExplainArgs;
 
 pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
@@ -63,13 +64,11 @@ fn told(answer: &Value) -> String {
         line(format!("cache: {cache}"));
     }
     line(match answer["code"].as_str() {
-        None => "verdict: admitted".to_owned(),
+        None => format!("verdict: {}", painted(GOOD, "admitted")),
         Some(code) => {
             let reason = text(&answer["reason"]);
-            format!(
-                "verdict: refused with {} {code}, {reason}",
-                answer["status"]
-            )
+            let verdict = format!("refused with {} {code}", answer["status"]);
+            format!("verdict: {}, {reason}", painted(BAD, &verdict))
         }
     });
     lines

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 use url::form_urlencoded::Serializer;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{cell, print, print_json, print_on, table};
+use super::terminal::{
+    BAD, GAP, GOOD, HEAD, Progress, REFUSED, cut, during, fitting, padded, painted, room,
+};
 use crate::cli::journal::{EraseArgs, JournalCommand, LogArgs, ReplayArgs};
 
 const JOURNAL: &str = "/admin/v1/journal";
@@ -31,8 +35,14 @@ const COLUMNS: [(&str, usize); 9] = [
     ("STATUS", 6),
     ("RESULT", 22),
     ("MS", 7),
-    ("REQUEST", 0),
+    ("REQUEST", 36),
 ];
+
+/// What a narrow terminal does without, in this order.
+const DISPENSABLE: [&str; 3] = ["REQUEST", "MS", "WAY"];
+
+/// What is left of a time there, in characters.
+const SHORT_TIME: usize = 14;
 
 /// Prints the latest rows, the newest last, and what is new after them if that is wanted.
 pub(crate) async fn log_command(args: LogArgs) -> Result<(), String> {
@@ -44,7 +54,7 @@ pub(crate) async fn log_command(args: LogArgs) -> Result<(), String> {
     let header = if args.json {
         String::new()
     } else {
-        line(&COLUMNS.map(|(name, _)| name.to_owned()))
+        header(room())
     };
     if !print_on(header + &lines(&args, &rows))? || !args.follow {
         return Ok(());
@@ -120,18 +130,78 @@ fn lines(args: &LogArgs, rows: &[Value]) -> String {
         if args.json {
             format!("{row}\n")
         } else {
-            line(&shown(row))
+            painted_line(row, room())
         }
     };
     rows.iter().map(one).collect()
 }
 
-fn line(cells: &[String; 9]) -> String {
-    let mut text = String::new();
-    for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
-        text.push_str(&format!("{cell:<width$}  "));
+fn header(room: Option<usize>) -> String {
+    let names = COLUMNS.map(|(name, _)| name.to_owned());
+    painted(HEAD, joined(&columns(names, room)).trim_end()) + "\n"
+}
+
+/// A row as one line, its outcome in a colour.
+fn painted_line(row: &Value, room: Option<usize>) -> String {
+    let mut cells = columns(shown(row), room);
+    let style = match row["status"].as_u64() {
+        Some(500..) => Some(BAD),
+        // By some ways an error comes with 200.
+        Some(400..) => Some(REFUSED),
+        Some(_) if row["code"].is_string() => Some(REFUSED),
+        Some(_) => Some(GOOD),
+        None => None,
+    };
+    for (column, cell) in &mut cells {
+        if let Some(style) = style.filter(|_| matches!(COLUMNS[*column].0, "STATUS" | "RESULT")) {
+            *cell = painted(style, cell);
+        }
     }
-    format!("{}\n", text.trim_end())
+    joined(&cells).trim_end().to_owned() + "\n"
+}
+
+fn joined(cells: &[(usize, String)]) -> String {
+    let cells: Vec<_> = cells.iter().map(|(_, cell)| cell.as_str()).collect();
+    cells.join(&" ".repeat(GAP))
+}
+
+/// The cells of a line, each with its column and as wide as that. On a terminal a line is one line: what it has no room
+/// for is left out or cut off, and `--json` or a file has it.
+fn columns(mut cells: [String; 9], room: Option<usize>) -> Vec<(usize, String)> {
+    let usual = COLUMNS.map(|(_, width)| width);
+    let all = || (0..COLUMNS.len()).zip(usual);
+    let as_usual = |(at, width): (usize, usize)| (at, padded(&cells[at], width));
+    let whole: Vec<_> = all().map(as_usual).collect();
+    let line = joined(&whole);
+    let usually: usize = usual.iter().map(|width| width + GAP).sum();
+    // The header has to find the same room as the rows.
+    let fits = |room: usize| usually <= room + GAP && line.trim_end().width() <= room;
+    let Some(room) = room.filter(|room| !fits(*room)) else {
+        return whole;
+    };
+    let needed = |widths: &[(usize, usize)]| widths.iter().map(|(_, w)| w + GAP).sum::<usize>();
+    let mut widths: Vec<_> = all().collect();
+    if needed(&widths) > room + GAP {
+        // Of the time, what tells rows apart: 01-31 12:00:00.
+        widths[0].1 = SHORT_TIME;
+        if let Some(short) = cells[0].get(5..5 + SHORT_TIME) {
+            cells[0] = short.replace('T', " ");
+        }
+    }
+    for name in DISPENSABLE {
+        if needed(&widths) > room + GAP {
+            widths.retain(|(at, _)| COLUMNS[*at].0 != name);
+        }
+    }
+    let (time, others) = (widths[0].1, widths[1..].iter().map(|(_, width)| *width));
+    let others = fitting(others.collect(), Some(room.saturating_sub(time + GAP)));
+    let fitted = std::iter::once(time).chain(others);
+    let fitted = widths
+        .iter()
+        .zip(fitted)
+        .map(|((at, _), width)| (*at, width));
+    let cut_to = |(at, width): (usize, usize)| (at, padded(&cut(&cells[at], width), width));
+    fitted.map(cut_to).collect()
 }
 
 /// A row for a person. What no request is tells who did it, and what.
@@ -179,7 +249,13 @@ pub(crate) async fn replay_command(args: ReplayArgs) -> Result<(), String> {
         }
     }
     let admin = Admin::new(&args.admin, REPLAY_TIMEOUT)?;
-    let told = admin.send(Method::POST, "/admin/v1/replay", &wish).await?;
+    let judging = admin.send(Method::POST, "/admin/v1/replay", &wish);
+    let told = during(
+        "Judging the journalled calls",
+        &Progress::default(),
+        judging,
+    )
+    .await?;
     if args.json {
         return print_json(&told);
     }
@@ -219,9 +295,8 @@ pub(crate) async fn journal_command(command: JournalCommand) -> Result<(), Strin
     }) = command;
     let admin = Admin::new(&admin, REPLAY_TIMEOUT)?;
     let wish = json!({ "destination": destination });
-    let told = admin
-        .send(Method::POST, "/admin/v1/journal/erase", &wish)
-        .await?;
+    let erasing = admin.send(Method::POST, "/admin/v1/journal/erase", &wish);
+    let told = during("Erasing", &Progress::default(), erasing).await?;
     if json {
         print_json(&told)
     } else {
@@ -238,12 +313,24 @@ mod tests {
         let row = json!({"kind": "request", "time": "2026-01-31T12:00:00.123Z", "access": "shop", "way": "http",
             "method": "sendmessage", "client": "10.0.0.1", "status": 200, "delivery": "sent", "total_us": 12345,
             "request_id": "r"});
-        let header = line(&COLUMNS.map(|(name, _)| name.to_owned()));
-        let shown = line(&shown(&row));
+        let header = header(None);
+        let shown = painted_line(&row, None);
         assert_eq!(shown.find("10.0.0.1"), header.find("CLIENT"));
         assert!(
             shown.contains("SUCCESS sent") && shown.contains("12.3") && shown.ends_with("  r\n")
         );
+    }
+
+    #[test]
+    fn a_row_has_no_more_than_its_line_on_a_terminal() {
+        let row = json!({"kind": "request", "time": "2026-01-31T12:00:00.123Z", "access": "shop",
+            "status": 200, "request_id": "0123456789"});
+        let shown = painted_line(&row, Some(80));
+        assert!(shown.trim_end().chars().count() <= 80, "{shown}");
+        assert!(shown.starts_with("01-31 12:00:00  shop"), "{shown}");
+        assert_eq!(shown.find("200"), header(Some(80)).find("STATUS"));
+        assert!(!shown.contains("0123456789"), "{shown}");
+        assert!(painted_line(&row, Some(165)).contains("0123456789"));
     }
 
     #[test]
