@@ -169,6 +169,8 @@ fn no_path_is_routed_past_the_documents() {
     assert_eq!(
         routed("crates/gateway/src"),
         [
+            // Pages for people, of which the document is one.
+            "routes.rs: others = others.route(path, documentation(generations));",
             "routes.rs: .route(token_endpoint::PATH, token)",
             "routes.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
             "routes.rs: .route(METADATA, document(generations, METADATA, metadata))",
