@@ -155,6 +155,7 @@ impl Row {
 #[template(path = "docs/codes.html")]
 pub(super) struct Codes {
     ways: Vec<&'static str>,
+    soap: bool,
     /// The codes of the chat API, then ours.
     parts: [(&'static str, Vec<CodeRow>); 2],
 }
@@ -180,6 +181,7 @@ impl Codes {
         };
         Codes {
             ways: ways.iter().map(|way| short(*way)).collect(),
+            soap: gate.is_open(Way::Soap),
             parts: [
                 ("The chat API’s codes", rows(Origin::Page)),
                 ("The gateway’s own codes", rows(Origin::Gateway)),
