@@ -20,6 +20,7 @@ mod addresses;
 mod commands;
 mod configuration;
 mod conformance;
+mod console;
 mod crash;
 mod disk;
 mod drain;
