@@ -6,20 +6,19 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use store::{Access, ChangeError, SECRETS_MAX, Secret, new_client_id};
+use store::{Access, ChangeError};
 
 use crate::Console;
-use crate::draft::{Draft, check_name, given};
+use crate::draft::Draft;
 use crate::endpoint::{Endpoint, Key};
+use crate::manage::{self, Rotation, current, seen};
 use crate::problem::{Problem, json_answer};
 use crate::request::{body, if_match, tagged};
-use crate::secrets::Wanted;
-use crate::view::{change_view, view};
+use crate::view::change_view;
 
 /// How many changes of an access are told.
-const CHANGES_MAX: u32 = 100;
+pub(crate) const CHANGES_MAX: u32 = 100;
 
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
@@ -143,36 +142,12 @@ fn show(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
     Ok(tagged(StatusCode::OK, access, &seen(console, access)))
 }
 
-/// An access with its last use.
-fn seen(console: &Console, access: &Access) -> Value {
-    view(access, console.store.last_use(access))
-}
-
 async fn create(console: &Console, request: Request<Body>) -> Answered {
     let actor = console.operator(request.headers())?;
     let draft: Draft = body(request).await?;
-    let name = draft.name.clone().unwrap_or_default();
-    check_name(&name).map_err(|text| Problem::invalid(vec![("name".to_owned(), text)]))?;
-    let wanted = Wanted {
-        password: draft.password.clone(),
-        password_hash: draft.password_hash.clone(),
-    };
-    let made = wanted.make(console).await?;
-    let mut access = blank(&name, &made.secret)?;
-    draft.apply(&mut access).map_err(Problem::invalid)?;
-    let create = |there: Option<&Access>| match there {
-        Some(_) => Err(ChangeError::Exists),
-        None => Ok(Some(access)),
-    };
-    let access = console
-        .store
-        .change_access((&actor, console.now()), &name, create)
-        .await?;
-    let access = access.ok_or(ChangeError::Missing)?;
-    let mut shown = seen(console, &access);
-    made.show(&mut shown);
+    let (access, shown) = manage::create(console, &actor, draft).await?;
     let mut response = tagged(StatusCode::CREATED, &access, &shown);
-    if let Ok(location) = HeaderValue::try_from(format!("/admin/v1/accesses/{name}")) {
+    if let Ok(location) = HeaderValue::try_from(format!("/admin/v1/accesses/{}", access.name)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -182,36 +157,7 @@ async fn change(console: &Console, name: &str, request: Request<Body>) -> Answer
     let actor = console.operator(request.headers())?;
     let expected = if_match(request.headers())?;
     let draft: Draft = body(request).await?;
-    if draft.name.as_ref().is_some_and(|new| new != name) {
-        return Err(Problem::invalid(vec![(
-            "name".to_owned(),
-            "a name can't be changed".to_owned(),
-        )]));
-    }
-    let secrets = [
-        ("password", &draft.password),
-        ("password_hash", &draft.password_hash),
-    ];
-    if let Some((field, _)) = secrets.iter().find(|(_, given)| given.is_some()) {
-        let text = "a secret is replaced by …/rotate".to_owned();
-        return Err(Problem::invalid(vec![((*field).to_owned(), text)]));
-    }
-    let mut mistakes = Vec::new();
-    let changed = console
-        .store
-        .change_access((&actor, console.now()), name, |there| {
-            let mut access = current(there, expected)?.clone();
-            draft.apply(&mut access).map_err(|wrong| {
-                mistakes = wrong;
-                ChangeError::Refused(String::new())
-            })?;
-            Ok(Some(access))
-        })
-        .await;
-    if !mistakes.is_empty() {
-        return Err(Problem::invalid(mistakes));
-    }
-    let access = changed?.ok_or(ChangeError::Missing)?;
+    let access = manage::change(console, (&actor, name, expected), draft).await?;
     Ok(tagged(StatusCode::OK, &access, &seen(console, &access)))
 }
 
@@ -228,32 +174,11 @@ async fn delete(console: &Console, name: &str, headers: &HeaderMap) -> Answered 
     Ok(response)
 }
 
-/// A new secret beside the one in use, so that there is no gap; the one before that goes.
 async fn rotate(console: &Console, name: &str, request: Request<Body>) -> Answered {
     let actor = console.operator(request.headers())?;
     let expected = if_match(request.headers())?;
     let wanted: Rotation = body(request).await?;
-    let secret = Wanted {
-        password: wanted.password,
-        password_hash: wanted.password_hash,
-    };
-    let made = secret.make(console).await?;
-    let fresh = made.secret.clone();
-    let rotate = |there: Option<&Access>| {
-        let mut access = current(there, expected)?.clone();
-        let kept = if wanted.drop_old { 0 } else { SECRETS_MAX - 1 };
-        let surplus = access.secrets.len().saturating_sub(kept);
-        access.secrets.drain(..surplus);
-        access.secrets.push(fresh);
-        Ok(Some(access))
-    };
-    let access = console
-        .store
-        .change_access((&actor, console.now()), name, rotate)
-        .await?;
-    let access = access.ok_or(ChangeError::Missing)?;
-    let mut shown = seen(console, &access);
-    made.show(&mut shown);
+    let (access, shown) = manage::rotate(console, (&actor, name, expected), wanted).await?;
     Ok(tagged(StatusCode::OK, &access, &shown))
 }
 
@@ -269,37 +194,4 @@ async fn changes(console: &Console, name: &str, headers: &HeaderMap) -> Answered
     }
     let changes: Vec<Value> = changes.iter().map(change_view).collect();
     Ok(json_answer(StatusCode::OK, &json!({"changes": changes})))
-}
-
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rotation {
-    /// A chosen password in place of a random secret.
-    #[serde(default, deserialize_with = "given")]
-    password: Option<SecretString>,
-    /// The argon2id hash of one.
-    #[serde(default, deserialize_with = "given")]
-    password_hash: Option<SecretString>,
-    /// Whether the secret in use ends at once.
-    #[serde(default)]
-    drop_old: bool,
-}
-
-fn blank(name: &str, secret: &Secret) -> Result<Access, Problem> {
-    let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
-    let ways = adapter::Way::ALL.map(adapter::Way::name);
-    let methods = adapter::OPERATIONS
-        .each_ref()
-        .map(|operation| operation.method);
-    let document = json!({"name": name, "user": name, "client_id": client_id, "secrets": [secret], "active": true,
-        "allow": [], "ways": ways, "methods": methods});
-    serde_json::from_value(document).map_err(|error| ChangeError::Refused(error.to_string()).into())
-}
-
-fn current(there: Option<&Access>, expected: Option<i64>) -> Result<&Access, ChangeError> {
-    let access = there.ok_or(ChangeError::Missing)?;
-    match expected {
-        Some(version) if version != access.version => Err(ChangeError::Stale),
-        _ => Ok(access),
-    }
 }

@@ -116,6 +116,10 @@ mod tests {
             serde_json::Value::Null
         }
 
+        fn admin_has_tls(&self) -> bool {
+            false
+        }
+
         fn now(&self) -> i64 {
             0
         }
@@ -165,7 +169,7 @@ mod tests {
         let key = AdminKey::new("ann", Role::Operator, 0, hasher.keyed(&"cgk_k".into()));
         store.put_admin_key(&key).await.unwrap();
         let console = Console::new(Arc::new(Fake), Arc::new(store), Arc::new(hasher));
-        let mut router = console.router();
+        let (mut router, _) = console.open();
         let first = ask(&mut router).await;
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(ask(&mut router).await.status(), StatusCode::CONFLICT);

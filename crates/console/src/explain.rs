@@ -71,21 +71,21 @@ async fn explain(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
-    peer: String,
+    pub(crate) peer: String,
     #[serde(default)]
-    headers: Lines,
-    access: String,
-    method: String,
-    way: Option<String>,
-    destination: Option<String>,
+    pub(crate) headers: Lines,
+    pub(crate) access: String,
+    pub(crate) method: String,
+    pub(crate) way: Option<String>,
+    pub(crate) destination: Option<String>,
     #[serde(default)]
-    secret_in_url: bool,
+    pub(crate) secret_in_url: bool,
 }
 
 /// Header lines: pairs where one name has several, else simply an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Lines {
+pub(crate) enum Lines {
     Pairs(Vec<(String, String)>),
     Named(BTreeMap<String, String>),
 }
@@ -98,7 +98,7 @@ impl Default for Lines {
 
 impl Draft {
     /// Every mistake at once, by field.
-    fn read(self) -> Result<Question, Vec<(String, String)>> {
+    pub(crate) fn read(self) -> Result<Question, Vec<(String, String)>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &str, text: String| mistakes.push((field.to_owned(), text));
         let peer = address(&self.peer);

@@ -21,14 +21,13 @@ use crate::problem::{Problem, answer, json_answer};
 use crate::request::body;
 use crate::schemas;
 
-use query::{Asked, asked};
-pub(crate) use query::{id_text, time_ms};
+pub(crate) use query::{Asked, asked, id_from_text, id_text, time_ms};
 
 /// Rows read at a time for an export: with the answers of accesses whose journal level is full, some megabytes.
 const EXPORT_PAGE_ROWS: u32 = 100;
 
 /// What an export is called.
-const NDJSON: &str = "application/x-ndjson";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 type Shared = State<Arc<Console>>;
 type Answered = Result<Response, Problem>;
@@ -114,10 +113,19 @@ async fn page(console: &Console, asked: Asked) -> Answered {
     ))
 }
 
-/// All rows, oldest first unless asked otherwise, a page at a time: neither the store nor memory holds more.
-fn export(
+/// All rows as lines of JSON.
+pub(crate) fn export(
     console: Arc<Console>,
     asked: Asked,
+) -> impl stream::Stream<Item = Result<String, StoreError>> {
+    export_as(console, asked, |row| format!("{}\n", view(row, true)))
+}
+
+/// All rows, oldest first unless asked otherwise, a page at a time: neither the store nor memory holds more.
+pub(crate) fn export_as(
+    console: Arc<Console>,
+    asked: Asked,
+    line: fn(JournalRow) -> String,
 ) -> impl stream::Stream<Item = Result<String, StoreError>> {
     let order = asked.order.unwrap_or(JournalOrder::OldestFirst);
     let left = asked.limit.map_or(u64::MAX, u64::from);
@@ -130,10 +138,7 @@ fn export(
             return Ok(None);
         };
         let left = left - rows.len() as u64;
-        let lines: String = rows
-            .into_iter()
-            .map(|row| format!("{}\n", view(row, true)))
-            .collect();
+        let lines: String = rows.into_iter().map(line).collect();
         Ok(Some((lines, (console, filter, Some(beyond), left))))
     })
 }
@@ -170,7 +175,7 @@ pub(crate) struct Erasure {
 }
 
 /// A row as operators see it: what is absent is left out. Answers are long, and told only to who asks for them.
-fn view(row: JournalRow, with_answer: bool) -> Value {
+pub(crate) fn view(row: JournalRow, with_answer: bool) -> Value {
     let id = row.id;
     let mut shown = serde_json::to_value(row).unwrap_or_default();
     shown["id"] = id_text(id).into();

@@ -10,6 +10,7 @@ mod explain;
 mod imported;
 mod journal;
 mod keys;
+mod manage;
 mod openapi;
 mod operations;
 mod problem;
@@ -21,6 +22,7 @@ mod schemas;
 mod secrets;
 mod transfer;
 mod view;
+mod web;
 
 use std::sync::Arc;
 
@@ -59,6 +61,9 @@ pub trait Gateway: Operations {
     /// The OpenAPI document of the JSON ways in.
     fn openapi_ways(&self) -> serde_json::Value;
 
+    /// Whether the operators' side is reached by TLS alone.
+    fn admin_has_tls(&self) -> bool;
+
     /// Seconds since 1970, UTC.
     fn now(&self) -> i64;
 }
@@ -69,6 +74,10 @@ pub struct Console {
     store: Arc<Store>,
     hasher: Arc<SecretHasher>,
     copies: Arc<Semaphore>,
+    sessions: web::Sessions,
+    attempts: web::Attempts,
+    live: web::Live,
+    open_pages: Arc<Semaphore>,
 }
 
 impl Console {
@@ -80,15 +89,23 @@ impl Console {
             store,
             hasher,
             copies: Arc::new(Semaphore::new(backup::COPIES_MAX)),
+            sessions: web::Sessions::default(),
+            attempts: web::Attempts::default(),
+            live: web::Live::new(),
+            open_pages: Arc::new(Semaphore::new(web::OPEN_MAX)),
         }
     }
 
-    /// Every path of the admin listener. Without a key only those answer that want none.
-    pub fn router(self) -> Router {
-        endpoint::router(endpoints())
+    /// Every path of the admin listener, and what has to run beside it until the gateway ends. Without a key or a session
+    /// only those paths answer that want none.
+    pub fn open(self) -> (Router, impl Future<Output = ()> + Send + use<>) {
+        let console = Arc::new(self);
+        let router = endpoint::router(endpoints())
+            .merge(web::router())
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::new(self))
+            .with_state(Arc::clone(&console));
+        (router, web::run(console))
     }
 
     /// The name of the key that was presented, whatever its role.

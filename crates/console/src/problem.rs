@@ -30,6 +30,22 @@ impl Problem {
         }
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What is wrong with this field.
+    pub(crate) fn about(&self, field: &str) -> Option<&str> {
+        let mut errors = self.errors.iter();
+        errors.find(|error| error["field"] == field)?["detail"].as_str()
+    }
+
     pub(crate) fn unauthorized() -> Problem {
         Problem::new(
             StatusCode::UNAUTHORIZED,

@@ -54,11 +54,11 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
-    access: String,
-    since: String,
+    pub(crate) access: String,
+    pub(crate) since: String,
     /// As in a change of the access; what is absent stays as it is.
-    allow: Option<Vec<String>>,
-    deny: Option<Vec<String>>,
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) deny: Option<Vec<String>>,
 }
 
 /// A proposal, and what it comes to.
@@ -84,6 +84,11 @@ struct Address {
 async fn replay(console: &Console, request: Request<Body>) -> Result<Response, Problem> {
     console.viewer(request.headers())?;
     let wish: Wish = body(request).await?;
+    Ok(json_answer(StatusCode::OK, &replayed(console, wish).await?))
+}
+
+/// Judges what the journal has of an access once more.
+pub(crate) async fn replayed(console: &Console, wish: Wish) -> Result<Value, Problem> {
     let accesses = console.store.accesses();
     let access = accesses.named(&wish.access).ok_or(ChangeError::Missing)?;
     let mut mistakes = Vec::new();
@@ -124,7 +129,7 @@ async fn replay(console: &Console, request: Request<Body>) -> Result<Response, P
         beyond = last.id;
         calls.into_iter().for_each(|call| replay.judge(call));
     }
-    Ok(json_answer(StatusCode::OK, &replay.told()))
+    Ok(replay.told())
 }
 
 impl Replay {

@@ -112,6 +112,10 @@ impl console::Gateway for Generations {
         Gate::now()
     }
 
+    fn admin_has_tls(&self) -> bool {
+        self.terms[1].load().tls.is_some()
+    }
+
     fn openapi_ways(&self) -> Value {
         crate::openapi::document(&self.gate())
     }

@@ -111,12 +111,16 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     };
     let generations = Arc::new(Generations::new(gate, terms, origin, in_force));
     let operators = Arc::<Generations>::clone(&generations);
-    let admin_router = Console::new(operators, Arc::clone(&store), hasher).router();
+    let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
+    let looking = tokio::spawn(looking);
     let served = [
         (public, routes::public(&generations)),
         (admin, Paths::Operators(admin_router)),
     ];
-    run(&generations, served, signals, file).await?;
+    let served = run(&generations, served, signals, file).await;
+    looking.abort();
+    let _ = looking.await;
+    served?;
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }

@@ -11,11 +11,13 @@ mod queue;
 mod retention;
 mod row;
 mod sql;
+mod tally;
 mod writer;
 
 pub use query::{JournalFilter, JournalOrder, JournalStatus, ReplayCall};
 pub use retention::Retention;
 pub use row::{JournalKind, JournalPayload, JournalRow};
+pub use tally::Tally;
 pub use writer::{Intent, Journal, Opened};
 
 pub(crate) use pen::Pen;

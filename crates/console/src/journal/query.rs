@@ -10,17 +10,17 @@ const PAGE_ROWS_MAX: u32 = 1000;
 
 /// A query, read.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
-    pub(super) filter: JournalFilter,
-    pub(super) order: Option<JournalOrder>,
+pub(crate) struct Asked {
+    pub(crate) filter: JournalFilter,
+    pub(crate) order: Option<JournalOrder>,
     /// The row beyond which the page begins.
-    pub(super) beyond: Option<i64>,
-    pub(super) limit: Option<u32>,
+    pub(crate) beyond: Option<i64>,
+    pub(crate) limit: Option<u32>,
 }
 
 impl Asked {
     /// How many rows a page has.
-    pub(super) fn limit(&self) -> u32 {
+    pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS_MAX)
     }
 }
@@ -29,7 +29,7 @@ impl Asked {
 ///
 /// # Errors
 /// Every mistake, by parameter.
-pub(super) fn asked(query: &str, now: i64) -> Result<Asked, Vec<(String, String)>> {
+pub(crate) fn asked(query: &str, now: i64) -> Result<Asked, Vec<(String, String)>> {
     let mut asked = Asked::default();
     let mut mistakes = Vec::new();
     let mut seen = Vec::new();
@@ -102,7 +102,7 @@ pub(crate) fn id_text(id: i64) -> String {
 }
 
 /// The number that was told so.
-fn id_from_text(text: &str) -> Option<i64> {
+pub(crate) fn id_from_text(text: &str) -> Option<i64> {
     let is_hex = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
     i64::from_str_radix(text, 16).ok().filter(|_| is_hex)
 }

@@ -1,0 +1,46 @@
+// What the pages do besides htmx: copying, and keeping a live table short and still while somebody reads it.
+"use strict";
+
+const ROWS_MAX = 200;
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  let said = "Copied";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS browsers keep the clipboard to themselves: mark the text, so that it can be copied by hand.
+    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    said = "Marked: press Ctrl+C";
+  }
+  const before = button.innerHTML;
+  button.textContent = said;
+  button.setAttribute("aria-live", "polite");
+  setTimeout(() => { button.innerHTML = before; }, 2000);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && button.dataset.copy) copy(button);
+  if (button && "pause" in button.dataset) {
+    const pauses = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(pauses));
+    button.textContent = pauses ? "Go on" : "Pause";
+  }
+});
+
+document.addEventListener("htmx:sseOpen", () => {
+  const pause = document.querySelector("[data-pause]");
+  if (pause) pause.hidden = false;
+});
+
+// What comes while the table is paused is passed over; loading the page again shows it.
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  if (document.querySelector("[data-pause][aria-pressed=true]")) event.preventDefault();
+});
+
+document.addEventListener("htmx:sseMessage", (event) => {
+  const rows = document.getElementById("rows");
+  if (!rows || event.target !== rows) return;
+  while (rows.rows.length > ROWS_MAX) rows.deleteRow(-1);
+});

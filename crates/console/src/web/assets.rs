@@ -1,0 +1,63 @@
+//! Style, scripts and picture, embedded. htmx and its SSE extension are other people's (0BSD, `assets/htmx.LICENSE`).
+
+use std::sync::OnceLock;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::problem::answer;
+
+/// Where they are.
+pub(super) const FOLDER: &str = "/console/assets/";
+
+const ASSETS: [(&str, &str, &str); 5] = [
+    (
+        "console.css",
+        "text/css; charset=utf-8",
+        include_str!("../../assets/console.css"),
+    ),
+    (
+        "console.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/console.js"),
+    ),
+    (
+        "htmx.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/htmx.min.js"),
+    ),
+    (
+        "sse.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../assets/sse.min.js"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_str!("../../assets/icon.svg"),
+    ),
+];
+
+/// One of them; its address holds the edition, so that it may be kept for good.
+pub(super) async fn asset(Path(name): Path<String>) -> Response {
+    let Some((_, media_type, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = answer(StatusCode::OK, media_type, *text);
+    let kept = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(header::CACHE_CONTROL, kept);
+    response
+}
+
+/// Another word whenever one of them is another (FNV-1a: this tells editions apart and proves nothing).
+pub(super) fn edition() -> &'static str {
+    static EDITION: OnceLock<String> = OnceLock::new();
+    EDITION.get_or_init(|| {
+        let bytes = ASSETS.iter().flat_map(|(_, _, text)| text.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    })
+}

@@ -1,0 +1,140 @@
+//! How much of this month's calls were answered, against what is promised.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use store::{Store, Tally};
+
+/// The promise, in parts of a thousand: of 1,000 calls at most one may end with a status of 500 or more.
+const PROMISED_PER_THOUSAND: u64 = 999;
+
+/// Rows counted between two looks elsewhere.
+const ROWS_AT_ONCE: u32 = 20_000;
+
+/// Rows as young as this may still be open, in milliseconds.
+const SETTLED_MS: i64 = 60_000;
+
+/// The count of this month so far.
+#[derive(Default)]
+pub(super) struct Availability(Mutex<Counted>);
+
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    /// When the month began, in milliseconds since 1970, UTC.
+    month_ms: i64,
+    tally: Tally,
+    /// Whether all settled rows are in.
+    is_whole: bool,
+}
+
+/// As it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Seen {
+    /// Such as `99.95 %`; absent as long as there were no calls.
+    pub(super) rate: Option<String>,
+    pub(super) calls: u64,
+    pub(super) failed: u64,
+    /// What is left of the errors that the promise allows for the calls so far, in hundredths.
+    pub(super) budget_left: u64,
+    pub(super) is_kept: bool,
+    pub(super) is_whole: bool,
+}
+
+impl Availability {
+    /// Counts on, at most [`ROWS_AT_ONCE`] rows: over a large journal that takes some rounds once, and then next to nothing.
+    pub(super) async fn count(&self, store: &Store, now_ms: i64) {
+        let mut counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let month_ms = month_start(now_ms);
+        if counted.month_ms != month_ms {
+            counted = Counted {
+                month_ms,
+                ..Counted::default()
+            };
+        }
+        let until_ms = now_ms - SETTLED_MS;
+        let wanted = (month_ms, until_ms.max(month_ms));
+        match store.tally(wanted, counted.tally, ROWS_AT_ONCE).await {
+            Ok((tally, is_whole)) => {
+                let counted = Counted {
+                    tally,
+                    is_whole,
+                    ..counted
+                };
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+            }
+            Err(error) => tracing::debug!(%error, "the journal could not be counted"),
+        }
+    }
+
+    /// What is known.
+    pub(super) fn seen(&self) -> Seen {
+        let Counted {
+            tally, is_whole, ..
+        } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen(tally.calls, tally.failed, is_whole)
+    }
+}
+
+fn seen(calls: u64, failed: u64, is_whole: bool) -> Seen {
+    let allowed = calls as f64 * (1000 - PROMISED_PER_THOUSAND) as f64 / 1000.0;
+    let left = if failed == 0 {
+        1.0
+    } else {
+        (1.0 - failed as f64 / allowed.max(f64::MIN_POSITIVE)).max(0.0)
+    };
+    // Rounded down: what is not reached is not claimed.
+    let rate = (calls > 0).then(|| {
+        let part = ((calls - failed) as f64 / calls as f64 * 100_000.0).floor() / 1000.0;
+        format!("{part:.3} %")
+    });
+    Seen {
+        rate,
+        calls,
+        failed,
+        budget_left: (left * 100.0).floor() as u64,
+        is_kept: failed as f64 <= allowed,
+        is_whole,
+    }
+}
+
+fn month_start(now_ms: i64) -> i64 {
+    let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let date = now.to_zoned(TimeZone::UTC).date().first_of_month();
+    let start = TimeZone::UTC.to_timestamp(DateTime::from(date));
+    start.map_or(0, Timestamp::as_millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_a_thousandth_of_the_calls() {
+        assert_eq!(seen(0, 0, true).rate, None);
+        let half = seen(10_000, 5, true);
+        assert_eq!(
+            (half.rate.as_deref(), half.budget_left, half.is_kept),
+            (Some("99.950 %"), 50, true)
+        );
+        let over = seen(10_000, 11, true);
+        assert_eq!((over.budget_left, over.is_kept), (0, false));
+        assert_eq!(
+            seen(1_000_000, 1, true).rate.as_deref(),
+            Some("99.999 %"),
+            "never rounded up"
+        );
+    }
+
+    #[test]
+    fn a_month_begins_at_its_first_midnight() {
+        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+        assert_eq!(
+            month_start(ms("2026-02-28T23:59:59Z")),
+            ms("2026-02-01T00:00:00Z")
+        );
+        assert_eq!(
+            month_start(ms("2026-03-01T00:00:00Z")),
+            ms("2026-03-01T00:00:00Z")
+        );
+    }
+}

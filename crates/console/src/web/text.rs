@@ -1,0 +1,100 @@
+//! Text that others wrote, so that it shows and does nothing: askama escapes markup, and what can't be seen or turns the
+//! direction of writing is told by its number.
+
+/// As it is shown.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+fn is_hidden(c: char) -> bool {
+    let is_plain = matches!(c, '\n' | '\t');
+    let is_hidden = c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    is_hidden && !is_plain
+}
+
+/// `a` or the given sign where there is nothing.
+pub(super) fn or_dash(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty())
+        .map_or_else(|| "–".to_owned(), visible)
+}
+
+/// A time as people read it: `2026-01-31 12:00:00`, UTC.
+pub(super) fn moment(rfc3339: &str) -> String {
+    let text = rfc3339.replace('T', " ");
+    text.trim_end_matches('Z').to_owned()
+}
+
+/// Seconds since 1970 in the same form.
+pub(super) fn moment_of(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "never".to_owned(), |time| moment(&time.to_string()))
+}
+
+/// How long ago, in the largest unit that fits.
+pub(super) fn age(seconds: i64) -> String {
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    for (length, name) in units {
+        let count = seconds / length;
+        if count >= 1 {
+            let plural = if count == 1 { "" } else { "s" };
+            return format!("{count} {name}{plural}");
+        }
+    }
+    "less than a minute".to_owned()
+}
+
+/// Microseconds as people read them.
+pub(super) fn duration(us: i64) -> String {
+    match us {
+        ..1000 => format!("{us} µs"),
+        1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
+/// A number with thin gaps between thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_is_told_and_what_shows_stays() {
+        assert_eq!(
+            visible("a\u{202e}b\u{200b}\0"),
+            "a\\u{202e}b\\u{200b}\\u{0}"
+        );
+        assert_eq!(visible("عربى 中文 😀\n"), "عربى 中文 😀\n");
+        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(
+            (duration(999), duration(1500), duration(2_500_000)),
+            (
+                "999 µs".to_owned(),
+                "1.5 ms".to_owned(),
+                "2.50 s".to_owned()
+            )
+        );
+    }
+}

@@ -1,0 +1,50 @@
+// A browser that keeps account: of requests to other hosts, of what the content policy stopped, of errors on its console.
+"use strict";
+
+const { chromium } = require("playwright-core");
+
+const BROWSER = "/usr/bin/chromium";
+
+// Opens a page. `close` ends the browser and gives what was wrong.
+async function open(options = {}) {
+  // Root has no sandbox in Chromium; the pages are ours.
+  const browser = await chromium.launch({ executablePath: BROWSER, args: ["--no-sandbox", "--disable-gpu"] });
+  const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  const home = new URL(process.env.CONSOLE_URL).host;
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== "data:" && url.host !== home) wrong.push(`a request to ${url}`);
+  });
+  page.on("console", (message) => {
+    // A page that answers with a status of 400 or more is told there too; the stories ask for some.
+    const isStatus = message.text().startsWith("Failed to load resource: the server responded with a status of");
+    if (message.type() === "error" && !isStatus) wrong.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
+  await page.exposeFunction("policyStopped", (what) => wrong.push(`content policy: ${what}`));
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      window.policyStopped(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+    });
+  });
+  const close = async () => {
+    await browser.close();
+    return wrong;
+  };
+  return { page, context, close, wrong };
+}
+
+async function signIn(page, key) {
+  await page.goto(`${process.env.CONSOLE_URL}/console/sign-in`);
+  await page.getByLabel("Admin key").fill(key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+}
+
+function same(what, found, wanted) {
+  if (found !== wanted) throw new Error(`${what}: ${JSON.stringify(found)} and not ${JSON.stringify(wanted)}`);
+}
+
+module.exports = { open, signIn, same };
