@@ -21,6 +21,7 @@ mod browser;
 mod commands;
 mod configuration;
 mod conformance;
+mod console;
 mod crash;
 mod disk;
 mod docs;

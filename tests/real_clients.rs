@@ -28,7 +28,7 @@ fn gateway(issuer: Option<&std::path::Path>) -> Gateway {
     Gateway::configured(&toml, &[])
 }
 
-fn run(program: &str, arguments: &[&str], environment: &[(&str, String)]) -> Option<String> {
+pub fn run(program: &str, arguments: &[&str], environment: &[(&str, String)]) -> Option<String> {
     let folder = prepared()?;
     let ran = Command::new("sh")
         .arg(repository().join("tests/clients/run"))

@@ -1,5 +1,6 @@
 //! One access: what it may, what is changed about it, and what was.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -16,7 +17,7 @@ use super::fields::Fields;
 use super::page::{Shell, html, see_other};
 use super::preview::{self, Preview};
 use super::sample::Sampler;
-use super::text::{age, moment_of, visible};
+use super::text::{age, moment_of, or_dash, visible};
 use super::visitor::{Refusal, Visitor};
 use crate::Console;
 use crate::accesses::CHANGES_MAX;
@@ -230,11 +231,7 @@ impl Told {
 
 /// Each field that is another: its name, before, after.
 fn differences(before: &Value, after: &Value) -> Vec<(String, String, String)> {
-    let none = serde_json::Map::new();
-    let (before, after) = (
-        before.as_object().unwrap_or(&none),
-        after.as_object().unwrap_or(&none),
-    );
+    let (before, after) = (flat(before), flat(after));
     let mut names: Vec<_> = before
         .keys()
         .chain(after.keys())
@@ -244,7 +241,15 @@ fn differences(before: &Value, after: &Value) -> Vec<(String, String, String)> {
     names.dedup();
     let text = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "–".to_owned(),
-        Some(Value::String(text)) => visible(text),
+        Some(Value::String(text)) => or_dash(Some(text)),
+        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
+            let items: Vec<_> = items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(visible)
+                .collect();
+            or_dash(Some(&items.join(", ")))
+        }
         Some(other) => visible(&other.to_string()),
     };
     let differing = names
@@ -259,4 +264,22 @@ fn differences(before: &Value, after: &Value) -> Vec<(String, String, String)> {
             )
         })
         .collect()
+}
+
+/// The fields, those of an object within under both names.
+fn flat(document: &Value) -> BTreeMap<String, Value> {
+    let mut fields = BTreeMap::new();
+    for (name, value) in document.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(inner) => {
+                fields.extend(
+                    inner
+                        .iter()
+                        .map(|(n, v)| (format!("{name} {n}"), v.clone())),
+                );
+            }
+            value => drop(fields.insert(name.clone(), value.clone())),
+        }
+    }
+    fields
 }

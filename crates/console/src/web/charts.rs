@@ -1,7 +1,7 @@
 //! Charts, drawn as SVG: only geometry here, colours are the style sheet's.
 
 use super::figures::Counts;
-use super::history::{STEPS, Step};
+use super::history::{STEP_S, STEPS, Step};
 use super::text::grouped;
 
 /// The drawing area, in units of the picture.
@@ -14,6 +14,8 @@ pub(super) struct Timeline {
     pub(super) words: String,
     /// The value at the top, as it is written there.
     pub(super) top: String,
+    /// How much time is shown.
+    pub(super) minutes: usize,
     /// The value at half the height.
     pub(super) middle: String,
     /// Areas and lines: class and path.
@@ -21,8 +23,8 @@ pub(super) struct Timeline {
 }
 
 /// Requests per second: those that ended well, and on top of them the others.
-pub(super) fn requests(steps: &[Step], step_s: u64) -> Timeline {
-    let rate = |count: u64| count as f64 / step_s as f64;
+pub(super) fn requests(steps: &[Step]) -> Timeline {
+    let rate = |count: u64| count as f64 / STEP_S as f64;
     let all: Vec<f64> = steps
         .iter()
         .map(|step| rate(step.served + step.failed))
@@ -34,10 +36,9 @@ pub(super) fn requests(steps: &[Step], step_s: u64) -> Timeline {
         all.iter().copied().fold(0.0, f64::max),
     );
     Timeline {
-        words: format!(
-            "Requests per second in the last half hour: {last:.1} now, {worst:.1} at most"
-        ),
+        words: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
         top: short(top),
+        minutes: window(steps.len()) * STEP_S as usize / 60,
         middle: short(top / 2.0),
         paths: vec![("served", area(&all, top)), ("failed", area(&failed, top))],
     }
@@ -68,12 +69,13 @@ pub(super) fn latency(steps: &[Step]) -> Timeline {
     };
     Timeline {
         words: format!(
-            "Latency in the last half hour, latest: half within {}, 95 % within {}, 99 % within {}",
+            "Latency lately, latest: half within {}, 95 % within {}, 99 % within {}",
             last(&series[0].1),
             last(&series[1].1),
             last(&series[2].1)
         ),
         top: format!("{} ms", short(top)),
+        minutes: window(steps.len()) * STEP_S as usize / 60,
         middle: format!("{} ms", short(top / 2.0)),
         paths: series
             .iter()
@@ -107,9 +109,18 @@ pub(super) fn bars(counts: &Counts) -> Vec<Bar> {
     bars.collect()
 }
 
+/// How many steps are shown: five minutes, ten, or all, so that a gateway that has just started shows something.
+fn window(steps: usize) -> usize {
+    let windows = [STEPS / 6, STEPS / 3, STEPS];
+    windows
+        .into_iter()
+        .find(|window| steps <= *window)
+        .unwrap_or(STEPS)
+}
+
 fn x(index: usize, count: usize) -> f64 {
     // The right edge is now.
-    WIDTH - (count - 1 - index) as f64 * WIDTH / (STEPS - 1) as f64
+    WIDTH - (count - 1 - index) as f64 * WIDTH / (window(count) - 1) as f64
 }
 
 fn y(value: f64, top: f64) -> f64 {
@@ -144,7 +155,7 @@ fn line(values: &[Option<f64>], top: f64) -> String {
         let piece = if is_drawing {
             format!("L{x:.1} {y:.1}")
         } else {
-            format!("M{x:.1} {y:.1}h-2")
+            format!("M{x:.1} {y:.1}h-1")
         };
         path.push_str(&piece);
         is_drawing = true;

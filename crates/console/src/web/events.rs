@@ -19,7 +19,7 @@ use crate::problem::{Problem, answer};
 pub(crate) const OPEN_MAX: usize = 64;
 
 /// So often a page is told that we are still here; and so long a session that has ended may go on listening.
-pub(super) const REST_MAX: Duration = Duration::from_secs(5);
+pub(super) const REST_MAX: Duration = Duration::from_secs(1);
 
 /// What is said next, waited for at most [`REST_MAX`]; empty for nothing.
 type Said<'a> = Pin<Box<dyn Future<Output = String> + Send + 'a>>;

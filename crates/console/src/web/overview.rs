@@ -112,7 +112,7 @@ impl Now {
             quantiles: quantiles
                 .map(|(name, part)| (name, ms(figures.latency.quantile_ms(part))))
                 .into(),
-            requests: charts::requests(&steps, STEP_S),
+            requests: charts::requests(&steps),
             latency: charts::latency(&steps),
             tables: vec![
                 (

@@ -58,6 +58,16 @@ impl Tail {
         }
     }
 
+    /// Begins, if nobody watched so far: whoever looks at the store after this and listens misses nothing.
+    async fn begin(&self, store: &Store) -> broadcast::Receiver<Arc<Look>> {
+        let looks = self.looks.subscribe();
+        let mut place = self.place.lock().await;
+        if place.last.is_none() {
+            place.last = store.newest_row().await.ok();
+        }
+        looks
+    }
+
     /// Looks at what has been written since the last time, if anybody watches.
     pub(super) async fn look(&self, store: &Store) {
         let mut place = self.place.lock().await;
@@ -128,7 +138,7 @@ pub(super) async fn events(
     let last = seen.or(Some(fields.get("after"))).and_then(id_from_text);
     let watching = Watching {
         filter,
-        looks: console.live.tail.looks.subscribe(),
+        looks: console.live.tail.begin(&console.store).await,
         last: last.unwrap_or(0),
         has_caught_up: last.is_none(),
     };

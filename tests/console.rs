@@ -1,0 +1,228 @@
+//! The operators' pages: whole stories in Chromium, and what holds of sessions, texts of strangers and weight.
+
+mod sessions;
+mod tail;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+
+use crate::harness::{Answer, Gateway, admin, client, repository};
+use crate::real_clients::run;
+
+/// Most that a page may weigh with all that it loads, compressed.
+const PAGE_BYTES_MAX: usize = 150 * 1024;
+
+/// A signed-in operator or viewer without a browser: the pages and forms of the console over HTTP.
+struct Visitor<'a> {
+    gateway: &'a Gateway,
+    /// The cookie's line, as a browser sends it back.
+    cookie: String,
+}
+
+impl<'a> Visitor<'a> {
+    /// Signs in with a key.
+    async fn of(gateway: &'a Gateway, key: &str) -> Visitor<'a> {
+        let answer = sign_in(gateway, key, None).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        let cookie = answer.header("set-cookie").split(';').next().unwrap();
+        Visitor {
+            gateway,
+            cookie: cookie.to_owned(),
+        }
+    }
+
+    /// Signs in with the first operator's key.
+    async fn first(gateway: &'a Gateway) -> Visitor<'a> {
+        Visitor::of(gateway, &first_key(gateway)).await
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.gateway.admin);
+        client().get(url).header("cookie", &self.cookie)
+    }
+
+    async fn page(&self, path: &str) -> Answer {
+        Answer::of(self.get(path)).await
+    }
+
+    /// What its forms have to carry, read from a page as a browser does.
+    async fn token(&self) -> String {
+        let page = self.page("/console/status").await;
+        let mark = "name=\"token\" value=\"";
+        let at = page.body.find(mark).expect("a form with a token") + mark.len();
+        page.body[at..].split('"').next().unwrap().to_owned()
+    }
+
+    /// A form that is not sent yet.
+    fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.gateway.admin);
+        let request = client().post(url).header("cookie", &self.cookie);
+        request.form(fields)
+    }
+
+    /// Sends a form with its token.
+    async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = self.token().await;
+        let fields: Vec<_> = fields.iter().copied().chain([("token", &*token)]).collect();
+        Answer::of(self.form(path, &fields)).await
+    }
+}
+
+fn first_key(gateway: &Gateway) -> String {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    key.trim().to_owned()
+}
+
+async fn sign_in(gateway: &Gateway, key: &str, cookie: Option<&str>) -> Answer {
+    let url = format!("http://{}/console/sign-in", gateway.admin);
+    let mut request = client().post(url).form(&[("key", key)]);
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
+    Answer::of(request).await
+}
+
+/// Makes a key that may look and not change.
+async fn viewer_key(gateway: &Gateway) -> String {
+    let draft = json!({"name": "looker", "role": "viewer"});
+    let made = admin(gateway, Method::POST, "admin-keys", &draft).await;
+    made.json()["key"].as_str().unwrap().to_owned()
+}
+
+/// Some calls, so that there is something to see: served, refused, with markup in them.
+async fn make_calls(gateway: &Gateway) {
+    let demo = gateway.demo();
+    let call = |method: &str, password: &str| {
+        let form = [
+            ("class", "chat"),
+            ("method", method),
+            ("user", &demo.user),
+            ("password", password),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+            ("destination", "34600000000"),
+            ("message", "<script>alert(1)</script>"),
+        ];
+        let form: Vec<_> = form.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let request = client().post(gateway.url("/api/http/")).form(&form);
+        Answer::of(request.header("user-agent", "<img src=x onerror=alert(1)>"))
+    };
+    for method in ["sendmessage", "getchats", "getchats", "getnothing"] {
+        call(method, &demo.password).await;
+    }
+    call("getchats", "wrong").await;
+}
+
+/// Every page, by name and path.
+async fn pages(gateway: &Gateway) -> Vec<(&'static str, String)> {
+    make_calls(gateway).await;
+    let rows = admin(
+        gateway,
+        Method::GET,
+        "journal?method=sendmessage",
+        &json!(null),
+    )
+    .await;
+    let row = rows.json()["rows"][0]["id"].as_str().unwrap().to_owned();
+    let explain = "/console/explain?peer=203.0.113.7&access=demo&way=basic&method=sendmessage&headers=X-Forwarded-For:+10.0.0.1";
+    [
+        ("overview", "/console/"),
+        ("accesses", "/console/accesses"),
+        ("access-new", "/console/accesses/new"),
+        ("access", "/console/accesses/demo"),
+        ("journal", "/console/journal?since=1h"),
+        ("journal-live", "/console/journal?live=1"),
+        ("row", &format!("/console/journal/rows/{row}")),
+        ("explain", explain),
+        ("status", "/console/status"),
+        ("nothing", "/console/nothing"),
+    ]
+    .map(|(name, path)| (name, path.to_owned()))
+    .into()
+}
+
+#[track_caller]
+fn browse(program: &str, environment: &[(&str, String)]) {
+    let Some(said) = run(program, &[], environment) else {
+        return;
+    };
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("ok "), "{program}: {said}");
+    println!("{program}: {last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_a_viewer_and_somebody_without_scripts_live_their_stories() {
+    let gateway = Gateway::start();
+    let environment = [
+        ("CONSOLE_URL", format!("http://{}", gateway.admin)),
+        ("CONSOLE_KEY", first_key(&gateway)),
+        ("CONSOLE_VIEWER", viewer_key(&gateway).await),
+    ];
+    make_calls(&gateway).await;
+    browse("console_story.js", &environment);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_dark() {
+    let gateway = Gateway::start();
+    let pictures = repository().join("target/screenshots");
+    std::fs::create_dir_all(&pictures).unwrap();
+    let environment = [
+        ("CONSOLE_URL", format!("http://{}", gateway.admin)),
+        ("CONSOLE_KEY", first_key(&gateway)),
+        ("CONSOLE_PAGES", json!(pages(&gateway).await).to_string()),
+        ("CONSOLE_PICTURES", pictures.display().to_string()),
+    ];
+    browse("console_tour.js", &environment);
+}
+
+/// What gzip makes of a text: what a proxy in front would send.
+fn compressed(text: &[u8]) -> usize {
+    use std::io::Write;
+    let mut gzip = std::process::Command::new("gzip")
+        .arg("-6")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = gzip.stdin.take().unwrap();
+    let text = text.to_owned();
+    let writing = std::thread::spawn(move || input.write_all(&text).unwrap());
+    let output = gzip.wait_with_output().unwrap();
+    writing.join().unwrap();
+    output.stdout.len()
+}
+
+#[tokio::test]
+async fn no_page_is_heavy_and_all_that_it_loads_is_ours() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let mut heaviest = 0;
+    for (name, path) in pages(&gateway).await {
+        let page = visitor.page(&path).await;
+        let mut weight = compressed(page.body.as_bytes());
+        let mut assets = 0;
+        for piece in page.body.split(['"', '\'']) {
+            if piece.starts_with("/console/assets/") {
+                let asset = visitor.page(piece).await;
+                assert_eq!(asset.status, 200, "{piece}");
+                assert!(asset.header("cache-control").contains("immutable"));
+                weight += compressed(asset.body.as_bytes());
+                assets += 1;
+            }
+        }
+        assert!(assets >= 5, "{name} loads {assets} assets");
+        assert!(weight <= PAGE_BYTES_MAX, "{name}: {weight} bytes");
+        assert!(
+            !page.body.contains("<style") && !page.body.contains(" style="),
+            "{name}"
+        );
+        assert!(
+            !page.body.contains("<script>") && !page.body.contains(" onclick"),
+            "{name}"
+        );
+        heaviest = heaviest.max(weight);
+    }
+    println!("the heaviest page with all that it loads: {heaviest} bytes compressed");
+}

@@ -1,0 +1,293 @@
+//! Sessions: how they begin and end, and what a page of somebody else's can't do with them. That they idle out and end after
+//! their life is tested beside the code, where time is passed in.
+
+use std::collections::HashSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Visitor, first_key, sign_in, viewer_key};
+use crate::harness::{Answer, Gateway, admin, client};
+
+/// Wrong keys in a row.
+const GUESSES: usize = 100;
+
+/// Forms that change something, with the fields that would do it.
+fn changing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
+    let rules = vec![("allow", "any"), ("ways", "http"), ("methods", "getchats")];
+    let named = [vec![("name", "other")], rules.clone()].concat();
+    vec![
+        ("/console/accesses", named),
+        ("/console/accesses/demo", rules),
+        ("/console/accesses/demo/state", vec![("state", "suspended")]),
+        ("/console/accesses/demo/rotate", vec![("drop_old", "1")]),
+    ]
+}
+
+async fn accesses(gateway: &Gateway) -> Value {
+    admin(gateway, Method::GET, "accesses", &Value::Null)
+        .await
+        .json()
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_nothing_but_the_way_to_sign_in() {
+    let gateway = Gateway::start();
+    let ask = |path: &str| Answer::of(client().get(format!("http://{}{path}", gateway.admin)));
+    for path in ["/", "/console"] {
+        let answer = ask(path).await;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, "/console/")
+        );
+    }
+    for path in [
+        "/console/",
+        "/console/accesses/demo",
+        "/console/journal.csv",
+        "/console/journal/events",
+        "/console/events",
+        "/console/nothing",
+    ] {
+        let answer = ask(path).await;
+        assert_eq!(answer.status, 303, "{path}");
+        assert!(
+            answer.header("location").starts_with("/console/sign-in"),
+            "{path}"
+        );
+        assert_eq!(answer.body, "", "{path}");
+    }
+    // A key is for programs, a session for people: neither opens the other's door.
+    let key = first_key(&gateway);
+    let by_key = client()
+        .get(format!("http://{}/console/status", gateway.admin))
+        .bearer_auth(&key);
+    assert_eq!(Answer::of(by_key).await.status, 303);
+    let visitor = Visitor::first(&gateway).await;
+    assert_eq!(visitor.page("/admin/v1/status").await.status, 401);
+}
+
+#[tokio::test]
+async fn signing_in_takes_no_session_that_somebody_else_has_chosen() {
+    let gateway = Gateway::start();
+    let key = first_key(&gateway);
+    let chosen = "chatgate_session=cgs_chosen-by-somebody-else";
+    let answer = sign_in(&gateway, &key, Some(chosen)).await;
+    let line = answer.header("set-cookie").to_owned();
+    assert!(!line.contains("chosen"), "{line}");
+    for wanted in ["HttpOnly", "SameSite=Strict", "Path=/console"] {
+        assert!(line.contains(wanted), "{wanted}: {line}");
+    }
+    let fixed = Visitor {
+        gateway: &gateway,
+        cookie: chosen.to_owned(),
+    };
+    assert_eq!(fixed.page("/console/").await.status, 303);
+    // Signing in again ends what was open in this browser, and every session has an id of its own.
+    let first = Visitor {
+        gateway: &gateway,
+        cookie: line.split(';').next().unwrap().to_owned(),
+    };
+    assert_eq!(first.page("/console/").await.status, 200);
+    let again = sign_in(&gateway, &key, Some(&first.cookie)).await;
+    assert_ne!(again.header("set-cookie"), line);
+    assert_eq!(first.page("/console/").await.status, 303);
+    // Two cookies of the name: a neighbour on this host may have set one, so neither counts.
+    let second = again.header("set-cookie").split(';').next().unwrap();
+    let both = Visitor {
+        gateway: &gateway,
+        cookie: format!("{chosen}; {second}"),
+    };
+    assert_eq!(both.page("/console/").await.status, 303);
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_every_session_of_the_key_and_no_other() {
+    let gateway = Gateway::start();
+    let viewer = viewer_key(&gateway).await;
+    let (one, two) = (
+        Visitor::first(&gateway).await,
+        Visitor::first(&gateway).await,
+    );
+    let three = Visitor::first(&gateway).await;
+    let other = Visitor::of(&gateway, &viewer).await;
+    let left = one.send("/console/sign-out", &[]).await;
+    assert!(left.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(one.page("/console/").await.status, 303);
+    assert_eq!(two.page("/console/").await.status, 200);
+    assert_eq!(
+        two.send("/console/sign-out-everywhere", &[]).await.status,
+        303
+    );
+    for (visitor, status) in [(&two, 303), (&three, 303), (&other, 200)] {
+        assert_eq!(visitor.page("/console/").await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_rotated_or_taken_away_ends_its_sessions() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    assert_eq!(visitor.page("/console/").await.status, 200);
+    let rotated = admin(
+        &gateway,
+        Method::POST,
+        "admin-keys/looker/rotate",
+        &json!({}),
+    )
+    .await
+    .json();
+    assert_eq!(visitor.page("/console/").await.status, 303);
+    let visitor = Visitor::of(&gateway, rotated["key"].as_str().unwrap()).await;
+    assert_eq!(visitor.page("/console/").await.status, 200);
+    admin(&gateway, Method::DELETE, "admin-keys/looker", &Value::Null).await;
+    assert_eq!(visitor.page("/console/").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let other = Visitor::first(&gateway).await.token().await;
+    let token = visitor.token().await;
+    let before = accesses(&gateway).await;
+    let mut forms = changing();
+    forms.extend([
+        ("/console/sign-out", vec![]),
+        ("/console/sign-out-everywhere", vec![]),
+        ("/console/accesses/demo/preview", vec![]),
+    ]);
+    for (path, fields) in forms {
+        for wrong in ["", "wrong", &other] {
+            let fields: Vec<_> = fields.iter().copied().chain([("token", wrong)]).collect();
+            assert_eq!(
+                Answer::of(visitor.form(path, &fields)).await.status,
+                403,
+                "{path} {wrong}"
+            );
+        }
+        assert_eq!(
+            Answer::of(visitor.form(path, &fields)).await.status,
+            403,
+            "{path}"
+        );
+        let fields: Vec<_> = fields.iter().copied().chain([("token", &*token)]).collect();
+        for (name, value) in [
+            ("origin", "https://elsewhere.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let form = visitor.form(path, &fields).header(name, value);
+            assert_eq!(Answer::of(form).await.status, 403, "{path} {name}: {value}");
+        }
+    }
+    let form = client().post(format!("http://{}/console/sign-in", gateway.admin));
+    let form = form
+        .form(&[("key", first_key(&gateway))])
+        .header("origin", "https://elsewhere.example");
+    assert_eq!(
+        Answer::of(form).await.status,
+        403,
+        "nobody is signed in by somebody else"
+    );
+    assert_eq!(accesses(&gateway).await, before);
+    assert_eq!(
+        visitor.page("/console/").await.status,
+        200,
+        "and nobody is signed out"
+    );
+}
+
+#[tokio::test]
+async fn a_viewer_changes_nothing_by_any_form() {
+    let gateway = Gateway::start();
+    let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    let before = accesses(&gateway).await;
+    for (path, fields) in changing() {
+        let answer = viewer.send(path, &fields).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(answer.body.contains("may look and not change"), "{path}");
+    }
+    assert_eq!(accesses(&gateway).await, before);
+    // The same forms do it for an operator: it is the role that refused them.
+    let operator = Visitor::first(&gateway).await;
+    for (path, fields) in changing() {
+        let answer = operator.send(path, &fields).await;
+        assert!(
+            matches!(answer.status, 200 | 201 | 303),
+            "{path}: {}",
+            answer.status
+        );
+    }
+    assert_ne!(accesses(&gateway).await, before);
+}
+
+#[tokio::test]
+async fn every_answer_forbids_frames_and_what_is_not_ours() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    for path in [
+        "/",
+        "/console/",
+        "/console/sign-in",
+        "/console/nothing",
+        "/console/assets/console.css",
+        "/console/journal.csv",
+        "/console/accesses/missing",
+    ] {
+        let answer = visitor.page(path).await;
+        let policy = answer.header("content-security-policy");
+        for wanted in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "script-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(wanted), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        if !path.contains("assets") {
+            assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
+    let gateway = Gateway::start();
+    let key = first_key(&gateway);
+    let mut told = HashSet::new();
+    let mut refused = 0;
+    for n in 0..GUESSES {
+        // Near misses too: how much of a key is right shows in nothing.
+        let wrong = match n % 4 {
+            0 => format!("cgk_{n}"),
+            1 => format!("{}{n}", &key[..key.len() - 3]),
+            2 => String::new(),
+            _ => "first".to_owned(),
+        };
+        let answer = sign_in(&gateway, &wrong, None).await;
+        assert_eq!(answer.header("set-cookie"), "");
+        assert!(matches!(answer.status, 401 | 429), "{}", answer.status);
+        if answer.status == 429 {
+            refused += 1;
+            assert_ne!(answer.header("retry-after"), "");
+        }
+        told.insert((answer.status, answer.body));
+    }
+    // A minute may end in between, and begin another count.
+    assert!(refused >= GUESSES - 2 * 30, "{refused}");
+    assert_eq!(
+        told.len(),
+        2,
+        "one answer for a wrong key, one for too many"
+    );
+    println!("wrong keys: {GUESSES} tried, {refused} of them not even looked at");
+    // Programs are not held up by it.
+    let status = admin(&gateway, Method::GET, "status", &Value::Null).await;
+    assert_eq!(status.status, 200);
+}
