@@ -1,6 +1,8 @@
 //! The operators' pages: whole stories in Chromium, and what holds of sessions, texts of strangers and weight.
 
+mod naughty;
 mod sessions;
+mod strings;
 mod tail;
 
 use reqwest::{Method, RequestBuilder};
