@@ -2,6 +2,7 @@
 
 mod naughty;
 mod sessions;
+mod speed;
 mod strings;
 mod tail;
 

@@ -457,7 +457,7 @@ mod tests {
         let refused = ["name", "password", "password_hash"];
         check::<crate::draft::Draft>("/AccessChange", &refused);
         check::<store::Channel>("/AccessDraft/properties/channels/anyOf/0/items", &[]);
-        check::<crate::accesses::Rotation>("/Rotation", &[]);
+        check::<crate::manage::Rotation>("/Rotation", &[]);
         check::<crate::admin_keys::Draft>("/AdminKeyDraft", &[]);
         check::<crate::explain::Draft>("/Question", &[]);
         check::<crate::journal::Erasure>("/Erasure", &[]);

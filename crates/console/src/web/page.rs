@@ -21,6 +21,8 @@ pub(super) struct Shell {
     pub(super) visitor: Option<Signed>,
     /// Changes with the assets, so that browsers fetch new ones.
     pub(super) edition: &'static str,
+    /// The pages in the bar.
+    pub(super) places: &'static [Named],
 }
 
 /// Who is signed in, for the frame.
@@ -30,8 +32,10 @@ pub(super) struct Signed {
     pub(super) token: String,
 }
 
-/// The pages in the bar: address, name, place.
-pub(super) const PLACES: [(&str, &str, &str); 5] = [
+/// A page in the bar: address, name, place.
+type Named = (&'static str, &'static str, &'static str);
+
+const PLACES: [Named; 5] = [
     ("/console/", "Overview", "overview"),
     ("/console/accesses", "Accesses", "accesses"),
     ("/console/journal", "Journal", "journal"),
@@ -60,12 +64,8 @@ impl Shell {
             place: "",
             visitor: None,
             edition: assets::edition(),
+            places: &PLACES,
         }
-    }
-
-    /// The pages in the bar.
-    pub(super) fn places(&self) -> &'static [(&'static str, &'static str, &'static str)] {
-        &PLACES
     }
 
     /// Whether the visitor may change things.

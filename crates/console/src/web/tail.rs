@@ -158,7 +158,7 @@ async fn next(console: &Console, watching: &mut Watching) -> String {
             .await;
         let rows = rows.unwrap_or_default();
         watching.last = rows.last().map_or(watching.last, |row| row.id);
-        return watching.tell(&rows.iter().collect::<Vec<_>>(), false);
+        return Watching::tell(&rows.iter().collect::<Vec<_>>(), false);
     }
     match tokio::time::timeout(events::REST_MAX, watching.looks.recv()).await {
         Err(_) | Ok(Err(RecvError::Closed)) => String::new(),
@@ -170,7 +170,7 @@ async fn next(console: &Console, watching: &mut Watching) -> String {
         Ok(Ok(look)) => {
             let wanted = |row: &&JournalRow| row.id > watching.last && fits(&watching.filter, row);
             let rows: Vec<_> = look.rows.iter().filter(wanted).collect();
-            watching.tell(&rows, look.is_cut)
+            Watching::tell(&rows, look.is_cut)
         }
     }
 }
@@ -182,7 +182,7 @@ struct Rows {
 }
 
 impl Watching {
-    fn tell(&self, rows: &[&JournalRow], is_cut: bool) -> String {
+    fn tell(rows: &[&JournalRow], is_cut: bool) -> String {
         let Some(newest) = rows.last() else {
             return String::new();
         };
