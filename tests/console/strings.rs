@@ -148,7 +148,7 @@ const SYNTAX: [&str; 70] = [
     "\\$(reboot)",
     "' OR 1=1 --",
     "\"; DROP TABLE journal; --",
-    "1; SELECT pg_sleep(9)",
+    "1; SELECT load_file(9)",
     "') OR ('1'='1",
     "%' AND 1=0 UNION SELECT 1 --",
     "admin'--",
