@@ -1,5 +1,6 @@
 //! The operators' pages: whole stories in Chromium, and what holds of sessions, texts of strangers and weight.
 
+mod cost;
 mod naughty;
 mod sessions;
 mod speed;

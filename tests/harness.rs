@@ -105,6 +105,11 @@ impl Process {
         kib.unwrap().parse::<usize>().unwrap() * 1024
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

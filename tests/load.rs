@@ -4,7 +4,7 @@
 //! binary as it is published (`CHATGATE_BINARY`).
 
 mod bombs;
-mod client;
+pub mod client;
 mod slow;
 mod upstream;
 

@@ -112,6 +112,11 @@ pub(super) fn filter_of(uri: &Uri, now: i64) -> (JournalFilter, Fields) {
     (asked.filter, fields)
 }
 
+/// Whether a query asks for some rows only.
+pub(super) fn is_filtered(fields: &Fields) -> bool {
+    !fields.query(&FILTERS).is_empty()
+}
+
 /// The table.
 pub(super) async fn page(
     State(console): State<Arc<Console>>,

@@ -1,17 +1,19 @@
 //! The journal as it grows. One look at the store serves all who watch: what they want is found among the same rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
-use store::{JournalFilter, JournalKind, JournalOrder, JournalRow, JournalStatus, Store};
+use store::{
+    JournalFilter, JournalKind, JournalOrder, JournalRow, JournalStatus, Store, StoreError,
+};
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::events::{self, event};
-use super::journal::{Line, filter_of};
+use super::journal::{Line, filter_of, is_filtered};
 use super::visitor::{Refusal, Visitor};
 use crate::Console;
 use crate::journal::{id_from_text, id_text};
@@ -30,15 +32,38 @@ const OPEN_ROWS: usize = 256;
 
 /// What one look has found, oldest first.
 struct Look {
-    rows: Vec<JournalRow>,
+    rows: Vec<Seen>,
     /// Whether there were more rows than are looked at.
     is_cut: bool,
+}
+
+/// A row, and its line of the table: written once, whoever is shown it.
+struct Seen {
+    row: JournalRow,
+    line: OnceLock<String>,
+}
+
+impl Seen {
+    fn new(row: JournalRow) -> Seen {
+        let line = OnceLock::new();
+        Seen { row, line }
+    }
+
+    fn line(&self) -> &str {
+        self.line.get_or_init(|| {
+            let lines = vec![Line::of(&self.row)];
+            // Writing into a String can't fail.
+            Rows { lines }.render().unwrap_or_default()
+        })
+    }
 }
 
 /// The looks, for all who watch.
 pub(super) struct Tail {
     looks: broadcast::Sender<Arc<Look>>,
     place: Mutex<Place>,
+    /// Held by each who wants some rows only: as long as there is one, every row is read.
+    filtered: Arc<()>,
 }
 
 /// How far the looks have come.
@@ -55,6 +80,7 @@ impl Tail {
         Tail {
             looks: broadcast::Sender::new(BEHIND_MAX),
             place: Mutex::default(),
+            filtered: Arc::default(),
         }
     }
 
@@ -79,14 +105,24 @@ impl Tail {
             place.last = store.newest_row().await.ok();
             return;
         };
-        let from = (JournalOrder::OldestFirst, Some(last));
-        let everything = JournalFilter::default();
-        let Ok(mut rows) = store.journal_rows(&everything, from, LOOK_ROWS).await else {
-            return;
+        let wants_all = Arc::strong_count(&self.filtered) > 1;
+        let read = if wants_all {
+            let from = (JournalOrder::OldestFirst, Some(last));
+            store
+                .journal_rows(&JournalFilter::default(), from, LOOK_ROWS)
+                .await
+        } else {
+            newest_after(store, JournalFilter::default(), last).await
         };
-        let is_cut = rows.len() == LOOK_ROWS as usize;
+        let Ok(mut rows) = read else { return };
+        let most = if wants_all {
+            LOOK_ROWS as usize
+        } else {
+            SHOWN_ROWS
+        };
+        let is_cut = rows.len() == most;
         // What is not looked at is passed over, so that nobody falls behind for good.
-        let newest = if is_cut {
+        let newest = if is_cut && wants_all {
             store.newest_row().await.ok()
         } else {
             None
@@ -109,9 +145,29 @@ impl Tail {
         });
         if !rows.is_empty() {
             // An error means that the last who watched has gone.
+            let rows = rows.into_iter().map(Seen::new).collect();
             let _ = self.looks.send(Arc::new(Look { rows, is_cut }));
         }
     }
+}
+
+/// The newest rows beyond one, as many as a page is shown, oldest first.
+async fn newest_after(
+    store: &Store,
+    filter: JournalFilter,
+    last: i64,
+) -> Result<Vec<JournalRow>, StoreError> {
+    // The time bounds what is walked through; the rows of its own millisecond are sorted out after.
+    let since_ms = JournalRow::time_of(last).max(filter.since_ms.unwrap_or(0));
+    let filter = JournalFilter {
+        since_ms: Some(since_ms),
+        ..filter
+    };
+    let from = (JournalOrder::NewestFirst, None);
+    let mut rows = store.journal_rows(&filter, from, SHOWN_ROWS as u32).await?;
+    rows.retain(|row| row.id > last);
+    rows.reverse();
+    Ok(rows)
 }
 
 /// What a page has been told so far.
@@ -122,6 +178,8 @@ struct Watching {
     last: i64,
     /// Whether rows between the page and the first look have been told.
     has_caught_up: bool,
+    /// Says that it wants some rows only.
+    _filtered: Option<Arc<()>>,
 }
 
 /// The events of one page: `rows` with lines of the table, newest first, `note` with what was left out.
@@ -136,9 +194,11 @@ pub(super) async fn events(
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
     let last = seen.or(Some(fields.get("after"))).and_then(id_from_text);
+    let tail = &console.live.tail;
     let watching = Watching {
+        _filtered: is_filtered(&fields).then(|| Arc::clone(&tail.filtered)),
         filter,
-        looks: console.live.tail.begin(&console.store).await,
+        looks: tail.begin(&console.store).await,
         last: last.unwrap_or(0),
         has_caught_up: last.is_none(),
     };
@@ -151,14 +211,15 @@ pub(super) async fn events(
 async fn next(console: &Console, watching: &mut Watching) -> String {
     if !watching.has_caught_up {
         watching.has_caught_up = true;
-        let from = (JournalOrder::OldestFirst, Some(watching.last));
-        let rows = console
-            .store
-            .journal_rows(&watching.filter, from, SHOWN_ROWS as u32)
-            .await;
-        let rows = rows.unwrap_or_default();
-        watching.last = rows.last().map_or(watching.last, |row| row.id);
-        return Watching::tell(&rows.iter().collect::<Vec<_>>(), false);
+        let filter = watching.filter.clone();
+        let rows = newest_after(&console.store, filter, watching.last).await;
+        let rows: Vec<_> = rows
+            .unwrap_or_default()
+            .into_iter()
+            .map(Seen::new)
+            .collect();
+        watching.last = rows.last().map_or(watching.last, |seen| seen.row.id);
+        return tell(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
     }
     match tokio::time::timeout(events::REST_MAX, watching.looks.recv()).await {
         Err(_) | Ok(Err(RecvError::Closed)) => String::new(),
@@ -168,9 +229,10 @@ async fn next(console: &Console, watching: &mut Watching) -> String {
             "This page was too slow; some rows are missing.",
         ),
         Ok(Ok(look)) => {
-            let wanted = |row: &&JournalRow| row.id > watching.last && fits(&watching.filter, row);
+            let wanted =
+                |seen: &&Seen| seen.row.id > watching.last && fits(&watching.filter, &seen.row);
             let rows: Vec<_> = look.rows.iter().filter(wanted).collect();
-            Watching::tell(&rows, look.is_cut)
+            tell(&rows, look.is_cut)
         }
     }
 }
@@ -181,28 +243,25 @@ struct Rows {
     lines: Vec<Line>,
 }
 
-impl Watching {
-    fn tell(rows: &[&JournalRow], is_cut: bool) -> String {
-        let Some(newest) = rows.last() else {
-            return String::new();
-        };
-        let left_out = rows.len().saturating_sub(SHOWN_ROWS);
-        let lines = rows[left_out..]
-            .iter()
-            .rev()
-            .map(|row| Line::of(row))
-            .collect();
-        let Ok(text) = (Rows { lines }).render() else {
-            return String::new();
-        };
-        let plural = if rows.len() == 1 { "" } else { "s" };
-        let mut note = format!("{} row{plural} arrived", rows.len());
-        if left_out > 0 || is_cut {
-            let more = if is_cut { "at least " } else { "" };
-            note.push_str(&format!(", {more}{left_out} of them not shown here"));
-        }
-        event("rows", Some(&id_text(newest.id)), &text) + &event("note", None, &format!("{note}."))
+/// The events that show rows, oldest first as they are given; `is_cut` if there were more.
+fn tell(rows: &[&Seen], is_cut: bool) -> String {
+    let Some(newest) = rows.last() else {
+        return String::new();
+    };
+    let left_out = rows.len().saturating_sub(SHOWN_ROWS);
+    let lines: String = rows[left_out..]
+        .iter()
+        .rev()
+        .map(|seen| seen.line())
+        .collect();
+    let plural = if rows.len() == 1 { "" } else { "s" };
+    let mut note = format!("{} row{plural} arrived", rows.len());
+    match (is_cut, left_out) {
+        (false, 0) => {}
+        (false, _) => note.push_str(&format!(", {left_out} of them not shown here")),
+        (true, _) => note.push_str(", and more that are not shown here"),
     }
+    event("rows", Some(&id_text(newest.row.id)), &lines) + &event("note", None, &format!("{note}."))
 }
 
 /// Whether a row is one that the filter asks for, as the store finds them.
