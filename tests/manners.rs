@@ -58,6 +58,9 @@ fn shown(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> Stri
         .replace("\r\n", "\n")
 }
 
+/// How often a row is looked for that is on its way.
+const TRIES: u32 = 100;
+
 /// What it prints where there is no terminal: standard output and standard error.
 fn printed(arguments: &[&str]) -> (String, String) {
     let output = Command::new(binary()).args(arguments).output().unwrap();
@@ -102,6 +105,14 @@ async fn gateway() -> Gateway {
         let answer = client().post(gateway.url("/api/http/")).body(form);
         answer.send().await.unwrap().text().await.unwrap();
     }
+    // Rows that nobody waits for get to the disk in groups, a moment later.
+    let place = place(&gateway);
+    let is_there = || {
+        printed(&asking(&["log"], &place))
+            .0
+            .contains("INCORRECT_USER")
+    };
+    assert!((0..TRIES).any(|_| is_there()), "the last row is missing");
     let networks: Vec<_> = (1..9).map(|n| format!("192.0.{n}.0/24")).collect();
     let draft = json!({"name": "部落格-shop".replace("部落格", "long-name"), "user": "部落格", "allow": networks});
     let made = gateway.ask(reqwest::Method::POST, "accesses", &draft).await;

@@ -107,6 +107,8 @@ async function suspend(page, { secret, sample }) {
 async function chooseLanguage(page) {
   await page.getByLabel("Language").selectOption("python");
   await page.getByText("python3 sample.py", { exact: false }).waitFor();
+  // A person takes longer than the new piece of the page does to hear of a choice.
+  await page.waitForFunction(() => !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"));
   await page.getByLabel("Way in").selectOption("jwt");
   await page.getByText("CHATGATE_CLIENT_SECRET").first().waitFor();
 }
