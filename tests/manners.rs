@@ -40,6 +40,8 @@ fn on_a_terminal(arguments: &[&str], columns: u32, environment: &[(&str, &str)])
         ])
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
+        // There everything counts as a terminal with colours.
+        .env_remove("CI")
         .env_remove("CLICOLOR")
         .env_remove("CLICOLOR_FORCE")
         .envs(environment.iter().copied())
