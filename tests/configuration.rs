@@ -147,6 +147,38 @@ fn flags_beat_the_environment_which_beats_the_file() {
 }
 
 #[test]
+fn what_means_something_else_than_it_says_is_told() {
+    let told = |file: &str| {
+        let sources = Sources {
+            file: file.to_owned(),
+            ..Sources::default()
+        };
+        let mistakes = Config::read(&sources).err().unwrap_or_default();
+        let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        told.join("\n")
+    };
+    for level in ["wran", "chatgate", "6", "infoforward=debug,x"] {
+        let file = format!("[log]\nlevel = \"{level}\"\n");
+        assert!(told(&file).contains("is none of off, error"), "{level}");
+    }
+    for level in [
+        "WARN",
+        "off",
+        "info,forward=debug",
+        "3",
+        "gateway[span]=trace",
+    ] {
+        assert_eq!(told(&format!("[log]\nlevel = \"{level}\"\n")), "");
+    }
+    let large = "[log]\nlevel = 444444444444444444444\n[limits]\nbody_bytes = 0x8000000000000000\n";
+    let lines = told(large);
+    for place in ["line 2, column 9", "line 4, column 14"] {
+        let line = format!("{place}: the number is larger than TOML's");
+        assert!(lines.contains(&line), "{lines}");
+    }
+}
+
+#[test]
 fn what_would_only_fail_later_is_told_as_well() {
     let file = "[log]\nlevel = \"foo=bar=baz\"\n[limits]\nbody_bytes = 0\nsoap_bytes = \"4MiB\"\n\
                 [upstream]\nurl = \"http://u:secretcanary@\"\nroots = \"file:nowhere.pem\"\nuser = \"\"\n\

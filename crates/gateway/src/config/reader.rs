@@ -55,6 +55,12 @@ impl<'a> Reader<'a> {
                 text: error.message().to_owned(),
             });
         }
+        for at in reader.root.values().flat_map(too_large) {
+            reader.mistakes.push(Mistake {
+                place: place(&sources.file, at),
+                text: "the number is larger than TOML's, which have 64 bits".to_owned(),
+            });
+        }
         reader
     }
 
@@ -349,6 +355,20 @@ fn variable(key: &str) -> String {
         "{ENVIRONMENT_PREFIX}{}",
         key.replace('.', "__").to_uppercase()
     )
+}
+
+/// Where integers stand that are none in TOML; the parser leaves that to its caller.
+fn too_large(value: &Spanned<DeValue<'_>>) -> Vec<usize> {
+    match value.get_ref() {
+        DeValue::Integer(number)
+            if i64::from_str_radix(number.as_str(), number.radix()).is_err() =>
+        {
+            vec![value.span().start]
+        }
+        DeValue::Array(elements) => elements.iter().flat_map(too_large).collect(),
+        DeValue::Table(table) => table.values().flat_map(too_large).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Follows a dotted key; a number names an element of an array.

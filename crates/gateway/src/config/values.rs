@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tracing_subscriber::filter::LevelFilter;
 
 use adapter_jwt::Algorithm;
 use forward::client::{ClientConfig, Roots};
@@ -111,6 +112,15 @@ pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), Str
 
 /// What the log shows, such as `info` or `chatgate=debug`.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
+    // To the filter a word that is no level names a module, of which everything would be shown, and of all else nothing.
+    let parts = text.split(',').map(str::trim);
+    for word in parts.filter(|part| !part.contains(['=', '['])) {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{word} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
+            ));
+        }
+    }
     let parsed = tracing_subscriber::EnvFilter::try_new(text);
     parsed
         .map(|_| text.to_owned())
