@@ -17,6 +17,9 @@ const VERIFIED_REST: Duration = Duration::from_secs(10 * 60);
 /// Most right secrets kept; each is 16 bytes of a keyed hash.
 const VERIFIED_ENTRIES_MAX: u64 = 10_000;
 
+/// How much of a stored hash's end goes into a key: of base64, 144 bits.
+const HASH_END_BYTES: usize = 24;
+
 /// What stands in the key for a random secret that an access does not have; as long as a real one.
 const NO_RANDOM_SECRET: &str = "...........................................";
 
@@ -61,9 +64,10 @@ impl Verified {
         };
         let mut hash = self.hash;
         for text in stored {
-            // With its length, so that no two pairs of texts are one.
-            hash.write_usize(text.len());
-            hash.write(text.as_bytes());
+            // The end of a hash tells it from all others; with its length, so that no two pairs of texts are one.
+            let end = &text.as_bytes()[text.len().saturating_sub(HASH_END_BYTES)..];
+            hash.write_u8(end.len() as u8);
+            hash.write(end);
         }
         hash.write(presented.expose_secret().as_bytes());
         hash.finish128().as_u128()
