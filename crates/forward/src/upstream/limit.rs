@@ -5,6 +5,9 @@
 //! else is under way. Calls that take longer than that by more than a tolerance wait for each other up there, and the limit
 //! shrinks with the ratio: they wait here instead, where accesses take turns. While they don't, and somebody waits for a
 //! place, it grows. Where the upstream is never left alone, it is for a moment now and then, to compare with what is true.
+//!
+//! It begins with a part of the ceiling and grows with every call that was not slow, to twice as many in the time of one
+//! call, until the first window that is: what is far too much is noticed before so many are up there that all are late.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,10 @@ const WINDOW_CALLS: u32 = 20;
 /// Fewest places, if the ceiling does not say less. So few calls hardly wait for each other, so that they tell what a call
 /// takes, and an upstream that became slow for another reason is seen as it is and used again.
 const LEAST: usize = 4;
+
+/// What it begins with: this part of the ceiling, which the operator named, and no fewer than this.
+const BEGIN_PART: usize = 4;
+const BEGIN_LEAST: usize = 64;
 
 /// How much of what a call takes the last one tells.
 const WEIGHT: f64 = 0.125;
@@ -36,6 +43,8 @@ const MEASURE_MOST: Duration = Duration::from_secs(2);
 pub(super) struct Limit {
     ceiling: usize,
     limit: f64,
+    /// Whether no window has been slow yet.
+    is_beginning: bool,
     window: Option<Window>,
     /// What each operation takes when hardly anything else is under way, in seconds.
     alone: Vec<(&'static str, f64)>,
@@ -78,11 +87,13 @@ pub(super) struct Ended {
 }
 
 impl Limit {
-    /// Begins with all places: there is nothing yet that speaks against it.
+    /// The limit below this ceiling.
     pub(super) fn new(ceiling: usize) -> Limit {
+        let limit = (ceiling / BEGIN_PART).max(BEGIN_LEAST).min(ceiling);
         Limit {
             ceiling,
-            limit: ceiling as f64,
+            limit: limit as f64,
+            is_beginning: true,
             window: None,
             alone: Vec::new(),
             alone_at: None,
@@ -122,6 +133,9 @@ impl Limit {
             self.alone_at = Some(now);
         }
         self.measure(is_alone, now);
+        if self.is_beginning && ended.somebody_waits && took <= tolerated {
+            self.limit = (self.limit + 1.0).min(self.ceiling as f64);
+        }
         let window = self.window.get_or_insert(Window {
             since: now,
             calls: 0,
@@ -177,12 +191,14 @@ impl Limit {
         let Some(window) = self.window.take() else {
             return;
         };
-        let gradient = (window.tolerated / window.took.max(f64::MIN_POSITIVE)).max(SHRINK_MOST);
+        let gradient = window.tolerated / window.took.max(f64::MIN_POSITIVE);
         if gradient < 1.0 {
             // Places that were not in use did not make it slow.
-            self.limit = self.limit.min(window.most as f64) * gradient;
+            self.limit = self.limit.min(window.most as f64) * gradient.max(SHRINK_MOST);
+            self.is_beginning = false;
         } else if window.somebody_waited {
-            self.limit += self.limit.sqrt();
+            // No further than to where, with that many waiting for each other, calls take what they may.
+            self.limit = (self.limit + self.limit.sqrt()).min(self.limit * gradient);
         } else if self.limit < self.ceiling as f64 && window.most * 2 < self.places() {
             // Nobody has needed it for a while: what was found out is old.
             self.limit += 1.0;
@@ -271,6 +287,29 @@ mod tests {
             assert!(calls * 100 >= most * 90, "{calls} of {most}");
             let allowed = model.service * 2 + SLACK * 3;
             assert!(slow <= allowed, "{workers} at {service_ms} ms: {slow:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_too_much_from_the_first_moment_makes_hardly_any_call_late() {
+        for (workers, service_ms) in [(10, 50), (20, 100), (5, 20)] {
+            let mut model = Model::new(256, workers, service_ms);
+            // What a call takes is known by then.
+            model.run(1, 2);
+            let (_, slow) = model.run(60, 1000);
+            let allowed = model.service * 2 + SLACK * 3;
+            assert!(slow <= allowed, "{workers} at {service_ms} ms: {slow:?}");
+        }
+    }
+
+    #[test]
+    fn it_doubles_in_the_time_of_a_call_up_to_the_ceiling() {
+        let mut model = Model::new(1024, 2000, 1000);
+        model.run(1, 2000);
+        assert_eq!(model.limit.places(), 256);
+        for places in [512, 1024, 1024] {
+            model.run(1, 2000);
+            assert!(model.limit.places().abs_diff(places) <= 2, "{}", model.limit.places());
         }
     }
 
