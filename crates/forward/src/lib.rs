@@ -341,7 +341,8 @@ impl Forwarder {
         let fetch = || {
             let upstream = Arc::clone(&self.upstream);
             let name = access.name.clone();
-            async move { upstream.call(&name, &wanted, deadline).await }
+            // In a box, as below.
+            Box::pin(async move { upstream.call(&name, &wanted, deadline).await })
         };
         self.cache.read(access, request, no_cache, fetch).await
     }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use adapter_jwt::{Keyring, Subject};
-use moka::future::Cache;
+use moka::sync::Cache;
 
 /// Most tokens known at once; some 300 bytes each.
 const TOKENS_MAX: u64 = 10_000;
@@ -38,21 +38,16 @@ impl Default for KnownTokens {
 
 impl KnownTokens {
     /// The subject of a token that was good by these very keys and has not ended since.
-    pub(crate) async fn subject(
-        &self,
-        token: &str,
-        keyring: &Arc<Keyring>,
-        now: i64,
-    ) -> Option<Subject> {
-        let known = self.good.get(&self.key(token)).await?;
+    pub(crate) fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Subject> {
+        let known = self.good.get(&self.key(token))?;
         let holds = Arc::ptr_eq(&known.keyring, keyring) && now < known.subject.good_before;
         holds.then_some(known.subject)
     }
 
     /// Keeps a token that is good by these keys.
-    pub(crate) async fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Subject) {
+    pub(crate) fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Subject) {
         let known = Known { keyring, subject };
-        self.good.insert(self.key(token), known).await;
+        self.good.insert(self.key(token), known);
     }
 
     fn key(&self, token: &str) -> Key {
@@ -67,25 +62,20 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_token_is_known_until_it_ends_or_the_keys_change() {
+    #[test]
+    fn a_token_is_known_until_it_ends_or_the_keys_change() {
         let (known, keyring) = (KnownTokens::default(), Arc::new(Keyring::default()));
         let subject = Subject {
             access: "one".to_owned(),
             scope: Scope::all(),
             good_before: 100,
         };
-        assert_eq!(known.subject("a.b.c", &keyring, 99).await, None);
-        known
-            .keep("a.b.c", Arc::clone(&keyring), subject.clone())
-            .await;
-        assert_eq!(
-            known.subject("a.b.c", &keyring, 99).await,
-            Some(subject.clone())
-        );
-        assert_eq!(known.subject("a.b.c", &keyring, 100).await, None);
-        assert_eq!(known.subject("a.b.d", &keyring, 99).await, None);
+        assert_eq!(known.subject("a.b.c", &keyring, 99), None);
+        known.keep("a.b.c", Arc::clone(&keyring), subject.clone());
+        assert_eq!(known.subject("a.b.c", &keyring, 99), Some(subject.clone()));
+        assert_eq!(known.subject("a.b.c", &keyring, 100), None);
+        assert_eq!(known.subject("a.b.d", &keyring, 99), None);
         let other = Arc::new(Keyring::default());
-        assert_eq!(known.subject("a.b.c", &other, 99).await, None);
+        assert_eq!(known.subject("a.b.c", &other, 99), None);
     }
 }

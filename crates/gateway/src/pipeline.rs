@@ -230,14 +230,14 @@ async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
         sending::claim(gate, (&access, &request), request_id, key)
     });
     if let Some(claim) = &claim
-        && let Some(told) = sending::replayed(gate, story, claim).await?
+        && let Some(told) = Box::pin(sending::replayed(gate, story, claim)).await?
     {
         return Ok(told);
     }
     let (counted, _turn) = gate.forwarder.begin(&access, &request).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
-    if is_send && let Some(told) = sending::open(gate, story, claim).await? {
+    if is_send && let Some(told) = Box::pin(sending::open(gate, story, claim)).await? {
         return Ok(told);
     }
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;

@@ -53,7 +53,11 @@ impl Paths {
                 if let Some(way) = way_at(request.uri().path()) {
                     let gate = public.generations.gate();
                     return if gate.is_open(way) {
-                        Box::pin(pipeline::answer(gate, way, peer, request))
+                        {
+                            let f = pipeline::answer(gate, way, peer, request);
+                            eprintln!("answer {}", std::mem::size_of_val(&f));
+                            Box::pin(f)
+                        }
                     } else {
                         Box::pin(nothing_here(gate, peer, request))
                     };

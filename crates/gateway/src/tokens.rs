@@ -217,7 +217,7 @@ impl Tokens {
     ) -> Result<Subject, Error> {
         let token = token.expose_secret();
         let keyring = self.keyring.load_full();
-        if let Some(subject) = self.known.subject(token, &keyring, now).await {
+        if let Some(subject) = self.known.subject(token, &keyring, now) {
             return Ok(subject);
         }
         match verify(token, &keyring, now) {
@@ -230,7 +230,7 @@ impl Tokens {
                 verify(token, &self.keyring.load(), now).map_err(Error::from)
             }
             Ok(subject) => {
-                self.known.keep(token, keyring, subject.clone()).await;
+                self.known.keep(token, keyring, subject.clone());
                 Ok(subject)
             }
             Err(fault) => Err(fault.into()),

@@ -309,7 +309,11 @@ mod tests {
         assert_eq!(model.limit.places(), 256);
         for places in [512, 1024, 1024] {
             model.run(1, 2000);
-            assert!(model.limit.places().abs_diff(places) <= 2, "{}", model.limit.places());
+            assert!(
+                model.limit.places().abs_diff(places) <= 2,
+                "{}",
+                model.limit.places()
+            );
         }
     }
 
