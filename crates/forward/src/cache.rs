@@ -196,13 +196,14 @@ impl ReadCache {
             epoch,
         };
         if no_cache {
-            return self.refresh(key, ttl, fetch()).await;
+            return Box::pin(self.refresh(key, ttl, fetch())).await;
         }
         if let Some(entry) = self.entries.get(&key).await {
             let left = entry.until.saturating_duration_since(Instant::now());
             return told(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        self.fly(key, ttl, fetch()).await
+        // In a box as well: what is kept, or may not be, is the common case.
+        Box::pin(self.fly(key, ttl, fetch())).await
     }
 
     /// Makes every kept read of this request's channel unreachable, for every access.
