@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// Up to so many keys of an object are compared each with each; more are sorted.
 const COMPARED_MAX: usize = 16;
 
@@ -64,18 +66,20 @@ impl Text {
             end: start,
             has_escapes: false,
         };
-        while let Some(byte) = bytes.get(text.end) {
-            match byte {
-                b'"' => break,
-                // What stands behind a backslash does not end it.
-                b'\\' => {
-                    text.has_escapes = true;
-                    text.end += 2;
-                }
-                _ => text.end += 1,
+        loop {
+            let rest = bytes.get(text.end..).unwrap_or_default();
+            let Some(at) = memchr2(b'"', b'\\', rest) else {
+                text.end = bytes.len().max(text.end);
+                return text;
+            };
+            text.end += at;
+            if rest[at] == b'"' {
+                return text;
             }
+            // What stands behind a backslash does not end it.
+            text.has_escapes = true;
+            text.end += 2;
         }
-        text
     }
 
     /// What it says; half a surrogate pair says nothing but itself.

@@ -130,7 +130,13 @@ where
     let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);
-        let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
+        let request = request.map(|body| {
+            if http_body::Body::is_end_stream(&body) {
+                Body::empty()
+            } else {
+                Body::new(Inbound::new(body, &activity, deadlines))
+            }
+        });
         let answering = door.paths.answer(peer, request);
         async move {
             let response = answering.await;

@@ -78,6 +78,23 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
     }
 }
 
+/// What may stand in a registered name (RFC 3986, 3.2.2), but for the comma.
+const IN_HOST: [bool; 256] = {
+    let marks = b"-._~%!$&'()*+;=";
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// `uri-host [":" port]`, without userinfo or path. No comma, though a registered name might hold one: it is how two Host
 /// lines look that somebody has joined.
 fn is_host(host: &[u8]) -> bool {
@@ -91,10 +108,8 @@ fn is_host(host: &[u8]) -> bool {
         }
         name => {
             !name.is_empty()
-                && name
-                    .iter()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(b))
-                && escapes_fit(name)
+                && name.iter().all(|b| IN_HOST[usize::from(*b)])
+                && (!name.contains(&b'%') || escapes_fit(name))
         }
     };
     name_fits && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
@@ -179,6 +194,9 @@ pub(crate) async fn read_body(
     bytes_max: usize,
     deadline: Instant,
 ) -> Result<Bytes, Error> {
+    if http_body::Body::is_end_stream(&body) {
+        return Ok(Bytes::new());
+    }
     match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
         Ok(body) => body,
         Err(_) => Err(late()),

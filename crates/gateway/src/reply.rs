@@ -20,7 +20,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Places for headers: an answer has seven as a rule, and a map keeps a quarter of them free.
 const HEADERS: usize = 12;
 
-/// What one limit or one status takes as text, in bytes, but for very large numbers.
+/// What one limit or one status takes as text, in bytes, but for very large numbers. It is copied into the header: a value
+/// made of the string itself would hold two pieces of memory, since the string has room left.
 const LIMIT_BYTES: usize = 32;
 
 /// What a browser's script may send and read besides the simple headers.
@@ -141,6 +142,9 @@ fn limit_headers(story: &Story, headers: &mut HeaderMap) {
     let day = story
         .day
         .map(|day| ("day", day.per_day, DAY_S, (day.remaining, day.reset_s)));
+    if minute.is_none() && day.is_none() {
+        return;
+    }
     let mut policies = String::with_capacity(LIMIT_BYTES);
     let mut states = String::with_capacity(LIMIT_BYTES);
     for (name, most, window_s, (left, reset_s)) in minute.into_iter().chain(day) {
@@ -153,10 +157,7 @@ fn limit_headers(story: &Story, headers: &mut HeaderMap) {
         text::push_number(&mut states, "\";r=", left);
         text::push_number(&mut states, ";t=", reset_s);
     }
-    if policies.is_empty() {
-        return;
-    }
-    if let (Ok(policies), Ok(states)) = (Value::try_from(policies), Value::try_from(states)) {
+    if let (Ok(policies), Ok(states)) = (Value::from_str(&policies), Value::from_str(&states)) {
         headers.insert(RATE_LIMIT_POLICY, policies);
         headers.insert(RATE_LIMIT, states);
     }
@@ -169,7 +170,7 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
             CacheStatus::Hit(ttl) => {
                 let mut status = String::with_capacity(LIMIT_BYTES);
                 text::push_number(&mut status, "chatgate; hit; ttl=", ttl);
-                Value::try_from(status).ok()
+                Value::from_str(&status).ok()
             }
             CacheStatus::Stored(_) => fixed("chatgate; fwd=uri-miss; stored"),
             CacheStatus::Collapsed(_) => fixed("chatgate; fwd=uri-miss; collapsed"),
@@ -190,7 +191,7 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
         Some(seconds) if succeeded && is_read && !story.has_query => {
             let mut control = String::with_capacity(LIMIT_BYTES);
             text::push_number(&mut control, "private, max-age=", seconds);
-            Value::try_from(control).ok()
+            Value::from_str(&control).ok()
         }
         _ => None,
     };

@@ -53,11 +53,7 @@ impl Paths {
                 if let Some(way) = way_at(request.uri().path()) {
                     let gate = public.generations.gate();
                     return if gate.is_open(way) {
-                        {
-                            let f = pipeline::answer(gate, way, peer, request);
-                            eprintln!("answer {}", std::mem::size_of_val(&f));
-                            Box::pin(f)
-                        }
+                        Box::pin(pipeline::answer(gate, way, peer, request))
                     } else {
                         Box::pin(nothing_here(gate, peer, request))
                     };

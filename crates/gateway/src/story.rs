@@ -248,12 +248,14 @@ impl Story {
             .filter(|_| self.is_send())
             .map(adapter::Delivery::word);
         let canonical = error.map_or(200, |error| error.code().status());
-        self.count(answer, delivery);
+        let took = self.age();
+        self.count(answer, delivery, took);
         // Nobody else pays for the copy of a result that a receipt keeps.
         let settlement = self
             .has_claimed()
             .then(|| sending::settlement(answer.outcome));
         let ending = Ending {
+            took,
             wire_status,
             canonical,
             code: word,
@@ -300,15 +302,15 @@ impl Story {
             .is_some_and(|operation| operation.effect == Effect::Send)
     }
 
-    fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>) {
+    fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>, took: Duration) {
         let metrics = &self.gate.metrics;
         let operation = self.operation();
         // The upstream's own words are free text, so that one code stands for all of them.
         let code = answer.code();
         let access = self.access.as_deref();
         metrics.requests.count(self.way, operation, access, code);
-        let took = self.age().as_secs_f64();
-        metrics.request_duration(self.way, operation).observe(took);
+        let duration = metrics.request_duration(self.way, operation);
+        duration.observe(took.as_secs_f64());
         if let Some(effort) = self.effort {
             let attempts = metrics.upstream_attempts(operation);
             attempts.inc_by(effort.attempts.into());
@@ -355,9 +357,9 @@ impl Story {
             line.word(name!("method"), method);
             let parameters = self.call.as_ref().map(|(_, parameters)| &**parameters);
             line.text(name!("parameters"), parameters.unwrap_or_default());
-            line.word(name!("peer"), &text::of_socket(self.peer.0));
+            line.quoted(name!("peer"), |line| text::push_socket(line, self.peer.0));
             if let Some(client) = self.client {
-                line.word(name!("client"), &text::of_address(client.0));
+                line.quoted(name!("client"), |line| text::push_address(line, client.0));
             }
             line.text(name!("walk"), self.walk.as_deref().unwrap_or_default());
             line.word(name!("http_method"), self.http_method());
@@ -373,7 +375,7 @@ impl Story {
                 line.ms(name!("queue_ms"), effort.queued);
                 line.ms(name!("upstream_ms"), effort.upstream);
             }
-            line.ms(name!("total_ms"), self.age());
+            line.ms(name!("total_ms"), ending.took);
             line.text(name!("cause"), ending.cause);
             let would_refuse = self.would_refuse.as_deref();
             line.text(name!("would_refuse"), would_refuse.unwrap_or_default());
@@ -382,6 +384,8 @@ impl Story {
 }
 
 struct Ending<'a> {
+    /// From its beginning; the same in the log, the metrics and the journal.
+    took: Duration,
     wire_status: u16,
     canonical: u16,
     code: &'a str,
@@ -404,6 +408,7 @@ impl Drop for Story {
                 .has_claimed()
                 .then(|| Settlement::Unknown(Code::InternalError.word()));
             let ending = Ending {
+                took: self.age(),
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",

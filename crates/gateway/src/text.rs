@@ -2,31 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The longest text of an IPv4 address with a port, in bytes.
-const V4_BYTES_MAX: usize = "255.255.255.255:65535".len();
-
 /// As `Display` writes it.
-pub(crate) fn of_address(address: IpAddr) -> String {
+pub(crate) fn push_address(text: &mut String, address: IpAddr) {
     match address {
-        IpAddr::V4(address) => {
-            let mut text = String::with_capacity(V4_BYTES_MAX);
-            push_octets(&mut text, address.octets());
-            text
-        }
-        IpAddr::V6(address) => address.to_string(),
+        IpAddr::V4(address) => push_octets(text, address.octets()),
+        IpAddr::V6(address) => text.push_str(&address.to_string()),
     }
 }
 
 /// As `Display` writes it.
-pub(crate) fn of_socket(address: SocketAddr) -> String {
+pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
     match address {
         SocketAddr::V4(address) => {
-            let mut text = String::with_capacity(V4_BYTES_MAX);
-            push_octets(&mut text, address.ip().octets());
-            push_number(&mut text, ":", address.port());
-            text
+            push_octets(text, address.ip().octets());
+            push_number(text, ":", address.port());
         }
-        SocketAddr::V6(address) => address.to_string(),
+        SocketAddr::V6(address) => text.push_str(&address.to_string()),
     }
 }
 
@@ -51,9 +42,11 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_is_written_as_display_writes_it(address: IpAddr, port: u16) {
-            prop_assert_eq!(of_address(address), address.to_string());
-            let socket = SocketAddr::new(address, port);
-            prop_assert_eq!(of_socket(socket), socket.to_string());
+            let (socket, mut text) = (SocketAddr::new(address, port), String::new());
+            push_address(&mut text, address);
+            text.push(' ');
+            push_socket(&mut text, socket);
+            prop_assert_eq!(text, format!("{address} {socket}"));
         }
     }
 }

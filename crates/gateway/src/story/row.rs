@@ -48,7 +48,7 @@ impl Story {
             attempts: self.effort.map(|effort| effort.attempts),
             queue_us: self.effort.map(|effort| micros(effort.queued)),
             upstream_us: self.effort.map(|effort| micros(effort.upstream)),
-            total_us: Some(micros(self.age())),
+            total_us: Some(micros(ending.took)),
             cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
             cause: present(&cause).map(|cause| cause.to_owned().into()),
             would_refuse: self.would_refuse.take(),

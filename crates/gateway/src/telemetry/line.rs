@@ -39,6 +39,9 @@ thread_local! {
 pub(crate) struct Name {
     pub(crate) json: &'static str,
     pub(crate) text: &'static str,
+    /// With the quote that a text begins with.
+    pub(crate) json_quoted: &'static str,
+    pub(crate) text_quoted: &'static str,
 }
 
 /// A field's name. It is ours and needs no escapes.
@@ -47,6 +50,8 @@ macro_rules! name {
         $crate::telemetry::Name {
             json: concat!(",\"", $name, "\":"),
             text: concat!(" ", $name, "="),
+            json_quoted: concat!(",\"", $name, "\":\""),
+            text_quoted: concat!(" ", $name, "=\""),
         }
     };
 }
@@ -120,17 +125,22 @@ impl Line {
 
     /// A word that needs no escapes: one of ours, or one whose characters have been checked.
     pub(crate) fn word(&mut self, name: Name, word: &str) {
-        self.name(name);
-        self.text.push('"');
-        self.text.push_str(word);
-        self.text.push('"');
+        self.quoted(name, |text| text.push_str(word));
     }
 
     /// Any text.
     pub(crate) fn text(&mut self, name: Name, text: &str) {
-        self.name(name);
-        self.text.push('"');
-        escape(&mut self.text, text);
+        self.quoted(name, |line| escape(line, text));
+    }
+
+    /// What `write` puts behind it and has no need of escapes, in quotes.
+    pub(crate) fn quoted(&mut self, name: Name, write: impl FnOnce(&mut String)) {
+        self.text.push_str(if self.is_json {
+            name.json_quoted
+        } else {
+            name.text_quoted
+        });
+        write(&mut self.text);
         self.text.push('"');
     }
 
