@@ -65,7 +65,8 @@ fn builder(config: &ClientConfig) -> Result<ClientBuilder, String> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
-        .retry(reqwest::retry::never())
+        // With none at all it makes no copy of a request beforehand.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .referer(false)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT)

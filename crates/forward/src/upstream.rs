@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
-use reqwest::header::{CONTENT_TYPE, HOST, HeaderValue};
+use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
@@ -95,7 +96,7 @@ impl Upstream {
         Ok(Upstream {
             clients: PerWorker::new(client)?,
             endpoints: Endpoints::new(urls, targets, config.spread),
-            accounts: Accounts::new(config.account.clone(), config.next_account.clone()),
+            accounts: Accounts::new(&config.account, config.next_account.as_ref()),
             places: Places::new(limits.calls_max, limits.waiting_max),
             budget: Budget::default(),
             chance: RandomState::new(),
@@ -228,14 +229,12 @@ impl Upstream {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = left.min(self.config.limits.timeout);
         let had_its_time = timeout == self.config.limits.timeout;
-        let post = self.request(&endpoint.target, account, request);
-        // The client has that time-out already, as nearly every call has that much time left.
-        let post = if had_its_time {
-            post
-        } else {
-            post.timeout(timeout)
-        };
-        let response = match post.send().await {
+        let mut post = self.request(&endpoint.target, account, request);
+        // Nearly every call has as much time left as the client gives it.
+        if !had_its_time {
+            *post.timeout_mut() = Some(timeout);
+        }
+        let response = match self.clients.here().execute(post).await {
             Ok(response) => response,
             Err(error) => return failed(error, had_its_time, word),
         };
@@ -299,20 +298,14 @@ impl Upstream {
         }
     }
 
-    fn request(
-        &self,
-        target: &Target,
-        known: &Known,
-        request: &Request,
-    ) -> reqwest::RequestBuilder {
-        let Known { account, fields } = known;
+    fn request(&self, target: &Target, known: &Known, request: &Request) -> reqwest::Request {
         let mut form = String::with_capacity(FORM_BYTES);
         // Class, method and names are ours and stand for themselves.
         for part in ["class=", CLASS, "&method=", request.operation().method] {
             form.push_str(part);
         }
         if self.config.auth == UpstreamAuth::Form {
-            form.push_str(fields.expose_secret());
+            form.push_str(known.fields.expose_secret());
         }
         // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
         for (parameter, value) in request.pairs() {
@@ -321,19 +314,14 @@ impl Upstream {
             }
             form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
-        let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let post = self.clients.here().post(target.url.clone());
-        let post = match &target.host {
-            Some(host) => post.header(HOST, host.clone()),
-            None => post,
-        };
-        let post = post.header(CONTENT_TYPE, content_type).body(form);
-        match self.config.auth {
-            UpstreamAuth::Form => post,
-            UpstreamAuth::Basic => {
-                post.basic_auth(&account.user, Some(account.password.expose_secret()))
-            }
+        let mut post = reqwest::Request::new(Method::POST, target.url.clone());
+        *post.body_mut() = Some(form.into());
+        *post.headers_mut() = target.headers.clone();
+        if self.config.auth == UpstreamAuth::Basic {
+            let basic = known.authorization.clone();
+            post.headers_mut().insert(AUTHORIZATION, basic);
         }
+        post
     }
 }
 

@@ -80,10 +80,9 @@ fn stands_there(tree: &Document<'_>, decoded: &Decoded) {
     let version = envelope.tag_name().namespace().unwrap_or_default();
     assert!(version == SOAP11 || version == SOAP12, "{version}");
     assert_eq!(envelope.tag_name().name(), "Envelope");
-    assert!(
-        !tree.descendants().any(|node| node.is_pi()),
-        "a PI was taken"
-    );
+    // The other parser takes a declaration for one where its first space is a line break.
+    let is_one = |node: Node<'_, '_>| node.pi().is_some_and(|pi| pi.target != "xml");
+    assert!(!tree.descendants().any(is_one), "a PI was taken");
     let mut bodies = elements(envelope).filter(|part| part.has_tag_name((version, "Body")));
     let body = bodies.next().expect("there is a body");
     assert!(bodies.next().is_none(), "there are two bodies");

@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
@@ -23,18 +26,26 @@ impl Account {
 
 /// An account as it goes into a request.
 pub(super) struct Known {
-    pub(super) account: Account,
     /// Both as they stand in a form, behind other fields: encoded once, not for every call.
     pub(super) fields: SecretString,
+    /// Both as Basic has them (RFC 7617).
+    pub(super) authorization: HeaderValue,
 }
 
 impl Known {
-    fn new(account: Account) -> Known {
+    fn new(account: &Account) -> Known {
         let mut form = form_urlencoded::Serializer::new(String::from("&"));
         form.append_pair("user", &account.user);
         form.append_pair("password", account.password.expose_secret());
-        let fields = form.finish().into();
-        Known { account, fields }
+        let pair = format!("{}:{}", account.user, account.password.expose_secret());
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        let basic = HeaderValue::try_from(basic);
+        let mut authorization = basic.expect("the letters of base64 may stand in a header");
+        authorization.set_sensitive(true);
+        Known {
+            fields: form.finish().into(),
+            authorization,
+        }
     }
 }
 
@@ -53,7 +64,7 @@ pub(super) enum Slot {
 }
 
 impl Accounts {
-    pub(super) fn new(first: Account, next: Option<Account>) -> Accounts {
+    pub(super) fn new(first: &Account, next: Option<&Account>) -> Accounts {
         Accounts {
             first: Known::new(first),
             next: next.map(Known::new),

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::HeaderValue;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use url::{Host, Url};
 
 /// Where a request goes.
@@ -14,8 +14,9 @@ use url::{Host, Url};
 pub(super) struct Target {
     /// The URL for the client.
     pub(super) url: Url,
-    /// What the upstream is called, where that URL does not say so.
-    pub(super) host: Option<HeaderValue>,
+    /// The headers of every request, those of the client's own too: added one by one they cost more. `Host` is there where
+    /// the URL does not say what the upstream is called.
+    pub(super) headers: HeaderMap,
 }
 
 /// The real names behind the short ones: host and port, in the order of the letters.
@@ -41,11 +42,21 @@ pub(super) fn targets(urls: &[Url]) -> (Vec<Target>, Option<Aliases>) {
         None => {
             let as_is = |url: &Url| Target {
                 url: url.clone(),
-                host: None,
+                headers: headers(None),
             };
             (urls.iter().map(as_is).collect(), None)
         }
     }
+}
+
+fn headers(host: Option<HeaderValue>) -> HeaderMap {
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let mut headers = HeaderMap::new();
+    headers.extend(host.map(|host| (HOST, host)));
+    headers.insert(CONTENT_TYPE, form);
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers
 }
 
 fn shortened(url: &Url, name: char) -> Option<(Target, (String, u16))> {
@@ -69,7 +80,7 @@ fn shortened(url: &Url, name: char) -> Option<(Target, (String, u16))> {
     short.set_port(None).ok()?;
     let target = Target {
         url: short,
-        host: Some(HeaderValue::try_from(host).ok()?),
+        headers: headers(Some(HeaderValue::try_from(host).ok()?)),
     };
     Some((target, (real, port)))
 }
@@ -108,7 +119,7 @@ mod tests {
             .map(|target| {
                 let name = target.url.host_str().unwrap();
                 let (real, port) = aliases.as_ref().unwrap().real(name).unwrap();
-                let host = target.host.as_ref().unwrap().to_str().unwrap();
+                let host = target.headers[HOST].to_str().unwrap();
                 (target.url.as_str(), host, real.as_str(), *port)
             })
             .collect();
@@ -140,7 +151,7 @@ mod tests {
             targets
                 .iter()
                 .zip(&urls)
-                .all(|(target, url)| target.url == *url && target.host.is_none())
+                .all(|(target, url)| target.url == *url && !target.headers.contains_key(HOST))
         );
     }
 
