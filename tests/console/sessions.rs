@@ -257,6 +257,29 @@ async fn every_answer_forbids_frames_and_what_is_not_ours() {
 }
 
 #[tokio::test]
+async fn what_is_no_page_is_told_on_one_with_the_ways_on() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    for (path, status) in [
+        ("/console/nothing", 404),
+        ("/console/accesses/missing", 404),
+        ("/console/journal/rows/0", 404),
+        ("/console/accesses/demo/rotate", 405),
+        ("/console/sign-out", 405),
+        ("/console/accesses/new", 403),
+    ] {
+        let answer = visitor.page(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(
+            answer.header("content-type").starts_with("text/html"),
+            "{path}"
+        );
+        assert!(answer.body.contains("href=\"/console/journal\""), "{path}");
+        assert_eq!(answer.header("allow") == "POST", status == 405, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);

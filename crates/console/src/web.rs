@@ -6,6 +6,7 @@ mod access_page;
 mod accesses;
 mod assets;
 mod availability;
+mod changes;
 mod charts;
 mod csv;
 mod events;
@@ -87,6 +88,7 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/explain", get(explain::page))
         .route("/console/status", get(status::page))
         .route("/console/{*rest}", get(page::nothing_here))
+        .method_not_allowed_fallback(page::not_so)
         .layer(map_response(protect))
 }
 

@@ -117,15 +117,28 @@ impl Form {
         }
     }
 
-    /// As it came back, so that nothing that was typed is lost.
+    /// As it came back, with what is wrong with it.
     pub(super) fn again(fields: &Fields, problem: &Problem) -> Form {
-        let text = |name| fields.get(name).to_owned();
-        let has =
-            |name: &'static str| move |word: &str| fields.all(name).any(|ticked| ticked == word);
         let wrong = NAMES
             .into_iter()
             .filter_map(|name| Some((name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
+        Form {
+            failed: Some(if wrong.is_empty() {
+                problem.detail().to_owned()
+            } else {
+                "Some fields are wrong.".to_owned()
+            }),
+            wrong,
+            ..Form::sent(fields)
+        }
+    }
+
+    /// As it came, so that nothing that was typed is lost.
+    pub(super) fn sent(fields: &Fields) -> Form {
+        let text = |name| fields.get(name).to_owned();
+        let has =
+            |name: &'static str| move |word: &str| fields.all(name).any(|ticked| ticked == word);
         Form {
             name: text("name"),
             user: text("user"),
@@ -143,12 +156,7 @@ impl Form {
             report: ticked(&crate::draft::REPORTS, has("report")),
             is_full: fields.has("full"),
             version: fields.get("version").parse().unwrap_or_default(),
-            failed: Some(if wrong.is_empty() {
-                problem.detail().to_owned()
-            } else {
-                "Some fields are wrong.".to_owned()
-            }),
-            wrong,
+            ..Form::default()
         }
     }
 

@@ -1,6 +1,5 @@
 //! One access: what it may, what is changed about it, and what was.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -8,16 +7,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode, Uri};
-use serde_json::{Value, json};
-use store::{Access, Change, ChangeError};
+use serde_json::json;
+use store::{Access, ChangeError};
 
 use super::access_form::{Form, draft};
 use super::accesses::{Made, state};
+use super::changes::Told;
 use super::fields::Fields;
 use super::page::{Shell, html, see_other};
 use super::preview::{self, Preview};
 use super::sample::Sampler;
-use super::text::{age, moment_of, or_dash, visible};
+use super::text::{age, moment_of, visible};
 use super::visitor::{Refusal, Visitor};
 use crate::Console;
 use crate::accesses::CHANGES_MAX;
@@ -36,13 +36,6 @@ struct Page {
     preview: Option<Preview>,
     sampler: Sampler,
     changes: Vec<Told>,
-}
-
-/// One change.
-struct Told {
-    at: String,
-    actor: String,
-    what: Vec<(String, String, String)>,
 }
 
 /// Nothing but the preview.
@@ -157,24 +150,21 @@ pub(super) async fn preview(
     let (visitor, fields) = Visitor::sending(&console, request).await?;
     let access = named(&console, &name)?;
     let seen = preview::of(&console, &access, &fields).await;
-    let (status, preview) = match seen {
-        Ok(preview) => (StatusCode::OK, preview),
-        // A piece of a page is shown only if it is well.
-        Err(problem) if is_piece => (StatusCode::OK, Preview::failed(problem.detail())),
-        Err(problem) => (problem.status(), Preview::failed(problem.detail())),
+    let wrong = seen.as_ref().err().map(Problem::status);
+    let (form, preview) = match seen {
+        Ok(preview) => (Form::sent(&fields), preview),
+        Err(problem) => {
+            let preview = Preview::failed(problem.detail());
+            (Form::again(&fields, &problem), preview)
+        }
     };
     if is_piece {
-        return Ok(html(status, &PreviewAlone { preview }));
+        // A piece of a page is shown only if it is well.
+        return Ok(html(StatusCode::OK, &PreviewAlone { preview }));
     }
-    let kept = Problem::new(
-        status,
-        "preview",
-        "This is a preview: nothing is changed yet.",
-    );
-    let form = Form::again(&fields, &kept);
     let mut page = Page::of(&console, &visitor, (&access, form)).await?;
     page.preview = Some(preview);
-    Ok(html(status, &page))
+    Ok(html(wrong.unwrap_or(StatusCode::OK), &page))
 }
 
 /// Suspends and resumes.
@@ -211,75 +201,4 @@ pub(super) async fn rotate(
         (&access, &shown),
     );
     Ok(html(StatusCode::OK, &page))
-}
-
-impl Told {
-    fn of(change: &Change) -> Told {
-        let (before, after) = (change.before.as_ref(), change.after.as_ref());
-        let what = match (before, after) {
-            (None, _) => vec![("made".to_owned(), String::new(), String::new())],
-            (_, None) => vec![("deleted".to_owned(), String::new(), String::new())],
-            (Some(before), Some(after)) => differences(before, after),
-        };
-        Told {
-            at: moment_of(change.at),
-            actor: visible(&change.actor),
-            what,
-        }
-    }
-}
-
-/// Each field that is another: its name, before, after.
-fn differences(before: &Value, after: &Value) -> Vec<(String, String, String)> {
-    let (before, after) = (flat(before), flat(after));
-    let mut names: Vec<_> = before
-        .keys()
-        .chain(after.keys())
-        .filter(|name| *name != "version")
-        .collect();
-    names.sort();
-    names.dedup();
-    let text = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => "–".to_owned(),
-        Some(Value::String(text)) => or_dash(Some(text)),
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
-            let items: Vec<_> = items
-                .iter()
-                .filter_map(Value::as_str)
-                .map(visible)
-                .collect();
-            or_dash(Some(&items.join(", ")))
-        }
-        Some(other) => visible(&other.to_string()),
-    };
-    let differing = names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name));
-    differing
-        .map(|name| {
-            (
-                name.replace('_', " "),
-                text(before.get(name)),
-                text(after.get(name)),
-            )
-        })
-        .collect()
-}
-
-/// The fields, those of an object within under both names.
-fn flat(document: &Value) -> BTreeMap<String, Value> {
-    let mut fields = BTreeMap::new();
-    for (name, value) in document.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(inner) => {
-                fields.extend(
-                    inner
-                        .iter()
-                        .map(|(n, v)| (format!("{name} {n}"), v.clone())),
-                );
-            }
-            value => drop(fields.insert(name.clone(), value.clone())),
-        }
-    }
-    fields
 }

@@ -53,6 +53,7 @@ impl Shell {
                 token: visitor.token().to_owned(),
             }),
             place,
+            places: &PLACES,
             ..Shell::outside(title)
         }
     }
@@ -64,7 +65,7 @@ impl Shell {
             place: "",
             visitor: None,
             edition: assets::edition(),
-            places: &PLACES,
+            places: &[],
         }
     }
 
@@ -103,7 +104,11 @@ pub(super) fn html(status: StatusCode, page: &impl Template) -> Response {
 /// A refusal, as a page.
 pub(super) fn refused(problem: &Problem) -> Response {
     let title = problem.status().canonical_reason().unwrap_or("Error");
-    let shell = Shell::outside(title);
+    // Nothing is said of who is signed in, if anybody is; the ways on are the same.
+    let shell = Shell {
+        places: &PLACES,
+        ..Shell::outside(title)
+    };
     html(
         problem.status(),
         &Refused {
@@ -129,4 +134,14 @@ pub(super) async fn nothing_here(
 ) -> Result<Response, Refusal> {
     Visitor::of(&console, &headers, &uri)?;
     Err(Problem::not_found().into())
+}
+
+/// For a page that is asked for as only a form is sent, or the other way round.
+pub(super) async fn not_so(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    Visitor::of(&console, &headers, &uri)?;
+    Err(Problem::method_not_allowed().into())
 }

@@ -7,8 +7,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::Value;
-use store::JournalRow;
+use store::{JournalKind, JournalRow};
 
+use super::changes::{Difference, differences};
 use super::journal::Line;
 use super::page::{Shell, html};
 use super::text::{duration, visible};
@@ -71,6 +72,8 @@ struct Page {
     shell: Shell,
     line: Line,
     groups: Vec<(&'static str, Vec<(String, String)>)>,
+    /// What another access has become of one.
+    what: Vec<Difference>,
     /// Name, time, and where its bar begins and how wide it is, in hundredths.
     timings: Vec<(&'static str, String, String, String)>,
     /// Its name, and the query for all its calls.
@@ -102,9 +105,18 @@ pub(super) async fn page(
             .map(|name| (visible(name), query("access", name))),
         request_id: row.request_id.as_deref().map(|id| query("request_id", id)),
         explain: explain(&row),
+        what: what(&row),
         groups: groups(row),
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+fn what(row: &JournalRow) -> Vec<Difference> {
+    if row.kind == JournalKind::Change {
+        differences(row.before.as_ref(), row.after.as_ref())
+    } else {
+        Vec::new()
+    }
 }
 
 fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
