@@ -9,6 +9,7 @@ mod availability;
 mod changes;
 mod charts;
 mod csv;
+mod door;
 mod events;
 mod explain;
 mod fields;

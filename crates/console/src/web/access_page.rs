@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use store::{Access, ChangeError};
 
 use super::access_form::{Form, draft};
 use super::accesses::{Made, state};
 use super::changes::Told;
+use super::door::{Order, Sent, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html, see_other};
 use super::preview::{self, Preview};
@@ -102,14 +102,12 @@ fn named(console: &Console, name: &str) -> Result<Arc<Access>, Problem> {
 
 /// The page.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    visitor: Visitor,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
     let access = named(&console, &name)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
     let mut page = Page::of(&console, &visitor, (&access, Form::of(&access))).await?;
     page.saved = fields.has("saved");
     page.sampler = Sampler::of(&console, &access, &fields);
@@ -118,15 +116,18 @@ pub(super) async fn page(
 
 /// Changes what the form says.
 pub(super) async fn change(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order {
+        visitor,
+        actor,
+        fields,
+    } = order;
     let expected = fields.get("version").parse().ok();
     let changed = match draft(&fields) {
-        Ok(draft) => manage::change(&console, (actor, &name, expected), draft).await,
+        Ok(draft) => manage::change(&console, (&actor, &name, expected), draft).await,
         Err(problem) => Err(problem),
     };
     match changed {
@@ -142,12 +143,13 @@ pub(super) async fn change(
 
 /// Says which journalled calls the form would refuse, and changes nothing.
 pub(super) async fn preview(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    headers: HeaderMap,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    let is_piece = request.headers().contains_key("hx-request");
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
+    let is_piece = headers.contains_key("hx-request");
+    let Sent { visitor, fields } = sent;
     let access = named(&console, &name)?;
     let seen = preview::of(&console, &access, &fields).await;
     let wrong = seen.as_ref().err().map(Problem::status);
@@ -169,31 +171,33 @@ pub(super) async fn preview(
 
 /// Suspends and resumes.
 pub(super) async fn switch(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order { actor, fields, .. } = order;
     let wanted = json!({"state": fields.get("state")});
     let draft = serde_json::from_value(wanted).map_err(|_| Problem::not_found())?;
-    manage::change(&console, (actor, &name, None), draft).await?;
+    manage::change(&console, (&actor, &name, None), draft).await?;
     Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
 }
 
 /// Makes a new secret and shows it this once.
 pub(super) async fn rotate(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order {
+        visitor,
+        actor,
+        fields,
+    } = order;
     let wanted = Rotation {
         drop_old: fields.has("drop_old"),
         ..Rotation::default()
     };
-    let (access, shown) = manage::rotate(&console, (actor, &name, None), wanted).await?;
+    let (access, shown) = manage::rotate(&console, (&actor, &name, None), wanted).await?;
     let shell = Shell::of(&visitor, "accesses", "New secret");
     let page = Made::of(
         (shell, "The access has a new secret"),

@@ -1,15 +1,12 @@
 //! What all pages share: the frame around them, and how they are answered.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use std::sync::Arc;
+use http::{HeaderValue, StatusCode, header};
 use store::Role;
 
 use super::assets;
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 use crate::problem::{Problem, answer};
 
 /// The frame around a page.
@@ -127,21 +124,11 @@ pub(super) fn see_other(path: &str) -> Response {
 }
 
 /// For every other path below the console's.
-pub(super) async fn nothing_here(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn nothing_here(_visitor: Visitor) -> Result<Response, Refusal> {
     Err(Problem::not_found().into())
 }
 
 /// For a page that is asked for as only a form is sent, or the other way round.
-pub(super) async fn not_so(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn not_so(_visitor: Visitor) -> Result<Response, Refusal> {
     Err(Problem::method_not_allowed().into())
 }

@@ -1,20 +1,18 @@
 //! One row of the journal in full.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
 use store::{JournalKind, JournalRow};
 
 use super::changes::{Difference, differences};
+use super::door::Shared;
 use super::journal::Line;
 use super::page::{Shell, html};
 use super::text::{duration, visible};
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 use crate::journal::{failing, id_from_text, view};
 use crate::problem::Problem;
 
@@ -85,12 +83,10 @@ struct Page {
 
 /// The page.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    visitor: Visitor,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
     let id = id_from_text(&id).ok_or_else(Problem::not_found)?;
     let _ = console.store.journal().flush().await;
     let row = console.store.journal_row(id).await.map_err(failing)?;

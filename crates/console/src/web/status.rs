@@ -1,18 +1,16 @@
 //! How the gateway does: its configuration, its keys, its store, its upstream.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
 
+use super::door::Shared;
 use super::figures::Figures;
 use super::page::{Shell, html};
 use super::text::{age, grouped, moment, moment_of, visible};
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -37,12 +35,7 @@ struct Reload {
 }
 
 /// The page.
-pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn page(State(console): Shared, visitor: Visitor) -> Result<Response, Refusal> {
     let status = console.gateway.status();
     let now = console.now();
     let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
