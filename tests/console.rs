@@ -4,6 +4,7 @@ mod cost;
 mod naughty;
 mod sessions;
 mod speed;
+mod steering;
 mod strings;
 mod tail;
 
@@ -181,9 +182,11 @@ fn tour(gateway: &Gateway, pages: &[(&str, String)]) -> Vec<(&'static str, Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_dark() {
-    let gateway = Gateway::start();
+    let gateway = Gateway::configured("[log]\nlevel = \"info\"\n", &[]);
     let mut environment = tour(&gateway, &pages(&gateway).await);
     environment.push(("CONSOLE_VIEWER", viewer_key(&gateway).await));
+    let file = gateway.folder.path().join("chatgate.toml");
+    environment.push(("CONSOLE_CONFIGURATION", file.display().to_string()));
     // More rows than a page of the journal shows.
     for _ in 0..12 {
         make_calls(&gateway).await;

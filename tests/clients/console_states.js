@@ -2,6 +2,8 @@
 // empty. Each state is its name, who sees it, and the way there; states follow one another, since some make what others show.
 "use strict";
 
+const fs = require("fs");
+
 const HOME = process.env.CONSOLE_URL;
 
 const goto = (path) => (page) => page.goto(HOME + path);
@@ -38,7 +40,7 @@ const row = (query, text) => async (page) => {
 
 const WRONG = {
   allow: "127.0.0.1/8\nnowhere", deny: "300.1.1.1", rate: "often", per_day: "0", per_destination: "-1",
-  expires: "tomorrow", owner: "x".repeat(1025), note: "y".repeat(1025),
+  expires: "tomorrow", not_before: "yesterday", concurrent: "0", channels: "nothing", getchats_s: "soon", owner: "x".repeat(1025), note: "y".repeat(1025),
 };
 
 const OPERATOR = [
@@ -74,6 +76,12 @@ const OPERATOR = [
   )],
   ["accesses-states", goto("/console/accesses")],
   ["access-no-sample", goto("/console/accesses/demo?language=sqlserver&way=soap")],
+  ["access-delete", steps(goto("/console/accesses/states"), (page) => page.getByRole("link", { name: "Delete…" }).click(),
+    says("Cancel"))],
+  ["access-delete-stale", steps(
+    goto("/console/accesses/states/delete"), hidden("version", "1"), click("Delete states"),
+    (page) => page.getByRole("alert").waitFor(),
+  )],
   ["access-missing", goto("/console/accesses/missing")],
   ["preview-harmless", preview({ rate: "1000" }, "Nobody who got in would be refused.")],
   ["preview-networks", preview({ allow: "192.0.2.0/24" }, "This change would refuse calls that got in.")],
@@ -96,6 +104,20 @@ const OPERATOR = [
   ["row-refused", row("access=demo", "INCORRECT_METHOD")],
   ["row-change", row("access=states", "change")],
   ["row-missing", goto("/console/journal/rows/0")],
+  ["accesses-deleted", steps(goto("/console/accesses/states/delete"), click("Delete states"), says("states is deleted."))],
+  ["status-reloaded", steps(goto("/console/status"), click("Read it again"), says("The configuration is read again."))],
+  ["status-reload-refused", async (page) => {
+    fs.writeFileSync(process.env.CONSOLE_CONFIGURATION, "[limits]\nper_address_per_minute = \"many\"\n[unknown]\nkey = 1\n");
+    await steps(goto("/console/status"), click("Read it again"), says("line 2, column"))(page);
+  }],
+  ["status-rotated", steps(goto("/console/status"), click("New signing key"), says("A new key signs."))],
+  ["status-not-rotated", async (page) => {
+    for (let n = 0; n < 100 && !(await page.getByRole("alert").count()); n += 1) {
+      await goto("/console/status")(page);
+      await click("New signing key")(page);
+      await page.locator("[role=status], [role=alert]").first().waitFor();
+    }
+  }],
   ["explain-blank", goto("/console/explain")],
   ["explain-wrong", steps(
     goto("/console/explain"), fill({ peer: "nowhere", access: "missing" }), click("Explain"),
@@ -108,7 +130,7 @@ const OPERATOR = [
 
 const VIEWER = [
   ["viewer-accesses", goto("/console/accesses")],
-  ["viewer-access", goto("/console/accesses/states")],
+  ["viewer-access", goto("/console/accesses/demo")],
   ["viewer-status", goto("/console/status")],
   ["viewer-forbidden", goto("/console/accesses/new")],
 ];

@@ -141,7 +141,7 @@ async function viewer() {
   await signIn(page, process.env.CONSOLE_VIEWER);
   for (const path of ["/console/accesses", "/console/accesses/story", "/console/journal", "/console/status"]) {
     await page.goto(HOME + path);
-    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "New secret"]) {
+    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "New secret", "Delete…", "Read it again", "New signing key"]) {
       same(`${name} on ${path}`, await page.getByRole("button", { name }).count(), 0);
       same(`${name} on ${path}`, await page.getByRole("link", { name }).count(), 0);
     }

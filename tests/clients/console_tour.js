@@ -3,7 +3,7 @@
 // and dark.
 //
 // Reads CONSOLE_URL, CONSOLE_KEY, CONSOLE_PAGES (JSON: name and path), CONSOLE_PICTURES (a folder, or nothing), and, for the
-// states besides, CONSOLE_VIEWER (a viewer's key).
+// states besides, CONSOLE_VIEWER (a viewer's key) and CONSOLE_CONFIGURATION (the gateway's file, which is spoilt).
 "use strict";
 
 const fs = require("fs");

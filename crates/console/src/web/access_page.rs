@@ -9,7 +9,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use store::{Access, ChangeError};
 
-use super::access_form::{Form, draft};
+use super::access_draft::draft;
+use super::access_form::Form;
 use super::accesses::{Made, state};
 use super::changes::Told;
 use super::door::{Order, Sent, Shared};
@@ -180,6 +181,44 @@ pub(super) async fn switch(
     let draft = serde_json::from_value(wanted).map_err(|_| Problem::not_found())?;
     manage::change(&console, (&actor, &name, None), draft).await?;
     Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+}
+
+#[derive(Template)]
+#[template(path = "access_delete.html")]
+struct Delete {
+    shell: Shell,
+    name: String,
+    version: i64,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// Asks once more.
+pub(super) async fn ask(
+    State(console): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    visitor.operator()?;
+    let access = named(&console, &name)?;
+    let page = Delete {
+        shell: Shell::of(&visitor, "accesses", format!("Delete {}", access.name)),
+        name: access.name.clone(),
+        version: access.version,
+        facts: facts(&console, &access),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Takes it away, if it is still what was asked about.
+pub(super) async fn delete(
+    State(console): Shared,
+    Path(name): Path<String>,
+    order: Order,
+) -> Result<Response, Refusal> {
+    let version = order.fields.get("version").parse();
+    let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
+    manage::delete(&console, (&order.actor, &name, Some(version))).await?;
+    Ok(see_other(&format!("/console/accesses?deleted={name}")))
 }
 
 /// Makes a new secret and shows it this once.

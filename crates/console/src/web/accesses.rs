@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::Value;
 use store::Access;
 
-use super::access_form::{Form, draft};
+use super::access_draft::draft;
+use super::access_form::Form;
 use super::door::{Order, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html};
@@ -39,6 +40,8 @@ struct List {
     lines: Vec<Line>,
     found: usize,
     all: usize,
+    /// What has just been taken away.
+    deleted: Option<String>,
 }
 
 impl List {
@@ -109,6 +112,9 @@ pub(super) async fn list(
         lines,
         found: found.len(),
         all: accesses.len(),
+        deleted: Some(fields.get("deleted"))
+            .filter(|name| !name.is_empty() && accesses.named(name).is_none())
+            .map(visible),
     };
     Ok(html(StatusCode::OK, &page))
 }

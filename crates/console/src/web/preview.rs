@@ -3,7 +3,7 @@
 use serde_json::Value;
 use store::{Access, ReplayCall};
 
-use super::access_form::draft;
+use super::access_draft::draft;
 use super::fields::Fields;
 use super::text::{grouped, moment, visible};
 use crate::Console;
