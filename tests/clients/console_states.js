@@ -85,7 +85,7 @@ const OPERATOR = [
   ["access-missing", goto("/console/accesses/missing")],
   ["preview-harmless", preview({ rate: "1000" }, "Nobody who got in would be refused.")],
   ["preview-networks", preview({ allow: "192.0.2.0/24" }, "This change would refuse calls that got in.")],
-  ["preview-limits", preview({ rate: "1", per_day: "2" }, "This change would refuse calls that got in.")],
+  ["preview-limits", preview({ rate: "40", per_destination: "2", concurrent: "1", per_day: "2" }, "This change would refuse calls that got in.")],
   ["preview-wrong", preview({ allow: "nowhere" }, "nowhere")],
   ["preview-without-script", steps(
     goto("/console/accesses/demo"), fill({ allow: "192.0.2.0/24" }), press("Preview"), says("nothing is changed yet"),

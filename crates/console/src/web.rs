@@ -17,6 +17,7 @@ mod fields;
 mod figures;
 mod history;
 mod journal;
+mod limits;
 mod live;
 mod overview;
 mod page;

@@ -16,7 +16,6 @@ use super::text::{age, grouped, moment, moment_of, visible};
 use super::visitor::Visitor;
 use crate::Console;
 use crate::operations::to_the_end;
-use crate::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -62,24 +61,34 @@ pub(super) async fn page(State(console): Shared, visitor: Visitor, fields: Field
 /// Reads the configuration again.
 pub(super) async fn reload(State(console): Shared, order: Order) -> Response {
     let reload = Arc::clone(&console.gateway).reload(order.actor);
-    let ended = to_the_end(reload).await;
-    shown(&console, &order.visitor, ("reload", ended.err()))
+    let wrong = to_the_end(reload).await.err();
+    let wrong = wrong.map(|problem| {
+        let text = format!("The old configuration stays. {}", problem.detail());
+        (problem.status(), text)
+    });
+    shown(&console, &order.visitor, ("reload", wrong))
 }
 
 /// Has a new key sign tokens.
 pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
     let ended = to_the_end(Arc::clone(&console.gateway).rotate()).await;
-    shown(&console, &order.visitor, ("rotate", ended.err()))
+    let wrong = ended.err();
+    let wrong = wrong.map(|problem| (problem.status(), problem.detail().to_owned()));
+    shown(&console, &order.visitor, ("rotate", wrong))
 }
 
 /// The page again, with what went wrong if anything did.
-fn shown(console: &Console, visitor: &Visitor, (word, wrong): (&str, Option<Problem>)) -> Response {
-    let Some(problem) = wrong else {
+fn shown(
+    console: &Console,
+    visitor: &Visitor,
+    (word, wrong): (&str, Option<(StatusCode, String)>),
+) -> Response {
+    let Some((status, text)) = wrong else {
         return see_other(&format!("/console/status?done={word}"));
     };
     let mut page = Page::of(console, visitor);
-    page.failed = Some(visible(problem.detail()));
-    html(problem.status(), &page)
+    page.failed = Some(visible(&text));
+    html(status, &page)
 }
 
 impl Page {
