@@ -36,6 +36,21 @@ async fn previewed(visitor: &Visitor<'_>, limits: &[(&str, &str)]) -> (Vec<u64>,
     (counts, answer.body)
 }
 
+async fn send(gateway: &Gateway, destination: &str) -> Answer {
+    let demo = gateway.demo();
+    let form = [
+        ("class", "chat"),
+        ("method", "sendmessage"),
+        ("platform", "whatsapp"),
+        ("platformid", "100"),
+        ("destination", destination),
+        ("message", "a"),
+    ];
+    let request = client().post(gateway.url("/api/basic/"));
+    let request = request.basic_auth(&demo.user, Some(&demo.password));
+    Answer::of(request.form(&form)).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     let sandbox = Sandbox::start();
@@ -43,20 +58,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
         .faults(json!([{"fault": "latency", "ms": 500}]))
         .await;
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
-    let demo = gateway.demo();
-    let send = |destination: &'static str| {
-        let form = [
-            ("class", "chat"),
-            ("method", "sendmessage"),
-            ("platform", "whatsapp"),
-            ("platformid", "100"),
-            ("destination", destination),
-            ("message", "a"),
-        ];
-        let request = client().post(gateway.url("/api/basic/"));
-        let request = request.basic_auth(&demo.user, Some(&demo.password));
-        Answer::of(request.form(&form))
-    };
+    let send = |destination| send(&gateway, destination);
     // Three at once, of which two go to one destination; then one more to it, alone.
     let three = tokio::join!(
         send("34600000001"),
