@@ -34,6 +34,8 @@ struct Page {
     state: &'static str,
     facts: Vec<(&'static str, String)>,
     saved: bool,
+    /// Whether the form was made from an access that has changed since.
+    is_stale: bool,
     preview: Option<Preview>,
     sampler: Sampler,
     changes: Vec<Told>,
@@ -56,6 +58,7 @@ impl Page {
         let changes = changes.map_err(ChangeError::Store)?;
         Ok(Page {
             shell: Shell::of(visitor, "accesses", format!("Access {}", access.name)),
+            is_stale: form.version != access.version,
             form,
             name: access.name.clone(),
             state: state(access, console.now()),
