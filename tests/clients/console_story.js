@@ -171,6 +171,14 @@ async function withoutScript() {
   await page.getByText("<?php").waitFor();
   await page.goto(`${HOME}/console/journal?access=story&status=SUCCESS`);
   same("its rows", await page.locator("#rows tr").count(), 1);
+  await page.goto(`${HOME}/console/accesses/story`);
+  await page.getByRole("link", { name: "Delete…" }).click();
+  await page.getByRole("heading", { name: "Delete story?" }).waitFor();
+  await page.getByRole("button", { name: "Delete story" }).click();
+  await page.getByText("story is deleted.").waitFor();
+  await page.goto(`${HOME}/console/status`);
+  await page.getByRole("button", { name: "Read it again" }).click();
+  await page.getByText("The configuration is read again.").waitFor();
   return browser.close();
 }
 
