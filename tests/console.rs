@@ -2,8 +2,10 @@
 
 mod cost;
 mod naughty;
+mod preview;
 mod sessions;
 mod speed;
+mod steering;
 mod strings;
 mod tail;
 
@@ -167,18 +169,43 @@ async fn an_operator_a_viewer_and_somebody_without_scripts_live_their_stories() 
     browse("console_story.js", &environment);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_dark() {
-    let gateway = Gateway::start();
+/// What the tour through the pages needs.
+fn tour(gateway: &Gateway, pages: &[(&str, String)]) -> Vec<(&'static str, String)> {
     let pictures = repository().join("target/screenshots");
     std::fs::create_dir_all(&pictures).unwrap();
-    let environment = [
+    vec![
         ("CONSOLE_URL", format!("http://{}", gateway.admin)),
-        ("CONSOLE_KEY", first_key(&gateway)),
-        ("CONSOLE_PAGES", json!(pages(&gateway).await).to_string()),
+        ("CONSOLE_KEY", first_key(gateway)),
+        ("CONSOLE_PAGES", json!(pages).to_string()),
         ("CONSOLE_PICTURES", pictures.display().to_string()),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_dark() {
+    let gateway = Gateway::configured("[log]\nlevel = \"info\"\n", &[]);
+    let mut environment = tour(&gateway, &pages(&gateway).await);
+    environment.push(("CONSOLE_VIEWER", viewer_key(&gateway).await));
+    let file = gateway.folder.path().join("chatgate.toml");
+    environment.push(("CONSOLE_CONFIGURATION", file.display().to_string()));
+    // More rows than a page of the journal shows.
+    for _ in 0..12 {
+        make_calls(&gateway).await;
+    }
     browse("console_tour.js", &environment);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_with_nothing_on_them_are_no_worse() {
+    let gateway = Gateway::start();
+    admin(&gateway, Method::DELETE, "accesses/demo", &json!(null)).await;
+    let pages = [
+        ("fresh-overview", "/console/"),
+        ("fresh-accesses", "/console/accesses"),
+        ("fresh-journal", "/console/journal"),
+    ]
+    .map(|(name, path)| (name, path.to_owned()));
+    browse("console_tour.js", &tour(&gateway, &pages));
 }
 
 /// What gzip makes of a text: what a proxy in front would send.

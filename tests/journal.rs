@@ -580,6 +580,31 @@ async fn a_trace_is_taken_from_trusted_peers_alone() {
 }
 
 #[tokio::test]
+async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
+    let gateway = Gateway::start();
+    let long = "ñ".repeat(500);
+    for (id, name, told) in [
+        ("ascii", "curl/8.5.0".as_bytes(), "curl/8.5.0"),
+        (
+            "letters",
+            "Müller 聊天/1.0 🎉".as_bytes(),
+            "Müller 聊天/1.0 🎉",
+        ),
+        ("latin", b"M\xfcller/1.0", "M\u{fffd}ller/1.0"),
+        // A terminal takes U+009B for the begin of an order.
+        ("order", "a\u{9b}31m".as_bytes(), "a\u{fffd}31m"),
+        ("long", long.as_bytes(), &long[..256]),
+    ] {
+        let request = client().post(gateway.url("/api/basic/"));
+        let request = request.header("User-Agent", name);
+        Answer::of(request.header("X-Request-ID", id).body(READ)).await;
+        let row = &rows(&gateway, &format!("request_id={id}")).await[0];
+        assert_eq!(row["user_agent"], told, "{id}");
+        assert_eq!(gateway.logged(id)["user_agent"], told, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn rows_of_sends_alone_can_be_asked_for() {
     let gateway = Gateway::configured("[journal]\nrows = \"sends\"\n", &[]);
     let demo = gateway.demo();

@@ -66,7 +66,7 @@ async function main() {
   });
   // Program names that a header can carry whole are in some row each.
   const shown = new Set(seenRows.texts.flat().map(written));
-  const carried = strings.filter((text) => /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(text) && text.length <= 100);
+  const carried = strings.filter((text) => /^[^\p{Cc} ]([^\p{Cc}]*[^\p{Cc} ])?$/u.test(text) && [...text].length <= 100);
   const missing = carried.filter((text) => !shown.has(text));
   if (missing.length) wrong.push(`not shown as written: ${JSON.stringify(missing.slice(0, 5))}`);
   const loaded = [...rows, ...there].filter((_, index) => index % LOADED_EVERY === 0);

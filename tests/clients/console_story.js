@@ -141,7 +141,7 @@ async function viewer() {
   await signIn(page, process.env.CONSOLE_VIEWER);
   for (const path of ["/console/accesses", "/console/accesses/story", "/console/journal", "/console/status"]) {
     await page.goto(HOME + path);
-    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "New secret"]) {
+    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "New secret", "Delete…", "Read it again", "New signing key"]) {
       same(`${name} on ${path}`, await page.getByRole("button", { name }).count(), 0);
       same(`${name} on ${path}`, await page.getByRole("link", { name }).count(), 0);
     }
@@ -171,6 +171,14 @@ async function withoutScript() {
   await page.getByText("<?php").waitFor();
   await page.goto(`${HOME}/console/journal?access=story&status=SUCCESS`);
   same("its rows", await page.locator("#rows tr").count(), 1);
+  await page.goto(`${HOME}/console/accesses/story`);
+  await page.getByRole("link", { name: "Delete…" }).click();
+  await page.getByRole("heading", { name: "Delete story?" }).waitFor();
+  await page.getByRole("button", { name: "Delete story" }).click();
+  await page.getByText("story is deleted.").waitFor();
+  await page.goto(`${HOME}/console/status`);
+  await page.getByRole("button", { name: "Read it again" }).click();
+  await page.getByText("The configuration is read again.").waitFor();
   return browser.close();
 }
 

@@ -1,12 +1,15 @@
-// Sees every page of the console: no serious finding of axe-core, nothing fetched from elsewhere, nothing that the content
-// policy had to stop, no error on the console of the browser; and keeps a picture of each, at three widths, light and dark.
+// Sees every page of the console in every state: no serious finding of axe-core, nothing fetched from elsewhere, nothing that
+// the content policy had to stop, no error on the console of the browser; and keeps a picture of each, at three widths, light
+// and dark.
 //
-// Reads CONSOLE_URL, CONSOLE_KEY, CONSOLE_PAGES (JSON: name and path), CONSOLE_PICTURES (a folder, or nothing).
+// Reads CONSOLE_URL, CONSOLE_KEY, CONSOLE_PAGES (JSON: name and path), CONSOLE_PICTURES (a folder, or nothing), and, for the
+// states besides, CONSOLE_VIEWER (a viewer's key) and CONSOLE_CONFIGURATION (the gateway's file, which is spoilt).
 "use strict";
 
 const fs = require("fs");
 const path = require("path");
 const { open, signIn } = require("./console_browser.js");
+const { OPERATOR, VIEWER, NOBODY } = require("./console_states.js");
 
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [390, 1024, 1600];
@@ -20,41 +23,66 @@ async function findings(page, axe) {
   return found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
 }
 
-async function main() {
-  const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-  const pages = [["sign-in", "/console/sign-in"], ...JSON.parse(process.env.CONSOLE_PAGES)];
-  const pictures = process.env.CONSOLE_PICTURES;
-  const wrong = [];
-  let seen = 0;
-  for (const scheme of SCHEMES) {
-    const browser = await open({ colorScheme: scheme });
-    const { page } = browser;
-    for (const [name, where] of pages) {
-      if (name !== "sign-in" && !browser.isIn) {
-        await signIn(page, process.env.CONSOLE_KEY);
-        browser.isIn = true;
+class Tour {
+  constructor(axe, pictures) {
+    Object.assign(this, { axe, pictures, wrong: [], seen: 0, views: 0 });
+  }
+
+  // Everything that one person sees, with a key or without.
+  async of(key, all) {
+    const browser = await open();
+    browser.page.setDefaultTimeout(10000);
+    if (key) await signIn(browser.page, key);
+    for (const [name, reach] of all) {
+      try {
+        await reach(browser.page);
+        await browser.page.locator("main h1").waitFor();
+      } catch (error) {
+        const told = await browser.page.locator("main").innerText();
+        this.wrong.push(`${name} is out of reach: ${error}\n${told.slice(0, 500)}`);
       }
+      await this.look(browser.page, name);
+    }
+    this.wrong.push(...(await browser.close()));
+  }
+
+  async look(page, name) {
+    this.seen += 1;
+    for (const colorScheme of SCHEMES) {
+      await page.emulateMedia({ colorScheme });
       for (const width of WIDTHS) {
         await page.setViewportSize({ width, height: 900 });
-        await page.goto(process.env.CONSOLE_URL + where);
-        await page.locator("main h1").waitFor();
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        if (overflow > 0) wrong.push(`${name} ${scheme} ${width}: ${overflow} px wider than the window`);
-        for (const one of await findings(page, axe)) {
+        if (overflow > 0) this.wrong.push(`${name} ${colorScheme} ${width}: ${overflow} px wider than the window`);
+        for (const one of await findings(page, this.axe)) {
           const nodes = one.nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ");
-          wrong.push(`${name} ${scheme} ${width}: ${one.impact} ${one.id}: ${nodes}`);
+          this.wrong.push(`${name} ${colorScheme} ${width}: ${one.impact} ${one.id}: ${nodes}`);
         }
-        if (pictures) {
-          const file = path.join(pictures, `${name}-${width}-${scheme}.png`);
+        if (this.pictures) {
+          const file = path.join(this.pictures, `${name}-${width}-${colorScheme}.png`);
           await page.screenshot({ path: file, fullPage: true });
         }
-        seen += 1;
+        this.views += 1;
       }
     }
-    wrong.push(...(await browser.close()));
   }
-  if (wrong.length) throw new Error(wrong.join("\n"));
-  console.log(`ok ${pages.length} pages, ${seen} views, 0 serious findings, 0 requests elsewhere, 0 violations, 0 errors`);
+}
+
+async function main() {
+  const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+  const tour = new Tour(axe, process.env.CONSOLE_PICTURES);
+  const there = (where) => (page) => page.goto(process.env.CONSOLE_URL + where);
+  const pages = JSON.parse(process.env.CONSOLE_PAGES).map(([name, where]) => [name, there(where)]);
+  const { CONSOLE_KEY: operator, CONSOLE_VIEWER: viewer } = process.env;
+  await tour.of(null, [["sign-in", there("/console/sign-in")]]);
+  await tour.of(operator, pages);
+  if (viewer) {
+    await tour.of(operator, OPERATOR);
+    await tour.of(viewer, VIEWER);
+    await tour.of(null, NOBODY);
+  }
+  if (tour.wrong.length) throw new Error(tour.wrong.join("\n"));
+  console.log(`ok ${tour.seen} pages and states, ${tour.views} views, 0 serious findings, 0 requests elsewhere, 0 violations, 0 errors`);
 }
 
 main().catch((error) => {

@@ -5,6 +5,21 @@ const { check, run } = require("./browser.js");
 
 const GATEWAY = process.env.CHATGATE_URL;
 
+// The button takes the whole program; without a script there is no button, and nothing is missing.
+async function copies(browser, program) {
+  const where = "/docs/samples?language=python&way=jwt&method=sendfile";
+  const page = await browser.page({ permissions: ["clipboard-read", "clipboard-write"] });
+  await page.goto(GATEWAY + where);
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByText("Copied.").waitFor();
+  check((await page.evaluate(() => navigator.clipboard.readText())) === program, "the copied program");
+  await browser.audit(page, "docs-samples-copied");
+  const plain = await browser.page({ javaScriptEnabled: false });
+  await plain.goto(GATEWAY + where);
+  check((await plain.locator("#program").textContent()) === program, "the program without a script");
+  check(!(await plain.getByRole("button", { name: "Copy" }).isVisible()), "a button that does nothing");
+}
+
 run(async (browser) => {
   const page = await browser.page();
   await page.goto(`${GATEWAY}/docs/`);
@@ -25,6 +40,7 @@ run(async (browser) => {
   await page.getByRole("button", { name: "Show" }).click();
   const program = await page.locator("#program").textContent();
   check(program.includes("sendfile") && program.includes(`${GATEWAY}`), program);
+  await copies(browser, program);
   // From an operation to the code it may end with.
   await page.goto(`${GATEWAY}/docs/operations`);
   await page.getByRole("link", { name: "INCORRECT_THUMBURL" }).click();

@@ -21,13 +21,22 @@ fn changing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
         ("/console/accesses/demo", rules),
         ("/console/accesses/demo/state", vec![("state", "suspended")]),
         ("/console/accesses/demo/rotate", vec![("drop_old", "1")]),
+        ("/console/status/reload", vec![]),
+        ("/console/status/rotate", vec![]),
+        // As the forms before it leave the access.
+        ("/console/accesses/demo/delete", vec![("version", "5")]),
     ]
 }
 
-async fn accesses(gateway: &Gateway) -> Value {
-    admin(gateway, Method::GET, "accesses", &Value::Null)
-        .await
-        .json()
+/// All that the forms change.
+async fn all(gateway: &Gateway) -> [Value; 3] {
+    let ask = async |path| admin(gateway, Method::GET, path, &Value::Null).await.json();
+    let status = ask("status").await;
+    [
+        ask("accesses").await,
+        ask("keys").await,
+        status["last_reload"].clone(),
+    ]
 }
 
 #[tokio::test]
@@ -150,7 +159,7 @@ async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
     let visitor = Visitor::first(&gateway).await;
     let other = Visitor::first(&gateway).await.token().await;
     let token = visitor.token().await;
-    let before = accesses(&gateway).await;
+    let before = all(&gateway).await;
     let mut forms = changing();
     forms.extend([
         ("/console/sign-out", vec![]),
@@ -191,7 +200,7 @@ async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
         403,
         "nobody is signed in by somebody else"
     );
-    assert_eq!(accesses(&gateway).await, before);
+    assert_eq!(all(&gateway).await, before);
     assert_eq!(
         visitor.page("/console/").await.status,
         200,
@@ -203,13 +212,13 @@ async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
 async fn a_viewer_changes_nothing_by_any_form() {
     let gateway = Gateway::start();
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
-    let before = accesses(&gateway).await;
+    let before = all(&gateway).await;
     for (path, fields) in changing() {
         let answer = viewer.send(path, &fields).await;
         assert_eq!(answer.status, 403, "{path}");
         assert!(answer.body.contains("may look and not change"), "{path}");
     }
-    assert_eq!(accesses(&gateway).await, before);
+    assert_eq!(all(&gateway).await, before);
     // The same forms do it for an operator: it is the role that refused them.
     let operator = Visitor::first(&gateway).await;
     for (path, fields) in changing() {
@@ -220,7 +229,9 @@ async fn a_viewer_changes_nothing_by_any_form() {
             answer.status
         );
     }
-    assert_ne!(accesses(&gateway).await, before);
+    for (now, before) in all(&gateway).await.iter().zip(&before) {
+        assert_ne!(now, before);
+    }
 }
 
 #[tokio::test]
@@ -235,6 +246,7 @@ async fn every_answer_forbids_frames_and_what_is_not_ours() {
         "/console/assets/console.css",
         "/console/journal.csv",
         "/console/accesses/missing",
+        "/console/accesses/demo/delete",
     ] {
         let answer = visitor.page(path).await;
         let policy = answer.header("content-security-policy");
@@ -253,6 +265,29 @@ async fn every_answer_forbids_frames_and_what_is_not_ours() {
         if !path.contains("assets") {
             assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_page_is_told_on_one_with_the_ways_on() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    for (path, status) in [
+        ("/console/nothing", 404),
+        ("/console/accesses/missing", 404),
+        ("/console/journal/rows/0", 404),
+        ("/console/accesses/demo/rotate", 405),
+        ("/console/sign-out", 405),
+        ("/console/accesses/new", 403),
+    ] {
+        let answer = visitor.page(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(
+            answer.header("content-type").starts_with("text/html"),
+            "{path}"
+        );
+        assert!(answer.body.contains("href=\"/console/journal\""), "{path}");
+        assert_eq!(answer.header("allow") == "POST", status == 405, "{path}");
     }
 }
 

@@ -7,12 +7,12 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
-use store::{Access, ChangeError};
+use store::ChangeError;
 
 use crate::Console;
 use crate::draft::Draft;
 use crate::endpoint::{Endpoint, Key};
-use crate::manage::{self, Rotation, current, seen};
+use crate::manage::{self, Rotation, seen};
 use crate::problem::{Problem, json_answer};
 use crate::request::{body, if_match, tagged};
 use crate::view::change_view;
@@ -164,11 +164,7 @@ async fn change(console: &Console, name: &str, request: Request<Body>) -> Answer
 async fn delete(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
     let actor = console.operator(headers)?;
     let expected = if_match(headers)?;
-    let delete = |there: Option<&Access>| current(there, expected).map(|_| None);
-    console
-        .store
-        .change_access((&actor, console.now()), name, delete)
-        .await?;
+    manage::delete(console, (&actor, name, expected)).await?;
     let mut response = json_answer(StatusCode::NO_CONTENT, &Value::Null);
     *response.body_mut() = Body::empty();
     Ok(response)

@@ -264,9 +264,12 @@ pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Re
     if text.chars().count() >= characters_min && text.len() <= bytes_max {
         Ok(())
     } else {
-        Err(format!(
-            "write at least {characters_min} characters and at most {bytes_max} bytes"
-        ))
+        let least = match characters_min {
+            0 => String::new(),
+            1 => "something, and ".to_owned(),
+            least => format!("at least {least} characters, and "),
+        };
+        Err(format!("write {least}at most {bytes_max} bytes"))
     }
 }
 

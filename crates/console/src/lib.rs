@@ -226,8 +226,7 @@ async fn method_not_allowed(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let text = "This HTTP method is not allowed here.";
-    let refusal = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
+    let refusal = Problem::method_not_allowed();
     // What is beside the admin API can be asked without a key, rightly or wrongly.
     let known = if uri.path().starts_with(BEHIND_KEYS) {
         console.viewer(&headers).map(|_| ())

@@ -45,7 +45,7 @@ pub(crate) async fn create(
         password_hash: draft.password_hash.clone(),
     };
     let made = wanted.make(console).await?;
-    let mut access = blank(&name, &made.secret)?;
+    let mut access = blank(&name, std::slice::from_ref(&made.secret))?;
     draft.apply(&mut access).map_err(Problem::invalid)?;
     let create = |there: Option<&Access>| match there {
         Some(_) => Err(ChangeError::Exists),
@@ -99,6 +99,26 @@ pub(crate) async fn change(
     Ok(changed?.ok_or(ChangeError::Missing)?)
 }
 
+/// Takes an access away, if it is still as the caller has seen it.
+pub(crate) async fn delete(
+    console: &Console,
+    (actor, name, expected): (&str, &str, Option<i64>),
+) -> Result<(), Problem> {
+    let delete = |there: Option<&Access>| current(there, expected).map(|_| None);
+    let change = console
+        .store
+        .change_access((actor, console.now()), name, delete);
+    change.await?;
+    Ok(())
+}
+
+/// What is wrong with a draft, whatever access it is for.
+pub(crate) fn mistakes(draft: Draft) -> Vec<(String, String)> {
+    let nobody = blank("nobody", &[]).ok();
+    let applied = nobody.map(|mut access| draft.apply(&mut access));
+    applied.and_then(Result::err).unwrap_or_default()
+}
+
 /// A new secret beside the one in use, so that there is no gap; the one before that goes.
 pub(crate) async fn rotate(
     console: &Console,
@@ -141,13 +161,13 @@ pub(crate) fn current(
     }
 }
 
-fn blank(name: &str, secret: &Secret) -> Result<Access, Problem> {
+fn blank(name: &str, secrets: &[Secret]) -> Result<Access, Problem> {
     let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
     let ways = adapter::Way::ALL.map(adapter::Way::name);
     let methods = adapter::OPERATIONS
         .each_ref()
         .map(|operation| operation.method);
-    let document = json!({"name": name, "user": name, "client_id": client_id, "secrets": [secret], "active": true,
+    let document = json!({"name": name, "user": name, "client_id": client_id, "secrets": secrets, "active": true,
         "allow": [], "ways": ways, "methods": methods});
     serde_json::from_value(document).map_err(|error| ChangeError::Refused(error.to_string()).into())
 }

@@ -62,6 +62,14 @@ impl Problem {
         )
     }
 
+    pub(crate) fn method_not_allowed() -> Problem {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This HTTP method is not allowed here.",
+        )
+    }
+
     /// All mistakes of a question at once: nothing is there to be changed, so that it is the request that is wrong.
     pub(crate) fn unreadable(errors: Vec<(String, String)>) -> Problem {
         Problem {

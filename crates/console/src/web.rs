@@ -1,19 +1,23 @@
 //! The console for people: pages that the server renders, behind a session. They ask and change what the admin API does,
 //! by the same functions.
 
+mod access_draft;
 mod access_form;
 mod access_page;
 mod accesses;
 mod assets;
 mod availability;
+mod changes;
 mod charts;
 mod csv;
+mod door;
 mod events;
 mod explain;
 mod fields;
 mod figures;
 mod history;
 mod journal;
+mod limits;
 mod live;
 mod overview;
 mod page;
@@ -78,6 +82,10 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         )
         .route("/console/accesses/{name}/state", post(access_page::switch))
         .route("/console/accesses/{name}/rotate", post(access_page::rotate))
+        .route(
+            "/console/accesses/{name}/delete",
+            get(access_page::ask).post(access_page::delete),
+        )
         .route("/console/accesses/{name}/sample", get(sample::fragment))
         .route("/console/journal", get(journal::page))
         .route("/console/journal/rows/{id}", get(row_page::page))
@@ -86,7 +94,10 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/journal.csv", get(journal::csv))
         .route("/console/explain", get(explain::page))
         .route("/console/status", get(status::page))
+        .route("/console/status/reload", post(status::reload))
+        .route("/console/status/rotate", post(status::rotate))
         .route("/console/{*rest}", get(page::nothing_here))
+        .method_not_allowed_fallback(page::not_so)
         .layer(map_response(protect))
 }
 

@@ -4,7 +4,7 @@
 //! All of it is written from what the gateway itself works by: the operation table, the codes, the adapters and the
 //! programs that `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in
 //! the browser: the known ones weigh more than all of these pages together and write styles into the page, which the
-//! policy forbids. So there is no script at all.
+//! policy forbids. So there is no script but the few lines that copy a sample, on that page alone.
 
 mod openapi_page;
 mod pages;
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use adapter::{Code, Error};
 use askama::Template;
 use axum::response::Response;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 
 use crate::gate::Gate;
@@ -29,14 +29,22 @@ pub(crate) const PATH: &str = "/docs/";
 /// Every path of theirs, as the router takes them.
 pub(crate) const PATHS: [&str; 3] = ["/docs", PATH, "/docs/{page}"];
 
-/// No script, no picture, and nothing from elsewhere.
+/// No script, no inline style, and nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
+/// The same, but for our own script.
+const WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
 const HTML: &str = "text/html; charset=utf-8";
 
-/// What a page is, and its text.
-pub(crate) struct Page(&'static str, Cow<'static, str>);
+/// What a page is, its text, and what a browser may do for it.
+pub(crate) struct Page {
+    kind: &'static str,
+    text: Cow<'static, str>,
+    policy: &'static str,
+}
 
 /// The page at this path.
 ///
@@ -48,19 +56,26 @@ pub(crate) fn page(gate: &Gate, head: &Parts) -> Result<Page, Error> {
         "" => html(&pages::Ways::new(gate)),
         "operations" => html(&pages::Operations::new(gate)),
         "codes" => html(&pages::Codes::new(gate)),
-        "samples" => html(&samples_page::Samples::new(gate, head.uri.query())),
+        "samples" => Ok(Page {
+            policy: WITH_SCRIPT,
+            ..html(&samples_page::Samples::new(gate, head.uri.query()))?
+        }),
         "openapi" => html(&openapi_page::OpenApi::new(&openapi::document(gate))),
-        "openapi.json" => Ok(Page(
+        "openapi.json" => Ok(Page::of(
             "application/json",
-            openapi::document(gate).to_string().into(),
+            openapi::document(gate).to_string(),
         )),
-        "docs.css" => Ok(Page(
+        "docs.css" => Ok(Page::of(
             "text/css; charset=utf-8",
-            include_str!("../assets/docs.css").into(),
+            include_str!("../assets/docs.css"),
         )),
-        "icon.svg" => Ok(Page(
+        "docs.js" => Ok(Page::of(
+            "text/javascript; charset=utf-8",
+            include_str!("../assets/docs.js"),
+        )),
+        "icon.svg" => Ok(Page::of(
             "image/svg+xml",
-            include_str!("../assets/icon.svg").into(),
+            include_str!("../assets/icon.svg"),
         )),
         _ => Err(Error::refused(Code::NotFound)),
     }
@@ -69,19 +84,29 @@ pub(crate) fn page(gate: &Gate, head: &Parts) -> Result<Page, Error> {
 fn html(page: &impl Template) -> Result<Page, Error> {
     let text = page.render();
     let text = text.map_err(|e| Error::refused(Code::InternalError).because(e.to_string()))?;
-    Ok(Page(HTML, text.into()))
+    Ok(Page::of(HTML, text))
+}
+
+impl Page {
+    fn of(kind: &'static str, text: impl Into<Cow<'static, str>>) -> Page {
+        Page {
+            kind,
+            text: text.into(),
+            policy: POLICY,
+        }
+    }
 }
 
 /// The page as it goes out.
-pub(crate) fn respond(story: &mut Story, Page(kind, text): Page) -> Response {
-    const HEADERS: [(HeaderName, &str); 4] = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+pub(crate) fn respond(story: &mut Story, page: Page) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, page.policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    let mut response = reply::document(story, kind, text.into_owned());
-    for (name, value) in HEADERS {
+    let mut response = reply::document(story, page.kind, page.text.into_owned());
+    for (name, value) in headers {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
     }

@@ -99,12 +99,6 @@ impl Story {
         head: &Parts,
     ) -> Story {
         gate.metrics.inflight.inc();
-        let text = |name| {
-            head.headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
         let capped = |text: &str| {
             if text.len() <= LOGGED_CHARACTERS_MAX {
                 return text.to_owned();
@@ -119,7 +113,12 @@ impl Story {
             peer,
             http_method: head.method.clone(),
             route,
-            user_agent: capped(text(header::USER_AGENT)),
+            user_agent: match head.headers.get(header::USER_AGENT) {
+                None => String::new(),
+                Some(name) => name
+                    .to_str()
+                    .map_or_else(|_| capped(&beyond_ascii(name.as_bytes())), capped),
+            },
             request_id: request_id(head.headers.get("x-request-id")),
             client: None,
             walk: None,
@@ -431,6 +430,12 @@ fn fresh_id() -> String {
         .hyphenated()
         .encode_lower(&mut text)
         .to_owned()
+}
+
+/// What is no UTF-8, or would steer a terminal, shows where it was.
+fn beyond_ascii(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// The caller's id when it can stand in a log and a header as it is, else a fresh UUIDv7.

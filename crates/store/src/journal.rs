@@ -14,7 +14,7 @@ mod sql;
 mod tally;
 mod writer;
 
-pub use query::{JournalFilter, JournalOrder, JournalStatus, ReplayCall};
+pub use query::{JournalFilter, JournalOrder, JournalStatus, LimitCall, ReplayCall};
 pub use retention::Retention;
 pub use row::{JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;

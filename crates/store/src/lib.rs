@@ -31,7 +31,7 @@ pub use daily::DailyCount;
 pub use database::{Store, StoreError};
 pub use journal::{
     Intent, Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow,
-    JournalStatus, Opened, ReplayCall, Retention, Tally,
+    JournalStatus, LimitCall, Opened, ReplayCall, Retention, Tally,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;

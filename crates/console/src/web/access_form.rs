@@ -1,11 +1,10 @@
-//! The form of an access: what stands in it, and what it says when it comes back.
+//! The form of an access: what stands in it, and what stands in it again when something is wrong.
 
-use adapter::{OPERATIONS, Way};
-use serde_json::{Value, json};
-use store::{Access, Rate};
+use adapter::{OPERATIONS, PLATFORMS, Way};
+use store::{Access, Channel, Rate};
 
+use super::access_draft::{ALL, NONE};
 use super::fields::Fields;
-use crate::draft::Draft;
 use crate::problem::Problem;
 
 /// The fields with a text.
@@ -21,11 +20,19 @@ pub(super) struct Form {
     pub(super) per_day: String,
     pub(super) per_destination: String,
     pub(super) concurrent: String,
+    pub(super) not_before: String,
     pub(super) expires: String,
+    pub(super) channels: String,
+    pub(super) getchatchannels_s: String,
+    pub(super) getchats_s: String,
     /// Name, and whether it is ticked.
     pub(super) ways: Vec<(&'static str, bool)>,
     pub(super) methods: Vec<(&'static str, bool)>,
+    /// With [`ALL`] as the first.
+    pub(super) platforms: Vec<(&'static str, bool)>,
     pub(super) report: Vec<(&'static str, bool)>,
+    pub(super) query_credentials: bool,
+    pub(super) is_cached: bool,
     pub(super) is_full: bool,
     /// The version that the form was made from.
     pub(super) version: i64,
@@ -36,7 +43,7 @@ pub(super) struct Form {
 }
 
 /// Fields that may be told to be wrong.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 20] = [
     "name",
     "user",
     "owner",
@@ -47,7 +54,12 @@ const NAMES: [&str; 15] = [
     "per_day",
     "per_destination",
     "concurrent",
+    "not_before",
     "expires",
+    "platforms",
+    "channels",
+    "getchatchannels_s",
+    "getchats_s",
     "ways",
     "methods",
     "report",
@@ -60,7 +72,10 @@ impl Form {
         Form {
             ways: ticked(&Way::ALL.map(Way::name), |_| true),
             methods: ticked(&methods(), |_| true),
+            platforms: ticked(&platforms(), |word| word == ALL),
             report: ticked(&crate::draft::REPORTS, |_| false),
+            query_credentials: true,
+            is_cached: true,
             ..Form::default()
         }
     }
@@ -82,9 +97,11 @@ impl Form {
             .iter()
             .filter_map(|net| net.parse().ok())
             .collect::<Vec<_>>();
-        let expires = access
-            .expires
-            .and_then(|at| jiff::Timestamp::from_second(at).ok());
+        let time = |at: Option<i64>| {
+            at.and_then(|at| jiff::Timestamp::from_second(at).ok())
+                .map_or_else(String::new, |at| at.to_string())
+        };
+        let seconds = |s: Option<u32>| s.map_or_else(String::new, |s| s.to_string());
         Form {
             name: access.name.clone(),
             user: access.user.clone(),
@@ -100,7 +117,17 @@ impl Form {
             per_day: number(access.limits.per_day),
             per_destination: rate(access.limits.per_destination),
             concurrent: number(access.limits.concurrent),
-            expires: expires.map_or_else(String::new, |at| at.to_string()),
+            not_before: time(access.not_before),
+            expires: time(access.expires),
+            channels: channels_text(access.channels.as_deref()),
+            getchatchannels_s: seconds(access.cache.getchatchannels_s),
+            getchats_s: seconds(access.cache.getchats_s),
+            platforms: ticked(&platforms(), |word| match &access.platforms {
+                None => word == ALL,
+                Some(listed) => listed.iter().any(|one| one == word),
+            }),
+            query_credentials: access.query_credentials,
+            is_cached: access.cache.enabled,
             ways: ticked(&Way::ALL.map(Way::name), |way| {
                 access.ways.iter().any(|w| w == way)
             }),
@@ -117,15 +144,28 @@ impl Form {
         }
     }
 
-    /// As it came back, so that nothing that was typed is lost.
+    /// As it came back, with what is wrong with it.
     pub(super) fn again(fields: &Fields, problem: &Problem) -> Form {
-        let text = |name| fields.get(name).to_owned();
-        let has =
-            |name: &'static str| move |word: &str| fields.all(name).any(|ticked| ticked == word);
         let wrong = NAMES
             .into_iter()
             .filter_map(|name| Some((name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
+        Form {
+            failed: Some(if wrong.is_empty() {
+                problem.detail().to_owned()
+            } else {
+                "Some fields are wrong.".to_owned()
+            }),
+            wrong,
+            ..Form::sent(fields)
+        }
+    }
+
+    /// As it came, so that nothing that was typed is lost.
+    pub(super) fn sent(fields: &Fields) -> Form {
+        let text = |name| fields.get(name).to_owned();
+        let has =
+            |name: &'static str| move |word: &str| fields.all(name).any(|ticked| ticked == word);
         Form {
             name: text("name"),
             user: text("user"),
@@ -137,18 +177,20 @@ impl Form {
             per_day: text("per_day"),
             per_destination: text("per_destination"),
             concurrent: text("concurrent"),
+            not_before: text("not_before"),
             expires: text("expires"),
+            channels: text("channels"),
+            getchatchannels_s: text("getchatchannels_s"),
+            getchats_s: text("getchats_s"),
+            platforms: ticked(&platforms(), has("platforms")),
+            query_credentials: fields.has("query_credentials"),
+            is_cached: fields.has("cache"),
             ways: ticked(&Way::ALL.map(Way::name), has("ways")),
             methods: ticked(&methods(), has("methods")),
             report: ticked(&crate::draft::REPORTS, has("report")),
             is_full: fields.has("full"),
             version: fields.get("version").parse().unwrap_or_default(),
-            failed: Some(if wrong.is_empty() {
-                problem.detail().to_owned()
-            } else {
-                "Some fields are wrong.".to_owned()
-            }),
-            wrong,
+            ..Form::default()
         }
     }
 
@@ -161,53 +203,21 @@ impl Form {
     }
 }
 
-/// What the form says, in the words of the admin API.
-pub(super) fn draft(fields: &Fields) -> Result<Draft, Problem> {
-    let bound = |name: &str| match fields.get(name) {
-        "" => Value::Null,
-        text => json!(text),
-    };
-    let ticked = |name: &'static str| fields.all(name).collect::<Vec<_>>();
-    let concurrent = match fields.get("concurrent") {
-        "" => Value::Null,
-        text => text
-            .parse::<std::num::NonZeroU32>()
-            .map(|n| json!(n))
-            .map_err(|_| {
-                Problem::invalid(vec![(
-                    "concurrent".to_owned(),
-                    format!("{text} is no number of calls"),
-                )])
-            })?,
-    };
-    let mut body = json!({
-        "owner": fields.get("owner"),
-        "note": fields.get("note"),
-        "allow": fields.words("allow"),
-        "deny": fields.words("deny"),
-        "rate": bound("rate"),
-        "per_day": bound("per_day"),
-        "per_destination": bound("per_destination"),
-        "concurrent": concurrent,
-        "expires": bound("expires"),
-        "ways": ticked("ways"),
-        "methods": ticked("methods"),
-        "report": ticked("report"),
-        "journal": if fields.has("full") { "full" } else { "metadata" },
-    });
-    for name in ["name", "user"] {
-        if !fields.get(name).is_empty() {
-            body[name] = json!(fields.get(name));
+fn channels_text(channels: Option<&[Channel]>) -> String {
+    match channels {
+        None => String::new(),
+        Some([]) => NONE.to_owned(),
+        Some(channels) => {
+            let lines = channels
+                .iter()
+                .map(|one| format!("{} {}", one.platform, one.platformid));
+            lines.collect::<Vec<_>>().join("\n")
         }
     }
-    let unreadable = |_| {
-        Problem::new(
-            http::StatusCode::BAD_REQUEST,
-            "malformed",
-            "The form can't be read.",
-        )
-    };
-    serde_json::from_value(body).map_err(unreadable)
+}
+
+fn platforms() -> Vec<&'static str> {
+    [&[ALL], &PLATFORMS[..]].concat()
 }
 
 fn methods() -> [&'static str; OPERATIONS.len()] {

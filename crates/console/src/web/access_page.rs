@@ -1,23 +1,24 @@
 //! One access: what it may, what is changed about it, and what was.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, Request, StatusCode, Uri};
-use serde_json::{Value, json};
-use store::{Access, Change, ChangeError};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use store::{Access, ChangeError};
 
-use super::access_form::{Form, draft};
+use super::access_draft::draft;
+use super::access_form::Form;
 use super::accesses::{Made, state};
+use super::changes::Told;
+use super::door::{Order, Sent, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html, see_other};
 use super::preview::{self, Preview};
 use super::sample::Sampler;
-use super::text::{age, moment_of, or_dash, visible};
+use super::text::{age, moment_of, visible};
 use super::visitor::{Refusal, Visitor};
 use crate::Console;
 use crate::accesses::CHANGES_MAX;
@@ -33,16 +34,11 @@ struct Page {
     state: &'static str,
     facts: Vec<(&'static str, String)>,
     saved: bool,
+    /// Whether the form was made from an access that has changed since.
+    is_stale: bool,
     preview: Option<Preview>,
     sampler: Sampler,
     changes: Vec<Told>,
-}
-
-/// One change.
-struct Told {
-    at: String,
-    actor: String,
-    what: Vec<(String, String, String)>,
 }
 
 /// Nothing but the preview.
@@ -62,6 +58,7 @@ impl Page {
         let changes = changes.map_err(ChangeError::Store)?;
         Ok(Page {
             shell: Shell::of(visitor, "accesses", format!("Access {}", access.name)),
+            is_stale: form.version != access.version,
             form,
             name: access.name.clone(),
             state: state(access, console.now()),
@@ -109,14 +106,12 @@ fn named(console: &Console, name: &str) -> Result<Arc<Access>, Problem> {
 
 /// The page.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    visitor: Visitor,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
     let access = named(&console, &name)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
     let mut page = Page::of(&console, &visitor, (&access, Form::of(&access))).await?;
     page.saved = fields.has("saved");
     page.sampler = Sampler::of(&console, &access, &fields);
@@ -125,15 +120,18 @@ pub(super) async fn page(
 
 /// Changes what the form says.
 pub(super) async fn change(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order {
+        visitor,
+        actor,
+        fields,
+    } = order;
     let expected = fields.get("version").parse().ok();
     let changed = match draft(&fields) {
-        Ok(draft) => manage::change(&console, (actor, &name, expected), draft).await,
+        Ok(draft) => manage::change(&console, (&actor, &name, expected), draft).await,
         Err(problem) => Err(problem),
     };
     match changed {
@@ -149,61 +147,99 @@ pub(super) async fn change(
 
 /// Says which journalled calls the form would refuse, and changes nothing.
 pub(super) async fn preview(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    headers: HeaderMap,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    let is_piece = request.headers().contains_key("hx-request");
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
+    let is_piece = headers.contains_key("hx-request");
+    let Sent { visitor, fields } = sent;
     let access = named(&console, &name)?;
     let seen = preview::of(&console, &access, &fields).await;
-    let (status, preview) = match seen {
-        Ok(preview) => (StatusCode::OK, preview),
-        // A piece of a page is shown only if it is well.
-        Err(problem) if is_piece => (StatusCode::OK, Preview::failed(problem.detail())),
-        Err(problem) => (problem.status(), Preview::failed(problem.detail())),
+    let wrong = seen.as_ref().err().map(Problem::status);
+    let (form, preview) = match seen {
+        Ok(preview) => (Form::sent(&fields), preview),
+        Err(problem) => {
+            let preview = Preview::failed(problem.detail());
+            (Form::again(&fields, &problem), preview)
+        }
     };
     if is_piece {
-        return Ok(html(status, &PreviewAlone { preview }));
+        // A piece of a page is shown only if it is well.
+        return Ok(html(StatusCode::OK, &PreviewAlone { preview }));
     }
-    let kept = Problem::new(
-        status,
-        "preview",
-        "This is a preview: nothing is changed yet.",
-    );
-    let form = Form::again(&fields, &kept);
     let mut page = Page::of(&console, &visitor, (&access, form)).await?;
     page.preview = Some(preview);
-    Ok(html(status, &page))
+    Ok(html(wrong.unwrap_or(StatusCode::OK), &page))
 }
 
 /// Suspends and resumes.
 pub(super) async fn switch(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order { actor, fields, .. } = order;
     let wanted = json!({"state": fields.get("state")});
     let draft = serde_json::from_value(wanted).map_err(|_| Problem::not_found())?;
-    manage::change(&console, (actor, &name, None), draft).await?;
+    manage::change(&console, (&actor, &name, None), draft).await?;
     Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+}
+
+#[derive(Template)]
+#[template(path = "access_delete.html")]
+struct Delete {
+    shell: Shell,
+    name: String,
+    version: i64,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// Asks once more.
+pub(super) async fn ask(
+    State(console): Shared,
+    visitor: Visitor,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    visitor.operator()?;
+    let access = named(&console, &name)?;
+    let page = Delete {
+        shell: Shell::of(&visitor, "accesses", format!("Delete {}", access.name)),
+        name: access.name.clone(),
+        version: access.version,
+        facts: facts(&console, &access),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Takes it away, if it is still what was asked about.
+pub(super) async fn delete(
+    State(console): Shared,
+    Path(name): Path<String>,
+    order: Order,
+) -> Result<Response, Refusal> {
+    let version = order.fields.get("version").parse();
+    let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
+    manage::delete(&console, (&order.actor, &name, Some(version))).await?;
+    Ok(see_other(&format!("/console/accesses?deleted={name}")))
 }
 
 /// Makes a new secret and shows it this once.
 pub(super) async fn rotate(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     Path(name): Path<String>,
-    request: Request<Body>,
+    order: Order,
 ) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+    let Order {
+        visitor,
+        actor,
+        fields,
+    } = order;
     let wanted = Rotation {
         drop_old: fields.has("drop_old"),
         ..Rotation::default()
     };
-    let (access, shown) = manage::rotate(&console, (actor, &name, None), wanted).await?;
+    let (access, shown) = manage::rotate(&console, (&actor, &name, None), wanted).await?;
     let shell = Shell::of(&visitor, "accesses", "New secret");
     let page = Made::of(
         (shell, "The access has a new secret"),
@@ -211,75 +247,4 @@ pub(super) async fn rotate(
         (&access, &shown),
     );
     Ok(html(StatusCode::OK, &page))
-}
-
-impl Told {
-    fn of(change: &Change) -> Told {
-        let (before, after) = (change.before.as_ref(), change.after.as_ref());
-        let what = match (before, after) {
-            (None, _) => vec![("made".to_owned(), String::new(), String::new())],
-            (_, None) => vec![("deleted".to_owned(), String::new(), String::new())],
-            (Some(before), Some(after)) => differences(before, after),
-        };
-        Told {
-            at: moment_of(change.at),
-            actor: visible(&change.actor),
-            what,
-        }
-    }
-}
-
-/// Each field that is another: its name, before, after.
-fn differences(before: &Value, after: &Value) -> Vec<(String, String, String)> {
-    let (before, after) = (flat(before), flat(after));
-    let mut names: Vec<_> = before
-        .keys()
-        .chain(after.keys())
-        .filter(|name| *name != "version")
-        .collect();
-    names.sort();
-    names.dedup();
-    let text = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => "–".to_owned(),
-        Some(Value::String(text)) => or_dash(Some(text)),
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
-            let items: Vec<_> = items
-                .iter()
-                .filter_map(Value::as_str)
-                .map(visible)
-                .collect();
-            or_dash(Some(&items.join(", ")))
-        }
-        Some(other) => visible(&other.to_string()),
-    };
-    let differing = names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name));
-    differing
-        .map(|name| {
-            (
-                name.replace('_', " "),
-                text(before.get(name)),
-                text(after.get(name)),
-            )
-        })
-        .collect()
-}
-
-/// The fields, those of an object within under both names.
-fn flat(document: &Value) -> BTreeMap<String, Value> {
-    let mut fields = BTreeMap::new();
-    for (name, value) in document.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(inner) => {
-                fields.extend(
-                    inner
-                        .iter()
-                        .map(|(n, v)| (format!("{name} {n}"), v.clone())),
-                );
-            }
-            value => drop(fields.insert(name.clone(), value.clone())),
-        }
-    }
-    fields
 }

@@ -1,16 +1,15 @@
 //! Who may call: the list, and a new one.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
 use store::Access;
 
-use super::access_form::{Form, draft};
+use super::access_draft::draft;
+use super::access_form::Form;
+use super::door::{Order, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html};
 use super::sample::Sampler;
@@ -41,6 +40,8 @@ struct List {
     lines: Vec<Line>,
     found: usize,
     all: usize,
+    /// What has just been taken away.
+    deleted: Option<String>,
 }
 
 impl List {
@@ -89,12 +90,10 @@ impl Made {
 
 /// The list, and what a search finds in it.
 pub(super) async fn list(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
+    State(console): Shared,
+    visitor: Visitor,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
     let wanted = fields.get("q").to_lowercase();
     let accesses = console.store.accesses();
     let found: Vec<_> = accesses
@@ -113,6 +112,9 @@ pub(super) async fn list(
         lines,
         found: found.len(),
         all: accesses.len(),
+        deleted: Some(fields.get("deleted"))
+            .filter(|name| !name.is_empty() && accesses.named(name).is_none())
+            .map(visible),
     };
     Ok(html(StatusCode::OK, &page))
 }
@@ -172,12 +174,7 @@ pub(super) fn state(access: &Access, now: i64) -> &'static str {
 }
 
 /// The form of a new one.
-pub(super) async fn blank(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn blank(visitor: Visitor) -> Result<Response, Refusal> {
     visitor.operator()?;
     let shell = Shell::of(&visitor, "accesses", "New access");
     Ok(html(
@@ -190,14 +187,14 @@ pub(super) async fn blank(
 }
 
 /// Makes it, and shows its secret this once.
-pub(super) async fn create(
-    State(console): State<Arc<Console>>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
-    let (visitor, fields) = Visitor::sending(&console, request).await?;
-    let actor = visitor.operator()?;
+pub(super) async fn create(State(console): Shared, order: Order) -> Result<Response, Refusal> {
+    let Order {
+        visitor,
+        actor,
+        fields,
+    } = order;
     let made = match draft(&fields) {
-        Ok(draft) => manage::create(&console, actor, draft).await,
+        Ok(draft) => manage::create(&console, &actor, draft).await,
         Err(problem) => Err(problem),
     };
     match made {

@@ -1,19 +1,17 @@
 //! What would become of a call and why: the form, the walk to its address, and what each rule says.
 
-use std::sync::Arc;
-
 use adapter::{OPERATIONS, Way};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
 
+use super::door::Shared;
 use super::fields::Fields;
 use super::page::{Shell, html};
 use super::text::visible;
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 use crate::explain::{Draft, Lines};
 use crate::problem::Problem;
 
@@ -52,12 +50,10 @@ struct Judgement {
 
 /// The form, and the answer if something was asked.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
+    State(console): Shared,
+    visitor: Visitor,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
     let asked = fields.has("peer").then(|| draft(&fields).read());
     let (answer, wrong) = match asked {
         None => (None, None),

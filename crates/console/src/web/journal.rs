@@ -6,10 +6,11 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, StatusCode, header};
 use store::{JournalFilter, JournalOrder, JournalRow};
 
 use super::csv;
+use super::door::Shared;
 use super::fields::Fields;
 use super::page::{Shell, html};
 use super::text::{duration, moment, or_dash};
@@ -105,11 +106,10 @@ struct Journal {
     older: Option<String>,
 }
 
-/// What a query filters by, and its fields. What can't be read filters nothing here: the page itself says so.
-pub(super) fn filter_of(uri: &Uri, now: i64) -> (JournalFilter, Fields) {
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
+/// What a query filters by. What can't be read filters nothing here: the page itself says so.
+pub(super) fn filter_of(fields: &Fields, now: i64) -> JournalFilter {
     let asked = asked(&fields.query(&FILTERS), now).unwrap_or_default();
-    (asked.filter, fields)
+    asked.filter
 }
 
 /// Whether a query asks for some rows only.
@@ -119,12 +119,10 @@ pub(super) fn is_filtered(fields: &Fields) -> bool {
 
 /// The table.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
+    State(console): Shared,
+    visitor: Visitor,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
     let asked_for = asked(
         &fields.query(&[&FILTERS[..], &["cursor"]].concat()),
         console.now(),
@@ -191,11 +189,11 @@ pub(super) async fn page(
 
 /// The rows that these filters find, as lines of JSON.
 pub(super) async fn ndjson(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
+    State(console): Shared,
+    _visitor: Visitor,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    let asked = taken(&console, &headers, &uri)?;
+    let asked = taken(&console, &fields)?;
     let _ = console.store.journal().flush().await;
     let body = Body::from_stream(export(Arc::clone(&console), asked));
     Ok(file(
@@ -206,12 +204,12 @@ pub(super) async fn ndjson(
 
 /// The same as a table for spreadsheets.
 pub(super) async fn csv(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
+    State(console): Shared,
+    _visitor: Visitor,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
     use futures_util::StreamExt;
-    let asked = taken(&console, &headers, &uri)?;
+    let asked = taken(&console, &fields)?;
     let _ = console.store.journal().flush().await;
     let head = futures_util::stream::once(async { Ok(csv::head()) });
     let body = Body::from_stream(head.chain(export_as(Arc::clone(&console), asked, csv::line)));
@@ -221,15 +219,8 @@ pub(super) async fn csv(
     ))
 }
 
-fn taken(
-    console: &Console,
-    headers: &HeaderMap,
-    uri: &Uri,
-) -> Result<crate::journal::Asked, Refusal> {
-    Visitor::of(console, headers, uri)?;
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
-    let asked = asked(&fields.query(&FILTERS), console.now()).map_err(Problem::unreadable)?;
-    Ok(asked)
+fn taken(console: &Console, fields: &Fields) -> Result<crate::journal::Asked, Problem> {
+    asked(&fields.query(&FILTERS), console.now()).map_err(Problem::unreadable)
 }
 
 fn file(mut response: Response, name: &'static str) -> Response {

@@ -1,16 +1,15 @@
 //! The overview: what comes in, what is refused and why, how long it takes, and whether the promise is kept.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::availability::Seen;
 use super::charts::{self, Bar, Timeline};
+use super::door::Shared;
 use super::events::{self, event};
 use super::history::STEP_S;
 use super::page::{Shell, html};
@@ -50,12 +49,7 @@ struct Upstream {
 }
 
 /// The page.
-pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn page(State(console): Shared, visitor: Visitor) -> Result<Response, Refusal> {
     let shell = Shell::of(&visitor, "overview", "Overview");
     Ok(html(
         StatusCode::OK,
@@ -68,11 +62,10 @@ pub(super) async fn page(
 
 /// Its live part, again with every step.
 pub(super) async fn events(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    _visitor: Visitor,
     headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
     let steps = console.live.step.subscribe();
     events::stream(console, headers, steps, |console, steps| {
         Box::pin(next(console, steps))

@@ -1,15 +1,12 @@
 //! What all pages share: the frame around them, and how they are answered.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use std::sync::Arc;
+use http::{HeaderValue, StatusCode, header};
 use store::Role;
 
 use super::assets;
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 use crate::problem::{Problem, answer};
 
 /// The frame around a page.
@@ -53,6 +50,7 @@ impl Shell {
                 token: visitor.token().to_owned(),
             }),
             place,
+            places: &PLACES,
             ..Shell::outside(title)
         }
     }
@@ -64,7 +62,7 @@ impl Shell {
             place: "",
             visitor: None,
             edition: assets::edition(),
-            places: &PLACES,
+            places: &[],
         }
     }
 
@@ -103,7 +101,11 @@ pub(super) fn html(status: StatusCode, page: &impl Template) -> Response {
 /// A refusal, as a page.
 pub(super) fn refused(problem: &Problem) -> Response {
     let title = problem.status().canonical_reason().unwrap_or("Error");
-    let shell = Shell::outside(title);
+    // Nothing is said of who is signed in, if anybody is; the ways on are the same.
+    let shell = Shell {
+        places: &PLACES,
+        ..Shell::outside(title)
+    };
     html(
         problem.status(),
         &Refused {
@@ -122,11 +124,11 @@ pub(super) fn see_other(path: &str) -> Response {
 }
 
 /// For every other path below the console's.
-pub(super) async fn nothing_here(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
+pub(super) async fn nothing_here(_visitor: Visitor) -> Result<Response, Refusal> {
     Err(Problem::not_found().into())
+}
+
+/// For a page that is asked for as only a form is sent, or the other way round.
+pub(super) async fn not_so(_visitor: Visitor) -> Result<Response, Refusal> {
+    Err(Problem::method_not_allowed().into())
 }

@@ -1,19 +1,18 @@
 //! One row of the journal in full.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
-use store::JournalRow;
+use store::{JournalKind, JournalRow};
 
+use super::changes::{Difference, differences};
+use super::door::Shared;
 use super::journal::Line;
 use super::page::{Shell, html};
 use super::text::{duration, visible};
 use super::visitor::{Refusal, Visitor};
-use crate::Console;
 use crate::journal::{failing, id_from_text, view};
 use crate::problem::Problem;
 
@@ -71,6 +70,8 @@ struct Page {
     shell: Shell,
     line: Line,
     groups: Vec<(&'static str, Vec<(String, String)>)>,
+    /// What another access has become of one.
+    what: Vec<Difference>,
     /// Name, time, and where its bar begins and how wide it is, in hundredths.
     timings: Vec<(&'static str, String, String, String)>,
     /// Its name, and the query for all its calls.
@@ -82,12 +83,10 @@ struct Page {
 
 /// The page.
 pub(super) async fn page(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    visitor: Visitor,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
     let id = id_from_text(&id).ok_or_else(Problem::not_found)?;
     let _ = console.store.journal().flush().await;
     let row = console.store.journal_row(id).await.map_err(failing)?;
@@ -102,9 +101,18 @@ pub(super) async fn page(
             .map(|name| (visible(name), query("access", name))),
         request_id: row.request_id.as_deref().map(|id| query("request_id", id)),
         explain: explain(&row),
+        what: what(&row),
         groups: groups(row),
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+fn what(row: &JournalRow) -> Vec<Difference> {
+    if row.kind == JournalKind::Change {
+        differences(row.before.as_ref(), row.after.as_ref())
+    } else {
+        Vec::new()
+    }
 }
 
 fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {

@@ -1,15 +1,14 @@
 //! A program that makes one call by an access, ready to be pasted.
 
-use std::sync::Arc;
-
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use samples::{Caller, LANGUAGES, Language, sample};
 use store::{Access, ChangeError};
 
+use super::door::Shared;
 use super::fields::Fields;
 use super::page::html;
 use super::visitor::{Refusal, Visitor};
@@ -71,20 +70,20 @@ impl Sampler {
 
 /// The sample alone, for a page that is open already; whoever comes without a script gets the whole page.
 pub(super) async fn fragment(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    _visitor: Visitor,
     Path(name): Path<String>,
     headers: HeaderMap,
-    uri: Uri,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
-    let query = uri.query().unwrap_or_default();
     if !headers.contains_key("hx-request") {
         return Ok(super::page::see_other(&format!(
-            "/console/accesses/{name}?{query}#sample"
+            "/console/accesses/{name}?{}#sample",
+            fields.query(&["language", "way", "method"])
         )));
     }
     let accesses = console.store.accesses();
     let access = accesses.named(&name).ok_or(ChangeError::Missing)?;
-    let sampler = Sampler::of(&console, access, &Fields::read(query.as_bytes()));
+    let sampler = Sampler::of(&console, access, &fields);
     Ok(html(StatusCode::OK, &sampler))
 }

@@ -1,15 +1,16 @@
 //! Signing in with an admin key, and out again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use store::presented;
 
+use super::door::{Sent, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html, see_other};
 use super::visitor::{COOKIE, Refusal, Visitor, from_here, session_id};
@@ -54,14 +55,9 @@ struct SignIn<'a> {
 }
 
 /// Asks for the key.
-pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Response {
-    let fields = Fields::read(uri.query().unwrap_or_default().as_bytes());
+pub(super) async fn page(visitor: Result<Visitor, Refusal>, fields: Fields) -> Response {
     let next = within(fields.get("next"));
-    if Visitor::of(&console, &headers, &uri).is_ok() {
+    if visitor.is_ok() {
         return see_other(next);
     }
     form(StatusCode::OK, next, None)
@@ -74,7 +70,7 @@ fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
 
 /// Takes the key and opens a session.
 pub(super) async fn enter(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
@@ -119,26 +115,17 @@ pub(super) async fn enter(
 }
 
 /// Ends this session.
-pub(super) async fn leave(
-    State(console): State<Arc<Console>>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
-    let id = session_id(request.headers());
-    let (_, _) = Visitor::sending(&console, request).await?;
-    if let Some(id) = id {
+pub(super) async fn leave(State(console): Shared, headers: HeaderMap, _sent: Sent) -> Response {
+    if let Some(id) = session_id(&headers) {
         console.sessions.close(&console.hasher, &id);
     }
-    Ok(left(&console))
+    left(&console)
 }
 
 /// Ends every session of this key.
-pub(super) async fn leave_everywhere(
-    State(console): State<Arc<Console>>,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
-    let (visitor, _) = Visitor::sending(&console, request).await?;
-    console.sessions.close_all_of(visitor.name());
-    Ok(left(&console))
+pub(super) async fn leave_everywhere(State(console): Shared, sent: Sent) -> Response {
+    console.sessions.close_all_of(sent.visitor.name());
+    left(&console)
 }
 
 fn left(console: &Console) -> Response {

@@ -5,19 +5,24 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, Uri};
+use http::StatusCode;
 use serde_json::Value;
 
+use super::door::{Order, Shared};
+use super::fields::Fields;
 use super::figures::Figures;
-use super::page::{Shell, html};
+use super::page::{Shell, html, see_other};
 use super::text::{age, grouped, moment, moment_of, visible};
-use super::visitor::{Refusal, Visitor};
+use super::visitor::Visitor;
 use crate::Console;
+use crate::operations::to_the_end;
 
 #[derive(Template)]
 #[template(path = "status.html")]
 struct Page {
     shell: Shell,
+    done: Option<&'static str>,
+    failed: Option<String>,
     gateway: Vec<(&'static str, String)>,
     store: Vec<(&'static str, String)>,
     upstream: Vec<(String, String)>,
@@ -36,77 +41,124 @@ struct Reload {
     details: Vec<String>,
 }
 
+/// What was done, by its word in the address of the page.
+const DONE: [(&str, &str); 2] = [
+    ("reload", "The configuration is read again."),
+    (
+        "rotate",
+        "A new key signs. Tokens signed before stay good until they expire.",
+    ),
+];
+
 /// The page.
-pub(super) async fn page(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
-    let visitor = Visitor::of(&console, &headers, &uri)?;
-    let status = console.gateway.status();
-    let now = console.now();
-    let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
-    let figures = Figures::read(&console.gateway.metrics());
-    let ready = console
-        .gateway
-        .not_ready()
-        .map_or("yes".to_owned(), |why| format!("no: {why}"));
-    let keys = console.gateway.keys();
-    let admin_keys = console.store.admin_keys();
-    let endpoints = status["upstream"]["endpoints"]
-        .as_array()
-        .into_iter()
-        .flatten();
-    let number = |value: &Value| grouped(value.as_u64().unwrap_or(0));
-    let mut upstream: Vec<_> = endpoints
-        .map(|one| (text(&one["url"]), text(&one["state"])))
-        .collect();
-    upstream.push(("Account".to_owned(), text(&status["upstream"]["account"])));
-    upstream.push((
-        "Calls waiting".to_owned(),
-        number(&status["upstream"]["waiting"]),
-    ));
-    let page = Page {
-        shell: Shell::of(&visitor, "status", "Status"),
-        gateway: vec![
-            ("Version", text(&status["version"])),
-            ("Takes calls", ready),
-            ("Address of the ways in", text(&status["public_url"])),
-            (
-                "Configuration generation",
-                status["config_generation"].to_string(),
-            ),
-            ("Accesses", number(&status["accesses"])),
-            ("Requests under way", grouped(figures.inflight)),
-        ],
-        store: vec![
-            ("State", text(&status["store"]["state"])),
-            (
-                "Trouble",
-                status["store"]["reason"]
-                    .as_str()
-                    .map_or("none".to_owned(), visible),
-            ),
-            ("Journal rows waiting", number(&status["store"]["queued"])),
-            ("Journal rows dropped", number(&status["store"]["dropped"])),
-        ],
-        upstream,
-        reload: Reload::of(&status["last_reload"]),
-        signing: keys
-            .into_iter()
-            .map(|key| {
-                let until = key.verifies_until.map_or("signs".to_owned(), |until| {
-                    format!("verifies until {}", moment_of(until))
-                });
-                (key.kid, key.algorithm, age(now - key.created_at), until)
-            })
-            .collect(),
-        admin: admin_keys
-            .iter()
-            .map(|key| (key.name.clone(), key.role.name(), age(now - key.created)))
-            .collect(),
+pub(super) async fn page(State(console): Shared, visitor: Visitor, fields: Fields) -> Response {
+    let mut page = Page::of(&console, &visitor);
+    let done = DONE.iter().find(|(word, _)| *word == fields.get("done"));
+    page.done = done.map(|(_, text)| *text);
+    html(StatusCode::OK, &page)
+}
+
+/// Reads the configuration again.
+pub(super) async fn reload(State(console): Shared, order: Order) -> Response {
+    let reload = Arc::clone(&console.gateway).reload(order.actor);
+    let wrong = to_the_end(reload).await.err();
+    let wrong = wrong.map(|problem| {
+        let text = format!("The old configuration stays. {}", problem.detail());
+        (problem.status(), text)
+    });
+    shown(&console, &order.visitor, ("reload", wrong))
+}
+
+/// Has a new key sign tokens.
+pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
+    let ended = to_the_end(Arc::clone(&console.gateway).rotate()).await;
+    let wrong = ended.err();
+    let wrong = wrong.map(|problem| (problem.status(), problem.detail().to_owned()));
+    shown(&console, &order.visitor, ("rotate", wrong))
+}
+
+/// The page again, with what went wrong if anything did.
+fn shown(
+    console: &Console,
+    visitor: &Visitor,
+    (word, wrong): (&str, Option<(StatusCode, String)>),
+) -> Response {
+    let Some((status, text)) = wrong else {
+        return see_other(&format!("/console/status?done={word}"));
     };
-    Ok(html(StatusCode::OK, &page))
+    let mut page = Page::of(console, visitor);
+    page.failed = Some(visible(&text));
+    html(status, &page)
+}
+
+impl Page {
+    fn of(console: &Console, visitor: &Visitor) -> Page {
+        let status = console.gateway.status();
+        let now = console.now();
+        let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
+        let figures = Figures::read(&console.gateway.metrics());
+        let ready = console
+            .gateway
+            .not_ready()
+            .map_or("yes".to_owned(), |why| format!("no: {why}"));
+        let keys = console.gateway.keys();
+        let admin_keys = console.store.admin_keys();
+        let endpoints = status["upstream"]["endpoints"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let number = |value: &Value| grouped(value.as_u64().unwrap_or(0));
+        let mut upstream: Vec<_> = endpoints
+            .map(|one| (text(&one["url"]), text(&one["state"])))
+            .collect();
+        upstream.push(("Account".to_owned(), text(&status["upstream"]["account"])));
+        upstream.push((
+            "Calls waiting".to_owned(),
+            number(&status["upstream"]["waiting"]),
+        ));
+        Page {
+            shell: Shell::of(visitor, "status", "Status"),
+            done: None,
+            failed: None,
+            gateway: vec![
+                ("Version", text(&status["version"])),
+                ("Takes calls", ready),
+                ("Address of the ways in", text(&status["public_url"])),
+                (
+                    "Configuration generation",
+                    status["config_generation"].to_string(),
+                ),
+                ("Accesses", number(&status["accesses"])),
+                ("Requests under way", grouped(figures.inflight)),
+            ],
+            store: vec![
+                ("State", text(&status["store"]["state"])),
+                (
+                    "Trouble",
+                    status["store"]["reason"]
+                        .as_str()
+                        .map_or("none".to_owned(), visible),
+                ),
+                ("Journal rows waiting", number(&status["store"]["queued"])),
+                ("Journal rows dropped", number(&status["store"]["dropped"])),
+            ],
+            upstream,
+            reload: Reload::of(&status["last_reload"]),
+            signing: keys
+                .into_iter()
+                .map(|key| {
+                    let until = key.verifies_until.map_or("signs".to_owned(), |until| {
+                        format!("verifies until {}", moment_of(until))
+                    });
+                    (key.kid, key.algorithm, age(now - key.created_at), until)
+                })
+                .collect(),
+            admin: admin_keys
+                .iter()
+                .map(|key| (key.name.clone(), key.role.name(), age(now - key.created)))
+                .collect(),
+        }
+    }
 }
 
 impl Reload {

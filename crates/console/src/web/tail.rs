@@ -5,14 +5,16 @@ use std::sync::{Arc, OnceLock};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 use store::{
     JournalFilter, JournalKind, JournalOrder, JournalRow, JournalStatus, Store, StoreError,
 };
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::door::Shared;
 use super::events::{self, event};
+use super::fields::Fields;
 use super::journal::{Line, filter_of, is_filtered};
 use super::visitor::{Refusal, Visitor};
 use crate::Console;
@@ -184,12 +186,12 @@ struct Watching {
 
 /// The events of one page: `rows` with lines of the table, newest first, `note` with what was left out.
 pub(super) async fn events(
-    State(console): State<Arc<Console>>,
+    State(console): Shared,
+    _visitor: Visitor,
     headers: HeaderMap,
-    uri: Uri,
+    fields: Fields,
 ) -> Result<Response, Refusal> {
-    Visitor::of(&console, &headers, &uri)?;
-    let (filter, fields) = filter_of(&uri, console.now());
+    let filter = filter_of(&fields, console.now());
     let seen = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());

@@ -1,12 +1,11 @@
 //! Who asks for a page, and whether they may.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Request, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
 use store::Role;
 use url::form_urlencoded;
 
-use super::fields::Fields;
 use super::page;
 use super::session::Session;
 use crate::Console;
@@ -14,9 +13,6 @@ use crate::problem::Problem;
 
 /// The cookie that holds a session's id.
 pub(super) const COOKIE: &str = "chatgate_session";
-
-/// The field of every form that proves that it was ours.
-const TOKEN: &str = "token";
 
 /// Somebody who is signed in.
 pub(super) struct Visitor {
@@ -57,45 +53,18 @@ impl IntoResponse for Refusal {
 }
 
 impl Visitor {
-    /// The visitor of a page.
-    pub(super) fn of(
-        console: &Console,
-        headers: &HeaderMap,
-        uri: &Uri,
-    ) -> Result<Visitor, Refusal> {
-        let next = || Some(uri.path_and_query()?.as_str().to_owned());
-        Visitor::found(console, headers, true).ok_or_else(|| Refusal::SignIn(next()))
-    }
-
     /// The visitor who keeps something open; that is no use of the session.
     pub(super) fn listening(console: &Console, headers: &HeaderMap) -> Option<Visitor> {
         Visitor::found(console, headers, false)
     }
 
-    fn found(console: &Console, headers: &HeaderMap, is_use: bool) -> Option<Visitor> {
+    /// The visitor whose session the request names; `is_use` if that puts off its end.
+    pub(super) fn found(console: &Console, headers: &HeaderMap, is_use: bool) -> Option<Visitor> {
         let id = session_id(headers)?;
         let keys = console.store.admin_keys();
         let asked = (keys.as_slice(), console.now(), is_use);
         let session = console.sessions.find(&console.hasher, &id, asked)?;
         Some(Visitor { session })
-    }
-
-    /// The visitor who sends a form, and what stands in it. What another site has them send is refused.
-    pub(super) async fn sending(
-        console: &Console,
-        request: Request<axum::body::Body>,
-    ) -> Result<(Visitor, Fields), Refusal> {
-        let (head, body) = request.into_parts();
-        from_here(&head.headers)?;
-        let visitor = Visitor::found(console, &head.headers, true).ok_or(Refusal::SignIn(None))?;
-        let fields = Fields::of_body(body).await?;
-        // Of one length always, so that comparing them tells nothing of use in the time it takes; it is new with each session.
-        let token = fields.all(TOKEN).next().unwrap_or_default();
-        if !same(token.as_bytes(), visitor.session.token.as_bytes()) {
-            let text = "The form is not one of this session. Open the page again.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "token", text).into());
-        }
-        Ok((visitor, fields))
     }
 
     /// The name of the key, if it may change things.
@@ -156,7 +125,8 @@ pub(super) fn from_here(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, "origin", text))
 }
 
-fn same(one: &[u8], other: &[u8]) -> bool {
+/// Whether two texts are the same, in a time that tells nothing of where they differ.
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     let differing = one
         .iter()
         .zip(other)

@@ -98,7 +98,57 @@ pub struct ReplayCall {
     pub code: Option<String>,
 }
 
+/// What is known of a call for judging its limits once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitCall {
+    /// The number of its row.
+    pub id: i64,
+    /// The operation, once it was known.
+    pub method: Option<String>,
+    /// The code that it ended with, unless it succeeded.
+    pub code: Option<String>,
+    /// How long it waited for the upstream and was there, in microseconds; absent if it didn't come that far.
+    pub held_us: Option<i64>,
+    /// The hash of its destination, as long as that is kept; absent if it was not asked for.
+    pub destination: Option<Vec<u8>>,
+}
+
 impl Store {
+    /// At most so many calls of an access whose networks let them in, in the order of their rows, since a time in
+    /// milliseconds and beyond a row.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn limit_calls(
+        &self,
+        (access, with_destinations): (&str, bool),
+        (since_ms, beyond): (i64, i64),
+        count_max: u32,
+    ) -> Result<Vec<LimitCall>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, method, code, coalesce(queue_us, 0) + upstream_us AS held_us,
+             (SELECT destination FROM journal_payload WHERE ? AND journal_payload.id = journal.id) AS destination
+             FROM journal WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
+             AND code IS NOT 'IP_NOT_ALLOWED' ORDER BY id LIMIT ?",
+        )
+        .bind(with_destinations)
+        .bind(access)
+        .bind(beyond.max(first_id_at(since_ms) - 1))
+        .bind(count_max)
+        .fetch_all(self.reader())
+        .await?;
+        let calls = rows.iter().map(|row| {
+            Ok(LimitCall {
+                id: row.try_get("id")?,
+                method: row.try_get("method")?,
+                code: row.try_get("code")?,
+                held_us: row.try_get("held_us")?,
+                destination: row.try_get("destination")?,
+            })
+        });
+        calls.collect()
+    }
+
     /// At most so many rows, beyond the row with the given number in the given order.
     ///
     /// # Errors

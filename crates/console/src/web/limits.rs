@@ -1,0 +1,337 @@
+//! Which journalled calls other limits would have refused: the arithmetic of the real ones, in their order, over the times in
+//! the journal.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use adapter::{Effect, Operation};
+use store::{Access, AccessLimits, JournalRow, LimitCall};
+
+use crate::Console;
+use crate::journal::failing;
+use crate::problem::Problem;
+
+/// Calls judged between two looks at the store.
+const PAGE_CALLS: u32 = 10_000;
+
+/// The code of a call that a limit refused.
+const LIMITED: &str = "RATE_LIMITED";
+
+/// Rows come in the order in which calls ended or were sent, limits judge them as they come: so far apart may these be.
+/// Longer than a call waits and is tried again.
+const LATE_US: i64 = 120_000_000;
+
+/// Destinations counted before those that have run full again are forgotten.
+const DESTINATIONS_MAX: usize = 50_000;
+
+const MINUTE_US: i64 = 60_000_000;
+const DAY_US: i64 = 86_400_000_000;
+
+/// What limits come to.
+pub(super) struct Limited {
+    /// Each that is set, by name, and how many calls it would have refused that no limit has.
+    pub(super) refused: Vec<(&'static str, u64)>,
+    /// Sends of which the journal has forgotten the destination: no limit per destination is asked about them.
+    pub(super) forgotten: u64,
+}
+
+/// Judges the calls of an access since a time by the limits that it has here.
+pub(super) async fn limited(
+    console: &Console,
+    access: &Access,
+    since_ms: i64,
+) -> Result<Limited, Problem> {
+    let mut simulation = Simulation::new(access.limits);
+    let asked = (&*access.name, access.limits.per_destination.is_some());
+    let mut beyond = 0;
+    loop {
+        let from = (since_ms, beyond);
+        let calls = console.store.limit_calls(asked, from, PAGE_CALLS).await;
+        let calls = calls.map_err(failing)?;
+        let Some(last) = calls.last() else { break };
+        beyond = last.id;
+        calls
+            .into_iter()
+            .filter_map(Held::of)
+            .for_each(|call| simulation.come(call));
+    }
+    Ok(simulation.ended())
+}
+
+/// A call that came to the limits, and what it held of them. The order is that of coming.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    from_us: i64,
+    until_us: i64,
+    is_send: bool,
+    was_limited: bool,
+    destination: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// `None` for one that was refused before its limits were asked.
+    fn of(call: LimitCall) -> Option<Held> {
+        let was_limited = call.code.as_deref() == Some(LIMITED);
+        if call.code.is_some() && !was_limited && call.held_us.is_none() {
+            return None;
+        }
+        let operation = Operation::named(call.method.as_deref().unwrap_or_default());
+        let is_send = operation.is_some_and(|operation| operation.effect == Effect::Send);
+        let (told_us, held_us) = (
+            JournalRow::time_of(call.id).saturating_mul(1000),
+            call.held_us.unwrap_or(0),
+        );
+        // The row of a send is written before it goes, that of anything else when it has ended.
+        let from_us = if is_send { told_us } else { told_us - held_us };
+        Some(Held {
+            from_us,
+            until_us: from_us + held_us,
+            is_send,
+            was_limited,
+            destination: call.destination,
+        })
+    }
+}
+
+/// When the next call would be on time, in microseconds: GCRA with a burst of a minute's calls.
+#[derive(Clone, Copy, Default)]
+struct OnTime(i64);
+
+impl OnTime {
+    /// Whether a call is within the rate, and if so counts it.
+    fn take(&mut self, per_minute: std::num::NonZeroU32, at_us: i64) -> bool {
+        let next_us = self.0.max(at_us) + MINUTE_US / i64::from(per_minute.get());
+        let fits = next_us - at_us <= MINUTE_US;
+        if fits {
+            self.0 = next_us;
+        }
+        fits
+    }
+}
+
+/// How many calls each limit refuses.
+#[derive(Default)]
+struct Counts {
+    per_minute: u64,
+    per_destination: u64,
+    concurrent: u64,
+    per_day: u64,
+}
+
+struct Simulation {
+    limits: AccessLimits,
+    /// Calls that an earlier one may still come before.
+    waiting: BinaryHeap<Reverse<Held>>,
+    minute: OnTime,
+    destinations: HashMap<Vec<u8>, OnTime>,
+    /// When the calls under way end.
+    under_way: BinaryHeap<Reverse<i64>>,
+    /// The day, and the calls made on it.
+    day: (i64, u32),
+    refused: Counts,
+    forgotten: u64,
+}
+
+impl Simulation {
+    fn new(limits: AccessLimits) -> Simulation {
+        Simulation {
+            limits,
+            waiting: BinaryHeap::new(),
+            minute: OnTime::default(),
+            destinations: HashMap::new(),
+            under_way: BinaryHeap::new(),
+            day: (0, 0),
+            refused: Counts::default(),
+            forgotten: 0,
+        }
+    }
+
+    /// Takes the next row.
+    fn come(&mut self, call: Held) {
+        let now_us = call.until_us;
+        self.waiting.push(Reverse(call));
+        while let Some(Reverse(first)) = self.waiting.peek()
+            && first.from_us < now_us - LATE_US
+            && let Some(Reverse(first)) = self.waiting.pop()
+        {
+            self.judge(&first);
+        }
+    }
+
+    fn ended(mut self) -> Limited {
+        while let Some(Reverse(call)) = self.waiting.pop() {
+            self.judge(&call);
+        }
+        let (limits, refused) = (&self.limits, &self.refused);
+        let all = [
+            (
+                "Beyond the calls per minute",
+                limits.per_minute.map(|_| refused.per_minute),
+            ),
+            (
+                "Beyond the sends to one destination",
+                limits.per_destination.map(|_| refused.per_destination),
+            ),
+            (
+                "Beyond the calls at once",
+                limits.concurrent.map(|_| refused.concurrent),
+            ),
+            (
+                "Beyond the calls per day",
+                limits.per_day.map(|_| refused.per_day),
+            ),
+        ];
+        Limited {
+            refused: all
+                .into_iter()
+                .filter_map(|(name, count)| Some((name, count?)))
+                .collect(),
+            forgotten: self.forgotten,
+        }
+    }
+
+    /// Asks the limits in the order in which a call meets them. One that a limit has refused already takes its part again,
+    /// and is no news.
+    fn judge(&mut self, call: &Held) {
+        let news = u64::from(!call.was_limited);
+        let at_us = call.from_us;
+        if let Some(rate) = self.limits.per_minute
+            && !self.minute.take(rate.per_minute, at_us)
+        {
+            self.refused.per_minute += news;
+        } else if !self.fits_destination(call) {
+            self.refused.per_destination += news;
+        } else if !self.fits_at_once(at_us) {
+            self.refused.concurrent += news;
+        } else if !self.fits_day(at_us) {
+            self.refused.per_day += news;
+        } else if self.limits.concurrent.is_some() {
+            self.under_way.push(Reverse(call.until_us));
+        }
+    }
+
+    fn fits_destination(&mut self, call: &Held) -> bool {
+        let (Some(rate), true) = (self.limits.per_destination, call.is_send) else {
+            return true;
+        };
+        let Some(destination) = &call.destination else {
+            self.forgotten += 1;
+            return true;
+        };
+        if self.destinations.len() > DESTINATIONS_MAX {
+            self.destinations.retain(|_, next| next.0 > call.from_us);
+        }
+        let next = self.destinations.entry(destination.clone()).or_default();
+        next.take(rate.per_minute, call.from_us)
+    }
+
+    fn fits_at_once(&mut self, at_us: i64) -> bool {
+        while self.under_way.peek().is_some_and(|end| end.0 <= at_us) {
+            self.under_way.pop();
+        }
+        let under_way = self.under_way.len();
+        let most = self.limits.concurrent;
+        most.is_none_or(|most| under_way < most.get() as usize)
+    }
+
+    fn fits_day(&mut self, at_us: i64) -> bool {
+        let day = at_us.div_euclid(DAY_US);
+        let made = if self.day.0 == day { self.day.1 } else { 0 };
+        let fits = self.limits.per_day.is_none_or(|most| made < most.get());
+        if fits {
+            self.day = (day, made.saturating_add(1));
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_US: i64 = 1_700_000_000_000_000;
+    const SECOND_US: i64 = 1_000_000;
+
+    fn limits(text: &str) -> AccessLimits {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// Judges calls by when they came, in seconds, how long they took, and where to.
+    fn refused(text: &str, calls: impl IntoIterator<Item = (i64, i64, u8)>) -> Vec<u64> {
+        let mut simulation = Simulation::new(limits(text));
+        for (from, length, destination) in calls {
+            let from_us = NOW_US + from * SECOND_US;
+            simulation.come(Held {
+                from_us,
+                until_us: from_us + length * SECOND_US,
+                is_send: destination > 0,
+                was_limited: false,
+                destination: (destination < 9).then(|| vec![destination]),
+            });
+        }
+        let refused = simulation.ended().refused;
+        refused.into_iter().map(|(_, count)| count).collect()
+    }
+
+    #[test]
+    fn rates_are_judged_by_the_times_of_the_calls() {
+        let at = |seconds: i64| (seconds, 0, 0);
+        assert_eq!(refused("{}", (0..1000).map(|_| at(0))), [0; 0]);
+        let ten = r#"{"per_minute": 10}"#;
+        assert_eq!(refused(ten, (0..15).map(|_| at(0))), [5], "a burst of ten");
+        assert_eq!(refused(ten, (0..15).map(|n| at(n * 6))), [0], "on time");
+        let days = [0, 0, 0, 86_400].map(at);
+        assert_eq!(refused(r#"{"per_day": 2}"#, days), [1]);
+        // What the rate refuses uses up nothing of the day.
+        let both = r#"{"per_minute": 1, "per_day": 2}"#;
+        assert_eq!(refused(both, [0, 0, 0, 60, 120].map(at)), [2, 1]);
+    }
+
+    #[test]
+    fn a_destination_has_its_own_rate_and_only_sends_have_one() {
+        let one = r#"{"per_destination": 1}"#;
+        let calls = [(0, 0, 1), (0, 0, 1), (0, 0, 2), (0, 0, 0), (61, 0, 1)];
+        assert_eq!(refused(one, calls), [1]);
+        let forgotten = [(0, 0, 9), (0, 0, 9)];
+        assert_eq!(refused(one, forgotten), [0], "nothing is known of them");
+    }
+
+    #[test]
+    fn calls_at_once_are_those_that_overlap_in_whatever_order_they_are_told() {
+        let two = r#"{"concurrent": 2}"#;
+        let calls = [(0, 10, 0), (1, 10, 0), (2, 1, 0), (10, 5, 0), (11, 1, 0)];
+        assert_eq!(refused(two, calls), [1], "the third alone");
+        let mut told = calls;
+        told.sort_by_key(|(from, length, _)| from + length);
+        assert_ne!(told, calls);
+        assert_eq!(refused(two, told), [1]);
+        // One that is refused is not under way.
+        let three = [(0, 10, 0), (1, 100, 0), (11, 1, 0)];
+        assert_eq!(refused(r#"{"concurrent": 1}"#, three), [1]);
+    }
+
+    #[test]
+    fn a_call_that_was_refused_before_is_no_news() {
+        let call = |method: &str, code: Option<&str>, held_us| LimitCall {
+            id: (NOW_US / 1000) << 20,
+            method: Some(method.to_owned()),
+            code: code.map(str::to_owned),
+            held_us,
+            destination: None,
+        };
+        assert_eq!(
+            Held::of(call("sendmessage", Some("INCORRECT_CLASS"), None)),
+            None
+        );
+        let read = Held::of(call("getchats", Some("NO_CREDIT"), Some(2000))).unwrap();
+        assert_eq!((read.from_us, read.until_us), (NOW_US - 2000, NOW_US));
+        let send = Held::of(call("sendmessage", None, Some(2000))).unwrap();
+        assert_eq!((send.from_us, send.until_us), (NOW_US, NOW_US + 2000));
+        let mut simulation = Simulation::new(limits(r#"{"per_day": 1}"#));
+        for code in [None, Some(LIMITED), None] {
+            let held = Held::of(call("getchats", code, None));
+            simulation.judge(&held.unwrap());
+        }
+        assert_eq!(simulation.ended().refused[0].1, 1);
+    }
+}
