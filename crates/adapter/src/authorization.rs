@@ -79,10 +79,12 @@ fn basic(encoded: &str) -> Authorization {
         .and_then(|bytes| String::from_utf8(bytes).ok());
     match pair {
         None => Authorization::BrokenBasic,
-        Some(pair) => match pair.split_once(':') {
-            Some((user, password)) => Authorization::Basic(user.to_owned(), Some(password.into())),
-            None => Authorization::Basic(pair, None),
-        },
+        Some(mut pair) => {
+            let colon = pair.find(':');
+            let password = colon.map(|at| pair[at + 1..].into());
+            pair.truncate(colon.unwrap_or(pair.len()));
+            Authorization::Basic(pair, password)
+        }
     }
 }
 

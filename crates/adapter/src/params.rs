@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
+use http::header::HeaderName;
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,6 +13,8 @@ use serde_json::value::RawValue;
 use crate::json::has_doubled_key;
 use crate::operation::declared_name;
 use crate::{Code, Error, Wire};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Most name-value pairs in one request: the widest operation has nine, and clients add a few strays.
 const PAIRS_MAX: usize = 256;
@@ -173,7 +176,7 @@ impl Params {
     /// INCORRECT_PARAM when the places that carry it do not agree.
     pub fn take_idempotency_key(&mut self, wire: &Wire<'_>) -> Result<Option<String>, Error> {
         let mut key = self.take("idempotency_key")?;
-        for value in wire.headers.get_all("idempotency-key") {
+        for value in wire.headers.get_all(IDEMPOTENCY_KEY) {
             let value = value.to_str().unwrap_or_default().to_owned();
             if key.as_ref().is_some_and(|key| *key != value) {
                 return Err(Error::explained(

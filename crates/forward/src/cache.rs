@@ -1,7 +1,7 @@
 //! Successful reads, kept in memory for a moment, with one flight per key.
 
 use std::future::Future;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +51,9 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
+    /// How many words there are.
+    pub const COUNT: usize = 7;
+
     /// One word for metrics and the log.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -62,6 +65,20 @@ impl CacheStatus {
             CacheStatus::Refreshed(_) => "refreshed",
             CacheStatus::Bypass => "bypass",
             CacheStatus::Effect => "effect",
+        }
+    }
+
+    /// The number of its word, below [`CacheStatus::COUNT`].
+    #[must_use]
+    pub fn number(self) -> usize {
+        match self {
+            CacheStatus::Hit(_) => 0,
+            CacheStatus::Stored(_) => 1,
+            CacheStatus::Miss => 2,
+            CacheStatus::Collapsed(_) => 3,
+            CacheStatus::Refreshed(_) => 4,
+            CacheStatus::Bypass => 5,
+            CacheStatus::Effect => 6,
         }
     }
 
@@ -79,13 +96,34 @@ impl CacheStatus {
 }
 
 /// An answer belongs to one access, one request, and the time since the last send on its channel.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 struct Key {
-    access: String,
-    /// A changed access begins with nothing kept, and so does one that was made anew under an old name.
-    version: i64,
+    access: Arc<Access>,
     request: Arc<Request>,
     epoch: u64,
+}
+
+impl Key {
+    /// What tells it from others. A changed access begins with nothing kept, and so does one that was made anew under an old
+    /// name.
+    fn parts(&self) -> (&str, i64, &Request, u64) {
+        let Access { name, version, .. } = &*self.access;
+        (name, *version, &self.request, self.epoch)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
 }
 
 #[derive(Clone)]
@@ -175,7 +213,7 @@ impl ReadCache {
     /// stop the flight, since others may be on it.
     pub(crate) async fn read<F>(
         &self,
-        access: &Access,
+        access: &Arc<Access>,
         request: Arc<Request>,
         no_cache: bool,
         fetch: impl FnOnce() -> F,
@@ -190,8 +228,7 @@ impl ReadCache {
         };
         let epoch = self.epoch(&request).load(Ordering::Acquire);
         let key = Key {
-            access: access.name.clone(),
-            version: access.version,
+            access: Arc::clone(access),
             request,
             epoch,
         };

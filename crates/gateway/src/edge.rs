@@ -36,8 +36,9 @@ pub(crate) enum Wish {
     Wsdl,
 }
 
-/// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2).
-pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
+/// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2). Whether there is a
+/// Transfer-Encoding the caller has looked up already.
+pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), Error> {
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     let method = head.method.as_str();
     if method.len() > METHOD_BYTES_MAX {
@@ -51,9 +52,11 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
     if method.len() + target + lines > HEAD_BYTES_MAX {
         return bad("The head is larger than 65536 bytes.");
     }
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return bad("The Transfer-Encoding is not chunked alone.");
+    if has_transfer_encoding {
+        let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            return bad("The Transfer-Encoding is not chunked alone.");
+        }
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     // HTTP/2 names the host beside the path; a header says the same or nothing (RFC 9113, 8.3.1).

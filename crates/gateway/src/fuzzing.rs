@@ -64,7 +64,7 @@ pub fn proxy_version_2(
 /// # Errors
 /// MALFORMED_REQUEST.
 pub fn readable(head: &Parts) -> Result<(), Error> {
-    edge::readable(head)
+    edge::readable(head, head.headers.contains_key("transfer-encoding"))
 }
 
 /// What the request asks for: `call`, `check`, `options` or `wsdl`.

@@ -148,7 +148,7 @@ async fn finish(
 /// Resolves the address and judges it, before a byte of the body is read or a password is hashed.
 pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), Error> {
     // Where one thing about a head is broken, its end may be as well: nothing may ride behind it.
-    edge::readable(head).inspect_err(|_| story.close = true)?;
+    edge::readable(head, story.close).inspect_err(|_| story.close = true)?;
     let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
     story.client = Some(client);
     let peer = story.peer().0.ip().to_canonical();

@@ -1,9 +1,11 @@
 //! From an adapter's reply to an HTTP response: the headers that every way in shares.
 
+use std::cell::RefCell;
+
 use adapter::{Code, Effect, Reply};
 use axum::body::Body;
 use axum::response::Response;
-use forward::{CacheStatus, DAY_S, LimitState};
+use forward::{CacheStatus, DAY_S};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 
@@ -15,7 +17,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Places for headers: as many as an answer has as a rule. The server below us adds length and date without them.
 const HEADERS: usize = 6;
@@ -33,10 +35,7 @@ const CORS_RESPONSE_HEADERS: &str =
 /// Builds the response; `error` is what the call ended with, if it failed.
 pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(reply.content_type),
-    );
+    headers.insert(header::CONTENT_TYPE, content_type(reply.content_type));
     for challenge in reply.challenges {
         headers.append(
             header::WWW_AUTHENTICATE,
@@ -58,6 +57,17 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
     cache_headers(story, error.is_none(), &mut headers);
     shared_headers(story, &mut headers);
     response(reply.status, headers, Body::from(reply.body))
+}
+
+/// A value made of text is read byte by byte; the one of nearly all answers is made beforehand.
+fn content_type(of: &'static str) -> HeaderValue {
+    const OF_JSON: &str = "application/json; charset=utf-8";
+    const JSON: HeaderValue = HeaderValue::from_static(OF_JSON);
+    if of == OF_JSON {
+        JSON
+    } else {
+        HeaderValue::from_static(of)
+    }
 }
 
 /// The answer to OPTIONS: what is served here, and to a browser that it may.
@@ -131,36 +141,64 @@ fn shared_headers(story: &Story, headers: &mut HeaderMap) {
 
 /// draft-ietf-httpapi-ratelimit-headers.
 fn limit_headers(story: &Story, headers: &mut HeaderMap) {
-    let minute = story.limit.map(|(name, limit)| {
-        let LimitState {
-            per_minute,
-            remaining,
-            reset_s,
-        } = limit;
-        (name, per_minute, 60, (remaining, reset_s))
-    });
-    let day = story
-        .day
-        .map(|day| ("day", day.per_day, DAY_S, (day.remaining, day.reset_s)));
+    let (minute, day) = (story.limit, story.day);
     if minute.is_none() && day.is_none() {
         return;
     }
-    let mut policies = String::with_capacity(LIMIT_BYTES);
     let mut states = String::with_capacity(LIMIT_BYTES);
-    for (name, most, window_s, (left, reset_s)) in minute.into_iter().chain(day) {
-        for header in [&mut policies, &mut states] {
-            header.push_str(if header.is_empty() { "\"" } else { ", \"" });
-            header.push_str(name);
-        }
-        text::push_number(&mut policies, "\";q=", most);
-        text::push_number(&mut policies, ";w=", window_s);
+    let minute_state = minute.map(|(name, limit)| (name, limit.remaining, limit.reset_s));
+    let day_state = day.map(|day| ("day", day.remaining, day.reset_s));
+    for (name, left, reset_s) in minute_state.into_iter().chain(day_state) {
+        push_name(&mut states, name);
         text::push_number(&mut states, "\";r=", left);
         text::push_number(&mut states, ";t=", reset_s);
     }
-    if let (Ok(policies), Ok(states)) = (Value::from_str(&policies), Value::from_str(&states)) {
-        headers.insert(RATE_LIMIT_POLICY, policies);
+    let limits = Limits {
+        minute: minute.map(|(name, limit)| (name, limit.per_minute)),
+        day: day.map(|day| day.per_day),
+    };
+    if let (Some(policy), Ok(states)) = (policy(limits), Value::from_str(&states)) {
+        headers.insert(RATE_LIMIT_POLICY, policy);
         headers.insert(RATE_LIMIT, states);
     }
+}
+
+/// The limits that a policy tells of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    minute: Option<(&'static str, u32)>,
+    day: Option<u32>,
+}
+
+thread_local! {
+    /// The last policy that was told: most callers have the same limits.
+    static POLICY: RefCell<Option<(Limits, HeaderValue)>> = const { RefCell::new(None) };
+}
+
+fn policy(limits: Limits) -> Option<HeaderValue> {
+    POLICY.with_borrow_mut(|last| {
+        if let Some((of, policy)) = last
+            && *of == limits
+        {
+            return Some(policy.clone());
+        }
+        let mut policies = String::with_capacity(LIMIT_BYTES);
+        let minute = limits.minute.map(|(name, most)| (name, most, 60));
+        let day = limits.day.map(|most| ("day", most, DAY_S));
+        for (name, most, window_s) in minute.into_iter().chain(day) {
+            push_name(&mut policies, name);
+            text::push_number(&mut policies, "\";q=", most);
+            text::push_number(&mut policies, ";w=", window_s);
+        }
+        let policy = Value::from_str(&policies).ok()?;
+        *last = Some((limits, policy.clone()));
+        Some(policy)
+    })
+}
+
+fn push_name(header: &mut String, name: &str) {
+    header.push_str(if header.is_empty() { "\"" } else { ", \"" });
+    header.push_str(name);
 }
 
 /// RFC 9211, and what the caller's own caches may do.
@@ -197,7 +235,7 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
     };
     headers.insert(
         header::CACHE_CONTROL,
-        control.unwrap_or(HeaderValue::from_static("no-store")),
+        control.unwrap_or(const { HeaderValue::from_static("no-store") }),
     );
 }
 

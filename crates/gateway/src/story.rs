@@ -17,8 +17,9 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
+use crate::reply;
 use crate::sending;
-use crate::telemetry::{self, DeliveryLabel, ReasonLabel, ResultLabel, name};
+use crate::telemetry::{self, DeliveryLabel, ReasonLabel, name};
 use crate::text;
 
 pub(crate) use row::trace_id;
@@ -119,7 +120,7 @@ impl Story {
                     .to_str()
                     .map_or_else(|_| capped(&beyond_ascii(name.as_bytes())), capped),
             },
-            request_id: request_id(head.headers.get("x-request-id")),
+            request_id: request_id(head.headers.get(reply::REQUEST_ID)),
             client: None,
             walk: None,
             trace_id: None,
@@ -318,12 +319,7 @@ impl Story {
         }
         match self.cache {
             Some(cache) => {
-                metrics
-                    .cache
-                    .get_or_create(&ResultLabel {
-                        result: cache.word(),
-                    })
-                    .inc();
+                metrics.cache_result(cache).inc();
             }
             None if answer.outcome.is_err() => {
                 metrics

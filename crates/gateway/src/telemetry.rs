@@ -4,11 +4,11 @@ mod counted;
 mod gathered;
 mod line;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 
 use adapter::{Operation, Way};
-use forward::UpstreamStatus;
+use forward::{CacheStatus, UpstreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -130,9 +130,10 @@ pub(crate) struct Metrics {
     upstream_durations: ByCall<Histogram>,
     upstream_attempts: Family<MethodLabel, Counter>,
     upstream_attempt_counts: ByCall<Counter>,
+    cache_results: [OnceLock<Counter>; CacheStatus::COUNT],
     pub(crate) denied: Family<ReasonLabel, Counter>,
     pub(crate) would_deny: Counter,
-    pub(crate) cache: Family<ResultLabel, Counter>,
+    cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
     pub(crate) upstream: UpstreamGauges,
@@ -153,6 +154,7 @@ impl Metrics {
             request_durations: ByCall::new(),
             upstream_durations: ByCall::new(),
             upstream_attempt_counts: ByCall::new(),
+            cache_results: Default::default(),
             request_duration: new.seconds(
                 "request_duration",
                 "From the head of a request to its answer",
@@ -234,6 +236,14 @@ impl Metrics {
             let method = method_of(operation);
             self.upstream_duration
                 .get_or_create_owned(&MethodLabel { method })
+        })
+    }
+
+    /// How often the cache had this to do with an answer.
+    pub(crate) fn cache_result(&self, cache: CacheStatus) -> &Counter {
+        self.cache_results[cache.number()].get_or_init(|| {
+            let result = cache.word();
+            self.cache.get_or_create_owned(&ResultLabel { result })
         })
     }
 

@@ -27,10 +27,23 @@ pub(crate) fn push_number(text: &mut String, word: &str, number: impl itoa::Inte
     text.push_str(itoa::Buffer::new().format(number));
 }
 
+/// The longest text of an IPv4 address, in bytes.
+const V4_BYTES_MAX: usize = "255.255.255.255".len();
+
 fn push_octets(text: &mut String, octets: [u8; 4]) {
-    for (at, octet) in octets.into_iter().enumerate() {
-        push_number(text, if at > 0 { "." } else { "" }, octet);
+    let mut digits = [b'.'; V4_BYTES_MAX];
+    let mut at = 0;
+    for octet in octets {
+        for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+            if octet >= least {
+                digits[at] = b'0' + digit;
+                at += 1;
+            }
+        }
+        // Behind each a dot, which is there already.
+        at += 1;
     }
+    text.push_str(std::str::from_utf8(&digits[..at - 1]).unwrap_or_default());
 }
 
 #[cfg(test)]

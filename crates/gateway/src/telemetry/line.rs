@@ -20,9 +20,6 @@ const LINE_BYTES: usize = 2048;
 /// What each line begins with, but for the digits.
 const LINE_START: &str = "{\"timestamp\":\"2026-11-22T00:00:00";
 
-/// Above it not every thousandth is a number of its own (2^53).
-const THOUSANDTHS_MAX: f64 = 9_007_199_254_740_992.0;
-
 /// Where lines go as JSON; unset when the log is text for people.
 static JSON_OUTPUT: OnceLock<Output> = OnceLock::new();
 
@@ -153,7 +150,7 @@ impl Line {
     /// A duration in milliseconds, to three digits behind the point.
     pub(crate) fn ms(&mut self, name: Name, time: std::time::Duration) {
         self.name(name);
-        let thousandths = (time.as_secs_f64() * 1e6).round().min(THOUSANDTHS_MAX) as u64;
+        let thousandths = u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX);
         let mut buffer = itoa::Buffer::new();
         self.text.push_str(buffer.format(thousandths / 1000));
         let digits = 1000 + thousandths % 1000;
