@@ -105,6 +105,12 @@ impl Process {
         kib.unwrap().parse::<usize>().unwrap() * 1024
     }
 
+    /// How many files it has open.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.unwrap().count()
+    }
+
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -6,6 +6,7 @@
 mod bombs;
 pub mod client;
 mod slow;
+mod tool;
 mod upstream;
 
 use std::net::SocketAddr;
