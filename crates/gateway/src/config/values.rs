@@ -110,14 +110,23 @@ pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), Str
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What the log shows, such as `info` or `chatgate=debug`.
+/// Longest `log.level`, in bytes: a dozen modules.
+const LOG_LEVEL_BYTES_MAX: usize = 512;
+
+/// Levels, and levels of modules, separated by commas. Nothing else that the filter would take: to it a word that is no level
+/// names a module, of which everything would be shown and of all else nothing, and what is in brackets may be an expression
+/// that takes it a second to read.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
-    // To the filter a word that is no level names a module, of which everything would be shown, and of all else nothing.
-    let parts = text.split(',').map(str::trim);
-    for word in parts.filter(|part| !part.contains(['=', '['])) {
-        if word.parse::<LevelFilter>().is_err() {
+    if text.len() > LOG_LEVEL_BYTES_MAX {
+        return Err(format!("it is longer than {LOG_LEVEL_BYTES_MAX} bytes"));
+    }
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || b"_:-".contains(&b);
+    for part in text.split(',') {
+        let (module, level) = part.rsplit_once('=').unwrap_or(("any", part));
+        let is_right = !module.is_empty() && module.bytes().all(in_name);
+        if !is_right || level.is_empty() || level.parse::<LevelFilter>().is_err() {
             return Err(format!(
-                "{word} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
+                "{part:?} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
             ));
         }
     }
