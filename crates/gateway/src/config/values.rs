@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tracing_subscriber::filter::LevelFilter;
 
 use adapter_jwt::Algorithm;
 use forward::client::{ClientConfig, Roots};
@@ -113,6 +112,8 @@ pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), Str
 /// Longest `log.level`, in bytes: a dozen modules.
 const LOG_LEVEL_BYTES_MAX: usize = 512;
 
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Levels, and levels of modules, separated by commas. Nothing else that the filter would take: to it a word that is no level
 /// names a module, of which everything would be shown and of all else nothing, and what is in brackets may be an expression
 /// that takes it a second to read.
@@ -124,7 +125,11 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
     for part in text.split(',') {
         let (module, level) = part.rsplit_once('=').unwrap_or(("any", part));
         let is_right = !module.is_empty() && module.bytes().all(in_name);
-        if !is_right || level.is_empty() || level.parse::<LevelFilter>().is_err() {
+        if !is_right
+            || !LOG_LEVELS
+                .iter()
+                .any(|word| level.eq_ignore_ascii_case(word))
+        {
             return Err(format!(
                 "{part:?} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
             ));
