@@ -327,7 +327,9 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         for _ in 0..LINGER_CHUNKS_AT_ONCE {
             let mut scratch = ReadBuf::uninit(&mut scratch);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
-                Ok(()) if !scratch.filled().is_empty() => {}
+                // A flood would fill the time that is meant for a refused body.
+                Ok(())
+                    if !scratch.filled().is_empty() && !self.chatters(scratch.filled().len()) => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
         }
@@ -407,6 +409,29 @@ mod tests {
         drop(busy);
         let took = reading.await.unwrap();
         assert!(is_about(took, 1075), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
+        for (most, lingers) in [(8 * 1024, true), (2 * CHATTER_BYTES_MAX, false)] {
+            let (mut peer, ours) = tokio::io::duplex(64 * 1024);
+            let activity = Arc::new(Activity::default());
+            let deadlines = Deadlines::default();
+            let mut stream = Watched::multiplexed(ours, Arc::clone(&activity), deadlines);
+            activity.leave_unread();
+            let writing = tokio::spawn(async move {
+                for _ in 0..most / 1024 {
+                    let _ = peer.write_all(&[0; 1024]).await;
+                }
+                peer
+            });
+            let began = Instant::now();
+            // The clock goes on when everybody waits.
+            stream.shutdown().await.unwrap();
+            let took = began.elapsed();
+            assert_eq!(took >= LINGER_MAX, lingers, "{most}: {took:?}");
+            writing.abort();
+        }
     }
 
     #[tokio::test(start_paused = true)]
