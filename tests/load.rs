@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use self::client::{Callers, address, ask, at, connect, pass};
+use self::client::{Callers, Met, address, ask, at, connect, pass};
 use self::slow::{KINDS, Slow, attack};
 use self::upstream::Upstream;
 use crate::harness::{Gateway, Issuer, UPSTREAM_ENVIRONMENT, load};
@@ -43,7 +43,18 @@ fn configuration(upstream: SocketAddr, more: &str) -> String {
     )
 }
 
+/// Short ones, of `[limits]`.
+const DEADLINES: &str = "header_timeout = \"5s\"\nbody_timeout = \"5s\"\nwrite_timeout = \"5s\"\nidle_timeout = \"10s\"\n";
+
 const ENVIRONMENT: [(&str, &str); 2] = [UPSTREAM_ENVIRONMENT, ("A", "correct horse")];
+
+/// What callers meet while nothing else goes on, once the first of their calls has proved the password.
+async fn quiet(callers: &Callers) -> Met {
+    pass(Duration::from_secs(2)).await;
+    callers.met();
+    pass(Duration::from_secs(5)).await;
+    callers.met()
+}
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
@@ -53,15 +64,10 @@ fn ms(time: Duration) -> f64 {
 async fn slow_connections_do_not_keep_others_out() {
     let (count, files, a_second) = (load(1000, 10_000), load(512, 4096), load(500, 1000));
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
-    let limits = "header_timeout = \"5s\"\nbody_timeout = \"5s\"\nwrite_timeout = \"5s\"\nidle_timeout = \"10s\"\n";
-    let toml = configuration(upstream.address, limits);
+    let toml = configuration(upstream.address, DEADLINES);
     let gateway = Gateway::with_files(u32::try_from(files).unwrap(), &toml, &ENVIRONMENT);
     let callers = Callers::start(gateway.public, 20, Duration::from_millis(50), read);
-    // The first of all proves the password.
-    pass(Duration::from_secs(2)).await;
-    callers.met();
-    pass(Duration::from_secs(5)).await;
-    let mut quiet = callers.met();
+    let mut quiet = quiet(&callers).await;
     let began = Instant::now();
     let (ended, attackers) = attack(gateway.public, count, a_second);
     while ended.count() < count && began.elapsed() < Duration::from_secs(90) {
@@ -152,10 +158,7 @@ async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_ser
     let upstream = Upstream::start(10, Duration::from_millis(50)).await;
     let gateway = Gateway::configured(&configuration(upstream.address, ""), &ENVIRONMENT);
     let callers = Callers::start(gateway.public, 5, Duration::from_millis(100), read);
-    pass(Duration::from_secs(2)).await;
-    callers.met();
-    pass(Duration::from_secs(5)).await;
-    let mut quiet = callers.met();
+    let mut quiet = quiet(&callers).await;
     callers.stop().await;
     // Half as many callers again as it takes at once, each asking again when it is answered: more it never gives.
     let callers = Callers::start(gateway.public, 15, Duration::from_millis(1), read);
@@ -214,10 +217,7 @@ async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
         let head = format!("GET /api/jwt/?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer");
         format!("{head} {token}\r\n\r\n").into_bytes()
     });
-    pass(Duration::from_secs(2)).await;
-    callers.met();
-    pass(Duration::from_secs(5)).await;
-    let mut quiet = callers.met();
+    let mut quiet = quiet(&callers).await;
     let mut guesses = JoinSet::new();
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);

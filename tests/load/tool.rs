@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{Callers, pass};
 use super::upstream::Upstream;
-use super::{ENVIRONMENT, configuration, is_measured, ms, read};
+use super::{DEADLINES, ENVIRONMENT, configuration, is_measured, ms, quiet, read};
 use crate::harness::{Gateway, load};
 
 /// The three attacks: how they are told to the tool, and on which path.
@@ -48,16 +48,11 @@ async fn slowhttptest_does_not_keep_others_out() {
     let (count, files) = (load(300, 3334), load(512, 4096));
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
     // All of it comes from one address: the cap for each is not what is to save us.
-    let limits = "header_timeout = \"5s\"\nbody_timeout = \"5s\"\nwrite_timeout = \"5s\"\nidle_timeout = \"10s\"\n\
-                  connections_per_address = 10000\n";
-    let toml = configuration(upstream.address, limits);
+    let limits = format!("{DEADLINES}connections_per_address = 10000\n");
+    let toml = configuration(upstream.address, &limits);
     let gateway = Gateway::with_files(u32::try_from(files).unwrap(), &toml, &ENVIRONMENT);
     let callers = Callers::start(gateway.public, 20, Duration::from_millis(50), read);
-    // The first of all proves the password.
-    pass(Duration::from_secs(2)).await;
-    callers.met();
-    pass(Duration::from_secs(5)).await;
-    let mut quiet = callers.met();
+    let mut quiet = quiet(&callers).await;
     let began = Instant::now();
     let to = gateway.public;
     let mut attacks = ATTACKS.map(|how| attack(to, how, count, count / 10));

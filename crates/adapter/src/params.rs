@@ -176,6 +176,9 @@ impl Params {
     /// INCORRECT_PARAM when the places that carry it do not agree.
     pub fn take_idempotency_key(&mut self, wire: &Wire<'_>) -> Result<Option<String>, Error> {
         let mut key = self.take("idempotency_key")?;
+        if !wire.headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(key);
+        }
         for value in wire.headers.get_all(IDEMPOTENCY_KEY) {
             let value = value.to_str().unwrap_or_default().to_owned();
             if key.as_ref().is_some_and(|key| *key != value) {
