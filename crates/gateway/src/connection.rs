@@ -131,6 +131,7 @@ where
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);
         let request = request.map(|body| {
+            // A read has none, as a rule, and what is not there needs no pace.
             if http_body::Body::is_end_stream(&body) {
                 Body::empty()
             } else {

@@ -1,0 +1,227 @@
+//! What stands between a failing upstream and its callers: breakers, other endpoints, the account that is to replace the
+//! first, and lines in which accesses take turns.
+
+use super::*;
+
+/// What came of the calls of a storm.
+#[derive(Default)]
+struct Storm {
+    reads: usize,
+    /// The upstream got each of these once, by what the caller was told.
+    sends_made: usize,
+    sends_kept: usize,
+    /// When the first call was refused because the endpoint is left alone.
+    opened: Option<Instant>,
+}
+
+/// Calls as fast as it can until `done`: one send for every five reads.
+async fn storm(stage: &Stage, caller: usize, done: &AtomicBool) -> Storm {
+    let mut storm = Storm::default();
+    for n in 0.. {
+        if done.load(Ordering::SeqCst) {
+            break;
+        }
+        let message = format!("{caller}-{n}");
+        let channel = [("platform", "whatsapp"), ("platformid", "100")];
+        let call = if n % 6 == 0 {
+            let message = [("destination", "1"), ("message", &*message)];
+            [&[("method", "sendmessage")], &channel[..], &message].concat()
+        } else {
+            storm.reads += 1;
+            [&[("method", "getchats")], &channel[..]].concat()
+        };
+        let answer = stage.call(Way::Basic, &call).await;
+        if told(&answer) == NOT_SENT.0 {
+            storm.opened.get_or_insert_with(Instant::now);
+        }
+        if n % 6 == 0 {
+            let arrived = stage.upstream.as_ref().unwrap().arrived(&message);
+            if told(&answer) == NOT_SENT.0 {
+                storm.sends_kept += 1;
+                assert_eq!(arrived, 0, "{}", answer.body);
+            } else {
+                storm.sends_made += 1;
+                assert_eq!(arrived, 1, "{}", answer.body);
+            }
+        }
+    }
+    storm
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
+    let stage = Stage::configured(Place::Raw(Fault::None), "attempts = 3").await;
+    let stage = Arc::new(stage);
+    let upstream = stage.upstream.as_ref().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..16)
+        .map(|caller| {
+            let (stage, done) = (Arc::clone(&stage), Arc::clone(&done));
+            tokio::spawn(async move { storm(&stage, caller, &done).await })
+        })
+        .collect();
+    let calm = Duration::from_millis(300);
+    let _ = tokio::time::timeout(calm, std::future::pending::<()>()).await;
+    let before = upstream.arrived("getchats");
+    upstream.set(Fault::Status(503));
+    let began = Instant::now();
+    let lasts = Duration::from_secs(load(3, 60) as u64);
+    let _ = tokio::time::timeout(lasts, std::future::pending::<()>()).await;
+    let arrived = upstream.arrived("getchats") - before;
+    upstream.set(Fault::None);
+    let ended = Instant::now();
+    // A caller beside the storm, who waits for the first answer.
+    let read = [
+        ("method", "getchats"),
+        ("platform", "webchat"),
+        ("platformid", "1"),
+    ];
+    while told(&stage.call(Way::Http, &read).await) != "SUCCESS" {
+        assert!(ended.elapsed() < Duration::from_secs(5), "not noticed");
+    }
+    let noticed = ended.elapsed();
+    done.store(true, Ordering::SeqCst);
+    let mut all = Storm::default();
+    let mut opened = Vec::new();
+    for caller in callers {
+        let storm = caller.await.unwrap();
+        all.reads += storm.reads;
+        all.sends_made += storm.sends_made;
+        all.sends_kept += storm.sends_kept;
+        opened.extend(storm.opened);
+    }
+    let opened = *opened.iter().min().unwrap() - began;
+    println!(
+        "{lasts:?} of 503: open after {opened:?}, closed {noticed:?} after its end; {arrived} reads arrived meanwhile, of {} made in all; \
+         sends: {} made, each once, {} kept back",
+        all.reads, all.sends_made, all.sends_kept
+    );
+    assert!(opened < Duration::from_secs(1), "{opened:?}");
+    assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+    assert!(arrived * 10 <= all.reads * 11, "{arrived} of {}", all.reads);
+    assert!(all.sends_kept > 0 && all.sends_made > 0);
+}
+
+/// What `/admin/v1/status` says of the upstream.
+async fn upstream_status(gateway: &Gateway) -> Value {
+    let status = admin(gateway, reqwest::Method::GET, "status", &Value::Null).await;
+    status.json()["upstream"].clone()
+}
+
+#[tokio::test]
+async fn another_endpoint_takes_over_and_the_first_is_left_alone() {
+    let other = Raw::start(Fault::None).await;
+    let fallback = format!("fallback_urls = [\"http://{}/\"]", other.address);
+    let stage = Stage::configured(Place::Refused, &fallback).await;
+    for n in 0..12 {
+        let message = format!("over-{n}");
+        let send = [
+            ("method", "sendmessage"),
+            ("platform", "webchat"),
+            ("platformid", "1"),
+            ("destination", "1"),
+            ("message", &*message),
+        ];
+        let answer = stage.call(Way::Http, &send).await;
+        assert_eq!(delivery(&answer), "sent", "{}", answer.body);
+        assert_eq!(other.arrived(&message), 1);
+    }
+    let status = upstream_status(&stage.gateway).await;
+    let states: Vec<_> = status["endpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|endpoint| endpoint["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["resting", "in use"], "{status}");
+    // Left alone, it is not tried first any more.
+    let answer = stage.call(Way::Http, &chats("1")).await;
+    assert_eq!(
+        stage.gateway.logged(answer.header("x-request-id"))["attempts"],
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_account_is_tried_taken_and_given_back() {
+    let next = "next_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
+    let stage = Stage::configured(Place::Raw(Fault::Refuses(UPSTREAM_USER)), next).await;
+    let upstream = stage.upstream.as_ref().unwrap();
+    let log = &stage.gateway.process;
+    log.wait_for("the next account", |line| {
+        line.contains("is used from now on")
+    });
+    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(upstream_status(&stage.gateway).await["account"], "next");
+    upstream.set(Fault::Refuses("next"));
+    let refused = stage.call(Way::Http, &chats("1")).await;
+    assert_eq!(told(&refused), "UPSTREAM_REFUSED_CREDENTIALS");
+    log.wait_for("the first account", |line| {
+        line.contains("the first one is used again")
+    });
+    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(upstream_status(&stage.gateway).await["account"], "first");
+    // Nobody reads a password out of all this.
+    let told = log.lines().concat();
+    assert!(!told.contains(UPSTREAM_PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_access_cannot_keep_the_others_waiting() {
+    let stage =
+        Stage::configured(Place::Raw(Fault::SlowFirstByte), "calls = 2\nwaiting = 40").await;
+    let draft = json!({"name": "modest", "allow": ["127.0.0.1"]});
+    let made = admin(&stage.gateway, reqwest::Method::POST, "accesses", &draft)
+        .await
+        .json();
+    let secret = made["password"].as_str().unwrap();
+    let stage = Arc::new(stage);
+    let mut greedy = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let stage = Arc::clone(&stage);
+        greedy.spawn(async move { told(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
+    }
+    // They are in the line when it has its length.
+    while upstream_status(&stage.gateway).await["waiting"] != 40 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    let demo = stage.gateway.demo();
+    let call = client()
+        .post(stage.gateway.url("/api/basic/"))
+        .basic_auth(&demo.user, Some(&demo.password));
+    // The line is full: who has filled it is told so at once, and nothing was sent.
+    let full = Answer::of(call.form(&[
+        ("class", "chat"),
+        ("method", "sendmessage"),
+        ("platform", "webchat"),
+        ("platformid", "1"),
+        ("destination", "1"),
+        ("message", "m"),
+    ]))
+    .await;
+    assert_eq!(
+        (full.status, told(&full), delivery(&full)),
+        (503, "OVERLOADED", "not_sent")
+    );
+    assert!(began.elapsed() < Duration::from_millis(400) && !full.header("retry-after").is_empty());
+    // Who has nobody in it yet goes before the last of them, and it is this one's turn after one of the others.
+    let began = Instant::now();
+    let call = client()
+        .post(stage.gateway.url("/api/basic/"))
+        .basic_auth("modest", Some(secret));
+    let answer = Answer::of(call.form(&[
+        ("class", "chat"),
+        ("method", "getchats"),
+        ("platform", "webchat"),
+        ("platformid", "1"),
+    ]))
+    .await;
+    assert_eq!(told(&answer), "SUCCESS", "{}", answer.body);
+    let served = began.elapsed();
+    // Two places of half a second each: its turn comes within two of them, not behind forty others.
+    assert!(served < Duration::from_millis(2500), "{served:?}");
+    let told = greedy.join_all().await;
+    let overloaded = told.iter().filter(|told| *told == "OVERLOADED").count();
+    assert!(overloaded >= 18, "{overloaded}");
+}
