@@ -6,15 +6,12 @@ mod standing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adapter::Way;
-use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client,
-    envelope, load,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope,
 };
 use raw::{Fault, Raw};
 

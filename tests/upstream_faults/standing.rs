@@ -1,7 +1,16 @@
 //! What stands between a failing upstream and its callers: breakers, other endpoints, the account that is to replace the
 //! first, and lines in which accesses take turns.
 
-use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter::Way;
+use serde_json::{Value, json};
+
+use super::raw::{Fault, Raw};
+use super::{NOT_SENT, Place, Stage, chats, delivery, told};
+use crate::harness::{Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load};
 
 /// What came of the calls of a storm.
 #[derive(Default)]
