@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistake, Place, place};
+use super::mistake::{Mistake, Place, Places};
 use super::schema::{Asked, Kind};
 
 /// What every environment variable of ours begins with: `CHATGATE__SERVER__LISTEN`.
@@ -31,6 +31,7 @@ enum Written {
 
 pub(super) struct Reader<'a> {
     sources: &'a Sources,
+    places: Places<'a>,
     root: DeTable<'a>,
     known: BTreeSet<String>,
     mistakes: Vec<Mistake>,
@@ -43,6 +44,7 @@ impl<'a> Reader<'a> {
         let (table, errors) = DeTable::parse_recoverable(&sources.file);
         let mut reader = Reader {
             sources,
+            places: Places::of(&sources.file),
             root: table.into_inner(),
             known: BTreeSet::new(),
             mistakes: Vec::new(),
@@ -51,13 +53,13 @@ impl<'a> Reader<'a> {
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
             reader.mistakes.push(Mistake {
-                place: place(&sources.file, at),
+                place: reader.places.at(at),
                 text: error.message().to_owned(),
             });
         }
         for at in reader.root.values().flat_map(too_large) {
             reader.mistakes.push(Mistake {
-                place: place(&sources.file, at),
+                place: reader.places.at(at),
                 text: "the number is larger than TOML's, which have 64 bits".to_owned(),
             });
         }
@@ -304,7 +306,7 @@ impl<'a> Reader<'a> {
                 }
                 _ if self.known.contains(&key) => {}
                 _ => {
-                    let place = place(&self.sources.file, name.span().start);
+                    let place = self.places.at(name.span().start);
                     let text = format!("{key}: there is no such setting");
                     unknown.push(Mistake { place, text });
                 }
@@ -327,7 +329,7 @@ impl<'a> Reader<'a> {
             return Some(Written::One(text.clone(), Place::Environment(name)));
         }
         let value = lookup(&self.root, key)?;
-        let at = |value: &Spanned<DeValue<'_>>| place(&self.sources.file, value.span().start);
+        let at = |value: &Spanned<DeValue<'_>>| self.places.at(value.span().start);
         Some(match value.get_ref() {
             DeValue::Table(_) => Written::Table(at(value)),
             DeValue::Array(elements) => Written::Many(
