@@ -46,7 +46,8 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(value.as_bytes()),
     };
-    let (scheme, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    let (scheme, rest) = split_at_first(&text, b' ');
+    let rest = rest.unwrap_or_default();
     let rest = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
         // A token that is too long is as wrong as any other wrong one, and told the same; its reader has the cap.
@@ -80,11 +81,20 @@ fn basic(encoded: &str) -> Authorization {
     match pair {
         None => Authorization::BrokenBasic,
         Some(mut pair) => {
-            let colon = pair.find(':');
-            let password = colon.map(|at| pair[at + 1..].into());
-            pair.truncate(colon.unwrap_or(pair.len()));
+            let (user, password) = split_at_first(&pair, b':');
+            let (end, password) = (user.len(), password.map(SecretString::from));
+            pair.truncate(end);
             Authorization::Basic(pair, password)
         }
+    }
+}
+
+/// What stands before the first of these bytes and behind it. A scheme or a name is so short that a search made for long
+/// texts takes longer to begin than to end.
+pub(crate) fn split_at_first(text: &str, ascii: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == ascii) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
     }
 }
 

@@ -6,10 +6,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::header::HeaderName;
+use memchr::{memchr_iter, memchr2};
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::authorization::split_at_first;
 use crate::json::has_doubled_key;
 use crate::operation::declared_name;
 use crate::{Code, Error, Wire};
@@ -29,14 +31,6 @@ pub struct Params {
     pairs: usize,
     doubled_json_key: bool,
     password_in_query: bool,
-}
-
-/// Where a pair of a form begins, where its first `=` stands, and whether anything in it is encoded; nearly nothing is.
-#[derive(Default)]
-struct Pair {
-    start: usize,
-    equals: Option<usize>,
-    is_coded: bool,
 }
 
 /// Debug prints no value: one of them is a password.
@@ -228,36 +222,27 @@ impl Params {
 
     /// The WHATWG form rules: `&` parts, the first `=` splits, `+` is a space, a lone `%` stands for itself.
     fn read_urlencoded(&mut self, text: &str) -> Result<(), Error> {
-        // One pass: the pieces are so short that a search for each character would cost more.
-        let mut pair = Pair::default();
-        for (at, byte) in text.bytes().enumerate() {
-            match byte {
-                b'&' => {
-                    self.read_pair(text, &pair, at)?;
-                    pair = Pair {
-                        start: at + 1,
-                        ..Pair::default()
-                    };
-                }
-                b'=' if pair.equals.is_none() => pair.equals = Some(at),
-                b'+' | b'%' => pair.is_coded = true,
-                _ => {}
-            }
+        // Nearly nothing is encoded, which one look over all pairs tells.
+        let is_coded = |text: &str| memchr2(b'+', b'%', text.as_bytes()).is_some();
+        let may_be_coded = is_coded(text);
+        let mut start = 0;
+        for end in memchr_iter(b'&', text.as_bytes()).chain([text.len()]) {
+            let pair = &text[start..end];
+            self.read_pair(pair, may_be_coded && is_coded(pair))?;
+            start = end + 1;
         }
-        self.read_pair(text, &pair, text.len())
+        Ok(())
     }
 
-    fn read_pair(&mut self, text: &str, pair: &Pair, end: usize) -> Result<(), Error> {
-        if pair.start == end {
+    fn read_pair(&mut self, pair: &str, is_coded: bool) -> Result<(), Error> {
+        if pair.is_empty() {
             return Ok(());
         }
         self.count()?;
-        let (name, value) = match pair.equals {
-            Some(at) => (&text[pair.start..at], &text[at + 1..end]),
-            None => (&text[pair.start..end], ""),
-        };
+        let (name, value) = split_at_first(pair, b'=');
+        let value = value.unwrap_or_default();
         let decoded = |text| {
-            if pair.is_coded {
+            if is_coded {
                 decoded(text)
             } else {
                 Ok(Cow::Borrowed(text))
