@@ -11,8 +11,8 @@ use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
 
-use crate::Forwarded;
 use crate::upstream::{Called, Effort};
+use crate::{Forwarded, boxed};
 
 /// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
 const EPOCHS: usize = 1024;
@@ -233,14 +233,14 @@ impl ReadCache {
             epoch,
         };
         if no_cache {
-            return Box::pin(self.refresh(key, ttl, fetch())).await;
+            return boxed(|| self.refresh(key, ttl, fetch())).await;
         }
         if let Some(entry) = self.entries.get(&key).await {
             let left = entry.until.saturating_duration_since(Instant::now());
             return told(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
         // In a box as well: what is kept, or may not be, is the common case.
-        Box::pin(self.fly(key, ttl, fetch())).await
+        boxed(|| self.fly(key, ttl, fetch())).await
     }
 
     /// Makes every kept read of this request's channel unreachable, for every access.

@@ -7,6 +7,7 @@
 
 mod access;
 pub mod allowlist;
+mod boxed;
 mod cache;
 pub mod call;
 pub mod client;
@@ -34,6 +35,7 @@ use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 pub use access::{Checker, Claim};
+pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{Judgement, Keeping, Left, Question};
@@ -342,14 +344,14 @@ impl Forwarder {
             let upstream = Arc::clone(&self.upstream);
             let name = access.name.clone();
             // In a box, as below.
-            Box::pin(async move { upstream.call(&name, &wanted, deadline).await })
+            boxed(|| async move { upstream.call(&name, &wanted, deadline).await })
         };
         self.cache.read(access, request, no_cache, fetch).await
     }
 
     async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
         // In a box, so that the calls that never come here don't carry its state along.
-        let called = Box::pin(self.upstream.call(&access.name, request, deadline)).await;
+        let called = boxed(|| self.upstream.call(&access.name, request, deadline)).await;
         Forwarded {
             outcome: called.outcome.map(Arc::new),
             cache: Some(CacheStatus::Effect),

@@ -116,29 +116,32 @@ impl Upstream {
         deadline: Instant,
     ) -> Called {
         let began = Instant::now();
-        let place = self.place(access, deadline).await;
+        // Nearly every call finds a place free, and needs no timer and no second look at the clock.
+        let (place, asking) = match self.places.take_free(began) {
+            Some(place) => (Ok(place), began),
+            None => (self.wait(access, began, deadline).await, Instant::now()),
+        };
         let mut effort = Effort {
-            queued: began.elapsed(),
+            queued: asking - began,
             ..Effort::default()
         };
         let outcome = match place {
             Ok(place) => {
-                let attempts = &mut effort.attempts;
-                self.ask(&place, request, deadline, attempts).await
+                let times = (asking, deadline);
+                self.ask(place, request, times, &mut effort).await
             }
             Err(error) => Err(error.with_delivery(not_sent(request))),
         };
-        effort.upstream = began.elapsed() - effort.queued;
         Called { outcome, effort }
     }
 
-    async fn place(&self, access: &str, deadline: Instant) -> Result<Place, Error> {
+    async fn wait(&self, access: &str, began: Instant, deadline: Instant) -> Result<Place, Error> {
         let overloaded = |cause| {
             let error = Error::refused(Code::Overloaded).because(cause);
             Err(error.retry_after(1))
         };
-        let until = deadline.min(Instant::now() + self.config.limits.wait_max);
-        match tokio::time::timeout_at(until.into(), self.places.take(access)).await {
+        let until = deadline.min(began + self.config.limits.wait_max);
+        match tokio::time::timeout_at(until.into(), self.places.wait(access)).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(queue::Full)) => overloaded("the queue in front of the upstream is full"),
             Err(_) => overloaded("no place in front of the upstream came free in time"),
@@ -147,16 +150,17 @@ impl Upstream {
 
     async fn ask(
         self: &Arc<Self>,
-        place: &Place,
+        mut place: Place,
         request: &Request,
-        deadline: Instant,
-        attempts: &mut u32,
+        (asking, deadline): (Instant, Instant),
+        effort: &mut Effort,
     ) -> Result<Response, Error> {
-        let effect = request.operation().effect;
+        let Operation { effect, method, .. } = *request.operation();
         self.budget.deposit();
         let mut last = None;
+        let mut now = asking;
         loop {
-            let endpoint = match self.endpoints.choose(*attempts as usize, Instant::now()) {
+            let endpoint = match self.endpoints.choose(effort.attempts as usize, now) {
                 Choice::Ask(endpoint) => endpoint,
                 Choice::Probe(endpoint, _) if effect == Effect::Read => endpoint,
                 Choice::Probe(_, at) => {
@@ -169,12 +173,12 @@ impl Upstream {
                     return Err(last.unwrap_or_else(|| resting(request, wait)));
                 }
             };
-            *attempts += 1;
-            let began = Instant::now();
-            let attempt = self.attempt(endpoint, request, deadline).await;
+            effort.attempts += 1;
+            let (attempt, ended) = self.attempt(endpoint, request, (now, deadline)).await;
+            effort.upstream = ended - asking;
             if attempt.health != Health::Unknown {
                 let is_well = attempt.health == Health::Well;
-                place.asked(request.operation().method, began.elapsed(), is_well);
+                place.asked(method, (now, ended), is_well);
             }
             let error = match attempt.outcome {
                 Ok(response) => return Ok(response),
@@ -183,7 +187,7 @@ impl Upstream {
             // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
             let is_elsewhere = attempt.harm == Harm::None && self.endpoints.are_several();
             if !attempt.harm.allows(effect)
-                || *attempts >= self.config.limits.attempts_max
+                || effort.attempts >= self.config.limits.attempts_max
                 || !(is_elsewhere || self.budget.withdraw())
             {
                 return Err(error);
@@ -191,30 +195,38 @@ impl Upstream {
             let wait = if is_elsewhere {
                 Duration::ZERO
             } else {
-                backoff(*attempts, self.chance.hash_one((*attempts, Instant::now())))
+                let chance = self.chance.hash_one((effort.attempts, ended));
+                backoff(effort.attempts, chance)
             };
-            if Instant::now() + wait >= deadline {
+            if ended + wait >= deadline {
                 return Err(error);
             }
             last = Some(error);
             tokio::time::sleep(wait).await;
+            now = Instant::now();
         }
     }
 
-    /// One attempt, and what the endpoint's breaker learns from it.
-    async fn attempt(&self, endpoint: &Endpoint, request: &Request, deadline: Instant) -> Attempt {
+    /// One attempt that begins now, what the endpoint's breaker learns from it, and when it ended.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        times: (Instant, Instant),
+    ) -> (Attempt, Instant) {
         let mut asked = Asked {
             endpoint,
-            health: Health::Unknown,
+            ended: None,
         };
         let (slot, account) = self.accounts.current();
-        let attempt = self.exchange(endpoint, account, request, deadline).await;
-        asked.health = attempt.health;
+        let attempt = self.exchange(endpoint, account, request, times).await;
+        let ended = Instant::now();
+        asked.ended = Some((attempt.health, ended));
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
             tracing::error!("the upstream refuses the next account; the first one is used again");
         }
-        attempt
+        (attempt, ended)
     }
 
     async fn exchange(
@@ -222,11 +234,11 @@ impl Upstream {
         endpoint: &Endpoint,
         account: &Known,
         request: &Request,
-        deadline: Instant,
+        (now, deadline): (Instant, Instant),
     ) -> Attempt {
         let is_send = request.operation().effect == Effect::Send;
         let word = |delivery| is_send.then_some(delivery);
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(now);
         let timeout = left.min(self.config.limits.timeout);
         let had_its_time = timeout == self.config.limits.timeout;
         let mut post = self.request(&endpoint.target, account, request);
@@ -253,9 +265,14 @@ impl Upstream {
             return;
         };
         if let Some(request) = probe_request() {
-            let deadline = Instant::now() + self.config.limits.timeout;
-            self.attempt(endpoint, &request, deadline).await;
+            self.attempt(endpoint, &request, self.whole_time()).await;
         }
+    }
+
+    /// From now on as long as a call that is nobody's may take.
+    fn whole_time(&self) -> (Instant, Instant) {
+        let now = Instant::now();
+        (now, now + self.config.limits.timeout)
     }
 
     /// Tries the next account with a read, unless there is none or it is in use, and takes it when the upstream knows it.
@@ -267,8 +284,8 @@ impl Upstream {
         let Choice::Ask(endpoint) = self.endpoints.choose(0, Instant::now()) else {
             return;
         };
-        let deadline = Instant::now() + self.config.limits.timeout;
-        let attempt = self.exchange(endpoint, account, &request, deadline).await;
+        let times = self.whole_time();
+        let attempt = self.exchange(endpoint, account, &request, times).await;
         match attempt.outcome {
             Ok(_) => {
                 self.accounts.take_next();
@@ -343,13 +360,17 @@ pub struct UpstreamStatus {
 /// Tells the breaker how an attempt ended, even one that was given up.
 struct Asked<'a> {
     endpoint: &'a Endpoint,
-    health: Health,
+    ended: Option<(Health, Instant)>,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        let (breaker, now) = (&self.endpoint.breaker, Instant::now());
-        match self.health {
+        let breaker = &self.endpoint.breaker;
+        let (health, now) = match self.ended {
+            Some(ended) => ended,
+            None => (Health::Unknown, Instant::now()),
+        };
+        match health {
             Health::Well => breaker.well(now),
             Health::Ill => {
                 if breaker.ill(now) {

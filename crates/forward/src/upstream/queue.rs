@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -32,6 +32,8 @@ pub(super) struct Place {
     places: Arc<Places>,
     /// Calls under way when it was taken, its own included.
     begun_with: usize,
+    /// When its last attempt ended.
+    ended: Option<Instant>,
 }
 
 /// Every place is taken and as many wait as may.
@@ -64,8 +66,21 @@ impl Places {
         })
     }
 
-    /// A place for a call of this access. Who stops waiting leaves the line.
-    pub(super) async fn take(self: &Arc<Self>, access: &str) -> Result<Place, Full> {
+    /// A place for a call that comes now, if one is free and nobody waits for it.
+    pub(super) fn take_free(self: &Arc<Self>, now: Instant) -> Option<Place> {
+        let mut state = self.lock();
+        state.rush.came(now);
+        if state.waiting > 0 || state.taken >= state.limit.places() {
+            return None;
+        }
+        state.taken += 1;
+        let begun_with = state.taken;
+        drop(state);
+        Some(self.place(begun_with))
+    }
+
+    /// A place for a call of this access that found none free. Who stops waiting leaves the line.
+    pub(super) async fn wait(self: &Arc<Self>, access: &str) -> Result<Place, Full> {
         let (turn, called) = oneshot::channel();
         let mut waiting = Waiting {
             places: self,
@@ -74,13 +89,6 @@ impl Places {
         };
         {
             let mut state = self.lock();
-            state.rush.came(Instant::now());
-            if state.waiting == 0 && state.taken < state.limit.places() {
-                state.taken += 1;
-                let begun_with = state.taken;
-                drop(state);
-                return Ok(self.place(begun_with));
-            }
             let room = state.rush.room(self.waiting_max);
             if state.waiting >= room {
                 // Those who have gone are still counted until their turn comes.
@@ -90,6 +98,7 @@ impl Places {
                 }
             }
             state.line_up(access, turn);
+            // One may have come free in between.
             state.hand_on();
         }
         // Who was sent away for another, or because the line is too long, has lost the sender.
@@ -103,6 +112,7 @@ impl Places {
         Place {
             places: Arc::clone(self),
             begun_with,
+            ended: None,
         }
     }
 
@@ -205,24 +215,31 @@ impl State {
 }
 
 impl Place {
-    /// An attempt of the call has ended, with an answer that can be used or without.
-    pub(super) fn asked(&self, operation: &'static str, took: Duration, is_well: bool) {
+    /// An attempt of the call has begun and ended then, with an answer that can be used or without.
+    pub(super) fn asked(
+        &mut self,
+        operation: &'static str,
+        (began, ended): (Instant, Instant),
+        is_well: bool,
+    ) {
         let mut state = self.places.lock();
-        let ended = Ended {
+        let told = Ended {
             operation,
-            took,
+            took: ended - began,
             is_well,
             begun_with: self.begun_with,
             under_way: state.taken,
             somebody_waits: state.waiting > 0,
         };
-        state.limit.ended(ended, Instant::now());
+        state.limit.ended(told, ended);
+        self.ended = Some(ended);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.take_back(Instant::now());
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        self.places.take_back(ended);
     }
 }
 
@@ -250,6 +267,16 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+
+    impl Places {
+        /// A place, at once or in its turn.
+        async fn take(self: &Arc<Self>, access: &str) -> Result<Place, Full> {
+            match self.take_free(Instant::now()) {
+                Some(place) => Ok(place),
+                None => self.wait(access).await,
+            }
+        }
+    }
 
     /// A task that takes a place, says so, and keeps it until it is told.
     fn caller(
