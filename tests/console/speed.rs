@@ -42,7 +42,7 @@ fn row(n: i64, at_ms: i64) -> JournalRow {
             }
             .into(),
         ),
-        http_method: Some("POST".to_owned()),
+        http_method: Some("POST".into()),
         path: Some("/api/basic/".into()),
         client: Some(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + address))),
         status: Some(if is_refused { 403 } else { 200 }),

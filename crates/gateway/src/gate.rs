@@ -129,7 +129,7 @@ impl Gate {
         Gate::now_ms() / 1000
     }
 
-    /// Milliseconds since 1970, UTC. The one place where a request asks the clock for the time of day.
+    /// Milliseconds since 1970, UTC.
     pub(crate) fn now_ms() -> i64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)

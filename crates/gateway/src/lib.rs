@@ -45,5 +45,4 @@ mod greeting;
 mod serve;
 mod shutdown;
 mod telemetry;
-mod text;
 mod way_out;

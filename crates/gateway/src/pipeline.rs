@@ -57,15 +57,18 @@ pub(crate) async fn answer(
     match planned {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
-            let finishing = finish(Arc::clone(&gate), way, story, (head.headers, Ok(call)));
+            let its_gate = Arc::clone(&gate);
+            let headers = head.headers;
+            let finishing =
+                || async move { finish(&its_gate, way, &mut story, (&headers, Ok(call))).await };
             let finishing = AssertUnwindSafe(Unstoppable::new(&gate.under_way, finishing));
             let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::defect())
         }
-        Ok(Plan::Call(call)) => finish(gate, way, story, (head.headers, Ok(call))).await,
+        Ok(Plan::Call(call)) => finish(&gate, way, &mut story, (&head.headers, Ok(call))).await,
         Ok(Plan::Options) => reply::options(&mut story),
         Ok(Plan::Wsdl) => reply::document(&mut story, "text/xml; charset=utf-8", gate.wsdl.clone()),
-        Err(error) => finish(gate, way, story, (head.headers, Err(error))).await,
+        Err(error) => finish(&gate, way, &mut story, (&head.headers, Err(error))).await,
     }
 }
 
@@ -117,17 +120,17 @@ async fn plan(
 
 /// Forward and encode: what is left to do once it is known what to do.
 async fn finish(
-    gate: Arc<Gate>,
+    gate: &Gate,
     way: Way,
-    mut story: Story,
-    (headers, call): (HeaderMap, Result<Call, Error>),
+    story: &mut Story,
+    (headers, call): (&HeaderMap, Result<Call, Error>),
 ) -> Response {
     let outcome = match call {
-        Ok(call) => guarded(pin!(forward(&gate, &mut story, call))).await,
+        Ok(call) => guarded(pin!(forward(gate, story, call))).await,
         Err(error) => Err(error),
     };
     let outcome = outcome.map_err(|error| {
-        story.tell_walk(&headers, gate.trust());
+        story.tell_walk(headers, gate.trust());
         story.judge_delivery(error)
     });
     let request_id = story.request_id.clone();
@@ -140,7 +143,7 @@ async fn finish(
     let reply = gate.adapter(way).encode(story.dialect, &answer);
     story.tell(reply.status, &answer);
     sending::settled(story.settling.take()).await;
-    reply::respond(&story, reply, answer.outcome.err())
+    reply::respond(story, reply, answer.outcome.err())
 }
 
 // === the verbs ===

@@ -8,10 +8,10 @@ use axum::response::Response;
 use forward::{CacheStatus, DAY_S};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
+use store::text;
 
 use crate::edge::ALLOW;
 use crate::story::Story;
-use crate::text;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use forward::boxed;
 use futures_util::future::Either;
 
 use crate::client_addr::PeerAddr;
@@ -53,7 +54,7 @@ impl Paths {
                 if let Some(way) = way_at(request.uri().path()) {
                     let gate = public.generations.gate();
                     return if gate.is_open(way) {
-                        in_place(|| pipeline::answer(gate, way, peer, request))
+                        boxed(|| pipeline::answer(gate, way, peer, request))
                     } else {
                         Box::pin(nothing_here(gate, peer, request))
                     };
@@ -66,16 +67,6 @@ impl Paths {
         let answering = tower_service::Service::call(&mut router.clone(), request);
         Box::pin(async move { answering.await.unwrap_or_else(|never| match never {}) })
     }
-}
-
-/// The box before the future, which is then made where it stays: made first, its four kilobytes would be copied twice.
-fn in_place<F>(answer: impl FnOnce() -> F) -> Answering
-where
-    F: Future<Output = Response> + Send + 'static,
-{
-    let place = Box::<F>::new_uninit();
-    let answering = Box::write(place, answer());
-    Box::into_pin(answering)
 }
 
 /// The way in at a path, with or without the slash at its end.

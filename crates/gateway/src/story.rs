@@ -10,7 +10,7 @@ use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use store::{Intent, Settlement};
+use store::{Intent, Settlement, text};
 use tokio::sync::oneshot;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -20,7 +20,6 @@ use crate::gate::Gate;
 use crate::reply;
 use crate::sending;
 use crate::telemetry::{self, DeliveryLabel, ReasonLabel, name};
-use crate::text;
 
 pub(crate) use row::trace_id;
 
@@ -37,6 +36,8 @@ const PARAMETERS_BYTES: usize = 96;
 pub(crate) struct Story {
     gate: Arc<Gate>,
     began: Instant,
+    /// The same moment as a time of day, since 1970, UTC.
+    began_at: Duration,
     told: bool,
     way: Option<Way>,
     peer: PeerAddr,
@@ -106,9 +107,12 @@ impl Story {
             }
             text.chars().take(LOGGED_CHARACTERS_MAX).collect()
         };
+        let began_at = SystemTime::now().duration_since(UNIX_EPOCH);
+        let began_at = began_at.unwrap_or_default();
         Story {
             gate: Arc::clone(gate),
             began: Instant::now(),
+            began_at,
             told: false,
             way,
             peer,
@@ -120,7 +124,7 @@ impl Story {
                     .to_str()
                     .map_or_else(|_| capped(&beyond_ascii(name.as_bytes())), capped),
             },
-            request_id: request_id(head.headers.get(reply::REQUEST_ID)),
+            request_id: request_id(head.headers.get(reply::REQUEST_ID), began_at),
             client: None,
             walk: None,
             trace_id: None,
@@ -344,7 +348,7 @@ impl Story {
     }
 
     fn log(&self, ending: &Ending<'_>) {
-        telemetry::tell(|line| {
+        telemetry::tell(self.began_at + ending.took, |line| {
             line.word(name!("request_id"), &self.request_id);
             line.word(name!("way"), self.way.map_or("", Way::name));
             line.text(name!("access"), self.access.as_deref().unwrap_or_default());
@@ -416,11 +420,9 @@ impl Drop for Story {
     }
 }
 
-/// A UUIDv7 of this moment. Those of one millisecond have no order among them, which would cost a lock.
-fn fresh_id() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.unwrap_or_default();
-    let now = Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos());
+/// A UUIDv7 of a moment since 1970. Those of one millisecond have no order among them, which would cost a lock.
+fn fresh_id(at: Duration) -> String {
+    let now = Timestamp::from_unix(NoContext, at.as_secs(), at.subsec_nanos());
     let mut text = Uuid::encode_buffer();
     Uuid::new_v7(now)
         .hyphenated()
@@ -435,7 +437,7 @@ fn beyond_ascii(name: &[u8]) -> String {
 }
 
 /// The caller's id when it can stand in a log and a header as it is, else a fresh UUIDv7.
-fn request_id(given: Option<&http::HeaderValue>) -> String {
+fn request_id(given: Option<&http::HeaderValue>, at: Duration) -> String {
     let fits = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id
@@ -444,6 +446,6 @@ fn request_id(given: Option<&http::HeaderValue>) -> String {
     };
     match given.and_then(|value| value.to_str().ok()).filter(fits) {
         Some(id) => id.to_owned(),
-        None => fresh_id(),
+        None => fresh_id(at),
     }
 }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use forward::boxed;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,9 +23,9 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     /// Work that the tracker knows of until it is done.
-    pub(crate) fn new(tracker: &TaskTracker, work: F) -> Unstoppable<F> {
+    pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> Unstoppable<F> {
         Unstoppable {
-            left: Some((Box::pin(work), tracker.token())),
+            left: Some((boxed(work), tracker.token())),
         }
     }
 }
@@ -78,7 +79,7 @@ mod tests {
         tracker.close();
         let (go, gone) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
-        let work = Unstoppable::new(&tracker, async move {
+        let work = Unstoppable::new(&tracker, || async move {
             let _ = gone.await;
             let _ = done.send(());
         });
@@ -93,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_over() {
         let tracker = TaskTracker::new();
-        let work = Unstoppable::new(&tracker, async { panic!("on purpose") });
+        let work = Unstoppable::new(&tracker, || async { panic!("on purpose") });
         assert!(AssertUnwindSafe(work).catch_unwind().await.is_err());
         assert_eq!(tracker.len(), 0);
     }
@@ -101,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_is_done_is_not_begun_again() {
         let tracker = TaskTracker::new();
-        assert_eq!(Unstoppable::new(&tracker, async { 7 }).await, 7);
+        assert_eq!(Unstoppable::new(&tracker, || async { 7 }).await, 7);
         assert_eq!(tracker.len(), 0);
     }
 }

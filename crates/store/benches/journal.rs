@@ -37,7 +37,7 @@ fn row(n: u32) -> JournalRow {
         way: Some(["http", "basic", "jwt", "soap"][n as usize % 4].into()),
         access: Some(format!("access-{}", n % 2000)),
         method: Some(if is_send { "sendmessage" } else { "getchats" }.into()),
-        http_method: Some("POST".to_owned()),
+        http_method: Some("POST".into()),
         path: Some("/api/basic/".into()),
         peer: Some(([10, 0, 0, 1], 40_000).into()),
         client: Some(IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n % 50_000))),

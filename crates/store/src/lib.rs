@@ -20,6 +20,7 @@ mod object;
 mod phc;
 mod receipts;
 mod secret;
+pub mod text;
 mod turn;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};

@@ -1,9 +1,10 @@
-//! Numbers and addresses as text. Every answer has a dozen of them; by way of `Display` they cost several times as much.
+//! Numbers and addresses as text, in rows, log lines and headers. Every answer has a dozen of them; by way of `Display` they
+//! cost several times as much.
 
 use std::net::{IpAddr, SocketAddr};
 
 /// As `Display` writes it.
-pub(crate) fn push_address(text: &mut String, address: IpAddr) {
+pub fn push_address(text: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => push_octets(text, address.octets()),
         IpAddr::V6(address) => text.push_str(&address.to_string()),
@@ -11,7 +12,7 @@ pub(crate) fn push_address(text: &mut String, address: IpAddr) {
 }
 
 /// As `Display` writes it.
-pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
+pub fn push_socket(text: &mut String, address: SocketAddr) {
     match address {
         SocketAddr::V4(address) => {
             push_octets(text, address.ip().octets());
@@ -22,7 +23,7 @@ pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
 }
 
 /// A word and a number behind it.
-pub(crate) fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
+pub fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
     text.push_str(word);
     text.push_str(itoa::Buffer::new().format(number));
 }

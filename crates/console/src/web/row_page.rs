@@ -109,7 +109,7 @@ pub(super) async fn page(
 
 fn what(row: &JournalRow) -> Vec<Difference> {
     if row.kind == JournalKind::Change {
-        differences(row.before.as_ref(), row.after.as_ref())
+        differences(row.before.as_deref(), row.after.as_deref())
     } else {
         Vec::new()
     }

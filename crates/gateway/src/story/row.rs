@@ -1,5 +1,6 @@
 //! The same story for the journal.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use adapter::{Code, Way};
@@ -8,7 +9,6 @@ use http::HeaderMap;
 use store::{JournalPayload, JournalRow};
 
 use super::{Ending, Story};
-use crate::gate::Gate;
 
 /// How much of a cause the journal keeps, in characters: the upstream has a part in some.
 const CAUSE_CHARACTERS_MAX: usize = 512;
@@ -22,22 +22,25 @@ impl Story {
         let parameters = self.call.as_ref().map(|(_, shown)| shown.clone());
         JournalRow {
             trace_id: self.trace_id.clone(),
+            access: self.access.clone(),
+            user_agent: present(&self.user_agent).map(str::to_owned),
             payload: JournalPayload {
                 destination: self.destination.clone(),
                 parameters: parameters.filter(|shown| !shown.is_empty()),
                 answer: None,
             },
-            ..self.begun_row()
+            ..self.begun_row(self.age())
         }
     }
 
     /// The row of a story that is told. Takes what nothing needs afterwards.
     pub(super) fn row(&mut self, ending: &Ending<'_>) -> JournalRow {
         let parameters = self.call.as_mut().map(|(_, shown)| std::mem::take(shown));
-        let cause: String = ending.cause.chars().take(CAUSE_CHARACTERS_MAX).collect();
-        let (trace_id, destination) = (self.trace_id.take(), self.destination.take());
+        let cause = present(ending.cause).map(|cause| cause.chars().take(CAUSE_CHARACTERS_MAX));
         JournalRow {
-            trace_id,
+            trace_id: self.trace_id.take(),
+            access: self.access.take(),
+            user_agent: Some(std::mem::take(&mut self.user_agent)).filter(|name| !name.is_empty()),
             status: Some(ending.wire_status),
             canonical: Some(ending.canonical),
             code: present(ending.code).map(|code| code.to_owned().into()),
@@ -50,27 +53,27 @@ impl Story {
             upstream_us: self.effort.map(|effort| micros(effort.upstream)),
             total_us: Some(micros(ending.took)),
             cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
-            cause: present(&cause).map(|cause| cause.to_owned().into()),
+            cause: cause.map(|cause| cause.collect::<String>().into()),
             would_refuse: self.would_refuse.take(),
             payload: JournalPayload {
-                destination,
+                destination: self.destination.take(),
                 parameters: parameters.filter(|shown| !shown.is_empty()),
                 answer: ending.answer.map(kept),
             },
-            ..self.begun_row()
+            ..self.begun_row(ending.took)
         }
     }
 
-    /// What is known of a request before its outcome, without what was said.
-    fn begun_row(&self) -> JournalRow {
+    /// What is known of a request before its outcome, without who called and what was said; of the moment when it took so
+    /// long already.
+    fn begun_row(&self, took: Duration) -> JournalRow {
         let limit = self.narrowest_limit();
         JournalRow {
-            at_ms: Gate::now_ms(),
+            at_ms: i64::try_from((self.began_at + took).as_millis()).unwrap_or(i64::MAX),
             request_id: Some(self.request_id.clone()),
             way: self.way.map(|way| Way::name(way).into()),
-            access: self.access.clone(),
             method: self.operation().map(|operation| operation.method.into()),
-            http_method: Some(self.http_method().to_owned()),
+            http_method: Some(word_of(self.http_method())),
             path: Some(self.route.into()),
             peer: Some(self.peer.0),
             client: self.client.map(|client| client.0),
@@ -78,7 +81,6 @@ impl Story {
             limit_max: limit.map(|(_, most, _)| most),
             limit_left: limit.map(|(.., left)| left),
             generation: i64::try_from(self.gate.generation).ok(),
-            user_agent: present(&self.user_agent).map(str::to_owned),
             ..JournalRow::default()
         }
     }
@@ -119,6 +121,13 @@ pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
     let is_id =
         |id: &str, length| id.len() == length && is_hex(id) && id.bytes().any(|b| b != b'0');
     (fits && is_id(trace, 32) && is_id(fields.next()?, 16)).then(|| trace.to_owned())
+}
+
+/// An HTTP method; those that callers use need no copy.
+fn word_of(method: &str) -> Cow<'static, str> {
+    const USED: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
+    let used = USED.into_iter().find(|used| *used == method);
+    used.map_or_else(|| Cow::Owned(method.to_owned()), Cow::Borrowed)
 }
 
 fn present(text: &str) -> Option<&str> {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::Level;
@@ -68,14 +68,14 @@ pub(super) fn write_json_to(output: Output) {
     let _ = JSON_OUTPUT.set(output);
 }
 
-/// Writes a line with the fields that `write` gives it, if the log shows such lines.
-pub(crate) fn tell(write: impl FnOnce(&mut Line)) {
+/// Writes a line of a moment since 1970, UTC, with the fields that `write` gives it, if the log shows such lines.
+pub(crate) fn tell(at: Duration, write: impl FnOnce(&mut Line)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }
     LINE.with_borrow_mut(|line| match JSON_OUTPUT.get() {
         Some(output) => {
-            line.begin_json();
+            line.begin_json(at);
             write(line);
             line.text.push_str(",\"target\":\"chatgate::request\"}\n");
             // Like every log, it can't tell anybody that it can't be written.
@@ -93,10 +93,8 @@ pub(crate) fn tell(write: impl FnOnce(&mut Line)) {
 impl Line {
     /// Begins it anew with the time of day to the microsecond (RFC 3339). As long as the second is the same, a thread's line
     /// begins as its last one did.
-    fn begin_json(&mut self) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let since = since.unwrap_or_default();
-        let second = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    fn begin_json(&mut self, at: Duration) {
+        let second = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         if self.second != second || !self.is_json {
             self.text.clear();
             let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
@@ -109,7 +107,7 @@ impl Line {
         self.text.truncate(LINE_START.len());
         self.text.push('.');
         let mut digits = itoa::Buffer::new();
-        let digits = digits.format(1_000_000 + since.subsec_micros());
+        let digits = digits.format(1_000_000 + at.subsec_micros());
         self.text.push_str(&digits[1..]);
         self.text
             .push_str("Z\",\"level\":\"INFO\",\"message\":\"request\"");
@@ -148,7 +146,7 @@ impl Line {
     }
 
     /// A duration in milliseconds, to three digits behind the point.
-    pub(crate) fn ms(&mut self, name: Name, time: std::time::Duration) {
+    pub(crate) fn ms(&mut self, name: Name, time: Duration) {
         self.name(name);
         let thousandths = u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX);
         let mut buffer = itoa::Buffer::new();
@@ -191,8 +189,6 @@ fn escape(line: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -204,7 +200,7 @@ mod tests {
             is_json: false,
         };
         if is_json {
-            line.begin_json();
+            line.begin_json(Duration::from_micros(1_790_000_000_000_042));
         }
         write(&mut line);
         line.text

@@ -75,7 +75,7 @@ pub struct JournalRow {
     /// The operation, once it was known.
     pub method: Option<Word>,
     /// The HTTP method.
-    pub http_method: Option<String>,
+    pub http_method: Option<Word>,
     /// The path as it is routed.
     pub path: Option<Word>,
     /// The other end of the connection.
@@ -119,9 +119,9 @@ pub struct JournalRow {
     /// Who made a change, a clearing or an erasure.
     pub actor: Option<Word>,
     /// The access before a change, without secrets.
-    pub before: Option<Value>,
+    pub before: Option<Box<Value>>,
     /// The access after a change, without secrets.
-    pub after: Option<Value>,
+    pub after: Option<Box<Value>>,
     /// What was said.
     #[serde(flatten)]
     pub payload: JournalPayload,

@@ -132,7 +132,7 @@ fn full_row() -> JournalRow {
         way: Some("http".into()),
         access: Some("shop".to_owned()),
         method: Some("sendmessage".into()),
-        http_method: Some("POST".to_owned()),
+        http_method: Some("POST".into()),
         path: Some("/api/http/".into()),
         peer: Some("[::1]:7".parse().unwrap()),
         client: Some("10.0.0.1".parse().unwrap()),
