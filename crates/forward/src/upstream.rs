@@ -202,6 +202,7 @@ impl Upstream {
                 return Err(error);
             }
             last = Some(error);
+            place.goes_on();
             tokio::time::sleep(wait).await;
             now = Instant::now();
         }

@@ -32,7 +32,7 @@ pub(super) struct Place {
     places: Arc<Places>,
     /// Calls under way when it was taken, its own included.
     begun_with: usize,
-    /// When its last attempt ended.
+    /// When the call's last attempt ended, if nothing is to come after it.
     ended: Option<Instant>,
 }
 
@@ -233,6 +233,11 @@ impl Place {
         };
         state.limit.ended(told, ended);
         self.ended = Some(ended);
+    }
+
+    /// The call is to be made again, so that its end is still to come.
+    pub(super) fn goes_on(&mut self) {
+        self.ended = None;
     }
 }
 
