@@ -28,6 +28,7 @@ use crate::cli::{JwsArgs, SandboxArgs, ServeArgs, TokenArgs};
 use crate::data_folder::{DataFolder, random_text};
 use crate::serve::{Written, serve};
 use crate::shutdown::StopSignal;
+use crate::telemetry;
 
 pub(crate) use access::access_command;
 pub(crate) use backup::backup_command;
@@ -61,13 +62,20 @@ impl From<String> for Failure {
 pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
     let (sources, config) = read_config(args)?;
     let again = args.clone();
-    Ok(serve(Written {
+    let served = serve(Written {
         config,
         sources,
         file: args.config.clone(),
         again: Box::new(move || read_sources(&again)),
     })
-    .await?)
+    .await;
+    let given_up = telemetry::finish_log().await;
+    if given_up > 0 {
+        complain(&format!(
+            "standard output did not take the last {given_up} lines of the log"
+        ));
+    }
+    Ok(served?)
 }
 
 pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {

@@ -1,7 +1,6 @@
 //! What a person reads when the gateway starts: where it is, and on the first start one call per way in that works at once.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use adapter::Way;
 
 use crate::accesses::Demo;
 use crate::config::{Config, TlsFiles};
+use crate::telemetry;
 use crate::tls::scheme;
 
 /// What the greeting tells.
@@ -20,10 +20,9 @@ pub(crate) struct Greeting<'a> {
     pub(crate) demo: Option<&'a Demo>,
 }
 
-/// Prints it on standard output.
+/// Prints it on standard output, by the log's thread: an output that nobody reads is no reason not to serve.
 pub(crate) fn print(greeting: &Greeting<'_>) {
-    // A standard output that nobody reads is no reason not to serve.
-    let _ = std::io::stdout().write_all(text(greeting).as_bytes());
+    telemetry::print(&text(greeting));
 }
 
 fn text(greeting: &Greeting<'_>) -> String {

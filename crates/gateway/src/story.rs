@@ -19,7 +19,7 @@ use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
 use crate::reply;
 use crate::sending;
-use crate::telemetry::{self, DeliveryLabel, ReasonLabel, name};
+use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
 
 pub(crate) use row::trace_id;
 
@@ -348,7 +348,13 @@ impl Story {
     }
 
     fn log(&self, ending: &Ending<'_>) {
-        telemetry::tell(self.began_at + ending.took, |line| {
+        // Who has proved nothing can ask as often as they like; their lines take no room of others.
+        let class = if self.access.is_some() {
+            Class::Known
+        } else {
+            Class::Unknown
+        };
+        telemetry::tell(class, self.began_at + ending.took, |line| {
             line.word(name!("request_id"), &self.request_id);
             line.word(name!("way"), self.way.map_or("", Way::name));
             line.text(name!("access"), self.access.as_deref().unwrap_or_default());

@@ -3,6 +3,9 @@
 mod counted;
 mod gathered;
 mod line;
+mod log;
+mod log_queue;
+mod log_writer;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +14,7 @@ use adapter::{Operation, Way};
 use forward::{CacheStatus, UpstreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -18,65 +22,17 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
-use tracing_subscriber::{EnvFilter, reload};
 
-use crate::config::Log;
 use counted::{ByCall, Requests};
-use gathered::Output;
 pub(crate) use gathered::{gather_lines, write_lines};
 pub(crate) use line::{Name, name, tell};
+pub(crate) use log::{LogLevel, finish_log, print, start_log};
+pub(crate) use log_queue::Class;
 
 /// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
 const DURATION_BUCKETS_S: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0,
 ];
-
-/// Starts the log on standard output. The second call in one process does nothing.
-///
-/// # Errors
-/// When the level can't be read, or there is no standard output.
-pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
-    let filter = filter(&log.level)?;
-    let output = Output::standard().map_err(|error| format!("standard output: {error}"))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output.clone());
-    // A failure means that a log is already there, which only happens in tests.
-    if log.json {
-        line::write_json_to(output);
-        let lines = lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_filter_reloading();
-        let handle = lines.reload_handle();
-        let _ = lines.try_init();
-        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
-    } else {
-        let lines = lines.with_filter_reloading();
-        let handle = lines.reload_handle();
-        let _ = lines.try_init();
-        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
-    }
-}
-
-/// What the log shows, changed while it runs.
-pub(crate) struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
-
-impl LogLevel {
-    /// Shows what this directive names from now on.
-    ///
-    /// # Errors
-    /// When it can't be read.
-    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
-        (self.0)(filter(level)?).map_err(|error| format!("log.level: {error}"))
-    }
-}
-
-fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
@@ -207,6 +163,7 @@ impl Metrics {
         let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", program);
         registry.register_collector(Box::new(JournalCounts(Arc::clone(journal))));
+        registry.register_collector(Box::new(LogCounts));
         metrics.generation.set(1);
         Metrics {
             registry,
@@ -318,6 +275,25 @@ impl Collector for JournalCounts {
 impl std::fmt::Debug for JournalCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JournalCounts")
+    }
+}
+
+/// What the log counts itself, asked when somebody wants to know.
+#[derive(Debug)]
+struct LogCounts;
+
+impl Collector for LogCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = (
+            "log_dropped",
+            "Log lines that standard output did not take in time",
+        );
+        let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for class in Class::ALL {
+            let dropped = ConstCounter::new(log::dropped_lines(class));
+            dropped.encode(encoder.encode_family(&[("class", class.word())])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -33,6 +35,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// The length of a bar, in columns of the terminal.
 const BAR: u64 = 24;
 
+/// How long the end of a process waits for its last line to be taken.
+const COMPLAINT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The text in a style, if standard output shows styles: it is a terminal that can, and `NO_COLOR` is not set.
 pub(crate) fn painted(style: Style, text: &str) -> String {
     match AutoStream::choice(&std::io::stdout()) {
@@ -43,9 +48,28 @@ pub(crate) fn painted(style: Style, text: &str) -> String {
     }
 }
 
-/// Tells what went wrong on standard error.
+/// Writes what went wrong to standard error. A person at a terminal may take as long as they like; a pipe that nobody reads
+/// holds up the end of the process no longer than [`COMPLAINT_TIMEOUT`].
 pub(crate) fn complain(text: &str) {
+    if std::io::stderr().is_terminal() {
+        return write_complaint(text);
+    }
+    let (done, is_done) = mpsc::channel();
+    let text = text.to_owned();
+    let thread = thread::Builder::new().spawn(move || {
+        write_complaint(&text);
+        // After the time is over nobody waits any more.
+        let _ = done.send(());
+    });
+    if thread.is_ok() {
+        // The end of the process ends the thread, too.
+        let _ = is_done.recv_timeout(COMPLAINT_TIMEOUT);
+    }
+}
+
+fn write_complaint(text: &str) {
     let mut stderr = AutoStream::auto(std::io::stderr());
+    // Where standard error is gone or full, there is nobody left to be shown this.
     let _ = writeln!(stderr, "{BAD}chatgate:{BAD:#} {text}");
 }
 

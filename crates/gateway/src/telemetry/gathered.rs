@@ -1,35 +1,43 @@
-//! Standard output for the log. A thread that serves connections gathers its lines and writes them when it has nothing else
-//! to do, before it sleeps: under load many lines are one write, and without load a line is not late.
+//! Lines on their way to the log. A thread that serves connections gathers its lines and hands them over when it has nothing
+//! else to do, before it sleeps: under load many lines cost one lock, and without load a line is not late.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// With so many bytes gathered a thread writes them even if it has no rest: a pipe takes as much at once.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
+use super::log_queue::{Class, LogQueue, PIECE_BYTES};
+
+/// With so many bytes gathered a thread hands them over even if it has no rest.
+const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
 
 thread_local! {
     static GATHERS: Cell<bool> = const { Cell::new(false) };
-    static GATHERED: RefCell<Gathered> = const { RefCell::new(Gathered { lines: Vec::new(), output: None }) };
+    static GATHERED: RefCell<Gathered> = const {
+        RefCell::new(Gathered { known: Vec::new(), unknown: Vec::new(), output: None })
+    };
+    /// The class of the events of this thread.
+    static CLASS: Cell<Class> = const { Cell::new(Class::Known) };
 }
 
 struct Gathered {
-    lines: Vec<u8>,
+    known: Vec<u8>,
+    unknown: Vec<u8>,
     output: Option<Output>,
 }
 
 impl Gathered {
-    fn write(&mut self) {
-        if let Some(output) = self.output.as_ref().filter(|_| !self.lines.is_empty()) {
-            // Like every log, it can't tell anybody that it can't be written.
-            let _ = output.write(&self.lines);
+    fn hand_over(&mut self, is_urgent: bool) {
+        if self.known.is_empty() && self.unknown.is_empty() {
+            return;
         }
-        self.lines.clear();
+        if let Some(output) = &self.output {
+            output.0.put(&self.known, &self.unknown, is_urgent);
+        }
+        self.known.clear();
+        self.unknown.clear();
     }
 }
 
@@ -38,59 +46,71 @@ pub(crate) fn gather_lines() {
     GATHERS.set(true);
 }
 
-/// Writes what this thread has gathered.
+/// Hands over what this thread has gathered.
 pub(crate) fn write_lines() {
-    GATHERED.with_borrow_mut(Gathered::write);
+    GATHERED.with_borrow_mut(|gathered| gathered.hand_over(false));
 }
 
-/// Standard output without a buffer of its own. Lines of different threads don't mix.
+/// Does it, and counts the events in it, if there are any, to this class.
+pub(super) fn in_class(class: Class, work: impl FnOnce()) {
+    let before = CLASS.replace(class);
+    work();
+    CLASS.set(before);
+}
+
+/// The log's queue, as the subscriber needs it.
 #[derive(Clone)]
-pub(super) struct Output(Arc<Mutex<File>>);
-
-impl Output {
-    /// Another handle of standard output.
-    pub(super) fn standard() -> io::Result<Output> {
-        let file = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Output(Arc::new(Mutex::new(file.into()))))
-    }
-
-    fn write(&self, lines: &[u8]) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(lines)
-    }
-}
+pub(super) struct Output(pub(super) Arc<LogQueue>);
 
 /// Takes one line.
 pub(super) struct Line<'a> {
     output: &'a Output,
-    /// Whether it may be gathered: a warning is written at once.
-    may_wait: bool,
+    class: Class,
+    /// Whether it is to be written at once, with all that was gathered before it: a warning is.
+    is_urgent: bool,
 }
 
 impl Output {
-    /// For one line, which may be gathered or not.
-    pub(super) fn line(&self, may_wait: bool) -> Line<'_> {
+    /// For one line.
+    pub(super) fn line(&self, class: Class, is_urgent: bool) -> Line<'_> {
         Line {
             output: self,
-            may_wait,
+            class,
+            is_urgent,
         }
     }
 }
 
 impl Line<'_> {
     /// Takes the whole line.
-    pub(super) fn take(self, line: &[u8]) -> io::Result<()> {
-        if !GATHERS.get() {
-            return self.output.write(line);
+    pub(super) fn take(self, line: &[u8]) {
+        let is_gathered = GATHERS.get() && self.gather(line);
+        if !is_gathered {
+            let (known, unknown) = match self.class {
+                Class::Known => (line, &[][..]),
+                Class::Unknown => (&[][..], line),
+            };
+            self.output.0.put(known, unknown, self.is_urgent);
         }
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.lines.extend_from_slice(line);
+    }
+
+    /// Whether the thread could gather it: not while it hands over, or at its very end.
+    fn gather(&self, line: &[u8]) -> bool {
+        let gathered = GATHERED.try_with(|gathered| {
+            let mut gathered = gathered.try_borrow_mut().ok()?;
+            let lines = match self.class {
+                Class::Known => &mut gathered.known,
+                Class::Unknown => &mut gathered.unknown,
+            };
+            lines.extend_from_slice(line);
+            let is_full = lines.len() >= GATHERED_BYTES_MAX;
             gathered.output.get_or_insert_with(|| self.output.clone());
-            if !self.may_wait || gathered.lines.len() >= GATHERED_BYTES_MAX {
-                gathered.write();
+            if self.is_urgent || is_full {
+                gathered.hand_over(self.is_urgent);
             }
+            Some(())
         });
-        Ok(())
+        gathered.ok().flatten().is_some()
     }
 }
 
@@ -98,18 +118,24 @@ impl<'a> MakeWriter<'a> for Output {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        self.line(false)
+        self.line(CLASS.get(), true)
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        self.line(*metadata.level() >= Level::INFO)
+        // What strangers cause on the way to a call is told below INFO, and so is what there is most of.
+        let class = if *metadata.level() > Level::INFO {
+            Class::Unknown
+        } else {
+            CLASS.get()
+        };
+        self.line(class, *metadata.level() < Level::INFO)
     }
 }
 
 impl Write for Line<'_> {
     /// The subscriber gives each line in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.output.line(self.may_wait).take(line)?;
+        self.output.line(self.class, self.is_urgent).take(line);
         Ok(line.len())
     }
 
@@ -120,53 +146,65 @@ impl Write for Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
+    /// What waits of each class, in the order in which it is written.
+    fn waiting(output: &Output) -> String {
+        let mut text = String::new();
+        while let Some((class, piece)) = output.0.next(Some(Instant::now())) {
+            text.push_str(&String::from_utf8_lossy(&piece));
+            output.0.done(class, piece, 0);
+        }
+        text
+    }
+
+    /// What waits after the work, and what waits once the thread rests.
     fn written(work: impl FnOnce(&Output) + Send) -> (String, String) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let output = Output(Arc::new(Mutex::new(file.reopen().unwrap())));
-        let read = || std::fs::read_to_string(file.path()).unwrap();
+        let output = Output(Arc::default());
         // In a thread of its own: gathering is for good.
         std::thread::scope(|scope| {
             let working = scope.spawn(|| {
                 work(&output);
-                let before = read();
+                let before = waiting(&output);
                 write_lines();
-                (before, read())
+                (before, waiting(&output))
             });
             working.join().unwrap()
         })
     }
 
-    fn line(output: &Output, may_wait: bool, text: &str) {
-        output.line(may_wait).take(text.as_bytes()).unwrap();
+    fn line(output: &Output, class: Class, text: &str) {
+        output.line(class, false).take(text.as_bytes());
     }
 
     #[test]
     fn only_a_thread_that_says_so_gathers() {
-        let (before, after) = written(|output| line(output, true, "a\n"));
-        assert_eq!((before.as_str(), after.as_str()), ("a\n", "a\n"));
+        let (before, after) = written(|output| line(output, Class::Known, "a\n"));
+        assert_eq!((before.as_str(), after.as_str()), ("a\n", ""));
         let (before, after) = written(|output| {
             gather_lines();
-            line(output, true, "a\n");
-            line(output, true, "b\n");
+            line(output, Class::Unknown, "a\n");
+            line(output, Class::Known, "b\n");
+            line(output, Class::Known, "c\n");
         });
-        assert_eq!((before.as_str(), after.as_str()), ("", "a\nb\n"));
+        assert_eq!((before.as_str(), after.as_str()), ("", "b\nc\na\n"));
     }
 
     #[test]
-    fn a_warning_and_what_came_before_it_are_written_at_once_and_so_is_much() {
-        let (before, _) = written(|output| {
+    fn a_warning_and_what_came_before_it_are_handed_over_at_once_and_so_is_much() {
+        let (before, after) = written(|output| {
             gather_lines();
-            line(output, true, "a\n");
-            line(output, false, "warning\n");
-            line(output, true, "b\n");
+            line(output, Class::Known, "a\n");
+            output.line(Class::Known, true).take(b"warning\n");
+            line(output, Class::Known, "b\n");
         });
-        assert_eq!(before, "a\nwarning\n");
+        assert_eq!((before.as_str(), after.as_str()), ("a\nwarning\n", "b\n"));
         let much = "x".repeat(GATHERED_BYTES_MAX);
         let (before, _) = written(|output| {
             gather_lines();
-            line(output, true, &much);
+            line(output, Class::Unknown, &much);
         });
         assert_eq!(before, much);
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::Level;
 
-use super::gathered::Output;
+use super::gathered::{Output, in_class};
+use super::log_queue::Class;
 
 /// The target of the lines that tell of requests.
 const REQUEST_TARGET: &str = "chatgate::request";
@@ -68,8 +69,9 @@ pub(super) fn write_json_to(output: Output) {
     let _ = JSON_OUTPUT.set(output);
 }
 
-/// Writes a line of a moment since 1970, UTC, with the fields that `write` gives it, if the log shows such lines.
-pub(crate) fn tell(at: Duration, write: impl FnOnce(&mut Line)) {
+/// Writes a line of this class and of a moment since 1970, UTC, with the fields that `write` gives it, if the log shows such
+/// lines.
+pub(crate) fn tell(class: Class, at: Duration, write: impl FnOnce(&mut Line)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }
@@ -78,14 +80,15 @@ pub(crate) fn tell(at: Duration, write: impl FnOnce(&mut Line)) {
             line.begin_json(at);
             write(line);
             line.text.push_str(",\"target\":\"chatgate::request\"}\n");
-            // Like every log, it can't tell anybody that it can't be written.
-            let _ = output.line(true).take(line.text.as_bytes());
+            output.line(class, false).take(line.text.as_bytes());
         }
         None => {
             line.is_json = false;
             line.text.clear();
             write(line);
-            tracing::info!(target: REQUEST_TARGET, "request{}", line.text);
+            in_class(class, || {
+                tracing::info!(target: REQUEST_TARGET, "request{}", line.text);
+            });
         }
     });
 }

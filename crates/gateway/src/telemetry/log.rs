@@ -1,0 +1,119 @@
+//! The log's set-up and its end. Its own thread (`log_writer.rs`) alone waits for standard output, and a gateway that serves
+//! writes nothing to standard error.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tracing_subscriber::{EnvFilter, reload};
+
+use super::gathered::Output;
+use super::line;
+use super::log_queue::Class;
+use super::log_writer;
+use crate::config::Log;
+
+/// How long the end of the process waits for lines to be written: longer than any reader that reads needs for all that may
+/// wait.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The log of this process, once it is started.
+static LOG: OnceLock<Output> = OnceLock::new();
+
+/// Starts the log on standard output. The second call in one process does nothing.
+///
+/// # Errors
+/// When the level can't be read, or there is no descriptor or thread for it.
+pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
+    let filter = filter(&log.level)?;
+    let output = Output(Arc::default());
+    // A failure means that a log is already there, which only happens in tests.
+    if LOG.set(output.clone()).is_ok() {
+        let file = standard_output().map_err(|error| format!("standard output: {error}"))?;
+        let started = log_writer::start(Arc::clone(&output.0), file);
+        started.map_err(|error| format!("no thread for the log: {error}"))?;
+        std::panic::set_hook(Box::new(log_panic));
+    }
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // It would tell of what it can't write on standard error, and panic when that is gone, too.
+        .log_internal_errors(false)
+        .with_writer(output.clone());
+    if log.json {
+        line::write_json_to(output);
+        let lines = lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+    } else {
+        let lines = lines.with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+    }
+}
+
+/// Another handle of standard output, without a buffer. A descriptor that was closed when the process began leads to
+/// /dev/null: the standard library sees to it, so that no socket or file of ours is ever mistaken for it.
+fn standard_output() -> io::Result<File> {
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Puts text for people between the lines of the log.
+pub(crate) fn print(text: &str) {
+    if let Some(output) = LOG.get() {
+        output.line(Class::Known, true).take(text.as_bytes());
+    }
+}
+
+/// Waits until the log is written, no longer than [`FINISH_TIMEOUT`]. Returns how many lines were given up.
+pub(crate) async fn finish_log() -> u64 {
+    let Some(output) = LOG.get() else { return 0 };
+    let finishing = tokio::task::spawn_blocking(|| output.0.finish(FINISH_TIMEOUT));
+    finishing.await.unwrap_or(0)
+}
+
+/// How many lines of this class were dropped.
+pub(super) fn dropped_lines(class: Class) -> u64 {
+    LOG.get().map_or(0, |log| log.0.dropped()[class as usize])
+}
+
+/// Puts a panic into the log: standard error may be a pipe that nobody reads, where it would stop a thread that serves.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    tracing::error!(
+        target: "chatgate::defect",
+        place,
+        cause = panic.payload_as_str(),
+        backtrace = backtrace.as_ref().map(tracing::field::display),
+        "a thread panicked"
+    );
+}
+
+/// What the log shows, changed while it runs.
+pub(crate) struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogLevel {
+    /// Shows what this directive names from now on.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+        (self.0)(filter(level)?).map_err(|error| format!("log.level: {error}"))
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
+}

@@ -1,0 +1,366 @@
+//! Lines of the log that wait for the thread that writes them (`log_writer.rs`), in bounded memory: a reader of standard
+//! output that stalls costs lines, and delays nobody.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most bytes of known lines that wait: some 16,000 lines of calls, a second or two of a busy gateway.
+const KNOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most bytes of unknown lines that wait. Strangers can write as many as they like, so that more room is no more use.
+const UNKNOWN_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is written in one piece, in bytes: a pipe takes as much at once, and no known line waits for more of the unknown.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long the writing thread rests after each piece: lines of so long are one write, and nobody has to wake it for each.
+const REST: Duration = Duration::from_millis(5);
+
+/// Whose line it is, which decides about the room that it waits in. Neither class takes room of the other, and known lines
+/// are written first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Of a call of a proven access, of a change, or an event of the gateway itself.
+    Known,
+    /// Of a call that was refused before its caller had proved anything, or below the level INFO.
+    Unknown,
+}
+
+impl Class {
+    /// Both, by number.
+    pub(super) const ALL: [Class; 2] = [Class::Known, Class::Unknown];
+
+    /// The word in the metric.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Class::Known => "known",
+            Class::Unknown => "unknown",
+        }
+    }
+
+    fn bytes_max(self) -> usize {
+        match self {
+            Class::Known => KNOWN_BYTES_MAX,
+            Class::Unknown => UNKNOWN_BYTES_MAX,
+        }
+    }
+}
+
+/// The queue of one log.
+#[derive(Default)]
+pub(super) struct LogQueue {
+    waiting: Mutex<Waiting>,
+    /// Wakes the writing thread.
+    work: Condvar,
+    /// Wakes who waits for the end of it all.
+    written: Condvar,
+    dropped: [AtomicU64; 2],
+}
+
+#[derive(Default)]
+struct Waiting {
+    rooms: [Room; 2],
+    /// Lines of the piece that is being written.
+    writing: Option<(Class, u64)>,
+    writer: Writer,
+    /// Whether a line is there that should not wait.
+    is_urgent: bool,
+    is_ending: bool,
+    /// The memory of the last piece, for the next one.
+    spare: Vec<u8>,
+}
+
+/// What the writing thread does.
+#[derive(Default, PartialEq, Eq)]
+enum Writer {
+    #[default]
+    Works,
+    /// Until [`REST`] is over, there is a whole piece, or a line is urgent.
+    Rests,
+    /// Until there is a line.
+    Sleeps,
+}
+
+/// Lines of one class.
+#[derive(Default)]
+struct Room {
+    pieces: VecDeque<Vec<u8>>,
+    /// With those of the piece that is being written.
+    bytes: usize,
+}
+
+impl Room {
+    /// Takes the lines that fit, and returns how many did not.
+    fn put(&mut self, lines: &[u8], bytes_max: usize, spare: &mut Vec<u8>) -> u64 {
+        let room = bytes_max.saturating_sub(self.bytes);
+        let fit = if lines.len() <= room {
+            lines.len()
+        } else {
+            let last_end = lines[..room].iter().rposition(|b| *b == b'\n');
+            last_end.map_or(0, |at| at + 1)
+        };
+        let (fit, dropped) = lines.split_at(fit);
+        if !fit.is_empty() {
+            self.bytes += fit.len();
+            match self.pieces.back_mut() {
+                Some(last) if last.len() + fit.len() <= PIECE_BYTES => last.extend_from_slice(fit),
+                Some(_) | None => {
+                    let mut piece = std::mem::take(spare);
+                    piece.extend_from_slice(fit);
+                    self.pieces.push_back(piece);
+                }
+            }
+        }
+        count_lines(dropped)
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.rooms.iter().all(|room| room.pieces.is_empty())
+    }
+
+    /// Whether the writing thread should not rest now.
+    fn is_pressing(&self) -> bool {
+        let bytes: usize = self.rooms.iter().map(|room| room.bytes).sum();
+        self.is_urgent || self.is_ending || bytes >= PIECE_BYTES
+    }
+
+    /// The next piece: a known one as long as there is one.
+    fn take(&mut self) -> Option<(Class, Vec<u8>)> {
+        let found = Class::ALL
+            .into_iter()
+            .find_map(|class| Some((class, self.rooms[class as usize].pieces.pop_front()?)));
+        if self.is_empty() {
+            self.is_urgent = false;
+        }
+        let (class, piece) = found?;
+        self.writing = Some((class, count_lines(&piece)));
+        Some((class, piece))
+    }
+}
+
+impl LogQueue {
+    /// Takes lines of both classes, and counts those for which there is no room. An urgent line is written at once.
+    pub(super) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
+        let mut waiting = self.lock();
+        let Waiting { rooms, spare, .. } = &mut *waiting;
+        for (class, lines) in Class::ALL.into_iter().zip([known, unknown]) {
+            if !lines.is_empty() {
+                let dropped = rooms[class as usize].put(lines, class.bytes_max(), spare);
+                self.drop_lines(class, dropped);
+            }
+        }
+        waiting.is_urgent |= is_urgent;
+        let wakes = match waiting.writer {
+            Writer::Works => false,
+            Writer::Rests => waiting.is_pressing(),
+            Writer::Sleeps => true,
+        };
+        if wakes {
+            waiting.writer = Writer::Works;
+            drop(waiting);
+            self.work.notify_one();
+        }
+    }
+
+    /// For the writing thread: the next piece, after a rest. `None` if there is none until then.
+    pub(super) fn next(&self, until: Option<Instant>) -> Option<(Class, Vec<u8>)> {
+        let mut waiting = self.lock();
+        if !waiting.is_pressing() {
+            waiting = self.pause(waiting, Writer::Rests, Some(REST));
+        }
+        while waiting.is_empty() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            waiting = self.pause(waiting, Writer::Sleeps, left);
+        }
+        waiting.take()
+    }
+
+    fn pause<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        how: Writer,
+        at_most: Option<Duration>,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.writer = how;
+        let is_paused = |waiting: &mut Waiting| waiting.writer != Writer::Works;
+        let mut waiting = match at_most {
+            None => {
+                let woken = self.work.wait_while(waiting, is_paused);
+                woken.unwrap_or_else(PoisonError::into_inner)
+            }
+            Some(time) => {
+                let woken = self.work.wait_timeout_while(waiting, time, is_paused);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        waiting.writer = Writer::Works;
+        waiting
+    }
+
+    /// For the writing thread: a piece is written, but for so many lines of it.
+    pub(super) fn done(&self, class: Class, mut piece: Vec<u8>, lost: u64) {
+        let mut waiting = self.lock();
+        if waiting.writing.take().is_none() {
+            // Given up meanwhile, and counted.
+            return;
+        }
+        self.drop_lines(class, lost);
+        let room = &mut waiting.rooms[class as usize];
+        room.bytes = room.bytes.saturating_sub(piece.len());
+        piece.clear();
+        // A line may be longer than a piece; its memory is not kept.
+        if piece.capacity() <= 2 * PIECE_BYTES {
+            waiting.spare = piece;
+        }
+        if waiting.is_ending && waiting.is_empty() {
+            self.written.notify_all();
+        }
+    }
+
+    /// Waits until all is written; gives up what is not by then, counts it as dropped, and returns its number of lines.
+    pub(super) fn finish(&self, within: Duration) -> u64 {
+        let mut waiting = self.lock();
+        waiting.is_ending = true;
+        waiting.writer = Writer::Works;
+        self.work.notify_one();
+        let is_left = |waiting: &mut Waiting| !waiting.is_empty() || waiting.writing.is_some();
+        let woken = self.written.wait_timeout_while(waiting, within, is_left);
+        let (mut waiting, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        let mut left = 0;
+        let mut give_up = |class, lines| {
+            self.drop_lines(class, lines);
+            left += lines;
+        };
+        if let Some((class, lines)) = waiting.writing.take() {
+            give_up(class, lines);
+        }
+        while let Some((class, _)) = waiting.take() {
+            let lines = waiting.writing.take().map_or(0, |(_, lines)| lines);
+            give_up(class, lines);
+        }
+        left
+    }
+
+    /// How many lines of each class were dropped, since the start.
+    pub(super) fn dropped(&self) -> [u64; 2] {
+        self.dropped
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    fn drop_lines(&self, class: Class, count: u64) {
+        if count > 0 {
+            self.dropped[class as usize].fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many lines these are; a last one without its end is one.
+pub(super) fn count_lines(lines: &[u8]) -> u64 {
+    let ends = lines.iter().filter(|b| **b == b'\n').count();
+    let is_open = lines.last().is_some_and(|b| *b != b'\n');
+    u64::try_from(ends + usize::from(is_open)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(count: usize, byte: u8) -> Vec<u8> {
+        let mut line = vec![byte; 1023];
+        line.push(b'\n');
+        line.repeat(count)
+    }
+
+    /// What is next, if there is anything.
+    fn next(queue: &LogQueue) -> Option<(Class, Vec<u8>)> {
+        queue.next(Some(Instant::now()))
+    }
+
+    fn all(queue: &LogQueue, class: Class) -> usize {
+        let mut bytes = 0;
+        while let Some((found, piece)) = next(queue) {
+            assert_eq!(found, class);
+            bytes += piece.len();
+            queue.done(found, piece, 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn each_class_has_a_bound_of_its_own_and_whole_lines_beyond_it_are_counted() {
+        let queue = LogQueue::default();
+        for _ in 0..20 {
+            queue.put(&[], &lines(100, b'u'), false);
+        }
+        queue.put(&lines(10, b'k'), &[], false);
+        assert_eq!(queue.dropped(), [0, 2000 - 1024]);
+        let (class, piece) = next(&queue).unwrap();
+        assert_eq!((class, piece), (Class::Known, lines(10, b'k')));
+        queue.done(class, lines(10, b'k'), 0);
+        assert_eq!(all(&queue, Class::Unknown), UNKNOWN_BYTES_MAX);
+        for _ in 0..100 {
+            queue.put(&lines(100, b'k'), &[], false);
+        }
+        assert_eq!(queue.dropped()[0], 10_000 - 8 * 1024);
+        assert_eq!(all(&queue, Class::Known), KNOWN_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_is_being_written_takes_room_until_it_is_done() {
+        let queue = LogQueue::default();
+        queue.put(&[], &lines(1024, b'u'), false);
+        let (class, piece) = next(&queue).unwrap();
+        queue.put(&[], &lines(1, b'u'), false);
+        assert_eq!(queue.dropped(), [0, 1]);
+        queue.done(class, piece, 3);
+        assert_eq!(queue.dropped(), [0, 4]);
+        queue.put(&[], &lines(1, b'u'), false);
+        assert_eq!(queue.dropped(), [0, 4]);
+    }
+
+    #[test]
+    fn the_end_gives_up_what_is_left_and_counts_it_once() {
+        let queue = LogQueue::default();
+        queue.put(&lines(3, b'k'), &lines(2, b'u'), false);
+        let (class, piece) = next(&queue).unwrap();
+        assert_eq!(queue.finish(Duration::ZERO), 5);
+        queue.done(class, piece, 3);
+        assert_eq!(queue.dropped(), [3, 2]);
+        assert_eq!(queue.finish(Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn a_line_wakes_who_sleeps_and_the_end_waits_for_it() {
+        let queue = LogQueue::default();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let (class, piece) = queue.next(None).unwrap();
+                queue.done(class, piece.clone(), 0);
+                piece
+            });
+            queue.put(b"a\n", &[], true);
+            assert_eq!(queue.finish(Duration::from_secs(60)), 0);
+            assert_eq!(writing.join().unwrap(), b"a\n");
+        });
+        assert_eq!(queue.dropped(), [0, 0]);
+    }
+
+    #[test]
+    fn lines_are_counted_with_the_last_one() {
+        for (lines, count) in [("", 0), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {
+            assert_eq!(count_lines(lines.as_bytes()), count, "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The thread that writes the log, the only one that ever waits for standard output. Whatever becomes of it (a reader that
+//! stalls or is gone, a full disk), what can't be written is counted, and the next lines are tried again.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::log_queue::{LogQueue, count_lines};
+
+/// The shortest time between two lines that say how many were dropped.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the thread waits for an output that takes nothing and does not let it wait (`O_NONBLOCK`, which another process
+/// may have set: the flag is shared by all who have the descriptor).
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Starts the thread that writes what waits in this queue, as long as the process lives.
+///
+/// # Errors
+/// When the system has no thread for it.
+pub(super) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
+    let thread = thread::Builder::new().name("log".to_owned());
+    thread.spawn(move || work(&queue, output)).map(|_| ())
+}
+
+fn work(queue: &LogQueue, output: impl Write) {
+    let mut output = Lines::new(output);
+    let (mut told, mut told_at) = (queue.dropped(), None::<Instant>);
+    let mut is_well = true;
+    loop {
+        let dropped = queue.dropped();
+        let is_to_tell = is_well && dropped != told;
+        let due = told_at.map_or_else(Instant::now, |told_at| told_at + TELL_INTERVAL);
+        if is_to_tell && due <= Instant::now() {
+            tracing::warn!(
+                target: "chatgate::log",
+                known = dropped[0] - told[0],
+                unknown = dropped[1] - told[1],
+                "log lines were dropped: standard output did not take them in time"
+            );
+            (told, told_at) = (dropped, Some(Instant::now()));
+            continue;
+        }
+        if let Some((class, piece)) = queue.next(is_to_tell.then_some(due)) {
+            let lost = output.write(&piece);
+            is_well = lost == 0;
+            queue.done(class, piece, lost);
+        }
+    }
+}
+
+/// An output for whole lines.
+struct Lines<W> {
+    output: W,
+    /// Whether what was written last has no end: the output failed in the middle of a line.
+    is_torn: bool,
+}
+
+impl<W: Write> Lines<W> {
+    fn new(output: W) -> Lines<W> {
+        Lines {
+            output,
+            is_torn: false,
+        }
+    }
+
+    /// Writes lines, and returns how many the output did not take whole.
+    fn write(&mut self, lines: &[u8]) -> u64 {
+        if self.is_torn && self.write_all(b"\n") > 0 {
+            return count_lines(lines);
+        }
+        let left = self.write_all(lines);
+        let (written, left) = lines.split_at(lines.len() - left);
+        if let Some(last) = written.last() {
+            self.is_torn = *last != b'\n';
+        }
+        count_lines(left)
+    }
+
+    /// Writes it, and returns how many bytes the output did not take.
+    fn write_all(&mut self, mut bytes: &[u8]) -> usize {
+        while !bytes.is_empty() {
+            match self.output.write(bytes) {
+                Ok(0) => break,
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(RETRY),
+                Err(_) => break,
+            }
+        }
+        bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, then fails; sometimes it is asked in vain.
+    struct Disk {
+        text: Vec<u8>,
+        room: usize,
+        asked: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.asked += 1;
+            let count = bytes.len().min(self.room);
+            match (self.asked % 3, count) {
+                (1, _) => return Err(ErrorKind::WouldBlock.into()),
+                (2, _) => return Err(ErrorKind::Interrupted.into()),
+                (_, 0) => return Err(ErrorKind::StorageFull.into()),
+                _ => {}
+            }
+            self.room -= count;
+            self.text.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_broke_off_is_ended_before_the_next_one() {
+        let mut lines = Lines::new(Disk {
+            text: Vec::new(),
+            room: 6,
+            asked: 0,
+        });
+        assert_eq!(lines.write(b"one\ntwo\nthree\n"), 2);
+        assert_eq!(lines.write(b"four\n"), 1);
+        lines.output.room = 100;
+        assert_eq!(lines.write(b"five\n"), 0);
+        assert_eq!(lines.write(b"six\n"), 0);
+        let text = String::from_utf8(lines.output.text).unwrap();
+        assert_eq!(text, "one\ntw\nfive\nsix\n");
+    }
+}
