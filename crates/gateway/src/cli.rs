@@ -34,10 +34,15 @@ const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
 /// Where a sandbox of its own listens unless told otherwise: beside the gateway's two.
 const SANDBOX_ADDRESS: &str = "127.0.0.1:8082";
 
+/// What the manual says about signals.
+const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT let what is under way end and then end it. SIGHUP reads \
+configuration and certificates again. SIGUSR1 and SIGUSR2 are a line in the log. SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, \
+SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT and SIGKILL end it at once.";
+
 /// One hardened door to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]
 // Flags before a command would be read and then ignored; better that they are refused.
-#[command(name = "chatgate", version, args_conflicts_with_subcommands = true)]
+#[command(name = "chatgate", version, args_conflicts_with_subcommands = true, after_long_help = SIGNALS)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -27,7 +27,7 @@ use crate::accesses::Demo;
 use crate::cli::{JwsArgs, SandboxArgs, ServeArgs, TokenArgs};
 use crate::data_folder::{DataFolder, random_text};
 use crate::serve::{Written, serve};
-use crate::shutdown::StopSignal;
+use crate::shutdown::{StopSignal, outlive_stray_signals};
 use crate::telemetry;
 
 pub(crate) use access::access_command;
@@ -60,6 +60,7 @@ impl From<String> for Failure {
 }
 
 pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
+    outlive_stray_signals()?;
     let (sources, config) = read_config(args)?;
     let again = args.clone();
     let served = serve(Written {

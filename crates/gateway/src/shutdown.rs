@@ -1,5 +1,6 @@
-//! How a process of ours is told to stop, and to read its files again.
+//! How a process of ours is told to stop, and to read its files again, and which signals it outlives.
 
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM from a supervisor or SIGINT from a keyboard.
@@ -48,4 +49,53 @@ impl ReloadSignal {
     pub(crate) async fn wait(&mut self) {
         self.0.recv().await;
     }
+}
+
+/// Signals by which the system ends every process that does not expect them, and that mean nothing here. A limit on the size
+/// of files (SIGXFSZ) is an error of the write then, and the store deals with those.
+const STRAY: [Number; 8] = [
+    // While the gateway starts; later it is listened to.
+    Number::HUP,
+    Number::ALARM,
+    Number::VTALARM,
+    Number::PROF,
+    Number::IO,
+    Number::POWER,
+    Number::STKFLT,
+    Number::XFSZ,
+];
+
+/// The real-time signals of Linux. The C library keeps some of the first for itself and refuses them.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
+/// From here on no signal ends the process but those that are meant to: SIGTERM and SIGINT in order, SIGQUIT, SIGKILL and
+/// those of a crash at once. SIGUSR1 and SIGUSR2, which a log rotation may send, are a line in the log.
+///
+/// # Errors
+/// When the system does not let us.
+pub(crate) fn outlive_stray_signals() -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let mut first = listen(SignalKind::user_defined1())?;
+    let mut second = listen(SignalKind::user_defined2())?;
+    // Who has listened once is not ended any more, even if nobody listens now.
+    for number in STRAY {
+        let _ = listen(SignalKind::from_raw(number.as_raw()))?;
+    }
+    for number in REAL_TIME {
+        let _ = signal(SignalKind::from_raw(number));
+    }
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            tracing::info!(
+                signal = name,
+                "this signal changes nothing: the log goes to standard output and has no file to open again; SIGHUP reads the \
+                 configuration"
+            );
+        }
+    });
+    Ok(())
 }
