@@ -17,11 +17,12 @@ use crate::Console;
 use crate::accesses::told;
 use crate::draft::{ID_BYTES_MAX, bounded};
 use crate::endpoint::{Endpoint, Key};
+use crate::moment;
 use crate::problem::{Problem, answer, json_answer};
 use crate::request::body;
 use crate::schemas;
 
-pub(crate) use query::{Asked, asked, id_from_text, id_text, time_ms};
+pub(crate) use query::{Asked, asked, id_from_text, id_text};
 
 /// Rows read at a time for an export: with the answers of accesses whose journal level is full, some megabytes.
 const EXPORT_PAGE_ROWS: u32 = 100;
@@ -48,8 +49,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         .query("request_id", &string)
         .query("delivery", &string)
         .query("status", &status)
-        .query("since", &schemas::moment())
-        .query("until", &schemas::moment())
+        .query("since", &moment::schema())
+        .query("until", &moment::schema())
         .query("ip", &schemas::network())
         .query("order", &json!({"enum": ["newest", "oldest"]}))
         .query(

@@ -11,6 +11,7 @@ mod imported;
 mod journal;
 mod keys;
 mod manage;
+mod moment;
 mod openapi;
 mod operations;
 mod problem;

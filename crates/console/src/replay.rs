@@ -16,7 +16,8 @@ use crate::Console;
 use crate::accesses::told;
 use crate::draft::networks;
 use crate::endpoint::{Endpoint, Key};
-use crate::journal::{failing, id_text, time_ms, time_text};
+use crate::journal::{failing, id_text, time_text};
+use crate::moment::time_ms;
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 

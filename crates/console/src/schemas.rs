@@ -11,6 +11,7 @@ use crate::draft::{
 };
 use crate::explain::HEADERS_MAX;
 use crate::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
+use crate::moment;
 use crate::secrets::PASSWORD_CHARACTERS_MIN;
 
 /// All of them by name.
@@ -84,7 +85,7 @@ pub(crate) fn all() -> Value {
         "Erasure": whole(fields([("destination", text(1, ID_BYTES_MAX))])),
         "Erased": whole(fields([("erased", count())])),
         "Proposal": partly(fields([
-            ("access", json!({"type": "string"})), ("since", moment()),
+            ("access", json!({"type": "string"})), ("since", moment::schema()),
             ("allow", nullable(allowed())), ("deny", nullable(networks(&network()))),
         ]), &["access", "since"]),
         "Replay": open(&["allow", "deny", "judged", "refused", "newly_refused", "newly_admitted", "addresses", "rows"]),
@@ -301,11 +302,6 @@ const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 
 /// The number of a row of the journal.
 pub(crate) const CURSOR: &str = "^([0-7][0-9a-fA-F]{15}|[0-9a-fA-F]{1,15})$";
-
-/// A time, or how long ago.
-pub(crate) fn moment() -> Value {
-    json!({"anyOf": [time(), {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"}]})
-}
 
 /// Networks of an access, everybody among them.
 fn allowed() -> Value {

@@ -1,8 +1,9 @@
 //! What a query of the journal asks for.
 
-use jiff::Timestamp;
 use store::{JournalFilter, JournalOrder, JournalStatus, parse_network};
 use url::form_urlencoded;
+
+use crate::moment::time_ms;
 
 /// Rows of a page unless asked otherwise, and the most that can be asked for.
 const PAGE_ROWS: u32 = 100;
@@ -78,22 +79,6 @@ fn take(asked: &mut Asked, (name, value): (&str, &str), now: i64) -> Result<(), 
         _ => return Err("there is no such parameter".to_owned()),
     }
     Ok(())
-}
-
-/// A time, or how long ago: `2026-01-31T12:00:00Z`, `90s`, `15m`, `1h`, `7d`. Gives milliseconds since 1970, UTC.
-pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    let ago = units.iter().find_map(|(unit, seconds)| {
-        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
-        Some(i64::from(number) * seconds)
-    });
-    if let Some(seconds) = ago {
-        return Ok((now - seconds).max(0) * 1000);
-    }
-    let time: Result<Timestamp, _> = text.parse();
-    time.map(Timestamp::as_millisecond).map_err(|_| {
-        format!("{text} is no time; write one as 2026-01-31T12:00:00Z, or how long ago, as 1h")
-    })
 }
 
 /// The number of a row as operators see it; it is a cursor too, and no number that a program could round.

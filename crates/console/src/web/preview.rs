@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::limits::limited;
 use super::text::{grouped, moment, visible};
 use crate::Console;
-use crate::journal::time_ms;
+use crate::moment::time_ms;
 use crate::problem::Problem;
 use crate::replay::{Wish, replayed};
 

@@ -15,10 +15,10 @@ pub(crate) struct LogArgs {
     /// Calls that ended with this HTTP status, with a code such as IP_NOT_ALLOWED, or with SUCCESS
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Option<String>,
-    /// From this time on: 2026-01-31T12:00:00Z, or how long ago: 90s, 15m, 1h, 7d
+    /// From this time on: 2026-01-31T12:00:00Z, 2026-01-31, "2026-01-31 12:00" (UTC), or how long ago: 90s, 1h30m, 7d, 1w
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Before this time
+    /// Before this time, written as for --since
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// Calls from this network or address, as resolved
@@ -54,7 +54,7 @@ pub(crate) struct ReplayArgs {
     /// A network that it could not call from; may be repeated [default: as it is]
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     pub(crate) deny: Option<Vec<String>>,
-    /// Calls from this time on: 2026-01-31T12:00:00Z, or how long ago: 90s, 15m, 1h, 7d
+    /// Calls from this time on: 2026-01-31T12:00:00Z, 2026-01-31, "2026-01-31 12:00" (UTC), or how long ago: 90s, 1h30m, 7d, 1w
     #[arg(long, value_name = "TIME")]
     pub(crate) since: String,
     /// Print JSON
