@@ -2,6 +2,7 @@
 
 mod cost;
 mod naughty;
+mod overview;
 mod preview;
 mod sessions;
 mod speed;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use store::{Store, Tally};
+use store::{Store, StoreError, Tally};
 
 /// The promise, in parts of a thousand: of 1,000 calls at most one may end with a status of 500 or more.
 const PROMISED_PER_THOUSAND: u64 = 999;
@@ -11,7 +11,7 @@ const PROMISED_PER_THOUSAND: u64 = 999;
 /// Rows counted between two looks elsewhere.
 const ROWS_AT_ONCE: u32 = 20_000;
 
-/// Rows as young as this may still be open, in milliseconds.
+/// Rows as young as this may still be open, in milliseconds: they are counted anew in every round until they are older.
 const SETTLED_MS: i64 = 60_000;
 
 /// The count of this month so far.
@@ -22,9 +22,12 @@ pub(super) struct Availability(Mutex<Counted>);
 struct Counted {
     /// When the month began, in milliseconds since 1970, UTC.
     month_ms: i64,
+    /// The rows that are settled.
     tally: Tally,
     /// Whether all settled rows are in.
     is_whole: bool,
+    /// The rows of the last [`SETTLED_MS`]; nothing while there are more than [`ROWS_AT_ONCE`].
+    recent: Option<Tally>,
 }
 
 /// As it is shown.
@@ -38,6 +41,8 @@ pub(super) struct Seen {
     pub(super) budget_left: u64,
     pub(super) is_kept: bool,
     pub(super) is_whole: bool,
+    /// Whether the calls of the last minute are in.
+    pub(super) is_current: bool,
 }
 
 impl Availability {
@@ -51,31 +56,50 @@ impl Availability {
                 ..Counted::default()
             };
         }
-        let until_ms = now_ms - SETTLED_MS;
-        let wanted = (month_ms, until_ms.max(month_ms));
-        match store.tally(wanted, counted.tally, ROWS_AT_ONCE).await {
-            Ok((tally, is_whole)) => {
-                let counted = Counted {
-                    tally,
-                    is_whole,
-                    ..counted
-                };
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted;
-            }
+        // The clock counts whole seconds: the present one is in.
+        let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
+        match counted
+            .count_on(store, (month_ms, settled_ms, now_ms + 1000))
+            .await
+        {
+            Ok(()) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted,
             Err(error) => tracing::debug!(%error, "the journal could not be counted"),
         }
     }
 
     /// What is known.
     pub(super) fn seen(&self) -> Seen {
-        let Counted {
-            tally, is_whole, ..
-        } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen(tally.calls, tally.failed, is_whole)
+        let counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = counted.recent.unwrap_or_default();
+        Seen {
+            is_whole: counted.is_whole,
+            is_current: counted.recent.is_some(),
+            ..seen(
+                counted.tally.calls + recent.calls,
+                counted.tally.failed + recent.failed,
+            )
+        }
     }
 }
 
-fn seen(calls: u64, failed: u64, is_whole: bool) -> Seen {
+impl Counted {
+    /// Counts settled rows from where the last round ended, and then the young ones afresh. Times in milliseconds since
+    /// 1970, UTC.
+    async fn count_on(
+        &mut self,
+        store: &Store,
+        (month_ms, settled_ms, now_ms): (i64, i64, i64),
+    ) -> Result<(), StoreError> {
+        let settled = (month_ms, settled_ms);
+        (self.tally, self.is_whole) = store.tally(settled, self.tally, ROWS_AT_ONCE).await?;
+        let young = (settled_ms, now_ms);
+        let (recent, is_all) = store.tally(young, Tally::default(), ROWS_AT_ONCE).await?;
+        self.recent = (self.is_whole && is_all).then_some(recent);
+        Ok(())
+    }
+}
+
+fn seen(calls: u64, failed: u64) -> Seen {
     let allowed = calls as f64 * (1000 - PROMISED_PER_THOUSAND) as f64 / 1000.0;
     let left = if failed == 0 {
         1.0
@@ -93,7 +117,8 @@ fn seen(calls: u64, failed: u64, is_whole: bool) -> Seen {
         failed,
         budget_left: (left * 100.0).floor() as u64,
         is_kept: failed as f64 <= allowed,
-        is_whole,
+        is_whole: true,
+        is_current: true,
     }
 }
 
@@ -110,16 +135,16 @@ mod tests {
 
     #[test]
     fn the_budget_is_a_thousandth_of_the_calls() {
-        assert_eq!(seen(0, 0, true).rate, None);
-        let half = seen(10_000, 5, true);
+        assert_eq!(seen(0, 0).rate, None);
+        let half = seen(10_000, 5);
         assert_eq!(
             (half.rate.as_deref(), half.budget_left, half.is_kept),
             (Some("99.950 %"), 50, true)
         );
-        let over = seen(10_000, 11, true);
+        let over = seen(10_000, 11);
         assert_eq!((over.budget_left, over.is_kept), (0, false));
         assert_eq!(
-            seen(1_000_000, 1, true).rate.as_deref(),
+            seen(1_000_000, 1).rate.as_deref(),
             Some("99.999 %"),
             "never rounded up"
         );
