@@ -39,6 +39,7 @@ mod openapi;
 mod proxy_protocol;
 mod races;
 mod real_clients;
+mod receipt_room;
 mod receipts;
 mod reload;
 mod same_call;

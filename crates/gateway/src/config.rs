@@ -25,8 +25,10 @@ use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use reader::Reader;
 use secrecy::SecretString;
-use sections::{jwt, limits, proxy_protocol, retention, seeds, upstream, upstream_limits, ways};
-use store::{CachePolicy, JournalLevel, Retention, parse_network};
+use sections::{
+    jwt, limits, proxy_protocol, receipt_room, retention, seeds, upstream, upstream_limits, ways,
+};
+use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
 use url::Url;
 use values::{log_level, origin, public_url};
 
@@ -79,6 +81,8 @@ pub struct Config {
     pub serves_without_store: bool,
     /// How long the receipt of a send with an idempotency key counts, in seconds.
     pub receipts_kept_s: i64,
+    /// How much room receipts may take.
+    pub receipt_room: ReceiptRoom,
     /// Whether the documentation pages answer.
     pub docs: bool,
     /// Tokens.
@@ -333,6 +337,7 @@ impl Config {
                 let seconds = shapes::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
             }),
+            receipt_room: receipt_room(reader),
             docs: reader
                 .optional("docs.enabled", shapes::boolean)
                 .unwrap_or(listen.ip().is_loopback()),

@@ -12,7 +12,7 @@ use adapter_soap::SoapAdapter;
 use forward::{Circumstances, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
-use store::{Access, LastUse, Retention, Store};
+use store::{Access, LastUse, ReceiptRoom, Retention, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
@@ -47,6 +47,8 @@ pub(crate) struct Gate {
     enabled: [bool; 4],
     /// How long the receipt of a send counts, in seconds.
     pub(crate) receipts_kept_s: i64,
+    /// How much room receipts may take.
+    pub(crate) receipt_room: ReceiptRoom,
     cors_origins: Vec<String>,
 }
 
@@ -96,6 +98,7 @@ impl Gate {
             }),
             enabled: config.ways.enabled,
             receipts_kept_s: config.receipts_kept_s,
+            receipt_room: config.receipt_room,
             cors_origins: config.cors_origins.clone(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter::{Code, Delivery, Error, Request, Response as Success};
 use aws_lc_rs::digest::{Context, SHA256};
-use store::{Access, Claim, Opened, Receipt, ReceiptState, Settlement};
+use store::{Access, Claim, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement};
 use tokio::sync::oneshot;
 
 use crate::gate::Gate;
@@ -54,6 +54,7 @@ pub(crate) fn claim(
         request_id: request_id.to_owned(),
         now,
         kept_since: now.saturating_sub(gate.receipts_kept_s),
+        room: gate.receipt_room,
     }
 }
 
@@ -75,16 +76,17 @@ fn fingerprint(request: &Request) -> [u8; 32] {
 /// What the key's first call was told, if it was used before.
 ///
 /// # Errors
-/// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; OVERLOADED when the store can't be read.
+/// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; RATE_LIMITED or OVERLOADED when there is no
+/// room for another receipt, of the access or at all; OVERLOADED when the store can't be read.
 pub(crate) async fn replayed(
     gate: &Gate,
     story: &mut Story,
     claim: &Claim,
 ) -> Result<Option<Arc<Success>>, Error> {
-    let receipt = gate.store.receipt(claim).await;
-    let receipt = receipt.map_err(|error| store_failing(&error))?;
-    receipt
-        .map(|receipt| replay(story, claim, &receipt))
+    let obstacle = gate.store.obstacle(claim).await;
+    let obstacle = obstacle.map_err(|error| store_failing(&error))?;
+    obstacle
+        .map(|obstacle| stopped(story, claim, &obstacle))
         .transpose()
 }
 
@@ -102,8 +104,8 @@ pub(crate) async fn open(
     let asked = claim.clone();
     let opened = gate.store.journal().open(story.open_row(), claim).await;
     match (opened.map_err(|error| store_failing(&error))?, asked) {
-        (Opened::Known(receipt), Some(claim)) => replay(story, &claim, &receipt).map(Some),
-        (Opened::Known(_), None) => Err(Error::refused(Code::InternalError)
+        (Opened::Obstacle(obstacle), Some(claim)) => stopped(story, &claim, &obstacle).map(Some),
+        (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
             .because("a receipt for a send without a key")
             .with_delivery(Some(Delivery::NotSent))),
         (Opened::Intent(intent), _) => {
@@ -111,6 +113,29 @@ pub(crate) async fn open(
             Ok(None)
         }
     }
+}
+
+/// What a send is told whose key could not be claimed.
+fn stopped(story: &mut Story, claim: &Claim, obstacle: &Obstacle) -> Result<Arc<Success>, Error> {
+    match obstacle {
+        Obstacle::Known(receipt) => replay(story, claim, receipt),
+        Obstacle::NoRoom(no_room) => Err(without_room(*no_room)),
+    }
+}
+
+/// Nothing is sent under a key that could not be remembered.
+fn without_room(no_room: NoRoom) -> Error {
+    let (code, text, setting) = if no_room.own {
+        let text = "This access has used too many idempotency keys; try again later, or send without a key.";
+        (Code::RateLimited, text, "receipts.bytes_per_access")
+    } else {
+        let text =
+            "There is no room for another idempotency key; try again later, or send without a key.";
+        (Code::Overloaded, text, "receipts.bytes")
+    };
+    Error::explained(code, text)
+        .because(format!("receipts take all of {setting}"))
+        .retry_after(u32::try_from(no_room.retry_s).unwrap_or(u32::MAX))
 }
 
 /// Tells once more what the first call was told.

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::journal::Pen;
 use crate::last_use::{LastUses, read_last_uses};
+use crate::receipts::move_receipts;
 use crate::turn::{Held, TURN_MAX, Turn, Writer};
 use crate::{Access, Accesses, AdminKey, Journal, backup};
 
@@ -124,6 +125,8 @@ impl Store {
             .run(&writer)
             .await
             .map_err(|error| StoreError::new(error.to_string()))?;
+        let journal_key = read_journal_key(&writer).await?;
+        move_receipts(&mut *writer.acquire().await?, &journal_key).await?;
         let accesses = ArcSwap::from_pointee(read_accesses(&writer).await?);
         let admin_keys = ArcSwap::from_pointee(Store::read_admin_keys(&writer).await?);
         let last_uses = read_last_uses(&writer).await?;
@@ -131,7 +134,6 @@ impl Store {
             .max_connections(READERS_MAX)
             .acquire_timeout(TURN_MAX)
             .connect_lazy_with(options.read_only(true));
-        let journal_key = read_journal_key(&writer).await?;
         Ok(Store {
             file: file.to_owned(),
             turn: Turn::default(),
@@ -250,6 +252,11 @@ fn migrator() -> Migrator {
             6,
             "cheaper status index",
             include_str!("migrations/0006_cheaper_status_index.sql"),
+        ),
+        (
+            8,
+            "receipts and scrubbing",
+            include_str!("migrations/0008_receipts_and_scrubbing.sql"),
         ),
     ];
     let migrations = steps.into_iter().map(|(version, what, sql)| {

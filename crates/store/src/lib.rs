@@ -38,7 +38,10 @@ pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use network::{Verdict, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
-pub use receipts::{Claim, Receipt, ReceiptState, Settlement};
+pub use receipts::{
+    Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,
+    Settlement,
+};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,

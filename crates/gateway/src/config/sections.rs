@@ -9,7 +9,9 @@ use adapter_soap::FaultStatus;
 use forward::client::Roots;
 use forward::{Account, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
-use store::{CachePolicy, JournalLevel, Retention, parse_access_network, parse_network};
+use store::{
+    CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_access_network, parse_network,
+};
 
 use super::reader::Reader;
 use super::shapes;
@@ -27,6 +29,9 @@ const SOAP_BYTES_MOST: usize = 256 * 1024;
 
 /// Least that the journal may be given, in bytes: the store holds accesses and keys besides, which no clearing makes smaller.
 const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
+
+/// Least that receipts may be given, in bytes: one of a send that is under way counts with the longest answer that it may get.
+const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
 
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
@@ -208,6 +213,22 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
         payloads,
         bytes,
     }
+}
+
+pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
+    let mut room = |key, default| {
+        reader.value(key, default, |text| match shapes::bytes(text)? {
+            size if size >= RECEIPT_BYTES_LEAST => Ok(i64::try_from(size).unwrap_or(i64::MAX / 2)),
+            _ => Err(format!("{text} is less than {RECEIPT_BYTES_LEAST} bytes")),
+        })
+    };
+    let per_access = room("receipts.bytes_per_access", "128MiB");
+    let all = room("receipts.bytes", "1GiB");
+    if per_access > all {
+        let why = "one access can't have more room than receipts.bytes";
+        reader.wrong::<()>("receipts.bytes_per_access", why);
+    }
+    ReceiptRoom { per_access, all }
 }
 
 pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {

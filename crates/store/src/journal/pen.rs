@@ -209,7 +209,7 @@ impl<'c> Sheet<'c> {
                 let id = self.next_id(opening.row.at_ms)?;
                 opening.row.id = id;
                 if let Some(claim) = &opening.claim {
-                    opening.known = receipts::claim(self.connection, claim, id)?;
+                    opening.obstacle = receipts::claim(self.connection, self.key, claim, id)?;
                 }
                 Ok(())
             }

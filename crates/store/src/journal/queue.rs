@@ -43,7 +43,7 @@ pub(super) struct Opening {
     pub(super) claim: Option<Claim>,
     pub(super) told: oneshot::Sender<Result<Opened, StoreError>>,
     /// What stood in the way of the claim; the row was not written then.
-    pub(super) known: Option<crate::Receipt>,
+    pub(super) obstacle: Option<crate::Obstacle>,
 }
 
 impl Entry {
@@ -60,7 +60,7 @@ impl Entry {
     pub(super) fn new_row(&self) -> Option<&JournalRow> {
         match self {
             Entry::Row(row) => Some(row),
-            Entry::Open(opening) => opening.known.is_none().then_some(&opening.row),
+            Entry::Open(opening) => opening.obstacle.is_none().then_some(&opening.row),
             Entry::Close(..) | Entry::Withdraw(_) | Entry::Flush(_) => None,
         }
     }

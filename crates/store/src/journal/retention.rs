@@ -21,7 +21,7 @@ pub struct Retention {
     pub rows: Duration,
     /// How long its parameters and its answer are kept.
     pub payloads: Duration,
-    /// Most that the store's file may hold, in bytes.
+    /// Most that the store's file may hold besides receipts, in bytes.
     pub bytes: u64,
 }
 
@@ -165,16 +165,18 @@ impl Store {
         Ok(rows.max(payloads) == u64::from(CLEARED_AT_ONCE))
     }
 
-    /// What the store's file holds, in bytes; pages that are free and will be filled again do not count.
+    /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
+    /// filled again do not count.
     async fn bytes_in_use(&self) -> Result<u64, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count),
-             (SELECT page_size FROM pragma_page_size)",
+             (SELECT page_size FROM pragma_page_size), (SELECT bytes FROM receipt_room WHERE client_id = '')",
         )
         .fetch_one(self.reader())
         .await?;
-        let (pages, size): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(u64::try_from(pages.saturating_mul(size)).unwrap_or(0))
+        let (pages, size, receipts): (i64, i64, i64) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(u64::try_from(pages.saturating_mul(size) - receipts).unwrap_or(0))
     }
 }
 

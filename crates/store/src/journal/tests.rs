@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 
 use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use super::*;
-use crate::{Claim, Settlement, Store, StoreError};
+use crate::{Claim, ReceiptRoom, Settlement, Store, StoreError};
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
 /// After the full row, in milliseconds since 1970.
@@ -26,7 +26,7 @@ impl Bench {
     async fn open(&self, row: JournalRow) -> Result<Intent, StoreError> {
         match self.journal.open(row, None).await? {
             Opened::Intent(intent) => Ok(intent),
-            Opened::Known(receipt) => panic!("no key was claimed, but {receipt:?}"),
+            Opened::Obstacle(obstacle) => panic!("no key was claimed, but {obstacle:?}"),
         }
     }
 
@@ -118,6 +118,10 @@ fn claim(key: &str) -> Claim {
         request_id: "send".to_owned(),
         now: 1,
         kept_since: 0,
+        room: ReceiptRoom {
+            per_access: 1 << 30,
+            all: 1 << 30,
+        },
     }
 }
 
@@ -512,7 +516,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
         (0, 0)
     );
     for n in 0..3 {
-        let receipt = bench.store.receipt(&claim(&format!("k-{n}"))).await;
+        let receipt = bench.store.obstacle(&claim(&format!("k-{n}"))).await;
         assert_eq!(receipt.unwrap(), None);
     }
 }
@@ -545,7 +549,7 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
         (0, 0)
     );
     for n in 0..300_u32 {
-        let receipt = bench.store.receipt(&claim(&format!("k-{n}"))).await;
+        let receipt = bench.store.obstacle(&claim(&format!("k-{n}"))).await;
         assert_eq!(receipt.unwrap(), None, "{n}");
     }
     println!("{given_up} given up, {} taken", taken.len());

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::JournalRow;
 use super::health::Health;
 use super::queue::{Entry, Opening, Queue};
-use crate::{Claim, Receipt, Settlement, Store, StoreError, receipts};
+use crate::{Claim, Obstacle, Settlement, Store, StoreError, receipts};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
 /// refusals. Ten commits a second leave even a slow disk idle.
@@ -68,8 +68,8 @@ enum Stage {
 pub enum Opened {
     /// It is on disk, and the key is claimed.
     Intent(Intent),
-    /// The key was claimed before; the row was not written.
-    Known(Receipt),
+    /// The key can't be claimed; the row was not written.
+    Obstacle(Obstacle),
 }
 
 /// How an open row ends.
@@ -132,7 +132,7 @@ impl Journal {
             row: JournalRow { open: true, ..row },
             claim,
             told,
-            known: None,
+            obstacle: None,
         })));
         pushed.map_err(|_| StoreError::new("the journal has no room"))?;
         let mut opened = in_time(written).await?;
@@ -372,10 +372,10 @@ fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
     for entry in batch {
         match entry {
             Entry::Open(opening) => {
-                let opened = match opening.known {
-                    Some(receipt) => {
+                let opened = match opening.obstacle {
+                    Some(obstacle) => {
                         journal.queue.forgo_outcome();
-                        Opened::Known(receipt)
+                        Opened::Obstacle(obstacle)
                     }
                     None => Opened::Intent(Intent {
                         journal: Arc::clone(journal),
