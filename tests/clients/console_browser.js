@@ -8,11 +8,6 @@ async function open(options = {}) {
   // Root has no sandbox in Chromium; the pages are ours.
   const browser = await chromium.launch({
     executablePath: process.env.CHATGATE_CHROMIUM,
-    env: {
-      ...process.env,
-      LD_LIBRARY_PATH: process.env.CHATGATE_CHROMIUM_LIBRARIES,
-      XDG_DATA_HOME: process.env.CHATGATE_CHROMIUM_SHARE,
-    },
     args: ["--no-sandbox", "--disable-gpu"],
   });
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
