@@ -150,13 +150,13 @@ impl Replay {
     fn judge(&mut self, call: ReplayCall) {
         let verdict = judge(&self.allow, &self.deny, call.client);
         let was_refused = call.code.as_deref() == Some(REFUSED);
-        self.judged += 1;
+        self.judged += call.count;
         if matches!(verdict, Verdict::Allowed(_)) {
-            self.newly_admitted += u64::from(was_refused);
+            self.newly_admitted += if was_refused { call.count } else { 0 };
             return;
         }
-        let newly = u64::from(!was_refused);
-        self.refused += 1;
+        let newly = if was_refused { 0 } else { call.count };
+        self.refused += call.count;
         self.newly_refused += newly;
         let there = self.addresses.len();
         let known = self.addresses.contains_key(&call.client);
@@ -166,7 +166,7 @@ impl Replay {
                 refused: 0,
                 newly_refused: 0,
             });
-            address.refused += 1;
+            address.refused += call.count;
             address.newly_refused += newly;
         }
         if self.latest.len() == TOLD_MAX {
@@ -194,6 +194,7 @@ impl Replay {
                 "client": call.client,
                 "method": call.method,
                 "code": call.code,
+                "count": call.count,
                 "verdict": verdict.to_string(),
             })
         });

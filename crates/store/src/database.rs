@@ -254,6 +254,11 @@ fn migrator() -> Migrator {
             include_str!("migrations/0006_cheaper_status_index.sql"),
         ),
         (
+            7,
+            "counted rows",
+            include_str!("migrations/0007_counted_rows.sql"),
+        ),
+        (
             8,
             "receipts and scrubbing",
             include_str!("migrations/0008_receipts_and_scrubbing.sql"),

@@ -4,6 +4,8 @@
 //! (`query.rs`), clearing and erasing (`retention.rs`) are the store's.
 
 mod address;
+mod class;
+mod counted;
 mod health;
 mod pen;
 mod query;
@@ -11,12 +13,15 @@ mod queue;
 mod retention;
 mod row;
 mod sql;
+mod surplus;
 mod tally;
 mod writer;
 
+pub use class::Class;
+pub use counted::{COUNTED_KEYS_MAX, CountKey, Counted, LISTED_REFUSALS_MAX, Noted};
 pub use query::{JournalFilter, JournalOrder, JournalStatus, LimitCall, ReplayCall};
 pub use retention::Retention;
-pub use row::{JournalKind, JournalPayload, JournalRow};
+pub use row::{Calls, JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;
 pub use writer::{Intent, Journal, Opened};
 

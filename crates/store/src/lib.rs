@@ -31,8 +31,9 @@ pub use change::{Change, ChangeError};
 pub use daily::DailyCount;
 pub use database::{Store, StoreError};
 pub use journal::{
-    Intent, Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow,
-    JournalStatus, LimitCall, Opened, ReplayCall, Retention, Tally,
+    COUNTED_KEYS_MAX, Calls, Class, CountKey, Counted, Intent, Journal, JournalFilter, JournalKind,
+    JournalOrder, JournalPayload, JournalRow, JournalStatus, LISTED_REFUSALS_MAX, LimitCall, Noted,
+    Opened, ReplayCall, Retention, Tally,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;

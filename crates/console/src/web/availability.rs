@@ -11,8 +11,9 @@ const PROMISED_PER_THOUSAND: u64 = 999;
 /// Rows counted between two looks elsewhere.
 const ROWS_AT_ONCE: u32 = 20_000;
 
-/// Rows as young as this may still be open, in milliseconds: they are counted anew in every round until they are older.
-const SETTLED_MS: i64 = 60_000;
+/// Rows as young as this may still be open, or stand for calls that are still being counted, in milliseconds: they are counted
+/// anew in every round until they are older.
+const SETTLED_MS: i64 = 90_000;
 
 /// The count of this month so far.
 #[derive(Default)]
@@ -56,6 +57,8 @@ impl Availability {
                 ..Counted::default()
             };
         }
+        // What calls are counted together since the last round.
+        store.journal().save_counts();
         // The clock counts whole seconds: the present one is in.
         let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
         match counted

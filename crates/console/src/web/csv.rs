@@ -7,10 +7,11 @@ use store::JournalRow;
 use crate::journal::view;
 
 /// The columns: the fields of a row that are no objects.
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 30] = [
     "time",
     "id",
     "kind",
+    "count",
     "request_id",
     "trace_id",
     "access",

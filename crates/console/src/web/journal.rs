@@ -44,6 +44,8 @@ pub(super) struct Line {
     pub(super) client: String,
     pub(super) status: String,
     pub(super) outcome: String,
+    /// How many calls it stands for, such as `×3`; empty for one.
+    pub(super) count: String,
     /// `well`, `refused`, `broken` or `other`; the style sheet's word.
     pub(super) kind: &'static str,
     pub(super) delivery: String,
@@ -82,6 +84,10 @@ impl Line {
                 .status
                 .map_or_else(String::new, |status| status.to_string()),
             outcome: or_dash(Some(outcome)),
+            count: match row.count.0 {
+                1 => String::new(),
+                count => format!("×{count}"),
+            },
             kind,
             delivery: or_dash(row.delivery.as_deref()),
             took: row.total_us.map_or_else(|| "–".to_owned(), duration),

@@ -21,6 +21,9 @@ const LIMITED: &str = "RATE_LIMITED";
 /// Longer than a call waits and is tried again.
 const LATE_US: i64 = 120_000_000;
 
+/// Calls of one row that are judged one by one: beyond so many in a minute, more fill up no limit further.
+const SPREAD_MAX: u64 = 10_000;
+
 /// Destinations counted before those that have run full again are forgotten.
 const DESTINATIONS_MAX: usize = 50_000;
 
@@ -52,14 +55,14 @@ pub(super) async fn limited(
         beyond = last.id;
         calls
             .into_iter()
-            .filter_map(Held::of)
+            .flat_map(Held::each)
             .for_each(|call| simulation.come(call));
     }
     Ok(simulation.ended())
 }
 
 /// A call that came to the limits, and what it held of them. The order is that of coming.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     from_us: i64,
     until_us: i64,
@@ -69,6 +72,24 @@ struct Held {
 }
 
 impl Held {
+    /// The calls that a row stands for, spread from its time to the end of its minute.
+    fn each(call: LimitCall) -> impl Iterator<Item = Held> {
+        let count = i64::try_from(call.count.clamp(1, SPREAD_MAX)).unwrap_or(1);
+        let held = Held::of(call);
+        let left_us = held
+            .as_ref()
+            .map_or(0, |held| MINUTE_US - held.from_us.rem_euclid(MINUTE_US));
+        (0..count).filter_map(move |n| {
+            let later_us = left_us / count * n;
+            let held = held.clone()?;
+            Some(Held {
+                from_us: held.from_us + later_us,
+                until_us: held.until_us + later_us,
+                ..held
+            })
+        })
+    }
+
     /// `None` for one that was refused before its limits were asked.
     fn of(call: LimitCall) -> Option<Held> {
         let was_limited = call.code.as_deref() == Some(LIMITED);
@@ -311,6 +332,24 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_many_calls_takes_part_as_that_many() {
+        let half_past_us = NOW_US - NOW_US.rem_euclid(MINUTE_US) + MINUTE_US / 2;
+        let row = |count| LimitCall {
+            id: (half_past_us / 1000) << 20,
+            method: Some("getchats".to_owned()),
+            code: Some(LIMITED.to_owned()),
+            held_us: None,
+            destination: None,
+            count,
+        };
+        let times: Vec<_> = Held::each(row(3)).map(|held| held.from_us).collect();
+        let third = half_past_us + 10 * SECOND_US;
+        assert_eq!(times, [half_past_us, third, third + 10 * SECOND_US]);
+        assert_eq!(Held::each(row(1)).count(), 1);
+        assert_eq!(Held::each(row(u64::MAX)).count() as u64, SPREAD_MAX);
+    }
+
+    #[test]
     fn a_call_that_was_refused_before_is_no_news() {
         let call = |method: &str, code: Option<&str>, held_us| LimitCall {
             id: (NOW_US / 1000) << 20,
@@ -318,6 +357,7 @@ mod tests {
             code: code.map(str::to_owned),
             held_us,
             destination: None,
+            count: 1,
         };
         assert_eq!(
             Held::of(call("sendmessage", Some("INCORRECT_CLASS"), None)),

@@ -35,6 +35,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Outcome",
         &[
             "status",
+            "count",
             "canonical",
             "code",
             "upstream_code",

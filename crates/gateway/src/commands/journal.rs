@@ -210,7 +210,12 @@ fn shown(row: &Value) -> [String; 9] {
     let result = match kind {
         "request" => {
             let code = row["code"].as_str().unwrap_or("SUCCESS");
-            [code, row["delivery"].as_str().unwrap_or_default()].join(" ")
+            let told = [code, row["delivery"].as_str().unwrap_or_default()].join(" ");
+            // First, so that a narrow terminal cuts the code and not the number.
+            match row["count"].as_u64() {
+                Some(count @ 2..) => format!("×{count} {told}"),
+                _ => told,
+            }
         }
         "change" => match (&row["before"], &row["after"]) {
             (Value::Null, _) => format!("made by {}", cell(&row["actor"])),
@@ -331,6 +336,15 @@ mod tests {
         assert_eq!(shown.find("200"), header(Some(80)).find("STATUS"));
         assert!(!shown.contains("0123456789"), "{shown}");
         assert!(painted_line(&row, Some(165)).contains("0123456789"));
+    }
+
+    #[test]
+    fn a_row_of_many_calls_says_how_many() {
+        let row =
+            json!({"kind": "request", "status": 429, "code": "RATE_LIMITED", "count": 57_000});
+        assert_eq!(shown(&row)[6], "×57000 RATE_LIMITED");
+        let row = json!({"kind": "request", "status": 429, "code": "RATE_LIMITED", "count": 1});
+        assert_eq!(shown(&row)[6], "RATE_LIMITED");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::queue::Entry;
+use super::queue::{Counting, Entry};
 use super::{JournalPayload, JournalRow, address, first_id_at, sql};
 use crate::database::{BUSY_TIMEOUT, WAL_PAGES};
 use crate::{Settlement, StoreError, receipts, text};
@@ -21,10 +21,11 @@ const CACHE_KIB: i32 = -4_096;
 const GROUP: usize = 4;
 
 /// The columns in the order in which [`Sheet::bind_row`] binds them.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "id",
     "kind",
     "open",
+    "count",
     "request_id",
     "trace_id",
     "way",
@@ -205,6 +206,7 @@ impl<'c> Sheet<'c> {
                 row.id = self.next_id(row.at_ms)?;
                 Ok(())
             }
+            Entry::Counted(counting) => self.count(counting),
             Entry::Open(opening) => {
                 let id = self.next_id(opening.row.at_ms)?;
                 opening.row.id = id;
@@ -226,6 +228,25 @@ impl<'c> Sheet<'c> {
             }
             Entry::Flush(_) => Ok(()),
         }
+    }
+
+    /// Makes the row of a count, or writes anew what the row says that was written before.
+    fn count(&mut self, counting: &mut Counting) -> Result<(), StoreError> {
+        counting.calls = counting.counted.calls();
+        let Some(id) = counting.counted.id() else {
+            let at_ms = counting.counted.row().map_or(0, |row| row.at_ms);
+            let id = self.next_id(at_ms)?;
+            counting.begin(id);
+            return Ok(());
+        };
+        counting.id = id;
+        counting.row = None;
+        let calls = i64::try_from(counting.calls).unwrap_or(i64::MAX);
+        let update = "UPDATE journal SET count = ? WHERE id = ?";
+        self.connection
+            .prepare_cached(update)?
+            .execute([calls, id])?;
+        Ok(())
     }
 
     /// The number that the next row gets at this time.
@@ -280,6 +301,7 @@ impl<'c> Sheet<'c> {
         values.number(Some(row.id))?;
         values.text(Some(row.kind.word()))?;
         values.number(Some(row.open))?;
+        values.number(Some(i64::try_from(row.count.0).unwrap_or(i64::MAX)))?;
         values.text(row.request_id.as_deref())?;
         values.text(row.trace_id.as_deref())?;
         values.text(row.way.as_deref())?;

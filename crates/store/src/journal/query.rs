@@ -96,6 +96,8 @@ pub struct ReplayCall {
     pub method: Option<String>,
     /// The code that it ended with, unless it succeeded.
     pub code: Option<String>,
+    /// How many calls the row stands for.
+    pub count: u64,
 }
 
 /// What is known of a call for judging its limits once more.
@@ -111,6 +113,8 @@ pub struct LimitCall {
     pub held_us: Option<i64>,
     /// The hash of its destination, as long as that is kept; absent if it was not asked for.
     pub destination: Option<Vec<u8>>,
+    /// How many calls the row stands for; they came from its time to the end of its minute.
+    pub count: u64,
 }
 
 impl Store {
@@ -126,7 +130,7 @@ impl Store {
         count_max: u32,
     ) -> Result<Vec<LimitCall>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, method, code, coalesce(queue_us, 0) + upstream_us AS held_us,
+            "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
              (SELECT destination FROM journal_payload WHERE ? AND journal_payload.id = journal.id) AS destination
              FROM journal WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
              AND code IS NOT 'IP_NOT_ALLOWED' ORDER BY id LIMIT ?",
@@ -144,6 +148,7 @@ impl Store {
                 code: row.try_get("code")?,
                 held_us: row.try_get("held_us")?,
                 destination: row.try_get("destination")?,
+                count: row.try_get::<i64, _>("count")?.unsigned_abs(),
             })
         });
         calls.collect()
@@ -205,7 +210,7 @@ impl Store {
     ) -> Result<Vec<ReplayCall>, StoreError> {
         // A call is refused for the state of its access before its networks are asked.
         let rows = sqlx::query(
-            "SELECT id, client, request_id, method, code FROM journal
+            "SELECT id, client, request_id, method, code, count FROM journal
              WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
              AND client IS NOT NULL ORDER BY id LIMIT ?",
         )
@@ -224,6 +229,7 @@ impl Store {
                 request_id: request_id.unwrap_or_default(),
                 method: row.try_get("method")?,
                 code: row.try_get("code")?,
+                count: row.try_get::<i64, _>("count")?.unsigned_abs(),
             })
         });
         calls.collect()

@@ -9,10 +9,7 @@ use super::{first_id_at, sql};
 use crate::{Store, StoreError};
 
 /// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
-const CLEARED_AT_ONCE: u32 = 1000;
-
-/// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
-const KEPT_PERCENT: u64 = 95;
+pub(super) const CLEARED_AT_ONCE: u32 = 1000;
 
 /// How long rows are kept, and how much room they may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +22,20 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+/// Why rows go.
 #[derive(Clone, Copy, Debug)]
-enum Why {
+pub(super) enum Why {
     Age,
     Size,
 }
 
 /// One clearing under way: its row, once there is one, and what it has taken away so far.
-struct Clearing {
+pub(super) struct Clearing {
     at_ms: i64,
     why: Why,
     row: Option<i64>,
-    rows: u64,
-    payloads: u64,
+    pub(super) rows: u64,
+    pub(super) payloads: u64,
 }
 
 impl Store {
@@ -53,30 +51,6 @@ impl Store {
         let below = (before(retention.rows), before(retention.payloads));
         let mut clearing = Clearing::new(now_ms, Why::Age);
         while self.clear_once(&mut clearing, below).await? {}
-        Ok(())
-    }
-
-    /// Takes away the oldest rows when all together take too much room; a row tells of it. `now_ms` as above.
-    ///
-    /// # Errors
-    /// As above.
-    pub async fn clear_surplus(
-        &self,
-        now_ms: i64,
-        retention: &Retention,
-    ) -> Result<(), StoreError> {
-        if self.bytes_in_use().await? <= retention.bytes {
-            return Ok(());
-        }
-        let enough = retention.bytes / 100 * KEPT_PERCENT;
-        let mut clearing = Clearing::new(now_ms, Why::Size);
-        // The clearing's own row is younger than any that it may take away.
-        let below = (first_id_at(now_ms), first_id_at(now_ms));
-        while self.clear_once(&mut clearing, below).await? {
-            if self.bytes_in_use().await? <= enough {
-                break;
-            }
-        }
         Ok(())
     }
 
@@ -130,21 +104,13 @@ impl Store {
         let mut writer = self.writer().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let rows = sqlx::query(
-            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?) RETURNING id",
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
         )
         .bind(rows_below)
         .bind(CLEARED_AT_ONCE)
-        .fetch_all(&mut *transaction)
-        .await?;
-        // By size, payloads go with their rows; by age, with their own age.
-        let newest = rows
-            .iter()
-            .filter_map(|row| row.try_get::<i64, _>("id").ok())
-            .max();
-        let payloads_below = match clearing.why {
-            Why::Size => newest.map_or(0, |id| id + 1),
-            Why::Age => payloads_below,
-        };
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
         let payloads = sqlx::query(
             "DELETE FROM journal_payload
              WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
@@ -154,7 +120,6 @@ impl Store {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        let rows = rows.len() as u64;
         if rows + payloads == 0 {
             return Ok(false);
         }
@@ -167,7 +132,7 @@ impl Store {
 
     /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
     /// filled again do not count.
-    async fn bytes_in_use(&self) -> Result<u64, StoreError> {
+    pub(super) async fn bytes_in_use(&self) -> Result<u64, StoreError> {
         let row = sqlx::query(
             "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count),
              (SELECT page_size FROM pragma_page_size), (SELECT bytes FROM receipt_room WHERE client_id = '')",
@@ -181,7 +146,7 @@ impl Store {
 }
 
 impl Clearing {
-    fn new(at_ms: i64, why: Why) -> Clearing {
+    pub(super) fn new(at_ms: i64, why: Why) -> Clearing {
         Clearing {
             at_ms,
             why,
@@ -192,7 +157,10 @@ impl Clearing {
     }
 
     /// Writes or rewrites its row, in the transaction that took something away.
-    async fn tell(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn tell(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), StoreError> {
         let cause = format!(
             "{} rows and {} payloads, by {}",
             self.rows,

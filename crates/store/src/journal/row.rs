@@ -48,6 +48,17 @@ impl JournalKind {
     }
 }
 
+/// Calls that one row stands for: one, unless they were counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Calls(pub u64);
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls(1)
+    }
+}
+
 /// A word of a closed set as a rule, so that writing a row copies nothing.
 type Word = Cow<'static, str>;
 
@@ -64,6 +75,8 @@ pub struct JournalRow {
     pub kind: JournalKind,
     /// Whether the outcome is still to come.
     pub open: bool,
+    /// How many calls it stands for; the first of them is the one that it tells of.
+    pub count: Calls,
     /// The id under which the caller knows the request.
     pub request_id: Option<String>,
     /// The trace that it belongs to, where a trusted peer has said so.

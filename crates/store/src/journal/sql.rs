@@ -6,7 +6,7 @@ use aws_lc_rs::hmac;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{JournalKind, JournalPayload, JournalRow, address, first_id_at};
+use super::{Calls, JournalKind, JournalPayload, JournalRow, address, first_id_at};
 use crate::StoreError;
 
 /// Bytes of the hash of a destination that are kept: enough that no two of a gateway's destinations share one.
@@ -75,6 +75,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<JournalRow, StoreError> {
         kind: JournalKind::from_word(&kind)
             .ok_or_else(|| StoreError::new("a journal row is of an unknown kind"))?,
         open: row.try_get("open")?,
+        count: Calls(row.try_get::<i64, _>("count")?.unsigned_abs()),
         request_id: row.try_get("request_id")?,
         trace_id: row.try_get("trace_id")?,
         way: word("way")?,

@@ -29,9 +29,9 @@ impl Store {
         count_max: u32,
     ) -> Result<(Tally, bool), StoreError> {
         let row = sqlx::query(
-            "SELECT count(*) AS seen, max(id) AS last, sum(kind = 'request') AS calls,
-             sum(kind = 'request' AND canonical >= 500) AS failed
-             FROM (SELECT id, kind, canonical FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+            "SELECT count(*) AS seen, max(id) AS last, sum(count * (kind = 'request')) AS calls,
+             sum(count * (kind = 'request' AND canonical IS NOT NULL AND canonical >= 500)) AS failed
+             FROM (SELECT id, kind, canonical, count FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
         )
         .bind(so_far.last.max(first_id_at(since_ms) - 1))
         .bind(first_id_at(until_ms))

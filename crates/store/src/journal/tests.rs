@@ -1,5 +1,7 @@
 //! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is told.
 
+mod classes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,6 +133,7 @@ fn full_row() -> JournalRow {
         at_ms: 1_700_000_000_123,
         kind: JournalKind::Request,
         open: false,
+        count: Calls(3),
         request_id: Some("r".to_owned()),
         trace_id: Some("t".to_owned()),
         way: Some("http".into()),
@@ -645,6 +648,7 @@ async fn the_oldest_go_when_all_together_take_too_much_room() {
         };
         bench.journal.add(JournalRow {
             payload,
+            access: Some("a".to_owned()),
             ..row(n, n)
         });
     }

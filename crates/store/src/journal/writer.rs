@@ -1,6 +1,6 @@
 //! The one thread that writes the journal, in groups: a commit waits for the disk, and one wait is enough for many rows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::JournalRow;
+use super::class::ByClass;
+use super::counted::Counting;
 use super::health::Health;
-use super::queue::{Entry, Opening, Queue};
+use super::queue::{self, Entry, Opening, Queue};
+use super::{Class, CountKey, Counted, JournalRow, Noted};
 use crate::{Claim, Obstacle, Settlement, Store, StoreError, receipts};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
@@ -32,8 +34,13 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// The journal of one gateway: takes rows without waiting, and has them written.
 pub struct Journal {
     queue: Queue,
+    counting: Counting,
     health: Health,
-    dropped: AtomicU64,
+    dropped: ByClass,
+    /// Rows that went because of their room before their time was over.
+    cleared_early: ByClass,
+    /// Before this row nothing is left but what is cleared last.
+    plain_cleared_to: AtomicI64,
     writing: Mutex<Option<Writing>>,
 }
 
@@ -85,8 +92,11 @@ impl Journal {
     pub(crate) fn new() -> Journal {
         Journal {
             queue: Queue::new(),
+            counting: Counting::default(),
             health: Health::new(),
-            dropped: AtomicU64::new(0),
+            dropped: ByClass::default(),
+            cleared_early: ByClass::default(),
+            plain_cleared_to: AtomicI64::new(0),
             writing: Mutex::new(None),
         }
     }
@@ -117,7 +127,43 @@ impl Journal {
     /// Takes a row that is whole. Never waits: without room for it, it is dropped and counted.
     pub fn add(&self, row: JournalRow) {
         if self.queue.push(Entry::Row(Box::new(row))).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.add(Class::Known, 1);
+        }
+    }
+
+    /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. Of the first of its
+    /// key [`Journal::begin_count`] has to be told the row.
+    pub fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+        self.counting.note(key, at_ms)
+    }
+
+    /// Takes the row of the first call of a key; its count grows by itself.
+    pub fn begin_count(&self, counted: &Arc<Counted>, row: JournalRow) {
+        counted.set_row(row);
+        if counted.is_due() {
+            self.add_count(counted);
+        }
+    }
+
+    /// Has what was counted since the last time written, and says how much that is. Call it every few seconds; a crash loses
+    /// no more than that.
+    pub fn save_counts(&self) -> usize {
+        let due = self.counting.due();
+        let count = due.len();
+        due.iter().for_each(|counted| self.add_count(counted));
+        count
+    }
+
+    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970, for their lines in the log.
+    pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<Counted>> {
+        self.counting.take_ended(now_ms)
+    }
+
+    fn add_count(&self, counted: &Arc<Counted>) {
+        let entry = Entry::Counted(Box::new(queue::Counting::of(Arc::clone(counted))));
+        if self.queue.push(entry).is_err() {
+            counted.dropped();
+            self.dropped.add(counted.key().class(), 1);
         }
     }
 
@@ -147,6 +193,16 @@ impl Journal {
     /// # Errors
     /// When the store can't be written or takes too long.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        self.save_counts();
+        self.flush_queue().await?;
+        // A count that was being written may have grown before this began.
+        if self.save_counts() > 0 {
+            self.flush_queue().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_queue(&self) -> Result<(), StoreError> {
         let (told, written) = oneshot::channel();
         let pushed = self.queue.push(Entry::Flush(told));
         pushed.map_err(|_| StoreError::new("the journal has ended"))?;
@@ -155,6 +211,11 @@ impl Journal {
 
     /// Writes what is left and ends; gives up on a store that can't be written.
     pub async fn stop(&self) {
+        // Counts that were being written may have grown. Rows are written below in any case.
+        if self.trouble().is_none() {
+            let _ = self.flush().await;
+        }
+        self.save_counts();
         self.queue.close();
         let writing = self
             .writing
@@ -184,7 +245,27 @@ impl Journal {
     /// Rows for which there was no room since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.sum()
+    }
+
+    /// Those of them of one class.
+    #[must_use]
+    pub fn dropped_of(&self, class: Class) -> u64 {
+        self.dropped.of(class)
+    }
+
+    /// Rows of one class that were cleared since the start because of their room, before their retention was over.
+    #[must_use]
+    pub fn cleared_early(&self, class: Class) -> u64 {
+        self.cleared_early.of(class)
+    }
+
+    pub(super) fn note_cleared_early(&self, class: Class) {
+        self.cleared_early.add(class, 1);
+    }
+
+    pub(super) fn plain_cleared_to(&self) -> &AtomicI64 {
+        &self.plain_cleared_to
     }
 
     #[cfg(test)]
@@ -323,7 +404,7 @@ fn give_back(queue: &Queue, batch: Vec<Entry>, error: &StoreError) {
         match waiting {
             Entry::Open(opening) => drop(opening.told.send(Err(failed()))),
             Entry::Flush(told) => drop(told.send(Err(failed()))),
-            Entry::Row(_) | Entry::Close(..) | Entry::Withdraw(_) => {}
+            Entry::Row(_) | Entry::Counted(_) | Entry::Close(..) | Entry::Withdraw(_) => {}
         }
     }
 }
@@ -391,6 +472,7 @@ fn acknowledge(journal: &Arc<Journal>, batch: Vec<Entry>) {
                     let _ = told.send(());
                 }
             }
+            Entry::Counted(counting) => counting.counted.written(counting.id, counting.calls),
             Entry::Row(_) | Entry::Withdraw(_) => {}
         }
     }

@@ -1,0 +1,44 @@
+//! Whose a row is. What unknown callers cause never takes room, places or turns of what known ones do.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether it is proven who caused something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A proven access, an operator, or the gateway itself.
+    Known,
+    /// Anybody who can open a connection.
+    Unknown,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Class; 2] = [Class::Known, Class::Unknown];
+
+    /// The word in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Known => "known",
+            Class::Unknown => "unknown",
+        }
+    }
+}
+
+/// A number for each class that only grows.
+#[derive(Default)]
+pub(super) struct ByClass([AtomicU64; Class::ALL.len()]);
+
+impl ByClass {
+    pub(super) fn add(&self, class: Class, count: u64) {
+        self.0[class as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn of(&self, class: Class) -> u64 {
+        self.0[class as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        Class::ALL.iter().map(|class| self.of(*class)).sum()
+    }
+}

@@ -1,0 +1,241 @@
+//! What goes away because of the room that it takes. Rows of unknown callers have a small share of it and go first, sends and
+//! what operators did go last.
+
+use std::sync::atomic::Ordering;
+
+use sqlx::{Connection, Row};
+
+use super::retention::{CLEARED_AT_ONCE, Clearing, Retention, Why};
+use super::{Class, first_id_at};
+use crate::{Store, StoreError};
+
+/// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
+const KEPT_PERCENT: u64 = 95;
+
+/// The part of the journal's room that rows of unknown callers may take: one in so many.
+const UNKNOWN_SHARE: u64 = 16;
+
+/// What a row of an unknown caller takes at most with its places in indexes, in bytes: a long user agent and cause.
+const UNKNOWN_ROW_BYTES: u64 = 1280;
+
+/// Which rows are looked for, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// Those of unknown callers.
+    Unknown,
+    /// All requests but sends.
+    Plain,
+    /// All that is left.
+    Any,
+}
+
+impl Which {
+    /// Finds their ids beyond one and below another.
+    fn query(self) -> &'static str {
+        match self {
+            Which::Unknown => {
+                "SELECT id FROM journal INDEXED BY journal_of_unknown
+                 WHERE access IS NULL AND kind = 'request' AND id > ? AND id < ? ORDER BY id LIMIT ?"
+            }
+            Which::Plain => {
+                "SELECT id FROM journal WHERE kind = 'request' AND delivery IS NULL AND open = 0 AND id > ? AND id < ?
+                 ORDER BY id LIMIT ?"
+            }
+            Which::Any => "SELECT id FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        }
+    }
+}
+
+/// A clearing by size, and what it took away before its time.
+struct Surplus {
+    clearing: Clearing,
+    /// Rows with this number and above have not come to the end of their retention.
+    young_from: i64,
+    unknown: u64,
+    plain: u64,
+    lasting: u64,
+}
+
+impl Store {
+    /// Takes rows away when there are too many: those of unknown callers beyond their share of the room, and when all
+    /// together take too much, the oldest, sends and changes last. A row tells of it, and a line in the log if any of them
+    /// was younger than its retention. `now_ms` in milliseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// When the store can't be written. What has been taken away is told all the same.
+    pub async fn clear_surplus(
+        &self,
+        now_ms: i64,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        let age_ms = i64::try_from(retention.rows.as_millis()).unwrap_or(i64::MAX);
+        let mut surplus = Surplus {
+            clearing: Clearing::new(now_ms, Why::Size),
+            young_from: first_id_at(now_ms.saturating_sub(age_ms)),
+            unknown: 0,
+            plain: 0,
+            lasting: 0,
+        };
+        let cleared = self.clear_by_size(&mut surplus, now_ms, retention).await;
+        surplus.tell();
+        cleared
+    }
+
+    async fn clear_by_size(
+        &self,
+        surplus: &mut Surplus,
+        now_ms: i64,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        self.clear_unknown(surplus, now_ms, retention.bytes / UNKNOWN_SHARE)
+            .await?;
+        if self.bytes_in_use().await? <= retention.bytes {
+            return Ok(());
+        }
+        let enough = retention.bytes / 100 * KEPT_PERCENT;
+        for which in [Which::Plain, Which::Any] {
+            // Nothing but what goes last is left before this row: it is not walked through again.
+            let walked = self.journal().plain_cleared_to();
+            let mut beyond = match which {
+                Which::Plain => walked.load(Ordering::Relaxed),
+                Which::Unknown | Which::Any => 0,
+            };
+            let most = CLEARED_AT_ONCE;
+            while let Some(last) = self
+                .clear_oldest(surplus, (which, most), (beyond, now_ms))
+                .await?
+            {
+                beyond = last;
+                if which == Which::Plain {
+                    walked.store(last, Ordering::Relaxed);
+                }
+                if self.bytes_in_use().await? <= enough {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the oldest rows of unknown callers that take more than this room.
+    async fn clear_unknown(
+        &self,
+        surplus: &mut Surplus,
+        now_ms: i64,
+        bytes_max: u64,
+    ) -> Result<(), StoreError> {
+        let rows_max = bytes_max / UNKNOWN_ROW_BYTES;
+        let count = sqlx::query(
+            "SELECT count(*) FROM journal INDEXED BY journal_of_unknown WHERE access IS NULL AND kind = 'request'",
+        );
+        let rows: i64 = count.fetch_one(self.reader()).await?.try_get(0)?;
+        let rows = rows.unsigned_abs();
+        if rows <= rows_max {
+            return Ok(());
+        }
+        let mut left = rows - rows_max * KEPT_PERCENT / 100;
+        let mut beyond = 0;
+        while left > 0 {
+            let before = surplus.clearing.rows;
+            let from = (beyond, now_ms);
+            let most = u32::try_from(left).unwrap_or(u32::MAX).min(CLEARED_AT_ONCE);
+            let wanted = (Which::Unknown, most);
+            let Some(last) = self.clear_oldest(surplus, wanted, from).await? else {
+                break;
+            };
+            beyond = last;
+            left = left.saturating_sub(surplus.clearing.rows - before);
+        }
+        Ok(())
+    }
+
+    /// Takes away at most so many rows beyond a number and from before a time, with what was said. Gives the number of the
+    /// last one, if there was any.
+    async fn clear_oldest(
+        &self,
+        surplus: &mut Surplus,
+        (which, most): (Which, u32),
+        (beyond, now_ms): (i64, i64),
+    ) -> Result<Option<i64>, StoreError> {
+        // They are looked for over a connection that reads, so that a long walk holds up nobody who writes. The clearing's own
+        // row is younger than any of them.
+        let found = sqlx::query(which.query())
+            .bind(beyond)
+            .bind(first_id_at(now_ms))
+            .bind(most)
+            .fetch_all(self.reader())
+            .await?;
+        let ids = found.iter().map(|row| row.try_get::<i64, _>(0));
+        let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+        let Some(last) = ids.last().copied() else {
+            return Ok(None);
+        };
+        let list = serde_json::to_string(&ids).unwrap_or_default();
+        let mut writer = self.writer().await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+        let gone = sqlx::query(
+            "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
+             RETURNING id, access IS NULL AND kind = 'request' AS unknown, kind = 'request' AND delivery IS NULL AND open = 0 AS plain",
+        )
+        .bind(&list)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let payloads =
+            sqlx::query("DELETE FROM journal_payload WHERE id IN (SELECT value FROM json_each(?))");
+        let payloads = payloads.bind(&list).execute(&mut *transaction).await?;
+        surplus.clearing.rows += gone.len() as u64;
+        surplus.clearing.payloads += payloads.rows_affected();
+        surplus.clearing.tell(&mut transaction).await?;
+        transaction.commit().await?;
+        for row in &gone {
+            let (id, unknown, plain) = (
+                row.try_get("id")?,
+                row.try_get("unknown")?,
+                row.try_get("plain")?,
+            );
+            if let Some(class) = surplus.note(id, (unknown, plain)) {
+                self.journal().note_cleared_early(class);
+            }
+        }
+        Ok(Some(last))
+    }
+}
+
+impl Surplus {
+    /// Counts a row that is gone. Gives its class if it went before its time.
+    fn note(&mut self, id: i64, (is_unknown, is_plain): (bool, bool)) -> Option<Class> {
+        if id < self.young_from {
+            return None;
+        }
+        let (count, class) = match (is_unknown, is_plain) {
+            (true, _) => (&mut self.unknown, Class::Unknown),
+            (false, true) => (&mut self.plain, Class::Known),
+            (false, false) => (&mut self.lasting, Class::Known),
+        };
+        *count += 1;
+        Some(class)
+    }
+
+    /// Tells the log of rows that went before their time.
+    fn tell(&self) {
+        let Surplus {
+            unknown,
+            plain,
+            lasting,
+            ..
+        } = self;
+        if plain + lasting > 0 {
+            tracing::warn!(
+                unknown_callers = unknown,
+                calls = plain,
+                sends_and_changes = lasting,
+                "the journal has no room: rows younger than journal.retention were cleared; raise journal.bytes"
+            );
+        } else if *unknown > 0 {
+            tracing::info!(
+                unknown_callers = unknown,
+                "rows of unknown callers were cleared before journal.retention: they had taken their share of journal.bytes"
+            );
+        }
+    }
+}
