@@ -6,7 +6,7 @@ const SECRET: &str = "cgs_addresses-addresses-addresses-addresses-ad";
 
 const CONFIGURATION: &str = r#"
 [server]
-trusted_proxies = ["127.0.0.100/32"]
+trusted_proxies = ["127.0.0.100/31"]
 deny = ["127.0.0.66/32", "203.0.113.66/32"]
 [[accesses]]
 name = "a"
@@ -108,7 +108,7 @@ async fn the_right_address_is_judged_by_the_right_list() {
             "IP_NOT_ALLOWED",
             "none",
         ),
-        ([127, 0, 0, 100], &["unknown"], "IP_NOT_ALLOWED", "none"),
+        ([127, 0, 0, 101], &["unknown"], "IP_NOT_ALLOWED", "none"),
     ] {
         assert_eq!(
             call(&gateway, source, forwarded, SECRET).await,
@@ -121,8 +121,9 @@ async fn the_right_address_is_judged_by_the_right_list() {
 #[tokio::test]
 async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
-    for wrong in ["cgs_wrong", "wrong"] {
-        let told = call(&gateway, [127, 0, 0, 3], &[], wrong).await.0;
+    // From two addresses: refusals of one are counted together.
+    for (last, wrong) in [(3, "cgs_wrong"), (4, "wrong")] {
+        let told = call(&gateway, [127, 0, 0, last], &[], wrong).await.0;
         assert_eq!(told, "INCORRECT_USER_PASSWORD");
     }
     assert!(

@@ -261,7 +261,7 @@ impl Stage {
         );
         let metrics = self.gateway.metrics().await;
         assert!(metrics.contains("chatgate_store_failing 1\n"), "{metrics}");
-        assert!(metrics.contains("chatgate_journal_dropped_total 0\n"));
+        assert!(metrics.contains("chatgate_journal_dropped_total{class=\"known\"} 0\n"));
     }
 
     /// All is as it was, without a restart, and nobody has to call for it.
@@ -309,7 +309,7 @@ impl Stage {
         let metrics = self.gateway.metrics().await;
         for line in [
             "chatgate_store_failing 0\n",
-            "chatgate_journal_dropped_total 0\n",
+            "chatgate_journal_dropped_total{class=\"known\"} 0\n",
         ] {
             assert!(metrics.contains(line), "{metrics}");
         }

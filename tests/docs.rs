@@ -261,6 +261,7 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
         "/docs/samples",
         "/docs/openapi",
     ];
+    let mut ids = Vec::new();
     for path in pages {
         let page = page(&gateway, path).await;
         let policy = page.header("content-security-policy");
@@ -278,8 +279,10 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
         assert_eq!(page.body.matches(ours).count(), scripts, "{path}");
         assert_eq!(page.body.matches("<script").count(), scripts, "{path}");
         assert!(!page.body.contains("style="), "{path}");
-        assert!(gateway.logged(page.header("x-request-id"))["status"] == 200);
+        ids.push(page.header("x-request-id").to_owned());
     }
+    // What nobody proven asks for is counted: the first has the line.
+    assert_eq!(gateway.logged(&ids[0])["status"], 200);
     let posted = Answer::of(client().post(gateway.url("/docs/"))).await;
     assert_eq!((posted.status, posted.header("allow")), (405, "GET, HEAD"));
     assert_eq!(page(&gateway, "/docs/nothing").await.status, 404);

@@ -188,7 +188,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
     );
     let metrics = gateway.metrics().await;
     assert!(
-        metrics.contains("chatgate_journal_dropped_total 0\n"),
+        metrics.contains("chatgate_journal_dropped_total{class=\"known\"} 0\n"),
         "{metrics}"
     );
     assert!(metrics.contains("chatgate_journal_queue_entries "));
@@ -583,7 +583,8 @@ async fn a_trace_is_taken_from_trusted_peers_alone() {
 async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
     let gateway = Gateway::start();
     let long = "ñ".repeat(500);
-    for (id, name, told) in [
+    // Each from an address of its own: refusals of one are counted together.
+    let calls = [
         ("ascii", "curl/8.5.0".as_bytes(), "curl/8.5.0"),
         (
             "letters",
@@ -594,8 +595,10 @@ async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
         // A terminal takes U+009B for the begin of an order.
         ("order", "a\u{9b}31m".as_bytes(), "a\u{fffd}31m"),
         ("long", long.as_bytes(), &long[..256]),
-    ] {
-        let request = client().post(gateway.url("/api/basic/"));
+    ];
+    for (last, (id, name, told)) in (1..).zip(calls) {
+        let caller = client_from([127, 0, 0, last].into());
+        let request = caller.post(gateway.url("/api/basic/"));
         let request = request.header("User-Agent", name);
         Answer::of(request.header("X-Request-ID", id).body(READ)).await;
         let row = &rows(&gateway, &format!("request_id={id}")).await[0];
@@ -624,4 +627,72 @@ async fn rows_of_sends_alone_can_be_asked_for() {
         .map(|row| (&row["method"], &row["delivery"]))
         .collect();
     assert_eq!(told, [(&json!("sendmessage"), &json!("sent"))]);
+}
+
+#[tokio::test]
+async fn refusals_of_a_proven_access_are_listed_and_then_counted() {
+    let gateway = Gateway::start();
+    let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
+    for n in 0..100 {
+        let answer = read(&gateway, ("a", &secret), [127, 0, 0, 3], &format!("n-{n}")).await;
+        assert_eq!(answer.status, 403);
+    }
+    read(&gateway, ("a", &secret), [127, 0, 0, 2], "served").await;
+    let rows = rows(&gateway, "access=a&status=IP_NOT_ALLOWED").await;
+    let counts: Vec<_> = rows
+        .iter()
+        .map(|row| row["count"].as_u64().unwrap())
+        .collect();
+    // A minute may have begun meanwhile.
+    assert_eq!(counts.iter().sum::<u64>(), 100);
+    assert!((61..=100).contains(&counts.len()), "{counts:?}");
+    let replayed = [
+        "replay",
+        "--json",
+        "--access",
+        "a",
+        "--since",
+        "1h",
+        "--allow",
+        "127.0.0.3",
+    ];
+    let replayed = run_on(&gateway, &replayed).json();
+    assert_eq!(
+        (&replayed["judged"], &replayed["newly_admitted"]),
+        (&json!(101), &json!(100))
+    );
+}
+
+#[tokio::test]
+async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
+    let gateway = Gateway::start();
+    let caller = client_from([127, 0, 0, 9].into());
+    for n in 0..20 {
+        let request = caller.get(gateway.url("/nowhere"));
+        Answer::of(request.header("X-Request-ID", format!("n-{n}"))).await;
+    }
+    Answer::of(client().get(gateway.url("/nowhere"))).await;
+    let found = rows(&gateway, "ip=127.0.0.9").await;
+    let count = |row: &Value| row["count"].as_u64().unwrap();
+    assert_eq!(found.iter().map(count).sum::<u64>(), 20);
+    // A minute may have begun meanwhile.
+    assert!(found.len() <= 2, "{found:?}");
+    assert_eq!(found[0]["request_id"], "n-0");
+    let table = run_on(&gateway, &["log", "--ip", "127.0.0.9"]).output;
+    let times = format!("×{} NOT_FOUND", count(&found[0]));
+    assert!(table.contains(&times) || count(&found[0]) == 1, "{table}");
+    gateway.process.signal("TERM");
+    let (_, lines) = gateway.process.ended();
+    let parsed = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let counted: Vec<_> = parsed
+        .filter(|line| line["target"] == "chatgate::counted" && line["network"] == "127.0.0.9")
+        .collect();
+    let told: u64 = counted.iter().map(count).sum();
+    assert!(told == 20 || found.len() == 2, "{counted:?}");
+    let listed = lines
+        .iter()
+        .filter(|line| line.contains("\"request_id\":\"n-"));
+    assert_eq!(listed.count(), found.len());
 }

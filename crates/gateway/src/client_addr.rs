@@ -143,6 +143,11 @@ pub(crate) fn walk(
 }
 
 impl Trust<'_> {
+    /// Whether an address is a trusted proxy's.
+    pub(crate) fn is_proxy(self, address: IpAddr) -> bool {
+        matches!(self.find(address.to_canonical()), Finding::Trusted(_))
+    }
+
     fn find(self, address: IpAddr) -> Finding {
         if self.proxies.iter().any(|proxy| proxy.contains(&address)) {
             Finding::Trusted(address)

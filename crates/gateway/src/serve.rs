@@ -28,6 +28,7 @@ use crate::listener::{self, Terms};
 use crate::reload;
 use crate::routes::{self, Paths};
 use crate::shutdown::{ReloadSignal, StopSignal};
+use crate::story::tell_counts;
 use crate::telemetry::{self, Metrics};
 use crate::tls;
 use crate::tokens::{Tokens, TokensConfig};
@@ -177,6 +178,8 @@ async fn run(
     if let Ok(workers) = Arc::try_unwrap(workers) {
         let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
     }
+    // All calls are over, and so is the minute.
+    tell_counts(gate.store.journal(), i64::MAX);
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
@@ -189,6 +192,8 @@ async fn keep_house(generations: Arc<Generations>) {
     for round in 0_u64.. {
         interval.tick().await;
         let gate = generations.gate();
+        gate.store.journal().save_counts();
+        tell_counts(gate.store.journal(), Gate::now_ms());
         gate.forwarder.sweep();
         gate.save_uses().await;
         generations.forget_keys().await;

@@ -1,5 +1,6 @@
 //! What is known about one request, collected on its way and told once: one log line, the metrics, one row of the journal.
 
+mod counted;
 mod row;
 
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use store::{Intent, Settlement, text};
+use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -21,6 +22,7 @@ use crate::reply;
 use crate::sending;
 use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
 
+pub(crate) use counted::tell_counts;
 pub(crate) use row::trace_id;
 
 /// Longest request id taken from a caller, in bytes.
@@ -189,6 +191,10 @@ impl Story {
 
     /// Notes how the address was found, in the words of an explanation. For refusals: it walks once more.
     pub(crate) fn tell_walk(&mut self, headers: &HeaderMap, trust: Trust<'_>) {
+        if !trust.is_proxy(self.peer.0.ip()) {
+            // Nothing beyond the peer was looked at, and refusals have to be cheap.
+            return;
+        }
         self.walk = Walk::of(self.peer, headers, trust).beyond_the_peer();
     }
 
@@ -263,6 +269,7 @@ impl Story {
             wire_status,
             canonical,
             code: word,
+            refusal: error.map_or("", |error| error.code().word()),
             delivery: delivery.unwrap_or_default(),
             cause: error.and_then(adapter::Error::cause).unwrap_or_default(),
             answer: answer
@@ -273,13 +280,21 @@ impl Story {
         self.end(&ending, settlement);
     }
 
-    /// The log first, so that a row is never of a request that the log does not know.
+    /// The log first, so that a row is never of a request that the log does not know. What is counted with others has neither.
     fn end(&mut self, ending: &Ending<'_>, settlement: Option<Settlement>) {
+        let noted = self.note(ending);
+        if matches!(noted, Noted::Counted) {
+            return;
+        }
         self.log(ending);
         match (self.intent.take(), settlement) {
             (None, _) if self.gate.journals_all => {
                 let row = self.row(ending);
-                self.gate.store.journal().add(row);
+                let journal = self.gate.store.journal();
+                match noted {
+                    Noted::First(counted) => journal.begin_count(&counted, row),
+                    Noted::Listed | Noted::Counted => journal.add(row),
+                }
             }
             (None, _) => {}
             (Some((intent, _)), None) => intent.close(self.row(ending)),
@@ -388,12 +403,15 @@ impl Story {
     }
 }
 
+/// How a request ended.
 struct Ending<'a> {
     /// From its beginning; the same in the log, the metrics and the journal.
     took: Duration,
     wire_status: u16,
     canonical: u16,
     code: &'a str,
+    /// The closed code; empty if there was no error.
+    refusal: &'static str,
     delivery: &'a str,
     cause: &'a str,
     answer: Option<&'a adapter::Response>,
@@ -417,6 +435,7 @@ impl Drop for Story {
                 wire_status: 0,
                 canonical: 499,
                 code: "CLIENT_GONE",
+                refusal: "CLIENT_GONE",
                 delivery,
                 cause: "the client went away, or the gateway had to end",
                 answer: None,

@@ -24,7 +24,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
 
 use counted::{ByCall, Requests};
-pub(crate) use gathered::{gather_lines, write_lines};
+pub(crate) use gathered::{gather_lines, in_class, write_lines};
 pub(crate) use line::{Name, name, tell};
 pub(crate) use log::{LogLevel, finish_log, print, start_log};
 pub(crate) use log_queue::Class;
@@ -263,13 +263,33 @@ impl Collector for JournalCounts {
             "Whether the store can't be written right now",
         );
         failing.encode(encoder.encode_descriptor(name, help, None, failing.metric_type())?)?;
-        let dropped = ConstCounter::new(self.0.dropped());
         let (name, help) = (
             "journal_dropped",
             "Journal rows for which there was no room",
         );
-        dropped.encode(encoder.encode_descriptor(name, help, None, dropped.metric_type())?)
+        by_class(&mut encoder, (name, help), |class| self.0.dropped_of(class))?;
+        let (name, help) = (
+            "journal_cleared_early",
+            "Journal rows that were cleared for their room before journal.retention",
+        );
+        by_class(&mut encoder, (name, help), |class| {
+            self.0.cleared_early(class)
+        })
     }
+}
+
+/// Encodes a counter that known and unknown callers have apart.
+fn by_class(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    count: impl Fn(store::Class) -> u64,
+) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for class in store::Class::ALL {
+        let counter = ConstCounter::new(count(class));
+        counter.encode(family.encode_family(&[("class", class.word())])?)?;
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for JournalCounts {

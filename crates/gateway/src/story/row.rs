@@ -69,7 +69,7 @@ impl Story {
     fn begun_row(&self, took: Duration) -> JournalRow {
         let limit = self.narrowest_limit();
         JournalRow {
-            at_ms: i64::try_from((self.began_at + took).as_millis()).unwrap_or(i64::MAX),
+            at_ms: self.ms_at(took),
             request_id: Some(self.request_id.clone()),
             way: self.way.map(|way| Way::name(way).into()),
             method: self.operation().map(|operation| operation.method.into()),
@@ -83,6 +83,11 @@ impl Story {
             generation: i64::try_from(self.gate.generation).ok(),
             ..JournalRow::default()
         }
+    }
+
+    /// The moment when it took so long, in milliseconds since 1970.
+    pub(super) fn ms_at(&self, took: Duration) -> i64 {
+        i64::try_from((self.began_at + took).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Of the limits that counted the call, the one of which least is left: its name, what it lets through, what is left.

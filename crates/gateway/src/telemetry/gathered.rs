@@ -52,7 +52,7 @@ pub(crate) fn write_lines() {
 }
 
 /// Does it, and counts the events in it, if there are any, to this class.
-pub(super) fn in_class(class: Class, work: impl FnOnce()) {
+pub(crate) fn in_class(class: Class, work: impl FnOnce()) {
     let before = CLASS.replace(class);
     work();
     CLASS.set(before);
