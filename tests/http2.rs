@@ -484,3 +484,33 @@ fn curl_speaks_it() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_proves_who_they_are_is_told_to_go_away_after_its_answers() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    let call = |stream: u32, path: &str| {
+        let head = get(path);
+        frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)
+    };
+    // Seven refusals, one call that proves who it is, and seven more.
+    let proven = read_of_demo(&gateway);
+    let paths = (0..15).map(|n| if n == 7 { &*proven } else { "/nowhere" });
+    for (stream, path) in (1..).step_by(2).zip(paths) {
+        assert!(peer.send(&call(stream, path)).await);
+        let (heads, _) = answers(&mut peer, 1).await;
+        assert_eq!(heads.len(), 1, "{path}");
+    }
+    assert!(peer.send(&call(31, "/nowhere")).await);
+    let (mut is_answered, mut goes_away) = (false, false);
+    let end = async {
+        while let Some((kind, flags, stream, _)) = peer.receive().await {
+            is_answered |= stream == 31 && flags & END_STREAM != 0;
+            goes_away |= kind == GOAWAY;
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, end).await;
+    ended.expect("the connection is still open");
+    assert!(is_answered && goes_away, "{is_answered} {goes_away}");
+}

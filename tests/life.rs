@@ -171,3 +171,51 @@ pub async fn open(held: &mut [(TcpStream, bool)]) -> usize {
     }
     open
 }
+
+/// Asks over one connection until it is closed, and says how many answers came; at most so many.
+async fn answers_until_closed(gateway: &Gateway, paths: &[&str]) -> usize {
+    let mut stream = TcpStream::connect(gateway.public).await.unwrap();
+    for (n, path) in paths.iter().enumerate() {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let text = loop {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{n}");
+            let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                    break text;
+                }
+            }
+        };
+        if text.contains("connection: close") {
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+            return n + 1;
+        }
+    }
+    paths.len()
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_after_the_first_refusals_unless_somebody_proves_who_they_are() {
+    let gateway = Gateway::start();
+    assert_eq!(answers_until_closed(&gateway, &["/nowhere"; 20]).await, 8);
+    let wrong = "/api/http/?class=chat&method=getchats&user=demo&password=wrong";
+    assert_eq!(answers_until_closed(&gateway, &[wrong; 20]).await, 8);
+    let demo = gateway.demo();
+    let right = format!(
+        "/api/http/?class=chat&method=getchatchannels&user={}&password={}",
+        demo.user, demo.password
+    );
+    let mut paths = vec!["/nowhere"; 7];
+    paths.push(&right);
+    paths.extend(["/nowhere"; 7]);
+    paths.push(&right);
+    assert_eq!(answers_until_closed(&gateway, &paths).await, 16);
+    // A proxy's connection carries the calls of many.
+    let proxied = Gateway::configured("[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n", &[]);
+    assert_eq!(answers_until_closed(&proxied, &["/nowhere"; 20]).await, 20);
+}

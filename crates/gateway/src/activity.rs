@@ -40,6 +40,9 @@ pub(crate) struct Activity {
     body_bytes: AtomicU64,
     /// Requests that the peer gave up, less those that it took an answer to.
     given_up: AtomicU32,
+    /// Refusals in a row of callers who have not proved who they are.
+    refused: AtomicU32,
+    goodbye: Notify,
     /// Of a connection with many requests at once: when each has to be over.
     deadlines: Mutex<HashMap<u64, Instant>>,
 }
@@ -55,6 +58,8 @@ impl Default for Activity {
             closing: Notify::new(),
             body_bytes: AtomicU64::new(0),
             given_up: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
+            goodbye: Notify::new(),
             deadlines: Mutex::default(),
         }
     }
@@ -134,6 +139,29 @@ impl Activity {
         let _ = self
             .given_up
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Somebody unknown was refused. Says how often that was in a row.
+    pub(crate) fn refused(&self) -> u32 {
+        self.refused.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Somebody has proved who they are.
+    pub(crate) fn forget_refusals(&self) {
+        // Most connections have none, and a look costs other threads nothing.
+        if self.refused.load(Ordering::Relaxed) != 0 {
+            self.refused.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// What is under way ends, and nothing more is taken.
+    pub(crate) fn say_goodbye(&self) {
+        self.goodbye.notify_one();
+    }
+
+    /// Comes when that was said.
+    pub(crate) async fn goodbye(&self) {
+        self.goodbye.notified().await;
     }
 
     /// How far the connection is; every request changes it twice.

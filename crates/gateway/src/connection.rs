@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::activity::Activity;
+use crate::caller::Caller;
 use crate::client_addr::PeerAddr;
 use crate::edge::HEAD_BYTES_MAX;
 use crate::http2;
@@ -138,7 +139,7 @@ where
                 Body::new(Inbound::new(body, &activity, deadlines))
             }
         });
-        let answering = door.paths.answer(peer, request);
+        let answering = door.paths.answer(Caller::new(peer, &activity), request);
         async move {
             let response = answering.await;
             drop(busy);

@@ -15,10 +15,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::activity::{Activity, Busy};
+use crate::caller::Caller;
 use crate::client_addr::PeerAddr;
 use crate::connection::{Cause, Door, HEADERS_MAX};
 use crate::edge::HEAD_BYTES_MAX;
@@ -73,13 +74,14 @@ where
         let is_too_long = request.headers().len() > HEADERS_MAX;
         let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
         let paths = door.paths.clone();
+        let caller = Caller::new(peer, &activity);
         async move {
             let response = if is_too_long {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 response
             } else {
-                paths.answer(peer, request).await
+                paths.answer(caller, request).await
             };
             given_up.answered();
             Ok::<_, Infallible>(response.map(|body| Outbound::new(body, busy, deadlines)))
@@ -96,10 +98,31 @@ where
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(OWN_RESETS_MAX)
         .serve_connection(TokioIo::new(watched), service);
-    tokio::select! {
-        ended = watcher.watch(connection) => Ok(ended?),
+    // It is told to go away by itself, and the listener waits for it as long as the watcher lives.
+    let leaving = GracefulShutdown::new();
+    let connection = leaving.watch(connection);
+    let ended = tokio::select! {
+        ended = connection => Ok(ended?),
+        () = leave(leaving, stop.clone(), &activity) => Ok(()),
         () = goodbye(stop, &activity) => Err("the gateway stops".into()),
+    };
+    drop(watcher);
+    ended
+}
+
+/// Says GOAWAY when the gateway stops, or when too many requests in a row were refused here; comes when the connection ends.
+async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
+    let stops = async {
+        // Without a sender nobody stops it.
+        if stop.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = stops => {}
+        () = activity.goodbye() => {}
     }
+    leaving.shutdown().await;
 }
 
 /// Comes when the gateway stops and nothing is under way: a peer that rests does not answer a goodbye either.

@@ -9,6 +9,7 @@ mod pipeline;
 mod routes;
 mod token_endpoint;
 
+mod caller;
 pub mod client_addr;
 mod docs;
 mod edge;

@@ -20,7 +20,8 @@ use http::HeaderMap;
 use http::request::Parts;
 use store::{Access, JournalLevel};
 
-use crate::client_addr::{self, PeerAddr};
+use crate::caller::Caller;
+use crate::client_addr;
 use crate::edge::{self, Wish};
 use crate::gate::Gate;
 use crate::reply;
@@ -48,11 +49,11 @@ struct Call {
 pub(crate) async fn answer(
     gate: Arc<Gate>,
     way: Way,
-    peer: PeerAddr,
+    caller: Caller,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate, (Some(way), way.path()), peer, &head);
+    let mut story = Story::begin(&gate, (Some(way), way.path()), caller, &head);
     let planned = guarded(pin!(plan(&gate, &mut story, way, (&head, body)))).await;
     match planned {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {

@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, any};
 use forward::boxed;
 use futures_util::future::Either;
 
-use crate::client_addr::PeerAddr;
+use crate::caller::Caller;
 use crate::docs;
 use crate::edge;
 use crate::gate::Gate;
@@ -47,23 +47,23 @@ type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 impl Paths {
     /// Answers one request.
-    pub(crate) fn answer(&self, peer: PeerAddr, mut request: http::Request<Body>) -> Answering {
+    pub(crate) fn answer(&self, caller: Caller, mut request: http::Request<Body>) -> Answering {
         let router = match self {
             Paths::Public(public) => {
                 // By way of the router a call costs five thousand instructions more, an eighth of a cached read.
                 if let Some(way) = way_at(request.uri().path()) {
                     let gate = public.generations.gate();
                     return if gate.is_open(way) {
-                        boxed(|| pipeline::answer(gate, way, peer, request))
+                        boxed(|| pipeline::answer(gate, way, caller, request))
                     } else {
-                        Box::pin(nothing_here(gate, peer, request))
+                        Box::pin(nothing_here(gate, caller, request))
                     };
                 }
                 &public.others
             }
             Paths::Operators(router) => router,
         };
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(caller);
         let answering = tower_service::Service::call(&mut router.clone(), request);
         Box::pin(async move { answering.await.unwrap_or_else(|never| match never {}) })
     }
@@ -78,7 +78,7 @@ fn way_at(path: &str) -> Option<Way> {
 /// Puts the public listener's paths together.
 pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
     let token = open(generations, Way::Jwt, |gate, request| {
-        token_endpoint::answer(gate, peer(&request), request)
+        token_endpoint::answer(gate, caller(&request), request)
     });
     let metadata = |gate: &Gate| adapter_jwt::metadata(&gate.public_url);
     let generations_of_rest = Arc::clone(generations);
@@ -91,7 +91,7 @@ pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
         .route(JWKS, document(generations, JWKS, Gate::jwks))
         .route(METADATA, document(generations, METADATA, metadata))
         .fallback(any(move |request| {
-            nothing_here(generations_of_rest.gate(), peer(&request), request)
+            nothing_here(generations_of_rest.gate(), caller(&request), request)
         }));
     let generations = Arc::clone(generations);
     Paths::Public(Arc::new(Public {
@@ -115,7 +115,7 @@ where
         if gate.is_open(way) {
             Either::Left(answer(gate, request))
         } else {
-            Either::Right(nothing_here(gate, peer(&request), request))
+            Either::Right(nothing_here(gate, caller(&request), request))
         }
     })
 }
@@ -127,9 +127,9 @@ fn documentation(generations: &Arc<Generations>) -> MethodRouter {
         let gate = generations.gate();
         if gate.docs {
             Either::Left(async move {
-                let peer = peer(&request);
+                let caller = caller(&request);
                 let (head, _) = request.into_parts();
-                let mut story = Story::begin(&gate, (None, docs::PATH), peer, &head);
+                let mut story = Story::begin(&gate, (None, docs::PATH), caller, &head);
                 let page = shown(&gate, &mut story, &head);
                 match page.and_then(|()| docs::page(&gate, &head)) {
                     Ok(page) => docs::respond(&mut story, page),
@@ -140,7 +140,7 @@ fn documentation(generations: &Arc<Generations>) -> MethodRouter {
                 }
             })
         } else {
-            Either::Right(nothing_here(gate, peer(&request), request))
+            Either::Right(nothing_here(gate, caller(&request), request))
         }
     })
 }
@@ -163,9 +163,9 @@ fn document(
     text: fn(&Gate) -> String,
 ) -> MethodRouter {
     open(generations, Way::Jwt, move |gate, request| async move {
-        let peer = peer(&request);
+        let caller = caller(&request);
         let (head, _) = request.into_parts();
-        let mut story = Story::begin(&gate, (None, route), peer, &head);
+        let mut story = Story::begin(&gate, (None, route), caller, &head);
         match shown(&gate, &mut story, &head) {
             Ok(()) => reply::document(&mut story, "application/json", text(&gate)),
             Err(error) => {
@@ -176,9 +176,9 @@ fn document(
     })
 }
 
-async fn nothing_here(gate: Arc<Gate>, peer: PeerAddr, request: http::Request<Body>) -> Response {
+async fn nothing_here(gate: Arc<Gate>, caller: Caller, request: http::Request<Body>) -> Response {
     let (head, _) = request.into_parts();
-    let mut story = Story::begin(&gate, (None, "(unknown)"), peer, &head);
+    let mut story = Story::begin(&gate, (None, "(unknown)"), caller, &head);
     let admitted = admit(&gate, &mut story, &head);
     if admitted.is_ok() && edge::is_for_the_whole_server(&head) {
         return reply::options(&mut story);
@@ -203,11 +203,11 @@ fn refuse(mut story: Story, error: &Error) -> Response {
     respond(&story, reply, Some(error))
 }
 
-/// The peer's address, taken out of the request and passed on as an argument: the router has no other way for it.
-fn peer(request: &http::Request<Body>) -> PeerAddr {
+/// The caller, taken out of the request and passed on as an argument: the router has no other way for them.
+fn caller(request: &http::Request<Body>) -> Caller {
     request
         .extensions()
         .get()
-        .copied()
-        .expect("Paths::answer puts the peer's address into every request")
+        .cloned()
+        .expect("Paths::answer puts the caller into every request")
 }

@@ -15,6 +15,7 @@ use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
 use uuid::{NoContext, Timestamp, Uuid};
 
+use crate::caller::Caller;
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
 use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
@@ -42,7 +43,9 @@ pub(crate) struct Story {
     began_at: Duration,
     told: bool,
     way: Option<Way>,
-    peer: PeerAddr,
+    caller: Caller,
+    /// Whether its connection carries many requests at once, and is told to go away otherwise.
+    is_multiplexed: bool,
     http_method: http::Method,
     /// The path as it is routed; what a caller wrote instead may hold anything, secrets too.
     route: &'static str,
@@ -99,7 +102,7 @@ impl Story {
     pub(crate) fn begin(
         gate: &Arc<Gate>,
         (way, route): (Option<Way>, &'static str),
-        peer: PeerAddr,
+        caller: Caller,
         head: &Parts,
     ) -> Story {
         gate.metrics.inflight.inc();
@@ -117,7 +120,8 @@ impl Story {
             began_at,
             told: false,
             way,
-            peer,
+            caller,
+            is_multiplexed: head.version == http::Version::HTTP_2,
             http_method: head.method.clone(),
             route,
             user_agent: match head.headers.get(header::USER_AGENT) {
@@ -180,22 +184,22 @@ impl Story {
 
     /// The other end of the connection.
     pub(crate) fn peer(&self) -> PeerAddr {
-        self.peer
+        self.caller.peer
     }
 
     /// The resolved address; the peer's until it is resolved.
     pub(crate) fn client_address(&self) -> IpAddr {
         self.client
-            .map_or(self.peer.0.ip().to_canonical(), |client| client.0)
+            .map_or(self.peer().0.ip().to_canonical(), |client| client.0)
     }
 
     /// Notes how the address was found, in the words of an explanation. For refusals: it walks once more.
     pub(crate) fn tell_walk(&mut self, headers: &HeaderMap, trust: Trust<'_>) {
-        if !trust.is_proxy(self.peer.0.ip()) {
+        if !trust.is_proxy(self.peer().0.ip()) {
             // Nothing beyond the peer was looked at, and refusals have to be cheap.
             return;
         }
-        self.walk = Walk::of(self.peer, headers, trust).beyond_the_peer();
+        self.walk = Walk::of(self.peer(), headers, trust).beyond_the_peer();
     }
 
     /// Tells the story of a request that is no call: a document, OPTIONS, or the token endpoint.
@@ -252,6 +256,7 @@ impl Story {
     pub(crate) fn tell(&mut self, wire_status: u16, answer: &Answer<'_>) {
         self.told = true;
         let error = answer.outcome.err();
+        self.judge_connection(error.is_some());
         let word = error.map_or("", adapter::Error::word);
         let delivery = answer
             .delivery()
@@ -278,6 +283,22 @@ impl Story {
                 .filter(|_| self.keeps_answer && !self.check_only),
         };
         self.end(&ending, settlement);
+    }
+
+    /// Has a connection end on which nobody proves who they are. That of a trusted proxy carries calls of many.
+    fn judge_connection(&mut self, is_refused: bool) {
+        if self.access.is_some() {
+            self.caller.is_proven();
+        } else if is_refused
+            && !self.gate.trust().is_proxy(self.peer().0.ip())
+            && self.caller.is_refused()
+        {
+            if self.is_multiplexed {
+                self.caller.say_goodbye();
+            } else {
+                self.close = true;
+            }
+        }
     }
 
     /// The log first, so that a row is never of a request that the log does not know. What is counted with others has neither.
@@ -377,7 +398,7 @@ impl Story {
             line.word(name!("method"), method);
             let parameters = self.call.as_ref().map(|(_, parameters)| &**parameters);
             line.text(name!("parameters"), parameters.unwrap_or_default());
-            line.quoted(name!("peer"), |line| text::push_socket(line, self.peer.0));
+            line.quoted(name!("peer"), |line| text::push_socket(line, self.peer().0));
             if let Some(client) = self.client {
                 line.quoted(name!("client"), |line| text::push_address(line, client.0));
             }

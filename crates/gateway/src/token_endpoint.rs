@@ -10,7 +10,7 @@ use forward::{Circumstances, Claim};
 use http::Method;
 use http::request::Parts;
 
-use crate::client_addr::PeerAddr;
+use crate::caller::Caller;
 use crate::edge;
 use crate::gate::Gate;
 use crate::pipeline::admit;
@@ -26,11 +26,11 @@ const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Answers one request for a token.
 pub(crate) async fn answer(
     gate: Arc<Gate>,
-    peer: PeerAddr,
+    caller: Caller,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate, (Some(Way::Jwt), PATH), peer, &head);
+    let mut story = Story::begin(&gate, (Some(Way::Jwt), PATH), caller, &head);
     story.allow = "POST";
     let issued = issue(&gate, &mut story, (&head, body)).await;
     if issued.is_err() {
