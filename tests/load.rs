@@ -5,6 +5,7 @@
 
 mod bombs;
 pub mod client;
+mod flood;
 mod slow;
 mod tool;
 mod upstream;
