@@ -203,6 +203,52 @@ async fn every_other_path_is_not_found_and_every_answer_has_an_id() {
 }
 
 #[tokio::test]
+async fn no_answer_leaves_its_type_to_a_browser_that_guesses() {
+    let gateway = Gateway::start();
+    let public = [
+        "/",
+        "/api/http/",
+        "/api/basic/",
+        "/api/jwt/",
+        "/api/soap/",
+        "/api/soap/?wsdl",
+        "/oauth/token",
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/docs/",
+    ];
+    let operators = [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/admin/v1/status",
+        "/admin/v1/nothing",
+        "/console/",
+    ];
+    let public = public.map(|path| gateway.url(path));
+    let operators = operators.map(|path| format!("http://{}{path}", gateway.admin));
+    for url in public.iter().chain(&operators) {
+        for method in [
+            reqwest::Method::GET,
+            reqwest::Method::OPTIONS,
+            reqwest::Method::TRACE,
+        ] {
+            let answer = Answer::of(client().request(method.clone(), url)).await;
+            assert_eq!(
+                answer.header("x-content-type-options"),
+                "nosniff",
+                "{method} {url}"
+            );
+            assert!(
+                method != reqwest::Method::TRACE || answer.status >= 300,
+                "{url} answers TRACE with {}",
+                answer.status
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_bounded_announced_or_not_and_a_missing_one_does_not_matter() {
     let gateway = Gateway::configured(
         "[limits]\nbody_bytes = \"1KiB\"\nrequest_timeout = \"1s\"\n",

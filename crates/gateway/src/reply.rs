@@ -20,7 +20,9 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Places for headers: as many as an answer has as a rule. The server below us adds length and date without them.
-const HEADERS: usize = 6;
+const HEADERS: usize = 7;
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// What one limit or one status takes as text, in bytes, but for very large numbers. It is copied into the header: a value
 /// made of the string itself would hold two pieces of memory, since the string has room left.
@@ -113,7 +115,9 @@ pub(crate) fn defect() -> Response {
     response(500, headers, Body::from(body))
 }
 
-fn response(status: u16, headers: HeaderMap, body: Body) -> Response {
+fn response(status: u16, mut headers: HeaderMap, body: Body) -> Response {
+    // What a caller or the upstream wrote is never taken for a page or a script by a browser that guesses.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
