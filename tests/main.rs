@@ -18,6 +18,7 @@ mod accesses;
 mod address_table;
 mod addresses;
 mod browser;
+mod charsets;
 mod commands;
 mod configuration;
 mod conformance;

@@ -178,7 +178,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "a declared encoding that is not taken",
-        "<?xml version='1.0' encoding='ISO-8859-1'?><a/>",
+        "<?xml version='1.0' encoding='windows-1252'?><a/>",
     ),
     (
         "an encoding with a bad name",
@@ -296,7 +296,36 @@ fn encoded() -> Vec<(&'static str, Vec<u8>, bool)> {
             b"<a>\xed\xa0\x80</a>".to_vec(),
             false,
         ),
-        ("Latin-1", b"<a>\xe9</a>".to_vec(), false),
+        (
+            "ISO-8859-1 that says nothing",
+            b"<a>\xe9</a>".to_vec(),
+            false,
+        ),
+        (
+            "ISO-8859-1",
+            b"<?xml version='1.0' encoding='ISO-8859-1'?><\xe9>\x80\xff</\xe9>".to_vec(),
+            true,
+        ),
+        (
+            "ISO-8859-1 with a sign in a name",
+            b"<?xml version='1.0' encoding='ISO-8859-1'?><\xd7/>".to_vec(),
+            false,
+        ),
+        (
+            "ISO-8859-1 behind the mark of UTF-8",
+            b"\xef\xbb\xbf<?xml version='1.0' encoding='ISO-8859-1'?><a/>".to_vec(),
+            false,
+        ),
+        (
+            "US-ASCII",
+            b"<?xml version='1.0' encoding='US-ASCII'?><a>\x7f</a>".to_vec(),
+            true,
+        ),
+        (
+            "US-ASCII with a byte beyond it",
+            b"<?xml version='1.0' encoding='US-ASCII'?><a>\x80</a>".to_vec(),
+            false,
+        ),
         (
             "bytes beyond Unicode",
             b"<a>\xf4\x90\x80\x80</a>".to_vec(),

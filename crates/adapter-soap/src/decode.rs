@@ -6,8 +6,8 @@ use crate::credentials;
 use crate::dialect::Voice;
 use crate::envelope::{Envelope, IDEMPOTENCY_KEY};
 use crate::media::Head;
-use crate::xml::{BYTES_MAX, Document, Element, Source};
-use crate::{NAMESPACE, incorrect};
+use crate::xml::{Document, Element, Source, XmlError};
+use crate::{NAMESPACE, incorrect, malformed};
 
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
@@ -15,16 +15,18 @@ const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
 /// Reads one call, and writes down in `voice` how to answer it.
 pub(crate) fn decode(wire: &Wire<'_>, voice: &mut Voice) -> Result<Decoded, Error> {
     let head = Head::of(wire);
-    head.check_media_type()?;
-    if wire.body.len() > BYTES_MAX {
-        return Err(Error::refused(Code::RequestTooLarge));
-    }
-    let broken = |error| {
+    let charset = head.check_media_type()?;
+    let broken = |error: XmlError| {
+        if error.is_too_large() {
+            return Error::refused(Code::RequestTooLarge);
+        }
         let text = format!("The XML can't be read. {error}");
         Error::explained(Code::MalformedRequest, text)
     };
-    let source = Source::read(wire.body).map_err(broken)?;
-    head.check_charset(source.encoding)?;
+    let source = Source::read(wire.body, charset).map_err(broken)?;
+    if charset.is_some_and(|charset| !source.answers_to(charset)) {
+        return Err(malformed("The body is not in the charset of the head."));
+    }
     let document = Document::parse(&source).map_err(broken)?;
     let envelope = Envelope::open(document, voice)?;
     if let Some(call) = &envelope.call {

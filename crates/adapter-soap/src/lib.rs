@@ -18,7 +18,7 @@ mod xml;
 use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Reply, Way, Wire};
 
 pub use wsdl::wsdl;
-pub use xml::{XmlError, check_document};
+pub use xml::{XmlError, check_document, check_document_in};
 
 use dialect::Voice;
 use media::Head;

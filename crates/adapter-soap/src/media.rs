@@ -5,13 +5,15 @@ use http::header::CONTENT_TYPE;
 
 use crate::dialect::Version;
 use crate::malformed;
-use crate::xml::Encoding;
+use crate::xml::{CHARSETS_TAKEN, Charset};
 
 /// The head as far as SOAP reads it.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     essence: String,
     charset: Option<String>,
+    /// Whether Content-Type names more than one.
+    has_other_charset: bool,
     /// What `SOAPAction` and the parameter `action` say; empty ones say nothing.
     actions: Vec<String>,
 }
@@ -38,8 +40,8 @@ impl Head {
         }
     }
 
-    /// Asks for a media type that can hold an envelope.
-    pub(crate) fn check_media_type(&self) -> Result<(), Error> {
+    /// Asks for a media type that can hold an envelope. Returns the character set that it names.
+    pub(crate) fn check_media_type(&self) -> Result<Option<Charset>, Error> {
         match self.essence.as_str() {
             "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
             "application/xop+xml" => return Err(malformed("MTOM is not taken.")),
@@ -48,22 +50,12 @@ impl Head {
             }
             _ => return Err(Error::refused(Code::UnsupportedMediaType)),
         }
-        match self.charset.as_deref() {
-            None | Some("utf-8" | "utf8" | "us-ascii" | "utf-16") => Ok(()),
-            Some(_) => {
-                let text = "Only UTF-8 and UTF-16 are taken.";
-                Err(Error::explained(Code::UnsupportedMediaType, text))
-            }
+        if self.has_other_charset {
+            return Err(malformed("Content-Type names two charsets."));
         }
-    }
-
-    /// Asks that the character set named in the head is the one of the body.
-    pub(crate) fn check_charset(&self, encoding: Encoding) -> Result<(), Error> {
-        let says_utf16 = self.charset.as_ref().map(|charset| charset == "utf-16");
-        if says_utf16.is_some_and(|says| says != (encoding == Encoding::Utf16)) {
-            return Err(malformed("The body is not in the charset of the head."));
-        }
-        Ok(())
+        let not_taken = || Error::explained(Code::UnsupportedMediaType, CHARSETS_TAKEN);
+        let named = |label| Charset::named(label).ok_or_else(not_taken);
+        self.charset.as_deref().map(named).transpose()
     }
 
     /// Asks that the hints, where given, name the element that the body holds.
@@ -88,7 +80,9 @@ impl Head {
             };
             let value = unquoted(value.trim());
             if name.trim().eq_ignore_ascii_case("charset") {
-                self.charset = Some(value.to_ascii_lowercase());
+                let value = value.to_ascii_lowercase();
+                self.has_other_charset |= self.charset.as_ref().is_some_and(|c| *c != value);
+                self.charset = Some(value);
             } else if name.trim().eq_ignore_ascii_case("action") {
                 self.add_action(value);
             }

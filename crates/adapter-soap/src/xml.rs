@@ -7,14 +7,16 @@ mod builder;
 mod chars;
 mod markup;
 mod scope;
+mod source;
 
 use std::fmt;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-pub(crate) use chars::{BYTES_MAX, Encoding, Source, is_blank, is_char, is_ncname};
+pub(crate) use chars::{is_blank, is_char, is_ncname};
 pub(crate) use scope::Name;
+pub(crate) use source::{CHARSETS_TAKEN, Charset, Source};
 
 use builder::Builder;
 
@@ -32,6 +34,11 @@ impl XmlError {
     fn new(reason: &'static str, at: usize) -> Self {
         XmlError { reason, at }
     }
+
+    /// Whether the document is larger than any that is read.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.reason == source::TOO_LARGE
+    }
 }
 
 impl fmt::Display for XmlError {
@@ -48,7 +55,24 @@ impl std::error::Error for XmlError {}
 /// # Errors
 /// The first reason why it is not.
 pub fn check_document(bytes: &[u8]) -> Result<(), XmlError> {
-    Document::parse(&Source::read(bytes)?).map(drop)
+    check_document_in(bytes, None)
+}
+
+/// The same for a document that comes with the name of its character set, as the parameter `charset` of Content-Type.
+///
+/// # Errors
+/// The first reason why it is not.
+pub fn check_document_in(bytes: &[u8], charset: Option<&str>) -> Result<(), XmlError> {
+    let named = |label| Charset::named(label).ok_or_else(|| XmlError::new(CHARSETS_TAKEN, 0));
+    let charset = charset.map(named).transpose()?;
+    let source = Source::read(bytes, charset)?;
+    if charset.is_some_and(|charset| !source.answers_to(charset)) {
+        return Err(XmlError::new(
+            "The document is not in the charset named.",
+            0,
+        ));
+    }
+    Document::parse(&source).map(drop)
 }
 
 /// A document that has been read to its end.
@@ -101,7 +125,7 @@ impl<'a> Document<'a> {
         // The builder matches end tags itself, with a clearer reason.
         reader.config_mut().check_end_names = false;
         reader.config_mut().allow_unmatched_ends = true;
-        let mut builder = Builder::new(source.encoding);
+        let mut builder = Builder::new(source.written);
         let mut at = 0;
         loop {
             let event = reader

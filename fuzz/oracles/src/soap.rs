@@ -1,7 +1,7 @@
 //! XML and envelopes. Input: a byte that chooses the Content-Type, then the document.
 
 use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Response, Wire};
-use adapter_soap::{FaultStatus, SoapAdapter, check_document};
+use adapter_soap::{FaultStatus, SoapAdapter, check_document, check_document_in};
 use bytes::Bytes;
 use roxmltree::{Document, Node};
 
@@ -11,24 +11,42 @@ const NAMESPACE: &str = "urn:chatgate:chat:v1";
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 
-const TYPES: [&[u8]; 4] = [
-    b"text/xml; charset=utf-8",
-    b"application/soap+xml",
-    b"text/xml; charset=utf-16",
-    b"",
+/// Media types, and the character set that each names.
+const TYPES: [(&[u8], Option<&str>); 6] = [
+    (b"text/xml; charset=utf-8", Some("utf-8")),
+    (b"application/soap+xml", None),
+    (b"text/xml; charset=utf-16", Some("utf-16")),
+    (b"", None),
+    (b"text/xml; charset=ISO-8859-1", Some("iso-8859-1")),
+    (b"application/soap+xml; charset=us-ascii", Some("us-ascii")),
+];
+
+/// Names of ISO-8859-1 that a declaration may give it.
+const LATIN1: [&str; 10] = [
+    "iso-8859-1",
+    "iso_8859-1",
+    "iso8859-1",
+    "iso88591",
+    "iso-ir-100",
+    "latin1",
+    "latin-1",
+    "l1",
+    "ibm819",
+    "cp819",
 ];
 
 pub(crate) fn judge(input: &[u8]) {
     let Some((choice, document)) = input.split_first() else {
         return;
     };
-    let is_checked = check_document(document).is_ok();
-    let (dialect, decoded) = decode(TYPES[usize::from(*choice) % TYPES.len()], document);
+    let (media_type, charset) = TYPES[usize::from(*choice) % TYPES.len()];
+    let is_checked = check_document_in(document, charset).is_ok();
+    let (dialect, decoded) = decode(media_type, document);
     assert!(
         is_checked || decoded.is_err(),
         "a broken document made a call"
     );
-    let text = characters(document);
+    let text = characters(document, charset);
     if is_checked {
         let text = text.expect("what was taken is text");
         // XML 1.0, 2.11: before anything else. The other parser leaves a line end in front of a reference as it is.
@@ -59,20 +77,32 @@ fn decode(media_type: &'static [u8], document: &[u8]) -> (Dialect, Result<Decode
     })
 }
 
-/// UTF-8 or UTF-16 as characters, without the mark.
-fn characters(document: &[u8]) -> Option<String> {
+/// The document as characters, without the mark. A declaration is believed where nobody else says anything.
+fn characters(document: &[u8], charset: Option<&str>) -> Option<String> {
     let units = |unit: fn([u8; 2]) -> u16| {
         let pairs = document[2..]
             .chunks(2)
             .map(|pair| pair.try_into().ok().map(unit));
         String::from_utf16(&pairs.collect::<Option<Vec<_>>>()?).ok()
     };
+    let is_latin1 = charset.map_or_else(|| declares_latin1(document), |name| name == "iso-8859-1");
     match document {
         [0xff, 0xfe, ..] => units(u16::from_le_bytes),
         [0xfe, 0xff, ..] => units(u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ if is_latin1 => Some(document.iter().copied().map(char::from).collect()),
         _ => String::from_utf8(document.to_vec()).ok(),
     }
+}
+
+fn declares_latin1(document: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(document).to_ascii_lowercase();
+    let declaration = text
+        .strip_prefix("<?xml")
+        .and_then(|rest| rest.split_once("?>"));
+    let label = declaration.and_then(|(inside, _)| inside.split_once("encoding"));
+    let label = label.and_then(|(_, rest)| rest.split(['"', '\'']).nth(1));
+    label.is_some_and(|label| LATIN1.contains(&label) || label == "csisolatin1")
 }
 
 /// A call that was read stands in the document as the other parser sees it: one element in one body, its values the texts

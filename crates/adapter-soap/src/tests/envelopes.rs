@@ -53,6 +53,8 @@ fn media_types_that_can_hold_an_envelope_are_taken() {
         "application/xml",
         "application/soap+xml",
         "text/xml; charset=us-ascii",
+        "text/xml; charset=iso-8859-1",
+        "text/xml; charset=utf-8; charset=UTF-8",
         "",
     ] {
         assert_eq!(with(taken), OK, "{taken}");
@@ -68,12 +70,18 @@ fn media_types_that_can_hold_an_envelope_are_taken() {
         "application/json",
         "application/x-www-form-urlencoded",
         "text/plain",
-        "text/xml; charset=iso-8859-1",
+        "text/xml; charset=windows-1252",
+        "text/xml; charset=iso-8859-15",
         "x",
     ] {
         assert_eq!(with(other), "UNSUPPORTED_MEDIA_TYPE", "{other}");
     }
-    assert_eq!(with("text/xml; charset=utf-16"), "MALFORMED_REQUEST");
+    for contradiction in [
+        "text/xml; charset=utf-16",
+        "text/xml; charset=utf-8; charset=latin1",
+    ] {
+        assert_eq!(with(contradiction), "MALFORMED_REQUEST");
+    }
 }
 
 #[test]

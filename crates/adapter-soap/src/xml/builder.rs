@@ -2,9 +2,10 @@
 
 use quick_xml::events::Event;
 
-use super::chars::{Encoding, is_blank, is_space, push_lines};
+use super::chars::{is_blank, is_space, push_lines};
 use super::markup::{self, Tag};
 use super::scope::{self, Name, Scope};
+use super::source::Written;
 use super::{Checked, Document, Element};
 
 /// Deepest nesting of elements: a SOAP call has four levels, a signed header block some ten. Bounds recursion over the tree.
@@ -19,7 +20,7 @@ struct Open<'a> {
 
 /// A document on its way.
 pub(super) struct Builder<'a> {
-    encoding: Encoding,
+    written: Written,
     scope: Scope<'a>,
     open: Vec<Open<'a>>,
     root: Option<Element<'a>>,
@@ -28,9 +29,9 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Nothing has been read yet.
-    pub(super) fn new(encoding: Encoding) -> Self {
+    pub(super) fn new(written: Written) -> Self {
         Builder {
-            encoding,
+            written,
             scope: Scope::new(),
             open: Vec::new(),
             root: None,
@@ -51,7 +52,7 @@ impl<'a> Builder<'a> {
                 self.has_instruction = true;
                 markup::check_instruction(raw)
             }
-            Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.encoding),
+            Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.written),
             Event::Decl(_) => Err("An XML declaration stands elsewhere than at the start."),
             Event::DocType(_) => Err("A DOCTYPE is not taken."),
             Event::Eof => Ok(()),

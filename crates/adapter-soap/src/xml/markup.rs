@@ -2,7 +2,8 @@
 //! open whether what stands between is well formed.
 
 use super::Checked;
-use super::chars::{Encoding, is_char, is_ncname, is_space};
+use super::chars::{is_char, is_ncname, is_space};
+use super::source::{CHARSETS_TAKEN, Charset, Written};
 
 /// Most attributes of one element, declarations of namespaces included: SOAP needs a handful, and telling doubled ones
 /// apart costs the square of their number.
@@ -124,8 +125,20 @@ pub(super) fn reference(name: &str) -> Checked<char> {
         .ok_or("A character reference is to no character that XML allows.")
 }
 
-/// Checks `<?xml …?>`: version, encoding and standalone, in that order, each with a legal value, none against the bytes.
-pub(super) fn check_declaration(raw: &str, encoding: Encoding) -> Checked<()> {
+/// Checks `<?xml …?>`: well formed, and naming no encoding that the document is not in.
+pub(super) fn check_declaration(raw: &str, written: Written) -> Checked<()> {
+    let Some(label) = declared_encoding(raw)? else {
+        return Ok(());
+    };
+    match Charset::named(label) {
+        None => Err(CHARSETS_TAKEN),
+        Some(charset) if written.answers_to(charset) => Ok(()),
+        Some(_) => Err("The declared encoding is not the one of the document."),
+    }
+}
+
+/// The encoding that `<?xml …?>` names: version, encoding and standalone, in that order, each with a legal value.
+pub(super) fn declared_encoding(raw: &str) -> Checked<Option<&str>> {
     const BROKEN: &str = "The XML declaration is broken.";
     let inner = raw
         .strip_prefix("<?xml")
@@ -148,10 +161,7 @@ pub(super) fn check_declaration(raw: &str, encoding: Encoding) -> Checked<()> {
     if !version_is_right || !standalone || !parts.is_empty() {
         return Err(BROKEN);
     }
-    if label.is_some_and(|label| !encoding.answers_to(label)) {
-        return Err("The declared encoding is not taken or not the one of the document.");
-    }
-    Ok(())
+    Ok(label)
 }
 
 /// Checks `<?target …?>`.

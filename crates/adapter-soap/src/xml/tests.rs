@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::source::BYTES_MAX;
 use super::*;
 
 #[track_caller]
@@ -15,14 +16,14 @@ fn check(document: &str, well_formed: bool) {
 
 #[track_caller]
 fn check_text(document: &str, expected: &str) {
-    let source = Source::read(document.as_bytes()).unwrap();
+    let source = Source::read(document.as_bytes(), None).unwrap();
     let document = Document::parse(&source).unwrap();
     assert_eq!(document.root.text, expected);
 }
 
 #[track_caller]
 fn check_attribute(document: &str, expected: &str) {
-    let source = Source::read(document.as_bytes()).unwrap();
+    let source = Source::read(document.as_bytes(), None).unwrap();
     let document = Document::parse(&source).unwrap();
     assert_eq!(document.root.attribute("", "a"), Some(expected));
 }
@@ -172,6 +173,8 @@ fn the_declaration_stands_first_and_in_order() {
         "<?xml version=\"1.0\" encoding=\"utf-8\" standalone='no' ?>",
         "<?xml\nversion = '1.0'\n?>",
         "<?xml version='1.0' encoding='US-ASCII'?>",
+        "<?xml version='1.0' encoding='ISO-8859-1'?>",
+        "<?xml  version='1.0'\nencoding='latin1' standalone='yes'?>",
         "\u{feff}<?xml version='1.0' encoding='UTF-8'?>",
     ] {
         check(&format!("{declaration}<a/>"), true);
@@ -188,7 +191,8 @@ fn the_declaration_stands_first_and_in_order() {
         "<?xml version='1.0 '?>",
         "<?xml version='1.0'encoding='UTF-8'?>",
         "<?xml version='1.0' standalone='YES'?>",
-        "<?xml version='1.0' encoding='ISO-8859-1'?>",
+        "<?xml version='1.0' encoding='ISO-8859-15'?>",
+        "<?xml version='1.0' encoding='windows-1252'?>",
         "<?xml version='1.0' encoding='UTF-16'?>",
         "<?xml version='1.0' encoding='UTF-7'?>",
         "<?xml version='1.0' encoding=''?>",
@@ -321,7 +325,68 @@ fn utf8_and_utf16_are_read_with_their_marks() {
     let lying = "<?xml version='1.0' encoding='utf-8'?><a/>";
     check_reason(
         &utf16(lying, u16::to_le_bytes),
-        "The declared encoding is not taken or not the one of the document.",
+        "The declared encoding is not the one of the document.",
+    );
+}
+
+#[test]
+fn the_mark_goes_before_the_charset_and_the_charset_before_the_declaration() {
+    let text = |charset: Option<&str>, bytes: &[u8]| {
+        let charset = charset.map(|name| Charset::named(name).unwrap());
+        let source = Source::read(bytes, charset).map_err(|error| error.reason)?;
+        Ok::<_, &str>(source.text.into_owned())
+    };
+    let declared = b"<?xml version='1.0' encoding='latin1'?><a>\xc3\xa9</a>";
+    let plain = &declared[declared.len() - 9..];
+    assert_eq!(text(None, plain).unwrap(), "<a>é</a>");
+    assert_eq!(text(Some("latin1"), plain).unwrap(), "<a>Ã©</a>");
+    assert!(text(None, declared).unwrap().ends_with("<a>Ã©</a>"));
+    assert!(text(Some("utf-8"), declared).unwrap().ends_with("<a>é</a>"));
+    let marked = [b"\xef\xbb\xbf", plain].concat();
+    assert_eq!(text(Some("latin1"), &marked).unwrap(), "<a>é</a>");
+    assert_eq!(
+        text(Some("ascii"), plain).unwrap_err(),
+        "The document is not US-ASCII."
+    );
+    assert_eq!(
+        text(Some("utf-16"), plain).unwrap_err(),
+        "UTF-16 begins with a byte order mark."
+    );
+}
+
+#[test]
+fn each_byte_of_iso_8859_1_is_the_character_of_its_number() {
+    for byte in 0..=u8::MAX {
+        let document = [
+            b"<?xml version='1.0' encoding='iso-8859-1'?><a b='".as_slice(),
+            &[byte],
+            b"'/>",
+        ];
+        let document = document.concat();
+        let is_taken = check_document(&document).is_ok();
+        let c = char::from(byte);
+        assert_eq!(is_taken, is_char(c) && !"'<&".contains(c), "{byte:#x}");
+        if is_taken && !c.is_ascii() {
+            let source = Source::read(&document, None).unwrap();
+            let root = Document::parse(&source).unwrap().root;
+            assert_eq!(root.attribute("", "b"), Some(&*c.to_string()));
+        }
+    }
+}
+
+#[test]
+fn the_cap_holds_for_the_characters_as_well() {
+    let document = |count: usize| {
+        let mut bytes = b"<a>".to_vec();
+        bytes.resize(3 + count, 0xe9);
+        bytes.extend(b"</a>");
+        check_document_in(&bytes, Some("latin1"))
+    };
+    assert_eq!(document((BYTES_MAX - 7) / 2), Ok(()));
+    assert!(
+        document((BYTES_MAX - 7) / 2 + 1)
+            .unwrap_err()
+            .is_too_large()
     );
 }
 
@@ -416,7 +481,7 @@ proptest! {
         crate::escape::push_escaped(&mut document, &text);
         document.push_str("</a>");
         let carried: String = text.chars().map(|c| if is_char(c) { c } else { '\u{fffd}' }).collect();
-        let source = Source::read(document.as_bytes()).unwrap();
+        let source = Source::read(document.as_bytes(), None).unwrap();
         prop_assert_eq!(&Document::parse(&source).unwrap().root.text, &carried);
     }
 }
