@@ -219,7 +219,10 @@ async fn the_pages_follow_the_configuration() {
     for way in Way::ALL {
         assert!(ways.contains(&all.url(way.path())), "{way:?}");
     }
-    assert!(ways.contains("href=\"/api/soap/?wsdl\""), "{ways}");
+    for wsdl in ["?wsdl", "?wsdl=1.1", "?wsdl=1.2"] {
+        let link = format!("href=\"/api/soap/{wsdl}\"");
+        assert!(ways.contains(&link), "{ways}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! HTTP itself: old clients, odd methods, broken hosts, and what each way in takes as a request.
 
+use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -302,6 +303,37 @@ async fn the_wsdl_is_served_for_the_public_url_whatever_the_host_says() {
     }
     let plain = Answer::of(client().get(gateway.url("/api/soap/"))).await;
     assert!(plain.status == 500 && plain.body.contains("HTTP_METHOD_NOT_ALLOWED"));
+}
+
+#[tokio::test]
+async fn each_soap_version_has_a_wsdl_of_its_own() {
+    let gateway = Gateway::start();
+    let ask = async |method: Method, query: &str| {
+        let url = gateway.url(&format!("/api/soap/?{query}"));
+        Answer::of(client().request(method, url)).await
+    };
+    for (query, own, other) in [
+        ("wsdl=1.1", "ChatSoap11", "soap12:"),
+        ("WSDL=1.2", "ChatSoap12", "ChatSoap11"),
+    ] {
+        let wsdl = ask(Method::GET, query).await;
+        assert_eq!(
+            (wsdl.status, wsdl.header("content-type")),
+            (200, "text/xml; charset=utf-8")
+        );
+        assert_eq!(wsdl.body.matches("<wsdl:port ").count(), 1, "{}", wsdl.body);
+        assert!(wsdl.body.contains(own) && !wsdl.body.contains(other));
+        let head = ask(Method::HEAD, query).await;
+        let length = |answer: &Answer| answer.header("content-length").to_owned();
+        assert_eq!((head.status, length(&head)), (200, length(&wsdl)));
+    }
+    for query in ["wsdl=2.0", "wsdl=1.1&wsdl=1.2"] {
+        let unknown = ask(Method::GET, query).await;
+        assert_eq!(unknown.status, 500);
+        assert!(unknown.body.contains("<s:Fault>"), "{}", unknown.body);
+        assert!(unknown.body.contains("INCORRECT_PARAM"), "{}", unknown.body);
+        assert!(unknown.body.contains("?wsdl=1.1"), "{}", unknown.body);
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,13 @@ async function main() {
   const port12 = client12.ChatService.ChatSoap12;
   await sixOperations(port12, `${CHATGATE_DESTINATION}-12`);
 
+  for (const [version, port] of [['1.1', 'ChatSoap11'], ['1.2', 'ChatSoap12']]) {
+    const options = { disableCache: true, forceSoap12Headers: version === '1.2' };
+    const alone = await soap.createClientAsync(`${WSDL}=${version}`, options);
+    assert.deepEqual(Object.keys(alone.ChatService), [port]);
+    assert.ok(rows(await promisify(alone.ChatService[port].getchatchannels)(LOGIN)).length > 0);
+  }
+
   const unknown = { ...LOGIN, platform: 'whatsapp', platformid: '999' };
   const wrong = { user: CHATGATE_USER, password: 'wrong' };
   let refused = await fault(promisify(port11.getchats), unknown);

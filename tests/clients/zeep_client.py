@@ -71,6 +71,12 @@ port12 = client.bind("ChatService", "ChatSoap12")
 six_operations(port11, DESTINATION + "-11")
 six_operations(port12, DESTINATION + "-12")
 
+for version, port in (("1.1", "ChatSoap11"), ("1.2", "ChatSoap12")):
+    alone = zeep.Client(f"{WSDL}={version}")
+    ports = [name for service in alone.wsdl.services.values() for name in service.ports]
+    check(f"ports of {version}", ports, [port])
+    check(f"by {version} alone", len(rows(alone.service.getchatchannels(**LOGIN))) > 0, True)
+
 unknown = {**LOGIN, "platform": "whatsapp", "platformid": "999"}
 check_fault(fault_of(port11.getchats, **unknown), "Client", "CHANNEL_NOT_FOUND")
 fault = fault_of(port12.getchats, **unknown)

@@ -17,7 +17,7 @@ mod xml;
 
 use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Reply, Way, Wire};
 
-pub use wsdl::wsdl;
+pub use wsdl::{WsdlPorts, wsdl};
 pub use xml::{XmlError, check_document, check_document_in};
 
 use dialect::Voice;

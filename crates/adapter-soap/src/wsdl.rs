@@ -1,17 +1,69 @@
 //! The WSDL 1.1 document, written from the operation table: document/literal wrapped, one schema, nothing imported.
 
-use adapter::{OPERATIONS, Operation, Way};
+use adapter::{Error, OPERATIONS, Operation, Way};
 
-use crate::NAMESPACE;
 use crate::dialect::Version;
 use crate::escape::push_escaped;
+use crate::{NAMESPACE, incorrect};
 
 /// What every request may carry beside its operation's parameters.
 const COMMON: [&str; 3] = ["user", "password", "idempotency_key"];
 
+/// Which ports a WSDL describes. Older stacks stop at the elements of a SOAP version that they don't know, so that each
+/// version has a document of its own beside the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WsdlPorts {
+    /// `?wsdl`: both.
+    Both,
+    /// `?wsdl=1.1`: the one of SOAP 1.1.
+    Soap11,
+    /// `?wsdl=1.2`: the one of SOAP 1.2.
+    Soap12,
+}
+
+impl WsdlPorts {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [WsdlPorts; 3] = [WsdlPorts::Both, WsdlPorts::Soap11, WsdlPorts::Soap12];
+
+    /// What a query asks for; `None` when it asks for no WSDL.
+    #[must_use]
+    pub fn asked_for(query: &str) -> Option<Result<WsdlPorts, Error>> {
+        let mut asked = None;
+        for part in query.split('&') {
+            let (name, version) = part.split_once('=').unwrap_or((part, ""));
+            if !name.eq_ignore_ascii_case("wsdl") {
+                continue;
+            }
+            let ports = match version {
+                "" => WsdlPorts::Both,
+                "1.1" => WsdlPorts::Soap11,
+                "1.2" => WsdlPorts::Soap12,
+                _ => return Some(Err(incorrect(UNKNOWN_VERSION))),
+            };
+            match asked {
+                None | Some(WsdlPorts::Both) => asked = Some(ports),
+                Some(other) if other == ports || ports == WsdlPorts::Both => {}
+                Some(_) => return Some(Err(incorrect(UNKNOWN_VERSION))),
+            }
+        }
+        asked.map(Ok)
+    }
+
+    fn versions(self) -> &'static [Version] {
+        match self {
+            WsdlPorts::Both => &[Version::V11, Version::V12],
+            WsdlPorts::Soap11 => &[Version::V11],
+            WsdlPorts::Soap12 => &[Version::V12],
+        }
+    }
+}
+
+const UNKNOWN_VERSION: &str =
+    "There is ?wsdl for both SOAP versions, ?wsdl=1.1 and ?wsdl=1.2 for one.";
+
 /// The WSDL of the service at this public URL.
 #[must_use]
-pub fn wsdl(public_url: &str) -> String {
+pub fn wsdl(public_url: &str, ports: WsdlPorts) -> String {
     let mut address = String::new();
     push_escaped(&mut address, public_url.trim_end_matches('/'));
     address.push_str(Way::Soap.path());
@@ -19,10 +71,13 @@ pub fn wsdl(public_url: &str) -> String {
     let elements = each(elements);
     let messages = each(messages);
     let operations = each(port_type_operation);
-    let (binding11, binding12) = (binding(Version::V11), binding(Version::V12));
+    let versions = ports.versions().iter().copied();
+    let namespaces: String = versions.clone().map(namespace).collect();
+    let bindings: String = versions.clone().map(binding).collect();
+    let ports: String = versions.map(|version| port(version, &address)).collect();
     format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
-<wsdl:definitions name="ChatService" targetNamespace="{NAMESPACE}" xmlns:tns="{NAMESPACE}" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:wsdl="http://schemas.xmlsoap.org/wsdl/" xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:soap12="http://schemas.xmlsoap.org/wsdl/soap12/">
+<wsdl:definitions name="ChatService" targetNamespace="{NAMESPACE}" xmlns:tns="{NAMESPACE}" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:wsdl="http://schemas.xmlsoap.org/wsdl/"{namespaces}>
 <wsdl:types><xsd:schema targetNamespace="{NAMESPACE}" elementFormDefault="qualified">
 {elements}<xsd:element name="error"><xsd:complexType><xsd:sequence>
 <xsd:element name="code" type="xsd:string"/>
@@ -31,17 +86,18 @@ pub fn wsdl(public_url: &str) -> String {
 <xsd:element name="retry_after" type="xsd:string" minOccurs="0"/>
 </xsd:sequence></xsd:complexType></xsd:element>
 </xsd:schema></wsdl:types>
-{messages}<wsdl:message name="error"><wsdl:part name="error" element="tns:error"/></wsdl:message>
+{messages}<wsdl:message name="{FAULT_MESSAGE}"><wsdl:part name="error" element="tns:error"/></wsdl:message>
 <wsdl:portType name="Chat">
 {operations}</wsdl:portType>
-{binding11}{binding12}<wsdl:service name="ChatService">
-<wsdl:port name="ChatSoap11" binding="tns:ChatSoap11"><soap:address location="{address}"/></wsdl:port>
-<wsdl:port name="ChatSoap12" binding="tns:ChatSoap12"><soap12:address location="{address}"/></wsdl:port>
-</wsdl:service>
+{bindings}<wsdl:service name="ChatService">
+{ports}</wsdl:service>
 </wsdl:definitions>
 "#
     )
 }
+
+/// The message of every fault. By the name of its element, Axis 1.4 writes code that does not compile.
+const FAULT_MESSAGE: &str = "ChatError";
 
 /// The schema of one operation: request, response, and the list in it.
 ///
@@ -109,16 +165,34 @@ fn messages(operation: &Operation) -> String {
 fn port_type_operation(operation: &Operation) -> String {
     let method = operation.method;
     format!(
-        r#"<wsdl:operation name="{method}"><wsdl:input message="tns:{method}"/><wsdl:output message="tns:{method}Response"/><wsdl:fault name="error" message="tns:error"/></wsdl:operation>
+        r#"<wsdl:operation name="{method}"><wsdl:input message="tns:{method}"/><wsdl:output message="tns:{method}Response"/><wsdl:fault name="error" message="tns:{FAULT_MESSAGE}"/></wsdl:operation>
+"#
+    )
+}
+
+/// The name of port and binding, and the prefix of the elements that describe them.
+fn names(version: Version) -> (&'static str, &'static str) {
+    match version {
+        Version::V11 => ("ChatSoap11", "soap"),
+        Version::V12 => ("ChatSoap12", "soap12"),
+    }
+}
+
+fn namespace(version: Version) -> String {
+    let (_, soap) = names(version);
+    format!(r#" xmlns:{soap}="http://schemas.xmlsoap.org/wsdl/{soap}/""#)
+}
+
+fn port(version: Version, address: &str) -> String {
+    let (name, soap) = names(version);
+    format!(
+        r#"<wsdl:port name="{name}" binding="tns:{name}"><{soap}:address location="{address}"/></wsdl:port>
 "#
     )
 }
 
 fn binding(version: Version) -> String {
-    let (name, soap) = match version {
-        Version::V11 => ("ChatSoap11", "soap"),
-        Version::V12 => ("ChatSoap12", "soap12"),
-    };
+    let (name, soap) = names(version);
     let operations: String = OPERATIONS
         .iter()
         .map(|operation| {

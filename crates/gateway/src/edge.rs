@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use adapter::{Code, Error, Pieces, Way};
+use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
@@ -33,7 +34,7 @@ pub(crate) enum Wish {
     /// Which methods are served.
     Options,
     /// The description of the SOAP way.
-    Wsdl,
+    Wsdl(WsdlPorts),
 }
 
 /// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2). Whether there is a
@@ -164,15 +165,13 @@ pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
 
 /// Reads the wish off method and query.
 pub(crate) fn wish(way: Way, head: &Parts) -> Result<Wish, Error> {
-    let asks_for_wsdl = way == Way::Soap
-        && head.uri.query().is_some_and(|query| {
-            query
-                .split('&')
-                .any(|part| part.eq_ignore_ascii_case("wsdl"))
-        });
+    let is_get = matches!(head.method, Method::GET | Method::HEAD);
+    let query = head.uri.query().filter(|_| way == Way::Soap && is_get);
+    if let Some(ports) = query.and_then(WsdlPorts::asked_for) {
+        return ports.map(Wish::Wsdl);
+    }
     match (way, &head.method) {
         (_, &Method::OPTIONS) => Ok(Wish::Options),
-        (Way::Soap, &Method::GET | &Method::HEAD) if asks_for_wsdl => Ok(Wish::Wsdl),
         (Way::Soap, &Method::GET) => Err(Error::refused(Code::HttpMethodNotAllowed)),
         (_, &Method::GET | &Method::POST) => Ok(Wish::Call),
         (_, &Method::HEAD) => Ok(Wish::CheckOnly),

@@ -70,12 +70,12 @@ pub fn readable(head: &Parts) -> Result<(), Error> {
 /// What the request asks for: `call`, `check`, `options` or `wsdl`.
 ///
 /// # Errors
-/// HTTP_METHOD_NOT_ALLOWED.
+/// HTTP_METHOD_NOT_ALLOWED, or INCORRECT_PARAM for a WSDL of another version.
 pub fn wish(way: Way, head: &Parts) -> Result<&'static str, Error> {
     edge::wish(way, head).map(|wish| match wish {
         Wish::Call => "call",
         Wish::CheckOnly => "check",
         Wish::Options => "options",
-        Wish::Wsdl => "wsdl",
+        Wish::Wsdl(_) => "wsdl",
     })
 }

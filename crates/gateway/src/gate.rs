@@ -8,7 +8,7 @@ use adapter::{Adapter, Way};
 use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
-use adapter_soap::SoapAdapter;
+use adapter_soap::{SoapAdapter, WsdlPorts};
 use forward::{Circumstances, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
@@ -36,7 +36,8 @@ pub(crate) struct Gate {
     pub(crate) serves_without_store: bool,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
-    pub(crate) wsdl: String,
+    /// In the order of [`WsdlPorts::ALL`].
+    wsdl: [String; 3],
     pub(crate) public_url: String,
     /// Whether the documentation pages answer.
     pub(crate) docs: bool,
@@ -84,7 +85,7 @@ impl Gate {
             serves_without_store: config.serves_without_store,
             trusted_proxies: config.trusted_proxies.clone(),
             forwarded_header: config.forwarded_header,
-            wsdl: adapter_soap::wsdl(&public_url),
+            wsdl: WsdlPorts::ALL.map(|ports| adapter_soap::wsdl(&public_url, ports)),
             public_url,
             docs: config.docs,
             under_way,
@@ -101,6 +102,11 @@ impl Gate {
             receipt_room: config.receipt_room,
             cors_origins: config.cors_origins.clone(),
         }
+    }
+
+    /// The WSDL with these ports.
+    pub(crate) fn wsdl(&self, ports: WsdlPorts) -> &str {
+        &self.wsdl[ports as usize]
     }
 
     /// Whether a way in is switched on.

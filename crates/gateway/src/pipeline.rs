@@ -11,6 +11,7 @@ use adapter::{
     Answer, Code, Credentials, Decoded, Effect, Error, Request, Response as Success, Way, Wire,
 };
 use adapter_jwt::Scope;
+use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use crate::unstoppable::Unstoppable;
 /// What is to be done: a call, or something that needs none.
 enum Plan {
     Options,
-    Wsdl,
+    Wsdl(WsdlPorts),
     Call(Call),
 }
 
@@ -68,7 +69,10 @@ pub(crate) async fn answer(
         }
         Ok(Plan::Call(call)) => finish(&gate, way, &mut story, (&head.headers, Ok(call))).await,
         Ok(Plan::Options) => reply::options(&mut story),
-        Ok(Plan::Wsdl) => reply::document(&mut story, "text/xml; charset=utf-8", gate.wsdl.clone()),
+        Ok(Plan::Wsdl(ports)) => {
+            let text = gate.wsdl(ports).to_owned();
+            reply::document(&mut story, "text/xml; charset=utf-8", text)
+        }
         Err(error) => finish(&gate, way, &mut story, (&head.headers, Err(error))).await,
     }
 }
@@ -90,7 +94,7 @@ async fn plan(
     admit(gate, story, head)?;
     match edge::wish(way, head)? {
         Wish::Options => return Ok(Plan::Options),
-        Wish::Wsdl => return Ok(Plan::Wsdl),
+        Wish::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         Wish::Call | Wish::CheckOnly => {}
     }
     let deadline = story.deadline(gate.limits.request_timeout);

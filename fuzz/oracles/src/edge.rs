@@ -107,10 +107,16 @@ fn escapes_fit(name: &str) -> bool {
 
 fn wanted(way: Way, method: &Method, query: &str) -> Option<&'static str> {
     let lower = query.to_ascii_lowercase();
-    let asks = lower.split('&').any(|part| part == "wsdl");
+    let asked = lower
+        .split('&')
+        .filter(|part| part.split('=').next() == Some("wsdl"));
+    let asked: Vec<&str> = asked.collect();
+    let named = ["wsdl=1.1", "wsdl=1.2"];
+    let is_known = |part: &&str| ["wsdl", "wsdl="].contains(part) || named.contains(part);
+    let fits = asked.iter().all(is_known) && !named.iter().all(|version| asked.contains(version));
     match (method.as_str(), way == Way::Soap) {
         ("OPTIONS", _) => Some("options"),
-        ("GET" | "HEAD", true) if asks => Some("wsdl"),
+        ("GET" | "HEAD", true) if !asked.is_empty() => fits.then_some("wsdl"),
         ("GET", true) => None,
         ("GET" | "POST", _) => Some("call"),
         ("HEAD", _) => Some("check"),

@@ -4,6 +4,7 @@ use adapter::Delivery;
 use proptest::prelude::*;
 
 use super::*;
+use crate::WsdlPorts;
 use crate::xml::{Document, Element, Source};
 
 const V11: Dialect = Dialect(0);
@@ -252,7 +253,7 @@ proptest! {
 
 #[test]
 fn the_wsdl_declares_every_operation_in_both_ports() {
-    let wsdl = crate::wsdl("https://chat.example/?a=1&b=\"2\"");
+    let wsdl = crate::wsdl("https://chat.example/?a=1&b=\"2\"", WsdlPorts::Both);
     crate::check_document(wsdl.as_bytes()).unwrap();
     assert_eq!(
         wsdl.matches("location=\"https://chat.example/?a=1&amp;b=&quot;2&quot;/api/soap/\"")
@@ -260,7 +261,7 @@ fn the_wsdl_declares_every_operation_in_both_ports() {
         2
     );
     assert!(
-        crate::wsdl("https://chat.example/")
+        crate::wsdl("https://chat.example/", WsdlPorts::Both)
             .contains("location=\"https://chat.example/api/soap/\"")
     );
     assert!(!wsdl.contains("import"));
@@ -280,4 +281,54 @@ fn the_wsdl_declares_every_operation_in_both_ports() {
         wsdl.contains("<wsdl:port name=\"ChatSoap11\"")
             && wsdl.contains("<wsdl:port name=\"ChatSoap12\"")
     );
+}
+
+#[test]
+fn a_wsdl_of_one_version_names_nothing_of_the_other() {
+    let both = crate::wsdl("https://chat.example", WsdlPorts::Both);
+    for (ports, own, other) in [
+        (WsdlPorts::Soap11, "soap", "soap12"),
+        (WsdlPorts::Soap12, "soap12", "soap"),
+    ] {
+        let wsdl = crate::wsdl("https://chat.example", ports);
+        crate::check_document(wsdl.as_bytes()).unwrap();
+        assert_eq!(wsdl.matches("<wsdl:port ").count(), 1);
+        assert_eq!(wsdl.matches("<wsdl:binding ").count(), 1);
+        assert!(wsdl.contains(&format!("<{own}:fault ")), "{wsdl}");
+        assert!(!wsdl.contains(&format!("<{other}:")), "{wsdl}");
+        assert!(!wsdl.contains(&format!("xmlns:{other}=")), "{wsdl}");
+        for line in wsdl.lines().skip(2) {
+            assert!(both.contains(line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_query_asks_for_one_wsdl() {
+    let asked = |query: &str| match WsdlPorts::asked_for(query) {
+        None => "none",
+        Some(Ok(WsdlPorts::Both)) => "both",
+        Some(Ok(WsdlPorts::Soap11)) => "1.1",
+        Some(Ok(WsdlPorts::Soap12)) => "1.2",
+        Some(Err(error)) => {
+            assert_eq!(error.code(), Code::IncorrectParam);
+            "refused"
+        }
+    };
+    for (query, expected) in [
+        ("", "none"),
+        ("wsdls=1.1&a=wsdl", "none"),
+        ("wsdl", "both"),
+        ("WSDL=", "both"),
+        ("singleWsdl&wsdl", "both"),
+        ("Wsdl=1.1", "1.1"),
+        ("wsdl&wsdl=1.2", "1.2"),
+        ("wsdl=1.2&wsdl", "1.2"),
+        ("wsdl=1.1&wsdl=1.2", "refused"),
+        ("wsdl=2.0", "refused"),
+        ("wsdl=1.1&wsdl=x", "refused"),
+        ("wsdl=1", "refused"),
+    ] {
+        assert_eq!(asked(query), expected, "{query}");
+    }
 }
