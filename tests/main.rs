@@ -52,5 +52,6 @@ mod tls;
 mod tokens;
 mod transcript;
 mod upstream_faults;
+mod visible;
 mod webchat;
 mod wire;

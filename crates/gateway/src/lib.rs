@@ -46,4 +46,5 @@ mod greeting;
 mod serve;
 mod shutdown;
 mod telemetry;
+mod visible;
 mod way_out;

@@ -9,6 +9,7 @@ use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};
 use super::terminal::{BAD, GOOD, painted};
 use crate::cli::explain::ExplainArgs;
+use crate::visible::visible;
 
 pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
     let question = json!({
@@ -31,7 +32,7 @@ pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
 
 /// A line for each step of the walk, for each judgement, and for the verdict.
 fn told(answer: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let text = |value: &Value| visible(value.as_str().unwrap_or("-")).into_owned();
     let mut lines = String::new();
     let mut line = |line: String| {
         // Writing to a string can't fail.

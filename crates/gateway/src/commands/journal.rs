@@ -13,6 +13,7 @@ use super::terminal::{
     BAD, GAP, GOOD, HEAD, Progress, REFUSED, cut, during, fitting, padded, painted, room,
 };
 use crate::cli::journal::{EraseArgs, JournalCommand, LogArgs, ReplayArgs};
+use crate::visible::{visible, visible_json};
 
 const JOURNAL: &str = "/admin/v1/journal";
 
@@ -128,7 +129,7 @@ fn path(args: &LogArgs, query: &[(&str, &str)], count: u32) -> String {
 fn lines(args: &LogArgs, rows: &[Value]) -> String {
     let one = |row: &Value| {
         if args.json {
-            format!("{row}\n")
+            visible_json(&format!("{row}\n")).into_owned()
         } else {
             painted_line(row, room())
         }
@@ -209,8 +210,9 @@ fn shown(row: &Value) -> [String; 9] {
     let kind = row["kind"].as_str().unwrap_or_default();
     let result = match kind {
         "request" => {
-            let code = row["code"].as_str().unwrap_or("SUCCESS");
-            let told = [code, row["delivery"].as_str().unwrap_or_default()].join(" ");
+            // An upstream's own words are its to choose.
+            let code = visible(row["code"].as_str().unwrap_or("SUCCESS"));
+            let told = [&*code, row["delivery"].as_str().unwrap_or_default()].join(" ");
             // First, so that a narrow terminal cuts the code and not the number.
             match row["count"].as_u64() {
                 Some(count @ 2..) => format!("×{count} {told}"),

@@ -6,12 +6,14 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use super::terminal::{GAP, HEAD, fitting, padded, painted, room, wrapped};
+use crate::visible::{visible, visible_json, visible_lines};
 
-/// Prints on standard output. A reader that has gone away, such as `head`, is no failure of ours.
+/// Prints text for people on standard output. A reader that has gone away, such as `head`, is no failure of ours. Characters
+/// that nobody sees are shown, but for line ends, tabs and the escape character, which styles need.
 ///
 /// # Errors
 /// When what is printed can't be kept, on a full disk for example.
-pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), String> {
+pub(crate) fn print(text: impl AsRef<str>) -> Result<(), String> {
     print_on(text).map(|_| ())
 }
 
@@ -19,11 +21,21 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), String> {
 ///
 /// # Errors
 /// As [`print()`].
-pub(crate) fn print_on(text: impl AsRef<[u8]>) -> Result<bool, String> {
+pub(crate) fn print_on(text: impl AsRef<str>) -> Result<bool, String> {
+    print_bytes(visible_lines(text.as_ref()).as_bytes())
+}
+
+/// Prints what is for a program to read, byte for byte.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_exactly(bytes: impl AsRef<[u8]>) -> Result<(), String> {
+    print_bytes(bytes.as_ref()).map(|_| ())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<bool, String> {
     let mut output = std::io::stdout().lock();
-    let printed = output
-        .write_all(text.as_ref())
-        .and_then(|()| output.flush());
+    let printed = output.write_all(bytes).and_then(|()| output.flush());
     match printed {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
@@ -31,19 +43,19 @@ pub(crate) fn print_on(text: impl AsRef<[u8]>) -> Result<bool, String> {
     }
 }
 
-/// Prints a document for a program to read.
+/// Prints a document for a program to read. Characters that nobody sees stand in it as JSON's escapes.
 ///
 /// # Errors
 /// As [`print()`].
 pub(crate) fn print_json(document: &Value) -> Result<(), String> {
-    print(format!("{document:#}\n"))
+    print_exactly(visible_json(&format!("{document:#}\n")).as_bytes())
 }
 
-/// One value of a document as a person reads it. What would steer the terminal is not passed on to it.
+/// One value of a document as a person reads it. What would steer the terminal is shown as an escape.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.replace(char::is_control, "\u{fffd}"),
+        Value::String(text) => visible(text).into_owned(),
         Value::Array(values) if values.iter().all(Value::is_string) => {
             values.iter().map(cell).collect::<Vec<_>>().join(",")
         }
@@ -126,6 +138,6 @@ mod tests {
     #[test]
     fn nothing_steers_the_terminal() {
         let value = Value::from("a\u{1b}[2J\nb\u{9b}");
-        assert_eq!(cell(&value), "a\u{fffd}[2J\u{fffd}b\u{fffd}");
+        assert_eq!(cell(&value), r"a\u{1b}[2J\u{a}b\u{9b}");
     }
 }

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::Failure;
-use super::output::{print, print_json};
+use super::output::{print_exactly, print_json};
 use crate::cli::Cli;
 use crate::config::Config;
 
@@ -13,7 +13,7 @@ pub(crate) fn completions_command(shell: Shell) -> Result<(), String> {
     // Into memory first: the generator panics when its output breaks off.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chatgate", &mut script);
-    print(script)
+    print_exactly(script)
 }
 
 /// The page of the binary, or of one of its commands.
@@ -37,7 +37,7 @@ pub(crate) fn man_command(path: &[String]) -> Result<(), Failure> {
     let source = concat!("chatgate ", env!("CARGO_PKG_VERSION"));
     let rendered = Man::new(page.clone()).source(source).render(&mut text);
     rendered.map_err(|error| Failure::Failed(error.to_string()))?;
-    Ok(print(text)?)
+    Ok(print_exactly(text)?)
 }
 
 pub(crate) fn schema_command() -> Result<(), String> {

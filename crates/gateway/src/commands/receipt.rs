@@ -4,7 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
-use super::output::{print, print_json, table};
+use super::output::{cell, print, print_json, table};
 use crate::cli::ReceiptArgs;
 
 pub(crate) async fn receipt_command(args: ReceiptArgs) -> Result<(), String> {
@@ -14,7 +14,7 @@ pub(crate) async fn receipt_command(args: ReceiptArgs) -> Result<(), String> {
     if args.json {
         return print_json(receipts);
     }
-    let text = |receipt: &Value, name: &str| receipt[name].as_str().unwrap_or("-").to_owned();
+    let text = |receipt: &Value, name: &str| cell(&receipt[name]);
     let columns = [
         "method",
         "state",

@@ -5,7 +5,7 @@ use samples::{Caller, Language, WhyNot, sample};
 use serde_json::json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
-use super::output::{print, print_json};
+use super::output::{print_exactly, print_json};
 use super::{Failure, member};
 use crate::accesses::Demo;
 use crate::cli::sample::SampleArgs;
@@ -45,7 +45,7 @@ pub(crate) async fn sample_command(args: SampleArgs) -> Result<(), Failure> {
     let written = sample(language, way, operation, &caller, &values)
         .map_err(|why| Failure::Usage(mend(&why, operation)))?;
     if !args.json {
-        return Ok(print(written.text)?);
+        return Ok(print_exactly(written.text)?);
     }
     Ok(print_json(&json!({
         "language": language.name,

@@ -14,6 +14,8 @@ use terminal_size::terminal_size_of;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::visible::visible;
+
 /// The head of a table.
 pub(crate) const HEAD: Style = Style::new().bold();
 /// What went well.
@@ -68,6 +70,8 @@ pub(crate) fn complain(text: &str) {
 }
 
 fn write_complaint(text: &str) {
+    // Of ours there are line ends alone; all else that steers a terminal is somebody else's.
+    let text = text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
     let mut stderr = AutoStream::auto(std::io::stderr());
     // Where standard error is gone or full, there is nobody left to be shown this.
     let _ = writeln!(stderr, "{BAD}chatgate:{BAD:#} {text}");

@@ -1,6 +1,7 @@
 //! Lines on their way to the log. A thread that serves connections gathers its lines and hands them over when it has nothing
 //! else to do, before it sleeps: under load many lines cost one lock, and without load a line is not late.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::log_queue::{Class, LogQueue, PIECE_BYTES};
+use crate::visible::{visible, visible_json};
 
 /// With so many bytes gathered a thread hands them over even if it has no rest.
 const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
@@ -34,7 +36,7 @@ impl Gathered {
             return;
         }
         if let Some(output) = &self.output {
-            output.0.put(&self.known, &self.unknown, is_urgent);
+            output.queue.put(&self.known, &self.unknown, is_urgent);
         }
         self.known.clear();
         self.unknown.clear();
@@ -58,9 +60,21 @@ pub(crate) fn in_class(class: Class, work: impl FnOnce()) {
     CLASS.set(before);
 }
 
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One JSON object a line.
+    Json,
+    /// Text for people, with colours for a terminal or without.
+    Text { is_coloured: bool },
+}
+
 /// The log's queue, as the subscriber needs it.
 #[derive(Clone)]
-pub(super) struct Output(pub(super) Arc<LogQueue>);
+pub(super) struct Output {
+    pub(super) queue: Arc<LogQueue>,
+    form: Form,
+}
 
 /// Takes one line.
 pub(super) struct Line<'a> {
@@ -71,6 +85,24 @@ pub(super) struct Line<'a> {
 }
 
 impl Output {
+    pub(super) fn new(form: Form) -> Output {
+        let queue = Arc::default();
+        Output { queue, form }
+    }
+
+    /// A line of the subscriber's as it is written: what callers and upstreams have put into it is one line, and steers no
+    /// terminal.
+    fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        let Form::Text { is_coloured } = self.form else {
+            return visible_json(line);
+        };
+        let words = line.strip_suffix('\n').unwrap_or(line);
+        // Those of the colours are ours; the subscriber shows all others.
+        let shown = words.split(|c| is_coloured && c == '\x1b').map(visible);
+        let shown = shown.collect::<Vec<_>>().join("\x1b");
+        format!("{shown}\n").into()
+    }
+
     /// For one line.
     pub(super) fn line(&self, class: Class, is_urgent: bool) -> Line<'_> {
         Line {
@@ -90,7 +122,7 @@ impl Line<'_> {
                 Class::Known => (line, &[][..]),
                 Class::Unknown => (&[][..], line),
             };
-            self.output.0.put(known, unknown, self.is_urgent);
+            self.output.queue.put(known, unknown, self.is_urgent);
         }
     }
 
@@ -135,7 +167,10 @@ impl<'a> MakeWriter<'a> for Output {
 impl Write for Line<'_> {
     /// The subscriber gives each line in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.output.line(self.class, self.is_urgent).take(line);
+        let text = String::from_utf8_lossy(line);
+        let shown = self.output.shown(&text);
+        let output = self.output.line(self.class, self.is_urgent);
+        output.take(shown.as_bytes());
         Ok(line.len())
     }
 
@@ -153,16 +188,16 @@ mod tests {
     /// What waits of each class, in the order in which it is written.
     fn waiting(output: &Output) -> String {
         let mut text = String::new();
-        while let Some((class, piece)) = output.0.next(Some(Instant::now())) {
+        while let Some((class, piece)) = output.queue.next(Some(Instant::now())) {
             text.push_str(&String::from_utf8_lossy(&piece));
-            output.0.done(class, piece, 0);
+            output.queue.done(class, piece, 0);
         }
         text
     }
 
     /// What waits after the work, and what waits once the thread rests.
     fn written(work: impl FnOnce(&Output) + Send) -> (String, String) {
-        let output = Output(Arc::default());
+        let output = Output::new(Form::Json);
         // In a thread of its own: gathering is for good.
         std::thread::scope(|scope| {
             let working = scope.spawn(|| {
@@ -190,6 +225,30 @@ mod tests {
             line(output, Class::Known, "c\n");
         });
         assert_eq!((before.as_str(), after.as_str()), ("", "b\nc\na\n"));
+    }
+
+    #[test]
+    fn what_others_have_written_is_one_line_and_steers_no_terminal() {
+        let forms = [
+            (
+                Form::Json,
+                "{\"a\":\"\u{202e}\u{9b}\"}\n",
+                "{\"a\":\"\\u202e\\u009b\"}\n",
+            ),
+            (
+                Form::Text { is_coloured: false },
+                "a\u{1b}[2J\nb\u{202e}\n",
+                "a\\u{1b}[2J\\u{a}b\\u{202e}\n",
+            ),
+            (
+                Form::Text { is_coloured: true },
+                "\u{1b}[32mINFO\u{202e}\n",
+                "\u{1b}[32mINFO\\u{202e}\n",
+            ),
+        ];
+        for (form, line, shown) in forms {
+            assert_eq!(Output::new(form).shown(line), shown);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tracing::Level;
 
 use super::gathered::{Output, in_class};
 use super::log_queue::Class;
+use crate::visible::{escape_in_json, is_unseen};
 
 /// The target of the lines that tell of requests.
 const REQUEST_TARGET: &str = "chatgate::request";
@@ -163,31 +164,27 @@ impl Line {
     }
 }
 
-/// Text as it stands in a JSON string (RFC 8259, 7).
+/// Text as it stands in a JSON string (RFC 8259, 7), and nothing in it that a terminal would not show.
 fn escape(line: &mut String, text: &str) {
-    let has_to_go = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+    // What else nobody sees has bytes beyond ASCII.
+    let has_to_go = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
     // Without a way out of the loop it is done for many bytes at once, and nearly no text has one of these.
     let is_plain = !text.bytes().fold(false, |found, b| found | has_to_go(b));
     if is_plain {
         line.push_str(text);
         return;
     }
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(has_to_go) {
-        line.push_str(&rest[..at]);
-        match rest.as_bytes()[at] {
-            b'"' => line.push_str("\\\""),
-            b'\\' => line.push_str("\\\\"),
-            b'\n' => line.push_str("\\n"),
-            b'\r' => line.push_str("\\r"),
-            b'\t' => line.push_str("\\t"),
-            byte => {
-                let _ = write!(line, "\\u{byte:04x}");
-            }
+    for c in text.chars() {
+        match c {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            c if is_unseen(c) => escape_in_json(line, c),
+            c => line.push(c),
         }
-        rest = &rest[at + 1..];
     }
-    line.push_str(rest);
 }
 
 #[cfg(test)]

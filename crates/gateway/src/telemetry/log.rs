@@ -9,9 +9,10 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::{EnvFilter, reload};
 
-use super::gathered::Output;
+use super::gathered::{Form, Output};
 use super::line;
 use super::log_queue::Class;
 use super::log_writer;
@@ -30,11 +31,18 @@ static LOG: OnceLock<Output> = OnceLock::new();
 /// When the level can't be read, or there is no descriptor or thread for it.
 pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
-    let output = Output(Arc::default());
+    // A file or a pipe is no place for colours.
+    let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+    let form = if log.json {
+        Form::Json
+    } else {
+        Form::Text { is_coloured }
+    };
+    let output = Output::new(form);
     // A failure means that a log is already there, which only happens in tests.
     if LOG.set(output.clone()).is_ok() {
         let file = standard_output().map_err(|error| format!("standard output: {error}"))?;
-        let started = log_writer::start(Arc::clone(&output.0), file);
+        let started = log_writer::start(Arc::clone(&output.queue), file);
         started.map_err(|error| format!("no thread for the log: {error}"))?;
         std::panic::set_hook(Box::new(log_panic));
     }
@@ -42,6 +50,7 @@ pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
         .with_env_filter(filter)
         // It would tell of what it can't write on standard error, and panic when that is gone, too.
         .log_internal_errors(false)
+        .with_ansi(form == Form::Text { is_coloured: true })
         .with_writer(output.clone());
     if log.json {
         line::write_json_to(output);
@@ -78,13 +87,14 @@ pub(crate) fn print(text: &str) {
 /// Waits until the log is written, no longer than [`FINISH_TIMEOUT`]. Returns how many lines were given up.
 pub(crate) async fn finish_log() -> u64 {
     let Some(output) = LOG.get() else { return 0 };
-    let finishing = tokio::task::spawn_blocking(|| output.0.finish(FINISH_TIMEOUT));
+    let finishing = tokio::task::spawn_blocking(|| output.queue.finish(FINISH_TIMEOUT));
     finishing.await.unwrap_or(0)
 }
 
 /// How many lines of this class were dropped.
 pub(super) fn dropped_lines(class: Class) -> u64 {
-    LOG.get().map_or(0, |log| log.0.dropped()[class as usize])
+    LOG.get()
+        .map_or(0, |log| log.queue.dropped()[class as usize])
 }
 
 /// Puts a panic into the log: standard error may be a pipe that nobody reads, where it would stop a thread that serves.

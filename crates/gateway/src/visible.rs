@@ -1,0 +1,109 @@
+//! Text that callers chose, on its way to a person: characters that nobody sees, or that turn, hide or move what stands beside
+//! them on a terminal, are written so that a person sees them (Trojan Source, CVE-2021-42574, is such a text).
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The text for people; each such character as `\u{202e}`.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    replaced(text, is_unseen, |shown, c| {
+        // Writing to a string can't fail.
+        let _ = write!(shown, "{}", c.escape_unicode());
+    })
+}
+
+/// Several lines of ours for people, with styles of ours: what breaks lines, tabs, and the escape character stay.
+pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+    let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
+    replaced(text, is_foreign, |shown, c| {
+        let _ = write!(shown, "{}", c.escape_unicode());
+    })
+}
+
+/// A JSON text; each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They stand in its strings alone.
+pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+    let is_foreign = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
+    replaced(json, is_foreign, escape_in_json)
+}
+
+/// Appends a character as JSON's escape (RFC 8259, 7).
+pub(crate) fn escape_in_json(shown: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a string can't fail.
+        let _ = write!(shown, "\\u{unit:04x}");
+    }
+}
+
+fn replaced(
+    text: &str,
+    is_to_go: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
+    if !text.contains(&is_to_go) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_to_go(c) {
+            write(&mut shown, c);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.into()
+}
+
+/// Controls (Cc), format characters (Cf), line and paragraph separators (Zl, Zp), and letters that are drawn as nothing.
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+            | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_shown_and_all_else_stays() {
+        for (text, shown) in [
+            ("shop", "shop"),
+            ("naïve 部落格 🎉", "naïve 部落格 🎉"),
+            ("a\u{202e}b", r"a\u{202e}b"),
+            ("a\u{200b}\u{feff}\u{2066}", r"a\u{200b}\u{feff}\u{2066}"),
+            ("\u{1b}[2J\u{9b}\n", r"\u{1b}[2J\u{9b}\u{a}"),
+            ("\u{e0041}", r"\u{e0041}"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+        assert_eq!(
+            visible_lines("\u{1b}[1ma\u{202e}\n"),
+            "\u{1b}[1ma\\u{202e}\n"
+        );
+    }
+
+    #[test]
+    fn json_reads_back_as_it_was() {
+        let value = serde_json::json!({"a\u{202e}": "\u{e0041}\u{7f}\u{9b}部\n"});
+        for json in [value.to_string(), format!("{value:#}\n")] {
+            let shown = visible_json(&json);
+            assert!(
+                !shown.contains(|c: char| is_unseen(c) && c != '\n'),
+                "{shown}"
+            );
+            assert!(
+                shown.contains(r"\u202e") && shown.contains(r"\udb40\udc41"),
+                "{shown}"
+            );
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+                value
+            );
+        }
+    }
+}
