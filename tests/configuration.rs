@@ -109,7 +109,7 @@ fn every_mistake_is_told_with_its_place() {
     line 10, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
     line 11, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
     line 13, column 10: ways.http.status: nice is none of compat, mapped
-    line 15, column 8: accesses.0.name: a b is no name; use up to 64 letters, digits, . _ -
+    line 15, column 8: accesses.0.name: a b is no name; use 1 to 64 letters, digits, . _ - and no dot first
     line 16, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
     accesses.0.password: an access needs a password
     accesses.0.user: it is needed

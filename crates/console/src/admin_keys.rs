@@ -8,11 +8,10 @@ use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use store::{AdminKey, ChangeError, Role, new_admin_key};
+use store::{AdminKey, ChangeError, Role, check_name, new_admin_key};
 
 use crate::Console;
 use crate::accesses::told;
-use crate::draft::check_name;
 use crate::endpoint::{Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 use crate::request::body;

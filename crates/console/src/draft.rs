@@ -11,12 +11,6 @@ use store::{
     Access, CachePolicy, Channel, JournalLevel, Object, Rate, parse_access_network, parse_network,
 };
 
-/// Longest name, in characters: it stands in labels, paths and logs.
-const NAME_CHARACTERS_MAX: usize = 64;
-
-/// The same as a pattern: no dot comes first, since a path of dots alone means another path.
-pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
-
 /// Longest owner and note, in bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 
@@ -239,20 +233,6 @@ fn take<T, U>(
         None => {}
         Some(Ok(value)) => *place = value,
         Some(Err(text)) => mistakes.push((field.to_owned(), text)),
-    }
-}
-
-/// Whether this can be the name of an access or a key: it stands in labels, paths and logs.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.len())
-        && !name.starts_with('.')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if fits {
-        Ok(())
-    } else {
-        Err("use 1 to 64 letters, digits, . _ - and no dot first".to_owned())
     }
 }
 

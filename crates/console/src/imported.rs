@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
-use store::{Access, SECRETS_MAX};
+use store::{Access, SECRETS_MAX, check_name};
 
-use crate::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, check_name, listed};
+use crate::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, listed};
 
 /// Longest client id, in bytes; ours have 20.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;

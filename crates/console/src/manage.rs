@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::{Access, ChangeError, SECRETS_MAX, Secret, new_client_id};
 
 use crate::Console;
-use crate::draft::{Draft, check_name, given};
+use crate::draft::{Draft, given};
 use crate::problem::Problem;
 use crate::secrets::Wanted;
 use crate::view::view;
@@ -39,7 +39,7 @@ pub(crate) async fn create(
     draft: Draft,
 ) -> Result<(Arc<Access>, Value), Problem> {
     let name = draft.name.clone().unwrap_or_default();
-    check_name(&name).map_err(|text| Problem::invalid(vec![("name".to_owned(), text)]))?;
+    store::check_name(&name).map_err(|text| Problem::invalid(vec![("name".to_owned(), text)]))?;
     let wanted = Wanted {
         password: draft.password.clone(),
         password_hash: draft.password_hash.clone(),

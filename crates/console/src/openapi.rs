@@ -9,10 +9,10 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::Console;
-use crate::draft::NAME_PATTERN;
 use crate::endpoint::{Answer, Endpoint, Key};
 use crate::problem::{Problem, json_answer};
 use crate::schemas;
+use store::NAME_PATTERN;
 
 /// The paths.
 pub(crate) fn endpoints() -> Vec<Endpoint> {

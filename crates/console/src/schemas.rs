@@ -4,11 +4,9 @@
 
 use adapter::{OPERATIONS, PASSWORD_BYTES_MAX, PLATFORMS, USER_BYTES_MAX, Way, text_schema};
 use serde_json::{Map, Value, json};
-use store::{CACHE_S_MAX, JournalLevel, SECRETS_MAX};
+use store::{CACHE_S_MAX, JournalLevel, NAME_PATTERN, SECRETS_MAX};
 
-use crate::draft::{
-    CHANNELS_MAX, ID_BYTES_MAX, NAME_PATTERN, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
-};
+use crate::draft::{CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX};
 use crate::explain::HEADERS_MAX;
 use crate::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
 use crate::moment;

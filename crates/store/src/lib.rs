@@ -15,6 +15,7 @@ mod database;
 mod journal;
 mod keys;
 mod last_use;
+mod name;
 mod network;
 mod object;
 mod phc;
@@ -37,6 +38,7 @@ pub use journal::{
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;
+pub use name::{NAME_PATTERN, check_name};
 pub use network::{Verdict, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
 pub use receipts::{

@@ -10,26 +10,18 @@ use url::Url;
 
 use super::JwksSource;
 
-/// A name that can stand in a label, a path and a log: letters, digits, `.`, `_` and `-`, at most 64.
+/// The name of an access, by the rule that holds for it everywhere.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
-    let fits = (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "{text} is no name; use up to 64 letters, digits, . _ -"
-        ))
-    }
+    let checked = store::check_name(text);
+    checked.map_err(|rule| format!("{text} is no name; {rule}"))?;
+    Ok(text.to_owned())
 }
 
 pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
     if !(1..=bytes_max).contains(&text.len()) {
         return Err(format!("write 1 to {bytes_max} bytes"));
     }
-    if text.chars().any(char::is_control) {
+    if adapter::has_forbidden_character(text, false) {
         return Err("it holds a control character".to_owned());
     }
     Ok(text.to_owned())
