@@ -74,6 +74,17 @@ impl Process {
         Process { child, lines }
     }
 
+    /// Likewise by this command, whose output is what the test has made it. No line is kept.
+    pub fn unheard(mut command: Command) -> Process {
+        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        // The command holds its descriptors; a pipe has to end with the process.
+        drop(command);
+        Process {
+            child,
+            lines: Arc::default(),
+        }
+    }
+
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.0.lock().unwrap().clone()

@@ -37,6 +37,7 @@ mod load;
 mod manners;
 mod matrix;
 mod openapi;
+mod output;
 mod proxy_protocol;
 mod races;
 mod real_clients;
