@@ -1,7 +1,7 @@
 //! The commands beside `serve`: what they print, what they change, and how they end.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Ran {
 
     /// One line on standard error that holds this, and nothing on standard output.
     #[track_caller]
-    fn failed(&self, code: i32, said: &str) {
+    pub fn failed(&self, code: i32, said: &str) {
         assert_eq!(
             (self.code, self.output.as_str()),
             (Some(code), ""),
@@ -271,7 +271,10 @@ async fn a_copy_made_while_calls_run_starts_another_gateway_with_the_same_access
 
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&data)
+        .unwrap();
     std::fs::copy(&file, data.join("chatgate.db")).unwrap();
     let token = token(&gateway);
     let public_url = format!("[server]\npublic_url = \"{}\"\n", gateway.url("/"));

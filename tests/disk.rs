@@ -19,8 +19,8 @@ use crate::harness::{
 /// The longest that anybody may have to wait for an answer, whatever the disk does.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
 
-/// Room for the store and some megabytes of its log.
-const DISK: &str = "size=24m";
+/// Room for the store and some megabytes of its log, for its owner alone.
+const DISK: &str = "size=24m,mode=0700";
 
 /// A small disk of its own in the place of the data folder.
 struct Disk {

@@ -5,15 +5,18 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{
     Access, AccessLimits, AdminKey, CachePolicy, JournalLevel, Rate, Role, Secret, SecretHasher,
-    Store, StoredSecret, new_client_id, new_random_secret,
+    Store, StoredSecret, new_client_id, new_random_secret, presented,
 };
 
 use crate::config::{Config, SeedAccess};
-use crate::data_folder::{DataFolder, write_private};
+use crate::data_folder::{DataFolder, remove, write_private};
 use crate::gate::Gate;
 
 /// The demo access's name and user name.
 pub(crate) const DEMO: &str = "demo";
+
+/// The name of the first operator's key.
+const FIRST_OPERATOR: &str = "first";
 
 /// The credentials of the demo access, as its file holds them.
 #[derive(Serialize, Deserialize)]
@@ -56,25 +59,56 @@ pub(crate) async fn fill_empty_store(
     };
     // The file first: an access whose secret nobody knows would be of no use and could not be made again.
     let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
-    let _ = std::fs::remove_file(data.demo());
+    remove(&data.demo())?;
     write_private(&data.demo(), &format!("{text}\n"))?;
     put(store, &[access]).await?;
     Ok(Some(demo))
 }
 
-/// Makes the key of the data folder the first operator's, in a store that knows none.
+/// Makes the key of the data folder the first operator's, in a store that knows none. Where the store knows keys, no other one
+/// is made: it would open nothing, or bring back a key that an operator has taken away.
 ///
 /// # Errors
 /// One line that says what failed.
 pub(crate) async fn know_first_operator(
     store: &Store,
     hasher: &SecretHasher,
+    data: &DataFolder,
+) -> Result<(), String> {
+    let there = data.read_admin_key()?;
+    let keys = store.admin_keys();
+    let file = data.admin_key().display().to_string();
+    let mend = "to have a new one, stop the gateway and run: chatgate admin-key reset";
+    match there {
+        Some(key) if keys.is_empty() => put_first_operator(store, hasher, &key).await,
+        None if keys.is_empty() => put_first_operator(store, hasher, &data.make_admin_key()?).await,
+        Some(key) if presented(&keys, hasher, &key).is_some() => Ok(()),
+        Some(_) => {
+            tracing::warn!(file, mend, "the key in this file opens nothing");
+            Ok(())
+        }
+        None => {
+            tracing::warn!(file, mend, "there is no key of the first operator");
+            Ok(())
+        }
+    }
+}
+
+/// Has a key open the operators' side from now on, in the place of the one that the first operator had.
+///
+/// # Errors
+/// One line that says what failed.
+pub(crate) async fn put_first_operator(
+    store: &Store,
+    hasher: &SecretHasher,
     key: &SecretString,
 ) -> Result<(), String> {
-    if !store.admin_keys().is_empty() {
-        return Ok(());
-    }
-    let key = AdminKey::new("first", Role::Operator, Gate::now(), hasher.keyed(key));
+    let key = AdminKey::new(
+        FIRST_OPERATOR,
+        Role::Operator,
+        Gate::now(),
+        hasher.keyed(key),
+    );
     store
         .put_admin_key(&key)
         .await

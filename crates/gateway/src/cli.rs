@@ -19,10 +19,10 @@ use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
 
 use crate::commands::{
-    Failure, access_command, backup_command, check_command, complain, completions_command,
-    explain_command, health_command, journal_command, jws_command, keys_command, log_command,
-    man_command, receipt_command, reload_command, replay_command, sample_command, sandbox_command,
-    schema_command, serve_command, token_command, xml_command,
+    Failure, access_command, admin_key_command, backup_command, check_command, complain,
+    completions_command, explain_command, health_command, journal_command, jws_command,
+    keys_command, log_command, man_command, receipt_command, reload_command, replay_command,
+    sample_command, sandbox_command, schema_command, serve_command, token_command, xml_command,
 };
 
 /// `EX_USAGE` of sysexits.h: the mistake is in what was asked for.
@@ -77,6 +77,9 @@ enum Command {
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Have a new key for the first operator while no gateway runs
+    #[command(subcommand)]
+    AdminKey(AdminKeyCommand),
     /// Have a running gateway read its configuration again
     Reload(AskArgs),
     /// Tell what became of the sends with one idempotency key
@@ -215,6 +218,19 @@ pub(crate) struct AskArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminKeyCommand {
+    /// Make a new key and put it into admin.key of the data folder; the one before opens nothing any more
+    Reset(AdminKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AdminKeyArgs {
+    /// The data folder of the gateway
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    pub(crate) data: PathBuf,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ReceiptArgs {
     /// The access
@@ -282,6 +298,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Replay(args)) => replay_command(args).await.map_err(Failure::from),
         Some(Command::Journal(command)) => journal_command(command).await.map_err(Failure::from),
         Some(Command::Keys(command)) => keys_command(command).await.map_err(Failure::from),
+        Some(Command::AdminKey(command)) => admin_key_command(command).await.map_err(Failure::from),
         Some(Command::Reload(args)) => reload_command(args).await.map_err(Failure::from),
         Some(Command::Receipt(args)) => receipt_command(args).await.map_err(Failure::from),
         Some(Command::Backup(args)) => backup_command(args).await.map_err(Failure::from),

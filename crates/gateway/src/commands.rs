@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod admin_key;
 mod backup;
 mod check;
 mod explain;
@@ -31,6 +32,7 @@ use crate::shutdown::{StopSignal, outlive_stray_signals};
 use crate::telemetry;
 
 pub(crate) use access::access_command;
+pub(crate) use admin_key::admin_key_command;
 pub(crate) use backup::backup_command;
 pub(crate) use check::check_command;
 pub(crate) use explain::explain_command;

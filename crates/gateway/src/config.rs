@@ -37,6 +37,7 @@ pub use reader::Sources;
 pub use tls::TlsFiles;
 
 use crate::client_addr::ForwardedHeader;
+use crate::file_rights;
 use crate::tls::scheme;
 
 /// Everything that is configured, with nothing left to interpret.
@@ -91,6 +92,8 @@ pub struct Config {
     pub log: Log,
     /// Accesses for an empty store.
     pub accesses: Vec<SeedAccess>,
+    /// Files outside the data folder that hold a secret.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// Bounds on requests and connections.
@@ -266,6 +269,19 @@ impl Config {
         }
     }
 
+    /// Logs which secrets everybody on this machine may read although they belong to the user that the gateway runs as. A
+    /// file of somebody else's, such as one that an orchestrator mounts, is not this user's to close.
+    pub(crate) fn warn_of_exposed_secrets(&self) {
+        for file in self
+            .secret_files
+            .iter()
+            .filter(|file| file_rights::is_exposed(file))
+        {
+            let file = file.display();
+            tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
+        }
+    }
+
     /// The keys that differ between two files, without their values.
     #[must_use]
     pub fn changed(before: &Sources, after: &Sources) -> Vec<String> {
@@ -347,6 +363,7 @@ impl Config {
                 json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
             },
             accesses: seeds(reader),
+            secret_files: std::mem::take(&mut reader.secret_files),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The data folder: made on the first start, private to its owner, with the operator's key in it.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,27 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::file_rights;
+
 /// Bytes of randomness in an admin key.
 const ADMIN_KEY_BYTES: usize = 32;
+
+/// What may stand in a data folder of ours, with what SQLite keeps beside a store.
+const OWN_FILES: [&str; 13] = [
+    "lock",
+    "admin.key",
+    "admin.key.new",
+    "demo.json",
+    "demo.json.new",
+    "chatgate.db",
+    "chatgate.db-wal",
+    "chatgate.db-shm",
+    "chatgate.db-journal",
+    "sandbox.db",
+    "sandbox.db-wal",
+    "sandbox.db-shm",
+    "sandbox.db-journal",
+];
 
 /// The files of a data folder.
 #[derive(Clone, Debug)]
@@ -23,10 +42,11 @@ impl DataFolder {
         DataFolder(path.to_owned())
     }
 
-    /// Makes the folder, mode 0700, when it is not there.
+    /// Makes the folder, mode 0700, when it is not there, and looks whether it and what is in it belong to this user alone:
+    /// who may write there is the gateway's owner, and who may read there knows its keys.
     ///
     /// # Errors
-    /// A line that names the folder.
+    /// A line that names the folder or the file, and the mend.
     pub(crate) fn make(&self) -> Result<(), String> {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
@@ -37,7 +57,10 @@ impl DataFolder {
                 "the data folder {} can't be made: {error}",
                 self.0.display()
             )
-        })
+        })?;
+        file_rights::check_folder(&self.0)?;
+        let mut files = OWN_FILES.iter();
+        files.try_for_each(|name| file_rights::check_own(&self.0.join(name)))
     }
 
     /// Takes the folder for this process, until the file that is given back is closed. The system closes it however the
@@ -87,14 +110,20 @@ impl DataFolder {
         self.0.join("admin.key")
     }
 
-    /// The first operator's key, made when it is not there.
+    /// The first operator's key, if its file is there.
     ///
     /// # Errors
     /// A line that names the file.
-    pub(crate) fn read_or_make_admin_key(&self) -> Result<SecretString, String> {
-        if let Ok(key) = read_key(&self.admin_key()) {
-            return Ok(key);
-        }
+    pub(crate) fn read_admin_key(&self) -> Result<Option<SecretString>, String> {
+        read_key_if_there(&self.admin_key())
+    }
+
+    /// A new key for the first operator, in its file, whatever is there now. It opens nothing until the store knows it.
+    ///
+    /// # Errors
+    /// A line that names the file.
+    pub(crate) fn make_admin_key(&self) -> Result<SecretString, String> {
+        remove(&self.admin_key())?;
         let key: SecretString = format!("cgk_{}", random_text(ADMIN_KEY_BYTES)?).into();
         write_private(&self.admin_key(), &format!("{}\n", key.expose_secret()))?;
         Ok(key)
@@ -106,11 +135,29 @@ impl DataFolder {
 /// # Errors
 /// A line that names the file.
 pub(crate) fn read_key(path: &Path) -> Result<SecretString, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let key = read_key_if_there(path)?;
+    key.ok_or_else(|| format!("{}: there is no such file", path.display()))
+}
+
+fn read_key_if_there(path: &Path) -> Result<Option<SecretString>, String> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+    };
     match text.trim() {
         "" => Err(format!("{}: the key is empty", path.display())),
-        key => Ok(key.into()),
+        key => Ok(Some(key.into())),
+    }
+}
+
+/// Takes a file away, if it is there.
+///
+/// # Errors
+/// A line that names the file.
+pub(crate) fn remove(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|error| format!("{}: {error}", path.display())),
     }
 }
 
@@ -124,11 +171,11 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
     name.push(".new");
     let written = path.with_file_name(name);
     let write = || {
-        if path.symlink_metadata().is_ok() {
-            return Err(std::io::ErrorKind::AlreadyExists.into());
+        if is_there(path)? {
+            return Err(ErrorKind::AlreadyExists.into());
         }
         // What an earlier process has left half done.
-        if written.symlink_metadata().is_ok() {
+        if is_there(&written)? {
             std::fs::remove_file(&written)?;
         }
         let mut file = std::fs::OpenOptions::new()
@@ -141,6 +188,15 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
         std::fs::rename(&written, path)
     };
     write().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Whether something has this name, be it a link that leads nowhere.
+fn is_there(path: &Path) -> std::io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Fresh randomness as text.

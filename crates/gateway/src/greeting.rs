@@ -147,7 +147,8 @@ fn trusting(files: &[TlsFiles]) -> String {
     files.iter().map(option).collect()
 }
 
-fn quoted(path: &Path) -> String {
+/// The path as a word of a shell command.
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = text
         .bytes()

@@ -42,6 +42,7 @@ mod workers;
 mod accesses;
 pub mod config;
 mod data_folder;
+mod file_rights;
 mod greeting;
 mod serve;
 mod shutdown;

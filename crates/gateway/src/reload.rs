@@ -135,6 +135,7 @@ async fn renew(
 async fn next(generations: &Generations, config: &Config) -> Result<Gate, String> {
     let gate = generations.gate();
     let origin = &generations.origin;
+    config.warn_of_exposed_secrets();
     let public_url = config.callers_url(origin.address);
     let forwarder = gate
         .forwarder

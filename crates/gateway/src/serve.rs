@@ -36,7 +36,7 @@ use crate::way_out::{Sandboxed, way_out};
 use crate::workers::Workers;
 
 /// Bytes of the keys that hash secrets.
-const HASH_KEY_BYTES: usize = 32;
+pub(crate) const HASH_KEY_BYTES: usize = 32;
 
 /// How often counts are swept and stale keys of issuers fetched.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(10);
@@ -74,7 +74,6 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     let data = DataFolder::new(&config.data);
     data.make()?;
     let _lock = data.lock()?;
-    let admin_key = data.read_or_make_admin_key()?;
     let store = Store::open(&data.store()).await;
     let store = Arc::new(store.map_err(|error| error.to_string())?);
     let public = bind("server.listen", config.listen)?;
@@ -85,7 +84,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
     let key = store.key("secrets", Gate::now(), make_key).await;
     let hasher = Arc::new(SecretHasher::new(&key.map_err(|error| error.to_string())?));
-    accesses::know_first_operator(&store, &hasher, &admin_key).await?;
+    accesses::know_first_operator(&store, &hasher, &data).await?;
     let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let origin = Origin {
@@ -230,6 +229,7 @@ async fn first_gate(
     origin: &Origin,
     (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
 ) -> Result<Gate, String> {
+    config.warn_of_exposed_secrets();
     let public_url = config.callers_url(origin.address);
     let way_out = way_out(config, origin.sandbox.as_ref())?;
     let process_key = random(HASH_KEY_BYTES)?;

@@ -7,6 +7,7 @@ use super::Failure;
 use super::output::{print, print_json};
 use crate::cli::{CheckArgs, ServeArgs};
 use crate::config::{Config, Mistake, Sources};
+use crate::file_rights;
 
 pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
     let read = Config::read(&read_sources(&args.serve).map_err(Failure::Usage)?);
@@ -40,10 +41,13 @@ pub(crate) fn read_config(args: &ServeArgs) -> Result<(Sources, Config), Failure
 pub(crate) fn read_sources(args: &ServeArgs) -> Result<Sources, String> {
     let file = match &args.config {
         None => String::new(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            let path = path.display();
-            format!("{path}: {error}; name the configuration file with --config")
-        })?,
+        Some(path) => {
+            file_rights::check_trusted(path)?;
+            std::fs::read_to_string(path).map_err(|error| {
+                let path = path.display();
+                format!("{path}: {error}; name the configuration file with --config")
+            })?
+        }
     };
     let flags = [
         ("server.data", &args.data),

@@ -220,6 +220,9 @@ fn shown(row: &Value) -> [String; 9] {
             }
         }
         "change" => match (&row["before"], &row["after"]) {
+            (Value::Null, Value::Null) => {
+                format!("{} by {}", cell(&row["cause"]), cell(&row["actor"]))
+            }
             (Value::Null, _) => format!("made by {}", cell(&row["actor"])),
             (_, Value::Null) => format!("deleted by {}", cell(&row["actor"])),
             _ => format!("changed by {}", cell(&row["actor"])),

@@ -1,12 +1,14 @@
 //! Reads settings one by one, from flag, environment or file in that order, and collects every mistake on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Place, Places};
 use super::schema::{Asked, Kind};
+use crate::file_rights;
 
 /// What every environment variable of ours begins with: `CHATGATE__SERVER__LISTEN`.
 pub(super) const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
@@ -35,6 +37,8 @@ pub(super) struct Reader<'a> {
     root: DeTable<'a>,
     known: BTreeSet<String>,
     mistakes: Vec<Mistake>,
+    /// Files that hold a secret.
+    pub(super) secret_files: Vec<PathBuf>,
     /// What has been asked for, when that is all there is to know; see [`Reader::asking`].
     asked: Option<BTreeMap<String, Asked>>,
 }
@@ -48,6 +52,7 @@ impl<'a> Reader<'a> {
             root: table.into_inner(),
             known: BTreeSet::new(),
             mistakes: Vec::new(),
+            secret_files: Vec::new(),
             asked: None,
         };
         for error in errors {
@@ -197,6 +202,10 @@ impl<'a> Reader<'a> {
     /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, which is no file that gets shared.
     pub(super) fn secret(&mut self, key: &str) -> Option<String> {
         self.note(key, || Asked::new(Kind::Secret));
+        if let Some(Written::One(text, _)) = self.written(key) {
+            let file = text.strip_prefix("file:").map(PathBuf::from);
+            self.secret_files.extend(file);
+        }
         let environment = &self.sources.environment;
         let from_environment = environment.contains_key(&variable(key));
         self.read(key, |text| {
@@ -206,6 +215,7 @@ impl<'a> Reader<'a> {
                     .cloned()
                     .ok_or_else(|| format!("the environment variable {name} is not set"))
             } else if let Some(path) = text.strip_prefix("file:") {
+                file_rights::check_trusted(Path::new(path))?;
                 let text =
                     std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
                 Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::shapes;
+use crate::file_rights;
 use crate::tls::{self, Tls};
 
 /// Where a listener's certificate is, as PEM files.
@@ -57,6 +58,7 @@ fn files(
         client_ca,
         h2,
     };
+    reader.secret_files.push(files.key.clone());
     match Tls::open(&files) {
         Ok(_) => Some(files),
         Err(error) => reader.wrong(key_name, &error),
@@ -66,6 +68,7 @@ fn files(
 /// The path of a file with something in it that can be used.
 fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
     let path = shapes::path(text)?;
+    file_rights::check_trusted(&path)?;
     tls::in_file(Path::new(text), parse)?;
     Ok(path)
 }

@@ -9,6 +9,7 @@ use forward::client::{ClientConfig, Roots};
 use url::Url;
 
 use super::JwksSource;
+use crate::file_rights;
 
 /// The name of an access, by the rule that holds for it everywhere.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
@@ -80,6 +81,7 @@ pub(super) fn jwks_source(text: &str) -> Result<JwksSource, String> {
 
 /// A file of certificate authorities that is there and holds some.
 pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
+    file_rights::check_trusted(Path::new(path))?;
     let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
     // Building a client reads the file; none is opened to anywhere.
@@ -94,6 +96,7 @@ pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
 
 /// Whether a file of an issuer's keys is there and holds some that can be used.
 pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
+    file_rights::check_trusted(path)?;
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let keys = adapter_jwt::parse_jwks(&text, algorithms);

@@ -1,0 +1,175 @@
+//! Who may read and write a file besides its owner. What is wrong is told with the command that mends it.
+
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::greeting::quoted;
+
+/// The rights of the group and of everybody else.
+const OTHERS: u32 = 0o077;
+
+/// The right of everybody to write.
+const EVERYBODY_WRITES: u32 = 0o002;
+
+/// The right of everybody to read.
+const EVERYBODY_READS: u32 = 0o004;
+
+/// Whether a data folder belongs to this user alone. It may be a symbolic link: whoever made that could have named another
+/// folder as well.
+///
+/// # Errors
+/// A line that names the folder and the mend.
+pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
+    let told = |error| format!("the data folder {}: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(told)?;
+    if !metadata.is_dir() {
+        return Err(format!("{} is no folder", path.display()));
+    }
+    let checked = check_private(path, &metadata, "700");
+    checked.map_err(|error| {
+        let inner = quoted(&path.join("chatgate"));
+        format!(
+            "the data folder {error}; or, where the folder is not yours to change, have a private one made in it with --data \
+             {inner}"
+        )
+    })
+}
+
+/// Whether a file of a data folder, if it is there, is a plain file that belongs to this user alone.
+///
+/// # Errors
+/// A line that names the file and the mend.
+pub(crate) fn check_own(path: &Path) -> Result<(), String> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+    };
+    let (shown, named) = (path.display(), quoted(path));
+    if metadata.is_symlink() {
+        return Err(format!(
+            "{shown} is a symbolic link, by which somebody may have led the gateway to another file: rm {named}, and put the \
+             file itself there"
+        ));
+    }
+    if !metadata.is_file() {
+        return Err(format!("{shown} is no plain file: rm -r {named}"));
+    }
+    check_private(path, &metadata, "600")
+}
+
+fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), String> {
+    let (shown, named) = (path.display(), quoted(path));
+    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != us {
+        return Err(format!(
+            "{shown} belongs to the user {owner}, and the gateway runs as {us}: chown {us} {named}"
+        ));
+    }
+    if metadata.mode() & OTHERS != 0 {
+        let has = metadata.mode() & 0o7777;
+        return Err(format!(
+            "{shown} is open to others (mode {has:04o}): chmod {mode} {named}"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what stands in a file outside the data folder can be trusted: a secret, a certificate, a configuration that
+/// everybody may write is anybody's. Who may read it is up to whoever put it there: an orchestrator mounts secrets as links to
+/// files of root's that all in the container may read.
+///
+/// # Errors
+/// A line that names the file and the mend. A file that is not there is for the reader to tell.
+pub(crate) fn check_trusted(path: &Path) -> Result<(), String> {
+    let is_open =
+        |metadata: &Metadata| metadata.is_file() && metadata.mode() & EVERYBODY_WRITES != 0;
+    if std::fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
+        let (shown, named) = (path.display(), quoted(path));
+        return Err(format!("everybody may write {shown}: chmod o-w {named}"));
+    }
+    Ok(())
+}
+
+/// Whether everybody on this machine may read a secret that is this user's to close.
+pub(crate) fn is_exposed(path: &Path) -> bool {
+    let us = rustix::process::geteuid().as_raw();
+    std::fs::metadata(path).is_ok_and(|metadata| {
+        metadata.is_file() && metadata.uid() == us && metadata.mode() & EVERYBODY_READS != 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(checked: Result<(), String>, said: &[&str]) {
+        let error = checked.unwrap_err();
+        for part in said {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_data_folder_is_of_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a key");
+        check_own(&path).unwrap();
+        std::fs::write(&path, "k").unwrap();
+        for mode in [0o604, 0o602, 0o640, 0o660, 0o601] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let shown = format!("(mode 0{mode:o}): chmod 600 '");
+            check(check_own(&path), &["a key is open to others", &shown]);
+        }
+        for mode in [0o600, 0o400] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            check_own(&path).unwrap();
+        }
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        check(check_own(&link), &["link is a symbolic link", "rm "]);
+        let dangling = folder.path().join("dangling");
+        symlink("nowhere", &dangling).unwrap();
+        check(check_own(&dangling), &["is a symbolic link"]);
+        check(check_own(folder.path()), &["is no plain file"]);
+    }
+
+    #[test]
+    fn a_data_folder_is_of_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o755, 0o770, 0o701, 0o1777] {
+            std::fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            check(
+                check_folder(folder.path()),
+                &["is open to others", "chmod 700", "--data"],
+            );
+        }
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        check_folder(folder.path()).unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        check(check_folder(&file), &["is no folder"]);
+    }
+
+    #[test]
+    fn what_is_mounted_may_be_a_link_that_others_may_read_and_never_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("..data"), folder.path().join("password"));
+        std::fs::write(&path, "p").unwrap();
+        symlink(&path, &link).unwrap();
+        for mode in [0o644, 0o440, 0o444, 0o664] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            check_trusted(&link).unwrap();
+        }
+        for mode in [0o666, 0o602] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            check(check_trusted(&link), &["everybody may write", "chmod o-w"]);
+        }
+        check_trusted(&folder.path().join("missing")).unwrap();
+    }
+}

@@ -1,0 +1,208 @@
+//! The data folder and secrets in files: what others may read or write, links where files should be, and a lost key.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use reqwest::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::commands::{run, run_on};
+use crate::first_start::paste;
+use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, upstream};
+
+/// Starts a gateway that must not start, and returns what it says.
+#[track_caller]
+fn refused(data: &Path, what: &str) -> String {
+    let data = data.to_str().unwrap();
+    let arguments = [
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let process = Process::start(&arguments, &[]);
+    let line = process.wait_for(what, |line| line.contains(what));
+    assert_eq!(process.ended().0, Some(1), "{line}");
+    line
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn stopped(gateway: Gateway) -> Arc<TempDir> {
+    gateway.process.signal("TERM");
+    let folder = Arc::clone(&gateway.folder);
+    assert_eq!(gateway.process.ended().0, Some(0));
+    folder
+}
+
+#[test]
+fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
+    let folder = stopped(Gateway::start());
+    let data = folder.path().join("data");
+    for open in [0o755, 0o770, 0o701] {
+        mode(&data, open);
+        let said = refused(&data, "is open to others");
+        assert!(said.contains(&format!("(mode 0{open:o})")), "{said}");
+        let (_, mend) = said.split_once("): ").unwrap();
+        paste(mend.split_once(';').unwrap().0);
+    }
+    for name in [
+        "lock",
+        "chatgate.db",
+        "admin.key",
+        "demo.json",
+        "sandbox.db",
+    ] {
+        let file = data.join(name);
+        mode(&file, 0o640);
+        let said = refused(&data, "is open to others");
+        assert!(
+            said.contains(&format!("{name} is open to others (mode 0640)")),
+            "{said}"
+        );
+        paste(said.split_once("): ").unwrap().1);
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+    }
+    let elsewhere = folder.path().join("elsewhere");
+    for name in [
+        "lock",
+        "chatgate.db",
+        "chatgate.db-wal",
+        "chatgate.db-shm",
+        "admin.key",
+        "demo.json",
+    ] {
+        let (file, kept) = (data.join(name), folder.path().join("kept"));
+        let was_there = fs::rename(&file, &kept).is_ok();
+        symlink(&elsewhere, &file).unwrap();
+        let said = refused(&data, "is a symbolic link");
+        assert!(
+            said.contains(&format!("{name} is a symbolic link")),
+            "{said}"
+        );
+        assert!(!elsewhere.exists(), "{name} was followed");
+        fs::remove_file(&file).unwrap();
+        if was_there {
+            fs::rename(&kept, &file).unwrap();
+        }
+    }
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        for name in ["admin.key", ""] {
+            let path = data.join(name);
+            chown(&path, Some(65_534), None).unwrap();
+            let said = refused(&data, "belongs to the user 65534");
+            assert!(said.contains("chown 0 "), "{said}");
+            chown(&path, Some(0), None).unwrap();
+        }
+    } else {
+        println!("skipped: only root can give a file away");
+    }
+    Gateway::over(folder, "", &[]);
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_told_as_what_it_is() {
+    let folder = stopped(Gateway::start());
+    let key = folder.path().join("data/admin.key");
+    for (content, told) in [(&b"\xff"[..], "UTF-8"), (b" \n", "the key is empty")] {
+        fs::write(&key, content).unwrap();
+        let said = refused(&folder.path().join("data"), "admin.key");
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way_back() {
+    let gateway = Gateway::start();
+    let old = fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let folder = stopped(gateway);
+    let data = folder.path().join("data");
+    let key = data.join("admin.key");
+    fs::remove_file(&key).unwrap();
+    let gateway = Gateway::over(Arc::clone(&folder), "", &[]);
+    let line = gateway
+        .process
+        .wait_for("a warning", |line| line.contains("no key of the first"));
+    assert!(line.contains("chatgate admin-key reset"), "{line}");
+    assert!(!key.exists());
+    let reset = ["admin-key", "reset", "--data", data.to_str().unwrap()];
+    run(&reset).failed(1, "another gateway runs");
+    stopped(gateway);
+    fs::write(&key, "cgk_another\n").unwrap();
+    mode(&key, 0o600);
+    let gateway = Gateway::over(Arc::clone(&folder), "", &[]);
+    gateway
+        .process
+        .wait_for("a warning", |line| line.contains("opens nothing"));
+    stopped(gateway);
+
+    let ran = run(&reset);
+    assert_eq!(ran.code, Some(0), "{}", ran.error);
+    assert_eq!(key.metadata().unwrap().mode() & 0o777, 0o600);
+    let gateway = Gateway::over(folder, "", &[]);
+    let journal = gateway
+        .ask(Method::GET, "journal?limit=100", &Value::Null)
+        .await;
+    assert_eq!(journal.status, 200, "{}", journal.body);
+    let row = journal.json()["rows"].as_array().unwrap().clone();
+    let row = row
+        .iter()
+        .find(|row| row["actor"] == "the data folder")
+        .unwrap()
+        .clone();
+    assert_eq!(row["cause"], "a new key for the first operator");
+    let shown = run_on(&gateway, &["log"]).output;
+    assert!(
+        shown.contains("a new key for the first operator by the data folder"),
+        "{shown}"
+    );
+    fs::write(&key, old).unwrap();
+    let before = gateway.ask(Method::GET, "journal", &Value::Null).await;
+    assert_eq!(before.status, 401);
+    run(&["admin-key", "reset", "--data", "/nowhere"]).failed(1, "there is no store");
+}
+
+#[test]
+fn a_mounted_secret_may_be_a_link_to_what_all_may_read_and_none_but_its_owner_write() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("..2026")).unwrap();
+    fs::write(at("..2026/password"), UPSTREAM_PASSWORD).unwrap();
+    symlink("..2026", at("..data")).unwrap();
+    symlink("..data/password", at("password")).unwrap();
+    let toml = upstream(([127, 0, 0, 1], 9).into());
+    let toml = toml.replace(
+        "env:UPSTREAM_PASSWORD",
+        &format!("file:{}", at("password").display()),
+    );
+    mode(&at("..2026/password"), 0o644);
+    let gateway = Gateway::over(Arc::clone(&folder), &toml, &[]);
+    // It is this user's own here, who could close it.
+    gateway.process.wait_for("a warning", |line| {
+        line.contains("everybody on this machine may read")
+    });
+    stopped(gateway);
+    for open in [0o646, 0o666] {
+        mode(&at("..2026/password"), open);
+        let ran = run(&["check", "--config", at("chatgate.toml").to_str().unwrap()]);
+        assert_eq!(ran.code, Some(64));
+        assert!(ran.error.contains("everybody may write"), "{}", ran.error);
+        assert!(ran.error.contains("chmod o-w"), "{}", ran.error);
+    }
+    mode(&at("..2026/password"), 0o400);
+    mode(&at("chatgate.toml"), 0o666);
+    let ran = run(&["check", "--config", at("chatgate.toml").to_str().unwrap()]);
+    assert_eq!(
+        (ran.code, ran.error.contains("everybody may write")),
+        (Some(64), true),
+        "{}",
+        ran.error
+    );
+}
