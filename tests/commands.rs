@@ -384,6 +384,28 @@ fn what_the_binary_says_about_itself_is_whole_and_a_reader_may_go_away() {
 }
 
 #[test]
+fn the_schema_is_written_without_opening_a_file() {
+    let folder = TempDir::new().unwrap();
+    // A pipe that nobody writes to holds up whoever opens it.
+    let names = ["anything", "true", "false", "1s", "1KiB", "0", "1", "2"];
+    let made = Command::new("mkfifo")
+        .args(names)
+        .current_dir(&folder)
+        .status();
+    assert!(made.unwrap().success());
+    let ran = Command::new("timeout")
+        .args(["20", binary(), "config-schema"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(0), "it waits for a file");
+    let elsewhere = run(&["config-schema"]);
+    assert_eq!(String::from_utf8(ran.stdout).unwrap(), elsewhere.output);
+    let bytes = &elsewhere.json()["properties"]["journal"]["properties"]["bytes"];
+    assert_eq!(bytes["pattern"], "^[0-9]+ *(KiB|MiB|GiB)?$");
+}
+
+#[test]
 fn check_lists_mistakes_as_json_with_their_places() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("chatgate.toml");

@@ -24,13 +24,15 @@ use forward::allowlist::Networks;
 use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use reader::Reader;
+use schema::Kind;
 use secrecy::SecretString;
 use sections::{
-    jwt, limits, proxy_protocol, receipt_room, retention, seeds, upstream, upstream_limits, ways,
+    cache, jwt, limits, log, proxy_protocol, receipt_room, retention, seeds, upstream,
+    upstream_limits, ways,
 };
 use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
 use url::Url;
-use values::{log_level, origin, public_url};
+use values::{origin, public_url};
 
 pub use mistake::Mistake;
 pub use reader::Sources;
@@ -312,16 +314,27 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream_limits(reader);
-        let trusted_proxies = reader.list("server.trusted_proxies", &[], parse_network);
-        let listen = reader.value("server.listen", "127.0.0.1:8080", shapes::address);
+        let trusted_proxies = reader.list("server.trusted_proxies", &[], Kind::Text, parse_network);
+        let listen = reader.value(
+            "server.listen",
+            "127.0.0.1:8080",
+            Kind::Text,
+            shapes::address,
+        );
         Config {
-            data: reader.value("server.data", "./data", shapes::path),
+            data: reader.value("server.data", "./data", Kind::Text, shapes::path),
             listen,
-            admin_listen: reader.value("server.admin_listen", "127.0.0.1:8081", shapes::address),
-            public_url: reader.optional("server.public_url", public_url),
+            admin_listen: reader.value(
+                "server.admin_listen",
+                "127.0.0.1:8081",
+                Kind::Text,
+                shapes::address,
+            ),
+            public_url: reader.optional("server.public_url", Kind::Text, public_url),
             forwarded_header: reader.value(
                 "server.forwarded_header",
                 "x-forwarded-for",
+                Kind::Text,
                 ForwardedHeader::parse,
             ),
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
@@ -329,19 +342,20 @@ impl Config {
             tls: tls::public(reader),
             admin_tls: tls::admin(reader),
             networks: Networks::new(
-                reader.list("server.allow", &["0.0.0.0/0", "::/0"], parse_network),
-                reader.list("server.deny", &[], parse_network),
+                reader.list(
+                    "server.allow",
+                    &["0.0.0.0/0", "::/0"],
+                    Kind::Text,
+                    parse_network,
+                ),
+                reader.list("server.deny", &[], Kind::Text, parse_network),
             ),
-            cors_origins: reader.list("server.cors_origins", &[], origin),
+            cors_origins: reader.list("server.cors_origins", &[], Kind::Text, origin),
             limits: limits(reader),
             upstream: upstream(reader, &upstream_limits),
             upstream_limits,
             ways: ways(reader),
-            cache: CacheConfig {
-                getchatchannels: reader.value("cache.getchatchannels", "60s", shapes::duration),
-                getchats: reader.value("cache.getchats", "2s", shapes::duration),
-                bytes: reader.value("cache.bytes", "32MiB", shapes::bytes) as u64,
-            },
+            cache: cache(reader),
             retention: retention(reader),
             journals_all: reader.choice("journal.rows", "all", &[("all", true), ("sends", false)]),
             serves_without_store: reader.choice(
@@ -349,19 +363,16 @@ impl Config {
                 "serve",
                 &[("serve", true), ("refuse", false)],
             ),
-            receipts_kept_s: reader.value("receipts.keep", "24h", |text| {
+            receipts_kept_s: reader.value("receipts.keep", "24h", Kind::Time, |text| {
                 let seconds = shapes::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
             }),
             receipt_room: receipt_room(reader),
             docs: reader
-                .optional("docs.enabled", shapes::boolean)
+                .optional("docs.enabled", Kind::Boolean, shapes::boolean)
                 .unwrap_or(listen.ip().is_loopback()),
             jwt: jwt(reader),
-            log: Log {
-                level: reader.value("log.level", "info", log_level),
-                json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
-            },
+            log: log(reader),
             accesses: seeds(reader),
             secret_files: std::mem::take(&mut reader.secret_files),
         }

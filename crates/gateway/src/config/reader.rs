@@ -94,9 +94,10 @@ impl<'a> Reader<'a> {
         &mut self,
         key: &str,
         default: &str,
+        kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> T {
-        self.note(key, || Asked::new(Kind::of(&parse)).or(&[default]));
+        self.note(key, || Asked::new(kind).or(&[default]));
         match self.read(key, &parse) {
             Some(value) => value,
             None => parse(default)
@@ -106,19 +107,19 @@ impl<'a> Reader<'a> {
 
     /// A setting that is one of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
-        let value = self.value(key, default, |text| choice(text, choices));
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        self.note(key, || Asked::new(Kind::words(&names)).or(&[default]));
-        value
+        let kind = Kind::words(&names);
+        self.value(key, default, kind, |text| choice(text, choices))
     }
 
     /// A setting that may be absent. One that is wrong is noted and counts as absent.
     pub(super) fn optional<T>(
         &mut self,
         key: &str,
+        kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.note(key, || Asked::new(Kind::of(&parse)));
+        self.note(key, || Asked::new(kind));
         self.read(key, parse)
     }
 
@@ -126,9 +127,10 @@ impl<'a> Reader<'a> {
     pub(super) fn required<T>(
         &mut self,
         key: &str,
+        kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.note(key, || Asked::new(Kind::of(&parse)).required());
+        self.note(key, || Asked::new(kind).required());
         if self.has(key) {
             self.read(key, parse)
         } else {
@@ -159,9 +161,10 @@ impl<'a> Reader<'a> {
         &mut self,
         key: &str,
         default: &[&str],
+        kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
-        self.note(key, || Asked::new(Kind::of(&parse)).many().or(default));
+        self.note(key, || Asked::new(kind).many().or(default));
         let elements = match self.written(key) {
             None => default
                 .iter()
@@ -194,8 +197,8 @@ impl<'a> Reader<'a> {
     /// A list of some of a few words; all of them by default.
     pub(super) fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
         let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
-        let list = self.list(key, names, |text| choice(text, &named));
-        self.note(key, || Asked::new(Kind::words(names)).many().or(names));
+        let kind = Kind::words(names);
+        let list = self.list(key, names, kind, |text| choice(text, &named));
         list.into_iter().map(str::to_owned).collect()
     }
 

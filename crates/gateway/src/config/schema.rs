@@ -16,7 +16,7 @@ pub(super) struct Asked {
 }
 
 /// What a value looks like.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Any text that its parser takes.
     Text,
@@ -24,8 +24,10 @@ pub(super) enum Kind {
     Boolean,
     /// A whole number from this one on.
     Count(u8),
-    /// Likewise, or a number with one of these units; what it comes to in the end is the parser's to judge.
-    Quantity(&'static str),
+    /// Likewise, or a number with a unit of time; what it comes to in the end is the parser's to judge.
+    Time,
+    /// Likewise, or a number with a unit of size.
+    Bytes,
     /// One of these words.
     Words(Vec<String>),
     /// `env:NAME` or `file:PATH`.
@@ -35,21 +37,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Finds out what a parser takes by showing it samples, so that a description can't say otherwise than the parser.
-    pub(super) fn of<T>(parse: &impl Fn(&str) -> Result<T, String>) -> Kind {
-        let takes = |sample: &str| parse(sample).is_ok();
-        match () {
-            () if takes("anything") => Kind::Text,
-            () if takes("true") && takes("false") => Kind::Boolean,
-            () if takes("1s") => Kind::Quantity("ms|s|m|h|d"),
-            () if takes("1KiB") => Kind::Quantity("KiB|MiB|GiB"),
-            () if takes("0") => Kind::Count(0),
-            () if takes("1") => Kind::Count(1),
-            () if takes("2") => Kind::Count(2),
-            () => Kind::Text,
-        }
-    }
-
     /// One of these words.
     pub(super) fn words(names: &[&str]) -> Kind {
         Kind::Words(names.iter().map(|name| (*name).to_owned()).collect())
@@ -60,11 +47,8 @@ impl Kind {
             Kind::Text => json!({ "type": "string" }),
             Kind::Boolean => json!({ "type": "boolean" }),
             Kind::Count(least) => json!({ "type": "integer", "minimum": least }),
-            Kind::Quantity(units) => json!({
-                "type": ["string", "integer"],
-                "minimum": 0,
-                "pattern": format!("^[0-9]+ *({units})?$"),
-            }),
+            Kind::Time => quantity("ms|s|m|h|d"),
+            Kind::Bytes => quantity("KiB|MiB|GiB"),
             Kind::Words(words) => json!({ "type": "string", "enum": words }),
             Kind::Secret => json!({ "type": "string", "pattern": "^(env|file):." }),
             Kind::Table => json!({ "type": "object" }),
@@ -75,7 +59,9 @@ impl Kind {
     fn value(&self, text: &str) -> Value {
         let typed = match self {
             Kind::Boolean | Kind::Count(_) => text.parse().ok(),
-            Kind::Text | Kind::Quantity(_) | Kind::Words(_) | Kind::Secret | Kind::Table => None,
+            Kind::Text | Kind::Time | Kind::Bytes | Kind::Words(_) | Kind::Secret | Kind::Table => {
+                None
+            }
         };
         typed.unwrap_or_else(|| text.into())
     }
@@ -125,6 +111,15 @@ impl Asked {
             values.pop()
         }
     }
+}
+
+/// A whole number, or one with one of these units.
+fn quantity(units: &str) -> Value {
+    json!({
+        "type": ["string", "integer"],
+        "minimum": 0,
+        "pattern": format!("^[0-9]+ *({units})?$"),
+    })
 }
 
 /// The schema of a file with these keys.

@@ -7,16 +7,19 @@ use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::client::Roots;
-use forward::{Account, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
+use forward::{Account, CacheConfig, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use store::{
     CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_access_network, parse_network,
 };
 
 use super::reader::Reader;
+use super::schema::Kind;
 use super::shapes;
-use super::values::{access_name, bounded, jwks_file, jwks_source, roots_file, upstream_url};
-use super::{IssuerConfig, JwksSource, Jwt, Limits, SeedAccess, Ways};
+use super::values::{
+    access_name, bounded, jwks_file, jwks_source, log_level, roots_file, upstream_url,
+};
+use super::{IssuerConfig, JwksSource, Jwt, Limits, Log, SeedAccess, Ways};
 
 /// Most that a body may be allowed to have, in bytes: it is held in memory whole.
 const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
@@ -35,7 +38,7 @@ const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
 
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
-    let is_on = reader.value(key, "false", shapes::boolean);
+    let is_on = reader.value(key, "false", Kind::Boolean, shapes::boolean);
     if is_on && trusted_proxies.is_empty() {
         reader.wrong::<()>(key, "without server.trusted_proxies nobody could connect");
     }
@@ -45,34 +48,49 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
     let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     Limits {
-        body_bytes: reader.value("limits.body_bytes", "1MiB", |text| {
+        body_bytes: reader.value("limits.body_bytes", "1MiB", Kind::Bytes, |text| {
             shapes::room(text, BODY_BYTES_MOST)
         }),
-        soap_bytes: reader.value("limits.soap_bytes", "256KiB", |text| {
+        soap_bytes: reader.value("limits.soap_bytes", "256KiB", Kind::Bytes, |text| {
             shapes::room(text, SOAP_BYTES_MOST)
         }),
-        header_timeout: reader.value("limits.header_timeout", "10s", shapes::timeout),
-        body_timeout: reader.value("limits.body_timeout", "10s", shapes::timeout),
-        write_timeout: reader.value("limits.write_timeout", "30s", shapes::timeout),
-        rate: reader.value("limits.rate", "1KiB", |text| {
+        header_timeout: reader.value("limits.header_timeout", "10s", Kind::Time, shapes::timeout),
+        body_timeout: reader.value("limits.body_timeout", "10s", Kind::Time, shapes::timeout),
+        write_timeout: reader.value("limits.write_timeout", "30s", Kind::Time, shapes::timeout),
+        rate: reader.value("limits.rate", "1KiB", Kind::Bytes, |text| {
             let bytes = shapes::room(text, BODY_BYTES_MOST)?;
             u32::try_from(bytes).map_err(|_| format!("{text} is too much"))
         }),
-        idle_timeout: reader.value("limits.idle_timeout", "75s", shapes::timeout),
-        request_timeout: reader.value("limits.request_timeout", "30s", shapes::timeout),
-        drain_timeout: reader.value("limits.drain_timeout", "30s", shapes::timeout),
-        connections: reader.value("limits.connections", "10000", count),
-        connections_per_address: reader.value("limits.connections_per_address", "256", count),
-        per_address_per_minute: reader.value("limits.per_address_per_minute", "600", shapes::count),
+        idle_timeout: reader.value("limits.idle_timeout", "75s", Kind::Time, shapes::timeout),
+        request_timeout: reader.value("limits.request_timeout", "30s", Kind::Time, shapes::timeout),
+        drain_timeout: reader.value("limits.drain_timeout", "30s", Kind::Time, shapes::timeout),
+        connections: reader.value("limits.connections", "10000", Kind::Count(1), count),
+        connections_per_address: reader.value(
+            "limits.connections_per_address",
+            "256",
+            Kind::Count(1),
+            count,
+        ),
+        per_address_per_minute: reader.value(
+            "limits.per_address_per_minute",
+            "600",
+            Kind::Count(1),
+            shapes::count,
+        ),
         guesses: GuessLimits {
-            per_name: reader.value("limits.guesses_per_name", "60", |text| {
+            per_name: reader.value("limits.guesses_per_name", "60", Kind::Count(2), |text| {
                 // One for either side: a single guess can't be shared out.
                 shapes::count(text)
                     .ok()
                     .filter(|count| count.get() >= 2)
                     .ok_or_else(|| format!("{text} is no whole number from 2 to {}", u32::MAX))
             }),
-            per_address: reader.value("limits.guesses_per_address", "300", shapes::count),
+            per_address: reader.value(
+                "limits.guesses_per_address",
+                "300",
+                Kind::Count(1),
+                shapes::count,
+            ),
         },
     }
 }
@@ -80,22 +98,27 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     UpstreamLimits {
-        attempts_max: reader.value("upstream.attempts", "3", |text| {
+        attempts_max: reader.value("upstream.attempts", "3", Kind::Count(1), |text| {
             shapes::count(text)
                 .ok()
                 .filter(|count| count.get() <= ATTEMPTS_MOST)
                 .map(NonZeroU32::get)
                 .ok_or_else(|| format!("{text} is no whole number from 1 to {ATTEMPTS_MOST}"))
         }),
-        calls_max: reader.value("upstream.calls", "256", count),
-        waiting_max: reader.value("upstream.waiting", "1024", count),
-        wait_max: reader.value("upstream.wait", "5s", shapes::timeout),
-        connect_timeout: reader.value("upstream.connect_timeout", "3s", shapes::timeout),
-        timeout: reader.value("upstream.timeout", "15s", shapes::timeout),
-        response_bytes: reader.value("upstream.response_bytes", "4MiB", |text| {
+        calls_max: reader.value("upstream.calls", "256", Kind::Count(1), count),
+        waiting_max: reader.value("upstream.waiting", "1024", Kind::Count(1), count),
+        wait_max: reader.value("upstream.wait", "5s", Kind::Time, shapes::timeout),
+        connect_timeout: reader.value(
+            "upstream.connect_timeout",
+            "3s",
+            Kind::Time,
+            shapes::timeout,
+        ),
+        timeout: reader.value("upstream.timeout", "15s", Kind::Time, shapes::timeout),
+        response_bytes: reader.value("upstream.response_bytes", "4MiB", Kind::Bytes, |text| {
             shapes::room(text, BODY_BYTES_MOST)
         }),
-        roots: reader.value("upstream.roots", "bundled", |text| {
+        roots: reader.value("upstream.roots", "bundled", Kind::Text, |text| {
             Ok(match text {
                 "bundled" => Roots::Bundled,
                 "system" => Roots::System,
@@ -109,8 +132,8 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
 }
 
 pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Option<UpstreamConfig> {
-    let url = reader.optional("upstream.url", upstream_url);
-    let fallback_urls = reader.list("upstream.fallback_urls", &[], upstream_url);
+    let url = reader.optional("upstream.url", Kind::Text, upstream_url);
+    let fallback_urls = reader.list("upstream.fallback_urls", &[], Kind::Text, upstream_url);
     let orders = [("order", false), ("spread", true)];
     let spread = reader.choice("upstream.balance", "order", &orders);
     let (user, password) = account(reader, ["upstream.user", "upstream.password"]);
@@ -156,7 +179,9 @@ pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Opti
 
 /// User name and password of an account, each if it is there.
 fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
-    let user = reader.optional(names[0], |text| bounded(text, adapter::USER_BYTES_MAX));
+    let user = reader.optional(names[0], Kind::Text, |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
     let password = reader.secret(names[1]);
     if password.as_ref().is_some_and(String::is_empty) {
         reader.wrong::<()>(names[1], "it is empty");
@@ -185,6 +210,7 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
         reader.value(
             &format!("ways.{}.enabled", way.name()),
             "true",
+            Kind::Boolean,
             shapes::boolean,
         )
     });
@@ -197,13 +223,38 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
     }
 }
 
+pub(super) fn cache(reader: &mut Reader<'_>) -> CacheConfig {
+    CacheConfig {
+        getchatchannels: reader.value("cache.getchatchannels", "60s", Kind::Time, shapes::duration),
+        getchats: reader.value("cache.getchats", "2s", Kind::Time, shapes::duration),
+        bytes: reader.value("cache.bytes", "32MiB", Kind::Bytes, shapes::bytes) as u64,
+    }
+}
+
+pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+    Log {
+        level: reader.value("log.level", "info", Kind::Text, log_level),
+        json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
+    }
+}
+
 pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
-    let rows = reader.value("journal.retention", "90d", shapes::timeout);
-    let payloads = reader.value("journal.payload_retention", "14d", shapes::duration);
-    let bytes = reader.value("journal.bytes", "4GiB", |text| match shapes::bytes(text)? {
-        size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
-        _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
-    });
+    let rows = reader.value("journal.retention", "90d", Kind::Time, shapes::timeout);
+    let payloads = reader.value(
+        "journal.payload_retention",
+        "14d",
+        Kind::Time,
+        shapes::duration,
+    );
+    let bytes = reader.value(
+        "journal.bytes",
+        "4GiB",
+        Kind::Bytes,
+        |text| match shapes::bytes(text)? {
+            size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
+            _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
+        },
+    );
     if payloads > rows {
         let why = "what was said can't be kept longer than journal.retention";
         reader.wrong::<()>("journal.payload_retention", why);
@@ -217,9 +268,13 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
 
 pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     let mut room = |key, default| {
-        reader.value(key, default, |text| match shapes::bytes(text)? {
-            size if size >= RECEIPT_BYTES_LEAST => Ok(i64::try_from(size).unwrap_or(i64::MAX / 2)),
-            _ => Err(format!("{text} is less than {RECEIPT_BYTES_LEAST} bytes")),
+        reader.value(key, default, Kind::Bytes, |text| {
+            match shapes::bytes(text)? {
+                size if size >= RECEIPT_BYTES_LEAST => {
+                    Ok(i64::try_from(size).unwrap_or(i64::MAX / 2))
+                }
+                _ => Err(format!("{text} is less than {RECEIPT_BYTES_LEAST} bytes")),
+            }
         })
     };
     let per_access = room("receipts.bytes_per_access", "128MiB");
@@ -232,7 +287,7 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
 }
 
 pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
-    let token_life = reader.value("jwt.token_life", "3600s", |text| {
+    let token_life = reader.value("jwt.token_life", "3600s", Kind::Time, |text| {
         let seconds = shapes::timeout(text)?.as_secs();
         // A token outlives the change of what it was issued for; a day is the most that an operator may wait for.
         u32::try_from(seconds)
@@ -275,16 +330,21 @@ fn refuse_twins<'a>(
 
 fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     let key = |name: &str| format!("{prefix}.{name}");
-    let name = reader.required(&key("issuer"), shapes::text);
-    let jwks = reader.required(&key("jwks"), jwks_source);
-    let audience = reader.list(&key("audience"), &[], shapes::text);
+    let name = reader.required(&key("issuer"), Kind::Text, shapes::text);
+    let jwks = reader.required(&key("jwks"), Kind::Text, jwks_source);
+    let audience = reader.list(&key("audience"), &[], Kind::Text, shapes::text);
     if audience.is_empty() {
         reader.wrong::<()>(&key("audience"), "name at least one audience");
     }
-    let algorithms = reader.list(&key("algorithms"), &["EdDSA", "RS256", "ES256"], |text| {
-        text.parse()
-            .map_err(|_| format!("{text} is no algorithm that is taken here"))
-    });
+    let algorithms = reader.list(
+        &key("algorithms"),
+        &["EdDSA", "RS256", "ES256"],
+        Kind::Text,
+        |text| {
+            text.parse()
+                .map_err(|_| format!("{text} is no algorithm that is taken here"))
+        },
+    );
     if algorithms.is_empty() {
         reader.wrong::<()>(&key("algorithms"), "name at least one algorithm");
     }
@@ -294,8 +354,8 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
         reader.wrong::<()>(&key("jwks"), &error);
     }
     Some(IssuerConfig {
-        claim: reader.value(&key("claim"), "sub", shapes::text),
-        refresh: reader.value(&key("refresh"), "5m", shapes::timeout),
+        claim: reader.value(&key("claim"), "sub", Kind::Text, shapes::text),
+        refresh: reader.value(&key("refresh"), "5m", Kind::Time, shapes::timeout),
         issuer: name?,
         jwks: jwks?,
         audience,
@@ -328,26 +388,28 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     let key = |name: &str| format!("{prefix}.{name}");
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
-    let name = reader.required(&key("name"), access_name);
-    let user = reader.required(&key("user"), |text| bounded(text, adapter::USER_BYTES_MAX));
+    let name = reader.required(&key("name"), Kind::Text, access_name);
+    let user = reader.required(&key("user"), Kind::Text, |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
     let password = reader.secret(&key("password"));
     if !reader.has(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.wrong::<()>(&key("password"), "an access needs a password");
     }
-    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], parse_access_network);
+    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], Kind::Text, parse_access_network);
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
     let cache = CachePolicy {
-        enabled: reader.value(&key("cache"), "true", shapes::boolean),
+        enabled: reader.value(&key("cache"), "true", Kind::Boolean, shapes::boolean),
         ..CachePolicy::default()
     };
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
-        active: reader.value(&key("active"), "true", shapes::boolean),
-        deny: reader.list(&key("deny"), &[], parse_network),
+        active: reader.value(&key("active"), "true", Kind::Boolean, shapes::boolean),
+        deny: reader.list(&key("deny"), &[], Kind::Text, parse_network),
         ways: reader.words(&key("ways"), &way_names),
         methods: reader.words(&key("methods"), &method_names),
-        per_minute: reader.optional(&key("per_minute"), shapes::count),
-        per_day: reader.optional(&key("per_day"), shapes::count),
+        per_minute: reader.optional(&key("per_minute"), Kind::Count(1), shapes::count),
+        per_day: reader.optional(&key("per_day"), Kind::Count(1), shapes::count),
         journal: reader.choice(&key("journal"), "metadata", &journal_levels),
         cache,
         name: name?,

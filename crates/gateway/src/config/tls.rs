@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
+use super::schema::Kind;
 use super::shapes;
 use crate::file_rights;
 use crate::tls::{self, Tls};
@@ -22,14 +23,16 @@ pub struct TlsFiles {
 
 /// The ways in: anybody may call, callers prove who they are by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
-    let h2 = reader.value("server.h2", "true", shapes::boolean);
+    let h2 = reader.value("server.h2", "true", Kind::Boolean, shapes::boolean);
     files(reader, "server.tls", None, h2)
 }
 
 /// The operators' side: few machines call, and they can be made to have certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
-    let client_ca = reader.optional(key, |text| checked(text, tls::client_authorities));
+    let client_ca = reader.optional(key, Kind::Text, |text| {
+        checked(text, tls::client_authorities)
+    });
     let files = files(reader, "server.admin_tls", client_ca, false);
     if reader.has(key) && !reader.has("server.admin_tls.cert") {
         reader.wrong::<()>(key, "client certificates need server.admin_tls.cert");
@@ -45,8 +48,10 @@ fn files(
 ) -> Option<TlsFiles> {
     let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
     let [cert_name, key_name] = &names;
-    let cert = reader.optional(cert_name, |text| checked(text, tls::certificates));
-    let key = reader.optional(key_name, |text| checked(text, tls::private_key));
+    let cert = reader.optional(cert_name, Kind::Text, |text| {
+        checked(text, tls::certificates)
+    });
+    let key = reader.optional(key_name, Kind::Text, |text| checked(text, tls::private_key));
     for (name, other) in [(cert_name, key_name), (key_name, cert_name)] {
         if reader.has(name) && !reader.has(other) {
             reader.wrong::<()>(other, &format!("{name} needs it"));
