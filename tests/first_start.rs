@@ -124,7 +124,7 @@ fn wrong_usage_and_wrong_configuration_end_with_64_and_a_taken_port_with_1() {
     let taken = gateway.public.to_string();
     let (code, said) = run(&[
         "--data",
-        folder.path().to_str().unwrap(),
+        folder.path().join("data").to_str().unwrap(),
         "--listen",
         &taken,
         "--admin",

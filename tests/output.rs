@@ -400,7 +400,7 @@ async fn signals_that_mean_nothing_end_nothing() {
     let gateway = Gateway::configured(&configuration("info"), &ENVIRONMENT);
     prove(&gateway).await;
     let names = [
-        "USR1", "USR2", "HUP", "PIPE", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "XFSZ",
+        "USR1", "USR2", "HUP", "PIPE", "ALRM", "VTALRM", "PROF", "IO", "PWR", "16", "XFSZ",
         "WINCH", "CHLD", "URG", "CONT", "RTMIN", "RTMIN+1", "64",
     ];
     let sending = async {
