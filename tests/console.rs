@@ -10,10 +10,12 @@ mod steering;
 mod strings;
 mod tail;
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::harness::{Answer, Gateway, admin, client, repository};
+use crate::harness::{Answer, Gateway, admin, client, client_from, repository};
 use crate::real_clients::run;
 
 /// Most that a page may weigh with all that it loads, compressed.
@@ -98,8 +100,12 @@ async fn viewer_key(gateway: &Gateway) -> String {
 
 /// Some calls, so that there is something to see: served, refused, with markup in them.
 async fn make_calls(gateway: &Gateway) {
+    /// Refusals of one address are counted together: each time they come from another one.
+    static ADDRESSES: AtomicU8 = AtomicU8::new(1);
+    let last = ADDRESSES.fetch_add(1, Ordering::Relaxed);
+    let stranger = client_from([127, 0, 77, last].into());
     let demo = gateway.demo();
-    let call = |method: &str, password: &str| {
+    let call = |caller: reqwest::Client, method: &str, password: &str| {
         let form = [
             ("class", "chat"),
             ("method", method),
@@ -111,13 +117,13 @@ async fn make_calls(gateway: &Gateway) {
             ("message", "<script>alert(1)</script>"),
         ];
         let form: Vec<_> = form.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
-        let request = client().post(gateway.url("/api/http/")).form(&form);
+        let request = caller.post(gateway.url("/api/http/")).form(&form);
         Answer::of(request.header("user-agent", "<img src=x onerror=alert(1)>"))
     };
     for method in ["sendmessage", "getchats", "getchats", "getnothing"] {
-        call(method, &demo.password).await;
+        call(client(), method, &demo.password).await;
     }
-    call("getchats", "wrong").await;
+    call(stranger, "getchats", "wrong").await;
 }
 
 /// Every page, by name and path.

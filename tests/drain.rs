@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, upstream,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, told_id, upstream,
 };
 use crate::sends::{posted, read_request, send_form};
 
@@ -197,7 +197,10 @@ async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
         for row in page["rows"].as_array().unwrap() {
             assert_ne!(row["open"], true, "{row}");
             let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-            rows.insert(text("request_id"), text("delivery"));
+            rows.insert(
+                told_id(row).unwrap_or_default().to_owned(),
+                text("delivery"),
+            );
         }
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),

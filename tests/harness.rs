@@ -286,7 +286,7 @@ impl Gateway {
 
     /// The log line of one request, waited for.
     pub fn logged(&self, request_id: &str) -> Value {
-        let mark = format!("\"request_id\":\"{request_id}\"");
+        let mark = format!("request_id\":\"{request_id}\"");
         serde_json::from_str(
             &self
                 .process
@@ -502,6 +502,13 @@ impl Issuer {
         };
         self.key.sign(&claims).unwrap()
     }
+}
+
+/// The id under which its caller knows a request, of its row or its line.
+pub fn told_id(row: &Value) -> Option<&str> {
+    let ids = [&row["caller_request_id"], &row["request_id"]];
+    let mut told = ids.into_iter().filter_map(Value::as_str);
+    told.find(|id| !id.is_empty())
 }
 
 /// A SOAP 1.1 envelope around one call.

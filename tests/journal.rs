@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::commands::{run_on, start_on};
 use crate::harness::{
     Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin_request, client, client_from, envelope,
-    upstream,
+    told_id, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
@@ -160,7 +160,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
             text("code"),
             text("delivery")
         );
-        let twin = told.insert(text("request_id"), line);
+        let twin = told.insert(told_id(row).unwrap().to_owned(), line);
         assert_eq!(twin, None, "two rows of {row}");
     }
     let told: Vec<_> = told
@@ -169,7 +169,10 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
         .collect();
     assert_eq!(told, ROWS);
 
-    let send = rows.iter().find(|row| row["request_id"] == "send").unwrap();
+    let send = rows
+        .iter()
+        .find(|row| told_id(row) == Some("send"))
+        .unwrap();
     assert_eq!(
         send["parameters"],
         "platform=whatsapp platformid=100 destination=…0000 message=(19 bytes)"
@@ -258,7 +261,7 @@ async fn operators_find_rows_by_every_filter_and_changes_among_them() {
             .output
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let name = |row: Value| match row["request_id"].as_str() {
+        let name = |row: Value| match told_id(&row) {
             Some(id) => id.to_owned(),
             None => format!(
                 "{} of {}",
@@ -335,7 +338,7 @@ async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
             .await
             .json();
         let ids = page["rows"].as_array().unwrap().iter();
-        seen.extend(ids.filter_map(|row| row["request_id"].as_str().map(str::to_owned)));
+        seen.extend(ids.filter_map(|row| told_id(row).map(str::to_owned)));
         let Some(next) = page["next"].as_str() else {
             break;
         };
@@ -388,7 +391,7 @@ async fn a_replay_agrees_with_what_the_change_then_does() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| &row["request_id"])
+        .map(|row| &row["caller_request_id"])
         .collect();
     assert_eq!(refused, ["again", "before-1"]);
     let address = &replayed["addresses"][0];
@@ -460,10 +463,7 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
     assert_eq!(gateway.process.ended().0, Some(0));
     let gateway = Gateway::over(folder, "", &[]);
     let rows = rows(&gateway, "method=getchatchannels").await;
-    let ids: Vec<_> = rows
-        .iter()
-        .map(|row| row["request_id"].as_str().unwrap())
-        .collect();
+    let ids: Vec<_> = rows.iter().map(|row| told_id(row).unwrap()).collect();
     let expected: Vec<_> = (0..50).map(|n| format!("call-{n}")).collect();
     assert_eq!(ids, expected);
 }
@@ -524,7 +524,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     );
     let rows = rows(&gateway, "").await;
     let parameters = |id: &str| {
-        let row = rows.iter().find(|row| row["request_id"] == id).unwrap();
+        let row = rows.iter().find(|row| told_id(row) == Some(id)).unwrap();
         row["parameters"].as_str()
     };
     assert_eq!(parameters("34600000000"), None);
@@ -677,7 +677,7 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
     assert_eq!(found.iter().map(count).sum::<u64>(), 20);
     // A minute may have begun meanwhile.
     assert!(found.len() <= 2, "{found:?}");
-    assert_eq!(found[0]["request_id"], "n-0");
+    assert_eq!(told_id(&found[0]), Some("n-0"));
     let table = run_on(&gateway, &["log", "--ip", "127.0.0.9"]).output;
     let times = format!("×{} NOT_FOUND", count(&found[0]));
     assert!(table.contains(&times) || count(&found[0]) == 1, "{table}");
@@ -693,6 +693,41 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
     assert!(told == 20 || found.len() == 2, "{counted:?}");
     let listed = lines
         .iter()
-        .filter(|line| line.contains("\"request_id\":\"n-"));
+        .filter(|line| line.contains("\"caller_request_id\":\"n-"));
     assert_eq!(listed.count(), found.len());
+}
+
+#[tokio::test]
+async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let user = (demo.user.as_str(), demo.password.as_str());
+    let first = read(&gateway, user, [127, 0, 0, 1], "one").await;
+    assert_eq!(first.header("x-request-id"), "one");
+    let row = &rows(&gateway, "request_id=one").await[0];
+    let own = row["request_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (row["caller_request_id"].as_str(), own.len()),
+        (Some("one"), 36)
+    );
+    assert_eq!(gateway.logged("one")["request_id"], own);
+    // Somebody else takes the id of that row for theirs.
+    read(&gateway, ("demo", "wrong"), [127, 0, 0, 1], &own).await;
+    let found = rows(&gateway, &format!("request_id={own}")).await;
+    let ids: Vec<_> = found.iter().map(|row| row["request_id"] == own).collect();
+    assert_eq!(ids, [true, false]);
+    assert_eq!(found[1]["caller_request_id"], own);
+    let table = run_on(&gateway, &["log", "--request-id", &own]).output;
+    let lines: Vec<_> = table.lines().skip(1).collect();
+    assert!(lines[0].ends_with(&format!("{own} caller: one")), "{table}");
+    assert!(lines[1].ends_with(&format!(" caller: {own}")), "{table}");
+    // Who chose none is told ours.
+    let unnamed = client().get(gateway.url("/nowhere"));
+    let told = Answer::of(unnamed).await;
+    let id = told.header("x-request-id");
+    let row = &rows(&gateway, &format!("request_id={id}")).await[0];
+    assert_eq!(
+        (row["request_id"].as_str(), &row["caller_request_id"]),
+        (Some(id), &Value::Null)
+    );
 }

@@ -80,6 +80,10 @@ fn told(answer: &Answer) -> (u16, String, BTreeMap<String, Vec<String>>) {
     let id = answer.header("x-request-id");
     let mut headers = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in &answer.headers {
+        // Every so many refusals a connection ends, whatever was wrong.
+        if name == "connection" {
+            continue;
+        }
         let own = matches!(name.as_str(), "x-request-id" | "date" | "ratelimit");
         let value = if own {
             String::new()

@@ -17,7 +17,7 @@ use super::client::{at, connect, pass};
 use super::upstream::Upstream;
 use super::{is_measured, ms};
 use crate::harness::{
-    Answer, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, load, upstream,
+    Answer, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, load, told_id, upstream,
 };
 
 /// Most that the log may grow by in a minute of flood, in bytes.
@@ -332,7 +332,7 @@ async fn ids_of_rows(gateway: &Gateway) -> Vec<String> {
             assert_eq!(row["count"], json!(1));
             let is_send = row["method"] == "sendmessage";
             assert_eq!(row["delivery"] == "sent", is_send, "{row}");
-            ids.push(row["request_id"].as_str().unwrap().to_owned());
+            ids.push(told_id(row).unwrap().to_owned());
         }
     }
     ids.sort_unstable();

@@ -191,6 +191,7 @@ impl Replay {
                 "id": id_text(call.id),
                 "time": time_text(call.id),
                 "request_id": call.request_id,
+                "caller_request_id": call.caller_request_id,
                 "client": call.client,
                 "method": call.method,
                 "code": call.code,

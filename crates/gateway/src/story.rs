@@ -1,6 +1,7 @@
 //! What is known about one request, collected on its way and told once: one log line, the metrics, one row of the journal.
 
 mod counted;
+mod ids;
 mod row;
 
 use std::net::IpAddr;
@@ -13,7 +14,6 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
-use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::caller::Caller;
 use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
@@ -25,9 +25,6 @@ use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
 
 pub(crate) use counted::tell_counts;
 pub(crate) use row::trace_id;
-
-/// Longest request id taken from a caller, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// How much of a path or user agent the log shows, in characters: both are the caller's to choose.
 const LOGGED_CHARACTERS_MAX: usize = 128;
@@ -50,8 +47,10 @@ pub(crate) struct Story {
     /// The path as it is routed; what a caller wrote instead may hold anything, secrets too.
     route: &'static str,
     user_agent: String,
-    /// The id under which the caller and the log know the request.
+    /// The id under which the caller knows the request.
     pub(crate) request_id: String,
+    /// Ours, where the caller has chosen theirs.
+    own_id: Option<String>,
     /// The resolved address, once it is known.
     pub(crate) client: Option<ClientIp>,
     /// How the address was found, if the call is refused and a forwarded header had to do with it.
@@ -114,6 +113,7 @@ impl Story {
         };
         let began_at = SystemTime::now().duration_since(UNIX_EPOCH);
         let began_at = began_at.unwrap_or_default();
+        let (request_id, own_id) = ids::of(head.headers.get(reply::REQUEST_ID), began_at);
         Story {
             gate: Arc::clone(gate),
             began: Instant::now(),
@@ -130,7 +130,8 @@ impl Story {
                     .to_str()
                     .map_or_else(|_| capped(&beyond_ascii(name.as_bytes())), capped),
             },
-            request_id: request_id(head.headers.get(reply::REQUEST_ID), began_at),
+            request_id,
+            own_id,
             client: None,
             walk: None,
             trace_id: None,
@@ -391,7 +392,8 @@ impl Story {
             Class::Unknown
         };
         telemetry::tell(class, self.began_at + ending.took, |line| {
-            line.word(name!("request_id"), &self.request_id);
+            line.word(name!("request_id"), self.own_id());
+            line.word(name!("caller_request_id"), self.callers_id().unwrap_or(""));
             line.word(name!("way"), self.way.map_or("", Way::name));
             line.text(name!("access"), self.access.as_deref().unwrap_or_default());
             let method = self.operation().map_or("", |operation| operation.method);
@@ -466,32 +468,8 @@ impl Drop for Story {
     }
 }
 
-/// A UUIDv7 of a moment since 1970. Those of one millisecond have no order among them, which would cost a lock.
-fn fresh_id(at: Duration) -> String {
-    let now = Timestamp::from_unix(NoContext, at.as_secs(), at.subsec_nanos());
-    let mut text = Uuid::encode_buffer();
-    Uuid::new_v7(now)
-        .hyphenated()
-        .encode_lower(&mut text)
-        .to_owned()
-}
-
 /// What is no UTF-8, or would steer a terminal, shows where it was.
 fn beyond_ascii(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     text.replace(char::is_control, "\u{fffd}")
-}
-
-/// The caller's id when it can stand in a log and a header as it is, else a fresh UUIDv7.
-fn request_id(given: Option<&http::HeaderValue>, at: Duration) -> String {
-    let fits = |id: &&str| {
-        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    match given.and_then(|value| value.to_str().ok()).filter(fits) {
-        Some(id) => id.to_owned(),
-        None => fresh_id(at),
-    }
 }

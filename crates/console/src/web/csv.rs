@@ -7,12 +7,13 @@ use store::JournalRow;
 use crate::journal::view;
 
 /// The columns: the fields of a row that are no objects.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "time",
     "id",
     "kind",
     "count",
     "request_id",
+    "caller_request_id",
     "trace_id",
     "access",
     "way",

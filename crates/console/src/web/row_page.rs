@@ -27,6 +27,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "path",
             "user_agent",
             "request_id",
+            "caller_request_id",
             "trace_id",
         ],
     ),

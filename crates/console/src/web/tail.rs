@@ -283,7 +283,8 @@ fn fits(filter: &JournalFilter, row: &JournalRow) -> bool {
     status
         && same(&filter.access, row.access.as_deref())
         && same(&filter.method, row.method.as_deref())
-        && same(&filter.request_id, row.request_id.as_deref())
+        && (same(&filter.request_id, row.request_id.as_deref())
+            || same(&filter.request_id, row.caller_request_id.as_deref()))
         && same(&filter.delivery, row.delivery.as_deref())
         && filter.since_ms.is_none_or(|since| at_ms >= since)
         && filter.until_ms.is_none_or(|until| at_ms < until)

@@ -24,7 +24,7 @@ pub(crate) struct LogArgs {
     /// Calls from this network or address, as resolved
     #[arg(long, value_name = "CIDR")]
     pub(crate) ip: Option<String>,
-    /// The call with this request id
+    /// The call with this request id, or the calls for which their callers chose it
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
     /// Sends with this word on delivery: sent, not_sent or unknown

@@ -246,7 +246,10 @@ fn shown(row: &Value) -> [String; 9] {
         cell(&row["status"]),
         result.trim_end().to_owned(),
         ms.unwrap_or_else(|| "-".to_owned()),
-        cell(&row["request_id"]),
+        match row["caller_request_id"].as_str() {
+            Some(callers) => format!("{} caller: {}", cell(&row["request_id"]), callers),
+            None => cell(&row["request_id"]),
+        },
     ]
 }
 

@@ -70,7 +70,8 @@ impl Story {
         let limit = self.narrowest_limit();
         JournalRow {
             at_ms: self.ms_at(took),
-            request_id: Some(self.request_id.clone()),
+            request_id: Some(self.own_id().to_owned()),
+            caller_request_id: self.callers_id().map(str::to_owned),
             way: self.way.map(|way| Way::name(way).into()),
             method: self.operation().map(|operation| operation.method.into()),
             http_method: Some(word_of(self.http_method())),

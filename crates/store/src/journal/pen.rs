@@ -21,12 +21,13 @@ const CACHE_KIB: i32 = -4_096;
 const GROUP: usize = 4;
 
 /// The columns in the order in which [`Sheet::bind_row`] binds them.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "kind",
     "open",
     "count",
     "request_id",
+    "caller_request_id",
     "trace_id",
     "way",
     "access",
@@ -303,6 +304,7 @@ impl<'c> Sheet<'c> {
         values.number(Some(row.open))?;
         values.number(Some(i64::try_from(row.count.0).unwrap_or(i64::MAX)))?;
         values.text(row.request_id.as_deref())?;
+        values.text(row.caller_request_id.as_deref())?;
         values.text(row.trace_id.as_deref())?;
         values.text(row.way.as_deref())?;
         values.text(row.access.as_deref())?;

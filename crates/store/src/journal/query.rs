@@ -31,7 +31,7 @@ pub struct JournalFilter {
     pub until_ms: Option<i64>,
     /// The network that the resolved address is in.
     pub network: Option<IpNet>,
-    /// The id of the request.
+    /// The id of the request, ours or its caller's.
     pub request_id: Option<String>,
     /// The word on delivery.
     pub delivery: Option<String>,
@@ -90,8 +90,10 @@ pub struct ReplayCall {
     pub id: i64,
     /// The resolved address.
     pub client: IpAddr,
-    /// The id under which the caller knows it.
+    /// The id that the gateway gave it.
     pub request_id: String,
+    /// The id that its caller chose for it.
+    pub caller_request_id: Option<String>,
     /// The operation, once it was known.
     pub method: Option<String>,
     /// The code that it ended with, unless it succeeded.
@@ -210,7 +212,7 @@ impl Store {
     ) -> Result<Vec<ReplayCall>, StoreError> {
         // A call is refused for the state of its access before its networks are asked.
         let rows = sqlx::query(
-            "SELECT id, client, request_id, method, code, count FROM journal
+            "SELECT id, client, request_id, caller_request_id, method, code, count FROM journal
              WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
              AND client IS NOT NULL ORDER BY id LIMIT ?",
         )
@@ -227,6 +229,7 @@ impl Store {
                 client: address::from_bytes(&client)
                     .ok_or_else(|| StoreError::new("a journal row has an unreadable address"))?,
                 request_id: request_id.unwrap_or_default(),
+                caller_request_id: row.try_get("caller_request_id")?,
                 method: row.try_get("method")?,
                 code: row.try_get("code")?,
                 count: row.try_get::<i64, _>("count")?.unsigned_abs(),
@@ -259,7 +262,11 @@ impl Store {
 fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &JournalFilter, sorts: bool) {
     let mut sign = "";
     if let Some(id) = &filter.request_id {
-        query.push(" AND request_id = ").push_bind(id.clone());
+        // Each half by its own index; either or both in one condition would be met by walking.
+        query.push(" AND id IN (SELECT id FROM journal WHERE request_id = ");
+        query.push_bind(id.clone());
+        query.push(" UNION SELECT id FROM journal WHERE caller_request_id = ");
+        query.push_bind(id.clone()).push(")");
         sign = "+";
     }
     if let Some(network) = filter.network {

@@ -77,8 +77,10 @@ pub struct JournalRow {
     pub open: bool,
     /// How many calls it stands for; the first of them is the one that it tells of.
     pub count: Calls,
-    /// The id under which the caller knows the request.
+    /// The id that the gateway gave the request: no two have the same.
     pub request_id: Option<String>,
+    /// The id that its caller chose for it, if they did; others may have chosen the same.
+    pub caller_request_id: Option<String>,
     /// The trace that it belongs to, where a trusted peer has said so.
     pub trace_id: Option<String>,
     /// The way in.
@@ -169,6 +171,7 @@ impl JournalRow {
     pub(super) fn weight(&self) -> usize {
         let texts = [
             self.request_id.as_deref(),
+            self.caller_request_id.as_deref(),
             self.access.as_deref(),
             self.user_agent.as_deref(),
             self.cause.as_deref(),

@@ -77,6 +77,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<JournalRow, StoreError> {
         open: row.try_get("open")?,
         count: Calls(row.try_get::<i64, _>("count")?.unsigned_abs()),
         request_id: row.try_get("request_id")?,
+        caller_request_id: row.try_get("caller_request_id")?,
         trace_id: row.try_get("trace_id")?,
         way: word("way")?,
         access: row.try_get("access")?,

@@ -135,6 +135,7 @@ fn full_row() -> JournalRow {
         open: false,
         count: Calls(3),
         request_id: Some("r".to_owned()),
+        caller_request_id: Some("c".to_owned()),
         trace_id: Some("t".to_owned()),
         way: Some("http".into()),
         access: Some("shop".to_owned()),
