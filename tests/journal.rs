@@ -291,7 +291,7 @@ async fn operators_find_rows_by_every_filter_and_changes_among_them() {
     assert_eq!(found(&["--since", "2100-01-01T00:00:00Z"]), [""; 0]);
     let wrong = run_on(&gateway, &["log", "--since", "yesterday"]);
     assert!(
-        wrong.code == Some(1) && wrong.error.contains("yesterday is no time"),
+        wrong.code == Some(1) && wrong.error.contains("yesterday is not a time"),
         "{}",
         wrong.error
     );
@@ -438,7 +438,7 @@ async fn a_replay_tells_people_addresses_first_and_what_was_asked_wrongly() {
             &["--access", "a", "--since", "1h", "--allow", "127.0.0.1/8"],
             "host bits",
         ),
-        (&["--access", "a", "--since", "soon"], "no time"),
+        (&["--access", "a", "--since", "soon"], "not a time"),
     ] {
         let ran = run_on(&gateway, &[&["replay"], wrong].concat());
         assert!(

@@ -231,7 +231,7 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
     }
     look_for_canaries("the metrics", &through.metrics().await);
     look_into(&through);
-    // The log was really at trace level, and really about these calls.
+    // The log was really at trace level, and really about these calls; refusals of one address are counted together.
     assert!(
         through
             .process
@@ -240,7 +240,7 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
             .any(|line| line.contains("\"level\":\"TRACE\""))
     );
     assert!(
-        through.request_log().len() >= 600,
+        through.request_log().len() >= 300,
         "{}",
         through.request_log().len()
     );

@@ -9,6 +9,10 @@ use crate::client_addr::PeerAddr;
 /// wrongly notices, and a flood pays for a handshake every so many.
 const REFUSALS_IN_A_ROW_MAX: u32 = 8;
 
+/// Refusals in a row after which a connection that carries many requests at once is cut off: those that were under way when
+/// it was told to go away, as many as it may carry, and a few. Whoever goes on asking has not listened.
+const REFUSALS_UNHEARD_MAX: u32 = 128;
+
 /// Who asks, over which connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -26,7 +30,11 @@ impl Caller {
 
     /// Somebody unknown was refused here. Says whether the connection has to end.
     pub(crate) fn is_refused(&self) -> bool {
-        self.activity.refused() >= REFUSALS_IN_A_ROW_MAX
+        let refused = self.activity.refused();
+        if refused >= REFUSALS_UNHEARD_MAX {
+            self.activity.close();
+        }
+        refused >= REFUSALS_IN_A_ROW_MAX
     }
 
     /// Somebody has proved who they are here.

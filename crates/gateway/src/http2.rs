@@ -110,7 +110,8 @@ where
     ended
 }
 
-/// Says GOAWAY when the gateway stops, or when too many requests in a row were refused here; comes when the connection ends.
+/// Says GOAWAY when the gateway stops, or when too many requests in a row were refused here; comes when the connection ends,
+/// or is to be ended because its peer does not go away.
 async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
     let stops = async {
         // Without a sender nobody stops it.
@@ -118,11 +119,20 @@ async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
             std::future::pending::<()>().await;
         }
     };
+    let is_refused = tokio::select! {
+        () = stops => false,
+        () = activity.goodbye() => true,
+    };
+    let lingers = async {
+        if !is_refused {
+            std::future::pending::<()>().await;
+        }
+        linger(activity).await;
+    };
     tokio::select! {
-        () = stops => {}
-        () = activity.goodbye() => {}
+        () = leaving.shutdown() => {}
+        () = lingers => {}
     }
-    leaving.shutdown().await;
 }
 
 /// Comes when the gateway stops and nothing is under way: a peer that rests does not answer a goodbye either.
@@ -131,6 +141,11 @@ async fn goodbye(mut stop: Stop, activity: &Activity) {
     if stop.wait_for(Option::is_some).await.is_err() {
         return std::future::pending().await;
     }
+    linger(activity).await;
+}
+
+/// A peer that rests does not answer a goodbye: comes when it has had time to, and nothing is under way.
+async fn linger(activity: &Activity) {
     tokio::time::sleep(GOODBYE).await;
     while activity.step().is_busy() {
         tokio::time::sleep(GOODBYE_LOOK).await;

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::{Class, JournalRow};
+use super::queue::{self, Entry};
+use super::{Class, Journal, JournalRow};
 
 /// Most rows of one class that a minute's counting makes. Beyond it calls are counted by their code alone, under no address.
 /// With their lines in the log, this many cost some 8 MiB a minute.
@@ -276,6 +277,44 @@ impl Minute {
         let listed = self.listed.entry((access.to_owned(), code)).or_default();
         *listed = listed.saturating_add(1);
         *listed <= LISTED_REFUSALS_MAX
+    }
+}
+
+impl Journal {
+    /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. Of the first of its
+    /// key [`Journal::begin_count`] has to be told the row.
+    pub fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+        self.counting.note(key, at_ms)
+    }
+
+    /// Takes the row of the first call of a key; its count grows by itself.
+    pub fn begin_count(&self, counted: &Arc<Counted>, row: JournalRow) {
+        counted.set_row(row);
+        if counted.is_due() {
+            self.add_count(counted);
+        }
+    }
+
+    /// Has what was counted since the last time written, and says how much that is. Call it every few seconds; a crash loses
+    /// no more than that.
+    pub fn save_counts(&self) -> usize {
+        let due = self.counting.due();
+        let count = due.len();
+        due.iter().for_each(|counted| self.add_count(counted));
+        count
+    }
+
+    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970, for their lines in the log.
+    pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<Counted>> {
+        self.counting.take_ended(now_ms)
+    }
+
+    fn add_count(&self, counted: &Arc<Counted>) {
+        let entry = Entry::Counted(Box::new(queue::Counting::of(Arc::clone(counted))));
+        if self.queue.push(entry).is_err() {
+            counted.dropped();
+            self.dropped.add(counted.key().class(), 1);
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::class::ByClass;
 use super::counted::Counting;
 use super::health::Health;
-use super::queue::{self, Entry, Opening, Queue};
-use super::{Class, CountKey, Counted, JournalRow, Noted};
+use super::queue::{Entry, Opening, Queue};
+use super::{Class, JournalRow};
 use crate::{Claim, Obstacle, Settlement, Store, StoreError, receipts};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
@@ -33,10 +33,10 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The journal of one gateway: takes rows without waiting, and has them written.
 pub struct Journal {
-    queue: Queue,
-    counting: Counting,
+    pub(super) queue: Queue,
+    pub(super) counting: Counting,
     health: Health,
-    dropped: ByClass,
+    pub(super) dropped: ByClass,
     /// Rows that went because of their room before their time was over.
     cleared_early: ByClass,
     /// Before this row nothing is left but what is cleared last.
@@ -128,42 +128,6 @@ impl Journal {
     pub fn add(&self, row: JournalRow) {
         if self.queue.push(Entry::Row(Box::new(row))).is_err() {
             self.dropped.add(Class::Known, 1);
-        }
-    }
-
-    /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. Of the first of its
-    /// key [`Journal::begin_count`] has to be told the row.
-    pub fn note(&self, key: CountKey, at_ms: i64) -> Noted {
-        self.counting.note(key, at_ms)
-    }
-
-    /// Takes the row of the first call of a key; its count grows by itself.
-    pub fn begin_count(&self, counted: &Arc<Counted>, row: JournalRow) {
-        counted.set_row(row);
-        if counted.is_due() {
-            self.add_count(counted);
-        }
-    }
-
-    /// Has what was counted since the last time written, and says how much that is. Call it every few seconds; a crash loses
-    /// no more than that.
-    pub fn save_counts(&self) -> usize {
-        let due = self.counting.due();
-        let count = due.len();
-        due.iter().for_each(|counted| self.add_count(counted));
-        count
-    }
-
-    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970, for their lines in the log.
-    pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<Counted>> {
-        self.counting.take_ended(now_ms)
-    }
-
-    fn add_count(&self, counted: &Arc<Counted>) {
-        let entry = Entry::Counted(Box::new(queue::Counting::of(Arc::clone(counted))));
-        if self.queue.push(entry).is_err() {
-            counted.dropped();
-            self.dropped.add(counted.key().class(), 1);
         }
     }
 
