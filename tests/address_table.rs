@@ -81,10 +81,17 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | X: 203.0.113.7 ¶ X: é                   | docs    | none            | unparsable_hop: the header is no text
     127.0.0.100 | X:     203.0.113.7   ,   10.0.0.1       | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113. 7                         | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X:                                      | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 203.0.113.7,                         | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X:                                      | docs    | 127.0.0.100     | access networks: on no list
+    127.0.0.100 | X: , ,                                  | loop    | 127.0.0.100     |
+    127.0.0.100 | X: 203.0.113.7,                         | docs    | 203.0.113.7     |
+    127.0.0.100 | X: 203.0.113.7 , ,, ¶ X: ,              | docs    | 203.0.113.7     |
+    127.0.0.100 | X: 203.0.113.7 ¶ X:                     | docs    | 203.0.113.7     |
+    127.0.0.100 | X: 203.0.113.7, ×32                     | docs    | 203.0.113.7     |
+    127.0.0.100 | X: 203.0.113.7, ×33                     | docs    | none            | unparsable_hop: too many empty elements
+    127.0.0.100 | X: ×20 ¶ X: ×20                         | any     | none            | unparsable_hop: too many empty elements
+    127.0.0.100 | X: 203.0.113.7, garbage,                | docs    | none            | unparsable_hop: a hop is no address
     127.0.0.100 | X: ,203.0.113.7                         | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113.7,,10.0.0.1                | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113.7,,10.0.0.1                | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7:443                      | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7:65536                    | docs    | none            | unparsable_hop: a hop is no address
     127.0.0.100 | X: 203.0.113.7:                         | docs    | none            | unparsable_hop: a hop is no address
@@ -156,7 +163,9 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | F: for=                                 | any     | none            | unparsable_hop: a hop is no address
     127.0.0.100 | F: for="203.0.113.7                     | docs    | none            | unparsable_hop: a hop is no address
     127.0.0.100 | F: for="203.0.113\.7"                   | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=203.0.113.7,                     | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | F: for=203.0.113.7,                     | docs    | 203.0.113.7     |
+    127.0.0.100 | F: for=203.0.113.7;, ,for=10.0.0.1;;by=_x, | docs | 203.0.113.7     |
+    127.0.0.100 | F: for=203.0.113.7,;                    | docs    | none            | unparsable_hop: a hop is no address
     127.0.0.100 | F: for=203.0.113.7;garbage              | docs    | none            | unparsable_hop: a hop is no address
     127.0.0.100 | F: for=203.0.113.7, for=10.0.0.1×9      | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7                          | docs    | 127.0.0.100     | access networks: on no list

@@ -159,6 +159,46 @@ async fn the_caller_is_who_a_trusted_proxy_names() {
     }
 }
 
+/// Whatever a client has written, a connection that carries nobody's calls has no caller but the proxy.
+#[tokio::test]
+async fn a_header_on_a_connection_of_the_proxys_own_is_nothing() {
+    let gateway = gateway();
+    let v1 = |text: &str| text.as_bytes().to_vec();
+    let (xff, garbage) = (
+        "X-Forwarded-For: 203.0.113.9\r\n",
+        "X-Forwarded-For: garbage\r\n",
+    );
+    for (n, (header, forwarded)) in [
+        (v1("PROXY UNKNOWN\r\n"), xff),
+        (v1("PROXY UNKNOWN 203.0.113.200 ::1 1 2\r\n"), xff),
+        (v2(0x20, 0, &[]), xff),
+        (v2(0x20, 0x11, &[203; 12]), xff),
+        (v2(0x21, 0, &[]), xff),
+        (v2(0x20, 0, &[]), garbage),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("own-{n}");
+        let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+        let answer = sent(
+            &gateway,
+            PROXY,
+            &header,
+            &call(&id, &format!("{forwarded}{trace}")),
+        )
+        .await;
+        assert!(answer.contains("SUCCESS"), "{n}: {answer}");
+        let logged = gateway.logged(&id);
+        assert_eq!(logged["client"], "127.0.0.100", "{n}");
+        assert_eq!(logged["trace_id"], serde_json::Value::Null, "{n}: {logged}");
+    }
+    // The same peer, named by itself, passes calls on.
+    let named = b"PROXY TCP4 127.0.0.100 198.51.100.1 12345 443\r\n";
+    sent(&gateway, PROXY, named, &call("named", xff)).await;
+    assert_eq!(gateway.logged("named")["client"], "203.0.113.9");
+}
+
 #[tokio::test]
 async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer() {
     let gateway = gateway();

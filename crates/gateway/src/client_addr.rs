@@ -10,9 +10,33 @@ mod told;
 
 pub(crate) use told::Walk;
 
-/// The other end of the TCP connection.
+/// The other end of the TCP connection, or whom its PROXY header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+pub(crate) struct PeerAddr {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// Whether it calls for itself. By its PROXY header a connection carries nobody's calls (`UNKNOWN`, `LOCAL`), such as a
+    /// health check: then what stands in a forwarded header is anybody's writing, whoever the peer is.
+    pub(crate) is_caller: bool,
+}
+
+impl PeerAddr {
+    /// A peer that may pass calls on, if it is a trusted proxy.
+    pub(crate) fn of(address: SocketAddr) -> PeerAddr {
+        PeerAddr {
+            address,
+            is_caller: false,
+        }
+    }
+
+    /// A peer that calls for itself.
+    pub(crate) fn caller(address: SocketAddr) -> PeerAddr {
+        PeerAddr {
+            address,
+            is_caller: true,
+        }
+    }
+}
 
 /// The resolved address of the caller, in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +44,10 @@ pub(crate) struct ClientIp(pub(crate) IpAddr);
 
 /// Most hops walked: real chains have two or three.
 const HOPS_MAX: usize = 10;
+
+/// Most empty elements passed over in one walk: a proxy that joins lists leaves one or two, and RFC 9110, 5.6.1.2 asks for
+/// a reasonable number.
+const EMPTIES_MAX: usize = 32;
 
 /// The one header that trusted proxies write the caller into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,14 +145,13 @@ pub(crate) fn walk(
             Finding::Unreadable(why) => Err(unparsable(why)),
         }
     };
-    let found = trust.find(peer.0.ip().to_canonical());
-    let (mut address, mut is_proxy) = visit(None, "", found)?;
+    let (mut address, mut is_proxy) = visit(None, "", trust.find_peer(peer))?;
     if !is_proxy {
         return Ok(ClientIp(address));
     }
     let lines = headers.get_all(trust.header.name());
     let count = lines.iter().count();
-    let mut walked = 0;
+    let (mut walked, mut empties) = (0, 0);
     for (behind, line) in lines.iter().rev().enumerate() {
         let number = Some(count - behind);
         let Ok(line) = line.to_str() else {
@@ -132,6 +159,13 @@ pub(crate) fn walk(
             continue;
         };
         for hop in split_outside_quotes(line, ',') {
+            if hop.trim().is_empty() {
+                empties += 1;
+                if empties > EMPTIES_MAX {
+                    visit(number, "", Finding::Unreadable("too many empty elements"))?;
+                }
+                continue;
+            }
             walked += 1;
             (address, is_proxy) = visit(number, hop.trim(), trust.read(hop, walked))?;
             if !is_proxy {
@@ -143,9 +177,18 @@ pub(crate) fn walk(
 }
 
 impl Trust<'_> {
-    /// Whether an address is a trusted proxy's.
-    pub(crate) fn is_proxy(self, address: IpAddr) -> bool {
-        matches!(self.find(address.to_canonical()), Finding::Trusted(_))
+    /// Whether what this peer says of others is believed.
+    pub(crate) fn believes(self, peer: PeerAddr) -> bool {
+        matches!(self.find_peer(peer), Finding::Trusted(_))
+    }
+
+    fn find_peer(self, peer: PeerAddr) -> Finding {
+        let address = peer.address.ip().to_canonical();
+        if peer.is_caller {
+            Finding::Client(address)
+        } else {
+            self.find(address)
+        }
     }
 
     fn find(self, address: IpAddr) -> Finding {
@@ -184,7 +227,9 @@ fn for_of(element: &str) -> Option<&str> {
         return None;
     }
     let mut found = None;
-    for pair in split_outside_quotes(element, ';') {
+    let pairs = split_outside_quotes(element, ';');
+    // An element may end with a semicolon, or hold two in a row (RFC 7239, 4).
+    for pair in pairs.filter(|pair| !pair.trim().is_empty()) {
         let (name, value) = pair.split_once('=')?;
         if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
             return None;
@@ -261,7 +306,7 @@ mod tests {
             proxies: &trusted,
             header,
         };
-        let peer = PeerAddr(peer.parse().unwrap());
+        let peer = PeerAddr::of(peer.parse().unwrap());
         let resolved = resolve(peer, &headers, trust);
         assert_eq!(
             resolved.ok().map(|ip| ip.0.to_string()).as_deref(),
@@ -285,6 +330,21 @@ mod tests {
         );
         check("192.0.2.9:1", &[], XFF, &["garbage"], Some("192.0.2.9"));
         check("[::ffff:192.0.2.9]:1", &[], XFF, &[], Some("192.0.2.9"));
+    }
+
+    #[test]
+    fn the_header_of_a_proxy_that_calls_for_itself_is_nothing() {
+        let proxies = ["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.insert(XFF.name(), HeaderValue::from_static("1.2.3.4"));
+        let trust = Trust {
+            proxies: &proxies,
+            header: XFF,
+        };
+        let resolved = |peer| resolve(peer, &headers, trust).unwrap().0.to_string();
+        let address = PROXY.parse().unwrap();
+        assert_eq!(resolved(PeerAddr::of(address)), "1.2.3.4");
+        assert_eq!(resolved(PeerAddr::caller(address)), "10.0.0.1");
     }
 
     #[test]
@@ -336,13 +396,46 @@ mod tests {
             "127.1",
             "fe80::1%eth0",
             "1.2.3.4:x",
-            "",
-            "1.2.3.4,",
             "[::1",
         ] {
             check(PROXY, trusted, XFF, &[hop], None);
         }
         check(PROXY, trusted, XFF, &[&["10.0.0.2"; 11].join(",")], None);
+    }
+
+    #[test]
+    fn empty_elements_of_a_list_are_passed_over() {
+        let trusted = &["10.0.0.0/8"][..];
+        for (hops, expected) in [
+            ("", "10.0.0.1"),
+            (" , ,", "10.0.0.1"),
+            ("1.2.3.4,", "1.2.3.4"),
+            ("6.6.6.6,1.2.3.4 ,\t, ", "1.2.3.4"),
+            ("1.2.3.4,,10.0.0.2", "1.2.3.4"),
+            (",1.2.3.4", "1.2.3.4"),
+        ] {
+            check(PROXY, trusted, XFF, &[hops], Some(expected));
+            check(PROXY, trusted, XFF, &["6.6.6.6,1.2.3.4", hops], {
+                Some(if expected == "10.0.0.1" {
+                    "1.2.3.4"
+                } else {
+                    expected
+                })
+            });
+        }
+        for (line, expected) in [
+            ("for=1.2.3.4,", Some("1.2.3.4")),
+            ("for=1.2.3.4;, ,for=10.0.0.2;;by=_a", Some("1.2.3.4")),
+            (";for=1.2.3.4", Some("1.2.3.4")),
+            ("for=1.2.3.4,;", None),
+        ] {
+            check(PROXY, trusted, FWD, &[line], expected);
+        }
+        let commas = |count| ",".repeat(count);
+        let line = format!("1.2.3.4{}", commas(EMPTIES_MAX));
+        check(PROXY, trusted, XFF, &[&line], Some("1.2.3.4"));
+        check(PROXY, trusted, XFF, &[&line, ","], None);
+        check(PROXY, trusted, XFF, &[&commas(EMPTIES_MAX)], None);
     }
 
     #[test]

@@ -72,11 +72,12 @@ pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
 async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(), Cause> {
     let Accepted {
         stream,
-        mut peer,
+        peer,
         mut place,
         seat,
     } = accepted;
     let mut stream = TcpStream::from_std(stream)?;
+    let mut from = PeerAddr::of(peer);
     let terms = &door.terms;
     // Answers are small; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
@@ -85,14 +86,17 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             return Err("the peer is no trusted proxy".into());
         }
         let header = proxy_protocol::read(&mut stream);
-        if let Some(source) = unless_stopped(&mut ending.stop, header).await?? {
-            place = place
-                .passed_to(source.ip(), terms)
-                .ok_or("too many connections from this source")?;
-            peer = source;
-        }
+        from = match unless_stopped(&mut ending.stop, header).await?? {
+            None => PeerAddr::caller(peer),
+            Some(source) => {
+                place = place
+                    .passed_to(source.ip(), terms)
+                    .ok_or("too many connections from this source")?;
+                PeerAddr::of(source)
+            }
+        };
     }
-    let from = (PeerAddr(peer), Arc::clone(place.activity()));
+    let from = (from, Arc::clone(place.activity()));
     let ended = match &terms.tls {
         None => http(stream, from, door, ending.watcher).await,
         Some(tls) => {

@@ -20,7 +20,7 @@ impl Explains for Generations {
 
 impl Gate {
     fn explain(&self, question: &Question) -> Value {
-        let peer = PeerAddr(SocketAddr::new(question.peer, 0));
+        let peer = PeerAddr::of(SocketAddr::new(question.peer, 0));
         let walk = Walk::of(peer, &question.headers, self.trust());
         let accesses = self.store.accesses();
         let (address, judgements) = match resolve(peer, &question.headers, self.trust()) {

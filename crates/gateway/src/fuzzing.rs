@@ -28,14 +28,19 @@ pub fn walk(
     header: ForwardedHeader,
 ) -> (Result<IpAddr, Error>, Vec<Step>) {
     let mut steps = Vec::new();
-    let found = client_addr::walk(PeerAddr(peer), headers, Trust { proxies, header }, |step| {
-        let finding = match step.finding {
-            Finding::Trusted(address) => Some((address, true)),
-            Finding::Client(address) => Some((address, false)),
-            Finding::Unreadable(_) => None,
-        };
-        steps.push((step.written.to_owned(), finding));
-    });
+    let found = client_addr::walk(
+        PeerAddr::of(peer),
+        headers,
+        Trust { proxies, header },
+        |step| {
+            let finding = match step.finding {
+                Finding::Trusted(address) => Some((address, true)),
+                Finding::Client(address) => Some((address, false)),
+                Finding::Unreadable(_) => None,
+            };
+            steps.push((step.written.to_owned(), finding));
+        },
+    );
     (found.map(|client| client.0), steps)
 }
 

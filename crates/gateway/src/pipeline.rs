@@ -159,12 +159,7 @@ pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), 
     edge::readable(head, story.close).inspect_err(|_| story.close = true)?;
     let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
     story.client = Some(client);
-    let peer = story.peer().0.ip().to_canonical();
-    if gate
-        .trusted_proxies
-        .iter()
-        .any(|network| network.contains(&peer))
-    {
+    if gate.trust().believes(story.peer()) {
         story.trace_id = story::trace_id(&head.headers);
     }
     story.cors_origin = gate.cors_origin(&head.headers);

@@ -191,12 +191,12 @@ impl Story {
     /// The resolved address; the peer's until it is resolved.
     pub(crate) fn client_address(&self) -> IpAddr {
         self.client
-            .map_or(self.peer().0.ip().to_canonical(), |client| client.0)
+            .map_or(self.peer().address.ip().to_canonical(), |client| client.0)
     }
 
     /// Notes how the address was found, in the words of an explanation. For refusals: it walks once more.
     pub(crate) fn tell_walk(&mut self, headers: &HeaderMap, trust: Trust<'_>) {
-        if !trust.is_proxy(self.peer().0.ip()) {
+        if !trust.believes(self.peer()) {
             // Nothing beyond the peer was looked at, and refusals have to be cheap.
             return;
         }
@@ -290,9 +290,7 @@ impl Story {
     fn judge_connection(&mut self, is_refused: bool) {
         if self.access.is_some() {
             self.caller.is_proven();
-        } else if is_refused
-            && !self.gate.trust().is_proxy(self.peer().0.ip())
-            && self.caller.is_refused()
+        } else if is_refused && !self.gate.trust().believes(self.peer()) && self.caller.is_refused()
         {
             if self.is_multiplexed {
                 self.caller.say_goodbye();
@@ -400,7 +398,9 @@ impl Story {
             line.word(name!("method"), method);
             let parameters = self.call.as_ref().map(|(_, parameters)| &**parameters);
             line.text(name!("parameters"), parameters.unwrap_or_default());
-            line.quoted(name!("peer"), |line| text::push_socket(line, self.peer().0));
+            line.quoted(name!("peer"), |line| {
+                text::push_socket(line, self.peer().address)
+            });
             if let Some(client) = self.client {
                 line.quoted(name!("client"), |line| text::push_address(line, client.0));
             }

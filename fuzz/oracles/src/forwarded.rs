@@ -13,6 +13,9 @@ use crate::told::headers;
 /// Most hops that are walked.
 const HOPS_MAX: usize = 10;
 
+/// Most empty elements that are passed over.
+const EMPTIES_MAX: usize = 32;
+
 /// What a caller may send ahead of what a proxy adds to the same line.
 const BEGUN: [&[u8]; 3] = [
     b"for=6.6.6.6;by=\"x, ",
@@ -57,7 +60,7 @@ pub(crate) fn judge(input: &[u8]) {
         assert_eq!(steps.len(), 1, "the header of a stranger was read");
     }
     if header == ForwardedHeader::XForwardedFor && is_proxy(peer.ip()) {
-        plainly_walked(&lines, found);
+        plainly_walked(Some(peer.ip()), &lines, found);
     }
     // Only when everybody was trusted does it matter what stands further left, which anybody may have written.
     if last.1.is_none_or(|(_, trusted)| !trusted) {
@@ -101,7 +104,7 @@ fn is_proxy(address: IpAddr) -> bool {
 }
 
 /// The walk written down in the plainest way, for lines in which no quote changes where a hop ends.
-fn plainly_walked(lines: &[&[u8]], found: Option<IpAddr>) {
+fn plainly_walked(peer: Option<IpAddr>, lines: &[&[u8]], found: Option<IpAddr>) {
     let texts: Option<Vec<_>> = lines
         .iter()
         .map(|line| std::str::from_utf8(line).ok())
@@ -111,13 +114,19 @@ fn plainly_walked(lines: &[&[u8]], found: Option<IpAddr>) {
         return;
     };
     let whole = texts.join(",");
-    let mut answer = None;
-    for (index, hop) in whole.rsplit(',').enumerate() {
-        answer = if index < HOPS_MAX {
-            address(hop.trim())
-        } else {
-            None
-        };
+    let mut answer = peer;
+    let (mut hops, mut empties) = (0, 0);
+    for hop in whole.rsplit(',').map(str::trim) {
+        if hop.is_empty() {
+            empties += 1;
+            if empties > EMPTIES_MAX {
+                answer = None;
+                break;
+            }
+            continue;
+        }
+        hops += 1;
+        answer = address(hop).filter(|_| hops <= HOPS_MAX);
         if answer.is_none_or(|address| !is_proxy(address)) {
             break;
         }

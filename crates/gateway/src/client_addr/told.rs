@@ -27,7 +27,7 @@ impl Walk {
             steps: Vec::new(),
         };
         // How it ends is the last step's finding.
-        let _ = walk(peer, headers, trust, |step| told.take(step, trust));
+        let _ = walk(peer, headers, trust, |step| told.take(step, peer, trust));
         told
     }
 
@@ -46,7 +46,7 @@ impl Walk {
         self.steps
     }
 
-    fn take(&mut self, step: Step<'_>, trust: Trust<'_>) {
+    fn take(&mut self, step: Step<'_>, peer: PeerAddr, trust: Trust<'_>) {
         let shown: String = step.written.chars().take(HOP_CHARACTERS_MAX).collect();
         let comma = if self.text.is_empty() { "" } else { ", " };
         // Writing to a string can't fail.
@@ -63,15 +63,18 @@ impl Walk {
             "written": step.line.map(|_| shown),
             "address": step.finding.address(),
             "finding": step.finding.to_string(),
-            "reason": reason(&step, header),
+            "reason": reason(&step, peer, header),
         }));
     }
 }
 
-fn reason(step: &Step<'_>, header: &str) -> String {
+fn reason(step: &Step<'_>, peer: PeerAddr, header: &str) -> String {
     match (step.finding, step.line) {
         (Finding::Trusted(_), None) => format!("a trusted proxy, so that its {header} is believed"),
         (Finding::Trusted(_), Some(_)) => "a trusted proxy, so that the walk goes on".to_owned(),
+        (Finding::Client(_), None) if peer.is_caller => {
+            format!("it calls for itself, so that its {header} is nothing")
+        }
         (Finding::Client(_), None) => format!("no trusted proxy, so that its {header} is nothing"),
         (Finding::Client(_), Some(_)) => "the first that is no trusted proxy".to_owned(),
         (Finding::Unreadable(why), _) => why.to_owned(),

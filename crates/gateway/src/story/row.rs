@@ -76,7 +76,7 @@ impl Story {
             method: self.operation().map(|operation| operation.method.into()),
             http_method: Some(word_of(self.http_method())),
             path: Some(self.route.into()),
-            peer: Some(self.peer().0),
+            peer: Some(self.peer().address),
             client: self.client.map(|client| client.0),
             limited_by: limit.map(|(name, ..)| name.into()),
             limit_max: limit.map(|(_, most, _)| most),
