@@ -1,5 +1,7 @@
 //! Which URLs a caller may ask the chat service to fetch. We never fetch one ourselves.
 
+mod names;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
@@ -25,20 +27,9 @@ pub(crate) fn is_public_url(text: &str) -> bool {
         && match url.host() {
             Some(Host::Ipv4(address)) => is_public_v4(address),
             Some(Host::Ipv6(address)) => is_public_v6(address),
-            Some(Host::Domain(name)) => is_public_name(name),
+            Some(Host::Domain(name)) => names::is_public(name),
             None => false,
         }
-}
-
-fn is_public_name(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    // Names that resolve inside a machine or a network, the cloud metadata names among them.
-    const INSIDE: [&str; 5] = ["localhost", "local", "internal", "localdomain", "home.arpa"];
-    !name.is_empty()
-        && !INSIDE.iter().any(|inside| {
-            name.strip_suffix(inside)
-                .is_some_and(|head| head.is_empty() || head.ends_with('.'))
-        })
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -87,6 +78,13 @@ mod tests {
             "https://93.184.216.34/x",
             "https://[2606:2800:220:1::1]/x",
             "https://example.com/user@host",
+            "https://example.com./a.png",
+            "https://svc.example.com/",
+            "https://local.example.net/",
+            "https://homes.dev/",
+            "https://bücher.de/a",
+            "https://xn--bcher-kva.de/a",
+            "https://1.1.1.1.example.com/",
         ] {
             assert!(is_public_url(url), "{url}");
         }
@@ -138,6 +136,44 @@ mod tests {
             "http://[64:ff9b::10.0.0.1]/",
             "http://[2002:7f00:1::]/",
             "http://[ff02::1]/",
+        ] {
+            assert!(!is_public_url(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn names_and_odd_numbers_that_mean_something_inside_are_refused() {
+        for url in [
+            "http://intranet/",
+            "http://intranet./",
+            "http://intranet..:8080/",
+            "http://api.default.svc/",
+            "http://api.default.svc.cluster.local./",
+            "http://nas.LAN/",
+            "http://wiki.corp./",
+            "http://tv.home/",
+            "http://tv.home.arpa/",
+            "http://a.private/",
+            "http://a.intranet/",
+            "http://vault.service.consul/",
+            "http://host.docker.internal/",
+            "http://a.example/",
+            "http://a.onion/",
+            "http://%6cocalhost/",
+            "http://nas%2elan/",
+            "http://nas\u{3002}lan/",
+            "http://nas.\u{ff4c}AN/",
+            "http://\u{24d2}orp/",
+            "http://nas.l\u{ad}an/",
+            "http://xn--/",
+            "http://127.0.0.1./",
+            "http://0x7f000001/",
+            "http://017700000001/",
+            "http://0x7f.0x1/",
+            "http://127.0.0.0x1/",
+            "http://%31%32%37.1/",
+            "http://1.2.3.4.5/",
+            "http://[::ffff:7f00:1]/",
         ] {
             assert!(!is_public_url(url), "{url}");
         }

@@ -1,0 +1,41 @@
+//! Host names that mean something inside a machine or a network, and nothing, or something else, outside.
+
+/// The last labels of such names, in small letters.
+const INSIDE: [&str; 21] = [
+    // The machine itself (RFC 6761, 6.3), and what resolvers append by default.
+    "localhost",
+    "localdomain",
+    // The local link by multicast (RFC 6762), and what people use in its place (appendix G there). ICANN keeps `internal`
+    // for private use, and has put `corp`, `home` and `mail` off for ever, because networks use them.
+    "local",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "mail",
+    // Home networks (RFC 8375), and the reverse tree beside it, which names addresses and no hosts.
+    "arpa",
+    // Services of a Kubernetes cluster, `name.namespace.svc`; whole they end in `cluster.local`. Consul's.
+    "svc",
+    "consul",
+    // Names that a router or a directory gives out.
+    "localnet",
+    "domain",
+    "workgroup",
+    // Names that the public DNS will never hold (RFC 6761, RFC 7686, RFC 9476): who resolves one does it inside.
+    "test",
+    "invalid",
+    "example",
+    "onion",
+    "alt",
+];
+
+/// Whether somebody outside may own the name. It has a dot, since one label alone is completed by the resolver's own search
+/// list; a dot at its end changes nothing.
+pub(super) fn is_public(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.rsplit_once('.')
+        .is_some_and(|(_, last)| !INSIDE.contains(&last))
+}
