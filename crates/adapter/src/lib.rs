@@ -13,6 +13,7 @@ mod error;
 mod file_url;
 mod json;
 mod operation;
+mod parameters;
 mod params;
 mod pieces;
 mod response;

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::authorization::split_at_first;
 use crate::json::has_doubled_key;
 use crate::operation::declared_name;
+use crate::parameters::parameter;
 use crate::{Code, Error, Wire};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,6 +70,17 @@ impl Params {
         if !wire.body.is_empty() {
             params.read_body(wire)?;
         }
+        Ok(params)
+    }
+
+    /// Reads the query alone, and whether a body of this media type is taken.
+    ///
+    /// # Errors
+    /// As [`Params::read`], as far as no body is needed to know.
+    pub fn read_head(wire: &Wire<'_>) -> Result<Params, Error> {
+        let mut params = Params::default();
+        params.read_urlencoded(wire.query)?;
+        Media::of(wire)?;
         Ok(params)
     }
 
@@ -197,26 +209,14 @@ impl Params {
     }
 
     fn read_body(&mut self, wire: &Wire<'_>) -> Result<(), Error> {
-        refuse_compression(wire)?;
-        let media_type = match wire.headers.get(http::header::CONTENT_TYPE) {
-            Some(value) => value
-                .to_str()
-                .map_err(|_| Error::refused(Code::UnsupportedMediaType))?,
-            None => "",
-        };
-        let essence = media_type.split(';').next().unwrap_or("").trim();
-        if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            let text =
-                std::str::from_utf8(wire.body).map_err(|_| malformed("The form is not UTF-8."))?;
-            self.read_urlencoded(text)
-        } else if essence.eq_ignore_ascii_case("multipart/form-data") {
-            let boundary = multer::parse_boundary(media_type)
-                .map_err(|_| malformed("The boundary is missing."))?;
-            self.read_multipart(wire.body, boundary)
-        } else if essence.eq_ignore_ascii_case("application/json") {
-            self.read_json(wire.body)
-        } else {
-            Err(Error::refused(Code::UnsupportedMediaType))
+        match Media::of(wire)? {
+            Media::Form => {
+                let text = std::str::from_utf8(wire.body)
+                    .map_err(|_| malformed("The form is not UTF-8."))?;
+                self.read_urlencoded(text)
+            }
+            Media::Multipart(boundary) => self.read_multipart(wire.body, boundary),
+            Media::Json => self.read_json(wire.body),
         }
     }
 
@@ -270,7 +270,7 @@ impl Params {
                 .map_err(|_| malformed("The multipart body is broken."))?
             {
                 self.count()?;
-                let Some(name) = field.name().and_then(declared_name) else {
+                let Some(name) = part_name(field.headers())? else {
                     continue;
                 };
                 let is_file = is_file(field.headers());
@@ -278,10 +278,7 @@ impl Params {
                     let text = "A credential is a file; a value belongs there.";
                     return Err(Error::explained(Code::IncorrectParam, text));
                 }
-                if field
-                    .content_type()
-                    .is_some_and(|media| media.type_() == "multipart")
-                {
+                if has_parts(field.headers()) {
                     return Err(malformed("Parts of parts are not taken."));
                 }
                 let bytes = field
@@ -366,10 +363,47 @@ impl Params {
     }
 }
 
+/// What a body is, by its head.
+enum Media {
+    Form,
+    /// With its boundary.
+    Multipart(String),
+    Json,
+}
+
+impl Media {
+    fn of(wire: &Wire<'_>) -> Result<Media, Error> {
+        refuse_compression(wire)?;
+        let media_type = match wire.headers.get(http::header::CONTENT_TYPE) {
+            Some(value) => value
+                .to_str()
+                .map_err(|_| Error::refused(Code::UnsupportedMediaType))?,
+            None => "",
+        };
+        let essence = media_type.split(';').next().unwrap_or("").trim();
+        if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Ok(Media::Form)
+        } else if essence.eq_ignore_ascii_case("multipart/form-data") {
+            let boundary = parameter(media_type.as_bytes(), "boundary").ok().flatten();
+            let boundary = boundary.and_then(|bytes| String::from_utf8(bytes.into_owned()).ok());
+            let boundary = boundary.filter(|boundary| !boundary.is_empty());
+            let missing = || malformed("The boundary is missing, or given twice.");
+            boundary.map(Media::Multipart).ok_or_else(missing)
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Ok(Media::Json)
+        } else {
+            Err(Error::refused(Code::UnsupportedMediaType))
+        }
+    }
+}
+
 /// A compressed body read as it stands would be read wrongly.
 fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
-    let mut codings = wire.headers.get_all(http::header::CONTENT_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let lines = wire.headers.get_all(http::header::CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    // A list may have empty elements (RFC 9110, 5.6.1.2).
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    if codings.any(|coding| !is_plain(coding.trim_ascii())) {
         let text = "Compressed bodies are not taken.";
         return Err(Error::explained(Code::UnsupportedMediaType, text));
     }
@@ -383,6 +417,24 @@ fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
         return Err(malformed("The Content-Type header is given twice."));
     }
     Ok(())
+}
+
+/// The declared name that a part is for, if it is for one (RFC 7578, 4.2).
+fn part_name(headers: &http::HeaderMap) -> Result<Option<&'static str>, Error> {
+    let Some(disposition) = headers.get(http::header::CONTENT_DISPOSITION) else {
+        return Ok(None);
+    };
+    let name = parameter(disposition.as_bytes(), "name")
+        .map_err(|_| malformed("The name of a part can't be read."))?;
+    Ok(name.and_then(|name| declared_name(std::str::from_utf8(&name).ok()?)))
+}
+
+/// Whether a part says that it has parts of its own.
+fn has_parts(headers: &http::HeaderMap) -> bool {
+    const MULTIPART: &[u8] = b"multipart/";
+    let media_type = headers.get(http::header::CONTENT_TYPE);
+    let start = media_type.and_then(|value| value.as_bytes().trim_ascii().get(..MULTIPART.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
 }
 
 /// Whether a part is a file, by either spelling of its name (RFC 7578, 4.2; RFC 8187).

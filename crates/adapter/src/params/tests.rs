@@ -222,6 +222,93 @@ fn multipart_is_read_as_php_sends_it() {
 }
 
 #[test]
+fn names_and_tokens_of_headers_stand_in_any_case() {
+    let body = |head: &str| format!("--x\r\n{head}\r\n\r\nv\r\n--x--\r\n");
+    let plain = body("Content-Disposition: form-data; name=\"message\"");
+    for media_type in [
+        "multipart/form-data; boundary=x",
+        "MULTIPART/FORM-DATA; BOUNDARY=x",
+        "Multipart/Form-Data;Boundary=\"x\"",
+        "multipart/form-data ;\tboundary=x; charset=UTF-8;",
+        "multipart/form-data; CHARSET=utf-8; odd; boundary = \"x\"",
+    ] {
+        let found = read("", Some(media_type), &plain);
+        check(found, "message", Ok(Some("v")));
+    }
+    let media_type = Some("multipart/form-data; boundary=x");
+    for head in [
+        "CONTENT-DISPOSITION: FORM-DATA; NAME=\"message\"",
+        "content-disposition: Form-Data; Name=message",
+        "Content-Disposition:form-data;name=message;",
+        "Content-Disposition: form-data ; name = \"mess\\age\" ; odd",
+    ] {
+        check(read("", media_type, &body(head)), "message", Ok(Some("v")));
+    }
+    let with = |rest: &str| body(&format!("Content-Disposition: form-data; {rest}"));
+    for (rest, expected) in [
+        ("Name=message; FileName=\"a\"", Code::IncorrectParam),
+        ("Name=message; FILENAME*=UTF-8''a", Code::IncorrectParam),
+        ("name=user; name=message", Code::MalformedRequest),
+        ("name=message; Name=message", Code::MalformedRequest),
+        ("name=\"message", Code::MalformedRequest),
+        (
+            "name=message\r\nContent-Type: MultiPart/mixed; boundary",
+            Code::MalformedRequest,
+        ),
+    ] {
+        let found = read("", media_type, &with(rest));
+        check(found, "message", Err(expected));
+    }
+    // The value of a name is the caller's text, and stands in one case.
+    check(
+        read("", media_type, &with("name=Message")),
+        "message",
+        Ok(None),
+    );
+    for twice in [
+        "multipart/form-data; boundary=x; boundary=y",
+        "multipart/form-data; boundary=",
+    ] {
+        let found = read("", Some(twice), &plain);
+        check(found, "message", Err(Code::MalformedRequest));
+    }
+    check(
+        read(
+            "",
+            Some("Application/JSON; Charset=utf-8"),
+            "{\"message\":\"v\"}",
+        ),
+        "message",
+        Ok(Some("v")),
+    );
+    check(
+        read("", Some("APPLICATION/X-WWW-FORM-URLENCODED"), "message=v"),
+        "message",
+        Ok(Some("v")),
+    );
+}
+
+#[test]
+fn a_body_is_plain_however_its_coding_is_listed() {
+    for (coding, is_taken) in [
+        ("", true),
+        ("Identity", true),
+        ("identity, ,IDENTITY,", true),
+        ("gzip", false),
+        ("identity, gzip", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", HeaderValue::from_static(coding));
+        let read = Params::read(&Wire {
+            query: "",
+            headers: &headers,
+            body: &Bytes::from_static(b"message=v"),
+        });
+        assert_eq!(read.is_ok(), is_taken, "{coding:?}");
+    }
+}
+
+#[test]
 fn pairs_are_bounded() {
     assert!(read(&"a=b&".repeat(256), None, "").is_ok());
     assert_eq!(

@@ -1,0 +1,112 @@
+//! The parameters behind a header's value, as in `form-data; name="user"` (RFC 9110, 5.6.6; RFC 2183, 2).
+
+use std::borrow::Cow;
+
+/// Why a parameter has no one value: it is given twice, or its quotes are left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unclear;
+
+/// The value of a parameter. Its name stands in any case, with or without white space around it; its value is a token or a
+/// quoted string. Other parameters may be as odd as they like.
+///
+/// # Errors
+/// When there is no one value: taking one of two would be a guess.
+pub(crate) fn parameter<'a>(
+    header: &'a [u8],
+    wanted: &str,
+) -> Result<Option<Cow<'a, [u8]>>, Unclear> {
+    let mut found = None;
+    for part in split_outside_quotes(header).skip(1) {
+        let Some(at) = part.iter().position(|byte| *byte == b'=') else {
+            continue;
+        };
+        let (name, value) = (part[..at].trim_ascii(), part[at + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(wanted.as_bytes()) && found.replace(unquoted(value)?).is_some()
+        {
+            return Err(Unclear);
+        }
+    }
+    Ok(found)
+}
+
+/// The parts between semicolons that stand outside of quotes.
+fn split_outside_quotes(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut in_quotes, mut is_escaped) = (false, false);
+    header.split(move |byte| {
+        let splits = *byte == b';' && !in_quotes;
+        in_quotes ^= *byte == b'"' && !is_escaped;
+        is_escaped = in_quotes && *byte == b'\\' && !is_escaped;
+        splits
+    })
+}
+
+/// A quoted string without its quotes and escapes; a token as it stands.
+fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
+    let Some(rest) = value.strip_prefix(b"\"") else {
+        return Ok(Cow::Borrowed(value));
+    };
+    let mut text = Vec::with_capacity(rest.len());
+    let mut bytes = rest.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            // What stands behind the end is no part of the value, and makes it another one to somebody else.
+            b'"' if bytes.as_slice().is_empty() => return Ok(Cow::Owned(text)),
+            b'"' => return Err(Unclear),
+            b'\\' => text.extend(bytes.next()),
+            byte => text.push(*byte),
+        }
+    }
+    Err(Unclear)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Unclear, parameter};
+
+    #[track_caller]
+    fn check(header: &str, expected: Result<Option<&str>, Unclear>) {
+        let found = parameter(header.as_bytes(), "name");
+        let found = found.map(|value| value.map(|v| String::from_utf8(v.into_owned()).unwrap()));
+        let found = found.as_ref().map(Option::as_deref);
+        assert_eq!(found, expected.as_ref().copied(), "{header}");
+    }
+
+    #[test]
+    fn a_name_stands_in_any_case_and_a_value_with_or_without_quotes() {
+        for header in [
+            "form-data; name=user",
+            "Form-Data; Name=user",
+            "FORM-DATA;NAME=\"user\"",
+            "form-data ;\tnAmE = \"us\\er\" ; filename=\"a; name=b\"",
+            "x; filename=\"a\\\"; name=b\"; name=user;",
+            "x;;name=user; name*=UTF-8''other",
+        ] {
+            check(header, Ok(Some("user")));
+        }
+        for header in [
+            "",
+            "name=user",
+            "form-data",
+            "x; names=a; \"name=a\"",
+            "x; name",
+        ] {
+            check(header, Ok(None));
+        }
+        check("x; name=", Ok(Some("")));
+        check("x; name=\"\"", Ok(Some("")));
+    }
+
+    #[test]
+    fn what_has_two_readings_has_none() {
+        for header in [
+            "x; name=a; name=a",
+            "x; name=a; NAME=\"b\"",
+            "x; name=\"a",
+            "x; name=\"a\"b",
+            "x; name=\"a\\\"",
+        ] {
+            check(header, Err(Unclear));
+        }
+        check("x; name=a; filename=\"b", Ok(Some("a")));
+    }
+}
