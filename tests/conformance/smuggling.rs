@@ -265,35 +265,37 @@ async fn a_caller_who_waits_for_100_is_told_to_go_on_once_nothing_is_against_it(
     );
 }
 
+/// A head whose sender holds ten bytes back until it is told to go on.
+fn waiting(line: &str, method: &str, path: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\n{line}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+    )
+}
+
 #[tokio::test]
 async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enough() {
     let toml = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\ndeny = [\"203.0.113.0/24\"]\n[limits]\nper_address_per_minute = 2\n";
     let gateway = Gateway::configured(toml, &[]);
-    let refused = |line: &str, method: &str, path: &str| {
-        format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\n{line}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n"
-        )
-    };
     let cases = [
         (
-            refused("X-Forwarded-For: 203.0.113.9\r\n", "POST", "/api/http/"),
+            waiting("X-Forwarded-For: 203.0.113.9\r\n", "POST", "/api/http/"),
             403,
         ),
         (
-            refused("X-Forwarded-For: nobody\r\n", "POST", "/api/jwt/"),
+            waiting("X-Forwarded-For: nobody\r\n", "POST", "/api/jwt/"),
             403,
         ),
-        (refused("Host: y\r\n", "POST", "/api/http/"), 400),
+        (waiting("Host: y\r\n", "POST", "/api/http/"), 400),
         (
-            refused("X-Forwarded-For: 192.0.2.1\r\n", "PUT", "/api/basic/"),
+            waiting("X-Forwarded-For: 192.0.2.1\r\n", "PUT", "/api/basic/"),
             405,
         ),
         (
-            refused("X-Forwarded-For: 192.0.2.2\r\n", "POST", "/nowhere"),
+            waiting("X-Forwarded-For: 192.0.2.2\r\n", "POST", "/nowhere"),
             404,
         ),
         (
-            refused("X-Forwarded-For: 192.0.2.3\r\n", "POST", "/api/soap/")
+            waiting("X-Forwarded-For: 192.0.2.3\r\n", "POST", "/api/soap/")
                 .replace("Length: 10", "Length: 10000000"),
             500,
         ),
@@ -318,7 +320,7 @@ async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enou
         )
         .await;
     }
-    let seen = ask(&gateway, refused(caller, "POST", "/api/http/").as_bytes()).await;
+    let seen = ask(&gateway, waiting(caller, "POST", "/api/http/").as_bytes()).await;
     assert!(
         seen.status() == Some(429) && !seen.text.contains("100 Continue"),
         "{}",
@@ -328,4 +330,77 @@ async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enou
         "expect: {} refusals without 100 and without the body",
         cases.len() + 1
     );
+}
+
+const TYPED: &str = "Content-Type: text/csv\r\n";
+const BASIC: &str = "Authorization: Basic dTpw\r\n";
+
+#[tokio::test]
+async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_body() {
+    let gateway = Gateway::start();
+    let decided = [
+        ("", "/api/basic/", 401, "MISSING_USER"),
+        (
+            "Authorization: Basic Og==\r\n",
+            "/api/basic/",
+            401,
+            "MISSING_USER",
+        ),
+        (
+            "Authorization: Basic dTo=\r\n",
+            "/api/basic/",
+            401,
+            "MISSING_PASSWORD",
+        ),
+        (
+            "Authorization: Bearer x\r\n",
+            "/api/basic/",
+            401,
+            "MISSING_USER",
+        ),
+        (BASIC, "/api/basic/?user=u", 400, "INCORRECT_PARAM"),
+        ("", "/api/jwt/", 401, "MISSING_TOKEN"),
+        (BASIC, "/api/jwt/", 401, "MISSING_TOKEN"),
+        (TYPED, "/api/http/", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (TYPED, "/api/basic/", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (TYPED, "/api/jwt/", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (TYPED, "/api/soap/", 500, "UNSUPPORTED_MEDIA_TYPE"),
+        (TYPED, "/oauth/token", 415, "invalid_request"),
+        ("", "/oauth/token?scope=chat", 400, "invalid_request"),
+        (
+            "Content-Encoding: gzip\r\n",
+            "/api/http/",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+    ];
+    for (line, path, status, word) in decided {
+        let seen = ask(&gateway, waiting(line, "POST", path).as_bytes()).await;
+        assert!(
+            !seen.text.contains("100 Continue"),
+            "{line}{path}: {}",
+            seen.text
+        );
+        assert_eq!(seen.status(), Some(status), "{line}{path}: {}", seen.text);
+        assert!(seen.text.contains(word), "{line}{path}: {}", seen.text);
+        assert_eq!(seen.state, State::Closed, "{line}{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_100_is_asked_for_the_body_where_it_may_still_say_who_calls() {
+    let gateway = Gateway::start();
+    // Where the body may still say who calls, or the header may be right, it is asked for.
+    for (line, path) in [
+        ("", "/api/http/"),
+        ("", "/api/soap/"),
+        ("", "/oauth/token"),
+        (BASIC, "/api/basic/"),
+        ("Authorization: Basic !\r\n", "/api/basic/"),
+        ("Authorization: Bearer x\r\n", "/api/jwt/"),
+    ] {
+        let mut probe = Probe::connect(&gateway).await;
+        let seen = probe.ask(waiting(line, "POST", path).as_bytes()).await;
+        assert_eq!(seen.text, "HTTP/1.1 100 Continue\r\n\r\n", "{line}{path}");
+    }
 }

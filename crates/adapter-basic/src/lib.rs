@@ -31,6 +31,10 @@ impl Adapter for BasicAdapter {
         Dialect::default()
     }
 
+    fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
+        refuse_head(wire)
+    }
+
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
         (Dialect::default(), decode(wire))
     }
@@ -45,6 +49,25 @@ impl Adapter for BasicAdapter {
         });
         let challenges = if status == 401 { CHALLENGE } else { &[] };
         json_reply(answer, status, challenges)
+    }
+}
+
+/// The credentials stand in the head. What class and method are, which comes before a header that is broken, may yet
+/// stand in the body.
+fn refuse_head(wire: &Wire<'_>) -> Result<(), Error> {
+    let params = Params::read_head(wire)?;
+    match read_authorization(wire.headers)? {
+        Some(Authorization::Basic(user, password)) => {
+            params.refuse_credentials()?;
+            let password = password.map(|p| p.expose_secret().to_owned());
+            Credentials::password(Some(user), password).map(drop)
+        }
+        Some(Authorization::BrokenBasic) => params.refuse_credentials(),
+        Some(Authorization::Bearer(_) | Authorization::Other) => {
+            params.refuse_credentials()?;
+            Err(Error::refused(Code::MissingUser))
+        }
+        None => Err(Error::refused(Code::MissingUser)),
     }
 }
 

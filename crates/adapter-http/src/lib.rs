@@ -28,6 +28,11 @@ impl Adapter for HttpAdapter {
         Dialect::default()
     }
 
+    fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
+        // Who calls may yet stand in the body.
+        Params::read_head(wire).map(drop)
+    }
+
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
         (Dialect::default(), decode(wire))
     }

@@ -29,6 +29,15 @@ struct Form {
     client_secret: Option<String>,
 }
 
+/// Refuses what the head of a request for a token has decided, whatever its body says.
+///
+/// # Errors
+/// As [`read_token_request`], as far as no body is needed to know.
+pub fn refuse_token_head(wire: &Wire<'_>) -> Result<(), OauthError> {
+    refuse_query(wire.query)?;
+    check_media_type(wire)
+}
+
 /// Reads a request for a token. The gateway has made sure that it is a POST.
 ///
 /// # Errors

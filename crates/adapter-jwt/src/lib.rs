@@ -16,7 +16,7 @@ mod token;
 mod way;
 
 pub use algorithm::{Algorithm, KeyError};
-pub use form::{TokenRequest, read_token_request};
+pub use form::{TokenRequest, read_token_request, refuse_token_head};
 pub use jwks::{JWKS_BYTES_MAX, VerifyingKey, jwks, parse_jwks};
 pub use jws::{TOKEN_BYTES_MAX, verify_jws};
 pub use oauth::{OauthError, granted_scope, metadata, token_reply};

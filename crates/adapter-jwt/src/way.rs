@@ -4,7 +4,7 @@ use adapter::{
     Adapter, Answer, Authorization, Code, Credentials, Decoded, Dialect, Error, Params, Reply,
     Request, StatusPolicy, Way, Wire, json_reply, read_authorization,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 /// RFC 6750 §3.1: who sent no token is told no error.
 const NO_TOKEN: &[&str] = &[r#"Bearer realm="chatgate""#];
@@ -39,6 +39,12 @@ impl Adapter for JwtAdapter {
         Dialect::default()
     }
 
+    fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
+        let params = Params::read_head(wire)?;
+        bearer(wire)?;
+        params.refuse_credentials()
+    }
+
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
         (Dialect::default(), decode(wire))
     }
@@ -59,12 +65,16 @@ impl Adapter for JwtAdapter {
     }
 }
 
+fn bearer(wire: &Wire<'_>) -> Result<SecretString, Error> {
+    match read_authorization(wire.headers)? {
+        Some(Authorization::Bearer(token)) if !token.expose_secret().is_empty() => Ok(token),
+        _ => Err(Error::refused(Code::MissingToken)),
+    }
+}
+
 fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     let mut params = Params::read(wire)?;
-    let token = match read_authorization(wire.headers)? {
-        Some(Authorization::Bearer(token)) if !token.expose_secret().is_empty() => token,
-        _ => return Err(Error::refused(Code::MissingToken)),
-    };
+    let token = bearer(wire)?;
     params.refuse_credentials()?;
     params.require_class_and_method()?;
     let idempotency_key = params.take_idempotency_key(wire);

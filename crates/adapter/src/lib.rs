@@ -46,6 +46,13 @@ pub trait Adapter: Send + Sync {
     /// The dialect to refuse in as long as the body has not been read, judged by the head alone.
     fn dialect(&self, wire: &Wire<'_>) -> Dialect;
 
+    /// Refuses what the head alone has decided, whatever the body says; the body of `wire` is empty. Asked before a caller
+    /// who waits for `100 Continue` is let go on (RFC 9110, 10.1.1).
+    ///
+    /// # Errors
+    /// What [`Adapter::decode`] would say once such a body is there and can be read.
+    fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error>;
+
     /// Reads one call. What is wrong with the call itself stays shut inside [`Decoded::call`] until the caller has proved
     /// who they are; only what makes the request unreadable or leaves credentials, class or method out is an error here.
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>);

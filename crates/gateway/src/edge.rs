@@ -194,6 +194,16 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
     })
 }
 
+/// Whether the caller holds the body back until it is asked for (RFC 9110, 10.1.1). One of HTTP/1.0 never waits.
+pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
+    !http_body::Body::is_end_stream(body)
+        && head.version > Version::HTTP_10
+        && head
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// Reads the whole body, of at most `bytes_max` bytes, until the deadline.
 pub(crate) async fn read_body(
     body: Body,

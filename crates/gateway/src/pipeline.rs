@@ -86,16 +86,21 @@ async fn plan(
 ) -> Result<Plan, Error> {
     let adapter = gate.adapter(way);
     let (query, headers) = (head.uri.query().unwrap_or_default(), &head.headers);
-    story.dialect = adapter.dialect(&Wire {
+    let nothing = Bytes::new();
+    let unread = Wire {
         query,
         headers,
-        body: &Bytes::new(),
-    });
+        body: &nothing,
+    };
+    story.dialect = adapter.dialect(&unread);
     admit(gate, story, head)?;
     match edge::wish(way, head)? {
         Wish::Options => return Ok(Plan::Options),
         Wish::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         Wish::Call | Wish::CheckOnly => {}
+    }
+    if edge::waits_to_go_on(head, &body) {
+        adapter.refuse_head(&unread)?;
     }
     let deadline = story.deadline(gate.limits.request_timeout);
     let body = edge::read_body(body, gate.body_bytes_max(way), deadline).await?;

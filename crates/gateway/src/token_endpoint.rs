@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use adapter::{Code, Error, Reply, Way, Wire};
-use adapter_jwt::{OauthError, granted_scope, read_token_request, token_reply};
+use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_head, token_reply};
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use forward::{Circumstances, Claim};
 use http::Method;
 use http::request::Parts;
@@ -84,14 +85,18 @@ async fn issue(
     if head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
+    let (query, headers) = (head.uri.query().unwrap_or_default(), &head.headers);
+    let (nothing, read) = (Bytes::new(), |body| Wire {
+        query,
+        headers,
+        body,
+    });
+    if edge::waits_to_go_on(head, &body) {
+        refuse_token_head(&read(&nothing))?;
+    }
     let deadline = story.deadline(gate.limits.request_timeout);
     let body = edge::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
-    let query = head.uri.query().unwrap_or_default();
-    let request = read_token_request(&Wire {
-        query,
-        headers: &head.headers,
-        body: &body,
-    })?;
+    let request = read_token_request(&read(&body))?;
     let circumstances = Circumstances {
         address: story.client_address(),
         way: Way::Jwt,

@@ -268,15 +268,18 @@ fn ask(way: &dyn Adapter, lines: &str, query: &str, body: Vec<u8>) -> Verdict {
         written.push((name, value.as_bytes()));
     }
     let headers = headers(&written).expect("the values are headers'");
-    let body = Bytes::from(body);
-    told(
-        way.decode(&Wire {
-            query,
-            headers: &headers,
-            body: &body,
-        })
-        .1,
-    )
+    let (body, nothing) = (Bytes::from(body), Bytes::new());
+    let wire = |body| Wire {
+        query,
+        headers: &headers,
+        body,
+    };
+    let decoded = way.decode(&wire(&body)).1;
+    assert!(
+        body.is_empty() || decoded.is_err() || way.refuse_head(&wire(&nothing)).is_ok(),
+        "the head alone was refused of a call that is right"
+    );
+    told(decoded)
 }
 
 fn form(pairs: &Pairs) -> String {
