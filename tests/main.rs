@@ -55,5 +55,6 @@ mod tokens;
 mod transcript;
 mod upstream_faults;
 mod visible;
+mod visible_channels;
 mod webchat;
 mod wire;

@@ -9,6 +9,7 @@ use store::{Access, Accesses, SecretHasher, verify_chosen};
 
 use crate::Circumstances;
 use crate::allowlist;
+use crate::channels;
 use crate::guesses::{GuessLimits, Guesser, Guesses};
 use crate::hashing::Hashing;
 use crate::ruling::Ruling;
@@ -287,17 +288,8 @@ pub(crate) fn permits(access: &Access, request: &Request) -> Result<(), Error> {
     let Some(platform) = request.value("platform") else {
         return Ok(());
     };
-    let may_platform = access
-        .platforms
-        .as_ref()
-        .is_none_or(|allowed| allowed.iter().any(|name| name == platform));
-    allowed("platform", may_platform).judged()?;
+    allowed("platform", channels::may_use_platform(access, platform)).judged()?;
     let platformid = request.value("platformid").unwrap_or_default();
-    let listed = |channels: &Vec<store::Channel>| {
-        channels
-            .iter()
-            .any(|channel| channel.platform == platform && channel.platformid == platformid)
-    };
-    let may_channel = access.channels.as_ref().is_none_or(listed);
+    let may_channel = channels::may_use_channel(access, platform, platformid);
     allowed("channel", may_channel).judged().map(|_| ())
 }

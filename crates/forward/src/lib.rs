@@ -10,6 +10,7 @@ pub mod allowlist;
 mod boxed;
 mod cache;
 pub mod call;
+mod channels;
 pub mod client;
 mod daily;
 #[cfg(test)]
@@ -341,10 +342,15 @@ impl Forwarder {
         // Made only when it is needed: a kept answer needs none.
         let wanted = Arc::clone(&request);
         let fetch = || {
-            let upstream = Arc::clone(&self.upstream);
-            let name = access.name.clone();
+            let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
             // In a box, as below.
-            boxed(|| async move { upstream.call(&name, &wanted, deadline).await })
+            boxed(|| async move {
+                let mut called = upstream.call(&access.name, &wanted, deadline).await;
+                // Before it is kept: what is kept belongs to this access as it is now.
+                let visible = |response| channels::visible(&access, wanted.operation(), response);
+                called.outcome = called.outcome.and_then(visible);
+                called
+            })
         };
         self.cache.read(access, request, no_cache, fetch).await
     }

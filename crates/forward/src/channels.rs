@@ -1,0 +1,188 @@
+//! Which channels an access sees: those that it may use, in every list that names channels.
+
+use std::borrow::Cow;
+
+use adapter::{Code, Error, Operation, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use store::Access;
+
+/// The operation whose answer lists the channels of the whole upstream account.
+const LISTING: &str = "getchatchannels";
+
+/// Whether the access may use a platform, whatever the channel.
+pub(crate) fn may_use_platform(access: &Access, platform: &str) -> bool {
+    let platforms = access.platforms.as_ref();
+    platforms.is_none_or(|allowed| allowed.iter().any(|name| name == platform))
+}
+
+/// Whether the access may use a channel of a platform that it may use.
+pub(crate) fn may_use_channel(access: &Access, platform: &str, platformid: &str) -> bool {
+    let channels = access.channels.as_ref();
+    channels.is_none_or(|allowed| {
+        let mut allowed = allowed.iter();
+        allowed.any(|channel| channel.platform == platform && channel.platformid == platformid)
+    })
+}
+
+/// The answer as the access may see it: without the channels that it may not use, and otherwise to the letter. What names
+/// no channel is nobody's.
+///
+/// # Errors
+/// UPSTREAM_ERROR when an access with bounds asks and the list can't be read: then it is not known what it would show.
+pub(crate) fn visible(
+    access: &Access,
+    operation: &Operation,
+    response: Response,
+) -> Result<Response, Error> {
+    let is_bound = access.platforms.is_some() || access.channels.is_some();
+    if !is_bound || operation.method != LISTING {
+        return Ok(response);
+    }
+    let unreadable =
+        || Error::refused(Code::UpstreamError).because("the list of channels can't be read");
+    let filtered = filtered(access, response.result()).ok_or_else(unreadable)?;
+    Response::of(&filtered).ok_or_else(unreadable)
+}
+
+#[derive(Deserialize)]
+struct Listed<'a> {
+    #[serde(borrow)]
+    list: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow)]
+    platform: Option<&'a RawValue>,
+    #[serde(borrow)]
+    platformid: Option<&'a RawValue>,
+}
+
+/// The result with a shorter list; `None` when it is no object, or its list is none.
+fn filtered(access: &Access, result: &str) -> Option<String> {
+    // The text is compact. A reader of objects takes arrays as well, which are something else here.
+    if !result.starts_with('{') {
+        return None;
+    }
+    let listed: Listed<'_> = serde_json::from_str(result).ok()?;
+    let Some(list) = listed.list.map(RawValue::get) else {
+        return Some(result.to_owned());
+    };
+    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let items = items.into_iter().map(RawValue::get);
+    let shown: Vec<&str> = items.filter(|item| may_see(access, item)).collect();
+    // Where the list stands in the text that it was read from.
+    let start = list.as_ptr().addr() - result.as_ptr().addr();
+    let (before, rest) = result.split_at_checked(start)?;
+    let after = rest.get(list.len()..)?;
+    Some(format!("{before}[{}]{after}", shown.join(",")))
+}
+
+fn may_see(access: &Access, item: &str) -> bool {
+    let read = || {
+        let item: Item<'_> = serde_json::from_str(item).ok()?;
+        Some((text(item.platform?)?, text(item.platformid?)?))
+    };
+    let channel = if item.starts_with('{') { read() } else { None };
+    channel.is_some_and(|(platform, platformid)| {
+        may_use_platform(access, &platform) && may_use_channel(access, &platform, &platformid)
+    })
+}
+
+/// A text, or a number as it is written.
+fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let written = value.get();
+    match written.as_bytes().first()? {
+        b'"' => serde_json::from_str(written).ok().map(Cow::Owned),
+        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(written)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Channel;
+
+    use super::*;
+
+    fn bound(platforms: Option<&[&str]>, channels: Option<&[(&str, &str)]>) -> Access {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let channel = |(platform, platformid): &(&str, &str)| Channel {
+            platform: (*platform).to_owned(),
+            platformid: (*platformid).to_owned(),
+        };
+        let access = serde_json::json!({"name": "a", "user": "a", "client_id": "cga_a", "secrets": [],
+            "active": true, "allow": [], "ways": [], "methods": []});
+        Access {
+            platforms: platforms.map(owned),
+            channels: channels.map(|channels| channels.iter().map(channel).collect()),
+            ..serde_json::from_value(access).unwrap()
+        }
+    }
+
+    #[track_caller]
+    fn check(access: &Access, result: &str, expected: Option<&str>) {
+        let listing = Operation::named(LISTING).unwrap();
+        let seen = visible(access, listing, Response::of(result).unwrap());
+        assert_eq!(
+            seen.as_ref().ok().map(Response::result),
+            expected,
+            "{result}"
+        );
+    }
+
+    const ALL: &str = r#"{"n":1.0,"list":[{"platformid":"100","platform":"whatsapp","name":"S","x":[2e3]},{"platformid":100,"platform":"telegram"},{"platform":"\u0077hatsapp","platformid":"7"}],"more":{"list":1}}"#;
+
+    #[test]
+    fn an_access_without_bounds_sees_what_the_upstream_says() {
+        for result in [ALL, "null", "[1]", r#"{"list":{}}"#] {
+            check(&bound(None, None), result, Some(result));
+        }
+    }
+
+    #[test]
+    fn a_bound_access_sees_its_channels_and_everything_else_to_the_letter() {
+        let whatsapp = r#"{"n":1.0,"list":[{"platformid":"100","platform":"whatsapp","name":"S","x":[2e3]},{"platform":"\u0077hatsapp","platformid":"7"}],"more":{"list":1}}"#;
+        let telegram =
+            r#"{"n":1.0,"list":[{"platformid":100,"platform":"telegram"}],"more":{"list":1}}"#;
+        let nothing = r#"{"n":1.0,"list":[],"more":{"list":1}}"#;
+        check(&bound(Some(&["whatsapp"]), None), ALL, Some(whatsapp));
+        check(
+            &bound(None, Some(&[("telegram", "100")])),
+            ALL,
+            Some(telegram),
+        );
+        check(&bound(None, Some(&[("telegram", "1")])), ALL, Some(nothing));
+        check(&bound(Some(&[]), None), ALL, Some(nothing));
+        check(
+            &bound(
+                Some(&["operator", "whatsapp"]),
+                Some(&[("telegram", "100")]),
+            ),
+            ALL,
+            Some(nothing),
+        );
+        check(
+            &bound(Some(&["whatsapp"]), None),
+            r#"{"a":null}"#,
+            Some(r#"{"a":null}"#),
+        );
+    }
+
+    #[test]
+    fn what_names_no_channel_is_shown_to_nobody_with_bounds() {
+        let access = bound(Some(&["whatsapp"]), None);
+        let items = r#"{"list":["whatsapp",["whatsapp","1"],{"platform":"whatsapp"},{"platform":["whatsapp"],"platformid":"1"},null,7]}"#;
+        check(&access, items, Some(r#"{"list":[]}"#));
+        for result in [
+            "null",
+            "7",
+            r#"[[{"platform":"telegram","platformid":"1"}]]"#,
+            r#"{"list":{"0":{"platform":"telegram"}}}"#,
+            r#"{"list":"telegram"}"#,
+        ] {
+            check(&access, result, None);
+        }
+    }
+}
