@@ -1,8 +1,10 @@
 //! Guessing secrets: how many are checked, who still gets in, and that names can't be told from one another.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use adapter::Way;
@@ -139,6 +141,83 @@ async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
     assert_eq!(right.json()["error"], "IP_NOT_ALLOWED");
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("chatgate_denied_total{reason=\"TOO_MANY_FAILURES\"}"));
+}
+
+/// Guesses chosen passwords for a name over a connection of its own until it is told to stop; what it was answered, by
+/// code.
+async fn guess_on(
+    gateway: Arc<Gateway>,
+    stop: Arc<AtomicBool>,
+    (guesser, from): (usize, [u8; 4]),
+) -> BTreeMap<String, usize> {
+    let client = client_from(from.into());
+    let mut answers = BTreeMap::new();
+    for guess in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        // Every name has its budget: who wants hashes guesses for many, which need not exist.
+        let name = format!("name-{guesser}-{}", guess / 10);
+        let call = client.post(gateway.url("/api/basic/"));
+        let call = call.basic_auth(name, Some(format!("guess {guess}")));
+        let said = Answer::of(call.body(READ)).await.json();
+        let code = said["error"].as_str().unwrap_or("SUCCESS").to_owned();
+        *answers.entry(code).or_default() += 1;
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_first_login_is_heard_while_many_addresses_guess_chosen_passwords() {
+    const OWNERS: usize = 10;
+    let (connections, addresses) = (150, 45);
+    let names: Vec<_> = (0..OWNERS).map(|n| format!("owner-{n}")).collect();
+    let accesses: Vec<_> = names.iter().map(|name| (name.as_str(), "CHOSEN")).collect();
+    let gateway = Arc::new(gateway("guesses_per_address = 100000", &accesses));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut guessers = tokio::task::JoinSet::new();
+    for n in 0..connections {
+        // Inside the networks of every name, where it is hardest to tell them from owners.
+        let from = [127, 0, 1, 100 + u8::try_from(n % addresses).unwrap()];
+        guessers.spawn(guess_on(Arc::clone(&gateway), Arc::clone(&stop), (n, from)));
+    }
+    // All of them guess: more has been answered than they are.
+    let began = Instant::now();
+    let mark = "chatgate_requests_total{way=\"basic\"";
+    let answered = async || {
+        let metrics = gateway.metrics().await;
+        let counts = metrics.lines().filter(|line| line.starts_with(mark));
+        let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        counts.sum::<usize>()
+    };
+    while answered().await < connections {
+        assert!(began.elapsed().as_secs() < 60, "nobody guesses");
+    }
+    let began = Instant::now();
+    let (mut right, mut slowest) = (0, std::time::Duration::ZERO);
+    for (n, name) in names.iter().enumerate() {
+        let from = [127, 0, 1, 1 + u8::try_from(n).unwrap()];
+        let asked = Instant::now();
+        let answer = Answer::of(ask(&gateway, DOORS[n % 3], (name, CHOSEN), from)).await;
+        slowest = slowest.max(asked.elapsed());
+        println!("{name}: {} {}", answer.status, answer.body.len());
+        right += usize::from(answer.status == 200);
+    }
+    let took = began.elapsed();
+    stop.store(true, Ordering::SeqCst);
+    let mut answers = BTreeMap::<String, usize>::new();
+    for guesser in guessers.join_all().await {
+        for (code, count) in guesser {
+            *answers.entry(code).or_default() += count;
+        }
+    }
+    println!(
+        "{connections} connections from {addresses} addresses were answered {answers:?}; \
+         {right} of {OWNERS} first logins in {took:?}, the slowest in {slowest:?}"
+    );
+    assert_eq!(right, OWNERS);
+    assert_eq!(answers.get("SUCCESS"), None);
+    assert!(answers["INCORRECT_USER_PASSWORD"] > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::Circumstances;
 use crate::allowlist;
 use crate::channels;
 use crate::guesses::{GuessLimits, Guesser, Guesses};
-use crate::hashing::Hashing;
+use crate::hashing::{Asker, Grant, Hashing};
 use crate::ruling::Ruling;
 use crate::verified::{self, Verified, VerifiedKey};
 
@@ -123,6 +123,10 @@ impl Checker {
                 return Err(wrong(access));
             }
             self.verified.keep(key);
+            self.hashing.proven(key);
+            if guess.guesser.is_inside() {
+                self.hashing.remember(guess.guesser.address());
+            }
         }
         let defect = || Error::refused(Code::InternalError).because("nobody was verified");
         access.cloned().ok_or_else(defect)
@@ -170,15 +174,23 @@ impl Checker {
 
     async fn check_chosen(&self, guess: &Guess<'_>) -> Result<bool, Error> {
         self.guesses.judge(&guess.guesser)?;
-        let Some(turn) = self.hashing.turn().await else {
-            return Err(Error::refused(Code::Overloaded)
-                .because("too many passwords to hash")
-                .retry_after(1));
+        let (address, is_inside) = (guess.guesser.address(), guess.guesser.is_inside());
+        let asker = Asker {
+            // As with the budgets, a name that does not exist has an inside as well.
+            rank: self.hashing.rank(address, is_inside),
+            address,
+            key: guess.key,
         };
+        let grant = self.hashing.turn(asker).await;
         // Of an owner's first calls, all at once, the others have waited while one proved the password.
         if self.verified.holds(guess.key) {
             return Ok(true);
         }
+        let Some(Grant::Turn(turn)) = grant else {
+            return Err(Error::refused(Code::Overloaded)
+                .because("too many passwords to hash")
+                .retry_after(1));
+        };
         let place = self.guesses.reserve(guess.guesser)?;
         let hashes = verified::chosen(guess.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (guess.presented.clone(), guess.access.is_some());

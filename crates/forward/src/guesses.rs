@@ -261,6 +261,16 @@ impl Guesses {
 }
 
 impl Guesser {
+    /// The address as it is counted.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether it is inside the networks of the name, or of the one that a name borrows that does not exist.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.is_inside
+    }
+
     fn cause(&self) -> &'static str {
         if self.is_inside {
             "guesses for the name, from inside its networks"

@@ -1,16 +1,23 @@
 //! Threads that hash passwords, apart from everything else: a hash takes a core for a fiftieth of a second, and whoever has
-//! proved themselves long ago is not to wait for those who guess. Few wait for them, and all others are told at once.
+//! proved themselves long ago is not to wait for those who guess. Addresses take turns, those that were right before ahead
+//! of all others, and who waits for too long is told.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod line;
+
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use foldhash::quality::RandomState;
+use moka::sync::Cache;
+use tokio::sync::oneshot;
 
-/// How long a call waits for its turn before it is told to come again, and how many wait: what two cores hash meanwhile.
+pub(crate) use line::{Asker, Rank};
+use line::{Line, Ticket};
+
+/// How long a call waits for its turn before it is told to come again.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-const WAITING_MAX: usize = 128;
 
 /// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
 /// name, of which an owner's calls at a cold start must not run out.
@@ -19,19 +26,53 @@ const AT_ONCE_MAX: usize = 16;
 /// How far these threads stand back: beside others that want the core they get a tenth of it, and alone all of it.
 const NICENESS: i32 = 10;
 
+/// How long an address that was right stays known after it was last right, and most of them: a caller that rests for a week
+/// is not to start behind strangers, and a record is some 100 bytes.
+const KNOWN_REST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KNOWN_MAX: u64 = 20_000;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads and who waits for them.
 pub(crate) struct Hashing {
-    turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    turns: Arc<Turns>,
     jobs: Sender<Job>,
+    /// Addresses that were right, from inside the networks of their access.
+    known: Cache<IpAddr, (), RandomState>,
 }
 
-/// A turn; over when dropped.
+/// What became of waiting.
+#[derive(Debug)]
+pub(crate) enum Grant {
+    /// A turn.
+    Turn(Turn),
+    /// Somebody else has proven meanwhile what was to be proven.
+    Proven,
+}
+
+/// A turn; over when dropped, and then the next one's.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
+    turns: Arc<Turns>,
+    /// Whether nothing is left to give back.
+    is_over: bool,
+}
+
+impl Turn {
+    fn of(turns: &Arc<Turns>) -> Turn {
+        Turn {
+            turns: Arc::clone(turns),
+            is_over: false,
+        }
+    }
+}
+
+/// How many turns are free, and who waits for one. The lock is held for a few steps, never while somebody waits.
+struct Turns(Mutex<State>);
+
+struct State {
+    free: usize,
+    line: Line<oneshot::Sender<Grant>>,
 }
 
 impl Hashing {
@@ -44,23 +85,61 @@ impl Hashing {
             let waiting = Arc::clone(&waiting);
             std::thread::spawn(move || work(&waiting));
         }
+        let state = State {
+            free: at_once,
+            line: Line::new(),
+        };
         Hashing {
-            turns: Arc::new(Semaphore::new(at_once)),
-            waiting: AtomicUsize::new(0),
+            turns: Arc::new(Turns(Mutex::new(state))),
             jobs,
+            known: Cache::builder()
+                .max_capacity(KNOWN_MAX)
+                .time_to_idle(KNOWN_REST)
+                .build_with_hasher(RandomState::default()),
         }
     }
 
-    /// Waits for a turn; `None` when too many wait, or it takes too long.
-    pub(crate) async fn turn(&self) -> Option<Turn> {
-        if let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() {
-            return Some(Turn { _permit: permit });
+    /// What is known of an address (as it is counted) that is or is not inside the networks of the name it presents.
+    pub(crate) fn rank(&self, address: IpAddr, is_inside: bool) -> Rank {
+        match is_inside {
+            _ if self.known.get(&address).is_some() => Rank::Known,
+            true => Rank::Inside,
+            false => Rank::Outside,
         }
-        let _waits = Waits::new(&self.waiting)?;
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        let turn = tokio::time::timeout(WAIT_MAX, turn).await;
-        let permit = turn.ok()?.ok()?;
-        Some(Turn { _permit: permit })
+    }
+
+    /// Notes that an address was right, from inside the networks of its access.
+    pub(crate) fn remember(&self, address: IpAddr) {
+        self.known.insert(address, ());
+    }
+
+    /// Waits for a turn; `None` when too many wait, or it takes too long.
+    pub(crate) async fn turn(&self, asker: Asker) -> Option<Grant> {
+        let (turn, granted) = oneshot::channel();
+        let ticket = {
+            let mut state = self.turns.lock();
+            if state.free > 0 {
+                state.free -= 1;
+                return Some(Grant::Turn(Turn::of(&self.turns)));
+            }
+            // Who is evicted sees that nothing will come.
+            state.line.push(asker, turn)?
+        };
+        let _waits = Waits {
+            turns: &self.turns,
+            asker,
+            ticket,
+        };
+        tokio::time::timeout(WAIT_MAX, granted).await.ok()?.ok()
+    }
+
+    /// Lets all go on who wait with what has been proven.
+    pub(crate) fn proven(&self, key: u128) {
+        let waiting = self.turns.lock().line.take(key);
+        for turn in waiting {
+            // Who has given up does not want it.
+            let _ = turn.send(Grant::Proven);
+        }
     }
 
     /// Does it on one of the threads, even if the caller goes away meanwhile. `None` when it panicked.
@@ -69,7 +148,7 @@ impl Hashing {
         turn: Turn,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let (done, outcome) = tokio::sync::oneshot::channel();
+        let (done, outcome) = oneshot::channel();
         let job = Box::new(move || {
             // The turn lives as long as the work. Nobody may want the outcome any more.
             let _turn = turn;
@@ -77,6 +156,39 @@ impl Hashing {
         });
         self.jobs.send(job).ok()?;
         outcome.await.ok()
+    }
+}
+
+impl Turns {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turns")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        loop {
+            let mut state = self.turns.lock();
+            let Some(next) = state.line.pop() else {
+                state.free += 1;
+                return;
+            };
+            drop(state);
+            match next.send(Grant::Turn(Turn::of(&self.turns))) {
+                // It has given up in this very moment: the turn is still this one's to pass on.
+                Err(Grant::Turn(mut refused)) => refused.is_over = true,
+                Ok(()) | Err(Grant::Proven) => return,
+            }
+        }
     }
 }
 
@@ -93,19 +205,16 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// Somebody who waits; gone when dropped.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Waits<'_> {
-    fn new(waiting: &AtomicUsize) -> Option<Waits<'_>> {
-        let waits = Waits(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waits)
-    }
+/// Somebody who waits; out of the line when dropped.
+struct Waits<'a> {
+    turns: &'a Turns,
+    asker: Asker,
+    ticket: Ticket,
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.turns.lock().line.leave(self.asker, self.ticket);
     }
 }
 
@@ -113,31 +222,78 @@ impl Drop for Waits<'_> {
 mod tests {
     use std::sync::Barrier;
 
+    use super::line::WAITING_PER_ADDRESS_MAX;
     use super::*;
+
+    fn asker(host: u8, key: u128) -> Asker {
+        Asker {
+            rank: Rank::Inside,
+            address: IpAddr::from([10, 0, 0, host]),
+            key,
+        }
+    }
+
+    async fn turn(hashing: &Hashing) -> Turn {
+        match hashing.turn(asker(1, 0)).await {
+            Some(Grant::Turn(turn)) => turn,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until so many stand in the line.
+    async fn until_waiting(hashing: &Hashing, count: usize) {
+        while hashing.turns.lock().line.waiting() < count {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[tokio::test]
     async fn few_wait_for_a_turn_and_a_panic_costs_no_thread() {
         let hashing = Arc::new(Hashing::new(1));
-        let turn = hashing.turn().await.unwrap();
-        assert_eq!(hashing.run(turn, || -> u32 { panic!("meant") }).await, None);
-        let turn = hashing.turn().await.unwrap();
+        let first = turn(&hashing).await;
+        assert_eq!(
+            hashing.run(first, || -> u32 { panic!("meant") }).await,
+            None
+        );
+        let first = turn(&hashing).await;
         let (held, barrier) = (Arc::clone(&hashing), Arc::new(Barrier::new(2)));
         let until = Arc::clone(&barrier);
         let held =
-            tokio::spawn(async move { held.run(turn, move || until.wait()).await.is_some() });
+            tokio::spawn(async move { held.run(first, move || until.wait()).await.is_some() });
         let mut waiting = tokio::task::JoinSet::new();
-        for _ in 0..WAITING_MAX {
+        for _ in 0..WAITING_PER_ADDRESS_MAX {
             let hashing = Arc::clone(&hashing);
-            waiting.spawn(async move { hashing.turn().await.is_some() });
+            waiting.spawn(async move { hashing.turn(asker(1, 0)).await.is_some() });
         }
-        while hashing.waiting.load(Ordering::Relaxed) < WAITING_MAX {
-            tokio::task::yield_now().await;
-        }
-        assert!(hashing.turn().await.is_none());
+        until_waiting(&hashing, WAITING_PER_ADDRESS_MAX).await;
+        assert!(hashing.turn(asker(1, 0)).await.is_none());
         barrier.wait();
         assert!(held.await.unwrap());
         assert!(waiting.join_all().await.iter().all(|has_turn| *has_turn));
-        assert_eq!(hashing.waiting.load(Ordering::Relaxed), 0);
+        let state = hashing.turns.lock();
+        assert!(state.line.waiting() == 0 && state.free == 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_with_what_is_proven_needs_no_turn_and_who_gives_up_keeps_none() {
+        let hashing = Arc::new(Hashing::new(1));
+        let held = turn(&hashing).await;
+        let mut waiting = tokio::task::JoinSet::new();
+        for (host, key) in [(2, 7), (3, 7), (4, 8)] {
+            let hashing = Arc::clone(&hashing);
+            waiting.spawn(async move { hashing.turn(asker(host, key)).await });
+        }
+        until_waiting(&hashing, 3).await;
+        hashing.proven(7);
+        for _ in 0..2 {
+            let grant = waiting.join_next().await.unwrap().unwrap();
+            assert!(matches!(grant, Some(Grant::Proven)), "{grant:?}");
+        }
+        waiting.abort_all();
+        while waiting.join_next().await.is_some() {}
+        drop(held);
+        let state = hashing.turns.lock();
+        assert!(state.line.waiting() == 0 && state.free == 1);
     }
 
     #[tokio::test]
@@ -145,9 +301,9 @@ mod tests {
         let hashing = Hashing::new(1);
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
-        let turn = hashing.turn().await.unwrap();
+        let first = turn(&hashing).await;
         assert_eq!(
-            hashing.run(turn, niceness).await,
+            hashing.run(first, niceness).await,
             Some(NICENESS.max(before))
         );
         assert_eq!(niceness(), before);

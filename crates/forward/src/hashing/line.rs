@@ -1,0 +1,361 @@
+//! Who waits to have a password hashed, and whose turn is next: addresses take turns, so that many calls from one, or from
+//! a few dozen, are one step each ahead of somebody else. Pure: no clock, no thread.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+/// Most that wait at once, for all addresses together; each is a small record.
+pub(super) const WAITING_MAX: usize = 1024;
+
+/// Most that wait at once for one address: what two cores hash before they have all given up.
+pub(super) const WAITING_PER_ADDRESS_MAX: usize = 128;
+
+/// Most addresses remembered beside those that wait; only a rush of ever new ones comes near it.
+const SERVED_MAX: usize = 4096;
+
+/// A better rank is served first, but after so many turns in a row the next one below has a turn: nobody is to wait in
+/// vain for as long as others come.
+const IN_A_ROW_MAX: u32 = 7;
+
+/// What is known of an address before its password is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// It was right before.
+    Known,
+    /// It is inside the networks of the name that it presents.
+    Inside,
+    /// It is outside of them, from where even the right password leads nowhere as a rule.
+    Outside,
+}
+
+const RANKS: usize = 3;
+
+/// Who asks for a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) rank: Rank,
+    /// As it is counted: of IPv6 the network of 64 bits.
+    pub(crate) address: IpAddr,
+    /// What it presents, and for what: once that is proven, all who wait with it need no turn.
+    pub(crate) key: u128,
+}
+
+/// The number of a place in the line; no two are the same.
+pub(super) type Ticket = u64;
+
+struct Waiter<T> {
+    ticket: Ticket,
+    key: u128,
+    value: T,
+}
+
+/// Those of one rank. An address that has come and was not served of late is ahead of those that were: it waits for one
+/// turn, and not for one of everybody else's (as in RFC 8290, 4.1 and 4.2).
+struct Ring<T> {
+    waiters: HashMap<IpAddr, VecDeque<Waiter<T>>>,
+    fresh: VecDeque<IpAddr>,
+    served: VecDeque<IpAddr>,
+    /// Turns in a row while somebody of a rank below waited.
+    in_a_row: u32,
+}
+
+/// The line.
+pub(super) struct Line<T> {
+    rings: [Ring<T>; RANKS],
+    waiting: usize,
+    next: Ticket,
+}
+
+impl<T> Line<T> {
+    pub(super) fn new() -> Line<T> {
+        Line {
+            rings: std::array::from_fn(|_| Ring::new()),
+            waiting: 0,
+            next: 0,
+        }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Queues, unless the address has as many waiting as it may, or the line is full of those who have no more. In a full
+    /// line the last of whoever has the most makes room, first among those of the worst rank.
+    pub(super) fn push(&mut self, asker: Asker, value: T) -> Option<Ticket> {
+        let own = self.rings[asker.rank as usize].count(asker.address);
+        if own >= WAITING_PER_ADDRESS_MAX {
+            return None;
+        }
+        if self.waiting >= WAITING_MAX && !self.evict(asker.rank, own) {
+            return None;
+        }
+        let ticket = self.next;
+        self.next += 1;
+        self.waiting += 1;
+        let waiter = Waiter {
+            ticket,
+            key: asker.key,
+            value,
+        };
+        self.rings[asker.rank as usize].push(asker.address, waiter);
+        Some(ticket)
+    }
+
+    /// Whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let popped = self.next_rank().and_then(|rank| self.rings[rank].pop());
+        let waiter = popped?;
+        self.waiting -= 1;
+        self.forget_if_empty();
+        Some(waiter.value)
+    }
+
+    /// Takes out who has given up; nothing when it is no longer there.
+    pub(super) fn leave(&mut self, asker: Asker, ticket: Ticket) -> Option<T> {
+        let waiters = self.rings[asker.rank as usize]
+            .waiters
+            .get_mut(&asker.address)?;
+        let at = waiters.iter().position(|waiter| waiter.ticket == ticket)?;
+        let waiter = waiters.remove(at)?;
+        self.waiting -= 1;
+        self.forget_if_empty();
+        Some(waiter.value)
+    }
+
+    /// Takes out all who wait with this key.
+    pub(super) fn take(&mut self, key: u128) -> Vec<T> {
+        let mut taken = Vec::new();
+        for waiters in self
+            .rings
+            .iter_mut()
+            .flat_map(|ring| ring.waiters.values_mut())
+        {
+            let (same, others) = waiters.drain(..).partition(|waiter| waiter.key == key);
+            *waiters = others;
+            let same: VecDeque<Waiter<T>> = same;
+            taken.extend(same.into_iter().map(|waiter| waiter.value));
+        }
+        self.waiting -= taken.len();
+        self.forget_if_empty();
+        taken
+    }
+
+    /// The best rank in which somebody waits, or one below whose time has come.
+    fn next_rank(&mut self) -> Option<usize> {
+        let mut waits = (0..RANKS).filter(|rank| self.rings[*rank].has_waiters());
+        let (best, below) = (waits.next()?, waits.next());
+        drop(waits);
+        let in_a_row = &mut self.rings[best].in_a_row;
+        match below {
+            Some(below) if *in_a_row >= IN_A_ROW_MAX => {
+                *in_a_row = 0;
+                Some(below)
+            }
+            Some(_) => {
+                *in_a_row += 1;
+                Some(best)
+            }
+            None => Some(best),
+        }
+    }
+
+    /// Makes room for one of this rank whose address has so many waiting; whether there was anybody who could go.
+    fn evict(&mut self, rank: Rank, own: usize) -> bool {
+        for worst in (rank as usize..RANKS).rev() {
+            // Of its own rank only who has more than the newcomer would have.
+            let least = if worst == rank as usize { own + 2 } else { 1 };
+            if self.rings[worst].drop_of_longest(least).is_some() {
+                self.waiting -= 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// When nobody waits, it does not matter any more who was served.
+    fn forget_if_empty(&mut self) {
+        if self.waiting == 0 {
+            self.rings = std::array::from_fn(|_| Ring::new());
+        }
+    }
+}
+
+impl<T> Ring<T> {
+    fn new() -> Ring<T> {
+        Ring {
+            waiters: HashMap::new(),
+            fresh: VecDeque::new(),
+            served: VecDeque::new(),
+            in_a_row: 0,
+        }
+    }
+
+    fn count(&self, address: IpAddr) -> usize {
+        self.waiters.get(&address).map_or(0, VecDeque::len)
+    }
+
+    fn has_waiters(&self) -> bool {
+        self.waiters.values().any(|waiters| !waiters.is_empty())
+    }
+
+    fn push(&mut self, address: IpAddr, waiter: Waiter<T>) {
+        // Who was served and has nothing waiting keeps its place behind the others until that place comes up.
+        let waiters = self.waiters.entry(address).or_insert_with(|| {
+            self.fresh.push_back(address);
+            VecDeque::new()
+        });
+        waiters.push_back(waiter);
+    }
+
+    fn pop(&mut self) -> Option<Waiter<T>> {
+        while let Some(address) = self.fresh.pop_front() {
+            self.served.push_back(address);
+            if let Some(waiter) = self.first_of(address) {
+                self.forget_served();
+                return Some(waiter);
+            }
+        }
+        while let Some(address) = self.served.pop_front() {
+            if let Some(waiter) = self.first_of(address) {
+                self.served.push_back(address);
+                return Some(waiter);
+            }
+            self.waiters.remove(&address);
+        }
+        None
+    }
+
+    fn first_of(&mut self, address: IpAddr) -> Option<Waiter<T>> {
+        self.waiters.get_mut(&address)?.pop_front()
+    }
+
+    fn forget_served(&mut self) {
+        if self.served.len() > SERVED_MAX + WAITING_MAX {
+            let waiters = &mut self.waiters;
+            self.served.retain(|address| {
+                let waits = waiters
+                    .get(address)
+                    .is_some_and(|waiters| !waiters.is_empty());
+                if !waits {
+                    waiters.remove(address);
+                }
+                waits
+            });
+        }
+    }
+
+    fn drop_of_longest(&mut self, least: usize) -> Option<Waiter<T>> {
+        let longest = self
+            .waiters
+            .values_mut()
+            .max_by_key(|waiters| waiters.len());
+        longest.filter(|waiters| waiters.len() >= least)?.pop_back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asker(rank: Rank, host: u16) -> Asker {
+        let [high, low] = host.to_be_bytes();
+        Asker {
+            rank,
+            address: IpAddr::from([10, 0, high, low]),
+            key: 0,
+        }
+    }
+
+    fn push(line: &mut Line<u16>, rank: Rank, host: u16) -> bool {
+        line.push(asker(rank, host), host).is_some()
+    }
+
+    #[test]
+    fn addresses_take_turns_and_one_that_comes_waits_for_none_of_them() {
+        let mut line = Line::new();
+        for host in 1..=45 {
+            for _ in 0..3 {
+                assert!(push(&mut line, Rank::Inside, host));
+            }
+        }
+        // Every address has had its first turn, and is served by turns from now on.
+        let first: Vec<_> = (0..45).filter_map(|_| line.pop()).collect();
+        assert_eq!(first, (1..=45).collect::<Vec<_>>());
+        assert_eq!([line.pop(), line.pop()], [Some(1), Some(2)]);
+        assert!(push(&mut line, Rank::Inside, 100));
+        assert_eq!([line.pop(), line.pop()], [Some(100), Some(3)]);
+        // Who comes back at once is no newcomer: its place is behind those who wait.
+        assert!(push(&mut line, Rank::Inside, 100));
+        let next: Vec<_> = (0..46).filter_map(|_| line.pop()).collect();
+        assert_eq!(next.iter().position(|host| *host == 100), Some(44));
+    }
+
+    #[test]
+    fn the_better_rank_is_first_and_the_others_have_a_turn_now_and_then() {
+        let mut line = Line::new();
+        for _ in 0..100 {
+            assert!(push(&mut line, Rank::Outside, 3));
+            assert!(push(&mut line, Rank::Inside, 2));
+            assert!(push(&mut line, Rank::Known, 1));
+        }
+        let turns: Vec<_> = (0..64).filter_map(|_| line.pop()).collect();
+        let count = |host| turns.iter().filter(|turn| **turn == host).count();
+        assert_eq!((count(1), count(2), count(3)), (56, 8, 0));
+        while line.rings[0].has_waiters() {
+            line.pop();
+        }
+        let turns: Vec<_> = (0..16).filter_map(|_| line.pop()).collect();
+        assert_eq!(turns.iter().filter(|turn| **turn == 3).count(), 2);
+    }
+
+    #[test]
+    fn a_full_line_makes_room_at_the_cost_of_the_greedy_and_of_worse_ranks() {
+        let mut line = Line::new();
+        for host in 0..8 {
+            for _ in 0..WAITING_PER_ADDRESS_MAX {
+                assert!(push(&mut line, Rank::Inside, host));
+            }
+            assert!(!push(&mut line, Rank::Inside, host), "one address alone");
+        }
+        assert_eq!(line.waiting, WAITING_MAX);
+        for host in 100..400 {
+            assert!(push(&mut line, Rank::Inside, host));
+        }
+        assert!(!push(&mut line, Rank::Outside, 500), "worse than all");
+        let mut line = Line::new();
+        for host in 0..1024 {
+            assert!(push(&mut line, Rank::Inside, host));
+        }
+        assert!(!push(&mut line, Rank::Inside, 2000), "nobody has more");
+        assert!(push(&mut line, Rank::Known, 2000));
+        assert_eq!(line.waiting, WAITING_MAX);
+        assert_eq!(line.pop(), Some(2000));
+    }
+
+    #[test]
+    fn who_leaves_or_is_proven_is_gone_and_nothing_is_remembered_of_an_empty_line() {
+        let mut line = Line::new();
+        let (one, two) = (asker(Rank::Inside, 1), asker(Rank::Inside, 2));
+        let first = line.push(one, 1).unwrap();
+        line.push(Asker { key: 7, ..one }, 11).unwrap();
+        line.push(Asker { key: 7, ..two }, 12).unwrap();
+        assert_eq!(line.leave(one, first), Some(1));
+        assert_eq!(line.leave(one, first), None);
+        let mut proven = line.take(7);
+        proven.sort_unstable();
+        assert_eq!((proven, line.pop(), line.waiting), (vec![11, 12], None, 0));
+        assert!(line.rings.iter().all(|ring| ring.waiters.is_empty()));
+        for host in 0..60_000 {
+            push(&mut line, Rank::Inside, 60_001);
+            push(&mut line, Rank::Inside, host);
+            line.pop();
+        }
+        let remembered = line.rings[1].waiters.len();
+        assert!(
+            remembered <= SERVED_MAX + 2 * WAITING_MAX + 1,
+            "{remembered}"
+        );
+    }
+}
