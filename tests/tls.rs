@@ -76,7 +76,7 @@ pub fn gateway(pair: &Pair, more: &str) -> (Gateway, Files) {
     (files.start(&toml), files)
 }
 
-fn trusting(pair: &Pair) -> reqwest::ClientBuilder {
+pub fn trusting(pair: &Pair) -> reqwest::ClientBuilder {
     let root = Certificate::from_pem(pair.cert.as_bytes()).unwrap();
     reqwest::Client::builder().no_proxy().tls_certs_only([root])
 }

@@ -120,6 +120,10 @@ mod tests {
             false
         }
 
+        fn is_admin_host(&self, _: &str) -> bool {
+            false
+        }
+
         fn now(&self) -> i64 {
             0
         }

@@ -7,6 +7,7 @@ mod backup;
 mod draft;
 mod endpoint;
 mod explain;
+mod host;
 mod imported;
 mod journal;
 mod keys;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri, header};
 use secrecy::SecretString;
@@ -65,6 +67,9 @@ pub trait Gateway: Operations {
     /// Whether the operators' side is reached by TLS alone.
     fn admin_has_tls(&self) -> bool;
 
+    /// Whether the operators' side is configured to be known by this name, given in small letters.
+    fn is_admin_host(&self, name: &str) -> bool;
+
     /// Seconds since 1970, UTC.
     fn now(&self) -> i64;
 }
@@ -78,7 +83,7 @@ pub struct Console {
     sessions: web::Sessions,
     attempts: web::Attempts,
     live: web::Live,
-    open_pages: Arc<Semaphore>,
+    open_pages: Arc<web::OpenPages>,
 }
 
 impl Console {
@@ -93,7 +98,7 @@ impl Console {
             sessions: web::Sessions::default(),
             attempts: web::Attempts::default(),
             live: web::Live::new(),
-            open_pages: Arc::new(Semaphore::new(web::OPEN_MAX)),
+            open_pages: Arc::default(),
         }
     }
 
@@ -105,7 +110,8 @@ impl Console {
             .merge(web::router())
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::clone(&console));
+            .with_state(Arc::clone(&console))
+            .layer(from_fn_with_state(Arc::clone(&console), host::guard));
         (router, web::run(console))
     }
 

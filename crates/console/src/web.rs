@@ -6,6 +6,7 @@ mod access_form;
 mod access_page;
 mod accesses;
 mod assets;
+mod attempts;
 mod availability;
 mod changes;
 mod charts;
@@ -19,6 +20,7 @@ mod history;
 mod journal;
 mod limits;
 mod live;
+mod open_pages;
 mod overview;
 mod page;
 mod preview;
@@ -41,10 +43,10 @@ use http::{HeaderName, HeaderValue, header};
 
 use crate::Console;
 
-pub(crate) use events::OPEN_MAX;
+pub(crate) use attempts::Attempts;
 pub(crate) use live::{Live, run};
+pub(crate) use open_pages::OpenPages;
 pub(crate) use session::Sessions;
-pub(crate) use sign_in::Attempts;
 
 /// Where the pages are.
 pub(crate) const HOME: &str = "/console/";

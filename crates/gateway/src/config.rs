@@ -32,7 +32,7 @@ use sections::{
 };
 use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
 use url::Url;
-use values::{origin, public_url};
+use values::{host_name, origin, public_url};
 
 pub use mistake::Mistake;
 pub use reader::Sources;
@@ -50,6 +50,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the operators' side listens.
     pub admin_listen: SocketAddr,
+    /// Names that the operators' side answers to, besides addresses and `localhost`; in small letters.
+    pub admin_hosts: Vec<String>,
     /// What callers reach the gateway by; the bound address when absent.
     pub public_url: Option<Url>,
     /// Peers whose forwarded header is believed.
@@ -330,6 +332,7 @@ impl Config {
                 Kind::Text,
                 shapes::address,
             ),
+            admin_hosts: reader.list("server.admin_hosts", &[], Kind::Text, host_name),
             public_url: reader.optional("server.public_url", Kind::Text, public_url),
             forwarded_header: reader.value(
                 "server.forwarded_header",

@@ -51,6 +51,8 @@ pub(crate) struct Gate {
     /// How much room receipts may take.
     pub(crate) receipt_room: ReceiptRoom,
     cors_origins: Vec<String>,
+    /// The names of the operators' side, besides its address.
+    pub(crate) admin_hosts: Vec<String>,
 }
 
 /// The parts that a gate is made of and the configuration does not hold.
@@ -101,6 +103,7 @@ impl Gate {
             receipts_kept_s: config.receipts_kept_s,
             receipt_room: config.receipt_room,
             cors_origins: config.cors_origins.clone(),
+            admin_hosts: config.admin_hosts.clone(),
         }
     }
 

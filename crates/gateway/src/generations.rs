@@ -116,6 +116,10 @@ impl console::Gateway for Generations {
         self.terms[1].load().tls.is_some()
     }
 
+    fn is_admin_host(&self, name: &str) -> bool {
+        self.gate().admin_hosts.iter().any(|host| host == name)
+    }
+
     fn openapi_ways(&self) -> Value {
         crate::openapi::document(&self.gate())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use adapter::{Answer, Code, Error, Way, json_reply};
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use forward::boxed;
@@ -61,7 +62,12 @@ impl Paths {
                 }
                 &public.others
             }
-            Paths::Operators(router) => router,
+            Paths::Operators(router) => {
+                // The console does not know how we name a peer.
+                let peer = ConnectInfo(caller.peer.address);
+                request.extensions_mut().insert(peer);
+                router
+            }
         };
         request.extensions_mut().insert(caller);
         let answering = tower_service::Service::call(&mut router.clone(), request);

@@ -6,7 +6,7 @@ use crate::{SecretHasher, Store, StoreError, StoredSecret};
 use secrecy::SecretString;
 
 /// What the holder of a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Look at everything, change nothing.
     Viewer,

@@ -15,9 +15,6 @@ use super::visitor::Visitor;
 use crate::Console;
 use crate::problem::{Problem, answer};
 
-/// Most pages that stay open at once: each holds a connection of the operators' listener.
-pub(crate) const OPEN_MAX: usize = 64;
-
 /// So often a page is told that we are still here; and so long a session that has ended may go on listening.
 pub(super) const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -45,12 +42,12 @@ pub(super) fn stream<S: Send + 'static>(
     state: S,
     next: for<'a> fn(&'a Console, &'a mut S) -> Said<'a>,
 ) -> Result<Response, Problem> {
-    let place = Arc::clone(&console.open_pages)
-        .try_acquire_owned()
-        .map_err(|_| {
-            let text = "Too many pages are open.";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
-        })?;
+    let visitor = Visitor::listening(&console, &headers).ok_or_else(Problem::unauthorized)?;
+    let place = console.open_pages.open(visitor.role(), visitor.name());
+    let place = place.ok_or_else(|| {
+        let text = "Too many pages are open with this key, or with all together.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
+    })?;
     // The first event comes at once, so that the browser knows that it is connected.
     let begin = Some((console, headers, state, place, true));
     let events = stream::unfold(begin, move |open| async move {

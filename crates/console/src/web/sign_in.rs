@@ -1,10 +1,10 @@
 //! Signing in with an admin key, and out again.
 
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,38 +13,10 @@ use store::presented;
 use super::door::{Sent, Shared};
 use super::fields::Fields;
 use super::page::{Shell, html, see_other};
-use super::visitor::{COOKIE, Refusal, Visitor, from_here, session_id};
+use super::visitor::{Refusal, Visitor, cookie_name, from_here, session_id};
 use super::{HOME, assets};
 use crate::Console;
 use crate::problem::Problem;
-
-/// Wrong keys in a minute; beyond that nobody signs in, while the admin API goes on. A key has 256 bits: this bounds what
-/// guessing costs us, not what it yields.
-const WRONG_PER_MINUTE: u32 = 30;
-
-/// Seconds of a minute.
-const MINUTE_S: i64 = 60;
-
-/// Counts wrong keys.
-#[derive(Default)]
-pub(crate) struct Attempts(Mutex<(i64, u32)>);
-
-impl Attempts {
-    /// How long to wait, in seconds, if there were too many.
-    fn wait_s(&self, now: i64) -> Option<i64> {
-        let (minute, wrong) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = minute == now / MINUTE_S && wrong >= WRONG_PER_MINUTE;
-        is_over.then(|| MINUTE_S - now % MINUTE_S)
-    }
-
-    fn note_wrong(&self, now: i64) {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.0 != now / MINUTE_S {
-            *counted = (now / MINUTE_S, 0);
-        }
-        counted.1 = counted.1.saturating_add(1);
-    }
-}
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -77,27 +49,16 @@ pub(super) async fn enter(
     from_here(&head.headers)?;
     let fields = Fields::of_body(body).await?;
     let (now, next) = (console.now(), within(fields.get("next")));
-    if let Some(wait_s) = console.attempts.wait_s(now) {
-        let text = "Too many wrong keys. Wait a minute.";
-        let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, Some(text));
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, wait_s.into());
-        return Ok(response);
-    }
+    // The key is compared first: a right one is let in, however many wrong ones come from anywhere.
     let secret: SecretString = fields.get("key").into();
     let Some(key) = presented(&console.store.admin_keys(), &console.hasher, &secret).cloned()
     else {
-        console.attempts.note_wrong(now);
-        tracing::warn!(target: "chatgate::change", "a wrong admin key at the console");
-        return Ok(form(
-            StatusCode::UNAUTHORIZED,
-            next,
-            Some("This is no admin key."),
-        ));
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = peer.map(|ConnectInfo(peer)| peer.ip());
+        return Ok(wrong_key(console.attempts.note_wrong(address, now), next));
     };
     // Whoever signs in again leaves nothing open behind.
-    if let Some(old) = session_id(&head.headers) {
+    if let Some(old) = session_id(&console, &head.headers) {
         console.sessions.close(&console.hasher, &old);
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
@@ -114,9 +75,26 @@ pub(super) async fn enter(
     Ok(response)
 }
 
+/// The page again; `wait_s` if there were too many wrong keys, of which the log then tells no more.
+fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
+    let Some(wait_s) = wait_s else {
+        tracing::warn!(target: "chatgate::change", "a wrong admin key at the console");
+        return form(
+            StatusCode::UNAUTHORIZED,
+            next,
+            Some("This is no admin key."),
+        );
+    };
+    let text = "Too many wrong keys. Wait a minute, or give the right one.";
+    let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, Some(text));
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, wait_s.into());
+    response
+}
+
 /// Ends this session.
 pub(super) async fn leave(State(console): Shared, headers: HeaderMap, _sent: Sent) -> Response {
-    if let Some(id) = session_id(&headers) {
+    if let Some(id) = session_id(&console, &headers) {
         console.sessions.close(&console.hasher, &id);
     }
     left(&console)
@@ -136,13 +114,15 @@ fn left(console: &Console) -> Response {
 
 /// An empty id takes the cookie away.
 fn set_cookie(console: &Console, response: &mut Response, id: &str) {
-    let secure = if console.gateway.admin_has_tls() {
-        "; Secure"
+    // A name with the prefix asks for this path.
+    let scope = if console.gateway.admin_has_tls() {
+        "Path=/; Secure"
     } else {
-        ""
+        "Path=/console"
     };
     let ends = if id.is_empty() { "; Max-Age=0" } else { "" };
-    let line = format!("{COOKIE}={id}; Path=/console; HttpOnly; SameSite=Strict{secure}{ends}");
+    let name = cookie_name(console);
+    let line = format!("{name}={id}; {scope}; HttpOnly; SameSite=Strict{ends}");
     if let Ok(mut value) = HeaderValue::try_from(line) {
         value.set_sensitive(true);
         response.headers_mut().insert(header::SET_COOKIE, value);
@@ -178,17 +158,5 @@ mod tests {
         ] {
             assert_eq!(within(elsewhere), HOME, "{elsewhere}");
         }
-    }
-
-    #[test]
-    fn wrong_keys_are_counted_by_the_minute() {
-        let attempts = Attempts::default();
-        let now = 1_700_000_040;
-        for _ in 0..WRONG_PER_MINUTE {
-            assert_eq!(attempts.wait_s(now), None);
-            attempts.note_wrong(now);
-        }
-        assert_eq!(attempts.wait_s(now), Some(MINUTE_S - now % MINUTE_S));
-        assert_eq!(attempts.wait_s(now + MINUTE_S), None);
     }
 }

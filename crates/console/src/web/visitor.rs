@@ -11,8 +11,15 @@ use super::session::Session;
 use crate::Console;
 use crate::problem::Problem;
 
-/// The cookie that holds a session's id.
-pub(super) const COOKIE: &str = "chatgate_session";
+/// The name of the cookie that holds a session's id. By TLS browsers take one with this prefix from nobody else, neither from
+/// a neighbour's host nor without TLS (RFC 6265bis, 4.1.3.2); without TLS they take none that has it.
+pub(super) fn cookie_name(console: &Console) -> &'static str {
+    if console.gateway.admin_has_tls() {
+        "__Host-chatgate_session"
+    } else {
+        "chatgate_session"
+    }
+}
 
 /// Somebody who is signed in.
 pub(super) struct Visitor {
@@ -60,7 +67,7 @@ impl Visitor {
 
     /// The visitor whose session the request names; `is_use` if that puts off its end.
     pub(super) fn found(console: &Console, headers: &HeaderMap, is_use: bool) -> Option<Visitor> {
-        let id = session_id(headers)?;
+        let id = session_id(console, headers)?;
         let keys = console.store.admin_keys();
         let asked = (keys.as_slice(), console.now(), is_use);
         let session = console.sessions.find(&console.hasher, &id, asked)?;
@@ -95,13 +102,14 @@ impl Visitor {
 }
 
 /// The id in the cookie. Of two, which a neighbour on the same host may have set, neither is taken.
-pub(super) fn session_id(headers: &HeaderMap) -> Option<SecretString> {
+pub(super) fn session_id(console: &Console, headers: &HeaderMap) -> Option<SecretString> {
+    let ours = cookie_name(console);
     let lines = headers.get_all(header::COOKIE).iter();
     let texts = lines.filter_map(|line| line.to_str().ok());
     let pairs = texts
         .flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.split_once('='));
-    let mut ours = pairs.filter(|(name, _)| name.trim() == COOKIE);
+    let mut ours = pairs.filter(|(name, _)| name.trim() == ours);
     match (ours.next(), ours.next()) {
         (Some((_, id)), None) => Some(id.trim().into()),
         _ => None,

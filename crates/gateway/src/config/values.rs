@@ -18,6 +18,24 @@ pub(super) fn access_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A host's name without a port, in small letters and without a dot at its end (RFC 1123, 2.1).
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let fits_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    if name.len() <= 253 && name.split('.').all(fits_label) {
+        Ok(name)
+    } else {
+        Err(format!(
+            "{text} is no host's name; write it alone, without scheme, port or path"
+        ))
+    }
+}
+
 pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
     if !(1..=bytes_max).contains(&text.len()) {
         return Err(format!("write 1 to {bytes_max} bytes"));

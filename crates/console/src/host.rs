@@ -1,0 +1,124 @@
+//! Which hosts the operators' side answers as. A page elsewhere can have its own name point here (DNS rebinding), and would
+//! then read what is shown without a key and send what it likes. Nobody can own an address or `localhost`; any other name
+//! counts once it is listed in `server.admin_hosts`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::uri::Authority;
+use http::{HeaderValue, Request, StatusCode, header};
+
+use crate::Console;
+use crate::problem::Problem;
+
+/// For a year, as ASVS 5.0 3.4.1 asks for: by TLS alone.
+const TRANSPORT_SECURITY: &str = "max-age=31536000";
+
+/// Lets a request in if it names this machine, and says in every answer that TLS is spoken here, if so.
+pub(crate) async fn guard(
+    State(console): State<Arc<Console>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let is_listed = |name: &str| console.gateway.is_admin_host(name);
+    let mut response = match judge(&request, is_listed) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    if console.gateway.admin_has_tls() {
+        let value = HeaderValue::from_static(TRANSPORT_SECURITY);
+        response
+            .headers_mut()
+            .insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
+}
+
+/// A request without a host is let in: programs of HTTP/1.0 send none, and no browser leaves it out.
+fn judge<B>(request: &Request<B>, is_listed: impl Fn(&str) -> bool) -> Result<(), Problem> {
+    let mut lines = request.headers().get_all(header::HOST).iter();
+    let (line, more) = (lines.next(), lines.next());
+    let read = |value: &HeaderValue| value.to_str().ok()?.parse::<Authority>().ok();
+    let named = line.map(read).into_iter();
+    // HTTP/2 names it beside the path, and a target may be a whole URL.
+    let mut all = named.chain(request.uri().authority().cloned().map(Some));
+    let is_ours = |host: Option<Authority>| {
+        let host = host.filter(|host| !host.as_str().contains('@'));
+        host.is_some_and(|host| may_be_named(host.host(), &is_listed))
+    };
+    if more.is_none() && all.all(is_ours) {
+        return Ok(());
+    }
+    let text = "The operators' side is not known by this name. Call it by its address or as localhost, or list the name in \
+                server.admin_hosts.";
+    Err(Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "unknown_host",
+        text,
+    ))
+}
+
+fn may_be_named(host: &str, is_listed: &impl Fn(&str) -> bool) -> bool {
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    if inner.unwrap_or(host).parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    name == "localhost" || is_listed(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::judge;
+
+    #[track_caller]
+    fn check(target: &str, hosts: &[&str], is_let_in: bool) {
+        let mut request = Request::builder().uri(target);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let judged = judge(&request.body(()).unwrap(), |name| name == "ops.example.com");
+        assert_eq!(judged.is_ok(), is_let_in, "{target} {hosts:?}");
+    }
+
+    #[test]
+    fn addresses_localhost_and_listed_names_are_answered_and_no_others() {
+        for host in [
+            "127.0.0.1:8081",
+            "10.1.2.3",
+            "[::1]:8081",
+            "[fd00::7]",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "ops.example.com",
+            "Ops.Example.com.:8081",
+        ] {
+            check("/metrics", &[host], true);
+        }
+        for host in [
+            "rebound.example",
+            "127.0.0.1.example.com:8081",
+            "localhost.example.com",
+            "a.ops.example.com",
+            "ops.example.com..",
+            "u@localhost",
+            "a b",
+            "",
+            ":8081",
+        ] {
+            check("/metrics", &[host], false);
+        }
+        check("/metrics", &[], true);
+        check("/metrics", &["localhost", "localhost"], false);
+        check("http://rebound.example/metrics", &["localhost"], false);
+        check("http://rebound.example/metrics", &[], false);
+        check("https://ops.example.com/metrics", &[], true);
+    }
+}

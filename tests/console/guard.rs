@@ -1,0 +1,176 @@
+//! What stands before the operators' side: the host that is asked for, wrong keys, and the places of open pages.
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Visitor, first_key, sign_in, viewer_key};
+use crate::harness::{Answer, Gateway, admin, client};
+use crate::tls::{Files, Pair, trusting};
+
+/// The status of a request with these header lines, and of what it says.
+async fn asked(gateway: &Gateway, path: &str, lines: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
+    let version = if lines.contains("Host") { "1.1" } else { "1.0" };
+    let request = format!("GET {path} HTTP/{version}\r\n{lines}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    (answer[9..12].parse().unwrap(), answer)
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
+    let toml = "[server]\nadmin_hosts = [\"ops.example.com\", \"Chatgate-Admin\"]\n";
+    let gateway = Gateway::configured(toml, &[]);
+    let port = gateway.admin.port();
+    let own = [
+        format!("Host: 127.0.0.1:{port}\r\n"),
+        "Host: 10.0.0.7\r\n".to_owned(),
+        "Host: [::1]\r\n".to_owned(),
+        format!("Host: LOCALHOST:{port}\r\n"),
+        "Host: ops.example.com\r\n".to_owned(),
+        "Host: chatgate-admin:8081\r\n".to_owned(),
+        // Old probes name nothing, which no browser does.
+        String::new(),
+    ];
+    let others = [
+        format!("Host: rebound.example:{port}\r\n"),
+        "Host: 127.0.0.1.rebound.example\r\n".to_owned(),
+        "Host: ops.example.com.rebound.example\r\n".to_owned(),
+        format!("Host: 127.0.0.1:{port}\r\nHost: rebound.example\r\n"),
+        "Host: \r\n".to_owned(),
+    ];
+    let key = format!("Authorization: Bearer {}\r\n", first_key(&gateway));
+    let paths = [
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/admin/v1/status", 200),
+        ("/console/sign-in", 200),
+        ("/nothing", 404),
+    ];
+    for (path, status) in paths {
+        for host in &own {
+            let answer = asked(&gateway, path, &format!("{host}{key}")).await;
+            assert_eq!(answer.0, status, "{path} {host:?}: {}", answer.1);
+        }
+        for host in &others {
+            let (status, text) = asked(&gateway, path, &format!("{host}{key}")).await;
+            assert_eq!(status, 421, "{path} {host:?}: {text}");
+            assert!(text.contains("server.admin_hosts"), "{text}");
+            assert!(!text.contains("chatgate_requests_total"), "{text}");
+        }
+    }
+    // A whole URL as the target names a host as well.
+    let (status, _) = asked(&gateway, "http://rebound.example/metrics", &own[0]).await;
+    assert_eq!(status, 421);
+}
+
+#[tokio::test]
+async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
+    let gateway = Gateway::start();
+    let key = first_key(&gateway);
+    let (mut refused, mut told) = (0, 0);
+    for n in 0..80 {
+        match sign_in(&gateway, &format!("cgk_{n}"), None).await.status {
+            401 => told += 1,
+            429 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    // Where the minute changes meanwhile, they are counted anew.
+    assert!(
+        (30..=60).contains(&told) && refused >= 20,
+        "{told}, {refused}"
+    );
+    let right = sign_in(&gateway, &key, None).await;
+    assert_eq!(right.status, 303, "{}", right.body);
+    let lines = gateway.process.lines();
+    let written = lines
+        .iter()
+        .filter(|line| line.contains("a wrong admin key at the console"));
+    assert!(written.count() <= 60);
+}
+
+#[tokio::test]
+async fn one_viewer_leaves_open_pages_to_others() {
+    let gateway = Gateway::start();
+    let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    let open = async |visitor: &Visitor<'_>| {
+        let url = format!("http://{}/console/events", gateway.admin);
+        let request = client().get(url).header("cookie", &visitor.cookie);
+        request.send().await.unwrap()
+    };
+    let mut held = Vec::new();
+    for n in 0..24 {
+        let answer = open(&viewer).await;
+        assert_eq!(
+            answer.status().as_u16(),
+            if n < 16 { 200 } else { 503 },
+            "{n}"
+        );
+        held.push(answer);
+    }
+    let operator = Visitor::first(&gateway).await;
+    assert_eq!(open(&operator).await.status().as_u16(), 200);
+    // A place is given back when its page goes.
+    drop(held);
+    let began = std::time::Instant::now();
+    while open(&viewer).await.status().as_u16() != 200 {
+        assert!(began.elapsed().as_secs() < 60, "no place came back");
+    }
+}
+
+#[tokio::test]
+async fn by_tls_the_cookie_has_its_prefix_and_browsers_are_told_to_stay_with_tls() {
+    let (pair, files) = (Pair::new(), Files::new());
+    let gateway = files.start_with(&files.section("admin_tls", &pair), &[]);
+    let by_tls = trusting(&pair)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let url = |path: &str| format!("https://{}{path}", gateway.admin);
+    for path in [
+        "/livez",
+        "/metrics",
+        "/admin/v1/status",
+        "/console/sign-in",
+        "/x",
+    ] {
+        let answer = Answer::of(by_tls.get(url(path))).await;
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "max-age=31536000",
+            "{path}"
+        );
+    }
+    let key = first_key(&gateway);
+    let form = [("key", key.as_str())];
+    let signed_in = Answer::of(by_tls.post(url("/console/sign-in")).form(&form)).await;
+    let line = signed_in.header("set-cookie").to_owned();
+    assert!(line.starts_with("__Host-chatgate_session=cgs_"), "{line}");
+    let attributes: Vec<_> = line.split("; ").skip(1).collect();
+    assert_eq!(
+        attributes,
+        ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"]
+    );
+    let cookie = line.split(';').next().unwrap();
+    let page = |cookie: &str| Answer::of(by_tls.get(url("/console/")).header("cookie", cookie));
+    assert_eq!(page(cookie).await.status, 200);
+    // Under the name that anybody near could set it is no session.
+    let plain = cookie.trim_start_matches("__Host-");
+    assert_eq!(page(plain).await.status, 303);
+
+    let gateway = Gateway::start();
+    let signed_in = sign_in(&gateway, &first_key(&gateway), None).await;
+    assert!(
+        signed_in
+            .header("set-cookie")
+            .starts_with("chatgate_session=")
+    );
+    assert_eq!(signed_in.header("strict-transport-security"), "");
+    let alive = admin(&gateway, Method::GET, "status", &json!(null)).await;
+    assert_eq!(alive.header("strict-transport-security"), "");
+}
