@@ -83,7 +83,7 @@ async fn read(console: &Arc<Console>, uri: &Uri, headers: &HeaderMap) -> Answere
     let accepts = headers.get_all(header::ACCEPT).iter();
     let exports = accepts
         .filter_map(|value| value.to_str().ok())
-        .any(|value| value.contains(NDJSON));
+        .any(|value| value.to_ascii_lowercase().contains(NDJSON));
     let asked = asked(uri.query().unwrap_or_default(), console.now()).map_err(Problem::invalid)?;
     // What can't be written can't be read either; the rest can.
     let _ = console.store.journal().flush().await;

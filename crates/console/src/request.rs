@@ -19,11 +19,14 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default();
-    if text == "*" {
+    // A list may have empty elements (RFC 9110, 5.6.1.2); of one access nobody has seen two versions.
+    let mut tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    let tag = tags.next().filter(|_| tags.next().is_none());
+    if tag == Some("*") {
         return Ok(None);
     }
-    let version = text
-        .strip_prefix("\"v")
+    let version = tag
+        .and_then(|tag| tag.strip_prefix("\"v"))
         .and_then(|rest| rest.strip_suffix('"'))
         .and_then(|v| v.parse().ok());
     // A tag that is none of ours matches nothing.
