@@ -208,7 +208,18 @@ fn an_error_is_one_line_with_the_mend_and_red_on_a_terminal() {
     let taken = held.local_addr().unwrap().to_string();
     for (arguments, mend) in [
         (vec!["check", "--config", "/nowhere.toml"], "--config"),
-        (vec!["sandbox", "--listen", &taken], "--listen"),
+        (
+            vec![
+                "sandbox",
+                "--user",
+                "u",
+                "--password",
+                "p",
+                "--listen",
+                &taken,
+            ],
+            "--listen",
+        ),
         (
             vec!["access", "import", "/nowhere.json", "--data", data],
             "access export",

@@ -123,6 +123,9 @@ pub(crate) struct ServeArgs {
     /// Where the operators' side listens [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<String>,
+    /// Without an upstream, let the embedded sandbox answer callers from elsewhere too
+    #[arg(long)]
+    pub(crate) sandbox: bool,
 }
 
 #[derive(Args, Debug)]
@@ -130,10 +133,10 @@ pub(crate) struct SandboxArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = SANDBOX_ADDRESS)]
     pub(crate) listen: SocketAddr,
-    /// The folder that keeps the chats; without it they are kept in memory
+    /// The folder that keeps the chats, and in sandbox.json a made-up account; without it they are kept in memory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// The account's user name; made up and printed when absent
+    /// The account's user name; made up when absent, and shown on a terminal or kept in the data folder
     #[arg(long, requires = "password")]
     pub(crate) user: Option<String>,
     /// The account's password
@@ -145,6 +148,9 @@ pub(crate) struct SandboxArgs {
     /// Serve the pages of the web chat beyond loopback too; they ask nobody who they are
     #[arg(long)]
     pub(crate) pages: bool,
+    /// Serve the control paths (/sandbox/…) beyond loopback too; they ask nobody who they are
+    #[arg(long)]
+    pub(crate) control: bool,
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ mod pages;
 mod receipt;
 mod reload;
 mod sample;
+mod sandbox;
 mod terminal;
 
 use std::io::Read;
@@ -21,16 +22,16 @@ use std::path::Path;
 
 use adapter_jwt::verify_jws;
 use forward::call::{Call, call};
-use sandbox::{Fault, Sandbox, SandboxConfig};
 use url::Url;
 
 use crate::accesses::Demo;
-use crate::cli::{JwsArgs, SandboxArgs, ServeArgs, TokenArgs};
-use crate::data_folder::{DataFolder, random_text};
+use crate::cli::{JwsArgs, ServeArgs, TokenArgs};
+use crate::data_folder::DataFolder;
 use crate::serve::{Written, serve};
-use crate::shutdown::{StopSignal, outlive_stray_signals};
+use crate::shutdown::outlive_stray_signals;
 use crate::telemetry;
 
+pub(crate) use self::sandbox::sandbox_command;
 pub(crate) use access::access_command;
 pub(crate) use admin_key::admin_key_command;
 pub(crate) use backup::backup_command;
@@ -79,56 +80,6 @@ pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
         ));
     }
     Ok(served?)
-}
-
-pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
-    let faults = match &args.faults {
-        None => Vec::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            Fault::parse_list(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-    };
-    let data = match &args.data {
-        None => None,
-        Some(path) => {
-            let folder = DataFolder::new(path);
-            folder.make()?;
-            Some(folder.sandbox())
-        }
-    };
-    let made_up = args.user.is_none();
-    let user = args.user.unwrap_or_else(|| "sandbox".to_owned());
-    let password = args.password.map_or_else(|| random_text(24), Ok)?;
-    let config = SandboxConfig {
-        listen: args.listen,
-        data,
-        user: user.clone(),
-        password: password.clone().into(),
-        faults,
-        pages: args.pages || args.listen.ip().is_loopback(),
-    };
-    let has_pages = config.pages;
-    let sandbox = Sandbox::start(config)
-        .await
-        .map_err(|error| error.to_string())?;
-    let account = if made_up {
-        format!("Account: {user} {password}\n")
-    } else {
-        String::new()
-    };
-    let mut stop_signal = StopSignal::listen()?;
-    let url = sandbox.url();
-    let pages = if has_pages {
-        format!("Web chat {url}/chat/, the operator's page {url}/operator/\n")
-    } else {
-        String::new()
-    };
-    print(format!("The sandbox listens on {url}\n{pages}{account}"))?;
-    stop_signal.wait().await;
-    sandbox.stop().await;
-    Ok(())
 }
 
 pub(crate) async fn token_command(args: TokenArgs) -> Result<(), String> {

@@ -104,6 +104,12 @@ impl DataFolder {
         self.0.join("demo.json")
     }
 
+    /// The made-up account of a sandbox that runs alone.
+    #[must_use]
+    pub(crate) fn sandbox_account(&self) -> PathBuf {
+        self.0.join("sandbox.json")
+    }
+
     /// The first operator's key.
     #[must_use]
     pub(crate) fn admin_key(&self) -> PathBuf {

@@ -263,6 +263,7 @@ async fn start_sandbox(
         password: password.clone(),
         faults: Vec::new(),
         pages: true,
+        control: true,
     })
     .await
     .map_err(|error| error.to_string())?;

@@ -52,6 +52,8 @@ pub struct SandboxConfig {
     pub faults: Vec<Fault>,
     /// Whether the pages of the web chat answer. They ask nobody who they are, so that they are for loopback.
     pub pages: bool,
+    /// Whether the control paths answer. They ask nobody either.
+    pub control: bool,
 }
 
 /// Why a sandbox did not start.
@@ -88,6 +90,7 @@ struct Desk {
     faults: Faults,
     sent: Sent,
     pages: bool,
+    control: bool,
     onlookers: Arc<Semaphore>,
 }
 
@@ -119,6 +122,7 @@ impl Sandbox {
             faults: Faults::new(config.faults),
             sent: Sent::default(),
             pages: config.pages,
+            control: config.control,
             onlookers: web::places(),
         });
         let (stop, stopped) = watch::channel(());

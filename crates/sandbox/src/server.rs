@@ -129,6 +129,10 @@ async fn route(
     match path {
         "/api/http" => api::answer(desk, line, Way::Http, request).await,
         "/api/basic" => api::answer(desk, line, Way::Basic, request).await,
+        _ if path.starts_with("/sandbox/") && !desk.control => plain(
+            StatusCode::FORBIDDEN,
+            "The control paths answer on loopback alone, unless the sandbox is started with --control.\n",
+        ),
         "/sandbox/receive" => control::receive(desk, request).await,
         "/sandbox/faults" => control::faults(desk, request).await,
         "/sandbox/sent" => control::sent(desk, &request),

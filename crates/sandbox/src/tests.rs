@@ -46,6 +46,7 @@ async fn start_on(data: Option<&Path>) -> Sandbox {
         password: "päss".into(),
         faults: Vec::new(),
         pages: true,
+        control: true,
     })
     .await
     .unwrap()

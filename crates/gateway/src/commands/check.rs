@@ -49,10 +49,12 @@ pub(crate) fn read_sources(args: &ServeArgs) -> Result<Sources, String> {
             })?
         }
     };
+    let sandbox = args.sandbox.then(|| "true".to_owned());
     let flags = [
         ("server.data", &args.data),
         ("server.listen", &args.listen),
         ("server.admin_listen", &args.admin),
+        ("upstream.sandbox", &sandbox),
     ];
     Ok(Sources {
         file,

@@ -1,0 +1,104 @@
+//! `chatgate sandbox`: the embedded upstream alone.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use sandbox::{Fault, Sandbox, SandboxConfig};
+use serde_json::json;
+
+use super::output::print;
+use crate::cli::SandboxArgs;
+use crate::data_folder::{DataFolder, random_text, write_private};
+use crate::shutdown::{StopSignal, outlive_stray_signals};
+
+/// Bytes of randomness in a made-up password.
+const PASSWORD_BYTES: usize = 24;
+
+pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
+    outlive_stray_signals()?;
+    let faults = args.faults.as_deref().map(read_faults).transpose()?;
+    let folder = args.data.as_deref().map(DataFolder::new);
+    if let Some(folder) = &folder {
+        folder.make()?;
+    }
+    let account = match (args.user, args.password) {
+        (Some(user), Some(password)) => Account::named(user, password),
+        _ => Account::made_up(folder.as_ref())?,
+    };
+    let is_loopback = args.listen.ip().to_canonical().is_loopback();
+    let pages = args.pages || is_loopback;
+    let sandbox = Sandbox::start(SandboxConfig {
+        listen: args.listen,
+        data: folder.as_ref().map(DataFolder::sandbox),
+        user: account.user,
+        password: account.password.into(),
+        faults: faults.unwrap_or_default(),
+        pages,
+        control: args.control || is_loopback,
+    });
+    let sandbox = sandbox.await.map_err(|error| error.to_string())?;
+    let mut stop_signal = StopSignal::listen()?;
+    let url = sandbox.url();
+    let pages = if pages {
+        format!("Web chat {url}/chat/, the operator's page {url}/operator/\n")
+    } else {
+        String::new()
+    };
+    let told = account.told;
+    print(format!("The sandbox listens on {url}\n{pages}{told}"))?;
+    stop_signal.wait().await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+fn read_faults(path: &Path) -> Result<Vec<Fault>, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Fault::parse_list(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The one account of the sandbox, and the line that tells it.
+struct Account {
+    user: String,
+    password: String,
+    told: String,
+}
+
+impl Account {
+    fn named(user: String, password: String) -> Account {
+        let told = String::new();
+        Account {
+            user,
+            password,
+            told,
+        }
+    }
+
+    /// One whose password nobody else knows. It is shown on a terminal; where the output may end in a log, only a private
+    /// file has it.
+    fn made_up(folder: Option<&DataFolder>) -> Result<Account, String> {
+        let user = "sandbox".to_owned();
+        let password = random_text(PASSWORD_BYTES)?;
+        let kept = folder.map(|folder| {
+            let file = folder.sandbox_account();
+            // Of an earlier start.
+            let _ = std::fs::remove_file(&file);
+            let text = json!({"user": user, "password": password});
+            write_private(&file, &format!("{text:#}\n")).map(|()| file)
+        });
+        let told = match kept.transpose()? {
+            _ if std::io::stdout().is_terminal() => format!("Account: {user} {password}\n"),
+            Some(file) => format!("Account: in {}\n", file.display()),
+            None => {
+                let text = "standard output is no terminal, so that the made-up password is not shown there; name \
+                            --user and --password, or with --data a folder to keep it in";
+                return Err(text.to_owned());
+            }
+        };
+        Ok(Account {
+            user,
+            password,
+            told,
+        })
+    }
+}
