@@ -3,6 +3,7 @@
 
 mod changes;
 mod example;
+mod exposure;
 mod mistake;
 mod reader;
 mod schema;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use adapter::StatusPolicy;
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
+use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
 use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
@@ -72,6 +74,8 @@ pub struct Config {
     pub limits: Limits,
     /// The upstream; the embedded sandbox when absent.
     pub upstream: Option<UpstreamConfig>,
+    /// Whether the first start makes a demo access where no other is seeded.
+    pub demo: bool,
     /// Bounds of the upstream client, which hold for the sandbox too.
     pub upstream_limits: UpstreamLimits,
     /// The ways in.
@@ -323,6 +327,7 @@ impl Config {
             Kind::Text,
             shapes::address,
         );
+        let upstream = upstream(reader, &upstream_limits, listen);
         Config {
             data: reader.value("server.data", "./data", Kind::Text, shapes::path),
             listen,
@@ -355,7 +360,8 @@ impl Config {
             ),
             cors_origins: reader.list("server.cors_origins", &[], Kind::Text, origin),
             limits: limits(reader),
-            upstream: upstream(reader, &upstream_limits),
+            demo: demo(reader, upstream.is_none() && is_loopback(listen)),
+            upstream,
             upstream_limits,
             ways: ways(reader),
             cache: cache(reader),
@@ -373,7 +379,7 @@ impl Config {
             receipt_room: receipt_room(reader),
             docs: reader
                 .optional("docs.enabled", Kind::Boolean, shapes::boolean)
-                .unwrap_or(listen.ip().is_loopback()),
+                .unwrap_or(is_loopback(listen)),
             jwt: jwt(reader),
             log: log(reader),
             accesses: seeds(reader),

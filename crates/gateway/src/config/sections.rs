@@ -1,6 +1,7 @@
 //! The conversion, section by section.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use adapter::{OPERATIONS, StatusPolicy, Way};
@@ -13,6 +14,7 @@ use store::{
     CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_access_network, parse_network,
 };
 
+use super::exposure::check_sandbox;
 use super::reader::Reader;
 use super::schema::Kind;
 use super::shapes;
@@ -131,7 +133,12 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     }
 }
 
-pub(super) fn upstream(reader: &mut Reader<'_>, limits: &UpstreamLimits) -> Option<UpstreamConfig> {
+pub(super) fn upstream(
+    reader: &mut Reader<'_>,
+    limits: &UpstreamLimits,
+    listen: SocketAddr,
+) -> Option<UpstreamConfig> {
+    check_sandbox(reader, listen);
     let url = reader.optional("upstream.url", Kind::Text, upstream_url);
     let fallback_urls = reader.list("upstream.fallback_urls", &[], Kind::Text, upstream_url);
     let orders = [("order", false), ("spread", true)];
