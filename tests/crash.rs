@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, client, load, upstream as way_out,
+    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, client, load, upstream as way_out,
 };
 use callers::{ACCESSES, Asked, Callers, Message};
 use ledger::Ledger;
@@ -169,7 +169,8 @@ async fn kill_at_start(
     let data = folder.path().join("data");
     let data = ["--data", data.to_str().unwrap()];
     let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let process = Process::start(&[&data[..], &listen, more].concat(), environment);
+    let environment = [environment, &[DEMO]].concat();
+    let process = Process::start(&[&data[..], &listen, more].concat(), &environment);
     pause(Duration::from_millis(chance.below(STILLBORN_MS))).await;
     drop(process);
 }

@@ -210,10 +210,11 @@ impl Gateway {
         Gateway::started(folder, toml, environment, Process::on_one_core)
     }
 
-    /// With the ways in on an address of one's choice.
+    /// With the ways in on an address of one's choice, the sandbox and the demo access there too.
     pub fn listening(listen: &str, toml: &str) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
-        Gateway::started((folder, listen), toml, &[], Process::start)
+        let wanted = [("CHATGATE__UPSTREAM__SANDBOX", "true"), DEMO];
+        Gateway::started((folder, listen), toml, &wanted, Process::start)
     }
 
     fn started(
@@ -236,7 +237,11 @@ impl Gateway {
         if !toml.is_empty() {
             arguments.extend(["--config", file.to_str().unwrap()]);
         }
-        let process = start(&arguments, environment);
+        // By itself no demo access is made beside an upstream.
+        let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
+        let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
+        let demo = if has_upstream { &[DEMO][..] } else { &[] };
+        let process = start(&arguments, &[environment, demo].concat());
         let public = address_in(&process.wait_for("the public address", |line| {
             line.starts_with("Chatgate listens on")
         }));
@@ -388,6 +393,9 @@ pub fn upstream(address: SocketAddr) -> String {
         "[upstream]\nurl = \"http://{address}/api/http/\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n"
     )
 }
+
+/// The environment that asks for the demo access.
+pub const DEMO: (&str, &str) = ("CHATGATE__SERVER__DEMO", "true");
 
 /// The environment that goes with [`upstream`].
 pub const UPSTREAM_ENVIRONMENT: (&str, &str) = ("UPSTREAM_PASSWORD", UPSTREAM_PASSWORD);

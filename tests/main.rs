@@ -28,6 +28,7 @@ mod disk;
 mod docs;
 mod drain;
 mod explain;
+mod exposure;
 mod file_rights;
 mod first_start;
 mod guessing;

@@ -1,11 +1,11 @@
-//! Who may call when the store is empty: the accesses that the configuration seeds, or one demo access for the machine itself.
+//! Who may call after the first start of a store: the accesses that the configuration seeds, or one demo access for the machine itself.
 
 use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{
     Access, AccessLimits, AdminKey, CachePolicy, JournalLevel, Rate, Role, Secret, SecretHasher,
-    Store, StoredSecret, new_client_id, new_random_secret, presented,
+    Store, StoreError, StoredSecret, new_client_id, new_random_secret, presented,
 };
 
 use crate::config::{Config, SeedAccess};
@@ -27,28 +27,40 @@ pub(crate) struct Demo {
     pub(crate) client_secret: String,
 }
 
-/// Fills an empty store. Gives the demo access's credentials when it has just been made.
+/// What the first start of a store brings: the accesses that the configuration seeds, else the demo access where it is
+/// wanted. Gives the demo access's credentials when it has just been made. No later start brings anything.
 ///
 /// # Errors
 /// One line that says what failed.
-pub(crate) async fn fill_empty_store(
+pub(crate) async fn first_start(
     store: &Store,
     hasher: &SecretHasher,
     config: &Config,
     data: &DataFolder,
 ) -> Result<Option<Demo>, String> {
-    if !store.accesses().is_empty() {
+    let text = |error: StoreError| error.to_string();
+    if store.has_started().await.map_err(text)? {
+        if store.accesses().is_empty() && !config.accesses.is_empty() {
+            tracing::warn!(
+                "the accesses of the configuration are for the first start of a store; make others with chatgate access create"
+            );
+        }
         return Ok(None);
     }
-    if !config.accesses.is_empty() {
-        let seeded: Result<Vec<_>, _> = config
-            .accesses
-            .iter()
-            .map(|seed| seeded(seed, hasher))
-            .collect();
-        put(store, &seeded?).await?;
-        return Ok(None);
+    if config.accesses.is_empty() && config.demo {
+        return make_demo(store, hasher, data).await.map(Some);
     }
+    let seeds = config.accesses.iter();
+    let seeds: Result<Vec<_>, _> = seeds.map(|seed| seeded(seed, hasher)).collect();
+    begin(store, &seeds?).await?;
+    Ok(None)
+}
+
+async fn make_demo(
+    store: &Store,
+    hasher: &SecretHasher,
+    data: &DataFolder,
+) -> Result<Demo, String> {
     let secret = new_random_secret().map_err(|error| error.to_string())?;
     let access = demo(hasher, &secret)?;
     let demo = Demo {
@@ -61,8 +73,8 @@ pub(crate) async fn fill_empty_store(
     let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
     remove(&data.demo())?;
     write_private(&data.demo(), &format!("{text}\n"))?;
-    put(store, &[access]).await?;
-    Ok(Some(demo))
+    begin(store, &[access]).await?;
+    Ok(demo)
 }
 
 /// Makes the key of the data folder the first operator's, in a store that knows none. Where the store knows keys, no other one
@@ -187,10 +199,8 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     })
 }
 
-/// Puts accesses into the store that the configuration or the first start has made up, all of them or none.
-async fn put(store: &Store, accesses: &[Access]) -> Result<(), String> {
-    let put = store
-        .put_accesses(("first start", Gate::now()), accesses)
-        .await;
-    put.map_err(|error| error.to_string())
+/// Writes the first start into the store with the accesses that it brings, all of them or none.
+async fn begin(store: &Store, accesses: &[Access]) -> Result<(), String> {
+    let begun = store.first_start(("first start", Gate::now()), accesses);
+    begun.await.map_err(|error| error.to_string())
 }

@@ -85,7 +85,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     let key = store.key("secrets", Gate::now(), make_key).await;
     let hasher = Arc::new(SecretHasher::new(&key.map_err(|error| error.to_string())?));
     accesses::know_first_operator(&store, &hasher, &data).await?;
-    let demo = accesses::fill_empty_store(&store, &hasher, &config, &data).await?;
+    let demo = accesses::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let origin = Origin {
         read: again,

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use crate::access::Access;
+use crate::accesses::Accesses;
 use crate::database::read_accesses;
 use crate::journal::note_change;
 use crate::{Store, StoreError, StoredSecret};
@@ -134,18 +135,7 @@ impl Store {
         let there = self.accesses();
         let mut writer = self.writer().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        for access in accesses {
-            let before = there.named(&access.name).map(|access| &**access);
-            let id = note(&mut transaction, by, (&access.name, before, Some(access))).await?;
-            write(
-                &mut transaction,
-                &Access {
-                    version: id,
-                    ..access.clone()
-                },
-            )
-            .await?;
-        }
+        put(&mut transaction, by, &there, accesses).await?;
         let accesses = read_accesses(&mut *transaction).await?;
         transaction.commit().await?;
         self.swap_accesses(accesses);
@@ -184,6 +174,25 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// Puts accesses in the place of those with their names, and notes each.
+pub(crate) async fn put(
+    connection: &mut SqliteConnection,
+    by: (&str, i64),
+    there: &Accesses,
+    accesses: &[Access],
+) -> Result<(), ChangeError> {
+    for access in accesses {
+        let before = there.named(&access.name).map(|access| &**access);
+        let id = note(connection, by, (&access.name, before, Some(access))).await?;
+        let access = Access {
+            version: id,
+            ..access.clone()
+        };
+        write(connection, &access).await?;
+    }
+    Ok(())
 }
 
 /// Notes a change and gives back its number.

@@ -263,6 +263,7 @@ fn migrator() -> Migrator {
             "receipts and scrubbing",
             include_str!("migrations/0008_receipts_and_scrubbing.sql"),
         ),
+        (10, "facts", include_str!("migrations/0010_facts.sql")),
     ];
     let migrations = steps.into_iter().map(|(version, what, sql)| {
         let sql = sqlx::SqlSafeStr::into_sql_str(sql);

@@ -12,6 +12,7 @@ mod cache_policy;
 mod change;
 mod daily;
 mod database;
+mod first_start;
 mod journal;
 mod keys;
 mod last_use;

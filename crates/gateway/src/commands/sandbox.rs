@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::output::print;
 use crate::cli::SandboxArgs;
-use crate::data_folder::{DataFolder, random_text, write_private};
+use crate::data_folder::{DataFolder, random_text, remove, write_private};
 use crate::shutdown::{StopSignal, outlive_stray_signals};
 
 /// Bytes of randomness in a made-up password.
@@ -82,7 +82,7 @@ impl Account {
         let kept = folder.map(|folder| {
             let file = folder.sandbox_account();
             // Of an earlier start.
-            let _ = std::fs::remove_file(&file);
+            remove(&file)?;
             let text = json!({"user": user, "password": password});
             write_private(&file, &format!("{text:#}\n")).map(|()| file)
         });
