@@ -1,7 +1,8 @@
 //! What a stranger sees: one command, and printed lines that work as they stand.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crate::harness::{Gateway, binary};
@@ -35,6 +36,60 @@ pub(crate) fn paste(line: &str) -> String {
 fn every_printed_line_pasted_as_it_is_answers_success() {
     let gateway = Gateway::start();
     let calls = printed_calls(&gateway);
+    // What is printed into a pipe may end in a log: it says where the secrets are, and reads them from there.
+    let said = gateway.process.lines().join("\n");
+    let (demo, key) = (gateway.demo(), gateway.data().join("admin.key"));
+    let key = std::fs::read_to_string(key).unwrap();
+    for secret in [&*demo.password, &demo.client_secret, key.trim()] {
+        assert!(!said.contains(secret), "{said}");
+    }
+    assert!(said.contains("demo.json"), "{said}");
+    they_answer_success(&calls);
+}
+
+/// On a terminal, which `script` makes, the lines hold the secrets themselves.
+#[test]
+fn every_line_printed_on_a_terminal_answers_success_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let line = format!(
+        "stty cols 1000; exec {} --data {} --listen 127.0.0.1:0 --admin 127.0.0.1:0",
+        binary(),
+        data.display()
+    );
+    let mut script = Command::new("script")
+        .args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &line,
+            "/dev/null",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
+    let mut calls = Vec::new();
+    while calls.len() < 5 {
+        let line = lines.next().expect("five lines are printed").unwrap();
+        calls.extend(Some(line.trim_end().to_owned()).filter(|line| line.starts_with("curl ")));
+    }
+    let demo = std::fs::read_to_string(data.join("demo.json")).unwrap();
+    let demo: serde_json::Value = serde_json::from_str(&demo).unwrap();
+    assert!(calls[0].contains(demo["password"].as_str().unwrap()));
+    they_answer_success(&calls);
+    let tasks = format!("/proc/{0}/task/{0}/children", script.id());
+    let gateway = std::fs::read_to_string(tasks).unwrap();
+    let ended = Command::new("kill").arg(gateway.trim()).status().unwrap();
+    assert!(ended.success());
+    // Else it could wait for room to say that it ends.
+    lines.for_each(drop);
+    assert!(script.wait().unwrap().success());
+}
+
+fn they_answer_success(calls: &[String]) {
     assert_eq!(calls.len(), 5, "{calls:#?}");
     let answers: Vec<_> = calls.iter().map(|line| paste(line)).collect();
     for (way, answer) in ["/api/http/", "/api/basic/", "/api/jwt/"]

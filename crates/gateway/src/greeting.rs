@@ -1,6 +1,7 @@
 //! What a person reads when the gateway starts: where it is, and on the first start one call per way in that works at once.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use adapter::Way;
 
 use crate::accesses::Demo;
 use crate::config::{Config, TlsFiles};
+use crate::data_folder::DataFolder;
 use crate::telemetry;
 use crate::tls::scheme;
 
@@ -22,10 +24,12 @@ pub(crate) struct Greeting<'a> {
 
 /// Prints it on standard output, by the log's thread: an output that nobody reads is no reason not to serve.
 pub(crate) fn print(greeting: &Greeting<'_>) {
-    telemetry::print(&text(greeting));
+    // What goes to a file or a log shows no secrets.
+    let shows_secrets = std::io::stdout().is_terminal();
+    telemetry::print(&text(greeting, shows_secrets));
 }
 
-fn text(greeting: &Greeting<'_>) -> String {
+fn text(greeting: &Greeting<'_>, shows_secrets: bool) -> String {
     let (public, admin) = greeting.addresses;
     let mut text = String::new();
     let mut line = |words: &str| {
@@ -52,35 +56,57 @@ fn text(greeting: &Greeting<'_>) -> String {
             crate::docs::PATH
         ));
     }
-    let Some(demo) = greeting.demo else {
-        return text;
-    };
-    line("");
-    line(
-        "The demo access answers to this machine only; its secrets are shown this once and kept in demo.json.",
-    );
-    line("One message by each way in, and a line that reads them back:");
-    let trusted = trusting(tls.as_slice());
-    let curl = format!("curl -sS{trusted} {scheme}://{}", reachable(public));
-    for (way, enabled) in Way::ALL.into_iter().zip(greeting.config.ways.enabled) {
-        if enabled {
-            line("");
-            line(&example(way, &curl, demo, &token_command(greeting, admin)));
-        }
+    if let Some(demo) = greeting.demo {
+        text.push_str(&first_calls(greeting, demo, shows_secrets));
     }
-    if greeting.config.ways.enabled[Way::Http as usize] {
-        let call = "-d class=chat -d method=getmessages -d platform=whatsapp -d platformid=100 -d destination=34600000000";
-        let credentials = format!("-d user={} -d password={}", demo.user, demo.password);
-        line("");
-        line(&format!("{curl}/api/http/ {credentials} {call}"));
-    }
-    line("");
     text
 }
 
-/// One call by one way; `curl` is the command up to the path.
-fn example(way: Way, curl: &str, demo: &Demo, token: &str) -> String {
-    let Demo { user, password, .. } = demo;
+/// One call by each way in, and one that reads back.
+fn first_calls(greeting: &Greeting<'_>, demo: &Demo, shows_secrets: bool) -> String {
+    let (public, admin) = greeting.addresses;
+    let file = demo_file(greeting.config);
+    let (secrets, password) = if shows_secrets {
+        let secrets = "its secrets are shown this once and kept in demo.json";
+        (secrets.to_owned(), demo.password.clone())
+    } else {
+        let secrets = format!("its secrets are in {file}, where these lines read them");
+        let password = format!("\"$(sed -n '{PASSWORD_MEMBER}' {file})\"");
+        (secrets, password)
+    };
+    let mut lines = vec![
+        format!("\nThe demo access answers to this machine only; {secrets}."),
+        "One message by each way in, and a line that reads them back:".to_owned(),
+    ];
+    let tls = greeting.config.tls.as_ref();
+    let (scheme, trusted) = (scheme(tls), trusting(greeting.config.tls.as_slice()));
+    let curl = format!("curl -sS{trusted} {scheme}://{}", reachable(public));
+    let token = token_command(greeting, admin);
+    let enabled = greeting.config.ways.enabled;
+    for way in Way::ALL.into_iter().filter(|way| enabled[*way as usize]) {
+        let call = example(way, &curl, (&demo.user, &password), &token);
+        lines.push(format!("\n{call}"));
+    }
+    if enabled[Way::Http as usize] {
+        let call = "-d class=chat -d method=getmessages -d platform=whatsapp -d platformid=100 -d destination=34600000000";
+        let credentials = format!("-d user={} -d password={password}", demo.user);
+        lines.push(format!("\n{curl}/api/http/ {credentials} {call}"));
+    }
+    lines.push(String::new());
+    lines.join("\n") + "\n"
+}
+
+/// What `sed` prints of the file of the demo access: its password, and nothing else.
+const PASSWORD_MEMBER: &str = r#"s/.*"password": "\([^"]*\)".*/\1/p"#;
+
+/// The file of the demo access as a shell reads its name, from whatever folder it is pasted in.
+fn demo_file(config: &Config) -> String {
+    let file = DataFolder::new(&config.data).demo();
+    quoted(&std::path::absolute(&file).unwrap_or(file))
+}
+
+/// One call by one way; `curl` is the command up to the path, and the password stands as a shell reads it.
+fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) -> String {
     let path = way.path();
     let call = format!(
         "-d class=chat -d method=sendmessage -d platform=whatsapp -d platformid=100 -d destination=34600000000 \
@@ -92,13 +118,15 @@ fn example(way: Way, curl: &str, demo: &Demo, token: &str) -> String {
         Way::Basic => format!("{curl}{path} -u {user}:{password} {call}"),
         Way::Jwt => format!("{curl}{path} -H \"Authorization: Bearer $({token})\" {call}"),
         Way::Soap => {
+            // Between two quoted parts the shell still reads what is to be run.
+            let password = format!("'{password}'");
             let mut envelope = String::from(
                 "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
                  <sendmessage xmlns=\"urn:chatgate:chat:v1\">",
             );
             let children = [
-                ("user", user.as_str()),
-                ("password", password),
+                ("user", user),
+                ("password", &password),
                 ("platform", "whatsapp"),
                 ("platformid", "100"),
                 ("destination", "34600000000"),
