@@ -166,6 +166,22 @@ fn axis_with_the_stubs_that_it_writes() {
 }
 
 #[test]
+fn mono_sees_the_fault_that_its_contract_declares() {
+    if !is_there("servicemodel") {
+        return;
+    }
+    let gateway = gateway(None);
+    let program = "mono_fault.cs";
+    if let Some(said) = run(program, &[], &environment(&gateway, program)) {
+        assert_eq!(
+            said.lines().last(),
+            Some("ok two faults with code and text")
+        );
+        println!("{program}: {said}");
+    }
+}
+
+#[test]
 fn pyjwt_verifies_our_tokens() {
     check("pyjwt_client.py");
 }
