@@ -221,6 +221,9 @@ async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
     if let Err(error) = cleared {
         tracing::warn!(%error, "the journal could not be cleared");
     }
+    if let Err(error) = store.scrub().await {
+        tracing::warn!(%error, "what was deleted could not be overwritten yet");
+    }
 }
 
 /// The gate of the configuration that the process starts with.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::erasure::Pages;
 use crate::journal::Pen;
 use crate::last_use::{LastUses, read_last_uses};
 use crate::receipts::move_receipts;
@@ -91,6 +93,10 @@ pub struct Store {
     change: Mutex<()>,
     /// Held while a copy is made: there is one name for it.
     copying: Mutex<()>,
+    /// Whether rows went from the beginning of the journal, and what is left of them in the file has to be overwritten.
+    edges_due: AtomicBool,
+    /// Closed last of all.
+    pages: Pages,
 }
 
 impl Store {
@@ -106,11 +112,14 @@ impl Store {
             .mode(0o600)
             .open(file)?;
         backup::clear(file)?;
+        let pages = Pages::open(file)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is deleted was said by somebody, or opens something: it is overwritten.
+            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
             .busy_timeout(BUSY_TIMEOUT);
         // One connection writes, and takes turns with the journal's own.
@@ -147,6 +156,8 @@ impl Store {
             last_uses,
             change: Mutex::new(()),
             copying: Mutex::new(()),
+            edges_due: AtomicBool::new(false),
+            pages,
         })
     }
 
@@ -222,6 +233,21 @@ impl Store {
 
     pub(crate) fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// SQLite's write-ahead log of the file.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        let mut name = self.file.clone().into_os_string();
+        name.push("-wal");
+        name.into()
+    }
+
+    pub(crate) fn edges_due(&self) -> &AtomicBool {
+        &self.edges_due
+    }
+
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     pub(crate) fn copying(&self) -> &Mutex<()> {

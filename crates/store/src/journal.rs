@@ -25,8 +25,9 @@ pub use row::{Calls, JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;
 pub use writer::{Intent, Journal, Opened};
 
-pub(crate) use pen::Pen;
-pub(crate) use sql::note_change;
+pub(crate) use pen::{Pen, open as open_connection};
+pub(crate) use retention::tell;
+pub(crate) use sql::{hashed as destination_hash, note_change};
 
 /// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.
 const SEQUENCE_BITS: u32 = 20;

@@ -12,6 +12,7 @@ mod cache_policy;
 mod change;
 mod daily;
 mod database;
+mod erasure;
 mod first_start;
 mod journal;
 mod keys;

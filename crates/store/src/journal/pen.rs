@@ -125,7 +125,11 @@ impl Pen {
         Ok(self.connection.insert(connection))
     }
 
-    fn within(
+    /// Has something written in one transaction.
+    ///
+    /// # Errors
+    /// When the store can't be written. Nothing of it has been written then.
+    pub(crate) fn within(
         &mut self,
         write: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
@@ -140,7 +144,11 @@ impl Pen {
     }
 }
 
-fn open(file: &std::path::Path) -> Result<Connection, StoreError> {
+/// A connection that writes, and overwrites what it deletes.
+///
+/// # Errors
+/// When the file can't be opened.
+pub(crate) fn open(file: &std::path::Path) -> Result<Connection, StoreError> {
     // One thread at a time has it, so that SQLite need not see to that.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
@@ -148,6 +156,7 @@ fn open(file: &std::path::Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
     Ok(connection)
 }

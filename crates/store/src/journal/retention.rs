@@ -1,5 +1,6 @@
 //! What goes away again: by age, by the room that it takes, and because somebody has to be forgotten.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
@@ -10,6 +11,9 @@ use crate::{Store, StoreError};
 
 /// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
 pub(super) const CLEARED_AT_ONCE: u32 = 1000;
+
+/// Bytes of answers taken away in one transaction, by and large: as many are written, since what is deleted is overwritten.
+pub(super) const CLEARED_BYTES: i64 = 4 * 1024 * 1024;
 
 /// How long rows are kept, and how much room they may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,8 @@ pub(super) struct Clearing {
 }
 
 impl Store {
-    /// Takes away what is too old; a row tells of it. `now_ms` in milliseconds since 1970, UTC.
+    /// Takes away what is too old; a row tells of it. What is left of it in the file is overwritten by [`Store::scrub`]. `now_ms`
+    /// in milliseconds since 1970, UTC.
     ///
     /// # Errors
     /// When the store can't be written. What has been taken away is told all the same.
@@ -54,47 +59,6 @@ impl Store {
         Ok(())
     }
 
-    /// Takes away what is kept of a destination: parameters and answers, and every answer in which it stands. A row tells
-    /// that it was done, by whom, and not of whom. Gives the number of rows that lost something. Nothing of it is left in
-    /// the file.
-    ///
-    /// # Errors
-    /// When the store can't be written. Do it again then.
-    pub async fn erase_destination(
-        &self,
-        (actor, now_ms): (&str, i64),
-        destination: &str,
-    ) -> Result<u64, StoreError> {
-        // What waits to be written may speak of it as well.
-        self.journal().flush().await?;
-        let mut connection = self.writer().await?;
-        // What is deleted is overwritten too.
-        sqlx::query("PRAGMA secure_delete = ON")
-            .execute(&mut *connection)
-            .await?;
-        let erased = erase(
-            &mut connection,
-            self.journal_key(),
-            (actor, now_ms),
-            destination,
-        )
-        .await;
-        sqlx::query("PRAGMA secure_delete = OFF")
-            .execute(&mut *connection)
-            .await?;
-        let erased = erased?;
-        // The log of the file still holds pages as they were; readers may hold it up for a moment.
-        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&mut *connection)
-            .await?;
-        if emptied.try_get::<i64, _>(0)? != 0 {
-            return Err(StoreError::new(
-                "the store's log is being read; do it again",
-            ));
-        }
-        Ok(erased)
-    }
-
     /// Takes away the oldest rows and payloads below these numbers, as many as go at once; says whether there may be more.
     async fn clear_once(
         &self,
@@ -103,6 +67,9 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut writer = self.writer().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+        let cut = first_beyond(&mut transaction, rows_below.max(payloads_below)).await?;
+        let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
+        let (rows_below, payloads_below) = (up_to(rows_below), up_to(payloads_below));
         let rows = sqlx::query(
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
         )
@@ -127,7 +94,8 @@ impl Store {
         clearing.payloads += payloads;
         clearing.tell(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(rows.max(payloads) == u64::from(CLEARED_AT_ONCE))
+        self.edges_due().store(true, Ordering::Release);
+        Ok(cut.is_some() || rows.max(payloads) == u64::from(CLEARED_AT_ONCE))
     }
 
     /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
@@ -181,29 +149,25 @@ impl Clearing {
     }
 }
 
-async fn erase(
+/// The first payload before this one that does not go with the oldest, whose answers together are large.
+async fn first_beyond(
     connection: &mut SqliteConnection,
-    key: &aws_lc_rs::hmac::Key,
-    (actor, now_ms): (&str, i64),
-    destination: &str,
-) -> Result<u64, StoreError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let erased = sqlx::query(
-        "DELETE FROM journal_payload WHERE destination = ? OR (answer IS NOT NULL AND instr(answer, ?) > 0)",
-    )
-    .bind(sql::hashed(key, destination))
-    .bind(destination)
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    let cause = format!("{erased} payloads of one destination");
-    tell(&mut transaction, now_ms, ("erasure", actor, cause)).await?;
-    transaction.commit().await?;
-    Ok(erased)
+    below: i64,
+) -> Result<Option<i64>, StoreError> {
+    let first = sqlx::query(
+        "SELECT id FROM (
+             SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
+                 SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
+                 WHERE id < ? ORDER BY id LIMIT ?))
+         WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
+    );
+    let first = first.bind(below).bind(CLEARED_AT_ONCE).bind(CLEARED_BYTES);
+    let first = first.fetch_optional(connection).await?;
+    Ok(first.map(|row| row.try_get("id")).transpose()?)
 }
 
 /// Writes a row about the journal itself, and gives its number.
-async fn tell(
+pub(crate) async fn tell(
     connection: &mut SqliteConnection,
     at_ms: i64,
     (kind, actor, cause): (&str, &str, String),

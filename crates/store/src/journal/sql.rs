@@ -51,7 +51,7 @@ pub(crate) async fn note_change(
 }
 
 /// Under which a destination is kept and found again.
-pub(super) fn hashed(key: &hmac::Key, destination: &str) -> Vec<u8> {
+pub(crate) fn hashed(key: &hmac::Key, destination: &str) -> Vec<u8> {
     let tag = hmac::sign(key, destination.as_bytes());
     tag.as_ref()[..DESTINATION_BYTES].to_vec()
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use sqlx::{Connection, Row};
 
-use super::retention::{CLEARED_AT_ONCE, Clearing, Retention, Why};
+use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Retention, Why};
 use super::{Class, first_id_at};
+use crate::erasure::scrub_all;
 use crate::{Store, StoreError};
 
 /// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
@@ -166,7 +167,7 @@ impl Store {
             .fetch_all(self.reader())
             .await?;
         let ids = found.iter().map(|row| row.try_get::<i64, _>(0));
-        let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+        let ids = self.few_enough(ids.collect::<Result<_, _>>()?).await?;
         let Some(last) = ids.last().copied() else {
             return Ok(None);
         };
@@ -186,6 +187,10 @@ impl Store {
         surplus.clearing.rows += gone.len() as u64;
         surplus.clearing.payloads += payloads.rows_affected();
         surplus.clearing.tell(&mut transaction).await?;
+        if payloads.rows_affected() > 0 {
+            // Rows go from among others, so that what is left of them may be anywhere.
+            scrub_all(&mut transaction).await?;
+        }
         transaction.commit().await?;
         for row in &gone {
             let (id, unknown, plain) = (
@@ -198,6 +203,26 @@ impl Store {
             }
         }
         Ok(Some(last))
+    }
+}
+
+impl Store {
+    /// Of these rows as many of the first as have answers that go in one transaction.
+    async fn few_enough(&self, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+        let list = serde_json::to_string(&ids).unwrap_or_default();
+        let beyond = sqlx::query(
+            "SELECT id FROM (
+                 SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
+                     SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
+                     WHERE id IN (SELECT value FROM json_each(?))))
+             WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
+        );
+        let beyond = beyond.bind(list).bind(CLEARED_BYTES);
+        if let Some(row) = beyond.fetch_optional(self.reader()).await? {
+            let beyond: i64 = row.try_get("id")?;
+            ids.retain(|id| *id < beyond);
+        }
+        Ok(ids)
     }
 }
 

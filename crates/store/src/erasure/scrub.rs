@@ -1,0 +1,211 @@
+//! Overwriting what SQLite leaves in the unused parts of its pages. `secure_delete` overwrites a row where it is deleted, and not
+//! the copies that were left behind when rows moved to other pages, nor what an earlier version deleted.
+//!
+//! It is done beneath SQLite, in its own file format (<https://sqlite.org/fileformat2.html>), and only while nothing else can
+//! write to the file: with the store's turn, SQLite's lock for writing, and an empty log, from which nothing can be copied.
+//! What is overwritten belongs to no row, so that readers notice nothing.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The first page has the header of the file before its own.
+const FILE_HEADER_BYTES: usize = 100;
+
+/// Where the page at this byte of the file begins, locks are taken: it holds nothing.
+const LOCKED_BYTE: u64 = 1 << 30;
+
+/// In a file of so many pages, 128 GiB as a rule, a page of a long row may begin as one of a tree does: with the number of the
+/// next one. Below it a first byte tells them apart.
+const PAGES_MAX: u32 = 2 << 24;
+
+/// Most levels of a tree that are walked down; four hold more rows than any disk.
+const LEVELS_MAX: u32 = 8;
+
+/// A store's file as it lies on the disk. Closing it would drop the locks that SQLite has on it in this process, so that it is
+/// open as long as the store is.
+pub(crate) struct Pages {
+    file: File,
+}
+
+/// What the header of the file says.
+struct Layout {
+    page_bytes: usize,
+    /// Bytes of a page that SQLite uses.
+    usable: usize,
+    /// Pages in the file.
+    count: u32,
+    /// Pages that are free, and, with what they use of it, those that list them.
+    free: HashSet<u32>,
+    lists: HashSet<u32>,
+}
+
+impl Pages {
+    pub(crate) fn open(path: &Path) -> io::Result<Pages> {
+        let file = File::options().read(true).write(true).open(path)?;
+        Ok(Pages { file })
+    }
+
+    /// Overwrites what is unused in so many pages from this one on. Gives the page to go on with; none at the end.
+    pub(super) fn scrub(&self, from: u32, count: u32) -> io::Result<Option<u32>> {
+        let layout = self.layout()?;
+        let end = from
+            .saturating_add(count)
+            .min(layout.count.saturating_add(1));
+        for page in from..end {
+            self.scrub_page(&layout, page)?;
+        }
+        self.file.sync_data()?;
+        Ok((end <= layout.count).then_some(end))
+    }
+
+    /// Likewise in the pages that lead to the first row of a table, and in the one that holds it.
+    pub(super) fn scrub_edge(&self, root: u32) -> io::Result<()> {
+        let layout = self.layout()?;
+        let mut page = Some(root);
+        for _ in 0..LEVELS_MAX {
+            let Some(number) = page else { break };
+            self.scrub_page(&layout, number)?;
+            page = first_child(&self.read(&layout, number)?, header_at(number));
+        }
+        self.file.sync_data()
+    }
+
+    fn scrub_page(&self, layout: &Layout, page: u32) -> io::Result<()> {
+        if layout.offset(page) == LOCKED_BYTE {
+            return Ok(());
+        }
+        let bytes = self.read(layout, page)?;
+        let unused = if layout.free.contains(&page) {
+            vec![(0, layout.page_bytes)]
+        } else if layout.lists.contains(&page) {
+            let leaves = number_at(&bytes, 4).unwrap_or(u32::MAX) as usize;
+            vec![(
+                8_usize.saturating_add(leaves.saturating_mul(4)),
+                layout.usable,
+            )]
+        } else if layout.count < PAGES_MAX {
+            unused(&bytes, header_at(page), layout.usable).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        for (start, end) in unused {
+            let left = bytes.get(start..end).unwrap_or_default();
+            if left.iter().any(|byte| *byte != 0) {
+                let zeros = vec![0; left.len()];
+                self.file
+                    .write_all_at(&zeros, layout.offset(page) + start as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, layout: &Layout, page: u32) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; layout.page_bytes];
+        self.file.read_exact_at(&mut bytes, layout.offset(page))?;
+        Ok(bytes)
+    }
+
+    fn layout(&self) -> io::Result<Layout> {
+        let mut header = [0; FILE_HEADER_BYTES];
+        self.file.read_exact_at(&mut header, 0)?;
+        let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+            1 => 65_536,
+            bytes => usize::from(bytes),
+        };
+        let usable = page_bytes.saturating_sub(header[20].into());
+        if !header.starts_with(b"SQLite format 3\0") || page_bytes < 512 || usable < 480 {
+            return Err(io::Error::other("the store's file is none of SQLite's"));
+        }
+        let pages = self.file.metadata()?.len() / page_bytes as u64;
+        let mut layout = Layout {
+            page_bytes,
+            usable,
+            count: u32::try_from(pages).unwrap_or(u32::MAX),
+            free: HashSet::new(),
+            lists: HashSet::new(),
+        };
+        self.read_free(&mut layout, number_at(&header, 32).unwrap_or(0))?;
+        Ok(layout)
+    }
+
+    /// Walks the lists of free pages.
+    fn read_free(&self, layout: &mut Layout, first: u32) -> io::Result<()> {
+        let mut list = first;
+        while (1..=layout.count).contains(&list) && layout.lists.insert(list) {
+            let bytes = self.read(layout, list)?;
+            let leaves = number_at(&bytes, 4).unwrap_or(0) as usize;
+            let listed = (0..leaves).map_while(|leaf| number_at(&bytes, 8 + 4 * leaf));
+            layout.free.extend(listed);
+            list = number_at(&bytes, 0).unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+impl Layout {
+    fn offset(&self, page: u32) -> u64 {
+        u64::from(page.saturating_sub(1)) * self.page_bytes as u64
+    }
+}
+
+/// What a page of a tree does not use: between its list of cells and the first of them, and in gaps between them. Nothing for
+/// a page that is none, or that is not as it should be.
+fn unused(page: &[u8], header: usize, usable: usize) -> Option<Vec<(usize, usize)>> {
+    let list = header + if is_leaf(*page.get(header)?)? { 8 } else { 12 };
+    let list_end = list + 2 * short_at(page, header + 3)?;
+    let cells = match short_at(page, header + 5)? {
+        0 => 65_536,
+        start => start,
+    };
+    if list_end > cells || cells > usable {
+        return None;
+    }
+    let mut unused = vec![(list_end, cells)];
+    let (mut gap, mut behind) = (short_at(page, header + 1)?, cells);
+    while gap != 0 {
+        let (next, bytes) = (short_at(page, gap)?, short_at(page, gap + 2)?);
+        if gap < behind || bytes < 4 || gap + bytes > usable {
+            return None;
+        }
+        unused.push((gap + 4, gap + bytes));
+        (gap, behind) = (next, gap + bytes);
+    }
+    Some(unused)
+}
+
+/// The page under which the first rows of a table are, if this is one that leads to others.
+fn first_child(page: &[u8], header: usize) -> Option<u32> {
+    if is_leaf(*page.get(header)?)? {
+        return None;
+    }
+    match short_at(page, header + 3)? {
+        0 => number_at(page, header + 8),
+        _ => number_at(page, short_at(page, header + 12)?),
+    }
+}
+
+/// Whether a page with this first byte is a leaf of its tree; nothing for a page of no tree.
+fn is_leaf(kind: u8) -> Option<bool> {
+    match kind {
+        10 | 13 => Some(true),
+        2 | 5 => Some(false),
+        _ => None,
+    }
+}
+
+fn header_at(page: u32) -> usize {
+    if page == 1 { FILE_HEADER_BYTES } else { 0 }
+}
+
+fn short_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let short = bytes.get(at..at + 2)?.try_into().ok()?;
+    Some(u16::from_be_bytes(short).into())
+}
+
+fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let number = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(u32::from_be_bytes(number))
+}
