@@ -31,7 +31,7 @@ use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use alias::{Target, targets};
 use attempt::{Attempt, Harm, Health, failed, judged, too_much};
-use endpoint::{Choice, Endpoint, Endpoints};
+use endpoint::{Choice, Endpoint, Endpoints, Leave};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
 
@@ -160,21 +160,20 @@ impl Upstream {
         let mut last = None;
         let mut now = asking;
         loop {
-            let endpoint = match self.endpoints.choose(effort.attempts as usize, now) {
-                Choice::Ask(endpoint) => endpoint,
-                Choice::Probe(endpoint, _) if effect == Effect::Read => endpoint,
-                Choice::Probe(_, at) => {
-                    // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
-                    let upstream = Arc::clone(self);
-                    tokio::spawn(async move { upstream.probe(at).await });
-                    return Err(last.unwrap_or_else(|| resting(request, Duration::ZERO)));
-                }
-                Choice::Nobody(wait) => {
-                    return Err(last.unwrap_or_else(|| resting(request, wait)));
-                }
+            // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
+            let may_probe = effect == Effect::Read;
+            let attempts = effort.attempts as usize;
+            let Choice { asks, to_probe } = self.endpoints.choose(attempts, now, may_probe);
+            if let Some(at) = to_probe {
+                let upstream = Arc::clone(self);
+                tokio::spawn(async move { upstream.probe(at).await });
+            }
+            let leave = match asks {
+                Ok(leave) => leave,
+                Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
             effort.attempts += 1;
-            let (attempt, ended) = self.attempt(endpoint, request, (now, deadline)).await;
+            let (attempt, ended) = self.attempt(leave, request, (now, deadline)).await;
             effort.upstream = ended - asking;
             if attempt.health != Health::Unknown {
                 let is_well = attempt.health == Health::Well;
@@ -208,21 +207,30 @@ impl Upstream {
         }
     }
 
-    /// One attempt that begins now, what the endpoint's breaker learns from it, and when it ended.
+    /// One attempt that begins now, what the endpoint's breaker learns from it, and when it ended. Given up, it has taken
+    /// nothing.
     async fn attempt(
         &self,
-        endpoint: &Endpoint,
+        Leave { endpoint, permit }: Leave<'_>,
         request: &Request,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
-        let mut asked = Asked {
-            endpoint,
-            ended: None,
-        };
         let (slot, account) = self.accounts.current();
         let attempt = self.exchange(endpoint, account, request, times).await;
         let ended = Instant::now();
-        asked.ended = Some((attempt.health, ended));
+        match attempt.health {
+            Health::Well => permit.well(ended),
+            Health::Ill => {
+                if permit.ill(ended) {
+                    let host = endpoint.url.host_str();
+                    tracing::warn!(
+                        host,
+                        "too many failures, the endpoint is left alone for a moment"
+                    );
+                }
+            }
+            Health::Unknown => drop(permit),
+        }
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
             tracing::error!("the upstream refuses the next account; the first one is used again");
@@ -260,13 +268,11 @@ impl Upstream {
         }
     }
 
-    /// Asks an endpoint whose breaker wants to know, by the one read that needs no parameters.
+    /// Asks an endpoint whose breaker wants to know, unless somebody does already, by the one read that needs no parameters.
     async fn probe(&self, at: usize) {
-        let Some(endpoint) = self.endpoints.at(at) else {
-            return;
-        };
-        if let Some(request) = probe_request() {
-            self.attempt(endpoint, &request, self.whole_time()).await;
+        let times = self.whole_time();
+        if let (Some(leave), Some(request)) = (self.endpoints.probe(at, times.0), probe_request()) {
+            self.attempt(leave, &request, times).await;
         }
     }
 
@@ -282,7 +288,9 @@ impl Upstream {
         let (Some(account), Some(request)) = (self.accounts.to_try(), probe_request()) else {
             return;
         };
-        let Choice::Ask(endpoint) = self.endpoints.choose(0, Instant::now()) else {
+        // Only looks: a probe is for a call that tells the breaker how it ended, and a turn is a caller's.
+        let Some(endpoint) = self.endpoints.well() else {
+            tracing::info!("the next account is not tried while no endpoint is well");
             return;
         };
         let times = self.whole_time();
@@ -356,35 +364,6 @@ pub struct UpstreamStatus {
     pub under_way: usize,
     /// Calls that wait for a place.
     pub waiting: usize,
-}
-
-/// Tells the breaker how an attempt ended, even one that was given up.
-struct Asked<'a> {
-    endpoint: &'a Endpoint,
-    ended: Option<(Health, Instant)>,
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        let breaker = &self.endpoint.breaker;
-        let (health, now) = match self.ended {
-            Some(ended) => ended,
-            None => (Health::Unknown, Instant::now()),
-        };
-        match health {
-            Health::Well => breaker.well(now),
-            Health::Ill => {
-                if breaker.ill(now) {
-                    let host = self.endpoint.url.host_str();
-                    tracing::warn!(
-                        host,
-                        "too many failures, the endpoint is left alone for a moment"
-                    );
-                }
-            }
-            Health::Unknown => breaker.unknown(now),
-        }
-    }
 }
 
 /// A read without parameters.

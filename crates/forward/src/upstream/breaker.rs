@@ -19,7 +19,15 @@ const REST_MAX: Duration = Duration::from_secs(4);
 
 /// The breaker of one endpoint.
 #[derive(Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker(Mutex<Known>);
+
+/// What is known of the endpoint.
+#[derive(Default)]
+struct Known {
+    state: State,
+    /// Probes that were allowed so far.
+    probes: u64,
+}
 
 #[derive(Clone, Copy)]
 enum State {
@@ -30,8 +38,12 @@ enum State {
     },
     /// Nobody may, until then.
     Open { until: Instant, rest: Duration },
-    /// One asks for all.
-    HalfOpen { rest: Duration },
+    /// The probe with this number asks for all since then.
+    HalfOpen {
+        rest: Duration,
+        since: Instant,
+        probe: u64,
+    },
 }
 
 impl Default for State {
@@ -44,63 +56,73 @@ impl Default for State {
 }
 
 /// Whether somebody may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Permission {
+pub(super) enum Permission<'a> {
     /// Yes.
-    Ask,
-    /// Yes, for all others: by a read, and whoever has no read to make asks one of its own.
-    Probe,
+    Ask(Permit<'a>),
+    /// Only by a read for all others, which this call is not.
+    ProbeIsDue,
     /// No, for so long at least.
     Wait(Duration),
 }
 
+/// Leave to ask once. Dropped without a word on how that ended, it is as if nobody had asked: a probe that was given up, for
+/// whatever reason, is there for the next one.
+#[must_use]
+pub(super) struct Permit<'a> {
+    breaker: &'a Breaker,
+    /// The number of the probe, if it is one.
+    probe: Option<u64>,
+}
+
 impl Breaker {
-    /// Whether somebody may ask now. Who is told to probe has to say how it ended.
-    pub(super) fn permit(&self, now: Instant) -> Permission {
-        let mut state = self.lock();
-        match *state {
-            State::Closed { .. } => Permission::Ask,
-            State::Open { until, rest } if until <= now => {
-                *state = State::HalfOpen { rest };
-                Permission::Probe
+    /// Whether somebody may ask now; a probe only if it `may_probe`.
+    pub(super) fn permit(&self, now: Instant, may_probe: bool) -> Permission<'_> {
+        let mut known = self.lock();
+        let rest = match known.state {
+            State::Closed { .. } => {
+                return Permission::Ask(Permit {
+                    breaker: self,
+                    probe: None,
+                });
             }
-            State::Open { until, .. } => Permission::Wait(until - now),
-            State::HalfOpen { rest } => Permission::Wait(rest),
+            State::Open { until, .. } if now < until => return Permission::Wait(until - now),
+            // Who takes longer than this does not hold up the news.
+            State::HalfOpen { rest, since, .. } if now < since + REST_MAX => {
+                return Permission::Wait(rest.min(since + REST_MAX - now));
+            }
+            State::Open { rest, .. } | State::HalfOpen { rest, .. } => rest,
+        };
+        if !may_probe {
+            return Permission::ProbeIsDue;
         }
-    }
-
-    /// An answer came that can be used, whatever it says.
-    pub(super) fn well(&self, now: Instant) {
-        self.note(now, 0);
-    }
-
-    /// No connection, no answer, or none that can be used. Says whether the breaker has opened because of it.
-    pub(super) fn ill(&self, now: Instant) -> bool {
-        self.note(now, 1)
-    }
-
-    /// The probe did not come to an end.
-    pub(super) fn unknown(&self, now: Instant) {
-        let mut state = self.lock();
-        if let State::HalfOpen { rest } = *state {
-            *state = State::Open { until: now, rest };
-        }
+        known.probes += 1;
+        let probe = known.probes;
+        known.state = State::HalfOpen {
+            rest,
+            since: now,
+            probe,
+        };
+        Permission::Ask(Permit {
+            breaker: self,
+            probe: Some(probe),
+        })
     }
 
     /// Whether nobody but a probe may ask.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(*self.lock(), State::Closed { .. })
+        !matches!(self.lock().state, State::Closed { .. })
     }
 
-    fn note(&self, now: Instant, failure: u32) -> bool {
-        let mut state = self.lock();
-        match *state {
+    /// Notes how somebody's asking ended, the probe's number being given if it was one. Says whether that has opened it.
+    fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
+        let mut known = self.lock();
+        match known.state {
             State::Closed { outcomes, last } => {
                 let is_old = last.is_some_and(|last| now.saturating_duration_since(last) > MEMORY);
                 let outcomes = if is_old { 0 } else { outcomes };
                 let outcomes = (outcomes << 1 | failure) & ((1 << WINDOW) - 1);
                 let opens = outcomes.count_ones() >= FAILURES_MAX;
-                *state = if opens {
+                known.state = if opens {
                     State::Open {
                         until: now + REST,
                         rest: REST,
@@ -113,27 +135,69 @@ impl Breaker {
                 };
                 opens
             }
-            State::HalfOpen { rest } if failure == 1 => {
+            // Whoever asked before it opened and is answered now brings the same news as a probe.
+            State::HalfOpen { .. } | State::Open { .. } if failure == 0 => {
+                known.state = State::default();
+                false
+            }
+            State::HalfOpen {
+                rest, probe: asks, ..
+            } if probe == Some(asks) => {
                 let rest = (rest * 2).min(REST_MAX);
-                *state = State::Open {
+                known.state = State::Open {
                     until: now + rest,
                     rest,
                 };
                 false
             }
-            // Whoever asked before it opened and is answered now brings the same news as a probe.
-            State::HalfOpen { .. } | State::Open { .. } => {
-                if failure == 0 {
-                    *state = State::default();
-                }
-                false
-            }
+            State::HalfOpen { .. } | State::Open { .. } => false,
+        }
+    }
+
+    /// The probe did not come to an end.
+    fn give_back(&self, probe: u64) {
+        let mut known = self.lock();
+        if let State::HalfOpen {
+            rest,
+            since,
+            probe: asks,
+        } = known.state
+            && asks == probe
+        {
+            known.state = State::Open { until: since, rest };
         }
     }
 
     /// The state is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit<'_> {
+    /// An answer came that can be used, whatever it says.
+    pub(super) fn well(mut self, now: Instant) {
+        let probe = self.probe.take();
+        self.breaker.note(now, 0, probe);
+    }
+
+    /// No connection, no answer, or none that can be used. Says whether the breaker has opened because of it.
+    pub(super) fn ill(mut self, now: Instant) -> bool {
+        let probe = self.probe.take();
+        self.breaker.note(now, 1, probe)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if let Some(probe) = self.probe {
+            self.breaker.give_back(probe);
+        }
     }
 }
 
@@ -141,48 +205,135 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    impl Breaker {
+        /// Fails for somebody until it opens.
+        pub(in crate::upstream) fn break_open(&self, now: Instant) {
+            while let Permission::Ask(permit) = self.permit(now, true) {
+                permit.ill(now);
+            }
+        }
+
+        #[track_caller]
+        fn asks(&self, now: Instant) -> Permit<'_> {
+            match self.permit(now, true) {
+                Permission::Ask(permit) => permit,
+                Permission::ProbeIsDue | Permission::Wait(_) => panic!("nobody may ask"),
+            }
+        }
+
+        #[track_caller]
+        fn probes(&self, now: Instant) -> Permit<'_> {
+            let permit = self.asks(now);
+            assert!(permit.is_probe());
+            permit
+        }
+
+        fn waits(&self, now: Instant) -> Option<Duration> {
+            match self.permit(now, true) {
+                Permission::Wait(wait) => Some(wait),
+                Permission::Ask(_) | Permission::ProbeIsDue => None,
+            }
+        }
+    }
+
     #[test]
     fn half_of_the_last_twenty_open_it_and_a_success_closes_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            assert!(!breaker.ill(now));
-            breaker.well(now);
+            assert!(!breaker.asks(now).ill(now));
+            breaker.asks(now).well(now);
         }
-        assert_eq!(breaker.permit(now), Permission::Ask);
-        assert!(breaker.ill(now));
-        assert_eq!(breaker.permit(now), Permission::Wait(REST));
+        let permit = breaker.asks(now);
+        assert!(!permit.is_probe() && permit.ill(now));
+        assert_eq!(breaker.waits(now), Some(REST));
         let later = now + REST;
-        assert_eq!(breaker.permit(later), Permission::Probe);
-        assert_eq!(breaker.permit(later), Permission::Wait(REST));
-        breaker.well(later);
-        assert_eq!(breaker.permit(later), Permission::Ask);
+        let probe = breaker.probes(later);
+        assert_eq!(breaker.waits(later), Some(REST));
+        probe.well(later);
+        assert!(!breaker.asks(later).is_probe());
     }
 
     #[test]
     fn a_probe_that_fails_rests_longer_and_never_longer_than_four_seconds() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        while !breaker.ill(now) {}
+        breaker.break_open(now);
         for rest in [1, 2, 4, 4] {
             let rest = Duration::from_secs(rest);
-            assert_eq!(breaker.permit(now), Permission::Wait(rest));
+            assert_eq!(breaker.waits(now), Some(rest));
             now += rest;
-            assert_eq!(breaker.permit(now), Permission::Probe);
-            breaker.ill(now);
+            breaker.probes(now).ill(now);
         }
+    }
+
+    #[test]
+    fn a_probe_that_is_dropped_is_there_for_the_next_one() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        breaker.break_open(now);
+        now += REST;
+        for _ in 0..3 {
+            drop(breaker.probes(now));
+        }
+        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _probe = breaker.probes(now);
+            panic!("on purpose");
+        }));
+        assert!(panics.is_err());
+        breaker.probes(now).well(now);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_does_not_hold_up_the_next_for_long() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        breaker.break_open(now);
+        now += REST;
+        let first = breaker.probes(now);
         now += REST_MAX;
-        assert_eq!(breaker.permit(now), Permission::Probe);
-        breaker.unknown(now);
-        assert_eq!(breaker.permit(now), Permission::Probe);
+        let second = breaker.probes(now);
+        // Its time is over: what becomes of it is no news, and takes nothing from the one that asks now.
+        drop(first);
+        assert!(breaker.waits(now).is_some());
+        second.well(now);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn who_may_not_probe_hears_that_one_is_due_and_takes_nothing() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        breaker.break_open(now);
+        let is_due = |now| matches!(breaker.permit(now, false), Permission::ProbeIsDue);
+        assert!(!is_due(now));
+        now += REST;
+        assert!(is_due(now) && is_due(now));
+        let probe = breaker.probes(now);
+        assert!(!is_due(now));
+        drop(probe);
+        assert!(is_due(now));
+    }
+
+    #[test]
+    fn an_old_failure_is_not_the_probes() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        let (slow, slower) = (breaker.asks(now), breaker.asks(now));
+        breaker.break_open(now);
+        now += REST;
+        let probe = breaker.probes(now);
+        assert!(!slow.ill(now));
+        assert_eq!(breaker.waits(now), Some(REST));
+        slower.well(now);
+        assert!(!breaker.is_open());
+        drop(probe);
+        assert!(!breaker.is_open());
     }
 
     #[test]
     fn old_failures_are_forgotten() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            breaker.ill(now);
+            breaker.asks(now).ill(now);
         }
         let later = now + MEMORY + Duration::from_millis(1);
-        assert!(!breaker.ill(later));
-        assert_eq!(breaker.permit(later), Permission::Ask);
+        assert!(!breaker.asks(later).ill(later));
+        assert!(!breaker.asks(later).is_probe());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::alias::Target;
-use super::breaker::{Breaker, Permission};
+use super::breaker::{Breaker, Permission, Permit};
 
 /// One of them.
 pub(super) struct Endpoint {
@@ -24,14 +24,18 @@ pub(super) struct Endpoints {
     turn: AtomicUsize,
 }
 
+/// Leave to ask one of them once.
+pub(super) struct Leave<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) permit: Permit<'a>,
+}
+
 /// Whom to ask.
-pub(super) enum Choice<'a> {
-    /// This one.
-    Ask(&'a Endpoint),
-    /// This one, on behalf of all others.
-    Probe(&'a Endpoint, usize),
-    /// Nobody for so long.
-    Nobody(Duration),
+pub(super) struct Choice<'a> {
+    /// This one, or nobody for so long.
+    pub(super) asks: Result<Leave<'a>, Duration>,
+    /// One that somebody else has to probe, since this call may not.
+    pub(super) to_probe: Option<usize>,
 }
 
 impl Endpoints {
@@ -48,27 +52,48 @@ impl Endpoints {
         }
     }
 
-    /// Chooses for the attempt after so many of one call: each goes on where the one before it ended.
-    pub(super) fn choose(&self, attempts: usize, now: Instant) -> Choice<'_> {
+    /// Chooses for the attempt after so many of one call: each goes on where the one before it ended. Only who `may_probe`
+    /// asks one on behalf of all others.
+    pub(super) fn choose(&self, attempts: usize, now: Instant, may_probe: bool) -> Choice<'_> {
         let turn = if self.spread && attempts == 0 {
             self.turn.fetch_add(1, Ordering::Relaxed)
         } else {
             self.turn.load(Ordering::Relaxed).saturating_sub(1)
         };
         let first = attempts + if self.spread { turn } else { 0 };
-        let mut shortest = Duration::MAX;
+        let (mut shortest, mut to_probe) = (Duration::MAX, None);
         for at in (first..first + self.all.len()).map(|at| at % self.all.len()) {
-            match self.all[at].breaker.permit(now) {
-                Permission::Ask => return Choice::Ask(&self.all[at]),
-                Permission::Probe => return Choice::Probe(&self.all[at], at),
+            let endpoint = &self.all[at];
+            match endpoint.breaker.permit(now, may_probe) {
+                Permission::Ask(permit) => {
+                    let asks = Ok(Leave { endpoint, permit });
+                    return Choice { asks, to_probe };
+                }
+                Permission::ProbeIsDue => {
+                    to_probe = to_probe.or(Some(at));
+                    shortest = Duration::ZERO;
+                }
                 Permission::Wait(wait) => shortest = shortest.min(wait),
             }
         }
-        Choice::Nobody(shortest)
+        Choice {
+            asks: Err(shortest),
+            to_probe,
+        }
     }
 
-    pub(super) fn at(&self, at: usize) -> Option<&Endpoint> {
-        self.all.get(at)
+    /// Leave to probe this one now, if its breaker is open and lets somebody.
+    pub(super) fn probe(&self, at: usize, now: Instant) -> Option<Leave<'_>> {
+        let endpoint = self.all.get(at).filter(|known| known.breaker.is_open())?;
+        match endpoint.breaker.permit(now, true) {
+            Permission::Ask(permit) => Some(Leave { endpoint, permit }),
+            Permission::ProbeIsDue | Permission::Wait(_) => None,
+        }
+    }
+
+    /// The first that everybody may ask. Takes nothing: no probe, and nobody's turn.
+    pub(super) fn well(&self) -> Option<&Endpoint> {
+        self.all.iter().find(|known| !known.breaker.is_open())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
@@ -92,11 +117,23 @@ mod tests {
         Endpoints::new(urls.into(), targets, spread)
     }
 
-    fn host(choice: &Choice<'_>) -> String {
-        match choice {
-            Choice::Ask(endpoint) => endpoint.url.host_str().unwrap().to_owned(),
-            Choice::Probe(endpoint, _) => format!("probe {}", endpoint.url.host_str().unwrap()),
-            Choice::Nobody(wait) => format!("nobody for {wait:?}"),
+    /// Whom a call asks, and who is to be probed besides.
+    fn host(endpoints: &Endpoints, attempts: usize, now: Instant, may_probe: bool) -> String {
+        let Choice { asks, to_probe } = endpoints.choose(attempts, now, may_probe);
+        let asks = match asks {
+            Ok(leave) => {
+                let probe = if leave.permit.is_probe() {
+                    "probe "
+                } else {
+                    ""
+                };
+                format!("{probe}{}", leave.endpoint.url.host_str().unwrap())
+            }
+            Err(wait) => format!("nobody for {wait:?}"),
+        };
+        match to_probe {
+            Some(at) => format!("{asks}, {at} to probe"),
+            None => asks,
         }
     }
 
@@ -105,23 +142,44 @@ mod tests {
         let (endpoints, now) = (endpoints(false), Instant::now());
         for attempts in 0..4 {
             let expected = ["a", "b", "c", "a"][attempts];
-            assert_eq!(host(&endpoints.choose(attempts, now)), expected);
+            assert_eq!(host(&endpoints, attempts, now, true), expected);
         }
-        while !endpoints.all[0].breaker.ill(now) {}
-        assert_eq!(host(&endpoints.choose(0, now)), "b");
+        endpoints.all[0].breaker.break_open(now);
+        assert_eq!(host(&endpoints, 0, now, true), "b");
         let later = now + Duration::from_secs(1);
-        assert_eq!(host(&endpoints.choose(0, later)), "probe a");
-        assert_eq!(host(&endpoints.choose(0, later)), "b");
+        // A call with an effect asks another one, and has the first one probed.
+        assert_eq!(host(&endpoints, 0, later, false), "b, 0 to probe");
+        let probe = endpoints.choose(0, later, true).asks.unwrap();
+        assert!(probe.permit.is_probe());
+        assert_eq!(host(&endpoints, 0, later, true), "b");
+        drop(probe);
+        assert_eq!(host(&endpoints, 0, later, true), "probe a");
     }
 
     #[test]
     fn spread_they_take_turns_and_with_all_at_rest_nobody_is_asked() {
         let (endpoints, now) = (endpoints(true), Instant::now());
-        let turns: Vec<_> = (0..4).map(|_| host(&endpoints.choose(0, now))).collect();
+        let turns: Vec<_> = (0..4).map(|_| host(&endpoints, 0, now, true)).collect();
         assert_eq!(turns, ["a", "b", "c", "a"]);
         for endpoint in endpoints.iter() {
-            while !endpoint.breaker.ill(now) {}
+            endpoint.breaker.break_open(now);
         }
-        assert_eq!(host(&endpoints.choose(0, now)), "nobody for 1s");
+        assert_eq!(host(&endpoints, 0, now, true), "nobody for 1s");
+    }
+
+    #[test]
+    fn who_only_looks_for_one_that_is_well_takes_neither_probe_nor_turn() {
+        let (endpoints, now) = (endpoints(true), Instant::now());
+        assert_eq!(host(&endpoints, 0, now, true), "a");
+        for _ in 0..2 {
+            assert!(endpoints.well().is_some());
+        }
+        assert_eq!(host(&endpoints, 0, now, true), "b");
+        for endpoint in endpoints.iter() {
+            endpoint.breaker.break_open(now);
+        }
+        let later = now + Duration::from_secs(1);
+        assert!(endpoints.well().is_none());
+        assert_eq!(host(&endpoints, 0, later, true), "probe c");
     }
 }
