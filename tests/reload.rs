@@ -255,6 +255,45 @@ async fn counts_and_kept_reads_live_on_and_a_changed_limit_starts_full() {
 }
 
 #[tokio::test]
+async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_the_same() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("roots.pem");
+    let authority = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem()).unwrap();
+    };
+    authority("one.example");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let toml = |level: &str| {
+        format!(
+            "[upstream]\nurl = \"https://{address}/\"\nuser = \"u\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\
+             roots = \"file:{}\"\n[log]\nlevel = \"{level}\"",
+            file.display()
+        )
+    };
+    let gateway = gateway(&toml("info"));
+    let state = async || {
+        let status = status(&gateway).await;
+        status["upstream"]["endpoints"][0]["state"].clone()
+    };
+    while state().await != "resting" {
+        let refused = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
+        assert_eq!(refused.status, 503, "{}", refused.body);
+    }
+    for level in ["debug", "info"] {
+        let taken = reload(&gateway, &toml(level)).await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
+        assert_eq!(state().await, "resting");
+    }
+    authority("two.example");
+    let taken = reload(&gateway, &toml("debug")).await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    assert_eq!(state().await, "in use");
+}
+
+#[tokio::test]
 async fn a_request_ends_under_the_configuration_that_it_began_with() {
     let sandbox = Sandbox::start();
     let gateway = gateway(&sandbox.as_upstream());

@@ -13,7 +13,7 @@ use adapter::Way;
 use crate::harness::{
     Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope,
 };
-use raw::{Fault, Raw};
+use raw::{Asked, Fault, Packing, Raw};
 
 /// What the gateway grants an answer, and a whole call.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ const ERROR: Expected = ("UPSTREAM_ERROR", "unknown");
 const TIMED_OUT: Expected = ("UPSTREAM_TIMEOUT", "unknown");
 
 /// Each fault with what it comes to for a read and for a send.
-const FAULTS: [(Place, Expected, Expected); 27] = [
+const FAULTS: [(Place, Expected, Expected); 37] = [
     both(Place::Refused, NOT_SENT),
     both(Place::NoName, NOT_SENT),
     both(Place::NoTls, NOT_SENT),
@@ -69,6 +69,17 @@ const FAULTS: [(Place, Expected, Expected); 27] = [
     raw(Fault::Empty, ERROR),
     raw(Fault::Huge, ERROR),
     raw(Fault::GzipBomb, ERROR),
+    raw(Fault::Packed("gzip", Packing::Whole), SENT),
+    raw(Fault::Packed("GZIP", Packing::Whole), SENT),
+    raw(Fault::Packed("x-gzip", Packing::Whole), SENT),
+    raw(Fault::Packed("X-GZip", Packing::TwoMembers), SENT),
+    raw(Fault::Packed("gzip", Packing::TwoMembers), SENT),
+    raw(Fault::Packed("gzip, gzip", Packing::Twice), SENT),
+    raw(Fault::Packed("identity", Packing::NotPacked), SENT),
+    raw(Fault::Packed("gzip", Packing::Truncated), ERROR),
+    raw(Fault::Packed("gzip", Packing::NotPacked), ERROR),
+    // Packed by what was not asked for.
+    raw(Fault::Packed("br", Packing::Whole), ERROR),
     raw(Fault::Headers, ERROR),
     raw(Fault::DoubleLength, ERROR),
     raw(Fault::ExtraBytes, SENT),
@@ -325,4 +336,110 @@ async fn every_fault_is_told_as_what_it_is_and_no_send_is_doubled() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let cells = FAULTS.len() * Way::ALL.len() * 2;
     println!("{} faults, {cells} cells: all right", FAULTS.len());
+}
+
+/// What a caller is told about when to come again, in the header; the body has to say the same.
+fn again(answer: &Answer) -> Option<u64> {
+    let header = answer.header("retry-after").parse().ok();
+    let told = ["\"retry_after\":", "<c:retry_after>"];
+    let told = told.iter().find_map(|start| {
+        let at = answer.body.find(start)? + start.len();
+        answer.body[at..]
+            .split(['}', ',', '<'])
+            .next()?
+            .parse()
+            .ok()
+    });
+    assert_eq!(header, told, "{}", answer.body);
+    header
+}
+
+/// Plays an upstream that asks to be left alone, by one way in: the call that hears it, and those after it, which the
+/// upstream must not see.
+async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_send: bool) {
+    let stage = Stage::set(Place::Raw(fault)).await;
+    let upstream = stage.upstream.as_ref().unwrap();
+    let about = format!("{fault:?} by {} (send: {is_send})", way.name());
+    let send = message_call("first");
+    let read = chats("1");
+    let call: &[_] = if is_send { &send } else { &read };
+    let answer = stage.call(way, call).await;
+    assert_eq!(told(&answer), first.0, "{about}: {}", answer.body);
+    if is_send {
+        assert_eq!(delivery(&answer), first.1, "{about}: {}", answer.body);
+    }
+    let wait_s = again(&answer).unwrap();
+    assert!((1..=most_s).contains(&wait_s), "{about}: {wait_s}");
+    let mark = if is_send { "first" } else { "getchats" };
+    // Nor is a read made again.
+    assert_eq!(upstream.arrived(mark), 1, "{about}");
+    upstream.set(Fault::None);
+    for way in Way::ALL {
+        let read = stage.call(way, &chats("1")).await;
+        assert_eq!(told(&read), NOT_SENT.0, "{about}: {}", read.body);
+        let send = stage.call(way, &message_call("second")).await;
+        assert_eq!((told(&send), delivery(&send)), NOT_SENT, "{about}");
+        assert!(again(&send).is_some_and(|wait_s| (1..=most_s).contains(&wait_s)));
+    }
+    assert_eq!(
+        upstream.arrived("getchats"),
+        usize::from(!is_send),
+        "{about}"
+    );
+    assert_eq!(upstream.arrived("second"), 0, "{about}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
+    let cases = [
+        (Fault::ComeAgain(503, Asked::Words("60")), ERROR, 60),
+        (Fault::ComeAgain(429, Asked::Date(120)), ERROR, 120),
+        (
+            Fault::ComeAgain(429, Asked::Error("60")),
+            ("TOO_MANY", "not_sent"),
+            60,
+        ),
+        // No mistake, and nobody who wishes us ill, shuts everybody out for a day.
+        (Fault::ComeAgain(503, Asked::Words("86400")), ERROR, 300),
+    ];
+    let places = Arc::new(tokio::sync::Semaphore::new(6));
+    let mut playing = tokio::task::JoinSet::new();
+    for (fault, first, most_s) in cases {
+        for (way, is_send) in Way::ALL
+            .into_iter()
+            .flat_map(|way| [(way, false), (way, true)])
+        {
+            let places = Arc::clone(&places);
+            playing.spawn(async move {
+                let _place = places.acquire_owned().await.unwrap();
+                asked_to_wait(way, fault, first, most_s, is_send).await;
+            });
+        }
+    }
+    playing.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_endpoint_is_left_alone_another_is_asked_and_afterwards_it_again() {
+    let other = Raw::start(Fault::None).await;
+    let fallback = format!(
+        "attempts = 1\nfallback_urls = [\"http://{}/\"]",
+        other.address
+    );
+    let asks = Fault::ComeAgain(503, Asked::Words("2"));
+    let stage = Stage::configured(Place::Raw(asks), &fallback).await;
+    let first = stage.upstream.as_ref().unwrap();
+    let heard = stage.call(Way::Http, &chats("1")).await;
+    assert_eq!((told(&heard), again(&heard)), (ERROR.0, Some(2)));
+    let asked = Instant::now();
+    first.set(Fault::None);
+    while first.arrived("getchats") == 1 {
+        let send = stage.call(Way::Http, &message_call("elsewhere")).await;
+        assert_eq!(delivery(&send), "sent", "{}", send.body);
+        assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+        assert!(asked.elapsed() < Duration::from_secs(10));
+    }
+    let waited = asked.elapsed();
+    assert!(waited >= Duration::from_millis(1900), "{waited:?}");
+    assert!(other.arrived("elsewhere") > 0);
 }

@@ -1,9 +1,10 @@
 //! An upstream that answers as it is told, byte by byte, and counts what arrived.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +34,10 @@ pub enum Fault {
     Empty,
     Huge,
     GzipBomb,
+    /// The answer, packed like this under this name.
+    Packed(&'static str, Packing),
+    /// This status, with a page or a well-formed error, and when to come again.
+    ComeAgain(u16, Asked),
     Headers,
     DoubleLength,
     ExtraBytes,
@@ -40,6 +45,27 @@ pub enum Fault {
     Http10Close,
     /// A connection that has answered once is closed when the next request has been read.
     KeepAliveRace,
+}
+
+/// What the bytes of a packed answer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    Whole,
+    TwoMembers,
+    Twice,
+    Truncated,
+    NotPacked,
+}
+
+/// How an answer says when to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// By these words.
+    Words(&'static str),
+    /// By the date in so many seconds.
+    Date(u64),
+    /// By these words, beside a well-formed error.
+    Error(&'static str),
 }
 
 /// One upstream on a port of its own.
@@ -140,7 +166,11 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
             reset(stream);
             return None;
         }
-        if !matches!(fault, Fault::Status(_) | Fault::Refuses(_)) {
+        let performs_nothing = matches!(
+            fault,
+            Fault::Status(_) | Fault::ComeAgain(..) | Fault::Refuses(_)
+        );
+        if !performs_nothing {
             *counts.lock().unwrap().performed.entry(mark).or_default() += 1;
         }
         answer(&mut stream, fault).await?;
@@ -180,6 +210,30 @@ async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option
 }
 
 const BODY: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+
+impl Packing {
+    fn bytes(self) -> Vec<u8> {
+        let (first, second) = BODY.as_bytes().split_at(10);
+        let mut members = [packed(first), packed(second)].concat();
+        match self {
+            Packing::Whole => packed(BODY.as_bytes()),
+            Packing::TwoMembers => members,
+            Packing::Twice => packed(&members),
+            Packing::NotPacked => BODY.as_bytes().to_vec(),
+            Packing::Truncated => {
+                members.truncate(members.len() - 5);
+                members
+            }
+        }
+    }
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
 
 const REFUSAL: &str = r#"{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}"#;
 
@@ -250,6 +304,26 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
                     head("200 OK", bomb.len())
                 );
                 return Some([head.into_bytes(), bomb].concat());
+            }
+            Fault::Packed(name, packing) => {
+                let body = packing.bytes();
+                let head = head("200 OK", body.len());
+                let head = format!("{head}Content-Encoding: {name}\r\n\r\n");
+                return Some([head.into_bytes(), body].concat());
+            }
+            Fault::ComeAgain(status, asked) => {
+                let (again, body) = match asked {
+                    Asked::Words(words) => (words.to_owned(), "<html></html>"),
+                    Asked::Error(words) => {
+                        (words.to_owned(), r#"{"status":"ERROR","error":"TOO_MANY"}"#)
+                    }
+                    Asked::Date(seconds) => {
+                        let date = SystemTime::now() + Duration::from_secs(seconds);
+                        (httpdate::fmt_http_date(date), "<html></html>")
+                    }
+                };
+                let head = head(&format!("{status} No"), body.len());
+                format!("{head}Retry-After: {again}\r\n\r\n{body}")
             }
             Fault::Headers => {
                 let many: String = (0..10_000).map(|n| format!("X-{n}: {n}\r\n")).collect();

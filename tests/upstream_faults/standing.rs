@@ -176,6 +176,28 @@ async fn the_next_account_is_tried_taken_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_next_account_that_waits_does_not_make_an_outage_last() {
+    let next = "attempts = 1\nnext_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
+    let stage = Stage::configured(Place::Raw(Fault::Status(503)), next).await;
+    for _ in 0..25 {
+        assert_ne!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    }
+    // From here on nobody calls until the next account's time has come, which is long after the breaker's first rest.
+    stage.gateway.process.wait_for("the next account", |line| {
+        line.contains("the next account is not tried while no endpoint is well")
+    });
+    stage.upstream.as_ref().unwrap().set(Fault::None);
+    let ended = Instant::now();
+    while told(&stage.call(Way::Http, &chats("1")).await) != "SUCCESS" {
+        assert!(ended.elapsed() < Duration::from_secs(5), "not noticed");
+    }
+    println!(
+        "served again {:?} after the end of the outage",
+        ended.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_access_cannot_keep_the_others_waiting() {
     let stage =
         Stage::configured(Place::Raw(Fault::SlowFirstByte), "calls = 2\nwaiting = 40").await;

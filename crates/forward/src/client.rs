@@ -9,8 +9,12 @@ use adapter::Pieces;
 use bytes::Bytes;
 pub use reqwest::Client;
 use reqwest::dns::Resolve;
+use reqwest::header::ACCEPT_ENCODING;
 use reqwest::{Certificate, ClientBuilder, Identity, Response, redirect};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::boxed::boxed;
+use crate::coding::{self, Unpacking};
 
 /// Which certificate authorities an upstream's certificate may come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,26 +46,53 @@ const IDLE_CONNECTIONS_MAX: usize = 256;
 /// How long an idle connection is kept: under the 60 s after which common servers close it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
+/// What the files of roots held when they were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pems(Vec<(PathBuf, Vec<u8>)>);
+
+impl Pems {
+    /// Reads them; there is nothing to read of other roots.
+    ///
+    /// # Errors
+    /// A sentence, when one can't be read.
+    pub(crate) fn read(roots: &Roots) -> Result<Pems, String> {
+        let Roots::Files(paths) = roots else {
+            return Ok(Pems::default());
+        };
+        let read = |path: &PathBuf| Ok((path.clone(), read_file(path)?));
+        Ok(Pems(paths.iter().map(read).collect::<Result<_, String>>()?))
+    }
+}
+
 /// Builds a client.
 ///
 /// # Errors
 /// A sentence, when the roots can't be read.
 pub fn build(config: &ClientConfig) -> Result<Client, String> {
-    finished(builder(config)?)
+    build_with(config, &Pems::read(&config.roots)?)
 }
 
-/// Builds one that finds addresses by a resolver of its own.
+/// Builds one that trusts what was read of its files.
 ///
 /// # Errors
 /// As [`build`].
-pub(crate) fn build_with(
+pub(crate) fn build_with(config: &ClientConfig, pems: &Pems) -> Result<Client, String> {
+    finished(builder(config, pems)?)
+}
+
+/// Builds one that trusts nobody and finds addresses by a resolver of its own, for where there is no TLS.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_resolving(
     config: &ClientConfig,
     resolver: impl Resolve + 'static,
 ) -> Result<Client, String> {
-    finished(builder(config)?.dns_resolver(Arc::new(resolver)))
+    let builder = builder(config, &Pems::default())?;
+    finished(builder.dns_resolver(Arc::new(resolver)))
 }
 
-fn builder(config: &ClientConfig) -> Result<ClientBuilder, String> {
+fn builder(config: &ClientConfig, pems: &Pems) -> Result<ClientBuilder, String> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -75,17 +106,17 @@ fn builder(config: &ClientConfig) -> Result<ClientBuilder, String> {
     let builder = match &config.roots {
         Roots::System => builder,
         Roots::Bundled => builder.tls_certs_only(bundled_roots()),
-        Roots::Files(paths) => {
+        Roots::Files(_) => {
             let mut roots = Vec::new();
-            for path in paths {
-                roots.extend(from_pem(path, Certificate::from_pem_bundle)?);
+            for (path, pem) in &pems.0 {
+                roots.extend(from_pem(path, pem, Certificate::from_pem_bundle)?);
             }
             builder.tls_certs_only(roots)
         }
     };
     Ok(match &config.identity {
         None => builder,
-        Some(path) => builder.identity(from_pem(path, Identity::from_pem)?),
+        Some(path) => builder.identity(from_pem(path, &read_file(path)?, Identity::from_pem)?),
     })
 }
 
@@ -98,9 +129,16 @@ fn finished(builder: ClientBuilder) -> Result<Client, String> {
     })
 }
 
-fn from_pem<T>(path: &Path, parse: impl Fn(&[u8]) -> reqwest::Result<T>) -> Result<T, String> {
-    let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    parse(&pem).map_err(|_| format!("{}: no PEM", path.display()))
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn from_pem<T>(
+    path: &Path,
+    pem: &[u8],
+    parse: impl Fn(&[u8]) -> reqwest::Result<T>,
+) -> Result<T, String> {
+    parse(pem).map_err(|_| format!("{}: no PEM", path.display()))
 }
 
 fn bundled_roots() -> Vec<Certificate> {
@@ -126,6 +164,8 @@ pub enum BodyError {
     TooLarge,
     /// It is a large one, and so are too many others.
     NoRoom,
+    /// It is packed by gzip and can't be unpacked, or breaks off in there.
+    Packed,
     /// It broke off or did not come in time.
     Broken(reqwest::Error),
 }
@@ -133,14 +173,22 @@ pub enum BodyError {
 /// Reads a body of at most `bytes_max` bytes, counted after decompression.
 ///
 /// # Errors
-/// When it is larger, breaks off or takes too long, or too many others are large.
-pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
+/// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
+pub async fn read_body(response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
     if response
         .content_length()
         .is_some_and(|announced| announced > bytes_max as u64)
     {
         return Err(BodyError::TooLarge);
     }
+    match coding::layers(response.headers()) {
+        0 => read_plain(response, bytes_max).await,
+        // In a box: most answers are not packed, and don't carry its state along.
+        layers => boxed(|| read_packed(response, layers, bytes_max)).await,
+    }
+}
+
+async fn read_plain(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut body = Pieces::default();
     let mut turn = None;
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
@@ -148,14 +196,60 @@ pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Bytes
             return Err(BodyError::TooLarge);
         }
         if body.bytes() + chunk.len() > LARGE_BYTES && turn.is_none() {
-            let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
-            turn = Some(waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)?);
+            turn = Some(turn_to_be_large().await?);
             // Room that is not used costs nothing, and growing step by step leaves the steps behind.
             body.make_room(bytes_max);
         }
         body.push(chunk);
     }
     Ok(body.whole())
+}
+
+async fn read_packed(
+    mut response: Response,
+    layers: usize,
+    bytes_max: usize,
+) -> Result<Bytes, BodyError> {
+    let mut body = Unpacking::new(layers, bytes_max);
+    let (mut turn, mut came) = (None, 0);
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
+        // What is packed is smaller than what it holds, but for a few bytes; a flood of empty blocks holds nothing.
+        came += chunk.len();
+        if came > bytes_max.saturating_mul(2) {
+            return Err(BodyError::TooLarge);
+        }
+        let mut rest = &chunk[..];
+        while !rest.is_empty() {
+            // Before it has a turn, no more at once than certainly makes no large body.
+            let mut fits = body.fit(LARGE_BYTES);
+            if fits == 0 && turn.is_none() {
+                turn = Some(turn_to_be_large().await?);
+                body.make_room(bytes_max);
+            }
+            if turn.is_some() {
+                fits = rest.len();
+            }
+            let (piece, others) = rest.split_at(fits.min(rest.len()));
+            body.push(piece).map_err(BodyError::unpacking)?;
+            rest = others;
+        }
+    }
+    body.whole().map_err(BodyError::unpacking)
+}
+
+async fn turn_to_be_large() -> Result<SemaphorePermit<'static>, BodyError> {
+    let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
+    waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)
+}
+
+impl BodyError {
+    fn unpacking(error: std::io::Error) -> BodyError {
+        if error.kind() == coding::TOO_LARGE {
+            BodyError::TooLarge
+        } else {
+            BodyError::Packed
+        }
+    }
 }
 
 /// An error and its causes on one line. The caller has taken the URL out: it may hold credentials.
@@ -181,6 +275,7 @@ pub async fn get_document(
 ) -> Result<String, String> {
     let response = client
         .get(url)
+        .header(ACCEPT_ENCODING, "gzip")
         .send()
         .await
         .map_err(|error| causes(&error.without_url()))?;
@@ -200,6 +295,7 @@ pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<Stri
         .map_err(|error| match error {
             BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
             BodyError::NoRoom => "too many answers are large".to_owned(),
+            BodyError::Packed => "the answer can't be unpacked".to_owned(),
             BodyError::Broken(error) => causes(&error.without_url()),
         })?;
     Ok(String::from_utf8_lossy(&body).into_owned())

@@ -12,6 +12,7 @@ mod cache;
 pub mod call;
 mod channels;
 pub mod client;
+mod coding;
 mod daily;
 #[cfg(test)]
 mod exact;
@@ -157,11 +158,7 @@ impl Forwarder {
         } else {
             self.cache.emptied(config.cache.clone())
         };
-        let upstream = if config.upstream.is_same(&old.upstream) {
-            Arc::clone(&self.upstream)
-        } else {
-            Arc::new(Upstream::new(config.upstream.clone())?)
-        };
+        let upstream = self.upstream.renewed(&config.upstream)?;
         Ok(Forwarder {
             config,
             checker,

@@ -8,14 +8,17 @@ mod attempt;
 mod breaker;
 mod config;
 mod endpoint;
+#[cfg(test)]
+mod interleavings;
 mod limit;
 mod queue;
 mod retry;
+mod retry_after;
 mod rush;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
 use reqwest::Method;
@@ -26,11 +29,12 @@ use url::{Url, form_urlencoded};
 pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
-use crate::client::{self, BodyError, ClientConfig, Roots};
+use crate::client::{self, BodyError, ClientConfig, Pems, Roots};
+use crate::rate_limit::whole_seconds;
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use alias::{Target, targets};
-use attempt::{Attempt, Harm, Health, failed, judged, too_much};
+use attempt::{Attempt, Harm, Health, failed, judged, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
@@ -42,6 +46,8 @@ const FORM_BYTES: usize = 256;
 pub struct Upstream {
     clients: PerWorker<reqwest::Client>,
     config: UpstreamConfig,
+    /// Whom it trusts, as far as that stands in files.
+    pems: Pems,
     endpoints: Endpoints,
     accounts: Accounts,
     places: Arc<Places>,
@@ -89,9 +95,10 @@ impl Upstream {
             connect_timeout,
             timeout: limits.timeout,
         };
+        let pems = Pems::read(&made.roots)?;
         let client = || match &aliases {
-            Some(aliases) => client::build_with(&made, aliases.clone()),
-            None => client::build(&made),
+            Some(aliases) => client::build_resolving(&made, aliases.clone()),
+            None => client::build_with(&made, &pems),
         };
         Ok(Upstream {
             clients: PerWorker::new(client)?,
@@ -101,7 +108,26 @@ impl Upstream {
             budget: Budget::default(),
             chance: RandomState::new(),
             config,
+            pems,
         })
+    }
+
+    /// The upstream under another configuration; the same one, with all that it knows, if nothing of it has changed. What
+    /// stands in the files of roots counts, not their names alone.
+    ///
+    /// # Errors
+    /// A sentence, when the roots can't be read.
+    pub(crate) fn renewed(
+        self: &Arc<Self>,
+        config: &UpstreamConfig,
+    ) -> Result<Arc<Upstream>, String> {
+        if config.is_same(&self.config) {
+            let reads_files = self.pems != Pems::default();
+            if !reads_files || self.pems == Pems::read(&config.limits.roots)? {
+                return Ok(Arc::clone(self));
+            }
+        }
+        Upstream::new(config.clone()).map(Arc::new)
     }
 
     /// Makes a call for an access, until the deadline at the longest: waits for a place, asks, and asks again only if no
@@ -184,8 +210,11 @@ impl Upstream {
                 Err(error) => error,
             };
             // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
-            let is_elsewhere = attempt.harm == Harm::None && self.endpoints.are_several();
+            let are_several = self.endpoints.are_several();
+            let is_elsewhere = attempt.harm == Harm::None && are_several;
+            let may_be_asked = attempt.wait.is_none() || are_several;
             if !attempt.harm.allows(effect)
+                || !may_be_asked
                 || effort.attempts >= self.config.limits.attempts_max
                 || !(is_elsewhere || self.budget.withdraw())
             {
@@ -218,18 +247,27 @@ impl Upstream {
         let (slot, account) = self.accounts.current();
         let attempt = self.exchange(endpoint, account, request, times).await;
         let ended = Instant::now();
-        match attempt.health {
-            Health::Well => permit.well(ended),
-            Health::Ill => {
+        let (host, health) = (endpoint.url.host_str(), attempt.health);
+        match (attempt.wait, health) {
+            (Some(wait), _) => {
+                if permit.leave_alone(ended, wait) {
+                    tracing::warn!(
+                        host,
+                        ?wait,
+                        "the endpoint asks to be left alone for so long"
+                    );
+                }
+            }
+            (None, Health::Well) => permit.well(ended),
+            (None, Health::Ill) => {
                 if permit.ill(ended) {
-                    let host = endpoint.url.host_str();
                     tracing::warn!(
                         host,
                         "too many failures, the endpoint is left alone for a moment"
                     );
                 }
             }
-            Health::Unknown => drop(permit),
+            (None, Health::Unknown) => drop(permit),
         }
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
@@ -260,12 +298,15 @@ impl Upstream {
             Err(error) => return failed(error, had_its_time, word),
         };
         let status = response.status();
-        match client::read_body(response, self.config.limits.response_bytes).await {
+        let wait = retry_after::asked_for(status, response.headers(), SystemTime::now);
+        let attempt = match client::read_body(response, self.config.limits.response_bytes).await {
             Ok(body) => judged(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
+            Err(BodyError::Packed) => packed(word),
             Err(BodyError::TooLarge) => too_much("the answer is too large", word),
             Err(BodyError::NoRoom) => too_much("too many answers are large", word),
-        }
+        };
+        attempt.asked_to_wait(wait)
     }
 
     /// Asks an endpoint whose breaker wants to know, unless somebody does already, by the one read that needs no parameters.
@@ -295,6 +336,9 @@ impl Upstream {
         };
         let times = self.whole_time();
         let attempt = self.exchange(endpoint, account, &request, times).await;
+        if let Some(wait) = attempt.wait {
+            endpoint.breaker.leave_alone(Instant::now(), wait);
+        }
         match attempt.outcome {
             Ok(_) => {
                 self.accounts.take_next();
@@ -378,7 +422,7 @@ fn not_sent(request: &Request) -> Option<Delivery> {
 
 /// Every endpoint is left alone for now.
 fn resting(request: &Request, wait: Duration) -> Error {
-    let seconds = u32::try_from(wait.as_secs_f64().ceil().max(1.0) as u64).unwrap_or(u32::MAX);
+    let seconds = whole_seconds(wait);
     Error::refused(Code::UpstreamUnavailable)
         .because("breaker open")
         .with_delivery(not_sent(request))

@@ -1,11 +1,13 @@
 //! How one attempt ended: what the caller is told, what it says of the endpoint, and whether another one could do harm.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use adapter::{Code, Delivery, Effect, Error, Response};
 
 use super::answer::{Envelope, parse, refused};
 use crate::client::causes;
+use crate::rate_limit::whole_seconds;
 
 /// How one attempt ended.
 pub(super) struct Attempt {
@@ -14,6 +16,20 @@ pub(super) struct Attempt {
     pub(super) health: Health,
     /// Whether another attempt could do any harm.
     pub(super) harm: Harm,
+    /// For how long the endpoint asks to be left alone, if it does.
+    pub(super) wait: Option<Duration>,
+}
+
+impl Attempt {
+    /// Its endpoint asks to be left alone for so long, which the caller is told as well.
+    pub(super) fn asked_to_wait(mut self, wait: Option<Duration>) -> Attempt {
+        if let Some(wait) = wait {
+            let seconds = whole_seconds(wait);
+            self.outcome = self.outcome.map_err(|error| error.retry_after(seconds));
+            self.wait = Some(wait);
+        }
+        self
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,11 +73,13 @@ pub(super) fn judged(
         outcome: Err(unusable(cause, word(Delivery::Unknown))),
         health: Health::Ill,
         harm: Harm::UnlessRead,
+        wait: None,
     };
     let well = |outcome| Attempt {
         outcome,
         health: Health::Well,
         harm: Harm::Pointless,
+        wait: None,
     };
     match parse(body) {
         Ok(Envelope::Success(response)) if status.is_success() => well(Ok(response)),
@@ -91,6 +109,20 @@ pub(super) fn too_much(
         outcome: Err(unusable(cause, word(Delivery::Unknown))),
         health: Health::Well,
         harm: Harm::Pointless,
+        wait: None,
+    }
+}
+
+/// An answer that can't be unpacked.
+pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
+    Attempt {
+        outcome: Err(unusable(
+            "the answer can't be unpacked",
+            word(Delivery::Unknown),
+        )),
+        health: Health::Ill,
+        harm: Harm::UnlessRead,
+        wait: None,
     }
 }
 
@@ -125,5 +157,6 @@ pub(super) fn failed(
             Health::Ill
         },
         harm,
+        wait: None,
     }
 }

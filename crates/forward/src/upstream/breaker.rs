@@ -15,7 +15,7 @@ const MEMORY: Duration = Duration::from_secs(10);
 
 /// How long it stays open at first, and at most: an upstream that is back is noticed within five seconds.
 const REST: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(4);
+pub(super) const REST_MAX: Duration = Duration::from_secs(4);
 
 /// The breaker of one endpoint.
 #[derive(Default)]
@@ -37,7 +37,12 @@ enum State {
         last: Option<Instant>,
     },
     /// Nobody may, until then.
-    Open { until: Instant, rest: Duration },
+    Open {
+        until: Instant,
+        rest: Duration,
+        /// Whether the endpoint itself has asked to be left alone for so long.
+        is_asked_for: bool,
+    },
     /// The probe with this number asks for all since then.
     HalfOpen {
         rest: Duration,
@@ -113,6 +118,26 @@ impl Breaker {
         !matches!(self.lock().state, State::Closed { .. })
     }
 
+    /// The endpoint has asked to be left alone for so long. Says whether that is news.
+    pub(super) fn leave_alone(&self, now: Instant, wait: Duration) -> bool {
+        let mut known = self.lock();
+        let until = now + wait;
+        let before = match known.state {
+            State::Open {
+                until,
+                is_asked_for: true,
+                ..
+            } => Some(until),
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
+        };
+        known.state = State::Open {
+            until: before.map_or(until, |before| before.max(until)),
+            rest: REST,
+            is_asked_for: true,
+        };
+        before.is_none()
+    }
+
     /// Notes how somebody's asking ended, the probe's number being given if it was one. Says whether that has opened it.
     fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
         let mut known = self.lock();
@@ -126,6 +151,7 @@ impl Breaker {
                     State::Open {
                         until: now + REST,
                         rest: REST,
+                        is_asked_for: false,
                     }
                 } else {
                     State::Closed {
@@ -135,6 +161,10 @@ impl Breaker {
                 };
                 opens
             }
+            // Whoever asked before it asked to be left alone does not know of that.
+            State::Open {
+                is_asked_for: true, ..
+            } => false,
             // Whoever asked before it opened and is answered now brings the same news as a probe.
             State::HalfOpen { .. } | State::Open { .. } if failure == 0 => {
                 known.state = State::default();
@@ -147,6 +177,7 @@ impl Breaker {
                 known.state = State::Open {
                     until: now + rest,
                     rest,
+                    is_asked_for: false,
                 };
                 false
             }
@@ -164,7 +195,11 @@ impl Breaker {
         } = known.state
             && asks == probe
         {
-            known.state = State::Open { until: since, rest };
+            known.state = State::Open {
+                until: since,
+                rest,
+                is_asked_for: false,
+            };
         }
     }
 
@@ -185,6 +220,12 @@ impl Permit<'_> {
     pub(super) fn ill(mut self, now: Instant) -> bool {
         let probe = self.probe.take();
         self.breaker.note(now, 1, probe)
+    }
+
+    /// The endpoint asks to be left alone for so long. Says whether that is news.
+    pub(super) fn leave_alone(mut self, now: Instant, wait: Duration) -> bool {
+        self.probe = None;
+        self.breaker.leave_alone(now, wait)
     }
 
     #[cfg(test)]
@@ -211,6 +252,11 @@ mod tests {
             while let Permission::Ask(permit) = self.permit(now, true) {
                 permit.ill(now);
             }
+        }
+
+        /// Whether somebody asks on behalf of all others.
+        pub(in crate::upstream) fn is_probing(&self) -> bool {
+            matches!(self.lock().state, State::HalfOpen { .. })
         }
 
         #[track_caller]
@@ -323,6 +369,25 @@ mod tests {
         slower.well(now);
         assert!(!breaker.is_open());
         drop(probe);
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_and_nothing_that_began_before_changes_it() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        let [early, late, first, second] = [(); 4].map(|()| breaker.asks(now));
+        let wait = Duration::from_secs(30);
+        assert!(first.leave_alone(now, wait));
+        assert!(!second.leave_alone(now, Duration::from_secs(1)));
+        early.well(now);
+        assert!(!late.ill(now));
+        assert_eq!(breaker.waits(now), Some(wait));
+        now += wait;
+        let probe = breaker.probes(now);
+        assert!(probe.leave_alone(now, wait));
+        assert_eq!(breaker.waits(now), Some(wait));
+        now += wait;
+        breaker.probes(now).well(now);
         assert!(!breaker.is_open());
     }
 

@@ -1,0 +1,217 @@
+//! What an answer is packed in (RFC 9110, 8.4): gzip, which is all that we ask for, in however many members (RFC 1952, 2.2).
+//! Unpacked piece by piece, so that what unpacks to very much is given up early.
+
+use std::io::{self, Write};
+
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+
+/// Most codings that one answer may have on top of each other. A proxy may pack once more what a server has packed; more than
+/// that nobody does.
+const LAYERS_MAX: usize = 2;
+
+/// As much as deflate can make of one byte.
+const GROWTH_MAX: usize = 1032;
+
+/// How many times its answer is packed by gzip. What is packed otherwise was not asked for, and is taken as it is.
+pub(crate) fn layers(headers: &HeaderMap) -> usize {
+    let mut layers = 0;
+    for line in headers.get_all(CONTENT_ENCODING) {
+        // A list; an empty element counts for nothing (RFC 9110, 5.6.1).
+        let line = line.to_str().unwrap_or_default();
+        for coding in line.split(',').map(str::trim) {
+            if coding.is_empty() || coding.eq_ignore_ascii_case("identity") {
+                continue;
+            }
+            let is_gzip = ["gzip", "x-gzip"]
+                .iter()
+                .any(|name| coding.eq_ignore_ascii_case(name));
+            layers += 1;
+            if !is_gzip || layers > LAYERS_MAX {
+                return 0;
+            }
+        }
+    }
+    layers
+}
+
+/// A packed answer on its way in.
+pub(crate) struct Unpacking(Layers);
+
+enum Layers {
+    One(MultiGzDecoder<Unpacked>),
+    Two(MultiGzDecoder<MultiGzDecoder<Unpacked>>),
+}
+
+/// What has come out so far.
+struct Unpacked {
+    body: BytesMut,
+    bytes_max: usize,
+}
+
+/// There is more in it than may come out.
+pub(crate) const TOO_LARGE: io::ErrorKind = io::ErrorKind::FileTooLarge;
+
+impl Write for Unpacked {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.body.len() + piece.len() > self.bytes_max {
+            return Err(TOO_LARGE.into());
+        }
+        self.body.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Unpacking {
+    /// An answer in so many layers that may unpack to so many bytes.
+    pub(crate) fn new(layers: usize, bytes_max: usize) -> Unpacking {
+        let unpacked = MultiGzDecoder::new(Unpacked {
+            body: BytesMut::new(),
+            bytes_max,
+        });
+        Unpacking(match layers {
+            0 | 1 => Layers::One(unpacked),
+            _ => Layers::Two(MultiGzDecoder::new(unpacked)),
+        })
+    }
+
+    /// How many bytes of what comes unpack to no more than `room` together with what has come out.
+    pub(crate) fn fit(&self, room: usize) -> usize {
+        match &self.0 {
+            Layers::One(one) => room.saturating_sub(one.get_ref().body.len()) / GROWTH_MAX,
+            Layers::Two(_) => 0,
+        }
+    }
+
+    /// Makes room for so many bytes in all.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        let unpacked = match &mut self.0 {
+            Layers::One(one) => one.get_mut(),
+            Layers::Two(two) => two.get_mut().get_mut(),
+        };
+        let more = bytes.saturating_sub(unpacked.body.len());
+        unpacked.body.reserve(more);
+    }
+
+    /// Takes a piece.
+    ///
+    /// # Errors
+    /// [`TOO_LARGE`], or what is wrong with it.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+        match &mut self.0 {
+            Layers::One(one) => one.write_all(piece),
+            Layers::Two(two) => two.write_all(piece),
+        }
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`TOO_LARGE`], or what is wrong with it: what breaks off is no answer.
+    pub(crate) fn whole(self) -> io::Result<Bytes> {
+        let unpacked = match self.0 {
+            Layers::One(one) => one.finish()?,
+            Layers::Two(two) => two.finish()?.finish()?,
+        };
+        Ok(unpacked.body.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(layers: usize, packed: &[u8], piece: usize) -> io::Result<Bytes> {
+        let mut unpacking = Unpacking::new(layers, 1000);
+        for piece in packed.chunks(piece) {
+            unpacking.push(piece)?;
+        }
+        unpacking.whole()
+    }
+
+    #[test]
+    fn the_names_of_gzip_are_told_in_any_case_and_order() {
+        let check = |lines: &[&str], expected| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_ENCODING, line.parse().unwrap());
+            }
+            assert_eq!(layers(&headers), expected, "{lines:?}");
+        };
+        for one in [
+            "gzip",
+            "GZIP",
+            "x-gzip",
+            "X-GZip",
+            " gzip ,",
+            "identity, gzip",
+        ] {
+            check(&[one], 1);
+        }
+        check(&["gzip, x-gzip"], 2);
+        check(&["gzip", "gzip"], 2);
+        for other in [
+            "",
+            "identity",
+            "br",
+            "deflate",
+            "gzip, br",
+            "utf-8",
+            "gzip, gzip, gzip",
+        ] {
+            check(&[other], 0);
+        }
+        check(&[], 0);
+    }
+
+    #[test]
+    fn members_and_layers_come_out_in_pieces_of_any_size() {
+        let two_members = [packed(b"one "), packed(b"two")].concat();
+        let twice = packed(&two_members);
+        for piece in [1, 2, 7, 1000] {
+            assert_eq!(unpacked(1, &two_members, piece).unwrap(), "one two");
+            assert_eq!(unpacked(2, &twice, piece).unwrap(), "one two");
+            assert_eq!(unpacked(1, &packed(b""), piece).unwrap(), "");
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_or_is_something_else_is_no_answer() {
+        let members = [packed(b"one "), packed(b"two")].concat();
+        let whole = [packed(b"one ").len(), members.len()];
+        for length in (0..members.len()).filter(|length| !whole.contains(length)) {
+            assert!(unpacked(1, &members[..length], 5).is_err(), "{length}");
+        }
+        let followed = [members.clone(), b"{}".to_vec()].concat();
+        assert!(unpacked(1, &followed, 5).is_err());
+        assert!(unpacked(1, b"{\"status\":\"SUCCESS\"}", 5).is_err());
+        let mut wrong_sum = members;
+        *wrong_sum.last_mut().unwrap() ^= 1;
+        assert!(unpacked(1, &wrong_sum, 5).is_err());
+    }
+
+    #[test]
+    fn more_than_may_come_out_is_seen_before_it_has() {
+        let bomb = packed(&[b' '; 100_000]);
+        let error = unpacked(1, &bomb, 16).unwrap_err();
+        assert_eq!(error.kind(), TOO_LARGE);
+        let error = unpacked(2, &packed(&bomb), 16).unwrap_err();
+        assert_eq!(error.kind(), TOO_LARGE);
+        assert_eq!(unpacked(1, &packed(&[b' '; 1000]), 16).unwrap().len(), 1000);
+    }
+}

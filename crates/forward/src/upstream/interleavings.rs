@@ -1,0 +1,257 @@
+//! That nothing which can happen to calls leaves the way out stuck: endpoints, places and lines under random calls that end,
+//! fail, are given up or panic wherever they are, with reloads and tries of the next account in between, by a clock that the
+//! test moves. Afterwards the upstream is well, and somebody has to be served within the time that a breaker rests.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::alias::targets;
+use super::breaker::REST_MAX;
+use super::endpoint::{Choice, Endpoints, Leave};
+use super::queue::{Full, Place, Places};
+
+/// Interleavings, and what happens in each.
+const INTERLEAVINGS: u64 = 10_000;
+const EVENTS: usize = 80;
+
+/// Configurations of one interleaving, one after the other.
+const GENERATIONS: usize = 2;
+
+/// What everybody shares under one configuration.
+struct World {
+    endpoints: Endpoints,
+    places: Arc<Places>,
+}
+
+impl World {
+    fn new(chance: &mut Chance) -> World {
+        let urls = ["http://a/", "http://b/"].map(|url| url.parse().unwrap());
+        let urls = &urls[..1 + chance.below(2)];
+        let (targets, _) = targets(urls);
+        World {
+            endpoints: Endpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
+            places: Places::new(1 + chance.below(4), chance.below(8)),
+        }
+    }
+}
+
+/// The same numbers for the same seed (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) % most as u64) as usize
+    }
+}
+
+type Waiting<'w> = Pin<Box<dyn Future<Output = Result<Place, Full>> + 'w>>;
+
+/// How far a call is.
+enum Step<'w> {
+    /// In a line.
+    Waits(Waiting<'w>),
+    HasPlace(Place),
+    /// The place is absent for a probe on behalf of others.
+    Asks(Option<Place>, Leave<'w>, Instant),
+}
+
+struct Call<'w> {
+    world: &'w World,
+    is_read: bool,
+    attempts: usize,
+    step: Step<'w>,
+}
+
+/// Everything that goes on at one moment.
+struct Model<'w> {
+    chance: Chance,
+    now: Instant,
+    world: &'w World,
+    calls: Vec<Call<'w>>,
+    is_well: bool,
+}
+
+impl<'w> Model<'w> {
+    fn begin(&mut self) {
+        let world = self.world;
+        let is_read = self.chance.below(3) > 0;
+        let step = match world.places.take_free(self.now) {
+            Some(place) => Step::HasPlace(place),
+            None => Step::Waits(Box::pin(
+                world.places.wait(["a", "b"][self.chance.below(2)]),
+            )),
+        };
+        self.calls.push(Call {
+            world,
+            is_read,
+            attempts: 0,
+            step,
+        });
+    }
+
+    /// One call, whichever it is, goes on: to a place, to asking, to its end.
+    fn go_on(&mut self) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let at = self.chance.below(self.calls.len());
+        let Call {
+            world,
+            is_read,
+            attempts,
+            step,
+        } = self.calls.swap_remove(at);
+        let step = match step {
+            Step::Waits(mut waiting) => {
+                match waiting
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                {
+                    Poll::Pending => Step::Waits(waiting),
+                    Poll::Ready(Ok(place)) => Step::HasPlace(place),
+                    Poll::Ready(Err(Full)) => return,
+                }
+            }
+            Step::HasPlace(place) => match self.choose(world, attempts, is_read) {
+                Some(leave) => Step::Asks(Some(place), leave, self.now),
+                None => return,
+            },
+            Step::Asks(place, leave, began) => match self.end(place, leave, began) {
+                Some(place) => Step::HasPlace(place),
+                None => return,
+            },
+        };
+        self.calls.push(Call {
+            world,
+            is_read,
+            attempts: attempts + 1,
+            step,
+        });
+    }
+
+    fn choose(&mut self, world: &'w World, attempts: usize, is_read: bool) -> Option<Leave<'w>> {
+        let Choice { asks, to_probe } = world.endpoints.choose(attempts, self.now, is_read);
+        let probe = to_probe.and_then(|at| world.endpoints.probe(at, self.now));
+        self.calls.extend(probe.map(|leave| Call {
+            world,
+            is_read: true,
+            attempts: 0,
+            step: Step::Asks(None, leave, self.now),
+        }));
+        asks.ok()
+    }
+
+    /// An attempt ends as the upstream is. Gives the place of a call that is made again.
+    fn end(&mut self, place: Option<Place>, leave: Leave<'_>, began: Instant) -> Option<Place> {
+        if self.is_well {
+            leave.permit.well(self.now);
+        } else {
+            leave.permit.ill(self.now);
+        }
+        let mut place = place?;
+        place.asked("getchats", (began, self.now), self.is_well);
+        if self.is_well || self.chance.below(2) == 0 {
+            return None;
+        }
+        place.goes_on();
+        Some(place)
+    }
+
+    /// Whoever waits for a call goes away, or it panics: all that it holds is dropped on the way.
+    fn lose(&mut self, panics: bool) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let lost = self.calls.swap_remove(self.chance.below(self.calls.len()));
+        if panics {
+            let unwound = catch_unwind(AssertUnwindSafe(|| {
+                let _lost = lost;
+                resume_unwind(Box::new(()));
+            }));
+            assert!(unwound.is_err());
+        }
+    }
+
+    fn happen(&mut self, next: &mut dyn Iterator<Item = &'w World>) {
+        match self.chance.below(24) {
+            0..6 => self.begin(),
+            6..16 => self.go_on(),
+            16 | 17 => self.lose(false),
+            18 => self.lose(true),
+            // The try of the next account, which is dropped or ends without a word to the breaker.
+            19 => drop(self.world.endpoints.well()),
+            20 => self.world = next.next().unwrap_or(self.world),
+            21 => self.is_well = self.chance.below(4) == 0,
+            _ => self.now += Duration::from_millis(self.chance.below(1500) as u64),
+        }
+    }
+
+    /// The upstream is well from now on, and all that is under way comes to some end.
+    fn recover(&mut self) {
+        self.is_well = true;
+        while !self.calls.is_empty() {
+            match self.chance.below(4) {
+                0 => self.lose(false),
+                _ => self.go_on(),
+            }
+        }
+    }
+
+    /// The time until a call is served, and from when on everybody is.
+    fn served_after(&mut self) -> Duration {
+        let began = self.now;
+        loop {
+            assert!(self.now - began <= REST_MAX, "stuck");
+            let place = self.world.places.take_free(self.now);
+            let mut place = place.expect("nobody holds or waits for a place");
+            if let Ok(leave) = self.world.endpoints.choose(0, self.now, true).asks {
+                place.asked("getchats", (self.now, self.now), true);
+                leave.permit.well(self.now);
+                return self.now - began;
+            }
+            self.now += Duration::from_millis(50);
+        }
+    }
+}
+
+#[test]
+fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..INTERLEAVINGS {
+        let mut chance = Chance(seed);
+        let worlds: Vec<_> = (0..GENERATIONS).map(|_| World::new(&mut chance)).collect();
+        let mut generations = worlds.iter();
+        let world = generations.next().unwrap();
+        let mut model = Model {
+            chance,
+            now: Instant::now(),
+            world,
+            calls: Vec::new(),
+            is_well: false,
+        };
+        for _ in 0..EVENTS {
+            model.happen(&mut generations);
+        }
+        model.recover();
+        for world in &worlds {
+            let occupied = world.places.occupied();
+            assert_eq!((occupied.taken, occupied.waiting), (0, 0), "seed {seed}");
+            // Where nobody asks, nobody holds a probe.
+            let is_probing = world
+                .endpoints
+                .iter()
+                .any(|known| known.breaker.is_probing());
+            assert!(!is_probing, "seed {seed}");
+        }
+        longest = longest.max(model.served_after());
+    }
+    // Some of them have to find a breaker open, or nothing was shown.
+    assert!(longest >= Duration::from_secs(1), "{longest:?}");
+}

@@ -1,0 +1,126 @@
+//! When an upstream wants to be asked again (RFC 9110, 10.2.3): with 429 (RFC 6585, 4) and 503, in seconds or as a date.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+/// Longest time that is believed: what is mistaken, or is meant to shut everybody out, costs no more than this before the
+/// upstream is asked again. Quotas that come back by the minute are within it.
+pub(super) const BELIEVED_MAX: Duration = Duration::from_secs(300);
+
+/// For how long an answer asks to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
+/// clocks need not agree; without one it is `now`.
+pub(super) fn asked_for(
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: impl Fn() -> SystemTime,
+) -> Option<Duration> {
+    if !matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    ) {
+        return None;
+    }
+    let since = || headers.get(DATE).and_then(date).unwrap_or_else(&now);
+    let values = headers.get_all(RETRY_AFTER).iter();
+    let waits = values.filter_map(|value| seconds(value).or_else(|| until(value, since())));
+    let longest = waits.max()?.min(BELIEVED_MAX);
+    Some(longest).filter(|wait| !wait.is_zero())
+}
+
+/// `delay-seconds`: digits and nothing else. What is too large for a number is as long as can be.
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    let digits = value.as_bytes();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let text = value.to_str().ok().filter(|_| is_number)?;
+    Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// The time until a date; none is left of one that is over.
+fn until(value: &HeaderValue, since: SystemTime) -> Option<Duration> {
+    let date = date(value)?;
+    Some(date.duration_since(since).unwrap_or_default())
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    #[track_caller]
+    fn check(status: u16, headers: &[(&'static str, &str)], expected: Option<u64>) {
+        let now = || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        let pairs = headers.iter().map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, HeaderValue::from_str(value).unwrap())
+        });
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(name, value);
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        let told = asked_for(status, &map, now);
+        assert_eq!(told, expected.map(Duration::from_secs), "{headers:?}");
+    }
+
+    #[test]
+    fn seconds_and_dates_are_read_and_bounded() {
+        for status in [429, 503] {
+            check(status, &[("retry-after", "7")], Some(7));
+        }
+        for status in [200, 301, 500, 502] {
+            check(status, &[("retry-after", "7")], None);
+        }
+        let most = Some(BELIEVED_MAX.as_secs());
+        check(503, &[("retry-after", "86400")], most);
+        check(503, &[("retry-after", &"9".repeat(50))], most);
+        // 1,700,000,000 is 22:13:20 on that day. All three forms of a date (RFC 9110, 5.6.7).
+        for date in [
+            "Tue, 14 Nov 2023 22:13:50 GMT",
+            "Tuesday, 14-Nov-23 22:13:50 GMT",
+            "Tue Nov 14 22:13:50 2023",
+        ] {
+            check(503, &[("retry-after", date)], Some(30));
+        }
+        check(
+            503,
+            &[("retry-after", "Fri, 14 Nov 2036 22:13:50 GMT")],
+            most,
+        );
+        // The upstream's clock is an hour ahead.
+        let ahead = [
+            ("date", "Tue, 14 Nov 2023 23:13:20 GMT"),
+            ("retry-after", "Tue, 14 Nov 2023 23:13:25 GMT"),
+        ];
+        check(503, &ahead, Some(5));
+        check(429, &[("retry-after", "3"), ("retry-after", "9")], Some(9));
+    }
+
+    #[test]
+    fn what_asks_for_nothing_or_is_no_time_is_passed_over() {
+        check(503, &[], None);
+        for value in [
+            "",
+            "0",
+            "-5",
+            "+5",
+            "1.5",
+            "5s",
+            "soon",
+            "Tue, 14 Nov 2023 22:13:00 GMT",
+        ] {
+            check(503, &[("retry-after", value)], None);
+        }
+        check(
+            503,
+            &[("retry-after", "soon"), ("retry-after", "2")],
+            Some(2),
+        );
+    }
+}
