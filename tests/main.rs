@@ -54,6 +54,7 @@ mod tidy;
 mod tls;
 mod tokens;
 mod transcript;
+mod untaken;
 mod upstream_faults;
 mod visible;
 mod visible_channels;

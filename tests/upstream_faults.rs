@@ -402,7 +402,7 @@ async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
         // No mistake, and nobody who wishes us ill, shuts everybody out for a day.
         (Fault::ComeAgain(503, Asked::Words("86400")), ERROR, 300),
     ];
-    let places = Arc::new(tokio::sync::Semaphore::new(6));
+    let places = Arc::new(tokio::sync::Semaphore::new(3));
     let mut playing = tokio::task::JoinSet::new();
     for (fault, first, most_s) in cases {
         for (way, is_send) in Way::ALL

@@ -92,6 +92,7 @@ impl OauthError {
             content_type: CONTENT_TYPE,
             challenges: if self.challenge { CHALLENGE } else { &[] },
             body: body.to_string().into(),
+            rest: None,
         }
     }
 }
@@ -156,6 +157,7 @@ pub fn token_reply(token: &str, life_s: u32, scope: &Scope) -> Reply {
         content_type: CONTENT_TYPE,
         challenges: &[],
         body: body.to_string().into(),
+        rest: None,
     }
 }
 

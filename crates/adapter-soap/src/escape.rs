@@ -38,12 +38,21 @@ pub(crate) fn push_element(out: &mut String, name: &str, text: &str) {
 
 /// The whole document around header and body; the prefix is the contract's, `s` for 1.1 and `e` for 1.2.
 pub(crate) fn envelope(version: Version, header: &str, body: &str) -> String {
+    let (mut document, close) = around(version, header);
+    document.push_str(body);
+    document.push_str(&close);
+    document
+}
+
+/// What stands before the body of such a document, and behind it.
+pub(crate) fn around(version: Version, header: &str) -> (String, String) {
     let prefix = prefix(version);
     let namespace = version.namespace();
-    format!(
+    let open = format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
-<{prefix}:Envelope xmlns:{prefix}="{namespace}">{header}<{prefix}:Body>{body}</{prefix}:Body></{prefix}:Envelope>"#
-    )
+<{prefix}:Envelope xmlns:{prefix}="{namespace}">{header}<{prefix}:Body>"#
+    );
+    (open, format!("</{prefix}:Body></{prefix}:Envelope>"))
 }
 
 /// The prefix that [`envelope`] binds.

@@ -38,6 +38,7 @@ pub(crate) fn encode(
         content_type: content_type(voice.version),
         challenges,
         body: envelope(voice.version, &header, &fault).into(),
+        rest: None,
     }
 }
 

@@ -52,10 +52,67 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// The elements of a JSON array as source text; none when it is no array.
-pub(crate) fn elements(json: &str) -> Vec<&str> {
-    let raw: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-    raw.into_iter().map(RawValue::get).collect()
+/// Where the value ends that begins there, in valid JSON without white space between its tokens.
+pub(crate) fn value_end(json: &str, begin: usize) -> usize {
+    let bytes = json.as_bytes();
+    let (mut at, mut depth) = (begin, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(bytes, at + 1),
+            b'[' | b'{' => depth += 1,
+            // What closes something that was open before ends a number or a word as a comma does.
+            b',' | b']' | b'}' if depth == 0 => return at,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 && matches!(byte, b'"' | b']' | b'}') {
+            return at;
+        }
+    }
+    at
+}
+
+/// Where the quote stands that ends a string.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match bytes.get(at) {
+            None | Some(b'"') => return at,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// Where a part of a text ends that begins there and has so many bytes, or a few more: not within a character, and in a string
+/// neither within an escape nor between the halves of a pair.
+pub(crate) fn part_end(text: &str, (from, length): (usize, usize), is_string: bool) -> usize {
+    let bytes = text.as_bytes();
+    let most = from.saturating_add(length).min(text.len());
+    let mut at = if is_string { from } else { most };
+    while at < most {
+        at = match bytes[at] {
+            b'\\' => escape_end(bytes, at),
+            _ => at + 1,
+        };
+    }
+    while at < text.len() && !text.is_char_boundary(at) {
+        at += 1;
+    }
+    at.min(text.len())
+}
+
+/// Where an escape ends, together with the other half of a pair.
+fn escape_end(bytes: &[u8], at: usize) -> usize {
+    let unit = |at: usize| {
+        let hex = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+    };
+    match unit(at) {
+        None => at + 2,
+        Some(0xd800..0xdc00) if matches!(unit(at + 6), Some(0xdc00..0xe000)) => at + 12,
+        Some(_) => at + 6,
+    }
 }
 
 /// A value as text: null is empty, a string is what it says, and all else is its source text.
@@ -71,7 +128,7 @@ pub(crate) fn text(json: &str) -> String {
 }
 
 /// Resolves the escapes of a valid JSON string; half a surrogate pair becomes U+FFFD.
-fn unescaped(inner: &str) -> String {
+pub(crate) fn unescaped(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
     while let Some(at) = rest.find('\\') {

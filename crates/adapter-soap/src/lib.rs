@@ -12,6 +12,7 @@ mod fault;
 mod json_text;
 mod media;
 mod response;
+mod written;
 mod wsdl;
 mod xml;
 

@@ -1,47 +1,58 @@
 //! Success as an envelope: the response element that the WSDL declares for the operation.
 
-use adapter::{Answer, Reply, Response};
+use adapter::{Answer, Reply, Response, Rest};
 
 use crate::NAMESPACE;
 use crate::dialect::Voice;
-use crate::escape::{content_type, envelope, push_element};
-use crate::json_text::{Object, elements, text};
+use crate::escape::{around, content_type, push_element};
+use crate::written::Written;
+
+/// Longest document that is made whole, in bytes: what a connection's buffer takes.
+const WHOLE_BYTES: usize = 64 * 1024;
 
 /// The answer to a call that succeeded.
 pub(crate) fn encode(voice: Voice, answer: &Answer<'_>, response: &Response) -> Reply {
     // An answer without an operation is never a success; the name only keeps the document well formed.
     let method = answer.operation.map_or("", |operation| operation.method);
-    let mut body = format!(r#"<c:{method}Response xmlns:c="{NAMESPACE}">"#);
-    push_element(&mut body, "request_id", answer.request_id);
+    let (mut open, mut close) = around(voice.version, "");
+    open.push_str(&format!(r#"<c:{method}Response xmlns:c="{NAMESPACE}">"#));
+    push_element(&mut open, "request_id", answer.request_id);
     if let Some(delivery) = answer.delivery() {
-        push_element(&mut body, "delivery", delivery.word());
+        push_element(&mut open, "delivery", delivery.word());
     }
+    close.insert_str(0, &format!("</c:{method}Response>"));
     let fields = answer.operation.map_or(&[][..], |op| op.result_fields);
-    if !fields.is_empty() {
-        push_list(&mut body, fields, response.result());
-    }
-    body.push_str(&format!("</c:{method}Response>"));
+    let (body, rest) = if fields.is_empty() {
+        (open + &close, None)
+    } else {
+        listed(response, fields, (open, close))
+    };
     Reply {
         status: 200,
         content_type: content_type(voice.version),
         challenges: &[],
-        body: envelope(voice.version, "", &body).into(),
+        body: body.into(),
+        rest,
     }
 }
 
-/// The elements of `list`, each with all declared fields: a field that the upstream left out is there and empty, so that
-/// generated clients, which expect it, find it.
-fn push_list(out: &mut String, fields: &[&str], result: &str) {
-    let list = Object::read(result).and_then(|object| object.get("list"));
-    out.push_str("<c:list>");
-    for item in list.map(elements).unwrap_or_default() {
-        let item = Object::read(item);
-        out.push_str("<c:item>");
-        for field in fields {
-            let value = item.as_ref().and_then(|item| item.get(field));
-            push_element(out, field, &value.map(text).unwrap_or_default());
-        }
-        out.push_str("</c:item>");
-    }
-    out.push_str("</c:list>");
+/// A document with a list, whole or as its beginning with the rest. How long all of it is has to be said beforehand, so that a
+/// long list is written once more, for all who are told it.
+fn listed(
+    response: &Response,
+    fields: &'static [&'static str],
+    (open, close): (String, String),
+) -> (String, Option<Rest>) {
+    let ends = open.len() + close.len();
+    let mut written = Written::new(response, fields, (open, close));
+    let body = written.write(WHOLE_BYTES);
+    let rest = (!written.is_over()).then(|| {
+        let measure = || {
+            let alone = Written::new(response, fields, (String::new(), String::new()));
+            alone.map(|piece| piece.len() as u64).sum()
+        };
+        let bytes = response.length(measure) + ends as u64;
+        Rest::new(bytes.saturating_sub(body.len() as u64), written)
+    });
+    (body, rest)
 }

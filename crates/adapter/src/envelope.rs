@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Answer, Code, Origin, Reply};
+use crate::{Answer, Code, Origin, Reply, Rest};
 
 /// Which HTTP status a JSON way puts on the wire for the page's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +24,22 @@ impl StatusPolicy {
     }
 }
 
+/// A result of so many bytes is told without a copy of it.
+const LONG_BYTES: usize = 16 * 1024;
+
+/// Most that a success takes besides its result, in bytes.
+const ENDS_BYTES: usize = 128;
+
+const SUCCESS: &str = r#"{"status":"SUCCESS","result":"#;
+
 /// The envelope: one compact line, keys in the contract's order, `result` and `error` never together.
 #[must_use]
 pub fn envelope(answer: &Answer<'_>) -> String {
     let result = answer.outcome.map_or(0, crate::Response::bytes);
-    let mut line = String::with_capacity(128 + result);
+    let mut line = String::with_capacity(ENDS_BYTES + result);
     match answer.outcome {
         Ok(response) => {
-            line.push_str(r#"{"status":"SUCCESS","result":"#);
+            line.push_str(SUCCESS);
             line.push_str(response.result());
         }
         Err(error) => {
@@ -46,6 +54,12 @@ pub fn envelope(answer: &Answer<'_>) -> String {
             }
         }
     }
+    push_end(&mut line, answer);
+    line
+}
+
+/// What stands behind result or error.
+fn push_end(line: &mut String, answer: &Answer<'_>) {
     if let Some(delivery) = answer.delivery() {
         line.push_str(r#","delivery":""#);
         line.push_str(delivery.word());
@@ -56,17 +70,30 @@ pub fn envelope(answer: &Answer<'_>) -> String {
         line.push_str(&seconds.to_string());
     }
     line.push('}');
-    line
 }
 
 /// The envelope as a reply with this status and these challenges.
 #[must_use]
 pub fn json_reply(answer: &Answer<'_>, status: u16, challenges: &'static [&'static str]) -> Reply {
+    let long = answer
+        .outcome
+        .ok()
+        .filter(|response| response.bytes() >= LONG_BYTES);
+    let (body, rest) = match long {
+        None => (Bytes::from(envelope(answer)), None),
+        Some(response) => {
+            let mut end = String::with_capacity(ENDS_BYTES);
+            push_end(&mut end, answer);
+            let rest = Rest::result(response.clone(), end);
+            (Bytes::from_static(SUCCESS.as_bytes()), Some(rest))
+        }
+    };
     Reply {
         status,
         content_type: "application/json; charset=utf-8",
         challenges,
-        body: Bytes::from(envelope(answer)),
+        body,
+        rest,
     }
 }
 
@@ -113,5 +140,24 @@ mod tests {
             Err(&page),
             r#"{"status":"ERROR","error":"CHANNEL_NOT_FOUND"}"#,
         );
+    }
+
+    #[test]
+    fn a_long_result_is_told_in_pieces_that_come_to_the_same() {
+        let result = format!(r#"{{"list":["{}"]}}"#, "x".repeat(LONG_BYTES));
+        let response = Response::of(&result).unwrap();
+        for method in ["getchats", "sendmessage"] {
+            let answer = Answer {
+                request_id: "r1",
+                operation: OPERATIONS.iter().find(|op| op.method == method),
+                outcome: Ok(&response),
+            };
+            let Reply { body, rest, .. } = json_reply(&answer, 200, &[]);
+            let rest = rest.unwrap();
+            let announced = body.len() as u64 + rest.bytes();
+            let told = [body].into_iter().chain(rest).collect::<Vec<_>>().concat();
+            assert_eq!(told, envelope(&answer).into_bytes());
+            assert_eq!(told.len() as u64, announced);
+        }
     }
 }

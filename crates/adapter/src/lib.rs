@@ -17,6 +17,7 @@ mod parameters;
 mod params;
 mod pieces;
 mod response;
+mod rest;
 mod schema;
 mod wire;
 
@@ -33,6 +34,7 @@ pub use operation::{
 pub use params::{Params, has_forbidden_character};
 pub use pieces::Pieces;
 pub use response::{Answer, Reply, Response};
+pub use rest::Rest;
 pub use schema::{
     Notation, call_example, call_schema, refusal_schema, success_schema, text_schema,
 };

@@ -230,11 +230,12 @@ async fn read_packed(
                 fits = rest.len();
             }
             let (piece, others) = rest.split_at(fits.min(rest.len()));
-            body.push(piece).map_err(BodyError::unpacking)?;
+            body.push(piece)
+                .map_err(|error| BodyError::unpacking(&error))?;
             rest = others;
         }
     }
-    body.whole().map_err(BodyError::unpacking)
+    body.whole().map_err(|error| BodyError::unpacking(&error))
 }
 
 async fn turn_to_be_large() -> Result<SemaphorePermit<'static>, BodyError> {
@@ -243,7 +244,7 @@ async fn turn_to_be_large() -> Result<SemaphorePermit<'static>, BodyError> {
 }
 
 impl BodyError {
-    fn unpacking(error: std::io::Error) -> BodyError {
+    fn unpacking(error: &std::io::Error) -> BodyError {
         if error.kind() == coding::TOO_LARGE {
             BodyError::TooLarge
         } else {

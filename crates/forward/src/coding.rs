@@ -41,8 +41,8 @@ pub(crate) fn layers(headers: &HeaderMap) -> usize {
 pub(crate) struct Unpacking(Layers);
 
 enum Layers {
-    One(MultiGzDecoder<Unpacked>),
-    Two(MultiGzDecoder<MultiGzDecoder<Unpacked>>),
+    One(Box<MultiGzDecoder<Unpacked>>),
+    Two(Box<MultiGzDecoder<MultiGzDecoder<Unpacked>>>),
 }
 
 /// What has come out so far.
@@ -76,8 +76,8 @@ impl Unpacking {
             bytes_max,
         });
         Unpacking(match layers {
-            0 | 1 => Layers::One(unpacked),
-            _ => Layers::Two(MultiGzDecoder::new(unpacked)),
+            0 | 1 => Layers::One(Box::new(unpacked)),
+            _ => Layers::Two(Box::new(MultiGzDecoder::new(unpacked))),
         })
     }
 

@@ -7,6 +7,7 @@
 
 mod access;
 pub mod allowlist;
+mod answers;
 mod boxed;
 mod cache;
 pub mod call;
@@ -37,6 +38,7 @@ use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 pub use access::{Checker, Claim};
+pub use answers::{AnswerLimits, Held};
 pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
@@ -50,9 +52,11 @@ pub use upstream::{
 pub use worker::{enter_worker, workers};
 
 use allowlist::Networks;
+use answers::Answers;
 use cache::ReadCache;
 use ruling::Ruling;
 use turns::Turns;
+use upstream::Called;
 
 /// Everything between the ways in and the upstream, under one configuration.
 pub struct Forwarder {
@@ -61,6 +65,7 @@ pub struct Forwarder {
     limits: Arc<RateLimits>,
     daily: Arc<DailyLimits>,
     turns: Arc<Turns>,
+    answers: Arc<Answers>,
     cache: ReadCache,
     upstream: Arc<Upstream>,
 }
@@ -74,6 +79,8 @@ pub struct ForwardConfig {
     pub per_address_per_minute: NonZeroU32,
     /// How many wrong secrets are checked.
     pub guesses: GuessLimits,
+    /// How much of answers is held.
+    pub answers: AnswerLimits,
     /// How long reads are kept.
     pub cache: CacheConfig,
     /// Who is asked.
@@ -130,6 +137,7 @@ impl Forwarder {
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
             daily,
             turns: Arc::default(),
+            answers: Arc::new(Answers::new(config.answers)),
             cache: ReadCache::new(config.cache.clone()),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
             config,
@@ -159,12 +167,14 @@ impl Forwarder {
             self.cache.emptied(config.cache.clone())
         };
         let upstream = self.upstream.renewed(&config.upstream)?;
+        let answers = config.answers;
         Ok(Forwarder {
             config,
             checker,
             limits,
             daily: Arc::clone(&self.daily),
             turns: Arc::clone(&self.turns),
+            answers: Arc::new(self.answers.renewed(answers)),
             cache,
             upstream,
         })
@@ -263,7 +273,14 @@ impl Forwarder {
     ) -> Forwarded {
         match request.operation().effect {
             Effect::Read => self.read(access, request, wishes).await,
-            Effect::Consume => self.ask(access, &request, wishes.deadline).await,
+            Effect::Consume => match self.answers.judge(&access.name) {
+                Ok(()) => self.ask(access, &request, wishes.deadline).await,
+                Err(error) => Forwarded {
+                    outcome: Err(error),
+                    cache: None,
+                    effort: None,
+                },
+            },
             Effect::Send => {
                 let sent = self.ask(access, &request, wishes.deadline).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
@@ -273,6 +290,19 @@ impl Forwarder {
                 sent
             }
         }
+    }
+
+    /// Holds an answer for its caller until all of it is taken; the outcome of a send has room in any case.
+    ///
+    /// # Errors
+    /// OVERLOADED.
+    pub fn hold(
+        &self,
+        access: &Access,
+        response: &Arc<Response>,
+        is_send: bool,
+    ) -> Result<Option<Held>, Error> {
+        self.answers.hold(&access.name, response, is_send)
     }
 
     fn count_rates(&self, access: &Access, request: Option<&Request>) -> Counted {
@@ -340,8 +370,15 @@ impl Forwarder {
         let wanted = Arc::clone(&request);
         let fetch = || {
             let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
+            let answers = Arc::clone(&self.answers);
             // In a box, as below.
             boxed(|| async move {
+                if let Err(error) = answers.judge(&access.name) {
+                    return Called {
+                        outcome: Err(error),
+                        effort: Effort::default(),
+                    };
+                }
                 let mut called = upstream.call(&access.name, &wanted, deadline).await;
                 // Before it is kept: what is kept belongs to this access as it is now.
                 let visible = |response| channels::visible(&access, wanted.operation(), response);

@@ -80,3 +80,28 @@ impl Drop for Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_turn_comes_back_however_its_call_ends() {
+        let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
+            "allow": [], "ways": [], "methods": [], "limits": {"concurrent": 1}});
+        let access: Access = serde_json::from_value(access).unwrap();
+        let turns = Arc::<Turns>::default();
+        for _ in 0..3 {
+            let turn = Turns::take(&turns, &access).unwrap();
+            assert!(turn.is_some() && Turns::take(&turns, &access).is_err());
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                let _turn = turn;
+                resume_unwind(Box::new(()));
+            }));
+            assert!(panicked.is_err());
+        }
+        assert!(turns.0.lock().unwrap().is_empty());
+    }
+}

@@ -34,7 +34,7 @@ use crate::rate_limit::whole_seconds;
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use alias::{Target, targets};
-use attempt::{Attempt, Harm, Health, failed, judged, packed, too_much};
+use attempt::{Attempt, Harm, Health, failed, judged, no_room, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
 use queue::{Place, Places};
 use retry::{Budget, backoff};
@@ -304,7 +304,7 @@ impl Upstream {
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
             Err(BodyError::Packed) => packed(word),
             Err(BodyError::TooLarge) => too_much("the answer is too large", word),
-            Err(BodyError::NoRoom) => too_much("too many answers are large", word),
+            Err(BodyError::NoRoom) => no_room(is_send),
         };
         attempt.asked_to_wait(wait)
     }

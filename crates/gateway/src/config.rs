@@ -23,7 +23,7 @@ use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
-use forward::{CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
+use forward::{AnswerLimits, CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use reader::Reader;
 use schema::Kind;
@@ -129,6 +129,8 @@ pub struct Limits {
     pub connections: usize,
     /// Most connections at once from one peer address.
     pub connections_per_address: usize,
+    /// How much of answers is held for callers that have not taken them.
+    pub answers: AnswerLimits,
     /// Calls a minute from one address, counted before authentication.
     pub per_address_per_minute: NonZeroU32,
     /// How many wrong secrets are checked.

@@ -213,8 +213,17 @@ async fn authorize(
     Ok((access, scope))
 }
 
-/// Gets the answer, or for HEAD only counts the call.
+/// Gets the answer and holds it for the caller.
 async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
+    let access = Arc::clone(&call.access);
+    let is_send = call.request.operation().effect == Effect::Send;
+    let response = outcome(gate, story, call).await?;
+    story.held = gate.forwarder.hold(&access, &response, is_send)?;
+    Ok(response)
+}
+
+/// Gets the answer, or for HEAD only counts the call.
+async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
     if story.check_only {
         let counted = gate
             .forwarder

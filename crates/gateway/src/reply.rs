@@ -1,5 +1,7 @@
 //! From an adapter's reply to an HTTP response: the headers that every way in shares.
 
+mod told;
+
 use std::cell::RefCell;
 
 use adapter::{Code, Effect, Reply};
@@ -35,7 +37,7 @@ const CORS_RESPONSE_HEADERS: &str =
     "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 
 /// Builds the response; `error` is what the call ended with, if it failed.
-pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
+pub(crate) fn respond(story: &mut Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, content_type(reply.content_type));
     for challenge in reply.challenges {
@@ -58,7 +60,8 @@ pub(crate) fn respond(story: &Story, reply: Reply, error: Option<&adapter::Error
     limit_headers(story, &mut headers);
     cache_headers(story, error.is_none(), &mut headers);
     shared_headers(story, &mut headers);
-    response(reply.status, headers, Body::from(reply.body))
+    let body = told::body((reply.body, reply.rest), story.held.take());
+    response(reply.status, headers, body)
 }
 
 /// A value made of text is read byte by byte; the one of nearly all answers is made beforehand.

@@ -206,7 +206,7 @@ fn refuse(mut story: Story, error: &Error) -> Response {
     };
     let reply = json_reply(&answer, error.code().status(), &[]);
     story.tell(reply.status, &answer);
-    respond(&story, reply, Some(error))
+    respond(&mut story, reply, Some(error))
 }
 
 /// The caller, taken out of the request and passed on as an argument: the router has no other way for them.

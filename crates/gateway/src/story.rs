@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
-use forward::{CacheStatus, DayState, Effort, LimitState};
+use forward::{CacheStatus, DayState, Effort, Held, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use store::{Intent, Noted, Settlement, text};
@@ -91,6 +91,8 @@ pub(crate) struct Story {
     pub(crate) has_query: bool,
     /// Whether it tells once more what an earlier request was told.
     pub(crate) replays: bool,
+    /// A large answer, until it is handed to the connection.
+    pub(crate) held: Option<Held>,
     /// The trace of a send that may have left, and whether it has claimed a key.
     intent: Option<(Intent, bool)>,
     /// Told when what became of that key is on the disk.
@@ -152,6 +154,7 @@ impl Story {
             close: head.headers.contains_key(header::TRANSFER_ENCODING),
             has_query: head.uri.query().is_some(),
             replays: false,
+            held: None,
             intent: None,
             settling: None,
         }

@@ -55,7 +55,7 @@ pub(crate) async fn answer(
         }
     };
     story.tell_reply(reply.status, error.as_ref());
-    respond(&story, reply, error.as_ref())
+    respond(&mut story, reply, error.as_ref())
 }
 
 /// Why there is no token, in either vocabulary.

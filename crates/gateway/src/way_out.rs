@@ -41,6 +41,7 @@ pub(crate) fn way_out(
         networks: config.networks.clone(),
         per_address_per_minute: config.limits.per_address_per_minute,
         guesses: config.limits.guesses,
+        answers: config.limits.answers,
         cache: config.cache.clone(),
         upstream,
     })

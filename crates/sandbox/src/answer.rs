@@ -75,6 +75,7 @@ pub(crate) fn reply(json: impl Into<Bytes>) -> Reply {
         content_type: JSON,
         challenges: &[],
         body: json.into(),
+        rest: None,
     }
 }
 

@@ -86,8 +86,11 @@ fn page(status: StatusCode) -> Response<Body> {
 
 fn with_body(honest: &Reply, body: impl Into<Bytes>) -> Reply {
     Reply {
+        status: honest.status,
+        content_type: honest.content_type,
+        challenges: honest.challenges,
         body: body.into(),
-        ..honest.clone()
+        rest: None,
     }
 }
 

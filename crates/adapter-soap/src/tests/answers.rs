@@ -332,3 +332,28 @@ fn a_query_asks_for_one_wsdl() {
         assert_eq!(asked(query), expected, "{query}");
     }
 }
+
+#[test]
+fn a_long_list_is_told_in_pieces_of_the_length_that_was_said() {
+    let item = serde_json::json!({"platformid": "1", "message": "<&>\u{fc}".repeat(5000)});
+    let result = serde_json::json!({"list": vec![item; 9]}).to_string();
+    let response = adapter::Response::of(&result).unwrap();
+    // Each caller has another envelope around the same list.
+    for request_id in ["r-1", "another-request-id"] {
+        let answer = Answer {
+            request_id,
+            operation: adapter::Operation::named("getchats"),
+            outcome: Ok(&response),
+        };
+        let adapter = crate::SoapAdapter::new(FaultStatus::Strict);
+        let reply = adapter::Adapter::encode(&adapter, Dialect::default(), &answer);
+        let rest = reply.rest.unwrap();
+        let said = reply.body.len() as u64 + rest.bytes();
+        let document = [reply.body].into_iter().chain(rest).collect::<Vec<_>>();
+        let document = String::from_utf8(document.concat()).unwrap();
+        assert_eq!(document.len() as u64, said);
+        assert!(document.ends_with("</c:list></c:getchatsResponse></s:Body></s:Envelope>"));
+        assert!(document.contains(&format!("<c:request_id>{request_id}</c:request_id>")));
+        assert_eq!(document.matches("<c:item>").count(), 9);
+    }
+}

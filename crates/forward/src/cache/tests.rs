@@ -151,6 +151,20 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
 }
 
 #[tokio::test]
+async fn a_leader_that_panics_leads_nobody_into_a_wait() {
+    let cache = cache();
+    for _ in 0..3 {
+        let fetch = async { std::panic::resume_unwind(Box::new(())) };
+        let request = request("getchats", "1");
+        let forwarded = cache.read(&access("a"), request, false, || fetch).await;
+        let error = forwarded.outcome.unwrap_err();
+        assert_eq!(error.code(), Code::InternalError);
+    }
+    let (answer, _) = read(&cache, "a", "1", "[1]").await;
+    assert_eq!(answer, "[1]");
+}
+
+#[tokio::test]
 async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;

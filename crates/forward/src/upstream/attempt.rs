@@ -113,6 +113,27 @@ pub(super) fn too_much(
     }
 }
 
+/// When to come again after an answer that was large among others: those are read within seconds.
+const NO_ROOM_RETRY_S: u32 = 2;
+
+/// An answer that is large, as too many others are at this moment. What became of a send nobody knows; anything else is to
+/// come again.
+pub(super) fn no_room(is_send: bool) -> Attempt {
+    let cause = "too many answers are large";
+    let error = if is_send {
+        unusable(cause, Some(Delivery::Unknown))
+    } else {
+        let overloaded = Error::refused(Code::Overloaded).because(cause);
+        overloaded.with_delivery(None).retry_after(NO_ROOM_RETRY_S)
+    };
+    Attempt {
+        outcome: Err(error),
+        health: Health::Well,
+        harm: Harm::Pointless,
+        wait: None,
+    }
+}
+
 /// An answer that can't be unpacked.
 pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     Attempt {

@@ -8,7 +8,9 @@ use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::Algorithm;
 use adapter_soap::FaultStatus;
 use forward::client::Roots;
-use forward::{Account, CacheConfig, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits};
+use forward::{
+    Account, AnswerLimits, CacheConfig, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits,
+};
 use ipnet::IpNet;
 use store::{
     CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_access_network, parse_network,
@@ -25,6 +27,9 @@ use super::{IssuerConfig, JwksSource, Jwt, Limits, Log, SeedAccess, Ways};
 
 /// Most that a body may be allowed to have, in bytes: it is held in memory whole.
 const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
+
+/// Most that may be held of answers, in bytes: more than any machine has that this runs on.
+const ANSWERS_BYTES_MOST: usize = 1 << 40;
 
 /// Most attempts that one call may be allowed: each waits twice as long as the one before it.
 const ATTEMPTS_MOST: u32 = 10;
@@ -48,6 +53,7 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
 }
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
+    let answers = |text: &str| shapes::room(text, ANSWERS_BYTES_MOST);
     let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     Limits {
         body_bytes: reader.value("limits.body_bytes", "1MiB", Kind::Bytes, |text| {
@@ -73,6 +79,15 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
             Kind::Count(1),
             count,
         ),
+        answers: AnswerLimits {
+            bytes: reader.value("limits.answers_bytes", "32MiB", Kind::Bytes, answers),
+            bytes_per_access: reader.value(
+                "limits.answers_bytes_per_access",
+                "16MiB",
+                Kind::Bytes,
+                answers,
+            ),
+        },
         per_address_per_minute: reader.value(
             "limits.per_address_per_minute",
             "600",

@@ -1,0 +1,289 @@
+//! The list of a successful answer, written in pieces: escaped it may be many times as long as the upstream's JSON, of which
+//! no second copy is made.
+//!
+//! The JSON is known to be valid and to have no white space between its tokens (`adapter::compact`).
+
+use std::ops::Range;
+
+use adapter::Response;
+use bytes::Bytes;
+
+use crate::escape::{push_element, push_escaped};
+use crate::json_text::{Object, part_end, unescaped, value_end};
+
+/// How much is written at once, in bytes, and how much of one value.
+const PIECE_BYTES: usize = 16 * 1024;
+const VALUE_BYTES: usize = 4 * 1024;
+
+/// An envelope of which the list is written bit by bit.
+#[derive(Clone)]
+pub(crate) struct Written {
+    response: Response,
+    /// What stands before the list and behind it.
+    open: String,
+    close: String,
+    fields: &'static [&'static str],
+    at: At,
+}
+
+/// How far it is.
+#[derive(Clone)]
+enum At {
+    Open,
+    /// Before the element that begins there, or the end of the list.
+    Item(usize),
+    /// In an item with these values, before the field with this number.
+    Field(Item, usize),
+    /// In the value of that field.
+    Value(Item, usize, usize),
+    Over,
+}
+
+#[derive(Clone)]
+struct Item {
+    /// Of each field the inside of its text, if there is any.
+    values: Vec<Option<Value>>,
+    /// Where the item ends.
+    end: usize,
+}
+
+#[derive(Clone)]
+struct Value {
+    inside: Range<usize>,
+    is_string: bool,
+}
+
+impl Written {
+    /// All declared fields of each element of `list`: a field that the upstream left out is there and empty, so that
+    /// generated clients, which expect it, find it.
+    pub(crate) fn new(
+        response: &Response,
+        fields: &'static [&'static str],
+        (open, close): (String, String),
+    ) -> Written {
+        Written {
+            response: response.clone(),
+            open,
+            close,
+            fields,
+            at: At::Open,
+        }
+    }
+
+    /// Whether everything is written.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.at, At::Over)
+    }
+
+    /// Writes on until there are so many bytes, or a little more, or it is over.
+    pub(crate) fn write(&mut self, bytes: usize) -> String {
+        let mut out = String::with_capacity(self.open.len() + self.close.len());
+        while out.len() < bytes && !self.is_over() {
+            let at = std::mem::replace(&mut self.at, At::Over);
+            self.at = self.step(at, &mut out);
+        }
+        out
+    }
+
+    fn step(&self, at: At, out: &mut String) -> At {
+        let json = self.response.result();
+        match at {
+            At::Open => {
+                out.push_str(&self.open);
+                out.push_str("<c:list>");
+                let list = Object::read(json).and_then(|object| object.get("list"));
+                let list = list.filter(|list| list.starts_with('['));
+                // Without a list there is nothing but its end.
+                let inside = list.map_or(json.len(), |list| range_in(json, list).start + 1);
+                At::Item(inside)
+            }
+            At::Item(begin) if matches!(json.as_bytes().get(begin), None | Some(b']')) => {
+                out.push_str("</c:list>");
+                out.push_str(&self.close);
+                At::Over
+            }
+            At::Item(begin) => {
+                out.push_str("<c:item>");
+                At::Field(self.item(begin), 0)
+            }
+            At::Field(item, number) => match (self.fields.get(number), item.values.get(number)) {
+                (Some(field), Some(Some(value))) => {
+                    for part in ["<c:", field, ">"] {
+                        out.push_str(part);
+                    }
+                    let begin = value.inside.start;
+                    At::Value(item, number, begin)
+                }
+                (Some(field), _) => {
+                    push_element(out, field, "");
+                    At::Field(item, number + 1)
+                }
+                (None, _) => {
+                    out.push_str("</c:item>");
+                    let is_last = json.as_bytes().get(item.end) != Some(&b',');
+                    At::Item(item.end + usize::from(!is_last))
+                }
+            },
+            At::Value(item, number, from) => self.value((item, number, from), out),
+            At::Over => At::Over,
+        }
+    }
+
+    /// The element that begins there.
+    fn item(&self, begin: usize) -> Item {
+        let json = self.response.result();
+        let end = value_end(json, begin);
+        let object = Object::read(&json[begin..end]);
+        let value = |field: &&str| {
+            let text = object.as_ref()?.get(field)?;
+            let Range { start, end } = range_in(json, text);
+            let is_string = text.starts_with('"');
+            let inside = if is_string {
+                start + 1..end - 1
+            } else {
+                start..end
+            };
+            (text != "null" && !inside.is_empty()).then_some(Value { inside, is_string })
+        };
+        Item {
+            values: self.fields.iter().map(value).collect(),
+            end,
+        }
+    }
+
+    /// A part of a value, and the end of its element behind the last one.
+    fn value(&self, (item, number, from): (Item, usize, usize), out: &mut String) -> At {
+        let (Some(field), Some(Some(value))) = (self.fields.get(number), item.values.get(number))
+        else {
+            return At::Field(item, number + 1);
+        };
+        let inside = &self.response.result()[..value.inside.end];
+        let end = part_end(inside, (from, VALUE_BYTES), value.is_string);
+        let part = &inside[from..end];
+        if value.is_string && part.contains('\\') {
+            push_escaped(out, &unescaped(part));
+        } else {
+            push_escaped(out, part);
+        }
+        if end < inside.len() {
+            return At::Value(item, number, end);
+        }
+        for part in ["</c:", field, ">"] {
+            out.push_str(part);
+        }
+        At::Field(item, number + 1)
+    }
+}
+
+impl Iterator for Written {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        (!self.is_over()).then(|| self.write(PIECE_BYTES).into())
+    }
+}
+
+/// Where a part of a text stands in it.
+fn range_in(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::json_text::text;
+
+    const FIELDS: &[&str] = &["a", "message"];
+
+    /// The same at once, from the elements as a reader of JSON has them.
+    fn whole(result: &str) -> String {
+        let mut out = "<o><c:list>".to_owned();
+        let list = Object::read(result).and_then(|object| object.get("list"));
+        let list: Vec<&serde_json::value::RawValue> = list.map_or(Vec::new(), |list| {
+            serde_json::from_str(list).unwrap_or_default()
+        });
+        for item in list {
+            let item = Object::read(item.get());
+            out.push_str("<c:item>");
+            for field in FIELDS {
+                let value = item.as_ref().and_then(|item| item.get(field));
+                push_element(&mut out, field, &value.map(text).unwrap_or_default());
+            }
+            out.push_str("</c:item>");
+        }
+        out.push_str("</c:list></o>");
+        out
+    }
+
+    #[track_caller]
+    fn check(result: &str) {
+        let response = Response::of(result).unwrap();
+        let ends = ("<o>".to_owned(), "</o>".to_owned());
+        let written = Written::new(&response, FIELDS, ends);
+        let expected = whole(response.result());
+        for bytes in [1, 100, usize::MAX] {
+            let mut written = written.clone();
+            let mut out = String::new();
+            while !written.is_over() {
+                out.push_str(&written.write(bytes));
+            }
+            assert_eq!(out, expected, "{result}");
+        }
+    }
+
+    #[test]
+    fn pieces_come_to_what_is_written_at_once() {
+        for result in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"list":[]}"#,
+            r#"{"list":{"a":1}}"#,
+            r#"{"list":null}"#,
+            r#"{"list":[0,null,"a,]",[1,[2]],{}]}"#,
+            r#"{"list":[{"a":1.50,"message":null},{"message":"","a":{"b":["\"]}",1]}}]}"#,
+            r#"{"list":[{"a":"<&>\"\\\u0001\r\ud83d\ude00\ud83d","message":"\ude00\u0041"}],"more":1}"#,
+            r#"{"list":[{"\u0061":"by an escape","x":[{"a":1}]}]}"#,
+        ] {
+            check(result);
+        }
+        let long = ["ü", "\\ud83d\\ude00", "<", "x"].map(|part| part.repeat(3 * VALUE_BYTES + 1));
+        for part in &long {
+            for before in ["", "x", "xx", "xxx"] {
+                check(&format!(
+                    r#"{{"list":[{{"a":"{before}{part}"}},{{"message":["{part}"]}}]}}"#
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn no_piece_is_much_longer_than_it_should_be() {
+        let value = "\\\"".repeat(1 << 20);
+        let response = Response::of(&format!(r#"{{"list":[{{"a":"{value}"}}]}}"#)).unwrap();
+        let ends = (String::new(), String::new());
+        let longest = Written::new(&response, FIELDS, ends)
+            .map(|piece| piece.len())
+            .max();
+        assert!(
+            longest.unwrap() < PIECE_BYTES + 6 * VALUE_BYTES,
+            "{longest:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_list_come_to_what_is_written_at_once(
+            items in prop::collection::vec(("\\PC*|[\"\\\\<\u{1}\u{1f600}]{0,9}", any::<Option<f64>>()), 0..9)
+        ) {
+            let items: Vec<_> = items
+                .iter()
+                .map(|(message, a)| serde_json::json!({"a": a, "message": message, "x": [message]}))
+                .collect();
+            check(&serde_json::json!({"list": items}).to_string());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The rest of a body that is too long to be made whole: written while it is taken.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::Response;
+
+/// How much of a shared text goes at once, in bytes: what a connection's buffer takes.
+const SLICE_BYTES: usize = 64 * 1024;
+
+/// What follows the first bytes of a long body.
+pub struct Rest {
+    bytes: u64,
+    pieces: Box<dyn Iterator<Item = Bytes> + Send>,
+}
+
+impl Rest {
+    /// Pieces that come to so many bytes together, none of which is empty.
+    #[must_use]
+    pub fn new(bytes: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Rest {
+        Rest {
+            bytes,
+            pieces: Box::new(pieces),
+        }
+    }
+
+    /// A result that others are told too, without a copy of it, and then an end.
+    #[must_use]
+    pub fn result(response: Response, end: String) -> Rest {
+        let bytes = (response.bytes() + end.len()) as u64;
+        let mut text = Bytes::from_owner(Shared(response));
+        let slices = std::iter::from_fn(move || {
+            let slice = text.split_to(text.len().min(SLICE_BYTES));
+            (!slice.is_empty()).then_some(slice)
+        });
+        let end = Some(Bytes::from(end)).filter(|end| !end.is_empty());
+        Rest::new(bytes, slices.chain(end))
+    }
+
+    /// How many bytes are still to come.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Iterator for Rest {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.next()?;
+        self.bytes = self.bytes.saturating_sub(piece.len() as u64);
+        Some(piece)
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").field("bytes", &self.bytes).finish()
+    }
+}
+
+struct Shared(Response);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.result().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_of_a_shared_text_come_to_what_was_said() {
+        for length in [1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES] {
+            let text = "1".repeat(length);
+            let response = Response::of(&text).unwrap();
+            let mut rest = Rest::result(response, "}".to_owned());
+            assert_eq!(rest.bytes(), length as u64 + 1);
+            let pieces: Vec<_> = rest.by_ref().collect();
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            assert_eq!(pieces.concat(), format!("{text}}}").into_bytes());
+            assert_eq!(rest.bytes(), 0);
+        }
+    }
+}

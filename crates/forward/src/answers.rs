@@ -1,0 +1,267 @@
+//! How much of answers is held for callers who have not taken them yet: in all, and for each access. Who takes nothing is told
+//! to come again before the upstream is asked for more.
+//!
+//! Small answers are not counted: the system takes them at once. One answer that several callers are told is held once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adapter::{Code, Error, Response};
+
+/// An answer of fewer bytes is small: no more than a connection's buffers take as a rule.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// What telling a large answer takes besides the answer, in bytes: the pieces that wait in the server for one connection.
+const CALLER_BYTES: usize = 64 * 1024;
+
+/// When to come again: a caller that reads takes its answer within seconds.
+const RETRY_AFTER_S: u32 = 2;
+
+/// Most that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// For all callers together, in bytes.
+    pub bytes: usize,
+    /// For the callers of one access, in bytes.
+    pub bytes_per_access: usize,
+}
+
+/// What is held under one configuration. Another one goes on with the same counts.
+pub(crate) struct Answers {
+    limits: AnswerLimits,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// A copy of the sum, so that who calls need not wait for the rest while little is held.
+    total: AtomicUsize,
+    held: Mutex<Holdings>,
+}
+
+#[derive(Default)]
+struct Holdings {
+    total: usize,
+    by_access: HashMap<String, usize>,
+    /// How many callers each answer is held for, by where it stands in memory, which it does for as long as it is held.
+    callers: HashMap<usize, usize>,
+}
+
+/// A large answer that is held for one caller; let go when dropped.
+pub struct Held {
+    counts: Arc<Counts>,
+    access: String,
+    response: Arc<Response>,
+}
+
+impl Answers {
+    pub(crate) fn new(limits: AnswerLimits) -> Answers {
+        Answers {
+            limits,
+            counts: Arc::default(),
+        }
+    }
+
+    pub(crate) fn renewed(&self, limits: AnswerLimits) -> Answers {
+        Answers {
+            limits,
+            counts: Arc::clone(&self.counts),
+        }
+    }
+
+    /// Whether there is any room left for an answer to this access.
+    ///
+    /// # Errors
+    /// OVERLOADED.
+    pub(crate) fn judge(&self, access: &str) -> Result<(), Error> {
+        // As long as all together hold less than one access may, nobody holds too much.
+        let AnswerLimits {
+            bytes,
+            bytes_per_access,
+        } = self.limits;
+        if self.counts.total.load(Ordering::Relaxed) < bytes_per_access.min(bytes) {
+            return Ok(());
+        }
+        let held = self.counts.lock();
+        if held.total >= bytes {
+            return Err(overloaded("too much is held for callers who take nothing"));
+        }
+        if held.of(access) >= bytes_per_access {
+            return Err(overloaded("too much is held for callers of the access"));
+        }
+        Ok(())
+    }
+
+    /// Holds an answer for a caller; nothing is counted of a small one. What `must` be told has room in any case, and so has
+    /// what is larger than the room as long as nothing else is there.
+    ///
+    /// # Errors
+    /// OVERLOADED.
+    pub(crate) fn hold(
+        &self,
+        access: &str,
+        response: &Arc<Response>,
+        must: bool,
+    ) -> Result<Option<Held>, Error> {
+        if response.bytes() < LARGE_BYTES {
+            return Ok(None);
+        }
+        let mut held = self.counts.lock();
+        let address = address_of(response);
+        let is_first = !held.callers.contains_key(&address);
+        let bytes = CALLER_BYTES + if is_first { response.bytes() } else { 0 };
+        let fits = |held: usize, most: usize| must || held == 0 || held + bytes <= most;
+        if !fits(held.total, self.limits.bytes) {
+            return Err(overloaded(
+                "the answer is too much beside what is held for callers",
+            ));
+        }
+        if !fits(held.of(access), self.limits.bytes_per_access) {
+            return Err(overloaded(
+                "the answer is too much beside what is held for the access",
+            ));
+        }
+        held.total += bytes;
+        *held.by_access.entry(access.to_owned()).or_default() += bytes;
+        *held.callers.entry(address).or_default() += 1;
+        self.counts.total.store(held.total, Ordering::Relaxed);
+        drop(held);
+        Ok(Some(Held {
+            counts: Arc::clone(&self.counts),
+            access: access.to_owned(),
+            response: Arc::clone(response),
+        }))
+    }
+}
+
+impl Counts {
+    /// The counts are whole whenever nobody has them, so a panic elsewhere does not spoil them.
+    fn lock(&self) -> MutexGuard<'_, Holdings> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holdings {
+    fn of(&self, access: &str) -> usize {
+        self.by_access.get(access).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut held = self.counts.lock();
+        let address = address_of(&self.response);
+        let mut bytes = CALLER_BYTES;
+        if let Some(callers) = held.callers.get_mut(&address) {
+            *callers -= 1;
+            if *callers == 0 {
+                held.callers.remove(&address);
+                bytes += self.response.bytes();
+            }
+        }
+        held.total -= bytes;
+        if let Some(mine) = held.by_access.get_mut(&self.access) {
+            *mine -= bytes;
+            if *mine == 0 {
+                held.by_access.remove(&self.access);
+            }
+        }
+        self.counts.total.store(held.total, Ordering::Relaxed);
+    }
+}
+
+fn address_of(response: &Arc<Response>) -> usize {
+    Arc::as_ptr(response).addr()
+}
+
+fn overloaded(cause: &'static str) -> Error {
+    Error::refused(Code::Overloaded)
+        .because(cause)
+        .with_delivery(None)
+        .retry_after(RETRY_AFTER_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn answers() -> Answers {
+        Answers::new(AnswerLimits {
+            bytes: 8 * MIB,
+            bytes_per_access: 4 * MIB,
+        })
+    }
+
+    fn response(bytes: usize) -> Arc<Response> {
+        Arc::new(Response::of(&format!("\"{}\"", "x".repeat(bytes - 2))).unwrap())
+    }
+
+    #[test]
+    fn an_access_holds_so_much_and_all_together_so_much() {
+        let answers = answers();
+        let hold = |access| answers.hold(access, &response(MIB), false);
+        let mine: Vec<_> = (0..3).map(|_| hold("a").unwrap()).collect();
+        assert_eq!(hold("a").err().unwrap().code(), Code::Overloaded);
+        let theirs: Vec<_> = (0..3).map(|_| hold("b").unwrap()).collect();
+        let third = hold("c").unwrap();
+        assert_eq!(
+            hold("d").err().unwrap().retry_after_s(),
+            Some(RETRY_AFTER_S)
+        );
+        // Small answers have room whatever is held, and so has what must be told.
+        assert!(answers.hold("d", &response(100), false).unwrap().is_none());
+        let told = answers.hold("d", &response(MIB), true).unwrap();
+        assert!(answers.judge("e").is_err());
+        drop((mine, theirs, third, told));
+        assert!(answers.judge("e").is_ok());
+        let held = answers.counts.lock();
+        assert!(held.total == 0 && held.by_access.is_empty() && held.callers.is_empty());
+    }
+
+    #[test]
+    fn one_answer_for_many_callers_is_held_once() {
+        let answers = answers();
+        let shared = response(3 * MIB);
+        let mut held: Vec<_> = (0..10)
+            .map(|_| answers.hold("a", &shared, false).unwrap())
+            .collect();
+        assert_eq!(answers.counts.lock().total, 3 * MIB + 10 * CALLER_BYTES);
+        held.drain(1..);
+        assert_eq!(answers.counts.lock().total, 3 * MIB + CALLER_BYTES);
+        drop(held);
+        assert_eq!(answers.counts.lock().total, 0);
+    }
+
+    #[test]
+    fn whoever_has_too_much_hears_so_before_the_upstream_is_asked() {
+        let answers = answers();
+        let held = answers.hold("a", &response(4 * MIB), false).unwrap();
+        assert!(answers.judge("a").is_err() && answers.judge("b").is_ok());
+        drop(held);
+        assert!(answers.judge("a").is_ok());
+    }
+
+    #[test]
+    fn what_is_larger_than_all_the_room_is_told_alone() {
+        let answers = answers();
+        let held = answers.hold("a", &response(9 * MIB), false).unwrap();
+        assert!(held.is_some());
+        assert!(answers.hold("b", &response(MIB), false).is_err());
+    }
+
+    #[test]
+    fn another_configuration_goes_on_with_what_is_held() {
+        let answers = answers();
+        let held = answers.hold("a", &response(MIB), false).unwrap();
+        let smaller = answers.renewed(AnswerLimits {
+            bytes: MIB,
+            bytes_per_access: MIB,
+        });
+        assert!(smaller.judge("b").is_err());
+        drop(held);
+        assert!(smaller.judge("b").is_ok());
+    }
+}

@@ -1,0 +1,286 @@
+//! Answers that nobody takes: many connections that ask for megabytes and read nothing cost little memory, by every way in,
+//! kept or not, and others are served meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::Way;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::harness::{
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin, client, envelope, load, upstream,
+};
+
+/// How much the process may grow, in bytes.
+const RISE_MAX: usize = 64 * 1024 * 1024;
+
+/// What a peer that reads nothing lets the system take for it, in bytes.
+const RECEIVED_BYTES: u32 = 4096;
+
+/// Longest wait for what has to come: a busy machine, not a figure to measure.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A message that XML has to escape, a hundred of which make four megabytes less a few.
+fn list() -> String {
+    let message = "<&> \u{fc}".repeat(5800);
+    let item = json!({"platformid": "100", "message": message, "sent": "1"});
+    let items = vec![item; 98];
+    json!({"status": "SUCCESS", "result": {"list": items}}).to_string()
+}
+
+/// An upstream whose lists are long unless the channel is `small`. Ends with its value.
+struct Lists {
+    address: SocketAddr,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Lists {
+    async fn start() -> Lists {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let long: Arc<str> = list().into();
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(answer_all(stream, Arc::clone(&long)));
+            }
+        });
+        Lists { address, accepting }
+    }
+}
+
+impl Drop for Lists {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn answer_all(mut stream: TcpStream, long: Arc<str>) -> Option<()> {
+    loop {
+        let mut seen = Vec::new();
+        let is_small = loop {
+            let mut piece = [0; 4096];
+            let read = stream
+                .read(&mut piece)
+                .await
+                .ok()
+                .filter(|read| *read > 0)?;
+            seen.extend_from_slice(&piece[..read]);
+            let text = String::from_utf8_lossy(&seen);
+            let length = |head: &str| {
+                let head = head.to_ascii_lowercase();
+                let (_, length) = head.split_once("content-length: ")?;
+                length.lines().next()?.parse::<usize>().ok()
+            };
+            if let Some((head, form)) = text.split_once("\r\n\r\n")
+                && length(head).is_some_and(|length| form.len() >= length)
+            {
+                break form.contains("platformid=small");
+            }
+        };
+        let body = if is_small {
+            r#"{"status":"SUCCESS","result":{"list":[]}}"#
+        } else {
+            &long
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.ok()?;
+        stream.write_all(body.as_bytes()).await.ok()?;
+    }
+}
+
+/// A request for the chats of a channel, as it stands on the wire.
+fn request(way: Way, (demo, token): (&Demo, &str), version: &str) -> String {
+    let call = "class=chat&method=getchats&platform=whatsapp&platformid=100";
+    let pair = BASE64_STANDARD.encode(format!("{}:{}", demo.user, demo.password));
+    let (query, header, body) = match way {
+        Way::Http => {
+            let mut account = url::form_urlencoded::Serializer::new(String::new());
+            account.append_pair("user", &demo.user);
+            account.append_pair("password", &demo.password);
+            (
+                format!("?{call}&{}", account.finish()),
+                String::new(),
+                String::new(),
+            )
+        }
+        Way::Basic => (
+            format!("?{call}"),
+            format!("Authorization: Basic {pair}\r\n"),
+            String::new(),
+        ),
+        Way::Jwt => (
+            format!("?{call}"),
+            format!("Authorization: Bearer {token}\r\n"),
+            String::new(),
+        ),
+        Way::Soap => {
+            let channel = [("platform", "whatsapp"), ("platformid", "100")];
+            let account = [("user", &*demo.user), ("password", &*demo.password)];
+            let header = "Content-Type: text/xml\r\n".to_owned();
+            (
+                String::new(),
+                header,
+                envelope("getchats", &[channel, account].concat()),
+            )
+        }
+    };
+    let method = if way == Way::Soap { "POST" } else { "GET" };
+    let (path, length) = (way.path(), body.len());
+    format!(
+        "{method} {path}{query} {version}\r\nHost: x\r\n{header}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Asks, takes the status and no more, and keeps the connection.
+async fn ask_and_rest(gateway: SocketAddr, request: Arc<str>) -> (String, TcpStream) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(RECEIVED_BYTES).unwrap();
+    let mut stream = socket.connect(gateway).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut status)).await;
+    read.expect("no answer begins").unwrap();
+    (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
+}
+
+/// The whole answer over a connection that ends behind it, as old clients read: its length is said, and it is that long.
+async fn whole(gateway: SocketAddr, request: &str) -> usize {
+    let mut stream = TcpStream::connect(gateway).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    read.expect("the answer does not end").unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"),
+        "{head}"
+    );
+    let head = head.to_ascii_lowercase();
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{head}"
+    );
+    assert!(!head.contains("chunked"), "{head}");
+    assert_eq!(body.matches("100").count(), 98);
+    body.len()
+}
+
+struct Stage {
+    gateway: Gateway,
+    demo: Demo,
+    token: String,
+    modest: String,
+    _lists: Lists,
+}
+
+impl Stage {
+    async fn set(kept_s: u32) -> Stage {
+        let lists = Lists::start().await;
+        let toml = format!(
+            "{}timeout = \"60s\"\n[limits]\nrequest_timeout = \"90s\"\nper_address_per_minute = 1000000\n\
+             connections_per_address = 5000\n[cache]\ngetchats = \"{kept_s}s\"\n",
+            upstream(lists.address)
+        );
+        let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+        let demo = gateway.demo();
+        let ask = client().post(gateway.url("/oauth/token"));
+        let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));
+        let answer = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        let draft = json!({"name": "modest", "allow": ["127.0.0.1"]});
+        let made = admin(&gateway, reqwest::Method::POST, "accesses", &draft).await;
+        let modest = made.json()["password"].as_str().unwrap().to_owned();
+        Stage {
+            gateway,
+            demo,
+            token,
+            modest,
+            _lists: lists,
+        }
+    }
+
+    /// A small read of another access.
+    async fn small(&self) -> Answer {
+        let call = [
+            ("class", "chat"),
+            ("method", "getchats"),
+            ("platform", "whatsapp"),
+            ("platformid", "small"),
+        ];
+        let request = client().post(self.gateway.url("/api/basic/"));
+        Answer::of(request.basic_auth("modest", Some(&self.modest)).form(&call)).await
+    }
+
+    /// Many ask in one way and take nothing. Says how much the process grew, how many were answered and how many told to come
+    /// again.
+    async fn nobody_takes(&self, way: Way, connections: usize) -> (usize, usize, usize) {
+        let process = &self.gateway.process;
+        let request: Arc<str> = request(way, (&self.demo, &self.token), "HTTP/1.1").into();
+        let before = process.rss();
+        let mut asking = JoinSet::new();
+        for _ in 0..connections {
+            asking.spawn(ask_and_rest(self.gateway.public, Arc::clone(&request)));
+        }
+        let resting = asking.join_all().await;
+        let small = self.small().await;
+        assert_eq!(small.status, 200, "{}", small.body);
+        let rise = process.rss().saturating_sub(before);
+        let answered = resting.iter().filter(|(status, _)| status == "200").count();
+        // In SOAP 1.1 every fault is a 500.
+        let again = if way == Way::Soap { "500" } else { "503" };
+        let refused = resting.iter().filter(|(status, _)| status == again).count();
+        assert!(
+            answered > 0 && answered + refused == connections,
+            "{answered}, {refused}"
+        );
+        drop(resting);
+        (rise, answered, refused)
+    }
+}
+
+async fn by_all_ways(kept_s: u32) {
+    let connections = load(60, 200);
+    let stage = Stage::set(kept_s).await;
+    for way in Way::ALL {
+        let old = request(way, (&stage.demo, &stage.token), "HTTP/1.0");
+        let began = Instant::now();
+        let bytes = whole(stage.gateway.public, &old).await;
+        let (rise, answered, refused) = stage.nobody_takes(way, connections).await;
+        println!(
+            "{} ({kept_s} s kept), {bytes} bytes: {connections} connections, {answered} answered, {refused} to come again, \
+             {} KiB more, {:.1} s",
+            way.name(),
+            rise / 1024,
+            began.elapsed().as_secs_f64()
+        );
+        assert!(rise <= RISE_MAX, "{rise}");
+        // Whoever is gone makes room.
+        let again = request(way, (&stage.demo, &stage.token), "HTTP/1.1");
+        let began = Instant::now();
+        while ask_and_rest(stage.gateway.public, again.as_str().into())
+            .await
+            .0
+            != "200"
+        {
+            assert!(began.elapsed() < PATIENCE, "no room comes back");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_answers_that_nobody_takes_cost_little_memory() {
+    by_all_ways(600).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fresh_answers_that_nobody_takes_cost_little_memory() {
+    by_all_ways(0).await;
+}
