@@ -146,15 +146,11 @@ fn the_sandbox_answers_beyond_loopback_only_where_somebody_says_so() {
     ];
     for (arguments, environment) in wanted {
         let folder = TempDir::new().unwrap();
-        let data = [
-            "--data",
-            folder.path().to_str().unwrap(),
-            "--admin",
-            "127.0.0.1:0",
-        ];
+        let place = folder.path().join("data");
+        let data = ["--data", place.to_str().unwrap(), "--admin", "127.0.0.1:0"];
         let process = Process::start(&[&data, arguments].concat(), environment);
         process.wait_for("the upstream", |line| line.starts_with("Upstream"));
-        let demo = folder.path().join("demo.json").exists();
+        let demo = place.join("demo.json").exists();
         assert_eq!(demo, arguments.contains(&"127.0.0.2:0"), "{arguments:?}");
     }
 }
@@ -224,10 +220,11 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
         "{said}"
     );
     let folder = TempDir::new().unwrap();
-    let data = ["--data", folder.path().to_str().unwrap()];
+    let place = folder.path().join("data");
+    let data = ["--data", place.to_str().unwrap()];
     let process = Process::start(&[&listen[..], &data].concat(), &[]);
     let told = process.wait_for("the account", |line| line.starts_with("Account: "));
-    let file = folder.path().join("sandbox.json");
+    let file = place.join("sandbox.json");
     assert_eq!(told, format!("Account: in {}", file.display()));
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let account: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
