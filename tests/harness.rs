@@ -10,6 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use adapter_jwt::{Algorithm, Claims, SigningKey};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -458,6 +461,7 @@ impl Answer {
 /// An outside issuer whose tokens a gateway can be told to take.
 pub struct Issuer {
     key: SigningKey,
+    pair: Ed25519KeyPair,
     jwks: PathBuf,
     _folder: TempDir,
 }
@@ -474,6 +478,7 @@ impl Issuer {
         std::fs::write(&jwks, adapter_jwt::jwks(&[&key])).unwrap();
         Issuer {
             key,
+            pair: Ed25519KeyPair::from_pkcs8(&der).unwrap(),
             jwks,
             _folder: folder,
         }
@@ -507,8 +512,22 @@ impl Issuer {
             iat: now - 1000,
             jti: "1".to_owned(),
             scope: "chat".to_owned(),
+            token_generation: 0,
         };
         self.key.sign(&claims).unwrap()
+    }
+
+    /// A token with these claims besides those that it needs.
+    pub fn token_with(&self, claims: &Value) -> String {
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+        let mut all = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE, "exp": now + 300});
+        let members = all.as_object_mut().unwrap();
+        members.extend(claims.as_object().unwrap().clone());
+        let header = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key.kid()});
+        let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(&header), encode(&all));
+        let signature = self.pair.sign(message.as_bytes());
+        format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 }
 

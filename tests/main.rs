@@ -52,6 +52,7 @@ mod secrets;
 mod sends;
 mod tidy;
 mod tls;
+mod token_ends;
 mod tokens;
 mod transcript;
 mod untaken;

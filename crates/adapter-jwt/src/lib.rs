@@ -22,7 +22,7 @@ pub use jws::{TOKEN_BYTES_MAX, verify_jws};
 pub use oauth::{OauthError, granted_scope, metadata, token_reply};
 pub use scope::Scope;
 pub use signing::{Claims, SigningKey};
-pub use token::{Issuer, Keyring, SKEW_S, Subject, TokenFault, verify};
+pub use token::{Issuer, Keyring, Origin, SKEW_S, Subject, TokenFault, verify};
 pub use way::JwtAdapter;
 
 #[cfg(test)]

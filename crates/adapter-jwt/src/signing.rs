@@ -37,6 +37,8 @@ pub struct Claims {
     pub jti: String,
     /// What it allows, as [`crate::Scope`] writes it.
     pub scope: String,
+    /// A claim of our own: under which generation of the access's tokens it was issued.
+    pub token_generation: i64,
 }
 
 /// A private key that signs own tokens. Debug prints its id only.

@@ -45,6 +45,25 @@ pub struct Subject {
     pub scope: Scope,
     /// When it stops being good, the skew included; seconds since 1970.
     pub good_before: i64,
+    /// Who issued it, and what it says of that.
+    pub origin: Origin,
+}
+
+/// Who issued a good token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This gateway, for this client.
+    Own {
+        /// The claim `client_id`.
+        client_id: String,
+        /// The claim `token_generation`; 0 where there is none, as in tokens from before there were generations.
+        generation: i64,
+    },
+    /// An outside issuer.
+    Outside {
+        /// The claim `iat` in whole seconds since 1970, if there is one.
+        issued_at: Option<i64>,
+    },
 }
 
 /// Why a token is not good.
@@ -108,6 +127,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     issuer.check_type(opened.header.get("typ"))?;
     issuer.check_audience(&claims)?;
     let (access, scope) = issuer.subject(&claims)?;
+    let origin = issuer.origin(&claims)?;
     let good_before = good_before(&claims, now as f64)?;
     let is_over = now >= good_before;
     let Some(key) = issuer.key(&opened)? else {
@@ -127,6 +147,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         access,
         scope,
         good_before,
+        origin,
     })
 }
 
@@ -186,6 +207,23 @@ impl Issuer {
             Some(_) => return Err("scope is no string"),
         };
         Ok((access, scope))
+    }
+
+    fn origin(&self, claims: &Object) -> Result<Origin, &'static str> {
+        if !self.own {
+            let issued_at = time(claims, "iat")?.map(|seconds| seconds.floor() as i64);
+            return Ok(Origin::Outside { issued_at });
+        }
+        let generation = match claims.get("token_generation") {
+            None => 0,
+            Some(generation) => generation
+                .as_i64()
+                .ok_or("token_generation is no whole number")?,
+        };
+        Ok(Origin::Own {
+            client_id: text(claims, "client_id").unwrap_or_default().to_owned(),
+            generation,
+        })
     }
 
     /// The one key that can have signed it: by its id, or without one the only key of that algorithm.

@@ -32,6 +32,7 @@ const ABOUT: &[&str] = &[
     "changeAccess",
     "deleteAccess",
     "rotateSecret",
+    "revokeTokens",
     "listChanges",
 ];
 
@@ -106,6 +107,21 @@ fn changing() -> Vec<Endpoint> {
         .answers(200, "AccessMade")
         .refuses(&[412, 422, 503])
         .tagged(),
+        Endpoint::post(
+            "/admin/v1/accesses/{name}/revoke-tokens",
+            async |s: Shared, Path(n): Path<String>, h: HeaderMap| {
+                told(revoke_tokens(&s, &n, &h).await)
+            },
+        )
+        .named(
+            "revokeTokens",
+            "Ends every token that was issued for it so far, here and by outside issuers",
+        )
+        .wants(Key::Operator)
+        .if_match()
+        .answers(200, "Access")
+        .refuses(&[412, 503])
+        .tagged(),
         Endpoint::get(
             "/admin/v1/accesses/{name}/changes",
             async |s: Shared, Path(n): Path<String>, h: HeaderMap| told(changes(&s, &n, &h).await),
@@ -176,6 +192,13 @@ async fn rotate(console: &Console, name: &str, request: Request<Body>) -> Answer
     let wanted: Rotation = body(request).await?;
     let (access, shown) = manage::rotate(console, (&actor, name, expected), wanted).await?;
     Ok(tagged(StatusCode::OK, &access, &shown))
+}
+
+async fn revoke_tokens(console: &Console, name: &str, headers: &HeaderMap) -> Answered {
+    let actor = console.operator(headers)?;
+    let expected = if_match(headers)?;
+    let access = manage::end_tokens(console, (&actor, name, expected)).await?;
+    Ok(tagged(StatusCode::OK, &access, &seen(console, &access)))
 }
 
 async fn changes(console: &Console, name: &str, headers: &HeaderMap) -> Answered {

@@ -134,7 +134,7 @@ mod tests {
             Vec::new()
         }
 
-        fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>> {
+        fn rotate(self: Arc<Self>, _: bool) -> Pending<Vec<KeyRow>> {
             Box::pin(async { Err(Failed::Conflict("not now".to_owned())) })
         }
     }

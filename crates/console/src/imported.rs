@@ -36,6 +36,8 @@ pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
         ("secrets", secrets(access)),
         ("not_before", time(access.not_before)),
         ("expires", time(access.expires)),
+        ("token_generation", version(access.token_generation)),
+        ("tokens_since", time(access.tokens_since)),
         ("allow", networks(&access.allow)),
         ("deny", networks(&access.deny)),
         ("ways", names(&access.ways, &ways)),

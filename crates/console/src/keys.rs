@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::Console;
 use crate::endpoint::{Endpoint, Key};
 use crate::operations::{Pending, to_the_end};
 use crate::problem::{Problem, json_answer};
+use crate::request::body;
 
 /// A key as operators see it; the key itself is never shown.
 #[derive(Clone, Debug)]
@@ -26,13 +28,23 @@ pub struct KeyRow {
     pub verifies_until: Option<i64>,
 }
 
+/// A new signing key, as it is wanted.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyRotation {
+    /// Whether every token ends that was signed before.
+    #[serde(default)]
+    revoke: bool,
+}
+
 /// The signing keys of a gateway.
 pub trait Keys: Send + Sync {
     /// All of them, the one that signs first.
     fn keys(&self) -> Vec<KeyRow>;
 
-    /// Makes a new key, which signs from the moment that this ends. Gives what [`Keys::keys`] gives from then on.
-    fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>>;
+    /// Makes a new key, which signs from the moment that this ends. Gives what [`Keys::keys`] gives from then on. With
+    /// `revoke` the other keys are forgotten at once, and with them ends every token that they signed.
+    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
 }
 
 /// The paths.
@@ -48,9 +60,10 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint::post("/admin/v1/keys/rotate", rotate)
             .named(
                 "rotateSigningKey",
-                "A new key signs at once; tokens signed before stay good until they expire",
+                "A new key signs at once; tokens signed before stay good until they expire, or end with `revoke`",
             )
             .wants(Key::Operator)
+            .may_take("KeyRotation")
             .answers(200, "SigningKeys")
             .refuses(&[409, 500]),
     ]
@@ -69,10 +82,11 @@ async fn list(
 
 async fn rotate(
     State(console): State<Arc<Console>>,
-    headers: HeaderMap,
+    request: Request<Body>,
 ) -> Result<Response, Problem> {
-    console.operator(&headers)?;
-    let keys = to_the_end(Arc::clone(&console.gateway).rotate()).await?;
+    console.operator(request.headers())?;
+    let wanted: KeyRotation = body(request).await?;
+    let keys = to_the_end(Arc::clone(&console.gateway).rotate(wanted.revoke)).await?;
     Ok(json_answer(StatusCode::OK, &document(&keys)))
 }
 

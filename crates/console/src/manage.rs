@@ -149,6 +149,19 @@ pub(crate) async fn rotate(
     Ok((access, shown))
 }
 
+/// Ends all tokens that name the access and were issued so far.
+pub(crate) async fn end_tokens(
+    console: &Console,
+    (actor, name, expected): (&str, &str, Option<i64>),
+) -> Result<Arc<Access>, Problem> {
+    let check = |there: Option<&Access>| current(there, expected).map(|there| Some(there.clone()));
+    let ended = console
+        .store
+        .end_tokens((actor, console.now()), name, check)
+        .await?;
+    Ok(ended.ok_or(ChangeError::Missing)?)
+}
+
 /// The access, unless it is gone or has changed since the caller saw it.
 pub(crate) fn current(
     there: Option<&Access>,

@@ -51,6 +51,7 @@ pub(crate) fn all() -> Value {
         "Rotation": one_secret(partly(fields([
             ("password", password()), ("password_hash", phc()), ("drop_old", boolean()),
         ]), &[])),
+        "KeyRotation": partly(fields([("revoke", boolean())]), &[]),
         "Change": whole(fields([
             ("version", count()), ("at", time()), ("actor", json!({"type": "string"})),
             ("before", nullable(json!({"type": "object"}))), ("after", nullable(json!({"type": "object"}))),
@@ -162,6 +163,7 @@ fn access() -> Map<String, Value> {
         ("per_destination", rate("min")),
         ("cache", cache_policy(&["enabled"])),
         ("last_used", nullable(whole(last_use))),
+        ("tokens_since", nullable(time())),
         (
             "secrets",
             json!({"type": "array", "maxItems": SECRETS_MAX, "items": whole(secret)}),
@@ -188,6 +190,11 @@ fn stored() -> Value {
         ("secrets", secrets),
         ("not_before", nullable(seconds())),
         ("expires", nullable(seconds())),
+        (
+            "token_generation",
+            json!({"type": "integer", "minimum": VERSIONS.start(), "maximum": VERSIONS.end()}),
+        ),
+        ("tokens_since", nullable(seconds())),
         ("allow", networks(&cidr())),
         ("deny", networks(&cidr())),
         ("report_networks", boolean()),
@@ -452,6 +459,7 @@ mod tests {
         check::<crate::draft::Draft>("/AccessChange", &refused);
         check::<store::Channel>("/AccessDraft/properties/channels/anyOf/0/items", &[]);
         check::<crate::manage::Rotation>("/Rotation", &[]);
+        check::<crate::keys::KeyRotation>("/KeyRotation", &[]);
         check::<crate::admin_keys::Draft>("/AdminKeyDraft", &[]);
         check::<crate::explain::Draft>("/Question", &[]);
         check::<crate::journal::Erasure>("/Erasure", &[]);

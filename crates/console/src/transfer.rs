@@ -66,10 +66,14 @@ async fn import(console: &Console, request: Request<Body>) -> Answered {
     let there = console.store.accesses();
     let is_new = |access: &Access| {
         let same = |there: &Arc<Access>| {
+            // What is the store's to set is not compared, and an end of tokens is never taken back.
             Access {
                 version: access.version,
+                token_generation: access.token_generation,
+                tokens_since: access.tokens_since,
                 ..Access::clone(there)
             } == *access
+                && access.tokens_since <= there.tokens_since
         };
         !there.named(&access.name).is_some_and(same)
     };

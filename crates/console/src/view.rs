@@ -45,6 +45,7 @@ pub(crate) fn view(access: &Access, last: Option<LastUse>) -> Value {
         "journal": access.journal.name(),
         "query_credentials": access.query_credentials,
         "secrets": secrets.collect::<Vec<_>>(),
+        "tokens_since": access.tokens_since.map(time),
         "last_used": last.map(|last| json!({
             "at": time(last.at), "address": last.address.to_string(), "way": last.way,
         })),

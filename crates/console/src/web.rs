@@ -85,6 +85,10 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/accesses/{name}/state", post(access_page::switch))
         .route("/console/accesses/{name}/rotate", post(access_page::rotate))
         .route(
+            "/console/accesses/{name}/revoke-tokens",
+            post(access_page::revoke_tokens),
+        )
+        .route(
             "/console/accesses/{name}/delete",
             get(access_page::ask).post(access_page::delete),
         )

@@ -36,7 +36,45 @@ pub enum Claim<'a> {
     Proven {
         /// Its name.
         access: &'a str,
+        /// Who issued the token, and what for.
+        issued: Issued<'a>,
     },
+}
+
+/// Who issued a verified token, and what it says of the access for which it was issued.
+#[derive(Clone, Copy, Debug)]
+pub enum Issued<'a> {
+    /// We did, for the access with this client id as it was then.
+    Here {
+        /// The client id.
+        client_id: &'a str,
+        /// The access's `token_generation`.
+        generation: i64,
+    },
+    /// An outside issuer did, at this time if it says so; seconds since 1970, UTC.
+    Elsewhere(Option<i64>),
+}
+
+impl Issued<'_> {
+    /// Whether the token was issued for this access, and after its tokens were ended the last time.
+    fn holds_for(self, access: &Access) -> Result<(), Error> {
+        let wrong = |cause| Err(Error::refused(Code::IncorrectToken).because(cause));
+        match (self, access.tokens_since) {
+            (Issued::Here { client_id, .. }, _) if client_id != access.client_id => {
+                wrong("the token was issued for another access")
+            }
+            (Issued::Here { generation, .. }, _) if generation != access.token_generation => {
+                wrong("the access's tokens have been ended since")
+            }
+            (Issued::Elsewhere(None), Some(_)) => {
+                wrong("the access's tokens have been ended once, and this one has no iat")
+            }
+            (Issued::Elsewhere(Some(issued_at)), Some(since)) if issued_at <= since => {
+                wrong("the access's tokens have been ended since")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Checks secrets, as many wrong ones as [`Guesses`] lets through. What a check costs hangs on the form of the presented
@@ -104,8 +142,9 @@ impl Checker {
             Claim::Client { client_id, secret } => {
                 (client_id, accesses.of_client(client_id), secret)
             }
-            Claim::Proven { access } => {
-                return accesses.named(access).cloned().ok_or_else(no_such_access);
+            Claim::Proven { access, issued } => {
+                let access = accesses.named(access).ok_or_else(no_such_access)?;
+                return issued.holds_for(access).map(|()| Arc::clone(access));
             }
         };
         let key = self.verified.key(access.map(Arc::as_ref), presented);

@@ -37,7 +37,7 @@ use std::time::Instant;
 use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
-pub use access::{Checker, Claim};
+pub use access::{Checker, Claim, Issued};
 pub use answers::{AnswerLimits, Held};
 pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};

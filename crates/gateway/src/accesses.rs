@@ -196,6 +196,8 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
         cache: CachePolicy::default(),
         journal: JournalLevel::default(),
         query_credentials: true,
+        token_generation: 0,
+        tokens_since: None,
     })
 }
 

@@ -211,7 +211,16 @@ pub(crate) enum KeysCommand {
     /// List the keys, the one that signs first
     List(AskArgs),
     /// Have a new key sign from now on; tokens signed before verify until they expire
-    Rotate(AskArgs),
+    Rotate(KeysRotateArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysRotateArgs {
+    /// End every token that was signed before, as after a leak of the keys
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
 }
 
 /// A question to a running gateway that needs no more than its name.

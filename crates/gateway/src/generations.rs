@@ -172,13 +172,18 @@ impl console::Keys for Generations {
         self.gate().tokens.rows()
     }
 
-    fn rotate(self: Arc<Self>) -> Pending<Vec<KeyRow>> {
+    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
         Box::pin(async move {
             let _held = self.in_force.lock().await;
             let gate = self.gate();
-            let keys = gate.tokens.rotate(&gate.store, Gate::now()).await?;
+            let now = Gate::now();
+            let keys = if revoke {
+                gate.tokens.revoke(&gate.store, now).await?
+            } else {
+                gate.tokens.rotate(&gate.store, now).await?
+            };
             let kid = keys.first().map(|key| key.kid.as_str());
-            tracing::info!(kid, "a new key signs tokens");
+            tracing::info!(kid, revoke, "a new key signs tokens");
             Ok(keys)
         })
     }

@@ -18,7 +18,7 @@ type Key = (u64, u64);
 #[derive(Clone)]
 struct Known {
     keyring: Arc<Keyring>,
-    subject: Subject,
+    subject: Arc<Subject>,
 }
 
 /// Good ones only: bad ones would let anybody fill it.
@@ -38,14 +38,19 @@ impl Default for KnownTokens {
 
 impl KnownTokens {
     /// The subject of a token that was good by these very keys and has not ended since.
-    pub(crate) fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Subject> {
+    pub(crate) fn subject(
+        &self,
+        token: &str,
+        keyring: &Arc<Keyring>,
+        now: i64,
+    ) -> Option<Arc<Subject>> {
         let known = self.good.get(&self.key(token))?;
         let holds = Arc::ptr_eq(&known.keyring, keyring) && now < known.subject.good_before;
         holds.then_some(known.subject)
     }
 
     /// Keeps a token that is good by these keys.
-    pub(crate) fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Subject) {
+    pub(crate) fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Arc<Subject>) {
         let known = Known { keyring, subject };
         self.good.insert(self.key(token), known);
     }
@@ -58,18 +63,19 @@ impl KnownTokens {
 
 #[cfg(test)]
 mod tests {
-    use adapter_jwt::Scope;
+    use adapter_jwt::{Origin, Scope};
 
     use super::*;
 
     #[test]
     fn a_token_is_known_until_it_ends_or_the_keys_change() {
         let (known, keyring) = (KnownTokens::default(), Arc::new(Keyring::default()));
-        let subject = Subject {
+        let subject = Arc::new(Subject {
             access: "one".to_owned(),
             scope: Scope::all(),
             good_before: 100,
-        };
+            origin: Origin::Outside { issued_at: None },
+        });
         assert_eq!(known.subject("a.b.c", &keyring, 99), None);
         known.keep("a.b.c", Arc::clone(&keyring), subject.clone());
         assert_eq!(known.subject("a.b.c", &keyring, 99), Some(subject.clone()));

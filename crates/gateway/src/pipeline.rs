@@ -10,12 +10,12 @@ use std::sync::Arc;
 use adapter::{
     Answer, Code, Credentials, Decoded, Effect, Error, Request, Response as Success, Way, Wire,
 };
-use adapter_jwt::Scope;
+use adapter_jwt::{Origin, Scope};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, Claim, Wishes};
+use forward::{Circumstances, Claim, Issued, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
@@ -196,11 +196,12 @@ async fn authorize(
         Credentials::Token(token) => {
             let proven = async {
                 let subject = gate.tokens.verify(token, now).await?;
-                let access = &subject.access;
-                let proving = gate
-                    .forwarder
-                    .prove(&accesses, Claim::Proven { access }, address);
-                Ok((proving.await?, Some(subject.scope)))
+                let claim = Claim::Proven {
+                    access: &subject.access,
+                    issued: issued(&subject.origin),
+                };
+                let proving = gate.forwarder.prove(&accesses, claim, address);
+                Ok((proving.await?, Some(subject.scope.clone())))
             };
             gate.forwarder.vouch(address, proven).await?
         }
@@ -271,6 +272,19 @@ async fn guarded<T, F: Future<Output = Result<T, Error>>>(work: Pin<&mut F>) -> 
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Error::refused(Code::InternalError).because("a panic of ours")))
+}
+
+fn issued(origin: &Origin) -> Issued<'_> {
+    match origin {
+        Origin::Own {
+            client_id,
+            generation,
+        } => Issued::Here {
+            client_id,
+            generation: *generation,
+        },
+        Origin::Outside { issued_at } => Issued::Elsewhere(*issued_at),
+    }
 }
 
 fn within(scope: Option<&Scope>, request: &Request) -> Result<(), Error> {

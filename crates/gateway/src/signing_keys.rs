@@ -74,6 +74,24 @@ impl SigningKeys {
         self.with_another(store, now).await.map_err(Failed::Broken)
     }
 
+    /// A new key alone, and the numbers in the store of all others. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// A failure when the store or the system does not play along.
+    pub(crate) async fn revoked(
+        &self,
+        store: &Store,
+        now: i64,
+    ) -> Result<(SigningKeys, Vec<i64>), Failed> {
+        let over = self.keys.iter().map(|kept| kept.id).collect();
+        let mut keys = self
+            .with_another(store, now)
+            .await
+            .map_err(Failed::Broken)?;
+        keys.keys.drain(..self.keys.len());
+        Ok((keys, over))
+    }
+
     async fn with_another(&self, store: &Store, now: i64) -> Result<SigningKeys, String> {
         let algorithm = self.algorithm;
         // An RSA key takes some hundred milliseconds to find.

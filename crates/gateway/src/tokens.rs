@@ -214,7 +214,7 @@ impl Tokens {
         self: &Arc<Tokens>,
         token: &SecretString,
         now: i64,
-    ) -> Result<Subject, Error> {
+    ) -> Result<Arc<Subject>, Error> {
         let token = token.expose_secret();
         let keyring = self.keyring.load_full();
         if let Some(subject) = self.known.subject(token, &keyring, now) {
@@ -227,10 +227,12 @@ impl Tokens {
                 let fetching =
                     tokio::spawn(async move { tokens.fetch_unknown(&issuer, now).await });
                 let _ = fetching.await;
-                verify(token, &self.keyring.load(), now).map_err(Error::from)
+                let subject = verify(token, &self.keyring.load(), now)?;
+                Ok(Arc::new(subject))
             }
             Ok(subject) => {
-                self.known.keep(token, keyring, subject.clone());
+                let subject = Arc::new(subject);
+                self.known.keep(token, keyring, Arc::clone(&subject));
                 Ok(subject)
             }
             Err(fault) => Err(fault.into()),
@@ -323,6 +325,7 @@ impl Tokens {
             iat: now,
             jti: Uuid::now_v7().to_string(),
             scope: scope.to_string(),
+            token_generation: access.token_generation,
         };
         let own = self.own.load();
         let key = own
@@ -355,6 +358,19 @@ impl Tokens {
         let keys = self.own.load().rotated(store, now).await?;
         let rows = keys.rows();
         self.publish(keys);
+        Ok(rows)
+    }
+
+    /// Makes a new key and forgets all others, and with them every token that they signed. Let it come to its end.
+    ///
+    /// # Errors
+    /// When the new key can't be made or kept; then nothing has changed. When the old ones can't be taken out of the store;
+    /// then they verify nothing any more until the next start.
+    pub(crate) async fn revoke(&self, store: &Store, now: i64) -> Result<Vec<KeyRow>, Failed> {
+        let (keys, over) = self.own.load().revoked(store, now).await?;
+        let rows = keys.rows();
+        self.publish(keys);
+        drop_keys(store, &over).await.map_err(Failed::Broken)?;
         Ok(rows)
     }
 

@@ -76,6 +76,13 @@ pub struct Access {
     /// Whether it may stand with user and password in a URL.
     #[serde(default = "yes")]
     pub query_credentials: bool,
+    /// The version with which its tokens of ours ended last: a token names the one under which it was issued. The store
+    /// sets it, as it does [`Access::version`].
+    #[serde(default)]
+    pub token_generation: i64,
+    /// Tokens of outside issuers end that were issued in this second or before; seconds since 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_since: Option<i64>,
 }
 
 fn yes() -> bool {

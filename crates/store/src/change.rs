@@ -10,6 +10,7 @@ use crate::access::Access;
 use crate::accesses::Accesses;
 use crate::database::read_accesses;
 use crate::journal::note_change;
+use crate::token_bounds::Tokens;
 use crate::{Store, StoreError, StoredSecret};
 
 /// Why a change was not made.
@@ -86,29 +87,53 @@ impl Store {
         name: &str,
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
+        self.change(((actor, now), name), change, Tokens::GoOn)
+            .await
+    }
+
+    /// Ends all tokens of the access with this name that were issued so far, ours and those of outside issuers. `check`
+    /// gets the access as it is, and gives it back if this is what the caller means.
+    ///
+    /// # Errors
+    /// What `check` says, or why the store could not do it. Nothing has changed then.
+    pub async fn end_tokens(
+        &self,
+        by: (&str, i64),
+        name: &str,
+        check: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
+    ) -> Result<Option<Arc<Access>>, ChangeError> {
+        self.change((by, name), check, Tokens::End).await
+    }
+
+    async fn change(
+        &self,
+        ((actor, now), name): ((&str, i64), &str),
+        change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
+        tokens: Tokens,
+    ) -> Result<Option<Arc<Access>>, ChangeError> {
         let _change = self.changing().await;
         self.journal_so_far().await;
         let before = self.accesses().named(name).cloned();
         let after = change(before.as_deref())?;
         let mut writer = self.writer().await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+        let before = before.as_deref();
+        let after = match after {
+            Some(access) => Some(
+                tokens
+                    .bounded(&mut transaction, now, before, access)
+                    .await?,
+            ),
+            None => None,
+        };
         let id = note(
             &mut transaction,
             (actor, now),
-            (name, before.as_deref(), after.as_ref()),
+            (name, before, after.as_ref()),
         )
         .await?;
         match after {
-            Some(access) => {
-                write(
-                    &mut transaction,
-                    &Access {
-                        version: id,
-                        ..access
-                    },
-                )
-                .await?
-            }
+            Some(access) => write(&mut transaction, access.numbered(id)).await?,
             None => {
                 let delete = sqlx::query("DELETE FROM accesses WHERE name = ?").bind(name);
                 delete.execute(&mut *transaction).await?;
@@ -185,12 +210,11 @@ pub(crate) async fn put(
 ) -> Result<(), ChangeError> {
     for access in accesses {
         let before = there.named(&access.name).map(|access| &**access);
-        let id = note(connection, by, (&access.name, before, Some(access))).await?;
-        let access = Access {
-            version: id,
-            ..access.clone()
-        };
-        write(connection, &access).await?;
+        let access = Tokens::GoOn
+            .bounded(connection, by.1, before, access.clone())
+            .await?;
+        let id = note(connection, by, (&access.name, before, Some(&access))).await?;
+        write(connection, access.numbered(id)).await?;
     }
     Ok(())
 }
@@ -217,9 +241,9 @@ async fn note(
     Ok(id)
 }
 
-async fn write(connection: &mut SqliteConnection, access: &Access) -> Result<(), ChangeError> {
+async fn write(connection: &mut SqliteConnection, access: Access) -> Result<(), ChangeError> {
     let document =
-        serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
+        serde_json::to_string(&access).map_err(|error| StoreError::new(error.to_string()))?;
     sqlx::query(
         "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET user = excluded.user, client_id = excluded.client_id,
@@ -235,10 +259,13 @@ async fn write(connection: &mut SqliteConnection, access: &Access) -> Result<(),
 }
 
 impl Access {
-    /// Everything about it but its secrets, of which only kind and age are told.
+    /// Everything about it but its secrets, of which only kind and age are told, and what only the store has a use for.
     #[must_use]
     pub fn without_secrets(&self) -> Value {
         let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = document.as_object_mut() {
+            fields.remove("token_generation");
+        }
         let secrets = self.secrets.iter().map(|secret| {
             let kind = match secret.hash {
                 StoredSecret::Keyed(_) => "random",

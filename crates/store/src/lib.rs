@@ -24,6 +24,7 @@ mod phc;
 mod receipts;
 mod secret;
 pub mod text;
+mod token_bounds;
 mod turn;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};

@@ -38,6 +38,7 @@ pub(super) fn claims() -> Claims {
         iat: NOW,
         jti: "j1".to_owned(),
         scope: "chat".to_owned(),
+        token_generation: 7,
     }
 }
 

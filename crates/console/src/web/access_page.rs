@@ -93,6 +93,10 @@ fn facts(console: &Console, access: &Access) -> Vec<(&'static str, String)> {
         ("Client id", access.client_id.clone()),
         ("Secrets", secrets.collect::<Vec<_>>().join(", ")),
         ("Last used", last),
+        (
+            "Tokens ended",
+            access.tokens_since.map_or("never".to_owned(), moment_of),
+        ),
         ("Version", access.version.to_string()),
     ]
 }
@@ -222,6 +226,16 @@ pub(super) async fn delete(
     let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
     manage::delete(&console, (&order.actor, &name, Some(version))).await?;
     Ok(see_other(&format!("/console/accesses?deleted={name}")))
+}
+
+/// Ends every token that was issued so far.
+pub(super) async fn revoke_tokens(
+    State(console): Shared,
+    Path(name): Path<String>,
+    order: Order,
+) -> Result<Response, Refusal> {
+    manage::end_tokens(&console, (&order.actor, &name, None)).await?;
+    Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
 }
 
 /// Makes a new secret and shows it this once.

@@ -42,11 +42,15 @@ struct Reload {
 }
 
 /// What was done, by its word in the address of the page.
-const DONE: [(&str, &str); 2] = [
+const DONE: [(&str, &str); 3] = [
     ("reload", "The configuration is read again."),
     (
         "rotate",
         "A new key signs. Tokens signed before stay good until they expire.",
+    ),
+    (
+        "revoke",
+        "A new key signs. Every token signed before has ended.",
     ),
 ];
 
@@ -71,10 +75,12 @@ pub(super) async fn reload(State(console): Shared, order: Order) -> Response {
 
 /// Has a new key sign tokens.
 pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
-    let ended = to_the_end(Arc::clone(&console.gateway).rotate()).await;
+    let revoke = order.fields.has("revoke");
+    let ended = to_the_end(Arc::clone(&console.gateway).rotate(revoke)).await;
     let wrong = ended.err();
     let wrong = wrong.map(|problem| (problem.status(), problem.detail().to_owned()));
-    shown(&console, &order.visitor, ("rotate", wrong))
+    let word = if revoke { "revoke" } else { "rotate" };
+    shown(&console, &order.visitor, (word, wrong))
 }
 
 /// The page again, with what went wrong if anything did.

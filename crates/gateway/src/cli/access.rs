@@ -21,6 +21,8 @@ pub(crate) enum AccessCommand {
     Changes(OneArgs),
     /// Give it a new secret beside the one in use, and show it this once
     Rotate(RotateArgs),
+    /// End every token that was issued for it so far, here and by outside issuers
+    RevokeTokens(OneArgs),
     /// Refuse it from the next request on
     Suspend(OneArgs),
     /// Let it in again

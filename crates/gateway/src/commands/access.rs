@@ -28,6 +28,11 @@ pub(crate) async fn access_command(command: AccessCommand) -> Result<(), String>
             print_json(&changes["changes"])
         }
         AccessCommand::Rotate(args) => rotate(args).await,
+        AccessCommand::RevokeTokens(args) => {
+            let (admin, path) = (admin(&args.all)?, path(&args, "/revoke-tokens"));
+            let access = admin.post(&path).await?;
+            shown(&args.all, &access)
+        }
         AccessCommand::Suspend(args) => change(&args, &json!({"state": "suspended"})).await,
         AccessCommand::Resume(args) => change(&args, &json!({"state": "active"})).await,
         AccessCommand::Allow(args) => networks(args, "allow").await,

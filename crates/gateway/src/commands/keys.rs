@@ -1,21 +1,24 @@
 //! `chatgate keys`: the keys that sign tokens, listed and rotated on a running gateway.
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json, table};
 use crate::cli::KeysCommand;
 
 pub(crate) async fn keys_command(command: KeysCommand) -> Result<(), String> {
-    let (args, rotates) = match command {
-        KeysCommand::List(args) => (args, false),
-        KeysCommand::Rotate(args) => (args, true),
+    let (args, rotation) = match command {
+        KeysCommand::List(args) => (args, None),
+        KeysCommand::Rotate(args) => (args.ask, Some(json!({"revoke": args.revoke}))),
     };
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
-    let answer = if rotates {
-        admin.post("/admin/v1/keys/rotate").await?
-    } else {
-        admin.get("/admin/v1/keys").await?
+    let answer = match rotation {
+        Some(wanted) => {
+            let path = "/admin/v1/keys/rotate";
+            admin.send(Method::POST, path, &wanted).await?
+        }
+        None => admin.get("/admin/v1/keys").await?,
     };
     let keys = &answer["keys"];
     if args.json {

@@ -30,6 +30,8 @@ fn access(name: &str, user: &str) -> Access {
         cache: CachePolicy::default(),
         journal: JournalLevel::default(),
         query_credentials: true,
+        token_generation: 0,
+        tokens_since: None,
     }
 }
 
