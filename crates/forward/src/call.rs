@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::client::{Client, causes, text_of};
+use crate::client::{Client, causes, excerpt, text_of};
 
 /// Largest answer that is read as text, in bytes: a page of the journal with a hundred changes of long lists.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -44,7 +44,7 @@ impl fmt::Display for CallError {
         match self {
             CallError::NoAnswer(why) => f.write_str(why),
             CallError::NotWritten(error) => error.fmt(f),
-            CallError::Refused { status, body } => write!(f, "status {status}: {body}"),
+            CallError::Refused { status, body } => write!(f, "status {status}: {}", excerpt(body)),
         }
     }
 }

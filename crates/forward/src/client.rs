@@ -285,8 +285,32 @@ pub async fn get_document(
     if status.is_success() {
         Ok(text)
     } else {
-        Err(format!("status {}: {text}", status.as_u16()))
+        Err(format!("status {}: {}", status.as_u16(), excerpt(&text)))
     }
+}
+
+/// So much of what somebody else has answered goes into a message of ours, in characters: enough to see what it is.
+const EXCERPT_CHARACTERS_MAX: usize = 200;
+
+/// The beginning of what somebody else has answered, for the log: bounded, on one line, and without characters that would
+/// steer a terminal.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    let mut excerpt: String = text
+        .chars()
+        .take(EXCERPT_CHARACTERS_MAX)
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(EXCERPT_CHARACTERS_MAX).is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
+
+/// Whether a character moves the cursor, or turns the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The body as text, whatever its status.
@@ -300,4 +324,21 @@ pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<Stri
             BodyError::Broken(error) => causes(&error.without_url()),
         })?;
     Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_on_one_line_and_steers_nothing() {
+        assert_eq!(excerpt("not found"), "not found");
+        assert_eq!(
+            excerpt("a\r\nb\u{1b}[2J\u{202e}c"),
+            "a\u{fffd}\u{fffd}b\u{fffd}[2J\u{fffd}c"
+        );
+        let long = excerpt(&"ä".repeat(300_000));
+        assert_eq!(long.chars().count(), EXCERPT_CHARACTERS_MAX + 1);
+        assert!(long.ends_with('…'));
+    }
 }
