@@ -10,7 +10,7 @@ use store::{Access, Accesses, SecretHasher, verify_chosen};
 use crate::Circumstances;
 use crate::allowlist;
 use crate::channels;
-use crate::guesses::{GuessLimits, Guesser, Guesses};
+use crate::guesses::{GuessLimits, Guesser, Guesses, Presented};
 use crate::hashing::{Asker, Grant, Hashing};
 use crate::ruling::Ruling;
 use crate::verified::{self, Verified, VerifiedKey};
@@ -138,9 +138,12 @@ impl Checker {
         address: IpAddr,
     ) -> Result<Arc<Access>, Error> {
         let (name, access, presented) = match claim {
-            Claim::User { user, password } => (user, accesses.of_user(user), password),
+            Claim::User { user, password } => {
+                (Presented::User(user), accesses.of_user(user), password)
+            }
             Claim::Client { client_id, secret } => {
-                (client_id, accesses.of_client(client_id), secret)
+                let name = Presented::Client(client_id);
+                (name, accesses.of_client(client_id), secret)
             }
             Claim::Proven { access, issued } => {
                 let access = accesses.named(access).ok_or_else(no_such_access)?;
@@ -171,19 +174,20 @@ impl Checker {
         access.cloned().ok_or_else(defect)
     }
 
-    /// Lets a token be verified unless its address has shown too many wrong ones. An expired one was right once.
+    /// Has a token verified, and counts it for its address if it is wrong. One that is right gets in whatever its neighbours
+    /// have shown: nobody comes upon a signature by guessing, and how many are checked from one address the limit of calls
+    /// before authentication bounds. An expired one was right once.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES, and what the verification says.
+    /// What the verification says, and TOO_MANY_FAILURES in place of INCORRECT_TOKEN for one wrong token too many.
     pub(crate) async fn vouch<T>(
         &self,
         address: IpAddr,
         verification: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.guesses.judge_address(address)?;
         let verified = verification.await;
         if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
-            self.guesses.count_token(address);
+            self.guesses.count_token(address)?;
         }
         verified
     }

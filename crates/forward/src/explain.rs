@@ -8,6 +8,7 @@ use adapter::{Code, Effect, Error, Operation, Way};
 use store::{Access, Accesses};
 
 use crate::daily::{DAY_S, DayState, PER_DAY};
+use crate::guesses::Presented;
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::ruling::Ruling;
 use crate::turns::{self, Turns};
@@ -145,10 +146,11 @@ impl Forwarder {
     pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
         let Circumstances { address, way, .. } = question.circumstances;
         let access = accesses.named(question.access);
-        let guesser = self
-            .checker
-            .guesses()
-            .guesser(accesses, (access, question.access), address);
+        let guesser = self.checker.guesses().guesser(
+            accesses,
+            (access, Presented::User(question.access)),
+            address,
+        );
         let budgets = self.checker.guesses().look(&guesser);
         // No name stands behind a token that is wrong.
         let budgets = budgets
@@ -253,13 +255,17 @@ fn left_of_day(day: DayState) -> Left {
     }
 }
 
-/// A secret that was right a while ago is no guess, and whether this one was is not asked.
-fn guessing(budget: guesses::Looked, for_all: bool) -> Judgement {
-    let mut judgement = Judgement::of_limit(budget.rule, Some(budget.left), budget.judged, false);
-    if judgement.refusal.is_some() && !for_all {
-        judgement
-            .says
-            .push_str("; until then only a secret that was right lately");
+/// A secret that was right a while ago is no guess, and whether this one was is not asked. A token that is right is none either,
+/// and it is taken to be right.
+fn guessing(budget: guesses::Looked, is_token: bool) -> Judgement {
+    let mut judgement =
+        Judgement::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
+    if judgement.refusal.is_some() {
+        judgement.says.push_str(if is_token {
+            "; until then only a token that is right"
+        } else {
+            "; until then only a secret that was right lately"
+        });
     }
     judgement
 }

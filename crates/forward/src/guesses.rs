@@ -57,6 +57,17 @@ pub struct Guesses {
 /// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
 type Name = [u8; 16];
 
+/// A name as it is presented, with its kind: the same text may be the user name of one access and the client id of none.
+/// What is made up for a name that does not exist hangs on both, or asking for one text by two ways would tell that it
+/// exists by one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presented<'a> {
+    /// A user name.
+    User(&'a str),
+    /// A client id, at the token endpoint.
+    Client(&'a str),
+}
+
 /// Whose budgets a guess draws on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guesser {
@@ -125,13 +136,13 @@ impl Guesses {
     pub(crate) fn guesser(
         &self,
         accesses: &Accesses,
-        (access, presented_name): (Option<&Arc<Access>>, &str),
+        (access, presented): (Option<&Arc<Access>>, Presented<'_>),
         address: IpAddr,
     ) -> Guesser {
         // User and client id of an access are one name; a name that does not exist is never one of them.
         let hash = match access {
             Some(access) => self.hash(b"access", &access.name),
-            None => self.hash(b"nobody", presented_name),
+            None => self.nobody(presented),
         };
         let mut name = Name::default();
         name.copy_from_slice(&hash.as_ref()[..16]);
@@ -151,9 +162,17 @@ impl Guesses {
     pub(crate) fn borrowed<'a>(
         &self,
         accesses: &'a Accesses,
-        presented_name: &str,
+        presented: Presented<'_>,
     ) -> Option<&'a Arc<Access>> {
-        accesses.at(pick(&self.hash(b"nobody", presented_name)))
+        accesses.at(pick(&self.nobody(presented)))
+    }
+
+    /// What stands for a name that does not exist.
+    fn nobody(&self, presented: Presented<'_>) -> hmac::Tag {
+        match presented {
+            Presented::User(name) => self.hash(b"nouser", name),
+            Presented::Client(name) => self.hash(b"nocgid", name),
+        }
     }
 
     /// Whether a guess would be checked now; for whoever would first have to queue for it.
@@ -216,20 +235,24 @@ impl Guesses {
         })
     }
 
-    /// Whether a token from this address is looked at.
+    /// Whether one more guess from this address is heard.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) fn judge_address(&self, address: IpAddr) -> Result<(), Error> {
+    fn judge_address(&self, address: IpAddr) -> Result<(), Error> {
         self.addresses
             .judge(&counted_as(address), self.now_ms())
             .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))
     }
 
     /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
-    pub(crate) fn count_token(&self, address: IpAddr) {
-        // Many at once may find nothing left to take; then the address is refused from now on, which is what counts.
-        let _ = self.addresses.take(counted_as(address), self.now_ms());
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES when there was nothing left to take.
+    pub(crate) fn count_token(&self, address: IpAddr) -> Result<(), Error> {
+        self.addresses
+            .take(counted_as(address), self.now_ms())
+            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))
     }
 
     /// Forgets what has come back in full.

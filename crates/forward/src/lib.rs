@@ -225,10 +225,10 @@ impl Forwarder {
         access::admits(access, circumstances)
     }
 
-    /// Lets a token be verified, unless too many wrong ones have come from the caller's address.
+    /// Has a token verified, and counts it for the caller's address if it is wrong.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES, and what the verification says.
+    /// What the verification says, and TOO_MANY_FAILURES for one wrong token too many.
     pub async fn vouch<T>(
         &self,
         address: IpAddr,

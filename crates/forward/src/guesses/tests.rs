@@ -55,7 +55,8 @@ fn accesses_with(secret: &StoredSecret) -> Accesses {
 
 fn guesser(guesses: &Guesses, name: &str, address: IpAddr) -> Guesser {
     let accesses = accesses();
-    guesses.guesser(&accesses, (accesses.of_user(name), name), address)
+    let presented = (accesses.of_user(name), Presented::User(name));
+    guesses.guesser(&accesses, presented, address)
 }
 
 /// How many guesses are checked of so many.
