@@ -487,7 +487,7 @@ impl Issuer {
     pub fn as_configuration(&self) -> String {
         let jwks = self.jwks.display();
         format!(
-            "[[jwt.issuers]]\nissuer = \"{ISSUER}\"\njwks = \"{jwks}\"\naudience = [\"{AUDIENCE}\"]\n"
+            "[[jwt.issuers]]\nissuer = \"{ISSUER}\"\njwks = \"{jwks}\"\naudience = [\"{AUDIENCE}\"]\naccesses = [\"*\"]\n"
         )
     }
 
@@ -519,13 +519,25 @@ impl Issuer {
 
     /// A token with these claims besides those that it needs.
     pub fn token_with(&self, claims: &Value) -> String {
+        self.token_of(&serde_json::json!({}), claims)
+    }
+
+    /// The claims that a token needs, and these.
+    pub fn claims(claims: &Value) -> Value {
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let mut all = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE, "exp": now + 300});
         let members = all.as_object_mut().unwrap();
         members.extend(claims.as_object().unwrap().clone());
-        let header = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key.kid()});
+        all
+    }
+
+    /// Likewise, with these members of its header besides the usual ones.
+    pub fn token_of(&self, header: &Value, claims: &Value) -> String {
+        let mut usual = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key.kid()});
+        let members = usual.as_object_mut().unwrap();
+        members.extend(header.as_object().unwrap().clone());
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
-        let message = format!("{}.{}", encode(&header), encode(&all));
+        let message = format!("{}.{}", encode(&usual), encode(&Issuer::claims(claims)));
         let signature = self.pair.sign(message.as_bytes());
         format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
     }

@@ -15,6 +15,7 @@ mod http2;
 
 mod access_limits;
 mod accesses;
+mod across_ways;
 mod address_table;
 mod addresses;
 mod browser;
@@ -40,6 +41,7 @@ mod manners;
 mod matrix;
 mod openapi;
 mod output;
+mod outside_issuers;
 mod proxy_protocol;
 mod races;
 mod real_clients;

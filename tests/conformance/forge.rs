@@ -57,7 +57,7 @@ impl Mint {
 
     pub(super) fn as_configuration(&self) -> String {
         format!(
-            "[[jwt.issuers]]\nissuer = \"{ISSUER}\"\njwks = {:?}\naudience = [\"{AUDIENCE}\"]\n",
+            "[[jwt.issuers]]\nissuer = \"{ISSUER}\"\njwks = {:?}\naudience = [\"{AUDIENCE}\"]\naccesses = [\"demo\"]\n",
             self.jwks
         )
     }

@@ -85,7 +85,7 @@ fn algorithms(mint: &Mint) -> Vec<Forgery> {
         json!({ "a": "EdDSA" }),
         json!("eddsa"),
         json!("EdDSA "),
-        json!("Ed25519"),
+        json!("Ed448"),
         json!("RS256"),
         json!("RS512"),
         json!("PS256"),
@@ -308,7 +308,7 @@ fn names() -> Vec<Value> {
     }
     for value in [
         json!(1),
-        json!(["chat"]),
+        json!(["chat", 1]),
         json!(null),
         json!({ "chat": true }),
     ] {

@@ -26,7 +26,7 @@ impl std::error::Error for KeyError {}
 /// A signature algorithm with a public key. Our own tokens use the first two; the others are for outside issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Ed25519, RFC 8037.
+    /// Ed25519, RFC 8037; RFC 9864 calls it by the name of its curve.
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
@@ -109,12 +109,14 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = KeyError;
 
+    /// Reads a name of RFC 7518, RFC 8037 or RFC 9864. `Ed25519` is what `EdDSA` is on the one curve that is taken.
     fn from_str(name: &str) -> Result<Algorithm, KeyError> {
         Algorithm::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == name)
+            .or((name == "Ed25519").then_some(Algorithm::EdDsa))
             .ok_or(KeyError(
-                "The algorithm is none of EdDSA, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384.",
+                "The algorithm is none of EdDSA, Ed25519, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384.",
             ))
     }
 }

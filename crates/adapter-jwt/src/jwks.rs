@@ -33,14 +33,37 @@ pub struct VerifyingKey {
     pub(crate) key: DecodingKey,
 }
 
+/// What a JWKS document holds.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    /// The keys that can be used.
+    pub keys: Vec<VerifyingKey>,
+    /// The others, in the document's order.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A key of a JWKS that is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its place in the document, from 0.
+    pub place: usize,
+    /// Its id, if it has one that is text; at most [`KID_CHARACTERS_MAX`] characters of it.
+    pub kid: Option<String>,
+    /// Why, in a sentence for operators that says nothing else of the key.
+    pub reason: &'static str,
+}
+
+/// So much of an id of a key that is not used is told, in characters; thumbprints have 43.
+pub const KID_CHARACTERS_MAX: usize = 64;
+
 /// Reads the keys of a JWKS document that serve these algorithms.
 ///
-/// Keys of other kinds or for other uses are passed over. An RSA key that names no algorithm serves each allowed RSA one.
+/// RFC 7517 §5: a key that can't be used is passed over, whatever is odd about it, and the others serve. An RSA key that
+/// names no algorithm serves each allowed RSA one.
 ///
 /// # Errors
-/// When the document is unreadable, publishes a secret (`oct`), holds a broken or weak key that would have served, or
-/// leaves no key at all: better the old keys, or no start, than a part of the new ones.
-pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<Vec<VerifyingKey>, KeyError> {
+/// When the document is no JWKS at all: it is too long, no JSON object without doubled keys, or has no list of keys.
+pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyError> {
     if json.len() > JWKS_BYTES_MAX {
         return Err(KeyError("The JWKS is longer than 262144 bytes."));
     }
@@ -50,19 +73,30 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<Vec<VerifyingK
     let Some(Value::Array(list)) = document.get("keys") else {
         return Err(KeyError("The JWKS has no list named keys."));
     };
-    let mut keys = Vec::new();
-    for jwk in list {
-        let jwk = jwk
-            .as_object()
-            .ok_or(KeyError("A key of the JWKS is no object."))?;
-        keys.extend(keys_of(jwk, algorithms)?);
+    let mut set = KeySet::default();
+    for (place, jwk) in list.iter().enumerate() {
+        let found = match jwk.as_object() {
+            Some(jwk) => keys_of(jwk, algorithms),
+            None => Err(KeyError("It is no object.")),
+        };
+        let reason = match found {
+            Ok(keys) if !keys.is_empty() => {
+                set.keys.extend(keys);
+                continue;
+            }
+            Ok(_) => {
+                "It is for something else: its type, curve, use, operations or algorithm is none that is taken."
+            }
+            Err(error) => error.text(),
+        };
+        let kid = jwk.get("kid").and_then(Value::as_str);
+        set.passed_over.push(PassedOver {
+            place,
+            kid: kid.map(|kid| kid.chars().take(KID_CHARACTERS_MAX).collect()),
+            reason,
+        });
     }
-    if keys.is_empty() {
-        return Err(KeyError(
-            "The JWKS holds no key for verifying with the allowed algorithms.",
-        ));
-    }
-    Ok(keys)
+    Ok(set)
 }
 
 /// The JWKS document of our own keys, public parts only.
@@ -77,9 +111,9 @@ pub(crate) fn keys_of(
     jwk: &Object,
     algorithms: &[Algorithm],
 ) -> Result<Vec<VerifyingKey>, KeyError> {
-    let kty = text(jwk, "kty").ok_or(KeyError("A key of the JWKS names no kty."))?;
+    let kty = text(jwk, "kty").ok_or(KeyError("It names no kty."))?;
     if kty == "oct" {
-        return Err(KeyError("The JWKS holds a shared secret (kty oct)."));
+        return Err(KeyError("It is a shared secret (kty oct)."));
     }
     let crv = text(jwk, "crv");
     let served: Vec<Algorithm> = algorithms
@@ -93,7 +127,7 @@ pub(crate) fn keys_of(
     let kid = match jwk.get("kid") {
         None => None,
         Some(Value::String(kid)) => Some(kid.clone()),
-        Some(_) => return Err(KeyError("The kid of a key is no string.")),
+        Some(_) => return Err(KeyError("Its kid is no text.")),
     };
     let key = match kty {
         "RSA" => rsa(jwk)?,
@@ -112,13 +146,19 @@ pub(crate) fn keys_of(
 
 /// Whether `use`, `key_ops` and `alg`, where they are given, allow verifying with this algorithm.
 pub(crate) fn is_for_verifying(jwk: &Object, algorithm: &str) -> bool {
-    let says = |name, word| jwk.get(name).is_none_or(|value| value == word);
+    let says_use = jwk.get("use").is_none_or(|value| value == "sig");
+    let says_alg = jwk.get("alg").is_none_or(|value| {
+        let named = value
+            .as_str()
+            .and_then(|name| name.parse::<Algorithm>().ok());
+        value == algorithm || named.is_some_and(|named| named.name() == algorithm)
+    });
     let may_verify = match jwk.get("key_ops") {
         None => true,
         Some(Value::Array(operations)) => operations.iter().any(|word| word == "verify"),
         Some(_) => false,
     };
-    says("use", "sig") && says("alg", algorithm) && may_verify
+    says_use && says_alg && may_verify
 }
 
 /// The RFC 7638 thumbprint. `members` are the required ones of the key's type, in alphabetical order.
@@ -142,17 +182,15 @@ fn rsa(jwk: &Object) -> Result<DecodingKey, KeyError> {
     let e = number(jwk, "e")?;
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
-        return Err(KeyError(
-            "An RSA key has less than 2048 or more than 8192 bits.",
-        ));
+        return Err(KeyError("It has less than 2048 or more than 8192 bits."));
     }
     let is_odd = e.last().is_some_and(|byte| byte % 2 == 1);
     if !is_odd || e == [1] || e.len() > RSA_EXPONENT_BYTES_MAX {
-        return Err(KeyError("The exponent of an RSA key is not usable."));
+        return Err(KeyError("Its exponent is not usable."));
     }
     RsaPublicKeyComponents { n: &n, e: &e }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|_| KeyError("An RSA key is broken."))?;
+        .map_err(|_| KeyError("It is a broken RSA key."))?;
     Ok(DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
@@ -165,20 +203,20 @@ fn ec(jwk: &Object) -> Result<DecodingKey, KeyError> {
     for name in ["x", "y"] {
         let coordinate = bytes(jwk, name)?;
         if coordinate.len() != coordinate_bytes {
-            return Err(KeyError("A coordinate of an EC key has the wrong length."));
+            return Err(KeyError("A coordinate has the wrong length."));
         }
         point.extend(coordinate);
     }
     UnparsedPublicKey::new(algorithm, &point)
         .parse()
-        .map_err(|_| KeyError("An EC key is no point of its curve."))?;
+        .map_err(|_| KeyError("It is no point of its curve."))?;
     Ok(DecodingKey::from_ec_der(&point))
 }
 
 fn ed25519(jwk: &Object) -> Result<DecodingKey, KeyError> {
     let x = bytes(jwk, "x")?;
     if x.len() != 32 {
-        return Err(KeyError("An Ed25519 key has not 32 bytes."));
+        return Err(KeyError("It has not 32 bytes."));
     }
     Ok(DecodingKey::from_ed_der(&x))
 }
@@ -190,7 +228,9 @@ fn text<'a>(jwk: &'a Object, name: &str) -> Option<&'a str> {
 fn bytes(jwk: &Object, name: &str) -> Result<Vec<u8>, KeyError> {
     text(jwk, name)
         .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
-        .ok_or(KeyError("A value of a key is missing or no base64url."))
+        .ok_or(KeyError(
+            "A member is missing, or no base64url without padding.",
+        ))
 }
 
 /// An unsigned number without the zero bytes that some issuers put in front.

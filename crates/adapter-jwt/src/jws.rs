@@ -101,7 +101,11 @@ pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static
     let jwk = json::object(jwk_json.as_bytes())
         .ok_or("the key is no JSON object without doubled keys")?;
     let opened = Opened::read(token)?;
-    if opened.algorithm() != Some(alg) {
+    let is_same = opened.algorithm().is_some_and(|named| {
+        let both = (named.parse::<Algorithm>(), alg.parse::<Algorithm>());
+        named == alg || matches!(both, (Ok(named), Ok(asked)) if named == asked)
+    });
+    if !is_same {
         return Err("the token's algorithm is another one");
     }
     let (key, algorithm) = if jwk.get("kty").and_then(Value::as_str) == Some("oct") {

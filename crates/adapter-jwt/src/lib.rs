@@ -4,6 +4,7 @@
 //! Policy is written here, signatures are left to `jsonwebtoken` and `aws-lc-rs`. The key fixes the algorithm, never the
 //! token (RFC 8725). Nothing does IO or asks the clock; [`SigningKey::generate_pkcs8`] alone asks for chance.
 
+mod access_names;
 mod algorithm;
 mod form;
 mod json;
@@ -11,16 +12,21 @@ mod jwks;
 mod jws;
 mod oauth;
 mod scope;
+mod scope_rule;
 mod signing;
 mod token;
 mod way;
 
+pub use access_names::AccessNames;
 pub use algorithm::{Algorithm, KeyError};
 pub use form::{TokenRequest, read_token_request, refuse_token_head};
-pub use jwks::{JWKS_BYTES_MAX, VerifyingKey, jwks, parse_jwks};
+pub use jwks::{
+    JWKS_BYTES_MAX, KID_CHARACTERS_MAX, KeySet, PassedOver, VerifyingKey, jwks, parse_jwks,
+};
 pub use jws::{TOKEN_BYTES_MAX, verify_jws};
 pub use oauth::{OauthError, granted_scope, metadata, token_reply};
 pub use scope::Scope;
+pub use scope_rule::ScopeRule;
 pub use signing::{Claims, SigningKey};
 pub use token::{Issuer, Keyring, Origin, SKEW_S, Subject, TokenFault, verify};
 pub use way::JwtAdapter;

@@ -21,6 +21,14 @@ impl Scope {
         Scope { methods: None }
     }
 
+    /// Nothing at all.
+    #[must_use]
+    pub fn nothing() -> Scope {
+        Scope {
+            methods: Some(Vec::new()),
+        }
+    }
+
     /// Reads words with spaces between them; `None` when there is no word or one that is not ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Scope> {
@@ -30,12 +38,19 @@ impl Scope {
 
     /// Reads what an outside issuer wrote: its words for other services are passed over, and none of ours is nothing.
     pub(crate) fn of_known(text: &str) -> Scope {
-        if words(text).any(|word| word == EVERYTHING) {
-            return Scope::all();
-        }
+        Scope::of_words(words(text))
+    }
+
+    /// The same for words that stand apart already.
+    pub(crate) fn of_words<'a>(words: impl Iterator<Item = &'a str>) -> Scope {
         let mut methods = Vec::new();
-        for operation in words(text).filter_map(Operation::named) {
-            if !methods.contains(&operation.method) {
+        for word in words {
+            if word == EVERYTHING {
+                return Scope::all();
+            }
+            if let Some(operation) = Operation::named(word)
+                && !methods.contains(&operation.method)
+            {
                 methods.push(operation.method);
             }
         }

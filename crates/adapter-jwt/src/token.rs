@@ -6,10 +6,13 @@ use serde_json::Value;
 
 use crate::json::{self, Object};
 use crate::jws::Opened;
-use crate::{Scope, VerifyingKey};
+use crate::{AccessNames, Scope, ScopeRule, VerifyingKey};
 
 /// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
 pub const SKEW_S: u32 = 30;
+
+/// Most keys of one id that a signature is checked by: two while they rotate, and what one check may cost stays bounded.
+const CANDIDATES_MAX: usize = 4;
 
 /// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
 const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
@@ -23,6 +26,10 @@ pub struct Issuer {
     pub audience: Vec<String>,
     /// The claim that names the access; `sub` unless configured otherwise.
     pub access_claim: String,
+    /// The accesses that its tokens may name; of our own all.
+    pub accesses: AccessNames,
+    /// What its tokens allow; of no meaning for our own, which say it in `scope`.
+    pub scopes: ScopeRule,
     /// Its keys, old and new while they rotate.
     pub keys: Vec<VerifyingKey>,
     /// Whether it is this gateway itself: then the whole of RFC 9068 is asked for.
@@ -130,14 +137,16 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     let origin = issuer.origin(&claims)?;
     let good_before = good_before(&claims, now as f64)?;
     let is_over = now >= good_before;
-    let Some(key) = issuer.key(&opened)? else {
+    let candidates = issuer.keys(&opened)?;
+    if candidates.is_empty() {
         if issuer.own || is_over {
             return Err(TokenFault::Invalid("the key is unknown"));
         }
         let issuer = issuer.iss.clone();
         return Err(TokenFault::UnknownKey { issuer });
-    };
-    if !opened.is_signed_by(&key.key, key.algorithm.backend()) {
+    }
+    let signed = |key: &&VerifyingKey| opened.is_signed_by(&key.key, key.algorithm.backend());
+    if !candidates.iter().any(signed) {
         return Err(TokenFault::Invalid("the signature is wrong"));
     }
     if is_over {
@@ -196,17 +205,17 @@ impl Issuer {
             }
         }
         let access = text(claims, &self.access_claim)
-            .ok_or("the claim that names the access is no string")?
-            .to_owned();
-        let scope = match claims.get("scope") {
-            None => Scope::all(),
-            Some(Value::String(words)) if self.own => {
-                Scope::parse(words).ok_or("the scope of an own token is not ours")?
-            }
-            Some(Value::String(words)) => Scope::of_known(words),
-            Some(_) => return Err("scope is no string"),
+            .ok_or("the claim that names the access is no string")?;
+        if !self.accesses.holds(access) {
+            return Err("the issuer may not name this access");
+        }
+        let scope = if self.own {
+            let words = text(claims, "scope").unwrap_or_default();
+            Scope::parse(words).ok_or("the scope of an own token is not ours")?
+        } else {
+            self.scopes.of(claims)?
         };
-        Ok((access, scope))
+        Ok((access.to_owned(), scope))
     }
 
     fn origin(&self, claims: &Object) -> Result<Origin, &'static str> {
@@ -226,31 +235,32 @@ impl Issuer {
         })
     }
 
-    /// The one key that can have signed it: by its id, or without one the only key of that algorithm.
-    fn key(&self, opened: &Opened<'_>) -> Result<Option<&VerifyingKey>, &'static str> {
+    /// The keys that can have signed it: those of its id, or without one the only key of that algorithm. An id that stands
+    /// twice in a set is no reason to refuse what either key has signed (RFC 7517 §4.5 only recommends that it does not).
+    fn keys(&self, opened: &Opened<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
         let algorithm = opened.algorithm().ok_or("alg is no string")?;
         let kid = match opened.header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.as_str()),
             Some(_) => return Err("kid is no string"),
         };
-        if algorithm.parse::<crate::Algorithm>().is_err() {
-            return Err("alg is none that is taken");
-        }
+        let algorithm: crate::Algorithm =
+            algorithm.parse().map_err(|_| "alg is none that is taken")?;
         let named = |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
         let mut of_algorithm = self
             .keys
             .iter()
             .filter(named)
-            .filter(|key| key.algorithm.name() == algorithm);
-        match (of_algorithm.next(), of_algorithm.next()) {
-            (Some(key), None) => Ok(Some(key)),
-            (Some(_), Some(_)) => Err("several keys could have signed it"),
-            (None, _) if kid.is_some() && self.keys.iter().any(|key| named(&key)) => {
-                Err("alg is not the key's")
-            }
-            (None, _) => Ok(None),
+            .filter(|key| key.algorithm == algorithm);
+        let candidates: Vec<_> = of_algorithm.by_ref().take(CANDIDATES_MAX).collect();
+        let is_ambiguous = of_algorithm.next().is_some() || (kid.is_none() && candidates.len() > 1);
+        if is_ambiguous {
+            return Err("several keys could have signed it");
         }
+        if candidates.is_empty() && kid.is_some() && self.keys.iter().any(|key| named(&key)) {
+            return Err("alg is not the key's");
+        }
+        Ok(candidates)
     }
 }
 

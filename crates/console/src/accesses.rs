@@ -26,14 +26,14 @@ type Answered = Result<Response, Problem>;
 const ALL: &str = "/admin/v1/accesses";
 const ONE: &str = "/admin/v1/accesses/{name}";
 
-/// What can be asked about an access by its name.
+/// What can be asked about an access by its name as long as it is there. Its changes are not among them, which can be asked
+/// for when it is gone.
 const ABOUT: &[&str] = &[
     "showAccess",
     "changeAccess",
     "deleteAccess",
     "rotateSecret",
     "revokeTokens",
-    "listChanges",
 ];
 
 /// The paths.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adapter::StatusPolicy;
-use adapter_jwt::Algorithm;
+use adapter_jwt::{AccessNames, Algorithm, ScopeRule};
 use adapter_soap::FaultStatus;
 use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
@@ -175,6 +175,10 @@ pub struct IssuerConfig {
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the access.
     pub claim: String,
+    /// The accesses that its tokens may name.
+    pub accesses: AccessNames,
+    /// What its tokens allow.
+    pub scopes: ScopeRule,
     /// How long fetched keys are taken for fresh.
     pub refresh: Duration,
 }
@@ -259,6 +263,17 @@ impl Config {
         let mut reader = Reader::new(sources);
         Config::convert(&mut reader);
         reader.finish().0
+    }
+
+    /// What is no mistake and hardly meant, a sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let mute = |issuer: &&IssuerConfig| issuer.accesses.is_empty();
+        self.jwt.issuers.iter().filter(mute).map(|issuer| {
+            format!(
+                "the issuer {:?} may name no access, so that none of its tokens is taken; write accesses = [\"partner-*\"] into its block, or [\"*\"] for all",
+                issuer.issuer
+            )
+        })
     }
 
     /// The JSON Schema of the file: what the conversion asks for, with the example's words on it.

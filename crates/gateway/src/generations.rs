@@ -135,6 +135,7 @@ impl console::Gateway for Generations {
             "public_url": gate.public_url,
             "config_generation": gate.generation,
             "last_reload": last.as_ref().map(LastReload::to_json),
+            "issuers": gate.tokens.issuers(),
             "upstream": upstream(&gate.forwarder.upstream_status()),
             "accesses": gate.store.accesses().len(),
             "store": store(gate.store.journal()),

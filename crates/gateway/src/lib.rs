@@ -5,6 +5,7 @@
 pub mod cli;
 mod commands;
 mod openapi;
+mod outside;
 mod pipeline;
 mod routes;
 mod token_endpoint;

@@ -5,23 +5,20 @@ use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    Algorithm, Claims, Issuer, JWKS_BYTES_MAX, Keyring, Scope, Subject, TokenFault, VerifyingKey,
-    verify,
+    AccessNames, Algorithm, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenFault,
+    VerifyingKey, verify,
 };
 use arc_swap::ArcSwap;
 use console::{Failed, KeyRow};
-use forward::client::{self, Client, ClientConfig, get_document};
+use forward::client::{self, Client, ClientConfig};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::config::{Config, IssuerConfig, JwksSource};
 use crate::known_tokens::KnownTokens;
+use crate::outside::{Outside, REFETCH_PAUSE_S};
 use crate::signing_keys::{SigningKeys, drop_keys};
-
-/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm.
-const REFETCH_PAUSE_S: i64 = 10;
 
 /// Keys and issuers under one configuration. Whoever changes our keys sees to it that nobody else does at the same time.
 pub(crate) struct Tokens {
@@ -42,31 +39,8 @@ pub(crate) struct TokensConfig {
     /// What ours are signed with, and how long they live, in seconds.
     signing: (Algorithm, u32),
     issuers: Vec<IssuerConfig>,
-    /// Fetches the issuers' keys.
     /// Fetches keys, where an issuer has a URL for them.
     client: Option<Client>,
-}
-
-struct Outside {
-    config: IssuerConfig,
-    /// Held while its keys are asked for.
-    times: Mutex<Times>,
-}
-
-/// Seconds since 1970.
-#[derive(Clone, Copy)]
-struct Times {
-    /// When its keys were last asked for.
-    tried: i64,
-    /// When they last came.
-    fetched: i64,
-}
-
-impl Times {
-    const NEVER: Times = Times {
-        tried: i64::MIN,
-        fetched: i64::MIN,
-    };
 }
 
 impl TokensConfig {
@@ -75,6 +49,9 @@ impl TokensConfig {
     /// # Errors
     /// A sentence when two issuers have the same name: whose keys would count? Or when the roots can't be read.
     pub(crate) fn new(config: &Config, public_url: &str) -> Result<TokensConfig, String> {
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         let issuers = config.jwt.issuers.clone();
         let mut names: HashSet<&str> = HashSet::from([public_url]);
         if let Some(twice) = issuers.iter().find(|config| !names.insert(&config.issuer)) {
@@ -115,7 +92,7 @@ impl Tokens {
         let (algorithm, life_s) = config.signing;
         let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
         let own = Arc::new(ArcSwap::from_pointee(keys));
-        Ok(Tokens::with(config, own, |_| (Vec::new(), Times::NEVER)))
+        Ok(Tokens::with(config, own, |_| None))
     }
 
     /// The same keys under another configuration. An issuer that is described as before keeps the keys that it had.
@@ -141,7 +118,7 @@ impl Tokens {
     fn with(
         config: TokensConfig,
         own: Arc<ArcSwap<SigningKeys>>,
-        kept: impl Fn(&IssuerConfig) -> (Vec<VerifyingKey>, Times),
+        kept: impl Fn(&IssuerConfig) -> Option<(Vec<VerifyingKey>, Outside)>,
     ) -> Tokens {
         let TokensConfig {
             public_url,
@@ -155,24 +132,26 @@ impl Tokens {
                 iss: public_url.clone(),
                 audience: vec![audience.clone()],
                 access_claim: "sub".to_owned(),
+                accesses: AccessNames::all(),
+                scopes: ScopeRule::default(),
                 keys: own.load().verifying(),
                 own: true,
             }],
         };
         let mut outside = Vec::with_capacity(issuers.len());
         for config in issuers {
-            let (keys, times) = kept(&config);
+            let kept = kept(&config);
+            let (keys, known) = kept.unwrap_or_else(|| (Vec::new(), Outside::new(config.clone())));
             keyring.issuers.push(Issuer {
                 iss: config.issuer.clone(),
                 audience: config.audience.clone(),
                 access_claim: config.claim.clone(),
+                accesses: config.accesses.clone(),
+                scopes: config.scopes.clone(),
                 keys,
                 own: false,
             });
-            outside.push(Outside {
-                config,
-                times: Mutex::new(times),
-            });
+            outside.push(known);
         }
         Tokens {
             issuer: public_url,
@@ -186,24 +165,16 @@ impl Tokens {
         }
     }
 
-    /// What is known of an issuer that is described like this: nothing while its keys are being asked for.
-    fn kept(&self, config: &IssuerConfig) -> (Vec<VerifyingKey>, Times) {
-        let known = self.outside.iter().find(|known| known.config == *config);
-        let Some(times) = known.and_then(|known| known.times.try_lock().ok()) else {
-            return (Vec::new(), Times::NEVER);
-        };
+    /// What is known of an issuer that is described like this, and its keys.
+    fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, Outside)> {
+        let known = self.outside.iter().find(|known| known.config == *config)?;
         let keyring = self.keyring.load();
         let issuer = keyring
             .issuers
             .iter()
             .find(|issuer| issuer.iss == config.issuer);
         let keys = issuer.map_or(Vec::new(), |issuer| issuer.keys.clone());
-        // A file costs nothing to read, and may be why somebody asked for a reload.
-        let fetched = match config.jwks {
-            JwksSource::Url(_) => times.fetched,
-            JwksSource::File(_) => i64::MIN,
-        };
-        (keys, Times { fetched, ..*times })
+        Some((keys, known.renewed()))
     }
 
     /// The subject of a good token. A key that is not known is asked for once, and the token looked at again.
@@ -223,11 +194,15 @@ impl Tokens {
         match verify(token, &keyring, now) {
             Err(TokenFault::UnknownKey { issuer }) => {
                 // A task of its own: a caller who goes away must not take the fetch along, of which others live.
-                let tokens = Arc::clone(self);
-                let fetching =
-                    tokio::spawn(async move { tokens.fetch_unknown(&issuer, now).await });
+                let (tokens, asked) = (Arc::clone(self), issuer.clone());
+                let fetching = tokio::spawn(async move {
+                    if let Some(outside) = tokens.outside(&asked) {
+                        tokens.fetch(outside, now).await;
+                    }
+                });
                 let _ = fetching.await;
-                let subject = verify(token, &self.keyring.load(), now)?;
+                let judged = verify(token, &self.keyring.load(), now);
+                let subject = judged.map_err(|fault| self.refusal(fault))?;
                 Ok(Arc::new(subject))
             }
             Ok(subject) => {
@@ -239,57 +214,44 @@ impl Tokens {
         }
     }
 
+    /// A token that nobody can judge, since the keys of its issuer have never come, is no guess.
+    fn refusal(&self, fault: TokenFault) -> Error {
+        let is_known = match &fault {
+            TokenFault::UnknownKey { issuer } => self.outside(issuer),
+            TokenFault::Expired | TokenFault::Invalid(_) => None,
+        };
+        if is_known.is_some_and(Outside::was_never_fetched) {
+            return Error::refused(adapter::Code::Overloaded)
+                .because("the keys of the issuer could never be fetched")
+                .retry_after(REFETCH_PAUSE_S);
+        }
+        fault.into()
+    }
+
     /// Fetches the keys of every outside issuer that have grown stale. Call it every few seconds.
     pub(crate) async fn refresh(&self, now: i64) {
-        for outside in &self.outside {
-            let fresh_s = i64::try_from(outside.config.refresh.as_secs()).unwrap_or(i64::MAX);
-            let mut times = outside.times.lock().await;
-            if now.saturating_sub(times.fetched) >= fresh_s {
-                self.fetch(outside, &mut times, now).await;
-            }
+        for outside in self.outside.iter().filter(|outside| outside.is_stale(now)) {
+            self.fetch(outside, now).await;
         }
     }
 
-    async fn fetch_unknown(&self, issuer: &str, now: i64) {
-        let known = self
-            .outside
+    /// The outside issuers as operators see them.
+    pub(crate) fn issuers(&self) -> Vec<serde_json::Value> {
+        self.outside.iter().map(Outside::status).collect()
+    }
+
+    fn outside(&self, issuer: &str) -> Option<&Outside> {
+        self.outside
             .iter()
-            .find(|outside| outside.config.issuer == issuer);
-        if let Some(outside) = known {
-            // Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
-            let mut times = outside.times.lock().await;
-            self.fetch(outside, &mut times, now).await;
-        }
+            .find(|outside| outside.config.issuer == issuer)
     }
 
-    async fn fetch(&self, outside: &Outside, times: &mut Times, now: i64) {
-        if now.saturating_sub(times.tried) < REFETCH_PAUSE_S {
-            return;
+    /// Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
+    async fn fetch(&self, outside: &Outside, now: i64) {
+        let _fetching = outside.fetching.lock().await;
+        if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
+            self.replace(&outside.config.issuer, &set.keys);
         }
-        times.tried = now;
-        match self.read_keys(&outside.config).await {
-            Ok(keys) => {
-                self.replace(&outside.config.issuer, &keys);
-                times.fetched = now;
-            }
-            // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
-            Err(error) => {
-                tracing::warn!(issuer = outside.config.issuer, %error, "keys were not fetched");
-            }
-        }
-    }
-
-    async fn read_keys(&self, config: &IssuerConfig) -> Result<Vec<VerifyingKey>, String> {
-        let document = match &config.jwks {
-            JwksSource::Url(url) => {
-                let client = self.client.as_ref().ok_or("there is no client")?;
-                get_document(client, url.clone(), JWKS_BYTES_MAX).await?
-            }
-            JwksSource::File(path) => tokio::fs::read_to_string(path)
-                .await
-                .map_err(|error| error.to_string())?,
-        };
-        adapter_jwt::parse_jwks(&document, &config.algorithms).map_err(|error| error.to_string())
     }
 
     fn replace(&self, name: &str, keys: &[VerifyingKey]) {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use adapter_jwt::{
-    Algorithm, Issuer, Keyring, SKEW_S, SigningKey, Subject, TOKEN_BYTES_MAX, TokenFault, verify,
+    AccessNames, Algorithm, Issuer, Keyring, SKEW_S, ScopeRule, SigningKey, Subject,
+    TOKEN_BYTES_MAX, TokenFault, verify,
 };
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine;
@@ -65,6 +66,8 @@ fn keyring() -> &'static Keyring {
             iss: iss.to_owned(),
             audience: vec![audience.to_owned()],
             access_claim: claim.to_owned(),
+            accesses: AccessNames::all(),
+            scopes: ScopeRule::default(),
             keys: vec![key.verifying_key()],
             own,
         };
@@ -117,7 +120,8 @@ fn number(claims: &Claims, name: &str) -> Option<f64> {
 fn fits(token: &str, subject: &Subject) {
     assert!(token.len() <= TOKEN_BYTES_MAX);
     let (header, claims) = (part(token, 0), claims(token));
-    assert_eq!(text(&header, "alg").as_deref(), Some("EdDSA"));
+    let alg = text(&header, "alg");
+    assert!(matches!(alg.as_deref(), Some("EdDSA" | "Ed25519")));
     for name in ["crit", "b64", "zip", "enc"] {
         assert!(!header.contains_key(name), "{name} was taken");
     }
@@ -155,15 +159,28 @@ fn fits(token: &str, subject: &Subject) {
         }
         assert!(claims.contains_key("iat"));
     }
-    let scope = text(&claims, "scope");
-    let words: Option<Vec<_>> = scope.as_deref().map(|scope| scope.split(' ').collect());
+    let words = scope_words(&claims, issuer);
     for operation in &adapter::OPERATIONS {
         let method = operation.method;
-        let says = words
-            .as_ref()
-            .is_none_or(|words| words.contains(&"chat") || words.contains(&method));
+        let says = words.iter().any(|word| word == "chat" || word == method);
         assert_eq!(subject.scope.allows(method), says, "{method}");
     }
+}
+
+/// The words of the first claim that may tell a scope, be it a text or a list of texts; without one there are none.
+fn scope_words(claims: &Claims, issuer: &Issuer) -> Vec<String> {
+    let told = issuer
+        .scopes
+        .claims
+        .iter()
+        .find_map(|name| claims.get(name));
+    let Some(told) = told else {
+        return Vec::new();
+    };
+    if let Some(text) = unescaped(told) {
+        return text.split(' ').map(str::to_owned).collect();
+    }
+    serde_json::from_str(told).expect("a scope that was taken is a text or a list of texts")
 }
 
 /// One character changed anywhere, or one more, and nothing is left of it.

@@ -76,6 +76,8 @@ pub(super) fn own_issuer(keys: &[&SigningKey]) -> Issuer {
         iss: OWN.to_owned(),
         audience: vec![format!("{OWN}/api/jwt/")],
         access_claim: "sub".to_owned(),
+        accesses: AccessNames::all(),
+        scopes: ScopeRule::default(),
         keys: keys.iter().map(|key| key.verifying_key()).collect(),
         own: true,
     }

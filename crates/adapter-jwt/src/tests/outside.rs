@@ -14,7 +14,9 @@ fn ring_with(jwks: &str, algorithms: &[Algorithm]) -> Keyring {
         iss: OUTSIDE.to_owned(),
         audience: vec!["chat-api".to_owned(), "other".to_owned()],
         access_claim: "access".to_owned(),
-        keys: parse_jwks(jwks, algorithms).unwrap(),
+        accesses: AccessNames::all(),
+        scopes: ScopeRule::default(),
+        keys: parse_jwks(jwks, algorithms).unwrap().keys,
         own: false,
     };
     Keyring {
@@ -48,7 +50,8 @@ fn an_outside_token_may_lack_what_its_issuer_does_not_write() {
     for typ in [json!(null), json!("JWT"), json!("jwt"), json!("at+jwt")] {
         let subject = outside(json!({ "typ": typ }), json!({})).unwrap();
         assert_eq!(subject.access, "shop");
-        assert_eq!(subject.scope, Scope::all());
+        // What it does not say that it allows it does not allow.
+        assert_eq!(subject.scope, Scope::nothing());
     }
     assert!(outside(json!({ "typ": "logout+jwt" }), json!({})).is_err());
     assert!(outside(json!({}), json!({ "access": "" })).is_err());
@@ -66,7 +69,74 @@ fn an_outside_scope_limits_and_foreign_words_allow_nothing() {
         let none = scope(json!(text)).unwrap();
         assert!(adapter::OPERATIONS.iter().all(|op| !none.allows(op.method)));
     }
-    assert!(scope(json!(["chat"])).is_err());
+    assert_eq!(scope(json!(["openid", "chat"])).unwrap(), Scope::all());
+    for wrong in [json!(["chat", 1]), json!(null), json!({"chat": true})] {
+        assert!(scope(wrong).is_err());
+    }
+}
+
+#[test]
+fn the_first_scope_claim_that_is_there_counts_and_without_any_the_rule() {
+    let rule = |default| ScopeRule {
+        claims: ["scope", "scp", "roles"].map(str::to_owned).to_vec(),
+        default,
+    };
+    let scope = |claims: Value, rule: &ScopeRule| {
+        let key = rsa();
+        let token = key
+            .sign_parts(
+                &header(key).to_string(),
+                &outside_claims(claims).to_string(),
+            )
+            .unwrap();
+        let mut ring = ring_with(&jwks(&[key]), &[Algorithm::Rs256]);
+        ring.issuers[1].scopes = rule.clone();
+        verify(&token, &ring, NOW).unwrap().scope.to_string()
+    };
+    let none = rule(Scope::nothing());
+    for (claims, expected) in [
+        (json!({"scp": "getchats"}), "getchats"),
+        (json!({"scp": ["getchats", "x"]}), "getchats"),
+        (json!({"roles": ["sendmessage"]}), "sendmessage"),
+        (json!({"scope": "openid", "roles": ["chat"]}), ""),
+        (json!({"scope": "getchats", "scp": "chat"}), "getchats"),
+        (json!({"roles": []}), ""),
+        (json!({"groups": ["chat"]}), ""),
+        (json!({}), ""),
+    ] {
+        assert_eq!(scope(claims.clone(), &none), expected, "{claims}");
+    }
+    let all = rule(Scope::all());
+    assert_eq!(scope(json!({}), &all), "chat");
+    assert_eq!(scope(json!({"scp": "openid"}), &all), "");
+}
+
+#[test]
+fn an_issuer_speaks_only_for_the_accesses_that_it_may_name() {
+    let key = rsa();
+    let judged = |accesses: &[&str], jwks: &str| {
+        let token = key
+            .sign_parts(
+                &header(key).to_string(),
+                &outside_claims(json!({})).to_string(),
+            )
+            .unwrap();
+        let mut ring = ring_with(jwks, &[Algorithm::Rs256]);
+        ring.issuers[1].accesses = AccessNames::parse(accesses.iter().copied()).unwrap();
+        verify(&token, &ring, NOW)
+    };
+    let known = jwks(&[key]);
+    for names in [&["shop"][..], &["s*"], &["*"], &["x", "shop"]] {
+        assert_eq!(judged(names, &known).unwrap().access, "shop");
+    }
+    // No key is asked for either, for a token that would be refused with it.
+    let others = jwks(&[&super::forge::key(Algorithm::Rs256)]);
+    for names in [&[][..], &["shop-*"], &["Shop"]] {
+        for set in [&known, &others] {
+            let refused = TokenFault::Invalid("the issuer may not name this access");
+            assert_eq!(judged(names, set), Err(refused));
+        }
+    }
 }
 
 #[test]

@@ -29,8 +29,49 @@ struct Page {
     reload: Option<Reload>,
     /// Id, algorithm, age, and until when it verifies.
     signing: Vec<(String, &'static str, String, String)>,
+    issuers: Vec<Issuer>,
     /// Name, role, age.
     admin: Vec<(String, &'static str, String)>,
+}
+
+/// An outside issuer, and which of its keys can't be used.
+struct Issuer {
+    name: String,
+    keys: String,
+    fetched: String,
+    error: Option<String>,
+    /// Place and id, and why.
+    passed_over: Vec<(String, String)>,
+}
+
+impl Issuer {
+    fn all(issuers: &Value) -> Vec<Issuer> {
+        let issuers = issuers.as_array().into_iter().flatten();
+        issuers.map(Issuer::of).collect()
+    }
+
+    fn of(issuer: &Value) -> Issuer {
+        let text = |value: &Value| value.as_str().map(visible);
+        let odd = issuer["passed_over"].as_array().into_iter().flatten();
+        Issuer {
+            name: text(&issuer["issuer"]).unwrap_or_default(),
+            keys: format!(
+                "{} usable, {} passed over",
+                issuer["keys"], issuer["keys_passed_over"]
+            ),
+            fetched: issuer["fetched_at"]
+                .as_str()
+                .map_or("never".to_owned(), moment),
+            error: text(&issuer["error"]),
+            passed_over: odd
+                .map(|odd| {
+                    let kid = text(&odd["kid"]).unwrap_or_default();
+                    let reason = text(&odd["reason"]).unwrap_or_default();
+                    (format!("{} {kid}", odd["place"]), reason)
+                })
+                .collect(),
+        }
+    }
 }
 
 struct Reload {
@@ -150,6 +191,7 @@ impl Page {
             ],
             upstream,
             reload: Reload::of(&status["last_reload"]),
+            issuers: Issuer::all(&status["issuers"]),
             signing: keys
                 .into_iter()
                 .map(|key| {

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Failure;
-use super::output::{print, print_json};
+use super::output::{print, print_aside, print_json};
 use crate::cli::{CheckArgs, ServeArgs};
 use crate::config::{Config, Mistake, Sources};
 use crate::file_rights;
 
 pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
     let read = Config::read(&read_sources(&args.serve).map_err(Failure::Usage)?);
+    for warning in read.iter().flat_map(Config::warnings) {
+        print_aside(&format!("warning: {warning}"));
+    }
     if !args.json {
         read.map_err(|mistakes| told(args.serve.config.as_deref(), &mistakes))?;
         return Ok(print("The configuration is right.\n")?);

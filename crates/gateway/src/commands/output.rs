@@ -51,6 +51,11 @@ pub(crate) fn print_json(document: &Value) -> Result<(), String> {
     print_exactly(visible_json(&format!("{document:#}\n")).as_bytes())
 }
 
+/// Prints a line on standard error. That it can't be printed is nothing that a command fails by.
+pub(crate) fn print_aside(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// One value of a document as a person reads it. What would steer the terminal is shown as an escape.
 pub(crate) fn cell(value: &Value) -> String {
     match value {

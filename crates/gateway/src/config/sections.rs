@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use adapter::{OPERATIONS, StatusPolicy, Way};
-use adapter_jwt::Algorithm;
+use adapter_jwt::{AccessNames, Algorithm, Scope, ScopeRule};
 use adapter_soap::FaultStatus;
 use forward::client::Roots;
 use forward::{
@@ -375,7 +375,26 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     {
         reader.wrong::<()>(&key("jwks"), &error);
     }
+    let scope = |text: &str| {
+        Scope::parse(text).ok_or_else(|| format!("{text:?} is neither chat nor names of methods"))
+    };
+    let default_scope = reader.optional(&key("default_scope"), Kind::Text, scope);
+    let scopes = ScopeRule {
+        claims: reader.list(
+            &key("scope_claims"),
+            &["scope", "scp", "roles"],
+            Kind::Text,
+            shapes::text,
+        ),
+        default: default_scope.unwrap_or_else(Scope::nothing),
+    };
+    let patterns = reader.list(&key("accesses"), &[], Kind::Text, |text| {
+        AccessNames::parse([text]).map(|_| text.to_owned())
+    });
+    let accesses = AccessNames::parse(patterns.iter().map(String::as_str));
     Some(IssuerConfig {
+        accesses: accesses.unwrap_or_default(),
+        scopes,
         claim: reader.value(&key("claim"), "sub", Kind::Text, shapes::text),
         refresh: reader.value(&key("refresh"), "5m", Kind::Time, shapes::timeout),
         issuer: name?,

@@ -112,15 +112,27 @@ pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
     Ok(roots)
 }
 
-/// Whether a file of an issuer's keys is there and holds some that can be used.
+/// Whether a file of an issuer's keys is there and holds one that can be used.
 pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
     file_rights::check_trusted(path)?;
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let keys = adapter_jwt::parse_jwks(&text, algorithms);
-    keys.map(|_| ())
-        .map_err(|error| format!("{}: {error}", path.display()))
+    let told = |what: &str| format!("{}: {what}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| told(&error.to_string()))?;
+    let set = adapter_jwt::parse_jwks(&text, algorithms).map_err(|error| told(error.text()))?;
+    if !set.keys.is_empty() {
+        return Ok(());
+    }
+    let why = set
+        .passed_over
+        .iter()
+        .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
+    let why: String = why.take(ODD_KEYS_TOLD_MAX).collect();
+    Err(told(&format!(
+        "no key of it can be used with the allowed algorithms.{why}"
+    )))
 }
+
+/// Of so many keys that can't be used a configuration's mistake tells why.
+const ODD_KEYS_TOLD_MAX: usize = 8;
 
 /// Longest `log.level`, in bytes: a dozen modules.
 const LOG_LEVEL_BYTES_MAX: usize = 512;

@@ -1,0 +1,101 @@
+//! Which accesses an issuer may name: an issuer that is trusted for its partners' calls is not trusted for everybody's.
+
+/// A list of names, each whole or a beginning with `*` behind it. The empty list holds no name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessNames(Vec<Pattern>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Whole(String),
+    Beginning(String),
+}
+
+/// Longest name of an access, in bytes; a pattern has no use for a longer beginning.
+const NAME_BYTES_MAX: usize = 64;
+
+impl AccessNames {
+    /// Every name, as `*` alone.
+    #[must_use]
+    pub fn all() -> AccessNames {
+        AccessNames(vec![Pattern::Beginning(String::new())])
+    }
+
+    /// Reads the patterns of a list.
+    ///
+    /// # Errors
+    /// The first that is none, and how one is written.
+    pub fn parse<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<AccessNames, String> {
+        patterns
+            .into_iter()
+            .map(pattern)
+            .collect::<Result<_, _>>()
+            .map(AccessNames)
+    }
+
+    /// Whether this name is one of them. Names are compared to the letter.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            Pattern::Whole(whole) => name == whole,
+            Pattern::Beginning(beginning) => name.starts_with(beginning.as_str()),
+        })
+    }
+
+    /// Whether it holds no name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    let (name, is_whole) = match text.strip_suffix('*') {
+        Some(beginning) => (beginning, false),
+        None => (text, true),
+    };
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if name.len() > NAME_BYTES_MAX || !name.bytes().all(is_name) || (is_whole && name.is_empty()) {
+        return Err(format!(
+            "{text:?} is no name of an access; write one, or a beginning as partner-*, or * for all"
+        ));
+    }
+    let name = name.to_owned();
+    Ok(if is_whole {
+        Pattern::Whole(name)
+    } else {
+        Pattern::Beginning(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(patterns: &[&str], name: &str, expected: bool) {
+        let names = AccessNames::parse(patterns.iter().copied()).unwrap();
+        assert_eq!(names.holds(name), expected, "{patterns:?} {name}");
+    }
+
+    #[test]
+    fn names_are_held_whole_or_by_their_beginning() {
+        check(&[], "shop", false);
+        check(&["shop"], "shop", true);
+        check(&["shop"], "shop2", false);
+        check(&["shop"], "Shop", false);
+        check(&["partner-*", "shop"], "partner-a", true);
+        check(&["partner-*"], "partner-", true);
+        check(&["partner-*"], "partner", false);
+        check(&["partner-*"], "x-partner-a", false);
+        check(&["*"], "anything", true);
+        assert!(AccessNames::all().holds("anything") && !AccessNames::default().holds("shop"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told() {
+        for wrong in ["", "a*b", "**", "a b", "*a", "shöp", &"a".repeat(65)] {
+            let told = AccessNames::parse([wrong]).unwrap_err();
+            assert!(told.contains("partner-*"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One outside issuer: where its keys are, when they were asked for and came, and which of them can't be used.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
+use forward::client::{Client, get_document};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::config::{IssuerConfig, JwksSource};
+
+/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm. A caller
+/// whom nobody can judge before the next one is told to come again after as long.
+pub(crate) const REFETCH_PAUSE_S: u32 = 10;
+
+/// So many keys that can't be used are logged and shown of one issuer; a set of 256 KiB may hold thousands.
+const ODD_KEYS_TOLD_MAX: usize = 20;
+
+/// An issuer and what is known of it.
+pub(crate) struct Outside {
+    pub(crate) config: IssuerConfig,
+    /// Held while its keys are asked for.
+    pub(crate) fetching: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+/// What is known of its keys; times are seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// When they were last asked for.
+    tried: Option<i64>,
+    /// When they last came.
+    fetched: Option<i64>,
+    /// Why they did not come when they were last asked for.
+    error: Option<String>,
+    usable: usize,
+    passed_over: Vec<PassedOver>,
+}
+
+impl Outside {
+    /// One of which nothing is known yet.
+    pub(crate) fn new(config: IssuerConfig) -> Outside {
+        Outside {
+            config,
+            fetching: tokio::sync::Mutex::new(()),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The same issuer under another configuration. A file is read again soon: it costs nothing, and may be why somebody
+    /// asked for a reload. So are keys that are being asked for right now, since their answer goes to the old one.
+    pub(crate) fn renewed(&self) -> Outside {
+        let mut known = self.known().clone();
+        let is_file = matches!(self.config.jwks, JwksSource::File(_));
+        if is_file || self.fetching.try_lock().is_err() {
+            known.tried = None;
+        }
+        Outside {
+            config: self.config.clone(),
+            fetching: tokio::sync::Mutex::new(()),
+            known: Mutex::new(known),
+        }
+    }
+
+    /// Whether its keys are older than they may be.
+    pub(crate) fn is_stale(&self, now: i64) -> bool {
+        let fresh_s = i64::try_from(self.config.refresh.as_secs()).unwrap_or(i64::MAX);
+        let known = self.known();
+        // After a reload a file counts as never read.
+        let fetched = known.fetched.filter(|_| known.tried.is_some());
+        fetched.is_none_or(|fetched| now.saturating_sub(fetched) >= fresh_s)
+    }
+
+    /// Whether no key of it has ever come, so that nobody can judge its tokens.
+    pub(crate) fn was_never_fetched(&self) -> bool {
+        self.known().fetched.is_none()
+    }
+
+    /// Asks for its keys, unless that was done a moment ago. Hold `fetching` meanwhile.
+    pub(crate) async fn fetch(&self, client: Option<&Client>, now: i64) -> Option<KeySet> {
+        {
+            let mut known = self.known();
+            let since = known.tried.map(|tried| now.saturating_sub(tried));
+            if since.is_some_and(|since| since < i64::from(REFETCH_PAUSE_S)) {
+                return None;
+            }
+            known.tried = Some(now);
+        }
+        match self.read(client).await {
+            Ok(set) => {
+                self.note(&set, now);
+                Some(set)
+            }
+            // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
+            Err(error) => {
+                tracing::warn!(issuer = self.config.issuer, %error, "keys were not fetched");
+                self.known().error = Some(error);
+                None
+            }
+        }
+    }
+
+    async fn read(&self, client: Option<&Client>) -> Result<KeySet, String> {
+        let document = match &self.config.jwks {
+            JwksSource::Url(url) => {
+                let client = client.ok_or("there is no client")?;
+                get_document(client, url.clone(), JWKS_BYTES_MAX).await?
+            }
+            JwksSource::File(path) => tokio::fs::read_to_string(path)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        parse_jwks(&document, &self.config.algorithms).map_err(|error| error.to_string())
+    }
+
+    fn note(&self, set: &KeySet, now: i64) {
+        let mut known = self.known();
+        // One line for each set that differs, and none for every fetch of it.
+        if !set.passed_over.is_empty() && set.passed_over != known.passed_over {
+            let told = set.passed_over.iter().take(ODD_KEYS_TOLD_MAX).map(told);
+            let passed_over: Vec<_> = told.collect();
+            let (issuer, usable) = (&self.config.issuer, set.keys.len());
+            let passed_over = passed_over.join(" ");
+            tracing::warn!(issuer, usable, passed_over, "some keys can't be used");
+        }
+        known.fetched = Some(now);
+        known.error = None;
+        known.usable = set.keys.len();
+        known.passed_over.clone_from(&set.passed_over);
+    }
+
+    /// For operators.
+    pub(crate) fn status(&self) -> Value {
+        let known = self.known();
+        let time = |seconds| {
+            Timestamp::from_second(seconds)
+                .ok()
+                .map(|time| time.to_string())
+        };
+        let odd = known.passed_over.iter().take(ODD_KEYS_TOLD_MAX);
+        json!({
+            "issuer": self.config.issuer,
+            "fetched_at": known.fetched.and_then(time),
+            "error": known.error,
+            "keys": known.usable,
+            "keys_passed_over": known.passed_over.len(),
+            "passed_over": odd.map(|odd| json!({
+                "place": odd.place, "kid": odd.kid, "reason": odd.reason,
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn told(odd: &PassedOver) -> String {
+    let kid = odd.kid.as_deref().unwrap_or_default();
+    format!("{} {kid:?}: {}", odd.place, odd.reason)
+}

@@ -1,0 +1,483 @@
+//! Outside issuers: whom each may name, which of their keys serve, and what becomes of callers while their keys are away.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::accesses::{admin, made};
+use crate::harness::{Answer, Gateway, Issuer, Process, client, envelope};
+
+const READ: &str = "class=chat&method=getchatchannels";
+
+/// Longest wait for keys to be fetched again.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+async fn asked(gateway: &Gateway, token: &str, call: &str) -> Answer {
+    let url = gateway.url(&format!("/api/jwt/?{call}"));
+    Answer::of(client().get(url).bearer_auth(token)).await
+}
+
+/// Waits until it is so, asking ten times a second.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        pace.tick().await;
+    }
+}
+
+async fn said(gateway: &Gateway, token: &str) -> String {
+    let said = asked(gateway, token, READ).await.json();
+    said["error"].as_str().unwrap_or("SUCCESS").to_owned()
+}
+
+// === who may name whom ===
+
+#[tokio::test]
+async fn an_issuer_may_name_the_accesses_of_its_list_and_no_other() {
+    let issuers = [
+        ("https://none.example", ""),
+        ("https://whole.example", "accesses = [\"shop\"]"),
+        (
+            "https://beginning.example",
+            "accesses = [\"partner-*\", \"other\"]",
+        ),
+        ("https://all.example", "accesses = [\"*\"]"),
+    ];
+    let names = [
+        "shop",
+        "shop2",
+        "partner-a",
+        "partner-b",
+        "partner",
+        "other",
+    ];
+    let allowed = [
+        [false; 6],
+        [true, false, false, false, false, false],
+        [false, false, true, true, false, true],
+        [true; 6],
+    ];
+    let issuer = Issuer::new();
+    let mut toml = "[limits]\nguesses_per_address = 1000\n".to_owned();
+    for (name, accesses) in issuers {
+        let block = issuer
+            .as_configuration()
+            .replace("accesses = [\"*\"]", accesses);
+        toml += &block.replace(crate::harness::ISSUER, name);
+    }
+    let gateway = Gateway::configured(&toml, &[]);
+    for name in names {
+        made(&gateway, json!({"name": name, "allow": ["any"]})).await;
+    }
+    let mut cells = 0;
+    for (row, (iss, _)) in issuers.iter().enumerate() {
+        for (column, name) in names.iter().enumerate() {
+            let token = issuer.token_with(&json!({"iss": iss, "sub": name, "scope": "chat"}));
+            let expected = if allowed[row][column] {
+                "SUCCESS"
+            } else {
+                "INCORRECT_TOKEN"
+            };
+            assert_eq!(said(&gateway, &token).await, expected, "{iss} names {name}");
+            let soap = client().post(gateway.url("/api/soap/")).bearer_auth(&token);
+            let soap = soap.header("Content-Type", "text/xml");
+            let soap = Answer::of(soap.body(envelope("getchatchannels", &[]))).await;
+            let expected = if allowed[row][column] { 200 } else { 401 };
+            assert_eq!(soap.status, expected, "{iss} names {name} by SOAP");
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, 24);
+    gateway.process.wait_for("a warning", |line| {
+        line.contains("https://none.example") && line.contains("accesses = ")
+    });
+}
+
+#[test]
+fn check_warns_of_an_issuer_that_may_name_nobody_and_refuses_what_is_no_name() {
+    let issuer = Issuer::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chatgate.toml");
+    let check = |accesses: &str| {
+        let toml = issuer
+            .as_configuration()
+            .replace("accesses = [\"*\"]", accesses);
+        std::fs::write(&file, toml).unwrap();
+        let (code, lines) =
+            Process::start(&["check", "--config", file.to_str().unwrap()], &[]).ended();
+        (code, lines.join("\n"))
+    };
+    assert_eq!(
+        check("accesses = [\"a-*\"]"),
+        (Some(0), "The configuration is right.".to_owned())
+    );
+    let (code, told) = check("");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("warning: the issuer") && told.contains("partner-*"),
+        "{told}"
+    );
+    let (code, told) = check("accesses = [\"a*b\"]");
+    assert_eq!(code, Some(64), "{told}");
+    assert!(told.contains("jwt.issuers.0.accesses"), "{told}");
+}
+
+#[tokio::test]
+async fn a_token_allows_what_it_says_and_nothing_where_it_says_nothing() {
+    let issuer = Issuer::new();
+    let plain = issuer.as_configuration();
+    let generous = plain.replace(crate::harness::ISSUER, "https://generous.example")
+        + "default_scope = \"getchatchannels\"\nscope_claims = [\"permissions\"]\n";
+    let gateway = Gateway::configured(&format!("{plain}{generous}"), &[]);
+    let code = async |claims: Value| {
+        let mut all = json!({"sub": "demo"});
+        all.as_object_mut()
+            .unwrap()
+            .extend(claims.as_object().unwrap().clone());
+        let answer = asked(&gateway, &issuer.token_with(&all), READ).await;
+        let said = answer.json();
+        let code = said["error"].as_str().unwrap_or("SUCCESS").to_owned();
+        assert_eq!(code == "OPERATION_NOT_ALLOWED", answer.status == 403);
+        code
+    };
+    for (claims, expected) in [
+        (json!({}), "OPERATION_NOT_ALLOWED"),
+        (json!({"scope": "chat"}), "SUCCESS"),
+        (json!({"scp": "getchatchannels"}), "SUCCESS"),
+        (json!({"scp": ["getchatchannels"]}), "SUCCESS"),
+        (json!({"roles": ["chat"]}), "SUCCESS"),
+        (json!({"roles": ["getchats"]}), "OPERATION_NOT_ALLOWED"),
+        (
+            json!({"scope": "openid", "roles": ["chat"]}),
+            "OPERATION_NOT_ALLOWED",
+        ),
+        (json!({"groups": ["chat"]}), "OPERATION_NOT_ALLOWED"),
+        (json!({"scope": 7}), "INCORRECT_TOKEN"),
+        (json!({"iss": "https://generous.example"}), "SUCCESS"),
+        (
+            json!({"iss": "https://generous.example", "permissions": []}),
+            "OPERATION_NOT_ALLOWED",
+        ),
+    ] {
+        assert_eq!(code(claims.clone()).await, expected, "{claims}");
+    }
+}
+
+// === odd keys ===
+
+/// An issuer's document, served to whoever asks.
+struct Served {
+    document: Arc<Mutex<(u16, String)>>,
+    address: std::net::SocketAddr,
+}
+
+impl Served {
+    async fn new(status: u16, document: String) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let document = Arc::new(Mutex::new((status, document)));
+        let shared = Arc::clone(&document);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                crate::sends::read_request(&mut stream).await;
+                let (status, body) = shared.lock().unwrap().clone();
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+            }
+        });
+        Served { document, address }
+    }
+
+    fn says(&self, status: u16, document: String) {
+        *self.document.lock().unwrap() = (status, document);
+    }
+
+    /// The issuer of the harness with its keys here.
+    fn as_configuration(&self, issuer: &Issuer) -> String {
+        let toml = issuer.as_configuration();
+        let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+        let fetched = format!(
+            "jwks = \"http://{}/jwks.json\"\nrefresh = \"1s\"",
+            self.address
+        );
+        toml.replace(line, &fetched)
+    }
+}
+
+/// A key that signs one token with RS256, and its public half.
+fn rsa(size: KeySize) -> (Value, RsaKeyPair) {
+    let pair = RsaKeyPair::generate(size).unwrap();
+    let public = pair.public_key();
+    let n = b64(public.modulus().big_endian_without_leading_zero());
+    let e = b64(public.exponent().big_endian_without_leading_zero());
+    (json!({"kty": "RSA", "n": n, "e": e, "kid": "rsa"}), pair)
+}
+
+fn with(key: &Value, changes: &Value) -> Value {
+    let mut key = key.clone();
+    for (name, value) in changes.as_object().unwrap() {
+        key[name] = value.clone();
+    }
+    key
+}
+
+fn without(key: &Value, name: &str) -> Value {
+    let mut key = key.clone();
+    key.as_object_mut().unwrap().remove(name);
+    key
+}
+
+/// What issuers publish that can't be used.
+fn odd_keys() -> Vec<(&'static str, Value)> {
+    let (rsa, _) = rsa(KeySize::Rsa2048);
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+    let ec = json!({"kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y), "kid": "ec"});
+    let modulus = |bytes: usize| b64(vec![0xff; bytes]);
+    let padded = format!("{}==", rsa["n"].as_str().unwrap());
+    vec![
+        ("of 1,024 bits", with(&rsa, &json!({"n": modulus(128)}))),
+        ("of 16,384 bits", with(&rsa, &json!({"n": modulus(2048)}))),
+        (
+            "of 100,000 bits",
+            with(&rsa, &json!({"n": modulus(12_500)})),
+        ),
+        (
+            "with x5c alone",
+            json!({"kty": "RSA", "kid": "x", "x5c": ["MIIB"]}),
+        ),
+        ("padded", with(&rsa, &json!({"n": padded}))),
+        ("off its curve", with(&ec, &json!({"y": b64([1; 32])}))),
+        ("of 31 bytes", with(&ec, &json!({"x": b64(&x[..31])}))),
+        (
+            "shared",
+            json!({"kty": "oct", "k": b64([7; 64]), "kid": "oct"}),
+        ),
+        ("with a number as kid", with(&rsa, &json!({"kid": 5}))),
+        ("with null as kid", with(&rsa, &json!({"kid": null}))),
+        (
+            "for signing only",
+            with(&rsa, &json!({"key_ops": ["sign"]})),
+        ),
+        ("for encryption", with(&rsa, &json!({"use": "enc"}))),
+        (
+            "of an unknown type",
+            json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),
+        ),
+        ("of an unknown curve", with(&ec, &json!({"crv": "P-999"}))),
+        (
+            "of Ed448",
+            json!({"kty": "OKP", "crv": "Ed448", "x": b64([1; 57]), "alg": "Ed448"}),
+        ),
+        (
+            "of an unknown algorithm",
+            with(&rsa, &json!({"alg": "XX256"})),
+        ),
+        ("of no type", without(&rsa, "kty")),
+        ("of type null", with(&rsa, &json!({"kty": null}))),
+        ("with null as alg", with(&rsa, &json!({"alg": null}))),
+        ("with null as use", with(&rsa, &json!({"use": null}))),
+        ("without e", without(&rsa, "e")),
+        ("with null as n", with(&rsa, &json!({"n": null}))),
+        ("that is empty", json!({})),
+        ("that is null", Value::Null),
+        ("that is text", json!("key")),
+        ("with an even exponent", with(&rsa, &json!({"e": "Ag"}))),
+    ]
+}
+
+#[tokio::test]
+async fn odd_keys_before_after_and_instead_of_a_good_one_stop_nothing_and_are_shown() {
+    let issuer = Issuer::new();
+    let good: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    let good = good["keys"][0].clone();
+    let kid = good["kid"].as_str().unwrap();
+    let (twin, _) = rsa(KeySize::Rsa2048);
+    let mut odd = odd_keys();
+    odd.push((
+        "under the kid of the good one",
+        with(&twin, &json!({"kid": kid})),
+    ));
+    let served = Served::new(200, issuer.jwks()).await;
+    let toml = format!(
+        "[limits]\nguesses_per_address = 100000\n{}",
+        served.as_configuration(&issuer)
+    );
+    let file = tempfile::tempdir().unwrap();
+    let mut sets = 0;
+    // Each set by a gateway of its own that reads it from a file at its start.
+    let by_file = |keys: Value| {
+        let path = file.path().join("keys.json");
+        std::fs::write(&path, json!({"keys": keys}).to_string()).unwrap();
+        let toml = issuer.as_configuration();
+        let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+        Gateway::configured(&toml.replace(line, &format!("jwks = {path:?}")), &[])
+    };
+    let token = issuer.token("demo", 300);
+    for (what, key) in &odd {
+        for keys in [json!([key, good]), json!([good, key])] {
+            let gateway = by_file(keys);
+            assert_eq!(said(&gateway, &token).await, "SUCCESS", "a key {what}");
+            sets += 1;
+        }
+    }
+    // And one gateway through all of them, as an issuer that rotates: at the end a key that was never there before.
+    let gateway = Gateway::configured(&toml, &[]);
+    assert_eq!(said(&gateway, &token).await, "SUCCESS");
+    let all: Vec<&Value> = odd.iter().map(|(_, key)| key).collect();
+    served.says(200, json!({"keys": all}).to_string());
+    until("the key was withdrawn and still serves", async || {
+        said(&gateway, &token).await == "INCORRECT_TOKEN"
+    })
+    .await;
+    let status = admin(&gateway, Method::GET, "status", Value::Null)
+        .await
+        .json();
+    let told = &status["issuers"][0];
+    assert!(
+        told["keys_passed_over"].as_u64().unwrap() as usize >= odd_keys().len() - 1,
+        "{told}"
+    );
+    assert!(told["passed_over"].to_string().contains("2048"), "{told}");
+    gateway
+        .process
+        .wait_for("a line", |line| line.contains("some keys can't be used"));
+    let next = Issuer::new();
+    let fresh: Value = serde_json::from_str(&next.jwks()).unwrap();
+    let mut keys = all.clone();
+    keys.insert(keys.len() / 2, &fresh["keys"][0]);
+    served.says(200, json!({"keys": keys}).to_string());
+    until("the next key does not serve", async || {
+        said(&gateway, &next.token("demo", 300)).await == "SUCCESS"
+    })
+    .await;
+    assert!(sets >= 30, "{sets}");
+    println!(
+        "odd keys: {sets} sets from files, {} odd keys through two rotations",
+        odd.len()
+    );
+}
+
+#[tokio::test]
+async fn rsa_tokens_and_the_newer_name_of_eddsa_are_taken() {
+    let (jwk, pair) = rsa(KeySize::Rsa2048);
+    let issuer = Issuer::new();
+    let ed: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    let ed = with(&ed["keys"][0], &json!({"alg": "Ed25519"}));
+    let served = Served::new(200, json!({"keys": [jwk, ed]}).to_string()).await;
+    let toml = served.as_configuration(&issuer) + "algorithms = [\"RS256\", \"Ed25519\"]\n";
+    let gateway = Gateway::configured(&toml, &[]);
+    assert_eq!(said(&gateway, &issuer.token("demo", 300)).await, "SUCCESS");
+    let newer = issuer.token_of(
+        &json!({"alg": "Ed25519"}),
+        &json!({"sub": "demo", "scope": "chat"}),
+    );
+    assert_eq!(said(&gateway, &newer).await, "SUCCESS");
+    let older = issuer.token_of(
+        &json!({"alg": "Ed448"}),
+        &json!({"sub": "demo", "scope": "chat"}),
+    );
+    assert_eq!(said(&gateway, &older).await, "INCORRECT_TOKEN");
+    let claims = Issuer::claims(&json!({"sub": "demo", "scope": "chat"}));
+    let header = json!({"alg": "RS256", "kid": "rsa"});
+    let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(
+        &RSA_PKCS1_SHA256,
+        &SystemRandom::new(),
+        message.as_bytes(),
+        &mut signature,
+    )
+    .unwrap();
+    assert_eq!(
+        said(&gateway, &format!("{message}.{}", b64(signature))).await,
+        "SUCCESS"
+    );
+}
+
+// === an issuer that is away ===
+
+#[tokio::test]
+async fn who_cannot_be_judged_is_told_to_come_again_and_has_not_guessed() {
+    let issuer = Issuer::new();
+    let body = format!("<html>\u{202e}\u{1b}[2J{}</html>", "away ".repeat(40_000));
+    let served = Served::new(503, body).await;
+    let toml = format!(
+        "[limits]\nguesses_per_address = 3\n{}",
+        served.as_configuration(&issuer)
+    );
+    let gateway = Gateway::configured(&toml, &[]);
+    let token = issuer.token("demo", 300);
+    for _ in 0..10 {
+        let answer = asked(&gateway, &token, READ).await;
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert_eq!(answer.json()["error"], "OVERLOADED");
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    // What its server says is not ours to repeat.
+    let line = gateway
+        .process
+        .wait_for("a line", |line| line.contains("keys were not fetched"));
+    assert!(line.len() < 1000 && line.contains("status 503"), "{line}");
+    assert!(
+        !line.contains('\u{202e}') && !line.contains("u001b"),
+        "{line}"
+    );
+    let status = admin(&gateway, Method::GET, "status", Value::Null)
+        .await
+        .json();
+    assert!(
+        status["issuers"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("503"),
+        "{status}"
+    );
+    // Whom nobody knows, or what is wrong whoever signed it, is refused as ever.
+    let stranger = issuer.token_with(&json!({"iss": "https://x.example", "sub": "demo"}));
+    let elsewhere = issuer.token_with(&json!({"aud": "elsewhere", "sub": "demo"}));
+    for wrong in [&stranger, &elsewhere, &stranger] {
+        assert_eq!(said(&gateway, wrong).await, "INCORRECT_TOKEN");
+    }
+    assert_eq!(said(&gateway, &stranger).await, "TOO_MANY_FAILURES");
+    // Well again: in no more than the time that callers were told to wait.
+    served.says(200, issuer.jwks());
+    until("the keys were not fetched again", async || {
+        said(&gateway, &token).await == "SUCCESS"
+    })
+    .await;
+    // Away once more, and the keys that have come stay.
+    served.says(503, String::new());
+    let before = admin(&gateway, Method::GET, "status", Value::Null)
+        .await
+        .json();
+    assert_eq!(before["issuers"][0]["keys"], 1, "{before}");
+    until("the failure is not shown", async || {
+        let status = admin(&gateway, Method::GET, "status", Value::Null)
+            .await
+            .json();
+        status["issuers"][0]["error"].is_string()
+    })
+    .await;
+    assert_eq!(said(&gateway, &token).await, "SUCCESS");
+}
