@@ -1,6 +1,7 @@
 //! Who waits to have a password hashed, and whose turn is next: addresses take turns, so that many calls from one, or from
 //! a few dozen, are one step each ahead of somebody else. Pure: no clock, no thread.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
@@ -10,8 +11,8 @@ pub(super) const WAITING_MAX: usize = 1024;
 /// Most that wait at once for one address: what two cores hash before they have all given up.
 pub(super) const WAITING_PER_ADDRESS_MAX: usize = 128;
 
-/// Most addresses remembered beside those that wait; only a rush of ever new ones comes near it.
-const SERVED_MAX: usize = 4096;
+/// Most addresses remembered that were served of late and have nobody waiting; only a rush of ever new ones comes near it.
+const RESTED_MAX: usize = 4096;
 
 /// A better rank is served first, but after so many turns in a row the next one below has a turn: nobody is to wait in
 /// vain for as long as others come.
@@ -55,6 +56,9 @@ struct Ring<T> {
     waiters: HashMap<IpAddr, VecDeque<Waiter<T>>>,
     fresh: VecDeque<IpAddr>,
     served: VecDeque<IpAddr>,
+    /// Addresses that were served and have nobody waiting, the longest at rest first. Who gives up and comes again is no
+    /// newcomer.
+    rested: VecDeque<IpAddr>,
     /// Turns in a row while somebody of a rank below waited.
     in_a_row: u32,
 }
@@ -188,6 +192,7 @@ impl<T> Ring<T> {
             waiters: HashMap::new(),
             fresh: VecDeque::new(),
             served: VecDeque::new(),
+            rested: VecDeque::new(),
             in_a_row: 0,
         }
     }
@@ -201,49 +206,71 @@ impl<T> Ring<T> {
     }
 
     fn push(&mut self, address: IpAddr, waiter: Waiter<T>) {
-        // Who was served and has nothing waiting keeps its place behind the others until that place comes up.
-        let waiters = self.waiters.entry(address).or_insert_with(|| {
-            self.fresh.push_back(address);
-            VecDeque::new()
-        });
+        // Who is in one of the two lists keeps its place there, even with nobody waiting.
+        let waiters = match self.waiters.entry(address) {
+            Entry::Occupied(waiters) => {
+                let waiters = waiters.into_mut();
+                if waiters.is_empty()
+                    && let Some(at) = self.rested.iter().position(|rested| *rested == address)
+                {
+                    self.rested.remove(at);
+                    self.served.push_back(address);
+                }
+                waiters
+            }
+            Entry::Vacant(place) => {
+                self.fresh.push_back(address);
+                place.insert(VecDeque::new())
+            }
+        };
         waiters.push_back(waiter);
     }
 
     fn pop(&mut self) -> Option<Waiter<T>> {
         while let Some(address) = self.fresh.pop_front() {
-            self.served.push_back(address);
             if let Some(waiter) = self.first_of(address) {
-                self.forget_served();
+                self.served.push_back(address);
+                self.rest_idle();
                 return Some(waiter);
             }
+            // It has given up before its first turn.
+            self.waiters.remove(&address);
         }
         while let Some(address) = self.served.pop_front() {
             if let Some(waiter) = self.first_of(address) {
                 self.served.push_back(address);
                 return Some(waiter);
             }
-            self.waiters.remove(&address);
+            self.rest(address);
         }
         None
     }
 
-    fn first_of(&mut self, address: IpAddr) -> Option<Waiter<T>> {
-        self.waiters.get_mut(&address)?.pop_front()
+    /// Keeps the list of the served short when only newcomers are served. At most half of those in it have somebody waiting.
+    fn rest_idle(&mut self) {
+        if self.served.len() <= 2 * WAITING_MAX {
+            return;
+        }
+        for address in std::mem::take(&mut self.served) {
+            if self.count(address) > 0 {
+                self.served.push_back(address);
+            } else {
+                self.rest(address);
+            }
+        }
     }
 
-    fn forget_served(&mut self) {
-        if self.served.len() > SERVED_MAX + WAITING_MAX {
-            let waiters = &mut self.waiters;
-            self.served.retain(|address| {
-                let waits = waiters
-                    .get(address)
-                    .is_some_and(|waiters| !waiters.is_empty());
-                if !waits {
-                    waiters.remove(address);
-                }
-                waits
-            });
+    fn rest(&mut self, address: IpAddr) {
+        self.rested.push_back(address);
+        if self.rested.len() > RESTED_MAX
+            && let Some(oldest) = self.rested.pop_front()
+        {
+            self.waiters.remove(&oldest);
         }
+    }
+
+    fn first_of(&mut self, address: IpAddr) -> Option<Waiter<T>> {
+        self.waiters.get_mut(&address)?.pop_front()
     }
 
     fn drop_of_longest(&mut self, least: usize) -> Option<Waiter<T>> {
@@ -354,8 +381,28 @@ mod tests {
         }
         let remembered = line.rings[1].waiters.len();
         assert!(
-            remembered <= SERVED_MAX + 2 * WAITING_MAX + 1,
+            remembered <= RESTED_MAX + 3 * WAITING_MAX + 1,
             "{remembered}"
         );
+    }
+
+    #[test]
+    fn who_gives_up_and_comes_again_is_no_newcomer() {
+        let mut line = Line::new();
+        for host in 1..=3 {
+            assert!(push(&mut line, Rank::Inside, host));
+        }
+        let second = line.push(asker(Rank::Inside, 1), 1).unwrap();
+        for host in 2..=3 {
+            assert!(push(&mut line, Rank::Inside, host));
+        }
+        let first: Vec<_> = (0..3).filter_map(|_| line.pop()).collect();
+        assert_eq!(first, [1, 2, 3]);
+        assert_eq!(line.leave(asker(Rank::Inside, 1), second), Some(1));
+        assert_eq!(line.pop(), Some(2));
+        assert!(push(&mut line, Rank::Inside, 1));
+        assert!(push(&mut line, Rank::Inside, 9));
+        let next: Vec<_> = (0..3).filter_map(|_| line.pop()).collect();
+        assert_eq!(next, [9, 3, 1]);
     }
 }
