@@ -360,7 +360,7 @@ async fn every_way_in_says_too_many_failures_in_its_own_dialect() {
     soap: 500 <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>Too many wrong credentials; try again later.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>TOO_MANY_FAILURES</c:code><c:request_id>same</c:request_id><c:delivery>not_sent</c:delivery><c:retry_after>N</c:retry_after></c:error></detail></s:Fault></s:Body></s:Envelope>
     token endpoint: 429 {"error":"temporarily_unavailable","error_description":"Too many wrong credentials; try again later."}
-    jwt: 429 | content-type: application/json; charset=utf-8 | ratelimit-policy: "address";q=600;w=60 | cache-control: no-store | x-request-id: same | content-length: 106 | retry-after: N |  | {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
+    jwt: 429 | content-type: application/json; charset=utf-8 | ratelimit-policy: "address";q=600;w=60 | cache-control: no-store | x-request-id: same | x-content-type-options: nosniff | content-length: 106 | retry-after: N |  | {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
     "#);
 }
 
