@@ -157,7 +157,6 @@ mod tests {
             "http://a.intranet/",
             "http://vault.service.consul/",
             "http://host.docker.internal/",
-            "http://a.example/",
             "http://a.onion/",
             "http://%6cocalhost/",
             "http://nas%2elan/",
