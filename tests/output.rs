@@ -207,8 +207,9 @@ async fn end(gateway: Gateway, what: &str, runs: &[(&str, usize)]) {
     let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
     let rows = client().get(url).bearer_auth(key.trim());
     let rows = Answer::of(rows.header("Accept", "application/x-ndjson")).await;
-    let id =
-        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["request_id"].clone();
+    let id = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["caller_request_id"].clone()
+    };
     let ids: HashSet<_> = rows.body.lines().map(id).collect();
     for (run, each) in runs {
         for (caller, n) in (0..CALLERS).flat_map(|caller| (0..*each).map(move |n| (caller, n))) {
@@ -308,7 +309,7 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_i
         lines: BufReader::new(reader),
         seen: Vec::new(),
     };
-    let reading = tokio::spawn(reader.on_until("\"request_id\":\"mark\""));
+    let reading = tokio::spawn(reader.on_until("\"caller_request_id\":\"mark\""));
     prove(&gateway).await;
     let mut quiet = call(gateway.public, "quiet", each).await;
     let mut stream = connect(gateway.public, address(9, 0)).await.unwrap();
@@ -334,13 +335,16 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_i
     );
     for round in 0..rounds {
         for caller in 0..CALLERS {
-            let last = format!("\"request_id\":\"stalled{round}-{caller}-{}\"", each - 1);
+            let last = format!(
+                "\"caller_request_id\":\"stalled{round}-{caller}-{}\"",
+                each - 1
+            );
             if !reader.seen.iter().any(|line| line.contains(&last)) {
                 reader.until(&last);
             }
         }
     }
-    let of_calls = |line: &&String| line.contains("\"request_id\":\"stalled");
+    let of_calls = |line: &&String| line.contains("\"caller_request_id\":\"stalled");
     let lines = reader.seen.iter().filter(of_calls).count();
     assert_eq!(lines, rounds * CALLERS * each);
 
@@ -365,7 +369,7 @@ async fn a_reader_that_goes_away_under_load_or_at_the_end_is_not_missed() {
             lines: BufReader::new(reader),
             seen: Vec::new(),
         };
-        let reading = tokio::spawn(reader.on_until("\"request_id\":\"mark\""));
+        let reading = tokio::spawn(reader.on_until("\"caller_request_id\":\"mark\""));
         prove(&gateway).await;
         let mut quiet = call(gateway.public, "quiet", each).await;
         if is_under_load {

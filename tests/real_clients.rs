@@ -21,7 +21,7 @@ fn gateway(issuer: Option<&std::path::Path>) -> Gateway {
     if let Some(folder) = issuer {
         let jwks = folder.join("jwks.json");
         toml.push_str(&format!(
-            "[[jwt.issuers]]\nissuer = \"https://issuer.example\"\njwks = \"{}\"\naudience = [\"chatgate-tests\"]\naccesses = [\"demo\"]\n",
+            "[[jwt.issuers]]\nissuer = \"https://issuer.example\"\njwks = \"{}\"\naudience = [\"chatgate-tests\"]\naccesses = [\"demo\"]\ndefault_scope = \"chat\"\n",
             jwks.display()
         ));
     }
