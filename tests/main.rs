@@ -40,6 +40,7 @@ mod load;
 mod manners;
 mod matrix;
 mod openapi;
+mod operators_trace;
 mod output;
 mod outside_issuers;
 mod proxy_protocol;

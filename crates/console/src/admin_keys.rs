@@ -13,6 +13,7 @@ use store::{AdminKey, ChangeError, Role, check_name, new_admin_key};
 use crate::Console;
 use crate::accesses::told;
 use crate::endpoint::{Endpoint, Key};
+use crate::operator_rows::About;
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 
@@ -121,6 +122,8 @@ async fn delete(console: &Console, name: &str, headers: &HeaderMap) -> Answered 
     tracing::info!(target: "chatgate::change", actor, key = name, "admin key deleted");
     let mut response = json_answer(StatusCode::NO_CONTENT, &Value::Null);
     *response.body_mut() = Body::empty();
+    let about = About(format!("admin key {name} deleted"));
+    response.extensions_mut().insert(about);
     Ok(response)
 }
 
@@ -141,7 +144,15 @@ async fn made(
     tracing::info!(target: "chatgate::change", actor, key = name, role = role.name(), "admin key made");
     let mut shown = view(&key);
     shown["key"] = json!(secret.expose_secret());
-    Ok(json_answer(status, &shown))
+    let mut response = json_answer(status, &shown);
+    let done = if status == StatusCode::CREATED {
+        "made"
+    } else {
+        "rotated"
+    };
+    let about = About(format!("admin key {name} {done}, as {}", role.name()));
+    response.extensions_mut().insert(about);
+    Ok(response)
 }
 
 fn view(key: &AdminKey) -> Value {

@@ -78,12 +78,17 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
+/// Whether all rows are asked for, and not a page of them.
+pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    accepts
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.to_ascii_lowercase().contains(NDJSON))
+}
+
 async fn read(console: &Arc<Console>, uri: &Uri, headers: &HeaderMap) -> Answered {
     console.viewer(headers)?;
-    let accepts = headers.get_all(header::ACCEPT).iter();
-    let exports = accepts
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.to_ascii_lowercase().contains(NDJSON));
+    let exports = wants_ndjson(headers);
     let asked = asked(uri.query().unwrap_or_default(), console.now()).map_err(Problem::invalid)?;
     // What can't be written can't be read either; the rest can.
     let _ = console.store.journal().flush().await;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::Console;
 use crate::endpoint::{Endpoint, Key};
 use crate::operations::{Pending, to_the_end};
+use crate::operator_rows::About;
 use crate::problem::{Problem, json_answer};
 use crate::request::body;
 
@@ -87,7 +88,19 @@ async fn rotate(
     console.operator(request.headers())?;
     let wanted: KeyRotation = body(request).await?;
     let keys = to_the_end(Arc::clone(&console.gateway).rotate(wanted.revoke)).await?;
-    Ok(json_answer(StatusCode::OK, &document(&keys)))
+    let mut response = json_answer(StatusCode::OK, &document(&keys));
+    response.extensions_mut().insert(rotated(wanted.revoke));
+    Ok(response)
+}
+
+/// What the journal says of a rotation.
+pub(crate) fn rotated(revoke: bool) -> About {
+    let text = if revoke {
+        "a new signing key; those before it were revoked"
+    } else {
+        "a new signing key"
+    };
+    About(text.to_owned())
 }
 
 fn document(keys: &[KeyRow]) -> Value {

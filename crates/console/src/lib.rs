@@ -15,6 +15,7 @@ mod manage;
 mod moment;
 mod openapi;
 mod operations;
+mod operator_rows;
 mod problem;
 mod receipts;
 mod reload;
@@ -111,6 +112,10 @@ impl Console {
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed)
             .with_state(Arc::clone(&console))
+            .layer(from_fn_with_state(
+                Arc::clone(&console),
+                operator_rows::record,
+            ))
             .layer(from_fn_with_state(Arc::clone(&console), host::guard));
         (router, web::run(console))
     }

@@ -6,6 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use store::ChangeError;
 
+use crate::operator_rows::RefusalCode;
+
 /// A refusal of the admin API.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -28,6 +30,11 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
         }
+    }
+
+    /// What programs know it by.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
     }
 
     /// The status that it is answered with.
@@ -112,6 +119,7 @@ impl IntoResponse for Problem {
             body["errors"] = self.errors.into();
         }
         let mut response = answer(self.status, "application/problem+json", body.to_string());
+        response.extensions_mut().insert(RefusalCode(self.code));
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"chatgate-admin\"");
             response

@@ -72,7 +72,7 @@ pub(crate) fn all() -> Value {
         "Question": question(),
         "Explanation": open(&["admitted", "code", "status", "reason", "address", "walk", "steps", "judgements", "cache"]),
         "JournalPage": whole(fields([
-            ("rows", json!({"type": "array", "items": {"type": "object", "required": ["id", "time", "kind", "count"], "properties": {"count": {"type": "integer", "minimum": 1, "description": "Calls that the row stands for"}}}})),
+            ("rows", json!({"type": "array", "items": {"type": "object", "required": ["id", "time", "kind", "count"], "properties": {"kind": one_of(&["request", "change", "clearing", "erasure", "operator"]), "count": {"type": "integer", "minimum": 1, "description": "Calls that the row stands for"}}}})),
             ("next", nullable(json!({"type": "string", "pattern": CURSOR}))),
         ])),
         "Receipt": whole(fields([

@@ -47,6 +47,7 @@ pub(crate) use attempts::Attempts;
 pub(crate) use live::{Live, run};
 pub(crate) use open_pages::OpenPages;
 pub(crate) use session::Sessions;
+pub(crate) use visitor::signed_in;
 
 /// Where the pages are.
 pub(crate) const HOME: &str = "/console/";

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use store::{JournalFilter, JournalOrder, JournalRow};
+use store::{JournalFilter, JournalKind, JournalOrder, JournalRow};
 
 use super::csv;
 use super::door::Shared;
@@ -54,7 +54,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn of(row: &JournalRow) -> Line {
-        let is_request = row.kind == store::JournalKind::Request;
+        let is_request = row.kind == JournalKind::Request;
         let kind = match (is_request, row.open, row.canonical) {
             (false, ..) | (_, true, _) => "other",
             (_, _, Some(500..)) => "broken",
@@ -71,11 +71,7 @@ impl Line {
             id: id_text(row.id),
             time: moment(&time_text(row.id)),
             access: or_dash(row.access.as_deref()),
-            what: if is_request {
-                or_dash(row.method.as_deref())
-            } else {
-                row.kind.word().to_owned()
-            },
+            what: what(row),
             way: or_dash(row.way.as_deref()),
             client: row
                 .client
@@ -92,6 +88,21 @@ impl Line {
             delivery: or_dash(row.delivery.as_deref()),
             took: row.total_us.map_or_else(|| "–".to_owned(), duration),
         }
+    }
+}
+
+/// What a row is about: a caller's operation, an operator's request, or the kind of row.
+fn what(row: &JournalRow) -> String {
+    let word = row.kind.word();
+    match row.kind {
+        JournalKind::Request => or_dash(row.method.as_deref()),
+        JournalKind::Operator => {
+            let asked = [row.http_method.as_deref(), row.path.as_deref()];
+            let asked = asked.into_iter().flatten();
+            let parts: Vec<_> = std::iter::once(word).chain(asked).collect();
+            parts.join(" ")
+        }
+        JournalKind::Change | JournalKind::Clearing | JournalKind::Erasure => word.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use store::Role;
 
 use super::assets;
 use super::visitor::{Refusal, Visitor};
+use crate::operator_rows::RefusalCode;
 use crate::problem::{Problem, answer};
 
 /// The frame around a page.
@@ -106,13 +107,11 @@ pub(super) fn refused(problem: &Problem) -> Response {
         places: &PLACES,
         ..Shell::outside(title)
     };
-    html(
-        problem.status(),
-        &Refused {
-            shell,
-            detail: problem.detail(),
-        },
-    )
+    let detail = problem.detail();
+    let mut response = html(problem.status(), &Refused { shell, detail });
+    let code = RefusalCode(problem.code());
+    response.extensions_mut().insert(code);
+    response
 }
 
 /// Sends the browser to another page.

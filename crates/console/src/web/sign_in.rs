@@ -16,6 +16,7 @@ use super::page::{Shell, html, see_other};
 use super::visitor::{Refusal, Visitor, cookie_name, from_here, session_id};
 use super::{HOME, assets};
 use crate::Console;
+use crate::operator_rows::SignedIn;
 use crate::problem::Problem;
 
 #[derive(Template)]
@@ -62,6 +63,7 @@ pub(super) async fn enter(
         console.sessions.close(&console.hasher, &old);
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
+    let signed_in = SignedIn(key.name.clone());
     let opened = console.sessions.open(&console.hasher, key, now);
     let id = opened.map_err(|error| {
         Problem::new(
@@ -72,6 +74,7 @@ pub(super) async fn enter(
     })?;
     let mut response = see_other(next);
     set_cookie(&console, &mut response, id.expose_secret());
+    response.extensions_mut().insert(signed_in);
     Ok(response)
 }
 

@@ -15,6 +15,7 @@ use super::page::{Shell, html, see_other};
 use super::text::{age, grouped, moment, moment_of, visible};
 use super::visitor::Visitor;
 use crate::Console;
+use crate::keys::rotated;
 use crate::operations::to_the_end;
 
 #[derive(Template)]
@@ -121,7 +122,12 @@ pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
     let wrong = ended.err();
     let wrong = wrong.map(|problem| (problem.status(), problem.detail().to_owned()));
     let word = if revoke { "revoke" } else { "rotate" };
-    shown(&console, &order.visitor, (word, wrong))
+    let is_done = wrong.is_none();
+    let mut response = shown(&console, &order.visitor, (word, wrong));
+    if is_done {
+        response.extensions_mut().insert(rotated(revoke));
+    }
+    response
 }
 
 /// The page again, with what went wrong if anything did.

@@ -101,6 +101,12 @@ impl Visitor {
     }
 }
 
+/// The name of the key behind the session that the request names; asking puts off no end.
+pub(crate) fn signed_in(console: &Console, headers: &HeaderMap) -> Option<String> {
+    let visitor = Visitor::found(console, headers, false)?;
+    Some(visitor.session.key.name)
+}
+
 /// The id in the cookie. Of two, which a neighbour on the same host may have set, neither is taken.
 pub(super) fn session_id(console: &Console, headers: &HeaderMap) -> Option<SecretString> {
     let ours = cookie_name(console);

@@ -227,6 +227,7 @@ fn shown(row: &Value) -> [String; 9] {
             (_, Value::Null) => format!("deleted by {}", cell(&row["actor"])),
             _ => format!("changed by {}", cell(&row["actor"])),
         },
+        "operator" => operator_result(row),
         _ => format!("{} by {}", cell(&row["cause"]), cell(&row["actor"])),
     };
     let ms = row["total_us"]
@@ -251,6 +252,26 @@ fn shown(row: &Value) -> [String; 9] {
             None => cell(&row["request_id"]),
         },
     ]
+}
+
+/// What an admin key did, how it ended unless well, and whose key it was; of wrong keys how many there were.
+fn operator_result(row: &Value) -> String {
+    let mut parts = Vec::new();
+    if let Some(count @ 2..) = row["count"].as_u64() {
+        parts.push(format!("×{count}"));
+    }
+    for name in ["http_method", "path", "code"] {
+        if let Some(text) = row[name].as_str() {
+            parts.push(visible(text).to_string());
+        }
+    }
+    if let Some(cause) = row["cause"].as_str() {
+        parts.push(format!("({})", visible(cause)));
+    }
+    if let Some(actor) = row["actor"].as_str() {
+        parts.push(format!("by {}", visible(actor)));
+    }
+    parts.join(" ")
 }
 
 /// Judges journalled calls by networks that are not in force.
@@ -357,6 +378,15 @@ mod tests {
 
     #[test]
     fn a_change_tells_who_and_what() {
+        let operator = json!({"kind": "operator", "actor": "ann", "http_method": "POST", "path": "/admin/v1/reload",
+            "status": 422, "code": "invalid"});
+        assert_eq!(shown(&operator)[6], "POST /admin/v1/reload invalid by ann");
+        let wrong = json!({"kind": "operator", "path": "/admin/", "code": "unauthorized", "count": 40,
+            "cause": "a wrong admin key"});
+        assert_eq!(
+            shown(&wrong)[6],
+            "×40 /admin/ unauthorized (a wrong admin key)"
+        );
         let made = json!({"kind": "change", "actor": "ann", "after": {}});
         let deleted = json!({"kind": "change", "actor": "ann", "before": {}});
         assert_eq!(shown(&made)[6], "made by ann");

@@ -21,14 +21,17 @@ pub enum JournalKind {
     Clearing,
     /// What was kept of one destination and has been taken away.
     Erasure,
+    /// What an admin key did or failed to do on the operators' side, and wrong keys there.
+    Operator,
 }
 
 impl JournalKind {
-    const ALL: [JournalKind; 4] = [
+    const ALL: [JournalKind; 5] = [
         JournalKind::Request,
         JournalKind::Change,
         JournalKind::Clearing,
         JournalKind::Erasure,
+        JournalKind::Operator,
     ];
 
     /// The word in the table and in the admin API.
@@ -39,6 +42,7 @@ impl JournalKind {
             JournalKind::Change => "change",
             JournalKind::Clearing => "clearing",
             JournalKind::Erasure => "erasure",
+            JournalKind::Operator => "operator",
         }
     }
 

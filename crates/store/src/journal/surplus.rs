@@ -24,7 +24,7 @@ const UNKNOWN_ROW_BYTES: u64 = 1280;
 enum Which {
     /// Those of unknown callers.
     Unknown,
-    /// All requests but sends.
+    /// All requests but sends, and what was refused to operators and strangers on the operators' side.
     Plain,
     /// All that is left.
     Any,
@@ -39,8 +39,8 @@ impl Which {
                  WHERE access IS NULL AND kind = 'request' AND id > ? AND id < ? ORDER BY id LIMIT ?"
             }
             Which::Plain => {
-                "SELECT id FROM journal WHERE kind = 'request' AND delivery IS NULL AND open = 0 AND id > ? AND id < ?
-                 ORDER BY id LIMIT ?"
+                "SELECT id FROM journal WHERE ((kind = 'request' AND delivery IS NULL AND open = 0)
+                 OR (kind = 'operator' AND code IS NOT NULL)) AND id > ? AND id < ? ORDER BY id LIMIT ?"
             }
             Which::Any => "SELECT id FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
         }
@@ -176,7 +176,8 @@ impl Store {
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let gone = sqlx::query(
             "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
-             RETURNING id, access IS NULL AND kind = 'request' AS unknown, kind = 'request' AND delivery IS NULL AND open = 0 AS plain",
+             RETURNING id, access IS NULL AND kind = 'request' AS unknown, 
+                 (kind = 'request' AND delivery IS NULL AND open = 0) OR (kind = 'operator' AND code IS NOT NULL) AS plain",
         )
         .bind(&list)
         .fetch_all(&mut *transaction)

@@ -1,0 +1,208 @@
+//! What admin keys do or fail to do leaves rows in the journal: who, what and how it ended, and no secret.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, admin, client};
+
+/// Wrong keys presented at each door.
+const WRONG_KEYS: usize = 40;
+
+const WRONG: &str = "cgk_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w";
+
+fn url(gateway: &Gateway, path: &str) -> String {
+    format!("http://{}{path}", gateway.admin)
+}
+
+fn form(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+    client().post(url(gateway, path)).form(fields)
+}
+
+async fn by_key(gateway: &Gateway, key: &str, method: Method, path: &str) -> Answer {
+    Answer::of(
+        client()
+            .request(method, url(gateway, path))
+            .bearer_auth(key),
+    )
+    .await
+}
+
+/// All rows of the kind, oldest first, as who, what, status, code and cause.
+async fn rows(gateway: &Gateway) -> Vec<Value> {
+    let answer = admin(
+        gateway,
+        Method::GET,
+        "journal?order=oldest&limit=1000",
+        &Value::Null,
+    );
+    let rows = answer.await.json()["rows"].as_array().unwrap().clone();
+    rows.into_iter()
+        .filter(|row| row["kind"] == "operator")
+        .collect()
+}
+
+fn short(row: &Value) -> String {
+    let text = |name: &str| match &row[name] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    ["actor", "http_method", "path", "status", "code", "cause"]
+        .map(text)
+        .join(" ")
+}
+
+/// Signs in; gives the cookie and the token of its forms.
+async fn sign_in(gateway: &Gateway, key: &str) -> (String, String) {
+    let answer = Answer::of(form(gateway, "/console/sign-in", &[("key", key)])).await;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let cookie = answer.header("set-cookie").split(';').next().unwrap();
+    let page = client().get(url(gateway, "/console/status"));
+    let page = Answer::of(page.header("cookie", cookie)).await;
+    let token = page.body.split("name=\"token\" value=\"").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    (cookie.to_owned(), token.to_owned())
+}
+
+/// Presses a button of the console, and takes the journal away over it.
+async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
+    let (cookie, token) = sign_in(gateway, key).await;
+    let send = async |path: &str, fields: &[(&str, &str)]| {
+        Answer::of(form(gateway, path, fields).header("cookie", &cookie)).await
+    };
+    let fields = [("token", token.as_str()), ("revoke", "1")];
+    assert_eq!(send("/console/status/rotate", &fields).await.status, 303);
+    assert_eq!(send("/console/status/reload", &fields).await.status, 303);
+    assert_eq!(send("/console/status/reload", &[]).await.status, 403);
+    for path in ["/console/journal.csv", "/console/journal.ndjson"] {
+        let export = client().get(url(gateway, path)).header("cookie", &cookie);
+        let export = Answer::of(export).await;
+        assert_eq!(export.status, 200);
+        assert!(export.body.contains("/console/status/reload"), "{path}");
+    }
+    let page = client().get(url(gateway, "/console/journal"));
+    let page = Answer::of(page.header("cookie", &cookie)).await.body;
+    assert!(page.contains("operator POST /console/status/reload"));
+    assert_eq!(send("/console/sign-out", &fields).await.status, 303);
+    [cookie, token]
+}
+
+/// By the admin API; gives the keys that were made.
+async fn by_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
+    let ask = async |method, path: &str, body: Value| admin(gateway, method, path, &body).await;
+    let nothing = Value::Null;
+    let draft = json!({"name": "looker", "role": "viewer"});
+    let made = ask(Method::POST, "admin-keys", draft.clone()).await;
+    let first = made.json()["key"].as_str().unwrap().to_owned();
+    let exists = ask(Method::POST, "admin-keys", draft).await;
+    assert_eq!((made.status, exists.status), (201, 409));
+    let rotated = ask(Method::POST, "admin-keys/looker/rotate", nothing.clone()).await;
+    let second = rotated.json()["key"].as_str().unwrap().to_owned();
+    let path = "/admin/v1/keys/rotate";
+    let refused = by_key(gateway, &second, Method::POST, path).await;
+    let hashes = by_key(gateway, &second, Method::GET, "/admin/v1/export").await;
+    assert_eq!((refused.status, hashes.status), (403, 403));
+    for (method, path, status) in [
+        (Method::POST, "keys/rotate", 200),
+        (Method::POST, "reload", 200),
+        (Method::GET, "export", 200),
+        (Method::GET, "accesses", 200),
+        (Method::DELETE, "accesses/nobody", 404),
+        (Method::DELETE, "admin-keys/looker", 204),
+    ] {
+        let answer = ask(method, path, nothing.clone()).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+    let backup = client().post(url(gateway, "/admin/v1/backup"));
+    let backup = backup.bearer_auth(key).send().await.unwrap();
+    assert_eq!(backup.status(), 200);
+    backup.bytes().await.unwrap();
+    let lines = client().get(url(gateway, "/admin/v1/journal"));
+    let lines = lines
+        .bearer_auth(key)
+        .header("accept", "application/x-ndjson");
+    assert_eq!(Answer::of(lines).await.status, 200);
+    [first, second]
+}
+
+const BY_THE_API: [&str; 13] = [
+    "operator POST /admin/v1/admin-keys 201 - admin key looker made, as viewer",
+    "operator POST /admin/v1/admin-keys 409 exists -",
+    "operator POST /admin/v1/admin-keys/{name}/rotate 200 - admin key looker rotated, as viewer",
+    "looker POST /admin/v1/keys/rotate 403 viewer -",
+    "looker GET /admin/v1/export 403 viewer -",
+    "operator POST /admin/v1/keys/rotate 200 - a new signing key",
+    "operator POST /admin/v1/reload 200 - -",
+    "operator GET /admin/v1/export 200 - -",
+    "operator DELETE /admin/v1/accesses/{name} 404 no_such_access -",
+    "operator DELETE /admin/v1/admin-keys/{name} 204 - admin key looker deleted",
+    "operator POST /admin/v1/backup 200 - -",
+    "operator GET /admin/v1/journal 200 - -",
+    "operator POST /console/sign-in 303 - -",
+];
+
+const AT_THE_CONSOLE: [&str; 6] = [
+    "operator POST /console/status/rotate 303 - a new signing key; those before it were revoked",
+    "operator POST /console/status/reload 303 - -",
+    "operator POST /console/status/reload 403 token -",
+    "operator GET /console/journal.csv 200 - -",
+    "operator GET /console/journal.ndjson 200 - -",
+    "operator POST /console/sign-out 303 - -",
+];
+
+#[tokio::test]
+async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
+    let gateway = Gateway::start();
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let key = key.trim();
+    let made = by_the_api(&gateway, key).await;
+    let session = at_the_console(&gateway, key).await;
+    let rows = rows(&gateway).await;
+    let shown: Vec<String> = rows.iter().map(short).collect();
+    let wanted: Vec<&str> = BY_THE_API.into_iter().chain(AT_THE_CONSOLE).collect();
+    // The first operator's key is named as the store names it.
+    let first = rows[0]["actor"].as_str().unwrap();
+    let wanted: Vec<String> = wanted
+        .iter()
+        .map(|line| line.replacen("operator ", &format!("{first} "), 1))
+        .collect();
+    assert_eq!(shown, wanted);
+    assert!(
+        rows.iter()
+            .all(|row| row["client"] == "127.0.0.1" && !row["peer"].is_null())
+    );
+    let whole = client().get(url(&gateway, "/admin/v1/journal"));
+    let whole = whole
+        .bearer_auth(key)
+        .header("accept", "application/x-ndjson");
+    let whole = Answer::of(whole).await.body;
+    for secret in made.iter().chain(&session).map(String::as_str).chain([key]) {
+        let secret = secret.split('=').next_back().unwrap();
+        assert!(!whole.contains(secret), "a secret is in the journal");
+    }
+}
+
+#[tokio::test]
+async fn wrong_keys_are_one_row_with_their_number() {
+    let gateway = Gateway::start();
+    for _ in 0..WRONG_KEYS {
+        let answer = by_key(&gateway, WRONG, Method::GET, "/admin/v1/accesses").await;
+        assert_eq!(answer.status, 401);
+        let sent = form(&gateway, "/console/sign-in", &[("key", WRONG)]);
+        assert!(matches!(Answer::of(sent).await.status, 401 | 429));
+    }
+    // Reading the journal has the counts written first.
+    let rows = rows(&gateway).await;
+    for path in ["/admin/", "/console/sign-in"] {
+        let counted: Vec<_> = rows.iter().filter(|row| row["path"] == path).collect();
+        let count: u64 = counted.iter().filter_map(|row| row["count"].as_u64()).sum();
+        assert_eq!(count, WRONG_KEYS as u64, "{path}: {rows:?}");
+        // The minute may have turned once.
+        assert!(counted.len() <= 2, "{rows:?}");
+    }
+    assert!(
+        rows.iter()
+            .all(|row| row["code"] == "unauthorized" && row["client"] == "127.0.0.1")
+    );
+    assert!(!json!(rows).to_string().contains("cgk_"));
+}
