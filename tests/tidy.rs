@@ -125,6 +125,31 @@ fn the_pages_that_readers_look_for_exist() {
     }
 }
 
+/// A name as long as a test's, beside short ones of keys and commands.
+const TEST_NAME_BYTES_MIN: usize = 12;
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = page.lines().filter(|line| line.starts_with("| "));
+    // The second column alone names tests; the first is the requirement, the third a remark.
+    let shown_by: String = table.filter_map(|row| row.split('|').nth(2)).collect();
+    let is_test = |name: &&str| name.len() >= TEST_NAME_BYTES_MIN && name.contains('_');
+    let named: Vec<_> = shown_by
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_test)
+        .collect();
+    assert!(named.len() > 50, "the table is there: {}", named.len());
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .collect();
+    assert!(missing.is_empty(), "there are no such tests: {missing:#?}");
+}
+
 #[test]
 fn no_path_of_somebodys_machine_stands_in_the_tree() {
     let mut found = Vec::new();
