@@ -183,6 +183,26 @@ async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
 }
 
 #[tokio::test]
+async fn a_reload_that_failed_says_so_wherever_it_was_asked_for() {
+    let gateway = Gateway::configured("[server]\ndeny = [\"192.0.2.0/24\"]\n", &[]);
+    let broken = "[server]\nnothing_of_this_name = 1\n";
+    std::fs::write(gateway.folder.path().join("chatgate.toml"), broken).unwrap();
+    let refused = admin(&gateway, Method::POST, "reload", &Value::Null).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let (cookie, token) = sign_in(&gateway, key.trim()).await;
+    let refused = form(&gateway, "/console/status/reload", &[("token", &token)]);
+    let refused = Answer::of(refused.header("cookie", cookie)).await;
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let rows = rows(&gateway).await;
+    let failed = rows.iter().filter(|row| row["status"] == 422);
+    let failed: Vec<_> = failed.map(|row| (&row["path"], &row["code"])).collect();
+    let wanted = ["/admin/v1/reload", "/console/status/reload"].map(Value::from);
+    let code = Value::from("invalid");
+    assert_eq!(failed, [(&wanted[0], &code), (&wanted[1], &code)]);
+}
+
+#[tokio::test]
 async fn wrong_keys_are_one_row_with_their_number() {
     let gateway = Gateway::start();
     for _ in 0..WRONG_KEYS {

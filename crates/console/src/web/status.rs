@@ -17,6 +17,8 @@ use super::visitor::Visitor;
 use crate::Console;
 use crate::keys::rotated;
 use crate::operations::to_the_end;
+use crate::operator_rows::RefusalCode;
+use crate::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -107,41 +109,38 @@ pub(super) async fn page(State(console): Shared, visitor: Visitor, fields: Field
 /// Reads the configuration again.
 pub(super) async fn reload(State(console): Shared, order: Order) -> Response {
     let reload = Arc::clone(&console.gateway).reload(order.actor);
-    let wrong = to_the_end(reload).await.err();
-    let wrong = wrong.map(|problem| {
-        let text = format!("The old configuration stays. {}", problem.detail());
-        (problem.status(), text)
-    });
-    shown(&console, &order.visitor, ("reload", wrong))
+    let Err(problem) = to_the_end(reload).await else {
+        return done("reload");
+    };
+    let text = format!("The old configuration stays. {}", problem.detail());
+    failed((&console, &order.visitor), &problem, &text)
 }
 
 /// Has a new key sign tokens.
 pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
     let revoke = order.fields.has("revoke");
     let ended = to_the_end(Arc::clone(&console.gateway).rotate(revoke)).await;
-    let wrong = ended.err();
-    let wrong = wrong.map(|problem| (problem.status(), problem.detail().to_owned()));
-    let word = if revoke { "revoke" } else { "rotate" };
-    let is_done = wrong.is_none();
-    let mut response = shown(&console, &order.visitor, (word, wrong));
-    if is_done {
-        response.extensions_mut().insert(rotated(revoke));
+    if let Err(problem) = ended {
+        return failed((&console, &order.visitor), &problem, problem.detail());
     }
+    let mut response = done(if revoke { "revoke" } else { "rotate" });
+    response.extensions_mut().insert(rotated(revoke));
     response
 }
 
-/// The page again, with what went wrong if anything did.
-fn shown(
-    console: &Console,
-    visitor: &Visitor,
-    (word, wrong): (&str, Option<(StatusCode, String)>),
-) -> Response {
-    let Some((status, text)) = wrong else {
-        return see_other(&format!("/console/status?done={word}"));
-    };
+/// The page again, which says what was done.
+fn done(word: &str) -> Response {
+    see_other(&format!("/console/status?done={word}"))
+}
+
+/// The page again, with what went wrong.
+fn failed((console, visitor): (&Console, &Visitor), problem: &Problem, text: &str) -> Response {
     let mut page = Page::of(console, visitor);
-    page.failed = Some(visible(&text));
-    html(status, &page)
+    page.failed = Some(visible(text));
+    let mut response = html(problem.status(), &page);
+    let code = RefusalCode(problem.code());
+    response.extensions_mut().insert(code);
+    response
 }
 
 impl Page {

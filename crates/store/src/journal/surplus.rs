@@ -176,7 +176,7 @@ impl Store {
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         let gone = sqlx::query(
             "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
-             RETURNING id, access IS NULL AND kind = 'request' AS unknown, 
+             RETURNING id, access IS NULL AND kind = 'request' AS unknown,
                  (kind = 'request' AND delivery IS NULL AND open = 0) OR (kind = 'operator' AND code IS NOT NULL) AS plain",
         )
         .bind(&list)
