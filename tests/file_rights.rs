@@ -43,6 +43,19 @@ fn stopped(gateway: Gateway) -> Arc<TempDir> {
 }
 
 #[test]
+fn an_empty_data_folder_that_mkdir_has_made_is_closed_to_others() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let data = folder.path().join("data");
+    for open in [0o755, 0o777] {
+        let _ = fs::remove_dir_all(&data);
+        fs::create_dir(&data).unwrap();
+        mode(&data, open);
+        stopped(Gateway::over(Arc::clone(&folder), "", &[]));
+        assert_eq!(data.metadata().unwrap().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
 fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
     let folder = stopped(Gateway::start());
     let data = folder.path().join("data");

@@ -58,6 +58,7 @@ impl DataFolder {
                 self.0.display()
             )
         })?;
+        file_rights::close_if_empty(&self.0)?;
         file_rights::check_folder(&self.0)?;
         let mut files = OWN_FILES.iter();
         files.try_for_each(|name| file_rights::check_own(&self.0.join(name)))

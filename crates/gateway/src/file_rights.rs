@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::greeting::quoted;
@@ -15,6 +15,25 @@ const EVERYBODY_WRITES: u32 = 0o002;
 
 /// The right of everybody to read.
 const EVERYBODY_READS: u32 = 0o004;
+
+/// Closes a data folder of this user's to others as long as nothing is in it: a folder that was made for the first start has
+/// the rights that `mkdir` gives. Nobody can have led the gateway to anything in it.
+///
+/// # Errors
+/// A line that names the folder.
+pub(crate) fn close_if_empty(path: &Path) -> Result<(), String> {
+    let told = |error| format!("the data folder {}: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(told)?;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_open = metadata.is_dir() && metadata.mode() & OTHERS != 0;
+    if !is_ours || !is_open || std::fs::read_dir(path).map_err(told)?.next().is_some() {
+        return Ok(());
+    }
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(path, private).map_err(told)?;
+    tracing::info!(folder = %path.display(), "closed the empty data folder to others");
+    Ok(())
+}
 
 /// Whether a data folder belongs to this user alone. It may be a symbolic link: whoever made that could have named another
 /// folder as well.
@@ -103,7 +122,7 @@ pub(crate) fn is_exposed(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
