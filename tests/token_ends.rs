@@ -98,7 +98,7 @@ async fn taken_in_a_moment(gateway: &Gateway, issuer: &Issuer, access: &str) {
 async fn tokens_of_an_access_that_was_deleted_and_made_anew_open_nothing() {
     let issuer = Issuer::new();
     let toml = format!(
-        "[limits]\nguesses_per_address = 1000\n{}",
+        "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000\n{}",
         issuer.as_configuration()
     );
     let gateway = Gateway::configured(&toml, &[]);
@@ -162,7 +162,7 @@ async fn a_secret_that_is_dropped_takes_own_tokens_along_and_one_that_is_added_n
 async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     let issuer = Issuer::new();
     let toml = format!(
-        "[limits]\nguesses_per_address = 1000\n{}",
+        "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000\n{}",
         issuer.as_configuration()
     );
     let gateway = Gateway::configured(&toml, &[]);
