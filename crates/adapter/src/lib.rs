@@ -15,7 +15,7 @@ mod json;
 mod operation;
 mod parameters;
 mod params;
-mod pieces;
+mod body_buffer;
 mod response;
 mod rest;
 mod schema;
@@ -32,7 +32,7 @@ pub use operation::{
     CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
 };
 pub use params::{Params, has_forbidden_character};
-pub use pieces::Pieces;
+pub use body_buffer::BodyBuffer;
 pub use response::{Answer, Reply, Response};
 pub use rest::Rest;
 pub use schema::{

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::Pieces;
+use adapter::BodyBuffer;
 use bytes::Bytes;
 pub use reqwest::Client;
 use reqwest::dns::Resolve;
@@ -189,7 +189,7 @@ pub async fn read_body(response: Response, bytes_max: usize) -> Result<Bytes, Bo
 }
 
 async fn read_plain(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let mut body = Pieces::default();
+    let mut body = BodyBuffer::default();
     let mut turn = None;
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if body.bytes() + chunk.len() > bytes_max {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use adapter::{Code, Error, Pieces, Way};
+use adapter::{Code, Error, BodyBuffer, Way};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use bytes::Bytes;
@@ -241,18 +241,18 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     if http_body::Body::size_hint(&body).lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    let mut pieces = Pieces::default();
+    let mut buffer = BodyBuffer::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if pieces.bytes() + data.len() > bytes_max {
+        if buffer.bytes() + data.len() > bytes_max {
             return Err(too_large());
         }
-        pieces.push(data);
+        buffer.push(data);
     }
-    Ok(pieces.whole())
+    Ok(buffer.whole())
 }
 
 #[cfg(test)]

@@ -1,35 +1,35 @@
-//! A body that comes in pieces. Nearly every one comes in a single piece, which is then taken as it is.
+//! A buffer for a body that arrives in chunks. Nearly every body is one chunk, which is then taken without a copy.
 
 use bytes::{Bytes, BytesMut};
 
-/// What has come so far.
+/// The chunks of a body that have arrived so far.
 #[derive(Debug, Default)]
-pub struct Pieces {
+pub struct BodyBuffer {
     first: Bytes,
     rest: Option<BytesMut>,
 }
 
-impl Pieces {
-    /// How much has come, in bytes.
+impl BodyBuffer {
+    /// The number of bytes that have arrived.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.rest.as_ref().map_or(self.first.len(), BytesMut::len)
     }
 
-    /// One more piece. Whoever calls this has bounded how much may come.
-    pub fn push(&mut self, piece: Bytes) {
+    /// Appends a chunk. The caller bounds how much may arrive.
+    pub fn push(&mut self, chunk: Bytes) {
         match &mut self.rest {
-            Some(rest) => rest.extend_from_slice(&piece),
-            None if self.first.is_empty() => self.first = piece,
+            Some(rest) => rest.extend_from_slice(&chunk),
+            None if self.first.is_empty() => self.first = chunk,
             None => {
                 let mut joined = BytesMut::from(self.first.as_ref());
-                joined.extend_from_slice(&piece);
+                joined.extend_from_slice(&chunk);
                 self.rest = Some(joined);
             }
         }
     }
 
-    /// Makes room for so many bytes in all, for a body that is large.
+    /// Reserves room for so many bytes in all, for a large body.
     pub fn make_room(&mut self, bytes: usize) {
         let first = std::mem::take(&mut self.first);
         let rest = self.rest.get_or_insert_with(|| {
@@ -40,7 +40,7 @@ impl Pieces {
         rest.reserve(bytes.saturating_sub(rest.len()));
     }
 
-    /// All of it.
+    /// The whole body.
     #[must_use]
     pub fn whole(self) -> Bytes {
         self.rest.map_or(self.first, BytesMut::freeze)
@@ -52,17 +52,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_come_together_in_their_order() {
+    fn chunks_are_joined_in_their_order() {
         for whole in ["", "a", "ab", "abcd"] {
-            let mut pieces = Pieces::default();
+            let mut buffer = BodyBuffer::default();
             for at in 0..whole.len() {
-                pieces.push(Bytes::copy_from_slice(&whole.as_bytes()[at..=at]));
-                assert_eq!(pieces.bytes(), at + 1);
+                buffer.push(Bytes::copy_from_slice(&whole.as_bytes()[at..=at]));
+                assert_eq!(buffer.bytes(), at + 1);
                 if at == 1 {
-                    pieces.make_room(whole.len());
+                    buffer.make_room(whole.len());
                 }
             }
-            assert_eq!(pieces.whole(), whole);
+            assert_eq!(buffer.whole(), whole);
         }
     }
 }
