@@ -20,7 +20,7 @@ guesses_per_name = 100000000
 guesses_per_address = 100000000
 "#;
 
-/// The page's codes with their real status: under `compat` a refusal is a 200, and nobody could tell by the status whether
+/// The chat API's codes with their real status: under `compat` a refusal is a 200, and nobody could tell by the status whether
 /// wrong data or credentials were refused.
 const MAPPED: &str = r#"
 [ways.http]

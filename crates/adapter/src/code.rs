@@ -1,313 +1,96 @@
-//! The closed set of codes that a call can end with, other than success.
+//! The closed set of codes that a failed call can end with.
 
-/// Whose vocabulary a code belongs to; the wire status of the drop-in ways hangs on it.
+/// Which vocabulary a code belongs to; the wire status of the drop-in ways depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Stated by the chat API itself; existing clients know it and expect it with HTTP status 200.
-    Page,
-    /// The gateway's own refusal, always told with its real status.
+pub enum CodeOrigin {
+    /// A code of the chat API: existing clients know it and expect it with HTTP status 200.
+    ChatApi,
+    /// A code of the gateway, always sent with its own status.
     Gateway,
 }
 
-/// Every reason for which a call can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    reason = "each variant is its word in capitals; `row` holds what it means"
-)]
-pub enum Code {
-    MissingUser,
-    MissingPassword,
-    MissingClass,
-    MissingMethod,
-    MissingCompulsoryParam,
-    IncorrectUserPassword,
-    IncorrectClass,
-    IncorrectMethod,
-    ChannelNotFound,
-    ChatNotFound,
-    IncorrectFiletype,
-    IncorrectFileurl,
-    IncorrectThumburl,
-    IpNotAllowed,
-    OperationNotAllowed,
-    HttpMethodNotAllowed,
-    NotFound,
-    AccessDisabled,
-    MissingToken,
-    IncorrectToken,
-    ExpiredToken,
-    RateLimited,
-    TooManyFailures,
-    IncorrectParam,
-    MalformedRequest,
-    UnsupportedMediaType,
-    RequestTooLarge,
-    IdempotencyMismatch,
-    IdempotencyInProgress,
-    UpstreamRefusedCredentials,
-    UpstreamError,
-    UpstreamUnavailable,
-    Overloaded,
-    UpstreamTimeout,
-    InternalError,
-    /// A well-shaped code of the upstream that the page does not list; its own word is passed on.
-    UpstreamCode,
+/// Declares the codes, one row each: word, canonical HTTP status, origin, and the sentence that a person reads.
+macro_rules! codes {
+    ($($name:ident = $word:literal, $status:literal, $origin:ident, $text:literal;)*) => {
+        /// Every reason for which a call can fail.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the contract's order.
+            pub const ALL: [Code; [$($word),*].len()] = [$(Code::$name),*];
+
+            /// The word on the wire.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Code::$name => $word,)* }
+            }
+
+            /// The canonical HTTP status, which log and metrics carry whatever the wire says.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Code::$name => $status,)* }
+            }
+
+            /// The vocabulary that the code belongs to.
+            #[must_use]
+            pub const fn origin(self) -> CodeOrigin {
+                match self { $(Code::$name => CodeOrigin::$origin,)* }
+            }
+
+            /// One sentence for a person; it holds nothing about the call or the inside of the gateway.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Code::$name => $text,)* }
+            }
+        }
+    };
 }
 
-struct Row(&'static str, u16, Origin, &'static str);
+// UpstreamCode stands for any well-shaped code of the upstream that the chat API does not list; its own word is passed on.
+codes! {
+    MissingUser = "MISSING_USER", 401, ChatApi, "The user is missing.";
+    MissingPassword = "MISSING_PASSWORD", 401, ChatApi, "The password is missing.";
+    MissingClass = "MISSING_CLASS", 400, ChatApi, "The class is missing.";
+    MissingMethod = "MISSING_METHOD", 400, ChatApi, "The method is missing.";
+    MissingCompulsoryParam = "MISSING_COMPULSORY_PARAM", 400, ChatApi, "A compulsory parameter is missing.";
+    IncorrectUserPassword = "INCORRECT_USER_PASSWORD", 401, ChatApi, "The user or the password is wrong.";
+    IncorrectClass = "INCORRECT_CLASS", 404, ChatApi, "There is no such class.";
+    IncorrectMethod = "INCORRECT_METHOD", 404, ChatApi, "There is no such method.";
+    ChannelNotFound = "CHANNEL_NOT_FOUND", 404, ChatApi, "The channel does not exist.";
+    ChatNotFound = "CHAT_NOT_FOUND", 404, ChatApi, "The chat does not exist.";
+    IncorrectFiletype = "INCORRECT_FILETYPE", 400, ChatApi, "The file type is not one of those allowed.";
+    IncorrectFileurl = "INCORRECT_FILEURL", 400, ChatApi, "The file URL is not an allowed public URL.";
+    IncorrectThumburl = "INCORRECT_THUMBURL", 400, ChatApi, "The thumbnail URL is not an allowed public URL.";
+    IpNotAllowed = "IP_NOT_ALLOWED", 403, Gateway, "Calls from this address are not allowed.";
+    OperationNotAllowed = "OPERATION_NOT_ALLOWED", 403, Gateway, "This access may not do that in this way.";
+    HttpMethodNotAllowed = "HTTP_METHOD_NOT_ALLOWED", 405, Gateway, "This HTTP method is not allowed here.";
+    NotFound = "NOT_FOUND", 404, Gateway, "There is nothing at this path.";
+    AccessDisabled = "ACCESS_DISABLED", 403, Gateway, "This access is not active.";
+    MissingToken = "MISSING_TOKEN", 401, Gateway, "The bearer token is missing.";
+    IncorrectToken = "INCORRECT_TOKEN", 401, Gateway, "The token is not valid here.";
+    ExpiredToken = "EXPIRED_TOKEN", 401, Gateway, "The token has expired.";
+    RateLimited = "RATE_LIMITED", 429, Gateway, "Too many calls; try again later.";
+    TooManyFailures = "TOO_MANY_FAILURES", 429, Gateway, "Too many wrong credentials; try again later.";
+    IncorrectParam = "INCORRECT_PARAM", 400, Gateway, "A parameter has a value that is not allowed.";
+    MalformedRequest = "MALFORMED_REQUEST", 400, Gateway, "The request can't be read.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, Gateway, "This media type is not taken here.";
+    RequestTooLarge = "REQUEST_TOO_LARGE", 413, Gateway, "The request is too large.";
+    IdempotencyMismatch = "IDEMPOTENCY_MISMATCH", 422, Gateway, "This idempotency key belongs to another request.";
+    IdempotencyInProgress = "IDEMPOTENCY_IN_PROGRESS", 409, Gateway, "The request with this idempotency key is still under way.";
+    UpstreamRefusedCredentials = "UPSTREAM_REFUSED_CREDENTIALS", 502, Gateway, "The chat service refused the gateway's own account.";
+    UpstreamError = "UPSTREAM_ERROR", 502, Gateway, "The chat service gave no usable answer.";
+    UpstreamUnavailable = "UPSTREAM_UNAVAILABLE", 503, Gateway, "The chat service can't be reached.";
+    Overloaded = "OVERLOADED", 503, Gateway, "The gateway can't take more calls right now.";
+    UpstreamTimeout = "UPSTREAM_TIMEOUT", 504, Gateway, "The chat service did not answer in time.";
+    InternalError = "INTERNAL_ERROR", 500, Gateway, "The gateway has a defect; the operator sees it.";
+    UpstreamCode = "UPSTREAM_CODE", 502, Gateway, "The chat service refused the call.";
+}
 
 impl Code {
-    /// Every code, in the contract's order.
-    pub const ALL: [Code; 36] = {
-        use Code::*;
-        [
-            MissingUser,
-            MissingPassword,
-            MissingClass,
-            MissingMethod,
-            MissingCompulsoryParam,
-            IncorrectUserPassword,
-            IncorrectClass,
-            IncorrectMethod,
-            ChannelNotFound,
-            ChatNotFound,
-            IncorrectFiletype,
-            IncorrectFileurl,
-            IncorrectThumburl,
-            IpNotAllowed,
-            OperationNotAllowed,
-            HttpMethodNotAllowed,
-            NotFound,
-            AccessDisabled,
-            MissingToken,
-            IncorrectToken,
-            ExpiredToken,
-            RateLimited,
-            TooManyFailures,
-            IncorrectParam,
-            MalformedRequest,
-            UnsupportedMediaType,
-            RequestTooLarge,
-            IdempotencyMismatch,
-            IdempotencyInProgress,
-            UpstreamRefusedCredentials,
-            UpstreamError,
-            UpstreamUnavailable,
-            Overloaded,
-            UpstreamTimeout,
-            InternalError,
-            UpstreamCode,
-        ]
-    };
-
-    /// Word, canonical HTTP status, origin, and the sentence that a person reads.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one row a code; splitting the table would hide it"
-    )]
-    const fn row(self) -> Row {
-        use Origin::{Gateway, Page};
-        match self {
-            Code::MissingUser => Row("MISSING_USER", 401, Page, "The user is missing."),
-            Code::MissingPassword => Row("MISSING_PASSWORD", 401, Page, "The password is missing."),
-            Code::MissingClass => Row("MISSING_CLASS", 400, Page, "The class is missing."),
-            Code::MissingMethod => Row("MISSING_METHOD", 400, Page, "The method is missing."),
-            Code::MissingCompulsoryParam => Row(
-                "MISSING_COMPULSORY_PARAM",
-                400,
-                Page,
-                "A compulsory parameter is missing.",
-            ),
-            Code::IncorrectUserPassword => Row(
-                "INCORRECT_USER_PASSWORD",
-                401,
-                Page,
-                "The user or the password is wrong.",
-            ),
-            Code::IncorrectClass => Row("INCORRECT_CLASS", 404, Page, "There is no such class."),
-            Code::IncorrectMethod => Row("INCORRECT_METHOD", 404, Page, "There is no such method."),
-            Code::ChannelNotFound => Row(
-                "CHANNEL_NOT_FOUND",
-                404,
-                Page,
-                "The channel does not exist.",
-            ),
-            Code::ChatNotFound => Row("CHAT_NOT_FOUND", 404, Page, "The chat does not exist."),
-            Code::IncorrectFiletype => Row(
-                "INCORRECT_FILETYPE",
-                400,
-                Page,
-                "The file type is not one of those allowed.",
-            ),
-            Code::IncorrectFileurl => Row(
-                "INCORRECT_FILEURL",
-                400,
-                Page,
-                "The file URL is not an allowed public URL.",
-            ),
-            Code::IncorrectThumburl => Row(
-                "INCORRECT_THUMBURL",
-                400,
-                Page,
-                "The thumbnail URL is not an allowed public URL.",
-            ),
-            Code::IpNotAllowed => Row(
-                "IP_NOT_ALLOWED",
-                403,
-                Gateway,
-                "Calls from this address are not allowed.",
-            ),
-            Code::OperationNotAllowed => Row(
-                "OPERATION_NOT_ALLOWED",
-                403,
-                Gateway,
-                "This access may not do that in this way.",
-            ),
-            Code::HttpMethodNotAllowed => Row(
-                "HTTP_METHOD_NOT_ALLOWED",
-                405,
-                Gateway,
-                "This HTTP method is not allowed here.",
-            ),
-            Code::NotFound => Row("NOT_FOUND", 404, Gateway, "There is nothing at this path."),
-            Code::AccessDisabled => Row(
-                "ACCESS_DISABLED",
-                403,
-                Gateway,
-                "This access is not active.",
-            ),
-            Code::MissingToken => Row(
-                "MISSING_TOKEN",
-                401,
-                Gateway,
-                "The bearer token is missing.",
-            ),
-            Code::IncorrectToken => Row(
-                "INCORRECT_TOKEN",
-                401,
-                Gateway,
-                "The token is not valid here.",
-            ),
-            Code::ExpiredToken => Row("EXPIRED_TOKEN", 401, Gateway, "The token has expired."),
-            Code::RateLimited => Row(
-                "RATE_LIMITED",
-                429,
-                Gateway,
-                "Too many calls; try again later.",
-            ),
-            Code::TooManyFailures => Row(
-                "TOO_MANY_FAILURES",
-                429,
-                Gateway,
-                "Too many wrong credentials; try again later.",
-            ),
-            Code::IncorrectParam => Row(
-                "INCORRECT_PARAM",
-                400,
-                Gateway,
-                "A parameter has a value that is not allowed.",
-            ),
-            Code::MalformedRequest => Row(
-                "MALFORMED_REQUEST",
-                400,
-                Gateway,
-                "The request can't be read.",
-            ),
-            Code::UnsupportedMediaType => Row(
-                "UNSUPPORTED_MEDIA_TYPE",
-                415,
-                Gateway,
-                "This media type is not taken here.",
-            ),
-            Code::RequestTooLarge => Row(
-                "REQUEST_TOO_LARGE",
-                413,
-                Gateway,
-                "The request is too large.",
-            ),
-            Code::IdempotencyMismatch => Row(
-                "IDEMPOTENCY_MISMATCH",
-                422,
-                Gateway,
-                "This idempotency key belongs to another request.",
-            ),
-            Code::IdempotencyInProgress => Row(
-                "IDEMPOTENCY_IN_PROGRESS",
-                409,
-                Gateway,
-                "The request with this idempotency key is still under way.",
-            ),
-            Code::UpstreamRefusedCredentials => Row(
-                "UPSTREAM_REFUSED_CREDENTIALS",
-                502,
-                Gateway,
-                "The chat service refused the gateway's own account.",
-            ),
-            Code::UpstreamError => Row(
-                "UPSTREAM_ERROR",
-                502,
-                Gateway,
-                "The chat service gave no usable answer.",
-            ),
-            Code::UpstreamUnavailable => Row(
-                "UPSTREAM_UNAVAILABLE",
-                503,
-                Gateway,
-                "The chat service can't be reached.",
-            ),
-            Code::Overloaded => Row(
-                "OVERLOADED",
-                503,
-                Gateway,
-                "The gateway can't take more calls right now.",
-            ),
-            Code::UpstreamTimeout => Row(
-                "UPSTREAM_TIMEOUT",
-                504,
-                Gateway,
-                "The chat service did not answer in time.",
-            ),
-            Code::InternalError => Row(
-                "INTERNAL_ERROR",
-                500,
-                Gateway,
-                "The gateway has a defect; the operator sees it.",
-            ),
-            Code::UpstreamCode => Row(
-                "UPSTREAM_CODE",
-                502,
-                Gateway,
-                "The chat service refused the call.",
-            ),
-        }
-    }
-
-    /// The word on the wire.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        self.row().0
-    }
-
-    /// The canonical HTTP status, which log and metrics carry whatever the wire says.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        self.row().1
-    }
-
-    /// Whose vocabulary it is.
-    #[must_use]
-    pub const fn origin(self) -> Origin {
-        self.row().2
-    }
-
-    /// One sentence for a person; holds nothing about the call or the gateway's inside.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        self.row().3
-    }
-
-    /// Whether it says that credentials are absent or wrong in the page's own vocabulary.
+    /// Whether the chat API's own vocabulary says by it that credentials are absent or wrong.
     #[must_use]
     pub const fn is_credential(self) -> bool {
         matches!(
@@ -316,12 +99,12 @@ impl Code {
         )
     }
 
-    /// The page's code with this word; the gateway's own words are not the upstream's to say.
+    /// The code of the chat API with this word. The gateway's own words are not the upstream's to use.
     #[must_use]
-    pub fn from_page(word: &str) -> Option<Code> {
+    pub fn from_chat_api(word: &str) -> Option<Code> {
         Code::ALL
             .into_iter()
-            .find(|code| code.origin() == Origin::Page && code.word() == word)
+            .find(|code| code.origin() == CodeOrigin::ChatApi && code.word() == word)
     }
 }
 
@@ -343,9 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn the_upstream_can_only_say_the_pages_words() {
-        assert_eq!(Code::from_page("CHAT_NOT_FOUND"), Some(Code::ChatNotFound));
-        assert_eq!(Code::from_page("RATE_LIMITED"), None);
-        assert_eq!(Code::from_page("chat_not_found"), None);
+    fn the_upstream_can_only_use_words_of_the_chat_api() {
+        assert_eq!(
+            Code::from_chat_api("CHAT_NOT_FOUND"),
+            Some(Code::ChatNotFound)
+        );
+        assert_eq!(Code::from_chat_api("RATE_LIMITED"), None);
+        assert_eq!(Code::from_chat_api("chat_not_found"), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{Answer, Code, Origin, Reply, Rest};
+use crate::{Answer, Code, CodeOrigin, Reply, Rest};
 
-/// Which HTTP status a JSON way puts on the wire for the page's codes.
+/// Which HTTP status a JSON way puts on the wire for the chat API's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusPolicy {
     /// 200, as the chat API itself does; existing clients raise on 4xx before they look at the body.
@@ -18,8 +18,10 @@ impl StatusPolicy {
     #[must_use]
     pub fn status(self, code: Code) -> u16 {
         match (self, code.origin()) {
-            (StatusPolicy::Compat, Origin::Page) => 200,
-            (StatusPolicy::Compat, Origin::Gateway) | (StatusPolicy::Mapped, _) => code.status(),
+            (StatusPolicy::Compat, CodeOrigin::ChatApi) => 200,
+            (StatusPolicy::Compat, CodeOrigin::Gateway) | (StatusPolicy::Mapped, _) => {
+                code.status()
+            }
         }
     }
 }
@@ -47,7 +49,7 @@ pub fn envelope(answer: &Answer<'_>) -> String {
             line.push_str(r#"{"status":"ERROR","error":""#);
             line.push_str(error.word());
             line.push('"');
-            if error.code().origin() == Origin::Gateway {
+            if error.code().origin() == CodeOrigin::Gateway {
                 line.push_str(r#","request_id":""#);
                 line.push_str(answer.request_id);
                 line.push('"');

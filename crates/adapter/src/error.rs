@@ -64,7 +64,7 @@ impl Error {
         error
     }
 
-    /// A well-shaped code of the upstream that the page does not list.
+    /// A well-shaped code of the upstream that the chat API does not list.
     #[must_use]
     pub fn upstream_code(word: String) -> Error {
         let mut error = Error::refused(Code::UpstreamCode);

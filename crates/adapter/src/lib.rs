@@ -5,6 +5,7 @@
 //! Nothing here does IO, asks the clock or knows a framework, so that all of it can be tested as plain functions.
 
 mod authorization;
+mod body_buffer;
 mod call;
 mod code;
 mod credentials;
@@ -15,15 +16,15 @@ mod json;
 mod operation;
 mod parameters;
 mod params;
-mod body_buffer;
 mod response;
 mod rest;
 mod schema;
 mod wire;
 
 pub use authorization::{Authorization, read_authorization};
+pub use body_buffer::BodyBuffer;
 pub use call::Request;
-pub use code::{Code, Origin};
+pub use code::{Code, CodeOrigin};
 pub use credentials::{Credentials, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
@@ -32,7 +33,6 @@ pub use operation::{
     CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
 };
 pub use params::{Params, has_forbidden_character};
-pub use body_buffer::BodyBuffer;
 pub use response::{Answer, Reply, Response};
 pub use rest::Rest;
 pub use schema::{

@@ -81,7 +81,7 @@ pub struct Operation {
     pub parameters: &'static [Parameter],
     /// The fields of each element of `list` on success; empty when there is no list.
     pub result_fields: &'static [&'static str],
-    /// The page's codes that it may answer beyond the eight that every method has.
+    /// The chat API's codes that it may answer beyond the eight that every method has.
     pub codes: &'static [Code],
 }
 

@@ -133,7 +133,7 @@ impl Upstream {
     /// Makes a call for an access, until the deadline at the longest: waits for a place, asks, and asks again only if no
     /// byte has left or nothing can come of it.
     ///
-    /// The outcome's error is the page's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
+    /// The outcome's error is the chat API's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
     /// delivery word.
     pub(crate) async fn call(
         self: &Arc<Self>,

@@ -140,7 +140,7 @@ pub struct Limits {
 /// The ways in.
 #[derive(Clone, Copy, Debug)]
 pub struct Ways {
-    /// Wire status of the page's codes by HTTP parameters.
+    /// Wire status of the chat API's codes by HTTP parameters.
     pub http: StatusPolicy,
     /// Likewise by Basic.
     pub basic: StatusPolicy,

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use adapter::{Code, Error, BodyBuffer, Way};
+use adapter::{BodyBuffer, Code, Error, Way};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use bytes::Bytes;

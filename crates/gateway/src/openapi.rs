@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use adapter::{
-    Answer, Code, Dialect, Error, Notation, OPERATIONS, Origin, Way, call_example, call_schema,
+    Answer, Code, CodeOrigin, Dialect, Error, Notation, OPERATIONS, Way, call_example, call_schema,
     json_reply, refusal_schema, success_schema, text_schema,
 };
 use adapter_jwt::OauthError;
@@ -200,7 +200,10 @@ fn refusal(codes: &[Code]) -> Value {
         .map(|code| code.word())
         .collect();
     let mut schema = refusal_schema(&words, codes.contains(&Code::UpstreamCode));
-    if codes.iter().all(|code| code.origin() == Origin::Gateway) {
+    if codes
+        .iter()
+        .all(|code| code.origin() == CodeOrigin::Gateway)
+    {
         schema["required"] = json!(["status", "error", "request_id"]);
     }
     schema
@@ -251,7 +254,7 @@ fn token() -> Value {
     let told = Code::ALL
         .into_iter()
         .filter(|code| befalls(Way::Basic, *code));
-    let told = told.filter(|code| code.origin() == Origin::Gateway || code.is_credential());
+    let told = told.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
     let own = [
         OauthError::invalid_scope(""),
         OauthError::unsupported_grant_type(),

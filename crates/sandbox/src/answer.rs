@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use adapter::{Code, Error, Origin, Reply, Way};
+use adapter::{Code, CodeOrigin, Error, Reply, Way};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -41,13 +41,13 @@ pub(crate) fn success(result: &str) -> Reply {
     reply(format!(r#"{{"status":"SUCCESS","result":{result}}}"#))
 }
 
-/// The refusal of a call. The page's codes have status 200; what the page has no word for has its real status.
+/// The refusal of a call. The chat API's codes have status 200; a code that the chat API lacks has its real status.
 pub(crate) fn refusal(way: Way, error: &Error) -> Reply {
     if let Some(cause) = error.cause() {
         tracing::error!(cause, "the sandbox failed");
     }
     let mut refused = refusal_word(way, error.word());
-    if error.code().origin() == Origin::Gateway {
+    if error.code().origin() == CodeOrigin::Gateway {
         refused.status = error.code().status();
     }
     refused
@@ -59,7 +59,7 @@ pub(crate) fn refusal_word(way: Way, word: &str) -> Reply {
     let mut refused = reply(format!(r#"{{"status":"ERROR","error":{word}}}"#));
     let is_credential = word
         .as_str()
-        .and_then(Code::from_page)
+        .and_then(Code::from_chat_api)
         .is_some_and(Code::is_credential);
     if way == Way::Basic && is_credential {
         refused.status = 401;

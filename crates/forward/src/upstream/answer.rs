@@ -57,7 +57,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Envelope, &'static str> {
 
 /// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
 pub(crate) fn refused(word: &str) -> Option<Error> {
-    match Code::from_page(word) {
+    match Code::from_chat_api(word) {
         // All three speak of our own account, which the caller has no part in.
         Some(code) if code.is_credential() => {
             let cause = format!("the upstream says {}", code.word());

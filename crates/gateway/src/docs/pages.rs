@@ -1,8 +1,8 @@
 //! The ways in, the operations and the codes.
 
 use adapter::{
-    Answer, Code, Dialect, Effect, Error, Kind, Notation, OPERATIONS, Operation, Origin, Parameter,
-    Way, call_example, call_schema,
+    Answer, Code, CodeOrigin, Dialect, Effect, Error, Kind, Notation, OPERATIONS, Operation,
+    Parameter, Way, call_example, call_schema,
 };
 use askama::Template;
 use serde_json::Value;
@@ -183,8 +183,8 @@ impl Codes {
             ways: ways.iter().map(|way| short(*way)).collect(),
             soap: gate.is_open(Way::Soap),
             parts: [
-                ("The chat API’s codes", rows(Origin::Page)),
-                ("The gateway’s own codes", rows(Origin::Gateway)),
+                ("The chat API’s codes", rows(CodeOrigin::ChatApi)),
+                ("The gateway’s own codes", rows(CodeOrigin::Gateway)),
             ],
         }
     }

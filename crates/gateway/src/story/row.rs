@@ -103,7 +103,7 @@ impl Story {
     /// The code, where it is the upstream's word and not ours.
     fn upstream_code<'a>(&self, code: &'a str) -> Option<&'a str> {
         let ours = Code::ALL.iter().any(|ours| ours.word() == code);
-        let said = Code::from_page(code).is_some() || !ours;
+        let said = Code::from_chat_api(code).is_some() || !ours;
         (self.effort.is_some() && said)
             .then_some(code)
             .and_then(present)
