@@ -28,7 +28,7 @@ pub use oauth::{OauthError, granted_scope, metadata, token_reply};
 pub use scope::Scope;
 pub use scope_rule::ScopeRule;
 pub use signing::{Claims, SigningKey};
-pub use token::{Issuer, Keyring, Origin, SKEW_S, Subject, TokenFault, verify};
+pub use token::{Issuer, Keyring, SKEW_S, Subject, TokenFault, TokenOrigin, verify};
 pub use way::JwtAdapter;
 
 #[cfg(test)]

@@ -53,12 +53,12 @@ pub struct Subject {
     /// When it stops being good, the skew included; seconds since 1970.
     pub good_before: i64,
     /// Who issued it, and what it says of that.
-    pub origin: Origin,
+    pub origin: TokenOrigin,
 }
 
 /// Who issued a good token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum TokenOrigin {
     /// This gateway, for this client.
     Own {
         /// The claim `client_id`.
@@ -218,10 +218,10 @@ impl Issuer {
         Ok((access.to_owned(), scope))
     }
 
-    fn origin(&self, claims: &Object) -> Result<Origin, &'static str> {
+    fn origin(&self, claims: &Object) -> Result<TokenOrigin, &'static str> {
         if !self.own {
             let issued_at = time(claims, "iat")?.map(|seconds| seconds.floor() as i64);
-            return Ok(Origin::Outside { issued_at });
+            return Ok(TokenOrigin::Outside { issued_at });
         }
         let generation = match claims.get("token_generation") {
             None => 0,
@@ -229,7 +229,7 @@ impl Issuer {
                 .as_i64()
                 .ok_or("token_generation is no whole number")?,
         };
-        Ok(Origin::Own {
+        Ok(TokenOrigin::Own {
             client_id: text(claims, "client_id").unwrap_or_default().to_owned(),
             generation,
         })

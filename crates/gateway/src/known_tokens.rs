@@ -63,7 +63,7 @@ impl KnownTokens {
 
 #[cfg(test)]
 mod tests {
-    use adapter_jwt::{Origin, Scope};
+    use adapter_jwt::{Scope, TokenOrigin};
 
     use super::*;
 
@@ -74,7 +74,7 @@ mod tests {
             access: "one".to_owned(),
             scope: Scope::all(),
             good_before: 100,
-            origin: Origin::Outside { issued_at: None },
+            origin: TokenOrigin::Outside { issued_at: None },
         });
         assert_eq!(known.subject("a.b.c", &keyring, 99), None);
         known.keep("a.b.c", Arc::clone(&keyring), subject.clone());

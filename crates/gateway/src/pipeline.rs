@@ -10,7 +10,7 @@ use std::sync::Arc;
 use adapter::{
     Answer, Code, Credentials, Decoded, Effect, Error, Request, Response as Success, Way, Wire,
 };
-use adapter_jwt::{Origin, Scope};
+use adapter_jwt::{Scope, TokenOrigin};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
@@ -274,16 +274,16 @@ async fn guarded<T, F: Future<Output = Result<T, Error>>>(work: Pin<&mut F>) -> 
         .unwrap_or_else(|_| Err(Error::refused(Code::InternalError).because("a panic of ours")))
 }
 
-fn issued(origin: &Origin) -> Issued<'_> {
+fn issued(origin: &TokenOrigin) -> Issued<'_> {
     match origin {
-        Origin::Own {
+        TokenOrigin::Own {
             client_id,
             generation,
         } => Issued::Here {
             client_id,
             generation: *generation,
         },
-        Origin::Outside { issued_at } => Issued::Elsewhere(*issued_at),
+        TokenOrigin::Outside { issued_at } => Issued::Elsewhere(*issued_at),
     }
 }
 
