@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use adapter::{Kind, OPERATIONS, Way};
+use adapter::{OPERATIONS, ParameterKind, Way};
 use samples::{LANGUAGES, Language};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -109,7 +109,7 @@ const MESSAGE: &str = concat!(
 fn longest() -> String {
     let mut text = MESSAGE.to_owned();
     for c in MESSAGE.chars().cycle() {
-        if text.len() + c.len_utf8() > Kind::Message.bytes_max() {
+        if text.len() + c.len_utf8() > ParameterKind::Message.bytes_max() {
             break;
         }
         text.push(c);

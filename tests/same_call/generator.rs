@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use adapter::{Kind, OPERATIONS, Operation, Parameter};
+use adapter::{OPERATIONS, Operation, Parameter, ParameterKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{SizeRange, select};
@@ -156,16 +156,16 @@ impl Generator {
 fn right(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
     let max = parameter.kind.bytes_max();
     let value = match parameter.kind {
-        Kind::Platform => select(PLATFORMS).prop_map(str::to_owned).boxed(),
-        Kind::FileType => select(TYPES).prop_map(str::to_owned).boxed(),
-        Kind::Id => prop_oneof![
+        ParameterKind::Platform => select(PLATFORMS).prop_map(str::to_owned).boxed(),
+        ParameterKind::FileType => select(TYPES).prop_map(str::to_owned).boxed(),
+        ParameterKind::Id => prop_oneof![
             8 => text(PIECES, 1..7).prop_map(|text| cut(&text, 128)),
             1 => spaced(),
             1 => of_length(max),
             1 => "[0-9]{1,18}",
         ]
         .boxed(),
-        Kind::Message => prop_oneof![
+        ParameterKind::Message => prop_oneof![
             6 => text(PIECES, 1..12),
             6 => vec(prop_oneof![3 => select(PIECES), 1 => select(LINE_ENDS)], 1..40).prop_map(|p| p.concat()),
             2 => spaced(),
@@ -174,7 +174,7 @@ fn right(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
             1 => of_length(max),
         ]
         .boxed(),
-        Kind::Url(_) => url(),
+        ParameterKind::Url(_) => url(),
     };
     if parameter.compulsory {
         return value.prop_map(Some).boxed();
@@ -190,18 +190,18 @@ fn wrong(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
             .prop_map(|(word, like): (&str, &str)| like.replace('*', word))
     };
     let own = match parameter.kind {
-        Kind::Platform => prop_oneof![
+        ParameterKind::Platform => prop_oneof![
             nearly(PLATFORMS),
             text(PIECES, 1..5),
             Just("WhatsApp".to_owned())
         ]
         .boxed(),
-        Kind::FileType => {
+        ParameterKind::FileType => {
             prop_oneof![nearly(TYPES), text(PIECES, 1..5), Just("Image".to_owned())].boxed()
         }
-        Kind::Id => around(select(LINE_ENDS)).boxed(),
-        Kind::Message => around(select(FORBIDDEN)).boxed(),
-        Kind::Url(_) => select(BROKEN_URLS).prop_map(str::to_owned).boxed(),
+        ParameterKind::Id => around(select(LINE_ENDS)).boxed(),
+        ParameterKind::Message => around(select(FORBIDDEN)).boxed(),
+        ParameterKind::Url(_) => select(BROKEN_URLS).prop_map(str::to_owned).boxed(),
     };
     let any_kind = prop_oneof![
         4 => own,

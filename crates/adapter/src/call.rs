@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::file_url::is_public_url;
 use crate::operation::{FILE_TYPES, PLATFORMS};
 use crate::params::{Params, has_forbidden_character};
-use crate::{CLASS, Code, Error, Kind, Operation, Parameter, Sensitivity};
+use crate::{CLASS, Code, Error, Operation, Parameter, ParameterKind, Sensitivity};
 
 /// A call that is right in itself. Equal requests are the same call, so it can stand in a cache key.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,18 +127,18 @@ fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
         let text = format!("The parameter {name} is longer than {max} bytes.");
         return Err(Error::explained(Code::IncorrectParam, text));
     }
-    if has_forbidden_character(&value, parameter.kind == Kind::Message) {
+    if has_forbidden_character(&value, parameter.kind == ParameterKind::Message) {
         let text = format!("The parameter {name} holds a character that is not allowed.");
         return Err(Error::explained(Code::IncorrectParam, text));
     }
     let (right, code) = match parameter.kind {
-        Kind::Platform => (PLATFORMS.contains(&value.as_str()), Code::ChannelNotFound),
-        Kind::FileType => (
+        ParameterKind::Platform => (PLATFORMS.contains(&value.as_str()), Code::ChannelNotFound),
+        ParameterKind::FileType => (
             FILE_TYPES.contains(&value.as_str()),
             Code::IncorrectFiletype,
         ),
-        Kind::Url(code) => (is_public_url(&value), code),
-        Kind::Id | Kind::Message => (true, Code::IncorrectParam),
+        ParameterKind::Url(code) => (is_public_url(&value), code),
+        ParameterKind::Id | ParameterKind::Message => (true, Code::IncorrectParam),
     };
     if right {
         Ok(value)

@@ -30,7 +30,7 @@ pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
 pub use json::compact;
 pub use operation::{
-    CLASS, Effect, Kind, OPERATIONS, Operation, PLATFORMS, Parameter, Sensitivity,
+    CLASS, Effect, OPERATIONS, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
 };
 pub use params::{Params, has_forbidden_character};
 pub use response::{Answer, Reply, Response};

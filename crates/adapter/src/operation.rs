@@ -21,7 +21,7 @@ pub enum Effect {
 
 /// What a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// One of the four platforms; anything else is a channel that does not exist.
     Platform,
     /// An identifier of the upstream's, up to 128 bytes.
@@ -34,14 +34,14 @@ pub enum Kind {
     Url(Code),
 }
 
-impl Kind {
+impl ParameterKind {
     /// The longest value, in bytes of UTF-8.
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
-            Kind::Platform | Kind::Id | Kind::FileType => 128,
-            Kind::Message => 16 * 1024,
-            Kind::Url(_) => 2048,
+            ParameterKind::Platform | ParameterKind::Id | ParameterKind::FileType => 128,
+            ParameterKind::Message => 16 * 1024,
+            ParameterKind::Url(_) => 2048,
         }
     }
 }
@@ -65,7 +65,7 @@ pub struct Parameter {
     /// Whether a call without it is refused.
     pub compulsory: bool,
     /// What its value has to be.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// What a log may show of it.
     pub sensitivity: Sensitivity,
 }
@@ -85,7 +85,7 @@ pub struct Operation {
     pub codes: &'static [Code],
 }
 
-const fn required(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> Parameter {
+const fn required(name: &'static str, kind: ParameterKind, sensitivity: Sensitivity) -> Parameter {
     Parameter {
         name,
         compulsory: true,
@@ -94,7 +94,7 @@ const fn required(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> P
     }
 }
 
-const fn optional(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> Parameter {
+const fn optional(name: &'static str, kind: ParameterKind, sensitivity: Sensitivity) -> Parameter {
     Parameter {
         name,
         compulsory: false,
@@ -103,9 +103,9 @@ const fn optional(name: &'static str, kind: Kind, sensitivity: Sensitivity) -> P
     }
 }
 
-const PLATFORM: Parameter = required("platform", Kind::Platform, Sensitivity::Open);
-const PLATFORM_ID: Parameter = required("platformid", Kind::Id, Sensitivity::Open);
-const DESTINATION: Parameter = required("destination", Kind::Id, Sensitivity::Address);
+const PLATFORM: Parameter = required("platform", ParameterKind::Platform, Sensitivity::Open);
+const PLATFORM_ID: Parameter = required("platformid", ParameterKind::Id, Sensitivity::Open);
+const DESTINATION: Parameter = required("destination", ParameterKind::Id, Sensitivity::Address);
 
 const CHAT_FIELDS: &[&str] = &[
     "platformid",
@@ -145,7 +145,7 @@ pub static OPERATIONS: [Operation; 6] = [
             PLATFORM,
             PLATFORM_ID,
             DESTINATION,
-            required("message", Kind::Message, Sensitivity::Content),
+            required("message", ParameterKind::Message, Sensitivity::Content),
         ],
         result_fields: &[],
         codes: &[Code::ChannelNotFound],
@@ -157,18 +157,18 @@ pub static OPERATIONS: [Operation; 6] = [
             PLATFORM,
             PLATFORM_ID,
             DESTINATION,
-            required("type", Kind::FileType, Sensitivity::Open),
+            required("type", ParameterKind::FileType, Sensitivity::Open),
             required(
                 "fileurl",
-                Kind::Url(Code::IncorrectFileurl),
+                ParameterKind::Url(Code::IncorrectFileurl),
                 Sensitivity::Content,
             ),
             optional(
                 "thumburl",
-                Kind::Url(Code::IncorrectThumburl),
+                ParameterKind::Url(Code::IncorrectThumburl),
                 Sensitivity::Content,
             ),
-            optional("message", Kind::Message, Sensitivity::Content),
+            optional("message", ParameterKind::Message, Sensitivity::Content),
         ],
         result_fields: &[],
         codes: &[

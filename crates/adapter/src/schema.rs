@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::operation::{FILE_TYPES, PLATFORMS};
-use crate::{CLASS, Effect, Kind, Operation, Parameter, Sensitivity};
+use crate::{CLASS, Effect, Operation, Parameter, ParameterKind, Sensitivity};
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +52,11 @@ fn parameter_schema(parameter: &Parameter, notation: Notation) -> Value {
     // An empty value counts as absent.
     let least = usize::from(parameter.compulsory);
     let (text, number_fits) = match parameter.kind {
-        Kind::Platform => (json!({"type": "string", "enum": PLATFORMS}), false),
-        Kind::FileType => (json!({"type": "string", "enum": FILE_TYPES}), false),
-        Kind::Id => (text_schema(least, max, false), true),
-        Kind::Message => (text_schema(least, max, true), true),
-        Kind::Url(_) => (
+        ParameterKind::Platform => (json!({"type": "string", "enum": PLATFORMS}), false),
+        ParameterKind::FileType => (json!({"type": "string", "enum": FILE_TYPES}), false),
+        ParameterKind::Id => (text_schema(least, max, false), true),
+        ParameterKind::Message => (text_schema(least, max, true), true),
+        ParameterKind::Url(_) => (
             json!({"type": "string", "format": "public-http-url", "minLength": least, "maxLength": max}),
             false,
         ),
@@ -80,12 +80,12 @@ pub fn call_example(operation: &Operation) -> Value {
     let given = operation.parameters.iter().filter(|p| p.compulsory);
     let values = given.map(|parameter| {
         let value = match parameter.kind {
-            Kind::Platform => "whatsapp",
-            Kind::FileType => "image",
-            Kind::Url(_) => "https://files.example.com/menu.png",
-            Kind::Message => "Hello",
-            Kind::Id if parameter.sensitivity == Sensitivity::Address => "34600000000",
-            Kind::Id => "100",
+            ParameterKind::Platform => "whatsapp",
+            ParameterKind::FileType => "image",
+            ParameterKind::Url(_) => "https://files.example.com/menu.png",
+            ParameterKind::Message => "Hello",
+            ParameterKind::Id if parameter.sensitivity == Sensitivity::Address => "34600000000",
+            ParameterKind::Id => "100",
         };
         (parameter.name.to_owned(), Value::from(value))
     });

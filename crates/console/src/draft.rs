@@ -21,7 +21,7 @@ pub(crate) const NETWORKS_MAX: usize = 1000;
 pub(crate) const CHANNELS_MAX: usize = 1000;
 
 /// Longest id of a channel, in bytes, as in a call.
-pub(crate) const ID_BYTES_MAX: usize = adapter::Kind::Id.bytes_max();
+pub(crate) const ID_BYTES_MAX: usize = adapter::ParameterKind::Id.bytes_max();
 
 /// Highest rate, in calls per minute or day: nine digits, more than any machine answers.
 pub(crate) const RATE_MAX: u32 = 999_999_999;

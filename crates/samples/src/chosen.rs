@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use adapter::{Kind, Operation, call_example, has_forbidden_character};
+use adapter::{Operation, ParameterKind, call_example, has_forbidden_character};
 use serde_json::Value;
 
 /// Why there is no program.
@@ -58,7 +58,7 @@ pub(crate) fn values(
             let bytes = parameter.kind.bytes_max();
             return Err(WhyNot::TooLong(parameter.name, bytes));
         }
-        if has_forbidden_character(value, parameter.kind == Kind::Message) {
+        if has_forbidden_character(value, parameter.kind == ParameterKind::Message) {
             return Err(WhyNot::Forbidden(parameter.name));
         }
         values.push((parameter.name, value.to_owned()));

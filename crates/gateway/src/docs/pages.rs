@@ -1,8 +1,8 @@
 //! The ways in, the operations and the codes.
 
 use adapter::{
-    Answer, Code, CodeOrigin, Dialect, Effect, Error, Kind, Notation, OPERATIONS, Operation,
-    Parameter, Way, call_example, call_schema,
+    Answer, Code, CodeOrigin, Dialect, Effect, Error, Notation, OPERATIONS, Operation, Parameter,
+    ParameterKind, Way, call_example, call_schema,
 };
 use askama::Template;
 use serde_json::Value;
@@ -138,14 +138,14 @@ impl Row {
         let most = parameter.kind.bytes_max();
         let property = &self.schema["properties"][parameter.name];
         match parameter.kind {
-            Kind::Platform | Kind::FileType => {
+            ParameterKind::Platform | ParameterKind::FileType => {
                 let values = property["enum"].as_array().into_iter().flatten();
                 let values: Vec<_> = values.filter_map(Value::as_str).collect();
                 format!("one of {}", values.join(", "))
             }
-            Kind::Id => format!("text of up to {most} bytes"),
-            Kind::Message => format!("text of up to {most} bytes, with line ends"),
-            Kind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
+            ParameterKind::Id => format!("text of up to {most} bytes"),
+            ParameterKind::Message => format!("text of up to {most} bytes, with line ends"),
+            ParameterKind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
         }
     }
 }
