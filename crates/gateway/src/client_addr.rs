@@ -1,42 +1,15 @@
 //! Who is calling: the TCP peer, or what a trusted proxy says about it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use adapter::{Code, Error};
 use http::HeaderMap;
 use ipnet::IpNet;
+use server::PeerAddr;
 
 mod told;
 
 pub(crate) use told::Walk;
-
-/// The other end of the TCP connection, or whom its PROXY header names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PeerAddr {
-    /// Where it is.
-    pub(crate) address: SocketAddr,
-    /// Whether it calls for itself. By its PROXY header a connection carries nobody's calls (`UNKNOWN`, `LOCAL`), such as a
-    /// health check: then what stands in a forwarded header is anybody's writing, whoever the peer is.
-    pub(crate) is_caller: bool,
-}
-
-impl PeerAddr {
-    /// A peer that may pass calls on, if it is a trusted proxy.
-    pub(crate) fn of(address: SocketAddr) -> PeerAddr {
-        PeerAddr {
-            address,
-            is_caller: false,
-        }
-    }
-
-    /// A peer that calls for itself.
-    pub(crate) fn caller(address: SocketAddr) -> PeerAddr {
-        PeerAddr {
-            address,
-            is_caller: true,
-        }
-    }
-}
 
 /// The resolved address of the caller, in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

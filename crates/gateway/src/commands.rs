@@ -28,8 +28,8 @@ use crate::accesses::Demo;
 use crate::cli::{JwsArgs, ServeArgs, TokenArgs};
 use crate::data_folder::DataFolder;
 use crate::serve::{Written, serve};
-use crate::shutdown::outlive_stray_signals;
 use crate::telemetry;
+use server::signals::outlive_stray_signals;
 
 pub(crate) use self::sandbox::sandbox_command;
 pub(crate) use access::access_command;

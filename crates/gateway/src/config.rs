@@ -38,11 +38,10 @@ use values::{host_name, origin, public_url};
 
 pub use mistake::Mistake;
 pub use reader::Sources;
-pub use tls::TlsFiles;
 
 use crate::client_addr::ForwardedHeader;
 use crate::file_rights;
-use crate::tls::scheme;
+use server::tls::{TlsFiles, scheme};
 
 /// Everything that is configured, with nothing left to interpret.
 pub struct Config {

@@ -10,16 +10,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Version, header};
 use http_body_util::BodyExt;
-
-use crate::inbound::Broken;
+use server::{Broken, HEAD_BYTES_MAX};
 
 /// The methods of every way in, for `Allow`.
 pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
-
-/// Largest head, in bytes, names, values, method and target together: a message of 16 KiB in a query is 48 KiB once
-/// encoded, beside 16 KiB for everything else. The server below us stops reading somewhere between
-/// this and twice as much, as its buffer happens to be filled; here the line is sharp.
-pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
 pub(crate) const METHOD_BYTES_MAX: usize = 32;

@@ -8,9 +8,10 @@ use forward::{Circumstances, Judgement, Keeping};
 use serde_json::{Value, json};
 use store::{Access, Accesses};
 
-use crate::client_addr::{PeerAddr, Walk, resolve};
+use crate::client_addr::{Walk, resolve};
 use crate::gate::Gate;
 use crate::generations::Generations;
+use server::PeerAddr;
 
 impl Explains for Generations {
     fn explain(&self, question: &Question) -> Value {

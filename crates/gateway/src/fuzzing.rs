@@ -10,9 +10,9 @@ use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
 
-use crate::client_addr::{self, Finding, ForwardedHeader, PeerAddr, Trust};
+use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
 use crate::edge::{self, Wish};
-use crate::proxy_protocol;
+use server::PeerAddr;
 
 /// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
 pub type Step = (String, Option<(IpAddr, bool)>);
@@ -42,26 +42,6 @@ pub fn walk(
         },
     );
     (found.map(|client| client.0), steps)
-}
-
-/// The peer that a PROXY line names; `Ok(None)` when it names nobody.
-///
-/// # Errors
-/// When it is none of version 1.
-pub fn proxy_version_1(line: &[u8]) -> std::io::Result<Option<SocketAddr>> {
-    proxy_protocol::version_1(line)
-}
-
-/// The peer that a binary PROXY header names, given its command, its family and what follows its length.
-///
-/// # Errors
-/// When it is none of version 2.
-pub fn proxy_version_2(
-    command: u8,
-    family: u8,
-    rest: &[u8],
-) -> std::io::Result<Option<SocketAddr>> {
-    proxy_protocol::version_2(command, family, rest)
 }
 
 /// Whether Host and Transfer-Encoding can be read.

@@ -14,10 +14,10 @@ use store::Journal;
 
 use crate::config::{Config, Sources};
 use crate::gate::Gate;
-use crate::listener::Terms;
 use crate::reload::LastReload;
 use crate::telemetry::LogLevel;
 use crate::way_out::Sandboxed;
+use server::Terms;
 
 /// The generations of one gateway, of which one is in force.
 pub(crate) struct Generations {

@@ -8,10 +8,10 @@ use std::path::Path;
 use adapter::Way;
 
 use crate::accesses::Demo;
-use crate::config::{Config, TlsFiles};
+use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::telemetry;
-use crate::tls::scheme;
+use server::tls::{TlsFiles, scheme};
 
 /// What the greeting tells.
 pub(crate) struct Greeting<'a> {

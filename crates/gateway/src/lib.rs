@@ -7,10 +7,10 @@ mod commands;
 mod openapi;
 mod outside;
 mod pipeline;
+mod policies;
 mod routes;
 mod token_endpoint;
 
-mod caller;
 pub mod client_addr;
 mod docs;
 mod edge;
@@ -28,25 +28,12 @@ mod story;
 mod tokens;
 mod unstoppable;
 
-mod activity;
-mod connection;
-mod descriptors;
-mod http2;
-mod inbound;
-mod listener;
-mod places;
-mod proxy_protocol;
-mod tls;
-mod watched;
-mod workers;
-
 mod accesses;
 pub mod config;
 mod data_folder;
 mod file_rights;
 mod greeting;
 mod serve;
-mod shutdown;
 mod telemetry;
 mod visible;
 mod way_out;

@@ -21,7 +21,6 @@ use http::HeaderMap;
 use http::request::Parts;
 use store::{Access, JournalLevel};
 
-use crate::caller::Caller;
 use crate::client_addr;
 use crate::edge::{self, Wish};
 use crate::gate::Gate;
@@ -29,6 +28,7 @@ use crate::reply;
 use crate::sending;
 use crate::story::{self, Story};
 use crate::unstoppable::Unstoppable;
+use server::Caller;
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {

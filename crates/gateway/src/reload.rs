@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use crate::config::{Config, Mistake};
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce};
-use crate::listener::Terms;
-use crate::shutdown::ReloadSignal;
+use crate::policies;
 use crate::telemetry::ReloadLabel;
 use crate::tokens::TokensConfig;
 use crate::way_out::way_out;
+use server::signals::ReloadSignal;
 
 /// How often the file is looked at. It has to look the same twice, so that nobody's half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ async fn renew(
     let (sources, config) = read.map_err(sentence)?;
     let config =
         config.map_err(|mistakes| -> Vec<_> { mistakes.iter().map(Mistake::to_json).collect() })?;
-    let terms = Terms::of_both(&config).map_err(sentence)?;
+    let terms = policies::terms(&config).map_err(sentence)?;
     let gate = next(generations, &config).await.map_err(sentence)?;
     generations
         .origin

@@ -20,20 +20,18 @@ use url::Url;
 use crate::accesses;
 use crate::config::{Config, Sources};
 use crate::data_folder::{DataFolder, random, random_text};
-use crate::descriptors;
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce, Origin};
 use crate::greeting;
-use crate::listener::{self, Terms};
+use crate::policies;
 use crate::reload;
 use crate::routes::{self, Paths};
-use crate::shutdown::{ReloadSignal, StopSignal};
 use crate::story::tell_counts;
 use crate::telemetry::{self, Metrics};
-use crate::tls;
 use crate::tokens::{Tokens, TokensConfig};
 use crate::way_out::{Sandboxed, way_out};
-use crate::workers::Workers;
+use server::signals::{ReloadSignal, StopSignal};
+use server::{Workers, fd_limit, tls};
 
 /// Bytes of the keys that hash secrets.
 pub(crate) const HASH_KEY_BYTES: usize = 32;
@@ -70,7 +68,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
         again,
     } = written;
     let log_level = telemetry::start_log(&config.log)?;
-    descriptors::raise();
+    fd_limit::raise();
     let data = DataFolder::new(&config.data);
     data.make()?;
     let _lock = data.lock()?;
@@ -79,7 +77,7 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
-    let terms = Terms::of_both(&config)?;
+    let terms = policies::terms(&config)?;
 
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
     let key = store.key("secrets", Gate::now(), make_key).await;
@@ -145,19 +143,24 @@ async fn run(
     let (stop, stopped) = watch::channel(None);
     let (stop_admin, admin_stopped) = watch::channel(None);
     let mut beside = JoinSet::new();
-    beside.spawn(tls::keep_fresh(generations.terms.clone()));
+    let served = generations.terms.clone();
+    beside.spawn(tls::keep_fresh(move || {
+        let terms = served.iter().map(|terms| terms.load());
+        terms.filter_map(|terms| terms.tls.clone()).collect()
+    }));
     beside.spawn(keep_house(Arc::clone(generations)));
     beside.spawn(reload::on_signal(Arc::clone(generations), reload_signal));
     if let Some(file) = file {
         beside.spawn(reload::on_change(Arc::clone(generations), file));
     }
     let [terms, admin_terms] = generations.terms.clone();
-    let workers = Workers::start().map_err(|error| format!("no threads to serve with: {error}"))?;
+    let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
+    let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
     let workers = Arc::new(workers);
     let seats = Some(Arc::clone(&workers));
-    let admin = listener::serve(admin, console, admin_terms, None, admin_stopped);
+    let admin = server::serve(admin, console, admin_terms, None, admin_stopped);
     let admin = tokio::spawn(admin);
-    let public = tokio::spawn(listener::serve(public, ways_in, terms, seats, stopped));
+    let public = tokio::spawn(server::serve(public, ways_in, terms, seats, stopped));
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();
@@ -182,6 +185,12 @@ async fn run(
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
+}
+
+/// What a thread that serves does first.
+fn begin_worker(number: usize) {
+    forward::enter_worker(number);
+    telemetry::gather_lines();
 }
 
 /// What has to be done every few seconds. A slow issuer or disk holds up nobody but itself.
@@ -276,7 +285,7 @@ async fn start_sandbox(
 }
 
 fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    listener::bind(address).map_err(|error| {
+    server::bind(address).map_err(|error| {
         format!("{key}: {address} can't be listened on: {error}; set another address, or port 0")
     })
 }

@@ -15,13 +15,14 @@ use http::{HeaderMap, header};
 use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
 
-use crate::caller::Caller;
-use crate::client_addr::{ClientIp, PeerAddr, Trust, Walk};
+use crate::client_addr::{ClientIp, Trust, Walk};
 use crate::edge::{ALLOW, METHOD_BYTES_MAX};
 use crate::gate::Gate;
 use crate::reply;
 use crate::sending;
 use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
+use server::Caller;
+use server::PeerAddr;
 
 pub(crate) use counted::tell_counts;
 pub(crate) use row::trace_id;

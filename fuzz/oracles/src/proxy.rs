@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use gateway::fuzzing::{proxy_version_1, proxy_version_2};
+use server::proxy_protocol;
 
 pub(crate) fn judge(input: &[u8]) {
     match input {
@@ -14,7 +14,7 @@ pub(crate) fn judge(input: &[u8]) {
 }
 
 fn version_1(line: &[u8]) {
-    let Ok(found) = proxy_version_1(line) else {
+    let Ok(found) = proxy_protocol::version_1(line) else {
         return;
     };
     let text = std::str::from_utf8(line).expect("a line is text");
@@ -37,11 +37,14 @@ fn version_1(line: &[u8]) {
         "PROXY {family} {} {target} {port} {to_port}\r\n",
         source.ip()
     );
-    assert_eq!(proxy_version_1(again.as_bytes()).ok(), Some(found));
+    assert_eq!(
+        proxy_protocol::version_1(again.as_bytes()).ok(),
+        Some(found)
+    );
 }
 
 fn version_2(command: u8, family: u8, rest: &[u8]) {
-    let Ok(found) = proxy_version_2(command, family, rest) else {
+    let Ok(found) = proxy_protocol::version_2(command, family, rest) else {
         return;
     };
     assert_eq!(command >> 4, 2, "the version is not 2");
@@ -60,8 +63,8 @@ fn version_2(command: u8, family: u8, rest: &[u8]) {
     assert!(rest.len() >= ports + 4);
     // Extensions change nothing, and what is cut off is refused.
     assert_eq!(
-        proxy_version_2(command, family, &rest[..ports + 4]).ok(),
+        proxy_protocol::version_2(command, family, &rest[..ports + 4]).ok(),
         Some(found)
     );
-    assert!(proxy_version_2(command, family, &rest[..ports + 3]).is_err());
+    assert!(proxy_protocol::version_2(command, family, &rest[..ports + 3]).is_err());
 }

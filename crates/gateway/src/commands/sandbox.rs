@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::print;
 use crate::cli::SandboxArgs;
 use crate::data_folder::{DataFolder, random_text, remove, write_private};
-use crate::shutdown::{StopSignal, outlive_stray_signals};
+use server::signals::{StopSignal, outlive_stray_signals};
 
 /// Bytes of randomness in a made-up password.
 const PASSWORD_BYTES: usize = 24;

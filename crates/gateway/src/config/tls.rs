@@ -6,20 +6,7 @@ use super::reader::Reader;
 use super::schema::Kind;
 use super::shapes;
 use crate::file_rights;
-use crate::tls::{self, Tls};
-
-/// Where a listener's certificate is, as PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate, and after it those between it and its authority.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// The authorities of client certificates. With them, a client without a certificate of theirs is turned away.
-    pub client_ca: Option<PathBuf>,
-    /// Whether HTTP/2 is spoken with who asks for it in the handshake.
-    pub h2: bool,
-}
+use server::tls::{self, Tls, TlsFiles};
 
 /// The ways in: anybody may call, callers prove who they are by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {

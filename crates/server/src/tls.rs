@@ -1,6 +1,6 @@
 //! TLS of a listener: what it shows and what it demands, read from files, and read again when they change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,15 +14,25 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::TlsFiles;
-use crate::http2;
-use crate::listener::Terms;
-
 /// How often the files are looked at: whoever renews a certificate does so days before it ends.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is spoken here besides HTTP/2. A client that can speak nothing of that by ALPN is told so in the handshake.
-const ALPN: &[u8] = b"http/1.1";
+/// What is spoken, by its name in ALPN. A client that offers nothing of that is refused in the handshake.
+const HTTP_1: &[u8] = b"http/1.1";
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
+/// Where a listener's certificate is, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities of client certificates. With them, a client without a certificate of theirs is turned away.
+    pub client_ca: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken with who asks for it in the handshake.
+    pub h2: bool,
+}
 
 /// What stood in the files at one moment.
 struct Contents {
@@ -35,7 +45,7 @@ struct Contents {
 type Fingerprint = [u8; SHA256_OUTPUT_LEN];
 
 /// The TLS of one listener.
-pub(crate) struct Tls {
+pub struct Tls {
     files: TlsFiles,
     /// Swapped as a whole, so that sessions made under an old certificate or an old authority can't be resumed.
     config: ArcSwap<ServerConfig>,
@@ -54,7 +64,7 @@ impl Tls {
     ///
     /// # Errors
     /// A sentence that says which file is wrong, or that they do not fit together.
-    pub(crate) fn open(files: &TlsFiles) -> Result<Tls, String> {
+    pub fn open(files: &TlsFiles) -> Result<Tls, String> {
         let contents = Contents::read(files)?;
         Ok(Tls {
             files: files.clone(),
@@ -92,16 +102,14 @@ impl Tls {
     }
 }
 
-/// Keeps the certificates of the listeners those of the files, until the task is ended.
-pub(crate) async fn keep_fresh(listeners: [Arc<ArcSwap<Terms>>; 2]) {
+/// Keeps the certificates that are served those of the files, until the task is ended. `served` is asked each time what is.
+pub async fn keep_fresh(served: impl Fn() -> Vec<Arc<Tls>>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     loop {
         interval.tick().await;
-        for terms in &listeners {
-            if let Some(tls) = terms.load().tls.clone() {
-                // A panic has been told by the runtime; the old certificate stays.
-                let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
-            }
+        for tls in served() {
+            // A panic has been told by the runtime; the old certificate stays.
+            let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
         }
     }
 }
@@ -141,9 +149,9 @@ impl Contents {
         let mut config = builder
             .with_single_cert(cert, key)
             .map_err(|error| unusable(&error))?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![HTTP_1.to_vec()];
         if files.h2 {
-            config.alpn_protocols.insert(0, http2::ALPN.to_vec());
+            config.alpn_protocols.insert(0, HTTP_2.to_vec());
         }
         Ok(config)
     }
@@ -155,7 +163,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// How the URL of a listener begins.
-pub(crate) fn scheme(files: Option<&TlsFiles>) -> &'static str {
+pub fn scheme(files: Option<&TlsFiles>) -> &'static str {
     match files {
         Some(_) => "https",
         None => "http",
@@ -163,7 +171,10 @@ pub(crate) fn scheme(files: Option<&TlsFiles>) -> &'static str {
 }
 
 /// The certificates of a PEM text, at least one.
-pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+///
+/// # Errors
+/// A sentence.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
@@ -173,12 +184,18 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
 }
 
 /// The first private key of a PEM text.
-pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+///
+/// # Errors
+/// A sentence.
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no PEM private key in it".to_owned())
 }
 
 /// The certificates of a PEM text as the authorities whose clients may come in.
-pub(crate) fn client_authorities(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
+///
+/// # Errors
+/// A sentence.
+pub fn client_authorities(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots.add(certificate).map_err(|error| error.to_string())?;
@@ -201,10 +218,7 @@ fn unusable(error: &rustls::Error) -> String {
 ///
 /// # Errors
 /// One sentence with its path.
-pub(crate) fn in_file<T>(
-    path: &Path,
-    parse: impl Fn(&[u8]) -> Result<T, String>,
-) -> Result<T, String> {
+pub fn in_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, String> {
     at(path, parse(&read(path)?))
 }
 

@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
-use crate::activity::{Activity, Step};
+use crate::connection_state::{Activity, Step};
+use crate::policy::Deadlines;
 
 /// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
 /// besides bodies: a head, bodies that are still unread, and what belongs to them. Frames that ask for nothing (PING,
@@ -31,43 +32,6 @@ const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
 /// Longest answer whose head and body are copied into one piece before they are sent, in bytes.
 const GATHERED_BYTES_MAX: usize = 1024;
-
-/// How long a peer may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
-    /// For the first byte of a connection, and from the first byte of a head to its end.
-    pub(crate) head: Duration,
-    /// Between two requests.
-    pub(crate) idle: Duration,
-    /// For a request, from its head to its answer.
-    pub(crate) request: Duration,
-    /// For the whole body of a request, before what has come of it earns more time at `rate`.
-    pub(crate) body: Duration,
-    /// For taking a piece of the answer, and for all of it before what has been taken earns more time at `rate`.
-    pub(crate) write: Duration,
-    /// What a peer has to send or take on average, in bytes a second.
-    pub(crate) rate: u32,
-}
-
-impl Deadlines {
-    /// The time that so many bytes have earned.
-    pub(crate) fn earned(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
-    }
-}
-
-impl Default for Deadlines {
-    fn default() -> Deadlines {
-        Deadlines {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            request: Duration::from_secs(30),
-            body: Duration::from_secs(10),
-            write: Duration::from_secs(30),
-            rate: 1024,
-        }
-    }
-}
 
 /// The stream.
 pub(crate) struct Watched<S> {

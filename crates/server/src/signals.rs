@@ -4,7 +4,7 @@ use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM from a supervisor or SIGINT from a keyboard.
-pub(crate) struct StopSignal {
+pub struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -14,7 +14,7 @@ impl StopSignal {
     ///
     /// # Errors
     /// When the system does not let us.
-    pub(crate) fn listen() -> Result<StopSignal, String> {
+    pub fn listen() -> Result<StopSignal, String> {
         let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
         Ok(StopSignal {
             terminate: listen(SignalKind::terminate())?,
@@ -23,7 +23,7 @@ impl StopSignal {
     }
 
     /// Waits for the first of them.
-    pub(crate) async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -32,21 +32,21 @@ impl StopSignal {
 }
 
 /// SIGHUP, which a supervisor sends for "read your files again".
-pub(crate) struct ReloadSignal(Signal);
+pub struct ReloadSignal(Signal);
 
 impl ReloadSignal {
     /// From here on the signal does not end the process.
     ///
     /// # Errors
     /// When the system does not let us.
-    pub(crate) fn listen() -> Result<ReloadSignal, String> {
+    pub fn listen() -> Result<ReloadSignal, String> {
         signal(SignalKind::hangup())
             .map(ReloadSignal)
             .map_err(|error| format!("signals: {error}"))
     }
 
     /// Waits for it.
-    pub(crate) async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         self.0.recv().await;
     }
 }
@@ -73,7 +73,7 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 ///
 /// # Errors
 /// When the system does not let us.
-pub(crate) fn outlive_stray_signals() -> Result<(), String> {
+pub fn outlive_stray_signals() -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let mut first = listen(SignalKind::user_defined1())?;
     let mut second = listen(SignalKind::user_defined2())?;

@@ -18,17 +18,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::activity::{Activity, Busy};
-use crate::caller::Caller;
-use crate::client_addr::PeerAddr;
-use crate::connection::{Cause, Door, HEADERS_MAX};
-use crate::edge::HEAD_BYTES_MAX;
-use crate::inbound::Inbound;
-use crate::listener::Stop;
-use crate::watched::{Abort, Deadlines, Watched};
-
-/// What is agreed on in the handshake.
-pub(crate) const ALPN: &[u8] = b"h2";
+use crate::connection_state::{Activity, Busy};
+use crate::context::{Cause, Door};
+use crate::deadline_stream::{Abort, Watched};
+use crate::dispatch::Dispatch;
+use crate::peer::{Caller, PeerAddr};
+use crate::policy::{Deadlines, HEAD_BYTES_MAX, HEADERS_MAX, Stop};
+use crate::timed_body::Inbound;
 
 /// Most requests at once on one connection: as many as browsers and their libraries expect to be allowed.
 const STREAMS_MAX: u32 = 100;
@@ -57,13 +53,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const GOODBYE_LOOK: Duration = Duration::from_millis(100);
 
 /// Serves the requests of one connection.
-pub(crate) async fn serve<S>(
+pub(crate) async fn serve<S, D>(
     stream: S,
     (peer, activity): (PeerAddr, Arc<Activity>),
-    door: &Door,
+    door: &Door<D>,
     (watcher, stop): (Watcher, Stop),
 ) -> Result<(), Cause>
 where
+    D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = door.terms.deadlines;
@@ -73,7 +70,7 @@ where
         let given_up = GivenUp(Some(Arc::clone(&activity)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
         let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
-        let paths = door.paths.clone();
+        let dispatch = door.dispatch.clone();
         let caller = Caller::new(peer, &activity);
         async move {
             let response = if is_too_long {
@@ -81,7 +78,7 @@ where
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 response
             } else {
-                paths.answer(caller, request).await
+                dispatch.call(caller, request).await
             };
             given_up.answered();
             Ok::<_, Infallible>(response.map(|body| Outbound::new(body, busy, deadlines)))

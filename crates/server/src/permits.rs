@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::activity::Activity;
-use crate::listener::Terms;
+use crate::connection_state::Activity;
+use crate::policy::Terms;
 
 /// Nobody makes room who has not been waited for so long: a round trip to the far side of the world.
 const WAITED_LEAST: Duration = Duration::from_millis(250);
@@ -142,7 +142,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watched::Deadlines;
+    use crate::policy::Deadlines;
 
     fn terms(connections_max: usize, per_address_max: usize) -> Terms {
         Terms {

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::activity::Activity;
-use crate::watched::Deadlines;
+use crate::connection_state::Activity;
+use crate::policy::Deadlines;
 
 /// The body.
 pub(crate) struct Inbound<B: Body = Incoming> {
@@ -27,7 +27,7 @@ pub(crate) struct Inbound<B: Body = Incoming> {
 
 /// Why a body ended early.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub enum Broken {
     /// It came too slowly.
     Late,
     /// What the connection says.

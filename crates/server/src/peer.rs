@@ -1,9 +1,9 @@
 //! The other end of a connection, and what has happened there so far.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::activity::Activity;
-use crate::client_addr::PeerAddr;
+use crate::connection_state::Activity;
 
 /// Refusals in a row of callers who have not proved who they are, after which a connection is closed: a client that is set up
 /// wrongly notices, and a flood pays for a handshake every so many.
@@ -13,10 +13,39 @@ const REFUSALS_IN_A_ROW_MAX: u32 = 8;
 /// it was told to go away, as many as it may carry, and a few. Whoever goes on asking has not listened.
 const REFUSALS_UNHEARD_MAX: u32 = 128;
 
+/// The other end of the TCP connection, or whom its PROXY header names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddr {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Whether it calls for itself. By its PROXY header a connection carries nobody's calls (`UNKNOWN`, `LOCAL`), such as a
+    /// health check: then what stands in a forwarded header is anybody's writing, whoever the peer is.
+    pub is_caller: bool,
+}
+
+impl PeerAddr {
+    /// A peer that may pass calls on, if it is a trusted proxy.
+    pub fn of(address: SocketAddr) -> PeerAddr {
+        PeerAddr {
+            address,
+            is_caller: false,
+        }
+    }
+
+    /// A peer that calls for itself.
+    pub fn caller(address: SocketAddr) -> PeerAddr {
+        PeerAddr {
+            address,
+            is_caller: true,
+        }
+    }
+}
+
 /// Who asks, over which connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) peer: PeerAddr,
+pub struct Caller {
+    /// The other end of the connection.
+    pub peer: PeerAddr,
     activity: Arc<Activity>,
 }
 
@@ -29,7 +58,7 @@ impl Caller {
     }
 
     /// Somebody unknown was refused here. Says whether the connection has to end.
-    pub(crate) fn is_refused(&self) -> bool {
+    pub fn is_refused(&self) -> bool {
         let refused = self.activity.refused();
         if refused >= REFUSALS_UNHEARD_MAX {
             self.activity.close();
@@ -38,12 +67,12 @@ impl Caller {
     }
 
     /// Somebody has proved who they are here.
-    pub(crate) fn is_proven(&self) {
+    pub fn is_proven(&self) {
         self.activity.forget_refusals();
     }
 
     /// What is under way here ends, and nothing more is taken: for a connection that carries many requests at once.
-    pub(crate) fn say_goodbye(&self) {
+    pub fn say_goodbye(&self) {
         self.activity.say_goodbye();
     }
 }

@@ -10,10 +10,8 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::telemetry;
-
 /// All of them.
-pub(crate) struct Workers(Vec<Worker>);
+pub struct Workers(Vec<Worker>);
 
 struct Worker {
     runtime: Handle,
@@ -31,13 +29,13 @@ pub(crate) struct Seat {
 }
 
 impl Workers {
-    /// Starts them.
+    /// Starts so many. Each calls `on_start` with its number first of all, and `on_park` before each rest and at its end.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor for one.
-    pub(crate) fn start() -> io::Result<Workers> {
-        (0..forward::workers())
-            .map(Worker::start)
+    pub fn start(count: usize, on_start: fn(usize), on_park: fn()) -> io::Result<Workers> {
+        (0..count)
+            .map(|number| Worker::start(number, on_start, on_park))
             .collect::<Result<_, _>>()
             .map(Workers)
     }
@@ -54,7 +52,7 @@ impl Workers {
     }
 
     /// Ends them; what still runs there is cut off.
-    pub(crate) fn stop(self) {
+    pub fn stop(self) {
         let threads: Vec<_> = self.0.into_iter().map(|worker| worker.thread).collect();
         for thread in threads {
             // A panic of its own has been told.
@@ -64,21 +62,20 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize) -> io::Result<Worker> {
+    fn start(number: usize, on_start: fn(usize), on_park: fn()) -> io::Result<Worker> {
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .on_thread_park(telemetry::write_lines)
+            .on_thread_park(on_park)
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                forward::enter_worker(number);
-                telemetry::gather_lines();
+                on_start(number);
                 let _ = runtime.block_on(stopped);
                 drop(runtime);
-                telemetry::write_lines();
+                on_park();
             })?;
         Ok(Worker {
             runtime: handle,
@@ -99,20 +96,20 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
+    const WORKERS: usize = 3;
+
     #[test]
     fn connections_are_spread_evenly_and_seats_come_back() {
-        let workers = Workers::start().unwrap();
-        let seats: Vec<_> = (0..4 * forward::workers())
-            .filter_map(|_| workers.seat())
-            .collect();
+        let workers = Workers::start(WORKERS, |_| {}, || {}).unwrap();
+        let seats: Vec<_> = (0..4 * WORKERS).filter_map(|_| workers.seat()).collect();
         let loads = |workers: &Workers| -> Vec<usize> {
             let all = workers.0.iter();
             all.map(|worker| worker.connections.load(Ordering::Relaxed))
                 .collect()
         };
-        assert_eq!(loads(&workers), vec![4; forward::workers()]);
+        assert_eq!(loads(&workers), vec![4; WORKERS]);
         drop(seats);
-        assert_eq!(loads(&workers), vec![0; forward::workers()]);
+        assert_eq!(loads(&workers), vec![0; WORKERS]);
         workers.stop();
     }
 }

@@ -14,30 +14,18 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::activity::Activity;
-use crate::caller::Caller;
-use crate::client_addr::PeerAddr;
-use crate::edge::HEAD_BYTES_MAX;
+use crate::connection_state::Activity;
+use crate::context::{Cause, Door, Ending};
+use crate::deadline_stream::{Abort, Watched};
+use crate::dispatch::Dispatch;
 use crate::http2;
-use crate::inbound::Inbound;
-use crate::listener::{Stop, Terms};
-use crate::places::Place;
+use crate::peer::{Caller, PeerAddr};
+use crate::permits::Place;
+use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::proxy_protocol;
-use crate::routes::Paths;
-use crate::watched::{Abort, Watched};
+use crate::timed_body::Inbound;
+use crate::tls;
 use crate::workers::Seat;
-
-/// Most header lines: clients behind two proxies send some thirty.
-pub(crate) const HEADERS_MAX: usize = 100;
-
-/// Why a connection ended early: for the log alone.
-pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// What a connection leads to, and how it is treated.
-pub(crate) struct Door {
-    pub(crate) paths: Paths,
-    pub(crate) terms: Arc<Terms>,
-}
 
 /// A connection that has been accepted and counted.
 pub(crate) struct Accepted {
@@ -48,16 +36,8 @@ pub(crate) struct Accepted {
     pub(crate) seat: Option<Seat>,
 }
 
-/// When a connection has to end.
-pub(crate) struct Ending {
-    /// Lets a request that is under way end.
-    pub(crate) watcher: Watcher,
-    /// Tells when the listener stops.
-    pub(crate) stop: Stop,
-}
-
 /// Serves one connection to its end.
-pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
+pub(crate) async fn serve<D: Dispatch>(accepted: Accepted, door: Door<D>, ending: Ending) {
     let peer = accepted.peer;
     let activity = Arc::clone(accepted.place.activity());
     let ended = tokio::select! {
@@ -69,7 +49,11 @@ pub(crate) async fn serve(accepted: Accepted, door: Door, ending: Ending) {
     }
 }
 
-async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(), Cause> {
+async fn open<D: Dispatch>(
+    accepted: Accepted,
+    door: &Door<D>,
+    mut ending: Ending,
+) -> Result<(), Cause> {
     let Accepted {
         stream,
         peer,
@@ -103,7 +87,7 @@ async fn open(accepted: Accepted, door: &Door, mut ending: Ending) -> Result<(),
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
-            if stream.get_ref().1.alpn_protocol() == Some(http2::ALPN) {
+            if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
                 http2::serve(stream, from, door, (ending.watcher, ending.stop)).await
             } else {
                 http(stream, from, door, ending.watcher).await
@@ -122,13 +106,14 @@ async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> 
     }
 }
 
-async fn http<S>(
+async fn http<S, D>(
     stream: S,
     (peer, activity): (PeerAddr, Arc<Activity>),
-    door: &Door,
+    door: &Door<D>,
     watcher: Watcher,
 ) -> Result<(), Cause>
 where
+    D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = door.terms.deadlines;
@@ -143,7 +128,7 @@ where
                 Body::new(Inbound::new(body, &activity, deadlines))
             }
         });
-        let answering = door.paths.answer(Caller::new(peer, &activity), request);
+        let answering = door.dispatch.call(Caller::new(peer, &activity), request);
         async move {
             let response = answering.await;
             drop(busy);

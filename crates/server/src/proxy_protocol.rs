@@ -90,8 +90,11 @@ async fn read_line(stream: &mut TcpStream, mut line: Vec<u8>) -> io::Result<Vec<
     Err(malformed("a PROXY header that is too long"))
 }
 
-/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF.
-pub(crate) fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
+/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF. `None` when it names nobody.
+///
+/// # Errors
+/// When it is none of version 1.
+pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
     let line = line
         .strip_suffix(b"\r\n")
         .and_then(|line| std::str::from_utf8(line).ok())
@@ -131,8 +134,11 @@ fn port(text: &str) -> Option<u16> {
 }
 
 /// The binary form: version and command in one byte, family and transport in another, then source and target address,
-/// source and target port, then extensions, which tell nothing that we need.
-pub(crate) fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<SocketAddr>> {
+/// source and target port, then extensions, which tell nothing that we need. `None` when it names nobody.
+///
+/// # Errors
+/// When it is none of version 2.
+pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<SocketAddr>> {
     let short = || malformed("a PROXY header without its addresses");
     match (command, family) {
         // LOCAL, whatever follows; and PROXY for something that has no address.

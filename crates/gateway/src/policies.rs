@@ -1,0 +1,57 @@
+//! How the two listeners treat connections, out of the configuration.
+
+use std::sync::Arc;
+
+use server::tls::{Tls, TlsFiles};
+use server::{Deadlines, Terms, fd_limit};
+
+use crate::config::Config;
+
+/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and
+/// connections that are closed but not gone yet.
+const OWN_FILES: usize = 128;
+
+/// Most connections of operators at once: people, a scraper, probes.
+const OPERATORS_MAX: usize = 128;
+
+/// Those of the public and those of the admin listener.
+///
+/// # Errors
+/// A sentence, when certificates can't be read.
+pub(crate) fn terms(config: &Config) -> Result<[Terms; 2], String> {
+    let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
+    let calls = config.upstream_limits.calls_max;
+    // The embedded sandbox holds the other end of each connection as well.
+    let is_sandbox = config.upstream.is_none();
+    let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
+    let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
+    let public = Terms {
+        connections_max: fd_limit::connections_that_fit(config.limits.connections, others),
+        proxy_protocol: config.proxy_protocol,
+        ..of(config, open(&config.tls)?)
+    };
+    let admin = Terms {
+        connections_max: config.limits.connections.min(OPERATORS_MAX),
+        ..of(config, open(&config.admin_tls)?)
+    };
+    Ok([public, admin])
+}
+
+/// As configured, without PROXY headers.
+fn of(config: &Config, tls: Option<Tls>) -> Terms {
+    Terms {
+        deadlines: Deadlines {
+            head: config.limits.header_timeout,
+            idle: config.limits.idle_timeout,
+            request: config.limits.request_timeout,
+            body: config.limits.body_timeout,
+            write: config.limits.write_timeout,
+            rate: config.limits.rate,
+        },
+        connections_max: config.limits.connections,
+        per_address_max: config.limits.connections_per_address,
+        trusted_proxies: config.trusted_proxies.clone(),
+        proxy_protocol: false,
+        tls: tls.map(Arc::new),
+    }
+}

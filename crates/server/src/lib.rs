@@ -1,0 +1,32 @@
+//! The connection edge: accepts connections, reads PROXY headers, shakes hands for TLS, speaks HTTP/1.1 and HTTP/2, and closes
+//! connections whose peers are too slow or too many. What a request means is up to the [`Dispatch`] that it is handed to.
+//!
+//! To follow a connection: [`listener`](serve) → `permits` → `workers` → `connection` → `http2`.
+
+mod listener;
+
+mod connection;
+mod http2;
+
+mod context;
+mod dispatch;
+mod peer;
+mod policy;
+
+mod connection_state;
+mod deadline_stream;
+mod permits;
+mod timed_body;
+mod workers;
+
+pub mod fd_limit;
+pub mod proxy_protocol;
+pub mod signals;
+pub mod tls;
+
+pub use dispatch::Dispatch;
+pub use listener::{bind, serve};
+pub use peer::{Caller, PeerAddr};
+pub use policy::{Deadlines, HEAD_BYTES_MAX, Stop, Terms};
+pub use timed_body::Broken;
+pub use workers::Workers;
