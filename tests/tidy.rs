@@ -123,9 +123,29 @@ fn the_pages_that_readers_look_for_exist() {
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "docs/calling.md",
+        "docs/operating.md",
     ] {
         assert!(root().join(page).is_file(), "there is no {page}");
     }
+}
+
+/// The README is read before anything is decided: what is longer belongs into docs/.
+const README_LINES_MAX: usize = 180;
+
+/// Both pictures together are loaded with every look at the README.
+const PICTURES_BYTES_MAX: u64 = 200 * 1024;
+
+#[test]
+fn the_readme_is_short_and_its_pictures_are_small() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines");
+    let pictures = ["docs/console-light.png", "docs/console-dark.png"];
+    assert!(pictures.iter().all(|picture| readme.contains(picture)));
+    let sizes = pictures.map(|picture| fs::metadata(root().join(picture)).unwrap().len());
+    let bytes: u64 = sizes.iter().sum();
+    assert!(bytes <= PICTURES_BYTES_MAX, "the pictures have {bytes} bytes");
 }
 
 /// A name as long as a test's, beside short ones of keys and commands.

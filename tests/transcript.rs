@@ -1,4 +1,4 @@
-//! The transcripts of the README, pasted into a shell as they stand.
+//! The transcript in docs/operating.md, pasted into a shell as it stands.
 
 use std::process::Command;
 
@@ -27,7 +27,7 @@ fn transcript(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_operators_transcript_prints_what_it_says() {
-    let page = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/operating.md")).unwrap();
     let steps = transcript(&page);
     assert!(steps.len() > 10);
     let gateway = Gateway::start();

@@ -23,6 +23,9 @@ async function findings(page, axe) {
   return found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
 }
 
+// What of which page is the README's picture of the console; docs/ holds a copy.
+const FRONT = { page: "overview", width: 1024, height: 640 };
+
 class Tour {
   constructor(axe, pictures) {
     Object.assign(this, { axe, pictures, wrong: [], seen: 0, views: 0 });
@@ -61,6 +64,10 @@ class Tour {
         if (this.pictures) {
           const file = path.join(this.pictures, `${name}-${width}-${colorScheme}.png`);
           await page.screenshot({ path: file, fullPage: true });
+          if (name === FRONT.page && width === FRONT.width) {
+            const clip = { x: 0, y: 0, width: FRONT.width, height: FRONT.height };
+            await page.screenshot({ path: path.join(this.pictures, `console-${colorScheme}.png`), clip });
+          }
         }
         this.views += 1;
       }
