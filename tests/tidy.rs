@@ -228,7 +228,8 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         adapter if adapter.starts_with("adapter-") => user == "gateway",
         "axum" => matches!(user, "console" | "gateway" | "server"),
         "quick-xml" => user == "adapter-soap",
-        "reqwest" => user == "forward",
+        "client" => matches!(user, "forward" | "gateway"),
+        "reqwest" => user == "client",
         // A library that no rule names is anybody's; a crate of ours has to be placed here first.
         _ => !is_ours,
     }

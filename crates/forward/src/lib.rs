@@ -3,17 +3,13 @@
 //! The pipeline calls three verbs here. [`Forwarder::admit`] judges an address before anything is read,
 //! [`Forwarder::prove`] and [`Forwarder::judge`] turn credentials into an access that may call, [`Forwarder::begin`] counts
 //! the call, and [`Forwarder::forward`] gets the answer.
-//! This is the only crate that knows reqwest.
 
 mod access;
 pub mod allowlist;
 mod answers;
 mod boxed;
 mod cache;
-pub mod call;
 mod channels;
-pub mod client;
-mod coding;
 mod daily;
 #[cfg(test)]
 mod exact;

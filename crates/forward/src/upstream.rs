@@ -2,7 +2,6 @@
 //! again only where that can do no harm.
 
 mod account;
-mod alias;
 pub(crate) mod answer;
 mod attempt;
 mod breaker;
@@ -21,19 +20,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
-use reqwest::Method;
-use reqwest::header::AUTHORIZATION;
+use client::{BodyError, Client, ClientConfig, ClientFactory};
+use http::HeaderValue;
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
 pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
-use crate::client::{self, BodyError, ClientConfig, Pems, Roots};
 use crate::rate_limit::whole_seconds;
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
-use alias::{Target, targets};
 use attempt::{Attempt, Harm, Health, failed, judged, no_room, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
 use queue::{Place, Places};
@@ -44,10 +41,9 @@ const FORM_BYTES: usize = 256;
 
 /// The upstream of one gateway.
 pub struct Upstream {
-    clients: PerWorker<reqwest::Client>,
+    factory: ClientFactory,
+    clients: PerWorker<Client>,
     config: UpstreamConfig,
-    /// Whom it trusts, as far as that stands in files.
-    pems: Pems,
     endpoints: Endpoints,
     accounts: Accounts,
     places: Arc<Places>,
@@ -84,31 +80,22 @@ impl Upstream {
         let connect_timeout = limits.connect_timeout.min(limits.timeout * 9 / 10);
         let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
         let urls: Vec<Url> = urls.cloned().collect();
-        let (targets, aliases) = targets(&urls);
         let made = ClientConfig {
-            // Without TLS there is nobody to trust, and a list is a megabyte for each thread.
-            roots: match &aliases {
-                Some(_) => Roots::Files(Vec::new()),
-                None => limits.roots.clone(),
-            },
+            roots: limits.roots.clone(),
             identity: None,
             connect_timeout,
             timeout: limits.timeout,
         };
-        let pems = Pems::read(&made.roots)?;
-        let client = || match &aliases {
-            Some(aliases) => client::build_resolving(&made, aliases.clone()),
-            None => client::build_with(&made, &pems),
-        };
+        let (factory, targets) = ClientFactory::new(made, &urls)?;
         Ok(Upstream {
-            clients: PerWorker::new(client)?,
+            clients: PerWorker::new(|| factory.build())?,
+            factory,
             endpoints: Endpoints::new(urls, targets, config.spread),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
             places: Places::new(limits.calls_max, limits.waiting_max),
             budget: Budget::default(),
             chance: RandomState::new(),
             config,
-            pems,
         })
     }
 
@@ -121,11 +108,8 @@ impl Upstream {
         self: &Arc<Self>,
         config: &UpstreamConfig,
     ) -> Result<Arc<Upstream>, String> {
-        if config.is_same(&self.config) {
-            let reads_files = self.pems != Pems::default();
-            if !reads_files || self.pems == Pems::read(&config.limits.roots)? {
-                return Ok(Arc::clone(self));
-            }
+        if config.is_same(&self.config) && self.factory.is_current()? {
+            return Ok(Arc::clone(self));
         }
         Upstream::new(config.clone()).map(Arc::new)
     }
@@ -288,18 +272,18 @@ impl Upstream {
         let left = deadline.saturating_duration_since(now);
         let timeout = left.min(self.config.limits.timeout);
         let had_its_time = timeout == self.config.limits.timeout;
-        let mut post = self.request(&endpoint.target, account, request);
+        let (authorization, form) = self.request(account, request);
         // Nearly every call has as much time left as the client gives it.
-        if !had_its_time {
-            *post.timeout_mut() = Some(timeout);
-        }
-        let response = match self.clients.here().execute(post).await {
-            Ok(response) => response,
+        let timeout = (!had_its_time).then_some(timeout);
+        let client = self.clients.here();
+        let posted = client.post(&endpoint.target, authorization, form, timeout);
+        let answer = match posted.await {
+            Ok(answer) => answer,
             Err(error) => return failed(error, had_its_time, word),
         };
-        let status = response.status();
-        let wait = retry_after::asked_for(status, response.headers(), SystemTime::now);
-        let attempt = match client::read_body(response, self.config.limits.response_bytes).await {
+        let status = answer.status();
+        let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
+        let attempt = match answer.body(self.config.limits.response_bytes).await {
             Ok(body) => judged(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
             Err(BodyError::Packed) => packed(word),
@@ -368,7 +352,8 @@ impl Upstream {
         }
     }
 
-    fn request(&self, target: &Target, known: &Known, request: &Request) -> reqwest::Request {
+    /// The account where a header carries it, and the form.
+    fn request(&self, known: &Known, request: &Request) -> (Option<HeaderValue>, String) {
         let mut form = String::with_capacity(FORM_BYTES);
         // Class, method and names are ours and stand for themselves.
         for part in ["class=", CLASS, "&method=", request.operation().method] {
@@ -384,14 +369,8 @@ impl Upstream {
             }
             form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
-        let mut post = reqwest::Request::new(Method::POST, target.url.clone());
-        *post.body_mut() = Some(form.into());
-        *post.headers_mut() = target.headers.clone();
-        if self.config.auth == UpstreamAuth::Basic {
-            let basic = known.authorization.clone();
-            post.headers_mut().insert(AUTHORIZATION, basic);
-        }
-        post
+        let is_basic = self.config.auth == UpstreamAuth::Basic;
+        (is_basic.then(|| known.authorization.clone()), form)
     }
 }
 

@@ -21,7 +21,7 @@ use std::io::Read;
 use std::path::Path;
 
 use adapter_jwt::verify_jws;
-use forward::call::{Call, call};
+use client::call::{Call, call};
 use url::Url;
 
 use crate::accesses::Demo;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
-use forward::client::{Client, get_document};
+use client::{Client, get_document};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use adapter_jwt::{
     VerifyingKey, verify,
 };
 use arc_swap::ArcSwap;
+use client::{Client, ClientConfig};
 use console::{Failed, KeyRow};
-use forward::client::{self, Client, ClientConfig};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use uuid::Uuid;

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use adapter::{Code, Delivery, Effect, Error, Response};
+use client::TransportError;
+use http::StatusCode;
 
 use super::answer::{Envelope, parse, refused};
-use crate::client::causes;
 use crate::rate_limit::whole_seconds;
 
 /// How one attempt ended.
@@ -66,7 +67,7 @@ impl Harm {
 /// What a whole answer means.
 pub(super) fn judged(
     body: &[u8],
-    status: reqwest::StatusCode,
+    status: StatusCode,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
     let unusable = |cause: Cow<'static, str>| Attempt {
@@ -149,21 +150,20 @@ pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
 
 /// Names a failure of the transport. Only a connection that was never made is certain to have carried nothing.
 pub(super) fn failed(
-    error: reqwest::Error,
+    error: TransportError,
     had_its_time: bool,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
-    let error = error.without_url();
-    let (code, delivery, harm) = if error.is_connect() {
+    let (code, delivery, harm) = if error.not_connected {
         (Code::UpstreamUnavailable, Delivery::NotSent, Harm::None)
-    } else if error.is_timeout() {
+    } else if error.timed_out {
         // Who is slow is not helped by being asked twice.
         (Code::UpstreamTimeout, Delivery::Unknown, Harm::Pointless)
     } else {
         (Code::UpstreamError, Delivery::Unknown, Harm::UnlessRead)
     };
     let refusal = Error::refused(code)
-        .because(causes(&error))
+        .because(error.cause)
         .with_delivery(word(delivery));
     Attempt {
         outcome: Err(if code == Code::UpstreamUnavailable {
@@ -172,7 +172,7 @@ pub(super) fn failed(
             refusal
         }),
         // A caller with little time left says nothing of the endpoint.
-        health: if error.is_timeout() && !had_its_time {
+        health: if error.timed_out && !had_its_time {
             Health::Unknown
         } else {
             Health::Ill

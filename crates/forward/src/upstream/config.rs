@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use client::Roots;
 use url::Url;
 
 use super::Account;
-use crate::client::Roots;
 
 /// Where the upstream is and how to speak to it.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use client::Target;
 use url::Url;
 
-use super::alias::Target;
 use super::breaker::{Breaker, Permission, Permit};
 
 /// One of them.
@@ -108,12 +108,11 @@ impl Endpoints {
 
 #[cfg(test)]
 mod tests {
-    use super::super::alias::targets;
     use super::*;
 
     fn endpoints(spread: bool) -> Endpoints {
         let urls = ["http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap());
-        let (targets, _) = targets(&urls);
+        let targets = urls.iter().map(Target::new).collect();
         Endpoints::new(urls.into(), targets, spread)
     }
 

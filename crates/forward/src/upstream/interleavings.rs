@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::alias::targets;
+use client::Target;
+
 use super::breaker::REST_MAX;
 use super::endpoint::{Choice, Endpoints, Leave};
 use super::queue::{Full, Place, Places};
@@ -30,7 +31,7 @@ impl World {
     fn new(chance: &mut Chance) -> World {
         let urls = ["http://a/", "http://b/"].map(|url| url.parse().unwrap());
         let urls = &urls[..1 + chance.below(2)];
-        let (targets, _) = targets(urls);
+        let targets = urls.iter().map(Target::new).collect();
         World {
             endpoints: Endpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
             places: Places::new(1 + chance.below(4), chance.below(8)),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use forward::call::{Call, CallError, call, save};
-use forward::client::{self, Client, ClientConfig, Roots};
+use client::call::{Call, CallError, call, save};
+use client::{Client, ClientConfig, Roots};
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

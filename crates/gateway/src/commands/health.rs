@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forward::call::{Call, CallError, call};
+use client::call::{Call, CallError, call};
 use serde_json::Value;
 
 use super::admin::{new_client, told, url};

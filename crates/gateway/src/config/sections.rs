@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use adapter::{OPERATIONS, StatusPolicy, Way};
 use adapter_jwt::{AccessNames, Algorithm, Scope, ScopeRule};
 use adapter_soap::FaultStatus;
-use forward::client::Roots;
+use client::Roots;
 use forward::{
     Account, AnswerLimits, CacheConfig, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits,
 };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adapter_jwt::Algorithm;
-use forward::client::{ClientConfig, Roots};
+use client::{ClientConfig, Roots};
 
 use url::Url;
 
@@ -103,7 +103,7 @@ pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
     let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
     // Building a client reads the file; none is opened to anywhere.
-    forward::client::build(&ClientConfig {
+    client::build(&ClientConfig {
         roots: roots.clone(),
         identity: None,
         connect_timeout: timeout,

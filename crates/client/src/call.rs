@@ -1,11 +1,13 @@
-//! What the command line asks a running gateway.
+//! Requests of the command line to a running gateway.
 
 use std::fmt;
 
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::client::{Client, causes, excerpt, text_of};
+use crate::client::Client;
+use crate::document::{excerpt, text_of};
+use crate::error::causes;
 
 /// Largest answer that is read as text, in bytes: a page of the journal with a hundred changes of long lists.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -85,9 +87,9 @@ pub async fn save(
 
 async fn answered(client: &Client, call: Call<'_>) -> Result<Response, CallError> {
     let mut request = match (call.form, call.json) {
-        (Some(form), _) => client.post(call.url).form(form),
-        (None, Some((method, document))) => client.request(method, call.url).body(document),
-        (None, None) => client.get(call.url),
+        (Some(form), _) => client.0.post(call.url).form(form),
+        (None, Some((method, document))) => client.0.request(method, call.url).body(document),
+        (None, None) => client.0.get(call.url),
     };
     if let Some(key) = call.bearer {
         request = request.bearer_auth(key);
@@ -105,5 +107,5 @@ async fn answered(client: &Client, call: Call<'_>) -> Result<Response, CallError
 }
 
 fn no_answer(error: reqwest::Error) -> CallError {
-    CallError::NoAnswer(causes(&error.without_url()))
+    CallError::NoAnswer(causes(error))
 }

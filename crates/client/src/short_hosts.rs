@@ -11,24 +11,35 @@ use url::{Host, Url};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub struct Target {
     /// The URL for the client.
-    pub(super) url: Url,
+    pub(crate) url: Url,
     /// The headers of every request, those of the client's own too: added one by one they cost more. `Host` is there where
     /// the URL does not say what the upstream is called.
-    pub(super) headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Target {
+    /// The target of a URL under its own name.
+    #[must_use]
+    pub fn new(url: &Url) -> Target {
+        Target {
+            url: url.clone(),
+            headers: headers(None),
+        }
+    }
 }
 
 /// The real names behind the short ones: host and port, in the order of the letters.
 #[derive(Clone, Debug)]
-pub(super) struct Aliases(Vec<(String, u16)>);
+pub(crate) struct ShortHosts(Vec<(String, u16)>);
 
 /// The letters.
 const NAMES: std::ops::RangeInclusive<char> = 'a'..='z';
 
 /// Gives each URL a target, and says whom the short names stand for. Unless all are without TLS there are none, so that no
 /// short name is also a real one.
-pub(super) fn targets(urls: &[Url]) -> (Vec<Target>, Option<Aliases>) {
+pub(crate) fn targets(urls: &[Url]) -> (Vec<Target>, Option<ShortHosts>) {
     let short: Option<Vec<_>> = urls
         .iter()
         .zip(NAMES)
@@ -37,15 +48,9 @@ pub(super) fn targets(urls: &[Url]) -> (Vec<Target>, Option<Aliases>) {
     match short.filter(|short| short.len() == urls.len()) {
         Some(short) => {
             let (targets, real) = short.into_iter().unzip();
-            (targets, Some(Aliases(real)))
+            (targets, Some(ShortHosts(real)))
         }
-        None => {
-            let as_is = |url: &Url| Target {
-                url: url.clone(),
-                headers: headers(None),
-            };
-            (urls.iter().map(as_is).collect(), None)
-        }
+        None => (urls.iter().map(Target::new).collect(), None),
     }
 }
 
@@ -85,7 +90,7 @@ fn shortened(url: &Url, name: char) -> Option<(Target, (String, u16))> {
     Some((target, (real, port)))
 }
 
-impl Aliases {
+impl ShortHosts {
     fn real(&self, name: &str) -> Option<&(String, u16)> {
         let mut names = NAMES;
         let number = names.position(|letter| name.chars().eq([letter]))?;
@@ -93,7 +98,7 @@ impl Aliases {
     }
 }
 
-impl Resolve for Aliases {
+impl Resolve for ShortHosts {
     fn resolve(&self, name: Name) -> Resolving {
         let real = self.real(name.as_str()).cloned();
         Box::pin(async move {
@@ -113,17 +118,17 @@ mod tests {
     #[track_caller]
     fn check(urls: &[&str], expected: &[(&str, &str, &str, u16)]) {
         let urls: Vec<Url> = urls.iter().map(|url| url.parse().unwrap()).collect();
-        let (targets, aliases) = targets(&urls);
-        let told: Vec<_> = targets
+        let (targets, short_hosts) = targets(&urls);
+        let found: Vec<_> = targets
             .iter()
             .map(|target| {
                 let name = target.url.host_str().unwrap();
-                let (real, port) = aliases.as_ref().unwrap().real(name).unwrap();
+                let (real, port) = short_hosts.as_ref().unwrap().real(name).unwrap();
                 let host = target.headers[HOST].to_str().unwrap();
                 (target.url.as_str(), host, real.as_str(), *port)
             })
             .collect();
-        assert_eq!(told, expected);
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -145,8 +150,8 @@ mod tests {
     #[test]
     fn with_tls_among_them_all_stay_as_they_are() {
         let urls = ["http://a.example/", "https://a/"].map(|url| url.parse().unwrap());
-        let (targets, aliases) = targets(&urls);
-        assert!(aliases.is_none());
+        let (targets, short_hosts) = targets(&urls);
+        assert!(short_hosts.is_none());
         assert!(
             targets
                 .iter()
@@ -157,8 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_resolves_to_itself_with_its_port() {
-        let (_, aliases) = targets(&["http://127.0.0.1:8080/".parse().unwrap()]);
-        let found = aliases
+        let (_, short_hosts) = targets(&["http://127.0.0.1:8080/".parse().unwrap()]);
+        let found = short_hosts
             .unwrap()
             .resolve("a".parse().unwrap())
             .await

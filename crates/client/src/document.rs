@@ -1,0 +1,81 @@
+//! Small documents and texts of other servers.
+
+use reqwest::Response;
+use reqwest::header::ACCEPT_ENCODING;
+
+use crate::body::{BodyError, read_body};
+use crate::client::Client;
+use crate::error::causes;
+
+/// A GET for a document such as a JWKS: bounded in time and size.
+///
+/// # Errors
+/// One line, without the URL.
+pub async fn get_document(
+    client: &Client,
+    url: url::Url,
+    bytes_max: usize,
+) -> Result<String, String> {
+    let request = client.0.get(url).header(ACCEPT_ENCODING, "gzip");
+    let response = request.send().await;
+    let response = response.map_err(causes)?;
+    let status = response.status();
+    let text = text_of(response, bytes_max).await?;
+    if status.is_success() {
+        Ok(text)
+    } else {
+        Err(format!("status {}: {}", status.as_u16(), excerpt(&text)))
+    }
+}
+
+/// How much of another server's answer goes into a message of ours, in characters: enough to see what it is.
+const EXCERPT_CHARACTERS_MAX: usize = 200;
+
+/// The beginning of another server's answer, for the log: bounded, on one line, and without characters that would steer a
+/// terminal.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut excerpt: String = text
+        .chars()
+        .take(EXCERPT_CHARACTERS_MAX)
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(EXCERPT_CHARACTERS_MAX).is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
+
+/// Whether a character moves the cursor, or turns the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The body as text, whatever its status.
+pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<String, String> {
+    let body = read_body(response, bytes_max).await;
+    let body = body.map_err(|error| match error {
+        BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
+        BodyError::NoRoom => "too many answers are large".to_owned(),
+        BodyError::Packed => "the answer can't be unpacked".to_owned(),
+        BodyError::Broken(error) => error.cause,
+    })?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_on_one_line_and_steers_nothing() {
+        assert_eq!(excerpt("not found"), "not found");
+        assert_eq!(
+            excerpt("a\r\nb\u{1b}[2J\u{202e}c"),
+            "a\u{fffd}\u{fffd}b\u{fffd}[2J\u{fffd}c"
+        );
+        let long = excerpt(&"ä".repeat(300_000));
+        assert_eq!(long.chars().count(), EXCERPT_CHARACTERS_MAX + 1);
+        assert!(long.ends_with('…'));
+    }
+}
