@@ -430,7 +430,7 @@ fn check_lists_mistakes_as_json_with_their_places() {
         json!([
             { "line": 2, "column": 1, "source": null, "text": "server.alow: there is no such setting" },
             { "line": null, "column": null, "source": "--listen",
-              "text": "server.listen: nowhere is no address; write ADDRESS:PORT, such as 127.0.0.1:8080" },
+              "text": "server.listen: nowhere is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080" },
         ])
     );
     let right = run(&["check", "--json"]);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use gateway::config::{Config, Sources};
+use gateway::config::Config;
+use settings::{Flag, Sources};
 
 use crate::harness::{Gateway, binary, repository};
 
@@ -99,13 +100,13 @@ fn every_mistake_is_told_with_its_place() {
                 [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\nguesses_per_name = 1\n[upstream]\nurl = \"https://u:p@x/\"\n\
                 password = \"plain\"\n[ways.http]\nstatus = \"nice\"\n[[accesses]]\nname = \"a b\"\nallow = [\"0.0.0.0/0\"]\n";
     insta::assert_snapshot!(mistakes(file).join("\n"), @r#"
-    line 2, column 10: server.listen: here is no address; write ADDRESS:PORT, such as 127.0.0.1:8080
+    line 2, column 10: server.listen: here is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080
     line 3, column 1: server.alow: there is no such setting
     line 4, column 10: server.allow: 10.1.2.3/8 has host bits set; write 10.0.0.0/8 or 10.1.2.3/32
     line 4, column 38: server.allow: x is no network; write ADDRESS/BITS
-    line 6, column 14: limits.body_bytes: 1 megabyte is no size; write a number of bytes, or one with KiB, MiB or GiB
-    line 7, column 15: limits.connections: 0 is no whole number from 1 to 4294967295
-    line 8, column 20: limits.guesses_per_name: 1 is no whole number from 2 to 4294967295
+    line 6, column 14: limits.body_bytes: 1 megabyte is not a size; write a number of bytes, or one with KiB, MiB or GiB
+    line 7, column 15: limits.connections: 0 is not a whole number from 1 to 4294967295
+    line 8, column 20: limits.guesses_per_name: 1 is not a whole number from 2 to 4294967295
     line 10, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
     line 11, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
     line 13, column 10: ways.http.status: nice is none of compat, mapped
@@ -136,9 +137,8 @@ fn flags_beat_the_environment_which_beats_the_file() {
         "127.0.0.1:2".to_owned(),
     );
     assert_eq!(read(&sources), (2048, 2));
-    sources
-        .flags
-        .insert("server.listen", "127.0.0.1:3".to_owned());
+    let (name, value) = ("--listen", "127.0.0.1:3".to_owned());
+    sources.flags.insert("server.listen", Flag { name, value });
     assert_eq!(read(&sources), (2048, 3));
     sources
         .environment

@@ -145,7 +145,10 @@ fn the_readme_is_short_and_its_pictures_are_small() {
     assert!(pictures.iter().all(|picture| readme.contains(picture)));
     let sizes = pictures.map(|picture| fs::metadata(root().join(picture)).unwrap().len());
     let bytes: u64 = sizes.iter().sum();
-    assert!(bytes <= PICTURES_BYTES_MAX, "the pictures have {bytes} bytes");
+    assert!(
+        bytes <= PICTURES_BYTES_MAX,
+        "the pictures have {bytes} bytes"
+    );
 }
 
 /// A name as long as a test's, beside short ones of keys and commands.
@@ -216,15 +219,15 @@ fn no_test_sleeps() {
 }
 
 /// Whether a crate of ours may depend on another or on a library. Imports point inward: the adapters know their
-/// contract and nothing else, the connection edge knows nobody, the middle knows neither way in nor way out beside it, and the gateway alone joins.
+/// contract and nothing else, the connection edge and the reader of settings know nobody, the middle knows neither way in nor way out beside it, and the gateway alone joins.
 fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
     match used {
-        _ if user == "server" && is_ours => false,
+        _ if matches!(user, "server" | "settings") && is_ours => false,
         "adapter" => user != "adapter",
         _ if user == "oracles" && is_ours => true,
         "store" => matches!(user, "forward" | "console" | "gateway"),
         "samples" => matches!(user, "console" | "gateway"),
-        "forward" | "sandbox" | "console" | "server" => user == "gateway",
+        "forward" | "sandbox" | "console" | "server" | "settings" => user == "gateway",
         adapter if adapter.starts_with("adapter-") => user == "gateway",
         "axum" => matches!(user, "console" | "gateway" | "server"),
         "quick-xml" => user == "adapter-soap",

@@ -27,7 +27,7 @@ use url::Url;
 use crate::accesses::Demo;
 use crate::cli::{JwsArgs, ServeArgs, TokenArgs};
 use crate::data_folder::DataFolder;
-use crate::serve::{Written, serve};
+use crate::serve::serve;
 use crate::telemetry;
 use server::signals::outlive_stray_signals;
 
@@ -47,7 +47,7 @@ pub(crate) use sample::sample_command;
 pub(crate) use terminal::complain;
 
 use admin::{Admin, COMMAND_TIMEOUT};
-use check::{read_config, read_sources};
+use check::{config_source, read_config};
 use output::print;
 
 /// How a command failed.
@@ -64,15 +64,9 @@ impl From<String> for Failure {
 
 pub(crate) async fn serve_command(args: &ServeArgs) -> Result<(), Failure> {
     outlive_stray_signals()?;
-    let (sources, config) = read_config(args)?;
-    let again = args.clone();
-    let served = serve(Written {
-        config,
-        sources,
-        file: args.config.clone(),
-        again: Box::new(move || read_sources(&again)),
-    })
-    .await;
+    let source = config_source(args);
+    let (sources, config) = read_config(&source)?;
+    let served = serve(source, sources, config).await;
     let given_up = telemetry::finish_log().await;
     if given_up > 0 {
         complain(&format!(

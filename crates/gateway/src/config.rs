@@ -1,16 +1,10 @@
 //! Configuration: as written in file, environment and flags; as used, complete and immutable, in [`Config`]. Between the two
 //! stands one conversion which tells every mistake at once, before a port is bound.
 
-mod changes;
-mod example;
 mod exposure;
-mod mistake;
-mod reader;
-mod schema;
+mod parse_chatgate;
 mod sections;
-mod shapes;
 mod tls;
-mod values;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,23 +19,25 @@ use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
 use forward::{AnswerLimits, CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
-use reader::Reader;
-use schema::Kind;
+use parse_chatgate::{host_name, origin, public_url};
 use secrecy::SecretString;
 use sections::{
     cache, jwt, limits, log, proxy_protocol, receipt_room, retention, seeds, upstream,
     upstream_limits, ways,
 };
+use settings::{ConfigError, Reader, Sources, ValueKind, parse};
 use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
 use url::Url;
-use values::{host_name, origin, public_url};
-
-pub use mistake::Mistake;
-pub use reader::Sources;
 
 use crate::client_addr::ForwardedHeader;
 use crate::file_rights;
 use server::tls::{TlsFiles, scheme};
+
+/// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
+const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
+
+/// The example, which documents every key.
+const EXAMPLE: &str = include_str!("../../../config/chatgate.toml");
 
 /// Everything that is configured, with nothing left to interpret.
 pub struct Config {
@@ -233,7 +229,7 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake, in the order of the file.
-    pub fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
+    pub fn read(sources: &Sources) -> Result<Config, Vec<ConfigError>> {
         Config::read_after(sources, None)
     }
 
@@ -244,22 +240,22 @@ impl Config {
     pub fn read_after(
         sources: &Sources,
         in_force: Option<&Config>,
-    ) -> Result<Config, Vec<Mistake>> {
-        let mut reader = Reader::new(sources);
+    ) -> Result<Config, Vec<ConfigError>> {
+        let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
         let config = Config::convert(&mut reader);
         for key in in_force.iter().flat_map(|old| old.pinned(&config)) {
-            reader.wrong::<()>(key, "it can't change while the gateway runs; restart it");
+            reader.reject(key, "it can't change while the gateway runs; restart it");
         }
         match reader.finish() {
-            (_, mistakes) if mistakes.is_empty() => Ok(config),
-            (_, mistakes) => Err(mistakes),
+            (_, errors) if errors.is_empty() => Ok(config),
+            (_, errors) => Err(errors),
         }
     }
 
     /// Every key that can be written in the file, in alphabetical order.
     #[must_use]
     pub fn keys(sources: &Sources) -> BTreeSet<String> {
-        let mut reader = Reader::new(sources);
+        let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
         Config::convert(&mut reader);
         reader.finish().0
     }
@@ -279,9 +275,9 @@ impl Config {
     #[must_use]
     pub fn schema() -> serde_json::Value {
         let nothing = Sources::default();
-        let mut reader = Reader::asking(&nothing);
+        let mut reader = Reader::recording(&nothing, ENVIRONMENT_PREFIX);
         Config::convert(&mut reader);
-        schema::document(&reader.asked())
+        reader.json_schema("The configuration file of Chatgate", EXAMPLE)
     }
 
     /// What callers reach the gateway by, without the last slash; the bound address says it when nothing else does. Never
@@ -309,7 +305,7 @@ impl Config {
     /// The keys that differ between two files, without their values.
     #[must_use]
     pub fn changed(before: &Sources, after: &Sources) -> Vec<String> {
-        changes::changed(&before.file, &after.file)
+        settings::changed(&before.file, &after.file)
     }
 
     /// The keys that the next configuration would change and that hold until the process ends.
@@ -336,29 +332,24 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream_limits(reader);
-        let trusted_proxies = reader.list("server.trusted_proxies", &[], Kind::Text, parse_network);
-        let listen = reader.value(
-            "server.listen",
-            "127.0.0.1:8080",
-            Kind::Text,
-            shapes::address,
+        let trusted_proxies = reader.list(
+            "server.trusted_proxies",
+            &[],
+            ValueKind::Text,
+            parse_network,
         );
+        let listen = reader.address("server.listen", "127.0.0.1:8080");
         let upstream = upstream(reader, &upstream_limits, listen);
         Config {
-            data: reader.value("server.data", "./data", Kind::Text, shapes::path),
+            data: reader.value("server.data", "./data", ValueKind::Text, parse::path),
             listen,
-            admin_listen: reader.value(
-                "server.admin_listen",
-                "127.0.0.1:8081",
-                Kind::Text,
-                shapes::address,
-            ),
-            admin_hosts: reader.list("server.admin_hosts", &[], Kind::Text, host_name),
-            public_url: reader.optional("server.public_url", Kind::Text, public_url),
+            admin_listen: reader.address("server.admin_listen", "127.0.0.1:8081"),
+            admin_hosts: reader.list("server.admin_hosts", &[], ValueKind::Text, host_name),
+            public_url: reader.optional("server.public_url", ValueKind::Text, public_url),
             forwarded_header: reader.value(
                 "server.forwarded_header",
                 "x-forwarded-for",
-                Kind::Text,
+                ValueKind::Text,
                 ForwardedHeader::parse,
             ),
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
@@ -369,12 +360,12 @@ impl Config {
                 reader.list(
                     "server.allow",
                     &["0.0.0.0/0", "::/0"],
-                    Kind::Text,
+                    ValueKind::Text,
                     parse_network,
                 ),
-                reader.list("server.deny", &[], Kind::Text, parse_network),
+                reader.list("server.deny", &[], ValueKind::Text, parse_network),
             ),
-            cors_origins: reader.list("server.cors_origins", &[], Kind::Text, origin),
+            cors_origins: reader.list("server.cors_origins", &[], ValueKind::Text, origin),
             limits: limits(reader),
             demo: demo(reader, upstream.is_none() && is_loopback(listen)),
             upstream,
@@ -388,13 +379,13 @@ impl Config {
                 "serve",
                 &[("serve", true), ("refuse", false)],
             ),
-            receipts_kept_s: reader.value("receipts.keep", "24h", Kind::Time, |text| {
-                let seconds = shapes::timeout(text)?.as_secs();
+            receipts_kept_s: reader.value("receipts.keep", "24h", ValueKind::Time, |text| {
+                let seconds = parse::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
             }),
             receipt_room: receipt_room(reader),
             docs: reader
-                .optional("docs.enabled", Kind::Boolean, shapes::boolean)
+                .optional("docs.enabled", ValueKind::Boolean, parse::boolean)
                 .unwrap_or(is_loopback(listen)),
             jwt: jwt(reader),
             log: log(reader),

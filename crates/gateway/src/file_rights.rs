@@ -5,13 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use crate::greeting::quoted;
+use settings::shell_quoted;
 
 /// The rights of the group and of everybody else.
 const OTHERS: u32 = 0o077;
-
-/// The right of everybody to write.
-const EVERYBODY_WRITES: u32 = 0o002;
 
 /// The right of everybody to read.
 const EVERYBODY_READS: u32 = 0o004;
@@ -48,7 +45,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
     }
     let checked = check_private(path, &metadata, "700");
     checked.map_err(|error| {
-        let inner = quoted(&path.join("chatgate"));
+        let inner = shell_quoted(&path.join("chatgate"));
         format!(
             "the data folder {error}; or, where the folder is not yours to change, have a private one made in it with --data \
              {inner}"
@@ -65,7 +62,7 @@ pub(crate) fn check_own(path: &Path) -> Result<(), String> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         read => read.map_err(|error| format!("{}: {error}", path.display()))?,
     };
-    let (shown, named) = (path.display(), quoted(path));
+    let (shown, named) = (path.display(), shell_quoted(path));
     if metadata.is_symlink() {
         return Err(format!(
             "{shown} is a symbolic link, by which somebody may have led the gateway to another file: rm {named}, and put the \
@@ -79,7 +76,7 @@ pub(crate) fn check_own(path: &Path) -> Result<(), String> {
 }
 
 fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), String> {
-    let (shown, named) = (path.display(), quoted(path));
+    let (shown, named) = (path.display(), shell_quoted(path));
     let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != us {
         return Err(format!(
@@ -91,22 +88,6 @@ fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Str
         return Err(format!(
             "{shown} is open to others (mode {has:04o}): chmod {mode} {named}"
         ));
-    }
-    Ok(())
-}
-
-/// Whether what stands in a file outside the data folder can be trusted: a secret, a certificate, a configuration that
-/// everybody may write is anybody's. Who may read it is up to whoever put it there: an orchestrator mounts secrets as links to
-/// files of root's that all in the container may read.
-///
-/// # Errors
-/// A line that names the file and the mend. A file that is not there is for the reader to tell.
-pub(crate) fn check_trusted(path: &Path) -> Result<(), String> {
-    let is_open =
-        |metadata: &Metadata| metadata.is_file() && metadata.mode() & EVERYBODY_WRITES != 0;
-    if std::fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
-        let (shown, named) = (path.display(), quoted(path));
-        return Err(format!("everybody may write {shown}: chmod o-w {named}"));
     }
     Ok(())
 }
@@ -173,22 +154,5 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         check(check_folder(&file), &["is no folder"]);
-    }
-
-    #[test]
-    fn what_is_mounted_may_be_a_link_that_others_may_read_and_never_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("..data"), folder.path().join("password"));
-        std::fs::write(&path, "p").unwrap();
-        symlink(&path, &link).unwrap();
-        for mode in [0o644, 0o440, 0o444, 0o664] {
-            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            check_trusted(&link).unwrap();
-        }
-        for mode in [0o666, 0o602] {
-            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            check(check_trusted(&link), &["everybody may write", "chmod o-w"]);
-        }
-        check_trusted(&folder.path().join("missing")).unwrap();
     }
 }

@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use console::{Failed, KeyRow, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
+use settings::{ConfigSource, Sources};
 use store::Journal;
 
-use crate::config::{Config, Sources};
+use crate::config::Config;
 use crate::gate::Gate;
 use crate::reload::LastReload;
 use crate::telemetry::LogLevel;
@@ -33,8 +34,7 @@ pub(crate) struct Generations {
 
 /// What a configuration is made from and what stays whatever it says.
 pub(crate) struct Origin {
-    /// Reads file, environment and flags anew.
-    pub(crate) read: Box<dyn Fn() -> Result<Sources, String> + Send + Sync>,
+    pub(crate) config_source: ConfigSource,
     /// The public listener's.
     pub(crate) address: SocketAddr,
     /// The embedded upstream, if it runs.

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use adapter::Way;
+use settings::shell_quoted;
 
 use crate::accesses::Demo;
 use crate::config::Config;
@@ -102,7 +102,7 @@ const PASSWORD_MEMBER: &str = r#"s/.*"password": "\([^"]*\)".*/\1/p"#;
 /// The file of the demo access as a shell reads its name, from whatever folder it is pasted in.
 fn demo_file(config: &Config) -> String {
     let file = DataFolder::new(&config.data).demo();
-    quoted(&std::path::absolute(&file).unwrap_or(file))
+    shell_quoted(&std::path::absolute(&file).unwrap_or(file))
 }
 
 /// One call by one way; `curl` is the command up to the path, and the password stands as a shell reads it.
@@ -160,8 +160,8 @@ fn token_command(greeting: &Greeting<'_>, admin: SocketAddr) -> String {
     };
     format!(
         "{} token --data {} --admin {admin}{}{shown}",
-        quoted(&binary),
-        quoted(&data),
+        shell_quoted(&binary),
+        shell_quoted(&data),
         trusting(&files),
     )
 }
@@ -170,22 +170,9 @@ fn token_command(greeting: &Greeting<'_>, admin: SocketAddr) -> String {
 fn trusting(files: &[TlsFiles]) -> String {
     let option = |files: &TlsFiles| {
         let path = std::path::absolute(&files.cert).unwrap_or_else(|_| files.cert.clone());
-        format!(" --cacert {}", quoted(&path))
+        format!(" --cacert {}", shell_quoted(&path))
     };
     files.iter().map(option).collect()
-}
-
-/// The path as a word of a shell command.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
-    if plain {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// An address that a client on this machine can connect to.

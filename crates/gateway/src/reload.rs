@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use settings::ConfigError;
 
-use crate::config::{Config, Mistake};
+use crate::config::Config;
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce};
 use crate::policies;
@@ -110,15 +111,15 @@ async fn renew(
     let reading = Arc::clone(generations);
     // Certificates and keys are read and checked on the way.
     let read = tokio::task::spawn_blocking(move || {
-        let sources = (reading.origin.read)()?;
+        let sources = reading.origin.config_source.read()?;
         let config = Config::read_after(&sources, Some(&old));
         Ok::<_, String>((sources, config))
     });
     let read = read.await.map_err(|panic| sentence(panic.to_string()))?;
     in_force.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
     let (sources, config) = read.map_err(sentence)?;
-    let config =
-        config.map_err(|mistakes| -> Vec<_> { mistakes.iter().map(Mistake::to_json).collect() })?;
+    let config = config
+        .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
     let terms = policies::terms(&config).map_err(sentence)?;
     let gate = next(generations, &config).await.map_err(sentence)?;
     generations

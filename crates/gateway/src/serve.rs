@@ -9,6 +9,7 @@ use console::Console;
 use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
+use settings::{ConfigSource, Sources};
 use store::{Journal, SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::accesses;
-use crate::config::{Config, Sources};
+use crate::config::Config;
 use crate::data_folder::{DataFolder, random, random_text};
 use crate::gate::{Gate, Parts};
 use crate::generations::{Generations, InForce, Origin};
@@ -46,27 +47,15 @@ const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 /// must not crowd the journal. Room is looked after in every round.
 const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 
-/// A configuration and where it came from.
-pub(crate) struct Written {
-    pub(crate) config: Config,
-    pub(crate) sources: Sources,
-    /// The file, if there is one.
-    pub(crate) file: Option<PathBuf>,
-    /// Reads file, environment and flags anew.
-    pub(crate) again: Box<dyn Fn() -> Result<Sources, String> + Send + Sync>,
-}
-
 /// Runs a gateway until it is told to stop.
 ///
 /// # Errors
 /// One line that says what is missing.
-pub(crate) async fn serve(written: Written) -> Result<(), String> {
-    let Written {
-        config,
-        sources,
-        file,
-        again,
-    } = written;
+pub(crate) async fn serve(
+    source: ConfigSource,
+    sources: Sources,
+    config: Config,
+) -> Result<(), String> {
     let log_level = telemetry::start_log(&config.log)?;
     fd_limit::raise();
     let data = DataFolder::new(&config.data);
@@ -85,8 +74,9 @@ pub(crate) async fn serve(written: Written) -> Result<(), String> {
     accesses::know_first_operator(&store, &hasher, &data).await?;
     let demo = accesses::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
+    let file = source.file.clone();
     let origin = Origin {
-        read: again,
+        config_source: source,
         address,
         sandbox,
         log_level,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gateway::config::{Config, Mistake, Sources};
+use gateway::config::Config;
+use settings::{ConfigError, Sources};
 
-/// What a secret named `env:CANARY` is: no mistake may repeat it.
+/// What a secret named `env:CANARY` is: no error may repeat it.
 const CANARY: &str = "canary-7f3a";
 
 pub(crate) fn judge(input: &[u8]) {
@@ -36,14 +37,14 @@ pub(crate) fn judge(input: &[u8]) {
             let stranger = format!("nobody_asked_for_this = 1\n{file}");
             assert!(read(&stranger).is_err(), "an unknown key was taken");
         }
-        Err(mistakes) => {
-            assert!(!mistakes.is_empty(), "refused without a reason");
+        Err(errors) => {
+            assert!(!errors.is_empty(), "refused without a reason");
             let lines = file.split('\n').count();
-            for mistake in &mistakes {
-                describes(mistake, lines);
+            for error in &errors {
+                describes(error, lines);
             }
             let again: Vec<_> = read(file).err().unwrap_or_default();
-            assert_eq!(again, mistakes);
+            assert_eq!(again, errors);
         }
     }
 }
@@ -72,16 +73,16 @@ fn bounds(config: &Config) {
     }
 }
 
-/// A mistake is told, tells no secret, and stands where the file has a line.
-fn describes(mistake: &Mistake, lines: usize) {
-    let told = mistake.to_string();
-    assert!(!told.is_empty() && !told.contains(CANARY), "{told}");
-    let json = mistake.to_json();
+/// An error has a text without secrets, and stands where the file has a line.
+fn describes(error: &ConfigError, lines: usize) {
+    let text = error.to_string();
+    assert!(!text.is_empty() && !text.contains(CANARY), "{text}");
+    let json = error.to_json();
     assert!(json["text"].as_str().is_some_and(|text| !text.is_empty()));
     if let Some(line) = json["line"].as_u64() {
         assert!(
             (1..=lines as u64).contains(&line),
-            "{told} in {lines} lines"
+            "{text} in {lines} lines"
         );
     }
 }

@@ -1,6 +1,5 @@
 //! The conversion, section by section.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -17,13 +16,11 @@ use store::{
 };
 
 use super::exposure::check_sandbox;
-use super::reader::Reader;
-use super::schema::Kind;
-use super::shapes;
-use super::values::{
+use super::parse_chatgate::{
     access_name, bounded, jwks_file, jwks_source, log_level, roots_file, upstream_url,
 };
 use super::{IssuerConfig, JwksSource, Jwt, Limits, Log, SeedAccess, Ways};
+use settings::{Reader, ValueKind, parse};
 
 /// Most that a body may be allowed to have, in bytes: it is held in memory whole.
 const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
@@ -45,97 +42,66 @@ const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
 
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
-    let is_on = reader.value(key, "false", Kind::Boolean, shapes::boolean);
+    let is_on = reader.boolean(key, "false");
     if is_on && trusted_proxies.is_empty() {
-        reader.wrong::<()>(key, "without server.trusted_proxies nobody could connect");
+        reader.reject(key, "without server.trusted_proxies nobody could connect");
     }
     is_on
 }
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
-    let answers = |text: &str| shapes::room(text, ANSWERS_BYTES_MOST);
-    let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     Limits {
-        body_bytes: reader.value("limits.body_bytes", "1MiB", Kind::Bytes, |text| {
-            shapes::room(text, BODY_BYTES_MOST)
-        }),
-        soap_bytes: reader.value("limits.soap_bytes", "256KiB", Kind::Bytes, |text| {
-            shapes::room(text, SOAP_BYTES_MOST)
-        }),
-        header_timeout: reader.value("limits.header_timeout", "10s", Kind::Time, shapes::timeout),
-        body_timeout: reader.value("limits.body_timeout", "10s", Kind::Time, shapes::timeout),
-        write_timeout: reader.value("limits.write_timeout", "30s", Kind::Time, shapes::timeout),
-        rate: reader.value("limits.rate", "1KiB", Kind::Bytes, |text| {
-            let bytes = shapes::room(text, BODY_BYTES_MOST)?;
+        body_bytes: reader.room("limits.body_bytes", "1MiB", BODY_BYTES_MOST),
+        soap_bytes: reader.room("limits.soap_bytes", "256KiB", SOAP_BYTES_MOST),
+        header_timeout: reader.timeout("limits.header_timeout", "10s"),
+        body_timeout: reader.timeout("limits.body_timeout", "10s"),
+        write_timeout: reader.timeout("limits.write_timeout", "30s"),
+        rate: reader.value("limits.rate", "1KiB", ValueKind::Bytes, |text| {
+            let bytes = parse::room(text, BODY_BYTES_MOST)?;
             u32::try_from(bytes).map_err(|_| format!("{text} is too much"))
         }),
-        idle_timeout: reader.value("limits.idle_timeout", "75s", Kind::Time, shapes::timeout),
-        request_timeout: reader.value("limits.request_timeout", "30s", Kind::Time, shapes::timeout),
-        drain_timeout: reader.value("limits.drain_timeout", "30s", Kind::Time, shapes::timeout),
-        connections: reader.value("limits.connections", "10000", Kind::Count(1), count),
-        connections_per_address: reader.value(
-            "limits.connections_per_address",
-            "256",
-            Kind::Count(1),
-            count,
-        ),
+        idle_timeout: reader.timeout("limits.idle_timeout", "75s"),
+        request_timeout: reader.timeout("limits.request_timeout", "30s"),
+        drain_timeout: reader.timeout("limits.drain_timeout", "30s"),
+        connections: reader.count("limits.connections", "10000").get() as usize,
+        connections_per_address: reader.count("limits.connections_per_address", "256").get()
+            as usize,
         answers: AnswerLimits {
-            bytes: reader.value("limits.answers_bytes", "32MiB", Kind::Bytes, answers),
-            bytes_per_access: reader.value(
+            bytes: reader.room("limits.answers_bytes", "32MiB", ANSWERS_BYTES_MOST),
+            bytes_per_access: reader.room(
                 "limits.answers_bytes_per_access",
                 "16MiB",
-                Kind::Bytes,
-                answers,
+                ANSWERS_BYTES_MOST,
             ),
         },
-        per_address_per_minute: reader.value(
-            "limits.per_address_per_minute",
-            "600",
-            Kind::Count(1),
-            shapes::count,
-        ),
+        per_address_per_minute: reader.count("limits.per_address_per_minute", "600"),
         guesses: GuessLimits {
-            per_name: reader.value("limits.guesses_per_name", "60", Kind::Count(2), |text| {
-                // One for either side: a single guess can't be shared out.
-                shapes::count(text)
-                    .ok()
-                    .filter(|count| count.get() >= 2)
-                    .ok_or_else(|| format!("{text} is no whole number from 2 to {}", u32::MAX))
-            }),
-            per_address: reader.value(
-                "limits.guesses_per_address",
-                "300",
-                Kind::Count(1),
-                shapes::count,
+            per_name: reader.value(
+                "limits.guesses_per_name",
+                "60",
+                ValueKind::Count(2),
+                |text| {
+                    // One for either side: a single guess can't be shared out.
+                    parse::count_within(text, 2..=u32::MAX)
+                },
             ),
+            per_address: reader.count("limits.guesses_per_address", "300"),
         },
     }
 }
 
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
-    let count = |text: &str| shapes::count(text).map(|count| count.get() as usize);
     UpstreamLimits {
-        attempts_max: reader.value("upstream.attempts", "3", Kind::Count(1), |text| {
-            shapes::count(text)
-                .ok()
-                .filter(|count| count.get() <= ATTEMPTS_MOST)
-                .map(NonZeroU32::get)
-                .ok_or_else(|| format!("{text} is no whole number from 1 to {ATTEMPTS_MOST}"))
+        attempts_max: reader.value("upstream.attempts", "3", ValueKind::Count(1), |text| {
+            parse::count_within(text, 1..=ATTEMPTS_MOST).map(NonZeroU32::get)
         }),
-        calls_max: reader.value("upstream.calls", "256", Kind::Count(1), count),
-        waiting_max: reader.value("upstream.waiting", "1024", Kind::Count(1), count),
-        wait_max: reader.value("upstream.wait", "5s", Kind::Time, shapes::timeout),
-        connect_timeout: reader.value(
-            "upstream.connect_timeout",
-            "3s",
-            Kind::Time,
-            shapes::timeout,
-        ),
-        timeout: reader.value("upstream.timeout", "15s", Kind::Time, shapes::timeout),
-        response_bytes: reader.value("upstream.response_bytes", "4MiB", Kind::Bytes, |text| {
-            shapes::room(text, BODY_BYTES_MOST)
-        }),
-        roots: reader.value("upstream.roots", "bundled", Kind::Text, |text| {
+        calls_max: reader.count("upstream.calls", "256").get() as usize,
+        waiting_max: reader.count("upstream.waiting", "1024").get() as usize,
+        wait_max: reader.timeout("upstream.wait", "5s"),
+        connect_timeout: reader.timeout("upstream.connect_timeout", "3s"),
+        timeout: reader.timeout("upstream.timeout", "15s"),
+        response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
+        roots: reader.value("upstream.roots", "bundled", ValueKind::Text, |text| {
             Ok(match text {
                 "bundled" => Roots::Bundled,
                 "system" => Roots::System,
@@ -154,30 +120,30 @@ pub(super) fn upstream(
     listen: SocketAddr,
 ) -> Option<UpstreamConfig> {
     check_sandbox(reader, listen);
-    let url = reader.optional("upstream.url", Kind::Text, upstream_url);
-    let fallback_urls = reader.list("upstream.fallback_urls", &[], Kind::Text, upstream_url);
+    let url = reader.optional("upstream.url", ValueKind::Text, upstream_url);
+    let fallback_urls = reader.list("upstream.fallback_urls", &[], ValueKind::Text, upstream_url);
     let orders = [("order", false), ("spread", true)];
     let spread = reader.choice("upstream.balance", "order", &orders);
     let (user, password) = account(reader, ["upstream.user", "upstream.password"]);
     let next_names = ["upstream.next_user", "upstream.next_password"];
     let (next_user, next_password) = account(reader, next_names);
     for (name, other) in [(0, 1), (1, 0)] {
-        if reader.has(next_names[name]) && !reader.has(next_names[other]) {
-            reader.wrong::<()>(next_names[other], "an account needs user and password");
+        if reader.is_set(next_names[name]) && !reader.is_set(next_names[other]) {
+            reader.reject(next_names[other], "an account needs user and password");
         }
     }
     let auths = [("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)];
     let auth = reader.choice("upstream.auth", "form", &auths);
     for (name, user) in [("upstream.user", &user), ("upstream.next_user", &next_user)] {
         if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
-            reader.wrong::<()>(name, "Basic can't carry a user name with a colon");
+            reader.reject(name, "Basic can't carry a user name with a colon");
         }
     }
     let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
-    let absent: Vec<_> = names.iter().filter(|name| !reader.has(name)).collect();
+    let absent: Vec<_> = names.iter().filter(|name| !reader.is_set(name)).collect();
     if absent.len() < names.len() {
         for name in absent {
-            reader.wrong::<()>(name, "an upstream needs url, user and password");
+            reader.reject(name, "an upstream needs url, user and password");
         }
     }
     Some(UpstreamConfig {
@@ -201,12 +167,12 @@ pub(super) fn upstream(
 
 /// User name and password of an account, each if it is there.
 fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
-    let user = reader.optional(names[0], Kind::Text, |text| {
+    let user = reader.optional(names[0], ValueKind::Text, |text| {
         bounded(text, adapter::USER_BYTES_MAX)
     });
     let password = reader.secret(names[1]);
     if password.as_ref().is_some_and(String::is_empty) {
-        reader.wrong::<()>(names[1], "it is empty");
+        reader.reject(names[1], "it is empty");
     }
     (user, password)
 }
@@ -228,14 +194,8 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
         ("mapped", FaultStatus::Mapped),
     ];
     let soap = reader.choice("ways.soap.fault_status", "strict", &faults);
-    let enabled = Way::ALL.map(|way| {
-        reader.value(
-            &format!("ways.{}.enabled", way.name()),
-            "true",
-            Kind::Boolean,
-            shapes::boolean,
-        )
-    });
+    let enabled =
+        Way::ALL.map(|way| reader.boolean(&format!("ways.{}.enabled", way.name()), "true"));
     Ways {
         http,
         basic,
@@ -247,39 +207,34 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
 
 pub(super) fn cache(reader: &mut Reader<'_>) -> CacheConfig {
     CacheConfig {
-        getchatchannels: reader.value("cache.getchatchannels", "60s", Kind::Time, shapes::duration),
-        getchats: reader.value("cache.getchats", "2s", Kind::Time, shapes::duration),
-        bytes: reader.value("cache.bytes", "32MiB", Kind::Bytes, shapes::bytes) as u64,
+        getchatchannels: reader.duration("cache.getchatchannels", "60s"),
+        getchats: reader.duration("cache.getchats", "2s"),
+        bytes: reader.value("cache.bytes", "32MiB", ValueKind::Bytes, parse::bytes) as u64,
     }
 }
 
 pub(super) fn log(reader: &mut Reader<'_>) -> Log {
     Log {
-        level: reader.value("log.level", "info", Kind::Text, log_level),
+        level: reader.value("log.level", "info", ValueKind::Text, log_level),
         json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
     }
 }
 
 pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
-    let rows = reader.value("journal.retention", "90d", Kind::Time, shapes::timeout);
-    let payloads = reader.value(
-        "journal.payload_retention",
-        "14d",
-        Kind::Time,
-        shapes::duration,
-    );
+    let rows = reader.timeout("journal.retention", "90d");
+    let payloads = reader.duration("journal.payload_retention", "14d");
     let bytes = reader.value(
         "journal.bytes",
         "4GiB",
-        Kind::Bytes,
-        |text| match shapes::bytes(text)? {
+        ValueKind::Bytes,
+        |text| match parse::bytes(text)? {
             size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
             _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
         },
     );
     if payloads > rows {
         let why = "what was said can't be kept longer than journal.retention";
-        reader.wrong::<()>("journal.payload_retention", why);
+        reader.reject("journal.payload_retention", why);
     }
     Retention {
         rows,
@@ -290,8 +245,8 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
 
 pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     let mut room = |key, default| {
-        reader.value(key, default, Kind::Bytes, |text| {
-            match shapes::bytes(text)? {
+        reader.value(key, default, ValueKind::Bytes, |text| {
+            match parse::bytes(text)? {
                 size if size >= RECEIPT_BYTES_LEAST => {
                     Ok(i64::try_from(size).unwrap_or(i64::MAX / 2))
                 }
@@ -303,14 +258,14 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     let all = room("receipts.bytes", "1GiB");
     if per_access > all {
         let why = "one access can't have more room than receipts.bytes";
-        reader.wrong::<()>("receipts.bytes_per_access", why);
+        reader.reject("receipts.bytes_per_access", why);
     }
     ReceiptRoom { per_access, all }
 }
 
 pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
-    let token_life = reader.value("jwt.token_life", "3600s", Kind::Time, |text| {
-        let seconds = shapes::timeout(text)?.as_secs();
+    let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
+        let seconds = parse::timeout(text)?.as_secs();
         // A token outlives the change of what it was issued for; a day is the most that an operator may wait for.
         u32::try_from(seconds)
             .ok()
@@ -321,12 +276,8 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
     let algorithm = reader.choice("jwt.algorithm", "EdDSA", &own);
     let prefixes = reader.tables("jwt.issuers");
     let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
-    refuse_twins(
-        reader,
-        "jwt.issuers",
-        "issuer",
-        issuers.iter().map(|issuer| &issuer.issuer),
-    );
+    let names = issuers.iter().map(|issuer| &issuer.issuer);
+    reader.reject_duplicates("jwt.issuers", "issuer", names);
     Jwt {
         token_life_s: token_life,
         algorithm,
@@ -334,69 +285,53 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
     }
 }
 
-/// Notes every name that two tables of one list share.
-fn refuse_twins<'a>(
-    reader: &mut Reader<'_>,
-    list: &str,
-    field: &str,
-    names: impl Iterator<Item = &'a String>,
-) {
-    let mut seen = HashSet::new();
-    for (index, name) in names.enumerate() {
-        if !seen.insert(name) {
-            let key = format!("{list}.{index}.{field}");
-            reader.wrong::<()>(&key, &format!("{name} is there already"));
-        }
-    }
-}
-
 fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     let key = |name: &str| format!("{prefix}.{name}");
-    let name = reader.required(&key("issuer"), Kind::Text, shapes::text);
-    let jwks = reader.required(&key("jwks"), Kind::Text, jwks_source);
-    let audience = reader.list(&key("audience"), &[], Kind::Text, shapes::text);
+    let name = reader.required(&key("issuer"), ValueKind::Text, parse::text);
+    let jwks = reader.required(&key("jwks"), ValueKind::Text, jwks_source);
+    let audience = reader.list(&key("audience"), &[], ValueKind::Text, parse::text);
     if audience.is_empty() {
-        reader.wrong::<()>(&key("audience"), "name at least one audience");
+        reader.reject(&key("audience"), "name at least one audience");
     }
     let algorithms = reader.list(
         &key("algorithms"),
         &["EdDSA", "RS256", "ES256"],
-        Kind::Text,
+        ValueKind::Text,
         |text| {
             text.parse()
                 .map_err(|_| format!("{text} is no algorithm that is taken here"))
         },
     );
     if algorithms.is_empty() {
-        reader.wrong::<()>(&key("algorithms"), "name at least one algorithm");
+        reader.reject(&key("algorithms"), "name at least one algorithm");
     }
     if let Some(JwksSource::File(path)) = &jwks
         && let Err(error) = jwks_file(path, &algorithms)
     {
-        reader.wrong::<()>(&key("jwks"), &error);
+        reader.reject(&key("jwks"), &error);
     }
     let scope = |text: &str| {
         Scope::parse(text).ok_or_else(|| format!("{text:?} is neither chat nor names of methods"))
     };
-    let default_scope = reader.optional(&key("default_scope"), Kind::Text, scope);
+    let default_scope = reader.optional(&key("default_scope"), ValueKind::Text, scope);
     let scopes = ScopeRule {
         claims: reader.list(
             &key("scope_claims"),
             &["scope", "scp", "roles"],
-            Kind::Text,
-            shapes::text,
+            ValueKind::Text,
+            parse::text,
         ),
         default: default_scope.unwrap_or_else(Scope::nothing),
     };
-    let patterns = reader.list(&key("accesses"), &[], Kind::Text, |text| {
+    let patterns = reader.list(&key("accesses"), &[], ValueKind::Text, |text| {
         AccessNames::parse([text]).map(|_| text.to_owned())
     });
     let accesses = AccessNames::parse(patterns.iter().map(String::as_str));
     Some(IssuerConfig {
         accesses: accesses.unwrap_or_default(),
         scopes,
-        claim: reader.value(&key("claim"), "sub", Kind::Text, shapes::text),
-        refresh: reader.value(&key("refresh"), "5m", Kind::Time, shapes::timeout),
+        claim: reader.value(&key("claim"), "sub", ValueKind::Text, parse::text),
+        refresh: reader.timeout(&key("refresh"), "5m"),
         issuer: name?,
         jwks: jwks?,
         audience,
@@ -410,18 +345,8 @@ pub(super) fn seeds(reader: &mut Reader<'_>) -> Vec<SeedAccess> {
         .iter()
         .filter_map(|prefix| seed(reader, prefix))
         .collect();
-    refuse_twins(
-        reader,
-        "accesses",
-        "name",
-        seeds.iter().map(|seed| &seed.name),
-    );
-    refuse_twins(
-        reader,
-        "accesses",
-        "user",
-        seeds.iter().map(|seed| &seed.user),
-    );
+    reader.reject_duplicates("accesses", "name", seeds.iter().map(|seed| &seed.name));
+    reader.reject_duplicates("accesses", "user", seeds.iter().map(|seed| &seed.user));
     seeds
 }
 
@@ -429,28 +354,29 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     let key = |name: &str| format!("{prefix}.{name}");
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
-    let name = reader.required(&key("name"), Kind::Text, access_name);
-    let user = reader.required(&key("user"), Kind::Text, |text| {
+    let name = reader.required(&key("name"), ValueKind::Text, access_name);
+    let user = reader.required(&key("user"), ValueKind::Text, |text| {
         bounded(text, adapter::USER_BYTES_MAX)
     });
     let password = reader.secret(&key("password"));
-    if !reader.has(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
-        reader.wrong::<()>(&key("password"), "an access needs a password");
+    if !reader.is_set(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
+        reader.reject(&key("password"), "an access needs a password");
     }
-    let allow: Vec<Vec<IpNet>> = reader.list(&key("allow"), &[], Kind::Text, parse_access_network);
+    let allow: Vec<Vec<IpNet>> =
+        reader.list(&key("allow"), &[], ValueKind::Text, parse_access_network);
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
     let cache = CachePolicy {
-        enabled: reader.value(&key("cache"), "true", Kind::Boolean, shapes::boolean),
+        enabled: reader.boolean(&key("cache"), "true"),
         ..CachePolicy::default()
     };
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
-        active: reader.value(&key("active"), "true", Kind::Boolean, shapes::boolean),
-        deny: reader.list(&key("deny"), &[], Kind::Text, parse_network),
+        active: reader.boolean(&key("active"), "true"),
+        deny: reader.list(&key("deny"), &[], ValueKind::Text, parse_network),
         ways: reader.words(&key("ways"), &way_names),
         methods: reader.words(&key("methods"), &method_names),
-        per_minute: reader.optional(&key("per_minute"), Kind::Count(1), shapes::count),
-        per_day: reader.optional(&key("per_day"), Kind::Count(1), shapes::count),
+        per_minute: reader.optional(&key("per_minute"), ValueKind::Count(1), parse::count),
+        per_day: reader.optional(&key("per_day"), ValueKind::Count(1), parse::count),
         journal: reader.choice(&key("journal"), "metadata", &journal_levels),
         cache,
         name: name?,

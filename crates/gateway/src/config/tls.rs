@@ -2,27 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::Reader;
-use super::schema::Kind;
-use super::shapes;
-use crate::file_rights;
 use server::tls::{self, Tls, TlsFiles};
+use settings::{Reader, ValueKind};
 
 /// The ways in: anybody may call, callers prove who they are by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
-    let h2 = reader.value("server.h2", "true", Kind::Boolean, shapes::boolean);
+    let h2 = reader.boolean("server.h2", "true");
     files(reader, "server.tls", None, h2)
 }
 
 /// The operators' side: few machines call, and they can be made to have certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
-    let client_ca = reader.optional(key, Kind::Text, |text| {
+    let client_ca = reader.optional(key, ValueKind::Text, |text| {
         checked(text, tls::client_authorities)
     });
     let files = files(reader, "server.admin_tls", client_ca, false);
-    if reader.has(key) && !reader.has("server.admin_tls.cert") {
-        reader.wrong::<()>(key, "client certificates need server.admin_tls.cert");
+    if reader.is_set(key) && !reader.is_set("server.admin_tls.cert") {
+        reader.reject(key, "client certificates need server.admin_tls.cert");
     }
     files
 }
@@ -35,13 +32,15 @@ fn files(
 ) -> Option<TlsFiles> {
     let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
     let [cert_name, key_name] = &names;
-    let cert = reader.optional(cert_name, Kind::Text, |text| {
+    let cert = reader.optional(cert_name, ValueKind::Text, |text| {
         checked(text, tls::certificates)
     });
-    let key = reader.optional(key_name, Kind::Text, |text| checked(text, tls::private_key));
+    let key = reader.optional(key_name, ValueKind::Text, |text| {
+        checked(text, tls::private_key)
+    });
     for (name, other) in [(cert_name, key_name), (key_name, cert_name)] {
-        if reader.has(name) && !reader.has(other) {
-            reader.wrong::<()>(other, &format!("{name} needs it"));
+        if reader.is_set(name) && !reader.is_set(other) {
+            reader.reject(other, &format!("{name} needs it"));
         }
     }
     let files = TlsFiles {
@@ -53,14 +52,17 @@ fn files(
     reader.secret_files.push(files.key.clone());
     match Tls::open(&files) {
         Ok(_) => Some(files),
-        Err(error) => reader.wrong(key_name, &error),
+        Err(error) => {
+            reader.reject(key_name, &error);
+            None
+        }
     }
 }
 
 /// The path of a file with something in it that can be used.
 fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
-    let path = shapes::path(text)?;
-    file_rights::check_trusted(&path)?;
+    let path = settings::parse::path(text)?;
+    settings::check_trusted(&path)?;
     tls::in_file(Path::new(text), parse)?;
     Ok(path)
 }

@@ -1,32 +1,32 @@
-//! The JSON Schema of the configuration file, made from what the reader is asked for: it can't tell of a key that is not
-//! read, nor miss one that is. Descriptions are the comments of the example.
+//! The JSON Schema of the configuration file, made from the keys that the reader was asked for: it neither misses a key nor
+//! names one that is not read. Descriptions are the comments of the example.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::example;
+use crate::example::descriptions;
 
-/// What was asked about one key.
-pub(super) struct Asked {
-    kind: Kind,
+/// The schema of one key.
+pub(crate) struct KeySchema {
+    kind: ValueKind,
     is_list: bool,
     is_required: bool,
     default: Option<Vec<String>>,
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// Any text that its parser takes.
+pub enum ValueKind {
+    /// Any text that the parser accepts.
     Text,
     /// true or false.
     Boolean,
-    /// A whole number from this one on.
+    /// A whole number, and the least that is allowed.
     Count(u8),
-    /// Likewise, or a number with a unit of time; what it comes to in the end is the parser's to judge.
+    /// A whole number, or one with a unit of time; bounds are left to the parser.
     Time,
-    /// Likewise, or a number with a unit of size.
+    /// A whole number, or one with a unit of size; bounds are left to the parser.
     Bytes,
     /// One of these words.
     Words(Vec<String>),
@@ -36,40 +36,44 @@ pub(super) enum Kind {
     Table,
 }
 
-impl Kind {
+impl ValueKind {
     /// One of these words.
-    pub(super) fn words(names: &[&str]) -> Kind {
-        Kind::Words(names.iter().map(|name| (*name).to_owned()).collect())
+    #[must_use]
+    pub fn words(names: &[&str]) -> ValueKind {
+        ValueKind::Words(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     fn schema(&self) -> Value {
         match self {
-            Kind::Text => json!({ "type": "string" }),
-            Kind::Boolean => json!({ "type": "boolean" }),
-            Kind::Count(least) => json!({ "type": "integer", "minimum": least }),
-            Kind::Time => quantity("ms|s|m|h|d"),
-            Kind::Bytes => quantity("KiB|MiB|GiB"),
-            Kind::Words(words) => json!({ "type": "string", "enum": words }),
-            Kind::Secret => json!({ "type": "string", "pattern": "^(env|file):." }),
-            Kind::Table => json!({ "type": "object" }),
+            ValueKind::Text => json!({ "type": "string" }),
+            ValueKind::Boolean => json!({ "type": "boolean" }),
+            ValueKind::Count(least) => json!({ "type": "integer", "minimum": least }),
+            ValueKind::Time => quantity("ms|s|m|h|d"),
+            ValueKind::Bytes => quantity("KiB|MiB|GiB"),
+            ValueKind::Words(words) => json!({ "type": "string", "enum": words }),
+            ValueKind::Secret => json!({ "type": "string", "pattern": "^(env|file):." }),
+            ValueKind::Table => json!({ "type": "object" }),
         }
     }
 
     /// A default as the file would have it.
     fn value(&self, text: &str) -> Value {
         let typed = match self {
-            Kind::Boolean | Kind::Count(_) => text.parse().ok(),
-            Kind::Text | Kind::Time | Kind::Bytes | Kind::Words(_) | Kind::Secret | Kind::Table => {
-                None
-            }
+            ValueKind::Boolean | ValueKind::Count(_) => text.parse().ok(),
+            ValueKind::Text
+            | ValueKind::Time
+            | ValueKind::Bytes
+            | ValueKind::Words(_)
+            | ValueKind::Secret
+            | ValueKind::Table => None,
         };
         typed.unwrap_or_else(|| text.into())
     }
 }
 
-impl Asked {
-    pub(super) fn new(kind: Kind) -> Asked {
-        Asked {
+impl KeySchema {
+    pub(crate) fn new(kind: ValueKind) -> KeySchema {
+        KeySchema {
             kind,
             is_list: false,
             is_required: false,
@@ -78,19 +82,19 @@ impl Asked {
     }
 
     /// A list of such values.
-    pub(super) fn many(mut self) -> Asked {
+    pub(crate) fn many(mut self) -> KeySchema {
         self.is_list = true;
         self
     }
 
-    /// Has to be there.
-    pub(super) fn required(mut self) -> Asked {
+    /// The key is required.
+    pub(crate) fn required(mut self) -> KeySchema {
         self.is_required = true;
         self
     }
 
-    /// What counts when it is absent.
-    pub(super) fn or(mut self, default: &[&str]) -> Asked {
+    /// The default.
+    pub(crate) fn or(mut self, default: &[&str]) -> KeySchema {
         self.default = Some(default.iter().map(|text| (*text).to_owned()).collect());
         self
     }
@@ -123,30 +127,30 @@ fn quantity(units: &str) -> Value {
 }
 
 /// The schema of a file with these keys.
-pub(super) fn document(asked: &BTreeMap<String, Asked>) -> Value {
-    let descriptions = example::descriptions();
+pub(crate) fn document(title: &str, keys: &BTreeMap<String, KeySchema>, example: &str) -> Value {
+    let descriptions = descriptions(example);
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "The configuration file of Chatgate",
+        "title": title,
         "type": "object",
         "additionalProperties": false,
     });
     // In alphabetical order, so a list of tables comes before what is in its elements.
-    for (key, asked) in asked {
-        let mut schema = asked.schema();
-        if let Some(description) = descriptions.get(&key.replace(".0.", ".")) {
+    for (name, key) in keys {
+        let mut schema = key.schema();
+        if let Some(description) = descriptions.get(&name.replace(".0.", ".")) {
             schema["description"] = description.as_str().into();
         }
-        if let Some(default) = asked.default() {
+        if let Some(default) = key.default() {
             schema["default"] = default;
         }
-        place(&mut root, key, schema, asked.is_required);
+        insert(&mut root, name, schema, key.is_required);
     }
     root
 }
 
 /// Puts a key's schema where the key stands, and makes the tables on the way.
-fn place(root: &mut Value, key: &str, schema: Value, is_required: bool) {
+fn insert(root: &mut Value, key: &str, schema: Value, is_required: bool) {
     let mut at = root;
     let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
     for part in path.split('.').filter(|part| !part.is_empty()) {

@@ -1,12 +1,15 @@
-//! What differs between two configuration files, by the names of keys alone: a value may be nobody's business.
+//! The keys in which two configuration files differ. Values may be secret and are left out.
 
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-/// The keys that are written in one of the texts only, or differently in both, in alphabetical order. A text that is no
+use crate::toml_value::scalar;
+
+/// The keys that are written in one of the texts only, or differently in both, in alphabetical order. A text that is not
 /// TOML counts as far as it can be read.
-pub(super) fn changed(before: &str, after: &str) -> Vec<String> {
+#[must_use]
+pub fn changed(before: &str, after: &str) -> Vec<String> {
     let (before, after) = (flat(before), flat(after));
     let mut keys: Vec<_> = before.keys().chain(after.keys()).collect();
     keys.sort();
@@ -37,11 +40,11 @@ fn flatten(prefix: &str, table: &DeTable<'_>, all: &mut BTreeMap<String, String>
                 }
             }
             DeValue::Array(elements) => {
-                let elements = elements.iter().map(|e| super::reader::scalar(e.get_ref()));
+                let elements = elements.iter().map(|e| scalar(e.get_ref()));
                 all.insert(key, format!("{:?}", elements.collect::<Vec<_>>()));
             }
             single => {
-                all.insert(key, super::reader::scalar(single));
+                all.insert(key, scalar(single));
             }
         }
     }

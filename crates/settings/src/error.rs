@@ -1,65 +1,66 @@
-//! What is wrong with a configuration, and where.
+//! One error of a configuration, and its location.
 
 use std::fmt;
 
-/// One thing that is wrong, and where.
+/// One error of a configuration, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
-    pub(super) place: Place,
-    pub(super) text: String,
+pub struct ConfigError {
+    pub(crate) location: Location,
+    pub(crate) text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(crate) enum Location {
     File { line: usize, column: usize },
     Environment(String),
-    Flag(String),
+    Flag(&'static str),
     Nowhere,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::File { line, column } => {
+        match &self.location {
+            Location::File { line, column } => {
                 write!(f, "line {line}, column {column}: {}", self.text)
             }
-            Place::Environment(name) => write!(f, "{name}: {}", self.text),
-            Place::Flag(name) => write!(f, "{name}: {}", self.text),
-            Place::Nowhere => f.write_str(&self.text),
+            Location::Environment(name) => write!(f, "{name}: {}", self.text),
+            Location::Flag(name) => write!(f, "{name}: {}", self.text),
+            Location::Nowhere => f.write_str(&self.text),
         }
     }
 }
 
-impl Mistake {
-    /// As an object: the text; line and column where it stands in the file; the variable or flag where it stands there.
+impl ConfigError {
+    /// The error as an object: its text; line and column if it stands in the file; else the variable or flag.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let (line, column, source) = match &self.place {
-            Place::File { line, column } => (Some(line), Some(column), None),
-            Place::Environment(name) | Place::Flag(name) => (None, None, Some(name)),
-            Place::Nowhere => (None, None, None),
+        let (line, column, source) = match &self.location {
+            Location::File { line, column } => (Some(line), Some(column), None),
+            Location::Environment(name) => (None, None, Some(name.as_str())),
+            Location::Flag(name) => (None, None, Some(*name)),
+            Location::Nowhere => (None, None, None),
         };
         serde_json::json!({ "line": line, "column": column, "source": source, "text": self.text })
     }
 }
 
-/// So many bytes are looked at to tell a place, however long the file and its lines are.
+/// Bytes that are counted at most to find one location, however long the file and its lines are.
 const BLOCK: usize = 64;
 
-/// Tells line and column of any byte of a file: one that is broken in thousands of places is read no more often for it.
-pub(super) struct Places<'a> {
+/// Finds line and column of any byte of a file. The file is read once, even if it is broken in thousands of places.
+pub(crate) struct SourceMap<'a> {
     file: &'a [u8],
     line_starts: Vec<usize>,
     /// Characters before each block.
     characters: Vec<usize>,
 }
 
-impl<'a> Places<'a> {
-    pub(super) fn of(file: &'a str) -> Places<'a> {
+impl<'a> SourceMap<'a> {
+    pub(crate) fn of(file: &'a str) -> SourceMap<'a> {
         let file = file.as_bytes();
         let ends = (1..).zip(file).filter(|(_, byte)| **byte == b'\n');
         let mut before = 0;
-        Places {
+        SourceMap {
             file,
             line_starts: std::iter::once(0).chain(ends.map(|(end, _)| end)).collect(),
             characters: (0..=file.len() / BLOCK)
@@ -73,12 +74,12 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The place of a byte, or of the end.
-    pub(super) fn at(&self, at: usize) -> Place {
+    /// The location of a byte, or of the end.
+    pub(crate) fn at(&self, at: usize) -> Location {
         let at = at.min(self.file.len());
         let line = self.line_starts.partition_point(|start| *start <= at);
         let start = self.line_starts[line - 1];
-        Place::File {
+        Location::File {
             line,
             column: self.characters_before(at) - self.characters_before(start) + 1,
         }
@@ -105,14 +106,14 @@ mod tests {
     proptest! {
         #[test]
         fn lines_and_columns_are_those_that_one_counts(file in "[a-zäß€\u{10348}\n]{0,300}") {
-            let places = Places::of(&file);
+            let map = SourceMap::of(&file);
             let (mut line, mut column) = (1, 1);
             for (at, character) in file.char_indices() {
-                prop_assert_eq!(places.at(at), Place::File { line, column });
+                prop_assert_eq!(map.at(at), Location::File { line, column });
                 (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
             }
             for end in [file.len(), file.len() + 1] {
-                prop_assert_eq!(places.at(end), Place::File { line, column });
+                prop_assert_eq!(map.at(end), Location::File { line, column });
             }
         }
     }

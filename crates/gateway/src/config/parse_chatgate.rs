@@ -9,7 +9,6 @@ use client::{ClientConfig, Roots};
 use url::Url;
 
 use super::JwksSource;
-use crate::file_rights;
 
 /// The name of an access, by the rule that holds for it everywhere.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
@@ -99,7 +98,7 @@ pub(super) fn jwks_source(text: &str) -> Result<JwksSource, String> {
 
 /// A file of certificate authorities that is there and holds some.
 pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
-    file_rights::check_trusted(Path::new(path))?;
+    settings::check_trusted(Path::new(path))?;
     let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
     // Building a client reads the file; none is opened to anywhere.
@@ -114,10 +113,9 @@ pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
 
 /// Whether a file of an issuer's keys is there and holds one that can be used.
 pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
-    file_rights::check_trusted(path)?;
-    let told = |what: &str| format!("{}: {what}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| told(&error.to_string()))?;
-    let set = adapter_jwt::parse_jwks(&text, algorithms).map_err(|error| told(error.text()))?;
+    let in_file = |what: &str| format!("{}: {what}", path.display());
+    let text = settings::read_trusted(path)?;
+    let set = adapter_jwt::parse_jwks(&text, algorithms).map_err(|error| in_file(error.text()))?;
     if !set.keys.is_empty() {
         return Ok(());
     }
@@ -125,14 +123,14 @@ pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), Str
         .passed_over
         .iter()
         .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
-    let why: String = why.take(ODD_KEYS_TOLD_MAX).collect();
-    Err(told(&format!(
+    let why: String = why.take(REJECTED_KEYS_LISTED_MAX).collect();
+    Err(in_file(&format!(
         "no key of it can be used with the allowed algorithms.{why}"
     )))
 }
 
 /// Of so many keys that can't be used a configuration's mistake tells why.
-const ODD_KEYS_TOLD_MAX: usize = 8;
+const REJECTED_KEYS_LISTED_MAX: usize = 8;
 
 /// Longest `log.level`, in bytes: a dozen modules.
 const LOG_LEVEL_BYTES_MAX: usize = 512;

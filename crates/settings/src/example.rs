@@ -1,16 +1,13 @@
-//! The words of the example: what stands above a key in it is that key's description.
+//! The comments of an example file, which describe its keys.
 
 use std::collections::BTreeMap;
 
-/// The example, which documents every key.
-const EXAMPLE: &str = include_str!("../../../../config/chatgate.toml");
-
-/// The comment above each key, switched off ones included. A key in an array of tables has the array's name before it.
-pub(super) fn descriptions() -> BTreeMap<String, String> {
+/// The comment above each key; a key that is commented out counts too. A key in an array of tables has the array's name before it.
+pub(crate) fn descriptions(example: &str) -> BTreeMap<String, String> {
     let mut descriptions = BTreeMap::new();
     let mut table = "";
     let mut comment: Vec<&str> = Vec::new();
-    for line in EXAMPLE.lines() {
+    for line in example.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         if let Some(name) = key(bare) {
             descriptions.insert(format!("{table}.{name}"), sentence(&comment));

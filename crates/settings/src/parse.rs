@@ -1,15 +1,19 @@
-//! What values look like in any configuration: addresses, counts, sizes, times.
+//! Parsers of values that any configuration has: addresses, counts, sizes, times. Each error is one sentence for the user.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// A socket address; port 0 lets the system choose.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is no address; write ADDRESS:PORT, such as 127.0.0.1:8080"))
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text} is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080")
+    })
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+/// A path that is not empty.
+pub fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         Err("write a path".to_owned())
     } else {
@@ -17,23 +21,35 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-pub(super) fn text(text: &str) -> Result<String, String> {
+/// Any text.
+pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+/// `true` or `false`.
+pub fn boolean(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| format!("{text} is neither true nor false"))
 }
 
 /// A whole number of at least one.
-pub(super) fn count(text: &str) -> Result<std::num::NonZeroU32, String> {
-    text.parse()
-        .map_err(|_| format!("{text} is no whole number from 1 to {}", u32::MAX))
+pub fn count(text: &str) -> Result<NonZeroU32, String> {
+    count_within(text, 1..=u32::MAX)
+}
+
+/// A whole number within bounds, of which the lower one is at least one.
+pub fn count_within(text: &str, bounds: RangeInclusive<u32>) -> Result<NonZeroU32, String> {
+    let count = text.parse().ok();
+    count
+        .filter(|count: &NonZeroU32| bounds.contains(&count.get()))
+        .ok_or_else(|| {
+            let (least, most) = bounds.into_inner();
+            format!("{text} is not a whole number from {least} to {most}")
+        })
 }
 
 /// A number of bytes: plain, or with KiB, MiB or GiB.
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
+pub fn bytes(text: &str) -> Result<usize, String> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) = units
         .iter()
@@ -46,12 +62,12 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
     number
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| {
-            format!("{text} is no size; write a number of bytes, or one with KiB, MiB or GiB")
+            format!("{text} is not a size; write a number of bytes, or one with KiB, MiB or GiB")
         })
 }
 
-/// A number of bytes that lets something through, up to a bound.
-pub(super) fn room(text: &str, most: usize) -> Result<usize, String> {
+/// A number of bytes that is not zero, up to a bound.
+pub fn room(text: &str, most: usize) -> Result<usize, String> {
     match bytes(text)? {
         size if (1..=most).contains(&size) => Ok(size),
         _ => Err(format!("{text} is not from 1 byte to {most}")),
@@ -59,7 +75,7 @@ pub(super) fn room(text: &str, most: usize) -> Result<usize, String> {
 }
 
 /// A time: seconds as a plain number, or a number with ms, s, m, h or d.
-pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let units = [
         ("ms", 1),
         ("s", 1000),
@@ -79,12 +95,12 @@ pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
         .and_then(|number| number.checked_mul(unit_ms))
         .map(std::time::Duration::from_millis)
         .ok_or_else(|| {
-            format!("{text} is no time; write seconds, or a number with ms, s, m, h or d")
+            format!("{text} is not a time; write seconds, or a number with ms, s, m, h or d")
         })
 }
 
 /// A time that is not zero.
-pub(super) fn timeout(text: &str) -> Result<std::time::Duration, String> {
+pub fn timeout(text: &str) -> Result<std::time::Duration, String> {
     let time = duration(text)?;
     if time.is_zero() {
         Err("a timeout of zero lets nothing through".to_owned())

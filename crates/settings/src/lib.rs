@@ -1,0 +1,19 @@
+//! Reads settings one by one from flag, environment and file, and collects every error with its location. Knows no key.
+
+mod changes;
+mod error;
+mod example;
+pub mod parse;
+mod reader;
+mod schema;
+mod source;
+mod toml_value;
+mod trusted_file;
+mod typed;
+
+pub use changes::changed;
+pub use error::ConfigError;
+pub use reader::Reader;
+pub use schema::ValueKind;
+pub use source::{ConfigSource, Flag, Sources};
+pub use trusted_file::{check_trusted, read_trusted, shell_quoted};

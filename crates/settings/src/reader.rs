@@ -1,0 +1,366 @@
+//! Reads settings one by one, from flag, environment or file in that order, and collects every error on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{ConfigError, Location, SourceMap};
+use crate::schema::{KeySchema, ValueKind, document};
+use crate::source::Sources;
+use crate::toml_value::{lookup, scalar, too_large};
+use crate::trusted_file::read_trusted;
+
+/// A value before it is parsed, from whichever of the three sources.
+enum RawValue {
+    Scalar(String, Location),
+    List(Vec<(String, Location)>),
+    Table(Location),
+}
+
+/// Reads one configuration.
+pub struct Reader<'a> {
+    sources: &'a Sources,
+    prefix: &'static str,
+    map: SourceMap<'a>,
+    root: DeTable<'a>,
+    known: BTreeSet<String>,
+    errors: Vec<ConfigError>,
+    /// Files that hold a secret.
+    pub secret_files: Vec<PathBuf>,
+    /// The schema of each key that was read, if schemas are recorded; see [`Reader::recording`].
+    schemas: Option<BTreeMap<String, KeySchema>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Parses the file. The name of every environment variable that sets a key begins with the prefix.
+    #[must_use]
+    pub fn new(sources: &'a Sources, prefix: &'static str) -> Reader<'a> {
+        let (table, errors) = DeTable::parse_recoverable(&sources.file);
+        let mut reader = Reader {
+            sources,
+            prefix,
+            map: SourceMap::of(&sources.file),
+            root: table.into_inner(),
+            known: BTreeSet::new(),
+            errors: Vec::new(),
+            secret_files: Vec::new(),
+            schemas: None,
+        };
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            reader.push(reader.map.at(at), error.message().to_owned());
+        }
+        let too_large: Vec<_> = reader.root.values().flat_map(too_large).collect();
+        for at in too_large {
+            let text = "the number is larger than TOML's, which have 64 bits";
+            reader.push(reader.map.at(at), text.to_owned());
+        }
+        reader
+    }
+
+    /// A reader of empty sources that records the schema of each key that it is asked for. Every list of tables has one
+    /// element.
+    #[must_use]
+    pub fn recording(empty: &'a Sources, prefix: &'static str) -> Reader<'a> {
+        Reader {
+            schemas: Some(BTreeMap::new()),
+            ..Reader::new(empty, prefix)
+        }
+    }
+
+    /// The JSON Schema of a file with the recorded keys; descriptions are the comments of the example.
+    #[must_use]
+    pub fn json_schema(self, title: &str, example: &str) -> Value {
+        document(title, &self.schemas.unwrap_or_default(), example)
+    }
+
+    fn record(&mut self, key: &str, schema: impl FnOnce() -> KeySchema) {
+        if let Some(schemas) = &mut self.schemas {
+            schemas.insert(key.to_owned(), schema());
+        }
+    }
+
+    fn push(&mut self, location: Location, text: String) {
+        self.errors.push(ConfigError { location, text });
+    }
+
+    /// A setting with a default.
+    ///
+    /// # Panics
+    /// When the default cannot be parsed, which a test of the caller has to exclude.
+    pub fn value<T>(
+        &mut self,
+        key: &str,
+        default: &str,
+        kind: ValueKind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        self.record(key, || KeySchema::new(kind).or(&[default]));
+        match self.read(key, &parse) {
+            Some(value) => value,
+            None => parse(default)
+                .unwrap_or_else(|error| panic!("the default of {key} is wrong: {error}")),
+        }
+    }
+
+    /// A setting that is one of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let kind = ValueKind::words(&names);
+        self.value(key, default, kind, |text| choice(text, choices))
+    }
+
+    /// A setting that may be absent. A wrong value is recorded as an error and counts as absent.
+    pub fn optional<T>(
+        &mut self,
+        key: &str,
+        kind: ValueKind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.record(key, || KeySchema::new(kind));
+        self.read(key, parse)
+    }
+
+    /// A setting that its table needs.
+    pub fn required<T>(
+        &mut self,
+        key: &str,
+        kind: ValueKind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.record(key, || KeySchema::new(kind).required());
+        if !self.is_set(key) {
+            self.reject(key, "it is needed");
+        }
+        self.read(key, parse)
+    }
+
+    fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let (text, location) = match self.raw(key)? {
+            RawValue::Scalar(text, location) => (text, location),
+            RawValue::List(_) => {
+                self.reject(key, "write one value, not a list");
+                return None;
+            }
+            RawValue::Table(_) => {
+                self.reject(key, "write a value, not a table");
+                return None;
+            }
+        };
+        let parsed = parse(&text);
+        parsed
+            .map_err(|error| self.push(location, format!("{key}: {error}")))
+            .ok()
+    }
+
+    /// A list with a default; in the environment its elements are separated by commas.
+    pub fn list<T>(
+        &mut self,
+        key: &str,
+        default: &[&str],
+        kind: ValueKind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        self.record(key, || KeySchema::new(kind).many().or(default));
+        let elements = match self.raw(key) {
+            None => default
+                .iter()
+                .map(|text| ((*text).to_owned(), Location::Nowhere))
+                .collect(),
+            Some(RawValue::List(elements)) => elements,
+            Some(RawValue::Scalar(text, location))
+                if !matches!(location, Location::File { .. }) =>
+            {
+                text.split(',')
+                    .map(|part| (part.trim().to_owned(), location.clone()))
+                    .filter(|(part, _)| !part.is_empty())
+                    .collect()
+            }
+            Some(RawValue::Scalar(..) | RawValue::Table(_)) => {
+                self.reject(key, "write a list, such as [\"a\", \"b\"]");
+                Vec::new()
+            }
+        };
+        let mut values = Vec::with_capacity(elements.len());
+        for (text, location) in elements {
+            match parse(&text) {
+                Ok(value) => values.push(value),
+                Err(error) => self.push(location, format!("{key}: {error}")),
+            }
+        }
+        values
+    }
+
+    /// A list of some of a few words; all of them by default.
+    pub fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
+        let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
+        let kind = ValueKind::words(names);
+        let list = self.list(key, names, kind, |text| choice(text, &named));
+        list.into_iter().map(str::to_owned).collect()
+    }
+
+    /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, since files get shared.
+    pub fn secret(&mut self, key: &str) -> Option<String> {
+        self.record(key, || KeySchema::new(ValueKind::Secret));
+        if let Some(RawValue::Scalar(text, _)) = self.raw(key) {
+            let file = text.strip_prefix("file:").map(PathBuf::from);
+            self.secret_files.extend(file);
+        }
+        let environment = &self.sources.environment;
+        let from_environment = environment.contains_key(&self.variable(key));
+        self.read(key, |text| {
+            if let Some(name) = text.strip_prefix("env:") {
+                environment
+                    .get(name)
+                    .cloned()
+                    .ok_or_else(|| format!("the environment variable {name} is not set"))
+            } else if let Some(path) = text.strip_prefix("file:") {
+                let text = read_trusted(Path::new(path))?;
+                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+            } else if from_environment {
+                Ok(text.to_owned())
+            } else {
+                let error =
+                    "a secret does not stand in the file; write \"env:NAME\" or \"file:PATH\"";
+                Err(error.to_owned())
+            }
+        })
+    }
+
+    /// The elements of an array of tables: one prefix for each, under which its settings are read.
+    pub fn tables(&mut self, key: &str) -> Vec<String> {
+        self.known.insert(key.to_owned());
+        if self.schemas.is_some() {
+            self.record(key, || KeySchema::new(ValueKind::Table).many());
+            return vec![format!("{key}.0")];
+        }
+        let count = match lookup(&self.root, key).map(toml::Spanned::get_ref) {
+            None => 0,
+            Some(DeValue::Array(elements)) if elements.iter().all(|e| e.get_ref().is_table()) => {
+                elements.len()
+            }
+            Some(_) => {
+                self.reject(key, "write tables, each under [[…]]");
+                0
+            }
+        };
+        (0..count).map(|index| format!("{key}.{index}")).collect()
+    }
+
+    /// Records an error about a key, at the location of its value.
+    pub fn reject(&mut self, key: &str, text: &str) {
+        let location = match self.raw(key) {
+            Some(RawValue::Scalar(_, location) | RawValue::Table(location)) => location,
+            Some(RawValue::List(elements)) => elements
+                .into_iter()
+                .next()
+                .map_or(Location::Nowhere, |(_, location)| location),
+            None => Location::Nowhere,
+        };
+        self.push(location, format!("{key}: {text}"));
+    }
+
+    /// Records an error for each name that an earlier table of the same list has.
+    pub fn reject_duplicates<'n>(
+        &mut self,
+        list: &str,
+        field: &str,
+        names: impl Iterator<Item = &'n String>,
+    ) {
+        let mut seen = BTreeSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                let key = format!("{list}.{index}.{field}");
+                self.reject(&key, &format!("{name} is there already"));
+            }
+        }
+    }
+
+    /// Whether any source sets the key.
+    pub fn is_set(&mut self, key: &str) -> bool {
+        self.raw(key).is_some()
+    }
+
+    /// Every key that was read, and all errors. A key that is set and was never read is an error.
+    #[must_use]
+    pub fn finish(mut self) -> (BTreeSet<String>, Vec<ConfigError>) {
+        let mut unknown = Vec::new();
+        self.find_unknown("", &self.root, &mut unknown);
+        self.errors.extend(unknown);
+        let variables: BTreeSet<_> = self.known.iter().map(|key| self.variable(key)).collect();
+        for name in self.sources.environment.keys() {
+            if name.starts_with(self.prefix) && !variables.contains(name) {
+                let location = Location::Environment(name.clone());
+                self.push(location, "there is no such setting".to_owned());
+            }
+        }
+        self.errors.sort();
+        self.errors.dedup();
+        (self.known, self.errors)
+    }
+
+    fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<ConfigError>) {
+        for (name, value) in table {
+            let key = format!("{prefix}{}", name.get_ref());
+            let inner = format!("{key}.");
+            let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
+            match value.get_ref() {
+                DeValue::Table(table) if has_inner => self.find_unknown(&inner, table, unknown),
+                DeValue::Array(elements) if has_inner => {
+                    for (index, element) in elements.iter().enumerate() {
+                        if let DeValue::Table(table) = element.get_ref() {
+                            self.find_unknown(&format!("{inner}{index}."), table, unknown);
+                        }
+                    }
+                }
+                _ if self.known.contains(&key) => {}
+                _ => unknown.push(ConfigError {
+                    location: self.map.at(name.span().start),
+                    text: format!("{key}: there is no such setting"),
+                }),
+            }
+        }
+    }
+
+    fn raw(&mut self, key: &str) -> Option<RawValue> {
+        self.known.insert(key.to_owned());
+        if let Some(flag) = self.sources.flags.get(key) {
+            return Some(RawValue::Scalar(
+                flag.value.clone(),
+                Location::Flag(flag.name),
+            ));
+        }
+        let name = self.variable(key);
+        if let Some(text) = self.sources.environment.get(&name) {
+            return Some(RawValue::Scalar(text.clone(), Location::Environment(name)));
+        }
+        let value = lookup(&self.root, key)?;
+        let at = |value: &toml::Spanned<DeValue<'_>>| self.map.at(value.span().start);
+        Some(match value.get_ref() {
+            DeValue::Table(_) => RawValue::Table(at(value)),
+            DeValue::Array(elements) => RawValue::List(
+                elements
+                    .iter()
+                    .map(|element| (scalar(element.get_ref()), at(element)))
+                    .collect(),
+            ),
+            single => RawValue::Scalar(scalar(single), at(value)),
+        })
+    }
+
+    /// The environment variable of a key.
+    fn variable(&self, key: &str) -> String {
+        let name = key.replace('.', "__").to_uppercase();
+        format!("{}{name}", self.prefix)
+    }
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(name, _)| *name == text);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        format!("{text} is none of {}", names.join(", "))
+    })
+}

@@ -1,0 +1,63 @@
+//! Where settings come from, and their text before any setting has been parsed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::trusted_file::check_trusted;
+
+/// Names the file and holds the flags: enough to read the configuration again at any time.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigSource {
+    /// The configuration file; none when everything comes from environment and flags.
+    pub file: Option<PathBuf>,
+    /// Flags of the command line by the key that each one sets.
+    pub flags: BTreeMap<&'static str, Flag>,
+}
+
+/// One flag of the command line.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The name that the user wrote, such as `--listen`.
+    pub name: &'static str,
+    /// The value behind it.
+    pub value: String,
+}
+
+/// The text of file, environment and flags at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The text of the file.
+    pub file: String,
+    /// The environment, or as much of it as settings and secrets may name.
+    pub environment: BTreeMap<String, String>,
+    /// Flags of the command line by the key that each one sets.
+    pub flags: BTreeMap<&'static str, Flag>,
+}
+
+impl ConfigSource {
+    /// Reads file, environment and flags as they are now.
+    ///
+    /// # Errors
+    /// When a file is named and cannot be read, or everybody may write it.
+    pub fn read(&self) -> Result<Sources, String> {
+        let file = match &self.file {
+            None => String::new(),
+            Some(path) => {
+                check_trusted(path)?;
+                std::fs::read_to_string(path).map_err(|error| {
+                    let path = path.display();
+                    format!("{path}: {error}; name the configuration file with --config")
+                })?
+            }
+        };
+        // A variable that is not UTF-8 cannot be a setting.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Ok(Sources {
+            file,
+            environment: environment.collect(),
+            flags: self.flags.clone(),
+        })
+    }
+}
