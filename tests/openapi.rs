@@ -166,10 +166,11 @@ fn no_path_is_routed_past_the_documents() {
         places
     };
     assert_eq!(
-        routed("crates/console/src"),
-        ["endpoint.rs: router.route(endpoint.path, endpoint.route)"],
-        "a path of the admin listener is an `Endpoint` in the list of its file"
+        routed("crates/console/src/api"),
+        ["endpoint.rs: router.route(self.path, self.route)"],
+        "a path of the admin listener is an `AdminEndpoint` in the list of its file"
     );
+    assert!(routed("crates/console/src").is_empty());
     assert_eq!(
         routed("crates/gateway/src"),
         [

@@ -135,7 +135,7 @@ const VIEWER = [
   ["viewer-forbidden", goto("/console/accesses/new")],
 ];
 
-const wrongKey = steps(goto("/console/sign-in"), fill({ key: "cgk_wrong" }), click("Sign in"), says("This is no admin key."));
+const wrongKey = steps(goto("/console/sign-in"), fill({ key: "cgk_wrong" }), click("Sign in"), says("This is not an admin key."));
 
 // The last: nobody signs in for a while after too many wrong keys.
 const NOBODY = [

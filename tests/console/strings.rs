@@ -138,7 +138,7 @@ const SYNTAX: [&str; 70] = [
     "[[${7*7}]]",
     "{{self}}",
     "{#x#}",
-    "{{ shell.token() }}",
+    "{{ layout.token() }}",
     "@(7*7)",
     "$(reboot)",
     "`reboot`",

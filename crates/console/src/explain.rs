@@ -1,79 +1,24 @@
-//! `/admin/v1/explain`: what would become of a call and why, without making it.
+//! The question "what would become of this call?" as operators write it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use adapter::Way;
-use axum::body::Body;
-use axum::extract::State;
-use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::Console;
-use crate::endpoint::{Endpoint, Key};
-use crate::problem::{Problem, json_answer};
-use crate::request::body;
+use crate::port::ExplainQuestion;
 
 /// Most header lines of one question: as many as the ways in take.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// A call that nobody makes.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// The other end of its connection, or whom a PROXY header would name.
-    pub peer: IpAddr,
-    /// Its header lines.
-    pub headers: HeaderMap,
-    /// The name of the access.
-    pub access: String,
-    /// The method.
-    pub method: String,
-    /// The way in.
-    pub way: Way,
-    /// To whom it would send, if that matters.
-    pub destination: Option<String>,
-    /// Whether the secret would stand in the URL.
-    pub secret_in_url: bool,
-}
-
-/// What a gateway would do.
-pub trait Explains: Send + Sync {
-    /// Says what would become of the call, as one JSON object. Counts nothing.
-    fn explain(&self, question: &Question) -> Value;
-}
-
-/// The paths.
-pub(crate) fn endpoints() -> Vec<Endpoint> {
-    vec![
-        Endpoint::post("/admin/v1/explain", explain)
-            .named("explain", "What would become of a call, and why")
-            .wants(Key::Viewer)
-            .takes("Question")
-            .answers(200, "Explanation"),
-    ]
-}
-
-async fn explain(
-    State(console): State<Arc<Console>>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
-    console.viewer(request.headers())?;
-    let question = body::<Draft>(request).await?.read();
-    let question = question.map_err(Problem::unreadable)?;
-    let answer = console.gateway.explain(&question);
-    Ok(json_answer(StatusCode::OK, &answer))
-}
-
-/// The question as it is written.
+/// A question as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Draft {
+pub(crate) struct ExplainBody {
     pub(crate) peer: String,
     #[serde(default)]
-    pub(crate) headers: Lines,
+    pub(crate) headers: HeaderLines,
     pub(crate) access: String,
     pub(crate) method: String,
     pub(crate) way: Option<String>,
@@ -82,28 +27,28 @@ pub(crate) struct Draft {
     pub(crate) secret_in_url: bool,
 }
 
-/// Header lines: pairs where one name has several, else simply an object.
+/// Header lines, as pairs or as an object; only pairs can hold a name twice.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Lines {
+pub(crate) enum HeaderLines {
     Pairs(Vec<(String, String)>),
     Named(BTreeMap<String, String>),
 }
 
-impl Default for Lines {
-    fn default() -> Lines {
-        Lines::Pairs(Vec::new())
+impl Default for HeaderLines {
+    fn default() -> HeaderLines {
+        HeaderLines::Pairs(Vec::new())
     }
 }
 
-impl Draft {
-    /// Every mistake at once, by field.
-    pub(crate) fn read(self) -> Result<Question, Vec<(String, String)>> {
+impl ExplainBody {
+    /// Reads the question; the error holds every mistake, by field.
+    pub(crate) fn read(self) -> Result<ExplainQuestion, Vec<(String, String)>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &str, text: String| mistakes.push((field.to_owned(), text));
         let peer = address(&self.peer);
         if peer.is_none() {
-            wrong("peer", format!("{:?} is no address", self.peer));
+            wrong("peer", format!("{:?} is not an address", self.peer));
         }
         let headers = self.headers.read();
         if let Err(text) = &headers {
@@ -116,7 +61,7 @@ impl Draft {
             wrong("way", format!("write one of {names}"));
         }
         match (peer, headers, way) {
-            (Some(peer), Ok(headers), Some(way)) => Ok(Question {
+            (Some(peer), Ok(headers), Some(way)) => Ok(ExplainQuestion {
                 peer,
                 headers,
                 access: self.access,
@@ -130,24 +75,24 @@ impl Draft {
     }
 }
 
-/// An address, with a port or without.
+/// Reads an address, with a port or without.
 fn address(text: &str) -> Option<IpAddr> {
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
     text.parse().ok().or_else(with_port)
 }
 
-impl Lines {
+impl HeaderLines {
     fn read(self) -> Result<HeaderMap, String> {
         let lines = match self {
-            Lines::Pairs(pairs) => pairs,
-            Lines::Named(named) => named.into_iter().collect(),
+            HeaderLines::Pairs(pairs) => pairs,
+            HeaderLines::Named(named) => named.into_iter().collect(),
         };
         if lines.len() > HEADERS_MAX {
             return Err(format!("at most {HEADERS_MAX} lines"));
         }
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            // As HTTP reads them: spaces around a value are none of it.
+            // As in HTTP, spaces around a value are not part of it.
             let value = value.trim_matches([' ', '\t']);
             let (Ok(name), Ok(value)) = (
                 HeaderName::try_from(&name),

@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
 use http::{HeaderValue, Request, StatusCode, header};
 
-use crate::Console;
 use crate::problem::Problem;
+use crate::state::Console;
 
 /// For a year, as ASVS 5.0 3.4.1 asks for: by TLS alone.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";

@@ -1,12 +1,15 @@
-//! What went wrong, in the admin API's dialect: RFC 9457.
+//! Errors of the admin API, as RFC 9457 writes them.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use store::ChangeError;
+use store::{ChangeError, StoreError};
 
-use crate::operator_rows::RefusalCode;
+use crate::audit::notes::RefusalCode;
+
+/// What a handler of the admin API returns.
+pub(crate) type ApiResult = Result<Response, Problem>;
 
 /// A refusal of the admin API.
 #[derive(Debug)]
@@ -14,7 +17,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// What is wrong, one object for each mistake.
+    /// One object for each mistake.
     errors: Vec<Value>,
 }
 
@@ -32,22 +35,21 @@ impl Problem {
         }
     }
 
-    /// What programs know it by.
+    /// The code that programs go by.
     pub(crate) fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The status that it is answered with.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is wrong, in a sentence.
+    /// The sentence that says what is wrong.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// What is wrong with this field.
+    /// Returns what is wrong with this field.
     pub(crate) fn about(&self, field: &str) -> Option<&str> {
         let mut errors = self.errors.iter();
         errors.find(|error| error["field"] == field)?["detail"].as_str()
@@ -59,6 +61,12 @@ impl Problem {
             "unauthorized",
             "An admin key is needed.",
         )
+    }
+
+    /// A viewer's key where an operator's is needed.
+    pub(crate) fn viewer() -> Problem {
+        let text = "This key may look and not change.";
+        Problem::new(StatusCode::FORBIDDEN, "viewer", text)
     }
 
     pub(crate) fn not_found() -> Problem {
@@ -77,7 +85,7 @@ impl Problem {
         )
     }
 
-    /// All mistakes of a question at once: nothing is there to be changed, so that it is the request that is wrong.
+    /// All mistakes of a query at once, as a malformed request: a query changes nothing.
     pub(crate) fn unreadable(errors: Vec<(String, String)>) -> Problem {
         Problem {
             status: StatusCode::BAD_REQUEST,
@@ -85,19 +93,24 @@ impl Problem {
         }
     }
 
+    /// One mistake of a body.
+    pub(crate) fn wrong(field: &str, text: impl Into<String>) -> Problem {
+        Problem::invalid(vec![(field.to_owned(), text.into())])
+    }
+
     /// All mistakes of a body at once.
     pub(crate) fn invalid(errors: Vec<(String, String)>) -> Problem {
-        let told: Vec<_> = errors
+        let texts: Vec<_> = errors
             .iter()
             .map(|(field, text)| format!("{field}: {text}"))
             .collect();
         let objects = errors
             .into_iter()
             .map(|(field, text)| json!({"field": field, "detail": text}));
-        Problem::mistaken(told.join("; "), objects.collect())
+        Problem::mistaken(texts.join("; "), objects.collect())
     }
 
-    /// All mistakes at once, as they are told where they were made.
+    /// All mistakes at once, as the operation describes them.
     pub(crate) fn mistaken(detail: String, errors: Vec<Value>) -> Problem {
         Problem {
             errors,
@@ -148,9 +161,20 @@ impl From<ChangeError> for Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        ChangeError::Store(error).into()
+    }
+}
+
 /// A JSON answer that no cache may keep.
 pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response {
     answer(status, "application/json", body.to_string())
+}
+
+/// An answer without a body.
+pub(crate) fn no_content() -> Response {
+    answer(StatusCode::NO_CONTENT, "application/json", Body::empty())
 }
 
 /// An answer with a body that no cache may keep.
@@ -164,7 +188,7 @@ pub(crate) fn answer(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // What callers wrote, in the journal above all, is never taken for a page or a script by a browser that guesses.
+    // A browser that guesses media types must not take what callers wrote for a page or a script.
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

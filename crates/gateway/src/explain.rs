@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use adapter::{Code, Error, Operation};
-use console::{Explains, Question};
+use console::{ExplainQuestion, Explains};
 use forward::{Circumstances, Judgement, Keeping};
 use serde_json::{Value, json};
 use store::{Access, Accesses};
@@ -14,13 +14,13 @@ use crate::generations::Generations;
 use server::PeerAddr;
 
 impl Explains for Generations {
-    fn explain(&self, question: &Question) -> Value {
+    fn explain(&self, question: &ExplainQuestion) -> Value {
         self.gate().explain(question)
     }
 }
 
 impl Gate {
-    fn explain(&self, question: &Question) -> Value {
+    fn explain(&self, question: &ExplainQuestion) -> Value {
         let peer = PeerAddr::of(SocketAddr::new(question.peer, 0));
         let walk = Walk::of(peer, &question.headers, self.trust());
         let accesses = self.store.accesses();
@@ -58,7 +58,7 @@ impl Gate {
         &self,
         accesses: &Accesses,
         address: IpAddr,
-        question: &Question,
+        question: &ExplainQuestion,
     ) -> Vec<Judgement> {
         let mut judgements = self.forwarder.explain_address(address);
         if !self.is_open(question.way) {

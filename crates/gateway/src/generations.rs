@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use console::{Failed, KeyRow, Pending};
+use console::{KeyRow, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
 use settings::{ConfigSource, Sources};
@@ -194,7 +194,7 @@ impl console::Backups for Generations {
     fn backup(self: Arc<Self>) -> Pending<File> {
         Box::pin(async move {
             let copied = self.gate().store.backup().await;
-            let copy = copied.map_err(|error| Failed::Broken(error.to_string()))?;
+            let copy = copied.map_err(|error| OperationError::Broken(error.to_string()))?;
             tracing::info!("a copy of the store was made");
             Ok(copy)
         })
@@ -207,7 +207,7 @@ impl console::Reloads for Generations {
             let last = crate::reload::reload(&self, &format!("admin key {actor}")).await;
             match last.outcome {
                 Ok(_) => Ok(last.to_json()),
-                Err(mistakes) => Err(Failed::Invalid(mistakes)),
+                Err(mistakes) => Err(OperationError::Invalid(mistakes)),
             }
         })
     }

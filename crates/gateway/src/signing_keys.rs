@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adapter_jwt::{Algorithm, SKEW_S, SigningKey, VerifyingKey};
-use console::{Failed, KeyRow};
+use console::{KeyRow, OperationError};
 use store::{Store, StoredKey};
 
 /// What the purpose of every signing key in the store begins with; the algorithm's name follows.
@@ -64,14 +64,20 @@ impl SigningKeys {
     ///
     /// # Errors
     /// A conflict when too many still verify; a failure when the store or the system does not play along.
-    pub(crate) async fn rotated(&self, store: &Store, now: i64) -> Result<SigningKeys, Failed> {
+    pub(crate) async fn rotated(
+        &self,
+        store: &Store,
+        now: i64,
+    ) -> Result<SigningKeys, OperationError> {
         let (left, _) = self.parted(now);
         if left.keys.len() >= KEYS_MAX {
             let why =
                 "Sixteen keys are in use; rotate again when the oldest has stopped verifying.";
-            return Err(Failed::Conflict(why.to_owned()));
+            return Err(OperationError::Conflict(why.to_owned()));
         }
-        self.with_another(store, now).await.map_err(Failed::Broken)
+        self.with_another(store, now)
+            .await
+            .map_err(OperationError::Broken)
     }
 
     /// A new key alone, and the numbers in the store of all others. It is on the disk when this returns.
@@ -82,12 +88,12 @@ impl SigningKeys {
         &self,
         store: &Store,
         now: i64,
-    ) -> Result<(SigningKeys, Vec<i64>), Failed> {
+    ) -> Result<(SigningKeys, Vec<i64>), OperationError> {
         let over = self.keys.iter().map(|kept| kept.id).collect();
         let mut keys = self
             .with_another(store, now)
             .await
-            .map_err(Failed::Broken)?;
+            .map_err(OperationError::Broken)?;
         keys.keys.drain(..self.keys.len());
         Ok((keys, over))
     }
@@ -267,7 +273,7 @@ mod tests {
         }
         assert!(matches!(
             keys.rotated(&store, 16).await,
-            Err(Failed::Conflict(_))
+            Err(OperationError::Conflict(_))
         ));
         assert!(
             keys.rotated(&store, 1 + i64::from(LIFE_S) + 30)

@@ -10,7 +10,7 @@ use adapter_jwt::{
 };
 use arc_swap::ArcSwap;
 use client::{Client, ClientConfig};
-use console::{Failed, KeyRow};
+use console::{KeyRow, OperationError};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use uuid::Uuid;
@@ -316,7 +316,11 @@ impl Tokens {
     ///
     /// # Errors
     /// When there are too many, or the new one can't be made or kept.
-    pub(crate) async fn rotate(&self, store: &Store, now: i64) -> Result<Vec<KeyRow>, Failed> {
+    pub(crate) async fn rotate(
+        &self,
+        store: &Store,
+        now: i64,
+    ) -> Result<Vec<KeyRow>, OperationError> {
         let keys = self.own.load().rotated(store, now).await?;
         let rows = keys.rows();
         self.publish(keys);
@@ -328,11 +332,17 @@ impl Tokens {
     /// # Errors
     /// When the new key can't be made or kept; then nothing has changed. When the old ones can't be taken out of the store;
     /// then they verify nothing any more until the next start.
-    pub(crate) async fn revoke(&self, store: &Store, now: i64) -> Result<Vec<KeyRow>, Failed> {
+    pub(crate) async fn revoke(
+        &self,
+        store: &Store,
+        now: i64,
+    ) -> Result<Vec<KeyRow>, OperationError> {
         let (keys, over) = self.own.load().revoked(store, now).await?;
         let rows = keys.rows();
         self.publish(keys);
-        drop_keys(store, &over).await.map_err(Failed::Broken)?;
+        drop_keys(store, &over)
+            .await
+            .map_err(OperationError::Broken)?;
         Ok(rows)
     }
 

@@ -1,4 +1,4 @@
-//! What a query of the journal asks for.
+//! Queries of the journal, as the admin API and the pages take them.
 
 use store::{JournalFilter, JournalOrder, JournalStatus, parse_network};
 use url::form_urlencoded;
@@ -9,9 +9,9 @@ use crate::moment::time_ms;
 const PAGE_ROWS: u32 = 100;
 const PAGE_ROWS_MAX: u32 = 1000;
 
-/// A query, read.
+/// A parsed query.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct JournalQuery {
     pub(crate) filter: JournalFilter,
     pub(crate) order: Option<JournalOrder>,
     /// The row beyond which the page begins.
@@ -19,74 +19,77 @@ pub(crate) struct Asked {
     pub(crate) limit: Option<u32>,
 }
 
-impl Asked {
-    /// How many rows a page has.
+impl JournalQuery {
+    /// Parses a query; `now` is in seconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// Every mistake, by parameter.
+    pub(crate) fn parse(query: &str, now: i64) -> Result<JournalQuery, Vec<(String, String)>> {
+        let mut parsed = JournalQuery::default();
+        let mut mistakes = Vec::new();
+        let mut known = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let set = if known.contains(&name) {
+                Err("write it once".to_owned())
+            } else {
+                parsed.set(&name, &value, now)
+            };
+            if let Err(text) = set {
+                mistakes.push((name.to_string(), text));
+            }
+            known.push(name);
+        }
+        if mistakes.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// Returns the number of rows of a page.
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS_MAX)
     }
+
+    fn set(&mut self, name: &str, value: &str, now: i64) -> Result<(), String> {
+        let filter = &mut self.filter;
+        let text = || Some(value.to_owned());
+        match name {
+            "access" => filter.access = text(),
+            "method" => filter.method = text(),
+            "request_id" => filter.request_id = text(),
+            "delivery" => filter.delivery = text(),
+            "status" => filter.status = Some(JournalStatus::parse(value)?),
+            "since" => filter.since_ms = Some(time_ms(value, now)?),
+            "until" => filter.until_ms = Some(time_ms(value, now)?),
+            "ip" => filter.network = Some(parse_network(value)?),
+            "order" => {
+                self.order = Some(match value {
+                    "newest" => JournalOrder::NewestFirst,
+                    "oldest" => JournalOrder::OldestFirst,
+                    _ => return Err("write newest or oldest".to_owned()),
+                });
+            }
+            "cursor" => {
+                let id = id_from_text(value);
+                self.beyond = Some(id.ok_or("write a cursor that an answer holds")?);
+            }
+            "limit" => {
+                let count = value.parse().ok().filter(|count| *count >= 1);
+                self.limit = Some(count.ok_or("write a whole number from 1")?);
+            }
+            _ => return Err("this parameter does not exist".to_owned()),
+        }
+        Ok(())
+    }
 }
 
-/// Reads a query; `now` in seconds since 1970, UTC.
-///
-/// # Errors
-/// Every mistake, by parameter.
-pub(crate) fn asked(query: &str, now: i64) -> Result<Asked, Vec<(String, String)>> {
-    let mut asked = Asked::default();
-    let mut mistakes = Vec::new();
-    let mut seen = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let taken = if seen.contains(&name) {
-            Err("write it once".to_owned())
-        } else {
-            take(&mut asked, (&name, &value), now)
-        };
-        if let Err(text) = taken {
-            mistakes.push((name.to_string(), text));
-        }
-        seen.push(name);
-    }
-    if mistakes.is_empty() {
-        Ok(asked)
-    } else {
-        Err(mistakes)
-    }
-}
-
-fn take(asked: &mut Asked, (name, value): (&str, &str), now: i64) -> Result<(), String> {
-    let filter = &mut asked.filter;
-    let text = || Some(value.to_owned());
-    match name {
-        "access" => filter.access = text(),
-        "method" => filter.method = text(),
-        "request_id" => filter.request_id = text(),
-        "delivery" => filter.delivery = text(),
-        "status" => filter.status = Some(JournalStatus::parse(value)?),
-        "since" => filter.since_ms = Some(time_ms(value, now)?),
-        "until" => filter.until_ms = Some(time_ms(value, now)?),
-        "ip" => filter.network = Some(parse_network(value)?),
-        "order" => {
-            asked.order = Some(match value {
-                "newest" => JournalOrder::NewestFirst,
-                "oldest" => JournalOrder::OldestFirst,
-                _ => return Err("write newest or oldest".to_owned()),
-            });
-        }
-        "cursor" => asked.beyond = Some(id_from_text(value).ok_or("it is no cursor of ours")?),
-        "limit" => {
-            let count = value.parse().ok().filter(|count| *count >= 1);
-            asked.limit = Some(count.ok_or("write a whole number from 1")?);
-        }
-        _ => return Err("there is no such parameter".to_owned()),
-    }
-    Ok(())
-}
-
-/// The number of a row as operators see it; it is a cursor too, and no number that a program could round.
+/// Writes the id of a row as operators see it. It is a cursor too, and no program can round it as a number.
 pub(crate) fn id_text(id: i64) -> String {
     format!("{id:016x}")
 }
 
-/// The number that was told so.
+/// Reads what [`id_text`] writes.
 pub(crate) fn id_from_text(text: &str) -> Option<i64> {
     let is_hex = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
     i64::from_str_radix(text, 16).ok().filter(|_| is_hex)
@@ -99,10 +102,10 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     #[test]
-    fn every_filter_is_read_and_every_mistake_is_told() {
+    fn every_filter_is_read_and_every_mistake_is_reported() {
         let query = "access=a&method=m&request_id=r&delivery=sent&status=403&since=1h&until=2023-11-14T22%3A13%3A20.5Z\
                      &ip=10.0.0.0%2F8&order=oldest&cursor=0000000000000010&limit=5";
-        let read = asked(query, NOW).unwrap();
+        let read = JournalQuery::parse(query, NOW).unwrap();
         assert_eq!(read.filter.since_ms, Some((NOW - 3600) * 1000));
         assert_eq!(read.filter.until_ms, Some(NOW * 1000 + 500));
         assert_eq!(read.filter.network, "10.0.0.0/8".parse().ok());
@@ -111,7 +114,7 @@ mod tests {
         assert_eq!(read.order, Some(JournalOrder::OldestFirst));
 
         let query = "status=9&since=yesterday&ip=10.0.0.1%2F8&order=up&cursor=-1&limit=0&acces=a&method=a&method=b";
-        let wrong = asked(query, NOW).unwrap_err();
+        let wrong = JournalQuery::parse(query, NOW).unwrap_err();
         let names: Vec<_> = wrong.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
@@ -119,6 +122,9 @@ mod tests {
                 "status", "since", "ip", "order", "cursor", "limit", "acces", "method"
             ]
         );
-        assert_eq!(asked("limit=99999", NOW).unwrap().limit(), 1000);
+        assert_eq!(
+            JournalQuery::parse("limit=99999", NOW).unwrap().limit(),
+            1000
+        );
     }
 }

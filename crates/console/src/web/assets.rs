@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::problem::answer;
 
 /// Where they are.
-pub(super) const FOLDER: &str = "/console/assets/";
+pub(crate) const FOLDER: &str = "/console/assets/";
 
 const ASSETS: [(&str, &str, &str); 5] = [
     (
@@ -40,7 +40,7 @@ const ASSETS: [(&str, &str, &str); 5] = [
 ];
 
 /// One of them; its address holds the edition, so that it may be kept for good.
-pub(super) async fn asset(Path(name): Path<String>) -> Response {
+pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     let Some((_, media_type, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -51,7 +51,7 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
 }
 
 /// Another word whenever one of them is another (FNV-1a: this tells editions apart and proves nothing).
-pub(super) fn edition() -> &'static str {
+pub(crate) fn edition() -> &'static str {
     static EDITION: OnceLock<String> = OnceLock::new();
     EDITION.get_or_init(|| {
         let bytes = ASSETS.iter().flat_map(|(_, _, text)| text.bytes());

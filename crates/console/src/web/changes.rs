@@ -1,25 +1,25 @@
-//! Changes of an access as people read them: each field that is another, before and after.
+//! Changes of an access as people read them: each changed field, before and after.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use store::Change;
 
-use super::text::{moment_of, or_dash, visible};
+use crate::web::text::{moment_of, or_dash, visible};
 
 /// One change.
-pub(super) struct Told {
-    pub(super) at: String,
-    pub(super) actor: String,
-    pub(super) what: Vec<Difference>,
+pub(crate) struct ChangeView {
+    pub(crate) at: String,
+    pub(crate) actor: String,
+    pub(crate) what: Vec<FieldChange>,
 }
 
-/// A field, what it was and what it is; both are empty if the whole access came or went.
-pub(super) type Difference = (String, String, String);
+/// The name of a field, its value before and after. Both are empty if the whole access was made or deleted.
+pub(crate) type FieldChange = (String, String, String);
 
-impl Told {
-    pub(super) fn of(change: &Change) -> Told {
-        Told {
+impl ChangeView {
+    pub(crate) fn of(change: &Change) -> ChangeView {
+        ChangeView {
             at: moment_of(change.at),
             actor: visible(&change.actor),
             what: differences(change.before.as_ref(), change.after.as_ref()),
@@ -27,8 +27,8 @@ impl Told {
     }
 }
 
-/// What is another, in the order of the fields' names.
-pub(super) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<Difference> {
+/// Returns the changed fields, in the order of their names.
+pub(crate) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<FieldChange> {
     let whole = |word: &str| vec![(word.to_owned(), String::new(), String::new())];
     let (before, after) = match (before, after) {
         (None, _) => return whole("made"),
@@ -39,15 +39,15 @@ pub(super) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<
     names.retain(|name| *name != "version" && before.get(*name) != after.get(*name));
     names.sort();
     names.dedup();
-    let told = names.into_iter().map(|name| {
-        let shown = if name == "active" { "state" } else { name };
+    let changes = names.into_iter().map(|name| {
+        let title = if name == "active" { "state" } else { name };
         (
-            shown.replace('_', " "),
+            title.replace('_', " "),
             text(name, before.get(name)),
             text(name, after.get(name)),
         )
     });
-    told.collect()
+    changes.collect()
 }
 
 fn text(name: &str, value: Option<&Value>) -> String {
@@ -68,7 +68,7 @@ fn text(name: &str, value: Option<&Value>) -> String {
     }
 }
 
-/// One of a list: a word, or an object of two.
+/// Writes an item of a list: a word, or an object.
 fn item_text(name: &str, item: &Value) -> String {
     let word = |field: &str| item[field].as_str().unwrap_or_default();
     match (name, item) {
@@ -82,7 +82,7 @@ fn item_text(name: &str, item: &Value) -> String {
     }
 }
 
-/// The fields, those of an object within under both names.
+/// Returns the fields; those of a nested object stand under both names.
 fn flat(document: &Value) -> BTreeMap<String, Value> {
     let mut fields = BTreeMap::new();
     for (name, value) in document.as_object().into_iter().flatten() {
@@ -103,14 +103,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_field_is_told_in_the_words_of_people() {
+    fn every_field_is_shown_in_words() {
         let before = json!({"version": 1, "active": true, "note": "", "limits": {"report": false}, "deny": [],
             "secrets": [{"kind": "random", "created": 0}], "channels": null});
         let after = json!({"version": 2, "active": false, "note": "a\u{202e}b", "expires": 86400,
             "limits": {"report": true, "per_minute": 60}, "deny": ["192.0.2.0/24", "::/0"], "secrets": [],
             "channels": [{"platform": "whatsapp", "platformid": "100"}]});
-        let told = differences(Some(&before), Some(&after));
-        let told: Vec<_> = told
+        let shown = differences(Some(&before), Some(&after));
+        let shown: Vec<_> = shown
             .iter()
             .map(|(name, before, after)| format!("{name}: {before} → {after}"))
             .collect();
@@ -124,7 +124,7 @@ mod tests {
             "note: – → a\\u{202e}b",
             "secrets: random of 1970-01-01 00:00:00 → –",
         ];
-        assert_eq!(told, wanted);
+        assert_eq!(shown, wanted);
         assert_eq!(differences(None, Some(&after))[0].0, "made");
         assert_eq!(differences(Some(&before), None)[0].0, "deleted");
     }

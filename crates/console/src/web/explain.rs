@@ -1,70 +1,86 @@
-//! What would become of a call and why: the form, the walk to its address, and what each rule says.
+//! What would become of a call and why: the form, the walk to the caller's address, and the rules.
 
 use adapter::{OPERATIONS, Way};
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::door::Shared;
-use super::fields::Fields;
-use super::page::{Shell, html};
-use super::text::visible;
-use super::visitor::{Refusal, Visitor};
-use crate::explain::{Draft, Lines};
+use crate::explain::{ExplainBody, HeaderLines};
 use crate::problem::Problem;
+use crate::state::ConsoleState;
+use crate::web::fields::Fields;
+use crate::web::layout::{Layout, html};
+use crate::web::page_error::PageResult;
+use crate::web::text::visible;
+use crate::web::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "explain.html")]
-struct Page {
-    shell: Shell,
+struct ExplainPage {
+    layout: Layout,
     fields: Fields,
     accesses: Vec<String>,
     methods: Vec<&'static str>,
     ways: Vec<&'static str>,
     wrong: Option<String>,
-    answer: Option<Answer>,
+    answer: Option<ExplanationView>,
 }
 
-struct Answer {
+struct ExplanationView {
     verdict: String,
     is_admitted: bool,
     address: String,
-    /// Address, what was found, why, and where it was written.
-    steps: Vec<(String, String, String, String)>,
-    judgements: Vec<Judgement>,
+    steps: Vec<StepView>,
+    rules: Vec<RuleView>,
     cache: Option<String>,
 }
 
-struct Judgement {
+/// A step of the walk to the caller's address.
+struct StepView {
+    address: String,
+    finding: String,
+    reason: String,
+    /// The place where the address was written.
+    source: String,
+}
+
+struct RuleView {
     rule: String,
     says: String,
     /// `passes`, `refuses` or `would refuse`.
     word: &'static str,
+    /// The style sheet's word.
     kind: &'static str,
+    /// Whether this rule decides: it is the first to refuse.
     decided: bool,
-    /// What is left, and of how much.
+    /// What is left of a limit, and the limit.
     left: Option<(u64, u64)>,
 }
 
-/// The form, and the answer if something was asked.
-pub(super) async fn page(
-    State(console): Shared,
+/// The word for a rule that refuses.
+const REFUSES: &str = "refuses";
+
+/// Shows the form, and the explanation if something was asked.
+pub(crate) async fn page(
+    State(console): ConsoleState,
     visitor: Visitor,
     fields: Fields,
-) -> Result<Response, Refusal> {
-    let asked = fields.has("peer").then(|| draft(&fields).read());
-    let (answer, wrong) = match asked {
+) -> PageResult {
+    let question = fields.has("peer").then(|| question_body(&fields).read());
+    let (answer, wrong) = match question {
         None => (None, None),
-        Some(Ok(question)) => (Some(Answer::of(&console.gateway.explain(&question))), None),
+        Some(Ok(question)) => (
+            Some(ExplanationView::of(&console.gateway.explain(&question))),
+            None,
+        ),
         Some(Err(mistakes)) => (
             None,
             Some(Problem::unreadable(mistakes).detail().to_owned()),
         ),
     };
-    let page = Page {
-        shell: Shell::of(&visitor, "explain", "Explain"),
+    let page = ExplainPage {
+        layout: visitor.layout("explain", "Explain"),
         accesses: console
             .store
             .accesses()
@@ -89,7 +105,7 @@ pub(super) async fn page(
     Ok(html(status, &page))
 }
 
-fn draft(fields: &Fields) -> Draft {
+fn question_body(fields: &Fields) -> ExplainBody {
     let lines = fields
         .get("headers")
         .lines()
@@ -98,80 +114,43 @@ fn draft(fields: &Fields) -> Draft {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         (name.trim().to_owned(), value.trim().to_owned())
     });
-    let given = |name| {
+    let optional = |name| {
         Some(fields.get(name))
             .filter(|text: &&str| !text.is_empty())
             .map(str::to_owned)
     };
-    Draft {
+    ExplainBody {
         peer: fields.get("peer").to_owned(),
-        headers: Lines::Pairs(pairs.collect()),
+        headers: HeaderLines::Pairs(pairs.collect()),
         access: fields.get("access").to_owned(),
         method: fields.get("method").to_owned(),
-        way: given("way"),
-        destination: given("destination"),
+        way: optional("way"),
+        destination: optional("destination"),
         secret_in_url: fields.has("secret_in_url"),
     }
 }
 
-impl Answer {
-    fn of(told: &Value) -> Answer {
-        let text = |value: &Value| visible(value.as_str().unwrap_or_default());
-        let is_admitted = told["admitted"] == true;
+impl ExplanationView {
+    fn of(explanation: &Value) -> ExplanationView {
+        let is_admitted = explanation["admitted"] == true;
         let verdict = if is_admitted {
             "The call would be let in".to_owned()
         } else {
             format!(
                 "The call would be refused with {} {}: {}",
-                told["status"],
-                text(&told["code"]),
-                text(&told["reason"])
+                explanation["status"],
+                text(&explanation["code"]),
+                text(&explanation["reason"])
             )
         };
-        let steps = told["steps"].as_array().into_iter().flatten().map(|step| {
-            let place = match step["line"].as_u64() {
-                Some(line) => format!("{}, line {line}", text(&step["from"])),
-                None => "the connection".to_owned(),
-            };
-            let address = step["address"].as_str().or(step["written"].as_str());
-            (
-                visible(address.unwrap_or("–")),
-                text(&step["finding"]),
-                text(&step["reason"]),
-                place,
-            )
-        });
-        let mut has_decided = false;
-        let judgements = told["judgements"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|judgement| {
-                let refuses = judgement["refuses"].is_string();
-                let decided = refuses && !has_decided;
-                has_decided |= refuses;
-                let (word, kind) = match (refuses, judgement["would_refuse"].is_string()) {
-                    (true, _) => ("refuses", "refused"),
-                    (_, true) => ("would refuse", "other"),
-                    _ => ("passes", "well"),
-                };
-                let limit = &judgement["limit"];
-                Judgement {
-                    rule: text(&judgement["rule"]),
-                    says: text(&judgement["says"]),
-                    word,
-                    kind,
-                    decided,
-                    left: limit["left"].as_u64().zip(limit["most"].as_u64()),
-                }
-            });
-        let cache = &told["cache"];
-        Answer {
-            judgements: judgements.collect(),
-            steps: steps.collect(),
+        let cache = &explanation["cache"];
+        let address = explanation["address"].as_str().unwrap_or("unknown");
+        ExplanationView {
+            rules: RuleView::all(&explanation["judgements"]),
+            steps: items(&explanation["steps"]).map(StepView::of).collect(),
             verdict,
             is_admitted,
-            address: told["address"].as_str().unwrap_or("unknown").to_owned(),
+            address: address.to_owned(),
             cache: cache.is_object().then(|| match cache["why"].as_str() {
                 Some(why) => format!("The answer would not be kept: {why}."),
                 None => format!(
@@ -181,4 +160,55 @@ impl Answer {
             }),
         }
     }
+}
+
+impl StepView {
+    fn of(step: &Value) -> StepView {
+        let address = step["address"].as_str().or(step["written"].as_str());
+        StepView {
+            address: visible(address.unwrap_or("–")),
+            finding: text(&step["finding"]),
+            reason: text(&step["reason"]),
+            source: match step["line"].as_u64() {
+                Some(line) => format!("{}, line {line}", text(&step["from"])),
+                None => "the connection".to_owned(),
+            },
+        }
+    }
+}
+
+impl RuleView {
+    fn all(judgements: &Value) -> Vec<RuleView> {
+        let mut rules: Vec<_> = items(judgements).map(RuleView::of).collect();
+        if let Some(first) = rules.iter_mut().find(|rule| rule.word == REFUSES) {
+            first.decided = true;
+        }
+        rules
+    }
+
+    fn of(judgement: &Value) -> RuleView {
+        let refuses = judgement["refuses"].is_string();
+        let (word, kind) = match (refuses, judgement["would_refuse"].is_string()) {
+            (true, _) => (REFUSES, "refused"),
+            (_, true) => ("would refuse", "other"),
+            _ => ("passes", "well"),
+        };
+        let limit = &judgement["limit"];
+        RuleView {
+            rule: text(&judgement["rule"]),
+            says: text(&judgement["says"]),
+            word,
+            kind,
+            decided: false,
+            left: limit["left"].as_u64().zip(limit["most"].as_u64()),
+        }
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    visible(value.as_str().unwrap_or_default())
 }

@@ -12,16 +12,16 @@ const FORM_BYTES_MAX: usize = 256 * 1024;
 
 /// Name and value, in the order in which they were written.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// Reads `a=1&b=2`.
-    pub(super) fn read(text: &[u8]) -> Fields {
+    pub(crate) fn read(text: &[u8]) -> Fields {
         Fields(form_urlencoded::parse(text).into_owned().collect())
     }
 
     /// Reads the body of a form.
-    pub(super) async fn of_body(body: Body) -> Result<Fields, Problem> {
+    pub(crate) async fn of_body(body: Body) -> Result<Fields, Problem> {
         let collected = Limited::new(body, FORM_BYTES_MAX).collect().await;
         let collected = collected.map_err(|_| {
             let text = format!("The form broke off or is over {FORM_BYTES_MAX} bytes.");
@@ -31,24 +31,24 @@ impl Fields {
     }
 
     /// The first value with this name, without blanks around it; empty if there is none.
-    pub(super) fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         let named = self.0.iter().find(|(known, _)| known == name);
         named.map_or("", |(_, value)| value.trim())
     }
 
     /// Every value with this name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(n, _)| n == name);
         named.map(|(_, value)| value.as_str())
     }
 
     /// Whether a box is ticked.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
     /// The words of a field: between blanks, commas and ends of lines.
-    pub(super) fn words(&self, name: &str) -> Vec<String> {
+    pub(crate) fn words(&self, name: &str) -> Vec<String> {
         let words = self
             .get(name)
             .split(|c: char| c.is_whitespace() || c == ',');
@@ -59,7 +59,7 @@ impl Fields {
     }
 
     /// As a query, of these names alone and without empty values.
-    pub(super) fn query(&self, names: &[&str]) -> String {
+    pub(crate) fn query(&self, names: &[&str]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.0 {
             if names.contains(&name.as_str()) && !value.trim().is_empty() {

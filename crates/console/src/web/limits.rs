@@ -7,9 +7,8 @@ use std::collections::{BinaryHeap, HashMap};
 use adapter::{Effect, Operation};
 use store::{Access, AccessLimits, JournalRow, LimitCall};
 
-use crate::Console;
-use crate::journal::failing;
 use crate::problem::Problem;
+use crate::state::Console;
 
 /// Calls judged between two looks at the store.
 const PAGE_CALLS: u32 = 10_000;
@@ -31,15 +30,15 @@ const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
 /// What limits come to.
-pub(super) struct Limited {
+pub(crate) struct Limited {
     /// Each that is set, by name, and how many calls it would have refused that no limit has.
-    pub(super) refused: Vec<(&'static str, u64)>,
+    pub(crate) refused: Vec<(&'static str, u64)>,
     /// Sends of which the journal has forgotten the destination: no limit per destination is asked about them.
-    pub(super) forgotten: u64,
+    pub(crate) forgotten: u64,
 }
 
 /// Judges the calls of an access since a time by the limits that it has here.
-pub(super) async fn limited(
+pub(crate) async fn limited(
     console: &Console,
     access: &Access,
     since_ms: i64,
@@ -49,8 +48,7 @@ pub(super) async fn limited(
     let mut beyond = 0;
     loop {
         let from = (since_ms, beyond);
-        let calls = console.store.limit_calls(asked, from, PAGE_CALLS).await;
-        let calls = calls.map_err(failing)?;
+        let calls = console.store.limit_calls(asked, from, PAGE_CALLS).await?;
         let Some(last) = calls.last() else { break };
         beyond = last.id;
         calls

@@ -1,35 +1,36 @@
 //! The overview: what comes in, what is refused and why, how long it takes, and whether the promise is kept.
 
+mod charts;
+
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::availability::Seen;
-use super::charts::{self, Bar, Timeline};
-use super::door::Shared;
-use super::events::{self, event};
-use super::history::STEP_S;
-use super::page::{Shell, html};
-use super::text::{grouped, visible};
-use super::visitor::{Refusal, Visitor};
-use crate::Console;
+use crate::state::availability::AvailabilityView;
+use crate::state::history::STEP_S;
+use crate::state::{Console, ConsoleState};
+use crate::web::layout::{Layout, html};
+use crate::web::page_error::{PageError, PageResult};
+use crate::web::sse::{self, event};
+use crate::web::text::{grouped, visible};
+use crate::web::visitor::Visitor;
+use charts::{Bar, Timeline};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
-struct Overview {
-    shell: Shell,
-    now: Now,
+struct OverviewPage {
+    layout: Layout,
+    now: OverviewNow,
 }
 
 /// The part that is live.
 #[derive(Template)]
 #[template(path = "overview_now.html")]
-struct Now {
+struct OverviewNow {
     not_ready: Option<&'static str>,
-    available: Seen,
+    available: AvailabilityView,
     rate: String,
     total: String,
     inflight: u64,
@@ -38,10 +39,10 @@ struct Now {
     latency: Timeline,
     tables: Vec<(&'static str, &'static str, Vec<Bar>)>,
     cache_hits: String,
-    upstream: Upstream,
+    upstream: UpstreamTile,
 }
 
-struct Upstream {
+struct UpstreamTile {
     endpoints: Vec<(String, String)>,
     account: String,
     waiting: u64,
@@ -49,41 +50,41 @@ struct Upstream {
 }
 
 /// The page.
-pub(super) async fn page(State(console): Shared, visitor: Visitor) -> Result<Response, Refusal> {
-    let shell = Shell::of(&visitor, "overview", "Overview");
+pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> PageResult {
+    let layout = visitor.layout("overview", "Overview");
     Ok(html(
         StatusCode::OK,
-        &Overview {
-            shell,
-            now: Now::of(&console),
+        &OverviewPage {
+            layout,
+            now: OverviewNow::of(&console),
         },
     ))
 }
 
 /// Its live part, again with every step.
-pub(super) async fn events(
-    State(console): Shared,
+pub(crate) async fn events(
+    State(console): ConsoleState,
     _visitor: Visitor,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let steps = console.live.step.subscribe();
-    events::stream(console, headers, steps, |console, steps| {
+) -> PageResult {
+    let steps = console.history.subscribe();
+    sse::stream(console, headers, steps, |console, steps| {
         Box::pin(next(console, steps))
     })
-    .map_err(Refusal::from)
+    .map_err(PageError::from)
 }
 
-async fn next(console: &Console, steps: &mut watch::Receiver<u64>) -> String {
-    let moved = tokio::time::timeout(events::REST_MAX, steps.changed()).await;
-    match (moved, Now::of(console).render()) {
+async fn next(console: &Console, steps: &mut watch::Receiver<()>) -> String {
+    let moved = tokio::time::timeout(sse::WAIT_MAX, steps.changed()).await;
+    match (moved, OverviewNow::of(console).render()) {
         (Ok(Ok(())), Ok(text)) => event("now", None, &text),
         _ => String::new(),
     }
 }
 
-impl Now {
-    fn of(console: &Console) -> Now {
-        let (steps, figures) = console.live.history.seen();
+impl OverviewNow {
+    fn of(console: &Console) -> OverviewNow {
+        let (steps, figures) = console.history.view();
         let last = steps.last().cloned().unwrap_or_default();
         let hits: u64 = ["hit", "collapsed"]
             .iter()
@@ -96,9 +97,9 @@ impl Now {
             .filter(|(word, _)| !unasked.contains(&word.as_str()));
         let asked: u64 = asked.map(|(_, count)| count).sum();
         let quantiles = [("50 %", 0.5), ("95 %", 0.95), ("99 %", 0.99)];
-        Now {
+        OverviewNow {
             not_ready: console.gateway.not_ready(),
-            available: console.live.availability.seen(),
+            available: console.availability.view(),
             rate: format!("{:.1}", (last.served + last.failed) as f64 / STEP_S as f64),
             total: grouped(figures.requests()),
             inflight: figures.inflight,
@@ -109,7 +110,7 @@ impl Now {
             latency: charts::latency(&steps),
             tables: vec![
                 (
-                    "Refusals by reason",
+                    "PageErrors by reason",
                     "Nothing was refused yet.",
                     charts::bars(&figures.denied),
                 ),
@@ -129,7 +130,7 @@ impl Now {
             } else {
                 format!("{:.0} %", 100.0 * hits as f64 / asked as f64)
             },
-            upstream: Upstream::of(
+            upstream: UpstreamTile::of(
                 &console.gateway.status()["upstream"],
                 figures.upstream.quantile_ms(0.95),
             ),
@@ -137,11 +138,11 @@ impl Now {
     }
 }
 
-impl Upstream {
-    fn of(status: &Value, p95: Option<f64>) -> Upstream {
+impl UpstreamTile {
+    fn of(status: &Value, p95: Option<f64>) -> UpstreamTile {
         let text = |value: &Value| visible(value.as_str().unwrap_or_default());
         let endpoints = status["endpoints"].as_array().into_iter().flatten();
-        Upstream {
+        UpstreamTile {
             endpoints: endpoints
                 .map(|one| (text(&one["url"]), text(&one["state"])))
                 .collect(),

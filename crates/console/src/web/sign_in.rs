@@ -6,30 +6,32 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use store::presented;
 
-use super::door::{Sent, Shared};
-use super::fields::Fields;
-use super::page::{Shell, html, see_other};
-use super::visitor::{Refusal, Visitor, cookie_name, from_here, session_id};
-use super::{HOME, assets};
-use crate::Console;
-use crate::operator_rows::SignedIn;
+use crate::audit::notes::OpenedSession;
 use crate::problem::Problem;
+use crate::state::{Console, ConsoleState};
+use crate::web::assets;
+use crate::web::cookie::{session_id, set_cookie};
+use crate::web::extract::{SessionForm, check_origin};
+use crate::web::fields::Fields;
+use crate::web::layout::{HOME, Layout, html, see_other};
+use crate::web::page_error::{PageError, PageResult, SIGN_IN};
+use crate::web::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
-struct SignIn<'a> {
-    shell: Shell,
+struct SignInPage<'a> {
+    layout: Layout,
     next: &'a str,
     wrong: Option<&'a str>,
 }
 
 /// Asks for the key.
-pub(super) async fn page(visitor: Result<Visitor, Refusal>, fields: Fields) -> Response {
-    let next = within(fields.get("next"));
+pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) -> Response {
+    let next = safe_next(fields.get("next"));
     if visitor.is_ok() {
         return see_other(next);
     }
@@ -37,19 +39,23 @@ pub(super) async fn page(visitor: Result<Visitor, Refusal>, fields: Fields) -> R
 }
 
 fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
-    let shell = Shell::outside("Sign in");
-    html(status, &SignIn { shell, next, wrong })
+    let layout = Layout::outside("Sign in");
+    html(
+        status,
+        &SignInPage {
+            layout,
+            next,
+            wrong,
+        },
+    )
 }
 
 /// Takes the key and opens a session.
-pub(super) async fn enter(
-    State(console): Shared,
-    request: Request<Body>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>) -> PageResult {
     let (head, body) = request.into_parts();
-    from_here(&head.headers)?;
+    check_origin(&head.headers)?;
     let fields = Fields::of_body(body).await?;
-    let (now, next) = (console.now(), within(fields.get("next")));
+    let (now, next) = (console.now(), safe_next(fields.get("next")));
     // The key is compared first: a right one is let in, however many wrong ones come from anywhere.
     let secret: SecretString = fields.get("key").into();
     let Some(key) = presented(&console.store.admin_keys(), &console.hasher, &secret).cloned()
@@ -58,12 +64,12 @@ pub(super) async fn enter(
         let address = peer.map(|ConnectInfo(peer)| peer.ip());
         return Ok(wrong_key(console.attempts.note_wrong(address, now), next));
     };
-    // Whoever signs in again leaves nothing open behind.
+    // Signing in again ends the old session.
     if let Some(old) = session_id(&console, &head.headers) {
         console.sessions.close(&console.hasher, &old);
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
-    let signed_in = SignedIn(key.name.clone());
+    let signed_in = OpenedSession(key.name.clone());
     let opened = console.sessions.open(&console.hasher, key, now);
     let id = opened.map_err(|error| {
         Problem::new(
@@ -78,14 +84,14 @@ pub(super) async fn enter(
     Ok(response)
 }
 
-/// The page again; `wait_s` if there were too many wrong keys, of which the log then tells no more.
+/// Answers with the page again; `wait_s` if there were too many wrong keys, which are then logged no more.
 fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
     let Some(wait_s) = wait_s else {
         tracing::warn!(target: "chatgate::change", "a wrong admin key at the console");
         return form(
             StatusCode::UNAUTHORIZED,
             next,
-            Some("This is no admin key."),
+            Some("This is not an admin key."),
         );
     };
     let text = "Too many wrong keys. Wait a minute, or give the right one.";
@@ -96,44 +102,34 @@ fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
 }
 
 /// Ends this session.
-pub(super) async fn leave(State(console): Shared, headers: HeaderMap, _sent: Sent) -> Response {
+pub(crate) async fn sign_out(
+    State(console): ConsoleState,
+    headers: HeaderMap,
+    _form: SessionForm,
+) -> Response {
     if let Some(id) = session_id(&console, &headers) {
         console.sessions.close(&console.hasher, &id);
     }
-    left(&console)
+    signed_out(&console)
 }
 
 /// Ends every session of this key.
-pub(super) async fn leave_everywhere(State(console): Shared, sent: Sent) -> Response {
-    console.sessions.close_all_of(sent.visitor.name());
-    left(&console)
+pub(crate) async fn sign_out_everywhere(
+    State(console): ConsoleState,
+    form: SessionForm,
+) -> Response {
+    console.sessions.close_all_of(form.visitor.name());
+    signed_out(&console)
 }
 
-fn left(console: &Console) -> Response {
-    let mut response = see_other("/console/sign-in");
+fn signed_out(console: &Console) -> Response {
+    let mut response = see_other(SIGN_IN);
     set_cookie(console, &mut response, "");
     response
 }
 
-/// An empty id takes the cookie away.
-fn set_cookie(console: &Console, response: &mut Response, id: &str) {
-    // A name with the prefix asks for this path.
-    let scope = if console.gateway.admin_has_tls() {
-        "Path=/; Secure"
-    } else {
-        "Path=/console"
-    };
-    let ends = if id.is_empty() { "; Max-Age=0" } else { "" };
-    let name = cookie_name(console);
-    let line = format!("{name}={id}; {scope}; HttpOnly; SameSite=Strict{ends}");
-    if let Ok(mut value) = HeaderValue::try_from(line) {
-        value.set_sensitive(true);
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
-}
-
-/// Where to go after signing in: to one of our pages, whatever the address says.
-fn within(next: &str) -> &str {
+/// Returns where to go after signing in: to one of our pages, whatever the query says.
+fn safe_next(next: &str) -> &str {
     let is_page = next.starts_with(HOME) && !next.starts_with(assets::FOLDER);
     let is_plain = next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if is_page && is_plain { next } else { HOME }
@@ -146,7 +142,7 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere_after_signing_in() {
         assert_eq!(
-            within("/console/journal?access=a"),
+            safe_next("/console/journal?access=a"),
             "/console/journal?access=a"
         );
         for elsewhere in [
@@ -159,7 +155,7 @@ mod tests {
             "/admin/v1/status",
             "/console/a\r\nb",
         ] {
-            assert_eq!(within(elsewhere), HOME, "{elsewhere}");
+            assert_eq!(safe_next(elsewhere), HOME, "{elsewhere}");
         }
     }
 }

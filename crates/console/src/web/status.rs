@@ -1,4 +1,4 @@
-//! How the gateway does: its configuration, its keys, its store, its upstream.
+//! The status of the gateway: its configuration, its keys, its store, its upstream.
 
 use std::sync::Arc;
 
@@ -8,37 +8,36 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::door::{Order, Shared};
-use super::fields::Fields;
-use super::figures::Figures;
-use super::page::{Shell, html, see_other};
-use super::text::{age, grouped, moment, moment_of, visible};
-use super::visitor::Visitor;
-use crate::Console;
-use crate::keys::rotated;
-use crate::operations::to_the_end;
-use crate::operator_rows::RefusalCode;
+use crate::audit::notes::{ActionNote, RefusalCode};
+use crate::operation::run_to_completion;
 use crate::problem::Problem;
+use crate::state::figures::Figures;
+use crate::state::{Console, ConsoleState};
+use crate::web::extract::OperatorForm;
+use crate::web::fields::Fields;
+use crate::web::layout::{Layout, html, see_other};
+use crate::web::text::{age, grouped, moment, moment_of, visible};
+use crate::web::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "status.html")]
-struct Page {
-    shell: Shell,
+struct StatusPage {
+    layout: Layout,
     done: Option<&'static str>,
     failed: Option<String>,
     gateway: Vec<(&'static str, String)>,
     store: Vec<(&'static str, String)>,
     upstream: Vec<(String, String)>,
-    reload: Option<Reload>,
+    reload: Option<ReloadView>,
     /// Id, algorithm, age, and until when it verifies.
     signing: Vec<(String, &'static str, String, String)>,
-    issuers: Vec<Issuer>,
+    issuers: Vec<IssuerView>,
     /// Name, role, age.
     admin: Vec<(String, &'static str, String)>,
 }
 
-/// An outside issuer, and which of its keys can't be used.
-struct Issuer {
+/// An outside issuer, and its keys that can't be used.
+struct IssuerView {
     name: String,
     keys: String,
     fetched: String,
@@ -47,16 +46,16 @@ struct Issuer {
     passed_over: Vec<(String, String)>,
 }
 
-impl Issuer {
-    fn all(issuers: &Value) -> Vec<Issuer> {
+impl IssuerView {
+    fn all(issuers: &Value) -> Vec<IssuerView> {
         let issuers = issuers.as_array().into_iter().flatten();
-        issuers.map(Issuer::of).collect()
+        issuers.map(IssuerView::of).collect()
     }
 
-    fn of(issuer: &Value) -> Issuer {
+    fn of(issuer: &Value) -> IssuerView {
         let text = |value: &Value| value.as_str().map(visible);
-        let odd = issuer["passed_over"].as_array().into_iter().flatten();
-        Issuer {
+        let passed_over = issuer["passed_over"].as_array().into_iter().flatten();
+        IssuerView {
             name: text(&issuer["issuer"]).unwrap_or_default(),
             keys: format!(
                 "{} usable, {} passed over",
@@ -66,18 +65,18 @@ impl Issuer {
                 .as_str()
                 .map_or("never".to_owned(), moment),
             error: text(&issuer["error"]),
-            passed_over: odd
-                .map(|odd| {
-                    let kid = text(&odd["kid"]).unwrap_or_default();
-                    let reason = text(&odd["reason"]).unwrap_or_default();
-                    (format!("{} {kid}", odd["place"]), reason)
+            passed_over: passed_over
+                .map(|key| {
+                    let kid = text(&key["kid"]).unwrap_or_default();
+                    let reason = text(&key["reason"]).unwrap_or_default();
+                    (format!("{} {kid}", key["place"]), reason)
                 })
                 .collect(),
         }
     }
 }
 
-struct Reload {
+struct ReloadView {
     was_taken: bool,
     when: String,
     by: String,
@@ -85,7 +84,7 @@ struct Reload {
     details: Vec<String>,
 }
 
-/// What was done, by its word in the address of the page.
+/// Texts of what was done, by the word in the address of the page.
 const DONE: [(&str, &str); 3] = [
     ("reload", "The configuration is read again."),
     (
@@ -98,44 +97,49 @@ const DONE: [(&str, &str); 3] = [
     ),
 ];
 
-/// The page.
-pub(super) async fn page(State(console): Shared, visitor: Visitor, fields: Fields) -> Response {
-    let mut page = Page::of(&console, &visitor);
+/// Shows the page.
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    fields: Fields,
+) -> Response {
+    let mut page = StatusPage::of(&console, &visitor);
     let done = DONE.iter().find(|(word, _)| *word == fields.get("done"));
     page.done = done.map(|(_, text)| *text);
     html(StatusCode::OK, &page)
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(State(console): Shared, order: Order) -> Response {
-    let reload = Arc::clone(&console.gateway).reload(order.actor);
-    let Err(problem) = to_the_end(reload).await else {
+pub(crate) async fn reload(State(console): ConsoleState, form: OperatorForm) -> Response {
+    let reload = Arc::clone(&console.gateway).reload(form.actor);
+    let Err(problem) = run_to_completion(reload).await else {
         return done("reload");
     };
     let text = format!("The old configuration stays. {}", problem.detail());
-    failed((&console, &order.visitor), &problem, &text)
+    failed(&console, &form.visitor, &problem, &text)
 }
 
-/// Has a new key sign tokens.
-pub(super) async fn rotate(State(console): Shared, order: Order) -> Response {
-    let revoke = order.fields.has("revoke");
-    let ended = to_the_end(Arc::clone(&console.gateway).rotate(revoke)).await;
+/// Makes a new signing key.
+pub(crate) async fn rotate(State(console): ConsoleState, form: OperatorForm) -> Response {
+    let revoke = form.fields.has("revoke");
+    let ended = run_to_completion(Arc::clone(&console.gateway).rotate(revoke)).await;
     if let Err(problem) = ended {
-        return failed((&console, &order.visitor), &problem, problem.detail());
+        return failed(&console, &form.visitor, &problem, problem.detail());
     }
     let mut response = done(if revoke { "revoke" } else { "rotate" });
-    response.extensions_mut().insert(rotated(revoke));
+    let note = ActionNote::key_rotation(revoke);
+    response.extensions_mut().insert(note);
     response
 }
 
-/// The page again, which says what was done.
+/// Leads to the page, which says what was done.
 fn done(word: &str) -> Response {
     see_other(&format!("/console/status?done={word}"))
 }
 
-/// The page again, with what went wrong.
-fn failed((console, visitor): (&Console, &Visitor), problem: &Problem, text: &str) -> Response {
-    let mut page = Page::of(console, visitor);
+/// Shows the page with what went wrong.
+fn failed(console: &Console, visitor: &Visitor, problem: &Problem, text: &str) -> Response {
+    let mut page = StatusPage::of(console, visitor);
     page.failed = Some(visible(text));
     let mut response = html(problem.status(), &page);
     let code = RefusalCode(problem.code());
@@ -143,8 +147,8 @@ fn failed((console, visitor): (&Console, &Visitor), problem: &Problem, text: &st
     response
 }
 
-impl Page {
-    fn of(console: &Console, visitor: &Visitor) -> Page {
+impl StatusPage {
+    fn of(console: &Console, visitor: &Visitor) -> StatusPage {
         let status = console.gateway.status();
         let now = console.now();
         let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
@@ -168,8 +172,8 @@ impl Page {
             "Calls waiting".to_owned(),
             number(&status["upstream"]["waiting"]),
         ));
-        Page {
-            shell: Shell::of(visitor, "status", "Status"),
+        StatusPage {
+            layout: visitor.layout("status", "Status"),
             done: None,
             failed: None,
             gateway: vec![
@@ -195,8 +199,8 @@ impl Page {
                 ("Journal rows dropped", number(&status["store"]["dropped"])),
             ],
             upstream,
-            reload: Reload::of(&status["last_reload"]),
-            issuers: Issuer::all(&status["issuers"]),
+            reload: ReloadView::of(&status["last_reload"]),
+            issuers: IssuerView::all(&status["issuers"]),
             signing: keys
                 .into_iter()
                 .map(|key| {
@@ -214,8 +218,8 @@ impl Page {
     }
 }
 
-impl Reload {
-    fn of(last: &Value) -> Option<Reload> {
+impl ReloadView {
+    fn of(last: &Value) -> Option<ReloadView> {
         let outcome = last["outcome"].as_str()?;
         let changed = last["changed"].as_array().into_iter().flatten();
         let changed = changed.filter_map(Value::as_str).map(visible);
@@ -233,7 +237,7 @@ impl Reload {
                     mistake["text"].as_str().unwrap_or_default()
                 ))
             });
-        Some(Reload {
+        Some(ReloadView {
             was_taken: outcome == "taken",
             when: moment(last["at"].as_str().unwrap_or_default()),
             by: visible(last["by"].as_str().unwrap_or_default()),

@@ -2,7 +2,7 @@
 //! direction of writing is told by its number.
 
 /// As it is shown.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_hidden(c) {
@@ -24,25 +24,25 @@ fn is_hidden(c: char) -> bool {
 }
 
 /// `a` or the given sign where there is nothing.
-pub(super) fn or_dash(text: Option<&str>) -> String {
+pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
         .map_or_else(|| "–".to_owned(), visible)
 }
 
 /// A time as people read it: `2026-01-31 12:00:00`, UTC.
-pub(super) fn moment(rfc3339: &str) -> String {
+pub(crate) fn moment(rfc3339: &str) -> String {
     let text = rfc3339.replace('T', " ");
     text.trim_end_matches('Z').to_owned()
 }
 
 /// Seconds since 1970 in the same form.
-pub(super) fn moment_of(seconds: i64) -> String {
+pub(crate) fn moment_of(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| "never".to_owned(), |time| moment(&time.to_string()))
 }
 
 /// How long ago, in the largest unit that fits.
-pub(super) fn age(seconds: i64) -> String {
+pub(crate) fn age(seconds: i64) -> String {
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     for (length, name) in units {
         let count = seconds / length;
@@ -55,7 +55,7 @@ pub(super) fn age(seconds: i64) -> String {
 }
 
 /// Microseconds as people read them.
-pub(super) fn duration(us: i64) -> String {
+pub(crate) fn duration(us: i64) -> String {
     match us {
         ..1000 => format!("{us} µs"),
         1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
@@ -64,7 +64,7 @@ pub(super) fn duration(us: i64) -> String {
 }
 
 /// A number with thin gaps between thousands.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

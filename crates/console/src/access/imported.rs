@@ -1,0 +1,111 @@
+//! Accesses of an import: bounded as those that are written by hand, and every mistake told at once.
+
+use std::ops::RangeInclusive;
+
+use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
+use ipnet::IpNet;
+use store::{Access, SECRETS_MAX, check_name};
+
+use crate::access::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, listed};
+
+/// Longest client id, in bytes; ours have 20.
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
+
+/// The versions that every reader of JSON can hold.
+pub(crate) const VERSIONS: RangeInclusive<i64> = 0..=9_007_199_254_740_991;
+
+/// The times that can be told in RFC 3339, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
+pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
+
+/// What is wrong with an access, by field, each with the access's name before it.
+pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
+    let ways = Way::ALL.map(Way::name);
+    let methods = OPERATIONS.each_ref().map(|operation| operation.method);
+    let names = |names: &[String], known: &[&str]| listed(names.to_vec(), known).map(|_| ());
+    let platforms = access.platforms.as_deref().unwrap_or_default();
+    let checks = [
+        ("name", check_name(&access.name)),
+        ("version", version(access.version)),
+        ("user", bounded(&access.user, 1, USER_BYTES_MAX)),
+        (
+            "client_id",
+            bounded(&access.client_id, 1, CLIENT_ID_BYTES_MAX),
+        ),
+        ("owner", bounded(&access.owner, 0, TEXT_BYTES_MAX)),
+        ("note", bounded(&access.note, 0, TEXT_BYTES_MAX)),
+        ("secrets", secrets(access)),
+        ("not_before", time(access.not_before)),
+        ("expires", time(access.expires)),
+        ("token_generation", version(access.token_generation)),
+        ("tokens_since", time(access.tokens_since)),
+        ("allow", networks(&access.allow)),
+        ("deny", networks(&access.deny)),
+        ("ways", names(&access.ways, &ways)),
+        ("methods", names(&access.methods, &methods)),
+        ("platforms", names(platforms, &PLATFORMS)),
+        (
+            "channels",
+            channels(access.channels.clone().unwrap_or_default()).map(|_| ()),
+        ),
+        ("cache", access.cache.check()),
+    ];
+    let wrong = checks
+        .into_iter()
+        .filter_map(|(field, check)| Some((format!("{}.{field}", access.name), check.err()?)));
+    wrong.collect()
+}
+
+fn secrets(access: &Access) -> Result<(), String> {
+    if access.secrets.len() > SECRETS_MAX {
+        return Err(format!("at most {SECRETS_MAX} secrets"));
+    }
+    access
+        .secrets
+        .iter()
+        .try_for_each(|secret| time(Some(secret.created)))?;
+    access.hashes().try_for_each(store::StoredSecret::check)
+}
+
+fn version(version: i64) -> Result<(), String> {
+    if VERSIONS.contains(&version) {
+        Ok(())
+    } else {
+        Err(format!("{version} is no version"))
+    }
+}
+
+fn time(seconds: Option<i64>) -> Result<(), String> {
+    match seconds {
+        Some(seconds) if !SECONDS.contains(&seconds) => {
+            Err(format!("{seconds} is no time between the years 0 and 9999"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn networks(networks: &[IpNet]) -> Result<(), String> {
+    if networks.len() > NETWORKS_MAX {
+        return Err(format!("at most {NETWORKS_MAX} networks"));
+    }
+    match networks.iter().find(|net| **net != net.trunc()) {
+        Some(net) => Err(format!("{net} has host bits set")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn every_time_that_is_taken_can_be_told() {
+        let told = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string());
+        assert_eq!(told(*SECONDS.start()).unwrap(), "0000-01-01T00:00:00Z");
+        assert_eq!(told(*SECONDS.end()).unwrap(), "9999-12-30T22:00:00Z");
+        for beyond in [*SECONDS.start() - 1, *SECONDS.end() + 1, i64::MIN] {
+            assert!(time(Some(beyond)).is_err());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Changes of accesses, whether a program makes them by the admin API or a person on the pages.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use store::{Access, Change, ChangeError, SECRETS_MAX, Secret, new_client_id};
+
+use crate::access::draft::{AccessDraft, present};
+use crate::access::secrets::NewSecret;
+use crate::access::view::access_with_last_use;
+use crate::problem::Problem;
+use crate::state::Console;
+
+/// Most changes of an access that are read at once.
+const CHANGES_MAX: u32 = 100;
+
+/// The access that is changed, and by whom.
+#[derive(Clone, Copy)]
+pub(crate) struct ChangeTarget<'a> {
+    /// The name of the operator's key.
+    actor: &'a str,
+    /// The name of the access.
+    name: &'a str,
+    /// The version that the operator has seen; absent for any.
+    expected: Option<i64>,
+}
+
+impl<'a> ChangeTarget<'a> {
+    pub(crate) fn new(actor: &'a str, name: &'a str, expected: Option<i64>) -> ChangeTarget<'a> {
+        ChangeTarget {
+            actor,
+            name,
+            expected,
+        }
+    }
+
+    /// Returns the access, unless it is gone or has changed since the operator saw it.
+    fn check(self, access: Option<&Access>) -> Result<&Access, ChangeError> {
+        let access = access.ok_or(ChangeError::Missing)?;
+        match self.expected {
+            Some(version) if version != access.version => Err(ChangeError::Stale),
+            _ => Ok(access),
+        }
+    }
+}
+
+/// The body of a rotation.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotation {
+    /// A chosen password in place of a random secret.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) password: Option<SecretString>,
+    /// The argon2id hash of one.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) password_hash: Option<SecretString>,
+    /// Whether the secret in use ends at once.
+    #[serde(default)]
+    pub(crate) drop_old: bool,
+}
+
+/// Makes an access. Returns it, and its view with the secrets, which are shown this once.
+pub(crate) async fn create(
+    console: &Console,
+    actor: &str,
+    draft: AccessDraft,
+) -> Result<(Arc<Access>, Value), Problem> {
+    let name = draft.name.clone().unwrap_or_default();
+    store::check_name(&name).map_err(|text| Problem::wrong("name", text))?;
+    let (password, hash) = (draft.password.clone(), draft.password_hash.clone());
+    let secret = NewSecret::make(console, password, hash).await?;
+    let mut access = blank(&name, std::slice::from_ref(&secret.stored))?;
+    draft.apply(&mut access).map_err(Problem::invalid)?;
+    let create = |current: Option<&Access>| match current {
+        Some(_) => Err(ChangeError::Exists),
+        None => Ok(Some(access)),
+    };
+    let access = console
+        .store
+        .change_access((actor, console.now()), &name, create)
+        .await?;
+    let access = access.ok_or(ChangeError::Missing)?;
+    let mut view = access_with_last_use(console, &access);
+    secret.show_in(&mut view);
+    Ok((access, view))
+}
+
+/// Changes the fields that the draft holds.
+pub(crate) async fn change(
+    console: &Console,
+    target: ChangeTarget<'_>,
+    draft: AccessDraft,
+) -> Result<Arc<Access>, Problem> {
+    if draft.name.as_ref().is_some_and(|new| new != target.name) {
+        return Err(Problem::wrong("name", "a name can't be changed"));
+    }
+    let secrets = [
+        ("password", &draft.password),
+        ("password_hash", &draft.password_hash),
+    ];
+    if let Some((field, _)) = secrets.iter().find(|(_, secret)| secret.is_some()) {
+        return Err(Problem::wrong(field, "a secret is replaced by …/rotate"));
+    }
+    let mut mistakes = Vec::new();
+    let changed = console
+        .store
+        .change_access((target.actor, console.now()), target.name, |current| {
+            let mut access = target.check(current)?.clone();
+            draft.apply(&mut access).map_err(|found| {
+                mistakes = found;
+                ChangeError::Refused(String::new())
+            })?;
+            Ok(Some(access))
+        })
+        .await;
+    if !mistakes.is_empty() {
+        return Err(Problem::invalid(mistakes));
+    }
+    Ok(changed?.ok_or(ChangeError::Missing)?)
+}
+
+/// Deletes an access.
+pub(crate) async fn delete(console: &Console, target: ChangeTarget<'_>) -> Result<(), Problem> {
+    let delete = |current: Option<&Access>| target.check(current).map(|_| None);
+    let change = console
+        .store
+        .change_access((target.actor, console.now()), target.name, delete);
+    change.await?;
+    Ok(())
+}
+
+/// Returns what is wrong with a draft, whatever access it is for.
+pub(crate) fn mistakes(draft: AccessDraft) -> Vec<(String, String)> {
+    let nobody = blank("nobody", &[]).ok();
+    let applied = nobody.map(|mut access| draft.apply(&mut access));
+    applied.and_then(Result::err).unwrap_or_default()
+}
+
+/// Adds a new secret beside the one in use, so that there is no gap; an older one is dropped.
+pub(crate) async fn rotate(
+    console: &Console,
+    target: ChangeTarget<'_>,
+    rotation: Rotation,
+) -> Result<(Arc<Access>, Value), Problem> {
+    let secret = NewSecret::make(console, rotation.password, rotation.password_hash).await?;
+    let stored = secret.stored.clone();
+    let rotate = |current: Option<&Access>| {
+        let mut access = target.check(current)?.clone();
+        let kept = if rotation.drop_old {
+            0
+        } else {
+            SECRETS_MAX - 1
+        };
+        let surplus = access.secrets.len().saturating_sub(kept);
+        access.secrets.drain(..surplus);
+        access.secrets.push(stored);
+        Ok(Some(access))
+    };
+    let access = console
+        .store
+        .change_access((target.actor, console.now()), target.name, rotate)
+        .await?;
+    let access = access.ok_or(ChangeError::Missing)?;
+    let mut view = access_with_last_use(console, &access);
+    secret.show_in(&mut view);
+    Ok((access, view))
+}
+
+/// Ends all tokens that name the access and were issued so far.
+pub(crate) async fn end_tokens(
+    console: &Console,
+    target: ChangeTarget<'_>,
+) -> Result<Arc<Access>, Problem> {
+    let check = |current: Option<&Access>| target.check(current).map(|access| Some(access.clone()));
+    let ended = console
+        .store
+        .end_tokens((target.actor, console.now()), target.name, check)
+        .await?;
+    Ok(ended.ok_or(ChangeError::Missing)?)
+}
+
+/// Returns the latest changes of an access, newest first.
+pub(crate) async fn latest_changes(
+    console: &Console,
+    name: &str,
+) -> Result<Vec<Change>, ChangeError> {
+    let changes = console.store.changes(name, CHANGES_MAX).await;
+    changes.map_err(ChangeError::Store)
+}
+
+fn blank(name: &str, secrets: &[Secret]) -> Result<Access, Problem> {
+    let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
+    let ways = adapter::Way::ALL.map(adapter::Way::name);
+    let methods = adapter::OPERATIONS
+        .each_ref()
+        .map(|operation| operation.method);
+    let document = json!({"name": name, "user": name, "client_id": client_id, "secrets": secrets, "active": true,
+        "allow": [], "ways": ways, "methods": methods});
+    serde_json::from_value(document).map_err(|error| ChangeError::Refused(error.to_string()).into())
+}

@@ -1,0 +1,75 @@
+//! The secret of a new or rotated access: random, chosen by the operator, or imported as a hash.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use store::{Secret, StoredSecret, new_random_secret};
+
+use crate::access::draft::bounded;
+use crate::problem::Problem;
+use crate::state::Console;
+
+/// Shortest password that may be chosen, in characters.
+pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 8;
+
+/// A secret that has just been made.
+pub(crate) struct NewSecret {
+    pub(crate) stored: Secret,
+    /// The secret itself; unknown if it came as a hash.
+    plain: Option<SecretString>,
+}
+
+impl NewSecret {
+    /// Makes a secret from a chosen password or from the argon2id hash of one, a PHC string. Without either it is random.
+    pub(crate) async fn make(
+        console: &Console,
+        password: Option<SecretString>,
+        password_hash: Option<SecretString>,
+    ) -> Result<NewSecret, Problem> {
+        let (hash, plain) = match (password, password_hash) {
+            (Some(_), Some(_)) => {
+                let text = "write a password or its hash, not both";
+                return Err(Problem::wrong("password_hash", text));
+            }
+            (Some(password), None) => (chosen(&password).await?, Some(password)),
+            (None, Some(hash)) => {
+                let parsed = StoredSecret::from_phc(hash.expose_secret());
+                (
+                    parsed.map_err(|text| Problem::wrong("password_hash", text))?,
+                    None,
+                )
+            }
+            (None, None) => {
+                let secret =
+                    new_random_secret().map_err(|e| Problem::wrong("password", e.to_string()))?;
+                (console.hasher.keyed(&secret), Some(secret))
+            }
+        };
+        let created = console.now();
+        Ok(NewSecret {
+            stored: Secret { hash, created },
+            plain,
+        })
+    }
+
+    /// Adds the secret to the view of its access, this once: afterwards there are only hashes.
+    pub(crate) fn show_in(&self, view: &mut Value) {
+        if let Some(secret) = &self.plain {
+            view["password"] = json!(secret.expose_secret());
+            view["client_secret"] = json!(secret.expose_secret());
+        }
+    }
+}
+
+async fn chosen(password: &SecretString) -> Result<StoredSecret, Problem> {
+    // A password that no call could present would be of no use.
+    bounded(
+        password.expose_secret(),
+        PASSWORD_CHARACTERS_MIN,
+        adapter::PASSWORD_BYTES_MAX,
+    )
+    .map_err(|text| Problem::wrong("password", text))?;
+    let password = password.clone();
+    let hash = tokio::task::spawn_blocking(move || StoredSecret::argon2id(&password)).await;
+    let hash = hash.map_err(|_| Problem::wrong("password", "it can't be hashed"))?;
+    hash.map_err(|error| Problem::wrong("password", error.to_string()))
+}

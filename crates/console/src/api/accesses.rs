@@ -1,0 +1,205 @@
+//! `/admin/v1/accesses`: the accounts of callers, managed while the gateway runs.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde_json::{Value, json};
+use store::ChangeError;
+
+use crate::access::draft::AccessDraft;
+use crate::access::manage::{self, ChangeTarget, Rotation};
+use crate::access::view::{access_with_last_use, change_view};
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::{body, if_match, tagged};
+use crate::problem::{ApiResult, json_answer, no_content};
+use crate::state::ConsoleState;
+
+const ALL: &str = "/admin/v1/accesses";
+const ONE: &str = "/admin/v1/accesses/{name}";
+
+/// The endpoints that take the name of an existing access. The list of changes is not among them: it outlives the access.
+const ABOUT: &[&str] = &[
+    "showAccess",
+    "changeAccess",
+    "deleteAccess",
+    "rotateSecret",
+    "revokeTokens",
+];
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    let mut endpoints = vec![
+        AdminEndpoint::get(ALL, list)
+            .named("listAccesses", "All accesses")
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Accesses"),
+        AdminEndpoint::post(ALL, create)
+            .named(
+                "createAccess",
+                "Makes an access; its secrets are shown this once",
+            )
+            .wants(RequiredKey::Operator)
+            .takes("AccessDraft")
+            .answers(201, "AccessMade")
+            .refuses(&[409, 422, 503])
+            .tagged()
+            .links(ABOUT),
+        AdminEndpoint::get(ONE, show)
+            .named("showAccess", "One access")
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Access")
+            .tagged(),
+    ];
+    endpoints.extend(changing());
+    endpoints
+}
+
+/// Lists the paths that change one access or show its changes.
+fn changing() -> [AdminEndpoint; 5] {
+    [
+        AdminEndpoint::patch(ONE, change)
+            .named(
+                "changeAccess",
+                "Changes what the body names; holds from the next request on",
+            )
+            .wants(RequiredKey::Operator)
+            .if_match()
+            .may_take("AccessChange")
+            .answers(200, "Access")
+            .refuses(&[409, 412, 422, 503])
+            .tagged(),
+        AdminEndpoint::delete(ONE, delete)
+            .named("deleteAccess", "Takes an access away")
+            .wants(RequiredKey::Operator)
+            .if_match()
+            .answers_nothing()
+            .refuses(&[412, 503]),
+        AdminEndpoint::post("/admin/v1/accesses/{name}/rotate", rotate)
+            .named(
+                "rotateSecret",
+                "A new secret beside the one in use; it is shown this once",
+            )
+            .wants(RequiredKey::Operator)
+            .if_match()
+            .may_take("Rotation")
+            .answers(200, "AccessMade")
+            .refuses(&[412, 422, 503])
+            .tagged(),
+        AdminEndpoint::post("/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
+            .named(
+                "revokeTokens",
+                "Ends every token that was issued for it so far, here and by outside issuers",
+            )
+            .wants(RequiredKey::Operator)
+            .if_match()
+            .answers(200, "Access")
+            .refuses(&[412, 503])
+            .tagged(),
+        AdminEndpoint::get("/admin/v1/accesses/{name}/changes", changes)
+            .named(
+                "listChanges",
+                "The latest changes of an access, newest first, deletion included",
+            )
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Changes")
+            .refuses(&[503]),
+    ]
+}
+
+async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    console.viewer(&headers)?;
+    let accesses = console.store.accesses();
+    let views: Vec<Value> = accesses
+        .all()
+        .iter()
+        .map(|access| access_with_last_use(&console, access))
+        .collect();
+    Ok(json_answer(StatusCode::OK, &json!({"accesses": views})))
+}
+
+async fn show(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    console.viewer(&headers)?;
+    let accesses = console.store.accesses();
+    let access = accesses.named(&name).ok_or(ChangeError::Missing)?;
+    let view = access_with_last_use(&console, access);
+    Ok(tagged(StatusCode::OK, access, &view))
+}
+
+async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let draft: AccessDraft = body(request).await?;
+    let (access, view) = manage::create(&console, &actor, draft).await?;
+    let mut response = tagged(StatusCode::CREATED, &access, &view);
+    if let Ok(location) = HeaderValue::try_from(format!("{ALL}/{}", access.name)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn change(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let expected = if_match(request.headers())?;
+    let draft: AccessDraft = body(request).await?;
+    let target = ChangeTarget::new(&actor, &name, expected);
+    let access = manage::change(&console, target, draft).await?;
+    let view = access_with_last_use(&console, &access);
+    Ok(tagged(StatusCode::OK, &access, &view))
+}
+
+async fn delete(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    let target = ChangeTarget::new(&actor, &name, if_match(&headers)?);
+    manage::delete(&console, target).await?;
+    Ok(no_content())
+}
+
+async fn rotate(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let expected = if_match(request.headers())?;
+    let rotation: Rotation = body(request).await?;
+    let target = ChangeTarget::new(&actor, &name, expected);
+    let (access, view) = manage::rotate(&console, target, rotation).await?;
+    Ok(tagged(StatusCode::OK, &access, &view))
+}
+
+async fn revoke_tokens(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    let target = ChangeTarget::new(&actor, &name, if_match(&headers)?);
+    let access = manage::end_tokens(&console, target).await?;
+    let view = access_with_last_use(&console, &access);
+    Ok(tagged(StatusCode::OK, &access, &view))
+}
+
+async fn changes(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    console.viewer(&headers)?;
+    let changes = manage::latest_changes(&console, &name).await?;
+    if changes.is_empty() && console.store.accesses().named(&name).is_none() {
+        return Err(ChangeError::Missing.into());
+    }
+    let changes: Vec<Value> = changes.iter().map(change_view).collect();
+    Ok(json_answer(StatusCode::OK, &json!({"changes": changes})))
+}

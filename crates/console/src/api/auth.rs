@@ -1,0 +1,40 @@
+//! Admin keys as programs present them: one bearer token.
+
+use http::{HeaderMap, header};
+use secrecy::SecretString;
+use store::{AdminKey, Role, presented};
+
+use crate::problem::Problem;
+use crate::state::Console;
+
+/// The prefix of all paths that want a key.
+pub(crate) const BEHIND_KEYS: &str = "/admin/";
+
+impl Console {
+    /// Returns the name of the presented key, whatever its role.
+    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        self.key(headers).map(|key| key.name)
+    }
+
+    /// Returns the name of the presented key if it may change things.
+    pub(crate) fn operator(&self, headers: &HeaderMap) -> Result<String, Problem> {
+        let key = self.key(headers)?;
+        match key.role {
+            Role::Operator => Ok(key.name),
+            Role::Viewer => Err(Problem::viewer()),
+        }
+    }
+
+    fn key(&self, headers: &HeaderMap) -> Result<AdminKey, Problem> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(Problem::unauthorized());
+        };
+        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let key: SecretString = key.map(|(_, key)| key).unwrap_or_default().into();
+        presented(&self.store.admin_keys(), &self.hasher, &key)
+            .cloned()
+            .ok_or_else(Problem::unauthorized)
+    }
+}

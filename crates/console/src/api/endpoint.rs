@@ -1,0 +1,202 @@
+//! One endpoint of the admin API, declared once: the router and the OpenAPI document are both made from the declarations.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use serde_json::{Value, json};
+
+use crate::state::Console;
+
+/// The key that an endpoint wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequiredKey {
+    /// No key: whoever reaches the listener may ask.
+    None,
+    /// Every admin key.
+    Viewer,
+    /// A key that may change things.
+    Operator,
+}
+
+/// A successful answer, as the document describes it.
+pub(crate) struct AnswerSpec {
+    pub(crate) status: u16,
+    pub(crate) media_type: &'static str,
+    /// The name of the schema; absent for a body in another form than JSON, and for an empty one.
+    pub(crate) schema: Option<&'static str>,
+}
+
+/// One method on one path.
+pub(crate) struct AdminEndpoint {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// The name in generated clients.
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) key: RequiredKey,
+    /// Parameters besides those of the path.
+    pub(crate) parameters: Vec<Value>,
+    /// The name of the body's schema, and whether the body is required.
+    pub(crate) body: Option<(&'static str, bool)>,
+    pub(crate) answers: Vec<AnswerSpec>,
+    /// The statuses of its refusals beyond those that follow from key, path and body.
+    pub(crate) refusals: &'static [u16],
+    /// Whether the answers carry an ETag.
+    pub(crate) tagged: bool,
+    /// The endpoints that take the `name` in the answer, by id.
+    pub(crate) links: &'static [&'static str],
+    route: MethodRouter<Arc<Console>>,
+}
+
+impl AdminEndpoint {
+    fn new<H, T>(
+        (filter, method): (MethodFilter, &'static str),
+        path: &'static str,
+        handler: H,
+    ) -> AdminEndpoint
+    where
+        H: Handler<T, Arc<Console>>,
+        T: 'static,
+    {
+        AdminEndpoint {
+            method,
+            path,
+            id: "",
+            summary: "",
+            key: RequiredKey::None,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            refusals: &[],
+            tagged: false,
+            links: &[],
+            route: on(filter, handler),
+        }
+    }
+
+    pub(crate) fn get<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        handler: H,
+    ) -> AdminEndpoint {
+        AdminEndpoint::new((MethodFilter::GET, "get"), path, handler)
+    }
+
+    pub(crate) fn post<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        handler: H,
+    ) -> AdminEndpoint {
+        AdminEndpoint::new((MethodFilter::POST, "post"), path, handler)
+    }
+
+    pub(crate) fn patch<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        handler: H,
+    ) -> AdminEndpoint {
+        AdminEndpoint::new((MethodFilter::PATCH, "patch"), path, handler)
+    }
+
+    pub(crate) fn delete<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        handler: H,
+    ) -> AdminEndpoint {
+        AdminEndpoint::new((MethodFilter::DELETE, "delete"), path, handler)
+    }
+
+    /// Sets the name in generated clients, and one line for people.
+    pub(crate) fn named(self, id: &'static str, summary: &'static str) -> AdminEndpoint {
+        AdminEndpoint {
+            id,
+            summary,
+            ..self
+        }
+    }
+
+    /// The handler has to check for this key; a test holds it to that.
+    pub(crate) fn wants(self, key: RequiredKey) -> AdminEndpoint {
+        AdminEndpoint { key, ..self }
+    }
+
+    /// Takes a JSON body of this schema.
+    pub(crate) fn takes(self, schema: &'static str) -> AdminEndpoint {
+        AdminEndpoint {
+            body: Some((schema, true)),
+            ..self
+        }
+    }
+
+    /// Takes a JSON body of this schema; an absent body is an empty object.
+    pub(crate) fn may_take(self, schema: &'static str) -> AdminEndpoint {
+        AdminEndpoint {
+            body: Some((schema, false)),
+            ..self
+        }
+    }
+
+    /// Answers with JSON of this schema.
+    pub(crate) fn answers(self, status: u16, schema: &'static str) -> AdminEndpoint {
+        self.answering(AnswerSpec {
+            status,
+            media_type: "application/json",
+            schema: Some(schema),
+        })
+    }
+
+    /// Answers in another form.
+    pub(crate) fn answers_in(self, status: u16, media_type: &'static str) -> AdminEndpoint {
+        self.answering(AnswerSpec {
+            status,
+            media_type,
+            schema: None,
+        })
+    }
+
+    /// Answers without a body.
+    pub(crate) fn answers_nothing(self) -> AdminEndpoint {
+        self.answers_in(204, "")
+    }
+
+    fn answering(mut self, answer: AnswerSpec) -> AdminEndpoint {
+        self.answers.push(answer);
+        self
+    }
+
+    pub(crate) fn refuses(self, refusals: &'static [u16]) -> AdminEndpoint {
+        AdminEndpoint { refusals, ..self }
+    }
+
+    /// Answers with an ETag.
+    pub(crate) fn tagged(self) -> AdminEndpoint {
+        AdminEndpoint {
+            tagged: true,
+            ..self
+        }
+    }
+
+    /// Takes the version that the caller has seen.
+    pub(crate) fn if_match(mut self) -> AdminEndpoint {
+        let text = "The ETag of the access as the caller has seen it: if it has changed since, nothing is done.";
+        let schema = json!({"type": "string", "pattern": "^(\\*|\"v[0-9]{1,18}\")$"});
+        self.parameters.push(
+            json!({"name": "If-Match", "in": "header", "description": text, "schema": schema, "example": "*"}),
+        );
+        self
+    }
+
+    /// Takes this parameter in the query.
+    pub(crate) fn query(mut self, name: &str, schema: &Value) -> AdminEndpoint {
+        self.parameters
+            .push(json!({"name": name, "in": "query", "schema": schema}));
+        self
+    }
+
+    pub(crate) fn links(self, links: &'static [&'static str]) -> AdminEndpoint {
+        AdminEndpoint { links, ..self }
+    }
+
+    /// Adds the route to a router.
+    pub(super) fn add_to(self, router: Router<Arc<Console>>) -> Router<Arc<Console>> {
+        router.route(self.path, self.route)
+    }
+}

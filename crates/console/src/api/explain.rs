@@ -1,0 +1,30 @@
+//! `/admin/v1/explain`: what would become of a call and why, without making it.
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{Request, StatusCode};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::explain::ExplainBody;
+use crate::problem::{ApiResult, Problem, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::post("/admin/v1/explain", explain)
+            .named("explain", "What would become of a call, and why")
+            .wants(RequiredKey::Viewer)
+            .takes("Question")
+            .answers(200, "Explanation"),
+    ]
+}
+
+async fn explain(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    console.viewer(request.headers())?;
+    let question = body::<ExplainBody>(request).await?.read();
+    let question = question.map_err(Problem::unreadable)?;
+    let explanation = console.gateway.explain(&question);
+    Ok(json_answer(StatusCode::OK, &explanation))
+}

@@ -1,0 +1,111 @@
+//! `/admin/v1/journal`: reading the journal, by the page or as a whole, and erasing one destination from it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use serde_json::{Value, json};
+use store::JournalOrder;
+
+use crate::access::draft::{ID_BYTES_MAX, bounded};
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::api::schemas;
+use crate::journal::export::{NDJSON, export, wants_ndjson};
+use crate::journal::query::{JournalQuery, id_text};
+use crate::journal::rows::row_view;
+use crate::moment;
+use crate::problem::{ApiResult, Problem, answer, json_answer};
+use crate::state::{Console, ConsoleState};
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    let string = json!({"type": "string"});
+    let status = json!({"type": "string", "pattern": "^(0|[1-5][0-9]{2}|[A-Z][A-Z0-9_]*)$"});
+    vec![
+        AdminEndpoint::get("/admin/v1/journal", read)
+            .named("readJournal", "What happened, by the page or as a whole")
+            .wants(RequiredKey::Viewer)
+            .query("access", &string)
+            .query("method", &string)
+            .query("request_id", &string)
+            .query("delivery", &string)
+            .query("status", &status)
+            .query("since", &moment::schema())
+            .query("until", &moment::schema())
+            .query("ip", &schemas::network())
+            .query("order", &json!({"enum": ["newest", "oldest"]}))
+            .query(
+                "cursor",
+                &json!({"type": "string", "pattern": schemas::CURSOR}),
+            )
+            .query(
+                "limit",
+                &json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}),
+            )
+            .answers(200, "JournalPage")
+            .answers_in(200, NDJSON)
+            .refuses(&[422, 503]),
+        AdminEndpoint::post("/admin/v1/journal/erase", erase)
+            .named(
+                "eraseDestination",
+                "Takes away what is kept of one destination",
+            )
+            .wants(RequiredKey::Operator)
+            .takes("Erasure")
+            .answers(200, "Erased")
+            .refuses(&[422, 503]),
+    ]
+}
+
+async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
+    console.viewer(&headers)?;
+    let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.now());
+    let query = query.map_err(Problem::invalid)?;
+    // Rows that can't be written can't be read either; the others can.
+    let _ = console.store.journal().flush().await;
+    if wants_ndjson(&headers) {
+        let body = Body::from_stream(export(Arc::clone(&console), query));
+        return Ok(answer(StatusCode::OK, NDJSON, body));
+    }
+    page(&console, query).await
+}
+
+async fn page(console: &Console, query: JournalQuery) -> ApiResult {
+    let order = query.order.unwrap_or(JournalOrder::NewestFirst);
+    let from = (order, query.beyond);
+    let rows = console
+        .store
+        .journal_rows(&query.filter, from, query.limit())
+        .await?;
+    let is_full = rows.len() == query.limit() as usize;
+    let next = rows.last().filter(|_| is_full).map(|row| id_text(row.id));
+    let with_answers = query.filter.request_id.is_some();
+    let rows: Vec<Value> = rows
+        .into_iter()
+        .map(|row| row_view(row, with_answers))
+        .collect();
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"rows": rows, "next": next}),
+    ))
+}
+
+/// Erases what is kept of one destination.
+async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let Erasure { destination } = body(request).await?;
+    bounded(&destination, 1, ID_BYTES_MAX).map_err(|text| Problem::wrong("destination", text))?;
+    let by = (actor.as_str(), console.now().saturating_mul(1000));
+    let erased = console.store.erase_destination(by, &destination).await?;
+    tracing::info!(target: "chatgate::change", actor, erased, "a destination was erased from the journal");
+    Ok(json_answer(StatusCode::OK, &json!({"erased": erased})))
+}
+
+/// The body of an erasure.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Erasure {
+    destination: String,
+}

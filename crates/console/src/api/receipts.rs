@@ -1,0 +1,68 @@
+//! `/admin/v1/receipts/{access}/{key}`: the outcome of the sends with one idempotency key.
+
+use axum::extract::{Path, State};
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{ChangeError, Receipt, ReceiptState};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::problem::{ApiResult, Problem, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::get("/admin/v1/receipts/{access}/{key}", show)
+            .named(
+                "readReceipts",
+                "What became of the sends with one idempotency key",
+            )
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Receipts")
+            .refuses(&[503]),
+    ]
+}
+
+async fn show(
+    State(console): ConsoleState,
+    Path((access, key)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> ApiResult {
+    console.viewer(&headers)?;
+    let accesses = console.store.accesses();
+    let access = accesses.named(&access).ok_or(ChangeError::Missing)?;
+    let receipts = console.store.receipts(&access.client_id, &key).await;
+    let receipts = receipts.map_err(ChangeError::Store)?;
+    if receipts.is_empty() {
+        let text = "No send of this access with this key is known.";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_receipt", text));
+    }
+    let receipts: Vec<Value> = receipts.iter().map(view).collect();
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({ "receipts": receipts }),
+    ))
+}
+
+fn view(receipt: &Receipt) -> Value {
+    let (state, delivery) = match receipt.state {
+        ReceiptState::Open => ("under_way", "unknown"),
+        ReceiptState::Sent => ("ended", "sent"),
+        ReceiptState::Unknown => ("ended", "unknown"),
+    };
+    let made_at = Timestamp::from_second(receipt.made_at).unwrap_or(Timestamp::MAX);
+    // The stored answer of a completed send is its result, that of any other send a code.
+    let code = receipt
+        .answer
+        .as_deref()
+        .filter(|_| receipt.state == ReceiptState::Unknown);
+    json!({
+        "method": receipt.method,
+        "state": state,
+        "delivery": delivery,
+        "code": code,
+        "request_id": receipt.request_id,
+        "made_at": made_at.to_string(),
+    })
+}

@@ -1,0 +1,31 @@
+//! `/admin/v1/reload`: reading the configuration again.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::operation::run_to_completion;
+use crate::problem::{ApiResult, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::post("/admin/v1/reload", reload)
+            .named(
+                "reload",
+                "Reads the configuration again; with a mistake in it the old one stays",
+            )
+            .wants(RequiredKey::Operator)
+            .answers(200, "Reload")
+            .refuses(&[422, 500]),
+    ]
+}
+
+async fn reload(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    let reloaded = run_to_completion(Arc::clone(&console.gateway).reload(actor)).await?;
+    Ok(json_answer(StatusCode::OK, &reloaded))
+}

@@ -1,0 +1,33 @@
+//! `/admin/v1/replay`: which journalled calls proposed networks would have refused.
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{Request, StatusCode};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::journal::replay;
+use crate::problem::{ApiResult, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the path.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::post("/admin/v1/replay", replay)
+            .named(
+                "replay",
+                "Which journalled calls proposed networks would have refused",
+            )
+            .wants(RequiredKey::Viewer)
+            .takes("Proposal")
+            .answers(200, "Replay")
+            .refuses(&[404, 422, 503]),
+    ]
+}
+
+async fn replay(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    console.viewer(request.headers())?;
+    let request = body(request).await?;
+    let report = replay::replay(&console, request).await?;
+    Ok(json_answer(StatusCode::OK, &report))
+}

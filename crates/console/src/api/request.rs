@@ -1,0 +1,151 @@
+//! Bodies and version tags of the admin API.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use store::{Access, ChangeError, Object};
+
+use crate::problem::{Problem, json_answer};
+use crate::whole_numbers::make_whole;
+
+/// Largest body of the admin API, in bytes: an export of some thousand accesses.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Returns the version that the caller has seen, if the request says so.
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    // A list may have empty elements (RFC 9110, 5.6.1.2); nobody has seen two versions of one access.
+    let mut tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    let tag = tags.next().filter(|_| tags.next().is_none());
+    if tag == Some("*") {
+        return Ok(None);
+    }
+    let version = tag
+        .and_then(|tag| tag.strip_prefix("\"v"))
+        .and_then(|rest| rest.strip_suffix('"'))
+        .and_then(|v| v.parse().ok());
+    // A tag that we did not make matches nothing.
+    version.map(Some).ok_or_else(|| ChangeError::Stale.into())
+}
+
+/// Answers with JSON and the version of the access.
+pub(crate) fn tagged(status: StatusCode, access: &Access, body: &Value) -> Response {
+    let mut response = json_answer(status, body);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"v{}\"", access.version)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Reads the JSON body of a request; an empty body is an empty object.
+pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Problem> {
+    let bad = |text: String| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
+    let collected = Limited::new(request.into_body(), BODY_BYTES_MAX)
+        .collect()
+        .await;
+    let bytes = collected
+        .map_err(|_| {
+            bad(format!(
+                "The body broke off or is over {BODY_BYTES_MAX} bytes."
+            ))
+        })?
+        .to_bytes();
+    let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
+    serde_json::from_slice::<Object<T>>(bytes)
+        .or_else(|error| with_whole_numbers(bytes, error))
+        .map(|Object(value)| value)
+        .map_err(|error| {
+            let text = without_values(&error.to_string());
+            bad(format!("The body is not what it should be: {text}."))
+        })
+}
+
+/// Takes the wrong value out of serde's message: it may be a secret in the wrong place. Names of fields stay, since nothing
+/// else would show a typing error.
+fn without_values(text: &str) -> String {
+    let shows_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
+    if !shows_a_value.iter().any(|start| text.starts_with(start)) {
+        return text.to_owned();
+    }
+    // The value comes first, and may itself hold the word.
+    let expected = text.rfind(", expected ").map(|at| &text[at..]);
+    format!("a value is wrong{}", expected.unwrap_or_default())
+}
+
+/// Reads a refused body once more, with numbers such as `5.0` as integers: JSON Schema calls them integers, and so do clients
+/// that are generated from our document.
+fn with_whole_numbers<T: DeserializeOwned>(
+    bytes: &[u8],
+    error: serde_json::Error,
+) -> Result<T, serde_json::Error> {
+    // A document keeps one of two fields with one name, and would hide the mistake.
+    if !error.is_data() || error.to_string().starts_with("duplicate field") {
+        return Err(error);
+    }
+    let mut value: Value = serde_json::from_slice(bytes)?;
+    make_whole(&mut value);
+    serde_json::from_value(value).map_err(|_| error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Counts {
+            some: Vec<u32>,
+        }
+        let read =
+            async |text: &'static str| body::<Counts>(Request::new(Body::from(text))).await.ok();
+        let wait = |text| futures_util::FutureExt::now_or_never(read(text)).flatten();
+        assert_eq!(
+            wait(r#"{"some": [5.0, 6]}"#),
+            Some(Counts { some: vec![5, 6] })
+        );
+        assert_eq!(wait(r#"{"some": [5.5]}"#), None);
+    }
+
+    #[test]
+    fn a_list_is_not_an_object() {
+        #[derive(serde::Deserialize)]
+        struct One {
+            _name: String,
+        }
+        let read = body::<One>(Request::new(Body::from(r#"["x"]"#)));
+        assert!(
+            futures_util::FutureExt::now_or_never(read)
+                .unwrap()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_shown_and_a_wrong_name_is() {
+        for (text, shown) in [
+            (
+                "invalid type: string \"a, expected b\", expected a sequence at line 1 column 5",
+                "a value is wrong, expected a sequence at line 1 column 5",
+            ),
+            (
+                "unknown variant `secret`, expected `a` or `b`",
+                "a value is wrong, expected `a` or `b`",
+            ),
+            ("invalid value: string \"secret\"", "a value is wrong"),
+            (
+                "unknown field `passwort`, expected `name`",
+                "unknown field `passwort`, expected `name`",
+            ),
+            ("EOF while parsing a value", "EOF while parsing a value"),
+        ] {
+            assert_eq!(without_values(text), shown);
+        }
+    }
+}

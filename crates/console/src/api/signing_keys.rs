@@ -1,0 +1,84 @@
+//! `/admin/v1/keys`: the keys that sign tokens, and their rotation.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::audit::notes::ActionNote;
+use crate::operation::run_to_completion;
+use crate::port::KeyRow;
+use crate::problem::{ApiResult, json_answer};
+use crate::state::ConsoleState;
+
+/// The body of a rotation.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyRotation {
+    /// Whether every token ends that was signed before.
+    #[serde(default)]
+    revoke: bool,
+}
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::get("/admin/v1/keys", list)
+            .named(
+                "listSigningKeys",
+                "The keys that sign tokens, the one that signs first",
+            )
+            .wants(RequiredKey::Viewer)
+            .answers(200, "SigningKeys"),
+        AdminEndpoint::post("/admin/v1/keys/rotate", rotate)
+            .named(
+                "rotateSigningKey",
+                "A new key signs at once; tokens signed before stay good until they expire, or end with `revoke`",
+            )
+            .wants(RequiredKey::Operator)
+            .may_take("KeyRotation")
+            .answers(200, "SigningKeys")
+            .refuses(&[409, 500]),
+    ]
+}
+
+async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    console.viewer(&headers)?;
+    let document = document(&console.gateway.keys());
+    Ok(json_answer(StatusCode::OK, &document))
+}
+
+async fn rotate(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    console.operator(request.headers())?;
+    let KeyRotation { revoke } = body(request).await?;
+    let keys = run_to_completion(Arc::clone(&console.gateway).rotate(revoke)).await?;
+    let mut response = json_answer(StatusCode::OK, &document(&keys));
+    let note = ActionNote::key_rotation(revoke);
+    response.extensions_mut().insert(note);
+    Ok(response)
+}
+
+fn document(keys: &[KeyRow]) -> Value {
+    let rows = keys.iter().map(|key| {
+        json!({
+            "kid": key.kid,
+            "algorithm": key.algorithm,
+            "created_at": time(key.created_at),
+            "state": if key.verifies_until.is_none() { "signing" } else { "verifying" },
+            "verifies_until": key.verifies_until.map(time),
+        })
+    });
+    json!({ "keys": rows.collect::<Vec<_>>() })
+}
+
+/// Writes a time as RFC 3339; one beyond its range becomes the last that it has.
+fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::MAX)
+        .to_string()
+}

@@ -1,0 +1,84 @@
+//! `/admin/v1/export` and `/admin/v1/import`: all accesses as one document, hashes included, that round-trips.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderMap, Request, StatusCode};
+use serde_json::json;
+use store::Access;
+
+use crate::access::imported::mistakes;
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::problem::{ApiResult, Problem, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::get("/admin/v1/export", export)
+            .named(
+                "exportAccesses",
+                "All accesses with the hashes of their secrets, as an import takes them",
+            )
+            .wants(RequiredKey::Operator)
+            .answers(200, "Transfer"),
+        AdminEndpoint::post("/admin/v1/import", import)
+            .named(
+                "importAccesses",
+                "Makes the accesses as they stand there, all of them or none",
+            )
+            .wants(RequiredKey::Operator)
+            .takes("Transfer")
+            .answers(200, "Imported")
+            .refuses(&[409, 422, 503]),
+    ]
+}
+
+async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    console.operator(&headers)?;
+    let accesses = console.store.accesses();
+    let all: Vec<_> = accesses.all().iter().map(|access| &**access).collect();
+    Ok(json_answer(StatusCode::OK, &json!({"accesses": all})))
+}
+
+/// Stores the accesses of the body, all of them or none; others are left alone.
+async fn import(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let import: Import = body(request).await?;
+    let mistakes: Vec<_> = import.accesses.iter().flat_map(mistakes).collect();
+    if !mistakes.is_empty() {
+        return Err(Problem::invalid(mistakes));
+    }
+    let current = console.store.accesses();
+    let is_new = |access: &Access| {
+        let is_same = |stored: &Arc<Access>| {
+            // Fields that the store sets are not compared, and an end of tokens is never taken back.
+            Access {
+                version: access.version,
+                token_generation: access.token_generation,
+                tokens_since: access.tokens_since,
+                ..Access::clone(stored)
+            } == *access
+                && access.tokens_since <= stored.tokens_since
+        };
+        !current.named(&access.name).is_some_and(is_same)
+    };
+    let changed: Vec<Access> = import.accesses.into_iter().filter(is_new).collect();
+    console
+        .store
+        .put_accesses((&actor, console.now()), &changed)
+        .await?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({"changed": changed.len()}),
+    ))
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Import {
+    #[serde(deserialize_with = "store::objects")]
+    accesses: Vec<Access>,
+}

@@ -1,0 +1,227 @@
+//! The audit trail of admin keys in the journal. Each request that changes or exports something, or is refused for its role,
+//! leaves one row; pages and queries leave none. Wrong keys are counted by address and minute, so that a guesser fills
+//! nothing. A row holds the path as it is routed and nothing of the body: no secret gets into it.
+
+pub(crate) mod notes;
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, MatchedPath, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use store::{CountKey, JournalKind, JournalRow, Noted};
+
+use crate::api::auth::BEHIND_KEYS;
+use crate::journal::export::wants_ndjson;
+use crate::state::Console;
+use crate::web::visitor::signed_in;
+use notes::{ActionNote, OpenedSession, RefusalCode};
+
+/// Where keys open a session.
+const SIGN_IN: &str = "/console/sign-in";
+
+/// Reads that leave a row all the same: hashes of secrets, and the journal as a whole.
+const EXPORTS: [&str; 3] = [
+    "/admin/v1/export",
+    "/console/journal.csv",
+    "/console/journal.ndjson",
+];
+
+/// The journal, whose lines are an export and whose pages are not.
+const JOURNAL: &str = "/admin/v1/journal";
+
+/// Forms and bodies that change nothing.
+const QUERIES: [&str; 3] = [
+    "/admin/v1/explain",
+    "/admin/v1/replay",
+    "/console/accesses/{name}/preview",
+];
+
+/// Changes that leave a row of another kind, `change` or `erasure`, in their own transaction.
+const WITH_ROWS_OF_THEIR_OWN: [&str; 3] = [
+    "/admin/v1/accesses",
+    "/console/accesses",
+    "/admin/v1/journal/erase",
+];
+
+/// The code of a wrong key, at the admin API and at the console.
+const UNAUTHORIZED: &str = "unauthorized";
+
+/// Writes the row of each request that leaves one.
+pub(crate) async fn record(
+    State(console): State<Arc<Console>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let mut audited = AuditedRequest::new(console, &request);
+    let response = next.run(request).await;
+    audited.answered(&response);
+    response
+}
+
+/// A request under way.
+struct AuditedRequest {
+    console: Arc<Console>,
+    row: JournalRow,
+    /// Whether a key was presented with the request.
+    presents_key: bool,
+    /// Whether it changes or exports something, if the key may.
+    acts: bool,
+    is_answered: bool,
+}
+
+impl AuditedRequest {
+    fn new(console: Arc<Console>, request: &Request<Body>) -> AuditedRequest {
+        let headers = request.headers();
+        let path = request.extensions().get::<MatchedPath>();
+        let path = path.map(MatchedPath::as_str).unwrap_or_default();
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(peer)| *peer);
+        let row = JournalRow {
+            at_ms: console.now().saturating_mul(1000),
+            kind: JournalKind::Operator,
+            http_method: Some(method_word(request.method()).into()),
+            path: Some(path.to_owned().into()).filter(|path: &Cow<'_, str>| !path.is_empty()),
+            peer,
+            client: peer.map(|peer| peer.ip().to_canonical()),
+            access: access(&console, path, request.uri().path()),
+            actor: actor(&console, request.uri().path(), headers).map(Cow::Owned),
+            ..JournalRow::default()
+        };
+        AuditedRequest {
+            presents_key: headers.contains_key(header::AUTHORIZATION),
+            acts: acts(request.method(), path, headers),
+            console,
+            row,
+            is_answered: false,
+        }
+    }
+
+    /// Completes the row, and has it written or counted if it is to be.
+    fn answered(&mut self, response: &Response) {
+        self.is_answered = true;
+        let (status, with) = (response.status(), response.extensions());
+        if self.is_wrong_key(status) {
+            self.count_wrong_key(status);
+            return;
+        }
+        let row = &mut self.row;
+        row.status = Some(status.as_u16());
+        row.code = with.get().map(|RefusalCode(code)| Cow::Borrowed(*code));
+        row.cause = with.get().map(|ActionNote(text)| Cow::Owned(text.clone()));
+        if let Some(OpenedSession(name)) = with.get() {
+            row.actor = Some(name.clone().into());
+        }
+        let leaves = self.acts && !self.has_row_of_its_own(status);
+        // A refusal for the role leaves a row whatever was asked.
+        if leaves || status == StatusCode::FORBIDDEN {
+            self.write();
+        }
+    }
+
+    fn is_wrong_key(&self, status: StatusCode) -> bool {
+        let is_sign_in = self.acts && self.path() == SIGN_IN;
+        match status {
+            StatusCode::UNAUTHORIZED => is_sign_in || self.presents_key,
+            StatusCode::TOO_MANY_REQUESTS => is_sign_in,
+            _ => false,
+        }
+    }
+
+    fn has_row_of_its_own(&self, status: StatusCode) -> bool {
+        let path = self.path();
+        let is_done = status.is_success() || status.is_redirection();
+        is_done
+            && WITH_ROWS_OF_THEIR_OWN
+                .iter()
+                .any(|own| path.starts_with(own))
+    }
+
+    fn path(&self) -> &str {
+        self.row.path.as_deref().unwrap_or_default()
+    }
+
+    /// One row stands for all wrong keys of an address at one door in a minute.
+    fn count_wrong_key(&self, status: StatusCode) {
+        let door = if self.path() == SIGN_IN {
+            SIGN_IN
+        } else {
+            BEHIND_KEYS
+        };
+        let address = self.row.client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let journal = self.console.store.journal();
+        let key = CountKey::new(None, address, door, UNAUTHORIZED);
+        if let Noted::First(counted) = journal.note(key, self.row.at_ms) {
+            let row = JournalRow {
+                at_ms: self.row.at_ms,
+                kind: JournalKind::Operator,
+                path: Some(door.into()),
+                peer: self.row.peer,
+                client: self.row.client,
+                status: Some(status.as_u16()),
+                code: Some(UNAUTHORIZED.into()),
+                cause: Some("a wrong admin key".into()),
+                ..JournalRow::default()
+            };
+            journal.begin_count(&counted, row);
+        }
+    }
+
+    /// Writes the row if a key stands behind it.
+    fn write(&mut self) {
+        let row = std::mem::take(&mut self.row);
+        if row.actor.is_some() {
+            self.console.store.journal().add(row);
+        }
+    }
+}
+
+/// An operation may have ended all the same after the operator hung up.
+impl Drop for AuditedRequest {
+    fn drop(&mut self) {
+        if !self.is_answered && self.acts {
+            self.row.status = Some(0);
+            self.row.cause = Some("the operator hung up before the answer".into());
+            self.write();
+        }
+    }
+}
+
+/// Whether a request changes or exports something.
+fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return EXPORTS.contains(&path) || (path == JOURNAL && wants_ndjson(headers));
+    }
+    !QUERIES.contains(&path)
+}
+
+/// The name of the key behind a request: programs present it, people have a session.
+fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
+    if path.starts_with(BEHIND_KEYS) {
+        console.viewer(headers).ok()
+    } else {
+        signed_in(console, headers)
+    }
+}
+
+/// The access that a path names, if there is one: whatever else stands there may be anything.
+fn access(console: &Console, template: &str, path: &str) -> Option<String> {
+    let parts = template.split('/').zip(path.split('/'));
+    let mut names = parts.skip_while(|(part, _)| *part != "accesses").skip(1);
+    let (_, name) = names.next().filter(|(part, _)| *part == "{name}")?;
+    let accesses = console.store.accesses();
+    accesses.named(name).map(|access| access.name.clone())
+}
+
+/// The method's word; a caller may make up others.
+fn method_word(method: &Method) -> &'static str {
+    const WORDS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let mut words = WORDS.into_iter();
+    words
+        .find(|word| *word == method.as_str())
+        .unwrap_or("OTHER")
+}

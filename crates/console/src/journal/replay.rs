@@ -1,0 +1,176 @@
+//! Replays journalled calls against proposed networks, by the judge of real calls.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use store::{ChangeError, ReplayCall, Verdict, judge, parse_access_network, parse_network};
+
+use crate::access::draft::networks;
+use crate::journal::query::id_text;
+use crate::journal::rows::time_text;
+use crate::moment::time_ms;
+use crate::problem::Problem;
+use crate::state::Console;
+
+/// Calls read from the store at a time.
+const PAGE_CALLS: u32 = 10_000;
+
+/// Most addresses counted one by one; the calls of others are in the totals alone.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Most addresses, and most calls, that are listed; the totals count all.
+const LISTED_MAX: usize = 1000;
+
+/// The code of a call that networks refused.
+pub(crate) const REFUSED: &str = "IP_NOT_ALLOWED";
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplayRequest {
+    pub(crate) access: String,
+    pub(crate) since: String,
+    /// As in a change of the access; an absent list stays as it is.
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) deny: Option<Vec<String>>,
+}
+
+/// Proposed networks, and what they come to.
+#[derive(Default)]
+struct Replay {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    judged: u64,
+    refused: u64,
+    newly_refused: u64,
+    newly_admitted: u64,
+    addresses: HashMap<IpAddr, RefusedAddress>,
+    /// The latest calls that would have been refused.
+    latest: VecDeque<(ReplayCall, Verdict)>,
+}
+
+/// The calls of one address that would have been refused.
+struct RefusedAddress {
+    verdict: Verdict,
+    refused: u64,
+    newly_refused: u64,
+}
+
+/// Judges the journalled calls of an access by the proposed networks.
+pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<Value, Problem> {
+    let accesses = console.store.accesses();
+    let access = accesses
+        .named(&request.access)
+        .ok_or(ChangeError::Missing)?;
+    let mut mistakes = Vec::new();
+    let mut wrong = |field: &str, text| mistakes.push((field.to_owned(), text));
+    let since = time_ms(&request.since, console.now());
+    let since_ms = since.unwrap_or_else(|text| {
+        wrong("since", text);
+        0
+    });
+    let one = |text: &str| parse_network(text).map(|network| vec![network]);
+    let allow = request
+        .allow
+        .map(|nets| networks(&nets, parse_access_network));
+    let deny = request.deny.map(|nets| networks(&nets, one));
+    let mut list = |field, list: Option<Result<Vec<IpNet>, String>>, current: &[IpNet]| match list {
+        None => current.to_vec(),
+        Some(Ok(list)) => list,
+        Some(Err(text)) => {
+            wrong(field, text);
+            Vec::new()
+        }
+    };
+    let allow = list("allow", allow, &access.allow);
+    let deny = list("deny", deny, &access.deny);
+    if !mistakes.is_empty() {
+        return Err(Problem::invalid(mistakes));
+    }
+    // Rows that can't be written can't be replayed either; the others can.
+    let _ = console.store.journal().flush().await;
+    let mut replay = Replay {
+        allow,
+        deny,
+        ..Replay::default()
+    };
+    let mut beyond = 0;
+    loop {
+        let from = (since_ms, beyond);
+        let calls = console
+            .store
+            .replay_calls(&access.name, from, PAGE_CALLS)
+            .await?;
+        let Some(last) = calls.last() else { break };
+        beyond = last.id;
+        calls.into_iter().for_each(|call| replay.judge(call));
+    }
+    Ok(replay.report())
+}
+
+impl Replay {
+    fn judge(&mut self, call: ReplayCall) {
+        let verdict = judge(&self.allow, &self.deny, call.client);
+        let was_refused = call.code.as_deref() == Some(REFUSED);
+        self.judged += call.count;
+        if matches!(verdict, Verdict::Allowed(_)) {
+            self.newly_admitted += if was_refused { call.count } else { 0 };
+            return;
+        }
+        let newly = if was_refused { 0 } else { call.count };
+        self.refused += call.count;
+        self.newly_refused += newly;
+        let is_known = self.addresses.contains_key(&call.client);
+        if is_known || self.addresses.len() < ADDRESSES_MAX {
+            let address = self.addresses.entry(call.client).or_insert(RefusedAddress {
+                verdict,
+                refused: 0,
+                newly_refused: 0,
+            });
+            address.refused += call.count;
+            address.newly_refused += newly;
+        }
+        if self.latest.len() == LISTED_MAX {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((call, verdict));
+    }
+
+    fn report(self) -> Value {
+        let mut addresses: Vec<_> = self.addresses.into_iter().collect();
+        addresses.sort_by(|(a, one), (b, other)| other.refused.cmp(&one.refused).then(a.cmp(b)));
+        let addresses = addresses.iter().take(LISTED_MAX).map(|(address, calls)| {
+            json!({
+                "address": address,
+                "refused": calls.refused,
+                "newly_refused": calls.newly_refused,
+                "verdict": calls.verdict.to_string(),
+            })
+        });
+        let rows = self.latest.iter().rev().map(|(call, verdict)| {
+            json!({
+                "id": id_text(call.id),
+                "time": time_text(call.id),
+                "request_id": call.request_id,
+                "caller_request_id": call.caller_request_id,
+                "client": call.client,
+                "method": call.method,
+                "code": call.code,
+                "count": call.count,
+                "verdict": verdict.to_string(),
+            })
+        });
+        let texts = |list: &[IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "allow": texts(&self.allow),
+            "deny": texts(&self.deny),
+            "judged": self.judged,
+            "refused": self.refused,
+            "newly_refused": self.newly_refused,
+            "newly_admitted": self.newly_admitted,
+            "addresses": addresses.collect::<Vec<_>>(),
+            "rows": rows.collect::<Vec<_>>(),
+        })
+    }
+}

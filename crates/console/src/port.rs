@@ -1,0 +1,125 @@
+//! What the console asks of the gateway. The gateway implements these traits; the console knows nothing else of it.
+
+use std::fmt;
+use std::fs::File;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use adapter::Way;
+use http::HeaderMap;
+use serde_json::Value;
+
+/// The whole port: the state of the gateway, and what an operator can have it do.
+pub trait Gateway: Keys + Backups + Explains + Reloads {
+    /// Returns why the gateway can't take traffic right now; `None` when it can.
+    fn not_ready(&self) -> Option<&'static str>;
+
+    /// Returns the metrics in Prometheus's text format.
+    fn metrics(&self) -> String;
+
+    /// Returns the status as one JSON object.
+    fn status(&self) -> Value;
+
+    /// Returns the OpenAPI document of the JSON ways in.
+    fn openapi_ways(&self) -> Value;
+
+    /// Whether the operators' listener is reached by TLS alone.
+    fn admin_has_tls(&self) -> bool;
+
+    /// Whether the configuration lists this lower-case name for the operators' listener.
+    fn is_admin_host(&self, name: &str) -> bool;
+
+    /// Returns the time, in seconds since 1970, UTC.
+    fn now(&self) -> i64;
+}
+
+/// The signing keys of a gateway.
+pub trait Keys: Send + Sync {
+    /// Returns all signing keys, the one that signs first.
+    fn keys(&self) -> Vec<KeyRow>;
+
+    /// Makes a new key, which signs from the moment that this ends, and returns what [`Keys::keys`] returns from then on.
+    /// With `revoke` the other keys are dropped at once, which ends every token that they signed.
+    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
+}
+
+/// The store of a gateway.
+pub trait Backups: Send + Sync {
+    /// Returns a consistent copy as an open file. The file has no name and is gone when it is closed.
+    fn backup(self: Arc<Self>) -> Pending<File>;
+}
+
+/// The rules of a gateway.
+pub trait Explains: Send + Sync {
+    /// Returns what would become of the call, as one JSON object. Nothing is counted.
+    fn explain(&self, question: &ExplainQuestion) -> Value;
+}
+
+/// The configuration of a gateway.
+pub trait Reloads: Send + Sync {
+    /// Reads the configuration again for the operator with this name. Returns the generation that is in force and the keys
+    /// that changed; with [`OperationError::Invalid`] the old configuration stays.
+    fn reload(self: Arc<Self>, actor: String) -> Pending<Value>;
+}
+
+/// An operation under way. The future owns what it needs, so that it can go on when the operator has hung up.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, OperationError>> + Send>>;
+
+/// Why an operation was not done.
+#[derive(Debug)]
+pub enum OperationError {
+    /// The state of the gateway forbids it; the sentence says what stands against it, and until when.
+    Conflict(String),
+    /// The gateway failed; the sentence says why, and goes to the operator and into the log.
+    Broken(String),
+    /// The input of the operation is wrong; each mistake is an object with a `text`.
+    Invalid(Vec<Value>),
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OperationError::Conflict(why) | OperationError::Broken(why) => f.write_str(why),
+            OperationError::Invalid(mistakes) => {
+                let texts = mistakes
+                    .iter()
+                    .filter_map(|mistake| mistake["text"].as_str());
+                f.write_str(&texts.collect::<Vec<_>>().join("; "))
+            }
+        }
+    }
+}
+
+/// A signing key as operators see it; the key itself is never shown.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    /// The id that tokens and the published keys name it by.
+    pub kid: String,
+    /// The signature algorithm.
+    pub algorithm: &'static str,
+    /// When the key was made, in seconds since 1970, UTC.
+    pub created_at: i64,
+    /// Until when the key verifies, likewise; absent for the one that signs.
+    pub verifies_until: Option<i64>,
+}
+
+/// A call that is explained and not made.
+#[derive(Clone, Debug)]
+pub struct ExplainQuestion {
+    /// The other end of the connection, or the address that a PROXY header would name.
+    pub peer: IpAddr,
+    /// The header lines.
+    pub headers: HeaderMap,
+    /// The name of the access.
+    pub access: String,
+    /// The method.
+    pub method: String,
+    /// The way in.
+    pub way: Way,
+    /// The destination of a send, if it matters.
+    pub destination: Option<String>,
+    /// Whether the secret would stand in the URL.
+    pub secret_in_url: bool,
+}

@@ -1,0 +1,67 @@
+//! What every handler of the operators' listener asks and changes.
+
+pub(crate) mod attempts;
+pub(crate) mod availability;
+pub(crate) mod figures;
+pub(crate) mod history;
+pub(crate) mod open_pages;
+pub(crate) mod sessions;
+pub(crate) mod tail;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use store::{SecretHasher, Store};
+use tokio::sync::Semaphore;
+
+use crate::port::Gateway;
+use attempts::Attempts;
+use availability::Availability;
+use history::History;
+use open_pages::OpenPages;
+use sessions::Sessions;
+use tail::Tail;
+
+/// Copies that may be on the disk at once: each takes as much room as the store.
+const COPIES_MAX: usize = 1;
+
+/// The console of one gateway.
+pub struct Console {
+    pub(crate) gateway: Arc<dyn Gateway>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) hasher: Arc<SecretHasher>,
+    pub(crate) copies: Arc<Semaphore>,
+    pub(crate) sessions: Sessions,
+    pub(crate) attempts: Attempts,
+    pub(crate) open_pages: Arc<OpenPages>,
+    pub(crate) history: History,
+    pub(crate) availability: Availability,
+    pub(crate) tail: Tail,
+}
+
+/// The console as a handler takes it.
+pub(crate) type ConsoleState = State<Arc<Console>>;
+
+impl Console {
+    /// Makes the console of a gateway; `hasher` compares the keys of operators.
+    #[must_use]
+    pub fn new(gateway: Arc<dyn Gateway>, store: Arc<Store>, hasher: Arc<SecretHasher>) -> Console {
+        Console {
+            gateway,
+            store,
+            hasher,
+            copies: Arc::new(Semaphore::new(COPIES_MAX)),
+            sessions: Sessions::default(),
+            attempts: Attempts::default(),
+            open_pages: Arc::default(),
+            history: History::default(),
+            availability: Availability::default(),
+            tail: Tail::default(),
+        }
+    }
+
+    /// Returns the time, in seconds since 1970, UTC.
+    pub(crate) fn now(&self) -> i64 {
+        self.gateway.now()
+    }
+}

@@ -1,0 +1,87 @@
+//! Wrong keys at the console, counted by address. A key has 256 bits, and comparing one costs next to nothing: this bounds
+//! what a guesser can have written into the log, and never keeps a right key out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+/// Wrong keys of one address that are answered as such within a minute: more than a person mistypes.
+const WRONG_PER_MINUTE: u32 = 30;
+
+/// Most addresses counted apart within a minute; all others are counted as one.
+const ADDRESSES_MAX: usize = 1000;
+
+/// Seconds of a minute.
+const MINUTE_S: i64 = 60;
+
+/// The counts of one minute.
+#[derive(Default)]
+pub(crate) struct Attempts(Mutex<Minute>);
+
+#[derive(Default)]
+struct Minute {
+    number: i64,
+    wrong: HashMap<Option<IpAddr>, u32>,
+}
+
+impl Attempts {
+    /// Counts one more wrong key; how many seconds its address has to wait, if those are too many.
+    pub(crate) fn note_wrong(&self, address: Option<IpAddr>, now: i64) -> Option<i64> {
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.number != now / MINUTE_S {
+            *minute = Minute {
+                number: now / MINUTE_S,
+                wrong: HashMap::new(),
+            };
+        }
+        let address = address.map(network);
+        let has_room = minute.wrong.len() < ADDRESSES_MAX || minute.wrong.contains_key(&address);
+        let count = minute
+            .wrong
+            .entry(address.filter(|_| has_room))
+            .or_default();
+        *count = count.saturating_add(1);
+        (*count > WRONG_PER_MINUTE).then(|| MINUTE_S - now % MINUTE_S)
+    }
+}
+
+/// Who has one address of IPv6 has 2⁶⁴ of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_keys_are_counted_for_a_minute_and_for_each_address() {
+        let attempts = Attempts::default();
+        let now = 1_700_000_000;
+        let note = |text: &str, now| attempts.note_wrong(Some(text.parse().unwrap()), now);
+        for _ in 0..WRONG_PER_MINUTE {
+            assert_eq!(note("192.0.2.1", now), None);
+            assert_eq!(note("2001:db8::1", now), None);
+        }
+        let wait = Some(MINUTE_S - now % MINUTE_S);
+        assert_eq!(note("::ffff:192.0.2.1", now), wait);
+        assert_eq!(note("2001:db8::2", now), wait);
+        assert_eq!(note("192.0.2.2", now), None);
+        assert_eq!(note("192.0.2.1", now + MINUTE_S), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_addresses_there_are() {
+        let attempts = Attempts::default();
+        let refused = (0..5000_u32).filter(|n| {
+            let address = IpAddr::from(n.to_be_bytes());
+            attempts.note_wrong(Some(address), 0).is_some()
+        });
+        let refused = refused.count();
+        assert_eq!(attempts.0.lock().unwrap().wrong.len(), ADDRESSES_MAX + 1);
+        assert_eq!(refused, 5000 - ADDRESSES_MAX - WRONG_PER_MINUTE as usize);
+    }
+}

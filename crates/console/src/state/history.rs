@@ -1,0 +1,103 @@
+//! The last half hour of the metrics, in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::state::figures::Figures;
+
+/// Seconds between two polls of the metrics.
+pub(crate) const STEP_S: u64 = 5;
+
+/// Steps that are kept: half an hour.
+pub(crate) const STEPS: usize = 360;
+
+/// What happened between two polls.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct HistoryStep {
+    /// Requests that ended well.
+    pub(crate) served: u64,
+    /// Requests that ended otherwise.
+    pub(crate) failed: u64,
+    /// Half of the requests took at most so long, in milliseconds.
+    pub(crate) p50: Option<f64>,
+    /// Ninety-five in a hundred.
+    pub(crate) p95: Option<f64>,
+    /// Ninety-nine in a hundred.
+    pub(crate) p99: Option<f64>,
+}
+
+/// The steps so far.
+#[derive(Default)]
+pub(crate) struct History {
+    kept: Mutex<Kept>,
+    /// Moves with every step.
+    moved: watch::Sender<()>,
+}
+
+/// The steps, oldest first, and the counts at the end of the last.
+#[derive(Default)]
+struct Kept {
+    steps: VecDeque<HistoryStep>,
+    last: Option<Arc<Figures>>,
+}
+
+impl History {
+    /// Adds the counts of now, and with them a step.
+    pub(crate) fn push(&self, now: Figures) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &kept.last {
+            let latency = now.latency.since(&last.latency);
+            let failed = |figures: &Figures| figures.requests() - figures.served;
+            let step = HistoryStep {
+                served: now.served.saturating_sub(last.served),
+                failed: failed(&now).saturating_sub(failed(last)),
+                p50: latency.quantile_ms(0.5),
+                p95: latency.quantile_ms(0.95),
+                p99: latency.quantile_ms(0.99),
+            };
+            kept.steps.push_back(step);
+        }
+        if kept.steps.len() > STEPS {
+            kept.steps.pop_front();
+        }
+        kept.last = Some(Arc::new(now));
+        drop(kept);
+        self.moved.send_replace(());
+    }
+
+    /// Returns the steps, oldest first, and the counts at the end of the last.
+    pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<Figures>) {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = kept.steps.iter().cloned().collect();
+        (steps, kept.last.clone().unwrap_or_default())
+    }
+
+    /// Returns what changes with every step.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_what_came_between_two_polls() {
+        let history = History::default();
+        let figures = |served| Figures {
+            served,
+            ..Figures::default()
+        };
+        history.push(figures(10));
+        assert_eq!(history.view().0, [], "nothing is known of the time before");
+        history.push(figures(15));
+        assert_eq!(history.view().0.last().unwrap().served, 5);
+        for served in 0..1000 {
+            history.push(figures(served));
+        }
+        assert_eq!(history.view().0.len(), STEPS);
+    }
+}

@@ -1,0 +1,164 @@
+//! The journal as it grows. One read of the store serves all live tails: each finds its rows in the same batch.
+
+use std::sync::{Arc, OnceLock};
+
+use store::{JournalFilter, JournalOrder, JournalRow, Store, StoreError};
+use tokio::sync::{Mutex, broadcast};
+
+/// Most rows of one batch: at a thousand calls per second four times as many as come.
+const BATCH_ROWS: u32 = 2000;
+
+/// Most rows of one batch that one page shows: nobody reads more.
+pub(crate) const SHOWN_ROWS: usize = 20;
+
+/// Batches that a page may be behind before it loses some.
+const BEHIND_MAX: usize = 8;
+
+/// Most open sends that are waited for at once; beyond that they are shown open.
+const OPEN_ROWS: usize = 256;
+
+/// The rows that one poll has found, oldest first.
+pub(crate) struct TailBatch {
+    pub(crate) rows: Vec<TailRow>,
+    /// Whether there were more rows than a batch holds.
+    pub(crate) is_cut: bool,
+}
+
+/// A row, and its line of the table: rendered once for all pages.
+pub(crate) struct TailRow {
+    pub(crate) row: JournalRow,
+    line: OnceLock<String>,
+}
+
+impl TailRow {
+    pub(crate) fn new(row: JournalRow) -> TailRow {
+        let line = OnceLock::new();
+        TailRow { row, line }
+    }
+
+    /// Returns the line, which `render` makes when it is first needed.
+    pub(crate) fn line(&self, render: impl FnOnce(&JournalRow) -> String) -> &str {
+        self.line.get_or_init(|| render(&self.row))
+    }
+}
+
+/// Polls the journal for all live tails.
+pub(crate) struct Tail {
+    batches: broadcast::Sender<Arc<TailBatch>>,
+    cursor: Mutex<TailCursor>,
+    /// Held by each tail with a filter: as long as there is one, every row is read.
+    filtered: Arc<()>,
+}
+
+/// How far the polls have come.
+#[derive(Default)]
+struct TailCursor {
+    /// The last row that was read; none while nobody watches.
+    last: Option<i64>,
+    /// Rows of sends whose outcome is still to come: they are shown when they have one.
+    open: Vec<i64>,
+}
+
+impl Default for Tail {
+    fn default() -> Tail {
+        Tail {
+            batches: broadcast::Sender::new(BEHIND_MAX),
+            cursor: Mutex::default(),
+            filtered: Arc::default(),
+        }
+    }
+}
+
+impl Tail {
+    /// Subscribes to the batches. A caller that reads the store after this and then the batches misses no row.
+    pub(crate) async fn subscribe(&self, store: &Store) -> broadcast::Receiver<Arc<TailBatch>> {
+        let batches = self.batches.subscribe();
+        let mut cursor = self.cursor.lock().await;
+        if cursor.last.is_none() {
+            cursor.last = store.newest_row().await.ok();
+        }
+        batches
+    }
+
+    /// Has every row read as long as the guard lives: its tail has a filter.
+    pub(crate) fn read_all(&self) -> Arc<()> {
+        Arc::clone(&self.filtered)
+    }
+
+    /// Reads the rows that were written since the last poll, if anybody watches.
+    pub(crate) async fn poll(&self, store: &Store) {
+        let mut cursor = self.cursor.lock().await;
+        if self.batches.receiver_count() == 0 {
+            *cursor = TailCursor::default();
+            return;
+        }
+        let Some(last) = cursor.last else {
+            cursor.last = store.newest_row().await.ok();
+            return;
+        };
+        let wants_all = Arc::strong_count(&self.filtered) > 1;
+        let (read, rows_max) = if wants_all {
+            let from = (JournalOrder::OldestFirst, Some(last));
+            let all = JournalFilter::default();
+            let rows = store.journal_rows(&all, from, BATCH_ROWS).await;
+            (rows, BATCH_ROWS as usize)
+        } else {
+            let rows = newest_after(store, JournalFilter::default(), last).await;
+            (rows, SHOWN_ROWS)
+        };
+        let Ok(mut rows) = read else { return };
+        let is_cut = rows.len() == rows_max;
+        // Rows beyond the batch are passed over, so that no tail falls behind for good.
+        let newest = if is_cut && wants_all {
+            store.newest_row().await.ok()
+        } else {
+            None
+        };
+        cursor.last = newest.or(rows.last().map(|row| row.id)).or(cursor.last);
+        cursor.settle(store, &mut rows).await;
+        if !rows.is_empty() {
+            let rows = rows.into_iter().map(TailRow::new).collect();
+            // An error means that the last tail has gone.
+            let _ = self.batches.send(Arc::new(TailBatch { rows, is_cut }));
+        }
+    }
+}
+
+impl TailCursor {
+    /// Adds the sends that have ended since, and holds back those that are still open.
+    async fn settle(&mut self, store: &Store, rows: &mut Vec<JournalRow>) {
+        for id in std::mem::take(&mut self.open) {
+            match store.journal_row(id).await {
+                Ok(Some(row)) if row.open => self.open.push(id),
+                Ok(Some(row)) => rows.push(row),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        rows.retain(|row| {
+            let waits = row.open && self.open.len() < OPEN_ROWS;
+            if waits {
+                self.open.push(row.id);
+            }
+            !waits
+        });
+    }
+}
+
+/// Returns the newest rows beyond one, as many as a page shows, oldest first.
+pub(crate) async fn newest_after(
+    store: &Store,
+    filter: JournalFilter,
+    last: i64,
+) -> Result<Vec<JournalRow>, StoreError> {
+    // The time bounds the search; the rows of the same millisecond are sorted out after.
+    let since_ms = JournalRow::time_of(last).max(filter.since_ms.unwrap_or(0));
+    let filter = JournalFilter {
+        since_ms: Some(since_ms),
+        ..filter
+    };
+    let from = (JournalOrder::NewestFirst, None);
+    let mut rows = store.journal_rows(&filter, from, SHOWN_ROWS as u32).await?;
+    rows.retain(|row| row.id > last);
+    rows.reverse();
+    Ok(rows)
+}

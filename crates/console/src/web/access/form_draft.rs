@@ -1,0 +1,147 @@
+//! What the form of an access says when it comes back.
+
+use serde_json::{Value, json};
+use store::CACHE_S_MAX;
+
+use crate::access::draft::AccessDraft;
+use crate::access::manage;
+use crate::problem::Problem;
+use crate::web::fields::Fields;
+
+/// Stands for every platform, those that are yet to come as well.
+pub(crate) const ALL: &str = "all";
+
+/// Stands for no channel at all, which an empty field can't: that is every channel.
+pub(crate) const NONE: &str = "none";
+
+/// What the form says, in the words of the admin API.
+pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
+    let mut mistakes = Vec::new();
+    let mut body = rules(fields, &mut mistakes);
+    for name in ["name", "user"] {
+        if !fields.get(name).is_empty() {
+            body[name] = json!(fields.get(name));
+        }
+    }
+    let draft: AccessDraft = serde_json::from_value(body).map_err(|_| {
+        let text = "The form can't be read.";
+        Problem::new(http::StatusCode::BAD_REQUEST, "malformed", text)
+    })?;
+    if mistakes.is_empty() {
+        return Ok(draft);
+    }
+    // All at once, not first those that only a form can have.
+    mistakes.extend(manage::mistakes(draft));
+    Err(Problem::invalid(mistakes))
+}
+
+/// Everything but names; what is no number or list is noted and left out.
+fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
+    let bound = |name: &str| match fields.get(name) {
+        "" => Value::Null,
+        text => json!(text),
+    };
+    let ticked = |name: &'static str| fields.all(name).collect::<Vec<_>>();
+    let mut number = |name: &str, least: u32, most: u32| match fields.get(name) {
+        "" => Value::Null,
+        text => match text.parse::<u32>() {
+            Ok(number) if (least..=most).contains(&number) => json!(number),
+            _ => {
+                let text = format!("{text} is no number from {least} to {most}");
+                mistakes.push((name.to_owned(), text));
+                Value::Null
+            }
+        },
+    };
+    let concurrent = number("concurrent", 1, u32::MAX);
+    let cache = json!({
+        "enabled": fields.has("cache"),
+        "getchatchannels_s": number("getchatchannels_s", 0, CACHE_S_MAX),
+        "getchats_s": number("getchats_s", 0, CACHE_S_MAX),
+    });
+    let platforms = ticked("platforms");
+    json!({
+        "owner": fields.get("owner"),
+        "note": fields.get("note"),
+        "not_before": bound("not_before"),
+        "expires": bound("expires"),
+        "allow": fields.words("allow"),
+        "deny": fields.words("deny"),
+        "rate": bound("rate"),
+        "per_day": bound("per_day"),
+        "per_destination": bound("per_destination"),
+        "concurrent": concurrent,
+        "ways": ticked("ways"),
+        "methods": ticked("methods"),
+        "platforms": if platforms.contains(&ALL) { Value::Null } else { json!(platforms) },
+        "channels": channels(fields.get("channels"), mistakes),
+        "report": ticked("report"),
+        "cache": cache,
+        "journal": if fields.has("full") { "full" } else { "metadata" },
+        "query_credentials": fields.has("query_credentials"),
+    })
+}
+
+/// A channel to a line, platform and id.
+fn channels(text: &str, mistakes: &mut Vec<(String, String)>) -> Value {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let channels: Option<Vec<_>> = match text {
+        "" => return Value::Null,
+        NONE => Some(Vec::new()),
+        _ => lines
+            .map(|line| {
+                let (platform, id) = line.split_once(char::is_whitespace)?;
+                Some(json!({"platform": platform, "platformid": id.trim()}))
+            })
+            .collect(),
+    };
+    if channels.is_none() {
+        let text = "write platform and id on each line, such as whatsapp 100";
+        mistakes.push(("channels".to_owned(), text.to_owned()));
+    }
+    json!(channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Value, Vec<(String, String)>) {
+        let mut mistakes = Vec::new();
+        let body = rules(&Fields::read(text.as_bytes()), &mut mistakes);
+        (body, mistakes)
+    }
+
+    #[test]
+    fn nothing_at_all_is_apart_from_everything() {
+        let (body, _) = read("platforms=all&platforms=webchat");
+        assert_eq!(body["platforms"], Value::Null);
+        assert_eq!(body["channels"], Value::Null);
+        let (body, _) = read("channels=none");
+        assert_eq!(body["platforms"], json!([]), "a form that names none");
+        assert_eq!(body["channels"], json!([]));
+        let (body, mistakes) = read("channels=whatsapp+100%0D%0A%0D%0A+telegram%09+a+b&cache=1");
+        let first = json!({"platform": "whatsapp", "platformid": "100"});
+        let second = json!({"platform": "telegram", "platformid": "a b"});
+        assert_eq!(body["channels"], json!([first, second]));
+        let cache = json!({"enabled": true, "getchatchannels_s": null, "getchats_s": null});
+        assert_eq!((&body["cache"], mistakes), (&cache, vec![]));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let text = "concurrent=0&getchats_s=86401&getchatchannels_s=x&channels=whatsapp&rate=often&allow=here";
+        let problem = draft(&Fields::read(text.as_bytes())).unwrap_err();
+        for field in [
+            "concurrent",
+            "getchats_s",
+            "getchatchannels_s",
+            "channels",
+            "rate",
+            "allow",
+        ] {
+            assert!(problem.about(field).is_some(), "{field}");
+        }
+        assert_eq!(problem.about("deny"), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! One access: its rules, their form, and its latest changes.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use store::{Access, ChangeError};
+
+use crate::access::manage::{self, ChangeTarget, Rotation};
+use crate::problem::Problem;
+use crate::state::{Console, ConsoleState};
+use crate::web::access::form::AccessForm;
+use crate::web::access::form_draft::draft;
+use crate::web::access::list::state_word;
+use crate::web::access::preview::{self, Preview};
+use crate::web::access::sample::Sampler;
+use crate::web::access::secret::SecretPage;
+use crate::web::changes::ChangeView;
+use crate::web::extract::{OperatorForm, SessionForm};
+use crate::web::fields::Fields;
+use crate::web::layout::{Layout, html, see_other};
+use crate::web::page_error::{PageError, PageResult};
+use crate::web::text::{age, moment_of, visible};
+use crate::web::visitor::Visitor;
+
+#[derive(Template)]
+#[template(path = "access.html")]
+struct AccessPage {
+    layout: Layout,
+    form: AccessForm,
+    name: String,
+    state: &'static str,
+    facts: Vec<(&'static str, String)>,
+    saved: bool,
+    /// Whether the form was made from an access that has changed since.
+    is_stale: bool,
+    preview: Option<Preview>,
+    sampler: Sampler,
+    changes: Vec<ChangeView>,
+}
+
+/// The preview without the page around it.
+#[derive(Template)]
+#[template(path = "preview.html")]
+struct PreviewPiece {
+    preview: Preview,
+}
+
+impl AccessPage {
+    async fn of(
+        console: &Console,
+        visitor: &Visitor,
+        access: &Access,
+        form: AccessForm,
+    ) -> Result<AccessPage, PageError> {
+        let changes = manage::latest_changes(console, &access.name).await?;
+        Ok(AccessPage {
+            layout: visitor.layout("accesses", format!("Access {}", access.name)),
+            is_stale: form.version != access.version,
+            form,
+            name: access.name.clone(),
+            state: state_word(access, console.now()),
+            facts: facts(console, access),
+            saved: false,
+            preview: None,
+            sampler: Sampler::of(console, access, &Fields::default()),
+            changes: changes.iter().map(ChangeView::of).collect(),
+        })
+    }
+}
+
+fn facts(console: &Console, access: &Access) -> Vec<(&'static str, String)> {
+    let now = console.now();
+    let secrets = access
+        .secrets
+        .iter()
+        .map(|secret| format!("{} old", age(now - secret.created)));
+    let last = console.store.last_use(access).map_or_else(
+        || "never".to_owned(),
+        |last| {
+            format!(
+                "{} from {} by {}",
+                moment_of(last.at),
+                last.address,
+                last.way
+            )
+        },
+    );
+    vec![
+        ("User name", visible(&access.user)),
+        ("Client id", access.client_id.clone()),
+        ("Secrets", secrets.collect::<Vec<_>>().join(", ")),
+        ("Last used", last),
+        (
+            "Tokens ended",
+            access.tokens_since.map_or("never".to_owned(), moment_of),
+        ),
+        ("Version", access.version.to_string()),
+    ]
+}
+
+fn find(console: &Console, name: &str) -> Result<Arc<Access>, Problem> {
+    let accesses = console.store.accesses();
+    Ok(Arc::clone(
+        accesses.named(name).ok_or(ChangeError::Missing)?,
+    ))
+}
+
+/// Shows the page.
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    fields: Fields,
+) -> PageResult {
+    let access = find(&console, &name)?;
+    let mut page = AccessPage::of(&console, &visitor, &access, AccessForm::of(&access)).await?;
+    page.saved = fields.has("saved");
+    page.sampler = Sampler::of(&console, &access, &fields);
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Changes the access as the form says.
+pub(crate) async fn change(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    form: OperatorForm,
+) -> PageResult {
+    let OperatorForm {
+        visitor,
+        actor,
+        fields,
+    } = form;
+    let expected = fields.get("version").parse().ok();
+    let changed = match draft(&fields) {
+        Ok(draft) => {
+            manage::change(&console, ChangeTarget::new(&actor, &name, expected), draft).await
+        }
+        Err(problem) => Err(problem),
+    };
+    match changed {
+        Ok(_) => Ok(see_other(&format!("/console/accesses/{name}?saved=1"))),
+        Err(problem) => {
+            let access = find(&console, &name)?;
+            let form = AccessForm::again(&fields, &problem);
+            let page = AccessPage::of(&console, &visitor, &access, form).await?;
+            Ok(html(problem.status(), &page))
+        }
+    }
+}
+
+/// Shows which journalled calls the form would refuse, and changes nothing.
+pub(crate) async fn preview(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: SessionForm,
+) -> PageResult {
+    let is_piece = headers.contains_key("hx-request");
+    let SessionForm { visitor, fields } = form;
+    let access = find(&console, &name)?;
+    let previewed = preview::of(&console, &access, &fields).await;
+    let wrong = previewed.as_ref().err().map(Problem::status);
+    let (form, preview) = match previewed {
+        Ok(preview) => (AccessForm::sent(&fields), preview),
+        Err(problem) => {
+            let preview = Preview::failed(problem.detail());
+            (AccessForm::again(&fields, &problem), preview)
+        }
+    };
+    if is_piece {
+        // htmx shows a piece only if its status is a success.
+        return Ok(html(StatusCode::OK, &PreviewPiece { preview }));
+    }
+    let mut page = AccessPage::of(&console, &visitor, &access, form).await?;
+    page.preview = Some(preview);
+    Ok(html(wrong.unwrap_or(StatusCode::OK), &page))
+}
+
+/// Suspends or resumes the access.
+pub(crate) async fn set_state(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    form: OperatorForm,
+) -> PageResult {
+    let OperatorForm { actor, fields, .. } = form;
+    let body = json!({"state": fields.get("state")});
+    let draft = serde_json::from_value(body).map_err(|_| Problem::not_found())?;
+    manage::change(&console, ChangeTarget::new(&actor, &name, None), draft).await?;
+    Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+}
+
+#[derive(Template)]
+#[template(path = "access_delete.html")]
+struct DeletePage {
+    layout: Layout,
+    name: String,
+    version: i64,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// Asks before the access is deleted.
+pub(crate) async fn confirm_deletion(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    Path(name): Path<String>,
+) -> PageResult {
+    visitor.operator()?;
+    let access = find(&console, &name)?;
+    let page = DeletePage {
+        layout: visitor.layout("accesses", format!("Delete {}", access.name)),
+        name: access.name.clone(),
+        version: access.version,
+        facts: facts(&console, &access),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// Deletes the access, if it has not changed since the question.
+pub(crate) async fn delete(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    form: OperatorForm,
+) -> PageResult {
+    let version = form.fields.get("version").parse();
+    let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
+    manage::delete(
+        &console,
+        ChangeTarget::new(&form.actor, &name, Some(version)),
+    )
+    .await?;
+    Ok(see_other(&format!("/console/accesses?deleted={name}")))
+}
+
+/// Ends every token that was issued so far.
+pub(crate) async fn revoke_tokens(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    form: OperatorForm,
+) -> PageResult {
+    manage::end_tokens(&console, ChangeTarget::new(&form.actor, &name, None)).await?;
+    Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+}
+
+/// Makes a new secret and shows it this once.
+pub(crate) async fn rotate(
+    State(console): ConsoleState,
+    Path(name): Path<String>,
+    form: OperatorForm,
+) -> PageResult {
+    let OperatorForm {
+        visitor,
+        actor,
+        fields,
+    } = form;
+    let rotation = Rotation {
+        drop_old: fields.has("drop_old"),
+        ..Rotation::default()
+    };
+    let target = ChangeTarget::new(&actor, &name, None);
+    let (access, view) = manage::rotate(&console, target, rotation).await?;
+    let layout = visitor.layout("accesses", "New secret");
+    let heading = "The access has a new secret";
+    let page = SecretPage::of(layout, heading, &console, &access, &view);
+    Ok(html(StatusCode::OK, &page))
+}

@@ -1,0 +1,88 @@
+//! A program that makes one call by an access, ready to be pasted.
+
+use adapter::{OPERATIONS, Operation, Way};
+use askama::Template;
+use axum::extract::{Path, State};
+use http::{HeaderMap, StatusCode};
+use samples::{Caller, LANGUAGES, Language, sample};
+use store::{Access, ChangeError};
+
+use crate::state::{Console, ConsoleState};
+use crate::web::fields::Fields;
+use crate::web::layout::{html, see_other};
+use crate::web::page_error::PageResult;
+use crate::web::visitor::Visitor;
+
+/// A sample and what can be chosen in its place.
+#[derive(Template)]
+#[template(path = "sample.html")]
+pub(crate) struct Sampler {
+    name: String,
+    /// Word, title, and whether it is chosen.
+    languages: Vec<(&'static str, &'static str, bool)>,
+    ways: Vec<(&'static str, bool)>,
+    methods: Vec<(&'static str, bool)>,
+    text: String,
+    /// The file and the command that runs it.
+    file: &'static str,
+    run: &'static str,
+    secret: &'static str,
+    why_not: Option<String>,
+}
+
+impl Sampler {
+    /// The sample that the fields choose; by itself curl, by Basic, a message.
+    pub(crate) fn of(console: &Console, access: &Access, fields: &Fields) -> Sampler {
+        let language = Language::named(fields.get("language"))
+            .or(Language::named("unix"))
+            .unwrap_or(LANGUAGES[0]);
+        let way = Way::from_name(fields.get("way")).unwrap_or(Way::Basic);
+        let method = Operation::named(fields.get("method")).or(Operation::named("sendmessage"));
+        let operation = method.unwrap_or(&OPERATIONS[0]);
+        let status = console.gateway.status();
+        let caller = Caller {
+            url: status["public_url"].as_str().unwrap_or_default(),
+            user: &access.user,
+            client_id: &access.client_id,
+        };
+        let written = sample(language, way, operation, &caller, &[]);
+        let why_not = written.as_ref().err().map(ToString::to_string);
+        let written = written.ok();
+        Sampler {
+            name: access.name.clone(),
+            languages: LANGUAGES
+                .map(|one| (one.name, one.title, one.name == language.name))
+                .into(),
+            ways: Way::ALL.map(|one| (one.name(), one == way)).into(),
+            methods: OPERATIONS
+                .each_ref()
+                .map(|one| (one.method, one.method == operation.method))
+                .into(),
+            file: written.as_ref().map_or("", |sample| sample.file),
+            run: written.as_ref().map_or("", |sample| sample.run),
+            secret: written.as_ref().map_or("", |sample| sample.secret),
+            text: written.map_or_else(String::new, |sample| sample.text),
+            why_not,
+        }
+    }
+}
+
+/// The sample alone, for a page that is open already; whoever comes without a script gets the whole page.
+pub(crate) async fn fragment(
+    State(console): ConsoleState,
+    _visitor: Visitor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> PageResult {
+    if !headers.contains_key("hx-request") {
+        return Ok(see_other(&format!(
+            "/console/accesses/{name}?{}#sample",
+            fields.query(&["language", "way", "method"])
+        )));
+    }
+    let accesses = console.store.accesses();
+    let access = accesses.named(&name).ok_or(ChangeError::Missing)?;
+    let sampler = Sampler::of(&console, access, &fields);
+    Ok(html(StatusCode::OK, &sampler))
+}

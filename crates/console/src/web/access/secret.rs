@@ -1,0 +1,44 @@
+//! The page that shows a new secret, this once.
+
+use askama::Template;
+use serde_json::Value;
+use store::Access;
+
+use crate::state::Console;
+use crate::web::access::sample::Sampler;
+use crate::web::fields::Fields;
+use crate::web::layout::Layout;
+use crate::web::text::visible;
+
+#[derive(Template)]
+#[template(path = "access_secret.html")]
+pub(crate) struct SecretPage {
+    layout: Layout,
+    heading: &'static str,
+    name: String,
+    user: String,
+    client_id: String,
+    secret: String,
+    sampler: Sampler,
+}
+
+impl SecretPage {
+    /// Makes the page of an access from the view that holds its secret.
+    pub(crate) fn of(
+        layout: Layout,
+        heading: &'static str,
+        console: &Console,
+        access: &Access,
+        view: &Value,
+    ) -> SecretPage {
+        SecretPage {
+            layout,
+            heading,
+            name: access.name.clone(),
+            user: visible(&access.user),
+            client_id: access.client_id.clone(),
+            secret: view["password"].as_str().unwrap_or_default().to_owned(),
+            sampler: Sampler::of(console, access, &Fields::default()),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The journal as a table for spreadsheets (RFC 4180). A cell that a spreadsheet would take for a formula begins with an
+//! apostrophe, which makes it a text.
+
+use serde_json::Value;
+use store::JournalRow;
+
+use crate::journal::rows::row_view;
+
+/// The columns: the fields of a row that are no objects.
+const COLUMNS: [&str; 31] = [
+    "time",
+    "id",
+    "kind",
+    "count",
+    "request_id",
+    "caller_request_id",
+    "trace_id",
+    "access",
+    "way",
+    "method",
+    "http_method",
+    "path",
+    "peer",
+    "client",
+    "status",
+    "canonical",
+    "code",
+    "upstream_code",
+    "delivery",
+    "attempts",
+    "queue_us",
+    "upstream_us",
+    "total_us",
+    "cache",
+    "limited_by",
+    "limit_left",
+    "user_agent",
+    "cause",
+    "would_refuse",
+    "actor",
+    "parameters",
+];
+
+/// The line with the names.
+pub(crate) fn head() -> String {
+    COLUMNS.join(",") + "\r\n"
+}
+
+/// One row.
+pub(crate) fn line(row: JournalRow) -> String {
+    let row = row_view(row, false);
+    let cells = COLUMNS.map(|column| match &row[column] {
+        Value::Null => String::new(),
+        Value::String(text) => cell(text),
+        other => cell(&other.to_string()),
+    });
+    cells.join(",") + "\r\n"
+}
+
+/// Always in quotation marks: some programs split at semicolons or tabs as well. NUL ends a text in some of them.
+fn cell(text: &str) -> String {
+    let starts = [
+        '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', '|', '%',
+    ];
+    // Spreadsheets pass over blanks and what can't be seen.
+    let hides = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let is_formula = text.trim_start_matches(hides).starts_with(starts) || text.starts_with(starts);
+    let apostrophe = if is_formula { "'" } else { "" };
+    let quoted = text.replace('"', "\"\"").replace('\0', "\u{fffd}");
+    format!("\"{apostrophe}{quoted}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_begins_as_a_formula() {
+        assert_eq!(cell("plain, \"quoted\""), "\"plain, \"\"quoted\"\"\"");
+        for formula in [
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            " =1",
+            "\u{feff}=1",
+            "＝1",
+            "\n=1",
+            "%0A=1",
+        ] {
+            assert!(
+                cell(formula).starts_with("\"'"),
+                "{formula:?}: {}",
+                cell(formula)
+            );
+        }
+    }
+}

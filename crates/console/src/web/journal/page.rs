@@ -1,0 +1,146 @@
+//! The table of the journal with its filters, and the exports of all rows.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::StreamExt;
+use http::{HeaderValue, StatusCode, header};
+use store::JournalOrder;
+
+use crate::journal::export::{NDJSON, export, export_as};
+use crate::journal::query::{JournalQuery, id_text};
+use crate::problem::{Problem, answer};
+use crate::state::{Console, ConsoleState};
+use crate::web::fields::Fields;
+use crate::web::journal::csv;
+use crate::web::journal::filters::FILTERS;
+use crate::web::journal::line::JournalLine;
+use crate::web::layout::{Layout, html};
+use crate::web::page_error::PageResult;
+use crate::web::visitor::Visitor;
+
+/// Rows of a page.
+const PAGE_ROWS: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "journal.html")]
+struct JournalPage {
+    layout: Layout,
+    fields: Fields,
+    wrong: Option<String>,
+    accesses: Vec<String>,
+    methods: Vec<&'static str>,
+    lines: Vec<JournalLine>,
+    is_live: bool,
+    /// The query of these filters.
+    query: String,
+    /// Where the tail begins.
+    after: String,
+    older: Option<String>,
+}
+
+/// The table.
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let parameters = fields.query(&[&FILTERS[..], &["cursor"]].concat());
+    let (rows, wrong) = match JournalQuery::parse(&parameters, console.now()) {
+        Err(mistakes) => {
+            let problem = Problem::unreadable(mistakes);
+            (Vec::new(), Some(problem.detail().to_owned()))
+        }
+        Ok(query) => {
+            // Rows that can't be written can't be read either; the others can.
+            let _ = console.store.journal().flush().await;
+            let from = (JournalOrder::NewestFirst, query.beyond);
+            let rows = console.store.journal_rows(&query.filter, from, PAGE_ROWS);
+            (rows.await?, None)
+        }
+    };
+    let query = fields.query(&FILTERS);
+    let is_full = rows.len() == PAGE_ROWS as usize;
+    let older = rows
+        .last()
+        .filter(|_| is_full)
+        .map(|row| format!("cursor={}", id_text(row.id)));
+    let page = JournalPage {
+        layout: visitor.layout("journal", "Journal"),
+        accesses: console
+            .store
+            .accesses()
+            .all()
+            .iter()
+            .map(|access| access.name.clone())
+            .collect(),
+        methods: adapter::OPERATIONS
+            .iter()
+            .map(|operation| operation.method)
+            .collect(),
+        is_live: fields.has("live") && wrong.is_none(),
+        after: id_text(rows.first().map_or(0, |row| row.id)),
+        older: older.map(|cursor| {
+            if query.is_empty() {
+                cursor
+            } else {
+                format!("{query}&{cursor}")
+            }
+        }),
+        lines: rows.iter().map(JournalLine::of).collect(),
+        query,
+        fields,
+        wrong,
+    };
+    let status = if page.wrong.is_some() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    Ok(html(status, &page))
+}
+
+/// The rows that these filters find, as lines of JSON.
+pub(crate) async fn ndjson(
+    State(console): ConsoleState,
+    _visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let query = query_of(&console, &fields)?;
+    let _ = console.store.journal().flush().await;
+    let body = Body::from_stream(export(Arc::clone(&console), query));
+    Ok(file(
+        answer(StatusCode::OK, NDJSON, body),
+        "attachment; filename=\"journal.ndjson\"",
+    ))
+}
+
+/// The same as a table for spreadsheets.
+pub(crate) async fn csv(
+    State(console): ConsoleState,
+    _visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let query = query_of(&console, &fields)?;
+    let _ = console.store.journal().flush().await;
+    let head = futures_util::stream::once(async { Ok(csv::head()) });
+    let body = Body::from_stream(head.chain(export_as(Arc::clone(&console), query, csv::line)));
+    Ok(file(
+        answer(StatusCode::OK, "text/csv; charset=utf-8", body),
+        "attachment; filename=\"journal.csv\"",
+    ))
+}
+
+fn query_of(console: &Console, fields: &Fields) -> Result<JournalQuery, Problem> {
+    JournalQuery::parse(&fields.query(&FILTERS), console.now()).map_err(Problem::unreadable)
+}
+
+fn file(mut response: Response, name: &'static str) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    response
+}

@@ -1,0 +1,189 @@
+//! One row of the journal in full.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::Value;
+use store::{JournalKind, JournalRow};
+
+use crate::journal::query::id_from_text;
+use crate::journal::rows::row_view;
+use crate::problem::Problem;
+use crate::state::ConsoleState;
+use crate::web::changes::{FieldChange, differences};
+use crate::web::journal::line::JournalLine;
+use crate::web::layout::{Layout, html};
+use crate::web::page_error::PageResult;
+use crate::web::text::{duration, visible};
+use crate::web::visitor::Visitor;
+
+/// The fields of a row by groups.
+const GROUPS: [(&str, &[&str]); 4] = [
+    (
+        "Source",
+        &[
+            "peer",
+            "client",
+            "http_method",
+            "path",
+            "user_agent",
+            "request_id",
+            "caller_request_id",
+            "trace_id",
+        ],
+    ),
+    ("Call", &["access", "way", "method", "parameters"]),
+    (
+        "Outcome",
+        &[
+            "status",
+            "count",
+            "canonical",
+            "code",
+            "upstream_code",
+            "cause",
+            "would_refuse",
+            "delivery",
+            "answer",
+            "actor",
+            "before",
+            "after",
+        ],
+    ),
+    (
+        "Metadata",
+        &[
+            "id",
+            "time",
+            "kind",
+            "open",
+            "attempts",
+            "cache",
+            "limited_by",
+            "limit_max",
+            "limit_left",
+            "generation",
+        ],
+    ),
+];
+
+#[derive(Template)]
+#[template(path = "row.html")]
+struct RowPage {
+    layout: Layout,
+    line: JournalLine,
+    groups: Vec<(&'static str, Vec<(String, String)>)>,
+    /// The changed fields of an access.
+    what: Vec<FieldChange>,
+    /// Name, time, and where its bar begins and how wide it is, in hundredths.
+    timings: Vec<(&'static str, String, String, String)>,
+    /// Its name, and the query for all its calls.
+    access: Option<(String, String)>,
+    /// The query for all rows with its request id.
+    request_id: Option<String>,
+    explain: Option<String>,
+}
+
+/// The page.
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> PageResult {
+    let id = id_from_text(&id).ok_or_else(Problem::not_found)?;
+    let _ = console.store.journal().flush().await;
+    let row = console.store.journal_row(id).await?;
+    let row = row.ok_or_else(Problem::not_found)?;
+    let page = RowPage {
+        layout: visitor.layout("journal", "One row"),
+        line: JournalLine::of(&row),
+        timings: timings(&row),
+        access: row
+            .access
+            .as_deref()
+            .map(|name| (visible(name), query("access", name))),
+        request_id: row.request_id.as_deref().map(|id| query("request_id", id)),
+        explain: explain(&row),
+        what: what(&row),
+        groups: groups(row),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+fn what(row: &JournalRow) -> Vec<FieldChange> {
+    if row.kind == JournalKind::Change {
+        differences(row.before.as_deref(), row.after.as_deref())
+    } else {
+        Vec::new()
+    }
+}
+
+fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
+    let view = row_view(row, true);
+    let text = |value: &Value| match value {
+        Value::String(text) => visible(text),
+        Value::Object(_) | Value::Array(_) => visible(&format!("{value:#}")),
+        other => other.to_string(),
+    };
+    let groups = GROUPS.map(|(title, names)| {
+        let shown_names = names.iter().filter(|name| !view[**name].is_null());
+        (
+            title,
+            shown_names
+                .map(|name| (name.replace('_', " "), text(&view[*name])))
+                .collect::<Vec<_>>(),
+        )
+    });
+    groups
+        .into_iter()
+        .filter(|(_, fields)| !fields.is_empty())
+        .collect()
+}
+
+/// Where the time went: waiting, the upstream, and the gateway itself.
+fn timings(row: &JournalRow) -> Vec<(&'static str, String, String, String)> {
+    let Some(total) = row.total_us else {
+        return Vec::new();
+    };
+    let queue = row.queue_us.unwrap_or(0).min(total);
+    let upstream = row.upstream_us.unwrap_or(0).min(total - queue);
+    let own = total - queue - upstream;
+    let part = |us: i64| 100.0 * us as f64 / total.max(1) as f64;
+    let mut begin = 0.0;
+    let rows = [
+        ("gateway", own),
+        ("waiting for a turn", queue),
+        ("upstream", upstream),
+    ];
+    let bars = rows
+        .into_iter()
+        .filter(|(_, us)| *us > 0)
+        .map(|(name, us)| {
+            let bar = (
+                name,
+                duration(us),
+                format!("{begin:.2}"),
+                format!("{:.2}", part(us).max(0.3)),
+            );
+            begin += part(us);
+            bar
+        });
+    let mut bars: Vec<_> = bars.collect();
+    bars.push(("in all", duration(total), "0".to_owned(), "100".to_owned()));
+    bars
+}
+
+fn query(name: &str, value: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair(name, value).finish()
+}
+
+/// The question that asks about this call again.
+fn explain(row: &JournalRow) -> Option<String> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("peer", &row.client?.to_string());
+    query.append_pair("access", row.access.as_deref()?);
+    query.append_pair("method", row.method.as_deref()?);
+    query.append_pair("way", row.way.as_deref()?);
+    Some(query.finish())
+}

@@ -1,0 +1,142 @@
+//! The live tail of the journal: the rows that a page's filter asks for, as they are written.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use store::{JournalFilter, JournalKind, JournalRow, JournalStatus};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::journal::query::{id_from_text, id_text};
+use crate::state::tail::{SHOWN_ROWS, TailBatch, TailRow, newest_after};
+use crate::state::{Console, ConsoleState};
+use crate::web::fields::Fields;
+use crate::web::journal::filters::{filter_of, is_filtered};
+use crate::web::journal::line::JournalLine;
+use crate::web::page_error::PageError;
+use crate::web::sse::{self, event};
+use crate::web::visitor::Visitor;
+
+/// The tail of one page.
+struct PageTail {
+    filter: JournalFilter,
+    batches: broadcast::Receiver<Arc<TailBatch>>,
+    /// The last row before the batches begin.
+    last: i64,
+    /// Whether the rows between the page and the first batch have been sent.
+    has_caught_up: bool,
+    /// Held by a tail with a filter.
+    _read_all: Option<Arc<()>>,
+}
+
+/// Streams the events of one page: `rows` with lines of the table, newest first, `note` with what was left out.
+pub(crate) async fn events(
+    State(console): ConsoleState,
+    _visitor: Visitor,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let filter = filter_of(&fields, console.now());
+    let last_event = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok());
+    let last = last_event.or(Some(fields.get("after")));
+    let last = last.and_then(id_from_text);
+    let tail = PageTail {
+        _read_all: is_filtered(&fields).then(|| console.tail.read_all()),
+        filter,
+        batches: console.tail.subscribe(&console.store).await,
+        last: last.unwrap_or(0),
+        has_caught_up: last.is_none(),
+    };
+    sse::stream(console, headers, tail, |console, tail| {
+        Box::pin(next(console, tail))
+    })
+    .map_err(PageError::from)
+}
+
+async fn next(console: &Console, tail: &mut PageTail) -> String {
+    if !tail.has_caught_up {
+        tail.has_caught_up = true;
+        let filter = tail.filter.clone();
+        let rows = newest_after(&console.store, filter, tail.last).await;
+        let rows = rows.unwrap_or_default().into_iter();
+        let rows: Vec<_> = rows.map(TailRow::new).collect();
+        tail.last = rows.last().map_or(tail.last, |tailed| tailed.row.id);
+        return rows_event(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
+    }
+    match tokio::time::timeout(sse::WAIT_MAX, tail.batches.recv()).await {
+        Err(_) | Ok(Err(RecvError::Closed)) => String::new(),
+        Ok(Err(RecvError::Lagged(_))) => event(
+            "note",
+            None,
+            "This page was too slow; some rows are missing.",
+        ),
+        Ok(Ok(batch)) => {
+            let is_wanted = |tailed: &&TailRow| {
+                tailed.row.id > tail.last && matches_filter(&tail.filter, &tailed.row)
+            };
+            let rows: Vec<_> = batch.rows.iter().filter(is_wanted).collect();
+            rows_event(&rows, batch.is_cut)
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "journal_rows.html")]
+struct JournalLines {
+    lines: Vec<JournalLine>,
+}
+
+fn render(row: &JournalRow) -> String {
+    let lines = vec![JournalLine::of(row)];
+    // Writing into a String can't fail.
+    JournalLines { lines }.render().unwrap_or_default()
+}
+
+/// Writes the events that show these rows, oldest first; `is_cut` if there were more.
+fn rows_event(rows: &[&TailRow], is_cut: bool) -> String {
+    let Some(newest) = rows.last() else {
+        return String::new();
+    };
+    let left_out = rows.len().saturating_sub(SHOWN_ROWS);
+    let newest_first = rows[left_out..].iter().rev();
+    let lines: String = newest_first.map(|tailed| tailed.line(render)).collect();
+    let plural = if rows.len() == 1 { "" } else { "s" };
+    let mut note = format!("{} row{plural} arrived", rows.len());
+    match (is_cut, left_out) {
+        (false, 0) => {}
+        (false, _) => note.push_str(&format!(", {left_out} of them not shown here")),
+        (true, _) => note.push_str(", and more that are not shown here"),
+    }
+    event("rows", Some(&id_text(newest.row.id)), &lines) + &event("note", None, &format!("{note}."))
+}
+
+/// Whether the filter finds a row, by the same rules as in the store.
+fn matches_filter(filter: &JournalFilter, row: &JournalRow) -> bool {
+    let is_equal = |wanted: &Option<String>, value: Option<&str>| {
+        wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
+    };
+    let at_ms = JournalRow::time_of(row.id);
+    let status = match &filter.status {
+        None => true,
+        Some(JournalStatus::Wire(status)) => row.status == Some(*status),
+        Some(JournalStatus::Code(code)) => row.code.as_deref() == Some(code),
+        Some(JournalStatus::Success) => {
+            row.code.is_none() && row.kind == JournalKind::Request && !row.open
+        }
+    };
+    status
+        && is_equal(&filter.access, row.access.as_deref())
+        && is_equal(&filter.method, row.method.as_deref())
+        && (is_equal(&filter.request_id, row.request_id.as_deref())
+            || is_equal(&filter.request_id, row.caller_request_id.as_deref()))
+        && is_equal(&filter.delivery, row.delivery.as_deref())
+        && filter.since_ms.is_none_or(|since| at_ms >= since)
+        && filter.until_ms.is_none_or(|until| at_ms < until)
+        && filter
+            .network
+            .is_none_or(|network| row.client.is_some_and(|client| network.contains(&client)))
+}

@@ -1,0 +1,130 @@
+//! The layout that all pages share, and how pages are answered.
+
+use askama::Template;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use store::Role;
+
+use crate::audit::notes::RefusalCode;
+use crate::problem::{Problem, answer};
+use crate::web::assets;
+
+/// The address of the first page, and the prefix of all others.
+pub(crate) const HOME: &str = "/console/";
+
+/// The frame around a page.
+pub(crate) struct Layout {
+    pub(crate) title: String,
+    /// The item of the navigation bar that the page belongs to.
+    pub(crate) place: &'static str,
+    pub(crate) user: Option<LayoutUser>,
+    /// Changes with the assets, so that browsers fetch new ones.
+    pub(crate) edition: &'static str,
+    /// The items of the navigation bar.
+    pub(crate) links: &'static [NavLink],
+}
+
+/// The person who is signed in, as the frame shows them.
+pub(crate) struct LayoutUser {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// The token that every form of the session carries.
+    pub(crate) token: String,
+}
+
+/// An item of the navigation bar.
+pub(crate) struct NavLink {
+    pub(crate) path: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) place: &'static str,
+}
+
+const LINKS: [NavLink; 5] = [
+    NavLink::new(HOME, "Overview", "overview"),
+    NavLink::new("/console/accesses", "Accesses", "accesses"),
+    NavLink::new("/console/journal", "Journal", "journal"),
+    NavLink::new("/console/explain", "Explain", "explain"),
+    NavLink::new("/console/status", "Status", "status"),
+];
+
+impl NavLink {
+    const fn new(path: &'static str, name: &'static str, place: &'static str) -> NavLink {
+        NavLink { path, name, place }
+    }
+}
+
+impl Layout {
+    /// For a page behind a session.
+    pub(crate) fn of(user: LayoutUser, place: &'static str, title: impl Into<String>) -> Layout {
+        Layout {
+            user: Some(user),
+            place,
+            links: &LINKS,
+            ..Layout::outside(title)
+        }
+    }
+
+    /// For a page that anybody sees.
+    pub(crate) fn outside(title: impl Into<String>) -> Layout {
+        Layout {
+            title: title.into(),
+            place: "",
+            user: None,
+            edition: assets::edition(),
+            links: &[],
+        }
+    }
+
+    /// Whether the user may change things.
+    pub(crate) fn may_change(&self) -> bool {
+        let user = self.user.as_ref();
+        user.is_some_and(|user| user.role == Role::Operator)
+    }
+
+    /// Returns the token that forms carry.
+    pub(crate) fn token(&self) -> &str {
+        self.user.as_ref().map_or("", |user| &user.token)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct RefusedPage<'a> {
+    layout: Layout,
+    detail: &'a str,
+}
+
+/// Answers with a page, or with a piece of one.
+pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => answer(status, "text/html; charset=utf-8", text),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be written");
+            let text = "The page could not be written.".to_owned();
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", text)
+        }
+    }
+}
+
+/// Answers with a refusal, as a page.
+pub(crate) fn refused(problem: &Problem) -> Response {
+    let title = problem.status().canonical_reason().unwrap_or("Error");
+    // The page does not show the user, if there is one; the links are the same.
+    let layout = Layout {
+        links: &LINKS,
+        ..Layout::outside(title)
+    };
+    let detail = problem.detail();
+    let mut response = html(problem.status(), &RefusedPage { layout, detail });
+    let code = RefusalCode(problem.code());
+    response.extensions_mut().insert(code);
+    response
+}
+
+/// Sends the browser to another page.
+pub(crate) fn see_other(path: &str) -> Response {
+    let mut response = answer(StatusCode::SEE_OTHER, "text/plain", String::new());
+    let path = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static(HOME));
+    response.headers_mut().insert(header::LOCATION, path);
+    response
+}
