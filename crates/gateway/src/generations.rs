@@ -18,13 +18,13 @@ use crate::gate::Gate;
 use crate::reload::LastReload;
 use crate::telemetry::LogLevel;
 use crate::way_out::Sandboxed;
-use server::Terms;
+use server::ConnectionPolicy;
 
 /// The generations of one gateway, of which one is in force.
 pub(crate) struct Generations {
     gate: ArcSwap<Gate>,
     /// How the public and the admin listener treat connections, swapped with the gate.
-    pub(crate) terms: [Arc<ArcSwap<Terms>>; 2],
+    pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
     pub(crate) origin: Origin,
     /// Held from before the gate or its keys change until the change is in, so that none gets lost.
     pub(crate) in_force: tokio::sync::Mutex<InForce>,
@@ -53,13 +53,13 @@ pub(crate) struct InForce {
 impl Generations {
     pub(crate) fn new(
         gate: Gate,
-        terms: [Terms; 2],
+        policies: [ConnectionPolicy; 2],
         origin: Origin,
         in_force: InForce,
     ) -> Generations {
         Generations {
             gate: ArcSwap::from_pointee(gate),
-            terms: terms.map(|terms| Arc::new(ArcSwap::from_pointee(terms))),
+            policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
             origin,
             in_force: tokio::sync::Mutex::new(in_force),
             last_reload: Mutex::new(None),
@@ -72,11 +72,11 @@ impl Generations {
         self.gate.load_full()
     }
 
-    /// From now on requests begin with this gate, and connections with these terms.
-    pub(crate) fn swap(&self, gate: Gate, terms: [Terms; 2]) {
+    /// From now on requests begin with this gate, and connections with these policies.
+    pub(crate) fn swap(&self, gate: Gate, policies: [ConnectionPolicy; 2]) {
         self.gate.store(Arc::new(gate));
-        for (there, terms) in self.terms.iter().zip(terms) {
-            there.store(Arc::new(terms));
+        for (there, policy) in self.policies.iter().zip(policies) {
+            there.store(Arc::new(policy));
         }
     }
 
@@ -113,7 +113,7 @@ impl console::Gateway for Generations {
     }
 
     fn admin_has_tls(&self) -> bool {
-        self.terms[1].load().tls.is_some()
+        self.policies[1].load().tls.is_some()
     }
 
     fn is_admin_host(&self, name: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use server::tls::{Tls, TlsFiles};
-use server::{Deadlines, Terms, fd_limit};
+use server::{ConnectionPolicy, Deadlines, fd_limit};
 
 use crate::config::Config;
 
@@ -18,19 +18,19 @@ const OPERATORS_MAX: usize = 128;
 ///
 /// # Errors
 /// A sentence, when certificates can't be read.
-pub(crate) fn terms(config: &Config) -> Result<[Terms; 2], String> {
+pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], String> {
     let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
     let calls = config.upstream_limits.calls_max;
     // The embedded sandbox holds the other end of each connection as well.
     let is_sandbox = config.upstream.is_none();
     let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
     let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
-    let public = Terms {
+    let public = ConnectionPolicy {
         connections_max: fd_limit::connections_that_fit(config.limits.connections, others),
         proxy_protocol: config.proxy_protocol,
         ..of(config, open(&config.tls)?)
     };
-    let admin = Terms {
+    let admin = ConnectionPolicy {
         connections_max: config.limits.connections.min(OPERATORS_MAX),
         ..of(config, open(&config.admin_tls)?)
     };
@@ -38,8 +38,8 @@ pub(crate) fn terms(config: &Config) -> Result<[Terms; 2], String> {
 }
 
 /// As configured, without PROXY headers.
-fn of(config: &Config, tls: Option<Tls>) -> Terms {
-    Terms {
+fn of(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
+    ConnectionPolicy {
         deadlines: Deadlines {
             head: config.limits.header_timeout,
             idle: config.limits.idle_timeout,

@@ -120,14 +120,14 @@ async fn renew(
     let (sources, config) = read.map_err(sentence)?;
     let config = config
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
-    let terms = policies::terms(&config).map_err(sentence)?;
+    let policies = policies::from_config(&config).map_err(sentence)?;
     let gate = next(generations, &config).await.map_err(sentence)?;
     generations
         .origin
         .log_level
         .set(&config.log.level)
         .map_err(sentence)?;
-    generations.swap(gate, terms);
+    generations.swap(gate, policies);
     let changed = Config::changed(&in_force.sources, &sources);
     (in_force.sources, in_force.config) = (sources, Arc::new(config));
     Ok(changed)

@@ -66,7 +66,7 @@ pub(crate) async fn serve(
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
-    let terms = policies::terms(&config)?;
+    let policies = policies::from_config(&config)?;
 
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
     let key = store.key("secrets", Gate::now(), make_key).await;
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
         sources,
         config: Arc::new(config),
     };
-    let generations = Arc::new(Generations::new(gate, terms, origin, in_force));
+    let generations = Arc::new(Generations::new(gate, policies, origin, in_force));
     let operators = Arc::<Generations>::clone(&generations);
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
@@ -133,24 +133,24 @@ async fn run(
     let (stop, stopped) = watch::channel(None);
     let (stop_admin, admin_stopped) = watch::channel(None);
     let mut beside = JoinSet::new();
-    let served = generations.terms.clone();
+    let served = generations.policies.clone();
     beside.spawn(tls::keep_fresh(move || {
-        let terms = served.iter().map(|terms| terms.load());
-        terms.filter_map(|terms| terms.tls.clone()).collect()
+        let policies = served.iter().map(|policy| policy.load());
+        policies.filter_map(|policy| policy.tls.clone()).collect()
     }));
     beside.spawn(keep_house(Arc::clone(generations)));
     beside.spawn(reload::on_signal(Arc::clone(generations), reload_signal));
     if let Some(file) = file {
         beside.spawn(reload::on_change(Arc::clone(generations), file));
     }
-    let [terms, admin_terms] = generations.terms.clone();
+    let [policy, admin_policy] = generations.policies.clone();
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
     let workers = Arc::new(workers);
     let seats = Some(Arc::clone(&workers));
-    let admin = server::serve(admin, console, admin_terms, None, admin_stopped);
+    let admin = server::serve(admin, console, admin_policy, None, admin_stopped);
     let admin = tokio::spawn(admin);
-    let public = tokio::spawn(server::serve(public, ways_in, terms, seats, stopped));
+    let public = tokio::spawn(server::serve(public, ways_in, policy, seats, stopped));
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();

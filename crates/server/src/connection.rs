@@ -62,11 +62,11 @@ async fn open<D: Dispatch>(
     } = accepted;
     let mut stream = TcpStream::from_std(stream)?;
     let mut from = PeerAddr::of(peer);
-    let terms = &door.terms;
+    let policy = &door.policy;
     // Answers are small; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    if terms.proxy_protocol {
-        if !terms.is_proxy(peer.ip()) {
+    if policy.proxy_protocol {
+        if !policy.is_proxy(peer.ip()) {
             return Err("the peer is no trusted proxy".into());
         }
         let header = proxy_protocol::read(&mut stream);
@@ -74,18 +74,18 @@ async fn open<D: Dispatch>(
             None => PeerAddr::caller(peer),
             Some(source) => {
                 place = place
-                    .passed_to(source.ip(), terms)
+                    .passed_to(source.ip(), policy)
                     .ok_or("too many connections from this source")?;
                 PeerAddr::of(source)
             }
         };
     }
     let from = (from, Arc::clone(place.activity()));
-    let ended = match &terms.tls {
+    let ended = match &policy.tls {
         None => http(stream, from, door, ending.watcher).await,
         Some(tls) => {
             let handshake = tls.acceptor().accept(stream);
-            let handshake = tokio::time::timeout(terms.deadlines.head, handshake);
+            let handshake = tokio::time::timeout(policy.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
             if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
                 http2::serve(stream, from, door, (ending.watcher, ending.stop)).await
@@ -116,7 +116,7 @@ where
     D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let deadlines = door.terms.deadlines;
+    let deadlines = door.policy.deadlines;
     let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper_util::server::graceful::Watcher;
 
-use crate::policy::{Stop, Terms};
+use crate::policy::{ConnectionPolicy, Stop};
 
 /// Why a connection ended early: for the log alone.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -12,7 +12,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What a connection leads to, and how it is treated.
 pub(crate) struct Door<D> {
     pub(crate) dispatch: D,
-    pub(crate) terms: Arc<Terms>,
+    pub(crate) policy: Arc<ConnectionPolicy>,
 }
 
 /// When a connection has to end.

@@ -63,7 +63,7 @@ where
     D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let deadlines = door.terms.deadlines;
+    let deadlines = door.policy.deadlines;
     let watched = Watched::multiplexed(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin_until(&activity, deadlines.request + deadlines.write);

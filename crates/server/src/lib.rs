@@ -27,6 +27,6 @@ pub mod tls;
 pub use dispatch::Dispatch;
 pub use listener::{bind, serve};
 pub use peer::{Caller, PeerAddr};
-pub use policy::{Deadlines, HEAD_BYTES_MAX, Stop, Terms};
+pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Stop};
 pub use timed_body::Broken;
 pub use workers::Workers;

@@ -15,7 +15,7 @@ use crate::connection::{self, Accepted};
 use crate::context::{Door, Ending};
 use crate::dispatch::Dispatch;
 use crate::permits::Places;
-use crate::policy::{Stop, Terms};
+use crate::policy::{ConnectionPolicy, Stop};
 use crate::workers::Workers;
 
 /// Pause after the system refused to accept, for want of file descriptors as a rule: it needs time to get some back.
@@ -45,12 +45,12 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves, each connection at a worker if there are any and under the terms of when it was accepted, until it has to stop; then lets what is under way end, and
+/// Serves, each connection at a worker if there are any and under the policy of when it was accepted, until it has to stop; then lets what is under way end, and
 /// at the instant that `stop` tells cuts off the rest.
 pub async fn serve<D: Dispatch>(
     listener: TcpListener,
     dispatch: D,
-    terms: Arc<ArcSwap<Terms>>,
+    policy: Arc<ArcSwap<ConnectionPolicy>>,
     workers: Option<Arc<Workers>>,
     mut stop: Stop,
 ) {
@@ -68,9 +68,9 @@ pub async fn serve<D: Dispatch>(
                 let Ok(stream) = stream.into_std() else {
                     continue;
                 };
-                let terms = terms.load_full();
+                let policy = policy.load_full();
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
-                if let Some(place) = Places::take(&places, peer.ip(), &terms) {
+                if let Some(place) = Places::take(&places, peer.ip(), &policy) {
                     let (runtime, seat) = match workers.as_deref().and_then(Workers::seat) {
                         Some(seat) => (seat.runtime.clone(), Some(seat)),
                         None => (Handle::current(), None),
@@ -87,7 +87,7 @@ pub async fn serve<D: Dispatch>(
                     };
                     let door = Door {
                         dispatch: dispatch.clone(),
-                        terms,
+                        policy,
                     };
                     connections.spawn_on(connection::serve(accepted, door, ending), &runtime);
                 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::connection_state::Activity;
-use crate::policy::Terms;
+use crate::policy::ConnectionPolicy;
 
 /// Nobody makes room who has not been waited for so long: a round trip to the far side of the world.
 const WAITED_LEAST: Duration = Duration::from_millis(250);
@@ -34,23 +34,27 @@ pub(crate) struct Place {
 
 impl Places {
     /// A place for a connection from an address; `None` when there are too many already and nobody makes room.
-    pub(crate) fn take(places: &Arc<Places>, address: IpAddr, terms: &Terms) -> Option<Place> {
-        Places::enter(places, address, terms, Arc::default())
+    pub(crate) fn take(
+        places: &Arc<Places>,
+        address: IpAddr,
+        policy: &ConnectionPolicy,
+    ) -> Option<Place> {
+        Places::enter(places, address, policy, Arc::default())
     }
 
     fn enter(
         places: &Arc<Places>,
         address: IpAddr,
-        terms: &Terms,
+        policy: &ConnectionPolicy,
         activity: Arc<Activity>,
     ) -> Option<Place> {
         let address = address.to_canonical();
         let mut state = places.lock();
         let mine = state.by_address.get(&address).map_or(0, Vec::len);
-        let has_room = (mine < terms.per_address_max
-            || terms.is_proxy(address)
+        let has_room = (mine < policy.per_address_max
+            || policy.is_proxy(address)
             || state.make_room(Some(address)))
-            && (state.total < terms.connections_max || state.make_room(None));
+            && (state.total < policy.connections_max || state.make_room(None));
         if !has_room {
             return None;
         }
@@ -121,10 +125,10 @@ impl State {
 
 impl Place {
     /// The same connection, counted from now on under the address that a proxy has named.
-    pub(crate) fn passed_to(self, address: IpAddr, terms: &Terms) -> Option<Place> {
+    pub(crate) fn passed_to(self, address: IpAddr, policy: &ConnectionPolicy) -> Option<Place> {
         let (places, activity) = (Arc::clone(&self.places), Arc::clone(&self.activity));
         drop(self);
-        Places::enter(&places, address, terms, activity)
+        Places::enter(&places, address, policy, activity)
     }
 
     /// What happens on the connection.
@@ -144,8 +148,8 @@ mod tests {
     use super::*;
     use crate::policy::Deadlines;
 
-    fn terms(connections_max: usize, per_address_max: usize) -> Terms {
-        Terms {
+    fn from_config(connections_max: usize, per_address_max: usize) -> ConnectionPolicy {
+        ConnectionPolicy {
             deadlines: Deadlines::default(),
             connections_max,
             per_address_max,
@@ -157,9 +161,9 @@ mod tests {
 
     #[test]
     fn places_are_capped_in_all_and_by_address_and_come_back() {
-        let terms = terms(3, 1);
+        let policy = policy(3, 1);
         let places = Arc::new(Places::default());
-        let take = |address: &str| Places::take(&places, address.parse().unwrap(), &terms);
+        let take = |address: &str| Places::take(&places, address.parse().unwrap(), &policy);
         let first = take("192.0.2.1");
         assert!(first.is_some());
         assert!(take("192.0.2.1").is_none());
@@ -174,12 +178,12 @@ mod tests {
         let passed = proxied
             .0
             .unwrap()
-            .passed_to("192.0.2.3".parse().unwrap(), &terms);
+            .passed_to("192.0.2.3".parse().unwrap(), &policy);
         assert!(passed.is_some());
         let again = take("10.0.0.1").unwrap();
         assert!(
             again
-                .passed_to("192.0.2.3".parse().unwrap(), &terms)
+                .passed_to("192.0.2.3".parse().unwrap(), &policy)
                 .is_none()
         );
         assert!(take("10.0.0.1").is_some());
@@ -187,9 +191,9 @@ mod tests {
 
     #[test]
     fn who_is_waited_for_longest_makes_room_and_who_is_served_does_not() {
-        let terms = terms(4, 4);
+        let policy = policy(4, 4);
         let places = Arc::new(Places::default());
-        let take = || Places::take(&places, IpAddr::from([192, 0, 2, 1]), &terms);
+        let take = || Places::take(&places, IpAddr::from([192, 0, 2, 1]), &policy);
         let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
         let busy = Activity::begin(served.activity());
         drop(Activity::begin(rests.activity()));

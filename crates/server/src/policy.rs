@@ -23,7 +23,7 @@ pub type Stop = watch::Receiver<Option<Instant>>;
 
 /// How a listener treats connections.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ConnectionPolicy {
     /// The deadlines of each connection.
     pub deadlines: Deadlines,
     /// Most connections at once.
@@ -38,7 +38,7 @@ pub struct Terms {
     pub tls: Option<Arc<Tls>>,
 }
 
-impl Terms {
+impl ConnectionPolicy {
     /// Whether this is the address of a trusted proxy.
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
