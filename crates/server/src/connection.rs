@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connection_state::Activity;
-use crate::context::{Cause, Door, Ending};
+use crate::context::{Cause, ConnectionContext, Ending};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
 use crate::http2;
@@ -37,11 +37,15 @@ pub(crate) struct Accepted {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<D: Dispatch>(accepted: Accepted, door: Door<D>, ending: Ending) {
+pub(crate) async fn serve<D: Dispatch>(
+    accepted: Accepted,
+    context: ConnectionContext<D>,
+    ending: Ending,
+) {
     let peer = accepted.peer;
     let activity = Arc::clone(accepted.place.activity());
     let ended = tokio::select! {
-        ended = open(accepted, &door, ending) => ended,
+        ended = open(accepted, &context, ending) => ended,
         () = activity.closing() => Err("it made room for others".into()),
     };
     if let Err(error) = ended {
@@ -51,7 +55,7 @@ pub(crate) async fn serve<D: Dispatch>(accepted: Accepted, door: Door<D>, ending
 
 async fn open<D: Dispatch>(
     accepted: Accepted,
-    door: &Door<D>,
+    context: &ConnectionContext<D>,
     mut ending: Ending,
 ) -> Result<(), Cause> {
     let Accepted {
@@ -62,7 +66,7 @@ async fn open<D: Dispatch>(
     } = accepted;
     let mut stream = TcpStream::from_std(stream)?;
     let mut from = PeerAddr::of(peer);
-    let policy = &door.policy;
+    let policy = &context.policy;
     // Answers are small; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     if policy.proxy_protocol {
@@ -82,15 +86,15 @@ async fn open<D: Dispatch>(
     }
     let from = (from, Arc::clone(place.activity()));
     let ended = match &policy.tls {
-        None => http(stream, from, door, ending.watcher).await,
+        None => http(stream, from, context, ending.watcher).await,
         Some(tls) => {
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(policy.deadlines.head, handshake);
             let stream = unless_stopped(&mut ending.stop, handshake).await???;
             if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
-                http2::serve(stream, from, door, (ending.watcher, ending.stop)).await
+                http2::serve(stream, from, context, (ending.watcher, ending.stop)).await
             } else {
-                http(stream, from, door, ending.watcher).await
+                http(stream, from, context, ending.watcher).await
             }
         }
     };
@@ -109,14 +113,14 @@ async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> 
 async fn http<S, D>(
     stream: S,
     (peer, activity): (PeerAddr, Arc<Activity>),
-    door: &Door<D>,
+    context: &ConnectionContext<D>,
     watcher: Watcher,
 ) -> Result<(), Cause>
 where
     D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let deadlines = door.policy.deadlines;
+    let deadlines = context.policy.deadlines;
     let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin(&activity);
@@ -128,7 +132,7 @@ where
                 Body::new(Inbound::new(body, &activity, deadlines))
             }
         });
-        let answering = door.dispatch.call(Caller::new(peer, &activity), request);
+        let answering = context.dispatch.call(Caller::new(peer, &activity), request);
         async move {
             let response = answering.await;
             drop(busy);

@@ -10,7 +10,7 @@ use crate::policy::{ConnectionPolicy, Stop};
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a connection leads to, and how it is treated.
-pub(crate) struct Door<D> {
+pub(crate) struct ConnectionContext<D> {
     pub(crate) dispatch: D,
     pub(crate) policy: Arc<ConnectionPolicy>,
 }

@@ -19,7 +19,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection_state::{Activity, Busy};
-use crate::context::{Cause, Door};
+use crate::context::{Cause, ConnectionContext};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
 use crate::peer::{Caller, PeerAddr};
@@ -56,21 +56,21 @@ const GOODBYE_LOOK: Duration = Duration::from_millis(100);
 pub(crate) async fn serve<S, D>(
     stream: S,
     (peer, activity): (PeerAddr, Arc<Activity>),
-    door: &Door<D>,
+    context: &ConnectionContext<D>,
     (watcher, stop): (Watcher, Stop),
 ) -> Result<(), Cause>
 where
     D: Dispatch,
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
-    let deadlines = door.policy.deadlines;
+    let deadlines = context.policy.deadlines;
     let watched = Watched::multiplexed(stream, Arc::clone(&activity), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = Activity::begin_until(&activity, deadlines.request + deadlines.write);
         let given_up = GivenUp(Some(Arc::clone(&activity)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
         let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
-        let dispatch = door.dispatch.clone();
+        let dispatch = context.dispatch.clone();
         let caller = Caller::new(peer, &activity);
         async move {
             let response = if is_too_long {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::{self, Accepted};
-use crate::context::{Door, Ending};
+use crate::context::{ConnectionContext, Ending};
 use crate::dispatch::Dispatch;
 use crate::permits::Places;
 use crate::policy::{ConnectionPolicy, Stop};
@@ -85,11 +85,11 @@ pub async fn serve<D: Dispatch>(
                         watcher: graceful.watcher(),
                         stop: stop.clone(),
                     };
-                    let door = Door {
+                    let context = ConnectionContext {
                         dispatch: dispatch.clone(),
                         policy,
                     };
-                    connections.spawn_on(connection::serve(accepted, door, ending), &runtime);
+                    connections.spawn_on(connection::serve(accepted, context, ending), &runtime);
                 }
             }
             Err(error) => {
