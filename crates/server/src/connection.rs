@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connection_state::Activity;
-use crate::context::{Cause, ConnectionContext, Ending};
+use crate::context::{Cause, ConnectionContext, ShutdownHandles};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
 use crate::http2;
@@ -40,12 +40,12 @@ pub(crate) struct Accepted {
 pub(crate) async fn serve<D: Dispatch>(
     accepted: Accepted,
     context: ConnectionContext<D>,
-    ending: Ending,
+    handles: ShutdownHandles,
 ) {
     let peer = accepted.peer;
     let activity = Arc::clone(accepted.place.activity());
     let ended = tokio::select! {
-        ended = open(accepted, &context, ending) => ended,
+        ended = open(accepted, &context, handles) => ended,
         () = activity.closing() => Err("it made room for others".into()),
     };
     if let Err(error) = ended {
@@ -56,7 +56,7 @@ pub(crate) async fn serve<D: Dispatch>(
 async fn open<D: Dispatch>(
     accepted: Accepted,
     context: &ConnectionContext<D>,
-    mut ending: Ending,
+    mut handles: ShutdownHandles,
 ) -> Result<(), Cause> {
     let Accepted {
         stream,
@@ -74,7 +74,7 @@ async fn open<D: Dispatch>(
             return Err("the peer is no trusted proxy".into());
         }
         let header = proxy_protocol::read(&mut stream);
-        from = match unless_stopped(&mut ending.stop, header).await?? {
+        from = match unless_stopped(&mut handles.stop, header).await?? {
             None => PeerAddr::caller(peer),
             Some(source) => {
                 place = place
@@ -86,15 +86,15 @@ async fn open<D: Dispatch>(
     }
     let from = (from, Arc::clone(place.activity()));
     let ended = match &policy.tls {
-        None => http(stream, from, context, ending.watcher).await,
+        None => http(stream, from, context, handles.watcher).await,
         Some(tls) => {
             let handshake = tls.acceptor().accept(stream);
             let handshake = tokio::time::timeout(policy.deadlines.head, handshake);
-            let stream = unless_stopped(&mut ending.stop, handshake).await???;
+            let stream = unless_stopped(&mut handles.stop, handshake).await???;
             if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
-                http2::serve(stream, from, context, (ending.watcher, ending.stop)).await
+                http2::serve(stream, from, context, (handles.watcher, handles.stop)).await
             } else {
-                http(stream, from, context, ending.watcher).await
+                http(stream, from, context, handles.watcher).await
             }
         }
     };

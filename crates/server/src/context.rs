@@ -16,7 +16,7 @@ pub(crate) struct ConnectionContext<D> {
 }
 
 /// When a connection has to end.
-pub(crate) struct Ending {
+pub(crate) struct ShutdownHandles {
     /// Lets a request that is under way end.
     pub(crate) watcher: Watcher,
     /// Tells when the listener stops.

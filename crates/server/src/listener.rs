@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::{self, Accepted};
-use crate::context::{ConnectionContext, Ending};
+use crate::context::{ConnectionContext, ShutdownHandles};
 use crate::dispatch::Dispatch;
 use crate::permits::Places;
 use crate::policy::{ConnectionPolicy, Stop};
@@ -81,7 +81,7 @@ pub async fn serve<D: Dispatch>(
                         place,
                         seat,
                     };
-                    let ending = Ending {
+                    let handles = ShutdownHandles {
                         watcher: graceful.watcher(),
                         stop: stop.clone(),
                     };
@@ -89,7 +89,7 @@ pub async fn serve<D: Dispatch>(
                         dispatch: dispatch.clone(),
                         policy,
                     };
-                    connections.spawn_on(connection::serve(accepted, context, ending), &runtime);
+                    connections.spawn_on(connection::serve(accepted, context, handles), &runtime);
                 }
             }
             Err(error) => {
