@@ -20,7 +20,7 @@ use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
 use crate::http2;
 use crate::peer::{Caller, PeerAddr};
-use crate::permits::Place;
+use crate::permits::ConnectionPermit;
 use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::proxy_protocol;
 use crate::timed_body::Inbound;
@@ -32,7 +32,7 @@ pub(crate) struct Accepted {
     /// Not bound to a runtime yet: it becomes that of the one it is served in.
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) place: Place,
+    pub(crate) permit: ConnectionPermit,
     pub(crate) seat: Option<Seat>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn serve<D: Dispatch>(
     handles: ShutdownHandles,
 ) {
     let peer = accepted.peer;
-    let activity = Arc::clone(accepted.place.activity());
+    let activity = Arc::clone(accepted.permit.activity());
     let ended = tokio::select! {
         ended = open(accepted, &context, handles) => ended,
         () = activity.closing() => Err("it made room for others".into()),
@@ -61,7 +61,7 @@ async fn open<D: Dispatch>(
     let Accepted {
         stream,
         peer,
-        mut place,
+        mut permit,
         seat,
     } = accepted;
     let mut stream = TcpStream::from_std(stream)?;
@@ -77,14 +77,14 @@ async fn open<D: Dispatch>(
         from = match unless_stopped(&mut handles.stop, header).await?? {
             None => PeerAddr::caller(peer),
             Some(source) => {
-                place = place
+                permit = permit
                     .passed_to(source.ip(), policy)
                     .ok_or("too many connections from this source")?;
                 PeerAddr::of(source)
             }
         };
     }
-    let from = (from, Arc::clone(place.activity()));
+    let from = (from, Arc::clone(permit.activity()));
     let ended = match &policy.tls {
         None => http(stream, from, context, handles.watcher).await,
         Some(tls) => {
@@ -98,7 +98,7 @@ async fn open<D: Dispatch>(
             }
         }
     };
-    drop((place, seat));
+    drop((permit, seat));
     ended
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::connection::{self, Accepted};
 use crate::context::{ConnectionContext, ShutdownHandles};
 use crate::dispatch::Dispatch;
-use crate::permits::Places;
+use crate::permits::ConnectionLimiter;
 use crate::policy::{ConnectionPolicy, Stop};
 use crate::workers::Workers;
 
@@ -55,7 +55,7 @@ pub async fn serve<D: Dispatch>(
     mut stop: Stop,
 ) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Places::default());
+    let limiter = Arc::new(ConnectionLimiter::default());
     let mut connections = JoinSet::new();
     let deadline = loop {
         let accepted = tokio::select! {
@@ -70,7 +70,7 @@ pub async fn serve<D: Dispatch>(
                 };
                 let policy = policy.load_full();
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
-                if let Some(place) = Places::take(&places, peer.ip(), &policy) {
+                if let Some(permit) = ConnectionLimiter::take(&limiter, peer.ip(), &policy) {
                     let (runtime, seat) = match workers.as_deref().and_then(Workers::seat) {
                         Some(seat) => (seat.runtime.clone(), Some(seat)),
                         None => (Handle::current(), None),
@@ -78,7 +78,7 @@ pub async fn serve<D: Dispatch>(
                     let accepted = Accepted {
                         stream,
                         peer,
-                        place,
+                        permit,
                         seat,
                     };
                     let handles = ShutdownHandles {

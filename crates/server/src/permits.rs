@@ -17,7 +17,7 @@ const SHARE_TO_CLOSE: usize = 64;
 
 /// The open connections of one listener.
 #[derive(Default)]
-pub(crate) struct Places(Mutex<State>);
+pub(crate) struct ConnectionLimiter(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -26,30 +26,30 @@ struct State {
 }
 
 /// One open connection's place; given back when dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
     activity: Arc<Activity>,
 }
 
-impl Places {
+impl ConnectionLimiter {
     /// A place for a connection from an address; `None` when there are too many already and nobody makes room.
     pub(crate) fn take(
-        places: &Arc<Places>,
+        limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
         policy: &ConnectionPolicy,
-    ) -> Option<Place> {
-        Places::enter(places, address, policy, Arc::default())
+    ) -> Option<ConnectionPermit> {
+        ConnectionLimiter::enter(limiter, address, policy, Arc::default())
     }
 
     fn enter(
-        places: &Arc<Places>,
+        limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
         policy: &ConnectionPolicy,
         activity: Arc<Activity>,
-    ) -> Option<Place> {
+    ) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
-        let mut state = places.lock();
+        let mut state = limiter.lock();
         let mine = state.by_address.get(&address).map_or(0, Vec::len);
         let has_room = (mine < policy.per_address_max
             || policy.is_proxy(address)
@@ -62,8 +62,8 @@ impl Places {
         let of_address = state.by_address.entry(address).or_default();
         of_address.push(Arc::clone(&activity));
         drop(state);
-        Some(Place {
-            places: Arc::clone(places),
+        Some(ConnectionPermit {
+            limiter: Arc::clone(limiter),
             address,
             activity,
         })
@@ -123,12 +123,16 @@ impl State {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// The same connection, counted from now on under the address that a proxy has named.
-    pub(crate) fn passed_to(self, address: IpAddr, policy: &ConnectionPolicy) -> Option<Place> {
-        let (places, activity) = (Arc::clone(&self.places), Arc::clone(&self.activity));
+    pub(crate) fn passed_to(
+        self,
+        address: IpAddr,
+        policy: &ConnectionPolicy,
+    ) -> Option<ConnectionPermit> {
+        let (limiter, activity) = (Arc::clone(&self.limiter), Arc::clone(&self.activity));
         drop(self);
-        Places::enter(&places, address, policy, activity)
+        ConnectionLimiter::enter(&limiter, address, policy, activity)
     }
 
     /// What happens on the connection.
@@ -137,9 +141,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.places.lock().leave(self.address, &self.activity);
+        self.limiter.lock().leave(self.address, &self.activity);
     }
 }
 
@@ -160,10 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn places_are_capped_in_all_and_by_address_and_come_back() {
+    fn connections_are_capped_in_all_and_by_address_and_come_back() {
         let policy = policy(3, 1);
-        let places = Arc::new(Places::default());
-        let take = |address: &str| Places::take(&places, address.parse().unwrap(), &policy);
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let take =
+            |address: &str| ConnectionLimiter::take(&limiter, address.parse().unwrap(), &policy);
         let first = take("192.0.2.1");
         assert!(first.is_some());
         assert!(take("192.0.2.1").is_none());
@@ -192,13 +197,13 @@ mod tests {
     #[test]
     fn who_is_waited_for_longest_makes_room_and_who_is_served_does_not() {
         let policy = policy(4, 4);
-        let places = Arc::new(Places::default());
-        let take = || Places::take(&places, IpAddr::from([192, 0, 2, 1]), &policy);
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
         let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
         let busy = Activity::begin(served.activity());
         drop(Activity::begin(rests.activity()));
-        for (place, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
-            place
+        for (permit, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
+            permit
                 .activity()
                 .pretend_waited(Duration::from_secs(seconds));
         }
@@ -211,8 +216,8 @@ mod tests {
         assert!(!served.activity().is_closed() && !fresh.activity().is_closed());
         // One that has made room and ends then leaves nobody else's place.
         drop((oldest, rests, busy));
-        assert_eq!(places.lock().total, 4);
+        assert_eq!(limiter.lock().total, 4);
         drop((first, second, served, fresh));
-        assert!(places.lock().total == 0 && places.lock().by_address.is_empty());
+        assert!(limiter.lock().total == 0 && limiter.lock().by_address.is_empty());
     }
 }
