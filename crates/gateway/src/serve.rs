@@ -147,10 +147,16 @@ async fn run(
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
     let workers = Arc::new(workers);
-    let seats = Some(Arc::clone(&workers));
+    let workers_of_public = Some(Arc::clone(&workers));
     let admin = server::serve(admin, console, admin_policy, None, admin_stopped);
     let admin = tokio::spawn(admin);
-    let public = tokio::spawn(server::serve(public, ways_in, policy, seats, stopped));
+    let public = tokio::spawn(server::serve(
+        public,
+        ways_in,
+        policy,
+        workers_of_public,
+        stopped,
+    ));
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();

@@ -25,7 +25,7 @@ use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::proxy_protocol;
 use crate::timed_body::Inbound;
 use crate::tls;
-use crate::workers::Seat;
+use crate::workers::WorkerLoadGuard;
 
 /// A connection that has been accepted and counted.
 pub(crate) struct Accepted {
@@ -33,7 +33,7 @@ pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) permit: ConnectionPermit,
-    pub(crate) seat: Option<Seat>,
+    pub(crate) guard: Option<WorkerLoadGuard>,
 }
 
 /// Serves one connection to its end.
@@ -62,7 +62,7 @@ async fn open<D: Dispatch>(
         stream,
         peer,
         mut permit,
-        seat,
+        guard,
     } = accepted;
     let mut stream = TcpStream::from_std(stream)?;
     let mut from = PeerAddr::of(peer);
@@ -98,7 +98,7 @@ async fn open<D: Dispatch>(
             }
         }
     };
-    drop((permit, seat));
+    drop((permit, guard));
     ended
 }
 

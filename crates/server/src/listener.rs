@@ -71,15 +71,16 @@ pub async fn serve<D: Dispatch>(
                 let policy = policy.load_full();
                 // Over the cap the connection is closed at once: an answer would cost what the cap is there to save.
                 if let Some(permit) = ConnectionLimiter::take(&limiter, peer.ip(), &policy) {
-                    let (runtime, seat) = match workers.as_deref().and_then(Workers::seat) {
-                        Some(seat) => (seat.runtime.clone(), Some(seat)),
+                    let (runtime, guard) = match workers.as_deref().and_then(Workers::least_loaded)
+                    {
+                        Some(guard) => (guard.runtime.clone(), Some(guard)),
                         None => (Handle::current(), None),
                     };
                     let accepted = Accepted {
                         stream,
                         peer,
                         permit,
-                        seat,
+                        guard,
                     };
                     let handles = ShutdownHandles {
                         watcher: graceful.watcher(),

@@ -22,7 +22,7 @@ struct Worker {
 }
 
 /// A connection's seat at a worker; given back when dropped.
-pub(crate) struct Seat {
+pub(crate) struct WorkerLoadGuard {
     /// Where the connection runs.
     pub(crate) runtime: Handle,
     connections: Arc<AtomicUsize>,
@@ -41,11 +41,11 @@ impl Workers {
     }
 
     /// A seat at the one with the fewest connections.
-    pub(crate) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn least_loaded(&self) -> Option<WorkerLoadGuard> {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load)?;
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        Some(Seat {
+        Some(WorkerLoadGuard {
             runtime: worker.runtime.clone(),
             connections: Arc::clone(&worker.connections),
         })
@@ -86,7 +86,7 @@ impl Worker {
     }
 }
 
-impl Drop for Seat {
+impl Drop for WorkerLoadGuard {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -99,16 +99,18 @@ mod tests {
     const WORKERS: usize = 3;
 
     #[test]
-    fn connections_are_spread_evenly_and_seats_come_back() {
+    fn connections_are_spread_evenly_and_guards_give_back() {
         let workers = Workers::start(WORKERS, |_| {}, || {}).unwrap();
-        let seats: Vec<_> = (0..4 * WORKERS).filter_map(|_| workers.seat()).collect();
+        let guards: Vec<_> = (0..4 * WORKERS)
+            .filter_map(|_| workers.least_loaded())
+            .collect();
         let loads = |workers: &Workers| -> Vec<usize> {
             let all = workers.0.iter();
             all.map(|worker| worker.connections.load(Ordering::Relaxed))
                 .collect()
         };
         assert_eq!(loads(&workers), vec![4; WORKERS]);
-        drop(seats);
+        drop(guards);
         assert_eq!(loads(&workers), vec![0; WORKERS]);
         workers.stop();
     }
