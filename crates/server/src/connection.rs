@@ -14,7 +14,7 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::connection_state::Activity;
+use crate::connection_state::ConnectionState;
 use crate::context::{Cause, ConnectionContext, ShutdownHandles};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
@@ -43,10 +43,10 @@ pub(crate) async fn serve<D: Dispatch>(
     handles: ShutdownHandles,
 ) {
     let peer = accepted.peer;
-    let activity = Arc::clone(accepted.permit.activity());
+    let state = Arc::clone(accepted.permit.state());
     let ended = tokio::select! {
         ended = open(accepted, &context, handles) => ended,
-        () = activity.closing() => Err("it made room for others".into()),
+        () = state.closing() => Err("it made room for others".into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
@@ -84,7 +84,7 @@ async fn open<D: Dispatch>(
             }
         };
     }
-    let from = (from, Arc::clone(permit.activity()));
+    let from = (from, Arc::clone(permit.state()));
     let ended = match &policy.tls {
         None => http(stream, from, context, handles.watcher).await,
         Some(tls) => {
@@ -112,7 +112,7 @@ async fn unless_stopped<T>(stop: &mut Stop, future: impl Future<Output = T>) -> 
 
 async fn http<S, D>(
     stream: S,
-    (peer, activity): (PeerAddr, Arc<Activity>),
+    (peer, state): (PeerAddr, Arc<ConnectionState>),
     context: &ConnectionContext<D>,
     watcher: Watcher,
 ) -> Result<(), Cause>
@@ -121,18 +121,18 @@ where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
-    let watched = Watched::new(stream, Arc::clone(&activity), deadlines);
+    let watched = Watched::new(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let busy = Activity::begin(&activity);
+        let busy = ConnectionState::begin(&state);
         let request = request.map(|body| {
             // A read has none, as a rule, and what is not there needs no pace.
             if http_body::Body::is_end_stream(&body) {
                 Body::empty()
             } else {
-                Body::new(Inbound::new(body, &activity, deadlines))
+                Body::new(Inbound::new(body, &state, deadlines))
             }
         });
-        let answering = context.dispatch.call(Caller::new(peer, &activity), request);
+        let answering = context.dispatch.call(Caller::new(peer, &state), request);
         async move {
             let response = answering.await;
             drop(busy);

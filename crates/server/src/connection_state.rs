@@ -24,7 +24,7 @@ fn now_ms() -> i64 {
 
 /// What happens on one connection.
 #[derive(Debug)]
-pub(crate) struct Activity {
+pub(crate) struct ConnectionState {
     steps: AtomicU64,
     /// Since when the peer is waited for, in milliseconds; 0 while it is not.
     waits_since_ms: AtomicI64,
@@ -47,9 +47,9 @@ pub(crate) struct Activity {
     deadlines: Mutex<HashMap<u64, Instant>>,
 }
 
-impl Default for Activity {
-    fn default() -> Activity {
-        Activity {
+impl Default for ConnectionState {
+    fn default() -> ConnectionState {
+        ConnectionState {
             steps: AtomicU64::new(0),
             waits_since_ms: AtomicI64::new(now_ms()),
             has_asked: AtomicBool::new(false),
@@ -68,7 +68,7 @@ impl Default for Activity {
 /// One request under way.
 #[derive(Debug)]
 pub(crate) struct Busy {
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
     /// Its place among the deadlines, if it has one.
     number: Option<u64>,
 }
@@ -87,22 +87,22 @@ impl Step {
     }
 }
 
-impl Activity {
+impl ConnectionState {
     /// A request begins; it ends when the value is dropped.
-    pub(crate) fn begin(activity: &Arc<Activity>) -> Busy {
-        activity.steps.fetch_add(BEGIN, Ordering::AcqRel);
-        activity.waits_since_ms.store(0, Ordering::Relaxed);
+    pub(crate) fn begin(state: &Arc<ConnectionState>) -> Busy {
+        state.steps.fetch_add(BEGIN, Ordering::AcqRel);
+        state.waits_since_ms.store(0, Ordering::Relaxed);
         Busy {
-            activity: Arc::clone(activity),
+            state: Arc::clone(state),
             number: None,
         }
     }
 
     /// A request begins beside others that has to be over after so long.
-    pub(crate) fn begin_until(activity: &Arc<Activity>, allowed: Duration) -> Busy {
-        let mut busy = Activity::begin(activity);
+    pub(crate) fn begin_until(state: &Arc<ConnectionState>, allowed: Duration) -> Busy {
+        let mut busy = ConnectionState::begin(state);
         // Each step is another number.
-        busy.number = Some(activity.steps.load(Ordering::Relaxed));
+        busy.number = Some(state.steps.load(Ordering::Relaxed));
         busy.until(allowed);
         busy
     }
@@ -229,7 +229,7 @@ impl Busy {
     /// From now on it has so long, if it has a deadline.
     pub(crate) fn until(&mut self, allowed: Duration) {
         if let Some(number) = self.number {
-            let mut deadlines = self.activity.deadlines();
+            let mut deadlines = self.state.deadlines();
             deadlines.insert(number, Instant::now() + allowed);
         }
     }
@@ -237,21 +237,21 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let Busy { activity, number } = self;
+        let Busy { state, number } = self;
         if let Some(number) = number {
-            activity.deadlines().remove(number);
+            state.deadlines().remove(number);
         }
-        activity.has_asked.store(true, Ordering::Relaxed);
-        let before = activity.steps.fetch_add(END, Ordering::AcqRel);
+        state.has_asked.store(true, Ordering::Relaxed);
+        let before = state.steps.fetch_add(END, Ordering::AcqRel);
         if before & u64::from(u32::MAX) == 1 {
-            activity.waits_since_ms.store(now_ms(), Ordering::Relaxed);
+            state.waits_since_ms.store(now_ms(), Ordering::Relaxed);
         }
-        activity.reader.wake();
+        state.reader.wake();
     }
 }
 
 #[cfg(test)]
-impl Activity {
+impl ConnectionState {
     /// Whether it has been told to make room; says so once.
     pub(crate) fn is_closed(&self) -> bool {
         futures_util::FutureExt::now_or_never(self.closing()).is_some()

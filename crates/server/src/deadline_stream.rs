@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
-use crate::connection_state::{Activity, Step};
+use crate::connection_state::{ConnectionState, Step};
 use crate::policy::Deadlines;
 
 /// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
@@ -36,7 +36,7 @@ const GATHERED_BYTES_MAX: usize = 1024;
 /// The stream.
 pub(crate) struct Watched<S> {
     stream: S,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
     deadlines: Deadlines,
     /// The step that was last seen.
     step: Step,
@@ -87,12 +87,12 @@ impl<S: Abort> Abort for TlsStream<S> {
 
 impl<S> Watched<S> {
     /// Watches a stream that has just been accepted.
-    pub(crate) fn new(stream: S, activity: Arc<Activity>, deadlines: Deadlines) -> Watched<S> {
+    pub(crate) fn new(stream: S, state: Arc<ConnectionState>, deadlines: Deadlines) -> Watched<S> {
         let since = Instant::now();
         let read_timer = Box::pin(tokio::time::sleep_until(since + deadlines.head));
         Watched {
             stream,
-            activity,
+            state,
             deadlines,
             step: Step::FIRST,
             since: Some(since),
@@ -108,12 +108,12 @@ impl<S> Watched<S> {
     /// come whole within the time of a head at first and of a rest later, and each has a deadline of its own.
     pub(crate) fn multiplexed(
         stream: S,
-        activity: Arc<Activity>,
+        state: Arc<ConnectionState>,
         deadlines: Deadlines,
     ) -> Watched<S> {
         Watched {
             chatter: Some(Chatter::default()),
-            ..Watched::new(stream, activity, deadlines)
+            ..Watched::new(stream, state, deadlines)
         }
     }
 
@@ -123,20 +123,20 @@ impl<S> Watched<S> {
             return false;
         };
         chatter.read += read as u64;
-        let bodies = self.activity.body_bytes() - chatter.bodies_before;
+        let bodies = self.state.body_bytes() - chatter.bodies_before;
         chatter.read.saturating_sub(bodies) > CHATTER_BYTES_MAX
     }
 
     /// Takes note of the requests that have begun and ended since the last look; whether one is under way.
     fn is_busy(&mut self) -> bool {
-        let step = self.activity.step();
+        let step = self.state.step();
         if step != self.step {
             self.step = step;
             self.since = None;
             self.in_head = false;
             if let Some(chatter) = &mut self.chatter {
                 chatter.read = 0;
-                chatter.bodies_before = self.activity.body_bytes();
+                chatter.bodies_before = self.state.body_bytes();
             }
         }
         step.is_busy()
@@ -147,7 +147,7 @@ impl<S> Watched<S> {
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.is_busy() {
             // Beside others a request has its deadline here.
-            return self.chatter.as_ref().and_then(|_| self.activity.deadline());
+            return self.chatter.as_ref().and_then(|_| self.state.deadline());
         }
         let is_first_byte = self.step == Step::FIRST && !self.in_head;
         let allowed = if self.in_head || is_first_byte {
@@ -181,7 +181,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
             }
             Poll::Pending => {
                 let Some(deadline) = this.read_deadline() else {
-                    this.activity.reader().register(cx.waker());
+                    this.state.reader().register(cx.waker());
                     // If the request ended in between, nobody is left to wake the reader.
                     if this.read_deadline().is_some() {
                         cx.waker().wake_by_ref();
@@ -189,8 +189,8 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
                     return Poll::Pending;
                 };
                 if this.step.is_busy() {
-                    this.activity.reader().register(cx.waker());
-                    if this.activity.step() != this.step {
+                    this.state.reader().register(cx.waker());
+                    if this.state.step() != this.step {
                         cx.waker().wake_by_ref();
                     }
                 }
@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         ready!(this.watch_write(cx, shut, |()| None))?;
-        if this.activity.is_unread() {
+        if this.state.is_unread() {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
@@ -343,13 +343,13 @@ mod tests {
         fn abort(&self) {}
     }
 
-    fn watched(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<Activity>) {
+    fn watched(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<ConnectionState>) {
         let (peer, ours) = tokio::io::duplex(buffer);
-        let activity = Arc::new(Activity::default());
+        let state = Arc::new(ConnectionState::default());
         (
             peer,
-            Watched::new(ours, Arc::clone(&activity), Deadlines::default()),
-            activity,
+            Watched::new(ours, Arc::clone(&state), Deadlines::default()),
+            state,
         )
     }
 
@@ -390,10 +390,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
-        let (mut peer, mut stream, activity) = watched(64);
+        let (mut peer, mut stream, state) = watched(64);
         peer.write_all(b"GET").await.unwrap();
         stream.read_exact(&mut [0; 3]).await.unwrap();
-        let busy = Activity::begin(&activity);
+        let busy = ConnectionState::begin(&state);
         let reading = tokio::spawn(async move { times_out_after(&mut stream).await });
         tokio::time::sleep(Duration::from_secs(1000)).await;
         assert!(!reading.is_finished());
@@ -406,10 +406,10 @@ mod tests {
     async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
         for (most, lingers) in [(8 * 1024, true), (2 * CHATTER_BYTES_MAX, false)] {
             let (mut peer, ours) = tokio::io::duplex(64 * 1024);
-            let activity = Arc::new(Activity::default());
+            let state = Arc::new(ConnectionState::default());
             let deadlines = Deadlines::default();
-            let mut stream = Watched::multiplexed(ours, Arc::clone(&activity), deadlines);
-            activity.leave_unread();
+            let mut stream = Watched::multiplexed(ours, Arc::clone(&state), deadlines);
+            state.leave_unread();
             let writing = tokio::spawn(async move {
                 for _ in 0..most / 1024 {
                     let _ = peer.write_all(&[0; 1024]).await;

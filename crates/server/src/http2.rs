@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connection_state::{Activity, Busy};
+use crate::connection_state::{Busy, ConnectionState};
 use crate::context::{Cause, ConnectionContext};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
@@ -55,7 +55,7 @@ const GOODBYE_LOOK: Duration = Duration::from_millis(100);
 /// Serves the requests of one connection.
 pub(crate) async fn serve<S, D>(
     stream: S,
-    (peer, activity): (PeerAddr, Arc<Activity>),
+    (peer, state): (PeerAddr, Arc<ConnectionState>),
     context: &ConnectionContext<D>,
     (watcher, stop): (Watcher, Stop),
 ) -> Result<(), Cause>
@@ -64,14 +64,14 @@ where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
-    let watched = Watched::multiplexed(stream, Arc::clone(&activity), deadlines);
+    let watched = Watched::multiplexed(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let busy = Activity::begin_until(&activity, deadlines.request + deadlines.write);
-        let given_up = GivenUp(Some(Arc::clone(&activity)));
+        let busy = ConnectionState::begin_until(&state, deadlines.request + deadlines.write);
+        let given_up = GivenUp(Some(Arc::clone(&state)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
-        let request = request.map(|body| Body::new(Inbound::new(body, &activity, deadlines)));
+        let request = request.map(|body| Body::new(Inbound::new(body, &state, deadlines)));
         let dispatch = context.dispatch.clone();
-        let caller = Caller::new(peer, &activity);
+        let caller = Caller::new(peer, &state);
         async move {
             let response = if is_too_long {
                 let mut response = Response::new(Body::empty());
@@ -100,8 +100,8 @@ where
     let connection = leaving.watch(connection);
     let ended = tokio::select! {
         ended = connection => Ok(ended?),
-        () = leave(leaving, stop.clone(), &activity) => Ok(()),
-        () = goodbye(stop, &activity) => Err("the gateway stops".into()),
+        () = leave(leaving, stop.clone(), &state) => Ok(()),
+        () = goodbye(stop, &state) => Err("the gateway stops".into()),
     };
     drop(watcher);
     ended
@@ -109,7 +109,7 @@ where
 
 /// Says GOAWAY when the gateway stops, or when too many requests in a row were refused here; comes when the connection ends,
 /// or is to be ended because its peer does not go away.
-async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
+async fn leave(leaving: GracefulShutdown, mut stop: Stop, state: &ConnectionState) {
     let stops = async {
         // Without a sender nobody stops it.
         if stop.wait_for(Option::is_some).await.is_err() {
@@ -118,13 +118,13 @@ async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
     };
     let is_refused = tokio::select! {
         () = stops => false,
-        () = activity.goodbye() => true,
+        () = state.goodbye() => true,
     };
     let lingers = async {
         if !is_refused {
             std::future::pending::<()>().await;
         }
-        linger(activity).await;
+        linger(state).await;
     };
     tokio::select! {
         () = leaving.shutdown() => {}
@@ -133,39 +133,39 @@ async fn leave(leaving: GracefulShutdown, mut stop: Stop, activity: &Activity) {
 }
 
 /// Comes when the gateway stops and nothing is under way: a peer that rests does not answer a goodbye either.
-async fn goodbye(mut stop: Stop, activity: &Activity) {
+async fn goodbye(mut stop: Stop, state: &ConnectionState) {
     // Without a sender nobody stops it, and the connection goes on to its own end.
     if stop.wait_for(Option::is_some).await.is_err() {
         return std::future::pending().await;
     }
-    linger(activity).await;
+    linger(state).await;
 }
 
 /// A peer that rests does not answer a goodbye: comes when it has had time to, and nothing is under way.
-async fn linger(activity: &Activity) {
+async fn linger(state: &ConnectionState) {
     tokio::time::sleep(GOODBYE).await;
-    while activity.step().is_busy() {
+    while state.step().is_busy() {
         tokio::time::sleep(GOODBYE_LOOK).await;
     }
 }
 
 /// Tells when a request was given up by the peer before there was an answer.
-struct GivenUp(Option<Arc<Activity>>);
+struct GivenUp(Option<Arc<ConnectionState>>);
 
 impl GivenUp {
     fn answered(mut self) {
-        if let Some(activity) = self.0.take() {
-            activity.answered();
+        if let Some(state) = self.0.take() {
+            state.answered();
         }
     }
 }
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
-        if let Some(activity) = self.0.take()
-            && activity.given_up() > GIVEN_UP_MAX
+        if let Some(state) = self.0.take()
+            && state.given_up() > GIVEN_UP_MAX
         {
-            activity.close();
+            state.close();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::connection_state::Activity;
+use crate::connection_state::ConnectionState;
 
 /// Refusals in a row of callers who have not proved who they are, after which a connection is closed: a client that is set up
 /// wrongly notices, and a flood pays for a handshake every so many.
@@ -46,33 +46,33 @@ impl PeerAddr {
 pub struct Caller {
     /// The other end of the connection.
     pub peer: PeerAddr,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
 }
 
 impl Caller {
-    pub(crate) fn new(peer: PeerAddr, activity: &Arc<Activity>) -> Caller {
+    pub(crate) fn new(peer: PeerAddr, state: &Arc<ConnectionState>) -> Caller {
         Caller {
             peer,
-            activity: Arc::clone(activity),
+            state: Arc::clone(state),
         }
     }
 
     /// Somebody unknown was refused here. Says whether the connection has to end.
     pub fn is_refused(&self) -> bool {
-        let refused = self.activity.refused();
+        let refused = self.state.refused();
         if refused >= REFUSALS_UNHEARD_MAX {
-            self.activity.close();
+            self.state.close();
         }
         refused >= REFUSALS_IN_A_ROW_MAX
     }
 
     /// Somebody has proved who they are here.
     pub fn is_proven(&self) {
-        self.activity.forget_refusals();
+        self.state.forget_refusals();
     }
 
     /// What is under way here ends, and nothing more is taken: for a connection that carries many requests at once.
     pub fn say_goodbye(&self) {
-        self.activity.say_goodbye();
+        self.state.say_goodbye();
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::connection_state::Activity;
+use crate::connection_state::ConnectionState;
 use crate::policy::ConnectionPolicy;
 
 /// Nobody makes room who has not been waited for so long: a round trip to the far side of the world.
@@ -22,14 +22,14 @@ pub(crate) struct ConnectionLimiter(Mutex<State>);
 #[derive(Default)]
 struct State {
     total: usize,
-    by_address: HashMap<IpAddr, Vec<Arc<Activity>>>,
+    by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
 }
 
 /// One open connection's place; given back when dropped.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
 }
 
 impl ConnectionLimiter {
@@ -46,7 +46,7 @@ impl ConnectionLimiter {
         limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
         policy: &ConnectionPolicy,
-        activity: Arc<Activity>,
+        state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
         let mut state = limiter.lock();
@@ -60,12 +60,12 @@ impl ConnectionLimiter {
         }
         state.total += 1;
         let of_address = state.by_address.entry(address).or_default();
-        of_address.push(Arc::clone(&activity));
+        of_address.push(Arc::clone(&state));
         drop(state);
         Some(ConnectionPermit {
             limiter: Arc::clone(limiter),
             address,
-            activity,
+            state,
         })
     }
 
@@ -83,11 +83,11 @@ impl State {
             .by_address
             .iter()
             .filter(|(address, _)| of.is_none_or(|of| of == **address))
-            .flat_map(|(address, open)| open.iter().map(move |activity| (*address, activity)))
-            .filter_map(|(address, activity)| {
-                let waited = activity.waited().filter(|waited| *waited >= WAITED_LEAST)?;
-                let rank = (activity.has_asked(), std::cmp::Reverse(waited));
-                Some((rank, address, Arc::clone(activity)))
+            .flat_map(|(address, open)| open.iter().map(move |state| (*address, state)))
+            .filter_map(|(address, state)| {
+                let waited = state.waited().filter(|waited| *waited >= WAITED_LEAST)?;
+                let rank = (state.has_asked(), std::cmp::Reverse(waited));
+                Some((rank, address, Arc::clone(state)))
             })
             .collect();
         let open = if of.is_some() {
@@ -100,20 +100,20 @@ impl State {
             return false;
         }
         waited_for.select_nth_unstable_by_key(count - 1, |(rank, ..)| *rank);
-        for (_, address, activity) in &waited_for[..count] {
-            activity.close();
-            self.leave(*address, activity);
+        for (_, address, state) in &waited_for[..count] {
+            state.close();
+            self.leave(*address, state);
         }
         tracing::debug!(count, "connections that dawdled made room");
         true
     }
 
     /// Who has made room has left before it ends.
-    fn leave(&mut self, address: IpAddr, activity: &Arc<Activity>) {
+    fn leave(&mut self, address: IpAddr, state: &Arc<ConnectionState>) {
         let Some(open) = self.by_address.get_mut(&address) else {
             return;
         };
-        if let Some(at) = open.iter().position(|other| Arc::ptr_eq(other, activity)) {
+        if let Some(at) = open.iter().position(|other| Arc::ptr_eq(other, state)) {
             open.swap_remove(at);
             self.total -= 1;
         }
@@ -130,20 +130,20 @@ impl ConnectionPermit {
         address: IpAddr,
         policy: &ConnectionPolicy,
     ) -> Option<ConnectionPermit> {
-        let (limiter, activity) = (Arc::clone(&self.limiter), Arc::clone(&self.activity));
+        let (limiter, state) = (Arc::clone(&self.limiter), Arc::clone(&self.state));
         drop(self);
-        ConnectionLimiter::enter(&limiter, address, policy, activity)
+        ConnectionLimiter::enter(&limiter, address, policy, state)
     }
 
     /// What happens on the connection.
-    pub(crate) fn activity(&self) -> &Arc<Activity> {
-        &self.activity
+    pub(crate) fn state(&self) -> &Arc<ConnectionState> {
+        &self.state
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.lock().leave(self.address, &self.activity);
+        self.limiter.lock().leave(self.address, &self.state);
     }
 }
 
@@ -200,20 +200,18 @@ mod tests {
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
         let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
-        let busy = Activity::begin(served.activity());
-        drop(Activity::begin(rests.activity()));
+        let busy = ConnectionState::begin(served.state());
+        drop(ConnectionState::begin(rests.state()));
         for (permit, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
-            permit
-                .activity()
-                .pretend_waited(Duration::from_secs(seconds));
+            permit.state().pretend_waited(Duration::from_secs(seconds));
         }
         // Who has asked before goes after those who never have.
         let first = take();
-        assert!(first.is_some() && oldest.activity().is_closed());
+        assert!(first.is_some() && oldest.state().is_closed());
         let second = take();
-        assert!(second.is_some() && rests.activity().is_closed());
+        assert!(second.is_some() && rests.state().is_closed());
         assert!(take().is_none());
-        assert!(!served.activity().is_closed() && !fresh.activity().is_closed());
+        assert!(!served.state().is_closed() && !fresh.state().is_closed());
         // One that has made room and ends then leaves nobody else's place.
         drop((oldest, rests, busy));
         assert_eq!(limiter.lock().total, 4);

@@ -10,13 +10,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::connection_state::Activity;
+use crate::connection_state::ConnectionState;
 use crate::policy::Deadlines;
 
 /// The body.
 pub(crate) struct Inbound<B: Body = Incoming> {
     body: B,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
     deadlines: Deadlines,
     /// What has come so far, in bytes.
     bytes: u64,
@@ -53,10 +53,10 @@ impl From<hyper::Error> for Broken {
 
 impl<B: Body> Inbound<B> {
     /// Wraps the body of a request on this connection.
-    pub(crate) fn new(body: B, activity: &Arc<Activity>, deadlines: Deadlines) -> Inbound<B> {
+    pub(crate) fn new(body: B, state: &Arc<ConnectionState>, deadlines: Deadlines) -> Inbound<B> {
         Inbound {
             body,
-            activity: Arc::clone(activity),
+            state: Arc::clone(state),
             deadlines,
             bytes: 0,
             waiting: None,
@@ -95,11 +95,11 @@ where
             if let Some(Ok(frame)) = &frame {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.bytes += bytes;
-                this.activity.note_body(bytes);
+                this.state.note_body(bytes);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Broken::from)));
         }
-        this.activity.waits_for_body();
+        this.state.waits_for_body();
         ready!(this.poll_late(cx));
         this.is_late = true;
         Poll::Ready(Some(Err(Broken::Late)))
@@ -117,11 +117,11 @@ where
 impl<B: Body> Drop for Inbound<B> {
     fn drop(&mut self) {
         if self.waiting.is_some() {
-            self.activity.has_body();
+            self.state.has_body();
         }
         // Who is late already gets no more time to send what nobody wants.
         if !self.body.is_end_stream() && !self.is_late {
-            self.activity.leave_unread();
+            self.state.leave_unread();
         }
     }
 }
@@ -159,19 +159,19 @@ mod tests {
     }
 
     async fn late_after(bytes_a_second: usize) -> Option<u64> {
-        let activity = Arc::default();
+        let state = Arc::default();
         let body = Dribble(interval(Duration::from_secs(1)), bytes_a_second);
-        let mut body = Inbound::new(body, &activity, Deadlines::default());
+        let mut body = Inbound::new(body, &state, Deadlines::default());
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(100) {
             if let Some(Err(Broken::Late)) = body.frame().await {
                 drop(body);
-                assert!(!activity.is_unread());
+                assert!(!state.is_unread());
                 return Some(began.elapsed().as_secs());
             }
         }
         drop(body);
-        assert!(activity.is_unread());
+        assert!(state.is_unread());
         None
     }
 
