@@ -123,7 +123,7 @@ where
     let deadlines = context.policy.deadlines;
     let watched = Watched::new(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let busy = ConnectionState::begin(&state);
+        let in_flight = ConnectionState::begin(&state);
         let request = request.map(|body| {
             // A read has none, as a rule, and what is not there needs no pace.
             if http_body::Body::is_end_stream(&body) {
@@ -135,7 +135,7 @@ where
         let answering = context.dispatch.call(Caller::new(peer, &state), request);
         async move {
             let response = answering.await;
-            drop(busy);
+            drop(in_flight);
             Ok::<_, Infallible>(response)
         }
     });

@@ -67,7 +67,7 @@ impl Default for ConnectionState {
 
 /// One request under way.
 #[derive(Debug)]
-pub(crate) struct Busy {
+pub(crate) struct InFlight {
     state: Arc<ConnectionState>,
     /// Its place among the deadlines, if it has one.
     number: Option<u64>,
@@ -89,22 +89,22 @@ impl Step {
 
 impl ConnectionState {
     /// A request begins; it ends when the value is dropped.
-    pub(crate) fn begin(state: &Arc<ConnectionState>) -> Busy {
+    pub(crate) fn begin(state: &Arc<ConnectionState>) -> InFlight {
         state.steps.fetch_add(BEGIN, Ordering::AcqRel);
         state.waits_since_ms.store(0, Ordering::Relaxed);
-        Busy {
+        InFlight {
             state: Arc::clone(state),
             number: None,
         }
     }
 
     /// A request begins beside others that has to be over after so long.
-    pub(crate) fn begin_until(state: &Arc<ConnectionState>, allowed: Duration) -> Busy {
-        let mut busy = ConnectionState::begin(state);
+    pub(crate) fn begin_until(state: &Arc<ConnectionState>, allowed: Duration) -> InFlight {
+        let mut in_flight = ConnectionState::begin(state);
         // Each step is another number.
-        busy.number = Some(state.steps.load(Ordering::Relaxed));
-        busy.until(allowed);
-        busy
+        in_flight.number = Some(state.steps.load(Ordering::Relaxed));
+        in_flight.until(allowed);
+        in_flight
     }
 
     /// When the first of the requests under way has to be over, where they have deadlines.
@@ -225,7 +225,7 @@ impl ConnectionState {
     }
 }
 
-impl Busy {
+impl InFlight {
     /// From now on it has so long, if it has a deadline.
     pub(crate) fn until(&mut self, allowed: Duration) {
         if let Some(number) = self.number {
@@ -235,9 +235,9 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        let Busy { state, number } = self;
+        let InFlight { state, number } = self;
         if let Some(number) = number {
             state.deadlines().remove(number);
         }

@@ -393,11 +393,11 @@ mod tests {
         let (mut peer, mut stream, state) = watched(64);
         peer.write_all(b"GET").await.unwrap();
         stream.read_exact(&mut [0; 3]).await.unwrap();
-        let busy = ConnectionState::begin(&state);
+        let in_flight = ConnectionState::begin(&state);
         let reading = tokio::spawn(async move { times_out_after(&mut stream).await });
         tokio::time::sleep(Duration::from_secs(1000)).await;
         assert!(!reading.is_finished());
-        drop(busy);
+        drop(in_flight);
         let took = reading.await.unwrap();
         assert!(is_about(took, 1075), "{took:?}");
     }

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::connection_state::{Busy, ConnectionState};
+use crate::connection_state::{ConnectionState, InFlight};
 use crate::context::{Cause, ConnectionContext};
 use crate::deadline_stream::{Abort, Watched};
 use crate::dispatch::Dispatch;
@@ -66,7 +66,7 @@ where
     let deadlines = context.policy.deadlines;
     let watched = Watched::multiplexed(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let busy = ConnectionState::begin_until(&state, deadlines.request + deadlines.write);
+        let in_flight = ConnectionState::begin_until(&state, deadlines.request + deadlines.write);
         let given_up = GivenUp(Some(Arc::clone(&state)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
         let request = request.map(|body| Body::new(Inbound::new(body, &state, deadlines)));
@@ -81,7 +81,7 @@ where
                 dispatch.call(caller, request).await
             };
             given_up.answered();
-            Ok::<_, Infallible>(response.map(|body| Outbound::new(body, busy, deadlines)))
+            Ok::<_, Infallible>(response.map(|body| Outbound::new(body, in_flight, deadlines)))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -175,17 +175,17 @@ impl Drop for GivenUp {
 struct Outbound {
     body: Body,
     rest: Bytes,
-    _busy: Busy,
+    _in_flight: InFlight,
 }
 
 impl Outbound {
-    fn new(body: Body, mut busy: Busy, deadlines: Deadlines) -> Outbound {
+    fn new(body: Body, mut in_flight: InFlight, deadlines: Deadlines) -> Outbound {
         let bytes = http_body::Body::size_hint(&body).lower();
-        busy.until(deadlines.write + deadlines.earned(bytes));
+        in_flight.until(deadlines.write + deadlines.earned(bytes));
         Outbound {
             body,
             rest: Bytes::new(),
-            _busy: busy,
+            _in_flight: in_flight,
         }
     }
 }

@@ -200,7 +200,7 @@ mod tests {
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
         let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
-        let busy = ConnectionState::begin(served.state());
+        let in_flight = ConnectionState::begin(served.state());
         drop(ConnectionState::begin(rests.state()));
         for (permit, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
             permit.state().pretend_waited(Duration::from_secs(seconds));
@@ -213,7 +213,7 @@ mod tests {
         assert!(take().is_none());
         assert!(!served.state().is_closed() && !fresh.state().is_closed());
         // One that has made room and ends then leaves nobody else's place.
-        drop((oldest, rests, busy));
+        drop((oldest, rests, in_flight));
         assert_eq!(limiter.lock().total, 4);
         drop((first, second, served, fresh));
         assert!(limiter.lock().total == 0 && limiter.lock().by_address.is_empty());
