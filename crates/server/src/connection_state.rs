@@ -15,17 +15,17 @@ const BEGIN: u64 = (1 << 32) + 1;
 const END: u64 = (1 << 32) - 1;
 
 /// When the process began to count milliseconds, so that an instant fits into an atomic.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+static CLOCK_START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Never 0, which stands for nobody being waited for.
 fn now_ms() -> i64 {
-    i64::try_from(EPOCH.elapsed().as_millis()).unwrap_or(i64::MAX - 1) + 1
+    i64::try_from(CLOCK_START.elapsed().as_millis()).unwrap_or(i64::MAX - 1) + 1
 }
 
 /// What happens on one connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
-    steps: AtomicU64,
+    epochs: AtomicU64,
     /// Since when the peer is waited for, in milliseconds; 0 while it is not.
     waits_since_ms: AtomicI64,
     /// Whether a request has come to its end here.
@@ -50,7 +50,7 @@ pub(crate) struct ConnectionState {
 impl Default for ConnectionState {
     fn default() -> ConnectionState {
         ConnectionState {
-            steps: AtomicU64::new(0),
+            epochs: AtomicU64::new(0),
             waits_since_ms: AtomicI64::new(now_ms()),
             has_asked: AtomicBool::new(false),
             reader: AtomicWaker::new(),
@@ -75,11 +75,11 @@ pub(crate) struct InFlight {
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step(u64);
+pub(crate) struct Epoch(u64);
 
-impl Step {
+impl Epoch {
     /// That of a connection on which nothing has begun.
-    pub(crate) const FIRST: Step = Step(0);
+    pub(crate) const FIRST: Epoch = Epoch(0);
 
     /// Whether a request is under way.
     pub(crate) fn is_busy(self) -> bool {
@@ -90,7 +90,7 @@ impl Step {
 impl ConnectionState {
     /// A request begins; it ends when the value is dropped.
     pub(crate) fn begin(state: &Arc<ConnectionState>) -> InFlight {
-        state.steps.fetch_add(BEGIN, Ordering::AcqRel);
+        state.epochs.fetch_add(BEGIN, Ordering::AcqRel);
         state.waits_since_ms.store(0, Ordering::Relaxed);
         InFlight {
             state: Arc::clone(state),
@@ -102,7 +102,7 @@ impl ConnectionState {
     pub(crate) fn begin_until(state: &Arc<ConnectionState>, allowed: Duration) -> InFlight {
         let mut in_flight = ConnectionState::begin(state);
         // Each step is another number.
-        in_flight.number = Some(state.steps.load(Ordering::Relaxed));
+        in_flight.number = Some(state.epochs.load(Ordering::Relaxed));
         in_flight.until(allowed);
         in_flight
     }
@@ -165,8 +165,8 @@ impl ConnectionState {
     }
 
     /// How far the connection is; every request changes it twice.
-    pub(crate) fn step(&self) -> Step {
-        Step(self.steps.load(Ordering::Acquire))
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epochs.load(Ordering::Acquire))
     }
 
     /// Registers who reads, to be woken when a request has ended.
@@ -185,7 +185,7 @@ impl ConnectionState {
 
     /// The body is there, or nobody wants it any more.
     pub(crate) fn has_body(&self) {
-        if self.step().is_busy() {
+        if self.epoch().is_busy() {
             self.waits_since_ms.store(0, Ordering::Relaxed);
         }
     }
@@ -242,7 +242,7 @@ impl Drop for InFlight {
             state.deadlines().remove(number);
         }
         state.has_asked.store(true, Ordering::Relaxed);
-        let before = state.steps.fetch_add(END, Ordering::AcqRel);
+        let before = state.epochs.fetch_add(END, Ordering::AcqRel);
         if before & u64::from(u32::MAX) == 1 {
             state.waits_since_ms.store(now_ms(), Ordering::Relaxed);
         }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
-use crate::connection_state::{ConnectionState, Step};
+use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
 
 /// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
@@ -39,7 +39,7 @@ pub(crate) struct Watched<S> {
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
     /// The step that was last seen.
-    step: Step,
+    epoch: Epoch,
     /// Since when the peer is waited for in this rest or in the head that is being read; unset until it has to be.
     since: Option<Instant>,
     in_head: bool,
@@ -94,7 +94,7 @@ impl<S> Watched<S> {
             stream,
             state,
             deadlines,
-            step: Step::FIRST,
+            epoch: Epoch::FIRST,
             since: Some(since),
             in_head: false,
             chatter: None,
@@ -129,9 +129,9 @@ impl<S> Watched<S> {
 
     /// Takes note of the requests that have begun and ended since the last look; whether one is under way.
     fn is_busy(&mut self) -> bool {
-        let step = self.state.step();
-        if step != self.step {
-            self.step = step;
+        let epoch = self.state.epoch();
+        if epoch != self.epoch {
+            self.epoch = epoch;
             self.since = None;
             self.in_head = false;
             if let Some(chatter) = &mut self.chatter {
@@ -139,7 +139,7 @@ impl<S> Watched<S> {
                 chatter.bodies_before = self.state.body_bytes();
             }
         }
-        step.is_busy()
+        epoch.is_busy()
     }
 
     /// When the peer, which is waited for, has to have sent more; `None` while a request is under way that has a deadline of
@@ -149,7 +149,7 @@ impl<S> Watched<S> {
             // Beside others a request has its deadline here.
             return self.chatter.as_ref().and_then(|_| self.state.deadline());
         }
-        let is_first_byte = self.step == Step::FIRST && !self.in_head;
+        let is_first_byte = self.epoch == Epoch::FIRST && !self.in_head;
         let allowed = if self.in_head || is_first_byte {
             self.deadlines.head
         } else {
@@ -188,9 +188,9 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
                     }
                     return Poll::Pending;
                 };
-                if this.step.is_busy() {
+                if this.epoch.is_busy() {
                     this.state.reader().register(cx.waker());
-                    if this.state.step() != this.step {
+                    if this.state.epoch() != this.epoch {
                         cx.waker().wake_by_ref();
                     }
                 }
@@ -198,7 +198,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
                     this.read_timer.as_mut().reset(deadline);
                 }
                 ready!(this.read_timer.as_mut().poll(cx));
-                if this.step.is_busy() {
+                if this.epoch.is_busy() {
                     // What it does not take would go on being offered.
                     this.stream.abort();
                 }

@@ -144,7 +144,7 @@ async fn goodbye(mut stop: Stop, state: &ConnectionState) {
 /// A peer that rests does not answer a goodbye: comes when it has had time to, and nothing is under way.
 async fn linger(state: &ConnectionState) {
     tokio::time::sleep(GOODBYE).await;
-    while state.step().is_busy() {
+    while state.epoch().is_busy() {
         tokio::time::sleep(GOODBYE_LOOK).await;
     }
 }
