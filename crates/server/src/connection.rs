@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::connection_state::ConnectionState;
 use crate::context::{Cause, ConnectionContext, ShutdownHandles};
-use crate::deadline_stream::{Abort, Watched};
+use crate::deadline_stream::{Abort, DeadlineStream};
 use crate::dispatch::Dispatch;
 use crate::http2;
 use crate::peer::{Caller, PeerAddr};
@@ -121,7 +121,7 @@ where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
-    let watched = Watched::new(stream, Arc::clone(&state), deadlines);
+    let stream = DeadlineStream::new(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let in_flight = ConnectionState::begin(&state);
         let request = request.map(|body| {
@@ -147,6 +147,6 @@ where
         .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(watched), service);
+        .serve_connection(TokioIo::new(stream), service);
     Ok(watcher.watch(connection).await?)
 }

@@ -34,7 +34,7 @@ const LINGER_CHUNKS_AT_ONCE: usize = 16;
 const GATHERED_BYTES_MAX: usize = 1024;
 
 /// The stream.
-pub(crate) struct Watched<S> {
+pub(crate) struct DeadlineStream<S> {
     stream: S,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
@@ -85,12 +85,16 @@ impl<S: Abort> Abort for TlsStream<S> {
     }
 }
 
-impl<S> Watched<S> {
+impl<S> DeadlineStream<S> {
     /// Watches a stream that has just been accepted.
-    pub(crate) fn new(stream: S, state: Arc<ConnectionState>, deadlines: Deadlines) -> Watched<S> {
+    pub(crate) fn new(
+        stream: S,
+        state: Arc<ConnectionState>,
+        deadlines: Deadlines,
+    ) -> DeadlineStream<S> {
         let since = Instant::now();
         let read_timer = Box::pin(tokio::time::sleep_until(since + deadlines.head));
-        Watched {
+        DeadlineStream {
             stream,
             state,
             deadlines,
@@ -110,10 +114,10 @@ impl<S> Watched<S> {
         stream: S,
         state: Arc<ConnectionState>,
         deadlines: Deadlines,
-    ) -> Watched<S> {
-        Watched {
+    ) -> DeadlineStream<S> {
+        DeadlineStream {
             chatter: Some(Chatter::default()),
-            ..Watched::new(stream, state, deadlines)
+            ..DeadlineStream::new(stream, state, deadlines)
         }
     }
 
@@ -159,7 +163,7 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -208,10 +212,10 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Abort + Unpin> Watched<S> {
+impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
     /// Lets a write through that has taken so many bytes, or fails it when the peer has not taken anything for too long, or
     /// too little on the whole.
-    fn watch_write<T>(
+    fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
@@ -256,7 +260,7 @@ fn gather<'a>(pieces: &[io::IoSlice<'_>], place: &'a mut [u8]) -> Option<&'a [u8
     Some(&place[..end])
 }
 
-impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -264,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.watch_write(cx, written, |bytes| Some(*bytes))
+        this.limit_write(cx, written, |bytes| Some(*bytes))
     }
 
     fn poll_write_vectored(
@@ -279,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
         }
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.watch_write(cx, written, |bytes| Some(*bytes))
+        this.limit_write(cx, written, |bytes| Some(*bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -289,14 +293,14 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.watch_write(cx, flushed, |()| None)
+        this.limit_write(cx, flushed, |()| None)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TLS says goodbye, and a peer has to take that like anything else.
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
-        ready!(this.watch_write(cx, shut, |()| None))?;
+        ready!(this.limit_write(cx, shut, |()| None))?;
         if this.state.is_unread() {
             ready!(this.poll_linger(cx));
         }
@@ -304,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
+impl<S: AsyncRead + Unpin> DeadlineStream<S> {
     /// Throws away what still comes, until the peer closes or has had its time. Closing with bytes unread makes the system
     /// send a reset, which takes the answer away from a peer that is still writing.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -343,17 +347,23 @@ mod tests {
         fn abort(&self) {}
     }
 
-    fn watched(buffer: usize) -> (DuplexStream, Watched<DuplexStream>, Arc<ConnectionState>) {
+    fn stream(
+        buffer: usize,
+    ) -> (
+        DuplexStream,
+        DeadlineStream<DuplexStream>,
+        Arc<ConnectionState>,
+    ) {
         let (peer, ours) = tokio::io::duplex(buffer);
         let state = Arc::new(ConnectionState::default());
         (
             peer,
-            Watched::new(ours, Arc::clone(&state), Deadlines::default()),
+            DeadlineStream::new(ours, Arc::clone(&state), Deadlines::default()),
             state,
         )
     }
 
-    async fn times_out_after(stream: &mut Watched<DuplexStream>) -> Duration {
+    async fn times_out_after(stream: &mut DeadlineStream<DuplexStream>) -> Duration {
         let began = Instant::now();
         let read = stream.read(&mut [0; 64]).await;
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -366,13 +376,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_has_the_head_deadline() {
-        let (_peer, mut stream, _) = watched(64);
+        let (_peer, mut stream, _) = stream(64);
         assert!(is_about(times_out_after(&mut stream).await, 10));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
-        let (mut peer, mut stream, _) = watched(64);
+        let (mut peer, mut stream, _) = stream(64);
         let began = Instant::now();
         let dribble = tokio::spawn(async move {
             let mut pause = tokio::time::interval(Duration::from_secs(1));
@@ -390,7 +400,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
-        let (mut peer, mut stream, state) = watched(64);
+        let (mut peer, mut stream, state) = stream(64);
         peer.write_all(b"GET").await.unwrap();
         stream.read_exact(&mut [0; 3]).await.unwrap();
         let in_flight = ConnectionState::begin(&state);
@@ -408,7 +418,7 @@ mod tests {
             let (mut peer, ours) = tokio::io::duplex(64 * 1024);
             let state = Arc::new(ConnectionState::default());
             let deadlines = Deadlines::default();
-            let mut stream = Watched::multiplexed(ours, Arc::clone(&state), deadlines);
+            let mut stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), deadlines);
             state.leave_unread();
             let writing = tokio::spawn(async move {
                 for _ in 0..most / 1024 {
@@ -427,7 +437,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_has_the_write_deadline() {
-        let (_peer, mut stream, _) = watched(4);
+        let (_peer, mut stream, _) = stream(4);
         let began = Instant::now();
         let written = stream.write_all(b"more than four").await;
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -436,7 +446,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
-        let (mut peer, mut stream, _) = watched(4);
+        let (mut peer, mut stream, _) = stream(4);
         let began = Instant::now();
         let sips = tokio::spawn(async move {
             let mut pause = tokio::time::interval(Duration::from_secs(1));
@@ -456,7 +466,7 @@ mod tests {
         let (_peer, ours) = tokio::io::duplex(4);
         // What is written at the end, as a goodbye is.
         let ours = tokio::io::BufWriter::new(ours);
-        let mut stream = Watched::new(ours, Arc::default(), Deadlines::default());
+        let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
         stream.write_all(b"more than four").await.unwrap();
         let began = Instant::now();
         let shut = stream.shutdown().await;

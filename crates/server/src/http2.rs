@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection_state::{ConnectionState, InFlight};
 use crate::context::{Cause, ConnectionContext};
-use crate::deadline_stream::{Abort, Watched};
+use crate::deadline_stream::{Abort, DeadlineStream};
 use crate::dispatch::Dispatch;
 use crate::peer::{Caller, PeerAddr};
 use crate::policy::{Deadlines, HEAD_BYTES_MAX, HEADERS_MAX, Stop};
@@ -64,7 +64,7 @@ where
     S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
-    let watched = Watched::multiplexed(stream, Arc::clone(&state), deadlines);
+    let stream = DeadlineStream::multiplexed(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let in_flight = ConnectionState::begin_until(&state, deadlines.request + deadlines.write);
         let given_up = GivenUp(Some(Arc::clone(&state)));
@@ -94,7 +94,7 @@ where
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(OWN_RESETS_MAX)
-        .serve_connection(TokioIo::new(watched), service);
+        .serve_connection(TokioIo::new(stream), service);
     // It is told to go away by itself, and the listener waits for it as long as the watcher lives.
     let leaving = GracefulShutdown::new();
     let connection = leaving.watch(connection);
