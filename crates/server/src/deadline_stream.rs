@@ -19,7 +19,7 @@ use crate::policy::Deadlines;
 /// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
 /// besides bodies: a head, bodies that are still unread, and what belongs to them. Frames that ask for nothing (PING,
 /// SETTINGS, WINDOW_UPDATE, empty ones) come to more only where they are a flood.
-const CHATTER_BYTES_MAX: u64 = 512 * 1024;
+const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
 /// How long a connection that closes lets a refused body come in: a round trip or two, so that the peer sees the answer.
 const LINGER_MAX: Duration = Duration::from_millis(900);
@@ -44,7 +44,7 @@ pub(crate) struct DeadlineStream<S> {
     since: Option<Instant>,
     in_head: bool,
     /// Of a connection with many requests at once: what has been read since the last step, without bodies.
-    chatter: Option<Chatter>,
+    control_frames: Option<ControlFrameBudget>,
     read_timer: Pin<Box<Sleep>>,
     writing: Option<Writing>,
     linger: Option<Pin<Box<Sleep>>>,
@@ -52,7 +52,7 @@ pub(crate) struct DeadlineStream<S> {
 
 /// What a peer says besides bodies.
 #[derive(Default)]
-struct Chatter {
+struct ControlFrameBudget {
     read: u64,
     bodies_before: u64,
 }
@@ -101,7 +101,7 @@ impl<S> DeadlineStream<S> {
             epoch: Epoch::FIRST,
             since: Some(since),
             in_head: false,
-            chatter: None,
+            control_frames: None,
             read_timer,
             writing: None,
             linger: None,
@@ -116,19 +116,19 @@ impl<S> DeadlineStream<S> {
         deadlines: Deadlines,
     ) -> DeadlineStream<S> {
         DeadlineStream {
-            chatter: Some(Chatter::default()),
+            control_frames: Some(ControlFrameBudget::default()),
             ..DeadlineStream::new(stream, state, deadlines)
         }
     }
 
     /// Whether the peer has said too much since the last step.
-    fn chatters(&mut self, read: usize) -> bool {
-        let Some(chatter) = &mut self.chatter else {
+    fn floods(&mut self, read: usize) -> bool {
+        let Some(control_frames) = &mut self.control_frames else {
             return false;
         };
-        chatter.read += read as u64;
-        let bodies = self.state.body_bytes() - chatter.bodies_before;
-        chatter.read.saturating_sub(bodies) > CHATTER_BYTES_MAX
+        control_frames.read += read as u64;
+        let bodies = self.state.body_bytes() - control_frames.bodies_before;
+        control_frames.read.saturating_sub(bodies) > CONTROL_BYTES_MAX
     }
 
     /// Takes note of the requests that have begun and ended since the last look; whether one is under way.
@@ -138,9 +138,9 @@ impl<S> DeadlineStream<S> {
             self.epoch = epoch;
             self.since = None;
             self.in_head = false;
-            if let Some(chatter) = &mut self.chatter {
-                chatter.read = 0;
-                chatter.bodies_before = self.state.body_bytes();
+            if let Some(control_frames) = &mut self.control_frames {
+                control_frames.read = 0;
+                control_frames.bodies_before = self.state.body_bytes();
             }
         }
         epoch.is_busy()
@@ -151,7 +151,10 @@ impl<S> DeadlineStream<S> {
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.is_busy() {
             // Beside others a request has its deadline here.
-            return self.chatter.as_ref().and_then(|_| self.state.deadline());
+            return self
+                .control_frames
+                .as_ref()
+                .and_then(|_| self.state.deadline());
         }
         let is_first_byte = self.epoch == Epoch::FIRST && !self.in_head;
         let allowed = if self.in_head || is_first_byte {
@@ -174,10 +177,10 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if this.chatters(buf.filled().len() - before) {
+                if this.floods(buf.filled().len() - before) {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
-                if !is_busy && !this.in_head && this.chatter.is_none() {
+                if !is_busy && !this.in_head && this.control_frames.is_none() {
                     this.in_head = true;
                     this.since = None;
                 }
@@ -323,8 +326,7 @@ impl<S: AsyncRead + Unpin> DeadlineStream<S> {
             let mut scratch = ReadBuf::uninit(&mut scratch);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
                 // A flood would fill the time that is meant for a refused body.
-                Ok(())
-                    if !scratch.filled().is_empty() && !self.chatters(scratch.filled().len()) => {}
+                Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
         }
@@ -414,7 +416,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
-        for (most, lingers) in [(8 * 1024, true), (2 * CHATTER_BYTES_MAX, false)] {
+        for (most, lingers) in [(8 * 1024, true), (2 * CONTROL_BYTES_MAX, false)] {
             let (mut peer, ours) = tokio::io::duplex(64 * 1024);
             let state = Arc::new(ConnectionState::default());
             let deadlines = Deadlines::default();
