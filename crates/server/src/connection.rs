@@ -23,7 +23,7 @@ use crate::peer::{Caller, PeerAddr};
 use crate::permits::ConnectionPermit;
 use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::proxy_protocol;
-use crate::timed_body::Inbound;
+use crate::timed_body::TimedBody;
 use crate::tls;
 use crate::workers::WorkerLoadGuard;
 
@@ -129,7 +129,7 @@ where
             if http_body::Body::is_end_stream(&body) {
                 Body::empty()
             } else {
-                Body::new(Inbound::new(body, &state, deadlines))
+                Body::new(TimedBody::new(body, &state, deadlines))
             }
         });
         let answering = context.dispatch.call(Caller::new(peer, &state), request);

@@ -39,7 +39,7 @@ pub(crate) struct ConnectionState {
     /// Bytes of bodies that the service has been given.
     body_bytes: AtomicU64,
     /// Requests that the peer gave up, less those that it took an answer to.
-    given_up: AtomicU32,
+    abandoned: AtomicU32,
     /// Refusals in a row of callers who have not proved who they are.
     refused: AtomicU32,
     goodbye: Notify,
@@ -57,7 +57,7 @@ impl Default for ConnectionState {
             unread: AtomicBool::new(false),
             closing: Notify::new(),
             body_bytes: AtomicU64::new(0),
-            given_up: AtomicU32::new(0),
+            abandoned: AtomicU32::new(0),
             refused: AtomicU32::new(0),
             goodbye: Notify::new(),
             deadlines: Mutex::default(),
@@ -129,15 +129,15 @@ impl ConnectionState {
     }
 
     /// The peer gave a request up. Says how many, less those that it took an answer to.
-    pub(crate) fn given_up(&self) -> u32 {
-        self.given_up.fetch_add(1, Ordering::Relaxed) + 1
+    pub(crate) fn abandoned(&self) -> u32 {
+        self.abandoned.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The peer waited for an answer.
     pub(crate) fn answered(&self) {
         let less = |count: u32| count.checked_sub(1);
         let _ = self
-            .given_up
+            .abandoned
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 

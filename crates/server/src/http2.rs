@@ -24,7 +24,7 @@ use crate::deadline_stream::{Abort, DeadlineStream};
 use crate::dispatch::Dispatch;
 use crate::peer::{Caller, PeerAddr};
 use crate::policy::{Deadlines, HEAD_BYTES_MAX, HEADERS_MAX, Stop};
-use crate::timed_body::Inbound;
+use crate::timed_body::TimedBody;
 
 /// Most requests at once on one connection: as many as browsers and their libraries expect to be allowed.
 const STREAMS_MAX: u32 = 100;
@@ -46,7 +46,7 @@ const PENDING_RESETS_MAX: usize = 20;
 const OWN_RESETS_MAX: usize = 100;
 
 /// Requests that a peer may give up beyond those that it takes an answer to. Who gives up more has us work for nothing.
-const GIVEN_UP_MAX: u32 = 100;
+const ABANDONED_MAX: u32 = 100;
 
 /// Once the gateway stops, a peer with nothing under way has so long to close.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -67,9 +67,9 @@ where
     let stream = DeadlineStream::multiplexed(stream, Arc::clone(&state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let in_flight = ConnectionState::begin_until(&state, deadlines.request + deadlines.write);
-        let given_up = GivenUp(Some(Arc::clone(&state)));
+        let abandoned = AbandonGuard(Some(Arc::clone(&state)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
-        let request = request.map(|body| Body::new(Inbound::new(body, &state, deadlines)));
+        let request = request.map(|body| Body::new(TimedBody::new(body, &state, deadlines)));
         let dispatch = context.dispatch.clone();
         let caller = Caller::new(peer, &state);
         async move {
@@ -80,8 +80,8 @@ where
             } else {
                 dispatch.call(caller, request).await
             };
-            given_up.answered();
-            Ok::<_, Infallible>(response.map(|body| Outbound::new(body, in_flight, deadlines)))
+            abandoned.answered();
+            Ok::<_, Infallible>(response.map(|body| PacedBody::new(body, in_flight, deadlines)))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -150,9 +150,9 @@ async fn linger(state: &ConnectionState) {
 }
 
 /// Tells when a request was given up by the peer before there was an answer.
-struct GivenUp(Option<Arc<ConnectionState>>);
+struct AbandonGuard(Option<Arc<ConnectionState>>);
 
-impl GivenUp {
+impl AbandonGuard {
     fn answered(mut self) {
         if let Some(state) = self.0.take() {
             state.answered();
@@ -160,10 +160,10 @@ impl GivenUp {
     }
 }
 
-impl Drop for GivenUp {
+impl Drop for AbandonGuard {
     fn drop(&mut self) {
         if let Some(state) = self.0.take()
-            && state.given_up() > GIVEN_UP_MAX
+            && state.abandoned() > ABANDONED_MAX
         {
             state.close();
         }
@@ -172,17 +172,17 @@ impl Drop for GivenUp {
 
 /// An answer's body. Its request is under way until all of it is handed over, or the peer has given it up; and what is
 /// handed over is a small piece each time, since the server below takes a piece whole once the peer wants a byte of it.
-struct Outbound {
+struct PacedBody {
     body: Body,
     rest: Bytes,
     _in_flight: InFlight,
 }
 
-impl Outbound {
-    fn new(body: Body, mut in_flight: InFlight, deadlines: Deadlines) -> Outbound {
+impl PacedBody {
+    fn new(body: Body, mut in_flight: InFlight, deadlines: Deadlines) -> PacedBody {
         let bytes = http_body::Body::size_hint(&body).lower();
         in_flight.until(deadlines.write + deadlines.earned(bytes));
-        Outbound {
+        PacedBody {
             body,
             rest: Bytes::new(),
             _in_flight: in_flight,
@@ -190,7 +190,7 @@ impl Outbound {
     }
 }
 
-impl http_body::Body for Outbound {
+impl http_body::Body for PacedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

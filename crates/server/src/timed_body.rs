@@ -14,7 +14,7 @@ use crate::connection_state::ConnectionState;
 use crate::policy::Deadlines;
 
 /// The body.
-pub(crate) struct Inbound<B: Body = Incoming> {
+pub(crate) struct TimedBody<B: Body = Incoming> {
     body: B,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
@@ -51,10 +51,10 @@ impl From<hyper::Error> for Broken {
     }
 }
 
-impl<B: Body> Inbound<B> {
+impl<B: Body> TimedBody<B> {
     /// Wraps the body of a request on this connection.
-    pub(crate) fn new(body: B, state: &Arc<ConnectionState>, deadlines: Deadlines) -> Inbound<B> {
-        Inbound {
+    pub(crate) fn new(body: B, state: &Arc<ConnectionState>, deadlines: Deadlines) -> TimedBody<B> {
+        TimedBody {
             body,
             state: Arc::clone(state),
             deadlines,
@@ -78,7 +78,7 @@ impl<B: Body> Inbound<B> {
     }
 }
 
-impl<B> Body for Inbound<B>
+impl<B> Body for TimedBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
     Broken: From<B::Error>,
@@ -114,7 +114,7 @@ where
     }
 }
 
-impl<B: Body> Drop for Inbound<B> {
+impl<B: Body> Drop for TimedBody<B> {
     fn drop(&mut self) {
         if self.waiting.is_some() {
             self.state.has_body();
@@ -161,7 +161,7 @@ mod tests {
     async fn late_after(bytes_a_second: usize) -> Option<u64> {
         let state = Arc::default();
         let body = Dribble(interval(Duration::from_secs(1)), bytes_a_second);
-        let mut body = Inbound::new(body, &state, Deadlines::default());
+        let mut body = TimedBody::new(body, &state, Deadlines::default());
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(100) {
             if let Some(Err(Broken::Late)) = body.frame().await {
