@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Version, header};
 use http_body_util::BodyExt;
-use server::{Broken, HEAD_BYTES_MAX};
+use server::{HEAD_BYTES_MAX, RequestBodyError};
 
 /// The methods of every way in, for `Allow`.
 pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
@@ -219,7 +219,7 @@ fn late() -> Error {
 
 fn broken(error: axum::Error) -> Error {
     match error.into_inner().downcast_ref() {
-        Some(Broken::Late) => late(),
+        Some(RequestBodyError::Late) => late(),
         _ => Error::explained(Code::MalformedRequest, "The body broke off."),
     }
 }

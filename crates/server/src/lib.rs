@@ -28,5 +28,5 @@ pub use dispatch::Dispatch;
 pub use listener::{bind, serve};
 pub use peer::{Caller, PeerAddr};
 pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Stop};
-pub use timed_body::Broken;
+pub use timed_body::RequestBodyError;
 pub use workers::Workers;

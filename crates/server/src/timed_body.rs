@@ -27,27 +27,27 @@ pub(crate) struct TimedBody<B: Body = Incoming> {
 
 /// Why a body ended early.
 #[derive(Debug)]
-pub enum Broken {
+pub enum RequestBodyError {
     /// It came too slowly.
     Late,
     /// What the connection says.
-    Off(hyper::Error),
+    Connection(hyper::Error),
 }
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Broken::Late => f.write_str("the body came too slowly"),
-            Broken::Off(error) => error.fmt(f),
+            RequestBodyError::Late => f.write_str("the body came too slowly"),
+            RequestBodyError::Connection(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for RequestBodyError {}
 
-impl From<hyper::Error> for Broken {
-    fn from(error: hyper::Error) -> Broken {
-        Broken::Off(error)
+impl From<hyper::Error> for RequestBodyError {
+    fn from(error: hyper::Error) -> RequestBodyError {
+        RequestBodyError::Connection(error)
     }
 }
 
@@ -81,15 +81,15 @@ impl<B: Body> TimedBody<B> {
 impl<B> Body for TimedBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
-    Broken: From<B::Error>,
+    RequestBodyError: From<B::Error>,
 {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             if let Some(Ok(frame)) = &frame {
@@ -97,12 +97,12 @@ where
                 this.bytes += bytes;
                 this.state.note_body(bytes);
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Broken::from)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::from)));
         }
         this.state.waits_for_body();
         ready!(this.poll_late(cx));
         this.is_late = true;
-        Poll::Ready(Some(Err(Broken::Late)))
+        Poll::Ready(Some(Err(RequestBodyError::Late)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -136,8 +136,8 @@ mod tests {
 
     use super::*;
 
-    impl From<Infallible> for Broken {
-        fn from(never: Infallible) -> Broken {
+    impl From<Infallible> for RequestBodyError {
+        fn from(never: Infallible) -> RequestBodyError {
             match never {}
         }
     }
@@ -164,7 +164,7 @@ mod tests {
         let mut body = TimedBody::new(body, &state, Deadlines::default());
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(100) {
-            if let Some(Err(Broken::Late)) = body.frame().await {
+            if let Some(Err(RequestBodyError::Late)) = body.frame().await {
                 drop(body);
                 assert!(!state.is_unread());
                 return Some(began.elapsed().as_secs());
