@@ -22,6 +22,7 @@ use std::path::Path;
 
 use adapter_jwt::verify_jws;
 use client::call::{Call, call};
+use server::signals::outlive_stray_signals;
 use url::Url;
 
 use crate::accesses::Demo;
@@ -29,7 +30,6 @@ use crate::cli::{JwsArgs, ServeArgs, TokenArgs};
 use crate::data_folder::DataFolder;
 use crate::serve::serve;
 use crate::telemetry;
-use server::signals::outlive_stray_signals;
 
 pub(crate) use self::sandbox::sandbox_command;
 pub(crate) use access::access_command;

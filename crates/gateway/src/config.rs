@@ -25,13 +25,13 @@ use sections::{
     cache, jwt, limits, log, proxy_protocol, receipt_room, retention, seeds, upstream,
     upstream_limits, ways,
 };
+use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, ValueKind, parse};
 use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
 use crate::file_rights;
-use server::tls::{TlsFiles, scheme};
 
 /// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
 const ENVIRONMENT_PREFIX: &str = "CHATGATE__";

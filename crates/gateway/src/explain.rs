@@ -6,12 +6,12 @@ use adapter::{Code, Error, Operation};
 use console::{ExplainQuestion, Explains};
 use forward::{Circumstances, Judgement, Keeping};
 use serde_json::{Value, json};
+use server::PeerAddr;
 use store::{Access, Accesses};
 
 use crate::client_addr::{Walk, resolve};
 use crate::gate::Gate;
 use crate::generations::Generations;
-use server::PeerAddr;
 
 impl Explains for Generations {
     fn explain(&self, question: &ExplainQuestion) -> Value {

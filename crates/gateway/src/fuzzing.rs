@@ -9,10 +9,10 @@ use adapter::{Error, Way};
 use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
+use server::PeerAddr;
 
 use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
 use crate::edge::{self, Wish};
-use server::PeerAddr;
 
 /// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
 pub type Step = (String, Option<(IpAddr, bool)>);

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use console::{KeyRow, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
+use server::ConnectionPolicy;
 use settings::{ConfigSource, Sources};
 use store::Journal;
 
@@ -18,7 +19,6 @@ use crate::gate::Gate;
 use crate::reload::LastReload;
 use crate::telemetry::LogLevel;
 use crate::way_out::Sandboxed;
-use server::ConnectionPolicy;
 
 /// The generations of one gateway, of which one is in force.
 pub(crate) struct Generations {

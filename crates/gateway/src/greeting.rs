@@ -5,13 +5,13 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use adapter::Way;
+use server::tls::{TlsFiles, scheme};
 use settings::shell_quoted;
 
 use crate::accesses::Demo;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::telemetry;
-use server::tls::{TlsFiles, scheme};
 
 /// What the greeting tells.
 pub(crate) struct Greeting<'a> {

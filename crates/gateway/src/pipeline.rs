@@ -19,6 +19,7 @@ use forward::{Circumstances, Claim, Issued, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
+use server::Caller;
 use store::{Access, JournalLevel};
 
 use crate::client_addr;
@@ -28,7 +29,6 @@ use crate::reply;
 use crate::sending;
 use crate::story::{self, Story};
 use crate::unstoppable::Unstoppable;
-use server::Caller;
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use server::signals::ReloadSignal;
 use settings::ConfigError;
 
 use crate::config::Config;
@@ -16,7 +17,6 @@ use crate::policies;
 use crate::telemetry::ReloadLabel;
 use crate::tokens::TokensConfig;
 use crate::way_out::way_out;
-use server::signals::ReloadSignal;
 
 /// How often the file is looked at. It has to look the same twice, so that nobody's half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use forward::boxed;
 use futures_util::future::Either;
+use server::{Caller, Dispatch};
 
 use crate::docs;
 use crate::edge;
@@ -20,7 +21,6 @@ use crate::pipeline::{self, admit};
 use crate::reply::{self, respond};
 use crate::story::Story;
 use crate::token_endpoint;
-use server::{Caller, Dispatch};
 
 /// The paths that are the same for every caller.
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";

@@ -9,6 +9,8 @@ use console::Console;
 use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
+use server::signals::{ReloadSignal, StopSignal};
+use server::{Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
 use store::{Journal, SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
@@ -31,8 +33,6 @@ use crate::story::tell_counts;
 use crate::telemetry::{self, Metrics};
 use crate::tokens::{Tokens, TokensConfig};
 use crate::way_out::{Sandboxed, way_out};
-use server::signals::{ReloadSignal, StopSignal};
-use server::{Workers, fd_limit, tls};
 
 /// Bytes of the keys that hash secrets.
 pub(crate) const HASH_KEY_BYTES: usize = 32;

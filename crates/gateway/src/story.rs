@@ -12,6 +12,8 @@ use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, Held, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use server::Caller;
+use server::PeerAddr;
 use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
 
@@ -21,8 +23,6 @@ use crate::gate::Gate;
 use crate::reply;
 use crate::sending;
 use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
-use server::Caller;
-use server::PeerAddr;
 
 pub(crate) use counted::tell_counts;
 pub(crate) use row::trace_id;

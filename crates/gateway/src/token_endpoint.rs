@@ -10,13 +10,13 @@ use bytes::Bytes;
 use forward::{Circumstances, Claim};
 use http::Method;
 use http::request::Parts;
+use server::Caller;
 
 use crate::edge;
 use crate::gate::Gate;
 use crate::pipeline::admit;
 use crate::reply::respond;
 use crate::story::Story;
-use server::Caller;
 
 /// Where it stands.
 pub(crate) const PATH: &str = "/oauth/token";

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use sandbox::{Fault, Sandbox, SandboxConfig};
 use serde_json::json;
+use server::signals::{StopSignal, outlive_stray_signals};
 
 use super::output::print;
 use crate::cli::SandboxArgs;
 use crate::data_folder::{DataFolder, random_text, remove, write_private};
-use server::signals::{StopSignal, outlive_stray_signals};
 
 /// Bytes of randomness in a made-up password.
 const PASSWORD_BYTES: usize = 24;
