@@ -19,7 +19,7 @@ use forward::{Circumstances, Claim, Issued, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
-use server::Caller;
+use server::Peer;
 use store::{Access, JournalLevel};
 
 use crate::client_addr;
@@ -50,7 +50,7 @@ struct Call {
 pub(crate) async fn answer(
     gate: Arc<Gate>,
     way: Way,
-    caller: Caller,
+    caller: Peer,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use forward::boxed;
 use futures_util::future::Either;
-use server::{Caller, Dispatch};
+use server::{Dispatch, Peer};
 
 use crate::docs;
 use crate::edge;
@@ -49,7 +49,7 @@ type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 impl Dispatch for Paths {
     fn call(
         &self,
-        caller: Caller,
+        caller: Peer,
         request: http::Request<Body>,
     ) -> impl Future<Output = Response> + Send {
         self.answer(caller, request)
@@ -58,7 +58,7 @@ impl Dispatch for Paths {
 
 impl Paths {
     /// Answers one request.
-    fn answer(&self, caller: Caller, mut request: http::Request<Body>) -> Answering {
+    fn answer(&self, caller: Peer, mut request: http::Request<Body>) -> Answering {
         let router = match self {
             Paths::Public(public) => {
                 // By way of the router a call costs five thousand instructions more, an eighth of a cached read.
@@ -74,7 +74,7 @@ impl Paths {
             }
             Paths::Operators(router) => {
                 // The console does not know how we name a peer.
-                let peer = ConnectInfo(caller.peer.address);
+                let peer = ConnectInfo(caller.addr.address);
                 request.extensions_mut().insert(peer);
                 router
             }
@@ -192,7 +192,7 @@ fn document(
     })
 }
 
-async fn nothing_here(gate: Arc<Gate>, caller: Caller, request: http::Request<Body>) -> Response {
+async fn nothing_here(gate: Arc<Gate>, caller: Peer, request: http::Request<Body>) -> Response {
     let (head, _) = request.into_parts();
     let mut story = Story::begin(&gate, (None, "(unknown)"), caller, &head);
     let admitted = admit(&gate, &mut story, &head);
@@ -220,7 +220,7 @@ fn refuse(mut story: Story, error: &Error) -> Response {
 }
 
 /// The caller, taken out of the request and passed on as an argument: the router has no other way for them.
-fn caller(request: &http::Request<Body>) -> Caller {
+fn caller(request: &http::Request<Body>) -> Peer {
     request
         .extensions()
         .get()

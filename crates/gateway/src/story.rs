@@ -12,7 +12,7 @@ use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
 use forward::{CacheStatus, DayState, Effort, Held, LimitState};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use server::Caller;
+use server::Peer;
 use server::PeerAddr;
 use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
@@ -41,7 +41,7 @@ pub(crate) struct Story {
     began_at: Duration,
     told: bool,
     way: Option<Way>,
-    caller: Caller,
+    caller: Peer,
     /// Whether its connection carries many requests at once, and is told to go away otherwise.
     is_multiplexed: bool,
     http_method: http::Method,
@@ -104,7 +104,7 @@ impl Story {
     pub(crate) fn begin(
         gate: &Arc<Gate>,
         (way, route): (Option<Way>, &'static str),
-        caller: Caller,
+        caller: Peer,
         head: &Parts,
     ) -> Story {
         gate.metrics.inflight.inc();
@@ -189,7 +189,7 @@ impl Story {
 
     /// The other end of the connection.
     pub(crate) fn peer(&self) -> PeerAddr {
-        self.caller.peer
+        self.caller.addr
     }
 
     /// The resolved address; the peer's until it is resolved.
@@ -293,11 +293,13 @@ impl Story {
     /// Has a connection end on which nobody proves who they are. That of a trusted proxy carries calls of many.
     fn judge_connection(&mut self, is_refused: bool) {
         if self.access.is_some() {
-            self.caller.is_proven();
-        } else if is_refused && !self.gate.trust().believes(self.peer()) && self.caller.is_refused()
+            self.caller.reset_refusals();
+        } else if is_refused
+            && !self.gate.trust().believes(self.peer())
+            && self.caller.count_refusal()
         {
             if self.is_multiplexed {
-                self.caller.say_goodbye();
+                self.caller.go_away();
             } else {
                 self.close = true;
             }

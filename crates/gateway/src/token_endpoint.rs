@@ -10,7 +10,7 @@ use bytes::Bytes;
 use forward::{Circumstances, Claim};
 use http::Method;
 use http::request::Parts;
-use server::Caller;
+use server::Peer;
 
 use crate::edge;
 use crate::gate::Gate;
@@ -27,7 +27,7 @@ const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Answers one request for a token.
 pub(crate) async fn answer(
     gate: Arc<Gate>,
-    caller: Caller,
+    caller: Peer,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();

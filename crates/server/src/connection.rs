@@ -19,7 +19,7 @@ use crate::context::{Cause, ConnectionContext, ShutdownHandles};
 use crate::deadline_stream::{Abort, DeadlineStream};
 use crate::dispatch::Dispatch;
 use crate::http2;
-use crate::peer::{Caller, PeerAddr};
+use crate::peer::{Peer, PeerAddr};
 use crate::permits::ConnectionPermit;
 use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::proxy_protocol;
@@ -132,7 +132,7 @@ where
                 Body::new(TimedBody::new(body, &state, deadlines))
             }
         });
-        let answering = context.dispatch.call(Caller::new(peer, &state), request);
+        let answering = context.dispatch.call(Peer::new(peer, &state), request);
         async move {
             let response = answering.await;
             drop(in_flight);

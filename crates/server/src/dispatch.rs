@@ -3,14 +3,14 @@
 use axum::body::Body;
 use http::{Request, Response};
 
-use crate::peer::Caller;
+use crate::peer::Peer;
 
 /// Answers the requests of a listener.
 pub trait Dispatch: Clone + Send + Sync + 'static {
     /// Answers one request of this peer. Dropped when the peer gives the request up.
     fn call(
         &self,
-        peer: Caller,
+        peer: Peer,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }

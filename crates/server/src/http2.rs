@@ -22,7 +22,7 @@ use crate::connection_state::{ConnectionState, InFlight};
 use crate::context::{Cause, ConnectionContext};
 use crate::deadline_stream::{Abort, DeadlineStream};
 use crate::dispatch::Dispatch;
-use crate::peer::{Caller, PeerAddr};
+use crate::peer::{Peer, PeerAddr};
 use crate::policy::{Deadlines, HEAD_BYTES_MAX, HEADERS_MAX, Stop};
 use crate::timed_body::TimedBody;
 
@@ -71,7 +71,7 @@ where
         let is_too_long = request.headers().len() > HEADERS_MAX;
         let request = request.map(|body| Body::new(TimedBody::new(body, &state, deadlines)));
         let dispatch = context.dispatch.clone();
-        let caller = Caller::new(peer, &state);
+        let caller = Peer::new(peer, &state);
         async move {
             let response = if is_too_long {
                 let mut response = Response::new(Body::empty());

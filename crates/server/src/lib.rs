@@ -26,7 +26,7 @@ pub mod tls;
 
 pub use dispatch::Dispatch;
 pub use listener::{bind, serve};
-pub use peer::{Caller, PeerAddr};
+pub use peer::{Peer, PeerAddr};
 pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Stop};
 pub use timed_body::RequestBodyError;
 pub use workers::Workers;

@@ -43,22 +43,22 @@ impl PeerAddr {
 
 /// Who asks, over which connection.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Peer {
     /// The other end of the connection.
-    pub peer: PeerAddr,
+    pub addr: PeerAddr,
     state: Arc<ConnectionState>,
 }
 
-impl Caller {
-    pub(crate) fn new(peer: PeerAddr, state: &Arc<ConnectionState>) -> Caller {
-        Caller {
-            peer,
+impl Peer {
+    pub(crate) fn new(peer: PeerAddr, state: &Arc<ConnectionState>) -> Peer {
+        Peer {
+            addr: peer,
             state: Arc::clone(state),
         }
     }
 
     /// Somebody unknown was refused here. Says whether the connection has to end.
-    pub fn is_refused(&self) -> bool {
+    pub fn count_refusal(&self) -> bool {
         let refused = self.state.refused();
         if refused >= REFUSALS_UNHEARD_MAX {
             self.state.close();
@@ -67,12 +67,12 @@ impl Caller {
     }
 
     /// Somebody has proved who they are here.
-    pub fn is_proven(&self) {
+    pub fn reset_refusals(&self) {
         self.state.forget_refusals();
     }
 
     /// What is under way here ends, and nothing more is taken: for a connection that carries many requests at once.
-    pub fn say_goodbye(&self) {
+    pub fn go_away(&self) {
         self.state.say_goodbye();
     }
 }
