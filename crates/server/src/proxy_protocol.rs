@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer in front of us says in a few bytes ahead of everything else
-//! whose connection it passes on (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
+//! The PROXY protocol, versions 1 and 2: a load balancer sends the address of its client in a few bytes ahead of everything else
+//! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,33 +8,31 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// How long a header may take: a balancer writes it in one piece, right after it has connected.
+/// How long a header may take: a balancer sends it in one piece as soon as it has connected.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Longest header of version 1, its line end included; the protocol's own figure.
+/// Longest header of version 1, its line end included, by the specification.
 const V1_BYTES_MAX: usize = 107;
 
-/// Most bytes after the fixed part of version 2: with it, an IPv4 segment of the least size that every host takes, which
-/// is what the protocol promises senders to be read. Addresses take 36 of them at most, extensions the rest.
+/// Most bytes after the fixed part of version 2. Both parts together fill the smallest IPv4 segment that every host accepts; the
+/// specification demands that so much is read. Addresses take up to 36 of the bytes, extensions the rest.
 const V2_REST_BYTES_MAX: usize = 536;
 
-/// What version 2 begins with.
+/// The first bytes of version 2.
 const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What version 1 begins with.
+/// The first bytes of version 1.
 const V1_START: &[u8] = b"PROXY ";
 
-/// A header that says nothing we may go by. What is unreadable has no second meaning: guessing would let somebody choose
-/// who they are.
+/// A header that can't be read ends the connection: a guess would let a caller choose an address.
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Reads the header and not a byte beyond it. `None` is a connection of the balancer's own, such as a health check: the
-/// peer is who it is.
+/// Reads the header and not a byte beyond it. Returns `None` for a connection of the balancer itself, such as a health check.
 ///
 /// # Errors
-/// When there is no header, it is malformed or too long, or it did not come in time.
+/// When there is no header, it is malformed or too long, or it does not arrive in time.
 pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     match tokio::time::timeout(DEADLINE, read_header(stream)).await {
         Ok(read) => read,
@@ -45,7 +43,7 @@ pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
 async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     // The shortest header of version 1, `PROXY UNKNOWN` and its line end, is longer than this.
     let mut start = [0; V2_SIGNATURE.len()];
-    // One byte first: what is neither version is closed without waiting for eleven more.
+    // One byte first: the connection closes without waiting for eleven more if the byte belongs to neither version.
     stream.read_exact(&mut start[..1]).await?;
     if start[0] != V1_START[0] && start[0] != V2_SIGNATURE[0] {
         return Err(malformed("no PROXY header"));
@@ -70,7 +68,7 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     }
 }
 
-/// Reads on to the end of the line. Only what has been looked at and belongs to the line is taken out of the socket.
+/// Reads on to the end of the line. Bytes are peeked first, so that none beyond the line is taken out of the socket.
 async fn read_line(stream: &mut TcpStream, mut line: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut seen = [0; V1_BYTES_MAX];
     while line.len() < V1_BYTES_MAX {
@@ -90,10 +88,10 @@ async fn read_line(stream: &mut TcpStream, mut line: Vec<u8>) -> io::Result<Vec<
     Err(malformed("a PROXY header that is too long"))
 }
 
-/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF. `None` when it names nobody.
+/// Parses `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF. Returns `None` if the line names no client.
 ///
 /// # Errors
-/// When it is none of version 1.
+/// When the line is malformed.
 pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
     let line = line
         .strip_suffix(b"\r\n")
@@ -101,7 +99,7 @@ pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
         .ok_or_else(|| malformed("a PROXY line that is no line"))?;
     let parts: Vec<_> = line.split(' ').collect();
     match parts[..] {
-        // What follows UNKNOWN is to be ignored.
+        // The specification demands that the rest is ignored.
         ["PROXY", "UNKNOWN", ..] => Ok(None),
         [
             "PROXY",
@@ -133,11 +131,11 @@ fn port(text: &str) -> Option<u16> {
     (port.to_string() == text).then_some(port)
 }
 
-/// The binary form: version and command in one byte, family and transport in another, then source and target address,
-/// source and target port, then extensions, which tell nothing that we need. `None` when it names nobody.
+/// Parses the binary form: version and command in one byte, family and transport in another, then source and target address, source
+/// and target port, then extensions, which are ignored. Returns `None` if the header names no client.
 ///
 /// # Errors
-/// When it is none of version 2.
+/// When the header is malformed.
 pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<SocketAddr>> {
     let short = || malformed("a PROXY header without its addresses");
     match (command, family) {
@@ -145,7 +143,7 @@ pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<Sock
         (0x20, _) | (0x21, 0x00) => Ok(None),
         (0x21, 0x11) => source::<4, 12>(rest).map(Some).ok_or_else(short),
         (0x21, 0x21) => source::<16, 36>(rest).map(Some).ok_or_else(short),
-        // Datagrams and local sockets do not come in by our door.
+        // Datagrams and local sockets do not reach a TCP listener.
         _ => Err(malformed("a PROXY header of no known form")),
     }
 }

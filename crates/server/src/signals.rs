@@ -1,4 +1,4 @@
-//! How a process of ours is told to stop, and to read its files again, and which signals it outlives.
+//! The signals that stop a process, the one that makes it read its files again, and those that it survives.
 
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,10 +10,10 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// From here on neither signal ends the process at once. Listen before the address is told to anybody.
+    /// Keeps both signals from ending the process at once. Call it before the address is printed.
     ///
     /// # Errors
-    /// When the system does not let us.
+    /// When the system refuses.
     pub fn listen() -> Result<StopSignal, String> {
         let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
         Ok(StopSignal {
@@ -22,7 +22,7 @@ impl StopSignal {
         })
     }
 
-    /// Waits for the first of them.
+    /// Waits for one of the two signals.
     pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -31,30 +31,30 @@ impl StopSignal {
     }
 }
 
-/// SIGHUP, which a supervisor sends for "read your files again".
+/// SIGHUP, by which a supervisor asks the process to read its files again.
 pub struct ReloadSignal(Signal);
 
 impl ReloadSignal {
-    /// From here on the signal does not end the process.
+    /// Keeps the signal from ending the process.
     ///
     /// # Errors
-    /// When the system does not let us.
+    /// When the system refuses.
     pub fn listen() -> Result<ReloadSignal, String> {
         signal(SignalKind::hangup())
             .map(ReloadSignal)
             .map_err(|error| format!("signals: {error}"))
     }
 
-    /// Waits for it.
+    /// Waits for the signal.
     pub async fn wait(&mut self) {
         self.0.recv().await;
     }
 }
 
-/// Signals by which the system ends every process that does not expect them, and that mean nothing here. A limit on the size
-/// of files (SIGXFSZ) is an error of the write then, and the store deals with those.
+/// Signals that have no meaning here, and that end every process that does not handle them. Once SIGXFSZ is handled, a write beyond
+/// the limit on the size of files returns an error.
 const STRAY: [Number; 8] = [
-    // While the gateway starts; later it is listened to.
+    // ReloadSignal listens to it later.
     Number::HUP,
     Number::ALARM,
     Number::VTALARM,
@@ -65,19 +65,19 @@ const STRAY: [Number; 8] = [
     Number::XFSZ,
 ];
 
-/// The real-time signals of Linux. The C library keeps some of the first for itself and refuses them.
+/// The real-time signals of Linux. The C library reserves some of the first, and refuses handlers of them.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// From here on no signal ends the process but those that are meant to: SIGTERM and SIGINT in order, SIGQUIT, SIGKILL and
-/// those of a crash at once. SIGUSR1 and SIGUSR2, which a log rotation may send, are a line in the log.
+/// Makes the process survive all signals but those that are meant to end it: SIGTERM and SIGINT by a shutdown, SIGQUIT, SIGKILL and
+/// those of a crash at once. SIGUSR1 and SIGUSR2, which log rotations send, are logged.
 ///
 /// # Errors
-/// When the system does not let us.
+/// When the system refuses.
 pub fn outlive_stray_signals() -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let mut first = listen(SignalKind::user_defined1())?;
     let mut second = listen(SignalKind::user_defined2())?;
-    // Who has listened once is not ended any more, even if nobody listens now.
+    // The handler stays when the listener is dropped.
     for number in STRAY {
         let _ = listen(SignalKind::from_raw(number.as_raw()))?;
     }

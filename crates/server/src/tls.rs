@@ -1,4 +1,5 @@
-//! TLS of a listener: what it shows and what it demands, read from files, and read again when they change.
+//! The TLS of a listener: its certificate and the client certificates that it demands, read from files, and read again when the files
+//! change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at: whoever renews a certificate does so days before it ends.
+/// How often the files are looked at: certificates are renewed days before they expire.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is spoken, by its name in ALPN. A client that offers nothing of that is refused in the handshake.
@@ -24,32 +25,32 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 /// Where a listener's certificate is, as PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, and after it those between it and its authority.
+    /// The certificate, followed by the intermediate ones.
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The authorities of client certificates. With them, a client without a certificate of theirs is turned away.
+    /// The authorities of client certificates. If there are any, a client without a certificate of theirs is rejected.
     pub client_ca: Option<PathBuf>,
-    /// Whether HTTP/2 is spoken with who asks for it in the handshake.
+    /// Whether a client may agree on HTTP/2 in the handshake.
     pub h2: bool,
 }
 
-/// What stood in the files at one moment.
-struct Contents {
+/// The contents of the files at one moment.
+struct FileContents {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
-/// What tells one content from another without keeping a second copy of the key.
+/// A hash of the contents: no second copy of the key stays in memory.
 type Fingerprint = [u8; SHA256_OUTPUT_LEN];
 
 /// The TLS of one listener.
 pub struct Tls {
     files: TlsFiles,
-    /// Swapped as a whole, so that sessions made under an old certificate or an old authority can't be resumed.
+    /// Swapped as a whole, so that sessions of an old certificate or an old authority can't be resumed.
     config: ArcSwap<ServerConfig>,
-    /// The content that was last tried, whether it was taken or not; `None` when it could not be read.
+    /// The contents that were tried last, whether they could be used or not; `None` if they could not be read.
     tried: Mutex<Option<Fingerprint>>,
 }
 
@@ -63,9 +64,9 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// A sentence that says which file is wrong, or that they do not fit together.
+    /// A sentence that names the wrong file, or says that the files do not belong together.
     pub fn open(files: &TlsFiles) -> Result<Tls, String> {
-        let contents = Contents::read(files)?;
+        let contents = FileContents::read(files)?;
         Ok(Tls {
             files: files.clone(),
             config: ArcSwap::from_pointee(contents.config(files)?),
@@ -73,15 +74,15 @@ impl Tls {
         })
     }
 
-    /// What shakes hands with the next connection.
+    /// The acceptor for the next handshake.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Reads the files again, if they have changed. What can't be used leaves the old in place, and is told once.
+    /// Reads the files again, if they have changed. Files that can't be used are logged once, and the old certificate stays.
     fn renew(&self) {
-        let contents = Contents::read(&self.files);
-        let fingerprint = contents.as_ref().ok().map(Contents::fingerprint);
+        let contents = FileContents::read(&self.files);
+        let fingerprint = contents.as_ref().ok().map(FileContents::fingerprint);
         let before = std::mem::replace(
             &mut *self.tried.lock().unwrap_or_else(PoisonError::into_inner),
             fingerprint,
@@ -102,21 +103,21 @@ impl Tls {
     }
 }
 
-/// Keeps the certificates that are served those of the files, until the task is ended. `served` is asked each time what is.
-pub async fn keep_fresh(served: impl Fn() -> Vec<Arc<Tls>>) {
+/// Reads the certificates in use again whenever their files change, until the task is aborted. `in_use` returns them.
+pub async fn keep_fresh(in_use: impl Fn() -> Vec<Arc<Tls>>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     loop {
         interval.tick().await;
-        for tls in served() {
-            // A panic has been told by the runtime; the old certificate stays.
+        for tls in in_use() {
+            // After a panic, which is logged, the old certificate stays.
             let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
         }
     }
 }
 
-impl Contents {
-    fn read(files: &TlsFiles) -> Result<Contents, String> {
-        Ok(Contents {
+impl FileContents {
+    fn read(files: &TlsFiles) -> Result<FileContents, String> {
+        Ok(FileContents {
             cert: read(&files.cert)?,
             key: read(&files.key)?,
             client_ca: files.client_ca.as_deref().map(read).transpose()?,
@@ -157,12 +158,12 @@ impl Contents {
     }
 }
 
-/// The one provider of cryptography, named each time: with a process-wide default, whoever comes first would choose.
+/// The one provider of cryptography, named each time: a process-wide default would be chosen by the first that asks.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
-/// How the URL of a listener begins.
+/// The scheme of a listener's URL.
 pub fn scheme(files: Option<&TlsFiles>) -> &'static str {
     match files {
         Some(_) => "https",
@@ -170,7 +171,7 @@ pub fn scheme(files: Option<&TlsFiles>) -> &'static str {
     }
 }
 
-/// The certificates of a PEM text, at least one.
+/// Parses the certificates of a PEM text, at least one.
 ///
 /// # Errors
 /// A sentence.
@@ -183,7 +184,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-/// The first private key of a PEM text.
+/// Parses the first private key of a PEM text.
 ///
 /// # Errors
 /// A sentence.
@@ -191,7 +192,7 @@ pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no PEM private key in it".to_owned())
 }
 
-/// The certificates of a PEM text as the authorities whose clients may come in.
+/// Parses the certificates of a PEM text as authorities of client certificates.
 ///
 /// # Errors
 /// A sentence.
@@ -214,10 +215,10 @@ fn unusable(error: &rustls::Error) -> String {
     }
 }
 
-/// What stands in a file.
+/// Reads and parses a file.
 ///
 /// # Errors
-/// One sentence with its path.
+/// A sentence with its path.
 pub fn in_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, String> {
     at(path, parse(&read(path)?))
 }

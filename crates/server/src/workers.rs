@@ -1,6 +1,5 @@
-//! The threads that serve connections: one for each core, each with a runtime of its own. A connection stays where it began,
-//! and so do its tasks and what it has open to the upstream, which costs a fifth less than tasks that move between threads.
-//! All else, from the journal to the operators' side, runs beside them.
+//! The threads that serve connections, each with a runtime of its own. A connection and its tasks stay on one thread, which costs a
+//! fifth less than tasks that move between threads.
 
 use std::io;
 use std::sync::Arc;
@@ -10,29 +9,29 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// All of them.
+/// A fixed number of threads that serve connections.
 pub struct Workers(Vec<Worker>);
 
 struct Worker {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
-    /// Dropped when it has to end.
+    /// The thread ends when this is dropped.
     _stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// A connection's seat at a worker; given back when dropped.
+/// Counts a connection at its worker until it is dropped.
 pub(crate) struct WorkerLoadGuard {
-    /// Where the connection runs.
+    /// The runtime of the worker.
     pub(crate) runtime: Handle,
     connections: Arc<AtomicUsize>,
 }
 
 impl Workers {
-    /// Starts so many. Each calls `on_start` with its number first of all, and `on_park` before each rest and at its end.
+    /// Starts `count` workers. Each calls `on_start` with its number at first, and `on_park` before it sleeps and at its end.
     ///
     /// # Errors
-    /// When the system has no thread or no descriptor for one.
+    /// When the system has no thread or no file descriptor left.
     pub fn start(count: usize, on_start: fn(usize), on_park: fn()) -> io::Result<Workers> {
         (0..count)
             .map(|number| Worker::start(number, on_start, on_park))
@@ -40,7 +39,7 @@ impl Workers {
             .map(Workers)
     }
 
-    /// A seat at the one with the fewest connections.
+    /// Counts a connection at the worker with the fewest.
     pub(crate) fn least_loaded(&self) -> Option<WorkerLoadGuard> {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load)?;
@@ -51,11 +50,11 @@ impl Workers {
         })
     }
 
-    /// Ends them; what still runs there is cut off.
+    /// Ends the threads, and the connections that still run there.
     pub fn stop(self) {
         let threads: Vec<_> = self.0.into_iter().map(|worker| worker.thread).collect();
         for thread in threads {
-            // A panic of its own has been told.
+            // The panic hook has already logged a panic.
             let _ = thread.join();
         }
     }
