@@ -1,4 +1,4 @@
-//! How the two listeners treat connections, out of the configuration.
+//! The connection policies of the two listeners, from the configuration.
 
 use std::sync::Arc;
 
@@ -7,38 +7,53 @@ use server::{ConnectionPolicy, Deadlines, fd_limit};
 
 use crate::config::Config;
 
-/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and
-/// connections that are closed but not gone yet.
+/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and connections
+/// that are closed but still in the system.
 const OWN_FILES: usize = 128;
 
 /// Most connections of operators at once: people, a scraper, probes.
 const OPERATORS_MAX: usize = 128;
 
-/// Those of the public and those of the admin listener.
+/// The policy of the public listener, and that of the admin listener.
 ///
 /// # Errors
 /// A sentence, when certificates can't be read.
 pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], String> {
     let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
+    let public = ConnectionPolicy {
+        connections_max: connections_max(config),
+        proxy_protocol: config.proxy_protocol,
+        ..policy(config, open(&config.tls)?)
+    };
+    let admin = ConnectionPolicy {
+        connections_max: config.limits.connections.min(OPERATORS_MAX),
+        ..policy(config, open(&config.admin_tls)?)
+    };
+    Ok([public, admin])
+}
+
+/// Most connections of callers: no more than are configured, and no more than fit beside everything else.
+fn connections_max(config: &Config) -> usize {
     let calls = config.upstream_limits.calls_max;
     // The embedded sandbox holds the other end of each connection as well.
     let is_sandbox = config.upstream.is_none();
     let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
     let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
-    let public = ConnectionPolicy {
-        connections_max: fd_limit::connections_that_fit(config.limits.connections, others),
-        proxy_protocol: config.proxy_protocol,
-        ..of(config, open(&config.tls)?)
-    };
-    let admin = ConnectionPolicy {
-        connections_max: config.limits.connections.min(OPERATORS_MAX),
-        ..of(config, open(&config.admin_tls)?)
-    };
-    Ok([public, admin])
+    let (wanted, files) = (config.limits.connections, fd_limit::open_files_max());
+    let fitting = wanted.min(fd_limit::room_for_connections(files, others));
+    if fitting < wanted {
+        tracing::warn!(
+            fitting,
+            wanted,
+            files,
+            "limits.connections is more than the limit of open files leaves room for"
+        );
+    }
+    fitting
 }
 
-/// As configured, without PROXY headers.
-fn of(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
+/// A policy as configured, without PROXY headers.
+fn policy(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
     ConnectionPolicy {
         deadlines: Deadlines {
             head: config.limits.header_timeout,
