@@ -10,11 +10,10 @@ use forward::{DailyLimits, Forwarder};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
 use server::signals::{ReloadSignal, StopSignal};
-use server::{Workers, fd_limit, tls};
+use server::{Shutdown, Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
 use store::{Journal, SecretHasher, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -130,8 +129,8 @@ async fn run(
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
 ) -> Result<(), String> {
-    let (stop, stopped) = watch::channel(None);
-    let (stop_admin, admin_stopped) = watch::channel(None);
+    let (stop, stopped) = Shutdown::channel();
+    let (stop_admin, admin_stopped) = Shutdown::channel();
     let mut beside = JoinSet::new();
     let served = generations.policies.clone();
     beside.spawn(tls::keep_fresh(move || {

@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use hyper_util::server::graceful::Watcher;
 
-use crate::policy::{ConnectionPolicy, Stop};
+use crate::policy::{ConnectionPolicy, Shutdown};
 
 /// Why a connection ended early: for the log alone.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a connection leads to, and how it is treated.
+/// The service of a connection, and the policy that was in force when it was accepted.
 pub(crate) struct ConnectionContext<D> {
     pub(crate) dispatch: D,
     pub(crate) policy: Arc<ConnectionPolicy>,
 }
 
-/// When a connection has to end.
+/// What a connection needs to end in time when the listener shuts down.
 pub(crate) struct ShutdownHandles {
-    /// Lets a request that is under way end.
+    /// Finishes the request under way, and makes the listener wait for it.
     pub(crate) watcher: Watcher,
-    /// Tells when the listener stops.
-    pub(crate) stop: Stop,
+    pub(crate) shutdown: Shutdown,
 }

@@ -1,5 +1,5 @@
-//! A TCP stream with deadlines: for the first byte, for a whole head, for the rest between requests, for a reader that
-//! does not read or hardly does.
+//! A stream with deadlines: for the first byte, for a whole head, for the idle time between requests, and for a peer that takes
+//! nothing, or too little, of an answer.
 
 use std::future::Future;
 use std::io;
@@ -16,65 +16,66 @@ use tokio_rustls::server::TlsStream;
 use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
 
-/// What a connection with many requests at once may send between the beginning or end of one request and the next, in bytes
-/// besides bodies: a head, bodies that are still unread, and what belongs to them. Frames that ask for nothing (PING,
-/// SETTINGS, WINDOW_UPDATE, empty ones) come to more only where they are a flood.
+/// What an HTTP/2 peer may send between one change of the epoch and the next, in bytes besides the bodies that the service has
+/// received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS, WINDOW_UPDATE,
+/// empty ones) exceed this only in a flood.
 const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
-/// How long a connection that closes lets a refused body come in: a round trip or two, so that the peer sees the answer.
+/// How long a closing connection goes on reading a refused body: a round trip or two, so that the peer sees the answer.
 const LINGER_MAX: Duration = Duration::from_millis(900);
 
-/// How much of it is read at once, in bytes.
+/// How much of such a body is read at once, in bytes.
 const LINGER_CHUNK_BYTES: usize = 8 * 1024;
 
-/// After so many chunks other connections get their turn.
+/// After so many chunks the task yields to other connections.
 const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
-/// Longest answer whose head and body are copied into one piece before they are sent, in bytes.
+/// Longest answer whose head and body are copied into one buffer before they are sent, in bytes.
 const GATHERED_BYTES_MAX: usize = 1024;
 
-/// The stream.
+/// A stream that fails when its peer misses a deadline.
 pub(crate) struct DeadlineStream<S> {
     stream: S,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
-    /// The step that was last seen.
+    /// The epoch at the last look.
     epoch: Epoch,
-    /// Since when the peer is waited for in this rest or in the head that is being read; unset until it has to be.
+    /// When this idle time or the current head began; unset until it is needed.
     since: Option<Instant>,
     in_head: bool,
-    /// Of a connection with many requests at once: what has been read since the last step, without bodies.
+    /// On HTTP/2 only.
     control_frames: Option<ControlFrameBudget>,
     read_timer: Pin<Box<Sleep>>,
-    writing: Option<Writing>,
+    writing: Option<PendingWrite>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a peer says besides bodies.
+/// What a peer has sent in this epoch, to be compared with [`CONTROL_BYTES_MAX`].
 #[derive(Default)]
 struct ControlFrameBudget {
     read: u64,
+    /// Bytes of bodies that the service had received when the epoch began.
     bodies_before: u64,
 }
 
 /// An answer that the peer did not take at once.
-struct Writing {
+struct PendingWrite {
     since: Instant,
-    /// What it has taken since then, in bytes.
+    /// What the peer has taken since then, in bytes.
     taken: u64,
     timer: Pin<Box<Sleep>>,
 }
 
-/// What can be given up at once, with all that is still to be sent.
+/// A stream that can be reset.
 pub(crate) trait Abort {
-    /// From now on closing sends a reset. Without it the system would go on offering what is left to a peer that does not
-    /// take it.
+    /// Makes closing send a reset. Without it the system would go on offering the rest of an answer to a peer that does not take
+    /// it.
     fn abort(&self);
 }
 
 impl Abort for TcpStream {
     fn abort(&self) {
-        // A connection that is gone needs none.
+        // A connection that has already gone needs no reset.
         let _ = self.set_zero_linger();
     }
 }
@@ -86,7 +87,7 @@ impl<S: Abort> Abort for TlsStream<S> {
 }
 
 impl<S> DeadlineStream<S> {
-    /// Watches a stream that has just been accepted.
+    /// Wraps a stream that has just been accepted.
     pub(crate) fn new(
         stream: S,
         state: Arc<ConnectionState>,
@@ -108,8 +109,8 @@ impl<S> DeadlineStream<S> {
         }
     }
 
-    /// The same for a connection with many requests at once. Bytes there may belong to anything, so that a request has to
-    /// come whole within the time of a head at first and of a rest later, and each has a deadline of its own.
+    /// Wraps the stream of an HTTP/2 connection. A byte there may belong to anything, so that the first request has to arrive within
+    /// the time of a head and each later one within the idle time, and each has a deadline of its own.
     pub(crate) fn multiplexed(
         stream: S,
         state: Arc<ConnectionState>,
@@ -121,7 +122,7 @@ impl<S> DeadlineStream<S> {
         }
     }
 
-    /// Whether the peer has said too much since the last step.
+    /// Counts bytes that were read. Returns whether the peer exceeds its budget of control frames.
     fn floods(&mut self, read: usize) -> bool {
         let Some(control_frames) = &mut self.control_frames else {
             return false;
@@ -131,7 +132,7 @@ impl<S> DeadlineStream<S> {
         control_frames.read.saturating_sub(bodies) > CONTROL_BYTES_MAX
     }
 
-    /// Takes note of the requests that have begun and ended since the last look; whether one is under way.
+    /// Notices requests that have begun or ended since the last look. Returns whether one is under way.
     fn is_busy(&mut self) -> bool {
         let epoch = self.state.epoch();
         if epoch != self.epoch {
@@ -146,11 +147,10 @@ impl<S> DeadlineStream<S> {
         epoch.is_busy()
     }
 
-    /// When the peer, which is waited for, has to have sent more; `None` while a request is under way that has a deadline of
-    /// its own.
+    /// When the peer has to have sent more; `None` while an HTTP/1.1 request is under way, which has deadlines elsewhere.
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.is_busy() {
-            // Beside others a request has its deadline here.
+            // An HTTP/2 request has its deadline here.
             return self
                 .control_frames
                 .as_ref()
@@ -189,7 +189,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
             Poll::Pending => {
                 let Some(deadline) = this.read_deadline() else {
                     this.state.reader().register(cx.waker());
-                    // If the request ended in between, nobody is left to wake the reader.
+                    // If the request ended in between, nothing will wake the reader.
                     if this.read_deadline().is_some() {
                         cx.waker().wake_by_ref();
                     }
@@ -206,7 +206,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
                 }
                 ready!(this.read_timer.as_mut().poll(cx));
                 if this.epoch.is_busy() {
-                    // What it does not take would go on being offered.
+                    // The system would go on offering the answer.
                     this.stream.abort();
                 }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -216,8 +216,8 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
 }
 
 impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
-    /// Lets a write through that has taken so many bytes, or fails it when the peer has not taken anything for too long, or
-    /// too little on the whole.
+    /// Passes the result of a write on, and counts the bytes that it took; `taken` returns `None` when nothing is left to take. A
+    /// pending write fails when the peer has taken nothing for too long, or too little on average.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -228,7 +228,6 @@ impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
             match (taken(done), &mut self.writing) {
                 (Some(bytes), Some(writing)) => writing.taken += bytes as u64,
                 (Some(_), None) => {}
-                // All that there was is taken.
                 (None, writing) => *writing = None,
             }
         }
@@ -236,7 +235,7 @@ impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
             return written;
         }
         let Deadlines { write, .. } = self.deadlines;
-        let writing = self.writing.get_or_insert_with(|| Writing {
+        let writing = self.writing.get_or_insert_with(|| PendingWrite {
             since: Instant::now(),
             taken: 0,
             timer: Box::pin(tokio::time::sleep(write)),
@@ -251,16 +250,16 @@ impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
     }
 }
 
-/// The pieces as one, if they fit into `place`.
-fn gather<'a>(pieces: &[io::IoSlice<'_>], place: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Copies the pieces into one buffer, if they fit.
+fn gather<'a>(pieces: &[io::IoSlice<'_>], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut end = 0;
     for piece in pieces {
-        place
+        buffer
             .get_mut(end..end + piece.len())?
             .copy_from_slice(piece);
         end += piece.len();
     }
-    Some(&place[..end])
+    Some(&buffer[..end])
 }
 
 impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S> {
@@ -279,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S>
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // One piece goes by a cheaper call to the system than several do: 0.3 µs less, of the nine that a cached read costs.
+        // `send` costs 0.3 µs less than `writev`, of the nine that a cached read costs.
         let mut gathered = [0; GATHERED_BYTES_MAX];
         if let Some(bytes) = gather(bufs, &mut gathered) {
             return self.poll_write(cx, bytes);
@@ -300,11 +299,11 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S>
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TLS says goodbye, and a peer has to take that like anything else.
+        // TLS sends close_notify, which the peer has to take like an answer.
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         ready!(this.limit_write(cx, shut, |()| None))?;
-        if this.state.is_unread() {
+        if this.state.has_unread_body() {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
@@ -312,8 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S>
 }
 
 impl<S: AsyncRead + Unpin> DeadlineStream<S> {
-    /// Throws away what still comes, until the peer closes or has had its time. Closing with bytes unread makes the system
-    /// send a reset, which takes the answer away from a peer that is still writing.
+    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would make the
+    /// system send a reset, which takes the answer away from a peer that is still writing.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .linger
@@ -325,7 +324,7 @@ impl<S: AsyncRead + Unpin> DeadlineStream<S> {
         for _ in 0..LINGER_CHUNKS_AT_ONCE {
             let mut scratch = ReadBuf::uninit(&mut scratch);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
-                // A flood would fill the time that is meant for a refused body.
+                // A flood would use the time that is meant for a refused body.
                 Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
@@ -421,7 +420,7 @@ mod tests {
             let state = Arc::new(ConnectionState::default());
             let deadlines = Deadlines::default();
             let mut stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), deadlines);
-            state.leave_unread();
+            state.leave_body_unread();
             let writing = tokio::spawn(async move {
                 for _ in 0..most / 1024 {
                     let _ = peer.write_all(&[0; 1024]).await;

@@ -1,4 +1,4 @@
-//! What a listener leads to.
+//! The one thing that this crate asks of its user.
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -7,7 +7,7 @@ use crate::peer::Peer;
 
 /// Answers the requests of a listener.
 pub trait Dispatch: Clone + Send + Sync + 'static {
-    /// Answers one request of this peer. Dropped when the peer gives the request up.
+    /// Answers one request of this peer. The future is dropped if the peer abandons the request.
     fn call(
         &self,
         peer: Peer,

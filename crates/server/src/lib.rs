@@ -1,12 +1,12 @@
 //! The connection edge: accepts connections, reads PROXY headers, shakes hands for TLS, speaks HTTP/1.1 and HTTP/2, and closes
 //! connections whose peers are too slow or too many. What a request means is up to the [`Dispatch`] that it is handed to.
 //!
-//! To follow a connection: [`listener`](serve) → `permits` → `workers` → `connection` → `http2`.
-
-mod listener;
+//! To follow a connection: `listener` → `permits` → `workers` → `connection` → `http1` or `http2`.
 
 mod connection;
+mod http1;
 mod http2;
+mod listener;
 
 mod context;
 mod dispatch;
@@ -15,6 +15,7 @@ mod policy;
 
 mod connection_state;
 mod deadline_stream;
+mod paced_body;
 mod permits;
 mod timed_body;
 mod workers;
@@ -27,6 +28,6 @@ pub mod tls;
 pub use dispatch::Dispatch;
 pub use listener::{bind, serve};
 pub use peer::{Peer, PeerAddr};
-pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Stop};
+pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Shutdown};
 pub use timed_body::RequestBodyError;
 pub use workers::Workers;

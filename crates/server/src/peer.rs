@@ -1,25 +1,25 @@
-//! The other end of a connection, and what has happened there so far.
+//! The other end of a connection: its address, and how many refusals in a row it has caused.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::connection_state::ConnectionState;
 
-/// Refusals in a row of callers who have not proved who they are, after which a connection is closed: a client that is set up
-/// wrongly notices, and a flood pays for a handshake every so many.
+/// Refusals in a row of callers who have not authenticated, after which a connection closes. A client with a wrong
+/// configuration notices, and a flood pays for a handshake every so often.
 const REFUSALS_IN_A_ROW_MAX: u32 = 8;
 
-/// Refusals in a row after which a connection that carries many requests at once is cut off: those that were under way when
-/// it was told to go away, as many as it may carry, and a few. Whoever goes on asking has not listened.
-const REFUSALS_UNHEARD_MAX: u32 = 128;
+/// Refusals in a row after which an HTTP/2 connection is cut off: the requests that were under way when GOAWAY was sent, as many
+/// as the connection may carry, and a few more. A peer that sends further requests has ignored GOAWAY.
+const REFUSALS_AFTER_GOAWAY_MAX: u32 = 128;
 
-/// The other end of the TCP connection, or whom its PROXY header names.
+/// The other end of the TCP connection, or the address that its PROXY header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// Whether it calls for itself. By its PROXY header a connection carries nobody's calls (`UNKNOWN`, `LOCAL`), such as a
-    /// health check: then what stands in a forwarded header is anybody's writing, whoever the peer is.
+    /// Whether the peer calls for itself. A PROXY header can say that a connection carries nobody's calls (`UNKNOWN`, `LOCAL`),
+    /// such as a health check: then anybody may have written its forwarded header, whoever the peer is.
     pub is_caller: bool,
 }
 
@@ -41,38 +41,31 @@ impl PeerAddr {
     }
 }
 
-/// Who asks, over which connection.
+/// The peer of one connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The other end of the connection.
+    /// The address of the peer.
     pub addr: PeerAddr,
-    state: Arc<ConnectionState>,
+    pub(crate) state: Arc<ConnectionState>,
 }
 
 impl Peer {
-    pub(crate) fn new(peer: PeerAddr, state: &Arc<ConnectionState>) -> Peer {
-        Peer {
-            addr: peer,
-            state: Arc::clone(state),
-        }
-    }
-
-    /// Somebody unknown was refused here. Says whether the connection has to end.
+    /// Counts a refusal of a caller who has not authenticated. Returns whether the connection has to close.
     pub fn count_refusal(&self) -> bool {
-        let refused = self.state.refused();
-        if refused >= REFUSALS_UNHEARD_MAX {
-            self.state.close();
+        let refusals = self.state.count_refusal();
+        if refusals >= REFUSALS_AFTER_GOAWAY_MAX {
+            self.state.evict();
         }
-        refused >= REFUSALS_IN_A_ROW_MAX
+        refusals >= REFUSALS_IN_A_ROW_MAX
     }
 
-    /// Somebody has proved who they are here.
+    /// Forgets the refusals: a caller has authenticated.
     pub fn reset_refusals(&self) {
-        self.state.forget_refusals();
+        self.state.reset_refusals();
     }
 
-    /// What is under way here ends, and nothing more is taken: for a connection that carries many requests at once.
+    /// Has an HTTP/2 connection send GOAWAY: it finishes the requests under way and accepts no more.
     pub fn go_away(&self) {
-        self.state.say_goodbye();
+        self.state.request_goaway();
     }
 }

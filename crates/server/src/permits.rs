@@ -1,6 +1,7 @@
-//! How many connections are open, in all and by address, and who may still come in. When all places are taken, those whom
-//! the gateway has been waiting for the longest make room: whoever sends what they have to say is never one of them.
+//! How many connections are open, in all and by address. When a limit is reached, a new connection takes the place of the one for
+//! whose peer the server has waited longest. A connection whose peer sends and reads without delay is never evicted.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,23 +10,23 @@ use std::time::Duration;
 use crate::connection_state::ConnectionState;
 use crate::policy::ConnectionPolicy;
 
-/// Nobody makes room who has not been waited for so long: a round trip to the far side of the world.
-const WAITED_LEAST: Duration = Duration::from_millis(250);
+/// No connection is evicted whose peer the server has waited for less: a round trip to the far side of the world.
+const WAITED_MIN: Duration = Duration::from_millis(250);
 
-/// One in so many connections makes room at once, so that the search costs little for each.
-const SHARE_TO_CLOSE: usize = 64;
+/// One in so many connections is evicted at once, which spreads the cost of the search.
+const EVICTED_SHARE: usize = 64;
 
-/// The open connections of one listener.
+/// Limits the connections of one listener.
 #[derive(Default)]
-pub(crate) struct ConnectionLimiter(Mutex<State>);
+pub(crate) struct ConnectionLimiter(Mutex<OpenConnections>);
 
 #[derive(Default)]
-struct State {
+struct OpenConnections {
     total: usize,
     by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
 }
 
-/// One open connection's place; given back when dropped.
+/// Permission for one open connection; returned when dropped.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
@@ -33,7 +34,7 @@ pub(crate) struct ConnectionPermit {
 }
 
 impl ConnectionLimiter {
-    /// A place for a connection from an address; `None` when there are too many already and nobody makes room.
+    /// Permits a connection from an address; `None` if there are too many and none can be evicted.
     pub(crate) fn take(
         limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
@@ -49,19 +50,19 @@ impl ConnectionLimiter {
         state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
-        let mut state = limiter.lock();
-        let mine = state.by_address.get(&address).map_or(0, Vec::len);
-        let has_room = (mine < policy.per_address_max
+        let mut open = limiter.lock();
+        let of_address = open.by_address.get(&address).map_or(0, Vec::len);
+        let has_room = (of_address < policy.per_address_max
             || policy.is_proxy(address)
-            || state.make_room(Some(address)))
-            && (state.total < policy.connections_max || state.make_room(None));
+            || open.evict(Some(address)))
+            && (open.total < policy.connections_max || open.evict(None));
         if !has_room {
             return None;
         }
-        state.total += 1;
-        let of_address = state.by_address.entry(address).or_default();
+        open.total += 1;
+        let of_address = open.by_address.entry(address).or_default();
         of_address.push(Arc::clone(&state));
-        drop(state);
+        drop(open);
         Some(ConnectionPermit {
             limiter: Arc::clone(limiter),
             address,
@@ -69,47 +70,47 @@ impl ConnectionLimiter {
         })
     }
 
-    /// The state is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// The connections are consistent after every statement, so that a panic elsewhere does no harm.
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Closes those, of one address or of all, whom the gateway has been waiting for the longest; first of all those who
-    /// have never asked for anything. Says whether there were any.
-    fn make_room(&mut self, of: Option<IpAddr>) -> bool {
-        let mut waited_for: Vec<_> = self
+impl OpenConnections {
+    /// Evicts the connections, of one address or of all, for whose peers the server has waited longest; those without a completed
+    /// request go first. Returns whether there were any.
+    fn evict(&mut self, of: Option<IpAddr>) -> bool {
+        let mut waiting: Vec<_> = self
             .by_address
             .iter()
             .filter(|(address, _)| of.is_none_or(|of| of == **address))
             .flat_map(|(address, open)| open.iter().map(move |state| (*address, state)))
             .filter_map(|(address, state)| {
-                let waited = state.waited().filter(|waited| *waited >= WAITED_LEAST)?;
-                let rank = (state.has_asked(), std::cmp::Reverse(waited));
+                let waited = state.waited().filter(|waited| *waited >= WAITED_MIN)?;
+                let rank = (state.has_completed(), Reverse(waited));
                 Some((rank, address, Arc::clone(state)))
             })
             .collect();
         let open = if of.is_some() {
-            waited_for.len()
+            waiting.len()
         } else {
             self.total
         };
-        let count = open.div_ceil(SHARE_TO_CLOSE).min(waited_for.len());
+        let count = open.div_ceil(EVICTED_SHARE).min(waiting.len());
         if count == 0 {
             return false;
         }
-        waited_for.select_nth_unstable_by_key(count - 1, |(rank, ..)| *rank);
-        for (_, address, state) in &waited_for[..count] {
-            state.close();
-            self.leave(*address, state);
+        waiting.select_nth_unstable_by_key(count - 1, |(rank, ..)| *rank);
+        for (_, address, state) in &waiting[..count] {
+            state.evict();
+            self.remove(*address, state);
         }
-        tracing::debug!(count, "connections that dawdled made room");
+        tracing::debug!(count, "evicted the slowest connections");
         true
     }
 
-    /// Who has made room has left before it ends.
-    fn leave(&mut self, address: IpAddr, state: &Arc<ConnectionState>) {
+    /// Removes a connection, unless it was evicted before and is no longer there.
+    fn remove(&mut self, address: IpAddr, state: &Arc<ConnectionState>) {
         let Some(open) = self.by_address.get_mut(&address) else {
             return;
         };
@@ -124,8 +125,8 @@ impl State {
 }
 
 impl ConnectionPermit {
-    /// The same connection, counted from now on under the address that a proxy has named.
-    pub(crate) fn passed_to(
+    /// Counts the same connection under the address that its proxy has named.
+    pub(crate) fn move_to(
         self,
         address: IpAddr,
         policy: &ConnectionPolicy,
@@ -135,7 +136,7 @@ impl ConnectionPermit {
         ConnectionLimiter::enter(&limiter, address, policy, state)
     }
 
-    /// What happens on the connection.
+    /// The state of the connection.
     pub(crate) fn state(&self) -> &Arc<ConnectionState> {
         &self.state
     }
@@ -143,7 +144,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.lock().leave(self.address, &self.state);
+        self.limiter.lock().remove(self.address, &self.state);
     }
 }
 
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use crate::policy::Deadlines;
 
-    fn from_config(connections_max: usize, per_address_max: usize) -> ConnectionPolicy {
+    fn policy(connections_max: usize, per_address_max: usize) -> ConnectionPolicy {
         ConnectionPolicy {
             deadlines: Deadlines::default(),
             connections_max,
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_capped_in_all_and_by_address_and_come_back() {
+    fn connections_are_capped_in_all_and_by_address_and_permits_come_back() {
         let policy = policy(3, 1);
         let limiter = Arc::new(ConnectionLimiter::default());
         let take =
@@ -180,22 +181,16 @@ mod tests {
         let first = take("192.0.2.1");
         assert!(first.is_some());
         drop((first, proxied.1));
-        let passed = proxied
-            .0
-            .unwrap()
-            .passed_to("192.0.2.3".parse().unwrap(), &policy);
-        assert!(passed.is_some());
+        let named = "192.0.2.3".parse().unwrap();
+        let moved = proxied.0.unwrap().move_to(named, &policy);
+        assert!(moved.is_some());
         let again = take("10.0.0.1").unwrap();
-        assert!(
-            again
-                .passed_to("192.0.2.3".parse().unwrap(), &policy)
-                .is_none()
-        );
+        assert!(again.move_to(named, &policy).is_none());
         assert!(take("10.0.0.1").is_some());
     }
 
     #[test]
-    fn who_is_waited_for_longest_makes_room_and_who_is_served_does_not() {
+    fn the_connection_that_was_waited_for_longest_is_evicted_and_no_other() {
         let policy = policy(4, 4);
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
@@ -205,17 +200,38 @@ mod tests {
         for (permit, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
             permit.state().pretend_waited(Duration::from_secs(seconds));
         }
-        // Who has asked before goes after those who never have.
+        // A connection with a completed request goes after those without.
         let first = take();
-        assert!(first.is_some() && oldest.state().is_closed());
+        assert!(first.is_some() && oldest.state().take_eviction());
+        assert!(!rests.state().take_eviction());
         let second = take();
-        assert!(second.is_some() && rests.state().is_closed());
+        assert!(second.is_some() && rests.state().take_eviction());
         assert!(take().is_none());
-        assert!(!served.state().is_closed() && !fresh.state().is_closed());
-        // One that has made room and ends then leaves nobody else's place.
+        assert!(!served.state().take_eviction() && !fresh.state().take_eviction());
+        // An evicted connection that ends returns no permit of another.
         drop((oldest, rests, in_flight));
         assert_eq!(limiter.lock().total, 4);
         drop((first, second, served, fresh));
         assert!(limiter.lock().total == 0 && limiter.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn of_many_connections_a_share_is_evicted_at_once() {
+        let most = 2 * EVICTED_SHARE + 1;
+        let policy = policy(most, most);
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
+        let open: Vec<_> = (0..most).filter_map(|_| take()).collect();
+        for (permit, seconds) in open.iter().zip(1..) {
+            permit.state().pretend_waited(Duration::from_secs(seconds));
+        }
+        assert!(take().is_some());
+        let evicted: Vec<_> = open
+            .iter()
+            .map(|permit| permit.state().take_eviction())
+            .collect();
+        // Those that were waited for longest.
+        assert!(evicted[most - 3..].iter().all(|evicted| *evicted));
+        assert!(!evicted[..most - 3].contains(&true));
     }
 }

@@ -1,4 +1,4 @@
-//! How a listener treats connections: plain values, which its owner takes from wherever it likes.
+//! How a listener treats its connections: plain values that the owner of the listener fills in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,17 +11,14 @@ use tokio::time::Instant;
 use crate::tls::Tls;
 
 /// Largest request head, in bytes: names, values, method and target together. A message of 16 KiB in a query is 48 KiB once
-/// encoded, beside 16 KiB for everything else. hyper stops reading somewhere between this and twice as much, as its buffer happens
-/// to be filled; a dispatcher that wants a sharp line counts again.
+/// encoded, beside 16 KiB for everything else. hyper stops reading somewhere between this and twice as much, depending on how its
+/// buffer fills; a service that wants a sharp limit counts again.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Most header lines: clients behind two proxies send some thirty.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// Turns into an instant when the listener has to stop: until then requests under way may end.
-pub type Stop = watch::Receiver<Option<Instant>>;
-
-/// How a listener treats connections.
+/// How a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionPolicy {
     /// The deadlines of each connection.
@@ -30,17 +27,17 @@ pub struct ConnectionPolicy {
     pub connections_max: usize,
     /// Most connections at once from one peer address.
     pub per_address_max: usize,
-    /// Peers to whom the cap per address does not apply: one proxy carries many callers.
+    /// Peers to which the cap per address does not apply: one proxy carries many callers.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether each connection has to come from one of them and begin with a PROXY header.
+    /// Whether each connection has to come from a trusted proxy and begin with a PROXY header.
     pub proxy_protocol: bool,
-    /// TLS, if it is spoken here.
+    /// The certificates of the listener, if it speaks TLS.
     pub tls: Option<Arc<Tls>>,
 }
 
 impl ConnectionPolicy {
     /// Whether this is the address of a trusted proxy.
-    pub fn is_proxy(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies
             .iter()
@@ -57,9 +54,9 @@ pub struct Deadlines {
     pub idle: Duration,
     /// For a request, from its head to its answer.
     pub request: Duration,
-    /// For the whole body of a request, before what has come of it earns more time at `rate`.
+    /// For the whole body of a request, before the received bytes earn more time at `rate`.
     pub body: Duration,
-    /// For taking a piece of the answer, and for all of it before what has been taken earns more time at `rate`.
+    /// For taking a piece of the answer, and for all of it before the taken bytes earn more time at `rate`.
     pub write: Duration,
     /// What a peer has to send or take on average, in bytes a second.
     pub rate: u32,
@@ -67,7 +64,7 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// The time that so many bytes have earned.
-    pub fn earned(&self, bytes: u64) -> Duration {
+    pub(crate) fn earned(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
     }
 }
@@ -82,5 +79,26 @@ impl Default for Deadlines {
             write: Duration::from_secs(30),
             rate: 1024,
         }
+    }
+}
+
+/// The shutdown of a listener: its connections may finish the requests under way until an instant.
+#[derive(Clone)]
+pub struct Shutdown(watch::Receiver<Option<Instant>>);
+
+impl Shutdown {
+    /// A sender, and the shutdown that begins when an instant is sent.
+    pub fn channel() -> (watch::Sender<Option<Instant>>, Shutdown) {
+        let (sender, receiver) = watch::channel(None);
+        (sender, Shutdown(receiver))
+    }
+
+    /// Completes when the shutdown begins, and returns when it is over: at once if the sender has been dropped.
+    pub(crate) async fn requested(&mut self) -> Instant {
+        let deadline = self.0.wait_for(Option::is_some).await;
+        deadline
+            .ok()
+            .and_then(|deadline| *deadline)
+            .unwrap_or_else(Instant::now)
     }
 }

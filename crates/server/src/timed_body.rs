@@ -1,4 +1,4 @@
-//! A request's body as a connection sees it: it has to come at a pace, and says when it was not read to its end.
+//! The body of a request: it has to arrive at a pace, and notices when it is dropped before its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use tokio::time::{Instant, Sleep};
 use crate::connection_state::ConnectionState;
 use crate::policy::Deadlines;
 
-/// The body.
+/// The body of a request, with a deadline.
 pub(crate) struct TimedBody<B: Body = Incoming> {
     body: B,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
-    /// What has come so far, in bytes.
+    /// How many bytes have arrived.
     bytes: u64,
-    /// Since when it has been waited for; nearly every body is there before anybody asks.
+    /// Since when the service waits for it. Nearly every body has arrived before it is polled, and needs no timer.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     is_late: bool,
 }
@@ -28,9 +28,9 @@ pub(crate) struct TimedBody<B: Body = Incoming> {
 /// Why a body ended early.
 #[derive(Debug)]
 pub enum RequestBodyError {
-    /// It came too slowly.
+    /// The body came too slowly.
     Late,
-    /// What the connection says.
+    /// The connection failed.
     Connection(hyper::Error),
 }
 
@@ -51,9 +51,23 @@ impl From<hyper::Error> for RequestBodyError {
     }
 }
 
+impl TimedBody {
+    /// Wraps the body of a request on this connection. Most requests are reads and have none, which needs no deadline.
+    pub(crate) fn wrap(
+        body: Incoming,
+        state: &Arc<ConnectionState>,
+        deadlines: Deadlines,
+    ) -> axum::body::Body {
+        if body.is_end_stream() {
+            axum::body::Body::empty()
+        } else {
+            axum::body::Body::new(TimedBody::new(body, state, deadlines))
+        }
+    }
+}
+
 impl<B: Body> TimedBody<B> {
-    /// Wraps the body of a request on this connection.
-    pub(crate) fn new(body: B, state: &Arc<ConnectionState>, deadlines: Deadlines) -> TimedBody<B> {
+    fn new(body: B, state: &Arc<ConnectionState>, deadlines: Deadlines) -> TimedBody<B> {
         TimedBody {
             body,
             state: Arc::clone(state),
@@ -64,7 +78,7 @@ impl<B: Body> TimedBody<B> {
         }
     }
 
-    /// Comes when the body is late: its time, and what it has earned by what has come.
+    /// Ready when the body is late: its time is over, and so is the time that its bytes have earned.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Deadlines { body, .. } = self.deadlines;
         let (since, timer) = self
@@ -95,11 +109,11 @@ where
             if let Some(Ok(frame)) = &frame {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.bytes += bytes;
-                this.state.note_body(bytes);
+                this.state.count_body(bytes);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::from)));
         }
-        this.state.waits_for_body();
+        this.state.wait_for_body();
         ready!(this.poll_late(cx));
         this.is_late = true;
         Poll::Ready(Some(Err(RequestBodyError::Late)))
@@ -117,11 +131,11 @@ where
 impl<B: Body> Drop for TimedBody<B> {
     fn drop(&mut self) {
         if self.waiting.is_some() {
-            self.state.has_body();
+            self.state.end_wait_for_body();
         }
-        // Who is late already gets no more time to send what nobody wants.
+        // A peer that is already late gets no more time to send bytes that nobody wants.
         if !self.body.is_end_stream() && !self.is_late {
-            self.state.leave_unread();
+            self.state.leave_body_unread();
         }
     }
 }
@@ -166,12 +180,12 @@ mod tests {
         while began.elapsed() < Duration::from_secs(100) {
             if let Some(Err(RequestBodyError::Late)) = body.frame().await {
                 drop(body);
-                assert!(!state.is_unread());
+                assert!(!state.has_unread_body());
                 return Some(began.elapsed().as_secs());
             }
         }
         drop(body);
-        assert!(state.is_unread());
+        assert!(state.has_unread_body());
         None
     }
 
