@@ -29,7 +29,7 @@ impl Adapter for HttpAdapter {
     }
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
-        // Who calls may yet stand in the body.
+        // The credentials may yet stand in the body.
         Params::read_head(wire).map(drop)
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::*;
 
-/// Decodes and tells the outcome as one word: the method, the code of the call in brackets, or the code.
+/// Decodes and returns the outcome as one word: the method, the code of the call in brackets, or the code.
 fn decoded(query: &str, headers: &[(&'static str, &'static str)], body: &str) -> String {
     let headers: HeaderMap = headers
         .iter()
@@ -72,7 +72,7 @@ fn published_clients_are_understood() {
 }
 
 #[test]
-fn what_is_missing_is_told_in_order() {
+fn missing_parameters_are_reported_in_order() {
     assert_eq!(decoded("", &[], ""), "MISSING_USER");
     assert_eq!(decoded("user=&password=p", &[], ""), "MISSING_USER");
     assert_eq!(decoded("user=u", &[], ""), "MISSING_PASSWORD");

@@ -1,4 +1,4 @@
-//! Which accesses an issuer may name: an issuer that is trusted for its partners' calls is not trusted for everybody's.
+//! The accesses that an issuer may name: an issuer that is trusted for its partners' calls is not trusted for everybody's.
 
 /// A list of names, each whole or a beginning with `*` behind it. The empty list holds no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_told() {
+    fn invalid_patterns_are_reported() {
         for wrong in ["", "a*b", "**", "a b", "*a", "shöp", &"a".repeat(65)] {
-            let told = AccessNames::parse([wrong]).unwrap_err();
-            assert!(told.contains("partner-*"), "{told}");
+            let error = AccessNames::parse([wrong]).unwrap_err();
+            assert!(error.contains("partner-*"), "{error}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a key can't be made, read or used. Says nothing of the key itself.
+/// The reason that a key can't be made, read or used. It holds nothing of the key itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyError(pub(crate) &'static str);
 

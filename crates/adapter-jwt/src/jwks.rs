@@ -1,5 +1,6 @@
-//! Public keys: reading the JWKS of an outside issuer and publishing our own (RFC 7517, 7518, 7638, 8037).
+//! Public keys and the JWKS of an outside issuer (RFC 7517, 7518, 7638, 8037).
 
+use adapter::strict_object;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256,
@@ -8,10 +9,9 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use crate::json::{self, Object};
-use crate::{Algorithm, KeyError, SigningKey};
+use crate::algorithm::{Algorithm, KeyError};
 
 /// Longest JWKS read, in bytes: the largest public ones (a dozen RSA keys with certificate chains) stay below 64 KiB.
 pub const JWKS_BYTES_MAX: usize = 256 * 1024;
@@ -53,7 +53,7 @@ pub struct PassedOver {
     pub reason: &'static str,
 }
 
-/// So much of an id of a key that is not used is told, in characters; thumbprints have 43.
+/// Longest id of an unused key in reports, in characters; thumbprints have 43.
 pub const KID_CHARACTERS_MAX: usize = 64;
 
 /// Reads the keys of a JWKS document that serve these algorithms.
@@ -62,12 +62,12 @@ pub const KID_CHARACTERS_MAX: usize = 64;
 /// names no algorithm serves each allowed RSA one.
 ///
 /// # Errors
-/// When the document is no JWKS at all: it is too long, no JSON object without doubled keys, or has no list of keys.
+/// The document is not a JWKS: it is too long, not a JSON object without doubled keys, or without a list of keys.
 pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyError> {
     if json.len() > JWKS_BYTES_MAX {
         return Err(KeyError("The JWKS is longer than 262144 bytes."));
     }
-    let document = json::object(json.as_bytes()).ok_or(KeyError(
+    let document = strict_object(json.as_bytes()).ok_or(KeyError(
         "The JWKS is no JSON object, or a key of it is given twice.",
     ))?;
     let Some(Value::Array(list)) = document.get("keys") else {
@@ -99,16 +99,9 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
     Ok(set)
 }
 
-/// The JWKS document of our own keys, public parts only.
-#[must_use]
-pub fn jwks(keys: &[&SigningKey]) -> String {
-    let published: Vec<&Object> = keys.iter().map(|key| key.public_jwk()).collect();
-    json!({ "keys": published }).to_string()
-}
-
 /// One JWK as a verifying key per algorithm that it serves; none when it is for something else.
 pub(crate) fn keys_of(
-    jwk: &Object,
+    jwk: &Map<String, Value>,
     algorithms: &[Algorithm],
 ) -> Result<Vec<VerifyingKey>, KeyError> {
     let kty = text(jwk, "kty").ok_or(KeyError("It names no kty."))?;
@@ -145,7 +138,7 @@ pub(crate) fn keys_of(
 }
 
 /// Whether `use`, `key_ops` and `alg`, where they are given, allow verifying with this algorithm.
-pub(crate) fn is_for_verifying(jwk: &Object, algorithm: &str) -> bool {
+pub(crate) fn is_for_verifying(jwk: &Map<String, Value>, algorithm: &str) -> bool {
     let says_use = jwk.get("use").is_none_or(|value| value == "sig");
     let says_alg = jwk.get("alg").is_none_or(|value| {
         let named = value
@@ -162,7 +155,7 @@ pub(crate) fn is_for_verifying(jwk: &Object, algorithm: &str) -> bool {
 }
 
 /// The RFC 7638 thumbprint. `members` are the required ones of the key's type, in alphabetical order.
-pub(crate) fn thumbprint(jwk: &Object, members: &[&str]) -> String {
+pub(crate) fn thumbprint(jwk: &Map<String, Value>, members: &[&str]) -> String {
     let required: Vec<String> = members
         .iter()
         .map(|name| {
@@ -177,7 +170,7 @@ pub(crate) fn thumbprint(jwk: &Object, members: &[&str]) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
-fn rsa(jwk: &Object) -> Result<DecodingKey, KeyError> {
+fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     let n = number(jwk, "n")?;
     let e = number(jwk, "e")?;
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
@@ -194,7 +187,7 @@ fn rsa(jwk: &Object) -> Result<DecodingKey, KeyError> {
     Ok(DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
-fn ec(jwk: &Object) -> Result<DecodingKey, KeyError> {
+fn ec(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     let (algorithm, coordinate_bytes) = match text(jwk, "crv") {
         Some("P-256") => (&ECDSA_P256_SHA256_FIXED, 32),
         _ => (&ECDSA_P384_SHA384_FIXED, 48),
@@ -213,7 +206,7 @@ fn ec(jwk: &Object) -> Result<DecodingKey, KeyError> {
     Ok(DecodingKey::from_ec_der(&point))
 }
 
-fn ed25519(jwk: &Object) -> Result<DecodingKey, KeyError> {
+fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     let x = bytes(jwk, "x")?;
     if x.len() != 32 {
         return Err(KeyError("It has not 32 bytes."));
@@ -221,11 +214,11 @@ fn ed25519(jwk: &Object) -> Result<DecodingKey, KeyError> {
     Ok(DecodingKey::from_ed_der(&x))
 }
 
-fn text<'a>(jwk: &'a Object, name: &str) -> Option<&'a str> {
+fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     jwk.get(name).and_then(Value::as_str)
 }
 
-fn bytes(jwk: &Object, name: &str) -> Result<Vec<u8>, KeyError> {
+fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
     text(jwk, name)
         .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
         .ok_or(KeyError(
@@ -234,7 +227,7 @@ fn bytes(jwk: &Object, name: &str) -> Result<Vec<u8>, KeyError> {
 }
 
 /// An unsigned number without the zero bytes that some issuers put in front.
-fn number(jwk: &Object, name: &str) -> Result<Vec<u8>, KeyError> {
+fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
     let mut number = bytes(jwk, name)?;
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.drain(..zeros);

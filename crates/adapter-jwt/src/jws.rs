@@ -2,14 +2,15 @@
 
 use std::sync::Once;
 
+use adapter::strict_object;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::json::{self, Object};
-use crate::{Algorithm, jwks};
+use crate::algorithm::{Algorithm, KeyError};
+use crate::jwks;
 
 /// Longest token read, in bytes: identity providers stay below 4 KiB, proxies cut headers at 8 KiB, and the cap comes
 /// before any decoding.
@@ -25,17 +26,17 @@ const HMAC: [(&str, jsonwebtoken::Algorithm, usize); 3] = [
     ("HS512", jsonwebtoken::Algorithm::HS512, 64),
 ];
 
-/// A token taken apart, not yet believed. Embedded keys and key addresses (`jwk`, `x5c`, `jku`, `x5u`) stay unread.
-pub(crate) struct Opened<'a> {
-    pub(crate) header: Object,
+/// A token's parts, not yet verified. Embedded keys and key addresses (`jwk`, `x5c`, `jku`, `x5u`) stay unread.
+pub(crate) struct CompactToken<'a> {
+    pub(crate) header: Map<String, Value>,
     pub(crate) payload: Vec<u8>,
     signed: &'a str,
     signature: &'a str,
 }
 
-impl<'a> Opened<'a> {
-    /// Takes a token in compact form apart.
-    pub(crate) fn read(token: &'a str) -> Result<Opened<'a>, &'static str> {
+impl<'a> CompactToken<'a> {
+    /// Splits a token in compact form.
+    pub(crate) fn read(token: &'a str) -> Result<CompactToken<'a>, &'static str> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err("the token is too long");
         }
@@ -54,7 +55,7 @@ impl<'a> Opened<'a> {
                 .map_err(|_| "a part of the token is no base64url")
         };
         decode(signature)?;
-        let header = json::object(&decode(header)?)
+        let header = strict_object(&decode(header)?)
             .ok_or("the header is no JSON object without doubled keys")?;
         if REFUSED_PARAMETERS
             .iter()
@@ -65,7 +66,7 @@ impl<'a> Opened<'a> {
         if header.get("cty").is_some_and(is_nested) {
             return Err("the token holds another token");
         }
-        Ok(Opened {
+        Ok(CompactToken {
             header,
             payload: decode(payload)?,
             signed: &token[..token.len() - signature.len() - 1],
@@ -98,10 +99,10 @@ impl<'a> Opened<'a> {
 /// # Errors
 /// One sentence that says what is wrong.
 pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static str> {
-    let jwk = json::object(jwk_json.as_bytes())
+    let jwk = strict_object(jwk_json.as_bytes())
         .ok_or("the key is no JSON object without doubled keys")?;
-    let opened = Opened::read(token)?;
-    let is_same = opened.algorithm().is_some_and(|named| {
+    let token = CompactToken::read(token)?;
+    let is_same = token.algorithm().is_some_and(|named| {
         let both = (named.parse::<Algorithm>(), alg.parse::<Algorithm>());
         named == alg || matches!(both, (Ok(named), Ok(asked)) if named == asked)
     });
@@ -111,15 +112,15 @@ pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static
     let (key, algorithm) = if jwk.get("kty").and_then(Value::as_str) == Some("oct") {
         hmac_key(&jwk, alg)?
     } else {
-        let algorithm: Algorithm = alg.parse().map_err(crate::KeyError::text)?;
-        let keys = jwks::keys_of(&jwk, &[algorithm]).map_err(crate::KeyError::text)?;
+        let algorithm: Algorithm = alg.parse().map_err(KeyError::text)?;
+        let keys = jwks::keys_of(&jwk, &[algorithm]).map_err(KeyError::text)?;
         let key = keys
             .into_iter()
             .next()
             .ok_or("the key is not for verifying with this algorithm")?;
         (key.key, algorithm.backend())
     };
-    if opened.is_signed_by(&key, algorithm) {
+    if token.is_signed_by(&key, algorithm) {
         Ok(())
     } else {
         Err("the signature is wrong")
@@ -127,7 +128,7 @@ pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static
 }
 
 fn hmac_key(
-    jwk: &Object,
+    jwk: &Map<String, Value>,
     alg: &str,
 ) -> Result<(DecodingKey, jsonwebtoken::Algorithm), &'static str> {
     let (_, algorithm, bytes_min) = HMAC
@@ -148,7 +149,7 @@ fn hmac_key(
     Ok((DecodingKey::from_secret(&secret), algorithm))
 }
 
-/// `cty` says JWT, in one of its spellings; anything that is no string could.
+/// Whether `cty` says JWT, in one of its spellings; a value other than a string might.
 fn is_nested(cty: &Value) -> bool {
     cty.as_str()
         .is_none_or(|text| text.to_ascii_lowercase().ends_with("jwt"))

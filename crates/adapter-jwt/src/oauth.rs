@@ -1,12 +1,11 @@
-//! What the token endpoint and its metadata say: RFC 6749 §5, RFC 6750, RFC 8414.
+//! The answers of the token endpoint and its metadata: RFC 6749 §5, RFC 6750, RFC 8414.
 
 use std::borrow::Cow;
 
 use adapter::{Code, Error, OPERATIONS, Operation, Reply};
 use serde_json::json;
 
-use crate::Scope;
-use crate::scope::{EVERYTHING, words};
+use crate::scope::{EVERYTHING, Scope, words};
 
 const CONTENT_TYPE: &str = "application/json;charset=UTF-8";
 
@@ -101,7 +100,7 @@ impl From<&Error> for OauthError {
     /// The gateway's refusals in the words of the standard, or the nearest words of its authorization endpoint.
     fn from(error: &Error) -> OauthError {
         let code = error.code();
-        let told = |word, status| OauthError::new(word, status, error.text().to_owned());
+        let refusal = |word, status| OauthError::new(word, status, error.text().to_owned());
         match code {
             Code::MissingUser
             | Code::MissingPassword
@@ -110,17 +109,17 @@ impl From<&Error> for OauthError {
             | Code::IncorrectToken
             | Code::ExpiredToken => OauthError::invalid_client(),
             Code::IpNotAllowed | Code::OperationNotAllowed | Code::AccessDisabled => {
-                told("unauthorized_client", code.status())
+                refusal("unauthorized_client", code.status())
             }
             Code::RateLimited
             | Code::TooManyFailures
             | Code::Overloaded
             | Code::UpstreamUnavailable
-            | Code::UpstreamTimeout => told("temporarily_unavailable", code.status()),
+            | Code::UpstreamTimeout => refusal("temporarily_unavailable", code.status()),
             Code::InternalError
             | Code::UpstreamError
             | Code::UpstreamRefusedCredentials
-            | Code::UpstreamCode => told("server_error", code.status()),
+            | Code::UpstreamCode => refusal("server_error", code.status()),
             Code::MissingClass
             | Code::MissingMethod
             | Code::MissingCompulsoryParam
@@ -138,7 +137,7 @@ impl From<&Error> for OauthError {
             | Code::UnsupportedMediaType
             | Code::RequestTooLarge
             | Code::IdempotencyMismatch
-            | Code::IdempotencyInProgress => told("invalid_request", code.status()),
+            | Code::IdempotencyInProgress => refusal("invalid_request", code.status()),
         }
     }
 }

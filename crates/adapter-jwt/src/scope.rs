@@ -1,4 +1,4 @@
-//! What a token allows: some methods, or all that its access may.
+//! The scope of a token: some methods, or everything that its access may do.
 
 use std::fmt;
 

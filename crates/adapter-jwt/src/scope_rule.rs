@@ -1,9 +1,8 @@
-//! What an outside token allows: issuers write it under several names and in two forms, and some write nothing.
+//! The scope of an outside token: issuers write it under several names and in two forms, and some write nothing.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::Scope;
-use crate::json::Object;
+use crate::scope::Scope;
 
 /// How to read what the tokens of an outside issuer allow. The least privilege is the default: what a token does not say
 /// that it allows, it does not allow.
@@ -27,10 +26,10 @@ impl Default for ScopeRule {
 
 impl ScopeRule {
     /// What these claims allow. Words that are not ours are for other services, and allow nothing here.
-    pub(crate) fn of(&self, claims: &Object) -> Result<Scope, &'static str> {
+    pub(crate) fn of(&self, claims: &Map<String, Value>) -> Result<Scope, &'static str> {
         const WRONG: &str = "the scope is neither a text nor a list of texts";
-        let told = self.claims.iter().find_map(|name| claims.get(name));
-        match told {
+        let claim = self.claims.iter().find_map(|name| claims.get(name));
+        match claim {
             None => Ok(self.default.clone()),
             Some(Value::String(words)) => Ok(Scope::of_known(words)),
             Some(Value::Array(list)) => {

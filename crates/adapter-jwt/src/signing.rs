@@ -10,20 +10,19 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::json::Object;
-use crate::jwks::{keys_of, thumbprint};
-use crate::{Algorithm, KeyError, VerifyingKey};
+use crate::algorithm::{Algorithm, KeyError};
+use crate::jwks::{VerifyingKey, keys_of, thumbprint};
 
 const UNSUPPORTED: KeyError = KeyError("Own tokens are signed with EdDSA or RS256.");
 
-/// What an own token says.
+/// The claims of an own token.
 #[derive(Clone, Debug, Serialize)]
 pub struct Claims {
-    /// Who issued it: the public URL.
+    /// The issuer: the public URL.
     pub iss: String,
-    /// For whom: the public URL with `/api/jwt/`.
+    /// The audience: the public URL with `/api/jwt/`.
     pub aud: String,
     /// The access's name.
     pub sub: String,
@@ -44,13 +43,13 @@ pub struct Claims {
 /// A private key that signs own tokens. Debug prints its id only.
 pub struct SigningKey {
     algorithm: Algorithm,
-    pair: Pair,
+    private: PrivateKey,
     kid: String,
-    jwk: Object,
+    jwk: Map<String, Value>,
     verifying: VerifyingKey,
 }
 
-enum Pair {
+enum PrivateKey {
     Ed25519(Box<Ed25519KeyPair>),
     Rsa(RsaKeyPair),
 }
@@ -58,10 +57,10 @@ enum Pair {
 impl SigningKey {
     /// A fresh private key as PKCS#8, from the operating system's randomness: the one impure function of this crate.
     ///
-    /// RSA keys get 2,048 bits, which every client can check; who wants more brings their own.
+    /// RSA keys get 2,048 bits, which every client can check; operators who want more bring their own.
     ///
     /// # Errors
-    /// When the algorithm is not one that we sign with, or the system gives no randomness.
+    /// The algorithm is not one of ours for signing, or the system has no randomness.
     pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError("The key could not be generated.");
         match algorithm {
@@ -80,15 +79,19 @@ impl SigningKey {
     /// Reads a private key; its id is the RFC 7638 thumbprint of its public half, so it needs no name in the store.
     ///
     /// # Errors
-    /// When it is no PKCS#8 key for this algorithm, or RSA below 2,048 bits.
+    /// It is not a PKCS#8 key for this algorithm, or RSA below 2,048 bits.
     pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<SigningKey, KeyError> {
         let rejected = |_| KeyError("The private key is no usable PKCS#8 key for its algorithm.");
-        let (pair, public, members): (_, _, &[&str]) = match algorithm {
+        let (private, public, members): (_, _, &[&str]) = match algorithm {
             Algorithm::EdDsa => {
                 let pair = Ed25519KeyPair::from_pkcs8(der).map_err(rejected)?;
                 let x = URL_SAFE_NO_PAD.encode(pair.public_key());
                 let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
-                (Pair::Ed25519(Box::new(pair)), public, &["crv", "kty", "x"])
+                (
+                    PrivateKey::Ed25519(Box::new(pair)),
+                    public,
+                    &["crv", "kty", "x"],
+                )
             }
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(der).map_err(rejected)?;
@@ -99,7 +102,7 @@ impl SigningKey {
                     .map_err(|_| KeyError("The private key has no readable public half."))?;
                 let [n, e] = [n, e].map(|number| URL_SAFE_NO_PAD.encode(number));
                 let public = json!({ "kty": "RSA", "n": n, "e": e });
-                (Pair::Rsa(pair), public, &["e", "kty", "n"])
+                (PrivateKey::Rsa(pair), public, &["e", "kty", "n"])
             }
             _ => return Err(UNSUPPORTED),
         };
@@ -114,7 +117,7 @@ impl SigningKey {
         let verifying = keys_of(&jwk, &[algorithm])?.pop().ok_or(UNSUPPORTED)?;
         Ok(SigningKey {
             algorithm,
-            pair,
+            private,
             kid,
             jwk,
             verifying,
@@ -127,7 +130,7 @@ impl SigningKey {
         &self.kid
     }
 
-    /// What it signs with.
+    /// The algorithm of its signatures.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -161,15 +164,17 @@ impl SigningKey {
         Ok(token)
     }
 
-    pub(crate) fn public_jwk(&self) -> &Object {
+    pub(crate) fn public_jwk(&self) -> &Map<String, Value> {
         &self.jwk
     }
 
     fn signature(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError("The token could not be signed.");
-        match &self.pair {
-            Pair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
-            Pair::Rsa(pair) => {
+        match &self.private {
+            PrivateKey::Ed25519(pair) => {
+                Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec())
+            }
+            PrivateKey::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 // PKCS#1 v1.5 signatures need no chance; aws-lc-rs takes the source and leaves it unread.
                 pair.sign(
@@ -183,6 +188,13 @@ impl SigningKey {
             }
         }
     }
+}
+
+/// The JWKS document of our own keys, public parts only.
+#[must_use]
+pub fn jwks(keys: &[&SigningKey]) -> String {
+    let published: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();
+    json!({ "keys": published }).to_string()
 }
 
 impl fmt::Debug for SigningKey {

@@ -1,12 +1,16 @@
-//! Whether a token is good: RFC 8725 and RFC 9068 as one pure function of token, keys and time.
+//! The verification of a token: RFC 8725 and RFC 9068 as one pure function of token, keys and time.
 
 use std::fmt;
 
-use serde_json::Value;
+use adapter::strict_object;
+use serde_json::{Map, Value};
 
-use crate::json::{self, Object};
-use crate::jws::Opened;
-use crate::{AccessNames, Scope, ScopeRule, VerifyingKey};
+use crate::access_names::AccessNames;
+use crate::algorithm::Algorithm;
+use crate::jwks::VerifyingKey;
+use crate::jws::CompactToken;
+use crate::scope::Scope;
+use crate::scope_rule::ScopeRule;
 
 /// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
 pub const SKEW_S: u32 = 30;
@@ -17,7 +21,7 @@ const CANDIDATES_MAX: usize = 4;
 /// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
 const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
 
-/// Somebody whose tokens are taken.
+/// An issuer whose tokens are taken.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// The claim `iss`, to the letter.
@@ -43,7 +47,7 @@ pub struct Keyring {
     pub issuers: Vec<Issuer>,
 }
 
-/// What a good token says.
+/// The content of a good token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The name of the access.
@@ -52,11 +56,11 @@ pub struct Subject {
     pub scope: Scope,
     /// When it stops being good, the skew included; seconds since 1970.
     pub good_before: i64,
-    /// Who issued it, and what it says of that.
+    /// Its issuer, with the claims about the issuing.
     pub origin: TokenOrigin,
 }
 
-/// Who issued a good token.
+/// The issuer of a good token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenOrigin {
     /// This gateway, for this client.
@@ -73,7 +77,7 @@ pub enum TokenOrigin {
     },
 }
 
-/// Why a token is not good.
+/// The fault of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFault {
     /// Right in everything, signature included, but over.
@@ -104,7 +108,7 @@ impl fmt::Display for TokenFault {
 }
 
 impl From<TokenFault> for adapter::Error {
-    /// What the caller learns: that it expired, or nothing.
+    /// The caller learns that it expired, or nothing.
     fn from(fault: TokenFault) -> adapter::Error {
         let code = match fault {
             TokenFault::Expired => adapter::Code::ExpiredToken,
@@ -117,13 +121,13 @@ impl From<TokenFault> for adapter::Error {
 /// Judges a token at `now`, in seconds since 1970.
 ///
 /// The claims come before the signature: they decide whose key counts, and a token that is wrong anyway costs no
-/// arithmetic. Nothing of them is told or used before the signature is right.
+/// arithmetic. None of them is reported or used before the signature is right.
 ///
 /// # Errors
 /// [`TokenFault::Expired`] only when all else is right; [`TokenFault::UnknownKey`] only when all but the key is.
 pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, TokenFault> {
-    let opened = Opened::read(token)?;
-    let claims = json::object(&opened.payload)
+    let token = CompactToken::read(token)?;
+    let claims = strict_object(&token.payload)
         .ok_or("the claims are no JSON object without doubled keys")?;
     let iss = text(&claims, "iss").ok_or("iss is no string")?;
     let issuer = keyring
@@ -131,13 +135,13 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         .iter()
         .find(|issuer| issuer.iss == iss)
         .ok_or("the issuer is unknown")?;
-    issuer.check_type(opened.header.get("typ"))?;
+    issuer.check_type(token.header.get("typ"))?;
     issuer.check_audience(&claims)?;
     let (access, scope) = issuer.subject(&claims)?;
     let origin = issuer.origin(&claims)?;
     let good_before = good_before(&claims, now as f64)?;
     let is_over = now >= good_before;
-    let candidates = issuer.keys(&opened)?;
+    let candidates = issuer.keys(&token)?;
     if candidates.is_empty() {
         if issuer.own || is_over {
             return Err(TokenFault::Invalid("the key is unknown"));
@@ -145,7 +149,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         let issuer = issuer.iss.clone();
         return Err(TokenFault::UnknownKey { issuer });
     }
-    let signed = |key: &&VerifyingKey| opened.is_signed_by(&key.key, key.algorithm.backend());
+    let signed = |key: &&VerifyingKey| token.is_signed_by(&key.key, key.algorithm.backend());
     if !candidates.iter().any(signed) {
         return Err(TokenFault::Invalid("the signature is wrong"));
     }
@@ -178,7 +182,7 @@ impl Issuer {
         }
     }
 
-    fn check_audience(&self, claims: &Object) -> Result<(), &'static str> {
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), &'static str> {
         let one = |value: &Value| match value {
             Value::String(text) => Ok(self.audience.contains(text)),
             _ => Err("aud holds something that is no string"),
@@ -197,7 +201,7 @@ impl Issuer {
         }
     }
 
-    fn subject(&self, claims: &Object) -> Result<(String, Scope), &'static str> {
+    fn subject(&self, claims: &Map<String, Value>) -> Result<(String, Scope), &'static str> {
         if self.own {
             let is_whole = OWN_CLAIMS.iter().all(|name| text(claims, name).is_some());
             if !is_whole || !claims.contains_key("iat") {
@@ -218,7 +222,7 @@ impl Issuer {
         Ok((access.to_owned(), scope))
     }
 
-    fn origin(&self, claims: &Object) -> Result<TokenOrigin, &'static str> {
+    fn origin(&self, claims: &Map<String, Value>) -> Result<TokenOrigin, &'static str> {
         if !self.own {
             let issued_at = time(claims, "iat")?.map(|seconds| seconds.floor() as i64);
             return Ok(TokenOrigin::Outside { issued_at });
@@ -236,16 +240,15 @@ impl Issuer {
     }
 
     /// The keys that can have signed it: those of its id, or without one the only key of that algorithm. An id that stands
-    /// twice in a set is no reason to refuse what either key has signed (RFC 7517 §4.5 only recommends that it does not).
-    fn keys(&self, opened: &Opened<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
-        let algorithm = opened.algorithm().ok_or("alg is no string")?;
-        let kid = match opened.header.get("kid") {
+    /// twice in a set does not make the signatures of either key wrong (RFC 7517 §4.5 only recommends that it does not).
+    fn keys(&self, token: &CompactToken<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
+        let algorithm = token.algorithm().ok_or("alg is no string")?;
+        let kid = match token.header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.as_str()),
             Some(_) => return Err("kid is no string"),
         };
-        let algorithm: crate::Algorithm =
-            algorithm.parse().map_err(|_| "alg is none that is taken")?;
+        let algorithm: Algorithm = algorithm.parse().map_err(|_| "alg is none that is taken")?;
         let named = |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
         let mut of_algorithm = self
             .keys
@@ -264,8 +267,8 @@ impl Issuer {
     }
 }
 
-/// When the token ends, in whole seconds; an error when it has not begun or a time is no time.
-fn good_before(claims: &Object, now: f64) -> Result<i64, &'static str> {
+/// The end of the token, in whole seconds; an error when it has not begun or a time is not a number.
+fn good_before(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static str> {
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
         if time(claims, name)?.is_some_and(|from| from > now + f64::from(SKEW_S)) {
@@ -277,7 +280,7 @@ fn good_before(claims: &Object, now: f64) -> Result<i64, &'static str> {
 }
 
 /// RFC 7519 NumericDate: a number, whole or not. Text that looks like one is refused, not skipped.
-fn time(claims: &Object, name: &str) -> Result<Option<f64>, &'static str> {
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, &'static str> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -288,7 +291,7 @@ fn time(claims: &Object, name: &str) -> Result<Option<f64>, &'static str> {
 }
 
 /// A claim that is text and not empty.
-fn text<'a>(claims: &'a Object, name: &str) -> Option<&'a str> {
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims
         .get(name)
         .and_then(Value::as_str)

@@ -6,7 +6,7 @@ use adapter::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// RFC 6750 §3.1: who sent no token is told no error.
+/// RFC 6750 §3.1: a request without a token gets no error.
 const NO_TOKEN: &[&str] = &[r#"Bearer realm="chatgate""#];
 
 /// All faults of a token but one look the same.

@@ -1,25 +1,25 @@
-//! Who the caller claims to be: elements of the call, the HTTP header, or a UsernameToken, and never two of them.
+//! The caller's credentials: elements of the call, the HTTP header, or a UsernameToken, and never two of them.
 
-use adapter::{Authorization, Code, Credentials, Error, Params, Wire, read_authorization};
+use adapter::{
+    Authorization, Code, Credentials, Error, Params, SoapDialect, Wire, read_authorization,
+};
 use secrecy::ExposeSecret;
 
-use crate::dialect::Voice;
-use crate::envelope::{Envelope, WSSE};
-use crate::incorrect;
+use crate::envelope::{SoapEnvelope, WSSE};
 use crate::xml::Element;
 
-/// A name and a password as found, either of which may be absent.
-type Pair = (Option<String>, Option<String>);
+/// A name and a password as found; either may be absent.
+type UserAndPassword = (Option<String>, Option<String>);
 
-/// Reads the credentials, and writes down in `voice` whether they stood in the envelope.
+/// Reads the credentials, and writes into `dialect` whether they stood in the envelope.
 ///
 /// # Errors
 /// INCORRECT_PARAM for several at once, MISSING_USER for none, and what [`Credentials::password`] says.
 pub(crate) fn read(
     wire: &Wire<'_>,
-    envelope: &Envelope<'_>,
+    envelope: &SoapEnvelope<'_>,
     params: &mut Params,
-    voice: &mut Voice,
+    dialect: &mut SoapDialect,
 ) -> Result<Credentials, Error> {
     let authorization = match read_authorization(wire.headers)? {
         None | Some(Authorization::Other) => None,
@@ -33,10 +33,12 @@ pub(crate) fn read(
         (None, None, None) => Err(Error::refused(Code::MissingUser)),
         (Some(authorization), None, None) => of_header(authorization),
         (None, Some((user, password)), None) | (None, None, Some((user, password))) => {
-            voice.credentials_inside = true;
+            dialect.credentials_inside = true;
             Credentials::password(user, password)
         }
-        _ => Err(incorrect("Credentials of more than one kind are given.")),
+        _ => Err(Error::incorrect(
+            "Credentials of more than one kind are given.",
+        )),
     }
 }
 
@@ -57,7 +59,7 @@ fn of_header(authorization: Authorization) -> Result<Credentials, Error> {
 }
 
 /// The UsernameToken of the Security header, if there is one.
-fn username_token(envelope: &Envelope<'_>) -> Result<Option<Pair>, Error> {
+fn username_token(envelope: &SoapEnvelope<'_>) -> Result<Option<UserAndPassword>, Error> {
     let mut tokens = envelope
         .headers(WSSE, "Security")
         .flat_map(|security| &security.children)
@@ -66,7 +68,7 @@ fn username_token(envelope: &Envelope<'_>) -> Result<Option<Pair>, Error> {
         return Ok(None);
     };
     if tokens.next().is_some() {
-        return Err(incorrect("There is more than one UsernameToken."));
+        return Err(Error::incorrect("There is more than one UsernameToken."));
     }
     let user = only(token, "Username")?.map(|user| user.text.clone());
     let password = only(token, "Password")?.map(password_text).transpose()?;
@@ -79,19 +81,19 @@ fn only<'e, 'a>(token: &'e Element<'a>, local: &str) -> Result<Option<&'e Elemen
     let first = found.next();
     let is_flat = first.is_none_or(|element| element.children.is_empty());
     if found.next().is_some() || !is_flat {
-        return Err(incorrect("The UsernameToken is broken."));
+        return Err(Error::incorrect("The UsernameToken is broken."));
     }
     Ok(first)
 }
 
-/// The password, unless it is a digest, which nobody can check who keeps no clear passwords.
+/// The password, unless it is a digest, which can't be checked without the clear password.
 fn password_text(password: &Element<'_>) -> Result<String, Error> {
     match password.attribute("", "Type").map_or("", str::trim) {
         "" => Ok(password.text.clone()),
         kind if kind.ends_with("PasswordText") => Ok(password.text.clone()),
-        kind if kind.ends_with("PasswordDigest") => Err(incorrect(
+        kind if kind.ends_with("PasswordDigest") => Err(Error::incorrect(
             "PasswordDigest is not taken; send PasswordText over TLS.",
         )),
-        _ => Err(incorrect("This type of password is not taken.")),
+        _ => Err(Error::incorrect("This type of password is not taken.")),
     }
 }

@@ -1,41 +1,44 @@
-//! From bytes to a call: what the head, the envelope and the body say, checked in the contract's order.
+//! From bytes to a call: head, envelope and body, checked in the contract's order.
 
-use adapter::{Code, Decoded, Error, Operation, Params, Request, Wire};
+use adapter::{Code, Decoded, Error, Operation, Params, Request, SoapDialect, Wire};
 
 use crate::credentials;
-use crate::dialect::Voice;
-use crate::envelope::{Envelope, IDEMPOTENCY_KEY};
+use crate::envelope::{IDEMPOTENCY_KEY, SoapEnvelope};
 use crate::media::Head;
-use crate::xml::{Document, Element, Source, XmlError};
-use crate::{NAMESPACE, incorrect, malformed};
+use crate::namespace::NAMESPACE;
+use crate::xml::{Element, Source, XmlError, parse};
 
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
 
-/// Reads one call, and writes down in `voice` how to answer it.
-pub(crate) fn decode(wire: &Wire<'_>, voice: &mut Voice) -> Result<Decoded, Error> {
-    let head = Head::of(wire);
+/// Reads one call, and writes into `dialect` how to answer it.
+pub(crate) fn decode(
+    wire: &Wire<'_>,
+    head: &Head,
+    dialect: &mut SoapDialect,
+) -> Result<Decoded, Error> {
     let charset = head.check_media_type()?;
     let broken = |error: XmlError| {
         if error.is_too_large() {
             return Error::refused(Code::RequestTooLarge);
         }
-        let text = format!("The XML can't be read. {error}");
-        Error::explained(Code::MalformedRequest, text)
+        Error::malformed(format!("The XML can't be read. {error}"))
     };
     let source = Source::read(wire.body, charset).map_err(broken)?;
     if charset.is_some_and(|charset| !source.answers_to(charset)) {
-        return Err(malformed("The body is not in the charset of the head."));
+        return Err(Error::malformed(
+            "The body is not in the charset of the head.",
+        ));
     }
-    let document = Document::parse(&source).map_err(broken)?;
-    let envelope = Envelope::open(document, voice)?;
+    let document = parse(&source).map_err(broken)?;
+    let envelope = SoapEnvelope::open(document, dialect)?;
     if let Some(call) = &envelope.call {
         head.check_actions(&call.name.namespace, call.name.local)?;
     }
-    let mut values = Values::of(envelope.call.as_ref());
+    let mut values = CallValues::of(envelope.call.as_ref());
     values.refuse_broken("user")?;
     values.refuse_broken("password")?;
-    let credentials = credentials::read(wire, &envelope, &mut values.params, voice)?;
+    let credentials = credentials::read(wire, &envelope, &mut values.params, dialect)?;
     let Some(call) = &envelope.call else {
         return Err(Error::refused(Code::MissingMethod));
     };
@@ -49,13 +52,13 @@ pub(crate) fn decode(wire: &Wire<'_>, voice: &mut Voice) -> Result<Decoded, Erro
 }
 
 /// The parameters of a call.
-struct Values<'a> {
+struct CallValues<'a> {
     params: Params,
     /// Names under which something else than a plain value was found.
     broken: Vec<&'a str>,
 }
 
-impl<'a> Values<'a> {
+impl<'a> CallValues<'a> {
     fn of(call: Option<&Element<'a>>) -> Self {
         let mut broken = Vec::new();
         let mut pairs = Vec::new();
@@ -67,12 +70,12 @@ impl<'a> Values<'a> {
             let mut value = child.text.clone();
             if !is_plain(child) {
                 broken.push(name);
-                // Present but broken is not the same as missing, and missing would be told first.
+                // Present but broken is not the same as missing, and missing would be reported first.
                 value.push('?');
             }
             pairs.push((name, value));
         }
-        Values {
+        CallValues {
             params: Params::from_pairs(pairs),
             broken,
         }
@@ -81,7 +84,7 @@ impl<'a> Values<'a> {
     fn refuse_broken(&self, name: &str) -> Result<(), Error> {
         if self.broken.contains(&name) {
             let text = format!("The parameter {name} holds something else than text.");
-            return Err(Error::explained(Code::IncorrectParam, text));
+            return Err(Error::incorrect(text));
         }
         Ok(())
     }
@@ -104,7 +107,7 @@ impl<'a> Values<'a> {
 }
 
 /// Parameters stand in our namespace or in none; under an unknown element its own is as good, so that credentials are
-/// found and the wrong name is told only to callers who have proved who they are.
+/// found and the wrong name is reported to authenticated callers only.
 fn is_parameter(call: Option<&Element<'_>>, child: &Element<'_>) -> bool {
     let namespace = &*child.name.namespace;
     namespace == NAMESPACE
@@ -133,20 +136,22 @@ fn is_plain(element: &Element<'_>) -> bool {
 /// The key from the HTTP header, the child element or the header block; all that carry one must agree.
 fn idempotency_key(
     wire: &Wire<'_>,
-    envelope: &Envelope<'_>,
-    values: &mut Values<'_>,
+    envelope: &SoapEnvelope<'_>,
+    values: &mut CallValues<'_>,
 ) -> Result<Option<String>, Error> {
     values.refuse_broken("idempotency_key")?;
     let mut key = values.params.take_idempotency_key(wire)?;
     for block in envelope.headers(NAMESPACE, IDEMPOTENCY_KEY) {
         if !is_plain(block) {
-            return Err(incorrect("The header block IdempotencyKey is broken."));
+            return Err(Error::incorrect(
+                "The header block IdempotencyKey is broken.",
+            ));
         }
         if is_nil(block) || block.text.is_empty() {
             continue;
         }
         if key.as_ref().is_some_and(|key| *key != block.text) {
-            return Err(incorrect("The idempotency keys don't agree."));
+            return Err(Error::incorrect("The idempotency keys don't agree."));
         }
         key = Some(block.text.clone());
     }

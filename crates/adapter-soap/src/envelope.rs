@@ -1,10 +1,10 @@
 //! The envelope: its version, the header blocks meant for us, and what the body holds. Nothing here knows the chat API.
 
-use adapter::{Code, Error};
+use adapter::{EnvelopeFault, Error, SoapDialect, SoapVersion};
 
-use crate::dialect::{EnvelopeFault, Version, Voice};
-use crate::xml::{Document, Element, Name, is_blank};
-use crate::{NAMESPACE, fault, malformed};
+use crate::fault;
+use crate::namespace::{self, NAMESPACE};
+use crate::xml::{Document, Element, XmlName, is_blank};
 
 /// OASIS WS-Security 1.0 and 1.1, which share the elements we read.
 pub(crate) const WSSE: &str =
@@ -23,34 +23,36 @@ const ROLE_ULTIMATE_RECEIVER: &str =
 
 /// An envelope that is right in itself.
 #[derive(Debug)]
-pub(crate) struct Envelope<'a> {
+pub(crate) struct SoapEnvelope<'a> {
     /// The header blocks that are meant for us.
     pub(crate) headers: Vec<Element<'a>>,
     /// The one element in the body, if there is one.
     pub(crate) call: Option<Element<'a>>,
 }
 
-impl<'a> Envelope<'a> {
-    /// Reads the envelope, and writes down in `voice` how to answer it.
+impl<'a> SoapEnvelope<'a> {
+    /// Reads the envelope, and writes into `dialect` how to answer it.
     ///
     /// # Errors
-    /// MALFORMED_REQUEST for all that is wrong; `voice` tells which SOAP fault it is.
-    pub(crate) fn open(document: Document<'a>, voice: &mut Voice) -> Result<Self, Error> {
-        voice.version = version(&document.root, voice)?;
+    /// MALFORMED_REQUEST for every fault; `dialect` names the SOAP fault.
+    pub(crate) fn open(document: Document<'a>, dialect: &mut SoapDialect) -> Result<Self, Error> {
+        dialect.version = version(&document.root, dialect)?;
         if document.has_instruction {
-            return Err(malformed("A processing instruction is not allowed here."));
+            return Err(Error::malformed(
+                "A processing instruction is not allowed here.",
+            ));
         }
         if document.root.contains(XOP, "Include") {
-            return Err(malformed("MTOM is not taken."));
+            return Err(Error::malformed("MTOM is not taken."));
         }
-        let (header, body) = parts(document.root, voice.version)?;
-        let headers = understood(header, voice)?;
-        let mut calls = container(body, voice.version)?.into_iter();
+        let (header, body) = parts(document.root, dialect.version)?;
+        let headers = understood(header, dialect)?;
+        let mut calls = container(body, dialect.version)?.into_iter();
         let call = calls.next();
         if calls.next().is_some() {
-            return Err(malformed("The body holds more than one element."));
+            return Err(Error::malformed("The body holds more than one element."));
         }
-        Ok(Envelope { headers, call })
+        Ok(SoapEnvelope { headers, call })
     }
 
     /// The header blocks of this name.
@@ -65,48 +67,53 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn version(root: &Element<'_>, voice: &mut Voice) -> Result<Version, Error> {
+fn version(root: &Element<'_>, dialect: &mut SoapDialect) -> Result<SoapVersion, Error> {
     let is_envelope = root.name.local == "Envelope";
-    if let Some(version) = Version::of_namespace(&root.name.namespace).filter(|_| is_envelope) {
+    if let Some(version) = namespace::version(&root.name.namespace).filter(|_| is_envelope) {
         return Ok(version);
     }
     // SOAP 1.1 speaks of a mismatch only for the namespace, 1.2 for the local name as well.
-    if is_envelope || voice.version == Version::V12 {
-        voice.fault = EnvelopeFault::VersionMismatch;
+    if is_envelope || dialect.version == SoapVersion::V12 {
+        dialect.fault = EnvelopeFault::VersionMismatch;
     }
-    Err(malformed("The document is no SOAP 1.1 or 1.2 envelope."))
+    Err(Error::malformed(
+        "The document is no SOAP 1.1 or 1.2 envelope.",
+    ))
 }
 
 /// Header and body, in this order and with nothing else beside them.
 fn parts<'a>(
     root: Element<'a>,
-    version: Version,
+    version: SoapVersion,
 ) -> Result<(Option<Element<'a>>, Element<'a>), Error> {
-    let namespace = version.namespace();
+    let namespace = namespace::of_envelope(version);
     let mut children = container(root, version)?.into_iter().peekable();
     let header = children.next_if(|child| child.name.is(namespace, "Header"));
     let body = children
         .next()
         .filter(|child| child.name.is(namespace, "Body"))
-        .ok_or_else(|| malformed("The envelope holds no body where it belongs."))?;
+        .ok_or_else(|| Error::malformed("The envelope holds no body where it belongs."))?;
     if children.next().is_some() {
-        return Err(malformed("Something stands behind the body."));
+        return Err(Error::malformed("Something stands behind the body."));
     }
     Ok((header, body))
 }
 
 /// The elements inside Envelope, Header or Body, which hold no text; SOAP 1.2 also asks that their attributes have a
 /// namespace and that encodingStyle is none of them.
-fn container<'a>(element: Element<'a>, version: Version) -> Result<Vec<Element<'a>>, Error> {
+fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Element<'a>>, Error> {
     if !is_blank(&element.text) {
-        return Err(malformed("Text stands between the parts of the envelope."));
+        return Err(Error::malformed(
+            "Text stands between the parts of the envelope.",
+        ));
     }
-    let is_forbidden = |name: &Name<'_>| {
-        name.namespace.is_empty() || name.is(Version::V12.namespace(), "encodingStyle")
+    let is_forbidden = |name: &XmlName<'_>| {
+        name.namespace.is_empty()
+            || name.is(namespace::of_envelope(SoapVersion::V12), "encodingStyle")
     };
     let has_forbidden = element.attributes.iter().any(|(n, _)| is_forbidden(n));
-    if version == Version::V12 && has_forbidden {
-        return Err(malformed(
+    if version == SoapVersion::V12 && has_forbidden {
+        return Err(Error::malformed(
             "A part of the envelope has an encodingStyle or an attribute without a namespace.",
         ));
     }
@@ -116,19 +123,19 @@ fn container<'a>(element: Element<'a>, version: Version) -> Result<Vec<Element<'
 /// The header blocks meant for us, all of which that must be understood are.
 fn understood<'a>(
     header: Option<Element<'a>>,
-    voice: &mut Voice,
+    dialect: &mut SoapDialect,
 ) -> Result<Vec<Element<'a>>, Error> {
-    let blocks = header.map_or(Ok(Vec::new()), |header| container(header, voice.version))?;
+    let blocks = header.map_or(Ok(Vec::new()), |header| container(header, dialect.version))?;
     let mut ours = Vec::with_capacity(blocks.len());
-    let mut foreign: Vec<Name<'a>> = Vec::new();
+    let mut foreign: Vec<XmlName<'a>> = Vec::new();
     for block in blocks {
-        if voice.version == Version::V12 && block.name.namespace.is_empty() {
-            return Err(malformed("A header block has no namespace."));
+        if dialect.version == SoapVersion::V12 && block.name.namespace.is_empty() {
+            return Err(Error::malformed("A header block has no namespace."));
         }
-        if !is_for_us(&block, voice.version) {
+        if !is_for_us(&block, dialect.version) {
             continue;
         }
-        if must_understand(&block, voice.version)? && !is_known(&block) {
+        if must_understand(&block, dialect.version)? && !is_known(&block) {
             foreign.push(block.name);
         } else {
             ours.push(block);
@@ -137,30 +144,32 @@ fn understood<'a>(
     if foreign.is_empty() {
         return Ok(ours);
     }
-    voice.fault = EnvelopeFault::MustUnderstand;
+    dialect.fault = EnvelopeFault::MustUnderstand;
     let text = fault::not_understood(&foreign);
-    Err(Error::explained(Code::MalformedRequest, text))
+    Err(Error::malformed(text))
 }
 
-fn is_for_us(block: &Element<'_>, version: Version) -> bool {
-    let namespace = version.namespace();
+fn is_for_us(block: &Element<'_>, version: SoapVersion) -> bool {
+    let namespace = namespace::of_envelope(version);
     let target = match version {
-        Version::V11 => block.attribute(namespace, "actor"),
-        Version::V12 => block.attribute(namespace, "role"),
+        SoapVersion::V11 => block.attribute(namespace, "actor"),
+        SoapVersion::V12 => block.attribute(namespace, "role"),
     };
     match (version, target.map_or("", str::trim)) {
-        (_, "") | (Version::V11, ACTOR_NEXT) => true,
-        (Version::V12, role) => role == ROLE_NEXT || role == ROLE_ULTIMATE_RECEIVER,
-        (Version::V11, _) => false,
+        (_, "") | (SoapVersion::V11, ACTOR_NEXT) => true,
+        (SoapVersion::V12, role) => role == ROLE_NEXT || role == ROLE_ULTIMATE_RECEIVER,
+        (SoapVersion::V11, _) => false,
     }
 }
 
-fn must_understand(block: &Element<'_>, version: Version) -> Result<bool, Error> {
-    let value = block.attribute(version.namespace(), "mustUnderstand");
+fn must_understand(block: &Element<'_>, version: SoapVersion) -> Result<bool, Error> {
+    let value = block.attribute(namespace::of_envelope(version), "mustUnderstand");
     match value.map_or("0", str::trim) {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        _ => Err(malformed("A mustUnderstand is neither true nor false.")),
+        _ => Err(Error::malformed(
+            "A mustUnderstand is neither true nor false.",
+        )),
     }
 }
 

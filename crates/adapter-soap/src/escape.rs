@@ -1,6 +1,8 @@
 //! Text on its way into XML, and the envelope around it.
 
-use crate::dialect::Version;
+use adapter::SoapVersion;
+
+use crate::namespace;
 use crate::xml::is_char;
 
 /// Adds text so that a reader gets it back: markup and CR as references, what XML can't carry as U+FFFD.
@@ -37,7 +39,7 @@ pub(crate) fn push_element(out: &mut String, name: &str, text: &str) {
 }
 
 /// The whole document around header and body; the prefix is the contract's, `s` for 1.1 and `e` for 1.2.
-pub(crate) fn envelope(version: Version, header: &str, body: &str) -> String {
+pub(crate) fn envelope(version: SoapVersion, header: &str, body: &str) -> String {
     let (mut document, close) = around(version, header);
     document.push_str(body);
     document.push_str(&close);
@@ -45,9 +47,9 @@ pub(crate) fn envelope(version: Version, header: &str, body: &str) -> String {
 }
 
 /// What stands before the body of such a document, and behind it.
-pub(crate) fn around(version: Version, header: &str) -> (String, String) {
+pub(crate) fn around(version: SoapVersion, header: &str) -> (String, String) {
     let prefix = prefix(version);
-    let namespace = version.namespace();
+    let namespace = namespace::of_envelope(version);
     let open = format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
 <{prefix}:Envelope xmlns:{prefix}="{namespace}">{header}<{prefix}:Body>"#
@@ -56,17 +58,17 @@ pub(crate) fn around(version: Version, header: &str) -> (String, String) {
 }
 
 /// The prefix that [`envelope`] binds.
-pub(crate) const fn prefix(version: Version) -> char {
+pub(crate) const fn prefix(version: SoapVersion) -> char {
     match version {
-        Version::V11 => 's',
-        Version::V12 => 'e',
+        SoapVersion::V11 => 's',
+        SoapVersion::V12 => 'e',
     }
 }
 
 /// The value of `Content-Type`.
-pub(crate) const fn content_type(version: Version) -> &'static str {
+pub(crate) const fn content_type(version: SoapVersion) -> &'static str {
     match version {
-        Version::V11 => "text/xml; charset=utf-8",
-        Version::V12 => "application/soap+xml; charset=utf-8",
+        SoapVersion::V11 => "text/xml; charset=utf-8",
+        SoapVersion::V12 => "application/soap+xml; charset=utf-8",
     }
 }

@@ -1,11 +1,19 @@
 //! Refusals and failures as SOAP faults.
 
-use adapter::{Answer, Code, Error, Reply};
+use adapter::{Answer, Code, EnvelopeFault, Error, Reply, SoapDialect, SoapVersion};
 
-use crate::dialect::{EnvelopeFault, Version, Voice};
 use crate::escape::{content_type, envelope, prefix, push_element, push_escaped};
-use crate::xml::{Name, is_ncname};
-use crate::{FaultStatus, NAMESPACE};
+use crate::namespace::{self, NAMESPACE};
+use crate::xml::{XmlName, is_ncname};
+
+/// Which HTTP status a fault has on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultStatus {
+    /// What the SOAP bindings say; some clients throw a fault away that comes with any other status.
+    Strict,
+    /// The code's canonical status.
+    Mapped,
+}
 
 /// One line each: the header by which a client learns that it may send credentials, and how.
 const CHALLENGES: &[&str] = &[
@@ -22,31 +30,31 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// The fault with its HTTP status.
 pub(crate) fn encode(
-    voice: Voice,
+    dialect: SoapDialect,
     policy: FaultStatus,
     answer: &Answer<'_>,
     error: &Error,
 ) -> Reply {
-    let (status, challenges) = status(voice, policy, error.code());
+    let (status, challenges) = status(dialect, policy, error.code());
     let detail = detail(answer, error);
-    let (header, fault) = match voice.version {
-        Version::V11 => (String::new(), fault11(voice, error, &detail)),
-        Version::V12 => (header12(voice, error), fault12(voice, error, &detail)),
+    let (header, fault) = match dialect.version {
+        SoapVersion::V11 => (String::new(), fault11(dialect, error, &detail)),
+        SoapVersion::V12 => (header12(dialect, error), fault12(dialect, error, &detail)),
     };
     Reply {
         status,
-        content_type: content_type(voice.version),
+        content_type: content_type(dialect.version),
         challenges,
-        body: envelope(voice.version, &header, &fault).into(),
+        body: envelope(dialect.version, &header, &fault).into(),
         rest: None,
     }
 }
 
 /// The sentence for header blocks that are not understood. The names stand in it as `{namespace}local`, from where
 /// [`header12`] reads them again: between decode and encode only the error travels.
-pub(crate) fn not_understood(names: &[Name<'_>]) -> String {
+pub(crate) fn not_understood(names: &[XmlName<'_>]) -> String {
     let mut text = "A header block is not understood here:".to_owned();
-    let can_be_named = |name: &&Name<'_>| {
+    let can_be_named = |name: &&XmlName<'_>| {
         name.namespace.len() + name.local.len() <= NAME_BYTES_MAX
             && !name.namespace.is_empty()
             && !name.namespace.contains([' ', '\t', '\n', '\r', '{', '}'])
@@ -62,7 +70,7 @@ pub(crate) fn not_understood(names: &[Name<'_>]) -> String {
     text
 }
 
-fn status(voice: Voice, policy: FaultStatus, code: Code) -> (u16, &'static [&'static str]) {
+fn status(dialect: SoapDialect, policy: FaultStatus, code: Code) -> (u16, &'static [&'static str]) {
     let is_credential = matches!(
         code,
         Code::MissingUser
@@ -72,15 +80,15 @@ fn status(voice: Voice, policy: FaultStatus, code: Code) -> (u16, &'static [&'st
             | Code::IncorrectToken
             | Code::ExpiredToken
     );
-    if is_credential && !voice.credentials_inside {
+    if is_credential && !dialect.credentials_inside {
         return (401, CHALLENGES);
     }
     // A 401 without a challenge is bad HTTP, so wrong credentials in the envelope keep the binding's status.
     let mapped = policy == FaultStatus::Mapped && !is_credential;
-    let status = match (voice.fault, voice.version) {
+    let status = match (dialect.fault, dialect.version) {
         (EnvelopeFault::VersionMismatch | EnvelopeFault::MustUnderstand, _) => 500,
         (EnvelopeFault::None, _) if mapped => code.status(),
-        (EnvelopeFault::None, Version::V12) if is_senders(code) => 400,
+        (EnvelopeFault::None, SoapVersion::V12) if is_senders(code) => 400,
         (EnvelopeFault::None, _) => 500,
     };
     (status, &[])
@@ -91,20 +99,20 @@ fn is_senders(code: Code) -> bool {
 }
 
 /// SOAP's own fault code, with its prefix.
-fn fault_code(voice: Voice, code: Code) -> String {
-    let name = match (voice.fault, voice.version, is_senders(code)) {
+fn fault_code(dialect: SoapDialect, code: Code) -> String {
+    let name = match (dialect.fault, dialect.version, is_senders(code)) {
         (EnvelopeFault::VersionMismatch, _, _) => "VersionMismatch",
         (EnvelopeFault::MustUnderstand, _, _) => "MustUnderstand",
-        (EnvelopeFault::None, Version::V11, true) => "Client",
-        (EnvelopeFault::None, Version::V11, false) => "Server",
-        (EnvelopeFault::None, Version::V12, true) => "Sender",
-        (EnvelopeFault::None, Version::V12, false) => "Receiver",
+        (EnvelopeFault::None, SoapVersion::V11, true) => "Client",
+        (EnvelopeFault::None, SoapVersion::V11, false) => "Server",
+        (EnvelopeFault::None, SoapVersion::V12, true) => "Sender",
+        (EnvelopeFault::None, SoapVersion::V12, false) => "Receiver",
     };
-    format!("{}:{name}", prefix(voice.version))
+    format!("{}:{name}", prefix(dialect.version))
 }
 
-fn fault11(voice: Voice, error: &Error, detail: &str) -> String {
-    let code = fault_code(voice, error.code());
+fn fault11(dialect: SoapDialect, error: &Error, detail: &str) -> String {
+    let code = fault_code(dialect, error.code());
     let mut out = format!("<s:Fault><faultcode>{code}</faultcode><faultstring>");
     push_escaped(&mut out, error.text());
     out.push_str("</faultstring><detail>");
@@ -113,8 +121,8 @@ fn fault11(voice: Voice, error: &Error, detail: &str) -> String {
     out
 }
 
-fn fault12(voice: Voice, error: &Error, detail: &str) -> String {
-    let code = fault_code(voice, error.code());
+fn fault12(dialect: SoapDialect, error: &Error, detail: &str) -> String {
+    let code = fault_code(dialect, error.code());
     let subcode = subcode(error);
     let mut out = format!(
         r#"<e:Fault><e:Code><e:Value>{code}</e:Value><e:Subcode><e:Value xmlns:c="{NAMESPACE}">c:{subcode}</e:Value></e:Subcode></e:Code><e:Reason><e:Text xml:lang="en">"#
@@ -154,15 +162,15 @@ fn detail(answer: &Answer<'_>, error: &Error) -> String {
 }
 
 /// What SOAP 1.2 adds in the header: which versions we speak, or which blocks were not understood.
-fn header12(voice: Voice, error: &Error) -> String {
-    let blocks = match voice.fault {
+fn header12(dialect: SoapDialect, error: &Error) -> String {
+    let blocks = match dialect.fault {
         EnvelopeFault::None => return String::new(),
         EnvelopeFault::VersionMismatch => {
-            let supported = |version: Version| {
-                let namespace = version.namespace();
+            let supported = |version: SoapVersion| {
+                let namespace = namespace::of_envelope(version);
                 format!(r#"<e:SupportedEnvelope qname="n:Envelope" xmlns:n="{namespace}"/>"#)
             };
-            let (v12, v11) = (supported(Version::V12), supported(Version::V11));
+            let (v12, v11) = (supported(SoapVersion::V12), supported(SoapVersion::V11));
             format!("<e:Upgrade>{v12}{v11}</e:Upgrade>")
         }
         EnvelopeFault::MustUnderstand => {

@@ -1,21 +1,19 @@
 //! The upstream's JSON as text for XML: whole values by their source text, strings without their escapes.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use adapter::JsonPairs;
 use serde_json::value::RawValue;
 
-/// The pairs of a JSON object, keys and values as source text. Keys too: serde_json refuses a key with half a surrogate
-/// pair in it, and one such key must not hide the others.
-pub(crate) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+/// A JSON object. Keys are source text: `serde_json` rejects a key with half a surrogate pair in it, and one such key must not
+/// hide the others.
+pub(crate) struct JsonObject<'a>(JsonPairs<'a, &'a RawValue>);
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Reads an object; `None` when the text is something else.
     pub(crate) fn read(json: &'a str) -> Option<Self> {
-        serde_json::from_str(json).ok()
+        serde_json::from_str(json).ok().map(JsonObject)
     }
 
-    /// The source text of a value. Of a doubled key the last one counts, as in most readers of JSON.
+    /// The source text of a value.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         let is_key = |raw: &RawValue| {
             let raw = raw.get();
@@ -25,30 +23,10 @@ impl<'a> Object<'a> {
                 raw.get(1..raw.len().saturating_sub(1)) == Some(key)
             }
         };
-        let found = self.0.iter().rev().find(|(name, _)| is_key(name));
+        // Of a doubled key the last one counts, as in most readers of JSON.
+        let mut pairs = self.0.0.iter().rev();
+        let found = pairs.find(|(name, _)| is_key(name));
         found.map(|(_, value)| value.get())
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Object(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
     }
 }
 

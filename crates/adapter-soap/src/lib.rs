@@ -5,36 +5,24 @@
 
 mod credentials;
 mod decode;
-mod dialect;
 mod envelope;
 mod escape;
 mod fault;
 mod json_text;
+mod list_writer;
 mod media;
+mod namespace;
 mod response;
-mod written;
 mod wsdl;
 mod xml;
 
-use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Reply, Way, Wire};
+use adapter::{Adapter, Answer, Decoded, Dialect, Error, Reply, SoapDialect, Way, Wire};
 
+pub use fault::FaultStatus;
 pub use wsdl::{WsdlPorts, wsdl};
 pub use xml::{XmlError, check_document, check_document_in};
 
-use dialect::Voice;
 use media::Head;
-
-/// The namespace of every element of ours.
-const NAMESPACE: &str = "urn:chatgate:chat:v1";
-
-/// Which HTTP status a fault has on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultStatus {
-    /// What the SOAP bindings say; some clients throw a fault away that comes with any other status.
-    Strict,
-    /// The code's canonical status.
-    Mapped,
-}
 
 /// The way in at `/api/soap/`.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +44,7 @@ impl Adapter for SoapAdapter {
     }
 
     fn dialect(&self, wire: &Wire<'_>) -> Dialect {
-        Dialect::from(Voice {
-            version: Head::of(wire).version(),
-            ..Voice::default()
-        })
+        Dialect::Soap(dialect(&Head::of(wire)))
     }
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
@@ -68,26 +53,30 @@ impl Adapter for SoapAdapter {
     }
 
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
-        let mut voice = Voice::from(self.dialect(wire));
-        let decoded = decode::decode(wire, &mut voice);
-        (Dialect::from(voice), decoded)
+        let head = Head::of(wire);
+        let mut dialect = dialect(&head);
+        let decoded = decode::decode(wire, &head, &mut dialect);
+        (Dialect::Soap(dialect), decoded)
     }
 
     fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply {
-        let voice = Voice::from(dialect);
+        let dialect = match dialect {
+            Dialect::Soap(dialect) => dialect,
+            Dialect::Json => SoapDialect::default(),
+        };
         match answer.outcome {
-            Ok(response) => response::encode(voice, answer, response),
-            Err(error) => fault::encode(voice, self.fault_status, answer, error),
+            Ok(response) => response::encode(dialect, answer, response),
+            Err(error) => fault::encode(dialect, self.fault_status, answer, error),
         }
     }
 }
 
-fn malformed(text: &'static str) -> Error {
-    Error::explained(Code::MalformedRequest, text)
-}
-
-fn incorrect(text: &'static str) -> Error {
-    Error::explained(Code::IncorrectParam, text)
+/// The dialect that the head alone announces.
+fn dialect(head: &Head) -> SoapDialect {
+    SoapDialect {
+        version: head.version(),
+        ..SoapDialect::default()
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
-//! What the HTTP head says about the body: media type, character set, action.
+//! The HTTP head about the body: media type, character set, action.
 
-use adapter::{Code, Error, Wire};
+use adapter::{Code, Error, SoapVersion, Wire};
 use http::header::CONTENT_TYPE;
 
-use crate::dialect::Version;
-use crate::malformed;
 use crate::xml::{CHARSETS_TAKEN, Charset};
 
 /// The head as far as SOAP reads it.
@@ -19,7 +17,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads the head; bytes that are no text make a media type that is not taken.
+    /// Reads the head. A media type outside printable ASCII is not taken.
     pub(crate) fn of(wire: &Wire<'_>) -> Head {
         let mut head = Head::default();
         if let Some(value) = wire.headers.get(CONTENT_TYPE) {
@@ -32,11 +30,11 @@ impl Head {
     }
 
     /// The version that the media type stands for.
-    pub(crate) fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> SoapVersion {
         if self.essence == "application/soap+xml" {
-            Version::V12
+            SoapVersion::V12
         } else {
-            Version::V11
+            SoapVersion::V11
         }
     }
 
@@ -44,14 +42,14 @@ impl Head {
     pub(crate) fn check_media_type(&self) -> Result<Option<Charset>, Error> {
         match self.essence.as_str() {
             "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
-            "application/xop+xml" => return Err(malformed("MTOM is not taken.")),
+            "application/xop+xml" => return Err(Error::malformed("MTOM is not taken.")),
             essence if essence.starts_with("multipart/") => {
-                return Err(malformed("Attachments and MTOM are not taken."));
+                return Err(Error::malformed("Attachments and MTOM are not taken."));
             }
             _ => return Err(Error::refused(Code::UnsupportedMediaType)),
         }
         if self.has_other_charset {
-            return Err(malformed("Content-Type names two charsets."));
+            return Err(Error::malformed("Content-Type names two charsets."));
         }
         let not_taken = || Error::explained(Code::UnsupportedMediaType, CHARSETS_TAKEN);
         let named = |label| Charset::named(label).ok_or_else(not_taken);
@@ -67,7 +65,9 @@ impl Head {
         if self.actions.iter().all(agrees) {
             Ok(())
         } else {
-            Err(malformed("SOAPAction or action names another operation."))
+            Err(Error::malformed(
+                "SOAPAction or action names another operation.",
+            ))
         }
     }
 

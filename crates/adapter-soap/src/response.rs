@@ -1,20 +1,19 @@
 //! Success as an envelope: the response element that the WSDL declares for the operation.
 
-use adapter::{Answer, Reply, Response, Rest};
+use adapter::{Answer, Reply, Response, Rest, SoapDialect};
 
-use crate::NAMESPACE;
-use crate::dialect::Voice;
 use crate::escape::{around, content_type, push_element};
-use crate::written::Written;
+use crate::list_writer::ListWriter;
+use crate::namespace::NAMESPACE;
 
 /// Longest document that is made whole, in bytes: what a connection's buffer takes.
 const WHOLE_BYTES: usize = 64 * 1024;
 
 /// The answer to a call that succeeded.
-pub(crate) fn encode(voice: Voice, answer: &Answer<'_>, response: &Response) -> Reply {
+pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Response) -> Reply {
     // An answer without an operation is never a success; the name only keeps the document well formed.
     let method = answer.operation.map_or("", |operation| operation.method);
-    let (mut open, mut close) = around(voice.version, "");
+    let (mut open, mut close) = around(dialect.version, "");
     open.push_str(&format!(r#"<c:{method}Response xmlns:c="{NAMESPACE}">"#));
     push_element(&mut open, "request_id", answer.request_id);
     if let Some(delivery) = answer.delivery() {
@@ -29,30 +28,30 @@ pub(crate) fn encode(voice: Voice, answer: &Answer<'_>, response: &Response) -> 
     };
     Reply {
         status: 200,
-        content_type: content_type(voice.version),
+        content_type: content_type(dialect.version),
         challenges: &[],
         body: body.into(),
         rest,
     }
 }
 
-/// A document with a list, whole or as its beginning with the rest. How long all of it is has to be said beforehand, so that a
-/// long list is written once more, for all who are told it.
+/// A document with a list, whole or as its beginning with the rest. How long all of it is has to be said beforehand, so a long
+/// list is rendered once more, for all callers that get it.
 fn listed(
     response: &Response,
     fields: &'static [&'static str],
     (open, close): (String, String),
 ) -> (String, Option<Rest>) {
     let ends = open.len() + close.len();
-    let mut written = Written::new(response, fields, (open, close));
-    let body = written.write(WHOLE_BYTES);
-    let rest = (!written.is_over()).then(|| {
+    let mut writer = ListWriter::new(response, fields, (open, close));
+    let body = writer.write(WHOLE_BYTES);
+    let rest = (!writer.is_over()).then(|| {
         let measure = || {
-            let alone = Written::new(response, fields, (String::new(), String::new()));
+            let alone = ListWriter::new(response, fields, (String::new(), String::new()));
             alone.map(|piece| piece.len() as u64).sum()
         };
         let bytes = response.length(measure) + ends as u64;
-        Rest::new(bytes.saturating_sub(body.len() as u64), written)
+        Rest::new(bytes.saturating_sub(body.len() as u64), writer)
     });
     (body, rest)
 }

@@ -5,7 +5,8 @@ mod calls;
 mod envelopes;
 
 use adapter::{
-    Adapter, Answer, Code, Credentials, Decoded, Dialect, Error, Operation, Reply, Response, Wire,
+    Adapter, Answer, Code, Credentials, Decoded, Dialect, EnvelopeFault, Error, Operation, Reply,
+    Response, SoapDialect, SoapVersion, Wire,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -61,7 +62,7 @@ fn decode(headers: &[(&str, &str)], body: &str) -> (Dialect, Result<Decoded, Err
 }
 
 /// What a call ends with before anybody has judged its credentials: user, secret and parameters, or a code.
-fn told(headers: &[(&str, &str)], body: &str) -> String {
+fn verdict(headers: &[(&str, &str)], body: &str) -> String {
     let decoded = match decode(headers, body).1 {
         Ok(decoded) => decoded,
         Err(error) => return error.word().to_owned(),
@@ -88,7 +89,15 @@ fn told(headers: &[(&str, &str)], body: &str) -> String {
 
 #[track_caller]
 fn check(headers: &[(&str, &str)], body: &str, expected: &str) {
-    assert_eq!(told(headers, body), expected, "{body}");
+    assert_eq!(verdict(headers, body), expected, "{body}");
+}
+
+const fn dialect(version: SoapVersion, credentials_inside: bool, fault: EnvelopeFault) -> Dialect {
+    Dialect::Soap(SoapDialect {
+        version,
+        credentials_inside,
+        fault,
+    })
 }
 
 fn refuse(dialect: Dialect, error: &Error, policy: FaultStatus) -> Reply {

@@ -1,10 +1,9 @@
 //! The WSDL 1.1 document, written from the operation table: document/literal wrapped, one schema, nothing imported.
 
-use adapter::{Error, OPERATIONS, Operation, Way};
+use adapter::{Error, OPERATIONS, Operation, SoapVersion, Way};
 
-use crate::dialect::Version;
 use crate::escape::push_escaped;
-use crate::{NAMESPACE, incorrect};
+use crate::namespace::NAMESPACE;
 
 /// What every request may carry beside its operation's parameters.
 const COMMON: [&str; 3] = ["user", "password", "idempotency_key"];
@@ -38,22 +37,22 @@ impl WsdlPorts {
                 "" => WsdlPorts::Both,
                 "1.1" => WsdlPorts::Soap11,
                 "1.2" => WsdlPorts::Soap12,
-                _ => return Some(Err(incorrect(UNKNOWN_VERSION))),
+                _ => return Some(Err(Error::incorrect(UNKNOWN_VERSION))),
             };
             match asked {
                 None | Some(WsdlPorts::Both) => asked = Some(ports),
                 Some(other) if other == ports || ports == WsdlPorts::Both => {}
-                Some(_) => return Some(Err(incorrect(UNKNOWN_VERSION))),
+                Some(_) => return Some(Err(Error::incorrect(UNKNOWN_VERSION))),
             }
         }
         asked.map(Ok)
     }
 
-    fn versions(self) -> &'static [Version] {
+    fn versions(self) -> &'static [SoapVersion] {
         match self {
-            WsdlPorts::Both => &[Version::V11, Version::V12],
-            WsdlPorts::Soap11 => &[Version::V11],
-            WsdlPorts::Soap12 => &[Version::V12],
+            WsdlPorts::Both => &[SoapVersion::V11, SoapVersion::V12],
+            WsdlPorts::Soap11 => &[SoapVersion::V11],
+            WsdlPorts::Soap12 => &[SoapVersion::V12],
         }
     }
 }
@@ -171,19 +170,19 @@ fn port_type_operation(operation: &Operation) -> String {
 }
 
 /// The name of port and binding, and the prefix of the elements that describe them.
-fn names(version: Version) -> (&'static str, &'static str) {
+fn names(version: SoapVersion) -> (&'static str, &'static str) {
     match version {
-        Version::V11 => ("ChatSoap11", "soap"),
-        Version::V12 => ("ChatSoap12", "soap12"),
+        SoapVersion::V11 => ("ChatSoap11", "soap"),
+        SoapVersion::V12 => ("ChatSoap12", "soap12"),
     }
 }
 
-fn namespace(version: Version) -> String {
+fn namespace(version: SoapVersion) -> String {
     let (_, soap) = names(version);
     format!(r#" xmlns:{soap}="http://schemas.xmlsoap.org/wsdl/{soap}/""#)
 }
 
-fn port(version: Version, address: &str) -> String {
+fn port(version: SoapVersion, address: &str) -> String {
     let (name, soap) = names(version);
     format!(
         r#"<wsdl:port name="{name}" binding="tns:{name}"><{soap}:address location="{address}"/></wsdl:port>
@@ -191,7 +190,7 @@ fn port(version: Version, address: &str) -> String {
     )
 }
 
-fn binding(version: Version) -> String {
+fn binding(version: SoapVersion) -> String {
     let (name, soap) = names(version);
     let operations: String = OPERATIONS
         .iter()

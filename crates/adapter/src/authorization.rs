@@ -8,17 +8,18 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::SecretString;
 
-use crate::{Code, Error};
+use crate::error::Error;
+use crate::text::split_at_first;
 
-/// Longest value read that is no token, in bytes: user and password in base64 stay below 2 KiB.
+/// Longest value other than a token, in bytes: user and password in base64 stay below 2 KiB.
 const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024 + 16;
 
-/// What the header says.
+/// The content of the header.
 #[derive(Clone, Debug)]
 pub enum Authorization {
     /// A name and a secret, split at the first colon; without a colon there is no secret.
     Basic(String, Option<SecretString>),
-    /// A Basic header that is no base64 of UTF-8: wrong whatever the access.
+    /// A Basic header that is not base64 of UTF-8: wrong for every access.
     BrokenBasic,
     /// A bearer token as it stands.
     Bearer(SecretString),
@@ -36,12 +37,9 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(Error::explained(
-            Code::IncorrectParam,
-            "The Authorization header is given twice.",
-        ));
+        return Err(Error::incorrect("The Authorization header is given twice."));
     }
-    // What is no UTF-8 is neither base64 nor a token, and is told like any other that is none.
+    // Bytes outside UTF-8 are neither base64 nor a token, and get the same error as any other broken value.
     let text = match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(value.as_bytes()),
@@ -50,14 +48,11 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
     let rest = rest.unwrap_or_default();
     let rest = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
-        // A token that is too long is as wrong as any other wrong one, and told the same; its reader has the cap.
+        // A token that is too long gets the same error as any other wrong token; its reader has the cap.
         return Ok(Some(Authorization::Bearer(rest.into())));
     }
     if value.len() > AUTHORIZATION_BYTES_MAX {
-        return Err(Error::explained(
-            Code::IncorrectParam,
-            "The Authorization header is too long.",
-        ));
+        return Err(Error::incorrect("The Authorization header is too long."));
     }
     Ok(Some(if scheme.eq_ignore_ascii_case("basic") {
         basic(rest)
@@ -89,21 +84,13 @@ fn basic(encoded: &str) -> Authorization {
     }
 }
 
-/// What stands before the first of these bytes and behind it. A scheme or a name is so short that a search made for long
-/// texts takes longer to begin than to end.
-pub(crate) fn split_at_first(text: &str, ascii: u8) -> (&str, Option<&str>) {
-    match text.bytes().position(|byte| byte == ascii) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::code::Code;
 
     #[track_caller]
     fn check(value: &'static str, user: &str, password: Option<&str>) {
@@ -134,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_doubled_and_foreign_headers_are_told_apart() {
+    fn broken_doubled_and_foreign_headers_are_distinguished() {
         let read = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {

@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::code::Code;
+use crate::error::Error;
 use crate::file_url::is_public_url;
-use crate::operation::{FILE_TYPES, PLATFORMS};
-use crate::params::{Params, has_forbidden_character};
-use crate::{CLASS, Code, Error, Operation, Parameter, ParameterKind, Sensitivity};
+use crate::operation::{
+    CLASS, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
+};
+use crate::params::Params;
+use crate::text::has_forbidden_character;
 
-/// A call that is right in itself. Equal requests are the same call, so it can stand in a cache key.
+/// A call with valid values. Equal requests are the same call, so a request can be part of a cache key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     operation: &'static Operation,
@@ -125,11 +129,11 @@ fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
     let max = parameter.kind.bytes_max();
     if value.len() > max {
         let text = format!("The parameter {name} is longer than {max} bytes.");
-        return Err(Error::explained(Code::IncorrectParam, text));
+        return Err(Error::incorrect(text));
     }
     if has_forbidden_character(&value, parameter.kind == ParameterKind::Message) {
         let text = format!("The parameter {name} holds a character that is not allowed.");
-        return Err(Error::explained(Code::IncorrectParam, text));
+        return Err(Error::incorrect(text));
     }
     let (right, code) = match parameter.kind {
         ParameterKind::Platform => (PLATFORMS.contains(&value.as_str()), Code::ChannelNotFound),

@@ -1,11 +1,12 @@
-//! Who the caller claims to be. Debug prints neither names nor secrets.
+//! The credentials that a caller presents. Debug prints neither names nor secrets.
 
 use std::fmt;
 
 use secrecy::SecretString;
 
-use crate::params::has_forbidden_character;
-use crate::{Code, Error};
+use crate::code::Code;
+use crate::error::Error;
+use crate::text::has_forbidden_character;
 
 /// Longest user name, in bytes of UTF-8 (an e-mail address has at most 254).
 pub const USER_BYTES_MAX: usize = 256;
@@ -13,7 +14,7 @@ pub const USER_BYTES_MAX: usize = 256;
 /// Longest password, in bytes of UTF-8: bounds what one check can cost.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// A claim of identity, not yet checked.
+/// Presented credentials, not yet checked.
 #[derive(Clone)]
 pub enum Credentials {
     /// A name and a secret, by whichever way they came.
@@ -42,8 +43,7 @@ impl Credentials {
         let password = present(password, Code::MissingPassword)?;
         let bad = |value: &str, max| value.len() > max || has_forbidden_character(value, false);
         if bad(&user, USER_BYTES_MAX) || bad(&password, PASSWORD_BYTES_MAX) {
-            return Err(Error::explained(
-                Code::IncorrectParam,
+            return Err(Error::incorrect(
                 "The user or the password is too long or holds control characters.",
             ));
         }

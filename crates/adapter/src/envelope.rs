@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{Answer, Code, CodeOrigin, Reply, Rest};
+use crate::answer::Answer;
+use crate::code::{Code, CodeOrigin};
+use crate::error::Error;
+use crate::reply::Reply;
+use crate::response::Response;
+use crate::rest::Rest;
 
 /// Which HTTP status a JSON way puts on the wire for the chat API's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,7 @@ impl StatusPolicy {
     }
 }
 
-/// A result of so many bytes is told without a copy of it.
+/// A result of so many bytes is sent without a copy of it.
 const LONG_BYTES: usize = 16 * 1024;
 
 /// Most that a success takes besides its result, in bytes.
@@ -37,7 +42,7 @@ const SUCCESS: &str = r#"{"status":"SUCCESS","result":"#;
 /// The envelope: one compact line, keys in the contract's order, `result` and `error` never together.
 #[must_use]
 pub fn envelope(answer: &Answer<'_>) -> String {
-    let result = answer.outcome.map_or(0, crate::Response::bytes);
+    let result = answer.outcome.map_or(0, Response::bytes);
     let mut line = String::with_capacity(ENDS_BYTES + result);
     match answer.outcome {
         Ok(response) => {
@@ -67,7 +72,7 @@ fn push_end(line: &mut String, answer: &Answer<'_>) {
         line.push_str(delivery.word());
         line.push('"');
     }
-    if let Some(seconds) = answer.outcome.err().and_then(crate::Error::retry_after_s) {
+    if let Some(seconds) = answer.outcome.err().and_then(Error::retry_after_s) {
         line.push_str(r#","retry_after":"#);
         line.push_str(&seconds.to_string());
     }
@@ -102,7 +107,7 @@ pub fn json_reply(answer: &Answer<'_>, status: u16, challenges: &'static [&'stat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, OPERATIONS, Response};
+    use crate::operation::OPERATIONS;
 
     #[track_caller]
     fn check(method: &str, outcome: Result<&Response, &Error>, expected: &str) {
@@ -145,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_result_is_told_in_pieces_that_come_to_the_same() {
+    fn a_long_result_comes_in_pieces_that_add_up_to_the_same() {
         let result = format!(r#"{{"list":["{}"]}}"#, "x".repeat(LONG_BYTES));
         let response = Response::of(&result).unwrap();
         for method in ["getchats", "sendmessage"] {
@@ -157,9 +162,9 @@ mod tests {
             let Reply { body, rest, .. } = json_reply(&answer, 200, &[]);
             let rest = rest.unwrap();
             let announced = body.len() as u64 + rest.bytes();
-            let told = [body].into_iter().chain(rest).collect::<Vec<_>>().concat();
-            assert_eq!(told, envelope(&answer).into_bytes());
-            assert_eq!(told.len() as u64, announced);
+            let sent = [body].into_iter().chain(rest).collect::<Vec<_>>().concat();
+            assert_eq!(sent, envelope(&answer).into_bytes());
+            assert_eq!(sent.len() as u64, announced);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::Code;
+use crate::code::Code;
 
 /// What is known about a message after a call: the word on every answer to a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ struct Inner {
 }
 
 impl Error {
-    /// A refusal before dispatch, told with the code's own sentence.
+    /// A refusal before dispatch with the code's own sentence.
     #[must_use]
     pub fn refused(code: Code) -> Error {
         Error(Box::new(Inner {
@@ -64,6 +64,18 @@ impl Error {
         error
     }
 
+    /// A request that can't be read, before dispatch.
+    #[must_use]
+    pub fn malformed(text: impl Into<Cow<'static, str>>) -> Error {
+        Error::explained(Code::MalformedRequest, text)
+    }
+
+    /// A parameter or a credential that is wrong in itself, before dispatch.
+    #[must_use]
+    pub fn incorrect(text: impl Into<Cow<'static, str>>) -> Error {
+        Error::explained(Code::IncorrectParam, text)
+    }
+
     /// A well-shaped code of the upstream that the chat API does not list.
     #[must_use]
     pub fn upstream_code(word: String) -> Error {
@@ -72,21 +84,21 @@ impl Error {
         error
     }
 
-    /// Adds what only the log may tell.
+    /// Adds a cause that only the log may show.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Error {
         self.0.cause = Some(cause.into());
         self
     }
 
-    /// Adds after how many seconds a new try makes sense.
+    /// Adds the number of seconds after which a retry makes sense.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Error {
         self.0.retry_after_s = Some(seconds);
         self
     }
 
-    /// Says what is known about the message; `None` when the call was dispatched and is no send.
+    /// Sets what is known about the message; `None` when the call was dispatched and does not send.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Option<Delivery>) -> Error {
         self.0.delivery = delivery;
@@ -117,7 +129,7 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// Seconds after which a new try makes sense.
+    /// Seconds after which a retry makes sense.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
         self.0.retry_after_s

@@ -1,4 +1,4 @@
-//! Which URLs a caller may ask the chat service to fetch. We never fetch one ourselves.
+//! The URLs that a caller may ask the chat service to fetch. The gateway never fetches one itself.
 
 mod names;
 
@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Whether it is an http or https URL without userinfo whose host is not, as written, an inside address.
+/// Whether it is an http or https URL without userinfo whose host, as written, is not an inside address.
 ///
-/// Names are not resolved: what a public name points to is the upstream's to guard.
+/// Names are not resolved: the upstream has to check the address that a public name points to.
 pub(crate) fn is_public_url(text: &str) -> bool {
     if text.bytes().any(|b| b == b' ' || b == b'\\') {
         return false;
@@ -16,7 +16,7 @@ pub(crate) fn is_public_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };
-    // The parser also takes `http:host` and `http:///host`; a URL meant for somebody else is written out.
+    // The parser also takes `http:host` and `http:///host`; other parsers read them differently.
     let written_out = matches!(text.split_once("://"), Some((scheme, rest))
         if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) && !rest.starts_with('/'));
     let authority = text.split_once("://").map_or("", |(_, rest)| {
@@ -58,7 +58,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(v4_at(6)),
         [0x64, 0xff9b, 1, ..] => false,
         [0x2002, ..] => is_public_v4(v4_at(1)),
-        // Teredo hides its client's address; documentation networks are nobody's.
+        // Teredo hides its client's address; documentation networks belong to nobody.
         [0x2001, 0, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
         // Only 2000::/3 is handed out as global unicast.
         [first, ..] => first & 0xe000 == 0x2000,

@@ -1,14 +1,85 @@
-//! JSON text that is passed through, not rebuilt: numbers keep their digits, strings their escapes.
+//! JSON as source text: numbers keep their digits, strings their escapes, and a doubled key is seen. Two readers of one text
+//! must not see two meanings.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use memchr::memchr2;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// Up to so many keys of an object are compared each with each; more are sorted.
 const COMPARED_MAX: usize = 16;
 
-/// The same JSON without white space between its tokens; `None` when an object in it, at any depth, holds a key twice: two
-/// readers of one text must not see two meanings.
+/// Deepest nesting of a strict object, which is that of `serde_json`: bounds the recursion.
+const DEPTH_MAX: usize = 127;
+
+/// The pairs of a JSON object in their order, doubled keys included; values are source text. A key is source text too where
+/// `K` is `&RawValue`: as a `String`, `serde_json` rejects one with half a surrogate pair.
+#[derive(Debug)]
+pub struct JsonPairs<'a, K>(pub Vec<(K, &'a RawValue)>);
+
+impl<'de: 'a, 'a, K: Deserialize<'de>> Deserialize<'de> for JsonPairs<'a, K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(PairsVisitor(PhantomData))
+            .map(JsonPairs)
+    }
+}
+
+struct PairsVisitor<K>(PhantomData<K>);
+
+impl<'de, K: Deserialize<'de>> Visitor<'de> for PairsVisitor<K> {
+    type Value = Vec<(K, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+/// The object in these bytes; `None` for anything else, for a key given twice at any depth, and for a number that no `f64`
+/// holds.
+#[must_use]
+pub fn strict_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    object_of(serde_json::from_slice(bytes).ok()?, DEPTH_MAX)
+}
+
+fn object_of(pairs: JsonPairs<'_, String>, depth_left: usize) -> Option<Map<String, Value>> {
+    let depth_left = depth_left.checked_sub(1)?;
+    let mut object = Map::new();
+    for (key, value) in pairs.0 {
+        if object.insert(key, value_of(value, depth_left)?).is_some() {
+            return None;
+        }
+    }
+    Some(object)
+}
+
+fn value_of(raw: &RawValue, depth_left: usize) -> Option<Value> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'{' => object_of(serde_json::from_str(text).ok()?, depth_left).map(Value::Object),
+        b'[' => {
+            let depth_left = depth_left.checked_sub(1)?;
+            let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let values = elements.into_iter().map(|raw| value_of(raw, depth_left));
+            values.collect::<Option<_>>().map(Value::Array)
+        }
+        _ => serde_json::from_str(text).ok(),
+    }
+}
+
+/// The same JSON without white space between its tokens; `None` when an object in it, at any depth, holds a key twice.
 ///
 /// `text` must be valid JSON; of anything else only the white space outside quotes is dropped. The cost is that of sorting
 /// the keys of each object, however many there are.
@@ -110,7 +181,7 @@ fn has_doubled(keys: &mut [Cow<'_, str>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{compact, has_doubled_key};
+    use super::{compact, has_doubled_key, strict_object};
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -151,5 +222,58 @@ mod tests {
         ] {
             assert!(!has_doubled_key(text), "{text}");
         }
+    }
+
+    #[track_caller]
+    fn check_object(text: &str, is_taken: bool) {
+        assert_eq!(strict_object(text.as_bytes()).is_some(), is_taken, "{text}");
+    }
+
+    #[test]
+    fn only_whole_objects_without_doubled_keys_are_strict() {
+        check_object(
+            r#" {"a":[1,{"b":null}],"c":{"a":1.5e3,"b":"x","d":-1,"e":true}} "#,
+            true,
+        );
+        check_object("{}", true);
+        check_object(r#"{"a":1,"a":1}"#, false);
+        check_object(r#"{"a":1,"\u0061":1}"#, false);
+        check_object(r#"{"a":{"b":1,"b":2}}"#, false);
+        check_object(r#"{"a":[{"b":1,"b":2}]}"#, false);
+        check_object(r#"{"a":1e400}"#, false);
+        check_object(r#"{"a":NaN}"#, false);
+        check_object(r#"{"a":"\ud800"}"#, false);
+        check_object("{}{}", false);
+        check_object("\u{feff}{}", false);
+        check_object("[]", false);
+        check_object(r#""{}""#, false);
+        check_object("", false);
+        assert!(strict_object(b"{\"a\":\"\xff\"}").is_none());
+    }
+
+    #[test]
+    fn a_strict_object_has_the_values_and_the_depth_that_serde_json_reads() {
+        let text =
+            r#"{"a":[1,-2,1.5e3,1e2,18446744073709551615,"\u00e9\n",null,true,{"b":[]}],"":{}}"#;
+        let object = strict_object(text.as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::Value::from(object),
+            serde_json::from_str::<serde_json::Value>(text).unwrap()
+        );
+        for (open, close) in [("{\"a\":", "}"), ("[", "]")] {
+            for depth in 1..200 {
+                let inside = depth - 1;
+                let text = format!("{{\"a\":{}1{}}}", open.repeat(inside), close.repeat(inside));
+                let expected = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+                assert_eq!(
+                    strict_object(text.as_bytes()).is_some(),
+                    expected,
+                    "{depth}"
+                );
+            }
+        }
+        // Keys that serde_json uses for itself are keys like others.
+        let text = r#"{"a":{"$serde_json::private::RawValue":"1"}}"#;
+        assert!(strict_object(text.as_bytes()).unwrap()["a"].is_object());
     }
 }

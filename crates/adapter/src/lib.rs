@@ -4,61 +4,78 @@
 //! A way in is one implementation of [`Adapter`]: it turns bytes into a [`Decoded`] call and an [`Answer`] back into bytes.
 //! Nothing here does IO, asks the clock or knows a framework, so that all of it can be tested as plain functions.
 
+mod answer;
 mod authorization;
 mod body_buffer;
 mod call;
 mod code;
 mod credentials;
+mod decoded;
+mod dialect;
 mod envelope;
 mod error;
 mod file_url;
+mod form;
+mod header_parameter;
 mod json;
+mod media;
+mod multipart;
 mod operation;
-mod parameters;
+mod pair_count;
 mod params;
+mod reply;
 mod response;
 mod rest;
 mod schema;
+mod text;
+mod way;
 mod wire;
 
+pub use answer::Answer;
 pub use authorization::{Authorization, read_authorization};
 pub use body_buffer::BodyBuffer;
 pub use call::Request;
 pub use code::{Code, CodeOrigin};
 pub use credentials::{Credentials, PASSWORD_BYTES_MAX, USER_BYTES_MAX};
+pub use decoded::Decoded;
+pub use dialect::{Dialect, EnvelopeFault, SoapDialect, SoapVersion};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
-pub use json::compact;
+pub use form::{FormPair, form_decoded, form_pairs};
+pub use json::{JsonPairs, compact, strict_object};
 pub use operation::{
     CLASS, Effect, OPERATIONS, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
 };
-pub use params::{Params, has_forbidden_character};
-pub use response::{Answer, Reply, Response};
+pub use params::Params;
+pub use reply::Reply;
+pub use response::Response;
 pub use rest::Rest;
 pub use schema::{
     Notation, call_example, call_schema, refusal_schema, success_schema, text_schema,
 };
-pub use wire::{Decoded, Dialect, Way, Wire};
+pub use text::has_forbidden_character;
+pub use way::Way;
+pub use wire::Wire;
 
 /// One way in. Both directions are pure: the same bytes give the same call, the same outcome the same bytes.
 pub trait Adapter: Send + Sync {
-    /// Which way in this is; names it in logs, metrics and the access's list of allowed ways.
+    /// The way in; it names the adapter in logs, metrics and the access's list of allowed ways.
     fn way(&self) -> Way;
 
-    /// The dialect to refuse in as long as the body has not been read, judged by the head alone.
+    /// The dialect of refusals before the body has been read, judged by the head alone.
     fn dialect(&self, wire: &Wire<'_>) -> Dialect;
 
-    /// Refuses what the head alone has decided, whatever the body says; the body of `wire` is empty. Asked before a caller
-    /// who waits for `100 Continue` is let go on (RFC 9110, 10.1.1).
+    /// Refuses what the head alone has decided, whatever the body says; the body of `wire` is empty. Called before a client
+    /// that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
     ///
     /// # Errors
-    /// What [`Adapter::decode`] would say once such a body is there and can be read.
+    /// The error that [`Adapter::decode`] returns for such a head with a readable body.
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error>;
 
-    /// Reads one call. What is wrong with the call itself stays shut inside [`Decoded::call`] until the caller has proved
-    /// who they are; only what makes the request unreadable or leaves credentials, class or method out is an error here.
+    /// Reads one call. A mistake in the call itself stays inside [`Decoded::call`] until the caller is authenticated; only a
+    /// request that can't be read, or that lacks credentials, class or method, is an error here.
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>);
 
-    /// Tells the outcome in the caller's dialect. Cannot fail: every code has a rendering in every way in.
+    /// Renders the outcome in the caller's dialect. Cannot fail: every code has a rendering in every way in.
     fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply;
 }

@@ -3,12 +3,12 @@
 //! Parsing, validation, bounds, cache and resend rules, redaction and the WSDL all follow from these rows. A new operation
 //! is one row.
 
-use crate::Code;
+use crate::code::Code;
 
 /// The one class that the chat API knows.
 pub const CLASS: &str = "chat";
 
-/// What a call may do to the world. Everything that may happen to it on the way hangs on this alone.
+/// The effect of a call on the world. Caching, merging and resending depend on this alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Changes nothing: may be cached and merged with an identical one under way.
@@ -19,18 +19,18 @@ pub enum Effect {
     Send,
 }
 
-/// What a value has to be.
+/// The kind of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
     /// One of the four platforms; anything else is a channel that does not exist.
     Platform,
     /// An identifier of the upstream's, up to 128 bytes.
     Id,
-    /// What a person reads: up to 16 KiB, TAB, LF and CR allowed.
+    /// A text for a person: up to 16 KiB, TAB, LF and CR allowed.
     Message,
     /// One of the six file types.
     FileType,
-    /// A public http or https URL of up to 2,048 bytes; the code tells which parameter was wrong.
+    /// A public http or https URL of up to 2,048 bytes; the code names the wrong parameter.
     Url(Code),
 }
 
@@ -46,14 +46,14 @@ impl ParameterKind {
     }
 }
 
-/// What a log may show of a value.
+/// How much of a value a log may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sensitivity {
     /// May be shown as it is.
     Open,
-    /// Tells who talks to whom: only its end may be shown.
+    /// Identifies a person: only its end may be shown.
     Address,
-    /// What was said: only its length may be shown.
+    /// The content of a message: only its length may be shown.
     Content,
 }
 
@@ -64,9 +64,9 @@ pub struct Parameter {
     pub name: &'static str,
     /// Whether a call without it is refused.
     pub compulsory: bool,
-    /// What its value has to be.
+    /// The kind of its value.
     pub kind: ParameterKind,
-    /// What a log may show of it.
+    /// How much of it a log may show.
     pub sensitivity: Sensitivity,
 }
 
@@ -75,7 +75,7 @@ pub struct Parameter {
 pub struct Operation {
     /// The value of the parameter `method`.
     pub method: &'static str,
-    /// What it may do.
+    /// Its effect.
     pub effect: Effect,
     /// Its parameters besides class, method and credentials.
     pub parameters: &'static [Parameter],

@@ -1,20 +1,18 @@
-//! The outcome of a call on its way back to the caller.
+//! A successful answer of the upstream.
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use crate::json::compact;
 
-use crate::{Code, Delivery, Effect, Error, Operation, Rest, compact};
-
-/// A successful answer of the upstream. A clone shares its text.
+/// The upstream's result. A clone shares its text.
 #[derive(Clone, Debug)]
-pub struct Response(Arc<Told>);
+pub struct Response(Arc<ResultText>);
 
 #[derive(Debug)]
-struct Told {
-    result: String,
-    /// How long it is as a dialect writes it that has to look at all of it to say so.
-    length: OnceLock<u64>,
+struct ResultText {
+    text: String,
+    /// The length in a dialect that has to render all of the text to know it.
+    rendered_length: OnceLock<u64>,
 }
 
 impl PartialEq for Response {
@@ -26,7 +24,7 @@ impl PartialEq for Response {
 impl Eq for Response {}
 
 impl Response {
-    /// One without a result, as `{}`.
+    /// A response with the empty result, `{}`.
     #[must_use]
     pub fn empty() -> Response {
         Response::new("{}".to_owned())
@@ -46,75 +44,29 @@ impl Response {
         Some(Response::new(result))
     }
 
-    fn new(result: String) -> Response {
-        Response(Arc::new(Told {
-            result,
-            length: OnceLock::new(),
+    fn new(text: String) -> Response {
+        Response(Arc::new(ResultText {
+            text,
+            rendered_length: OnceLock::new(),
         }))
     }
 
     /// The result as compact JSON text.
     #[must_use]
     pub fn result(&self) -> &str {
-        &self.0.result
+        &self.0.text
     }
 
-    /// A length that follows from the result, measured for the first that asks and known to all others: many callers may be
-    /// told one answer. It has to be the same for each.
+    /// A length that follows from the result, measured once for all clones: many callers may get one answer. `measure` has
+    /// to return the same length each time.
     #[must_use]
     pub fn length(&self, measure: impl FnOnce() -> u64) -> u64 {
-        *self.0.length.get_or_init(measure)
+        *self.0.rendered_length.get_or_init(measure)
     }
 
-    /// What it weighs in a cache, in bytes.
+    /// The length of the result in bytes, which is its weight in a cache.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.result.len()
+        self.0.text.len()
     }
-}
-
-/// All that an adapter may tell a caller.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    /// The id of this request, as in the log and in the header `X-Request-ID`.
-    pub request_id: &'a str,
-    /// The operation, once it is known.
-    pub operation: Option<&'static Operation>,
-    /// How it ended.
-    pub outcome: Result<&'a Response, &'a Error>,
-}
-
-impl Answer<'_> {
-    /// The delivery word: on every answer to a send, and on every refusal before dispatch.
-    #[must_use]
-    pub fn delivery(&self) -> Option<Delivery> {
-        match self.outcome {
-            Ok(_) => self
-                .operation
-                .filter(|op| op.effect == Effect::Send)
-                .map(|_| Delivery::Sent),
-            Err(error) => error.delivery(),
-        }
-    }
-
-    /// The code, unless the call succeeded.
-    #[must_use]
-    pub fn code(&self) -> Option<Code> {
-        self.outcome.err().map(Error::code)
-    }
-}
-
-/// Bytes for the caller.
-#[derive(Debug)]
-pub struct Reply {
-    /// The HTTP status on the wire.
-    pub status: u16,
-    /// The value of `Content-Type`.
-    pub content_type: &'static str,
-    /// The values of `WWW-Authenticate`; one header line each.
-    pub challenges: &'static [&'static str],
-    /// The body, or the beginning of a long one.
-    pub body: Bytes,
-    /// What follows it.
-    pub rest: Option<Rest>,
 }

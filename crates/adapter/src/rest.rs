@@ -1,10 +1,10 @@
-//! The rest of a body that is too long to be made whole: written while it is taken.
+//! The rest of a body that is too long to be built in one piece: it is written while the client takes it.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::Response;
+use crate::response::Response;
 
 /// How much of a shared text goes at once, in bytes: what a connection's buffer takes.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -25,7 +25,7 @@ impl Rest {
         }
     }
 
-    /// A result that others are told too, without a copy of it, and then an end.
+    /// A shared result without a copy of it, and then an end.
     #[must_use]
     pub fn result(response: Response, end: String) -> Rest {
         let bytes = (response.bytes() + end.len()) as u64;

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::operation::{FILE_TYPES, PLATFORMS};
-use crate::{CLASS, Effect, Operation, Parameter, ParameterKind, Sensitivity};
+use crate::operation::{
+    CLASS, Effect, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
+};
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +142,10 @@ pub fn refusal_schema(words: &[&str], other_words: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Code, OPERATIONS, Params, Request};
+    use crate::call::Request;
+    use crate::code::Code;
+    use crate::operation::OPERATIONS;
+    use crate::params::Params;
 
     fn open(call: &Map<String, Value>) -> Result<(), Code> {
         let pairs = call

@@ -8,9 +8,10 @@ use adapter_basic::BasicAdapter;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
+use http::HeaderMap;
 use secrecy::ExposeSecret;
 
-use crate::told::{Who, headers, told};
+use crate::reading::{Reading, Who, headers};
 
 /// Longest header that is read: a token of 8 KiB behind its scheme.
 const BYTES_MAX: usize = 8 * 1024 + 16;
@@ -69,13 +70,18 @@ pub(crate) fn judge(input: &[u8]) {
             );
         }
     }
+    check_adapter(&found, &headers);
+}
+
+/// The adapter takes what a Basic header holds, within its bounds, and nothing else.
+fn check_adapter(found: &Authorization, headers: &HeaderMap) {
     let wire = Wire {
         query: "class=chat&method=getchatchannels",
-        headers: &headers,
+        headers,
         body: &Bytes::new(),
     };
-    let decoded = told(BasicAdapter::new(StatusPolicy::Compat).decode(&wire).1);
-    if let Ok(told) = decoded {
+    let decoded = Reading::of(BasicAdapter::new(StatusPolicy::Compat).decode(&wire).1);
+    if let Ok(reading) = decoded {
         let Authorization::Basic(user, Some(password)) = found else {
             panic!("credentials came of {found:?}");
         };
@@ -83,7 +89,7 @@ pub(crate) fn judge(input: &[u8]) {
         assert!((1..=USER_BYTES_MAX).contains(&user.len()));
         assert!((1..=PASSWORD_BYTES_MAX).contains(&password.len()));
         assert!(!user.chars().chain(password.chars()).any(char::is_control));
-        assert_eq!(told.who, Who::Password(user, password));
+        assert_eq!(reading.who, Who::Password(user.clone(), password));
     }
 }
 

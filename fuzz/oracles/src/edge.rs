@@ -5,7 +5,7 @@ use adapter::Way;
 use gateway::fuzzing::{readable, wish};
 use http::{Method, Request, Uri, Version};
 
-use crate::told::{headers, split};
+use crate::reading::{headers, split};
 
 const METHODS: [Method; 7] = [
     Method::GET,

@@ -4,7 +4,7 @@ use adapter::{Code, Params, Wire};
 use bytes::Bytes;
 use url::form_urlencoded::{Serializer, parse};
 
-use crate::told::{DECLARED, Taken, expected, headers, pairs, split, taken};
+use crate::reading::{DECLARED, Taken, expected, headers, pairs, split, taken};
 
 /// Most pairs in a request.
 const PAIRS_MAX: usize = 256;

@@ -8,7 +8,7 @@ use gateway::client_addr::ForwardedHeader;
 use gateway::fuzzing::{Step, walk};
 use ipnet::IpNet;
 
-use crate::told::headers;
+use crate::reading::headers;
 
 /// Most hops that are walked.
 const HOPS_MAX: usize = 10;

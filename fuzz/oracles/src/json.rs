@@ -7,7 +7,7 @@ use adapter_http::HttpAdapter;
 use bytes::Bytes;
 
 use crate::json_reader::{members, unescaped};
-use crate::told::{DECLARED, Taken, headers, pairs, taken, told};
+use crate::reading::{DECLARED, Reading, Taken, headers, pairs, taken};
 
 /// Most pairs in a request.
 const PAIRS_MAX: usize = 256;
@@ -71,7 +71,7 @@ fn refuses_doubled(body: &[u8]) {
     let decoded = with_wire(body, |wire| {
         HttpAdapter::new(StatusPolicy::Compat).decode(wire).1
     });
-    let made = told(decoded).is_ok_and(|told| told.call.is_ok());
+    let made = Reading::of(decoded).is_ok_and(|reading| reading.call.is_ok());
     assert!(!made, "a key was given twice and a call made of it");
 }
 

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::json_reader::{members, unescaped};
-use crate::told::split;
+use crate::reading::split;
 
 /// The time at which every token is judged.
 const NOW: i64 = 1_800_000_000;
@@ -167,20 +167,20 @@ fn fits(token: &str, subject: &Subject) {
     }
 }
 
-/// The words of the first claim that may tell a scope, be it a text or a list of texts; without one there are none.
+/// The words of the first claim that may hold a scope, be it a text or a list of texts; without one there are none.
 fn scope_words(claims: &Claims, issuer: &Issuer) -> Vec<String> {
-    let told = issuer
+    let claim = issuer
         .scopes
         .claims
         .iter()
         .find_map(|name| claims.get(name));
-    let Some(told) = told else {
+    let Some(claim) = claim else {
         return Vec::new();
     };
-    if let Some(text) = unescaped(told) {
+    if let Some(text) = unescaped(claim) {
         return text.split(' ').map(str::to_owned).collect();
     }
-    serde_json::from_str(told).expect("a scope that was taken is a text or a list of texts")
+    serde_json::from_str(claim).expect("a scope that was taken is a text or a list of texts")
 }
 
 /// One character changed anywhere, or one more, and nothing is left of it.

@@ -15,9 +15,9 @@ mod json_reader;
 mod jwt;
 mod multipart;
 mod proxy;
+mod reading;
 mod same_call;
 mod soap;
-mod told;
 mod upstream;
 
 use std::sync::LazyLock;
@@ -81,15 +81,15 @@ impl Target {
         (self.judge)(bytes);
         let took = on_processor().saturating_sub(began);
         assert!(took <= TIME_MAX, "{} took {took:?}", self.name);
-        tell(took);
+        report(took);
     }
 }
 
-/// How long this thread has been on a processor, to a few milliseconds. Linux tells; elsewhere a clock on the wall does.
+/// How long this thread has been on a processor, to a few milliseconds. Linux counts it; elsewhere the wall clock stands in.
 fn on_processor() -> Duration {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = line.and_then(|line| line.split(' ').next()?.parse().ok());
     nanoseconds.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
 }
 
@@ -97,7 +97,7 @@ fn on_processor() -> Duration {
 static SLOWEST_US: AtomicU64 = AtomicU64::new(1000);
 
 /// Leaves a line for the report of a long run each time that an input is slower than all before it.
-fn tell(took: Duration) {
+fn report(took: Duration) {
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if SLOWEST_US.fetch_max(took_us, Ordering::Relaxed) < took_us {
         eprintln!("slowest input so far: {took_us} us");

@@ -4,7 +4,7 @@ use adapter::{Adapter, Code, Params, StatusPolicy, Wire};
 use adapter_http::HttpAdapter;
 use bytes::Bytes;
 
-use crate::told::{DECLARED, Taken, expected, headers, pairs, split, taken};
+use crate::reading::{DECLARED, Taken, expected, headers, pairs, split, taken};
 
 /// Most parts in a request.
 const PARTS_MAX: usize = 256;

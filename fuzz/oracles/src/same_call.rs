@@ -12,7 +12,7 @@ use bytes::Bytes;
 use url::form_urlencoded::Serializer;
 
 use crate::multipart;
-use crate::told::{DECLARED, Told, Who, headers, told};
+use crate::reading::{DECLARED, Reading, Who, headers};
 
 /// More would be no call that anybody makes; the bound on pairs has oracles of its own.
 const PAIRS_MAX: usize = 40;
@@ -24,7 +24,7 @@ const WSSE: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
 
 type Pairs = Vec<(String, String)>;
-type Verdict = Result<Told, Code>;
+type Verdict = Result<Reading, Code>;
 
 /// What is said, not how it is written.
 struct Call {
@@ -41,17 +41,17 @@ pub(crate) fn judge(input: &[u8]) {
     let said = call.by_password();
     let form_type = format!("Content-Type: {FORM}");
     let form = http(&form_type, "", form(&said).into_bytes());
-    let known = told_alike(&form);
+    let known = comparable(&form);
     for (name, verdict) in call.other_ways(&said) {
-        assert_eq!(told_alike(&verdict), known, "{name}");
+        assert_eq!(comparable(&verdict), known, "{name}");
     }
     let json_type = "Content-Type: application/json";
     let [json, numbers] =
         [false, true].map(|with| http(json_type, "", json(&said, with).into_bytes()));
     if call.is_doubled() {
         // An object with a key twice is no object that anybody can be sure of.
-        assert!(!json.is_ok_and(|told| told.call.is_ok()));
-        assert!(!numbers.is_ok_and(|told| told.call.is_ok()));
+        assert!(!json.is_ok_and(|reading| reading.call.is_ok()));
+        assert!(!numbers.is_ok_and(|reading| reading.call.is_ok()));
     } else {
         assert_eq!(json, form, "JSON");
         assert_eq!(numbers, form, "JSON with numbers");
@@ -61,17 +61,17 @@ pub(crate) fn judge(input: &[u8]) {
 }
 
 /// What has to be equal, whoever called.
-fn told_alike(verdict: &Verdict) -> Result<(&Who, String), Code> {
-    let told = verdict.as_ref().map_err(|code| *code)?;
-    Ok((&told.who, what(told)))
+fn comparable(verdict: &Verdict) -> Result<(&Who, String), Code> {
+    let reading = verdict.as_ref().map_err(|code| *code)?;
+    Ok((&reading.who, what(reading)))
 }
 
-fn what(told: &Told) -> String {
-    let call = told.call.as_ref().map(|request| {
+fn what(reading: &Reading) -> String {
+    let call = reading.call.as_ref().map(|request| {
         let pairs: Vec<_> = request.pairs().map(|(p, value)| (p.name, value)).collect();
         format!("{} {pairs:?}", request.operation().method)
     });
-    format!("{call:?} {:?}", told.key)
+    format!("{call:?} {:?}", reading.key)
 }
 
 fn read(input: &[u8]) -> Option<Call> {
@@ -177,9 +177,9 @@ impl Call {
             verdicts.push(soap(&header, self.envelope(SOAP12, "", "")));
         }
         for verdict in verdicts {
-            let told = verdict.expect("a token is no mistake");
-            assert_eq!(told.who, Who::Token(TOKEN.to_owned()));
-            assert_eq!(what(&told), what(known));
+            let reading = verdict.expect("a token is no mistake");
+            assert_eq!(reading.who, Who::Token(TOKEN.to_owned()));
+            assert_eq!(what(&reading), what(known));
         }
     }
 
@@ -207,7 +207,7 @@ impl Call {
         }
         for (name, verdict) in ways {
             if self.fits_xml() {
-                assert_eq!(told_alike(&verdict), told_alike(known), "{name}");
+                assert_eq!(comparable(&verdict), comparable(known), "{name}");
             } else {
                 // XML has no way to say these characters, and no other way takes them where they count.
                 assert_eq!(verdict.err(), Some(Code::MalformedRequest), "{name}");
@@ -279,7 +279,7 @@ fn ask(way: &dyn Adapter, lines: &str, query: &str, body: Vec<u8>) -> Verdict {
         body.is_empty() || decoded.is_err() || way.refuse_head(&wire(&nothing)).is_ok(),
         "the head alone was refused of a call that is right"
     );
-    told(decoded)
+    Reading::of(decoded)
 }
 
 fn form(pairs: &Pairs) -> String {

@@ -5,7 +5,7 @@ use adapter_soap::{FaultStatus, SoapAdapter, check_document, check_document_in};
 use bytes::Bytes;
 use roxmltree::{Document, Node};
 
-use crate::told::{Who, headers, told};
+use crate::reading::{Reading, Who, headers};
 
 const NAMESPACE: &str = "urn:chatgate:chat:v1";
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
@@ -63,8 +63,8 @@ pub(crate) fn judge(input: &[u8]) {
         }
     }
     speak(dialect, decoded.as_ref().err());
-    if let Ok(told) = told(decoded) {
-        assert!(!told.call.is_err_and(|code| code == Code::IncorrectClass));
+    if let Ok(reading) = Reading::of(decoded) {
+        assert!(!reading.call.is_err_and(|code| code == Code::IncorrectClass));
     }
 }
 
@@ -139,7 +139,7 @@ fn stands_there(tree: &Document<'_>, decoded: &Decoded) {
         call: Ok(request.clone()),
         idempotency_key: Ok(None),
     };
-    if let Ok(Who::Password(user, password)) = told(Ok(again)).map(|told| told.who) {
+    if let Ok(Who::Password(user, password)) = Reading::of(Ok(again)).map(|reading| reading.who) {
         let inside = is_child(call, "user", &user) && is_child(call, "password", &password);
         let is = |node: Node<'_, '_>, name, value: &str| {
             node.tag_name().name() == name && content(node) == value

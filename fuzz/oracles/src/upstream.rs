@@ -1,7 +1,8 @@
-//! The upstream's answer, and what callers are told of it. Input: the answer.
+//! The upstream's answer, and what callers get of it. Input: the answer.
 
 use adapter::{
-    Adapter, Answer, Dialect, Error, OPERATIONS, Operation, Response, compact, envelope,
+    Adapter, Answer, Dialect, Error, OPERATIONS, Operation, Response, SoapDialect, SoapVersion,
+    compact, envelope,
 };
 use adapter_soap::{FaultStatus, SoapAdapter, check_document};
 use forward::fuzzing::upstream_answer;
@@ -27,7 +28,7 @@ pub(crate) fn judge(body: &[u8]) {
                 assert!(status.contains('\\') || status.eq_ignore_ascii_case("\"success\""));
             }
             assert_eq!(compact(result).as_deref(), Some(response.result()));
-            tell(&response, result);
+            is_rendered(&response, result);
         }
         Err(error) => {
             let word = error.word();
@@ -41,20 +42,20 @@ pub(crate) fn judge(body: &[u8]) {
     }
 }
 
-/// Every way tells a result, whatever its shape, as the very value that came.
-fn tell(response: &Response, result: &str) {
-    let told = response.result();
-    assert!(is_json(told) && !told.contains(['\n', '\r']));
-    assert_eq!(compact(told).as_deref(), Some(told));
+/// Every way renders a result, whatever its shape, as the very value that came.
+fn is_rendered(response: &Response, result: &str) {
+    let text = response.result();
+    assert!(is_json(text) && !text.contains(['\n', '\r']));
+    assert_eq!(compact(text).as_deref(), Some(text));
     // serde_json refuses some right JSON: half a surrogate pair, a number beyond f64, great depth.
     if let Ok(value) = serde_json::from_str::<Value>(result) {
-        assert_eq!(serde_json::from_str::<Value>(told).ok(), Some(value));
+        assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(value));
     }
     for operation in &OPERATIONS {
         let answer = answer(Some(operation), Ok(response));
         let line = envelope(&answer);
         let written = members(&line).expect("the envelope is an object");
-        assert_eq!(written[1], ("result".to_owned(), told));
+        assert_eq!(written[1], ("result".to_owned(), text));
         well_formed(&answer);
     }
 }
@@ -80,7 +81,11 @@ fn answer<'a>(
 
 /// What the SOAP way says is XML by two parsers, in both versions.
 fn well_formed(answer: &Answer<'_>) {
-    for dialect in [Dialect(0), Dialect(1)] {
+    for version in [SoapVersion::V11, SoapVersion::V12] {
+        let dialect = Dialect::Soap(SoapDialect {
+            version,
+            ..SoapDialect::default()
+        });
         let reply = SoapAdapter::new(FaultStatus::Strict).encode(dialect, answer);
         // The reader takes documents of up to 256 KiB; answers may be longer.
         let said = reply.rest.as_ref().map_or(0, adapter::Rest::bytes) + reply.body.len() as u64;

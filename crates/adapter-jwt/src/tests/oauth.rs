@@ -10,7 +10,7 @@ fn body(reply: &adapter::Reply) -> &str {
 }
 
 #[test]
-fn a_token_is_told_by_the_standard() {
+fn a_token_reply_follows_the_standard() {
     let reply = token_reply("a.b.c", 3600, &Scope::parse("getchats sendfile").unwrap());
     assert_eq!(
         (reply.status, reply.content_type, reply.challenges),
@@ -49,8 +49,8 @@ fn a_wrong_client_is_challenged() {
 fn every_code_of_the_gateway_has_a_word() {
     #[track_caller]
     fn check(code: Code, error: &str, status: u16) {
-        let told = OauthError::from(&Error::refused(code));
-        assert_eq!((told.error, told.status), (error, status));
+        let refusal = OauthError::from(&Error::refused(code));
+        assert_eq!((refusal.error, refusal.status), (error, status));
     }
     check(Code::IncorrectUserPassword, "invalid_client", 401);
     check(Code::MissingUser, "invalid_client", 401);
@@ -67,9 +67,9 @@ fn every_code_of_the_gateway_has_a_word() {
     check(Code::HttpMethodNotAllowed, "invalid_request", 405);
     for code in Code::ALL {
         let secret = Error::refused(code).because("the private cause");
-        let told = OauthError::from(&secret);
-        assert_eq!(told.challenge, told.status == 401);
-        assert!(!body(&told.reply()).contains("private"));
+        let refusal = OauthError::from(&secret);
+        assert_eq!(refusal.challenge, refusal.status == 401);
+        assert!(!body(&refusal.reply()).contains("private"));
     }
 }
 

@@ -301,7 +301,7 @@ fn times_are_numbers_or_nothing() {
 }
 
 #[test]
-fn expired_is_told_only_when_all_else_is_right() {
+fn expired_is_reported_only_when_all_else_is_right() {
     let expired = own_with(json!({ "exp": NOW - 30 }));
     good(&own_with(json!({ "exp": NOW - 29 })));
     assert_eq!(judge(&expired), Err(TokenFault::Expired));
@@ -376,12 +376,12 @@ fn an_own_token_is_whole() {
 #[test]
 fn the_caller_learns_expired_or_nothing() {
     use adapter::Code;
-    let told = |fault| adapter::Error::from(fault).code();
-    assert_eq!(told(TokenFault::Expired), Code::ExpiredToken);
-    assert_eq!(told(TokenFault::Invalid("x")), Code::IncorrectToken);
+    let code = |fault| adapter::Error::from(fault).code();
+    assert_eq!(code(TokenFault::Expired), Code::ExpiredToken);
+    assert_eq!(code(TokenFault::Invalid("x")), Code::IncorrectToken);
     let issuer = "x".to_owned();
     assert_eq!(
-        told(TokenFault::UnknownKey { issuer }),
+        code(TokenFault::UnknownKey { issuer }),
         Code::IncorrectToken
     );
 }

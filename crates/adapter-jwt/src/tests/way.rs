@@ -69,7 +69,7 @@ fn the_token_comes_before_class_and_method() {
 }
 
 #[track_caller]
-fn told(policy: StatusPolicy, code: Code) -> (u16, &'static [&'static str]) {
+fn wire_form(policy: StatusPolicy, code: Code) -> (u16, &'static [&'static str]) {
     let error = Error::refused(code);
     let reply = JwtAdapter::new(policy).encode(
         Dialect::default(),
@@ -87,7 +87,7 @@ fn every_401_is_challenged_and_nothing_else() {
     let plain = r#"Bearer realm="chatgate""#;
     let invalid = r#"Bearer realm="chatgate", error="invalid_token""#;
     let expired = format!(r#"{invalid}, error_description="The token has expired.""#);
-    let mapped = |code| told(StatusPolicy::Mapped, code);
+    let mapped = |code| wire_form(StatusPolicy::Mapped, code);
     assert_eq!(mapped(Code::MissingToken), (401, [plain].as_slice()));
     assert_eq!(mapped(Code::IncorrectToken), (401, [invalid].as_slice()));
     assert_eq!(
@@ -96,7 +96,7 @@ fn every_401_is_challenged_and_nothing_else() {
     );
     for policy in [StatusPolicy::Mapped, StatusPolicy::Compat] {
         for code in Code::ALL {
-            let (status, challenges) = told(policy, code);
+            let (status, challenges) = wire_form(policy, code);
             assert_eq!(status, policy.status(code));
             assert_eq!(challenges.is_empty(), status != 401, "{code:?}");
         }

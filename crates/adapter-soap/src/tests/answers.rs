@@ -1,15 +1,14 @@
 //! Envelopes that go out, and the WSDL.
 
-use adapter::Delivery;
+use adapter::{Delivery, EnvelopeFault, SoapVersion};
 use proptest::prelude::*;
 
 use super::*;
 use crate::WsdlPorts;
-use crate::xml::{Document, Element, Source};
+use crate::xml::{Element, Source, parse};
 
-const V11: Dialect = Dialect(0);
-const V12: Dialect = Dialect(1);
-const INSIDE: u8 = 2;
+const V11: Dialect = dialect(SoapVersion::V11, false, EnvelopeFault::None);
+const V12: Dialect = dialect(SoapVersion::V12, false, EnvelopeFault::None);
 
 fn fault(dialect: Dialect, error: &Error) -> String {
     let reply = refuse(dialect, error, FaultStatus::Strict);
@@ -51,7 +50,6 @@ fn statuses_follow_the_policy() {
         let reply = refuse(dialect, &Error::refused(code), policy);
         (reply.status, reply.challenges.len())
     };
-    let inside = |dialect: Dialect| Dialect(dialect.0 | INSIDE);
     for code in Code::ALL {
         let is_credential = code.status() == 401;
         for policy in [FaultStatus::Strict, FaultStatus::Mapped] {
@@ -62,8 +60,24 @@ fn statuses_follow_the_policy() {
             } else {
                 (500, strict12)
             };
-            assert_eq!(status(inside(V11), code, policy), (inside11, 0), "{code:?}");
-            assert_eq!(status(inside(V12), code, policy), (inside12, 0), "{code:?}");
+            assert_eq!(
+                status(
+                    dialect(SoapVersion::V11, true, EnvelopeFault::None),
+                    code,
+                    policy
+                ),
+                (inside11, 0),
+                "{code:?}"
+            );
+            assert_eq!(
+                status(
+                    dialect(SoapVersion::V12, true, EnvelopeFault::None),
+                    code,
+                    policy
+                ),
+                (inside12, 0),
+                "{code:?}"
+            );
             let outside = |status| if is_credential { (401, 2) } else { (status, 0) };
             assert_eq!(status(V11, code, policy), outside(inside11), "{code:?}");
             assert_eq!(status(V12, code, policy), outside(inside12), "{code:?}");
@@ -222,21 +236,29 @@ fn find<'e, 'a>(element: &'e Element<'a>, local: &str) -> Option<&'e Element<'a>
     }
 }
 
+fn any_dialect() -> impl Strategy<Value = Dialect> {
+    use EnvelopeFault::{MustUnderstand, None, VersionMismatch};
+    let version = prop::sample::select(vec![SoapVersion::V11, SoapVersion::V12]);
+    let fault = prop::sample::select(vec![None, VersionMismatch, MustUnderstand]);
+    (version, any::<bool>(), fault)
+        .prop_map(|(version, inside, fault)| dialect(version, inside, fault))
+}
+
 proptest! {
     #[test]
     fn a_value_comes_back_out_of_the_envelope(text in any::<String>()) {
         let result = serde_json::json!({ "list": [{ "name": text }] }).to_string();
         let body = succeed(V11, "getchatchannels", Some(&result));
         let source = Source::read(body.as_bytes(), None).unwrap();
-        let document = Document::parse(&source).unwrap();
+        let document = parse(&source).unwrap();
         let carried: String = text.chars().map(|c| if crate::xml::is_char(c) { c } else { '\u{fffd}' }).collect();
         prop_assert_eq!(&find(&document.root, "name").unwrap().text, &carried);
     }
 
     #[test]
-    fn every_dialect_and_text_makes_a_document(dialect in any::<u8>(), text in any::<String>(), word in any::<String>()) {
+    fn every_dialect_and_text_makes_a_document(dialect in any_dialect(), text in any::<String>(), word in any::<String>()) {
         for error in [Error::explained(Code::MalformedRequest, text.clone()), Error::upstream_code(word.clone())] {
-            let body = refuse(Dialect(dialect), &error, FaultStatus::Mapped).body;
+            let body = refuse(dialect, &error, FaultStatus::Mapped).body;
             prop_assert_eq!(crate::check_document(&body), Ok(()));
         }
     }
@@ -334,7 +356,7 @@ fn a_query_asks_for_one_wsdl() {
 }
 
 #[test]
-fn a_long_list_is_told_in_pieces_of_the_length_that_was_said() {
+fn a_long_list_comes_in_pieces_of_the_announced_length() {
     let item = serde_json::json!({"platformid": "1", "message": "<&>\u{fc}".repeat(5000)});
     let result = serde_json::json!({"list": vec![item; 9]}).to_string();
     let response = adapter::Response::of(&result).unwrap();

@@ -77,7 +77,7 @@ fn two_kinds_at_once_are_refused() {
 }
 
 #[test]
-fn broken_tokens_are_told_clearly() {
+fn broken_tokens_have_clear_errors() {
     let header = security(&token(
         "bob",
         &format!("<w:Password Type='{WSSE}#PasswordDigest'>x</w:Password>"),
@@ -115,7 +115,7 @@ fn broken_tokens_are_told_clearly() {
 }
 
 #[test]
-fn missing_credentials_are_told_before_anything_about_the_call() {
+fn missing_credentials_are_reported_before_anything_about_the_call() {
     for body in [
         CHANNELS,
         "",
@@ -244,7 +244,7 @@ fn doubled_parameters_must_agree_and_credentials_may_not_be_doubled() {
 
 #[test]
 fn text_is_taken_whole() {
-    let sent = |message: &str| told(&[], &sendmessage(&format!("<message>{message}</message>")));
+    let sent = |message: &str| verdict(&[], &sendmessage(&format!("<message>{message}</message>")));
     let expected = |message: &str| {
         format!(
             "bob:pass sendmessage platform=whatsapp platformid=1 destination=48 message={message}"
@@ -337,7 +337,7 @@ fn action_hints_must_agree() {
     }
     let body = envelope12("", CHANNELS);
     let typed = |action: &str| {
-        told(
+        verdict(
             &[
                 BASIC,
                 (

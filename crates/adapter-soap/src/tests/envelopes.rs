@@ -12,7 +12,7 @@ fn call() -> String {
 
 #[test]
 fn the_head_decides_the_version_until_there_is_an_envelope() {
-    let dialect = |value: Option<&'static str>| {
+    let announced = |value: Option<&'static str>| {
         let mut headers = HeaderMap::new();
         headers.extend(
             value.map(|value| (http::header::CONTENT_TYPE, HeaderValue::from_static(value))),
@@ -24,8 +24,8 @@ fn the_head_decides_the_version_until_there_is_an_envelope() {
         })
     };
     assert_eq!(
-        dialect(Some("Application/SOAP+xml; charset=utf-8")),
-        Dialect(1)
+        announced(Some("Application/SOAP+xml; charset=utf-8")),
+        dialect(SoapVersion::V12, false, EnvelopeFault::None)
     );
     for other in [
         Some("text/xml"),
@@ -33,11 +33,23 @@ fn the_head_decides_the_version_until_there_is_an_envelope() {
         Some("image/png"),
         None,
     ] {
-        assert_eq!(dialect(other), Dialect(0));
+        assert_eq!(
+            announced(other),
+            dialect(SoapVersion::V11, false, EnvelopeFault::None)
+        );
     }
-    assert_eq!(decode(&[TYPE12], &envelope("", &call())).0, Dialect(2));
-    assert_eq!(decode(&[], &envelope12("", &call())).0, Dialect(3));
-    assert_eq!(decode(&[TYPE12], "<x").0, Dialect(1));
+    assert_eq!(
+        decode(&[TYPE12], &envelope("", &call())).0,
+        dialect(SoapVersion::V11, true, EnvelopeFault::None)
+    );
+    assert_eq!(
+        decode(&[], &envelope12("", &call())).0,
+        dialect(SoapVersion::V12, true, EnvelopeFault::None)
+    );
+    assert_eq!(
+        decode(&[TYPE12], "<x").0,
+        dialect(SoapVersion::V12, false, EnvelopeFault::None)
+    );
 }
 
 fn bytes() -> bytes::Bytes {
@@ -46,7 +58,7 @@ fn bytes() -> bytes::Bytes {
 
 #[test]
 fn media_types_that_can_hold_an_envelope_are_taken() {
-    let with = |value: &str| told(&[("content-type", value)], &envelope("", &call()));
+    let with = |value: &str| verdict(&[("content-type", value)], &envelope("", &call()));
     for taken in [
         "text/xml",
         "TEXT/XML;charset=\"UTF-8\"",

@@ -3,10 +3,11 @@
 use quick_xml::events::Event;
 
 use super::chars::{is_blank, is_space, push_lines};
+use super::charset::SourceCharset;
+use super::error::Checked;
 use super::markup::{self, Tag};
-use super::scope::{self, Name, Scope};
-use super::source::Written;
-use super::{Checked, Document, Element};
+use super::scope::{NamespaceScope, XmlName, xml_name_eq};
+use super::tree::{Document, Element};
 
 /// Deepest nesting of elements: a SOAP call has four levels, a signed header block some ten. Bounds recursion over the tree.
 const DEPTH_MAX: usize = 32;
@@ -20,8 +21,8 @@ struct Open<'a> {
 
 /// A document on its way.
 pub(super) struct Builder<'a> {
-    written: Written,
-    scope: Scope<'a>,
+    charset: SourceCharset,
+    scope: NamespaceScope<'a>,
     open: Vec<Open<'a>>,
     root: Option<Element<'a>>,
     has_instruction: bool,
@@ -29,10 +30,10 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Nothing has been read yet.
-    pub(super) fn new(written: Written) -> Self {
+    pub(super) fn new(charset: SourceCharset) -> Self {
         Builder {
-            written,
-            scope: Scope::new(),
+            charset,
+            scope: NamespaceScope::new(),
             open: Vec::new(),
             root: None,
             has_instruction: false,
@@ -52,7 +53,7 @@ impl<'a> Builder<'a> {
                 self.has_instruction = true;
                 markup::check_instruction(raw)
             }
-            Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.written),
+            Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.charset),
             Event::Decl(_) => Err("An XML declaration stands elsewhere than at the start."),
             Event::DocType(_) => Err("A DOCTYPE is not taken."),
             Event::Eof => Ok(()),
@@ -74,12 +75,12 @@ impl<'a> Builder<'a> {
                 ordinary.push((*name, value));
             }
         }
-        let mut attributes: Vec<(Name<'a>, String)> = Vec::with_capacity(ordinary.len());
+        let mut attributes: Vec<(XmlName<'a>, String)> = Vec::with_capacity(ordinary.len());
         for (name, value) in ordinary {
             let name = self.scope.attribute(name)?;
             if attributes
                 .iter()
-                .any(|(other, _)| scope::same(other, &name))
+                .any(|(other, _)| xml_name_eq(other, &name))
             {
                 return Err("An attribute is given twice.");
             }

@@ -1,6 +1,6 @@
 //! Characters, judged by the productions of XML 1.0, fifth edition.
 
-use super::Checked;
+use super::error::Checked;
 
 /// Production 2, Char.
 pub(crate) fn is_char(c: char) -> bool {

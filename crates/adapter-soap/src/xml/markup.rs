@@ -1,9 +1,9 @@
 //! The inside of tags, declarations and references, read from their own text: quick-xml finds where they end, and leaves
 //! open whether what stands between is well formed.
 
-use super::Checked;
 use super::chars::{is_char, is_ncname, is_space};
-use super::source::{CHARSETS_TAKEN, Charset, Written};
+use super::charset::{CHARSETS_TAKEN, Charset, SourceCharset};
+use super::error::Checked;
 
 /// Most attributes of one element, declarations of namespaces included: SOAP needs a handful, and telling doubled ones
 /// apart costs the square of their number.
@@ -114,7 +114,7 @@ pub(super) fn reference(name: &str) -> Checked<char> {
         Some(digits) => (digits, 16),
         None => (number, 10),
     };
-    // `from_str_radix` would take a sign as well, and a number too large for it is no character either.
+    // `from_str_radix` would take a sign as well, and a number too large for it is not a character either.
     if !digits.chars().all(|c| c.is_digit(radix)) {
         return Err("A character reference is broken.");
     }
@@ -126,13 +126,13 @@ pub(super) fn reference(name: &str) -> Checked<char> {
 }
 
 /// Checks `<?xml …?>`: well formed, and naming no encoding that the document is not in.
-pub(super) fn check_declaration(raw: &str, written: Written) -> Checked<()> {
+pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checked<()> {
     let Some(label) = declared_encoding(raw)? else {
         return Ok(());
     };
     match Charset::named(label) {
         None => Err(CHARSETS_TAKEN),
-        Some(charset) if written.answers_to(charset) => Ok(()),
+        Some(charset) if of_document.answers_to(charset) => Ok(()),
         Some(_) => Err("The declared encoding is not the one of the document."),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::Checked;
 use super::chars::{is_ncname, split_qname};
+use super::error::Checked;
 
 /// Most namespaces bound at one point of a document: each name is looked up among them. Clients bind fewer than ten.
 pub(super) const NAMESPACES_MAX: usize = 64;
@@ -17,14 +17,14 @@ const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// A namespace, empty for none, and a local name.
 #[derive(Clone, Debug)]
-pub(crate) struct Name<'a> {
+pub(crate) struct XmlName<'a> {
     /// Shared by all names in it, so that a long one costs its length once.
     pub(crate) namespace: Rc<str>,
     /// What stands behind the prefix.
     pub(crate) local: &'a str,
 }
 
-impl Name<'_> {
+impl XmlName<'_> {
     /// Whether it is this one.
     pub(crate) fn is(&self, namespace: &str, local: &str) -> bool {
         self.local == local && &*self.namespace == namespace
@@ -32,23 +32,23 @@ impl Name<'_> {
 }
 
 /// The bindings in force.
-pub(super) struct Scope<'a> {
+pub(super) struct NamespaceScope<'a> {
     bindings: Vec<(&'a str, Rc<str>)>,
     known: HashSet<Rc<str>>,
     none: Rc<str>,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> NamespaceScope<'a> {
     /// Only `xml` is bound.
     pub(super) fn new() -> Self {
-        Scope {
+        NamespaceScope {
             bindings: vec![("xml", Rc::from(XML))],
             known: HashSet::from([Rc::from(XML)]),
             none: Rc::from(""),
         }
     }
 
-    /// A mark to [`Scope::close`] back to.
+    /// A mark to [`NamespaceScope::close`] back to.
     pub(super) fn mark(&self) -> usize {
         self.bindings.len()
     }
@@ -89,17 +89,17 @@ impl<'a> Scope<'a> {
     }
 
     /// The full name of an element.
-    pub(super) fn element(&self, name: &'a str) -> Checked<Name<'a>> {
+    pub(super) fn element(&self, name: &'a str) -> Checked<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         match self.lookup(prefix) {
-            Some(namespace) => Ok(Name { namespace, local }),
+            Some(namespace) => Ok(XmlName { namespace, local }),
             None if prefix.is_empty() => Ok(self.unqualified(local)),
             None => Err("A prefix is not bound to a namespace."),
         }
     }
 
     /// The full name of an attribute: without a prefix it has no namespace, whatever the default is.
-    pub(super) fn attribute(&self, name: &'a str) -> Checked<Name<'a>> {
+    pub(super) fn attribute(&self, name: &'a str) -> Checked<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         if prefix.is_empty() {
             return Ok(self.unqualified(local));
@@ -107,11 +107,11 @@ impl<'a> Scope<'a> {
         let namespace = self
             .lookup(prefix)
             .ok_or("A prefix is not bound to a namespace.")?;
-        Ok(Name { namespace, local })
+        Ok(XmlName { namespace, local })
     }
 
-    fn unqualified(&self, local: &'a str) -> Name<'a> {
-        Name {
+    fn unqualified(&self, local: &'a str) -> XmlName<'a> {
+        XmlName {
             namespace: Rc::clone(&self.none),
             local,
         }
@@ -123,7 +123,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Whether two names are the same; names of one document share their namespaces, so the pointers tell.
-pub(super) fn same(a: &Name<'_>, b: &Name<'_>) -> bool {
+/// Whether two names of one document are equal. They share their namespaces, so the pointers are compared.
+pub(super) fn xml_name_eq(a: &XmlName<'_>, b: &XmlName<'_>) -> bool {
     Rc::ptr_eq(&a.namespace, &b.namespace) && a.local == b.local
 }

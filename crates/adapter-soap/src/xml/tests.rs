@@ -17,14 +17,14 @@ fn check(document: &str, well_formed: bool) {
 #[track_caller]
 fn check_text(document: &str, expected: &str) {
     let source = Source::read(document.as_bytes(), None).unwrap();
-    let document = Document::parse(&source).unwrap();
+    let document = parse(&source).unwrap();
     assert_eq!(document.root.text, expected);
 }
 
 #[track_caller]
 fn check_attribute(document: &str, expected: &str) {
     let source = Source::read(document.as_bytes(), None).unwrap();
-    let document = Document::parse(&source).unwrap();
+    let document = parse(&source).unwrap();
     assert_eq!(document.root.attribute("", "a"), Some(expected));
 }
 
@@ -368,7 +368,7 @@ fn each_byte_of_iso_8859_1_is_the_character_of_its_number() {
         assert_eq!(is_taken, is_char(c) && !"'<&".contains(c), "{byte:#x}");
         if is_taken && !c.is_ascii() {
             let source = Source::read(&document, None).unwrap();
-            let root = Document::parse(&source).unwrap().root;
+            let root = parse(&source).unwrap().root;
             assert_eq!(root.attribute("", "b"), Some(&*c.to_string()));
         }
     }
@@ -482,6 +482,6 @@ proptest! {
         document.push_str("</a>");
         let carried: String = text.chars().map(|c| if is_char(c) { c } else { '\u{fffd}' }).collect();
         let source = Source::read(document.as_bytes(), None).unwrap();
-        prop_assert_eq!(&Document::parse(&source).unwrap().root.text, &carried);
+        prop_assert_eq!(&parse(&source).unwrap().root.text, &carried);
     }
 }

@@ -31,8 +31,8 @@ const INSIDE: [&str; 19] = [
     "alt",
 ];
 
-/// Whether somebody outside may own the name. It has a dot, since one label alone is completed by the resolver's own search
-/// list; a dot at its end changes nothing.
+/// Whether the name can be one of the public DNS. Such a name has a dot, since the resolver completes a single label by its
+/// own search list; a dot at its end changes nothing.
 pub(super) fn is_public(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name.rsplit_once('.')

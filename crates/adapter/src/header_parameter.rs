@@ -1,17 +1,17 @@
-//! The parameters behind a header's value, as in `form-data; name="user"` (RFC 9110, 5.6.6; RFC 2183, 2).
+//! The parameters of a header's value, as in `form-data; name="user"` (RFC 9110, 5.6.6; RFC 2183, 2).
 
 use std::borrow::Cow;
 
-/// Why a parameter has no one value: it is given twice, or its quotes are left open.
+/// The error of a parameter without one clear value: it is given twice, or its quotes are left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unclear;
 
-/// The value of a parameter. Its name stands in any case, with or without white space around it; its value is a token or a
+/// The value of a parameter. Its name may be in any case, with or without white space around it; its value is a token or a
 /// quoted string. Other parameters may be as odd as they like.
 ///
 /// # Errors
-/// When there is no one value: taking one of two would be a guess.
-pub(crate) fn parameter<'a>(
+/// [`Unclear`]: taking one of two values would be a guess.
+pub(crate) fn header_parameter<'a>(
     header: &'a [u8],
     wanted: &str,
 ) -> Result<Option<Cow<'a, [u8]>>, Unclear> {
@@ -49,7 +49,7 @@ fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
     let mut bytes = rest.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            // What stands behind the end is no part of the value, and makes it another one to somebody else.
+            // Text behind the closing quote is not part of the value, and another reader would take it for one.
             b'"' if bytes.as_slice().is_empty() => return Ok(Cow::Owned(text)),
             b'"' => return Err(Unclear),
             b'\\' => text.extend(bytes.next()),
@@ -61,11 +61,11 @@ fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Unclear, parameter};
+    use super::{Unclear, header_parameter};
 
     #[track_caller]
     fn check(header: &str, expected: Result<Option<&str>, Unclear>) {
-        let found = parameter(header.as_bytes(), "name");
+        let found = header_parameter(header.as_bytes(), "name");
         let found = found.map(|value| value.map(|v| String::from_utf8(v.into_owned()).unwrap()));
         let found = found.as_ref().map(Option::as_deref);
         assert_eq!(found, expected.as_ref().copied(), "{header}");

@@ -9,7 +9,7 @@ use adapter::Response;
 use bytes::Bytes;
 
 use crate::escape::{push_element, push_escaped};
-use crate::json_text::{Object, part_end, unescaped, value_end};
+use crate::json_text::{JsonObject, part_end, unescaped, value_end};
 
 /// How much is written at once, in bytes, and how much of one value.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -17,7 +17,7 @@ const VALUE_BYTES: usize = 4 * 1024;
 
 /// An envelope of which the list is written bit by bit.
 #[derive(Clone)]
-pub(crate) struct Written {
+pub(crate) struct ListWriter {
     response: Response,
     /// What stands before the list and behind it.
     open: String,
@@ -33,35 +33,35 @@ enum At {
     /// Before the element that begins there, or the end of the list.
     Item(usize),
     /// In an item with these values, before the field with this number.
-    Field(Item, usize),
+    Field(ListItem, usize),
     /// In the value of that field.
-    Value(Item, usize, usize),
+    Value(ListItem, usize, usize),
     Over,
 }
 
 #[derive(Clone)]
-struct Item {
+struct ListItem {
     /// Of each field the inside of its text, if there is any.
-    values: Vec<Option<Value>>,
+    values: Vec<Option<ItemValue>>,
     /// Where the item ends.
     end: usize,
 }
 
 #[derive(Clone)]
-struct Value {
+struct ItemValue {
     inside: Range<usize>,
     is_string: bool,
 }
 
-impl Written {
+impl ListWriter {
     /// All declared fields of each element of `list`: a field that the upstream left out is there and empty, so that
     /// generated clients, which expect it, find it.
     pub(crate) fn new(
         response: &Response,
         fields: &'static [&'static str],
         (open, close): (String, String),
-    ) -> Written {
-        Written {
+    ) -> ListWriter {
+        ListWriter {
             response: response.clone(),
             open,
             close,
@@ -91,7 +91,7 @@ impl Written {
             At::Open => {
                 out.push_str(&self.open);
                 out.push_str("<c:list>");
-                let list = Object::read(json).and_then(|object| object.get("list"));
+                let list = JsonObject::read(json).and_then(|object| object.get("list"));
                 let list = list.filter(|list| list.starts_with('['));
                 // Without a list there is nothing but its end.
                 let inside = list.map_or(json.len(), |list| range_in(json, list).start + 1);
@@ -130,10 +130,10 @@ impl Written {
     }
 
     /// The element that begins there.
-    fn item(&self, begin: usize) -> Item {
+    fn item(&self, begin: usize) -> ListItem {
         let json = self.response.result();
         let end = value_end(json, begin);
-        let object = Object::read(&json[begin..end]);
+        let object = JsonObject::read(&json[begin..end]);
         let value = |field: &&str| {
             let text = object.as_ref()?.get(field)?;
             let Range { start, end } = range_in(json, text);
@@ -143,16 +143,16 @@ impl Written {
             } else {
                 start..end
             };
-            (text != "null" && !inside.is_empty()).then_some(Value { inside, is_string })
+            (text != "null" && !inside.is_empty()).then_some(ItemValue { inside, is_string })
         };
-        Item {
+        ListItem {
             values: self.fields.iter().map(value).collect(),
             end,
         }
     }
 
     /// A part of a value, and the end of its element behind the last one.
-    fn value(&self, (item, number, from): (Item, usize, usize), out: &mut String) -> At {
+    fn value(&self, (item, number, from): (ListItem, usize, usize), out: &mut String) -> At {
         let (Some(field), Some(Some(value))) = (self.fields.get(number), item.values.get(number))
         else {
             return At::Field(item, number + 1);
@@ -175,7 +175,7 @@ impl Written {
     }
 }
 
-impl Iterator for Written {
+impl Iterator for ListWriter {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -201,12 +201,12 @@ mod tests {
     /// The same at once, from the elements as a reader of JSON has them.
     fn whole(result: &str) -> String {
         let mut out = "<o><c:list>".to_owned();
-        let list = Object::read(result).and_then(|object| object.get("list"));
+        let list = JsonObject::read(result).and_then(|object| object.get("list"));
         let list: Vec<&serde_json::value::RawValue> = list.map_or(Vec::new(), |list| {
             serde_json::from_str(list).unwrap_or_default()
         });
         for item in list {
-            let item = Object::read(item.get());
+            let item = JsonObject::read(item.get());
             out.push_str("<c:item>");
             for field in FIELDS {
                 let value = item.as_ref().and_then(|item| item.get(field));
@@ -222,13 +222,13 @@ mod tests {
     fn check(result: &str) {
         let response = Response::of(result).unwrap();
         let ends = ("<o>".to_owned(), "</o>".to_owned());
-        let written = Written::new(&response, FIELDS, ends);
+        let writer = ListWriter::new(&response, FIELDS, ends);
         let expected = whole(response.result());
         for bytes in [1, 100, usize::MAX] {
-            let mut written = written.clone();
+            let mut writer = writer.clone();
             let mut out = String::new();
-            while !written.is_over() {
-                out.push_str(&written.write(bytes));
+            while !writer.is_over() {
+                out.push_str(&writer.write(bytes));
             }
             assert_eq!(out, expected, "{result}");
         }
@@ -265,7 +265,7 @@ mod tests {
         let value = "\\\"".repeat(1 << 20);
         let response = Response::of(&format!(r#"{{"list":[{{"a":"{value}"}}]}}"#)).unwrap();
         let ends = (String::new(), String::new());
-        let longest = Written::new(&response, FIELDS, ends)
+        let longest = ListWriter::new(&response, FIELDS, ends)
             .map(|piece| piece.len())
             .max();
         assert!(

@@ -11,7 +11,7 @@ const COMMON: [&str; 5] = ["class", "method", "user", "password", "idempotency_k
 
 /// A call that could be read, credentials in the clear.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Reading {
     pub(crate) who: Who,
     pub(crate) call: Result<Request, Code>,
     pub(crate) key: Result<Option<String>, Code>,
@@ -23,18 +23,21 @@ pub(crate) enum Who {
     Token(String),
 }
 
-pub(crate) fn told(decoded: Result<Decoded, Error>) -> Result<Told, Code> {
-    let decoded = decoded.map_err(|error| error.code())?;
-    Ok(Told {
-        who: match decoded.credentials {
-            Credentials::Password { user, password } => {
-                Who::Password(user, password.expose_secret().to_owned())
-            }
-            Credentials::Token(token) => Who::Token(token.expose_secret().to_owned()),
-        },
-        call: decoded.call.map_err(|error| error.code()),
-        key: decoded.idempotency_key.map_err(|error| error.code()),
-    })
+impl Reading {
+    /// What an adapter has read.
+    pub(crate) fn of(decoded: Result<Decoded, Error>) -> Result<Reading, Code> {
+        let decoded = decoded.map_err(|error| error.code())?;
+        Ok(Reading {
+            who: match decoded.credentials {
+                Credentials::Password { user, password } => {
+                    Who::Password(user, password.expose_secret().to_owned())
+                }
+                Credentials::Token(token) => Who::Token(token.expose_secret().to_owned()),
+            },
+            call: decoded.call.map_err(|error| error.code()),
+            key: decoded.idempotency_key.map_err(|error| error.code()),
+        })
+    }
 }
 
 /// Every name that is declared, each once.

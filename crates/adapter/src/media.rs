@@ -1,0 +1,62 @@
+//! The media type of a body.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::header_parameter::header_parameter;
+use crate::wire::Wire;
+
+/// The kind of body that the head announces.
+pub(crate) enum Media {
+    Form,
+    /// With its boundary.
+    Multipart(String),
+    Json,
+}
+
+impl Media {
+    /// Reads the head. A body without a media type is a form.
+    ///
+    /// # Errors
+    /// UNSUPPORTED_MEDIA_TYPE, and MALFORMED_REQUEST for a header that is given twice or lacks its boundary.
+    pub(crate) fn of(wire: &Wire<'_>) -> Result<Media, Error> {
+        refuse_compression(wire)?;
+        let mut types = wire.headers.get_all(CONTENT_TYPE).iter();
+        let media_type = types.next();
+        if types.next().is_some() {
+            return Err(Error::malformed("The Content-Type header is given twice."));
+        }
+        let media_type = media_type
+            .map_or(Ok(""), HeaderValue::to_str)
+            .map_err(|_| Error::refused(Code::UnsupportedMediaType))?;
+        let essence = media_type.split(';').next().unwrap_or("").trim();
+        if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Ok(Media::Form)
+        } else if essence.eq_ignore_ascii_case("multipart/form-data") {
+            let boundary = header_parameter(media_type.as_bytes(), "boundary").ok();
+            let boundary = boundary.flatten().map(|bytes| bytes.into_owned());
+            let boundary = boundary.and_then(|bytes| String::from_utf8(bytes).ok());
+            let boundary = boundary.filter(|boundary| !boundary.is_empty());
+            let missing = || Error::malformed("The boundary is missing, or given twice.");
+            boundary.map(Media::Multipart).ok_or_else(missing)
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Ok(Media::Json)
+        } else {
+            Err(Error::refused(Code::UnsupportedMediaType))
+        }
+    }
+}
+
+/// A compressed body that is read as it stands would be read wrongly.
+fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
+    let lines = wire.headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    // A list may have empty elements (RFC 9110, 5.6.1.2).
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    if codings.any(|coding| !is_plain(coding.trim_ascii())) {
+        let text = "Compressed bodies are not taken.";
+        return Err(Error::explained(Code::UnsupportedMediaType, text));
+    }
+    Ok(())
+}
