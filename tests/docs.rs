@@ -2,7 +2,7 @@
 
 use adapter::{Code, OPERATIONS, Way};
 use reqwest::Method;
-use samples::{Caller, LANGUAGES, sample};
+use samples::{LANGUAGES, SampleCaller, sample};
 use serde_json::Value;
 
 use crate::browser::browse;
@@ -166,7 +166,7 @@ async fn the_openapi_page_has_all_of_the_document() {
 async fn the_samples_are_those_of_the_command() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let url = gateway.url("");
-    let caller = Caller {
+    let caller = SampleCaller {
         url: &url,
         user: "YOUR-USER",
         client_id: "YOUR-CLIENT-ID",

@@ -5,7 +5,7 @@ use std::fmt;
 use adapter::{Operation, ParameterKind, call_example, has_forbidden_character};
 use serde_json::Value;
 
-/// Why there is no program.
+/// The reason that there is no program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// The language has no usual way to do this; the text says why.

@@ -1,39 +1,30 @@
 //! Programs that make one call, for developers to paste: written from the operation table for the caller's own endpoint,
 //! access and method, in fifteen languages.
 //!
-//! A language is a file in `languages` with its template beside it in `templates`. What a value looks like in a program's
-//! text is decided here, by the language's own rules for literals; what it looks like on the wire is left to the
-//! language's own library when the program runs. Nothing here does IO.
+//! A language is a row in `languages` with its template in `templates`. What a value looks like in a program's text is decided
+//! here, by the language's own rules for literals; what it looks like on the wire is left to the language's own library when
+//! the program runs. Nothing here does IO.
 
+mod call;
 mod chosen;
 mod language;
 mod languages;
 mod literal;
-mod page;
 
 #[cfg(test)]
 mod tests;
 
 use adapter::{Operation, Way};
 
+pub use call::SampleCaller;
 pub use chosen::WhyNot;
-pub use language::{LANGUAGES, Language};
-
-/// Whose program it is to be.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
-    /// The address of the ways in without a path, such as `https://chat.example.com`.
-    pub url: &'a str,
-    /// The user name of the access.
-    pub user: &'a str,
-    /// Its client id, for tokens.
-    pub client_id: &'a str,
-}
+pub use language::Language;
+pub use languages::LANGUAGES;
 
 /// One program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The file that it belongs into.
+    /// The name of its file.
     pub file: &'static str,
     /// Its text.
     pub text: String,
@@ -51,27 +42,19 @@ pub fn sample(
     language: &Language,
     way: Way,
     operation: &Operation,
-    caller: &Caller<'_>,
+    caller: &SampleCaller<'_>,
     values: &[(&str, &str)],
 ) -> Result<Sample, WhyNot> {
     if let Err(why) = language.takes(way) {
         return Err(WhyNot::NoWay(why));
     }
     let values = chosen::values(operation, values)?;
-    let page = page::Page::new(language, way, operation, (caller, &values));
-    let text = (language.render)(&page).map_err(|error| WhyNot::NotWritten(error.to_string()))?;
+    let call = call::SampleCall::new(language.quote, way, operation, (caller, &values));
+    let text = (language.render)(&call).map_err(|error| WhyNot::NotWritten(error.to_string()))?;
     Ok(Sample {
         file: language.file,
         text: text + "\n",
         run: language.run,
-        secret: secret(way),
+        secret: call.secret,
     })
-}
-
-/// The environment variable that holds the secret: a password, or that of a client by tokens.
-fn secret(way: Way) -> &'static str {
-    match way {
-        Way::Http | Way::Basic | Way::Soap => "CHATGATE_PASSWORD",
-        Way::Jwt => "CHATGATE_CLIENT_SECRET",
-    }
 }

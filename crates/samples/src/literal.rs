@@ -1,4 +1,4 @@
-//! Values as literals. A value that stands in a program's text never changes the program, whatever it holds.
+//! Values as literals. A value in a program's text never changes the program, whatever it holds.
 //!
 //! Line ends are escaped, so that no editor and no way of pasting changes them; so is all of Unicode that is neither letter
 //! nor digit, since it may be invisible, reorder the line or break it. Control characters never come here.

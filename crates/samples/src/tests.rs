@@ -4,9 +4,9 @@
 use adapter::{OPERATIONS, Operation, Way};
 use proptest::prelude::*;
 
-use crate::{Caller, LANGUAGES, Language, Sample, WhyNot, sample};
+use crate::{LANGUAGES, Language, Sample, SampleCaller, WhyNot, sample};
 
-const CALLER: Caller<'static> = Caller {
+const CALLER: SampleCaller<'static> = SampleCaller {
     url: "https://chat.example.com/",
     user: "o'hara \"$(id)\"",
     client_id: "cga_1",
@@ -66,7 +66,10 @@ fn every_program_takes_its_secret_from_outside_waits_with_a_bound_and_reads_the_
     for (language, way, _, text) in all() {
         let name = format!("{} {}: {text}", language.name, way.name());
         let is_android = language.name == "android";
-        assert!(is_android || text.contains(crate::secret(way)), "{name}");
+        assert!(
+            is_android || text.contains(crate::call::secret_variable(way)),
+            "{name}"
+        );
         let lower = text.to_lowercase();
         let bounds = ["timeout", "max-time", "timeoutinterval"];
         assert!(bounds.iter().any(|bound| lower.contains(bound)), "{name}");

@@ -1,7 +1,7 @@
 //! `chatgate sample`: a program that makes one call.
 
 use adapter::{Operation, Way};
-use samples::{Caller, Language, WhyNot, sample};
+use samples::{Language, SampleCaller, WhyNot, sample};
 use serde_json::json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
@@ -35,7 +35,7 @@ pub(crate) async fn sample_command(args: SampleArgs) -> Result<(), Failure> {
         let value = name.clone().or_else(of_demo);
         value.unwrap_or_else(|| UNKNOWN.to_owned())
     };
-    let caller = Caller {
+    let caller = SampleCaller {
         url: &url,
         user: &given(&args.user, |demo| &demo.user),
         client_id: &given(&args.client_id, |demo| &demo.client_id),

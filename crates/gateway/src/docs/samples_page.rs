@@ -2,7 +2,7 @@
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
-use samples::{Caller, LANGUAGES, Language, Sample, sample};
+use samples::{LANGUAGES, Language, Sample, SampleCaller, sample};
 use url::form_urlencoded;
 
 use super::pages::title;
@@ -50,7 +50,7 @@ impl Samples {
         let written = match way {
             None => Err("no way in is switched on".to_owned()),
             Some(way) => {
-                let caller = Caller {
+                let caller = SampleCaller {
                     url: gate.public_url.trim_end_matches('/'),
                     user: "YOUR-USER",
                     client_id: "YOUR-CLIENT-ID",

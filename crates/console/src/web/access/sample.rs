@@ -4,7 +4,7 @@ use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
-use samples::{Caller, LANGUAGES, Language, sample};
+use samples::{LANGUAGES, Language, SampleCaller, sample};
 use store::{Access, ChangeError};
 
 use crate::state::{Console, ConsoleState};
@@ -40,7 +40,7 @@ impl Sampler {
         let method = Operation::named(fields.get("method")).or(Operation::named("sendmessage"));
         let operation = method.unwrap_or(&OPERATIONS[0]);
         let status = console.gateway.status();
-        let caller = Caller {
+        let caller = SampleCaller {
             url: status["public_url"].as_str().unwrap_or_default(),
             user: &access.user,
             client_id: &access.client_id,

@@ -1,15 +1,24 @@
-//! What a template sees: everything that came from outside is an expression of the language already.
+//! The call that a template shows: everything from outside is an expression of the language already.
 
 use adapter::{Effect, Operation, Way};
-
-use crate::{Caller, Language, secret};
 
 /// Most characters of a value in one literal. By number one takes up to twelve bytes, and Delphi ends a line at 1,023;
 /// SQL*Plus at 2,499.
 const PIECE_CHARACTERS_MAX: usize = 80;
 
+/// The caller that the program is for.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleCaller<'a> {
+    /// The address of the ways in without a path, such as `https://chat.example.com`.
+    pub url: &'a str,
+    /// The user name of the access.
+    pub user: &'a str,
+    /// Its client id, for tokens.
+    pub client_id: &'a str,
+}
+
 /// One parameter of the call.
-pub(crate) struct Field {
+pub(crate) struct SampleField {
     /// A name of the operation table: letters and digits.
     pub(crate) name: &'static str,
     /// Its value as an expression.
@@ -19,7 +28,7 @@ pub(crate) struct Field {
 }
 
 /// One call. Names, the method and the way are words of ours; all else is an expression of the language.
-pub(crate) struct Page {
+pub(crate) struct SampleCall {
     pub(crate) method: &'static str,
     pub(crate) way: &'static str,
     pub(crate) http: bool,
@@ -35,25 +44,24 @@ pub(crate) struct Page {
     pub(crate) client_id: String,
     /// The environment variable with the secret.
     pub(crate) secret: &'static str,
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<SampleField>,
 }
 
-impl Page {
+impl SampleCall {
     pub(crate) fn new(
-        language: &Language,
+        quote: fn(&str) -> String,
         way: Way,
         operation: &Operation,
-        (caller, values): (&Caller<'_>, &[(&'static str, String)]),
-    ) -> Page {
-        let quote = language.quote;
+        (caller, values): (&SampleCaller<'_>, &[(&'static str, String)]),
+    ) -> SampleCall {
         let url = caller.url.trim_end_matches('/');
         let at = |path: &str| quote(&format!("{url}{path}"));
-        let field = |(name, value): &(&'static str, String)| Field {
+        let field = |(name, value): &(&'static str, String)| SampleField {
             name,
             value: quote(value),
             pieces: pieces(value).iter().map(|piece| quote(piece)).collect(),
         };
-        Page {
+        SampleCall {
             method: operation.method,
             way: way.name(),
             http: way == Way::Http,
@@ -66,7 +74,7 @@ impl Page {
             wsdl: at("/api/soap/?wsdl"),
             user: quote(caller.user),
             client_id: quote(caller.client_id),
-            secret: secret(way),
+            secret: secret_variable(way),
             fields: values.iter().map(field).collect(),
         }
     }
@@ -77,4 +85,12 @@ fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<_> = text.chars().collect();
     let pieces = characters.chunks(PIECE_CHARACTERS_MAX);
     pieces.map(|piece| piece.iter().collect()).collect()
+}
+
+/// The environment variable that holds the secret: a password, or that of a client by tokens.
+pub(crate) fn secret_variable(way: Way) -> &'static str {
+    match way {
+        Way::Http | Way::Basic | Way::Soap => "CHATGATE_PASSWORD",
+        Way::Jwt => "CHATGATE_CLIENT_SECRET",
+    }
 }
