@@ -9,7 +9,7 @@
 //! - `GET /sandbox/sent`: `{"requests":3,"methods":{"getchats":1,"sendmessage":2,…},"sends":2,"stored":1,"list":[
 //!   {"number":1,"method":"sendmessage","destination":"…","message":"…","platform":"…","platformid":"…","stored":true},
 //!   {…,"stored":false,"fault":"reset"}]}`; files have `type`, `fileurl` and, if given, `thumburl`. The list holds the
-//!   latest 1,000 sends with legal parameters, whatever their credentials; see [`crate::sent::Arrived`].
+//!   latest 1,000 sends with legal parameters, whatever their credentials; see [`crate::arrivals::Arrived`].
 
 use adapter::{Code, Error, Operation, Params, Wire};
 use bytes::Bytes;
@@ -19,10 +19,11 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::answer::{Body, json, method_not_allowed, read_body};
-use crate::{Desk, Fault};
+use crate::app_state::AppState;
+use crate::faults::Fault;
 
 /// Plays the other side.
-pub(crate) async fn receive(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn receive(state: &AppState, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
         return method_not_allowed("POST");
     }
@@ -30,18 +31,18 @@ pub(crate) async fn receive(desk: &Desk, request: Request<Incoming>) -> Response
         Ok(received) => received,
         Err(error) => return refused(&error),
     };
-    match desk.chats.receive(&received).await {
+    match state.chats.receive(&received).await {
         Ok(message) => json(StatusCode::CREATED, &message),
         Err(error) => refused(&error),
     }
 }
 
 /// Shows or replaces the faults.
-pub(crate) async fn faults(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn faults(state: &AppState, request: Request<Incoming>) -> Response<Body> {
     match *request.method() {
         Method::GET => {}
         Method::PUT => match read_body(request.into_body()).await.map(|b| rules(&b)) {
-            Ok(Ok(rules)) => desk.faults.replace(rules),
+            Ok(Ok(rules)) => state.faults.replace(rules),
             Ok(Err(text)) => {
                 let error = json!({ "error": "INCORRECT_FAULTS", "text": text });
                 return json(StatusCode::BAD_REQUEST, &error);
@@ -50,15 +51,15 @@ pub(crate) async fn faults(desk: &Desk, request: Request<Incoming>) -> Response<
         },
         _ => return method_not_allowed("GET, PUT"),
     }
-    json(StatusCode::OK, &desk.faults.list())
+    json(StatusCode::OK, &state.faults.list())
 }
 
-/// Tells what arrived.
-pub(crate) fn sent(desk: &Desk, request: &Request<Incoming>) -> Response<Body> {
+/// Lists what arrived.
+pub(crate) fn sent(state: &AppState, request: &Request<Incoming>) -> Response<Body> {
     if request.method() != Method::GET {
         return method_not_allowed("GET");
     }
-    json(StatusCode::OK, &desk.sent.tell())
+    json(StatusCode::OK, &state.arrivals.snapshot())
 }
 
 /// A message that comes in has the parameters and bounds of one that goes out. Its type is JSON whatever its head says:

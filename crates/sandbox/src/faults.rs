@@ -153,35 +153,35 @@ impl Fault {
 }
 
 /// The rules in force.
-pub(crate) struct Faults(Mutex<InForce>);
+pub(crate) struct Faults(Mutex<ActiveFaults>);
 
-struct InForce {
+struct ActiveFaults {
     rules: Vec<Fault>,
     since: Instant,
 }
 
 impl Faults {
     pub(crate) fn new(rules: Vec<Fault>) -> Faults {
-        Faults(Mutex::new(InForce::new(rules)))
+        Faults(Mutex::new(ActiveFaults::new(rules)))
     }
 
     /// Replaces all rules.
     pub(crate) fn replace(&self, rules: Vec<Fault>) {
-        *self.lock() = InForce::new(rules);
+        *self.lock() = ActiveFaults::new(rules);
     }
 
     /// The rules that are left, each with the count that is left.
     pub(crate) fn list(&self) -> Vec<Fault> {
-        let mut in_force = self.lock();
-        in_force.drop_elapsed();
-        in_force.rules.clone()
+        let mut active = self.lock();
+        active.drop_elapsed();
+        active.rules.clone()
     }
 
     /// Whether a request is to be refused unread; uses up one count of the rule that says so.
     pub(crate) fn refuse_now(&self) -> bool {
-        let mut in_force = self.lock();
-        in_force.drop_elapsed();
-        in_force
+        let mut active = self.lock();
+        active.drop_elapsed();
+        active
             .take(|rule| rule.fault == FaultKind::Refused)
             .is_some()
     }
@@ -195,14 +195,14 @@ impl Faults {
     }
 
     /// The list is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, InForce> {
+    fn lock(&self) -> MutexGuard<'_, ActiveFaults> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl InForce {
-    fn new(rules: Vec<Fault>) -> InForce {
-        InForce {
+impl ActiveFaults {
+    fn new(rules: Vec<Fault>) -> ActiveFaults {
+        ActiveFaults {
             rules,
             since: Instant::now(),
         }

@@ -1,20 +1,26 @@
 //! The embedded upstream: a real chat service over SQLite that speaks the upstream's own HTTP dialect on loopback.
 //!
-//! `/api/http/` and `/api/basic/` are the chat API (`api`), `/sandbox/…` plays the other side, sets faults and tells
-//! what arrived (`control`), `/chat/` and `/operator/` are pages for people (`web`). A call runs through `server` → `api`
-//! → `chats`; `spoil` breaks the answer when a [`Fault`] says so.
+//! `/api/http/` and `/api/basic/` are the chat API (`api`), `/sandbox/…` plays the other side, sets faults and lists what
+//! arrived (`control`), `/chat/` and `/operator/` are pages for people (`web`). A call runs through `server` → `api` →
+//! `chats`; `fault_injection` breaks the answer when a [`Fault`] says so.
 
+mod account;
 mod answer;
 mod api;
+mod app_state;
+mod arrivals;
 mod bomb;
+mod call;
 mod chats;
+mod clock;
+mod connection_handle;
 mod control;
+mod database;
+mod fault_injection;
 mod faults;
 mod rows;
 mod samples;
-mod sent;
 mod server;
-mod spoil;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -32,10 +38,11 @@ use tokio::task::JoinHandle;
 pub use bomb::gzip_bomb;
 pub use faults::{Fault, FaultKind};
 
-use api::Account;
+use account::SandboxAccount;
+use app_state::{AppState, WATCHERS_MAX};
+use arrivals::ArrivalLog;
 use chats::Chats;
 use faults::Faults;
-use sent::Sent;
 
 /// What a sandbox needs to start.
 #[derive(Clone, Debug)]
@@ -50,9 +57,9 @@ pub struct SandboxConfig {
     pub password: SecretString,
     /// The faults in force from the start.
     pub faults: Vec<Fault>,
-    /// Whether the pages of the web chat answer. They ask nobody who they are, so that they are for loopback.
+    /// Whether the pages of the web chat answer. They ask for no credentials, so they are for loopback.
     pub pages: bool,
-    /// Whether the control paths answer. They ask nobody either.
+    /// Whether the control paths answer. They ask for no credentials either.
     pub control: bool,
 }
 
@@ -62,7 +69,7 @@ pub enum SandboxError {
     /// The address can't be listened on.
     Listen(SocketAddr, std::io::Error),
     /// The database can't be opened or prepared.
-    Database(sqlx::Error),
+    Database(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for SandboxError {
@@ -83,21 +90,10 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-/// What every connection shares.
-struct Desk {
-    account: Account,
-    chats: Chats,
-    faults: Faults,
-    sent: Sent,
-    pages: bool,
-    control: bool,
-    onlookers: Arc<Semaphore>,
-}
-
 /// A running sandbox. Dropping it stops it too, without waiting.
 pub struct Sandbox {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<AppState>,
     stop: watch::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -113,24 +109,22 @@ impl Sandbox {
             .await
             .map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
-        let chats = Chats::open(config.data.as_deref())
-            .await
-            .map_err(SandboxError::Database)?;
-        let desk = Arc::new(Desk {
-            account: Account::new(config.user, config.password),
+        let chats = Chats::open(config.data.as_deref()).map_err(SandboxError::Database)?;
+        let state = Arc::new(AppState {
+            account: SandboxAccount::new(config.user, config.password),
             chats,
             faults: Faults::new(config.faults),
-            sent: Sent::default(),
+            arrivals: ArrivalLog::default(),
             pages: config.pages,
             control: config.control,
-            onlookers: web::places(),
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
         });
         let (stop, stopped) = watch::channel(());
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&desk), stopped));
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&state), stopped));
         tracing::info!(%address, "sandbox started");
         Ok(Sandbox {
             address,
-            desk,
+            state,
             stop,
             server,
         })
@@ -161,6 +155,7 @@ impl Sandbox {
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the sandbox's server task failed");
         }
-        self.desk.chats.close().await;
+        // The last handle on the database closes it.
+        drop(self.state);
     }
 }

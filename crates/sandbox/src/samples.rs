@@ -1,8 +1,8 @@
 //! Sample channels and chats for an empty database, so that every operation has something to answer.
 
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::{Connection, params};
 
-use crate::rows::now;
+use crate::clock::now;
 
 /// Platform, platformid, name. The second web chat has no chats: what an empty list looks like can be seen there.
 const CHANNELS: [(&str, &str, &str); 5] = [
@@ -55,42 +55,29 @@ const MESSAGES: [(&str, &str, &str, bool, bool); 7] = [
 ];
 
 /// Fills an empty database; leaves any other as it is.
-pub(crate) async fn seed(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let channels: i64 = sqlx::query_scalar("SELECT count(*) FROM channels")
-        .fetch_one(&mut *connection)
-        .await?;
+pub(crate) fn seed(db: &Connection) -> rusqlite::Result<()> {
+    let channels: i64 = db.query_row("SELECT count(*) FROM channels", [], |row| row.get(0))?;
     if channels > 0 {
         return Ok(());
     }
     for (platform, platformid, name) in CHANNELS {
-        sqlx::query("INSERT INTO channels (platform, platformid, name) VALUES (?1, ?2, ?3)")
-            .bind(platform)
-            .bind(platformid)
-            .bind(name)
-            .execute(&mut *connection)
-            .await?;
+        db.execute(
+            "INSERT INTO channels (platform, platformid, name) VALUES (?1, ?2, ?3)",
+            [platform, platformid, name],
+        )?;
     }
     for (platformid, destination, message, sent, unread) in MESSAGES {
-        sqlx::query(
+        db.execute(
             "INSERT OR IGNORE INTO chats (channel, destination)
              SELECT id, ?2 FROM channels WHERE platformid = ?1",
-        )
-        .bind(platformid)
-        .bind(destination)
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query(
+            [platformid, destination],
+        )?;
+        let status = if sent { "sent" } else { "received" };
+        db.execute(
             "INSERT INTO messages (chat, message, sent, status, datetime, unread)
              SELECT id, ?2, ?3, ?4, ?5, ?6 FROM chats WHERE destination = ?1",
-        )
-        .bind(destination)
-        .bind(message)
-        .bind(sent)
-        .bind(if sent { "sent" } else { "received" })
-        .bind(now())
-        .bind(unread)
-        .execute(&mut *connection)
-        .await?;
+            params![destination, message, sent, status, now(), unread],
+        )?;
     }
     Ok(())
 }

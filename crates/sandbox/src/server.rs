@@ -1,7 +1,6 @@
 //! The accept loop and the life of one connection. A connection can be cut with a TCP reset from inside a request.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::answer::{Body, plain};
-use crate::{Desk, api, control, web};
+use crate::app_state::AppState;
+use crate::connection_handle::ConnectionHandle;
+use crate::{api, control, web};
 
 /// Most connections at once; one more waits in the kernel's queue. Below the usual limit of 1,024 open files.
 const CONNECTIONS_MAX: usize = 800;
@@ -31,22 +32,10 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// The pause after a failed accept: without free file descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A handle on the connection that a request came by.
-#[derive(Clone, Default)]
-pub(crate) struct Line(Arc<Notify>);
-
-impl Line {
-    /// Cuts the connection with a TCP reset; bytes already written still reach the client. Never returns.
-    pub(crate) async fn reset<T>(&self) -> T {
-        self.0.notify_one();
-        pending().await
-    }
-}
-
 /// Serves until the sender of `stopped` is dropped.
 pub(crate) async fn serve(
     listener: TcpListener,
-    desk: Arc<Desk>,
+    state: Arc<AppState>,
     mut stopped: watch::Receiver<()>,
 ) {
     let mut connections = JoinSet::new();
@@ -57,7 +46,7 @@ pub(crate) async fn serve(
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&desk), stopped.clone()));
+                    connections.spawn(converse(stream, Arc::clone(&state), stopped.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the sandbox could not accept a connection");
@@ -74,17 +63,17 @@ pub(crate) async fn serve(
 }
 
 /// Answers requests on one connection until either side ends it.
-async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiver<()>) {
+async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::Receiver<()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let line = Line::default();
-    let cut = Arc::clone(&line.0);
+    let handle = ConnectionHandle::default();
+    let cut = handle.clone();
     let until = stopped.clone();
     let service = service_fn(move |request| {
-        let (desk, line) = (Arc::clone(&desk), line.clone());
+        let (state, handle) = (Arc::clone(&state), handle.clone());
         let stopped = until.clone();
-        async move { Ok::<_, Infallible>(route(&desk, &line, stopped, request).await) }
+        async move { Ok::<_, Infallible>(route(&state, &handle, stopped, request).await) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,7 +88,7 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiv
                 }
                 return;
             }
-            () = cut.notified() => break,
+            () = cut.cut() => break,
             _ = stopped.changed(), if !stopping => {
                 stopping = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -114,29 +103,29 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiv
 
 /// Every path, with and without its last slash.
 async fn route(
-    desk: &Arc<Desk>,
-    line: &Line,
+    state: &Arc<AppState>,
+    handle: &ConnectionHandle,
     stopped: watch::Receiver<()>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let path = request.uri().path();
     let path = path.strip_suffix('/').unwrap_or(path);
     let is_api = matches!(path, "/api/http" | "/api/basic");
-    // Credentials guard the API. All else is for whoever is at this machine, and not for the pages in their browser.
+    // Credentials guard the API. All else is for the people at this machine, and not for the pages in their browsers.
     if !is_api && let Some(why) = web::guard::refusal(&request) {
         return plain(StatusCode::FORBIDDEN, why);
     }
     match path {
-        "/api/http" => api::answer(desk, line, Way::Http, request).await,
-        "/api/basic" => api::answer(desk, line, Way::Basic, request).await,
-        _ if path.starts_with("/sandbox/") && !desk.control => plain(
+        "/api/http" => api::answer(state, handle, Way::Http, request).await,
+        "/api/basic" => api::answer(state, handle, Way::Basic, request).await,
+        _ if path.starts_with("/sandbox/") && !state.control => plain(
             StatusCode::FORBIDDEN,
             "The control paths answer on loopback alone, unless the sandbox is started with --control.\n",
         ),
-        "/sandbox/receive" => control::receive(desk, request).await,
-        "/sandbox/faults" => control::faults(desk, request).await,
-        "/sandbox/sent" => control::sent(desk, &request),
-        _ if desk.pages => web::answer(desk, stopped, request).await,
+        "/sandbox/receive" => control::receive(state, request).await,
+        "/sandbox/faults" => control::faults(state, request).await,
+        "/sandbox/sent" => control::sent(state, &request),
+        _ if state.pages => web::answer(state, stopped, request).await,
         _ => plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n"),
     }
 }

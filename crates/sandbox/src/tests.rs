@@ -98,6 +98,6 @@ async fn put_faults(sandbox: &Sandbox, rules: &str) {
     assert_eq!(heard.status, 200, "{}", heard.text());
 }
 
-async fn told(sandbox: &Sandbox) -> Value {
+async fn arrivals(sandbox: &Sandbox) -> Value {
     request(sandbox, "GET /sandbox/sent", "", "").await.json()
 }

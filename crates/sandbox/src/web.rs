@@ -6,29 +6,26 @@
 
 pub(crate) mod guard;
 mod live;
+mod message_form;
 mod rows;
-mod said;
 mod views;
 mod visitor;
 
 use std::sync::Arc;
 
-use adapter::{Code, Error};
+use adapter::Error;
 use askama::Template;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::Desk;
 use crate::answer::{Body, method_not_allowed, plain, response, whole};
-use rows::{Channel, Chat};
-use said::said;
-use views::{ChatPage, Front, Operator};
-use visitor::Visitor;
-
-/// Most pages that are kept up to date at once; each holds a connection.
-pub(crate) const ONLOOKERS_MAX: usize = 100;
+use crate::app_state::AppState;
+use message_form::MessageForm;
+use rows::{Chat, ChatChannel};
+use views::{ChatPage, FrontPage, OperatorPage, rendered};
+use visitor::ChatVisitor;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -36,21 +33,16 @@ const HTML: &str = "text/html; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The places of pages that are kept up to date.
-pub(crate) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(ONLOOKERS_MAX))
-}
-
-/// Answers whatever path is no API. The request has passed the guard.
+/// Answers the paths beside the API. The request has passed the guard.
 pub(crate) async fn answer(
-    desk: &Arc<Desk>,
+    state: &Arc<AppState>,
     stopped: watch::Receiver<()>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let asked = Asked {
+    let asked = PageRequest {
         is_post: head.method == Method::POST,
-        visitor: Visitor::of(&head.headers),
+        visitor: ChatVisitor::of(&head.headers),
         after: live::after(&head),
         stopped,
     };
@@ -67,13 +59,13 @@ pub(crate) async fn answer(
         [""] => Ok(moved("/chat/")),
         ["chat" | "operator"] => Ok(moved(&format!("/{}/", parts[0]))),
         ["assets", name] => Ok(asset(name)),
-        ["chat", ""] => front(desk).await,
-        ["chat", platformid] => visit(desk, &asked, platformid, body).await,
-        ["chat", platformid, "events"] => watch_visit(desk, asked, platformid).await,
-        ["operator", ""] => operator(desk).await,
-        ["operator", "events"] => live::chats(desk, asked.stopped),
-        ["operator", "chat", id] => operate(desk, &asked, id, body).await,
-        ["operator", "chat", id, "events"] => watch_chat(desk, asked, id).await,
+        ["chat", ""] => front(state).await,
+        ["chat", platformid] => visit(state, &asked, platformid, body).await,
+        ["chat", platformid, "events"] => watch_visit(state, asked, platformid).await,
+        ["operator", ""] => operator(state).await,
+        ["operator", "events"] => live::chats(state, asked.stopped),
+        ["operator", "chat", id] => operate(state, &asked, id, body).await,
+        ["operator", "chat", id, "events"] => watch_chat(state, asked, id).await,
         _ => Ok(missing()),
     };
     let mut response = answered.unwrap_or_else(|error| {
@@ -87,50 +79,52 @@ pub(crate) async fn answer(
     response
 }
 
-/// What a page needs to know of its request.
-struct Asked {
+/// What a page has to know of its request.
+struct PageRequest {
     is_post: bool,
-    visitor: Option<Visitor>,
+    visitor: Option<ChatVisitor>,
     /// The last message that the page has.
     after: i64,
     stopped: watch::Receiver<()>,
 }
 
-async fn front(desk: &Desk) -> Result<Response<Body>, Error> {
-    let channels = desk.chats.web_channels().await?;
-    page(StatusCode::OK, &Front { channels })
+async fn front(state: &AppState) -> Result<Response<Body>, Error> {
+    let channels = state.chats.web_channels().await?;
+    page(StatusCode::OK, &FrontPage { channels })
 }
 
-/// The chat of a visitor, who is given a name on the first visit.
+/// The chat of a visitor, who gets a name on the first visit.
 async fn visit(
-    desk: &Desk,
-    asked: &Asked,
+    state: &AppState,
+    asked: &PageRequest,
     platformid: &str,
     body: Incoming,
 ) -> Result<Response<Body>, Error> {
-    let Some(channel) = desk.chats.web_channel(platformid).await? else {
+    let Some(channel) = state.chats.web_channel(platformid).await? else {
         return Ok(missing());
     };
     let path = format!("/chat/{platformid}");
     if asked.is_post {
-        // Who comes without a name has cookies switched off, or has waited longer than the cookie: the page says so.
+        // A browser without a name has cookies switched off, or has waited longer than the cookie: the page says so.
         let Some(visitor) = &asked.visitor else {
             return Ok(moved(&path));
         };
-        let said = said(body, &channel, visitor.name()).await;
-        let stored = match &said.request {
-            Ok(request) => desk.chats.receive(request).await.map(drop),
+        let form = MessageForm::read(body, &channel, visitor.name()).await;
+        let stored = match &form.request {
+            Ok(request) => state.chats.receive(request).await.map(drop),
             Err(error) => Err(error.clone()),
         };
         return match stored {
             Ok(()) => Ok(moved(&path)),
             Err(error) if error.cause().is_some() => Err(error),
-            Err(error) => visitors_page(desk, channel, visitor, Some((&error, said.message))).await,
+            Err(error) => {
+                visitors_page(state, channel, visitor, Some((&error, form.message))).await
+            }
         };
     }
     let known = asked.visitor.clone();
-    let visitor = known.unwrap_or_else(Visitor::new);
-    let mut response = visitors_page(desk, channel, &visitor, None).await?;
+    let visitor = known.unwrap_or_else(ChatVisitor::new);
+    let mut response = visitors_page(state, channel, &visitor, None).await?;
     response
         .headers_mut()
         .insert(header::SET_COOKIE, visitor.cookie());
@@ -138,47 +132,47 @@ async fn visit(
 }
 
 async fn visitors_page(
-    desk: &Desk,
-    channel: Channel,
-    visitor: &Visitor,
+    state: &AppState,
+    channel: ChatChannel,
+    visitor: &ChatVisitor,
     refused: Option<(&Error, String)>,
 ) -> Result<Response<Body>, Error> {
     let chat = Chat::of_visitor(channel, visitor.name());
-    chat_page(desk, chat, true, refused).await
+    chat_page(state, chat, true, refused).await
 }
 
 /// A chat as its operator sees it. Looking takes no unread mark away: that is for `getmessages`.
 async fn operate(
-    desk: &Desk,
-    asked: &Asked,
+    state: &AppState,
+    asked: &PageRequest,
     id: &str,
     body: Incoming,
 ) -> Result<Response<Body>, Error> {
-    let Some(chat) = desk.chats.chat(id).await? else {
+    let Some(chat) = state.chats.chat(id).await? else {
         return Ok(missing());
     };
     if !asked.is_post {
-        return chat_page(desk, chat, false, None).await;
+        return chat_page(state, chat, false, None).await;
     }
-    let said = said(body, &chat.channel, &chat.destination).await;
-    let stored = match &said.request {
-        Ok(request) => desk.chats.perform(request).await.map(drop),
+    let form = MessageForm::read(body, &chat.channel, &chat.destination).await;
+    let stored = match &form.request {
+        Ok(request) => state.chats.perform(request).await.map(drop),
         Err(error) => Err(error.clone()),
     };
     match stored {
         Ok(()) => Ok(moved(&format!("/operator/chat/{id}"))),
         Err(error) if error.cause().is_some() => Err(error),
-        Err(error) => chat_page(desk, chat, false, Some((&error, said.message))).await,
+        Err(error) => chat_page(state, chat, false, Some((&error, form.message))).await,
     }
 }
 
 async fn chat_page(
-    desk: &Desk,
+    state: &AppState,
     chat: Chat,
     is_visitor: bool,
     refused: Option<(&Error, String)>,
 ) -> Result<Response<Body>, Error> {
-    let messages = desk.chats.shown(&chat, 0).await?;
+    let messages = state.chats.shown(&chat, 0).await?;
     let status = refused
         .as_ref()
         .map_or(200, |(error, _)| error.code().status());
@@ -200,38 +194,37 @@ async fn chat_page(
     )
 }
 
-async fn operator(desk: &Desk) -> Result<Response<Body>, Error> {
-    let platforms = desk.chats.by_platform().await?;
-    page(StatusCode::OK, &Operator { platforms })
+async fn operator(state: &AppState) -> Result<Response<Body>, Error> {
+    let platforms = state.chats.by_platform().await?;
+    page(StatusCode::OK, &OperatorPage { platforms })
 }
 
 async fn watch_visit(
-    desk: &Arc<Desk>,
-    asked: Asked,
+    state: &Arc<AppState>,
+    asked: PageRequest,
     platformid: &str,
 ) -> Result<Response<Body>, Error> {
-    let channel = desk.chats.web_channel(platformid).await?;
+    let channel = state.chats.web_channel(platformid).await?;
     let (Some(channel), Some(visitor)) = (channel, asked.visitor) else {
         return Ok(missing());
     };
     let chat = Chat::of_visitor(channel, visitor.name());
-    live::messages(desk, (chat, true), asked.after, asked.stopped)
+    live::messages(state, (chat, true), asked.after, asked.stopped)
 }
 
-async fn watch_chat(desk: &Arc<Desk>, asked: Asked, id: &str) -> Result<Response<Body>, Error> {
-    match desk.chats.chat(id).await? {
-        Some(chat) => live::messages(desk, (chat, false), asked.after, asked.stopped),
+async fn watch_chat(
+    state: &Arc<AppState>,
+    asked: PageRequest,
+    id: &str,
+) -> Result<Response<Body>, Error> {
+    match state.chats.chat(id).await? {
+        Some(chat) => live::messages(state, (chat, false), asked.after, asked.stopped),
         None => Ok(missing()),
     }
 }
 
 fn page(status: StatusCode, page: &impl Template) -> Result<Response<Body>, Error> {
-    let text = page.render().map_err(|error| unwritten(&error))?;
-    Ok(response(status, HTML, whole(text)))
-}
-
-fn unwritten(error: &askama::Error) -> Error {
-    Error::refused(Code::InternalError).because(error.to_string())
+    Ok(response(status, HTML, whole(rendered(page)?)))
 }
 
 fn missing() -> Response<Body> {

@@ -146,7 +146,7 @@ async fn only_sendmessage_works_without_a_chat() {
 }
 
 #[tokio::test]
-async fn missing_and_wrong_values_are_told() {
+async fn missing_and_wrong_values_are_reported() {
     let link = "fileurl=https://example.com/a";
     check_codes(&[
         ("sendmessage", SALES_CHAT, "MISSING_COMPULSORY_PARAM"),
@@ -193,7 +193,7 @@ async fn a_file_is_listed_with_its_message() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_in_the_contracts_order() {
+async fn mistakes_are_reported_in_the_contracts_order() {
     let sandbox = start().await;
     for (query, code) in [
         ("", "MISSING_USER"),
@@ -373,7 +373,7 @@ async fn a_hundred_sends_at_once_are_all_stored() {
         .collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..100));
-    assert_eq!(told(&sandbox).await["stored"], 100);
+    assert_eq!(arrivals(&sandbox).await["stored"], 100);
 }
 
 #[tokio::test]

@@ -74,9 +74,9 @@ async fn sent_counts_all_calls_and_keeps_the_sends() {
         "GET /api/http/?user=x&password=x&class=chat&method=sendmessage&{place}&message=two"
     );
     request(&sandbox, &wrong, "", "").await;
-    let told = told(&sandbox).await;
+    let arrivals = arrivals(&sandbox).await;
     assert_eq!(
-        told.to_string(),
+        arrivals.to_string(),
         concat!(
             r#"{"list":[{"destination":"34600000000","message":"one","method":"sendmessage","number":1,"platform":"whatsapp","platformid":"100","stored":true},"#,
             r#"{"destination":"34600000000","fileurl":"https://example.com/a","method":"sendfile","number":2,"platform":"whatsapp","platformid":"100","stored":true,"type":"image"},"#,
@@ -109,9 +109,9 @@ async fn the_list_of_sends_is_bounded_and_the_counters_are_not() {
     let mut answers = Vec::new();
     let (_, read) = tokio::join!(writing, reader.read_to_end(&mut answers));
     read.unwrap();
-    let told = told(&sandbox).await;
-    let list = told["list"].as_array().unwrap();
-    assert_eq!((list.len(), &told["sends"]), (1000, &Value::from(1005)));
+    let arrivals = arrivals(&sandbox).await;
+    let list = arrivals["list"].as_array().unwrap();
+    assert_eq!((list.len(), &arrivals["sends"]), (1000, &Value::from(1005)));
     assert_eq!(
         (&list[0]["number"], &list[999]["message"]),
         (&Value::from(6), &Value::from("1005"))

@@ -1,7 +1,7 @@
 //! Each fault as a client meets it, and whether the send was stored.
 
 use super::*;
-use crate::spoil::HUGE_BYTES;
+use crate::fault_injection::HUGE_BYTES;
 
 const MESSAGE: &str = "platform=whatsapp&platformid=100&destination=faulty&message=hello";
 const HONEST: &str = r#"{"status":"SUCCESS","result":{}}"#;
@@ -12,11 +12,11 @@ async fn send_under(rule: &str) -> (Heard, bool) {
     let sandbox = start().await;
     put_faults(&sandbox, &format!("[{rule}]")).await;
     let heard = call(&sandbox, "sendmessage", MESSAGE).await;
-    let told = told(&sandbox).await;
-    assert_eq!(told["sends"], 1);
-    assert!(rule.contains(told["list"][0]["fault"].as_str().unwrap()));
-    let stored = told["stored"] == 1;
-    assert_eq!(told["list"][0]["stored"], stored);
+    let arrivals = arrivals(&sandbox).await;
+    assert_eq!(arrivals["sends"], 1);
+    assert!(rule.contains(arrivals["list"][0]["fault"].as_str().unwrap()));
+    let stored = arrivals["stored"] == 1;
+    assert_eq!(arrivals["list"][0]["stored"], stored);
     sandbox.stop().await;
     (heard, stored)
 }
@@ -143,7 +143,7 @@ async fn no_answer_stores_and_stays_silent() {
     tokio::select! {
         biased;
         _ = call(&sandbox, "sendmessage", MESSAGE) => panic!("no_answer answered"),
-        () = async { while told(&sandbox).await["stored"] == 0 {} } => {}
+        () = async { while arrivals(&sandbox).await["stored"] == 0 {} } => {}
     }
     sandbox.stop().await;
 }
@@ -160,7 +160,7 @@ async fn refused_calls_do_not_arrive_and_control_stays_open() {
     assert_eq!(call(&sandbox, "sendmessage", MESSAGE).await.ended, RESET);
     put_faults(&sandbox, r#"[{"fault":"refused","ms":0}]"#).await;
     assert_eq!(call(&sandbox, "sendmessage", MESSAGE).await.text(), HONEST);
-    assert_eq!(told(&sandbox).await["requests"], 2);
+    assert_eq!(arrivals(&sandbox).await["requests"], 2);
     sandbox.stop().await;
 }
 

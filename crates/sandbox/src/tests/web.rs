@@ -207,7 +207,12 @@ async fn every_page_is_shut_against_what_comes_from_outside() {
 }
 
 /// Opens a stream and reads until it has said this.
-async fn told(sandbox: &Sandbox, path: &str, headers: &str, what: &str) -> (TcpStream, String) {
+async fn events_until(
+    sandbox: &Sandbox,
+    path: &str,
+    headers: &str,
+    what: &str,
+) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     let text = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     stream.write_all(text.as_bytes()).await.unwrap();
@@ -232,14 +237,14 @@ async fn until(stream: &mut TcpStream, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_tells_what_is_new_and_goes_on_where_it_broke_off() {
+async fn a_stream_sends_what_is_new_and_resumes_where_it_broke_off() {
     let sandbox = start().await;
     let (cookie, name) = visit(&sandbox).await;
     let place = format!("{CHANNEL}&destination={name}");
     let send = |text: &str| format!("{place}&message={text}");
     call(&sandbox, "sendmessage", &send("One")).await;
     let path = "/chat/1/events?after=0";
-    let (mut stream, first) = told(&sandbox, path, &cookie, "One").await;
+    let (mut stream, first) = events_until(&sandbox, path, &cookie, "One").await;
     assert!(first.contains("text/event-stream"), "{first}");
     call(
         &sandbox,
@@ -257,7 +262,7 @@ async fn a_stream_tells_what_is_new_and_goes_on_where_it_broke_off() {
     drop(stream);
     call(&sandbox, "sendmessage", &send("Three")).await;
     let again = format!("{cookie}Last-Event-ID: {id}\r\n");
-    let (_stream, rest) = told(&sandbox, path, &again, "Three").await;
+    let (_stream, rest) = events_until(&sandbox, path, &again, "Three").await;
     assert!(!rest.contains("One") && !rest.contains("Two"), "{rest}");
     // A stranger's cookie gets a stranger's chat, and a page of another site none.
     let heard = get(&sandbox, path, "").await;
@@ -270,8 +275,12 @@ async fn a_stream_tells_what_is_new_and_goes_on_where_it_broke_off() {
 async fn open_pages_are_bounded_and_hold_up_no_stop() {
     let sandbox = start().await;
     let mut open = Vec::new();
-    for _ in 0..super::super::web::ONLOOKERS_MAX {
-        open.push(told(&sandbox, "/operator/events", "", "visitor-1").await.0);
+    for _ in 0..crate::app_state::WATCHERS_MAX {
+        open.push(
+            events_until(&sandbox, "/operator/events", "", "visitor-1")
+                .await
+                .0,
+        );
     }
     assert_eq!(get(&sandbox, "/operator/events", "").await.status, 503);
     let (cookie, _) = visit(&sandbox).await;

@@ -38,7 +38,7 @@ fn is_nobodys(host: &str) -> bool {
     address.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
 }
 
-/// Who says nothing of where they come from is no browser.
+/// A client without these headers is not a browser.
 fn is_from_elsewhere(headers: &HeaderMap, host: &Authority) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let site = text("sec-fetch-site");

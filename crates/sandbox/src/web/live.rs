@@ -1,10 +1,9 @@
-//! What keeps a page up to date: server-sent events whose data is the very HTML that the page would show.
+//! Server-sent events that keep a page up to date. Their data is the HTML that the page would show.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::Error;
-use askama::Template;
 use bytes::Bytes;
 use futures_util::stream;
 use http::request::Parts;
@@ -15,10 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::rows::Chat;
-use super::unwritten;
-use super::views::{Message, Platforms};
-use crate::Desk;
+use super::views::{MessageView, PlatformList, rendered};
 use crate::answer::{Body, plain, response};
+use crate::app_state::AppState;
 
 /// The shortest time between two looks: however much happens, a page costs the database ten looks a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,7 +24,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How often something is written when nothing happens, so that a page that is gone is noticed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
-/// The last message that a page has: what a stream that broke off says, or else what the page says.
+/// The last message that a page has: the browser's Last-Event-ID after a broken stream, or else the page's own number.
 pub(super) fn after(head: &Parts) -> i64 {
     let again = head.headers.get("last-event-id");
     let again = again.and_then(|id| id.to_str().ok()?.parse().ok());
@@ -37,17 +35,17 @@ pub(super) fn after(head: &Parts) -> i64 {
     again.or_else(first).unwrap_or(0)
 }
 
-/// The messages of a chat that come after this one.
+/// Streams the messages of a chat after this one.
 pub(super) fn messages(
-    desk: &Arc<Desk>,
+    state: &Arc<AppState>,
     (chat, is_visitor): (Chat, bool),
     after: i64,
     stopped: watch::Receiver<()>,
 ) -> Result<Response<Body>, Error> {
     stream_of(
-        desk,
+        state,
         stopped,
-        Look::Messages {
+        WatchTarget::Messages {
             chat,
             is_visitor,
             after,
@@ -55,16 +53,16 @@ pub(super) fn messages(
     )
 }
 
-/// The operator's list whenever it has changed.
+/// Streams the operator's list whenever it has changed.
 pub(super) fn chats(
-    desk: &Arc<Desk>,
+    state: &Arc<AppState>,
     stopped: watch::Receiver<()>,
 ) -> Result<Response<Body>, Error> {
-    stream_of(desk, stopped, Look::Chats(String::new()))
+    stream_of(state, stopped, WatchTarget::Chats(String::new()))
 }
 
-/// What is looked at, and what the page has of it.
-enum Look {
+/// What a page shows, and how much of it the page has.
+enum WatchTarget {
     Messages {
         chat: Chat,
         is_visitor: bool,
@@ -73,32 +71,31 @@ enum Look {
     Chats(String),
 }
 
-impl Look {
+impl WatchTarget {
     /// The events that bring the page up to date; empty when it is.
-    async fn events(&mut self, desk: &Desk) -> Result<String, Error> {
+    async fn events(&mut self, state: &AppState) -> Result<String, Error> {
         let mut events = String::new();
         match self {
-            Look::Messages {
+            WatchTarget::Messages {
                 chat,
                 is_visitor,
                 after,
             } => {
-                for shown in desk.chats.shown(chat, *after).await? {
-                    let message = Message {
+                for shown in state.chats.shown(chat, *after).await? {
+                    let message = MessageView {
                         shown: &shown,
                         is_visitor: *is_visitor,
                     };
-                    let html = message.render().map_err(|error| unwritten(&error))?;
+                    let html = rendered(&message)?;
                     *after = shown.id;
                     push_event(&mut events, Some(shown.id), &html);
                 }
             }
-            Look::Chats(known) => {
-                let platforms = desk.chats.by_platform().await?;
-                let platforms = Platforms {
+            WatchTarget::Chats(known) => {
+                let platforms = state.chats.by_platform().await?;
+                let html = rendered(&PlatformList {
                     platforms: &platforms,
-                };
-                let html = platforms.render().map_err(|error| unwritten(&error))?;
+                })?;
                 if *known != html {
                     push_event(&mut events, None, &html);
                     *known = html;
@@ -109,49 +106,49 @@ impl Look {
     }
 }
 
-/// One stream between two pieces.
-struct Onlooker {
-    desk: Arc<Desk>,
-    look: Look,
+/// The state of one stream between two events.
+struct SseWatcher {
+    state: Arc<AppState>,
+    target: WatchTarget,
     news: watch::Receiver<()>,
     stopped: watch::Receiver<()>,
     pace: Interval,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 fn stream_of(
-    desk: &Arc<Desk>,
+    state: &Arc<AppState>,
     stopped: watch::Receiver<()>,
-    look: Look,
+    target: WatchTarget,
 ) -> Result<Response<Body>, Error> {
-    let Ok(place) = Arc::clone(&desk.onlookers).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&state.watchers).try_acquire_owned() else {
         return Ok(plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "Too many pages are open.\n",
         ));
     };
-    let mut news = desk.chats.news();
+    let mut news = state.chats.news();
     // The first look is at what has come since the page was made.
     news.mark_changed();
     let mut pace = interval(LOOK_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let onlooker = Onlooker {
-        desk: Arc::clone(desk),
-        look,
+    let watcher = SseWatcher {
+        state: Arc::clone(state),
+        target,
         news,
         stopped,
         pace,
-        _place: place,
+        _permit: permit,
     };
-    let pieces = stream::unfold(onlooker, |mut onlooker| async {
-        let piece = onlooker.next().await?;
-        Some((Ok(Frame::data(Bytes::from(piece))), onlooker))
+    let pieces = stream::unfold(watcher, |mut watcher| async {
+        let piece = watcher.next().await?;
+        Some((Ok(Frame::data(Bytes::from(piece))), watcher))
     });
     let body = StreamBody::new(pieces).boxed_unsync();
     Ok(response(StatusCode::OK, "text/event-stream", body))
 }
 
-impl Onlooker {
+impl SseWatcher {
     /// The next piece; none when the sandbox stops or its database fails.
     async fn next(&mut self) -> Option<String> {
         loop {
@@ -165,7 +162,7 @@ impl Onlooker {
             // However much happens meanwhile is looked at once.
             self.pace.tick().await;
             self.news.mark_unchanged();
-            match self.look.events(&self.desk).await {
+            match self.target.events(&self.state).await {
                 Ok(events) if events.is_empty() => {}
                 Ok(events) => return Some(events),
                 Err(error) => {

@@ -1,9 +1,10 @@
 //! What the pages show of the chats. Nothing here changes an unread mark.
 
 use adapter::{Error, PLATFORMS};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::chats::Chats;
-use crate::rows::broken;
+use crate::database::Failure;
 
 /// Most messages of a chat on its page, the newest.
 const MESSAGES_MAX: i64 = 200;
@@ -15,7 +16,7 @@ const CHATS_MAX: i64 = 100;
 const EXCERPT_CHARS: i64 = 160;
 
 /// A channel.
-pub(crate) struct Channel {
+pub(crate) struct ChatChannel {
     id: i64,
     pub(crate) platform: String,
     pub(crate) platformid: String,
@@ -24,7 +25,7 @@ pub(crate) struct Channel {
 
 /// A chat, which may have no message yet when it is a visitor's.
 pub(crate) struct Chat {
-    pub(crate) channel: Channel,
+    pub(crate) channel: ChatChannel,
     pub(crate) destination: String,
     /// Its number among the operator's pages; none for a visitor.
     pub(crate) id: Option<i64>,
@@ -32,7 +33,7 @@ pub(crate) struct Chat {
 
 impl Chat {
     /// The chat of this visitor on this channel.
-    pub(crate) fn of_visitor(channel: Channel, name: &str) -> Chat {
+    pub(crate) fn of_visitor(channel: ChatChannel, name: &str) -> Chat {
         Chat {
             channel,
             destination: name.to_owned(),
@@ -49,11 +50,8 @@ impl Chat {
     }
 }
 
-/// Id, message, sent, datetime, type, fileurl.
-type ShownRow = (i64, String, bool, String, Option<String>, Option<String>);
-
 /// A message as a page shows it.
-pub(crate) struct Shown {
+pub(crate) struct ShownMessage {
     pub(crate) id: i64,
     pub(crate) message: String,
     /// Whether it left through the API or an operator.
@@ -63,7 +61,7 @@ pub(crate) struct Shown {
     fileurl: Option<String>,
 }
 
-impl Shown {
+impl ShownMessage {
     /// What the file is and where, if this is one. A link to anywhere but the web is none.
     pub(crate) fn file(&self) -> Option<(&str, &str)> {
         let url = self.fileurl.as_deref()?;
@@ -75,11 +73,8 @@ impl Shown {
     }
 }
 
-/// The fields of [`Listed`], in its order.
-type ListedRow = (i64, String, String, String, i64, String, bool, bool, String);
-
 /// A chat in the operator's list.
-pub(crate) struct Listed {
+pub(crate) struct ChatSummary {
     pub(crate) id: i64,
     pub(crate) destination: String,
     pub(crate) channel: String,
@@ -91,30 +86,13 @@ pub(crate) struct Listed {
     pub(crate) datetime: String,
 }
 
-impl Listed {
-    fn of(row: ListedRow) -> Listed {
-        let (id, destination, channel, platformid, unread, excerpt, is_file, sent, datetime) = row;
-        Listed {
-            id,
-            destination,
-            channel,
-            platformid,
-            unread,
-            excerpt,
-            is_file,
-            sent,
-            datetime,
-        }
-    }
-}
-
 /// A platform with its chats, the one with the newest message first.
-pub(crate) struct Platform {
+pub(crate) struct PlatformChats {
     pub(crate) name: &'static str,
-    pub(crate) chats: Vec<Listed>,
+    pub(crate) chats: Vec<ChatSummary>,
 }
 
-impl Platform {
+impl PlatformChats {
     /// As people write it.
     pub(crate) fn title(&self) -> &'static str {
         match self.name {
@@ -128,107 +106,126 @@ impl Platform {
 }
 
 impl Chats {
-    /// The channels that a visitor can come by.
-    pub(crate) async fn web_channels(&self) -> Result<Vec<Channel>, Error> {
-        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
-            "SELECT id, platform, platformid, name FROM channels WHERE platform = 'webchat' ORDER BY id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(broken)?;
-        let channels = rows
-            .into_iter()
-            .map(|(id, platform, platformid, name)| Channel {
-                id,
-                platform,
-                platformid,
-                name,
-            });
-        Ok(channels.collect())
+    /// The channels of the web chat, by which visitors come.
+    pub(crate) async fn web_channels(&self) -> Result<Vec<ChatChannel>, Error> {
+        self.database.read(web_channels).await
     }
 
     /// One of them.
-    pub(crate) async fn web_channel(&self, platformid: &str) -> Result<Option<Channel>, Error> {
+    pub(crate) async fn web_channel(&self, platformid: &str) -> Result<Option<ChatChannel>, Error> {
         let all = self.web_channels().await?;
         Ok(all.into_iter().find(|one| one.platformid == platformid))
     }
 
     /// The chat with this number.
     pub(crate) async fn chat(&self, id: &str) -> Result<Option<Chat>, Error> {
-        let Ok(id) = id.parse::<i64>() else {
-            return Ok(None);
-        };
-        let row: Option<(String, i64, String, String, String)> = sqlx::query_as(
-            "SELECT c.destination, n.id, n.platform, n.platformid, n.name
-             FROM chats c JOIN channels n ON n.id = c.channel WHERE c.id = ?1",
-        )
-        .bind(id)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(broken)?;
-        Ok(
-            row.map(|(destination, channel, platform, platformid, name)| Chat {
-                channel: Channel {
-                    id: channel,
-                    platform,
-                    platformid,
-                    name,
-                },
-                destination,
-                id: Some(id),
-            }),
-        )
+        match id.parse() {
+            Ok(id) => self.database.read(move |db| chat(db, id)).await,
+            Err(_) => Ok(None),
+        }
     }
 
     /// The newest messages of a chat after one of them, oldest first.
-    pub(crate) async fn shown(&self, chat: &Chat, after: i64) -> Result<Vec<Shown>, Error> {
-        let rows: Vec<ShownRow> = sqlx::query_as(
-            "SELECT id, message, sent, datetime, type, fileurl FROM messages
-             WHERE chat = (SELECT id FROM chats WHERE channel = ?1 AND destination = ?2) AND id > ?3
-             ORDER BY id DESC LIMIT ?4",
-        )
-        .bind(chat.channel.id)
-        .bind(&chat.destination)
-        .bind(after)
-        .bind(MESSAGES_MAX)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(broken)?;
-        let shown = rows
-            .into_iter()
-            .rev()
-            .map(|(id, message, sent, datetime, kind, fileurl)| Shown {
-                id,
-                message,
-                sent,
-                datetime,
-                kind,
-                fileurl,
-            });
-        Ok(shown.collect())
+    pub(crate) async fn shown(&self, chat: &Chat, after: i64) -> Result<Vec<ShownMessage>, Error> {
+        let (channel, destination) = (chat.channel.id, chat.destination.clone());
+        let query = move |db: &Connection| shown(db, (channel, &destination), after);
+        self.database.read(query).await
     }
 
     /// The chats of every platform.
-    pub(crate) async fn by_platform(&self) -> Result<Vec<Platform>, Error> {
-        let mut platforms = Vec::with_capacity(PLATFORMS.len());
-        for name in PLATFORMS {
-            let rows: Vec<ListedRow> = sqlx::query_as(
-                "SELECT c.id, c.destination, n.name, n.platformid,
-                        (SELECT count(*) FROM messages WHERE chat = c.id AND unread = 1),
-                        substr(m.message, 1, ?3), m.fileurl IS NOT NULL, m.sent, m.datetime
-                 FROM channels n JOIN chats c ON c.channel = n.id
-                 JOIN messages m ON m.id = (SELECT max(id) FROM messages WHERE chat = c.id)
-                 WHERE n.platform = ?1 ORDER BY m.id DESC LIMIT ?2",
-            )
-            .bind(name)
-            .bind(CHATS_MAX)
-            .bind(EXCERPT_CHARS)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(broken)?;
-            let chats = rows.into_iter().map(Listed::of).collect();
-            platforms.push(Platform { name, chats });
-        }
-        Ok(platforms)
+    pub(crate) async fn by_platform(&self) -> Result<Vec<PlatformChats>, Error> {
+        let query = |db: &Connection| {
+            let platforms = PLATFORMS.into_iter().map(|name| {
+                let chats = summaries(db, name)?;
+                Ok(PlatformChats { name, chats })
+            });
+            platforms.collect()
+        };
+        self.database.read(query).await
     }
+}
+
+fn web_channels(db: &Connection) -> Result<Vec<ChatChannel>, Failure> {
+    let mut query = db.prepare_cached(
+        "SELECT id, platform, platformid, name FROM channels WHERE platform = 'webchat' ORDER BY id",
+    )?;
+    let channels = query.query_map([], |row| {
+        Ok(ChatChannel {
+            id: row.get(0)?,
+            platform: row.get(1)?,
+            platformid: row.get(2)?,
+            name: row.get(3)?,
+        })
+    })?;
+    Ok(channels.collect::<Result<_, _>>()?)
+}
+
+fn chat(db: &Connection, id: i64) -> Result<Option<Chat>, Failure> {
+    let mut query = db.prepare_cached(
+        "SELECT c.destination, n.id, n.platform, n.platformid, n.name
+         FROM chats c JOIN channels n ON n.id = c.channel WHERE c.id = ?1",
+    )?;
+    let chat = query.query_row([id], |row| {
+        Ok(Chat {
+            destination: row.get(0)?,
+            channel: ChatChannel {
+                id: row.get(1)?,
+                platform: row.get(2)?,
+                platformid: row.get(3)?,
+                name: row.get(4)?,
+            },
+            id: Some(id),
+        })
+    });
+    Ok(chat.optional()?)
+}
+
+fn shown(
+    db: &Connection,
+    (channel, destination): (i64, &str),
+    after: i64,
+) -> Result<Vec<ShownMessage>, Failure> {
+    let mut query = db.prepare_cached(
+        "SELECT id, message, sent, datetime, type, fileurl FROM messages
+         WHERE chat = (SELECT id FROM chats WHERE channel = ?1 AND destination = ?2) AND id > ?3
+         ORDER BY id DESC LIMIT ?4",
+    )?;
+    let rows = query.query_map(params![channel, destination, after, MESSAGES_MAX], |row| {
+        Ok(ShownMessage {
+            id: row.get(0)?,
+            message: row.get(1)?,
+            sent: row.get(2)?,
+            datetime: row.get(3)?,
+            kind: row.get(4)?,
+            fileurl: row.get(5)?,
+        })
+    })?;
+    let mut shown: Vec<_> = rows.collect::<Result<_, _>>()?;
+    shown.reverse();
+    Ok(shown)
+}
+
+fn summaries(db: &Connection, platform: &str) -> Result<Vec<ChatSummary>, Failure> {
+    let mut query = db.prepare_cached(
+        "SELECT c.id, c.destination, n.name, n.platformid,
+                (SELECT count(*) FROM messages WHERE chat = c.id AND unread = 1),
+                substr(m.message, 1, ?3), m.fileurl IS NOT NULL, m.sent, m.datetime
+         FROM channels n JOIN chats c ON c.channel = n.id
+         JOIN messages m ON m.id = (SELECT max(id) FROM messages WHERE chat = c.id)
+         WHERE n.platform = ?1 ORDER BY m.id DESC LIMIT ?2",
+    )?;
+    let chats = query.query_map(params![platform, CHATS_MAX, EXCERPT_CHARS], |row| {
+        Ok(ChatSummary {
+            id: row.get(0)?,
+            destination: row.get(1)?,
+            channel: row.get(2)?,
+            platformid: row.get(3)?,
+            unread: row.get(4)?,
+            excerpt: row.get(5)?,
+            is_file: row.get(6)?,
+            sent: row.get(7)?,
+            datetime: row.get(8)?,
+        })
+    })?;
+    Ok(chats.collect::<Result<_, _>>()?)
 }

@@ -1,14 +1,15 @@
-//! The pages, each a template in `templates`. The templates escape whatever they are given.
+//! The pages, each a template in `templates`. The templates escape every value.
 
+use adapter::{Code, Error};
 use askama::Template;
 
-use super::rows::{Channel, Chat, Platform, Shown};
+use super::rows::{Chat, ChatChannel, PlatformChats, ShownMessage};
 
-/// Where a visitor chooses a channel.
+/// The page where a visitor chooses a channel.
 #[derive(Template)]
 #[template(path = "front.html")]
-pub(super) struct Front {
-    pub(super) channels: Vec<Channel>,
+pub(super) struct FrontPage {
+    pub(super) channels: Vec<ChatChannel>,
 }
 
 /// A chat, as its visitor or its operator sees it.
@@ -17,76 +18,61 @@ pub(super) struct Front {
 pub(super) struct ChatPage {
     pub(super) chat: Chat,
     pub(super) is_visitor: bool,
-    pub(super) messages: Vec<Shown>,
+    pub(super) messages: Vec<ShownMessage>,
     /// The last message on the page.
     pub(super) last: i64,
-    /// Why what was typed was not taken; empty when nothing was refused.
+    /// Why the typed text was refused; empty when it was not.
     pub(super) refusal: String,
-    /// What was typed then.
+    /// The typed text then.
     pub(super) message: String,
 }
 
-/// One message, on a page or told to it.
+/// One message, on a page or in an event for it.
 #[derive(Template)]
 #[template(path = "message.html")]
-pub(super) struct Message<'a> {
-    pub(super) shown: &'a Shown,
+pub(super) struct MessageView<'a> {
+    pub(super) shown: &'a ShownMessage,
     pub(super) is_visitor: bool,
 }
 
 /// The chats of all platforms.
 #[derive(Template)]
 #[template(path = "operator.html")]
-pub(super) struct Operator {
-    pub(super) platforms: Vec<Platform>,
+pub(super) struct OperatorPage {
+    pub(super) platforms: Vec<PlatformChats>,
 }
 
-/// The part of it that is told anew.
+/// The part of it that events replace.
 #[derive(Template)]
 #[template(path = "platforms.html")]
-pub(super) struct Platforms<'a> {
-    pub(super) platforms: &'a [Platform],
+pub(super) struct PlatformList<'a> {
+    pub(super) platforms: &'a [PlatformChats],
 }
 
-impl Front {
-    #[expect(
-        clippy::unused_self,
-        reason = "asked by the template that all pages share"
-    )]
-    fn is_visitors(&self) -> bool {
-        true
-    }
+/// The HTML of a template.
+pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
+    let unrendered =
+        |error: askama::Error| Error::refused(Code::InternalError).because(error.to_string());
+    template.render().map_err(unrendered)
 }
 
 impl ChatPage {
-    fn is_visitors(&self) -> bool {
-        self.is_visitor
-    }
-
-    /// One message as a page that is open already would be told it.
-    fn one(&self, shown: &Shown) -> askama::Result<String> {
+    /// One message as in an event.
+    fn one(&self, shown: &ShownMessage) -> askama::Result<String> {
         let is_visitor = self.is_visitor;
-        Message { shown, is_visitor }.render()
+        MessageView { shown, is_visitor }.render()
     }
 }
 
-impl Operator {
-    #[expect(
-        clippy::unused_self,
-        reason = "asked by the template that all pages share"
-    )]
-    fn is_visitors(&self) -> bool {
-        false
-    }
-
-    /// The list as a page that is open already would be told it.
+impl OperatorPage {
+    /// The list as in an event.
     fn list(&self) -> askama::Result<String> {
         let platforms = &self.platforms;
-        Platforms { platforms }.render()
+        PlatformList { platforms }.render()
     }
 }
 
-impl Message<'_> {
+impl MessageView<'_> {
     fn author(&self) -> &'static str {
         match (self.shown.sent, self.is_visitor) {
             (true, true) => "Answer",

@@ -1,6 +1,6 @@
-//! Who a visitor is: a name that the first visit makes up and a cookie keeps. It is the destination of the visitor's chat.
+//! A visitor's name, which the first visit makes up and a cookie keeps. It is the destination of the visitor's chat.
 //!
-//! It is no secret: the page shows it, so that a call can be made out to it. It can't be chosen either, and a page of
+//! The name is not secret: the page shows it, so that a call can be addressed to it. Nobody can choose it, and a page of
 //! another site neither reads it nor has it sent.
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 const COOKIE: &str = "sandbox_visitor";
 
-/// The platform calls visitors this.
+/// The beginning of every name.
 const PREFIX: &str = "visitor-";
 
-/// Digits after it, 62 bits of chance.
+/// Digits after it, 62 random bits.
 const DIGITS: usize = 16;
 
 /// How long a browser keeps the cookie: 30 days.
@@ -19,17 +19,17 @@ const KEPT_S: u32 = 30 * 24 * 60 * 60;
 
 /// The name of a visitor, always one of ours.
 #[derive(Clone)]
-pub(crate) struct Visitor(String);
+pub(crate) struct ChatVisitor(String);
 
-impl Visitor {
-    /// Somebody new.
-    pub(crate) fn new() -> Visitor {
+impl ChatVisitor {
+    /// A new name.
+    pub(crate) fn new() -> ChatVisitor {
         let chance = Uuid::now_v7().simple().to_string();
-        Visitor(format!("{PREFIX}{}", &chance[chance.len() - DIGITS..]))
+        ChatVisitor(format!("{PREFIX}{}", &chance[chance.len() - DIGITS..]))
     }
 
-    /// Who the cookie names, unless it names nobody that we could have made up.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Visitor> {
+    /// The name in the cookie, if it has the form of ours.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<ChatVisitor> {
         let cookies = headers.get_all(header::COOKIE).into_iter();
         let texts = cookies.filter_map(|cookies| cookies.to_str().ok());
         let pairs = texts.flat_map(|text| text.split(';'));
@@ -40,14 +40,14 @@ impl Visitor {
             && digits
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        is_ours.then(|| Visitor(name.to_owned()))
+        is_ours.then(|| ChatVisitor(name.to_owned()))
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.0
     }
 
-    /// The header that has the browser keep it.
+    /// The header by which the browser keeps the name.
     pub(crate) fn cookie(&self) -> HeaderValue {
         let text = format!(
             "{COOKIE}={}; Path=/chat/; Max-Age={KEPT_S}; HttpOnly; SameSite=Strict",

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use adapter::{Effect, OPERATIONS, Request};
 use serde::Serialize;
 
-use crate::api::Call;
+use crate::call::ApiCall;
 use crate::faults::{Fault, FaultKind};
 
 /// Most sends kept one by one; at 20 KiB each, the longest legal one, they take 20 MiB.
@@ -17,7 +17,7 @@ const OTHER: &str = "other";
 
 /// What arrived since the start.
 #[derive(Default)]
-pub(crate) struct Sent(Mutex<Arrived>);
+pub(crate) struct ArrivalLog(Mutex<Arrived>);
 
 /// The answer of `GET /sandbox/sent`.
 #[derive(Clone, Default, Serialize)]
@@ -50,9 +50,9 @@ struct Arrival {
     fault: Option<FaultKind>,
 }
 
-impl Sent {
-    /// Counts a call; gives its number when it is a send that is kept.
-    pub(crate) fn arrived(&self, call: &Call, fault: Option<&Fault>) -> Option<u64> {
+impl ArrivalLog {
+    /// Counts a call; returns its number when it is a send that is kept.
+    pub(crate) fn arrived(&self, call: &ApiCall, fault: Option<&Fault>) -> Option<u64> {
         let mut arrived = self.lock();
         arrived.requests += 1;
         let method = call.operation.map_or(OTHER, |operation| operation.method);
@@ -77,7 +77,7 @@ impl Sent {
         Some(number)
     }
 
-    /// Notes that the send with this number became a message.
+    /// Records that the send with this number became a message.
     pub(crate) fn stored(&self, number: u64) {
         let mut arrived = self.lock();
         arrived.stored += 1;
@@ -89,7 +89,7 @@ impl Sent {
     }
 
     /// Everything, with a count for every method.
-    pub(crate) fn tell(&self) -> Arrived {
+    pub(crate) fn snapshot(&self) -> Arrived {
         let mut arrived = self.lock().clone();
         let names = OPERATIONS.iter().map(|operation| operation.method);
         for name in names.chain([OTHER]) {

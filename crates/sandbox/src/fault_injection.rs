@@ -1,4 +1,4 @@
-//! What the client gets in place of the right answer.
+//! Fault injection: what the client gets in place of the right answer.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
-use crate::answer::{Body, refusal_word, reply, respond, response};
+use crate::answer::{Body, refusal_word, reply, respond, response, whole};
 use crate::bomb::gzip_bomb;
+use crate::connection_handle::ConnectionHandle;
 use crate::faults::{Fault, FaultKind};
-use crate::server::Line;
 
 /// How long `no_answer` holds a connection: longer than any time-out of the gateway.
 const NO_ANSWER: Duration = Duration::from_secs(60);
@@ -25,10 +25,10 @@ pub(crate) const HUGE_BYTES: usize = 100 * 1024 * 1024;
 const HUGE_PIECE_BYTES: usize = 64 * 1024;
 
 /// Applies a fault. `honest` is the right answer, there when the call was performed.
-pub(crate) async fn spoil(
+pub(crate) async fn inject_fault(
     fault: &Fault,
     way: Way,
-    line: &Line,
+    handle: &ConnectionHandle,
     honest: Option<Reply>,
 ) -> Response<Body> {
     let honest = honest.unwrap_or_else(|| reply(Bytes::new()));
@@ -50,14 +50,14 @@ pub(crate) async fn spoil(
             let half = cut_off(first_half(&honest.body), None);
             promising(honest.body.len(), &honest, half)
         }
-        FaultKind::Reset | FaultKind::ResetAfter | FaultKind::Refused => line.reset().await,
+        FaultKind::Reset | FaultKind::ResetAfter | FaultKind::Refused => handle.reset().await,
         FaultKind::ResetMidBody => {
-            let half = cut_off(first_half(&honest.body), Some(line.clone()));
+            let half = cut_off(first_half(&honest.body), Some(handle.clone()));
             promising(honest.body.len(), &honest, half)
         }
         FaultKind::NoAnswer => {
             tokio::time::sleep(NO_ANSWER).await;
-            line.reset().await
+            handle.reset().await
         }
         FaultKind::SlowBody => {
             let bytes = dribbled(honest.body.clone(), fault.wait());
@@ -77,11 +77,7 @@ pub(crate) async fn spoil(
 /// An error page as web servers and proxies send it.
 fn page(status: StatusCode) -> Response<Body> {
     let html = format!("<html><body><h1>{status}</h1></body></html>\n");
-    response(
-        status,
-        "text/html; charset=utf-8",
-        crate::answer::whole(html),
-    )
+    response(status, "text/html; charset=utf-8", whole(html))
 }
 
 fn with_body(honest: &Reply, body: impl Into<Bytes>) -> Reply {
@@ -108,7 +104,7 @@ fn lowercase(body: &Bytes) -> String {
 fn promising(
     length: usize,
     honest: &Reply,
-    pieces: impl Stream<Item = Piece> + Send + 'static,
+    pieces: impl Stream<Item = BodyFrame> + Send + 'static,
 ) -> Response<Body> {
     let mut response = respond(with_body(honest, Bytes::new()));
     *response.body_mut() = StreamBody::new(pieces).boxed_unsync();
@@ -118,27 +114,27 @@ fn promising(
     response
 }
 
-type Piece = Result<Frame<Bytes>, std::convert::Infallible>;
+type BodyFrame = Result<Frame<Bytes>, std::convert::Infallible>;
 
 /// One piece, which is flushed, and then either the end or a reset.
-fn cut_off(piece: Bytes, line: Option<Line>) -> impl Stream<Item = Piece> {
+fn cut_off(piece: Bytes, handle: Option<ConnectionHandle>) -> impl Stream<Item = BodyFrame> {
     stream::unfold(Some(piece), move |piece| {
-        let line = line.clone();
+        let handle = handle.clone();
         async move {
             if let Some(piece) = piece {
                 return Some((Ok(Frame::data(piece)), None));
             }
             // While this body is pending, hyper flushes what it has.
             tokio::task::yield_now().await;
-            match line {
-                Some(line) => line.reset().await,
+            match handle {
+                Some(handle) => handle.reset().await,
                 None => None,
             }
         }
     })
 }
 
-fn dribbled(body: Bytes, pause: Duration) -> impl Stream<Item = Piece> {
+fn dribbled(body: Bytes, pause: Duration) -> impl Stream<Item = BodyFrame> {
     stream::unfold((body, true), move |(mut rest, is_first)| async move {
         if rest.is_empty() {
             return None;
@@ -152,7 +148,7 @@ fn dribbled(body: Bytes, pause: Duration) -> impl Stream<Item = Piece> {
 }
 
 /// White space, which a JSON parser reads to its end.
-fn huge() -> impl Stream<Item = Piece> {
+fn huge() -> impl Stream<Item = BodyFrame> {
     let piece = Bytes::from(vec![b' '; HUGE_PIECE_BYTES]);
     stream::unfold(HUGE_BYTES, move |left| {
         let piece = piece.slice(..left.min(HUGE_PIECE_BYTES));

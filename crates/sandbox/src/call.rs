@@ -1,0 +1,101 @@
+//! Reads a call of the chat API and checks it in the contract's order.
+
+use adapter::{Authorization, CLASS, Code, Error, Operation, Params, Request, Way, Wire};
+use secrecy::ExposeSecret;
+
+use crate::account::SandboxAccount;
+
+/// One call, read but not performed.
+pub(crate) struct ApiCall {
+    /// The operation that it names, whatever else is wrong with it.
+    pub(crate) operation: Option<&'static Operation>,
+    /// Whether user, password, class and method are there and the account is right.
+    pub(crate) entry: Result<(), Error>,
+    /// Class, method, parameters and values.
+    pub(crate) request: Result<Request, Error>,
+}
+
+/// Reads everything that a call says, and judges all but what the chats know.
+pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCall {
+    let mut params = match Params::read(wire) {
+        Ok(params) => params,
+        Err(error) => {
+            return ApiCall {
+                operation: None,
+                entry: Err(error.clone()),
+                request: Err(error),
+            };
+        }
+    };
+    let entry = enter(account, way, wire, &mut params);
+    let method = params.take("method");
+    let operation = method
+        .as_ref()
+        .ok()
+        .and_then(|method| Operation::named(method.as_deref()?));
+    let request = method.and_then(|_| open(operation, &mut params));
+    ApiCall {
+        operation,
+        entry,
+        request,
+    }
+}
+
+/// Presence of user, password, class and method, then the credentials.
+fn enter(
+    account: &SandboxAccount,
+    way: Way,
+    wire: &Wire<'_>,
+    params: &mut Params,
+) -> Result<(), Error> {
+    let given = match way {
+        Way::Basic => basic_credentials(wire, params)?,
+        Way::Http | Way::Jwt | Way::Soap => Some((
+            params.take_credential("user")?,
+            params.take_credential("password")?,
+        )),
+    };
+    let present = |value: Option<String>, code| {
+        value
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| Error::refused(code))
+    };
+    let given = match given {
+        Some((user, password)) => Some((
+            present(user, Code::MissingUser)?,
+            present(password, Code::MissingPassword)?,
+        )),
+        None => None,
+    };
+    params.require_class_and_method()?;
+    if given.is_some_and(|(user, password)| account.admits(&user, &password)) {
+        Ok(())
+    } else {
+        Err(Error::refused(Code::IncorrectUserPassword))
+    }
+}
+
+/// User and password, each if it was given.
+type GivenCredentials = (Option<String>, Option<String>);
+
+/// The credentials in the Authorization header; `None` when it is there but can't be right.
+fn basic_credentials(wire: &Wire<'_>, params: &Params) -> Result<Option<GivenCredentials>, Error> {
+    params.refuse_credentials()?;
+    Ok(match adapter::read_authorization(wire.headers)? {
+        Some(Authorization::Basic(user, password)) => Some((
+            Some(user),
+            password.map(|password| password.expose_secret().to_owned()),
+        )),
+        Some(Authorization::BrokenBasic) => None,
+        None | Some(Authorization::Bearer(_) | Authorization::Other) => Some((None, None)),
+    })
+}
+
+/// Class, method, compulsory parameters, values, in that order.
+fn open(operation: Option<&'static Operation>, params: &mut Params) -> Result<Request, Error> {
+    if params.take("class")?.as_deref() != Some(CLASS) {
+        return Err(Error::refused(Code::IncorrectClass));
+    }
+    let operation = operation.ok_or_else(|| Error::refused(Code::IncorrectMethod))?;
+    Request::of(operation, params)
+}

@@ -1,0 +1,112 @@
+//! The SQLite database. One connection does all the work in turn: in memory there can be only one, and no call takes long.
+
+use std::error::Error as StdError;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use adapter::{Code, Error};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::samples;
+
+/// How long a write waits for another process that holds the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The connection. A clone shares it.
+#[derive(Clone)]
+pub(crate) struct Database(Arc<Mutex<Connection>>);
+
+/// Why work on the database failed.
+pub(crate) enum Failure {
+    /// The call is refused.
+    Refused(Code),
+    /// The database or the result is broken; the text is for the log.
+    Broken(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure::Broken(error.to_string())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Refused(code) => Error::refused(code),
+            Failure::Broken(cause) => Error::refused(Code::InternalError).because(cause),
+        }
+    }
+}
+
+impl Database {
+    /// Opens the file or an empty database in memory, and seeds an empty one.
+    pub(crate) fn open(file: Option<&Path>) -> Result<Database, Box<dyn StdError + Send + Sync>> {
+        let mut connection = match file {
+            Some(file) => {
+                // What people wrote is for the owner alone; SQLite gives the WAL the mode of the file.
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .mode(0o600)
+                    .open(file)?;
+                Connection::open(file)?
+            }
+            None => Connection::open_in_memory()?,
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // What was answered survives the end of the process; a power cut may cost a sandbox its last second.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        let writing = begin(&mut connection)?;
+        writing.execute_batch(include_str!("schema.sql"))?;
+        samples::seed(&writing)?;
+        writing.commit()?;
+        Ok(Database(Arc::new(Mutex::new(connection))))
+    }
+
+    /// Runs a query on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(|connection| query(connection)).await
+    }
+
+    /// The same in a transaction, which lasts when this returns without an error.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(|connection| {
+            let writing = begin(connection)?;
+            let result = change(&writing)?;
+            writing.commit()?;
+            Ok(result)
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Error> {
+        let database = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            // A panic has rolled its transaction back, so the connection stays usable.
+            work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        let result = done.await;
+        let result = result.unwrap_or_else(|panic| Err(Failure::Broken(panic.to_string())));
+        result.map_err(Error::from)
+    }
+}
+
+/// Takes the write lock at once: a transaction that began by reading could not wait for it.
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
