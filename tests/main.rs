@@ -31,6 +31,7 @@ mod drain;
 mod explain;
 mod exposure;
 mod file_rights;
+mod file_urls;
 mod first_start;
 mod guessing;
 mod journal;
