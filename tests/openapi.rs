@@ -180,7 +180,7 @@ fn no_path_is_routed_past_the_documents() {
             "routes.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
             "routes.rs: .route(METADATA, document(generations, METADATA, metadata))",
         ],
-        "a new path of the public listener belongs into gateway/src/openapi.rs, and then here"
+        "a new path of the public listener belongs into gateway/src/docs/openapi.rs, and then here"
     );
 }
 

@@ -7,9 +7,9 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use server::PeerAddr;
 
-mod told;
+mod walk;
 
-pub(crate) use told::Walk;
+pub(crate) use walk::Walk;
 
 /// The resolved address of the caller, in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

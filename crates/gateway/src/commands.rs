@@ -25,9 +25,9 @@ use client::call::{Call, call};
 use server::signals::outlive_stray_signals;
 use url::Url;
 
-use crate::accesses::Demo;
 use crate::cli::{JwsArgs, ServeArgs, TokenArgs};
-use crate::data_folder::DataFolder;
+use crate::serve::bootstrap::Demo;
+use crate::serve::data_folder::DataFolder;
 use crate::serve::serve;
 use crate::telemetry;
 

@@ -6,6 +6,7 @@
 //! the browser: the known ones weigh more than all of these pages together and write styles into the page, which the
 //! policy forbids. So there is no script but the few lines that copy a sample, on that page alone.
 
+pub(crate) mod openapi;
 mod openapi_page;
 mod pages;
 mod samples_page;
@@ -18,10 +19,9 @@ use axum::response::Response;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 
-use crate::gate::Gate;
-use crate::openapi;
-use crate::reply;
-use crate::story::Story;
+use crate::request::record::Story;
+use crate::request::reply;
+use crate::state::snapshot::Gate;
 
 /// Where the pages begin.
 pub(crate) const PATH: &str = "/docs/";

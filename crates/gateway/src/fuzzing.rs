@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use server::PeerAddr;
 
 use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
-use crate::edge::{self, Wish};
+use crate::request::validate::{self, Wish};
 
 /// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
 pub type Step = (String, Option<(IpAddr, bool)>);
@@ -49,7 +49,7 @@ pub fn walk(
 /// # Errors
 /// MALFORMED_REQUEST.
 pub fn readable(head: &Parts) -> Result<(), Error> {
-    edge::readable(head, head.headers.contains_key("transfer-encoding"))
+    validate::readable(head, head.headers.contains_key("transfer-encoding"))
 }
 
 /// What the request asks for: `call`, `check`, `options` or `wsdl`.
@@ -57,7 +57,7 @@ pub fn readable(head: &Parts) -> Result<(), Error> {
 /// # Errors
 /// HTTP_METHOD_NOT_ALLOWED, or INCORRECT_PARAM for a WSDL of another version.
 pub fn wish(way: Way, head: &Parts) -> Result<&'static str, Error> {
-    edge::wish(way, head).map(|wish| match wish {
+    validate::wish(way, head).map(|wish| match wish {
         Wish::Call => "call",
         Wish::CheckOnly => "check",
         Wish::Options => "options",

@@ -1,39 +1,29 @@
-//! The join: configuration, routes, the life of a request, listeners, telemetry and the command line of Chatgate.
+//! The join: configuration, routes, the life of a request, telemetry and the command line of Chatgate.
 //!
-//! To follow a request: `routes` → `pipeline` → one adapter's `lib` → `forward`'s `lib`.
+//! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward`'s `lib`. The modules stand here in
+//! floors from top to bottom; none imports from a higher floor than its own.
 
 pub mod cli;
 mod commands;
-mod openapi;
-mod outside;
-mod pipeline;
-mod policies;
-mod routes;
-mod token_endpoint;
+
+mod serve;
+
+mod router;
+
+mod docs;
+
+mod request;
+
+mod state;
+
+mod telemetry;
+mod tokens;
+
+pub mod config;
 
 pub mod client_addr;
-mod docs;
-mod edge;
-mod explain;
+mod file_rights;
+mod visible;
+
 #[doc(hidden)]
 pub mod fuzzing;
-mod gate;
-mod generations;
-mod known_tokens;
-mod reload;
-mod reply;
-mod sending;
-mod signing_keys;
-mod story;
-mod tokens;
-mod unstoppable;
-
-mod accesses;
-pub mod config;
-mod data_folder;
-mod file_rights;
-mod greeting;
-mod serve;
-mod telemetry;
-mod visible;
-mod way_out;

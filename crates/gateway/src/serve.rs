@@ -1,5 +1,13 @@
 //! Building a gateway and running it: config → data folder → ports → parts → serve → drain.
 
+pub(crate) mod assemble;
+pub(crate) mod banner;
+pub(crate) mod bootstrap;
+pub(crate) mod data_folder;
+mod explain;
+mod policies;
+pub(crate) mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,19 +27,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::accesses;
 use crate::config::Config;
-use crate::data_folder::{DataFolder, random, random_text};
-use crate::gate::{Gate, Parts};
-use crate::generations::{Generations, InForce, Origin};
-use crate::greeting;
-use crate::policies;
-use crate::reload;
-use crate::routes::{self, Paths};
-use crate::story::tell_counts;
+use crate::request::record::tell_counts;
+use crate::router::{self, Paths};
+use crate::serve::assemble::{Sandboxed, way_out};
+use crate::serve::data_folder::{DataFolder, random, random_text};
+use crate::state::current::{Generations, InForce, Origin};
+use crate::state::snapshot::{Gate, Parts};
 use crate::telemetry::{self, Metrics};
 use crate::tokens::{Tokens, TokensConfig};
-use crate::way_out::{Sandboxed, way_out};
 
 /// Bytes of the keys that hash secrets.
 pub(crate) const HASH_KEY_BYTES: usize = 32;
@@ -70,8 +74,8 @@ pub(crate) async fn serve(
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
     let key = store.key("secrets", Gate::now(), make_key).await;
     let hasher = Arc::new(SecretHasher::new(&key.map_err(|error| error.to_string())?));
-    accesses::know_first_operator(&store, &hasher, &data).await?;
-    let demo = accesses::first_start(&store, &hasher, &config, &data).await?;
+    bootstrap::know_first_operator(&store, &hasher, &data).await?;
+    let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let file = source.file.clone();
     let origin = Origin {
@@ -85,7 +89,7 @@ pub(crate) async fn serve(
     let gate = first_gate(&config, &origin, (&store, &hasher)).await?;
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
-    greeting::print(&greeting::Greeting {
+    banner::print(&banner::Greeting {
         config: &config,
         addresses: (address, admin_address),
         sandbox: running.as_ref().map(Sandbox::url),
@@ -101,7 +105,7 @@ pub(crate) async fn serve(
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
     let served = [
-        (public, routes::public(&generations)),
+        (public, router::public(&generations)),
         (admin, Paths::Operators(admin_router)),
     ];
     let served = run(&generations, served, signals, file).await;

@@ -1,5 +1,9 @@
 //! Whose tokens are good: our own signing keys, and the keys of outside issuers, fetched and kept.
 
+mod cache;
+mod issuers;
+mod signing_keys;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -16,9 +20,9 @@ use store::Store;
 use uuid::Uuid;
 
 use crate::config::{Config, IssuerConfig, JwksSource};
-use crate::known_tokens::KnownTokens;
-use crate::outside::{Outside, REFETCH_PAUSE_S};
-use crate::signing_keys::{SigningKeys, drop_keys};
+use crate::tokens::cache::KnownTokens;
+use crate::tokens::issuers::{Outside, REFETCH_PAUSE_S};
+use crate::tokens::signing_keys::{SigningKeys, drop_keys};
 
 /// Keys and issuers under one configuration. Whoever changes our keys sees to it that nobody else does at the same time.
 pub(crate) struct Tokens {

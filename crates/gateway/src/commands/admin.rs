@@ -12,7 +12,7 @@ use url::Url;
 
 use super::terminal::Progress;
 use crate::cli::{AdminArgs, ReachArgs};
-use crate::data_folder::{DataFolder, read_key};
+use crate::serve::data_folder::{DataFolder, read_key};
 
 /// Longest wait of a command for the running gateway.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use store::{Journal, JournalKind, JournalRow, SecretHasher, Store, StoreError};
 
 use super::output::print;
-use crate::accesses::put_first_operator;
 use crate::cli::AdminKeyCommand;
-use crate::data_folder::{DataFolder, random};
-use crate::gate::Gate;
 use crate::serve::HASH_KEY_BYTES;
+use crate::serve::bootstrap::put_first_operator;
+use crate::serve::data_folder::{DataFolder, random};
+use crate::state::snapshot::Gate;
 
 /// Makes a new key for the first operator and puts it into its file. The journal keeps that it was done.
 pub(crate) async fn admin_key_command(command: AdminKeyCommand) -> Result<(), String> {

@@ -11,7 +11,7 @@ use super::admin::Admin;
 use super::output::print;
 use super::terminal::{Progress, during};
 use crate::cli::BackupArgs;
-use crate::data_folder::random_text;
+use crate::serve::data_folder::random_text;
 
 /// Longest that a backup may take, the making of the copy included: the largest stores take minutes on a slow disk.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);

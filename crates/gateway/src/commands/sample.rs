@@ -7,9 +7,9 @@ use serde_json::json;
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print_exactly, print_json};
 use super::{Failure, member};
-use crate::accesses::Demo;
 use crate::cli::sample::SampleArgs;
-use crate::data_folder::DataFolder;
+use crate::serve::bootstrap::Demo;
+use crate::serve::data_folder::DataFolder;
 
 /// Stands where the access is not known.
 const UNKNOWN: &str = "CHANGE-ME";

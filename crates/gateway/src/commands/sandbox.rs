@@ -9,7 +9,7 @@ use server::signals::{StopSignal, outlive_stray_signals};
 
 use super::output::print;
 use crate::cli::SandboxArgs;
-use crate::data_folder::{DataFolder, random_text, remove, write_private};
+use crate::serve::data_folder::{DataFolder, random_text, remove, write_private};
 
 /// Bytes of randomness in a made-up password.
 const PASSWORD_BYTES: usize = 24;

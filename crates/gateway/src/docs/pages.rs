@@ -7,9 +7,9 @@ use adapter::{
 use askama::Template;
 use serde_json::Value;
 
-use crate::gate::Gate;
-use crate::openapi::befalls;
-use crate::token_endpoint;
+use crate::docs::openapi::befalls;
+use crate::request::token_endpoint;
+use crate::state::snapshot::Gate;
 
 /// The first page: what each way in is.
 #[derive(Template)]

@@ -6,7 +6,7 @@ use samples::{LANGUAGES, Language, Sample, SampleCaller, sample};
 use url::form_urlencoded;
 
 use super::pages::title;
-use crate::gate::Gate;
+use crate::state::snapshot::Gate;
 
 #[derive(Template)]
 #[template(path = "docs/samples.html")]

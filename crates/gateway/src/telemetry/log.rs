@@ -12,8 +12,8 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::{EnvFilter, reload};
 
-use super::gathered::{Form, Output};
-use super::line;
+use super::log_buffer::{Form, Output};
+use super::log_line;
 use super::log_queue::Class;
 use super::log_writer;
 use crate::config::Log;
@@ -53,7 +53,7 @@ pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
         .with_ansi(form == Form::Text { is_coloured: true })
         .with_writer(output.clone());
     if log.json {
-        line::write_json_to(output);
+        log_line::write_json_to(output);
         let lines = lines
             .json()
             .flatten_event(true)

@@ -11,12 +11,12 @@ use server::signals::ReloadSignal;
 use settings::ConfigError;
 
 use crate::config::Config;
-use crate::gate::{Gate, Parts};
-use crate::generations::{Generations, InForce};
-use crate::policies;
+use crate::serve::assemble::way_out;
+use crate::serve::policies;
+use crate::state::current::{Generations, InForce};
+use crate::state::snapshot::{Gate, Parts};
 use crate::telemetry::ReloadLabel;
 use crate::tokens::TokensConfig;
-use crate::way_out::way_out;
 
 /// How often the file is looked at. It has to look the same twice, so that nobody's half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

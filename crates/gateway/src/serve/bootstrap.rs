@@ -9,8 +9,8 @@ use store::{
 };
 
 use crate::config::{Config, SeedAccess};
-use crate::data_folder::{DataFolder, remove, write_private};
-use crate::gate::Gate;
+use crate::serve::data_folder::{DataFolder, remove, write_private};
+use crate::state::snapshot::Gate;
 
 /// The demo access's name and user name.
 pub(crate) const DEMO: &str = "demo";

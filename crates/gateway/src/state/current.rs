@@ -15,10 +15,10 @@ use settings::{ConfigSource, Sources};
 use store::Journal;
 
 use crate::config::Config;
-use crate::gate::Gate;
-use crate::reload::LastReload;
+use crate::serve::assemble::Sandboxed;
+use crate::serve::reload::LastReload;
+use crate::state::snapshot::Gate;
 use crate::telemetry::LogLevel;
-use crate::way_out::Sandboxed;
 
 /// The generations of one gateway, of which one is in force.
 pub(crate) struct Generations {
@@ -121,7 +121,7 @@ impl console::Gateway for Generations {
     }
 
     fn openapi_ways(&self) -> Value {
-        crate::openapi::document(&self.gate())
+        crate::docs::openapi::document(&self.gate())
     }
 
     fn status(&self) -> Value {
@@ -204,7 +204,7 @@ impl console::Backups for Generations {
 impl console::Reloads for Generations {
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
         Box::pin(async move {
-            let last = crate::reload::reload(&self, &format!("admin key {actor}")).await;
+            let last = crate::serve::reload::reload(&self, &format!("admin key {actor}")).await;
             match last.outcome {
                 Ok(_) => Ok(last.to_json()),
                 Err(mistakes) => Err(OperationError::Invalid(mistakes)),

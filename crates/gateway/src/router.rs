@@ -14,13 +14,13 @@ use futures_util::future::Either;
 use server::{Dispatch, Peer};
 
 use crate::docs;
-use crate::edge;
-use crate::gate::Gate;
-use crate::generations::Generations;
-use crate::pipeline::{self, admit};
-use crate::reply::{self, respond};
-use crate::story::Story;
-use crate::token_endpoint;
+use crate::request::pipeline::{self, admit};
+use crate::request::record::Story;
+use crate::request::reply::{self, respond};
+use crate::request::token_endpoint;
+use crate::request::validate;
+use crate::state::current::Generations;
+use crate::state::snapshot::Gate;
 
 /// The paths that are the same for every caller.
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
@@ -196,10 +196,10 @@ async fn nothing_here(gate: Arc<Gate>, caller: Peer, request: http::Request<Body
     let (head, _) = request.into_parts();
     let mut story = Story::begin(&gate, (None, "(unknown)"), caller, &head);
     let admitted = admit(&gate, &mut story, &head);
-    if admitted.is_ok() && edge::is_for_the_whole_server(&head) {
+    if admitted.is_ok() && validate::is_for_the_whole_server(&head) {
         return reply::options(&mut story);
     }
-    let error = match admitted.and_then(|()| edge::target(&head)) {
+    let error = match admitted.and_then(|()| validate::target(&head)) {
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,
     };

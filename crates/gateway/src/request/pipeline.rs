@@ -23,12 +23,12 @@ use server::Peer;
 use store::{Access, JournalLevel};
 
 use crate::client_addr;
-use crate::edge::{self, Wish};
-use crate::gate::Gate;
-use crate::reply;
-use crate::sending;
-use crate::story::{self, Story};
-use crate::unstoppable::Unstoppable;
+use crate::request::detached::Unstoppable;
+use crate::request::idempotency;
+use crate::request::record::{self, Story};
+use crate::request::reply;
+use crate::request::validate::{self, Wish};
+use crate::state::snapshot::Gate;
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {
@@ -94,16 +94,16 @@ async fn plan(
     };
     story.dialect = adapter.dialect(&unread);
     admit(gate, story, head)?;
-    match edge::wish(way, head)? {
+    match validate::wish(way, head)? {
         Wish::Options => return Ok(Plan::Options),
         Wish::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         Wish::Call | Wish::CheckOnly => {}
     }
-    if edge::waits_to_go_on(head, &body) {
+    if validate::waits_to_go_on(head, &body) {
         adapter.refuse_head(&unread)?;
     }
     let deadline = story.deadline(gate.limits.request_timeout);
-    let body = edge::read_body(body, gate.body_bytes_max(way), deadline).await?;
+    let body = validate::read_body(body, gate.body_bytes_max(way), deadline).await?;
     let (dialect, decoded) = adapter.decode(&Wire {
         query,
         headers,
@@ -116,9 +116,9 @@ async fn plan(
     story.calls(&request);
     gate.forwarder.permit(&access, &request)?;
     within(scope.as_ref(), &request)?;
-    let key = sending::key(decoded.idempotency_key)?;
+    let key = idempotency::key(decoded.idempotency_key)?;
     story.check_only = head.method == http::Method::HEAD;
-    let no_cache = edge::asks_for_fresh(head);
+    let no_cache = validate::asks_for_fresh(head);
     let request = Arc::new(request);
     Ok(Plan::Call(Call {
         access,
@@ -152,7 +152,7 @@ async fn finish(
     };
     let reply = gate.adapter(way).encode(story.dialect, &answer);
     story.tell(reply.status, &answer);
-    sending::settled(story.settling.take()).await;
+    idempotency::settled(story.settling.take()).await;
     reply::respond(story, reply, answer.outcome.err())
 }
 
@@ -161,11 +161,11 @@ async fn finish(
 /// Resolves the address and judges it, before a byte of the body is read or a password is hashed.
 pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), Error> {
     // Where one thing about a head is broken, its end may be as well: nothing may ride behind it.
-    edge::readable(head, story.close).inspect_err(|_| story.close = true)?;
+    validate::readable(head, story.close).inspect_err(|_| story.close = true)?;
     let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
     story.client = Some(client);
     if gate.trust().believes(story.peer()) {
-        story.trace_id = story::trace_id(&head.headers);
+        story.trace_id = record::trace_id(&head.headers);
     }
     story.cors_origin = gate.cors_origin(&head.headers);
     let (limit, admitted) = gate.forwarder.admit(client.0);
@@ -241,21 +241,21 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     } = call;
     let is_send = request.operation().effect == Effect::Send;
     if !is_send {
-        sending::may_go_untraced(gate)?;
+        idempotency::may_go_untraced(gate)?;
     }
     let claim = key.filter(|_| is_send).map(|key| {
         let request_id = &story.request_id;
-        sending::claim(gate, (&access, &request), request_id, key)
+        idempotency::claim(gate, (&access, &request), request_id, key)
     });
     if let Some(claim) = &claim
-        && let Some(told) = Box::pin(sending::replayed(gate, story, claim)).await?
+        && let Some(told) = Box::pin(idempotency::replayed(gate, story, claim)).await?
     {
         return Ok(told);
     }
     let (counted, _turn) = gate.forwarder.begin(&access, &request).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
-    if is_send && let Some(told) = Box::pin(sending::open(gate, story, claim)).await? {
+    if is_send && let Some(told) = Box::pin(idempotency::open(gate, story, claim)).await? {
         return Ok(told);
     }
     let forwarded = gate.forwarder.forward(&access, request, wishes).await;

@@ -1,8 +1,7 @@
 //! What is known about one request, collected on its way and told once: one log line, the metrics, one row of the journal.
 
-mod counted;
-mod ids;
-mod row;
+mod counting;
+mod journal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,14 +17,15 @@ use store::{Intent, Noted, Settlement, text};
 use tokio::sync::oneshot;
 
 use crate::client_addr::{ClientIp, Trust, Walk};
-use crate::edge::{ALLOW, METHOD_BYTES_MAX};
-use crate::gate::Gate;
-use crate::reply;
-use crate::sending;
+use crate::request::idempotency;
+use crate::request::reply;
+use crate::request::request_id;
+use crate::request::validate::{ALLOW, METHOD_BYTES_MAX};
+use crate::state::snapshot::Gate;
 use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
 
-pub(crate) use counted::tell_counts;
-pub(crate) use row::trace_id;
+pub(crate) use counting::tell_counts;
+pub(crate) use journal::trace_id;
 
 /// How much of a path or user agent the log shows, in characters: both are the caller's to choose.
 const LOGGED_CHARACTERS_MAX: usize = 128;
@@ -116,7 +116,7 @@ impl Story {
         };
         let began_at = SystemTime::now().duration_since(UNIX_EPOCH);
         let began_at = began_at.unwrap_or_default();
-        let (request_id, own_id) = ids::of(head.headers.get(reply::REQUEST_ID), began_at);
+        let (request_id, own_id) = request_id::of(head.headers.get(reply::REQUEST_ID), began_at);
         Story {
             gate: Arc::clone(gate),
             began: Instant::now(),
@@ -159,6 +159,16 @@ impl Story {
             intent: None,
             settling: None,
         }
+    }
+
+    /// The id that no other request has.
+    fn own_id(&self) -> &str {
+        self.own_id.as_deref().unwrap_or(&self.request_id)
+    }
+
+    /// The id that the caller chose, if they did.
+    fn callers_id(&self) -> Option<&str> {
+        self.own_id.as_ref().map(|_| &*self.request_id)
     }
 
     /// Notes what is called, redacted as the operation table says.
@@ -273,7 +283,7 @@ impl Story {
         // Nobody else pays for the copy of a result that a receipt keeps.
         let settlement = self
             .has_claimed()
-            .then(|| sending::settlement(answer.outcome));
+            .then(|| idempotency::settlement(answer.outcome));
         let ending = Ending {
             took,
             wire_status,

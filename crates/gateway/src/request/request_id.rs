@@ -5,22 +5,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::Story;
-
 /// Longest request id taken from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
-
-impl Story {
-    /// The id that no other request has.
-    pub(super) fn own_id(&self) -> &str {
-        self.own_id.as_deref().unwrap_or(&self.request_id)
-    }
-
-    /// The id that the caller chose, if they did.
-    pub(super) fn callers_id(&self) -> Option<&str> {
-        self.own_id.as_ref().map(|_| &*self.request_id)
-    }
-}
 
 /// The id that the caller is told, and ours if that is another one: the caller's own is taken when it can stand in a log and
 /// a header as it is.

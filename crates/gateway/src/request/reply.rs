@@ -1,6 +1,6 @@
 //! From an adapter's reply to an HTTP response: the headers that every way in shares.
 
-mod told;
+mod body;
 
 use std::cell::RefCell;
 
@@ -12,8 +12,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 use store::text;
 
-use crate::edge::ALLOW;
-use crate::story::Story;
+use crate::request::record::Story;
+use crate::request::validate::ALLOW;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -60,7 +60,7 @@ pub(crate) fn respond(story: &mut Story, reply: Reply, error: Option<&adapter::E
     limit_headers(story, &mut headers);
     cache_headers(story, error.is_none(), &mut headers);
     shared_headers(story, &mut headers);
-    let body = told::body((reply.body, reply.rest), story.held.take());
+    let body = body::body((reply.body, reply.rest), story.held.take());
     response(reply.status, headers, body)
 }
 

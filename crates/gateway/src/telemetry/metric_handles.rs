@@ -4,10 +4,18 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adapter::{Code, OPERATIONS, Operation, Way};
 use hashbrown::{Equivalent, HashMap};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::RequestLabels;
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub(crate) way: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) access: String,
+    pub(crate) outcome: &'static str,
+    pub(crate) code: &'static str,
+}
 
 /// The ways in, and none.
 const WAYS: usize = Way::ALL.len() + 1;

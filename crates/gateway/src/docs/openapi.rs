@@ -10,10 +10,10 @@ use adapter::{
 use adapter_jwt::OauthError;
 use serde_json::{Map, Value, json};
 
-use crate::gate::Gate;
-use crate::routes::{JWKS, METADATA};
-use crate::sending::KEY_BYTES_MAX;
-use crate::token_endpoint;
+use crate::request::idempotency::KEY_BYTES_MAX;
+use crate::request::token_endpoint;
+use crate::router::{JWKS, METADATA};
+use crate::state::snapshot::Gate;
 
 /// The ways in whose answers are JSON; the WSDL describes the other one.
 const JSON_WAYS: [Way; 3] = [Way::Http, Way::Basic, Way::Jwt];

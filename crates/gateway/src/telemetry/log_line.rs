@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::Level;
 
-use super::gathered::{Output, in_class};
+use super::log_buffer::{Output, in_class};
 use super::log_queue::Class;
 use crate::visible::{escape_in_json, is_unseen};
 

@@ -10,8 +10,8 @@ use server::PeerAddr;
 use store::{Access, Accesses};
 
 use crate::client_addr::{Walk, resolve};
-use crate::gate::Gate;
-use crate::generations::Generations;
+use crate::state::current::Generations;
+use crate::state::snapshot::Gate;
 
 impl Explains for Generations {
     fn explain(&self, question: &ExplainQuestion) -> Value {

@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use store::{Access, Claim, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement};
 use tokio::sync::oneshot;
 
-use crate::gate::Gate;
-use crate::story::Story;
+use crate::request::record::Story;
+use crate::state::snapshot::Gate;
 
 /// Most bytes of a key: four times what any client library makes.
 pub(crate) const KEY_BYTES_MAX: usize = 255;

@@ -8,9 +8,9 @@ use adapter::Way;
 use server::tls::{TlsFiles, scheme};
 use settings::shell_quoted;
 
-use crate::accesses::Demo;
 use crate::config::Config;
-use crate::data_folder::DataFolder;
+use crate::serve::bootstrap::Demo;
+use crate::serve::data_folder::DataFolder;
 use crate::telemetry;
 
 /// What the greeting tells.

@@ -12,11 +12,11 @@ use http::Method;
 use http::request::Parts;
 use server::Peer;
 
-use crate::edge;
-use crate::gate::Gate;
-use crate::pipeline::admit;
-use crate::reply::respond;
-use crate::story::Story;
+use crate::request::pipeline::admit;
+use crate::request::record::Story;
+use crate::request::reply::respond;
+use crate::request::validate;
+use crate::state::snapshot::Gate;
 
 /// Where it stands.
 pub(crate) const PATH: &str = "/oauth/token";
@@ -91,11 +91,11 @@ async fn issue(
         headers,
         body,
     });
-    if edge::waits_to_go_on(head, &body) {
+    if validate::waits_to_go_on(head, &body) {
         refuse_token_head(&read(&nothing))?;
     }
     let deadline = story.deadline(gate.limits.request_timeout);
-    let body = edge::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
+    let body = validate::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
     let request = read_token_request(&read(&body))?;
     let circumstances = Circumstances {
         address: story.client_address(),

@@ -1,0 +1,327 @@
+//! The metrics. No client address, destination or free text becomes a label.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
+
+use adapter::{Operation, Way};
+use forward::{CacheStatus, UpstreamStatus};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+use store::Journal;
+
+use super::log;
+use super::log_queue::Class;
+use super::metric_handles::{ByCall, Requests};
+
+/// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
+const DURATION_BUCKETS_S: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CallLabels {
+    pub(crate) way: &'static str,
+    pub(crate) method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct MethodLabel {
+    pub(crate) method: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ResultLabel {
+    pub(crate) result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DeliveryLabel {
+    pub(crate) delivery: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReloadLabel {
+    pub(crate) outcome: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All metrics of one gateway.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) requests: Requests,
+    request_duration: Histograms<CallLabels>,
+    request_durations: ByCall<Histogram>,
+    upstream_duration: Histograms<MethodLabel>,
+    upstream_durations: ByCall<Histogram>,
+    upstream_attempts: Family<MethodLabel, Counter>,
+    upstream_attempt_counts: ByCall<Counter>,
+    cache_results: [OnceLock<Counter>; CacheStatus::COUNT],
+    pub(crate) denied: Family<ReasonLabel, Counter>,
+    pub(crate) would_deny: Counter,
+    cache: Family<ResultLabel, Counter>,
+    pub(crate) deliveries: Family<DeliveryLabel, Counter>,
+    pub(crate) inflight: Gauge<i64, AtomicI64>,
+    pub(crate) upstream: UpstreamGauges,
+    pub(crate) generation: Gauge<i64, AtomicI64>,
+    pub(crate) reloads: Family<ReloadLabel, Counter>,
+}
+
+impl Metrics {
+    /// All of them at zero, but for those that the journal counts itself.
+    pub(crate) fn new(journal: &Arc<Journal>) -> Metrics {
+        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS_S);
+        let mut registry = Registry::with_prefix("chatgate");
+        let mut new = Names(&mut registry);
+        let requests = Requests::default();
+        new.name("requests", "Requests answered", requests.family.clone());
+        let metrics = Metrics {
+            requests,
+            request_durations: ByCall::new(),
+            upstream_durations: ByCall::new(),
+            upstream_attempt_counts: ByCall::new(),
+            cache_results: Default::default(),
+            request_duration: new.seconds(
+                "request_duration",
+                "From the head of a request to its answer",
+                Histograms::new_with_constructor(histogram),
+            ),
+            upstream_duration: new.seconds(
+                "upstream_duration",
+                "From asking the upstream to its answer",
+                Histograms::new_with_constructor(histogram),
+            ),
+            upstream_attempts: new.name(
+                "upstream_attempts",
+                "How often the upstream was asked",
+                Family::default(),
+            ),
+            denied: new.name(
+                "denied",
+                "Requests refused by the gateway itself",
+                Family::default(),
+            ),
+            would_deny: new.name(
+                "would_deny",
+                "Requests that a rule which only reports would have refused",
+                Counter::default(),
+            ),
+            cache: new.name(
+                "cache_requests",
+                "What the cache had to do with answers",
+                Family::default(),
+            ),
+            deliveries: new.name(
+                "deliveries",
+                "Delivery words told on sends",
+                Family::default(),
+            ),
+            inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),
+            upstream: UpstreamGauges::new(&mut new),
+            generation: new.name(
+                "config_generation",
+                "How many configurations have been in force",
+                Gauge::default(),
+            ),
+            reloads: new.name(
+                "config_reloads",
+                "Configurations that were read again",
+                Family::default(),
+            ),
+            registry: Registry::default(),
+        };
+        let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program", program);
+        registry.register_collector(Box::new(JournalCounts(Arc::clone(journal))));
+        registry.register_collector(Box::new(LogCounts));
+        metrics.generation.set(1);
+        Metrics {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// How long requests of this kind took, in seconds.
+    pub(crate) fn request_duration(
+        &self,
+        way: Option<Way>,
+        operation: Option<&Operation>,
+    ) -> &Histogram {
+        self.request_durations.of(way, operation, || {
+            let way = way.map_or("none", Way::name);
+            let method = method_of(operation);
+            let labels = CallLabels { way, method };
+            self.request_duration.get_or_create_owned(&labels)
+        })
+    }
+
+    /// How long the upstream took for an operation, in seconds.
+    pub(crate) fn upstream_duration(&self, operation: Option<&Operation>) -> &Histogram {
+        self.upstream_durations.of(None, operation, || {
+            let method = method_of(operation);
+            self.upstream_duration
+                .get_or_create_owned(&MethodLabel { method })
+        })
+    }
+
+    /// How often the cache had this to do with an answer.
+    pub(crate) fn cache_result(&self, cache: CacheStatus) -> &Counter {
+        self.cache_results[cache.number()].get_or_init(|| {
+            let result = cache.word();
+            self.cache.get_or_create_owned(&ResultLabel { result })
+        })
+    }
+
+    /// How often the upstream was asked for an operation.
+    pub(crate) fn upstream_attempts(&self, operation: Option<&Operation>) -> &Counter {
+        self.upstream_attempt_counts.of(None, operation, || {
+            let method = method_of(operation);
+            self.upstream_attempts
+                .get_or_create_owned(&MethodLabel { method })
+        })
+    }
+}
+
+fn method_of(operation: Option<&Operation>) -> &'static str {
+    operation.map_or("none", |operation| operation.method)
+}
+
+/// How the places in front of the upstream are: set when somebody wants to know.
+pub(crate) struct UpstreamGauges {
+    limit: Gauge<i64, AtomicI64>,
+    calls: Gauge<i64, AtomicI64>,
+    waiting: Gauge<i64, AtomicI64>,
+}
+
+impl UpstreamGauges {
+    fn new(new: &mut Names<'_>) -> UpstreamGauges {
+        let mut gauge = |name, help| new.name(name, help, Gauge::default());
+        UpstreamGauges {
+            limit: gauge(
+                "upstream_limit",
+                "Most calls at once, as the upstream takes them now",
+            ),
+            calls: gauge("upstream_calls", "Calls under way to the upstream"),
+            waiting: gauge("upstream_waiting", "Calls that wait for a place among them"),
+        }
+    }
+
+    pub(crate) fn set(&self, status: &UpstreamStatus) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.limit.set(count(status.limit));
+        self.calls.set(count(status.under_way));
+        self.waiting.set(count(status.waiting));
+    }
+}
+
+/// What the journal counts itself, asked when somebody wants to know.
+struct JournalCounts(Arc<Journal>);
+
+impl Collector for JournalCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let queued = ConstGauge::new(i64::try_from(self.0.queued()).unwrap_or(i64::MAX));
+        let (name, help) = (
+            "journal_queue_entries",
+            "Journal rows that are not on disk yet",
+        );
+        queued.encode(encoder.encode_descriptor(name, help, None, queued.metric_type())?)?;
+        let failing = ConstGauge::new(i64::from(self.0.trouble().is_some()));
+        let (name, help) = (
+            "store_failing",
+            "Whether the store can't be written right now",
+        );
+        failing.encode(encoder.encode_descriptor(name, help, None, failing.metric_type())?)?;
+        let (name, help) = (
+            "journal_dropped",
+            "Journal rows for which there was no room",
+        );
+        by_class(&mut encoder, (name, help), |class| self.0.dropped_of(class))?;
+        let (name, help) = (
+            "journal_cleared_early",
+            "Journal rows that were cleared for their room before journal.retention",
+        );
+        by_class(&mut encoder, (name, help), |class| {
+            self.0.cleared_early(class)
+        })
+    }
+}
+
+/// Encodes a counter that known and unknown callers have apart.
+fn by_class(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    count: impl Fn(store::Class) -> u64,
+) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for class in store::Class::ALL {
+        let counter = ConstCounter::new(count(class));
+        counter.encode(family.encode_family(&[("class", class.word())])?)?;
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for JournalCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JournalCounts")
+    }
+}
+
+/// What the log counts itself, asked when somebody wants to know.
+#[derive(Debug)]
+struct LogCounts;
+
+impl Collector for LogCounts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = (
+            "log_dropped",
+            "Log lines that standard output did not take in time",
+        );
+        let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for class in Class::ALL {
+            let dropped = ConstCounter::new(log::dropped_lines(class));
+            dropped.encode(encoder.encode_family(&[("class", class.word())])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives metrics their names.
+struct Names<'a>(&'a mut Registry);
+
+impl Names<'_> {
+    fn name<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0
+            .register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes.
+    #[must_use]
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String can't fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
