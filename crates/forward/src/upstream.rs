@@ -33,7 +33,7 @@ use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use attempt::{Attempt, Harm, Health, failed, judged, no_room, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
-use queue::{Place, Places};
+use queue::{AdmissionQueue, QueuePermit};
 use retry::{Budget, backoff};
 
 /// What most forms take, in bytes.
@@ -46,7 +46,7 @@ pub struct Upstream {
     config: UpstreamConfig,
     endpoints: Endpoints,
     accounts: Accounts,
-    places: Arc<Places>,
+    queue: Arc<AdmissionQueue>,
     budget: Budget,
     chance: RandomState,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Called {
 pub struct Effort {
     /// How often the upstream was asked.
     pub attempts: u32,
-    /// How long the call waited for a place.
+    /// How long the call waited for a permit.
     pub queued: Duration,
     /// From the first attempt to the end of the last.
     pub upstream: Duration,
@@ -92,7 +92,7 @@ impl Upstream {
             factory,
             endpoints: Endpoints::new(urls, targets, config.spread),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
-            places: Places::new(limits.calls_max, limits.waiting_max),
+            queue: AdmissionQueue::new(limits.calls_max, limits.waiting_max),
             budget: Budget::default(),
             chance: RandomState::new(),
             config,
@@ -114,7 +114,7 @@ impl Upstream {
         Upstream::new(config.clone()).map(Arc::new)
     }
 
-    /// Makes a call for an access, until the deadline at the longest: waits for a place, asks, and asks again only if no
+    /// Makes a call for an access, until the deadline at the longest: waits for a permit, asks, and asks again only if no
     /// byte has left or nothing can come of it.
     ///
     /// The outcome's error is the chat API's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
@@ -126,41 +126,46 @@ impl Upstream {
         deadline: Instant,
     ) -> Called {
         let began = Instant::now();
-        // Nearly every call finds a place free, and needs no timer and no second look at the clock.
-        let (place, asking) = match self.places.take_free(began) {
-            Some(place) => (Ok(place), began),
+        // Nearly every call finds a permit free, and needs no timer and no second look at the clock.
+        let (permit, asking) = match self.queue.try_acquire(began) {
+            Some(permit) => (Ok(permit), began),
             None => (self.wait(access, began, deadline).await, Instant::now()),
         };
         let mut effort = Effort {
             queued: asking - began,
             ..Effort::default()
         };
-        let outcome = match place {
-            Ok(place) => {
+        let outcome = match permit {
+            Ok(permit) => {
                 let times = (asking, deadline);
-                self.ask(place, request, times, &mut effort).await
+                self.ask(permit, request, times, &mut effort).await
             }
             Err(error) => Err(error.with_delivery(not_sent(request))),
         };
         Called { outcome, effort }
     }
 
-    async fn wait(&self, access: &str, began: Instant, deadline: Instant) -> Result<Place, Error> {
+    async fn wait(
+        &self,
+        access: &str,
+        began: Instant,
+        deadline: Instant,
+    ) -> Result<QueuePermit, Error> {
         let overloaded = |cause| {
             let error = Error::refused(Code::Overloaded).because(cause);
             Err(error.retry_after(1))
         };
         let until = deadline.min(began + self.config.limits.wait_max);
-        match tokio::time::timeout_at(until.into(), self.places.wait(access)).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(queue::Full)) => overloaded("the queue in front of the upstream is full"),
+        match tokio::time::timeout_at(until.into(), self.queue.acquire(access)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(queue::QueueFull)) => overloaded("the queue in front of the upstream is full"),
             Err(_) => overloaded("no place in front of the upstream came free in time"),
         }
     }
 
     async fn ask(
         self: &Arc<Self>,
-        mut place: Place,
+        mut permit: QueuePermit,
         request: &Request,
         (asking, deadline): (Instant, Instant),
         effort: &mut Effort,
@@ -187,7 +192,7 @@ impl Upstream {
             effort.upstream = ended - asking;
             if attempt.health != Health::Unknown {
                 let is_well = attempt.health == Health::Well;
-                place.asked(method, (now, ended), is_well);
+                permit.record_attempt(method, (now, ended), is_well);
             }
             let error = match attempt.outcome {
                 Ok(response) => return Ok(response),
@@ -214,7 +219,7 @@ impl Upstream {
                 return Err(error);
             }
             last = Some(error);
-            place.goes_on();
+            permit.goes_on();
             tokio::time::sleep(wait).await;
             now = Instant::now();
         }
@@ -338,7 +343,7 @@ impl Upstream {
     /// How the endpoints are and which account is in use, for operators.
     #[must_use]
     pub(crate) fn status(&self) -> UpstreamStatus {
-        let occupied = self.places.occupied();
+        let occupancy = self.queue.occupancy();
         UpstreamStatus {
             endpoints: self
                 .endpoints
@@ -346,9 +351,9 @@ impl Upstream {
                 .map(|endpoint| (endpoint.url.to_string(), endpoint.breaker.is_open()))
                 .collect(),
             uses_next_account: self.accounts.current().0 == Slot::Next,
-            limit: occupied.limit,
-            under_way: occupied.taken,
-            waiting: occupied.waiting,
+            limit: occupancy.limit,
+            under_way: occupancy.taken,
+            waiting: occupancy.waiting,
         }
     }
 
@@ -385,7 +390,7 @@ pub struct UpstreamStatus {
     pub limit: usize,
     /// Calls under way.
     pub under_way: usize,
-    /// Calls that wait for a place.
+    /// Calls that wait for a permit.
     pub waiting: usize,
 }
 

@@ -1,4 +1,4 @@
-//! That nothing which can happen to calls leaves the way out stuck: endpoints, places and lines under random calls that end,
+//! That nothing which can happen to calls leaves the way out stuck: endpoints, queue and lines under random calls that end,
 //! fail, are given up or panic wherever they are, with reloads and tries of the next account in between, by a clock that the
 //! test moves. Afterwards the upstream is well, and somebody has to be served within the time that a breaker rests.
 
@@ -12,7 +12,7 @@ use client::Target;
 
 use super::breaker::REST_MAX;
 use super::endpoint::{Choice, Endpoints, Leave};
-use super::queue::{Full, Place, Places};
+use super::queue::{AdmissionQueue, QueueFull, QueuePermit};
 
 /// Interleavings, and what happens in each.
 const INTERLEAVINGS: u64 = 10_000;
@@ -24,7 +24,7 @@ const GENERATIONS: usize = 2;
 /// What everybody shares under one configuration.
 struct World {
     endpoints: Endpoints,
-    places: Arc<Places>,
+    queue: Arc<AdmissionQueue>,
 }
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
         let targets = urls.iter().map(Target::new).collect();
         World {
             endpoints: Endpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
-            places: Places::new(1 + chance.below(4), chance.below(8)),
+            queue: AdmissionQueue::new(1 + chance.below(4), chance.below(8)),
         }
     }
 }
@@ -52,15 +52,15 @@ impl Chance {
     }
 }
 
-type Waiting<'w> = Pin<Box<dyn Future<Output = Result<Place, Full>> + 'w>>;
+type Acquiring<'w> = Pin<Box<dyn Future<Output = Result<QueuePermit, QueueFull>> + 'w>>;
 
 /// How far a call is.
 enum Step<'w> {
     /// In a line.
-    Waits(Waiting<'w>),
-    HasPlace(Place),
-    /// The place is absent for a probe on behalf of others.
-    Asks(Option<Place>, Leave<'w>, Instant),
+    Waits(Acquiring<'w>),
+    HasPermit(QueuePermit),
+    /// The permit is absent for a probe on behalf of others.
+    Asks(Option<QueuePermit>, Leave<'w>, Instant),
 }
 
 struct Call<'w> {
@@ -83,10 +83,10 @@ impl<'w> Model<'w> {
     fn begin(&mut self) {
         let world = self.world;
         let is_read = self.chance.below(3) > 0;
-        let step = match world.places.take_free(self.now) {
-            Some(place) => Step::HasPlace(place),
+        let step = match world.queue.try_acquire(self.now) {
+            Some(permit) => Step::HasPermit(permit),
             None => Step::Waits(Box::pin(
-                world.places.wait(["a", "b"][self.chance.below(2)]),
+                world.queue.acquire(["a", "b"][self.chance.below(2)]),
             )),
         };
         self.calls.push(Call {
@@ -97,7 +97,7 @@ impl<'w> Model<'w> {
         });
     }
 
-    /// One call, whichever it is, goes on: to a place, to asking, to its end.
+    /// One call, whichever it is, goes on: to a permit, to asking, to its end.
     fn go_on(&mut self) {
         if self.calls.is_empty() {
             return;
@@ -116,16 +116,16 @@ impl<'w> Model<'w> {
                     .poll(&mut Context::from_waker(Waker::noop()))
                 {
                     Poll::Pending => Step::Waits(waiting),
-                    Poll::Ready(Ok(place)) => Step::HasPlace(place),
-                    Poll::Ready(Err(Full)) => return,
+                    Poll::Ready(Ok(permit)) => Step::HasPermit(permit),
+                    Poll::Ready(Err(QueueFull)) => return,
                 }
             }
-            Step::HasPlace(place) => match self.choose(world, attempts, is_read) {
-                Some(leave) => Step::Asks(Some(place), leave, self.now),
+            Step::HasPermit(permit) => match self.choose(world, attempts, is_read) {
+                Some(leave) => Step::Asks(Some(permit), leave, self.now),
                 None => return,
             },
-            Step::Asks(place, leave, began) => match self.end(place, leave, began) {
-                Some(place) => Step::HasPlace(place),
+            Step::Asks(permit, leave, began) => match self.end(permit, leave, began) {
+                Some(permit) => Step::HasPermit(permit),
                 None => return,
             },
         };
@@ -149,20 +149,25 @@ impl<'w> Model<'w> {
         asks.ok()
     }
 
-    /// An attempt ends as the upstream is. Gives the place of a call that is made again.
-    fn end(&mut self, place: Option<Place>, leave: Leave<'_>, began: Instant) -> Option<Place> {
+    /// An attempt ends as the upstream is. Gives the permit of a call that is made again.
+    fn end(
+        &mut self,
+        permit: Option<QueuePermit>,
+        leave: Leave<'_>,
+        began: Instant,
+    ) -> Option<QueuePermit> {
         if self.is_well {
             leave.permit.well(self.now);
         } else {
             leave.permit.ill(self.now);
         }
-        let mut place = place?;
-        place.asked("getchats", (began, self.now), self.is_well);
+        let mut permit = permit?;
+        permit.record_attempt("getchats", (began, self.now), self.is_well);
         if self.is_well || self.chance.below(2) == 0 {
             return None;
         }
-        place.goes_on();
-        Some(place)
+        permit.goes_on();
+        Some(permit)
     }
 
     /// Whoever waits for a call goes away, or it panics: all that it holds is dropped on the way.
@@ -210,10 +215,10 @@ impl<'w> Model<'w> {
         let began = self.now;
         loop {
             assert!(self.now - began <= REST_MAX, "stuck");
-            let place = self.world.places.take_free(self.now);
-            let mut place = place.expect("nobody holds or waits for a place");
+            let permit = self.world.queue.try_acquire(self.now);
+            let mut permit = permit.expect("nobody holds or waits for a permit");
             if let Ok(leave) = self.world.endpoints.choose(0, self.now, true).asks {
-                place.asked("getchats", (self.now, self.now), true);
+                permit.record_attempt("getchats", (self.now, self.now), true);
                 leave.permit.well(self.now);
                 return self.now - began;
             }
@@ -242,8 +247,8 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
         }
         model.recover();
         for world in &worlds {
-            let occupied = world.places.occupied();
-            assert_eq!((occupied.taken, occupied.waiting), (0, 0), "seed {seed}");
+            let occupancy = world.queue.occupancy();
+            assert_eq!((occupancy.taken, occupancy.waiting), (0, 0), "seed {seed}");
             // Where nobody asks, nobody holds a probe.
             let is_probing = world
                 .endpoints

@@ -4,7 +4,7 @@
 //! Each operation is compared with itself, since a send takes longer than a read: with what it takes when hardly anything
 //! else is under way. Calls that take longer than that by more than a tolerance wait for each other up there, and the limit
 //! shrinks with the ratio: they wait here instead, where accesses take turns. While they don't, and somebody waits for a
-//! place, it grows. Where the upstream is never left alone, it is for a moment now and then, to compare with what is true.
+//! permit, it grows. Where the upstream is never left alone, it is for a moment now and then, to compare with what is true.
 //!
 //! It begins with a part of the ceiling and grows with every call that was not slow, to twice as many in the time of one
 //! call, until the first window that is: what is far too much is noticed before so many are up there that all are late.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(100);
 const WINDOW_CALLS: u32 = 20;
 
-/// Fewest places, if the ceiling does not say less. So few calls hardly wait for each other, so that they tell what a call
+/// Fewest permits, if the ceiling does not say less. So few calls hardly wait for each other, so that they tell what a call
 /// takes, and an upstream that became slow for another reason is seen as it is and used again.
 const LEAST: usize = 4;
 
@@ -33,7 +33,7 @@ const SLACK: Duration = Duration::from_millis(5);
 /// The most that one window takes away.
 const SHRINK_MOST: f64 = 0.5;
 
-/// After so long without a call that hardly anything else was under way with, there are the fewest places until so many
+/// After so long without a call that hardly anything else was under way with, there are the fewest permits until so many
 /// of them have come to an end, or for so long at most.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
 const MEASURE_CALLS: u32 = 8;
@@ -78,11 +78,11 @@ pub(super) struct Ended {
     pub(super) took: Duration,
     /// Whether there was an answer that can be used. If not, it says something only if it took long.
     pub(super) is_well: bool,
-    /// Calls under way when it got its place, itself included.
+    /// Calls under way when it got its permit, itself included.
     pub(super) begun_with: usize,
     /// Calls under way now, itself included.
     pub(super) under_way: usize,
-    /// Whether anybody waits for a place.
+    /// Whether anybody waits for a permit.
     pub(super) somebody_waits: bool,
 }
 
@@ -102,7 +102,7 @@ impl Limit {
     }
 
     /// Most calls at once, now.
-    pub(super) fn places(&self) -> usize {
+    pub(super) fn permits(&self) -> usize {
         if self.measuring.is_some() {
             self.least()
         } else {
@@ -199,7 +199,7 @@ impl Limit {
         } else if window.somebody_waited {
             // No further than to where, with that many waiting for each other, calls take what they may.
             self.limit = (self.limit + self.limit.sqrt()).min(self.limit * gradient);
-        } else if self.limit < self.ceiling as f64 && window.most * 2 < self.places() {
+        } else if self.limit < self.ceiling as f64 && window.most * 2 < self.permits() {
             // Nobody has needed it for a while: what was found out is old.
             self.limit += 1.0;
         }
@@ -260,7 +260,7 @@ mod tests {
                     };
                     self.limit.ended(ended, now);
                 }
-                while self.in_work.len() + self.waits.len() < self.limit.places().min(offered) {
+                while self.in_work.len() + self.waits.len() < self.limit.permits().min(offered) {
                     let begun_with = self.in_work.len() + self.waits.len() + 1;
                     self.waits.push_back((now, begun_with));
                 }
@@ -306,13 +306,13 @@ mod tests {
     fn it_doubles_in_the_time_of_a_call_up_to_the_ceiling() {
         let mut model = Model::new(1024, 2000, 1000);
         model.run(1, 2000);
-        assert_eq!(model.limit.places(), 256);
-        for places in [512, 1024, 1024] {
+        assert_eq!(model.limit.permits(), 256);
+        for permits in [512, 1024, 1024] {
             model.run(1, 2000);
             assert!(
-                model.limit.places().abs_diff(places) <= 2,
+                model.limit.permits().abs_diff(permits) <= 2,
                 "{}",
-                model.limit.places()
+                model.limit.permits()
             );
         }
     }
@@ -321,7 +321,7 @@ mod tests {
     fn it_is_the_ceiling_as_long_as_nothing_speaks_against_it() {
         let mut model = Model::new(64, 64, 20);
         model.run(10, 1000);
-        assert_eq!(model.limit.places(), 64);
+        assert_eq!(model.limit.permits(), 64);
     }
 
     #[test]
@@ -330,17 +330,17 @@ mod tests {
         model.run(10, 1000);
         model.service = Duration::from_millis(200);
         model.run(15, 1000);
-        assert!(model.limit.places() > 48, "{}", model.limit.places());
+        assert!(model.limit.permits() > 48, "{}", model.limit.permits());
     }
 
     #[test]
     fn it_grows_again_within_two_seconds() {
         let mut model = Model::new(64, 4, 20);
         model.run(10, 1000);
-        assert!(model.limit.places() < 12, "{}", model.limit.places());
+        assert!(model.limit.permits() < 12, "{}", model.limit.permits());
         model.workers = 64;
         model.run(2, 1000);
-        assert!(model.limit.places() > 40, "{}", model.limit.places());
+        assert!(model.limit.permits() > 40, "{}", model.limit.permits());
     }
 
     #[test]
@@ -357,7 +357,7 @@ mod tests {
                 somebody_waits: true,
             };
             limit.ended(ended, now);
-            limit.places()
+            limit.permits()
         };
         ended(true, 100);
         for _ in 0..100 {

@@ -1,6 +1,6 @@
-//! Places in front of the one upstream account. When all are taken, callers wait in a line of their own access, and the
-//! lines take turns: however many calls one access makes, another waits for one of them at most. How many places there are
-//! follows what the upstream takes (`limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
+//! The admission queue in front of the one upstream account. When all permits are taken, each access has a queue of its own,
+//! and these take turns: however many calls one access makes, another waits for one of them at most. How many permits there
+//! are follows what the upstream takes (`limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 use super::limit::{Ended, Limit};
 use super::rush::Rush;
 
-/// The places of one upstream.
-pub(super) struct Places {
+/// The permits of one upstream, and the calls that wait for one.
+pub(super) struct AdmissionQueue {
     waiting_max: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
-struct State {
+struct QueueState {
     limit: Limit,
     rush: Rush,
     taken: usize,
@@ -27,36 +27,36 @@ struct State {
     turns: VecDeque<String>,
 }
 
-/// One place; given to the next in line when dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
+/// Leave to have one call under way; goes to the next in line when dropped.
+pub(super) struct QueuePermit {
+    queue: Arc<AdmissionQueue>,
     /// Calls under way when it was taken, its own included.
     begun_with: usize,
     /// When the call's last attempt ended, if nothing is to come after it.
     ended: Option<Instant>,
 }
 
-/// Every place is taken and as many wait as may.
+/// Every permit is taken, and no more calls may wait.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) struct QueueFull;
 
-/// How the places are, for operators.
+/// How full the queue is, for operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Occupied {
-    /// Places that there are now.
+pub(super) struct Occupancy {
+    /// Permits that there are now.
     pub(super) limit: usize,
     pub(super) taken: usize,
     /// Who wait, those who have gone included.
     pub(super) waiting: usize,
 }
 
-impl Places {
-    /// So many places at most, and room for so many who wait for one.
-    pub(super) fn new(places_max: usize, waiting_max: usize) -> Arc<Places> {
-        Arc::new(Places {
+impl AdmissionQueue {
+    /// A queue with so many permits at most, and room for so many calls that wait for one.
+    pub(super) fn new(permits_max: usize, waiting_max: usize) -> Arc<AdmissionQueue> {
+        Arc::new(AdmissionQueue {
             waiting_max,
-            state: Mutex::new(State {
-                limit: Limit::new(places_max),
+            state: Mutex::new(QueueState {
+                limit: Limit::new(permits_max),
                 rush: Rush::default(),
                 taken: 0,
                 waiting: 0,
@@ -66,86 +66,86 @@ impl Places {
         })
     }
 
-    /// A place for a call that comes now, if one is free and nobody waits for it.
-    pub(super) fn take_free(self: &Arc<Self>, now: Instant) -> Option<Place> {
+    /// A permit for a call that comes now, if one is free and nobody waits for it.
+    pub(super) fn try_acquire(self: &Arc<Self>, now: Instant) -> Option<QueuePermit> {
         let mut state = self.lock();
         state.rush.came(now);
-        if state.waiting > 0 || state.taken >= state.limit.places() {
+        if state.waiting > 0 || state.taken >= state.limit.permits() {
             return None;
         }
         state.taken += 1;
         let begun_with = state.taken;
         drop(state);
-        Some(self.place(begun_with))
+        Some(self.permit(begun_with))
     }
 
-    /// A place for a call of this access that found none free. Who stops waiting leaves the line.
-    pub(super) async fn wait(self: &Arc<Self>, access: &str) -> Result<Place, Full> {
+    /// A permit for a call of this access that found none free. Who stops waiting leaves the line.
+    pub(super) async fn acquire(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
         let (turn, called) = oneshot::channel();
-        let mut waiting = Waiting {
-            places: self,
+        let mut waiting = QueueWaiter {
+            queue: self,
             called,
-            has_place: false,
+            has_permit: false,
         };
         {
             let mut state = self.lock();
             let room = state.rush.room(self.waiting_max);
             if state.waiting >= room {
                 // Those who have gone are still counted until their turn comes.
-                state.forget_gone();
+                state.forget_closed();
                 if state.waiting >= room && !state.make_room_for(access) {
-                    return Err(Full);
+                    return Err(QueueFull);
                 }
             }
-            state.line_up(access, turn);
+            state.enqueue(access, turn);
             // One may have come free in between.
-            state.hand_on();
+            state.grant_free();
         }
         // Who was sent away for another, or because the line is too long, has lost the sender.
-        (&mut waiting.called).await.map_err(|_| Full)?;
-        waiting.has_place = true;
+        (&mut waiting.called).await.map_err(|_| QueueFull)?;
+        waiting.has_permit = true;
         let begun_with = self.lock().taken;
-        Ok(self.place(begun_with))
+        Ok(self.permit(begun_with))
     }
 
-    fn place(self: &Arc<Self>, begun_with: usize) -> Place {
-        Place {
-            places: Arc::clone(self),
+    fn permit(self: &Arc<Self>, begun_with: usize) -> QueuePermit {
+        QueuePermit {
+            queue: Arc::clone(self),
             begun_with,
             ended: None,
         }
     }
 
-    /// Takes a place back, for the next who still waits.
-    fn take_back(&self, now: Instant) {
+    /// Takes a permit back, for the next who still waits.
+    fn release(&self, now: Instant) {
         let mut state = self.lock();
-        let (places, waiting) = (state.limit.places(), state.waiting);
-        if state.rush.went(now, places, waiting) {
+        let (permits, waiting) = (state.limit.permits(), state.waiting);
+        if state.rush.went(now, permits, waiting) {
             let room = state.rush.room(self.waiting_max);
-            while state.waiting > room && state.send_away_one(0) {}
+            while state.waiting > room && state.evict_one(0) {}
         }
         state.taken -= 1;
-        state.hand_on();
+        state.grant_free();
     }
 
-    /// How the places are.
-    pub(super) fn occupied(&self) -> Occupied {
+    /// How full the queue is.
+    pub(super) fn occupancy(&self) -> Occupancy {
         let state = self.lock();
-        Occupied {
-            limit: state.limit.places(),
+        Occupancy {
+            limit: state.limit.permits(),
             taken: state.taken,
             waiting: state.waiting,
         }
     }
 
     /// The state is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn line_up(&mut self, access: &str, turn: oneshot::Sender<()>) {
+impl QueueState {
+    fn enqueue(&mut self, access: &str, turn: oneshot::Sender<()>) {
         self.waiting += 1;
         if let Some(line) = self.lines.get_mut(access) {
             line.push_back(turn);
@@ -155,9 +155,9 @@ impl State {
         self.turns.push_back(access.to_owned());
     }
 
-    /// Gives free places to those who wait.
-    fn hand_on(&mut self) {
-        while self.taken < self.limit.places() {
+    /// Gives free permits to those who wait.
+    fn grant_free(&mut self) {
+        while self.taken < self.limit.permits() {
             let Some(next) = self.next() else {
                 return;
             };
@@ -184,11 +184,11 @@ impl State {
     /// In a full line, whoever has fewer in it goes before the last of those who have the most.
     fn make_room_for(&mut self, access: &str) -> bool {
         let mine = self.lines.get(access).map_or(0, VecDeque::len);
-        self.send_away_one(mine + 1)
+        self.evict_one(mine + 1)
     }
 
     /// Sends away the last of the longest line, if more than so many are in it.
-    fn send_away_one(&mut self, kept: usize) -> bool {
+    fn evict_one(&mut self, kept: usize) -> bool {
         let longest = self.lines.iter_mut().max_by_key(|(_, line)| line.len());
         let Some((access, line)) = longest.filter(|(_, line)| line.len() > kept) else {
             return false;
@@ -203,7 +203,7 @@ impl State {
         true
     }
 
-    fn forget_gone(&mut self) {
+    fn forget_closed(&mut self) {
         self.lines.retain(|_, line| {
             line.retain(|turn| !turn.is_closed());
             !line.is_empty()
@@ -214,15 +214,15 @@ impl State {
     }
 }
 
-impl Place {
+impl QueuePermit {
     /// An attempt of the call has begun and ended then, with an answer that can be used or without.
-    pub(super) fn asked(
+    pub(super) fn record_attempt(
         &mut self,
         operation: &'static str,
         (began, ended): (Instant, Instant),
         is_well: bool,
     ) {
-        let mut state = self.places.lock();
+        let mut state = self.queue.lock();
         let told = Ended {
             operation,
             took: ended - began,
@@ -241,26 +241,26 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         let ended = self.ended.unwrap_or_else(Instant::now);
-        self.places.take_back(ended);
+        self.queue.release(ended);
     }
 }
 
 /// Somebody in a line.
-struct Waiting<'a> {
-    places: &'a Arc<Places>,
+struct QueueWaiter<'a> {
+    queue: &'a Arc<AdmissionQueue>,
     called: oneshot::Receiver<()>,
-    has_place: bool,
+    has_permit: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueWaiter<'_> {
     fn drop(&mut self) {
-        // Called, and gone before it was noticed: the place is somebody else's.
+        // Called, and gone before it was noticed: the permit is somebody else's.
         self.called.close();
-        if !self.has_place && self.called.try_recv().is_ok() {
-            self.places.take_back(Instant::now());
+        if !self.has_permit && self.called.try_recv().is_ok() {
+            self.queue.release(Instant::now());
         }
     }
 }
@@ -274,92 +274,92 @@ mod tests {
 
     use super::*;
 
-    impl Places {
-        /// A place, at once or in its turn.
-        async fn take(self: &Arc<Self>, access: &str) -> Result<Place, Full> {
-            match self.take_free(Instant::now()) {
-                Some(place) => Ok(place),
-                None => self.wait(access).await,
+    impl AdmissionQueue {
+        /// A permit, at once or in its turn.
+        async fn take(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
+            match self.try_acquire(Instant::now()) {
+                Some(permit) => Ok(permit),
+                None => self.acquire(access).await,
             }
         }
     }
 
-    /// A task that takes a place, says so, and keeps it until it is told.
+    /// A task that takes a permit, says so, and keeps it until it is told.
     fn caller(
-        places: &Arc<Places>,
+        queue: &Arc<AdmissionQueue>,
         access: &'static str,
         served: &mpsc::UnboundedSender<&'static str>,
     ) -> tokio::task::JoinHandle<()> {
-        let (places, served) = (Arc::clone(places), served.clone());
+        let (queue, served) = (Arc::clone(queue), served.clone());
         tokio::spawn(async move {
-            if let Ok(_place) = places.take(access).await {
+            if let Ok(_permit) = queue.take(access).await {
                 served.send(access).unwrap();
             }
         })
     }
 
-    /// Nobody has a place and nobody waits.
-    fn free(limit: usize) -> Occupied {
-        Occupied {
+    /// Nobody has a permit and nobody waits.
+    fn free(limit: usize) -> Occupancy {
+        Occupancy {
             limit,
-            ..Occupied::default()
+            ..Occupancy::default()
         }
     }
 
     #[tokio::test]
     async fn lines_take_turns_whatever_their_length() {
-        let places = Places::new(1, 100);
-        let first = places.take("greedy").await.unwrap();
+        let queue = AdmissionQueue::new(1, 100);
+        let first = queue.take("greedy").await.unwrap();
         let (served, mut order) = mpsc::unbounded_channel();
         for _ in 0..10 {
-            caller(&places, "greedy", &served);
+            caller(&queue, "greedy", &served);
         }
         tokio::task::yield_now().await;
-        caller(&places, "modest", &served);
+        caller(&queue, "modest", &served);
         tokio::task::yield_now().await;
-        assert_eq!(places.occupied().waiting, 11);
+        assert_eq!(queue.occupancy().waiting, 11);
         drop(first);
         let mut seen = Vec::new();
         for _ in 0..11 {
             seen.push(order.recv().await.unwrap());
         }
         assert_eq!(seen[..3], ["greedy", "modest", "greedy"]);
-        assert_eq!(places.occupied(), free(1));
+        assert_eq!(queue.occupancy(), free(1));
     }
 
     #[tokio::test]
     async fn a_full_line_refuses_and_who_has_gone_makes_room() {
-        let places = Places::new(1, 2);
-        let first = places.take("a").await.unwrap();
+        let queue = AdmissionQueue::new(1, 2);
+        let first = queue.take("a").await.unwrap();
         let (served, mut order) = mpsc::unbounded_channel();
-        let waiting = [caller(&places, "a", &served), caller(&places, "b", &served)];
+        let waiting = [caller(&queue, "a", &served), caller(&queue, "b", &served)];
         tokio::task::yield_now().await;
-        assert!(places.take("b").await.is_err());
+        assert!(queue.take("b").await.is_err());
         for gone in waiting {
             gone.abort();
             assert!(gone.await.unwrap_err().is_cancelled());
         }
-        caller(&places, "c", &served);
+        caller(&queue, "c", &served);
         tokio::task::yield_now().await;
         drop(first);
         assert_eq!(order.recv().await, Some("c"));
-        assert_eq!(places.lock().taken, 0);
+        assert_eq!(queue.lock().taken, 0);
     }
 
     #[tokio::test]
     async fn a_full_line_yields_its_last_to_an_access_with_fewer_in_it() {
-        let places = Places::new(1, 4);
-        let first = places.take("greedy").await.unwrap();
+        let queue = AdmissionQueue::new(1, 4);
+        let first = queue.take("greedy").await.unwrap();
         let (served, mut order) = mpsc::unbounded_channel();
-        let greedy: Vec<_> = (0..4).map(|_| caller(&places, "greedy", &served)).collect();
+        let greedy: Vec<_> = (0..4).map(|_| caller(&queue, "greedy", &served)).collect();
         tokio::task::yield_now().await;
         for _ in 0..2 {
-            caller(&places, "modest", &served);
+            caller(&queue, "modest", &served);
         }
         tokio::task::yield_now().await;
-        assert!(places.take("modest").await.is_err());
-        assert!(places.take("greedy").await.is_err());
-        assert_eq!(places.occupied().waiting, 4);
+        assert!(queue.take("modest").await.is_err());
+        assert!(queue.take("greedy").await.is_err());
+        assert_eq!(queue.occupancy().waiting, 4);
         drop(first);
         for access in ["greedy", "modest", "greedy", "modest"] {
             assert_eq!(order.recv().await, Some(access));
@@ -367,12 +367,12 @@ mod tests {
         for sent_away in greedy {
             sent_away.await.unwrap();
         }
-        assert_eq!(places.occupied(), free(1));
+        assert_eq!(queue.occupancy(), free(1));
     }
 
     #[tokio::test]
     async fn in_a_rush_few_wait_and_all_others_are_told_at_once() {
-        let places = Places::new(2, 1000);
+        let queue = AdmissionQueue::new(2, 1000);
         let mut callers = tokio::task::JoinSet::new();
         let mut pause = tokio::time::interval(Duration::from_millis(2));
         // On a machine that stalls, what was missed would come all at once.
@@ -381,9 +381,9 @@ mod tests {
         for round in 0..500 {
             pause.tick().await;
             for _ in 0..6 {
-                let places = Arc::clone(&places);
+                let queue = Arc::clone(&queue);
                 callers.spawn(async move {
-                    let Ok(_place) = places.take("a").await else {
+                    let Ok(_permit) = queue.take("a").await else {
                         return false;
                     };
                     tokio::time::sleep(Duration::from_millis(2)).await;
@@ -391,7 +391,7 @@ mod tests {
                 });
             }
             if round > 300 {
-                longest = longest.max(places.occupied().waiting);
+                longest = longest.max(queue.occupancy().waiting);
             }
         }
         // Two thirds of them too many, which would be a line of hundreds.
@@ -399,41 +399,41 @@ mod tests {
         let ended = callers.join_all().await;
         let served = ended.iter().filter(|is_served| **is_served).count();
         assert!((300..1500).contains(&served), "{served}");
-        assert_eq!(places.occupied(), free(2));
+        assert_eq!(queue.occupancy(), free(2));
     }
 
     #[tokio::test]
-    async fn a_place_given_to_somebody_who_leaves_at_that_moment_is_not_lost() {
-        let places = Places::new(1, 10);
+    async fn a_permit_given_to_somebody_who_leaves_at_that_moment_is_not_lost() {
+        let queue = AdmissionQueue::new(1, 10);
         for _ in 0..1000 {
-            let place = places.take("a").await.unwrap();
+            let permit = queue.take("a").await.unwrap();
             let (served, _order) = mpsc::unbounded_channel();
-            let waiting = caller(&places, "b", &served);
+            let waiting = caller(&queue, "b", &served);
             tokio::task::yield_now().await;
-            drop(place);
+            drop(permit);
             waiting.abort();
             let _ = waiting.await;
         }
-        let free = tokio::time::timeout(Duration::from_secs(5), places.take("a")).await;
+        let free = tokio::time::timeout(Duration::from_secs(5), queue.take("a")).await;
         assert!(free.unwrap().is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn never_more_than_there_are_places() {
-        let places = Places::new(3, 10_000);
+    async fn never_more_than_there_are_permits() {
+        let queue = AdmissionQueue::new(3, 10_000);
         let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let mut callers = tokio::task::JoinSet::new();
         for n in 0..2000 {
-            let (places, most) = (Arc::clone(&places), Arc::clone(&most));
+            let (queue, most) = (Arc::clone(&queue), Arc::clone(&most));
             callers.spawn(async move {
                 let access = ["a", "b", "c"][n % 3];
-                let _place = places.take(access).await.unwrap();
-                most.fetch_max(places.lock().taken, std::sync::atomic::Ordering::SeqCst);
+                let _permit = queue.take(access).await.unwrap();
+                most.fetch_max(queue.lock().taken, std::sync::atomic::Ordering::SeqCst);
                 tokio::task::yield_now().await;
             });
         }
         callers.join_all().await;
         assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), 3);
-        assert_eq!(places.lock().taken, 0);
+        assert_eq!(queue.lock().taken, 0);
     }
 }
