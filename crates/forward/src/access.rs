@@ -10,9 +10,9 @@ use store::{Access, Accesses, SecretHasher, verify_chosen};
 use crate::Circumstances;
 use crate::allowlist;
 use crate::channels;
-use crate::guesses::{GuessLimits, Guesser, Guesses, Presented};
 use crate::hashing::{Asker, Grant, Hashing};
 use crate::ruling::Ruling;
+use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, Verified, VerifiedKey};
 
 /// What a caller says to prove who they are.
@@ -77,18 +77,18 @@ impl Issued<'_> {
     }
 }
 
-/// Checks secrets, as many wrong ones as [`Guesses`] lets through. What a check costs hangs on the form of the presented
+/// Checks secrets, as many wrong ones as [`LoginThrottle`] lets through. What a check costs hangs on the form of the presented
 /// secret alone.
 pub struct Checker {
     hasher: Arc<SecretHasher>,
     hashing: Arc<Hashing>,
     verified: Verified,
-    guesses: Arc<Guesses>,
+    throttle: Arc<LoginThrottle>,
 }
 
 /// A secret that is not known to be right, and what it is to be checked against.
 struct Guess<'a> {
-    guesser: Guesser,
+    throttle_key: ThrottleKey,
     access: Option<&'a Arc<Access>>,
     /// Whose hashes say what checking a chosen password costs: for a name that does not exist those of another.
     model: Option<&'a Arc<Access>>,
@@ -105,24 +105,24 @@ impl Checker {
         hasher: Arc<SecretHasher>,
         process_key: &[u8],
         hashing_at_once: usize,
-        guesses: Guesses,
+        throttle: LoginThrottle,
     ) -> Checker {
         Checker {
             hasher,
             hashing: Arc::new(Hashing::new(hashing_at_once)),
             verified: Verified::new(process_key),
-            guesses: Arc::new(guesses),
+            throttle: Arc::new(throttle),
         }
     }
 
     /// The same check under other limits on guesses, which start full. Secrets that are known to be right stay so.
     #[must_use]
-    pub(crate) fn renewed(&self, guesses: GuessLimits) -> Checker {
+    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> Checker {
         Checker {
             hasher: Arc::clone(&self.hasher),
             hashing: Arc::clone(&self.hashing),
             verified: self.verified.clone(),
-            guesses: Arc::new(self.guesses.renewed(guesses)),
+            throttle: Arc::new(self.throttle.renewed(limits)),
         }
     }
 
@@ -139,10 +139,10 @@ impl Checker {
     ) -> Result<Arc<Access>, Error> {
         let (name, access, presented) = match claim {
             Claim::User { user, password } => {
-                (Presented::User(user), accesses.of_user(user), password)
+                (PresentedName::User(user), accesses.of_user(user), password)
             }
             Claim::Client { client_id, secret } => {
-                let name = Presented::Client(client_id);
+                let name = PresentedName::Client(client_id);
                 (name, accesses.of_client(client_id), secret)
             }
             Claim::Proven { access, issued } => {
@@ -154,9 +154,11 @@ impl Checker {
         // Who has shown this very secret a while ago does not guess: an owner who calls stays in, whoever else guesses.
         if !self.verified.holds(key) {
             let guess = Guess {
-                guesser: self.guesses.guesser(accesses, (access, name), address),
+                throttle_key: self
+                    .throttle
+                    .throttle_key(accesses, (access, name), address),
                 access,
-                model: access.or(self.guesses.borrowed(accesses, name)),
+                model: access.or(self.throttle.borrowed(accesses, name)),
                 presented,
                 key,
             };
@@ -166,8 +168,8 @@ impl Checker {
             }
             self.verified.keep(key);
             self.hashing.proven(key);
-            if guess.guesser.is_inside() {
-                self.hashing.remember(guess.guesser.address());
+            if guess.throttle_key.is_inside() {
+                self.hashing.remember(guess.throttle_key.address());
             }
         }
         let defect = || Error::refused(Code::InternalError).because("nobody was verified");
@@ -187,37 +189,37 @@ impl Checker {
     ) -> Result<T, Error> {
         let verified = verification.await;
         if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
-            self.guesses.count_token(address)?;
+            self.throttle.count_token(address)?;
         }
         verified
     }
 
     /// The count of guesses.
-    pub(crate) fn guesses(&self) -> &Guesses {
-        &self.guesses
+    pub(crate) fn throttle(&self) -> &LoginThrottle {
+        &self.throttle
     }
 
     /// Forgets guesses that no longer matter.
     pub fn sweep(&self) {
-        self.guesses.sweep();
+        self.throttle.sweep();
     }
 
     async fn check(&self, guess: &Guess<'_>) -> Result<bool, Error> {
         if !verified::is_random(guess.presented) {
             return self.check_chosen(guess).await;
         }
-        let place = self.guesses.reserve(guess.guesser)?;
+        let reservation = self.throttle.reserve(guess.throttle_key)?;
         let stored = guess.access.into_iter().flat_map(|access| access.hashes());
         let right = self.hasher.verify(guess.presented, stored);
         if !right {
-            place.was_wrong();
+            reservation.was_wrong();
         }
         Ok(right)
     }
 
     async fn check_chosen(&self, guess: &Guess<'_>) -> Result<bool, Error> {
-        self.guesses.judge(&guess.guesser)?;
-        let (address, is_inside) = (guess.guesser.address(), guess.guesser.is_inside());
+        self.throttle.judge(&guess.throttle_key)?;
+        let (address, is_inside) = (guess.throttle_key.address(), guess.throttle_key.is_inside());
         let asker = Asker {
             // As with the budgets, a name that does not exist has an inside as well.
             rank: self.hashing.rank(address, is_inside),
@@ -234,7 +236,7 @@ impl Checker {
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let place = self.guesses.reserve(guess.guesser)?;
+        let reservation = self.throttle.reserve(guess.throttle_key)?;
         let hashes = verified::chosen(guess.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (guess.presented.clone(), guess.access.is_some());
         let hashed = self.hashing.run(turn, move || {
@@ -246,7 +248,7 @@ impl Checker {
             // The hashes that an unknown name is checked against are another's.
             right &= is_known;
             if !right {
-                place.was_wrong();
+                reservation.was_wrong();
             }
             right
         });

@@ -8,11 +8,11 @@ use adapter::{Code, Effect, Error, Operation, Way};
 use store::{Access, Accesses};
 
 use crate::daily::{DAY_S, DayState, PER_DAY};
-use crate::guesses::Presented;
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::ruling::Ruling;
+use crate::throttle::PresentedName;
 use crate::turns::{self, Turns};
-use crate::{Circumstances, Forwarder, LimitState, access, guesses};
+use crate::{Circumstances, Forwarder, LimitState, access, throttle};
 
 /// The time that limits per minute are about, in seconds.
 const MINUTE_S: u32 = 60;
@@ -146,12 +146,12 @@ impl Forwarder {
     pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
         let Circumstances { address, way, .. } = question.circumstances;
         let access = accesses.named(question.access);
-        let guesser = self.checker.guesses().guesser(
+        let throttle_key = self.checker.throttle().throttle_key(
             accesses,
-            (access, Presented::User(question.access)),
+            (access, PresentedName::User(question.access)),
             address,
         );
-        let budgets = self.checker.guesses().look(&guesser);
+        let budgets = self.checker.throttle().look(&throttle_key);
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()
@@ -257,7 +257,7 @@ fn left_of_day(day: DayState) -> Left {
 
 /// A secret that was right a while ago is no guess, and whether this one was is not asked. A token that is right is none either,
 /// and it is taken to be right.
-fn guessing(budget: guesses::Looked, is_token: bool) -> Judgement {
+fn guessing(budget: throttle::Peek, is_token: bool) -> Judgement {
     let mut judgement =
         Judgement::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
     if judgement.refusal.is_some() {

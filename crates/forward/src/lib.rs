@@ -16,10 +16,10 @@ mod exact;
 mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
-mod guesses;
 mod hashing;
 mod rate_limit;
 mod ruling;
+mod throttle;
 mod turns;
 mod upstream;
 mod verified;
@@ -39,8 +39,8 @@ pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{Judgement, Keeping, Left, Question};
-pub use guesses::{Elapsed, GuessLimits, Guesses};
 pub use rate_limit::{LimitState, RateLimits};
+pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use turns::Turn;
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
@@ -74,7 +74,7 @@ pub struct ForwardConfig {
     /// Calls a minute from one address, before authentication.
     pub per_address_per_minute: NonZeroU32,
     /// How many wrong secrets are checked.
-    pub guesses: GuessLimits,
+    pub guesses: ThrottleLimits,
     /// How much of answers is held.
     pub answers: AnswerLimits,
     /// How long reads are kept.
@@ -127,9 +127,9 @@ impl Forwarder {
         process_key: &[u8],
         daily: Arc<DailyLimits>,
     ) -> Result<Forwarder, String> {
-        let guesses = Guesses::new(config.guesses, process_key);
+        let throttle = LoginThrottle::new(config.guesses, process_key);
         Ok(Forwarder {
-            checker: Arc::new(Checker::new(hasher, process_key, workers(), guesses)),
+            checker: Arc::new(Checker::new(hasher, process_key, workers(), throttle)),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
             daily,
             turns: Arc::default(),

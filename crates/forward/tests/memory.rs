@@ -1,5 +1,5 @@
 //! That limits and guesses hold no more memory however many addresses and names come along: the resident size of this
-//! process, which does nothing else. How many entries are kept is counted where they are, in `guesses/tests.rs` and
+//! process, which does nothing else. How many entries are kept is counted where they are, in `throttle/tests.rs` and
 //! `rate_limit.rs`; here is what they come to.
 
 #![cfg(target_os = "linux")]
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapter::Code;
-use forward::{Checker, Claim, GuessLimits, Guesses, RateLimits};
+use forward::{Checker, Claim, LoginThrottle, RateLimits, ThrottleLimits};
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher};
@@ -21,7 +21,7 @@ use store::{Access, Accesses, SecretHasher};
 /// Names, addresses and destinations of one round, none of which ever comes again.
 const A_ROUND: u64 = 100_000;
 
-/// Rounds, a minute apart. Guesses count for ten, so that their bounds are reached and stay so.
+/// Rounds, a minute apart. LoginThrottle count for ten, so that their bounds are reached and stay so.
 const ROUNDS: u64 = 5;
 
 /// After so many rounds everything that is bounded has come to its bound.
@@ -61,13 +61,13 @@ fn access() -> Access {
 async fn memory_is_flat_under_1e5_random_names_and_addresses() {
     let (clock, seconds) = (FakeRelativeClock::default(), Arc::new(AtomicU64::new(0)));
     let limits = RateLimits::with_clock(NonZeroU32::new(600).unwrap(), clock.clone());
-    let guess_limits = GuessLimits {
+    let guess_limits = ThrottleLimits {
         per_name: NonZeroU32::new(60).unwrap(),
         per_address: NonZeroU32::new(300).unwrap(),
     };
     let elapsed = Arc::clone(&seconds);
     let elapsed = Arc::new(move || Duration::from_secs(elapsed.load(Ordering::SeqCst)));
-    let guesses = Guesses::with_clock(guess_limits, b"key", elapsed);
+    let guesses = LoginThrottle::with_clock(guess_limits, b"key", elapsed);
     let checker = Checker::new(Arc::new(SecretHasher::new(b"key")), b"key", 1, guesses);
     let (access, accesses) = (access(), Accesses::from_iter([access()]));
     let password = SecretString::from("cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w");

@@ -17,7 +17,7 @@ use adapter_jwt::{AccessNames, Algorithm, ScopeRule};
 use adapter_soap::FaultStatus;
 use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
-use forward::{AnswerLimits, CacheConfig, GuessLimits, UpstreamConfig, UpstreamLimits};
+use forward::{AnswerLimits, CacheConfig, ThrottleLimits, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use parse_chatgate::{host_name, origin, public_url};
 use secrecy::SecretString;
@@ -129,7 +129,7 @@ pub struct Limits {
     /// Calls a minute from one address, counted before authentication.
     pub per_address_per_minute: NonZeroU32,
     /// How many wrong secrets are checked.
-    pub guesses: GuessLimits,
+    pub guesses: ThrottleLimits,
 }
 
 /// The ways in.

@@ -8,7 +8,8 @@ use adapter_jwt::{AccessNames, Algorithm, Scope, ScopeRule};
 use adapter_soap::FaultStatus;
 use client::Roots;
 use forward::{
-    Account, AnswerLimits, CacheConfig, GuessLimits, UpstreamAuth, UpstreamConfig, UpstreamLimits,
+    Account, AnswerLimits, CacheConfig, ThrottleLimits, UpstreamAuth, UpstreamConfig,
+    UpstreamLimits,
 };
 use ipnet::IpNet;
 use store::{
@@ -75,7 +76,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
             ),
         },
         per_address_per_minute: reader.count("limits.per_address_per_minute", "600"),
-        guesses: GuessLimits {
+        guesses: ThrottleLimits {
             per_name: reader.value(
                 "limits.guesses_per_name",
                 "60",

@@ -1,4 +1,4 @@
-//! Budgets that refill with time, one for each key, in memory that does not grow beyond a bound.
+//! Buckets that refill with time, one for each key, in memory that does not grow beyond a bound.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -9,28 +9,28 @@ pub(super) const WINDOW_MS: u64 = 10 * 60 * 1000;
 
 /// How much there is at once, and how fast it comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Budget {
+pub(super) struct Bucket {
     at_once: u64,
     each_ms: u64,
 }
 
-impl Budget {
+impl Bucket {
     /// Never more than `most` in any window, wherever it begins: three quarters at once, the rest trickles.
     ///
     /// Full, it gives `at_once`, and one each interval; so the interval is the window shared by what is left and one.
-    pub(super) fn within_window(most: u32) -> Budget {
+    pub(super) fn within_window(most: u32) -> Bucket {
         let most = u64::from(most.max(1));
         let at_once = (most * 3).div_ceil(4);
         // One millisecond more than the share, since time is cut to whole ones.
         let each_ms = WINDOW_MS.div_ceil(most - at_once + 1) + 1;
-        Budget { at_once, each_ms }
+        Bucket { at_once, each_ms }
     }
 
     /// All of `most` at once, and all of them back after a window.
-    pub(super) fn at_once(most: u32) -> Budget {
+    pub(super) fn at_once(most: u32) -> Bucket {
         let at_once = u64::from(most.max(1));
         let each_ms = WINDOW_MS.div_ceil(at_once);
-        Budget { at_once, each_ms }
+        Bucket { at_once, each_ms }
     }
 
     /// Whether one more fits when all will be there again at `full_at`; the error is the time until it does.
@@ -44,8 +44,8 @@ impl Budget {
 }
 
 /// One budget for each key. Exact under threads: one lock, held for a look-up.
-pub(super) struct Budgets<K> {
-    budget: Budget,
+pub(super) struct Buckets<K> {
+    budget: Bucket,
     entries_max: usize,
     entries: Mutex<Entries<K>>,
 }
@@ -56,13 +56,13 @@ struct Entries<K> {
     in_order: BTreeSet<(u64, K)>,
 }
 
-impl<K: Copy + Ord + Hash> Budgets<K> {
-    pub(super) fn new(budget: Budget, entries_max: usize) -> Budgets<K> {
+impl<K: Copy + Ord + Hash> Buckets<K> {
+    pub(super) fn new(budget: Bucket, entries_max: usize) -> Buckets<K> {
         let entries = Entries {
             full_at: HashMap::new(),
             in_order: BTreeSet::new(),
         };
-        Budgets {
+        Buckets {
             budget,
             entries_max,
             entries: Mutex::new(entries),
@@ -94,7 +94,7 @@ impl<K: Copy + Ord + Hash> Budgets<K> {
     /// How many there are to take now, and how many there are when nobody has taken any.
     pub(super) fn left(&self, key: &K, now_ms: u64) -> (u64, u64) {
         let full_at = self.entries().full_at(key);
-        let Budget { at_once, each_ms } = self.budget;
+        let Bucket { at_once, each_ms } = self.budget;
         let taken = full_at.saturating_sub(now_ms).div_ceil(each_ms);
         (at_once.saturating_sub(taken), at_once)
     }

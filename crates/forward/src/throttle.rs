@@ -4,7 +4,7 @@
 //! whoever was right gets the place back. A name has two budgets, one for callers inside the networks of its access and
 //! one for everybody else: who guesses from outside can't shut out an owner who calls from inside.
 
-mod budgets;
+mod buckets;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ use store::{Access, Accesses};
 use crate::allowlist::{self, Verdict};
 use crate::explain::Left;
 use crate::rate_limit::{counted_as, whole_seconds};
-use budgets::{Budget, Budgets};
+use buckets::{Bucket, Buckets};
 
 /// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
 const NAMES_MAX: usize = 100_000;
@@ -35,7 +35,7 @@ const OUTSIDE_SHARE: u32 = 3;
 
 /// How many guesses are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GuessLimits {
+pub struct ThrottleLimits {
     /// Most for one name in any ten minutes, from all addresses together; at least two, one for either side.
     pub per_name: NonZeroU32,
     /// Most from one address at once; all of them are back after ten minutes.
@@ -43,25 +43,25 @@ pub struct GuessLimits {
 }
 
 /// The time since some beginning; never goes back.
-pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub type MonotonicClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The guesses of one gateway.
-pub struct Guesses {
-    clock: Elapsed,
+pub struct LoginThrottle {
+    clock: MonotonicClock,
     key: hmac::Key,
-    inside: Budgets<Name>,
-    outside: Budgets<Name>,
-    addresses: Budgets<IpAddr>,
+    inside: Buckets<NameHash>,
+    outside: Buckets<NameHash>,
+    addresses: Buckets<IpAddr>,
 }
 
 /// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
-type Name = [u8; 16];
+type NameHash = [u8; 16];
 
 /// A name as it is presented, with its kind: the same text may be the user name of one access and the client id of none.
 /// What is made up for a name that does not exist hangs on both, or asking for one text by two ways would tell that it
 /// exists by one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presented<'a> {
+pub(crate) enum PresentedName<'a> {
     /// A user name.
     User(&'a str),
     /// A client id, at the token endpoint.
@@ -70,22 +70,22 @@ pub(crate) enum Presented<'a> {
 
 /// Whose budgets a guess draws on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Guesser {
-    name: Name,
+pub(crate) struct ThrottleKey {
+    name: NameHash,
     is_inside: bool,
     address: IpAddr,
 }
 
-/// A place in the budgets, given back when it is dropped unless the guess [was wrong](Place::was_wrong).
+/// A place in the budgets, given back when it is dropped unless the guess [was wrong](Reservation::was_wrong).
 #[must_use]
-pub(crate) struct Place {
-    guesses: Arc<Guesses>,
-    guesser: Guesser,
+pub(crate) struct Reservation {
+    throttle: Arc<LoginThrottle>,
+    throttle_key: ThrottleKey,
     is_spent: bool,
 }
 
 /// A budget that was looked at.
-pub(crate) struct Looked {
+pub(crate) struct Peek {
     /// Its name, which is also the cause of its refusals.
     pub(crate) rule: &'static str,
     /// How much is left in it.
@@ -94,18 +94,22 @@ pub(crate) struct Looked {
     pub(crate) judged: Result<(), Error>,
 }
 
-impl Guesses {
+impl LoginThrottle {
     /// Counts on the machine's clock. The key is random and of this process.
     #[must_use]
-    pub fn new(limits: GuessLimits, process_key: &[u8]) -> Guesses {
+    pub fn new(limits: ThrottleLimits, process_key: &[u8]) -> LoginThrottle {
         let began = Instant::now();
-        Guesses::with_clock(limits, process_key, Arc::new(move || began.elapsed()))
+        LoginThrottle::with_clock(limits, process_key, Arc::new(move || began.elapsed()))
     }
 
     /// Counts on the given clock.
     #[must_use]
-    pub fn with_clock(limits: GuessLimits, process_key: &[u8], clock: Elapsed) -> Guesses {
-        Guesses::counted(
+    pub fn with_clock(
+        limits: ThrottleLimits,
+        process_key: &[u8],
+        clock: MonotonicClock,
+    ) -> LoginThrottle {
+        LoginThrottle::counted(
             limits,
             hmac::Key::new(hmac::HMAC_SHA256, process_key),
             clock,
@@ -113,19 +117,19 @@ impl Guesses {
     }
 
     /// The same clock and names under other limits, which start full.
-    pub(crate) fn renewed(&self, limits: GuessLimits) -> Guesses {
-        Guesses::counted(limits, self.key.clone(), Arc::clone(&self.clock))
+    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
+        LoginThrottle::counted(limits, self.key.clone(), Arc::clone(&self.clock))
     }
 
-    fn counted(limits: GuessLimits, key: hmac::Key, clock: Elapsed) -> Guesses {
+    fn counted(limits: ThrottleLimits, key: hmac::Key, clock: MonotonicClock) -> LoginThrottle {
         let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
         let inside = limits.per_name.get() - outside;
-        Guesses {
+        LoginThrottle {
             clock,
             key,
-            inside: Budgets::new(Budget::within_window(inside), NAMES_MAX),
-            outside: Budgets::new(Budget::within_window(outside), NAMES_MAX),
-            addresses: Budgets::new(Budget::at_once(limits.per_address.get()), ADDRESSES_MAX),
+            inside: Buckets::new(Bucket::within_window(inside), NAMES_MAX),
+            outside: Buckets::new(Bucket::within_window(outside), NAMES_MAX),
+            addresses: Buckets::new(Bucket::at_once(limits.per_address.get()), ADDRESSES_MAX),
         }
     }
 
@@ -133,25 +137,25 @@ impl Guesses {
     ///
     /// A name that does not exist borrows the networks of an access, always the same one, so that it has an inside and an
     /// outside as a real name has: from no place, nor from several, can one tell which it is.
-    pub(crate) fn guesser(
+    pub(crate) fn throttle_key(
         &self,
         accesses: &Accesses,
-        (access, presented): (Option<&Arc<Access>>, Presented<'_>),
+        (access, presented): (Option<&Arc<Access>>, PresentedName<'_>),
         address: IpAddr,
-    ) -> Guesser {
+    ) -> ThrottleKey {
         // User and client id of an access are one name; a name that does not exist is never one of them.
         let hash = match access {
             Some(access) => self.hash(b"access", &access.name),
             None => self.nobody(presented),
         };
-        let mut name = Name::default();
+        let mut name = NameHash::default();
         name.copy_from_slice(&hash.as_ref()[..16]);
         let borrowed = accesses.at(pick(&hash));
         let is_inside = access.or(borrowed).is_some_and(|access| {
             let verdict = allowlist::judge(&access.allow, &access.deny, address);
             matches!(verdict, Verdict::Allowed(_))
         });
-        Guesser {
+        ThrottleKey {
             name,
             is_inside,
             address: counted_as(address),
@@ -162,16 +166,16 @@ impl Guesses {
     pub(crate) fn borrowed<'a>(
         &self,
         accesses: &'a Accesses,
-        presented: Presented<'_>,
+        presented: PresentedName<'_>,
     ) -> Option<&'a Arc<Access>> {
         accesses.at(pick(&self.nobody(presented)))
     }
 
     /// What stands for a name that does not exist.
-    fn nobody(&self, presented: Presented<'_>) -> hmac::Tag {
+    fn nobody(&self, presented: PresentedName<'_>) -> hmac::Tag {
         match presented {
-            Presented::User(name) => self.hash(b"nouser", name),
-            Presented::Client(name) => self.hash(b"nocgid", name),
+            PresentedName::User(name) => self.hash(b"nouser", name),
+            PresentedName::Client(name) => self.hash(b"nocgid", name),
         }
     }
 
@@ -179,18 +183,18 @@ impl Guesses {
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) fn judge(&self, guesser: &Guesser) -> Result<(), Error> {
-        self.judge_address(guesser.address)?;
-        self.names(guesser)
-            .judge(&guesser.name, self.now_ms())
-            .map_err(|wait_ms| too_many(wait_ms, guesser.cause()))
+    pub(crate) fn judge(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
+        self.judge_address(throttle_key.address)?;
+        self.names(throttle_key)
+            .judge(&throttle_key.name, self.now_ms())
+            .map_err(|wait_ms| too_many(wait_ms, throttle_key.cause()))
     }
 
     /// What is left in the budgets of the address and of the name, and what each would say of one more guess.
-    pub(crate) fn look(&self, guesser: &Guesser) -> [Looked; 2] {
+    pub(crate) fn look(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
         let now_ms = self.now_ms();
-        let window_s = u32::try_from(budgets::WINDOW_MS / 1000).ok();
-        let looked = |rule, (left, most), judged: Result<(), u64>| Looked {
+        let window_s = u32::try_from(buckets::WINDOW_MS / 1000).ok();
+        let looked = |rule, (left, most), judged: Result<(), u64>| Peek {
             rule,
             left: Left {
                 most,
@@ -199,7 +203,7 @@ impl Guesses {
             },
             judged: judged.map_err(|wait_ms| too_many(wait_ms, rule)),
         };
-        let (address, names) = (&guesser.address, self.names(guesser));
+        let (address, names) = (&throttle_key.address, self.names(throttle_key));
         [
             looked(
                 ADDRESS_CAUSE,
@@ -207,9 +211,9 @@ impl Guesses {
                 self.addresses.judge(address, now_ms),
             ),
             looked(
-                guesser.cause(),
-                names.left(&guesser.name, now_ms),
-                names.judge(&guesser.name, now_ms),
+                throttle_key.cause(),
+                names.left(&throttle_key.name, now_ms),
+                names.judge(&throttle_key.name, now_ms),
             ),
         ]
     }
@@ -218,19 +222,22 @@ impl Guesses {
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) fn reserve(self: &Arc<Self>, guesser: Guesser) -> Result<Place, Error> {
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        throttle_key: ThrottleKey,
+    ) -> Result<Reservation, Error> {
         let now_ms = self.now_ms();
         self.addresses
-            .take(guesser.address, now_ms)
+            .take(throttle_key.address, now_ms)
             .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))?;
-        if let Err(wait_ms) = self.names(&guesser).take(guesser.name, now_ms) {
+        if let Err(wait_ms) = self.names(&throttle_key).take(throttle_key.name, now_ms) {
             // What is not checked costs nothing.
-            self.addresses.give_back(guesser.address);
-            return Err(too_many(wait_ms, guesser.cause()));
+            self.addresses.give_back(throttle_key.address);
+            return Err(too_many(wait_ms, throttle_key.cause()));
         }
-        Ok(Place {
-            guesses: Arc::clone(self),
-            guesser,
+        Ok(Reservation {
+            throttle: Arc::clone(self),
+            throttle_key,
             is_spent: false,
         })
     }
@@ -263,8 +270,8 @@ impl Guesses {
         self.addresses.sweep(now_ms);
     }
 
-    fn names(&self, guesser: &Guesser) -> &Budgets<Name> {
-        if guesser.is_inside {
+    fn names(&self, throttle_key: &ThrottleKey) -> &Buckets<NameHash> {
+        if throttle_key.is_inside {
             &self.inside
         } else {
             &self.outside
@@ -283,7 +290,7 @@ impl Guesses {
     }
 }
 
-impl Guesser {
+impl ThrottleKey {
     /// The address as it is counted.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
@@ -303,19 +310,19 @@ impl Guesser {
     }
 }
 
-impl Place {
+impl Reservation {
     /// The guess was checked and wrong: it has used its place up.
     pub(crate) fn was_wrong(mut self) {
         self.is_spent = true;
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_spent {
-            let (guesses, guesser) = (&self.guesses, &self.guesser);
-            guesses.names(guesser).give_back(guesser.name);
-            guesses.addresses.give_back(guesser.address);
+            let (throttle, throttle_key) = (&self.throttle, &self.throttle_key);
+            throttle.names(throttle_key).give_back(throttle_key.name);
+            throttle.addresses.give_back(throttle_key.address);
         }
     }
 }

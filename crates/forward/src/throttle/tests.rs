@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use secrecy::SecretString;
 use store::{SecretHasher, StoredSecret};
 
-use super::budgets::WINDOW_MS;
+use super::buckets::WINDOW_MS;
 use super::*;
 use crate::{Checker, Claim};
 
@@ -25,19 +25,19 @@ impl Time {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    fn guesses(&self, per_name: u32, per_address: u32) -> Guesses {
-        let limits = GuessLimits {
+    fn throttle(&self, per_name: u32, per_address: u32) -> LoginThrottle {
+        let limits = ThrottleLimits {
             per_name: NonZeroU32::new(per_name).unwrap(),
             per_address: NonZeroU32::new(per_address).unwrap(),
         };
         let now = Arc::clone(&self.0);
         let clock = move || Duration::from_millis(now.load(Ordering::SeqCst));
-        Guesses::with_clock(limits, KEY, Arc::new(clock))
+        LoginThrottle::with_clock(limits, KEY, Arc::new(clock))
     }
 
     fn checker(&self, per_name: u32, per_address: u32) -> Checker {
-        let guesses = self.guesses(per_name, per_address);
-        Checker::new(Arc::new(SecretHasher::new(KEY)), KEY, 1, guesses)
+        let throttle = self.throttle(per_name, per_address);
+        Checker::new(Arc::new(SecretHasher::new(KEY)), KEY, 1, throttle)
     }
 }
 
@@ -53,17 +53,17 @@ fn accesses_with(secret: &StoredSecret) -> Accesses {
         .collect()
 }
 
-fn guesser(guesses: &Guesses, name: &str, address: IpAddr) -> Guesser {
+fn throttle_key(throttle: &LoginThrottle, name: &str, address: IpAddr) -> ThrottleKey {
     let accesses = accesses();
-    let presented = (accesses.of_user(name), Presented::User(name));
-    guesses.guesser(&accesses, presented, address)
+    let presented = (accesses.of_user(name), PresentedName::User(name));
+    throttle.throttle_key(&accesses, presented, address)
 }
 
 /// How many guesses are checked of so many.
-fn checked(guesses: &Arc<Guesses>, name: &str, from: IpAddr, tries: usize) -> usize {
-    let guesser = guesser(guesses, name, from);
-    let places = (0..tries).filter_map(|_| guesses.reserve(guesser).ok());
-    places.map(Place::was_wrong).count()
+fn checked(throttle: &Arc<LoginThrottle>, name: &str, from: IpAddr, tries: usize) -> usize {
+    let throttle_key = throttle_key(throttle, name, from);
+    let places = (0..tries).filter_map(|_| throttle.reserve(throttle_key).ok());
+    places.map(Reservation::was_wrong).count()
 }
 
 async fn say(checker: &Checker, user: &str, secret: &str, from: IpAddr) -> Result<(), Error> {
@@ -75,17 +75,17 @@ async fn say(checker: &Checker, user: &str, secret: &str, from: IpAddr) -> Resul
 #[test]
 fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
     let time = Time::default();
-    let guesses = Arc::new(time.guesses(60, 40));
-    assert_eq!(checked(&guesses, "shop", OUTSIDE, 100), 15);
+    let throttle = Arc::new(time.throttle(60, 40));
+    assert_eq!(checked(&throttle, "shop", OUTSIDE, 100), 15);
     // What was refused for the name has cost the address nothing.
-    assert_eq!(checked(&guesses, "nobody", OUTSIDE, 100), 15);
-    assert_eq!(checked(&guesses, "nobody 2", OUTSIDE, 100), 10);
-    assert_eq!(checked(&guesses, "shop", INSIDE, 100), 30);
-    assert_eq!(checked(&guesses, "nobody", INSIDE, 100), 10);
+    assert_eq!(checked(&throttle, "nobody", OUTSIDE, 100), 15);
+    assert_eq!(checked(&throttle, "nobody 2", OUTSIDE, 100), 10);
+    assert_eq!(checked(&throttle, "shop", INSIDE, 100), 30);
+    assert_eq!(checked(&throttle, "nobody", INSIDE, 100), 10);
     let mapped = "::ffff:10.0.0.1".parse().unwrap();
-    assert_eq!(checked(&guesses, "nobody", mapped, 1), 0);
+    assert_eq!(checked(&throttle, "nobody", mapped, 1), 0);
     assert_eq!(
-        checked(&guesses, "nobody", "10.0.0.2".parse().unwrap(), 100),
+        checked(&throttle, "nobody", "10.0.0.2".parse().unwrap(), 100),
         20
     );
 }
@@ -93,17 +93,17 @@ fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
 #[test]
 fn a_refusal_says_when_the_next_guess_is_checked() {
     let time = Time::default();
-    let guesses = Arc::new(time.guesses(60, 60));
-    checked(&guesses, "shop", OUTSIDE, 15);
-    let guesser = guesser(&guesses, "shop", OUTSIDE);
-    let refused = guesses.judge(&guesser).unwrap_err();
+    let throttle = Arc::new(time.throttle(60, 60));
+    checked(&throttle, "shop", OUTSIDE, 15);
+    let throttle_key = throttle_key(&throttle, "shop", OUTSIDE);
+    let refused = throttle.judge(&throttle_key).unwrap_err();
     let wait = refused.retry_after_s().unwrap();
     assert_eq!((refused.code(), wait), (Code::TooManyFailures, 101));
     time.advance(u64::from(wait) * 1000 - 2000);
-    assert_eq!(checked(&guesses, "shop", OUTSIDE, 1), 0);
+    assert_eq!(checked(&throttle, "shop", OUTSIDE, 1), 0);
     time.advance(2000);
-    assert!(guesses.judge(&guesser).is_ok());
-    assert_eq!(checked(&guesses, "shop", OUTSIDE, 2), 1);
+    assert!(throttle.judge(&throttle_key).is_ok());
+    assert_eq!(checked(&throttle, "shop", OUTSIDE, 2), 1);
 }
 
 /// However the guesses are spread, no window holds more than the limit, and the limit can be had.
@@ -113,12 +113,15 @@ fn no_window_holds_more_guesses_than_the_limit() {
         let mut best = 0;
         for pause_ms in [0, 1, 997, 60_000, 101_001] {
             let time = Time::default();
-            let guesses = Arc::new(time.guesses(per_name, u32::MAX));
+            let throttle = Arc::new(time.throttle(per_name, u32::MAX));
             let (mut at, mut most) = (VecDeque::new(), 0);
             for _ in 0..3000 {
                 let now = time.0.load(Ordering::SeqCst);
                 for from in [INSIDE, OUTSIDE] {
-                    at.extend(std::iter::repeat_n(now, checked(&guesses, "shop", from, 1)));
+                    at.extend(std::iter::repeat_n(
+                        now,
+                        checked(&throttle, "shop", from, 1),
+                    ));
                 }
                 at.retain(|then| now - then < WINDOW_MS);
                 most = most.max(at.len());
@@ -137,16 +140,16 @@ fn no_window_holds_more_guesses_than_the_limit() {
 #[test]
 fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
     let time = Time::default();
-    let guesses = Arc::new(time.guesses(6000, 100_000));
+    let throttle = Arc::new(time.throttle(6000, 100_000));
     let wrong = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..64 {
-            let (guesses, wrong) = (&guesses, &wrong);
+            let (throttle, wrong) = (&throttle, &wrong);
             let from = IpAddr::from([192, 0, 2, thread]);
-            let guesser = guesser(guesses, "shop", from);
+            let throttle_key = throttle_key(throttle, "shop", from);
             scope.spawn(move || {
                 for n in 0..1000 {
-                    match guesses.reserve(guesser) {
+                    match throttle.reserve(throttle_key) {
                         Ok(place) if n % 10 > 0 => {
                             wrong.fetch_add(1, Ordering::SeqCst);
                             place.was_wrong();
@@ -159,37 +162,37 @@ fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
     });
     // A third is for outside, of which three quarters are there at once.
     assert_eq!(wrong.load(Ordering::SeqCst), 1500);
-    let guesses = Arc::new(time.guesses(60, 60));
+    let throttle = Arc::new(time.throttle(60, 60));
     for _ in 0..1000 {
         drop(
-            guesses
-                .reserve(guesser(&guesses, "shop", INSIDE))
+            throttle
+                .reserve(throttle_key(&throttle, "shop", INSIDE))
                 .unwrap_or_else(|e| panic!("{e}")),
         );
     }
-    assert_eq!(checked(&guesses, "shop", INSIDE, 100), 30);
+    assert_eq!(checked(&throttle, "shop", INSIDE, 100), 30);
 }
 
 #[test]
 fn memory_stays_within_its_bound_and_is_given_back() {
     let time = Time::default();
-    let guesses = Arc::new(time.guesses(60, 60));
-    checked(&guesses, "shop", OUTSIDE, 15);
+    let throttle = Arc::new(time.throttle(60, 60));
+    checked(&throttle, "shop", OUTSIDE, 15);
     for n in 0..150_000_u32 {
         let from = IpAddr::from((n + 0x0b00_0000).to_be_bytes());
-        checked(&guesses, &format!("name {n}"), from, 1);
+        checked(&throttle, &format!("name {n}"), from, 1);
     }
-    assert_eq!(guesses.outside.len(), NAMES_MAX);
-    assert_eq!(guesses.addresses.len(), ADDRESSES_MAX);
+    assert_eq!(throttle.outside.len(), NAMES_MAX);
+    assert_eq!(throttle.addresses.len(), ADDRESSES_MAX);
     // A flood of names frees none whose budget is spent.
     assert_eq!(
-        checked(&guesses, "shop", "192.0.2.2".parse().unwrap(), 1),
+        checked(&throttle, "shop", "192.0.2.2".parse().unwrap(), 1),
         0
     );
     // Outside, the whole budget of a name takes 25 minutes to come back.
     time.advance(WINDOW_MS * 3);
-    guesses.sweep();
-    assert_eq!(guesses.outside.len() + guesses.addresses.len(), 0);
+    throttle.sweep();
+    assert_eq!(throttle.outside.len() + throttle.addresses.len(), 0);
 }
 
 #[tokio::test]
