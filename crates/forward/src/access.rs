@@ -1,4 +1,4 @@
-//! From a claim to an access: one check of secrets for all ways in, then what the access may.
+//! From credentials to an access: one check of secrets for all ways in, then what the access may.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::verified::{self, Verified, VerifiedKey};
 
 /// What a caller says to prove who they are.
 #[derive(Clone, Copy, Debug)]
-pub enum Claim<'a> {
+pub enum PresentedCredentials<'a> {
     /// A user name and its password.
     User {
         /// The user name.
@@ -126,7 +126,7 @@ impl Checker {
         }
     }
 
-    /// The access that the claim proves.
+    /// The access that the credentials prove.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES; INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret;
@@ -134,18 +134,18 @@ impl Checker {
     pub async fn prove(
         &self,
         accesses: &Accesses,
-        claim: Claim<'_>,
+        credentials: PresentedCredentials<'_>,
         address: IpAddr,
     ) -> Result<Arc<Access>, Error> {
-        let (name, access, presented) = match claim {
-            Claim::User { user, password } => {
+        let (name, access, presented) = match credentials {
+            PresentedCredentials::User { user, password } => {
                 (PresentedName::User(user), accesses.of_user(user), password)
             }
-            Claim::Client { client_id, secret } => {
+            PresentedCredentials::Client { client_id, secret } => {
                 let name = PresentedName::Client(client_id);
                 (name, accesses.of_client(client_id), secret)
             }
-            Claim::Proven { access, issued } => {
+            PresentedCredentials::Proven { access, issued } => {
                 let access = accesses.named(access).ok_or_else(no_such_access)?;
                 return issued.holds_for(access).map(|()| Arc::clone(access));
             }

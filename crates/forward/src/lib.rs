@@ -33,7 +33,7 @@ use std::time::Instant;
 use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
-pub use access::{Checker, Claim, Issued};
+pub use access::{Checker, Issued, PresentedCredentials};
 pub use answers::{AnswerLimits, Held};
 pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
@@ -195,17 +195,17 @@ impl Forwarder {
         )
     }
 
-    /// Finds the access that a claim proves, whatever it may do.
+    /// Finds the access that credentials prove, whatever it may do.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES, the credential code of the claim, OVERLOADED.
+    /// TOO_MANY_FAILURES, the credential code of the credentials, OVERLOADED.
     pub async fn prove(
         &self,
         accesses: &Accesses,
-        claim: Claim<'_>,
+        credentials: PresentedCredentials<'_>,
         address: IpAddr,
     ) -> Result<Arc<Access>, Error> {
-        self.checker.prove(accesses, claim, address).await
+        self.checker.prove(accesses, credentials, address).await
     }
 
     /// Judges a proven access's state, its networks and the way in, in that order. What networks would have said that

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapter::Code;
-use forward::{Checker, Claim, LoginThrottle, RateLimits, ThrottleLimits};
+use forward::{Checker, LoginThrottle, PresentedCredentials, RateLimits, ThrottleLimits};
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher};
@@ -85,11 +85,14 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
             // An address is counted with its /64, so that all of the random part stands there.
             let address = IpAddr::V6(Ipv6Addr::from_bits(u128::from(word) << 64));
             limits.check_address(address).1.unwrap();
-            let claim = Claim::User {
+            let credentials = PresentedCredentials::User {
                 user: &format!("{word:x}"),
                 password: &password,
             };
-            let refused = checker.prove(&accesses, claim, address).await.unwrap_err();
+            let refused = checker
+                .prove(&accesses, credentials, address)
+                .await
+                .unwrap_err();
             assert_eq!(refused.code(), Code::IncorrectUserPassword);
             let destination = word.to_string();
             limits.check_destination(&access, &destination).unwrap();

@@ -9,7 +9,7 @@ use store::{SecretHasher, StoredSecret};
 
 use super::buckets::WINDOW_MS;
 use super::*;
-use crate::{Checker, Claim};
+use crate::{Checker, PresentedCredentials};
 
 const KEY: &[u8] = b"key";
 const OWNERS: &str = "cgs_owners-owners-owners-owners-owners-owners-o";
@@ -68,8 +68,11 @@ fn checked(throttle: &Arc<LoginThrottle>, name: &str, from: IpAddr, tries: usize
 
 async fn say(checker: &Checker, user: &str, secret: &str, from: IpAddr) -> Result<(), Error> {
     let password = &SecretString::from(secret);
-    let claim = Claim::User { user, password };
-    checker.prove(&accesses(), claim, from).await.map(drop)
+    let credentials = PresentedCredentials::User { user, password };
+    checker
+        .prove(&accesses(), credentials, from)
+        .await
+        .map(drop)
 }
 
 #[test]
@@ -217,7 +220,7 @@ async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
 async fn user_and_client_id_draw_on_one_budget() {
     let checker = Time::default().checker(3, 100);
     let secret = &SecretString::from("cgs_wrong");
-    let client = Claim::Client {
+    let client = PresentedCredentials::Client {
         client_id: "cga_shop",
         secret,
     };
@@ -275,8 +278,11 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
         calls.spawn(async move {
             let password = &SecretString::from("owner's");
             let user = "shop";
-            let claim = Claim::User { user, password };
-            checker.prove(&accesses, claim, INSIDE).await.map(drop)
+            let credentials = PresentedCredentials::User { user, password };
+            checker
+                .prove(&accesses, credentials, INSIDE)
+                .await
+                .map(drop)
         });
     }
     for proven in calls.join_all().await {
@@ -297,11 +303,11 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
         let now = time.0.load(Ordering::SeqCst);
         let from = IpAddr::from([192, 0, 2 + (n % 500 / 250) as u8, (n % 250) as u8]);
         let password = &SecretString::from(format!("cgs_{n}"));
-        let claim = Claim::User {
+        let credentials = PresentedCredentials::User {
             user: "shop",
             password,
         };
-        match checker.prove(&accesses, claim, from).await {
+        match checker.prove(&accesses, credentials, from).await {
             Err(error) if error.code() == Code::IncorrectUserPassword => {
                 at.push_back(now);
                 all += 1;

@@ -15,7 +15,7 @@ use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, Claim, Issued, Wishes};
+use forward::{Circumstances, Issued, PresentedCredentials, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
@@ -190,13 +190,13 @@ async fn authorize(
     let Circumstances { address, now, .. } = circumstances;
     let (access, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
-            let claim = Claim::User { user, password };
+            let claim = PresentedCredentials::User { user, password };
             (gate.forwarder.prove(&accesses, claim, address).await?, None)
         }
         Credentials::Token(token) => {
             let proven = async {
                 let subject = gate.tokens.verify(token, now).await?;
-                let claim = Claim::Proven {
+                let claim = PresentedCredentials::Proven {
                     access: &subject.access,
                     issued: issued(&subject.origin),
                 };

@@ -7,7 +7,7 @@ use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_he
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, Claim};
+use forward::{Circumstances, PresentedCredentials};
 use http::Method;
 use http::request::Parts;
 use server::Peer;
@@ -103,7 +103,7 @@ async fn issue(
         now: Gate::now(),
         secret_in_url: false,
     };
-    let claim = Claim::Client {
+    let claim = PresentedCredentials::Client {
         client_id: &request.client_id,
         secret: &request.client_secret,
     };
