@@ -10,7 +10,7 @@ use store::{Access, Accesses, SecretHasher, verify_chosen};
 use crate::Circumstances;
 use crate::allowlist;
 use crate::channels;
-use crate::hashing::{Asker, Grant, Hashing};
+use crate::hashing::{Grant, HashRequest, Hashing};
 use crate::ruling::Ruling;
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, Verified, VerifiedKey};
@@ -79,7 +79,7 @@ impl Issued<'_> {
 
 /// Checks secrets, as many wrong ones as [`LoginThrottle`] lets through. What a check costs hangs on the form of the presented
 /// secret alone.
-pub struct Checker {
+pub struct Authenticator {
     hasher: Arc<SecretHasher>,
     hashing: Arc<Hashing>,
     verified: Verified,
@@ -87,7 +87,7 @@ pub struct Checker {
 }
 
 /// A secret that is not known to be right, and what it is to be checked against.
-struct Guess<'a> {
+struct SecretCheck<'a> {
     throttle_key: ThrottleKey,
     access: Option<&'a Arc<Access>>,
     /// Whose hashes say what checking a chosen password costs: for a name that does not exist those of another.
@@ -97,7 +97,7 @@ struct Guess<'a> {
     key: VerifiedKey,
 }
 
-impl Checker {
+impl Authenticator {
     /// Takes the hasher of random secrets, a random key of this process, how many passwords may be hashed at once, and
     /// the count of guesses.
     #[must_use]
@@ -106,8 +106,8 @@ impl Checker {
         process_key: &[u8],
         hashing_at_once: usize,
         throttle: LoginThrottle,
-    ) -> Checker {
-        Checker {
+    ) -> Authenticator {
+        Authenticator {
             hasher,
             hashing: Arc::new(Hashing::new(hashing_at_once)),
             verified: Verified::new(process_key),
@@ -117,8 +117,8 @@ impl Checker {
 
     /// The same check under other limits on guesses, which start full. Secrets that are known to be right stay so.
     #[must_use]
-    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> Checker {
-        Checker {
+    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> Authenticator {
+        Authenticator {
             hasher: Arc::clone(&self.hasher),
             hashing: Arc::clone(&self.hashing),
             verified: self.verified.clone(),
@@ -153,7 +153,7 @@ impl Checker {
         let key = self.verified.key(access.map(Arc::as_ref), presented);
         // Who has shown this very secret a while ago does not guess: an owner who calls stays in, whoever else guesses.
         if !self.verified.holds(key) {
-            let guess = Guess {
+            let check = SecretCheck {
                 throttle_key: self
                     .throttle
                     .throttle_key(accesses, (access, name), address),
@@ -163,13 +163,13 @@ impl Checker {
                 key,
             };
             // In a box: it is the rare path, and its state is the largest.
-            if !Box::pin(self.check(&guess)).await? {
+            if !Box::pin(self.check(&check)).await? {
                 return Err(wrong(access));
             }
             self.verified.keep(key);
             self.hashing.proven(key);
-            if guess.throttle_key.is_inside() {
-                self.hashing.remember(guess.throttle_key.address());
+            if check.throttle_key.is_inside() {
+                self.hashing.remember(check.throttle_key.address());
             }
         }
         let defect = || Error::refused(Code::InternalError).because("nobody was verified");
@@ -204,31 +204,31 @@ impl Checker {
         self.throttle.sweep();
     }
 
-    async fn check(&self, guess: &Guess<'_>) -> Result<bool, Error> {
-        if !verified::is_random(guess.presented) {
-            return self.check_chosen(guess).await;
+    async fn check(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
+        if !verified::is_random(check.presented) {
+            return self.check_chosen(check).await;
         }
-        let reservation = self.throttle.reserve(guess.throttle_key)?;
-        let stored = guess.access.into_iter().flat_map(|access| access.hashes());
-        let right = self.hasher.verify(guess.presented, stored);
+        let reservation = self.throttle.reserve(check.throttle_key)?;
+        let stored = check.access.into_iter().flat_map(|access| access.hashes());
+        let right = self.hasher.verify(check.presented, stored);
         if !right {
             reservation.was_wrong();
         }
         Ok(right)
     }
 
-    async fn check_chosen(&self, guess: &Guess<'_>) -> Result<bool, Error> {
-        self.throttle.judge(&guess.throttle_key)?;
-        let (address, is_inside) = (guess.throttle_key.address(), guess.throttle_key.is_inside());
-        let asker = Asker {
+    async fn check_chosen(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
+        self.throttle.judge(&check.throttle_key)?;
+        let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
+        let asker = HashRequest {
             // As with the budgets, a name that does not exist has an inside as well.
             rank: self.hashing.rank(address, is_inside),
             address,
-            key: guess.key,
+            key: check.key,
         };
         let grant = self.hashing.turn(asker).await;
         // Of an owner's first calls, all at once, the others have waited while one proved the password.
-        if self.verified.holds(guess.key) {
+        if self.verified.holds(check.key) {
             return Ok(true);
         }
         let Some(Grant::Turn(turn)) = grant else {
@@ -236,9 +236,9 @@ impl Checker {
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let reservation = self.throttle.reserve(guess.throttle_key)?;
-        let hashes = verified::chosen(guess.model.map(Arc::as_ref)).map(str::to_owned);
-        let (presented, is_known) = (guess.presented.clone(), guess.access.is_some());
+        let reservation = self.throttle.reserve(check.throttle_key)?;
+        let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
+        let (presented, is_known) = (check.presented.clone(), check.access.is_some());
         let hashed = self.hashing.run(turn, move || {
             // The place lives as long as the work, which a caller that goes away does not stop.
             let mut right = false;

@@ -146,12 +146,12 @@ impl Forwarder {
     pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
         let Circumstances { address, way, .. } = question.circumstances;
         let access = accesses.named(question.access);
-        let throttle_key = self.checker.throttle().throttle_key(
+        let throttle_key = self.authenticator.throttle().throttle_key(
             accesses,
             (access, PresentedName::User(question.access)),
             address,
         );
-        let budgets = self.checker.throttle().look(&throttle_key);
+        let budgets = self.authenticator.throttle().look(&throttle_key);
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()

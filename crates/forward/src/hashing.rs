@@ -13,7 +13,7 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
-pub(crate) use line::{Asker, Rank};
+pub(crate) use line::{HashRequest, Rank};
 use line::{Line, Ticket};
 
 /// How long a call waits for its turn before it is told to come again.
@@ -114,7 +114,7 @@ impl Hashing {
     }
 
     /// Waits for a turn; `None` when too many wait, or it takes too long.
-    pub(crate) async fn turn(&self, asker: Asker) -> Option<Grant> {
+    pub(crate) async fn turn(&self, asker: HashRequest) -> Option<Grant> {
         let (turn, granted) = oneshot::channel();
         let ticket = {
             let mut state = self.turns.lock();
@@ -208,7 +208,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 /// Somebody who waits; out of the line when dropped.
 struct Waits<'a> {
     turns: &'a Turns,
-    asker: Asker,
+    asker: HashRequest,
     ticket: Ticket,
 }
 
@@ -225,8 +225,8 @@ mod tests {
     use super::line::WAITING_PER_ADDRESS_MAX;
     use super::*;
 
-    fn asker(host: u8, key: u128) -> Asker {
-        Asker {
+    fn asker(host: u8, key: u128) -> HashRequest {
+        HashRequest {
             rank: Rank::Inside,
             address: IpAddr::from([10, 0, 0, host]),
             key,

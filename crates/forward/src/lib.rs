@@ -33,7 +33,7 @@ use std::time::Instant;
 use adapter::{Delivery, Effect, Error, Operation, Request, Response, Way};
 use store::{Access, Accesses, SecretHasher, StoreError};
 
-pub use access::{Checker, Issued, PresentedCredentials};
+pub use access::{Authenticator, Issued, PresentedCredentials};
 pub use answers::{AnswerLimits, Held};
 pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
@@ -57,7 +57,7 @@ use upstream::Called;
 /// Everything between the ways in and the upstream, under one configuration.
 pub struct Forwarder {
     config: ForwardConfig,
-    checker: Arc<Checker>,
+    authenticator: Arc<Authenticator>,
     limits: Arc<RateLimits>,
     daily: Arc<DailyLimits>,
     turns: Arc<Turns>,
@@ -129,7 +129,7 @@ impl Forwarder {
     ) -> Result<Forwarder, String> {
         let throttle = LoginThrottle::new(config.guesses, process_key);
         Ok(Forwarder {
-            checker: Arc::new(Checker::new(hasher, process_key, workers(), throttle)),
+            authenticator: Arc::new(Authenticator::new(hasher, process_key, workers(), throttle)),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
             daily,
             turns: Arc::default(),
@@ -147,10 +147,10 @@ impl Forwarder {
     /// A sentence, when the upstream's roots can't be read.
     pub fn renewed(&self, config: ForwardConfig) -> Result<Forwarder, String> {
         let old = &self.config;
-        let checker = if config.guesses == old.guesses {
-            Arc::clone(&self.checker)
+        let authenticator = if config.guesses == old.guesses {
+            Arc::clone(&self.authenticator)
         } else {
-            Arc::new(self.checker.renewed(config.guesses))
+            Arc::new(self.authenticator.renewed(config.guesses))
         };
         let limits = if config.per_address_per_minute == old.per_address_per_minute {
             Arc::clone(&self.limits)
@@ -166,7 +166,7 @@ impl Forwarder {
         let answers = config.answers;
         Ok(Forwarder {
             config,
-            checker,
+            authenticator,
             limits,
             daily: Arc::clone(&self.daily),
             turns: Arc::clone(&self.turns),
@@ -205,7 +205,9 @@ impl Forwarder {
         credentials: PresentedCredentials<'_>,
         address: IpAddr,
     ) -> Result<Arc<Access>, Error> {
-        self.checker.prove(accesses, credentials, address).await
+        self.authenticator
+            .prove(accesses, credentials, address)
+            .await
     }
 
     /// Judges a proven access's state, its networks and the way in, in that order. What networks would have said that
@@ -230,7 +232,7 @@ impl Forwarder {
         address: IpAddr,
         verification: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.checker.vouch(address, verification).await
+        self.authenticator.vouch(address, verification).await
     }
 
     /// Judges whether the access may call this, the call being right in itself.
@@ -353,7 +355,7 @@ impl Forwarder {
     pub fn sweep(&self) {
         self.limits.sweep();
         self.daily.sweep();
-        self.checker.sweep();
+        self.authenticator.sweep();
     }
 
     async fn read(

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapter::Code;
-use forward::{Checker, LoginThrottle, PresentedCredentials, RateLimits, ThrottleLimits};
+use forward::{Authenticator, LoginThrottle, PresentedCredentials, RateLimits, ThrottleLimits};
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher};
@@ -68,14 +68,14 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
     let elapsed = Arc::clone(&seconds);
     let elapsed = Arc::new(move || Duration::from_secs(elapsed.load(Ordering::SeqCst)));
     let guesses = LoginThrottle::with_clock(guess_limits, b"key", elapsed);
-    let checker = Checker::new(Arc::new(SecretHasher::new(b"key")), b"key", 1, guesses);
+    let authenticator = Authenticator::new(Arc::new(SecretHasher::new(b"key")), b"key", 1, guesses);
     let (access, accesses) = (access(), Accesses::from_iter([access()]));
     let password = SecretString::from("cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w");
     let advance = |s: u64| {
         clock.advance(Duration::from_secs(s));
         seconds.fetch_add(s, Ordering::SeqCst);
         limits.sweep();
-        checker.sweep();
+        authenticator.sweep();
     };
 
     let mut sizes = vec![resident_kib()];
@@ -89,7 +89,7 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
                 user: &format!("{word:x}"),
                 password: &password,
             };
-            let refused = checker
+            let refused = authenticator
                 .prove(&accesses, credentials, address)
                 .await
                 .unwrap_err();

@@ -33,7 +33,7 @@ const RANKS: usize = 3;
 
 /// Who asks for a turn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct HashRequest {
     pub(crate) rank: Rank,
     /// As it is counted: of IPv6 the network of 64 bits.
     pub(crate) address: IpAddr,
@@ -87,7 +87,7 @@ impl<T> Line<T> {
 
     /// Queues, unless the address has as many waiting as it may, or the line is full of those who have no more. In a full
     /// line the last of whoever has the most makes room, first among those of the worst rank.
-    pub(super) fn push(&mut self, asker: Asker, value: T) -> Option<Ticket> {
+    pub(super) fn push(&mut self, asker: HashRequest, value: T) -> Option<Ticket> {
         let own = self.rings[asker.rank as usize].count(asker.address);
         if own >= WAITING_PER_ADDRESS_MAX {
             return None;
@@ -117,7 +117,7 @@ impl<T> Line<T> {
     }
 
     /// Takes out who has given up; nothing when it is no longer there.
-    pub(super) fn leave(&mut self, asker: Asker, ticket: Ticket) -> Option<T> {
+    pub(super) fn leave(&mut self, asker: HashRequest, ticket: Ticket) -> Option<T> {
         let waiters = self.rings[asker.rank as usize]
             .waiters
             .get_mut(&asker.address)?;
@@ -286,9 +286,9 @@ impl<T> Ring<T> {
 mod tests {
     use super::*;
 
-    fn asker(rank: Rank, host: u16) -> Asker {
+    fn asker(rank: Rank, host: u16) -> HashRequest {
         let [high, low] = host.to_be_bytes();
-        Asker {
+        HashRequest {
             rank,
             address: IpAddr::from([10, 0, high, low]),
             key: 0,
@@ -366,8 +366,8 @@ mod tests {
         let mut line = Line::new();
         let (one, two) = (asker(Rank::Inside, 1), asker(Rank::Inside, 2));
         let first = line.push(one, 1).unwrap();
-        line.push(Asker { key: 7, ..one }, 11).unwrap();
-        line.push(Asker { key: 7, ..two }, 12).unwrap();
+        line.push(HashRequest { key: 7, ..one }, 11).unwrap();
+        line.push(HashRequest { key: 7, ..two }, 12).unwrap();
         assert_eq!(line.leave(one, first), Some(1));
         assert_eq!(line.leave(one, first), None);
         let mut proven = line.take(7);

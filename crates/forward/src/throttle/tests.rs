@@ -9,7 +9,7 @@ use store::{SecretHasher, StoredSecret};
 
 use super::buckets::WINDOW_MS;
 use super::*;
-use crate::{Checker, PresentedCredentials};
+use crate::{Authenticator, PresentedCredentials};
 
 const KEY: &[u8] = b"key";
 const OWNERS: &str = "cgs_owners-owners-owners-owners-owners-owners-o";
@@ -35,9 +35,9 @@ impl Time {
         LoginThrottle::with_clock(limits, KEY, Arc::new(clock))
     }
 
-    fn checker(&self, per_name: u32, per_address: u32) -> Checker {
+    fn authenticator(&self, per_name: u32, per_address: u32) -> Authenticator {
         let throttle = self.throttle(per_name, per_address);
-        Checker::new(Arc::new(SecretHasher::new(KEY)), KEY, 1, throttle)
+        Authenticator::new(Arc::new(SecretHasher::new(KEY)), KEY, 1, throttle)
     }
 }
 
@@ -66,10 +66,15 @@ fn checked(throttle: &Arc<LoginThrottle>, name: &str, from: IpAddr, tries: usize
     places.map(Reservation::was_wrong).count()
 }
 
-async fn say(checker: &Checker, user: &str, secret: &str, from: IpAddr) -> Result<(), Error> {
+async fn say(
+    authenticator: &Authenticator,
+    user: &str,
+    secret: &str,
+    from: IpAddr,
+) -> Result<(), Error> {
     let password = &SecretString::from(secret);
     let credentials = PresentedCredentials::User { user, password };
-    checker
+    authenticator
         .prove(&accesses(), credentials, from)
         .await
         .map(drop)
@@ -203,10 +208,10 @@ async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
     for secret in ["cgs_wrong", "wrong"] {
         let mut told = ["shop", "nobody"].map(|user| (user, Vec::new()));
         for (user, told) in &mut told {
-            let checker = Time::default().checker(12, 100);
+            let authenticator = Time::default().authenticator(12, 100);
             for n in 0..20 {
                 let from = [INSIDE, OUTSIDE][usize::from(n % 3 == 0)];
-                let error = say(&checker, user, secret, from).await.unwrap_err();
+                let error = say(&authenticator, user, secret, from).await.unwrap_err();
                 told.push((error.code(), error.retry_after_s()));
             }
         }
@@ -218,24 +223,28 @@ async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
 
 #[tokio::test]
 async fn user_and_client_id_draw_on_one_budget() {
-    let checker = Time::default().checker(3, 100);
+    let authenticator = Time::default().authenticator(3, 100);
     let secret = &SecretString::from("cgs_wrong");
     let client = PresentedCredentials::Client {
         client_id: "cga_shop",
         secret,
     };
-    let wrong = checker.prove(&accesses(), client, OUTSIDE).await;
+    let wrong = authenticator.prove(&accesses(), client, OUTSIDE).await;
     assert_eq!(wrong.unwrap_err().code(), Code::IncorrectUserPassword);
-    let refused = say(&checker, "shop", "cgs_wrong", OUTSIDE).await;
+    let refused = say(&authenticator, "shop", "cgs_wrong", OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
 #[tokio::test]
 async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
-    let checker = Time::default().checker(60, 3);
+    let authenticator = Time::default().authenticator(60, 3);
     let token = async |code: Option<Code>, from| {
         let said = async { code.map_or(Ok(()), |code| Err(Error::refused(code))) };
-        checker.vouch(from, said).await.err().map(|e| e.code())
+        authenticator
+            .vouch(from, said)
+            .await
+            .err()
+            .map(|e| e.code())
     };
     for code in [None, Some(Code::ExpiredToken), Some(Code::IncorrectToken)] {
         for _ in 0..3 {
@@ -247,22 +256,22 @@ async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
     assert_eq!(token(wrong, INSIDE).await, wrong);
     // A right one shows itself, whatever neighbours behind the same address have tried.
     assert_eq!(token(None, OUTSIDE).await, None);
-    let refused = say(&checker, "shop", OWNERS, OUTSIDE).await;
+    let refused = say(&authenticator, "shop", OWNERS, OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
 /// The owner has called before: then even guesses from inside, and from the owner's own address, shut nobody out.
 #[tokio::test]
 async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
-    let checker = Time::default().checker(60, 60);
-    say(&checker, "shop", OWNERS, INSIDE).await.unwrap();
+    let authenticator = Time::default().authenticator(60, 60);
+    say(&authenticator, "shop", OWNERS, INSIDE).await.unwrap();
     for _ in 0..100 {
-        say(&checker, "shop", "cgs_wrong", INSIDE)
+        say(&authenticator, "shop", "cgs_wrong", INSIDE)
             .await
             .unwrap_err();
     }
-    say(&checker, "shop", OWNERS, INSIDE).await.unwrap();
-    let refused = say(&checker, "shop", "cgs_wrong", INSIDE).await;
+    say(&authenticator, "shop", OWNERS, INSIDE).await.unwrap();
+    let refused = say(&authenticator, "shop", "cgs_wrong", INSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
@@ -271,15 +280,15 @@ async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
 async fn an_owners_first_calls_all_at_once_all_get_in() {
     let stored = StoredSecret::argon2id(&"owner's".into()).unwrap();
     let accesses = Arc::new(accesses_with(&stored));
-    let checker = Arc::new(Time::default().checker(6, 60));
+    let authenticator = Arc::new(Time::default().authenticator(6, 60));
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..50 {
-        let (checker, accesses) = (Arc::clone(&checker), Arc::clone(&accesses));
+        let (authenticator, accesses) = (Arc::clone(&authenticator), Arc::clone(&accesses));
         calls.spawn(async move {
             let password = &SecretString::from("owner's");
             let user = "shop";
             let credentials = PresentedCredentials::User { user, password };
-            checker
+            authenticator
                 .prove(&accesses, credentials, INSIDE)
                 .await
                 .map(drop)
@@ -295,7 +304,7 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
 async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked_and_the_owner_gets_in()
  {
     let time = Time::default();
-    let checker = time.checker(60, 60);
+    let authenticator = time.authenticator(60, 60);
     let accesses = accesses();
     let (mut at, mut most, mut all) = (VecDeque::new(), 0, 0);
     let (mut calls, mut refused) = (0_u32, 0_u32);
@@ -307,7 +316,7 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
             user: "shop",
             password,
         };
-        match checker.prove(&accesses, credentials, from).await {
+        match authenticator.prove(&accesses, credentials, from).await {
             Err(error) if error.code() == Code::IncorrectUserPassword => {
                 at.push_back(now);
                 all += 1;
@@ -320,7 +329,7 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
         // The first call comes when the others have long begun.
         if n % 50 == 49 {
             calls += 1;
-            refused += u32::from(say(&checker, "shop", OWNERS, INSIDE).await.is_err());
+            refused += u32::from(say(&authenticator, "shop", OWNERS, INSIDE).await.is_err());
         }
         time.advance(18);
     }
