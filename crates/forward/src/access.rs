@@ -7,7 +7,7 @@ use adapter::{Code, Error, Operation, Request};
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
 
-use crate::Circumstances;
+use crate::AuthContext;
 use crate::allowlist;
 use crate::channels;
 use crate::hashing::{Grant, HashRequest, Hashing};
@@ -269,31 +269,25 @@ pub(crate) fn wrong(access: Option<&Arc<Access>>) -> Error {
 }
 
 /// The rules of a proven access, in the contract's order.
-const RULES: [fn(&Access, &Circumstances) -> Ruling; 4] = [state, networks, way, query_credentials];
+const RULES: [fn(&Access, &AuthContext) -> Ruling; 4] = [state, networks, way, query_credentials];
 
 /// What the rules say of a call, each asked when its turn comes.
-pub(crate) fn rulings(
-    access: &Access,
-    circumstances: Circumstances,
-) -> impl Iterator<Item = Ruling> {
-    RULES.iter().map(move |rule| rule(access, &circumstances))
+pub(crate) fn rulings(access: &Access, context: AuthContext) -> impl Iterator<Item = Ruling> {
+    RULES.iter().map(move |rule| rule(access, &context))
 }
 
 /// Judges state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
 /// would have said comes back.
-pub(crate) fn admits(
-    access: &Access,
-    circumstances: Circumstances,
-) -> Result<Option<String>, Error> {
+pub(crate) fn admits(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
     let mut would_refuse = None;
-    for ruling in rulings(access, circumstances) {
+    for ruling in rulings(access, context) {
         would_refuse = ruling.judged()?.or(would_refuse);
     }
     Ok(would_refuse)
 }
 
-fn state(access: &Access, circumstances: &Circumstances) -> Ruling {
-    let now = circumstances.now;
+fn state(access: &Access, context: &AuthContext) -> Ruling {
+    let now = context.now;
     let state = if access.is_live(now) {
         Ok("active")
     } else if !access.active {
@@ -306,18 +300,18 @@ fn state(access: &Access, circumstances: &Circumstances) -> Ruling {
     Ruling::of("state", state, Code::AccessDisabled)
 }
 
-fn networks(access: &Access, circumstances: &Circumstances) -> Ruling {
-    let verdict = allowlist::judge(&access.allow, &access.deny, circumstances.address);
+fn networks(access: &Access, context: &AuthContext) -> Ruling {
+    let verdict = allowlist::judge(&access.allow, &access.deny, context.address);
     Ruling::of_networks("access networks", verdict, access.report_networks)
 }
 
-fn way(access: &Access, circumstances: &Circumstances) -> Ruling {
-    let name = circumstances.way.name();
+fn way(access: &Access, context: &AuthContext) -> Ruling {
+    let name = context.way.name();
     allowed("way", access.ways.iter().any(|way| way == name))
 }
 
-fn query_credentials(access: &Access, circumstances: &Circumstances) -> Ruling {
-    let said = match (circumstances.secret_in_url, access.query_credentials) {
+fn query_credentials(access: &Access, context: &AuthContext) -> Ruling {
+    let said = match (context.secret_in_url, access.query_credentials) {
         (false, _) => Ok("not in the URL"),
         (true, true) => Ok("allowed"),
         (true, false) => Err("not allowed"),

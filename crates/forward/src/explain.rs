@@ -12,7 +12,7 @@ use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::ruling::Ruling;
 use crate::throttle::PresentedName;
 use crate::turns::{self, Turns};
-use crate::{Circumstances, Forwarder, LimitState, access, throttle};
+use crate::{AuthContext, Forwarder, LimitState, access, throttle};
 
 /// The time that limits per minute are about, in seconds.
 const MINUTE_S: u32 = 60;
@@ -27,7 +27,7 @@ pub struct Question<'a> {
     /// To whom it would send, if that is known.
     pub destination: Option<&'a str>,
     /// What else is known of it.
-    pub circumstances: Circumstances,
+    pub context: AuthContext,
 }
 
 /// What one rule or limit says.
@@ -144,7 +144,7 @@ impl Forwarder {
     /// and the parameters to be well-formed.
     #[must_use]
     pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
-        let Circumstances { address, way, .. } = question.circumstances;
+        let AuthContext { address, way, .. } = question.context;
         let access = accesses.named(question.access);
         let throttle_key = self.authenticator.throttle().throttle_key(
             accesses,
@@ -168,7 +168,7 @@ impl Forwarder {
             return judgements;
         };
         judgements.push(Judgement::known("access", Ok("known")));
-        let rulings = access::rulings(access, question.circumstances);
+        let rulings = access::rulings(access, question.context);
         judgements.extend(rulings.map(Judgement::from));
         let Some(operation) = Operation::named(question.method) else {
             let error = Error::refused(Code::IncorrectMethod);

@@ -85,7 +85,7 @@ pub struct ForwardConfig {
 
 /// What the pipeline knows of a call besides the request itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct AuthContext {
     /// The resolved address of the caller.
     pub address: IpAddr,
     /// The way in that it took.
@@ -215,12 +215,8 @@ impl Forwarder {
     ///
     /// # Errors
     /// ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
-    pub fn judge(
-        &self,
-        access: &Access,
-        circumstances: Circumstances,
-    ) -> Result<Option<String>, Error> {
-        access::admits(access, circumstances)
+    pub fn judge(&self, access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
+        access::admits(access, context)
     }
 
     /// Has a token verified, and counts it for the caller's address if it is wrong.

@@ -15,7 +15,7 @@ use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, Issued, PresentedCredentials, Wishes};
+use forward::{AuthContext, Issued, PresentedCredentials, Wishes};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
@@ -180,14 +180,14 @@ async fn authorize(
     way: Way,
     decoded: &Decoded,
 ) -> Result<(Arc<Access>, Option<Scope>), Error> {
-    let circumstances = Circumstances {
+    let context = AuthContext {
         address: story.client_address(),
         way,
         now: Gate::now(),
         secret_in_url: decoded.secret_in_url,
     };
     let accesses = gate.store.accesses();
-    let Circumstances { address, now, .. } = circumstances;
+    let AuthContext { address, now, .. } = context;
     let (access, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
             let claim = PresentedCredentials::User { user, password };
@@ -209,8 +209,8 @@ async fn authorize(
     // From here on a refusal is told with the name of who was refused.
     story.access = Some(access.name.clone());
     story.keeps_answer = access.journal == JournalLevel::Full;
-    story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
-    gate.note_use(&access, circumstances);
+    story.would_refuse = gate.forwarder.judge(&access, context)?;
+    gate.note_use(&access, context);
     Ok((access, scope))
 }
 

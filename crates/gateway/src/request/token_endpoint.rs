@@ -7,7 +7,7 @@ use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_he
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{Circumstances, PresentedCredentials};
+use forward::{AuthContext, PresentedCredentials};
 use http::Method;
 use http::request::Parts;
 use server::Peer;
@@ -97,7 +97,7 @@ async fn issue(
     let deadline = story.deadline(gate.limits.request_timeout);
     let body = validate::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
     let request = read_token_request(&read(&body))?;
-    let circumstances = Circumstances {
+    let context = AuthContext {
         address: story.client_address(),
         way: Way::Jwt,
         now: Gate::now(),
@@ -110,16 +110,16 @@ async fn issue(
     let accesses = gate.store.accesses();
     let access = gate
         .forwarder
-        .prove(&accesses, claim, circumstances.address)
+        .prove(&accesses, claim, context.address)
         .await?;
     story.access = Some(access.name.clone());
-    story.would_refuse = gate.forwarder.judge(&access, circumstances)?;
-    gate.note_use(&access, circumstances);
+    story.would_refuse = gate.forwarder.judge(&access, context)?;
+    gate.note_use(&access, context);
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
     let counted = gate.forwarder.count(&access, None).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
-    let token = gate.tokens.issue(&access, &scope, circumstances.now)?;
+    let token = gate.tokens.issue(&access, &scope, context.now)?;
     Ok(token_reply(&token, gate.tokens.life_s(), &scope))
 }

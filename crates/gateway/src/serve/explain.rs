@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use adapter::{Code, Error, Operation};
 use console::{ExplainQuestion, Explains};
-use forward::{Circumstances, Judgement, Keeping};
+use forward::{AuthContext, Judgement, Keeping};
 use serde_json::{Value, json};
 use server::PeerAddr;
 use store::{Access, Accesses};
@@ -69,7 +69,7 @@ impl Gate {
             access: &question.access,
             method: &question.method,
             destination: question.destination.as_deref(),
-            circumstances: Circumstances {
+            context: AuthContext {
                 address,
                 way: question.way,
                 now: Gate::now(),

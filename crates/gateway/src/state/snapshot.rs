@@ -9,7 +9,7 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::{SoapAdapter, WsdlPorts};
-use forward::{Circumstances, Forwarder};
+use forward::{AuthContext, Forwarder};
 use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 use store::{Access, LastUse, ReceiptRoom, Retention, Store};
@@ -150,11 +150,11 @@ impl Gate {
     }
 
     /// Notes that an access was let in.
-    pub(crate) fn note_use(&self, access: &Access, circumstances: Circumstances) {
+    pub(crate) fn note_use(&self, access: &Access, context: AuthContext) {
         let last = LastUse {
-            at: circumstances.now,
-            address: circumstances.address,
-            way: circumstances.way.name().into(),
+            at: context.now,
+            address: context.address,
+            way: context.way.name().into(),
         };
         self.store.note_use(access, last);
     }
