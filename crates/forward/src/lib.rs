@@ -98,7 +98,7 @@ pub struct AuthContext {
 
 /// How a caller wants a call to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Wishes {
+pub struct CallOptions {
     /// No answer from memory.
     pub no_cache: bool,
     /// When the caller has to have an answer, whatever it is.
@@ -263,12 +263,12 @@ impl Forwarder {
         &self,
         access: &Arc<Access>,
         request: Arc<Request>,
-        wishes: Wishes,
+        options: CallOptions,
     ) -> Forwarded {
         match request.operation().effect {
-            Effect::Read => self.read(access, request, wishes).await,
+            Effect::Read => self.read(access, request, options).await,
             Effect::Consume => match self.answers.judge(&access.name) {
-                Ok(()) => self.ask(access, &request, wishes.deadline).await,
+                Ok(()) => self.ask(access, &request, options.deadline).await,
                 Err(error) => Forwarded {
                     outcome: Err(error),
                     cache: None,
@@ -276,7 +276,7 @@ impl Forwarder {
                 },
             },
             Effect::Send => {
-                let sent = self.ask(access, &request, wishes.deadline).await;
+                let sent = self.ask(access, &request, options.deadline).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
                 {
                     self.cache.forget_channel(&request);
@@ -358,7 +358,7 @@ impl Forwarder {
         &self,
         access: &Arc<Access>,
         request: Arc<Request>,
-        Wishes { no_cache, deadline }: Wishes,
+        CallOptions { no_cache, deadline }: CallOptions,
     ) -> Forwarded {
         // Made only when it is needed: a kept answer needs none.
         let wanted = Arc::clone(&request);

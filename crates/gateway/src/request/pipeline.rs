@@ -15,7 +15,7 @@ use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use forward::{AuthContext, Issued, PresentedCredentials, Wishes};
+use forward::{AuthContext, CallOptions, Issued, PresentedCredentials};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use http::request::Parts;
@@ -43,7 +43,7 @@ struct Call {
     request: Arc<Request>,
     /// Of a send that may be asked for again.
     key: Option<String>,
-    wishes: Wishes,
+    options: CallOptions,
 }
 
 /// Answers one request of a way in, whatever happens.
@@ -124,7 +124,7 @@ async fn plan(
         access,
         request,
         key,
-        wishes: Wishes { no_cache, deadline },
+        options: CallOptions { no_cache, deadline },
     }))
 }
 
@@ -237,7 +237,7 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
         access,
         request,
         key,
-        wishes,
+        options,
     } = call;
     let is_send = request.operation().effect == Effect::Send;
     if !is_send {
@@ -258,7 +258,7 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     if is_send && let Some(told) = Box::pin(idempotency::open(gate, story, claim)).await? {
         return Ok(told);
     }
-    let forwarded = gate.forwarder.forward(&access, request, wishes).await;
+    let forwarded = gate.forwarder.forward(&access, request, options).await;
     story.cache = forwarded.cache;
     story.effort = forwarded.effort;
     forwarded.outcome
