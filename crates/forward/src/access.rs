@@ -13,7 +13,7 @@ use crate::channels;
 use crate::hashing::{Grant, HashRequest, Hashing};
 use crate::ruling::Ruling;
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
-use crate::verified::{self, Verified, VerifiedKey};
+use crate::verified::{self, VerifiedKey, VerifiedSecrets};
 
 /// What a caller says to prove who they are.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl Issued<'_> {
 pub struct Authenticator {
     hasher: Arc<SecretHasher>,
     hashing: Arc<Hashing>,
-    verified: Verified,
+    verified: VerifiedSecrets,
     throttle: Arc<LoginThrottle>,
 }
 
@@ -110,7 +110,7 @@ impl Authenticator {
         Authenticator {
             hasher,
             hashing: Arc::new(Hashing::new(hashing_at_once)),
-            verified: Verified::new(process_key),
+            verified: VerifiedSecrets::new(process_key),
             throttle: Arc::new(throttle),
         }
     }

@@ -31,22 +31,22 @@ const KEY_BYTES: usize = 16;
 
 /// Successes only: failures would let anybody fill it. Clones share what they hold.
 #[derive(Clone)]
-pub(crate) struct Verified {
+pub(crate) struct VerifiedSecrets {
     /// SipHash-2-4 with 128 bits is a MAC for short texts whose key never leaves the process, at a tenth of HMAC-SHA256's
     /// instructions; every call that brings a secret is looked up by it.
     hash: SipHasher24,
     seen: Cache<VerifiedKey, (), RandomState>,
 }
 
-impl Verified {
+impl VerifiedSecrets {
     /// Takes a random key of this process.
-    pub(crate) fn new(process_key: &[u8]) -> Verified {
+    pub(crate) fn new(process_key: &[u8]) -> VerifiedSecrets {
         // A key of its own, since the process's has other uses.
         let derived = hmac::Key::new(hmac::HMAC_SHA256, process_key);
         let derived = hmac::sign(&derived, b"verified secrets");
         let mut key = [0; KEY_BYTES];
         key.copy_from_slice(&derived.as_ref()[..KEY_BYTES]);
-        Verified {
+        VerifiedSecrets {
             hash: SipHasher24::new_with_key(&key),
             seen: Cache::builder()
                 .max_capacity(VERIFIED_ENTRIES_MAX)
