@@ -7,11 +7,11 @@ use std::time::Duration;
 use adapter::{Code, Effect, Error, Operation, Way};
 use store::{Access, Accesses};
 
+use crate::concurrency::{self, ConcurrencyLimit};
 use crate::daily::{DAY_S, DayState, PER_DAY};
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::ruling::Ruling;
 use crate::throttle::PresentedName;
-use crate::turns::{self, Turns};
 use crate::{AuthContext, Forwarder, LimitState, access, throttle};
 
 /// The time that limits per minute are about, in seconds.
@@ -217,11 +217,11 @@ impl Forwarder {
                     .look_at_destination(access, destination.unwrap_or_default()),
             ),
         });
-        let (left, free) = match Turns::look(&self.turns, access) {
+        let (left, free) = match ConcurrencyLimit::look(&self.concurrency, access) {
             None => (None, Ok(())),
             Some((left, free)) => (Some(left), free),
         };
-        let at_once = Judgement::of_limit(turns::AT_ONCE, left, free, access.limits.report);
+        let at_once = Judgement::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
         let (left, free) = match self.daily.look_at(access) {
             None => (None, Ok(())),
             Some((day, free)) => (Some(left_of_day(day)), free),

@@ -10,6 +10,7 @@ mod answers;
 mod boxed;
 mod cache;
 mod channels;
+mod concurrency;
 mod daily;
 #[cfg(test)]
 mod exact;
@@ -20,7 +21,6 @@ mod hashing;
 mod rate_limit;
 mod ruling;
 mod throttle;
-mod turns;
 mod upstream;
 mod verified;
 mod worker;
@@ -37,11 +37,11 @@ pub use access::{Authenticator, Issued, PresentedCredentials};
 pub use answers::{AnswerLimits, Held};
 pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
+pub use concurrency::ConcurrencyPermit;
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{Judgement, Keeping, Left, Question};
 pub use rate_limit::{LimitState, RateLimits};
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
-pub use turns::Turn;
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
 };
@@ -50,8 +50,8 @@ pub use worker::{enter_worker, workers};
 use allowlist::Networks;
 use answers::Answers;
 use cache::ReadCache;
+use concurrency::ConcurrencyLimit;
 use ruling::Ruling;
-use turns::Turns;
 use upstream::Called;
 
 /// Everything between the ways in and the upstream, under one configuration.
@@ -60,7 +60,7 @@ pub struct Forwarder {
     authenticator: Arc<Authenticator>,
     limits: Arc<RateLimits>,
     daily: Arc<DailyLimits>,
-    turns: Arc<Turns>,
+    concurrency: Arc<ConcurrencyLimit>,
     answers: Arc<Answers>,
     cache: ReadCache,
     upstream: Arc<Upstream>,
@@ -132,7 +132,7 @@ impl Forwarder {
             authenticator: Arc::new(Authenticator::new(hasher, process_key, workers(), throttle)),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
             daily,
-            turns: Arc::default(),
+            concurrency: Arc::default(),
             answers: Arc::new(Answers::new(config.answers)),
             cache: ReadCache::new(config.cache.clone()),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
@@ -169,7 +169,7 @@ impl Forwarder {
             authenticator,
             limits,
             daily: Arc::clone(&self.daily),
-            turns: Arc::clone(&self.turns),
+            concurrency: Arc::clone(&self.concurrency),
             answers: Arc::new(self.answers.renewed(answers)),
             cache,
             upstream,
@@ -246,16 +246,20 @@ impl Forwarder {
         self.count_day(access, counted).await
     }
 
-    /// Counts a call that is to be forwarded and takes its turn, if calls at once are bounded: it is under way until the
-    /// turn is dropped.
-    pub async fn begin(&self, access: &Access, request: &Request) -> (Counted, Option<Turn>) {
+    /// Counts a call that is to be forwarded and takes its permit, if calls at once are bounded: it is under way until the
+    /// permit is dropped.
+    pub async fn begin(
+        &self,
+        access: &Access,
+        request: &Request,
+    ) -> (Counted, Option<ConcurrencyPermit>) {
         let mut counted = self.count_rates(access, Some(request));
-        let turn = match &counted.refused {
+        let permit = match &counted.refused {
             Some(_) => None,
-            None => counted.note(access, Turns::take(&self.turns, access)),
+            None => counted.note(access, ConcurrencyLimit::take(&self.concurrency, access)),
         };
         // The limit per day comes last: what another limit refuses uses none of it up.
-        (self.count_day(access, counted).await, turn.flatten())
+        (self.count_day(access, counted).await, permit.flatten())
     }
 
     /// Gets the answer: for a read from the cache with one flight per key, for everything else from the upstream.

@@ -17,40 +17,46 @@ pub(crate) const AT_ONCE: &str = "calls at once";
 
 /// Calls under way, by access. An access without any has no entry.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<HashMap<String, u32>>);
+pub(crate) struct ConcurrencyLimit(Mutex<HashMap<String, u32>>);
 
 /// One call under way; ends when dropped.
 #[derive(Debug)]
-pub struct Turn {
-    turns: Arc<Turns>,
+pub struct ConcurrencyPermit {
+    concurrency: Arc<ConcurrencyLimit>,
     access: String,
 }
 
-impl Turns {
-    /// Takes a turn, if the access has a bound at all and has not reached it.
+impl ConcurrencyLimit {
+    /// Takes a permit, if the access has a bound at all and has not reached it.
     ///
     /// # Errors
     /// RATE_LIMITED.
-    pub(crate) fn take(turns: &Arc<Turns>, access: &Access) -> Result<Option<Turn>, Error> {
+    pub(crate) fn take(
+        concurrency: &Arc<ConcurrencyLimit>,
+        access: &Access,
+    ) -> Result<Option<ConcurrencyPermit>, Error> {
         let Some(most) = access.limits.concurrent else {
             return Ok(None);
         };
-        let mut under_way = turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = concurrency.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = under_way.entry(access.name.clone()).or_insert(0);
         free(*mine, most)?;
         *mine += 1;
-        Ok(Some(Turn {
-            turns: Arc::clone(turns),
+        Ok(Some(ConcurrencyPermit {
+            concurrency: Arc::clone(concurrency),
             access: access.name.clone(),
         }))
     }
 }
 
-impl Turns {
-    /// How many turns are left, if there is a bound at all, and what [`Turns::take`] would say now.
-    pub(crate) fn look(turns: &Arc<Turns>, access: &Access) -> Option<(Left, Result<(), Error>)> {
+impl ConcurrencyLimit {
+    /// How many concurrency are left, if there is a bound at all, and what [`ConcurrencyLimit::take`] would say now.
+    pub(crate) fn look(
+        concurrency: &Arc<ConcurrencyLimit>,
+        access: &Access,
+    ) -> Option<(Left, Result<(), Error>)> {
         let most = access.limits.concurrent?;
-        let under_way = turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = concurrency.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = under_way.get(&access.name).copied().unwrap_or(0);
         let left = Left {
             most: most.get().into(),
@@ -69,9 +75,13 @@ fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
     Err(error.retry_after(RETRY_AFTER_S))
 }
 
-impl Drop for Turn {
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
-        let mut under_way = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self
+            .concurrency
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(mine) = under_way.get_mut(&self.access) {
             *mine -= 1;
             if *mine == 0 {
@@ -92,16 +102,16 @@ mod tests {
         let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
             "allow": [], "ways": [], "methods": [], "limits": {"concurrent": 1}});
         let access: Access = serde_json::from_value(access).unwrap();
-        let turns = Arc::<Turns>::default();
+        let concurrency = Arc::<ConcurrencyLimit>::default();
         for _ in 0..3 {
-            let turn = Turns::take(&turns, &access).unwrap();
-            assert!(turn.is_some() && Turns::take(&turns, &access).is_err());
+            let permit = ConcurrencyLimit::take(&concurrency, &access).unwrap();
+            assert!(permit.is_some() && ConcurrencyLimit::take(&concurrency, &access).is_err());
             let panicked = catch_unwind(AssertUnwindSafe(|| {
-                let _turn = turn;
+                let _turn = permit;
                 resume_unwind(Box::new(()));
             }));
             assert!(panicked.is_err());
         }
-        assert!(turns.0.lock().unwrap().is_empty());
+        assert!(concurrency.0.lock().unwrap().is_empty());
     }
 }
