@@ -226,12 +226,12 @@ impl Authenticator {
             address,
             key: check.key,
         };
-        let grant = self.hashing.turn(asker).await;
+        let grant = self.hashing.permit(asker).await;
         // Of an owner's first calls, all at once, the others have waited while one proved the password.
         if self.verified.holds(check.key) {
             return Ok(true);
         }
-        let Some(Grant::Turn(turn)) = grant else {
+        let Some(Grant::Permit(permit)) = grant else {
             return Err(Error::refused(Code::Overloaded)
                 .because("too many passwords to hash")
                 .retry_after(1));
@@ -239,7 +239,7 @@ impl Authenticator {
         let reservation = self.throttle.reserve(check.throttle_key)?;
         let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (check.presented.clone(), check.access.is_some());
-        let hashed = self.hashing.run(turn, move || {
+        let hashed = self.hashing.run(permit, move || {
             // The place lives as long as the work, which a caller that goes away does not stop.
             let mut right = false;
             for phc in hashes.iter().filter(|phc| !phc.is_empty()) {

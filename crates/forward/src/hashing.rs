@@ -1,5 +1,5 @@
 //! Threads that hash passwords, apart from everything else: a hash takes a core for a fiftieth of a second, and whoever has
-//! proved themselves long ago is not to wait for those who guess. Addresses take turns, those that were right before ahead
+//! proved themselves long ago is not to wait for those who guess. Addresses take permits, those that were right before ahead
 //! of all others, and who waits for too long is told.
 
 mod line;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 pub(crate) use line::{HashRequest, Rank};
 use line::{Line, Ticket};
 
-/// How long a call waits for its turn before it is told to come again.
+/// How long a call waits for its permit before it is told to come again.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
@@ -35,7 +35,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads and who waits for them.
 pub(crate) struct Hashing {
-    turns: Arc<Turns>,
+    permits: Arc<HashPermits>,
     jobs: Sender<Job>,
     /// Addresses that were right, from inside the networks of their access.
     known: Cache<IpAddr, (), RandomState>,
@@ -44,33 +44,33 @@ pub(crate) struct Hashing {
 /// What became of waiting.
 #[derive(Debug)]
 pub(crate) enum Grant {
-    /// A turn.
-    Turn(Turn),
+    /// A permit.
+    Permit(HashPermit),
     /// Somebody else has proven meanwhile what was to be proven.
     Proven,
 }
 
-/// A turn; over when dropped, and then the next one's.
+/// A permit; over when dropped, and then the next one's.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    turns: Arc<Turns>,
+pub(crate) struct HashPermit {
+    permits: Arc<HashPermits>,
     /// Whether nothing is left to give back.
     is_over: bool,
 }
 
-impl Turn {
-    fn of(turns: &Arc<Turns>) -> Turn {
-        Turn {
-            turns: Arc::clone(turns),
+impl HashPermit {
+    fn of(permits: &Arc<HashPermits>) -> HashPermit {
+        HashPermit {
+            permits: Arc::clone(permits),
             is_over: false,
         }
     }
 }
 
-/// How many turns are free, and who waits for one. The lock is held for a few steps, never while somebody waits.
-struct Turns(Mutex<State>);
+/// How many permits are free, and who waits for one. The lock is held for a few steps, never while somebody waits.
+struct HashPermits(Mutex<HashQueueState>);
 
-struct State {
+struct HashQueueState {
     free: usize,
     line: Line<oneshot::Sender<Grant>>,
 }
@@ -85,12 +85,12 @@ impl Hashing {
             let waiting = Arc::clone(&waiting);
             std::thread::spawn(move || work(&waiting));
         }
-        let state = State {
+        let state = HashQueueState {
             free: at_once,
             line: Line::new(),
         };
         Hashing {
-            turns: Arc::new(Turns(Mutex::new(state))),
+            permits: Arc::new(HashPermits(Mutex::new(state))),
             jobs,
             known: Cache::builder()
                 .max_capacity(KNOWN_MAX)
@@ -113,20 +113,20 @@ impl Hashing {
         self.known.insert(address, ());
     }
 
-    /// Waits for a turn; `None` when too many wait, or it takes too long.
-    pub(crate) async fn turn(&self, asker: HashRequest) -> Option<Grant> {
-        let (turn, granted) = oneshot::channel();
+    /// LeaveOnDrop for a permit; `None` when too many wait, or it takes too long.
+    pub(crate) async fn permit(&self, asker: HashRequest) -> Option<Grant> {
+        let (permit, granted) = oneshot::channel();
         let ticket = {
-            let mut state = self.turns.lock();
+            let mut state = self.permits.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Some(Grant::Turn(Turn::of(&self.turns)));
+                return Some(Grant::Permit(HashPermit::of(&self.permits)));
             }
             // Who is evicted sees that nothing will come.
-            state.line.push(asker, turn)?
+            state.line.push(asker, permit)?
         };
-        let _waits = Waits {
-            turns: &self.turns,
+        let _waits = LeaveOnDrop {
+            permits: &self.permits,
             asker,
             ticket,
         };
@@ -135,23 +135,23 @@ impl Hashing {
 
     /// Lets all go on who wait with what has been proven.
     pub(crate) fn proven(&self, key: u128) {
-        let waiting = self.turns.lock().line.take(key);
-        for turn in waiting {
+        let waiting = self.permits.lock().line.take(key);
+        for permit in waiting {
             // Who has given up does not want it.
-            let _ = turn.send(Grant::Proven);
+            let _ = permit.send(Grant::Proven);
         }
     }
 
     /// Does it on one of the threads, even if the caller goes away meanwhile. `None` when it panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        turn: Turn,
+        permit: HashPermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (done, outcome) = oneshot::channel();
         let job = Box::new(move || {
-            // The turn lives as long as the work. Nobody may want the outcome any more.
-            let _turn = turn;
+            // The permit lives as long as the work. Nobody may want the outcome any more.
+            let _turn = permit;
             let _ = done.send(work());
         });
         self.jobs.send(job).ok()?;
@@ -159,33 +159,33 @@ impl Hashing {
     }
 }
 
-impl Turns {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl HashPermits {
+    fn lock(&self) -> MutexGuard<'_, HashQueueState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Turns {
+impl std::fmt::Debug for HashPermits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Turns")
+        f.write_str("HashPermits")
     }
 }
 
-impl Drop for Turn {
+impl Drop for HashPermit {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
         loop {
-            let mut state = self.turns.lock();
+            let mut state = self.permits.lock();
             let Some(next) = state.line.pop() else {
                 state.free += 1;
                 return;
             };
             drop(state);
-            match next.send(Grant::Turn(Turn::of(&self.turns))) {
-                // It has given up in this very moment: the turn is still this one's to pass on.
-                Err(Grant::Turn(mut refused)) => refused.is_over = true,
+            match next.send(Grant::Permit(HashPermit::of(&self.permits))) {
+                // It has given up in this very moment: the permit is still this one's to pass on.
+                Err(Grant::Permit(mut refused)) => refused.is_over = true,
                 Ok(()) | Err(Grant::Proven) => return,
             }
         }
@@ -206,15 +206,15 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 }
 
 /// Somebody who waits; out of the line when dropped.
-struct Waits<'a> {
-    turns: &'a Turns,
+struct LeaveOnDrop<'a> {
+    permits: &'a HashPermits,
     asker: HashRequest,
     ticket: Ticket,
 }
 
-impl Drop for Waits<'_> {
+impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
-        self.turns.lock().line.leave(self.asker, self.ticket);
+        self.permits.lock().line.leave(self.asker, self.ticket);
     }
 }
 
@@ -233,16 +233,16 @@ mod tests {
         }
     }
 
-    async fn turn(hashing: &Hashing) -> Turn {
-        match hashing.turn(asker(1, 0)).await {
-            Some(Grant::Turn(turn)) => turn,
+    async fn permit(hashing: &Hashing) -> HashPermit {
+        match hashing.permit(asker(1, 0)).await {
+            Some(Grant::Permit(permit)) => permit,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Waits until so many stand in the line.
+    /// LeaveOnDrop until so many stand in the line.
     async fn until_waiting(hashing: &Hashing, count: usize) {
-        while hashing.turns.lock().line.waiting() < count {
+        while hashing.permits.lock().line.waiting() < count {
             tokio::task::yield_now().await;
         }
     }
@@ -250,12 +250,12 @@ mod tests {
     #[tokio::test]
     async fn few_wait_for_a_turn_and_a_panic_costs_no_thread() {
         let hashing = Arc::new(Hashing::new(1));
-        let first = turn(&hashing).await;
+        let first = permit(&hashing).await;
         assert_eq!(
             hashing.run(first, || -> u32 { panic!("meant") }).await,
             None
         );
-        let first = turn(&hashing).await;
+        let first = permit(&hashing).await;
         let (held, barrier) = (Arc::clone(&hashing), Arc::new(Barrier::new(2)));
         let until = Arc::clone(&barrier);
         let held =
@@ -263,25 +263,25 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..WAITING_PER_ADDRESS_MAX {
             let hashing = Arc::clone(&hashing);
-            waiting.spawn(async move { hashing.turn(asker(1, 0)).await.is_some() });
+            waiting.spawn(async move { hashing.permit(asker(1, 0)).await.is_some() });
         }
         until_waiting(&hashing, WAITING_PER_ADDRESS_MAX).await;
-        assert!(hashing.turn(asker(1, 0)).await.is_none());
+        assert!(hashing.permit(asker(1, 0)).await.is_none());
         barrier.wait();
         assert!(held.await.unwrap());
         assert!(waiting.join_all().await.iter().all(|has_turn| *has_turn));
-        let state = hashing.turns.lock();
+        let state = hashing.permits.lock();
         assert!(state.line.waiting() == 0 && state.free == 1);
     }
 
     #[tokio::test]
     async fn who_waits_with_what_is_proven_needs_no_turn_and_who_gives_up_keeps_none() {
         let hashing = Arc::new(Hashing::new(1));
-        let held = turn(&hashing).await;
+        let held = permit(&hashing).await;
         let mut waiting = tokio::task::JoinSet::new();
         for (host, key) in [(2, 7), (3, 7), (4, 8)] {
             let hashing = Arc::clone(&hashing);
-            waiting.spawn(async move { hashing.turn(asker(host, key)).await });
+            waiting.spawn(async move { hashing.permit(asker(host, key)).await });
         }
         until_waiting(&hashing, 3).await;
         hashing.proven(7);
@@ -292,7 +292,7 @@ mod tests {
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}
         drop(held);
-        let state = hashing.turns.lock();
+        let state = hashing.permits.lock();
         assert!(state.line.waiting() == 0 && state.free == 1);
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let hashing = Hashing::new(1);
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
-        let first = turn(&hashing).await;
+        let first = permit(&hashing).await;
         assert_eq!(
             hashing.run(first, niceness).await,
             Some(NICENESS.max(before))
