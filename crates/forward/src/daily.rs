@@ -160,22 +160,22 @@ impl DailyLimits {
 
     /// Has the next block set aside, by a task of its own: one at a time, and whether or not the caller stays.
     fn set_aside(&self, counter: &Arc<Counter>, access: &str, (today, per_day): (u32, u32)) {
-        let Some(turn) = Counter::turn(counter) else {
+        let Some(refill) = Counter::start_refill(counter) else {
             return;
         };
         let (store, access) = (Arc::clone(&self.store), access.to_owned());
         tokio::spawn(async move {
-            let Some((day, given)) = turn.wants(today, per_day, block(per_day)) else {
-                return turn.end(true);
+            let Some((day, given)) = refill.wants(today, per_day, block(per_day)) else {
+                return refill.end(true);
             };
             let count = DailyCount { access, day, given };
             let written = store.put_daily_counts(std::slice::from_ref(&count)).await;
             if let Err(error) = &written {
                 tracing::error!(%error, access = count.access, "calls of the day can't be kept");
             } else {
-                turn.give(day, given);
+                refill.give(day, given);
             }
-            turn.end(written.is_ok());
+            refill.end(written.is_ok());
         });
     }
 

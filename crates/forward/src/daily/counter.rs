@@ -154,9 +154,9 @@ impl Counter {
     }
 
     /// The right to set a block aside, if nobody has it.
-    pub(super) fn turn(counter: &Arc<Counter>) -> Option<Turn> {
+    pub(super) fn start_refill(counter: &Arc<Counter>) -> Option<BlockRefill> {
         let was_busy = counter.is_busy.swap(true, Ordering::SeqCst);
-        (!was_busy).then(|| Turn {
+        (!was_busy).then(|| BlockRefill {
             counter: Arc::clone(counter),
             has_ended: false,
         })
@@ -186,16 +186,16 @@ impl NextBlock {
 }
 
 /// The right to set a block aside. Dropped before its end, when its task has been, it tells those who wait that none came.
-pub(super) struct Turn {
+pub(super) struct BlockRefill {
     counter: Arc<Counter>,
     has_ended: bool,
 }
 
-impl Turn {
+impl BlockRefill {
     /// The day, and how many calls of it have to be given so that a whole block is set aside; nothing if half of one still
     /// is, or if counting has ended.
     pub(super) fn wants(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
-        // The turn is marked before this is read, and the end before it waits for turns: one sees the other.
+        // The refill is marked before this is read, and the end before it waits for turns: one sees the other.
         if self.counter.used.load(Ordering::SeqCst) & CLOSED != 0 {
             return None;
         }
@@ -213,13 +213,13 @@ impl Turn {
         self.counter.given.store(word, Ordering::SeqCst);
     }
 
-    /// Lets the next one have its turn and tells those who wait.
+    /// Lets the next one have its refill and tells those who wait.
     pub(super) fn end(mut self, is_written: bool) {
         self.has_ended = true;
-        self.tell(is_written);
+        self.finish(is_written);
     }
 
-    fn tell(&self, is_written: bool) {
+    fn finish(&self, is_written: bool) {
         self.counter.is_busy.store(false, Ordering::SeqCst);
         self.counter
             .blocks
@@ -227,10 +227,10 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for BlockRefill {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.tell(false);
+            self.finish(false);
         }
     }
 }
