@@ -2,6 +2,7 @@
 //! again only where that can do no harm.
 
 mod account;
+mod adaptive_limit;
 pub(crate) mod answer;
 mod attempt;
 mod breaker;
@@ -9,7 +10,6 @@ mod config;
 mod endpoint;
 #[cfg(test)]
 mod interleavings;
-mod limit;
 mod queue;
 mod retry;
 mod retry_after;

@@ -1,6 +1,6 @@
 //! The admission queue in front of the one upstream account. When all permits are taken, each access has a queue of its own,
 //! and these take turns: however many calls one access makes, another waits for one of them at most. How many permits there
-//! are follows what the upstream takes (`limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
+//! are follows what the upstream takes (`adaptive_limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::limit::{Ended, Limit};
+use super::adaptive_limit::{AdaptiveLimit, EndedAttempt};
 use super::rush::Rush;
 
 /// The permits of one upstream, and the calls that wait for one.
@@ -18,7 +18,7 @@ pub(super) struct AdmissionQueue {
 }
 
 struct QueueState {
-    limit: Limit,
+    limit: AdaptiveLimit,
     rush: Rush,
     taken: usize,
     waiting: usize,
@@ -56,7 +56,7 @@ impl AdmissionQueue {
         Arc::new(AdmissionQueue {
             waiting_max,
             state: Mutex::new(QueueState {
-                limit: Limit::new(permits_max),
+                limit: AdaptiveLimit::new(permits_max),
                 rush: Rush::default(),
                 taken: 0,
                 waiting: 0,
@@ -220,13 +220,13 @@ impl QueuePermit {
         &mut self,
         operation: &'static str,
         (began, ended): (Instant, Instant),
-        is_well: bool,
+        is_success: bool,
     ) {
         let mut state = self.queue.lock();
-        let told = Ended {
+        let told = EndedAttempt {
             operation,
             took: ended - began,
-            is_well,
+            is_success,
             begun_with: self.begun_with,
             under_way: state.taken,
             somebody_waits: state.waiting > 0,

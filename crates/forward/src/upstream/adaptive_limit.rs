@@ -40,21 +40,21 @@ const MEASURE_CALLS: u32 = 8;
 const MEASURE_MOST: Duration = Duration::from_secs(2);
 
 /// The limit of one upstream.
-pub(super) struct Limit {
+pub(super) struct AdaptiveLimit {
     ceiling: usize,
     limit: f64,
     /// Whether no window has been slow yet.
     is_beginning: bool,
-    window: Option<Window>,
+    window: Option<LimitWindow>,
     /// What each operation takes when hardly anything else is under way, in seconds.
     alone: Vec<(&'static str, f64)>,
     /// When the last such call ended.
     alone_at: Option<Instant>,
-    measuring: Option<Measuring>,
+    measuring: Option<Measurement>,
 }
 
 /// What came to an end in one window.
-struct Window {
+struct LimitWindow {
     since: Instant,
     calls: u32,
     /// What the calls took and what they might have taken, in seconds.
@@ -65,19 +65,19 @@ struct Window {
     somebody_waited: bool,
 }
 
-struct Measuring {
+struct Measurement {
     since: Instant,
     calls: u32,
 }
 
 /// One attempt that has come to its end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedAttempt {
     /// What was asked.
     pub(super) operation: &'static str,
     pub(super) took: Duration,
     /// Whether there was an answer that can be used. If not, it says something only if it took long.
-    pub(super) is_well: bool,
+    pub(super) is_success: bool,
     /// Calls under way when it got its permit, itself included.
     pub(super) begun_with: usize,
     /// Calls under way now, itself included.
@@ -86,11 +86,11 @@ pub(super) struct Ended {
     pub(super) somebody_waits: bool,
 }
 
-impl Limit {
+impl AdaptiveLimit {
     /// The limit below this ceiling.
-    pub(super) fn new(ceiling: usize) -> Limit {
+    pub(super) fn new(ceiling: usize) -> AdaptiveLimit {
         let limit = (ceiling / BEGIN_PART).max(BEGIN_LEAST).min(ceiling);
-        Limit {
+        AdaptiveLimit {
             ceiling,
             limit: limit as f64,
             is_beginning: true,
@@ -115,7 +115,7 @@ impl Limit {
     }
 
     /// An attempt has ended.
-    pub(super) fn ended(&mut self, ended: Ended, now: Instant) {
+    pub(super) fn ended(&mut self, ended: EndedAttempt, now: Instant) {
         let took = ended.took.as_secs_f64();
         let is_alone = ended.begun_with <= LEAST;
         let base = self
@@ -125,10 +125,10 @@ impl Limit {
             .map(|(_, base)| *base);
         // What has nothing to be compared with is as it should be.
         let tolerated = base.map_or(took, |base| base * TOLERANCE + SLACK.as_secs_f64());
-        if !ended.is_well && took <= tolerated {
+        if !ended.is_success && took <= tolerated {
             return;
         }
-        if ended.is_well && is_alone {
+        if ended.is_success && is_alone {
             self.learn(ended.operation, took);
             self.alone_at = Some(now);
         }
@@ -136,7 +136,7 @@ impl Limit {
         if self.is_beginning && ended.somebody_waits && took <= tolerated {
             self.limit = (self.limit + 1.0).min(self.ceiling as f64);
         }
-        let window = self.window.get_or_insert(Window {
+        let window = self.window.get_or_insert(LimitWindow {
             since: now,
             calls: 0,
             took: 0.0,
@@ -169,7 +169,7 @@ impl Limit {
             None => {
                 let last = *self.alone_at.get_or_insert(now);
                 if since(last) >= MEASURE_EVERY {
-                    self.measuring = Some(Measuring {
+                    self.measuring = Some(Measurement {
                         since: now,
                         calls: 0,
                     });
@@ -216,7 +216,7 @@ mod tests {
     /// An upstream that works on so many calls at once, each for so long, and lets the others wait; asked by more than it
     /// can take. Moves in steps of a millisecond.
     struct Model {
-        limit: Limit,
+        limit: AdaptiveLimit,
         now: Instant,
         workers: usize,
         service: Duration,
@@ -228,7 +228,7 @@ mod tests {
     impl Model {
         fn new(ceiling: usize, workers: usize, service_ms: u64) -> Model {
             Model {
-                limit: Limit::new(ceiling),
+                limit: AdaptiveLimit::new(ceiling),
                 now: Instant::now(),
                 workers,
                 service: Duration::from_millis(service_ms),
@@ -250,10 +250,10 @@ mod tests {
                 self.in_work = in_work;
                 for (began, _, begun_with) in done {
                     took.push(now - began);
-                    let ended = Ended {
+                    let ended = EndedAttempt {
                         operation: "read",
                         took: now - began,
-                        is_well: true,
+                        is_success: true,
                         begun_with,
                         under_way,
                         somebody_waits: offered > under_way,
@@ -345,13 +345,13 @@ mod tests {
 
     #[test]
     fn failures_that_come_at_once_say_nothing() {
-        let (mut limit, mut now) = (Limit::new(64), Instant::now());
-        let mut ended = |is_well, took_ms| {
+        let (mut limit, mut now) = (AdaptiveLimit::new(64), Instant::now());
+        let mut ended = |is_success, took_ms| {
             now += Duration::from_millis(10);
-            let ended = Ended {
+            let ended = EndedAttempt {
                 operation: "read",
                 took: Duration::from_millis(took_ms),
-                is_well,
+                is_success,
                 begun_with: 2,
                 under_way: 64,
                 somebody_waits: true,
