@@ -10,8 +10,8 @@ use store::{Access, Accesses, SecretHasher, verify_chosen};
 use crate::AuthContext;
 use crate::allowlist;
 use crate::channels;
+use crate::decision::Decision;
 use crate::hashing::{Grant, HashRequest, Hashing};
-use crate::ruling::Ruling;
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, VerifiedKey, VerifiedSecrets};
 
@@ -269,10 +269,10 @@ pub(crate) fn wrong(access: Option<&Arc<Access>>) -> Error {
 }
 
 /// The rules of a proven access, in the contract's order.
-const RULES: [fn(&Access, &AuthContext) -> Ruling; 4] = [state, networks, way, query_credentials];
+const RULES: [fn(&Access, &AuthContext) -> Decision; 4] = [state, networks, way, query_credentials];
 
 /// What the rules say of a call, each asked when its turn comes.
-pub(crate) fn rulings(access: &Access, context: AuthContext) -> impl Iterator<Item = Ruling> {
+pub(crate) fn decisions(access: &Access, context: AuthContext) -> impl Iterator<Item = Decision> {
     RULES.iter().map(move |rule| rule(access, &context))
 }
 
@@ -280,13 +280,13 @@ pub(crate) fn rulings(access: &Access, context: AuthContext) -> impl Iterator<It
 /// would have said comes back.
 pub(crate) fn admits(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
     let mut would_refuse = None;
-    for ruling in rulings(access, context) {
-        would_refuse = ruling.judged()?.or(would_refuse);
+    for decision in decisions(access, context) {
+        would_refuse = decision.into_result()?.or(would_refuse);
     }
     Ok(would_refuse)
 }
 
-fn state(access: &Access, context: &AuthContext) -> Ruling {
+fn state(access: &Access, context: &AuthContext) -> Decision {
     let now = context.now;
     let state = if access.is_live(now) {
         Ok("active")
@@ -297,50 +297,50 @@ fn state(access: &Access, context: &AuthContext) -> Ruling {
     } else {
         Err("expired")
     };
-    Ruling::of("state", state, Code::AccessDisabled)
+    Decision::of("state", state, Code::AccessDisabled)
 }
 
-fn networks(access: &Access, context: &AuthContext) -> Ruling {
+fn networks(access: &Access, context: &AuthContext) -> Decision {
     let verdict = allowlist::judge(&access.allow, &access.deny, context.address);
-    Ruling::of_networks("access networks", verdict, access.report_networks)
+    Decision::of_networks("access networks", verdict, access.report_networks)
 }
 
-fn way(access: &Access, context: &AuthContext) -> Ruling {
+fn way(access: &Access, context: &AuthContext) -> Decision {
     let name = context.way.name();
     allowed("way", access.ways.iter().any(|way| way == name))
 }
 
-fn query_credentials(access: &Access, context: &AuthContext) -> Ruling {
+fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
     let said = match (context.secret_in_url, access.query_credentials) {
         (false, _) => Ok("not in the URL"),
         (true, true) => Ok("allowed"),
         (true, false) => Err("not allowed"),
     };
-    Ruling::of("query credentials", said, Code::OperationNotAllowed)
+    Decision::of("query credentials", said, Code::OperationNotAllowed)
 }
 
 /// Judges the method, whatever the values.
-pub(crate) fn method(access: &Access, operation: &Operation) -> Ruling {
+pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
     allowed("method", crate::may_call(access, operation))
 }
 
-fn allowed(rule: &'static str, is_allowed: bool) -> Ruling {
+fn allowed(rule: &'static str, is_allowed: bool) -> Decision {
     let said = if is_allowed {
         Ok("allowed")
     } else {
         Err("not allowed")
     };
-    Ruling::of(rule, said, Code::OperationNotAllowed)
+    Decision::of(rule, said, Code::OperationNotAllowed)
 }
 
 /// Judges method, platform and channel.
 pub(crate) fn permits(access: &Access, request: &Request) -> Result<(), Error> {
-    method(access, request.operation()).judged()?;
+    method(access, request.operation()).into_result()?;
     let Some(platform) = request.value("platform") else {
         return Ok(());
     };
-    allowed("platform", channels::may_use_platform(access, platform)).judged()?;
+    allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
     let platformid = request.value("platformid").unwrap_or_default();
     let may_channel = channels::may_use_channel(access, platform, platformid);
-    allowed("channel", may_channel).judged().map(|_| ())
+    allowed("channel", may_channel).into_result().map(|_| ())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adapter::{Code, Error};
 use store::Access;
 
-use crate::explain::Left;
+use crate::remaining::Remaining;
 
 /// When to come again: calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -54,11 +54,11 @@ impl ConcurrencyLimit {
     pub(crate) fn look(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
-    ) -> Option<(Left, Result<(), Error>)> {
+    ) -> Option<(Remaining, Result<(), Error>)> {
         let most = access.limits.concurrent?;
         let under_way = concurrency.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = under_way.get(&access.name).copied().unwrap_or(0);
-        let left = Left {
+        let left = Remaining {
             most: most.get().into(),
             left: most.get().saturating_sub(mine).into(),
             window_s: None,

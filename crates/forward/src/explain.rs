@@ -9,8 +9,9 @@ use store::{Access, Accesses};
 
 use crate::concurrency::{self, ConcurrencyLimit};
 use crate::daily::{DAY_S, DayState, PER_DAY};
+use crate::decision::Decision;
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
-use crate::ruling::Ruling;
+use crate::remaining::Remaining;
 use crate::throttle::PresentedName;
 use crate::{AuthContext, Forwarder, LimitState, access, throttle};
 
@@ -19,7 +20,7 @@ const MINUTE_S: u32 = 60;
 
 /// A call that nobody makes.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct HypotheticalCall<'a> {
     /// The name of the access, proven or not.
     pub access: &'a str,
     /// The method.
@@ -32,7 +33,7 @@ pub struct Question<'a> {
 
 /// What one rule or limit says.
 #[derive(Debug)]
-pub struct Judgement {
+pub struct Explanation {
     /// The rule, or the limit.
     pub rule: &'static str,
     /// What it says, in words.
@@ -42,30 +43,19 @@ pub struct Judgement {
     /// Whether it lets through all the same, and only tells.
     pub reports_only: bool,
     /// How much is left; absent for what is no limit.
-    pub left: Option<Left>,
-}
-
-/// How much of a limit is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// What there is of it when nobody has called.
-    pub most: u64,
-    /// What is left now.
-    pub left: u64,
-    /// The time after which all is back, in seconds; absent for what comes back when a call ends.
-    pub window_s: Option<u32>,
+    pub left: Option<Remaining>,
 }
 
 /// Where an answer would be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
+pub enum CacheDecision {
     /// For so long, apart for each access, version of it, and call.
     Kept(Duration),
     /// Not at all, for this reason.
     NotKept(&'static str),
 }
 
-impl Judgement {
+impl Explanation {
     /// The refusal, if it is one that a call would get.
     #[must_use]
     pub fn refuses(&self) -> Option<&Error> {
@@ -74,12 +64,12 @@ impl Judgement {
 
     /// A rule that refuses with an error of its own, or has something to say.
     #[must_use]
-    pub fn known(rule: &'static str, outcome: Result<&str, Error>) -> Judgement {
+    pub fn known(rule: &'static str, outcome: Result<&str, Error>) -> Explanation {
         let says = match &outcome {
             Ok(words) => (*words).to_owned(),
             Err(error) => error.cause().unwrap_or(error.text()).to_owned(),
         };
-        Judgement {
+        Explanation {
             rule,
             says,
             refusal: outcome.err(),
@@ -90,20 +80,20 @@ impl Judgement {
 
     fn of_limit(
         rule: &'static str,
-        left: Option<Left>,
+        left: Option<Remaining>,
         counted: Result<(), Error>,
         reports_only: bool,
-    ) -> Judgement {
+    ) -> Explanation {
         let says = match (&left, &counted) {
             (None, Ok(())) => "none".to_owned(),
             (None, Err(error)) => error.cause().unwrap_or_default().to_owned(),
-            (Some(Left { most, left, .. }), counted) => {
+            (Some(Remaining { most, left, .. }), counted) => {
                 let wait_s = counted.as_ref().err().and_then(Error::retry_after_s);
                 let wait = wait_s.map(|s| format!("; the next one in {s} s"));
                 format!("{left} of {most} left{}", wait.unwrap_or_default())
             }
         };
-        Judgement {
+        Explanation {
             rule,
             says,
             refusal: counted.err(),
@@ -113,16 +103,16 @@ impl Judgement {
     }
 }
 
-impl From<Ruling> for Judgement {
-    fn from(ruling: Ruling) -> Judgement {
-        let refusal = ruling
+impl From<Decision> for Explanation {
+    fn from(decision: Decision) -> Explanation {
+        let refusal = decision
             .refuses
-            .map(|code| Error::refused(code).because(ruling.to_string()));
-        Judgement {
-            rule: ruling.rule,
-            says: ruling.says.to_string(),
+            .map(|code| Error::refused(code).because(decision.to_string()));
+        Explanation {
+            rule: decision.rule,
+            says: decision.says.to_string(),
             refusal,
-            reports_only: ruling.reports_only,
+            reports_only: decision.reports_only,
             left: None,
         }
     }
@@ -131,24 +121,28 @@ impl From<Ruling> for Judgement {
 impl Forwarder {
     /// What [`Forwarder::admit`] judges, in its order.
     #[must_use]
-    pub fn explain_address(&self, address: IpAddr) -> Vec<Judgement> {
+    pub fn explain_address(&self, address: IpAddr) -> Vec<Explanation> {
         let (state, counted) = self.limits.look_at_address(address);
         let left = state.map(|state| before(state, &counted));
         vec![
             self.deployment(address).into(),
-            Judgement::of_limit(PER_ADDRESS, left, counted, false),
+            Explanation::of_limit(PER_ADDRESS, left, counted, false),
         ]
     }
 
     /// What is judged after that, in the pipeline's order; the secret is taken to be right, the token to be in scope,
     /// and the parameters to be well-formed.
     #[must_use]
-    pub fn explain_call(&self, accesses: &Accesses, question: &Question<'_>) -> Vec<Judgement> {
-        let AuthContext { address, way, .. } = question.context;
-        let access = accesses.named(question.access);
+    pub fn explain_call(
+        &self,
+        accesses: &Accesses,
+        call: &HypotheticalCall<'_>,
+    ) -> Vec<Explanation> {
+        let AuthContext { address, way, .. } = call.context;
+        let access = accesses.named(call.access);
         let throttle_key = self.authenticator.throttle().throttle_key(
             accesses,
-            (access, PresentedName::User(question.access)),
+            (access, PresentedName::User(call.access)),
             address,
         );
         let budgets = self.authenticator.throttle().look(&throttle_key);
@@ -156,7 +150,7 @@ impl Forwarder {
         let budgets = budgets
             .into_iter()
             .take(if way == Way::Jwt { 1 } else { 2 });
-        let mut judgements: Vec<Judgement> = budgets
+        let mut explanations: Vec<Explanation> = budgets
             .map(|budget| guessing(budget, way == Way::Jwt))
             .collect();
         let Some(access) = access else {
@@ -164,32 +158,32 @@ impl Forwarder {
                 Way::Jwt => access::no_such_access(),
                 Way::Http | Way::Basic | Way::Soap => access::wrong(None),
             };
-            judgements.push(Judgement::known("access", Err(error)));
-            return judgements;
+            explanations.push(Explanation::known("access", Err(error)));
+            return explanations;
         };
-        judgements.push(Judgement::known("access", Ok("known")));
-        let rulings = access::rulings(access, question.context);
-        judgements.extend(rulings.map(Judgement::from));
-        let Some(operation) = Operation::named(question.method) else {
+        explanations.push(Explanation::known("access", Ok("known")));
+        let decisions = access::decisions(access, call.context);
+        explanations.extend(decisions.map(Explanation::from));
+        let Some(operation) = Operation::named(call.method) else {
             let error = Error::refused(Code::IncorrectMethod);
-            judgements.push(Judgement::known("method", Err(error)));
-            return judgements;
+            explanations.push(Explanation::known("method", Err(error)));
+            return explanations;
         };
-        judgements.push(access::method(access, operation).into());
-        judgements.extend(self.explain_limits(access, operation, question.destination));
-        judgements
+        explanations.push(access::method(access, operation).into());
+        explanations.extend(self.explain_limits(access, operation, call.destination));
+        explanations
     }
 
     /// Whether an answer would be kept, and how long.
     #[must_use]
-    pub fn keeping(&self, access: &Access, operation: &Operation) -> Keeping {
+    pub fn cache_decision(&self, access: &Access, operation: &Operation) -> CacheDecision {
         match self.cache.keeps(access, operation) {
-            Some(time) => Keeping::Kept(time),
+            Some(time) => CacheDecision::Kept(time),
             None if operation.effect != Effect::Read => {
-                Keeping::NotKept("the method has an effect")
+                CacheDecision::NotKept("the method has an effect")
             }
-            None if !access.cache.enabled => Keeping::NotKept("switched off for the access"),
-            None => Keeping::NotKept("switched off for the method"),
+            None if !access.cache.enabled => CacheDecision::NotKept("switched off for the access"),
+            None => CacheDecision::NotKept("switched off for the method"),
         }
     }
 
@@ -199,18 +193,20 @@ impl Forwarder {
         access: &'a Access,
         operation: &Operation,
         destination: Option<&'a str>,
-    ) -> impl Iterator<Item = Judgement> + 'a {
+    ) -> impl Iterator<Item = Explanation> + 'a {
         let of_rate = |rule, looked: Option<(LimitState, Result<(), Error>)>| {
             let (left, counted) = match looked {
                 None => (None, Ok(())),
                 Some((state, counted)) => (Some(before(state, &counted)), counted),
             };
-            Judgement::of_limit(rule, left, counted, access.limits.report)
+            Explanation::of_limit(rule, left, counted, access.limits.report)
         };
         let per_access = of_rate(PER_ACCESS, self.limits.look_at_access(access));
         let is_send = operation.effect == Effect::Send;
         let per_destination = is_send.then(|| match (access.limits.per_destination, destination) {
-            (Some(_), None) => Judgement::known(PER_DESTINATION, Ok("depends on the destination")),
+            (Some(_), None) => {
+                Explanation::known(PER_DESTINATION, Ok("depends on the destination"))
+            }
             (_, destination) => of_rate(
                 PER_DESTINATION,
                 self.limits
@@ -221,12 +217,12 @@ impl Forwarder {
             None => (None, Ok(())),
             Some((left, free)) => (Some(left), free),
         };
-        let at_once = Judgement::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
+        let at_once = Explanation::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
         let (left, free) = match self.daily.look_at(access) {
             None => (None, Ok(())),
             Some((day, free)) => (Some(left_of_day(day)), free),
         };
-        let per_day = Judgement::of_limit(PER_DAY, left, free, access.limits.report);
+        let per_day = Explanation::of_limit(PER_DAY, left, free, access.limits.report);
         [
             Some(per_access),
             per_destination,
@@ -239,16 +235,16 @@ impl Forwarder {
 }
 
 /// What was left before the call that the state has in it already.
-fn before(state: LimitState, counted: &Result<(), Error>) -> Left {
-    Left {
+fn before(state: LimitState, counted: &Result<(), Error>) -> Remaining {
+    Remaining {
         most: state.per_minute.into(),
         left: u64::from(state.remaining) + u64::from(counted.is_ok()),
         window_s: Some(MINUTE_S),
     }
 }
 
-fn left_of_day(day: DayState) -> Left {
-    Left {
+fn left_of_day(day: DayState) -> Remaining {
+    Remaining {
         most: day.per_day.into(),
         left: day.remaining.into(),
         window_s: u32::try_from(DAY_S).ok(),
@@ -257,15 +253,15 @@ fn left_of_day(day: DayState) -> Left {
 
 /// A secret that was right a while ago is no guess, and whether this one was is not asked. A token that is right is none either,
 /// and it is taken to be right.
-fn guessing(budget: throttle::Peek, is_token: bool) -> Judgement {
-    let mut judgement =
-        Judgement::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
-    if judgement.refusal.is_some() {
-        judgement.says.push_str(if is_token {
+fn guessing(budget: throttle::Peek, is_token: bool) -> Explanation {
+    let mut explanation =
+        Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
+    if explanation.refusal.is_some() {
+        explanation.says.push_str(if is_token {
             "; until then only a token that is right"
         } else {
             "; until then only a secret that was right lately"
         });
     }
-    judgement
+    explanation
 }

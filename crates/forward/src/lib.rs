@@ -12,6 +12,7 @@ mod cache;
 mod channels;
 mod concurrency;
 mod daily;
+mod decision;
 #[cfg(test)]
 mod exact;
 mod explain;
@@ -19,7 +20,7 @@ mod explain;
 pub mod fuzzing;
 mod hashing;
 mod rate_limit;
-mod ruling;
+mod remaining;
 mod throttle;
 mod upstream;
 mod verified;
@@ -39,8 +40,9 @@ pub use boxed::boxed;
 pub use cache::{CacheConfig, CacheStatus};
 pub use concurrency::ConcurrencyPermit;
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
-pub use explain::{Judgement, Keeping, Left, Question};
+pub use explain::{CacheDecision, Explanation, HypotheticalCall};
 pub use rate_limit::{LimitState, RateLimits};
+pub use remaining::Remaining;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use upstream::{
     Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
@@ -51,7 +53,7 @@ use allowlist::Networks;
 use answers::Answers;
 use cache::ReadCache;
 use concurrency::ConcurrencyLimit;
-use ruling::Ruling;
+use decision::Decision;
 use upstream::Called;
 
 /// Everything between the ways in and the upstream, under one configuration.
@@ -181,14 +183,14 @@ impl Forwarder {
     /// # Errors
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
     pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
-        match self.deployment(address).judged() {
+        match self.deployment(address).into_result() {
             Ok(_) => self.limits.check_address(address),
             Err(error) => (None, Err(error)),
         }
     }
 
-    fn deployment(&self, address: IpAddr) -> Ruling {
-        Ruling::of_networks(
+    fn deployment(&self, address: IpAddr) -> Decision {
+        Decision::of_networks(
             "deployment networks",
             self.config.networks.judge(address),
             false,

@@ -14,7 +14,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateSnapshot;
 use store::{Access, Rate};
 
-use limiter::{Decision, Limiter};
+use limiter::{Limiter, RateDecision};
 
 /// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
 const ADDRESSES_MAX: usize = 200_000;
@@ -110,7 +110,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     fn address(
         &self,
         address: IpAddr,
-        ask: impl Fn(&Limiter<IpAddr, C>, &IpAddr) -> Decision<C>,
+        ask: impl Fn(&Limiter<IpAddr, C>, &IpAddr) -> RateDecision<C>,
     ) -> (Option<LimitState>, Result<(), Error>) {
         if self.addresses_full.load(Ordering::Relaxed) {
             let error = Error::refused(Code::Overloaded).because("too many addresses to count");
@@ -170,7 +170,11 @@ impl<C: Clock + Clone> RateLimits<C> {
         Some(self.told(decision, PER_DESTINATION))
     }
 
-    fn told(&self, decision: Decision<C>, limit: &'static str) -> (LimitState, Result<(), Error>) {
+    fn told(
+        &self,
+        decision: RateDecision<C>,
+        limit: &'static str,
+    ) -> (LimitState, Result<(), Error>) {
         match decision {
             Ok(snapshot) => (LimitState::of(&snapshot), Ok(())),
             Err(not_until) => {

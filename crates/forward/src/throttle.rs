@@ -19,8 +19,8 @@ use aws_lc_rs::hmac;
 use store::{Access, Accesses};
 
 use crate::allowlist::{self, Verdict};
-use crate::explain::Left;
 use crate::rate_limit::{counted_as, whole_seconds};
+use crate::remaining::Remaining;
 use buckets::{Bucket, Buckets};
 
 /// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
@@ -89,7 +89,7 @@ pub(crate) struct Peek {
     /// Its name, which is also the cause of its refusals.
     pub(crate) rule: &'static str,
     /// How much is left in it.
-    pub(crate) left: Left,
+    pub(crate) left: Remaining,
     /// What it would say of one more guess.
     pub(crate) judged: Result<(), Error>,
 }
@@ -196,7 +196,7 @@ impl LoginThrottle {
         let window_s = u32::try_from(buckets::WINDOW_MS / 1000).ok();
         let looked = |rule, (left, most), judged: Result<(), u64>| Peek {
             rule,
-            left: Left {
+            left: Remaining {
                 most,
                 left,
                 window_s,

@@ -12,7 +12,7 @@ use governor::state::{NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 
 /// What the limit says of a call: how much is left after it, or until when it has to wait.
-pub(super) type Decision<C> = Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>;
+pub(super) type RateDecision<C> = Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>;
 
 /// What has been counted. Its hash is quick and keyed at random; the number of keys is bounded besides.
 type Counts<K> = DashMapStateStore<K, foldhash::quality::RandomState>;
@@ -42,12 +42,12 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     }
 
     /// Counts a call.
-    pub(super) fn check_key(&self, key: &K) -> Decision<C> {
+    pub(super) fn check_key(&self, key: &K) -> RateDecision<C> {
         self.counting.check_key(key)
     }
 
     /// What [`Limiter::check_key`] would say now; counts nothing and keeps no key.
-    pub(super) fn look_at(&self, key: &K) -> Decision<C> {
+    pub(super) fn look_at(&self, key: &K) -> RateDecision<C> {
         self.looking.check_key(key)
     }
 

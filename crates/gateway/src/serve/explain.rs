@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use adapter::{Code, Error, Operation};
 use console::{ExplainQuestion, Explains};
-use forward::{AuthContext, Judgement, Keeping};
+use forward::{AuthContext, CacheDecision, Explanation};
 use serde_json::{Value, json};
 use server::PeerAddr;
 use store::{Access, Accesses};
@@ -24,15 +24,15 @@ impl Gate {
         let peer = PeerAddr::of(SocketAddr::new(question.peer, 0));
         let walk = Walk::of(peer, &question.headers, self.trust());
         let accesses = self.store.accesses();
-        let (address, judgements) = match resolve(peer, &question.headers, self.trust()) {
+        let (address, explanations) = match resolve(peer, &question.headers, self.trust()) {
             Ok(client) => (
                 Some(client.0),
-                self.judgements(&accesses, client.0, question),
+                self.explanations(&accesses, client.0, question),
             ),
-            Err(error) => (None, vec![Judgement::known("address", Err(error))]),
+            Err(error) => (None, vec![Explanation::known("address", Err(error))]),
         };
         // What judges first is heard: the order is the pipeline's.
-        let refusal = judgements.iter().find_map(Judgement::refuses);
+        let refusal = explanations.iter().find_map(Explanation::refuses);
         let access = accesses.named(&question.access);
         let operation = Operation::named(&question.method);
         json!({
@@ -44,9 +44,9 @@ impl Gate {
             "walk": walk.text().to_owned(),
             "steps": walk.steps(),
             "config_generation": self.generation,
-            "judgements": judgements.iter().map(shown).collect::<Vec<_>>(),
+            "judgements": explanations.iter().map(shown).collect::<Vec<_>>(),
             "cache": access.zip(operation).map(|(access, operation)| {
-                cache(access, operation, self.forwarder.keeping(access, operation))
+                cache(access, operation, self.forwarder.cache_decision(access, operation))
             }),
             "platforms": access.map(|access| &access.platforms),
             "channels": access.map(|access| &access.channels),
@@ -54,18 +54,18 @@ impl Gate {
     }
 
     /// What is judged once the address is known, in the pipeline's order.
-    fn judgements(
+    fn explanations(
         &self,
         accesses: &Accesses,
         address: IpAddr,
         question: &ExplainQuestion,
-    ) -> Vec<Judgement> {
-        let mut judgements = self.forwarder.explain_address(address);
+    ) -> Vec<Explanation> {
+        let mut explanations = self.forwarder.explain_address(address);
         if !self.is_open(question.way) {
             let off = Error::refused(Code::NotFound).because("switched off in the configuration");
-            judgements.push(Judgement::known("path", Err(off)));
+            explanations.push(Explanation::known("path", Err(off)));
         }
-        let asked = forward::Question {
+        let asked = forward::HypotheticalCall {
             access: &question.access,
             method: &question.method,
             destination: question.destination.as_deref(),
@@ -76,25 +76,28 @@ impl Gate {
                 secret_in_url: question.secret_in_url,
             },
         };
-        judgements.extend(self.forwarder.explain_call(accesses, &asked));
-        judgements
+        explanations.extend(self.forwarder.explain_call(accesses, &asked));
+        explanations
     }
 }
 
-fn shown(judgement: &Judgement) -> Value {
-    let code = judgement.refusal.as_ref().map(|error| error.code().word());
-    let (would_refuse, refuses) = if judgement.reports_only {
+fn shown(explanation: &Explanation) -> Value {
+    let code = explanation
+        .refusal
+        .as_ref()
+        .map(|error| error.code().word());
+    let (would_refuse, refuses) = if explanation.reports_only {
         (code, None)
     } else {
         (None, code)
     };
-    let wait_s = judgement.refusal.as_ref().and_then(Error::retry_after_s);
+    let wait_s = explanation.refusal.as_ref().and_then(Error::retry_after_s);
     json!({
-        "rule": judgement.rule,
-        "says": judgement.says,
+        "rule": explanation.rule,
+        "says": explanation.says,
         "refuses": refuses,
         "would_refuse": would_refuse,
-        "limit": judgement.left.map(|left| json!({
+        "limit": explanation.left.map(|left| json!({
             "most": left.most,
             "left": left.left,
             "window_s": left.window_s,
@@ -105,10 +108,10 @@ fn shown(judgement: &Judgement) -> Value {
 
 /// Answers are kept apart for each of these, for each value of the call's parameters, and for the time since the last
 /// send on its channel.
-fn cache(access: &Access, operation: &Operation, keeping: Keeping) -> Value {
-    match keeping {
-        Keeping::NotKept(why) => json!({"kept_s": 0, "why": why}),
-        Keeping::Kept(time) => json!({
+fn cache(access: &Access, operation: &Operation, decision: CacheDecision) -> Value {
+    match decision {
+        CacheDecision::NotKept(why) => json!({"kept_s": 0, "why": why}),
+        CacheDecision::Kept(time) => json!({
             "kept_s": time.as_secs_f64(),
             "partition": {
                 "access": access.name,

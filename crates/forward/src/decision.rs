@@ -6,9 +6,9 @@ use adapter::{Code, Error};
 
 use crate::allowlist::Verdict;
 
-/// The judgement of one rule. Words are put together only when somebody reads them.
+/// The explanation of one rule. Words are put together only when somebody reads them.
 #[derive(Clone, Copy, Debug)]
-pub struct Ruling {
+pub struct Decision {
     /// The rule.
     pub rule: &'static str,
     /// What it says.
@@ -28,15 +28,15 @@ pub enum Says {
     Networks(Verdict),
 }
 
-impl Ruling {
+impl Decision {
     /// A rule that either lets through or refuses, each with its words.
     pub(crate) fn of(
         rule: &'static str,
         lets_through: Result<&'static str, &'static str>,
         code: Code,
-    ) -> Ruling {
+    ) -> Decision {
         let (Ok(words) | Err(words)) = lets_through;
-        Ruling {
+        Decision {
             rule,
             says: Says::Words(words),
             refuses: lets_through.is_err().then_some(code),
@@ -45,9 +45,13 @@ impl Ruling {
     }
 
     /// What two lists say of an address.
-    pub(crate) fn of_networks(rule: &'static str, verdict: Verdict, reports_only: bool) -> Ruling {
+    pub(crate) fn of_networks(
+        rule: &'static str,
+        verdict: Verdict,
+        reports_only: bool,
+    ) -> Decision {
         let is_in = matches!(verdict, Verdict::Allowed(_));
-        Ruling {
+        Decision {
             rule,
             says: Says::Networks(verdict),
             refuses: (!is_in).then_some(Code::IpNotAllowed),
@@ -59,7 +63,7 @@ impl Ruling {
     ///
     /// # Errors
     /// Its code, because of its words.
-    pub(crate) fn judged(self) -> Result<Option<String>, Error> {
+    pub(crate) fn into_result(self) -> Result<Option<String>, Error> {
         match self.refuses {
             None => Ok(None),
             Some(_) if self.reports_only => Ok(Some(self.to_string())),
@@ -68,7 +72,7 @@ impl Ruling {
     }
 }
 
-impl fmt::Display for Ruling {
+impl fmt::Display for Decision {
     /// The rule and what it says: the cause in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule, self.says)
