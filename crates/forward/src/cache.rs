@@ -11,7 +11,7 @@ use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
 
-use crate::upstream::{Called, Effort};
+use crate::upstream::{UpstreamOutcome, UpstreamTiming};
 use crate::{Forwarded, boxed};
 
 /// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
@@ -219,12 +219,12 @@ impl ReadCache {
         fetch: impl FnOnce() -> F,
     ) -> Forwarded
     where
-        F: Future<Output = Called> + Send + 'static,
+        F: Future<Output = UpstreamOutcome> + Send + 'static,
     {
         let Some(ttl) = self.keeps(access, request.operation()) else {
             let called = fetch().await;
             let outcome = called.outcome.map(Arc::new);
-            return told(outcome, CacheStatus::Bypass, Some(called.effort));
+            return told(outcome, CacheStatus::Bypass, Some(called.timing));
         };
         let epoch = self.epoch(&request).load(Ordering::Acquire);
         let key = Key {
@@ -252,7 +252,7 @@ impl ReadCache {
         &self,
         key: Key,
         ttl: Duration,
-        fetch: impl Future<Output = Called> + Send + 'static,
+        fetch: impl Future<Output = UpstreamOutcome> + Send + 'static,
     ) -> Forwarded {
         let entries = self.entries.clone();
         let flight = tokio::spawn(async move {
@@ -260,7 +260,7 @@ impl ReadCache {
             let entry = entries
                 .try_get_with(key, async {
                     let called = fetch.await;
-                    took = Some(called.effort);
+                    took = Some(called.timing);
                     called.outcome.map(|response| Entry::new(response, ttl))
                 })
                 .await;
@@ -291,9 +291,9 @@ impl ReadCache {
         &self,
         key: Key,
         ttl: Duration,
-        fetch: impl Future<Output = Called> + Send + 'static,
+        fetch: impl Future<Output = UpstreamOutcome> + Send + 'static,
     ) -> Forwarded {
-        let Called { outcome, effort } = fetch.await;
+        let UpstreamOutcome { outcome, timing } = fetch.await;
         match outcome {
             Ok(response) => {
                 let entry = Entry::new(response, ttl);
@@ -301,10 +301,10 @@ impl ReadCache {
                 told(
                     Ok(entry.response),
                     CacheStatus::Refreshed(ttl.as_secs()),
-                    Some(effort),
+                    Some(timing),
                 )
             }
-            Err(error) => told(Err(error), CacheStatus::Miss, Some(effort)),
+            Err(error) => told(Err(error), CacheStatus::Miss, Some(timing)),
         }
     }
 
@@ -340,12 +340,12 @@ impl Entry {
 fn told(
     outcome: Result<Arc<Response>, Error>,
     cache: CacheStatus,
-    effort: Option<Effort>,
+    timing: Option<UpstreamTiming>,
 ) -> Forwarded {
     Forwarded {
         outcome,
         cache: Some(cache),
-        effort,
+        timing,
     }
 }
 

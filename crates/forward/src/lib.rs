@@ -45,7 +45,7 @@ pub use rate_limit::{LimitState, RateLimits};
 pub use remaining::Remaining;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use upstream::{
-    Account, Effort, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
+    Account, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus, UpstreamTiming,
 };
 pub use worker::{enter_worker, workers};
 
@@ -54,7 +54,7 @@ use answers::Answers;
 use cache::ReadCache;
 use concurrency::ConcurrencyLimit;
 use decision::Decision;
-use upstream::Called;
+use upstream::UpstreamOutcome;
 
 /// Everything between the ways in and the upstream, under one configuration.
 pub struct Forwarder {
@@ -115,7 +115,7 @@ pub struct Forwarded {
     /// What the cache had to do with it; `None` when it was refused here.
     pub cache: Option<CacheStatus>,
     /// What it took, when this call asked the upstream.
-    pub effort: Option<Effort>,
+    pub timing: Option<UpstreamTiming>,
 }
 
 impl Forwarder {
@@ -278,7 +278,7 @@ impl Forwarder {
                 Err(error) => Forwarded {
                     outcome: Err(error),
                     cache: None,
-                    effort: None,
+                    timing: None,
                 },
             },
             Effect::Send => {
@@ -374,9 +374,9 @@ impl Forwarder {
             // In a box, as below.
             boxed(|| async move {
                 if let Err(error) = answers.judge(&access.name) {
-                    return Called {
+                    return UpstreamOutcome {
                         outcome: Err(error),
-                        effort: Effort::default(),
+                        timing: UpstreamTiming::default(),
                     };
                 }
                 let mut called = upstream.call(&access.name, &wanted, deadline).await;
@@ -395,7 +395,7 @@ impl Forwarder {
         Forwarded {
             outcome: called.outcome.map(Arc::new),
             cache: Some(CacheStatus::Effect),
-            effort: Some(called.effort),
+            timing: Some(called.timing),
         }
     }
 }

@@ -53,14 +53,14 @@ pub struct Upstream {
 
 /// How a call ended and what it took.
 #[derive(Debug)]
-pub(crate) struct Called {
+pub(crate) struct UpstreamOutcome {
     pub(crate) outcome: Result<Response, Error>,
-    pub(crate) effort: Effort,
+    pub(crate) timing: UpstreamTiming,
 }
 
 /// What a call took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct UpstreamTiming {
     /// How often the upstream was asked.
     pub attempts: u32,
     /// How long the call waited for a permit.
@@ -124,25 +124,25 @@ impl Upstream {
         access: &str,
         request: &Request,
         deadline: Instant,
-    ) -> Called {
+    ) -> UpstreamOutcome {
         let began = Instant::now();
         // Nearly every call finds a permit free, and needs no timer and no second look at the clock.
         let (permit, asking) = match self.queue.try_acquire(began) {
             Some(permit) => (Ok(permit), began),
             None => (self.wait(access, began, deadline).await, Instant::now()),
         };
-        let mut effort = Effort {
+        let mut timing = UpstreamTiming {
             queued: asking - began,
-            ..Effort::default()
+            ..UpstreamTiming::default()
         };
         let outcome = match permit {
             Ok(permit) => {
                 let times = (asking, deadline);
-                self.ask(permit, request, times, &mut effort).await
+                self.ask(permit, request, times, &mut timing).await
             }
             Err(error) => Err(error.with_delivery(not_sent(request))),
         };
-        Called { outcome, effort }
+        UpstreamOutcome { outcome, timing }
     }
 
     async fn wait(
@@ -168,7 +168,7 @@ impl Upstream {
         mut permit: QueuePermit,
         request: &Request,
         (asking, deadline): (Instant, Instant),
-        effort: &mut Effort,
+        timing: &mut UpstreamTiming,
     ) -> Result<Response, Error> {
         let Operation { effect, method, .. } = *request.operation();
         self.budget.deposit();
@@ -177,7 +177,7 @@ impl Upstream {
         loop {
             // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
             let may_probe = effect == Effect::Read;
-            let attempts = effort.attempts as usize;
+            let attempts = timing.attempts as usize;
             let Choice { asks, to_probe } = self.endpoints.choose(attempts, now, may_probe);
             if let Some(at) = to_probe {
                 let upstream = Arc::clone(self);
@@ -187,9 +187,9 @@ impl Upstream {
                 Ok(leave) => leave,
                 Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
-            effort.attempts += 1;
+            timing.attempts += 1;
             let (attempt, ended) = self.attempt(leave, request, (now, deadline)).await;
-            effort.upstream = ended - asking;
+            timing.upstream = ended - asking;
             if attempt.health != Health::Unknown {
                 let is_well = attempt.health == Health::Well;
                 permit.record_attempt(method, (now, ended), is_well);
@@ -204,7 +204,7 @@ impl Upstream {
             let may_be_asked = attempt.wait.is_none() || are_several;
             if !attempt.harm.allows(effect)
                 || !may_be_asked
-                || effort.attempts >= self.config.limits.attempts_max
+                || timing.attempts >= self.config.limits.attempts_max
                 || !(is_elsewhere || self.budget.withdraw())
             {
                 return Err(error);
@@ -212,8 +212,8 @@ impl Upstream {
             let wait = if is_elsewhere {
                 Duration::ZERO
             } else {
-                let chance = self.chance.hash_one((effort.attempts, ended));
-                backoff(effort.attempts, chance)
+                let chance = self.chance.hash_one((timing.attempts, ended));
+                backoff(timing.attempts, chance)
             };
             if ended + wait >= deadline {
                 return Err(error);

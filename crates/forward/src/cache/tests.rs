@@ -38,10 +38,10 @@ fn request(method: &str, platformid: &str) -> Arc<Request> {
     Arc::new(Request::open(&mut params).expect("the pairs are a right call"))
 }
 
-fn called(outcome: Result<Response, Error>) -> Called {
-    Called {
+fn called(outcome: Result<Response, Error>) -> UpstreamOutcome {
+    UpstreamOutcome {
         outcome,
-        effort: Effort::default(),
+        timing: UpstreamTiming::default(),
     }
 }
 

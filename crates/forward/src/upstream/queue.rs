@@ -257,7 +257,7 @@ struct QueueWaiter<'a> {
 
 impl Drop for QueueWaiter<'_> {
     fn drop(&mut self) {
-        // Called, and gone before it was noticed: the permit is somebody else's.
+        // UpstreamOutcome, and gone before it was noticed: the permit is somebody else's.
         self.called.close();
         if !self.has_permit && self.called.try_recv().is_ok() {
             self.queue.release(Instant::now());

@@ -260,7 +260,7 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     }
     let forwarded = gate.forwarder.forward(&access, request, options).await;
     story.cache = forwarded.cache;
-    story.effort = forwarded.effort;
+    story.timing = forwarded.timing;
     forwarded.outcome
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
-use forward::{CacheStatus, DayState, Effort, Held, LimitState};
+use forward::{CacheStatus, DayState, Held, LimitState, UpstreamTiming};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use server::Peer;
@@ -81,7 +81,7 @@ pub(crate) struct Story {
     /// What the cache had to do with it.
     pub(crate) cache: Option<CacheStatus>,
     /// What it took, when the upstream was asked.
-    pub(crate) effort: Option<Effort>,
+    pub(crate) timing: Option<UpstreamTiming>,
     /// What a rule that only reports would have said.
     pub(crate) would_refuse: Option<String>,
     /// The origin of a browser's call, if it is one that may.
@@ -149,7 +149,7 @@ impl Story {
             dispatched: false,
             allow: ALLOW,
             cache: None,
-            effort: None,
+            timing: None,
             would_refuse: None,
             cors_origin: None,
             close: head.headers.contains_key(header::TRANSFER_ENCODING),
@@ -366,10 +366,10 @@ impl Story {
         metrics.requests.count(self.way, operation, access, code);
         let duration = metrics.request_duration(self.way, operation);
         duration.observe(took.as_secs_f64());
-        if let Some(effort) = self.effort {
+        if let Some(timing) = self.timing {
             let attempts = metrics.upstream_attempts(operation);
-            attempts.inc_by(effort.attempts.into());
-            let took = effort.upstream.as_secs_f64();
+            attempts.inc_by(timing.attempts.into());
+            let took = timing.upstream.as_secs_f64();
             metrics.upstream_duration(operation).observe(took);
         }
         match self.cache {
@@ -429,10 +429,10 @@ impl Story {
             line.word(name!("code"), ending.code);
             line.word(name!("delivery"), ending.delivery);
             line.word(name!("cache"), self.cache.map_or("", CacheStatus::word));
-            if let Some(effort) = self.effort {
-                line.number(name!("attempts"), effort.attempts);
-                line.ms(name!("queue_ms"), effort.queued);
-                line.ms(name!("upstream_ms"), effort.upstream);
+            if let Some(timing) = self.timing {
+                line.number(name!("attempts"), timing.attempts);
+                line.ms(name!("queue_ms"), timing.queued);
+                line.ms(name!("upstream_ms"), timing.upstream);
             }
             line.ms(name!("total_ms"), ending.took);
             line.text(name!("cause"), ending.cause);

@@ -9,7 +9,7 @@ use crate::telemetry::{self, Class};
 impl Story {
     /// Notes the call where it may be counted with others.
     pub(super) fn note(&self, ending: &Ending<'_>) -> Noted {
-        let is_refused = !ending.refusal.is_empty() && !self.dispatched && self.effort.is_none();
+        let is_refused = !ending.refusal.is_empty() && !self.dispatched && self.timing.is_none();
         // What was sent, or may have been, is always listed, and so is what was answered well.
         let is_listed = self.intent.is_some() || (self.access.is_some() && !is_refused);
         if is_listed {

@@ -48,9 +48,9 @@ impl Story {
                 .upstream_code(ending.code)
                 .map(|code| code.to_owned().into()),
             delivery: present(ending.delivery).map(|word| word.to_owned().into()),
-            attempts: self.effort.map(|effort| effort.attempts),
-            queue_us: self.effort.map(|effort| micros(effort.queued)),
-            upstream_us: self.effort.map(|effort| micros(effort.upstream)),
+            attempts: self.timing.map(|timing| timing.attempts),
+            queue_us: self.timing.map(|timing| micros(timing.queued)),
+            upstream_us: self.timing.map(|timing| micros(timing.upstream)),
             total_us: Some(micros(ending.took)),
             cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
             cause: cause.map(|cause| cause.collect::<String>().into()),
@@ -104,7 +104,7 @@ impl Story {
     fn upstream_code<'a>(&self, code: &'a str) -> Option<&'a str> {
         let ours = Code::ALL.iter().any(|ours| ours.word() == code);
         let said = Code::from_chat_api(code).is_some() || !ours;
-        (self.effort.is_some() && said)
+        (self.timing.is_some() && said)
             .then_some(code)
             .and_then(present)
     }
