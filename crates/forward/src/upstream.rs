@@ -1,5 +1,5 @@
 //! The upstream: one request built in one place, every way that it can end told by one of the contract's codes, and asked
-//! again only where that can do no harm.
+//! again only where that can do no retry.
 
 mod account;
 mod adaptive_limit;
@@ -31,7 +31,7 @@ pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use crate::rate_limit::whole_seconds;
 use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
-use attempt::{Attempt, Harm, Health, failed, judged, no_room, packed, too_much};
+use attempt::{Attempt, EndpointHealth, RetrySafety, failed, judged, no_room, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
 use queue::{AdmissionQueue, QueuePermit};
 use retry::{Budget, backoff};
@@ -190,9 +190,9 @@ impl Upstream {
             timing.attempts += 1;
             let (attempt, ended) = self.attempt(leave, request, (now, deadline)).await;
             timing.upstream = ended - asking;
-            if attempt.health != Health::Unknown {
-                let is_well = attempt.health == Health::Well;
-                permit.record_attempt(method, (now, ended), is_well);
+            if attempt.health != EndpointHealth::Unknown {
+                let is_success = attempt.health == EndpointHealth::Success;
+                permit.record_attempt(method, (now, ended), is_success);
             }
             let error = match attempt.outcome {
                 Ok(response) => return Ok(response),
@@ -200,9 +200,9 @@ impl Upstream {
             };
             // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
             let are_several = self.endpoints.are_several();
-            let is_elsewhere = attempt.harm == Harm::None && are_several;
+            let is_elsewhere = attempt.retry == RetrySafety::Safe && are_several;
             let may_be_asked = attempt.wait.is_none() || are_several;
-            if !attempt.harm.allows(effect)
+            if !attempt.retry.allows(effect)
                 || !may_be_asked
                 || timing.attempts >= self.config.limits.attempts_max
                 || !(is_elsewhere || self.budget.withdraw())
@@ -247,16 +247,16 @@ impl Upstream {
                     );
                 }
             }
-            (None, Health::Well) => permit.well(ended),
-            (None, Health::Ill) => {
-                if permit.ill(ended) {
+            (None, EndpointHealth::Success) => permit.success(ended),
+            (None, EndpointHealth::Failure) => {
+                if permit.failure(ended) {
                     tracing::warn!(
                         host,
                         "too many failures, the endpoint is left alone for a moment"
                     );
                 }
             }
-            (None, Health::Unknown) => drop(permit),
+            (None, EndpointHealth::Unknown) => drop(permit),
         }
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {

@@ -1,4 +1,4 @@
-//! How one attempt ended: what the caller is told, what it says of the endpoint, and whether another one could do harm.
+//! How one attempt ended: what the caller is told, what it says of the endpoint, and whether another one could do retry.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::rate_limit::whole_seconds;
 pub(super) struct Attempt {
     pub(super) outcome: Result<Response, Error>,
     /// What it says of the endpoint.
-    pub(super) health: Health,
-    /// Whether another attempt could do any harm.
-    pub(super) harm: Harm,
+    pub(super) health: EndpointHealth,
+    /// Whether another attempt could do any retry.
+    pub(super) retry: RetrySafety,
     /// For how long the endpoint asks to be left alone, if it does.
     pub(super) wait: Option<Duration>,
 }
@@ -34,32 +34,32 @@ impl Attempt {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Health {
+pub(super) enum EndpointHealth {
     /// An answer that can be used, whatever it says.
-    Well,
+    Success,
     /// No connection, no answer, or none that can be used.
-    Ill,
+    Failure,
     /// It was ended before it could tell.
     Unknown,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Harm {
+pub(super) enum RetrySafety {
     /// No byte has left: none, whatever the call.
-    None,
+    Safe,
     /// Only a call without effect may be made again.
-    UnlessRead,
+    ReadsOnly,
     /// Another attempt would end as this one did.
     Pointless,
 }
 
-impl Harm {
+impl RetrySafety {
     /// Whether a call of this effect may be made again.
     pub(super) fn allows(self, effect: Effect) -> bool {
         match self {
-            Harm::None => true,
-            Harm::UnlessRead => effect == Effect::Read,
-            Harm::Pointless => false,
+            RetrySafety::Safe => true,
+            RetrySafety::ReadsOnly => effect == Effect::Read,
+            RetrySafety::Pointless => false,
         }
     }
 }
@@ -72,14 +72,14 @@ pub(super) fn judged(
 ) -> Attempt {
     let unusable = |cause: Cow<'static, str>| Attempt {
         outcome: Err(unusable(cause, word(Delivery::Unknown))),
-        health: Health::Ill,
-        harm: Harm::UnlessRead,
+        health: EndpointHealth::Failure,
+        retry: RetrySafety::ReadsOnly,
         wait: None,
     };
     let well = |outcome| Attempt {
         outcome,
-        health: Health::Well,
-        harm: Harm::Pointless,
+        health: EndpointHealth::Success,
+        retry: RetrySafety::Pointless,
         wait: None,
     };
     match parse(body) {
@@ -108,8 +108,8 @@ pub(super) fn too_much(
 ) -> Attempt {
     Attempt {
         outcome: Err(unusable(cause, word(Delivery::Unknown))),
-        health: Health::Well,
-        harm: Harm::Pointless,
+        health: EndpointHealth::Success,
+        retry: RetrySafety::Pointless,
         wait: None,
     }
 }
@@ -129,8 +129,8 @@ pub(super) fn no_room(is_send: bool) -> Attempt {
     };
     Attempt {
         outcome: Err(error),
-        health: Health::Well,
-        harm: Harm::Pointless,
+        health: EndpointHealth::Success,
+        retry: RetrySafety::Pointless,
         wait: None,
     }
 }
@@ -142,8 +142,8 @@ pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
             "the answer can't be unpacked",
             word(Delivery::Unknown),
         )),
-        health: Health::Ill,
-        harm: Harm::UnlessRead,
+        health: EndpointHealth::Failure,
+        retry: RetrySafety::ReadsOnly,
         wait: None,
     }
 }
@@ -154,13 +154,25 @@ pub(super) fn failed(
     had_its_time: bool,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
-    let (code, delivery, harm) = if error.not_connected {
-        (Code::UpstreamUnavailable, Delivery::NotSent, Harm::None)
+    let (code, delivery, retry) = if error.not_connected {
+        (
+            Code::UpstreamUnavailable,
+            Delivery::NotSent,
+            RetrySafety::Safe,
+        )
     } else if error.timed_out {
         // Who is slow is not helped by being asked twice.
-        (Code::UpstreamTimeout, Delivery::Unknown, Harm::Pointless)
+        (
+            Code::UpstreamTimeout,
+            Delivery::Unknown,
+            RetrySafety::Pointless,
+        )
     } else {
-        (Code::UpstreamError, Delivery::Unknown, Harm::UnlessRead)
+        (
+            Code::UpstreamError,
+            Delivery::Unknown,
+            RetrySafety::ReadsOnly,
+        )
     };
     let refusal = Error::refused(code)
         .because(error.cause)
@@ -173,11 +185,11 @@ pub(super) fn failed(
         }),
         // A caller with little time left says nothing of the endpoint.
         health: if error.timed_out && !had_its_time {
-            Health::Unknown
+            EndpointHealth::Unknown
         } else {
-            Health::Ill
+            EndpointHealth::Failure
         },
-        harm,
+        retry,
         wait: None,
     }
 }

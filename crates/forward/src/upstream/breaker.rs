@@ -211,13 +211,13 @@ impl Breaker {
 
 impl Permit<'_> {
     /// An answer came that can be used, whatever it says.
-    pub(super) fn well(mut self, now: Instant) {
+    pub(super) fn success(mut self, now: Instant) {
         let probe = self.probe.take();
         self.breaker.note(now, 0, probe);
     }
 
     /// No connection, no answer, or none that can be used. Says whether the breaker has opened because of it.
-    pub(super) fn ill(mut self, now: Instant) -> bool {
+    pub(super) fn failure(mut self, now: Instant) -> bool {
         let probe = self.probe.take();
         self.breaker.note(now, 1, probe)
     }
@@ -250,7 +250,7 @@ mod tests {
         /// Fails for somebody until it opens.
         pub(in crate::upstream) fn break_open(&self, now: Instant) {
             while let Permission::Ask(permit) = self.permit(now, true) {
-                permit.ill(now);
+                permit.failure(now);
             }
         }
 
@@ -286,16 +286,16 @@ mod tests {
     fn half_of_the_last_twenty_open_it_and_a_success_closes_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            assert!(!breaker.asks(now).ill(now));
-            breaker.asks(now).well(now);
+            assert!(!breaker.asks(now).failure(now));
+            breaker.asks(now).success(now);
         }
         let permit = breaker.asks(now);
-        assert!(!permit.is_probe() && permit.ill(now));
+        assert!(!permit.is_probe() && permit.failure(now));
         assert_eq!(breaker.waits(now), Some(REST));
         let later = now + REST;
         let probe = breaker.probes(later);
         assert_eq!(breaker.waits(later), Some(REST));
-        probe.well(later);
+        probe.success(later);
         assert!(!breaker.asks(later).is_probe());
     }
 
@@ -307,7 +307,7 @@ mod tests {
             let rest = Duration::from_secs(rest);
             assert_eq!(breaker.waits(now), Some(rest));
             now += rest;
-            breaker.probes(now).ill(now);
+            breaker.probes(now).failure(now);
         }
     }
 
@@ -324,7 +324,7 @@ mod tests {
             panic!("on purpose");
         }));
         assert!(panics.is_err());
-        breaker.probes(now).well(now);
+        breaker.probes(now).success(now);
         assert!(!breaker.is_open());
     }
 
@@ -339,7 +339,7 @@ mod tests {
         // Its time is over: what becomes of it is no news, and takes nothing from the one that asks now.
         drop(first);
         assert!(breaker.waits(now).is_some());
-        second.well(now);
+        second.success(now);
         assert!(!breaker.is_open());
     }
 
@@ -364,9 +364,9 @@ mod tests {
         breaker.break_open(now);
         now += REST;
         let probe = breaker.probes(now);
-        assert!(!slow.ill(now));
+        assert!(!slow.failure(now));
         assert_eq!(breaker.waits(now), Some(REST));
-        slower.well(now);
+        slower.success(now);
         assert!(!breaker.is_open());
         drop(probe);
         assert!(!breaker.is_open());
@@ -379,15 +379,15 @@ mod tests {
         let wait = Duration::from_secs(30);
         assert!(first.leave_alone(now, wait));
         assert!(!second.leave_alone(now, Duration::from_secs(1)));
-        early.well(now);
-        assert!(!late.ill(now));
+        early.success(now);
+        assert!(!late.failure(now));
         assert_eq!(breaker.waits(now), Some(wait));
         now += wait;
         let probe = breaker.probes(now);
         assert!(probe.leave_alone(now, wait));
         assert_eq!(breaker.waits(now), Some(wait));
         now += wait;
-        breaker.probes(now).well(now);
+        breaker.probes(now).success(now);
         assert!(!breaker.is_open());
     }
 
@@ -395,10 +395,10 @@ mod tests {
     fn old_failures_are_forgotten() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            breaker.asks(now).ill(now);
+            breaker.asks(now).failure(now);
         }
         let later = now + MEMORY + Duration::from_millis(1);
-        assert!(!breaker.asks(later).ill(later));
+        assert!(!breaker.asks(later).failure(later));
         assert!(!breaker.asks(later).is_probe());
     }
 }

@@ -76,7 +76,7 @@ struct Model<'w> {
     now: Instant,
     world: &'w World,
     calls: Vec<Call<'w>>,
-    is_well: bool,
+    is_success: bool,
 }
 
 impl<'w> Model<'w> {
@@ -156,14 +156,14 @@ impl<'w> Model<'w> {
         leave: Leave<'_>,
         began: Instant,
     ) -> Option<QueuePermit> {
-        if self.is_well {
-            leave.permit.well(self.now);
+        if self.is_success {
+            leave.permit.success(self.now);
         } else {
-            leave.permit.ill(self.now);
+            leave.permit.failure(self.now);
         }
         let mut permit = permit?;
-        permit.record_attempt("getchats", (began, self.now), self.is_well);
-        if self.is_well || self.chance.below(2) == 0 {
+        permit.record_attempt("getchats", (began, self.now), self.is_success);
+        if self.is_success || self.chance.below(2) == 0 {
             return None;
         }
         permit.goes_on();
@@ -194,14 +194,14 @@ impl<'w> Model<'w> {
             // The try of the next account, which is dropped or ends without a word to the breaker.
             19 => drop(self.world.endpoints.well()),
             20 => self.world = next.next().unwrap_or(self.world),
-            21 => self.is_well = self.chance.below(4) == 0,
+            21 => self.is_success = self.chance.below(4) == 0,
             _ => self.now += Duration::from_millis(self.chance.below(1500) as u64),
         }
     }
 
     /// The upstream is well from now on, and all that is under way comes to some end.
     fn recover(&mut self) {
-        self.is_well = true;
+        self.is_success = true;
         while !self.calls.is_empty() {
             match self.chance.below(4) {
                 0 => self.lose(false),
@@ -219,7 +219,7 @@ impl<'w> Model<'w> {
             let mut permit = permit.expect("nobody holds or waits for a permit");
             if let Ok(leave) = self.world.endpoints.choose(0, self.now, true).asks {
                 permit.record_attempt("getchats", (self.now, self.now), true);
-                leave.permit.well(self.now);
+                leave.permit.success(self.now);
                 return self.now - began;
             }
             self.now += Duration::from_millis(50);
@@ -240,7 +240,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
             now: Instant::now(),
             world,
             calls: Vec::new(),
-            is_well: false,
+            is_success: false,
         };
         for _ in 0..EVENTS {
             model.happen(&mut generations);
