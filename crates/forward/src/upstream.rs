@@ -90,7 +90,7 @@ impl Upstream {
         Ok(Upstream {
             clients: PerWorker::new(|| factory.build())?,
             factory,
-            endpoints: Endpoints::new(urls, targets, config.spread),
+            endpoints: Endpoints::new(urls, targets, config.round_robin),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
             queue: AdmissionQueue::new(limits.calls_max, limits.waiting_max),
             budget: Budget::default(),

@@ -15,7 +15,7 @@ pub struct UpstreamConfig {
     /// Other endpoints of the same account.
     pub fallback_urls: Vec<Url>,
     /// Whether all endpoints take turns; otherwise the first that is well is asked.
-    pub spread: bool,
+    pub round_robin: bool,
     /// Our account there.
     pub account: Account,
     /// The one that is to replace it.
@@ -63,7 +63,7 @@ impl UpstreamConfig {
         (&self.url, &self.fallback_urls) == (&other.url, &other.fallback_urls)
             && self.account.is_same(&other.account)
             && next
-            && (self.auth, self.spread) == (other.auth, other.spread)
+            && (self.auth, self.round_robin) == (other.auth, other.round_robin)
             && self.limits == other.limits
     }
 }

@@ -20,8 +20,8 @@ pub(super) struct Endpoint {
 pub(super) struct Endpoints {
     all: Vec<Endpoint>,
     /// Whether they take turns; otherwise the first that is well is asked.
-    spread: bool,
-    turn: AtomicUsize,
+    round_robin: bool,
+    next: AtomicUsize,
 }
 
 /// Leave to ask one of them once.
@@ -39,7 +39,7 @@ pub(super) struct Choice<'a> {
 }
 
 impl Endpoints {
-    pub(super) fn new(urls: Vec<Url>, targets: Vec<Target>, spread: bool) -> Endpoints {
+    pub(super) fn new(urls: Vec<Url>, targets: Vec<Target>, round_robin: bool) -> Endpoints {
         let endpoint = |(url, target)| Endpoint {
             url,
             target,
@@ -47,20 +47,20 @@ impl Endpoints {
         };
         Endpoints {
             all: urls.into_iter().zip(targets).map(endpoint).collect(),
-            spread,
-            turn: AtomicUsize::new(0),
+            round_robin,
+            next: AtomicUsize::new(0),
         }
     }
 
     /// Chooses for the attempt after so many of one call: each goes on where the one before it ended. Only who `may_probe`
     /// asks one on behalf of all others.
     pub(super) fn choose(&self, attempts: usize, now: Instant, may_probe: bool) -> Choice<'_> {
-        let turn = if self.spread && attempts == 0 {
-            self.turn.fetch_add(1, Ordering::Relaxed)
+        let turn = if self.round_robin && attempts == 0 {
+            self.next.fetch_add(1, Ordering::Relaxed)
         } else {
-            self.turn.load(Ordering::Relaxed).saturating_sub(1)
+            self.next.load(Ordering::Relaxed).saturating_sub(1)
         };
-        let first = attempts + if self.spread { turn } else { 0 };
+        let first = attempts + if self.round_robin { turn } else { 0 };
         let (mut shortest, mut to_probe) = (Duration::MAX, None);
         for at in (first..first + self.all.len()).map(|at| at % self.all.len()) {
             let endpoint = &self.all[at];
@@ -110,10 +110,10 @@ impl Endpoints {
 mod tests {
     use super::*;
 
-    fn endpoints(spread: bool) -> Endpoints {
+    fn endpoints(round_robin: bool) -> Endpoints {
         let urls = ["http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap());
         let targets = urls.iter().map(Target::new).collect();
-        Endpoints::new(urls.into(), targets, spread)
+        Endpoints::new(urls.into(), targets, round_robin)
     }
 
     /// Whom a call asks, and who is to be probed besides.

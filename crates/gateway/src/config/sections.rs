@@ -150,7 +150,7 @@ pub(super) fn upstream(
     Some(UpstreamConfig {
         url: url?,
         fallback_urls,
-        spread,
+        round_robin: spread,
         account: Account {
             user: user?,
             password: password?.into(),

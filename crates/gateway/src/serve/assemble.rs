@@ -51,7 +51,7 @@ fn of_sandbox(config: &Config, sandbox: &Sandboxed) -> UpstreamConfig {
     UpstreamConfig {
         url: sandbox.url.clone(),
         fallback_urls: Vec::new(),
-        spread: false,
+        round_robin: false,
         account: Account {
             user: Sandboxed::user(),
             password: sandbox.password.clone(),
