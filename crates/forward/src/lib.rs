@@ -19,12 +19,12 @@ mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hashing;
+mod per_core;
 mod rate_limit;
 mod remaining;
 mod throttle;
 mod upstream;
 mod verified;
-mod worker;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -41,13 +41,13 @@ pub use cache::{CacheConfig, CacheStatus};
 pub use concurrency::ConcurrencyPermit;
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{CacheDecision, Explanation, HypotheticalCall};
+pub use per_core::{enter_worker, workers};
 pub use rate_limit::{LimitState, RateLimits};
 pub use remaining::Remaining;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use upstream::{
     Account, Upstream, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus, UpstreamTiming,
 };
-pub use worker::{enter_worker, workers};
 
 use allowlist::Networks;
 use answers::Answers;

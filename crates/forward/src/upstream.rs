@@ -28,8 +28,8 @@ use url::{Url, form_urlencoded};
 pub use account::Account;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
+use crate::per_core::PerCore;
 use crate::rate_limit::whole_seconds;
-use crate::worker::PerWorker;
 use account::{Accounts, Known, Slot};
 use attempt::{Attempt, EndpointHealth, RetrySafety, failed, judged, no_room, packed, too_much};
 use endpoint::{Choice, Endpoint, Endpoints, Leave};
@@ -42,7 +42,7 @@ const FORM_BYTES: usize = 256;
 /// The upstream of one gateway.
 pub struct Upstream {
     factory: ClientFactory,
-    clients: PerWorker<Client>,
+    clients: PerCore<Client>,
     config: UpstreamConfig,
     endpoints: Endpoints,
     accounts: Accounts,
@@ -88,7 +88,7 @@ impl Upstream {
         };
         let (factory, targets) = ClientFactory::new(made, &urls)?;
         Ok(Upstream {
-            clients: PerWorker::new(|| factory.build())?,
+            clients: PerCore::new(|| factory.build())?,
             factory,
             endpoints: Endpoints::new(urls, targets, config.round_robin),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
@@ -280,7 +280,7 @@ impl Upstream {
         let (authorization, form) = self.request(account, request);
         // Nearly every call has as much time left as the client gives it.
         let timeout = (!had_its_time).then_some(timeout);
-        let client = self.clients.here();
+        let client = self.clients.local();
         let posted = client.post(&endpoint.target, authorization, form, timeout);
         let answer = match posted.await {
             Ok(answer) => answer,

@@ -19,25 +19,25 @@ pub fn enter_worker(number: usize) {
 }
 
 /// One of something for each worker, and one for everybody else.
-pub(crate) struct PerWorker<T> {
+pub(crate) struct PerCore<T> {
     workers: Box<[T]>,
     others: T,
 }
 
-impl<T> PerWorker<T> {
+impl<T> PerCore<T> {
     /// Makes all of them.
     ///
     /// # Errors
     /// When one can't be made.
-    pub(crate) fn new<E>(make: impl Fn() -> Result<T, E>) -> Result<PerWorker<T>, E> {
-        Ok(PerWorker {
+    pub(crate) fn new<E>(make: impl Fn() -> Result<T, E>) -> Result<PerCore<T>, E> {
+        Ok(PerCore {
             workers: (0..workers()).map(|_| make()).collect::<Result<_, E>>()?,
             others: make()?,
         })
     }
 
     /// The one of this thread.
-    pub(crate) fn here(&self) -> &T {
+    pub(crate) fn local(&self) -> &T {
         let mine = WORKER.get().and_then(|number| self.workers.get(number));
         mine.unwrap_or(&self.others)
     }
@@ -50,18 +50,18 @@ mod tests {
     #[test]
     fn each_worker_has_its_own_and_all_others_share_one() {
         let numbers = Cell::new(0);
-        let made = PerWorker::new(|| {
+        let made = PerCore::new(|| {
             numbers.set(numbers.get() + 1);
             Ok::<usize, ()>(numbers.get())
         });
         let made = &made.unwrap();
         let of_others = workers() + 1;
-        assert_eq!(*made.here(), of_others);
+        assert_eq!(*made.local(), of_others);
         std::thread::scope(|scope| {
             for number in 0..=workers() {
                 let there = scope.spawn(move || {
                     enter_worker(number);
-                    *made.here()
+                    *made.local()
                 });
                 assert_eq!(there.join().unwrap(), number + 1);
             }
