@@ -1,5 +1,5 @@
-//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1 or HTTP/2. Each runs in a task of its
-//! own, so that no other connection waits for a slow peer.
+//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1 or HTTP/2. Each runs in a task
+//! of its own, so that no other connection waits for a slow peer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn open<D: Dispatch>(
     let _ = stream.set_nodelay(true);
     if policy.proxy_protocol {
         if !policy.is_proxy(peer.ip()) {
-            return Err("the peer is no trusted proxy".into());
+            return Err("the peer is not a trusted proxy".into());
         }
         let header = proxy_protocol::read(&mut stream);
         addr = match unless_shut_down(&mut handles.shutdown, header).await?? {

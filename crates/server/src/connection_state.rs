@@ -1,5 +1,5 @@
-//! The state of one connection. The service and the bodies write it; the stream reads it for its deadlines, and the limiter to
-//! find connections that it can evict.
+//! The state of one connection. The service and the bodies write it; the stream reads it for its deadlines, and the limiter
+//! to find connections that it can evict.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -30,8 +30,8 @@ pub(crate) struct ConnectionState {
     waits_since_ms: AtomicI64,
     /// Whether a request has ended here.
     has_completed: AtomicBool,
-    /// The task that reads while a request is under way. hyper does not read again by itself when the request has ended, and the
-    /// idle time would have no deadline.
+    /// The task that reads while a request is under way. hyper does not read again by itself when the request has ended, and
+    /// the idle time would have no deadline.
     reader: AtomicWaker,
     /// Whether a body was left unread, so that bytes of it may still be on their way.
     has_unread_body: AtomicBool,

@@ -1,5 +1,5 @@
-//! A stream with deadlines: for the first byte, for a whole head, for the idle time between requests, and for a peer that takes
-//! nothing, or too little, of an answer.
+//! A stream with deadlines: for the first byte, for a whole head, for the idle time between requests, and for a peer that
+//! takes nothing, or too little, of an answer.
 
 use std::future::Future;
 use std::io;
@@ -16,9 +16,9 @@ use tokio_rustls::server::TlsStream;
 use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
 
-/// What an HTTP/2 peer may send between one change of the epoch and the next, in bytes besides the bodies that the service has
-/// received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS, WINDOW_UPDATE,
-/// empty ones) exceed this only in a flood.
+/// What an HTTP/2 peer may send between one change of the epoch and the next, in bytes besides the bodies that the service
+/// has received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS,
+/// WINDOW_UPDATE, empty ones) exceed this only in a flood.
 const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
 /// How long a closing connection goes on reading a refused body: a round trip or two, so that the peer sees the answer.
@@ -68,8 +68,8 @@ struct PendingWrite {
 
 /// A stream that can be reset.
 pub(crate) trait Abort {
-    /// Makes closing send a reset. Without it the system would go on offering the rest of an answer to a peer that does not take
-    /// it.
+    /// Makes closing send a reset. Without it the system would go on offering the rest of an answer to a peer that does not
+    /// take it.
     fn abort(&self);
 }
 
@@ -109,8 +109,8 @@ impl<S> DeadlineStream<S> {
         }
     }
 
-    /// Wraps the stream of an HTTP/2 connection. A byte there may belong to anything, so that the first request has to arrive within
-    /// the time of a head and each later one within the idle time, and each has a deadline of its own.
+    /// Wraps the stream of an HTTP/2 connection. A byte there may belong to anything, so that the first request has to
+    /// arrive within the time of a head and each later one within the idle time, and each has a deadline of its own.
     pub(crate) fn multiplexed(
         stream: S,
         state: Arc<ConnectionState>,
@@ -216,8 +216,8 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
 }
 
 impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
-    /// Passes the result of a write on, and counts the bytes that it took; `taken` returns `None` when nothing is left to take. A
-    /// pending write fails when the peer has taken nothing for too long, or too little on average.
+    /// Passes the result of a write on, and counts the bytes that it took; `taken` returns `None` when nothing is left to
+    /// take. A pending write fails when the peer has taken nothing for too long, or too little on average.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -311,8 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S>
 }
 
 impl<S: AsyncRead + Unpin> DeadlineStream<S> {
-    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would make the
-    /// system send a reset, which takes the answer away from a peer that is still writing.
+    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would
+    /// make the system send a reset, which takes the answer away from a peer that is still writing.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .linger

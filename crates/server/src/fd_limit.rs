@@ -1,10 +1,10 @@
-//! How many files the process may have open, and how many connections that leaves room for. A server that accepts until the system
-//! refuses has no descriptor left for anything else.
+//! How many files the process may have open, and how many connections that leaves room for. A server that accepts until the
+//! system refuses has no descriptor left for anything else.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit to what the system allows, as servers do: the lower one is for programs that can't count beyond 1,024. Call it
-/// once, before anything is opened.
+/// Raises the limit to what the system allows, as servers do: the lower one is for programs that can't count beyond 1,024.
+/// Call it once, before anything is opened.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -1,5 +1,5 @@
-//! HTTP/2 on a connection that has agreed on it in the TLS handshake. One connection carries many requests at once, so that the
-//! limits that HTTP/1.1 has by its nature have to be set here.
+//! HTTP/2 on a connection that has agreed on it in the TLS handshake. One connection carries many requests at once, so that
+//! the limits that HTTP/1.1 has by its nature have to be set here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,16 +26,16 @@ use crate::timed_body::TimedBody;
 /// Most requests at once on one connection: as many as browsers and their libraries expect to be allowed.
 const STREAMS_MAX: u32 = 100;
 
-/// How many bytes of bodies a peer may send before the service asks for them, on one stream and on the whole connection. Most
-/// bodies are smaller than the first; the second is what a connection can make the server hold.
+/// How many bytes of bodies a peer may send before the service asks for them, on one stream and on the whole connection.
+/// Most bodies are smaller than the first; the second is what a connection can make the server hold.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 
 /// How many bytes of an answer are buffered for sending on each stream.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// Streams that the peer reset before they were accepted, and resets of ours for mistakes of the peer, that end the connection
-/// ("rapid reset", CVE-2023-44487, and its mirror image, CVE-2025-8671).
+/// Streams that the peer reset before they were accepted, and resets of ours for mistakes of the peer, that end the
+/// connection ("rapid reset", CVE-2023-44487, and its mirror image, CVE-2025-8671).
 const PENDING_RESETS_MAX: usize = 20;
 const OWN_RESETS_MAX: usize = 100;
 
@@ -90,7 +90,8 @@ where
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(OWN_RESETS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    // GOAWAY has two causes, so that this connection has a shutdown of its own. The listener waits as long as its watcher lives.
+    // GOAWAY has two causes, so that this connection has a shutdown of its own. The listener waits as long as its watcher
+    // lives.
     let ShutdownHandles { watcher, shutdown } = handles;
     let goaway = GracefulShutdown::new();
     let connection = goaway.watch(connection);
@@ -102,8 +103,8 @@ where
     ended
 }
 
-/// Sends GOAWAY when the listener shuts down, or after too many refusals in a row. Completes with the cause if the peer has nothing
-/// under way then and does not close: a peer at rest does not answer GOAWAY.
+/// Sends GOAWAY when the listener shuts down, or after too many refusals in a row. Completes with the cause if the peer has
+/// nothing under way then and does not close: a peer at rest does not answer GOAWAY.
 async fn leave(
     goaway: GracefulShutdown,
     mut shutdown: Shutdown,

@@ -42,9 +42,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts and serves connections until the shutdown begins, waits for the requests under way, and cuts off the rest when the
-/// shutdown is over. Each connection runs at the worker with the fewest, or here if there are no workers, and keeps the policy that was in
-/// force when it was accepted.
+/// Accepts and serves connections until the shutdown begins, waits for the requests under way, and cuts off the rest when
+/// the shutdown is over. Each connection runs at the worker with the fewest, or here if there are no workers, and keeps the
+/// policy that was in force when it was accepted.
 pub async fn serve<D: Dispatch>(
     listener: TcpListener,
     dispatch: D,

@@ -13,8 +13,8 @@ use crate::policy::Deadlines;
 /// Largest frame: the minimum that the protocol allows.
 pub(crate) const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
-/// The body of an answer. Its request is under way until all of it is handed over or the peer has reset the stream. hyper takes a
-/// piece whole as soon as the peer has room for one byte of it, so that each piece has to be small.
+/// The body of an answer. Its request is under way until all of it is handed over or the peer has reset the stream. hyper
+/// takes a piece whole as soon as the peer has room for one byte of it, so that each piece has to be small.
 pub(crate) struct PacedBody {
     body: Body,
     rest: Bytes,

@@ -9,8 +9,8 @@ use crate::connection_state::ConnectionState;
 /// configuration notices, and a flood pays for a handshake every so often.
 const REFUSALS_IN_A_ROW_MAX: u32 = 8;
 
-/// Refusals in a row after which an HTTP/2 connection is cut off: the requests that were under way when GOAWAY was sent, as many
-/// as the connection may carry, and a few more. A peer that sends further requests has ignored GOAWAY.
+/// Refusals in a row after which an HTTP/2 connection is cut off: the requests that were under way when GOAWAY was sent, as
+/// many as the connection may carry, and a few more. A peer that sends further requests has ignored GOAWAY.
 const REFUSALS_AFTER_GOAWAY_MAX: u32 = 128;
 
 /// The other end of the TCP connection, or the address that its PROXY header names.
@@ -18,8 +18,8 @@ const REFUSALS_AFTER_GOAWAY_MAX: u32 = 128;
 pub struct PeerAddr {
     /// Its address.
     pub address: SocketAddr,
-    /// Whether the peer calls for itself. A PROXY header can say that a connection carries nobody's calls (`UNKNOWN`, `LOCAL`),
-    /// such as a health check: then anybody may have written its forwarded header, whoever the peer is.
+    /// Whether the peer calls for itself. A PROXY header can say that a connection carries no calls of others (`UNKNOWN`,
+    /// `LOCAL`), such as a health check: then anybody may have written its forwarded header, whatever the address of the peer.
     pub is_caller: bool,
 }
 

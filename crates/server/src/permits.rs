@@ -1,5 +1,5 @@
-//! How many connections are open, in all and by address. When a limit is reached, a new connection takes the place of the one for
-//! whose peer the server has waited longest. A connection whose peer sends and reads without delay is never evicted.
+//! How many connections are open, in all and by address. When a limit is reached, a new connection takes the place of the
+//! one for whose peer the server has waited longest. A connection whose peer sends and reads without delay is never evicted.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -77,8 +77,8 @@ impl ConnectionLimiter {
 }
 
 impl OpenConnections {
-    /// Evicts the connections, of one address or of all, for whose peers the server has waited longest; those without a completed
-    /// request go first. Returns whether there were any.
+    /// Evicts the connections, of one address or of all, for whose peers the server has waited longest; those without a
+    /// completed request go first. Returns whether there were any.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let mut waiting: Vec<_> = self
             .by_address

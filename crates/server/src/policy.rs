@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use crate::tls::Tls;
 
 /// Largest request head, in bytes: names, values, method and target together. A message of 16 KiB in a query is 48 KiB once
-/// encoded, beside 16 KiB for everything else. hyper stops reading somewhere between this and twice as much, depending on how its
-/// buffer fills; a service that wants a sharp limit counts again.
+/// encoded, beside 16 KiB for everything else. hyper stops reading somewhere between this and twice as much, depending on
+/// how its buffer fills; a service that wants a sharp limit counts again.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Most header lines: clients behind two proxies send some thirty.

@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer sends the address of its client in a few bytes ahead of everything else
-//! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
+//! The PROXY protocol, versions 1 and 2: a load balancer sends the address of its client in a few bytes ahead of everything
+//! else (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,8 +14,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest header of version 1, its line end included, by the specification.
 const V1_BYTES_MAX: usize = 107;
 
-/// Most bytes after the fixed part of version 2. Both parts together fill the smallest IPv4 segment that every host accepts; the
-/// specification demands that so much is read. Addresses take up to 36 of the bytes, extensions the rest.
+/// Most bytes after the fixed part of version 2. Both parts together fill the smallest IPv4 segment that every host accepts;
+/// the specification demands that so much is read. Addresses take up to 36 of the bytes, extensions the rest.
 const V2_REST_BYTES_MAX: usize = 536;
 
 /// The first bytes of version 2.
@@ -29,7 +29,8 @@ fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Reads the header and not a byte beyond it. Returns `None` for a connection of the balancer itself, such as a health check.
+/// Reads the header and not a byte beyond it. Returns `None` for a connection of the balancer itself, such as a health
+/// check.
 ///
 /// # Errors
 /// When there is no header, it is malformed or too long, or it does not arrive in time.
@@ -88,7 +89,8 @@ async fn read_line(stream: &mut TcpStream, mut line: Vec<u8>) -> io::Result<Vec<
     Err(malformed("a PROXY header that is too long"))
 }
 
-/// Parses `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF. Returns `None` if the line names no client.
+/// Parses `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, with single spaces and CR LF. Returns `None` if the line names no
+/// client.
 ///
 /// # Errors
 /// When the line is malformed.
@@ -96,7 +98,7 @@ pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
     let line = line
         .strip_suffix(b"\r\n")
         .and_then(|line| std::str::from_utf8(line).ok())
-        .ok_or_else(|| malformed("a PROXY line that is no line"))?;
+        .ok_or_else(|| malformed("a PROXY line without its end"))?;
     let parts: Vec<_> = line.split(' ').collect();
     match parts[..] {
         // The specification demands that the rest is ignored.
@@ -131,8 +133,8 @@ fn port(text: &str) -> Option<u16> {
     (port.to_string() == text).then_some(port)
 }
 
-/// Parses the binary form: version and command in one byte, family and transport in another, then source and target address, source
-/// and target port, then extensions, which are ignored. Returns `None` if the header names no client.
+/// Parses the binary form: version and command in one byte, family and transport in another, then source and target address,
+/// source and target port, then extensions, which are ignored. Returns `None` if the header names no client.
 ///
 /// # Errors
 /// When the header is malformed.

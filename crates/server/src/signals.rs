@@ -51,8 +51,8 @@ impl ReloadSignal {
     }
 }
 
-/// Signals that have no meaning here, and that end every process that does not handle them. Once SIGXFSZ is handled, a write beyond
-/// the limit on the size of files returns an error.
+/// Signals that have no meaning here, and that end every process that does not handle them. Once SIGXFSZ is handled, a write
+/// beyond the limit on the size of files returns an error.
 const STRAY: [Number; 8] = [
     // ReloadSignal listens to it later.
     Number::HUP,
@@ -68,8 +68,8 @@ const STRAY: [Number; 8] = [
 /// The real-time signals of Linux. The C library reserves some of the first, and refuses handlers of them.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// Makes the process survive all signals but those that are meant to end it: SIGTERM and SIGINT by a shutdown, SIGQUIT, SIGKILL and
-/// those of a crash at once. SIGUSR1 and SIGUSR2, which log rotations send, are logged.
+/// Makes the process survive all signals but those that are meant to end it: SIGTERM and SIGINT by a shutdown, SIGQUIT,
+/// SIGKILL and those of a crash at once. SIGUSR1 and SIGUSR2, which log rotations send, are logged.
 ///
 /// # Errors
 /// When the system refuses.

@@ -133,7 +133,7 @@ impl<B: Body> Drop for TimedBody<B> {
         if self.waiting.is_some() {
             self.state.end_wait_for_body();
         }
-        // A peer that is already late gets no more time to send bytes that nobody wants.
+        // A peer that is already late gets no more time for useless bytes.
         if !self.body.is_end_stream() && !self.is_late {
             self.state.leave_body_unread();
         }

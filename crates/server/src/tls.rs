@@ -1,5 +1,5 @@
-//! The TLS of a listener: its certificate and the client certificates that it demands, read from files, and read again when the files
-//! change.
+//! The TLS of a listener: its certificate and the client certificates that it demands, read from files, and read again when
+//! the files change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -180,7 +180,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) => Err("there is no PEM certificate in it".to_owned()),
-        Err(error) => Err(format!("it is no PEM: {error}")),
+        Err(error) => Err(format!("it is not PEM: {error}")),
     }
 }
 

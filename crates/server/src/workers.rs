@@ -1,5 +1,5 @@
-//! The threads that serve connections, each with a runtime of its own. A connection and its tasks stay on one thread, which costs a
-//! fifth less than tasks that move between threads.
+//! The threads that serve connections, each with a runtime of its own. A connection and its tasks stay on one thread, which
+//! costs a fifth less than tasks that move between threads.
 
 use std::io;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub(crate) struct WorkerLoadGuard {
 }
 
 impl Workers {
-    /// Starts `count` workers. Each calls `on_start` with its number at first, and `on_park` before it sleeps and at its end.
+    /// Starts `count` workers. Each calls `on_start` with its number at first, and `on_park` before it sleeps and at its
+    /// end.
     ///
     /// # Errors
     /// When the system has no thread or no file descriptor left.

@@ -7,8 +7,8 @@ use server::{ConnectionPolicy, Deadlines, fd_limit};
 
 use crate::config::Config;
 
-/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and connections
-/// that are closed but still in the system.
+/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and
+/// connections that are closed but still in the system.
 const OWN_FILES: usize = 128;
 
 /// Most connections of operators at once: people, a scraper, probes.
