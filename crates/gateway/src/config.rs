@@ -1,37 +1,40 @@
-//! Configuration: as written in file, environment and flags; as used, complete and immutable, in [`Config`]. Between the two
-//! stands one conversion which tells every mistake at once, before a port is bound.
+//! Configuration: [`Sources`] hold it as written in file, environment and flags, and [`Config`] as it is used, complete and
+//! immutable. One conversion between the two reports every error at once, before a port is bound.
 
+mod cache;
 mod exposure;
+mod journal;
+mod jwt;
+mod limits;
+mod log;
 mod parse_chatgate;
-mod sections;
+mod seeds;
 mod tls;
+mod upstream;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use adapter::StatusPolicy;
-use adapter_jwt::{AccessNames, Algorithm, ScopeRule};
-use adapter_soap::FaultStatus;
-use exposure::{demo, is_loopback};
 use forward::allowlist::Networks;
-use forward::{AnswerLimits, CacheConfig, ThrottleLimits, UpstreamConfig, UpstreamLimits};
+use forward::{CacheConfig, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
-use parse_chatgate::{host_name, origin, public_url};
-use secrecy::SecretString;
-use sections::{
-    cache, jwt, limits, log, proxy_protocol, receipt_room, retention, seeds, upstream,
-    upstream_limits, ways,
-};
 use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, ValueKind, parse};
-use store::{CachePolicy, JournalLevel, ReceiptRoom, Retention, parse_network};
+use store::{ReceiptRoom, Retention, parse_network};
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
 use crate::file_rights;
+use exposure::{is_loopback, proxy_protocol};
+use parse_chatgate::{host_name, origin, public_url};
+
+pub use jwt::{IssuerConfig, JwksSource, Jwt};
+pub use limits::Limits;
+pub use log::Log;
+pub use seeds::SeedAccess;
+pub use ways::Ways;
 
 /// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
 const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
@@ -99,144 +102,19 @@ pub struct Config {
     pub secret_files: Vec<PathBuf>,
 }
 
-/// Bounds on requests and connections.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Largest body of a JSON way, in bytes.
-    pub body_bytes: usize,
-    /// Largest SOAP envelope, in bytes.
-    pub soap_bytes: usize,
-    /// Longest wait for a TLS handshake, for the first byte after it, and for a whole head.
-    pub header_timeout: Duration,
-    /// Longest wait for a body, before what has come earns more.
-    pub body_timeout: Duration,
-    /// Longest wait for a caller to take something of an answer, and all of it before what was taken earns more.
-    pub write_timeout: Duration,
-    /// How fast bodies have to come and answers to be taken on average, in bytes a second.
-    pub rate: u32,
-    /// Longest rest of a kept connection.
-    pub idle_timeout: Duration,
-    /// Longest life of a request, its body included.
-    pub request_timeout: Duration,
-    /// Longest wait for what is under way once the gateway has to stop.
-    pub drain_timeout: Duration,
-    /// Most connections at once.
-    pub connections: usize,
-    /// Most connections at once from one peer address.
-    pub connections_per_address: usize,
-    /// How much of answers is held for callers that have not taken them.
-    pub answers: AnswerLimits,
-    /// Calls a minute from one address, counted before authentication.
-    pub per_address_per_minute: NonZeroU32,
-    /// How many wrong secrets are checked.
-    pub guesses: ThrottleLimits,
-}
-
-/// The ways in.
-#[derive(Clone, Copy, Debug)]
-pub struct Ways {
-    /// Wire status of the chat API's codes by HTTP parameters.
-    pub http: StatusPolicy,
-    /// Likewise by Basic.
-    pub basic: StatusPolicy,
-    /// Likewise by JWT.
-    pub jwt: StatusPolicy,
-    /// Wire status of SOAP faults.
-    pub soap: FaultStatus,
-    /// Which of [`adapter::Way::ALL`] are switched on.
-    pub enabled: [bool; 4],
-}
-
-/// Tokens.
-pub struct Jwt {
-    /// How long a token of ours lives, in seconds.
-    pub token_life_s: u32,
-    /// What ours are signed with.
-    pub algorithm: Algorithm,
-    /// Issuers outside whose tokens are taken.
-    pub issuers: Vec<IssuerConfig>,
-}
-
-/// One outside issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerConfig {
-    /// The claim `iss`, to the letter.
-    pub issuer: String,
-    /// Where its keys are.
-    pub jwks: JwksSource,
-    /// What its tokens have to be made out to; one of them is enough.
-    pub audience: Vec<String>,
-    /// What its tokens may be signed with.
-    pub algorithms: Vec<Algorithm>,
-    /// The claim that names the access.
-    pub claim: String,
-    /// The accesses that its tokens may name.
-    pub accesses: AccessNames,
-    /// What its tokens allow.
-    pub scopes: ScopeRule,
-    /// How long fetched keys are taken for fresh.
-    pub refresh: Duration,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwksSource {
-    /// A document to fetch.
-    Url(Url),
-    /// A file to read.
-    File(PathBuf),
-}
-
-/// The log.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// An `EnvFilter` directive such as `info` or `chatgate=debug`.
-    pub level: String,
-    /// One JSON object a line, or text for a person.
-    pub json: bool,
-}
-
-/// An access to put into an empty store.
-pub struct SeedAccess {
-    /// Its name.
-    pub name: String,
-    /// Its user name.
-    pub user: String,
-    /// Its chosen password.
-    pub password: SecretString,
-    /// Whether it is switched on.
-    pub active: bool,
-    /// Networks that it may call from.
-    pub allow: Vec<IpNet>,
-    /// Networks that it may not call from.
-    pub deny: Vec<IpNet>,
-    /// Ways in that it may use.
-    pub ways: Vec<String>,
-    /// Methods that it may call.
-    pub methods: Vec<String>,
-    /// Calls per minute, if bounded.
-    pub per_minute: Option<NonZeroU32>,
-    /// Calls per day, if bounded.
-    pub per_day: Option<NonZeroU32>,
-    /// How much of its calls the journal keeps.
-    pub journal: JournalLevel,
-    /// What of its reads may be answered from memory, and for how long.
-    pub cache: CachePolicy,
-}
-
 impl Config {
-    /// Converts what is written into what is used.
+    /// Converts the sources.
     ///
     /// # Errors
-    /// Every mistake, in the order of the file.
+    /// Every error, in the order of the file.
     pub fn read(sources: &Sources) -> Result<Config, Vec<ConfigError>> {
         Config::read_after(sources, None)
     }
 
-    /// Converts what is written into what is used from now on, while another one is in force.
+    /// Converts the sources while another configuration is in force.
     ///
     /// # Errors
-    /// Every mistake, in the order of the file; a change that only a restart can make is one.
+    /// Every error, in the order of the file; a change that only a restart can make is one.
     pub fn read_after(
         sources: &Sources,
         in_force: Option<&Config>,
@@ -260,7 +138,7 @@ impl Config {
         reader.finish().0
     }
 
-    /// What is no mistake and hardly meant, a sentence each.
+    /// What is allowed and hardly meant, a sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let mute = |issuer: &&IssuerConfig| issuer.accesses.is_empty();
         self.jwt.issuers.iter().filter(mute).map(|issuer| {
@@ -271,7 +149,7 @@ impl Config {
         })
     }
 
-    /// The JSON Schema of the file: what the conversion asks for, with the example's words on it.
+    /// The JSON Schema of the file: the keys that the conversion reads, described by the example's comments.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         let nothing = Sources::default();
@@ -280,7 +158,7 @@ impl Config {
         reader.json_schema("The configuration file of Chatgate", EXAMPLE)
     }
 
-    /// What callers reach the gateway by, without the last slash; the bound address says it when nothing else does. Never
+    /// The URL by which callers reach the gateway, without the last slash; the bound address when none is configured. Never
     /// taken from a request.
     pub(crate) fn callers_url(&self, address: SocketAddr) -> String {
         match &self.public_url {
@@ -331,7 +209,7 @@ impl Config {
     }
 
     fn convert(reader: &mut Reader<'_>) -> Config {
-        let upstream_limits = upstream_limits(reader);
+        let upstream_limits = upstream::upstream_limits(reader);
         let trusted_proxies = reader.list(
             "server.trusted_proxies",
             &[],
@@ -339,7 +217,7 @@ impl Config {
             parse_network,
         );
         let listen = reader.address("server.listen", "127.0.0.1:8080");
-        let upstream = upstream(reader, &upstream_limits, listen);
+        let upstream = upstream::upstream(reader, &upstream_limits, listen);
         Config {
             data: reader.value("server.data", "./data", ValueKind::Text, parse::path),
             listen,
@@ -366,13 +244,15 @@ impl Config {
                 reader.list("server.deny", &[], ValueKind::Text, parse_network),
             ),
             cors_origins: reader.list("server.cors_origins", &[], ValueKind::Text, origin),
-            limits: limits(reader),
-            demo: demo(reader, upstream.is_none() && is_loopback(listen)),
+            limits: limits::limits(reader),
+            demo: reader
+                .optional_boolean("server.demo")
+                .unwrap_or(upstream.is_none() && is_loopback(listen)),
             upstream,
             upstream_limits,
-            ways: ways(reader),
-            cache: cache(reader),
-            retention: retention(reader),
+            ways: ways::ways(reader),
+            cache: cache::cache(reader),
+            retention: journal::retention(reader),
             journals_all: reader.choice("journal.rows", "all", &[("all", true), ("sends", false)]),
             serves_without_store: reader.choice(
                 "journal.on_store_failure",
@@ -383,13 +263,13 @@ impl Config {
                 let seconds = parse::timeout(text)?.as_secs();
                 i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
             }),
-            receipt_room: receipt_room(reader),
+            receipt_room: journal::receipt_room(reader),
             docs: reader
-                .optional("docs.enabled", ValueKind::Boolean, parse::boolean)
+                .optional_boolean("docs.enabled")
                 .unwrap_or(is_loopback(listen)),
-            jwt: jwt(reader),
-            log: log(reader),
-            accesses: seeds(reader),
+            jwt: jwt::jwt(reader),
+            log: log::log(reader),
+            accesses: seeds::seeds(reader),
             secret_files: std::mem::take(&mut reader.secret_files),
         }
     }

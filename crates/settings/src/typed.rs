@@ -19,6 +19,11 @@ impl Reader<'_> {
         self.value(key, default, ValueKind::Boolean, parse::boolean)
     }
 
+    /// A setting that is true, false or absent.
+    pub fn optional_boolean(&mut self, key: &str) -> Option<bool> {
+        self.optional(key, ValueKind::Boolean, parse::boolean)
+    }
+
     /// A whole number of at least one.
     pub fn count(&mut self, key: &str, default: &str) -> NonZeroU32 {
         self.value(key, default, ValueKind::Count(1), parse::count)

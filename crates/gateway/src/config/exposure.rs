@@ -1,22 +1,17 @@
-//! What is safe on one machine alone: the embedded sandbox, the demo access.
+//! Who can connect: what only this machine may reach, and whether PROXY headers are required.
 
 use std::net::SocketAddr;
 
-use settings::{Reader, ValueKind, parse};
+use ipnet::IpNet;
+use settings::Reader;
 
 /// Whether only this machine can connect to it.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Whether the first start makes the demo access, unless it is said: where nobody but this machine calls, and nobody but the
-/// sandbox answers.
-pub(super) fn demo(reader: &mut Reader<'_>, by_itself: bool) -> bool {
-    let said = reader.optional("server.demo", ValueKind::Boolean, parse::boolean);
-    said.unwrap_or(by_itself)
-}
-
-/// Asks for a word where the sandbox would answer callers from elsewhere: it says "sent" of what reaches nobody.
+/// Rejects an embedded sandbox that other machines can call, unless the settings ask for it: it answers "sent" to messages that
+/// reach nobody.
 pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
     let is_wanted = reader.boolean("upstream.sandbox", "false");
     let has_upstream = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
@@ -32,4 +27,14 @@ pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
              sandbox is wanted",
         );
     }
+}
+
+/// Whether every connection to the ways in has to begin with a PROXY header.
+pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
+    let key = "server.proxy_protocol";
+    let is_on = reader.boolean(key, "false");
+    if is_on && trusted_proxies.is_empty() {
+        reader.reject(key, "without server.trusted_proxies nobody could connect");
+    }
+    is_on
 }

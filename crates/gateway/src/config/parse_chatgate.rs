@@ -1,14 +1,6 @@
-//! What values of this configuration look like, beyond what any configuration has.
-
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use adapter_jwt::Algorithm;
-use client::{ClientConfig, Roots};
+//! Parsers of values that only this configuration has.
 
 use url::Url;
-
-use super::JwksSource;
 
 /// The name of an access, by the rule that holds for it everywhere.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
@@ -45,7 +37,7 @@ pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn http_url(text: &str) -> Result<Url, String> {
+pub(super) fn http_url(text: &str) -> Result<Url, String> {
     // The text itself is not told again: it may hold credentials, which is a mistake of its own.
     let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -84,82 +76,4 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text} is no origin; write {origin}"))
     }
-}
-
-pub(super) fn jwks_source(text: &str) -> Result<JwksSource, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        http_url(text).map(JwksSource::Url)
-    } else {
-        Ok(JwksSource::File(PathBuf::from(
-            text.strip_prefix("file:").unwrap_or(text),
-        )))
-    }
-}
-
-/// A file of certificate authorities that is there and holds some.
-pub(super) fn roots_file(path: &str) -> Result<Roots, String> {
-    settings::check_trusted(Path::new(path))?;
-    let roots = Roots::Files(vec![PathBuf::from(path)]);
-    let timeout = Duration::from_secs(1);
-    // Building a client reads the file; none is opened to anywhere.
-    client::build(&ClientConfig {
-        roots: roots.clone(),
-        identity: None,
-        connect_timeout: timeout,
-        timeout,
-    })?;
-    Ok(roots)
-}
-
-/// Whether a file of an issuer's keys is there and holds one that can be used.
-pub(super) fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
-    let in_file = |what: &str| format!("{}: {what}", path.display());
-    let text = settings::read_trusted(path)?;
-    let set = adapter_jwt::parse_jwks(&text, algorithms).map_err(|error| in_file(error.text()))?;
-    if !set.keys.is_empty() {
-        return Ok(());
-    }
-    let why = set
-        .passed_over
-        .iter()
-        .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
-    let why: String = why.take(REJECTED_KEYS_LISTED_MAX).collect();
-    Err(in_file(&format!(
-        "no key of it can be used with the allowed algorithms.{why}"
-    )))
-}
-
-/// Of so many keys that can't be used a configuration's mistake tells why.
-const REJECTED_KEYS_LISTED_MAX: usize = 8;
-
-/// Longest `log.level`, in bytes: a dozen modules.
-const LOG_LEVEL_BYTES_MAX: usize = 512;
-
-const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-
-/// Levels, and levels of modules, separated by commas. Nothing else that the filter would take: to it a word that is no level
-/// names a module, of which everything would be shown and of all else nothing, and what is in brackets may be an expression
-/// that takes it a second to read.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
-    if text.len() > LOG_LEVEL_BYTES_MAX {
-        return Err(format!("it is longer than {LOG_LEVEL_BYTES_MAX} bytes"));
-    }
-    let in_name = |b: u8| b.is_ascii_alphanumeric() || b"_:-".contains(&b);
-    for part in text.split(',') {
-        let (module, level) = part.rsplit_once('=').unwrap_or(("any", part));
-        let is_right = !module.is_empty() && module.bytes().all(in_name);
-        if !is_right
-            || !LOG_LEVELS
-                .iter()
-                .any(|word| level.eq_ignore_ascii_case(word))
-        {
-            return Err(format!(
-                "{part:?} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
-            ));
-        }
-    }
-    let parsed = tracing_subscriber::EnvFilter::try_new(text);
-    parsed
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! The sections about TLS. The files are opened here once, so that a mistake in them is told with all others.
+//! TLS of both listeners. The files are opened here once, so that errors in them are reported with all others.
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,53 @@
+//! How long journal and receipts are kept, and how much room they may take.
+
+use settings::{Reader, ValueKind, parse};
+use store::{ReceiptRoom, Retention};
+
+/// Least that the journal may be given, in bytes: the store holds accesses and keys besides, which no clearing makes smaller.
+const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
+
+/// Least that receipts may be given, in bytes: one of a send that is under way counts with the longest answer that it may get.
+const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
+
+pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
+    let rows = reader.timeout("journal.retention", "90d");
+    let payloads = reader.duration("journal.payload_retention", "14d");
+    let bytes = reader.value(
+        "journal.bytes",
+        "4GiB",
+        ValueKind::Bytes,
+        |text| match parse::bytes(text)? {
+            size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
+            _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
+        },
+    );
+    if payloads > rows {
+        let why = "what was said can't be kept longer than journal.retention";
+        reader.reject("journal.payload_retention", why);
+    }
+    Retention {
+        rows,
+        payloads,
+        bytes,
+    }
+}
+
+pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
+    let mut room = |key, default| {
+        reader.value(key, default, ValueKind::Bytes, |text| {
+            match parse::bytes(text)? {
+                size if size >= RECEIPT_BYTES_LEAST => {
+                    Ok(i64::try_from(size).unwrap_or(i64::MAX / 2))
+                }
+                _ => Err(format!("{text} is less than {RECEIPT_BYTES_LEAST} bytes")),
+            }
+        })
+    };
+    let per_access = room("receipts.bytes_per_access", "128MiB");
+    let all = room("receipts.bytes", "1GiB");
+    if per_access > all {
+        let why = "one access can't have more room than receipts.bytes";
+        reader.reject("receipts.bytes_per_access", why);
+    }
+    ReceiptRoom { per_access, all }
+}

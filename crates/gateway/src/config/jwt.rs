@@ -1,0 +1,157 @@
+//! Tokens: our own, and those of outside issuers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use adapter_jwt::{AccessNames, Algorithm, Scope, ScopeRule};
+use settings::{Reader, ValueKind, parse};
+use url::Url;
+
+use super::parse_chatgate::http_url;
+
+/// Tokens.
+pub struct Jwt {
+    /// How long a token of ours lives, in seconds.
+    pub token_life_s: u32,
+    /// What ours are signed with.
+    pub algorithm: Algorithm,
+    /// Issuers outside whose tokens are taken.
+    pub issuers: Vec<IssuerConfig>,
+}
+
+/// One outside issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerConfig {
+    /// The claim `iss`, to the letter.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks: JwksSource,
+    /// What its tokens have to be made out to; one of them is enough.
+    pub audience: Vec<String>,
+    /// What its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that names the access.
+    pub claim: String,
+    /// The accesses that its tokens may name.
+    pub accesses: AccessNames,
+    /// What its tokens allow.
+    pub scopes: ScopeRule,
+    /// How long fetched keys are taken for fresh.
+    pub refresh: Duration,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// A document to fetch.
+    Url(Url),
+    /// A file to read.
+    File(PathBuf),
+}
+
+pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
+    let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
+        let seconds = parse::timeout(text)?.as_secs();
+        // A token outlives the change of what it was issued for; a day is the most that an operator may wait for.
+        u32::try_from(seconds)
+            .ok()
+            .filter(|s| (1..=86_400).contains(s))
+            .ok_or_else(|| format!("{text} is not from 1s to 1d"))
+    });
+    let own = [Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));
+    let algorithm = reader.choice("jwt.algorithm", "EdDSA", &own);
+    let prefixes = reader.tables("jwt.issuers");
+    let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
+    let names = issuers.iter().map(|issuer| &issuer.issuer);
+    reader.reject_duplicates("jwt.issuers", "issuer", names);
+    Jwt {
+        token_life_s: token_life,
+        algorithm,
+        issuers,
+    }
+}
+
+fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
+    let key = |name: &str| format!("{prefix}.{name}");
+    let name = reader.required(&key("issuer"), ValueKind::Text, parse::text);
+    let jwks = reader.required(&key("jwks"), ValueKind::Text, jwks_source);
+    let audience = reader.list(&key("audience"), &[], ValueKind::Text, parse::text);
+    if audience.is_empty() {
+        reader.reject(&key("audience"), "name at least one audience");
+    }
+    let algorithms = reader.list(
+        &key("algorithms"),
+        &["EdDSA", "RS256", "ES256"],
+        ValueKind::Text,
+        |text| {
+            text.parse()
+                .map_err(|_| format!("{text} is no algorithm that is taken here"))
+        },
+    );
+    if algorithms.is_empty() {
+        reader.reject(&key("algorithms"), "name at least one algorithm");
+    }
+    if let Some(JwksSource::File(path)) = &jwks
+        && let Err(error) = jwks_file(path, &algorithms)
+    {
+        reader.reject(&key("jwks"), &error);
+    }
+    let scope = |text: &str| {
+        Scope::parse(text).ok_or_else(|| format!("{text:?} is neither chat nor names of methods"))
+    };
+    let default_scope = reader.optional(&key("default_scope"), ValueKind::Text, scope);
+    let scopes = ScopeRule {
+        claims: reader.list(
+            &key("scope_claims"),
+            &["scope", "scp", "roles"],
+            ValueKind::Text,
+            parse::text,
+        ),
+        default: default_scope.unwrap_or_else(Scope::nothing),
+    };
+    let patterns = reader.list(&key("accesses"), &[], ValueKind::Text, |text| {
+        AccessNames::parse([text]).map(|_| text.to_owned())
+    });
+    let accesses = AccessNames::parse(patterns.iter().map(String::as_str));
+    Some(IssuerConfig {
+        accesses: accesses.unwrap_or_default(),
+        scopes,
+        claim: reader.value(&key("claim"), "sub", ValueKind::Text, parse::text),
+        refresh: reader.timeout(&key("refresh"), "5m"),
+        issuer: name?,
+        jwks: jwks?,
+        audience,
+        algorithms,
+    })
+}
+
+fn jwks_source(text: &str) -> Result<JwksSource, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        http_url(text).map(JwksSource::Url)
+    } else {
+        Ok(JwksSource::File(PathBuf::from(
+            text.strip_prefix("file:").unwrap_or(text),
+        )))
+    }
+}
+
+/// Whether a file of an issuer's keys is there and holds one that can be used.
+fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
+    let in_file = |what: &str| format!("{}: {what}", path.display());
+    let text = settings::read_trusted(path)?;
+    let set = adapter_jwt::parse_jwks(&text, algorithms).map_err(|error| in_file(error.text()))?;
+    if !set.keys.is_empty() {
+        return Ok(());
+    }
+    let why = set
+        .passed_over
+        .iter()
+        .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
+    let why: String = why.take(REJECTED_KEYS_LISTED_MAX).collect();
+    Err(in_file(&format!(
+        "no key of it can be used with the allowed algorithms.{why}"
+    )))
+}
+
+/// Of so many keys that can't be used a configuration's mistake tells why.
+const REJECTED_KEYS_LISTED_MAX: usize = 8;

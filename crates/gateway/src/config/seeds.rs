@@ -1,0 +1,85 @@
+//! Accesses that the first start puts into an empty store.
+
+use std::num::NonZeroU32;
+
+use adapter::{OPERATIONS, Way};
+use ipnet::IpNet;
+use secrecy::SecretString;
+use settings::{Reader, ValueKind, parse};
+use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
+
+use super::parse_chatgate::{access_name, bounded};
+
+/// An access to put into an empty store.
+pub struct SeedAccess {
+    /// Its name.
+    pub name: String,
+    /// Its user name.
+    pub user: String,
+    /// Its chosen password.
+    pub password: SecretString,
+    /// Whether it is switched on.
+    pub active: bool,
+    /// Networks that it may call from.
+    pub allow: Vec<IpNet>,
+    /// Networks that it may not call from.
+    pub deny: Vec<IpNet>,
+    /// Ways in that it may use.
+    pub ways: Vec<String>,
+    /// Methods that it may call.
+    pub methods: Vec<String>,
+    /// Calls per minute, if bounded.
+    pub per_minute: Option<NonZeroU32>,
+    /// Calls per day, if bounded.
+    pub per_day: Option<NonZeroU32>,
+    /// How much of its calls the journal keeps.
+    pub journal: JournalLevel,
+    /// What of its reads may be answered from memory, and for how long.
+    pub cache: CachePolicy,
+}
+
+pub(super) fn seeds(reader: &mut Reader<'_>) -> Vec<SeedAccess> {
+    let prefixes = reader.tables("accesses");
+    let seeds: Vec<_> = prefixes
+        .iter()
+        .filter_map(|prefix| seed(reader, prefix))
+        .collect();
+    reader.reject_duplicates("accesses", "name", seeds.iter().map(|seed| &seed.name));
+    reader.reject_duplicates("accesses", "user", seeds.iter().map(|seed| &seed.user));
+    seeds
+}
+
+fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
+    let key = |name: &str| format!("{prefix}.{name}");
+    let way_names = Way::ALL.map(Way::name);
+    let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
+    let name = reader.required(&key("name"), ValueKind::Text, access_name);
+    let user = reader.required(&key("user"), ValueKind::Text, |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
+    let password = reader.secret(&key("password"));
+    if !reader.is_set(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
+        reader.reject(&key("password"), "an access needs a password");
+    }
+    let allow: Vec<Vec<IpNet>> =
+        reader.list(&key("allow"), &[], ValueKind::Text, parse_access_network);
+    let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
+    let cache = CachePolicy {
+        enabled: reader.boolean(&key("cache"), "true"),
+        ..CachePolicy::default()
+    };
+    Some(SeedAccess {
+        allow: allow.into_iter().flatten().collect(),
+        active: reader.boolean(&key("active"), "true"),
+        deny: reader.list(&key("deny"), &[], ValueKind::Text, parse_network),
+        ways: reader.words(&key("ways"), &way_names),
+        methods: reader.words(&key("methods"), &method_names),
+        per_minute: reader.optional(&key("per_minute"), ValueKind::Count(1), parse::count),
+        per_day: reader.optional(&key("per_day"), ValueKind::Count(1), parse::count),
+        journal: reader.choice(&key("journal"), "metadata", &journal_levels),
+        cache,
+        name: name?,
+        user: user?,
+        password: password?.into(),
+    })
+}

@@ -1,0 +1,119 @@
+//! The upstream: its endpoints, its accounts, and the bounds of the client that calls it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use client::{ClientConfig, Roots};
+use forward::{Account, UpstreamAuth, UpstreamConfig, UpstreamLimits};
+use settings::{Reader, ValueKind, parse};
+
+use super::exposure::check_sandbox;
+use super::limits::BODY_BYTES_MOST;
+use super::parse_chatgate::{bounded, upstream_url};
+
+/// Most attempts that one call may be allowed: each waits twice as long as the one before it.
+const ATTEMPTS_MOST: u32 = 10;
+
+pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
+    UpstreamLimits {
+        attempts_max: reader.value("upstream.attempts", "3", ValueKind::Count(1), |text| {
+            parse::count_within(text, 1..=ATTEMPTS_MOST).map(NonZeroU32::get)
+        }),
+        calls_max: reader.count("upstream.calls", "256").get() as usize,
+        waiting_max: reader.count("upstream.waiting", "1024").get() as usize,
+        wait_max: reader.timeout("upstream.wait", "5s"),
+        connect_timeout: reader.timeout("upstream.connect_timeout", "3s"),
+        timeout: reader.timeout("upstream.timeout", "15s"),
+        response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
+        roots: reader.value("upstream.roots", "bundled", ValueKind::Text, |text| {
+            Ok(match text {
+                "bundled" => Roots::Bundled,
+                "system" => Roots::System,
+                text => match text.strip_prefix("file:") {
+                    Some(path) => roots_file(path)?,
+                    None => return Err(format!("{text} is none of bundled, system, file:PATH")),
+                },
+            })
+        }),
+    }
+}
+
+/// A file of certificate authorities that is there and holds some.
+fn roots_file(path: &str) -> Result<Roots, String> {
+    settings::check_trusted(Path::new(path))?;
+    let roots = Roots::Files(vec![PathBuf::from(path)]);
+    let timeout = Duration::from_secs(1);
+    // Building a client reads the file; none is opened to anywhere.
+    client::build(&ClientConfig {
+        roots: roots.clone(),
+        identity: None,
+        connect_timeout: timeout,
+        timeout,
+    })?;
+    Ok(roots)
+}
+
+pub(super) fn upstream(
+    reader: &mut Reader<'_>,
+    limits: &UpstreamLimits,
+    listen: SocketAddr,
+) -> Option<UpstreamConfig> {
+    check_sandbox(reader, listen);
+    let url = reader.optional("upstream.url", ValueKind::Text, upstream_url);
+    let fallback_urls = reader.list("upstream.fallback_urls", &[], ValueKind::Text, upstream_url);
+    let orders = [("order", false), ("spread", true)];
+    let spread = reader.choice("upstream.balance", "order", &orders);
+    let (user, password) = account(reader, ["upstream.user", "upstream.password"]);
+    let next_names = ["upstream.next_user", "upstream.next_password"];
+    let (next_user, next_password) = account(reader, next_names);
+    for (name, other) in [(0, 1), (1, 0)] {
+        if reader.is_set(next_names[name]) && !reader.is_set(next_names[other]) {
+            reader.reject(next_names[other], "an account needs user and password");
+        }
+    }
+    let auths = [("form", UpstreamAuth::Form), ("basic", UpstreamAuth::Basic)];
+    let auth = reader.choice("upstream.auth", "form", &auths);
+    for (name, user) in [("upstream.user", &user), ("upstream.next_user", &next_user)] {
+        if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
+            reader.reject(name, "Basic can't carry a user name with a colon");
+        }
+    }
+    let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
+    let absent: Vec<_> = names.iter().filter(|name| !reader.is_set(name)).collect();
+    if absent.len() < names.len() {
+        for name in absent {
+            reader.reject(name, "an upstream needs url, user and password");
+        }
+    }
+    Some(UpstreamConfig {
+        url: url?,
+        fallback_urls,
+        round_robin: spread,
+        account: Account {
+            user: user?,
+            password: password?.into(),
+        },
+        next_account: next_user
+            .zip(next_password)
+            .map(|(user, password)| Account {
+                user,
+                password: password.into(),
+            }),
+        auth,
+        limits: limits.clone(),
+    })
+}
+
+/// User name and password of an account, each if it is there.
+fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
+    let user = reader.optional(names[0], ValueKind::Text, |text| {
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
+    let password = reader.secret(names[1]);
+    if password.as_ref().is_some_and(String::is_empty) {
+        reader.reject(names[1], "it is empty");
+    }
+    (user, password)
+}
