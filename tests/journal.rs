@@ -521,7 +521,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     assert_eq!(
         (ran.code, ran.output.as_str()),
         // What was said, and the row's own id, which its caller chose.
-        (Some(0), "2 rows have lost what was said\n")
+        (Some(0), "The content of 2 rows was erased\n")
     );
     let rows = rows(&gateway, "").await;
     let parameters = |id: &str| {

@@ -179,9 +179,10 @@ async fn tables_fit_the_terminal_and_are_whole_off_it() {
     }
     let (whole, _) = printed(&asking(&["access", "list"], &place));
     assert!(
-        whole.lines().any(
-            |line| line.contains("192.0.1.0/24,192.0.2.0/24") && line.ends_with("192.0.8.0/24")
-        ),
+        whole
+            .lines()
+            .any(|line| line.contains("192.0.1.0/24, 192.0.2.0/24")
+                && line.ends_with("192.0.8.0/24")),
         "{whole}"
     );
 }

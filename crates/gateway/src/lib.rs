@@ -1,10 +1,7 @@
-//! The join: configuration, routes, the life of a request, telemetry and the command line of Chatgate.
+//! The join: configuration, routes, the life of a request, and telemetry of Chatgate.
 //!
 //! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward`'s `lib`. The modules stand here in
 //! floors from top to bottom; none imports from a higher floor than its own.
-
-pub mod cli;
-mod commands;
 
 mod serve;
 
@@ -23,7 +20,12 @@ pub mod config;
 
 pub mod client_addr;
 mod file_rights;
-mod visible;
+pub mod visible;
 
 #[doc(hidden)]
 pub mod fuzzing;
+
+pub use serve::admin_key::reset_admin_key;
+pub use serve::bootstrap::Demo;
+pub use serve::{data_folder, serve};
+pub use telemetry::finish_log;

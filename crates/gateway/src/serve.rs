@@ -1,9 +1,10 @@
 //! Building a gateway and running it: config → data folder → ports → parts → serve → drain.
 
+pub(crate) mod admin_key;
 pub(crate) mod assemble;
 pub(crate) mod banner;
 pub(crate) mod bootstrap;
-pub(crate) mod data_folder;
+pub mod data_folder;
 mod explain;
 mod policies;
 pub(crate) mod reload;
@@ -54,11 +55,7 @@ const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 ///
 /// # Errors
 /// One line that says what is missing.
-pub(crate) async fn serve(
-    source: ConfigSource,
-    sources: Sources,
-    config: Config,
-) -> Result<(), String> {
+pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Result<(), String> {
     let log_level = telemetry::start_log(&config.log)?;
     fd_limit::raise();
     let data = DataFolder::new(&config.data);

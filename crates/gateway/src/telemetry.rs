@@ -8,7 +8,8 @@ mod log_writer;
 mod metric_handles;
 mod metrics;
 
-pub(crate) use log::{LogLevel, finish_log, print, start_log};
+pub use log::finish_log;
+pub(crate) use log::{LogLevel, print, start_log};
 pub(crate) use log_buffer::{gather_lines, in_class, write_lines};
 pub(crate) use log_line::{Name, name, tell};
 pub(crate) use log_queue::Class;

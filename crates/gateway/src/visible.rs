@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The text for people; each such character as `\u{202e}`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
     replaced(text, is_unseen, |shown, c| {
         // Writing to a string can't fail.
         let _ = write!(shown, "{}", c.escape_unicode());
@@ -13,7 +14,8 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Several lines of ours for people, with styles of ours: what breaks lines, tabs, and the escape character stay.
-pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
     replaced(text, is_foreign, |shown, c| {
         let _ = write!(shown, "{}", c.escape_unicode());
@@ -21,7 +23,8 @@ pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
 }
 
 /// A JSON text; each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They stand in its strings alone.
-pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn visible_json(json: &str) -> Cow<'_, str> {
     let is_foreign = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
     replaced(json, is_foreign, escape_in_json)
 }

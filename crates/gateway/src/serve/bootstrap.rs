@@ -1,5 +1,8 @@
 //! Who may call after the first start of a store: the accesses that the configuration seeds, or one demo access for the machine itself.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -20,11 +23,28 @@ const FIRST_OPERATOR: &str = "first";
 
 /// The credentials of the demo access, as its file holds them.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Demo {
-    pub(crate) user: String,
-    pub(crate) password: String,
-    pub(crate) client_id: String,
-    pub(crate) client_secret: String,
+pub struct Demo {
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// The client id.
+    pub client_id: String,
+    /// The secret of the client id.
+    pub client_secret: String,
+}
+
+impl Demo {
+    /// Reads the credentials from a data folder.
+    ///
+    /// # Errors
+    /// A line that names the file.
+    pub fn read(data: &Path) -> Result<Demo, String> {
+        let file = DataFolder::new(data).demo();
+        let in_file = |error: &dyn Display| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(|error| in_file(&error))?;
+        serde_json::from_str(&text).map_err(|error| in_file(&error))
+    }
 }
 
 /// What the first start of a store brings: the accesses that the configuration seeds, else the demo access where it is

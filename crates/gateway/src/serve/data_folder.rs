@@ -33,12 +33,12 @@ const OWN_FILES: [&str; 13] = [
 
 /// The files of a data folder.
 #[derive(Clone, Debug)]
-pub(crate) struct DataFolder(PathBuf);
+pub struct DataFolder(PathBuf);
 
 impl DataFolder {
     /// Names a folder without touching it.
     #[must_use]
-    pub(crate) fn new(path: &Path) -> DataFolder {
+    pub fn new(path: &Path) -> DataFolder {
         DataFolder(path.to_owned())
     }
 
@@ -47,7 +47,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// A line that names the folder or the file, and the mend.
-    pub(crate) fn make(&self) -> Result<(), String> {
+    pub fn make(&self) -> Result<(), String> {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -69,7 +69,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// A line that names the folder, when another gateway has it.
-    pub(crate) fn lock(&self) -> Result<File, String> {
+    pub fn lock(&self) -> Result<File, String> {
         let path = self.0.join("lock");
         let mut options = std::fs::OpenOptions::new();
         let opened = options.create(true).append(true).mode(0o600).open(&path);
@@ -89,31 +89,31 @@ impl DataFolder {
 
     /// The store.
     #[must_use]
-    pub(crate) fn store(&self) -> PathBuf {
+    pub fn store(&self) -> PathBuf {
         self.0.join("chatgate.db")
     }
 
     /// The chats of the embedded sandbox.
     #[must_use]
-    pub(crate) fn sandbox(&self) -> PathBuf {
+    pub fn sandbox(&self) -> PathBuf {
         self.0.join("sandbox.db")
     }
 
     /// The credentials of the demo access.
     #[must_use]
-    pub(crate) fn demo(&self) -> PathBuf {
+    pub fn demo(&self) -> PathBuf {
         self.0.join("demo.json")
     }
 
     /// The made-up account of a sandbox that runs alone.
     #[must_use]
-    pub(crate) fn sandbox_account(&self) -> PathBuf {
+    pub fn sandbox_account(&self) -> PathBuf {
         self.0.join("sandbox.json")
     }
 
     /// The first operator's key.
     #[must_use]
-    pub(crate) fn admin_key(&self) -> PathBuf {
+    pub fn admin_key(&self) -> PathBuf {
         self.0.join("admin.key")
     }
 
@@ -121,7 +121,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// A line that names the file.
-    pub(crate) fn read_admin_key(&self) -> Result<Option<SecretString>, String> {
+    pub fn read_admin_key(&self) -> Result<Option<SecretString>, String> {
         read_key_if_there(&self.admin_key())
     }
 
@@ -129,7 +129,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// A line that names the file.
-    pub(crate) fn make_admin_key(&self) -> Result<SecretString, String> {
+    pub fn make_admin_key(&self) -> Result<SecretString, String> {
         remove(&self.admin_key())?;
         let key: SecretString = format!("cgk_{}", random_text(ADMIN_KEY_BYTES)?).into();
         write_private(&self.admin_key(), &format!("{}\n", key.expose_secret()))?;
@@ -141,7 +141,7 @@ impl DataFolder {
 ///
 /// # Errors
 /// A line that names the file.
-pub(crate) fn read_key(path: &Path) -> Result<SecretString, String> {
+pub fn read_key(path: &Path) -> Result<SecretString, String> {
     let key = read_key_if_there(path)?;
     key.ok_or_else(|| format!("{}: there is no such file", path.display()))
 }
@@ -161,7 +161,7 @@ fn read_key_if_there(path: &Path) -> Result<Option<SecretString>, String> {
 ///
 /// # Errors
 /// A line that names the file.
-pub(crate) fn remove(path: &Path) -> Result<(), String> {
+pub fn remove(path: &Path) -> Result<(), String> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(|error| format!("{}: {error}", path.display())),
@@ -173,7 +173,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// A line that names the file.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), String> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let written = path.with_file_name(name);
@@ -210,7 +210,7 @@ fn is_there(path: &Path) -> std::io::Result<bool> {
 ///
 /// # Errors
 /// When the system gives none.
-pub(crate) fn random_text(bytes: usize) -> Result<String, String> {
+pub fn random_text(bytes: usize) -> Result<String, String> {
     random(bytes).map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn random_text(bytes: usize) -> Result<String, String> {
 ///
 /// # Errors
 /// When the system gives none.
-pub(crate) fn random(bytes: usize) -> Result<Vec<u8>, String> {
+pub fn random(bytes: usize) -> Result<Vec<u8>, String> {
     let mut random = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
     Ok(random)

@@ -85,7 +85,7 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Waits until the log is written, no longer than [`FINISH_TIMEOUT`]. Returns how many lines were given up.
-pub(crate) async fn finish_log() -> u64 {
+pub async fn finish_log() -> u64 {
     let Some(output) = LOG.get() else { return 0 };
     let finishing = tokio::task::spawn_blocking(|| output.queue.finish(FINISH_TIMEOUT));
     finishing.await.unwrap_or(0)

@@ -1,21 +1,20 @@
 //! `chatgate sample`: a program that makes one call.
 
 use adapter::{Operation, Way};
+use gateway::Demo;
 use samples::{Language, SampleCaller, WhyNot, sample};
 use serde_json::json;
 
-use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::admin::{Admin, COMMAND_TIMEOUT, member};
+use super::failure::Failure;
 use super::output::{print_exactly, print_json};
-use super::{Failure, member};
-use crate::cli::sample::SampleArgs;
-use crate::serve::bootstrap::Demo;
-use crate::serve::data_folder::DataFolder;
+use crate::args::sample::SampleArgs;
 
-/// Stands where the access is not known.
+/// Stands for the user name and client id of an unknown access.
 const UNKNOWN: &str = "CHANGE-ME";
 
-pub(crate) async fn sample_command(args: SampleArgs) -> Result<(), Failure> {
-    // The command line takes names out of these very lists.
+pub(crate) async fn run(args: SampleArgs) -> Result<(), Failure> {
+    // The command line accepts only names of these lists.
     let missing = || Failure::Usage("there is no such language, way or method".to_owned());
     let language = Language::named(&args.language).ok_or_else(missing)?;
     let way = Way::from_name(&args.way).ok_or_else(missing)?;
@@ -43,7 +42,7 @@ pub(crate) async fn sample_command(args: SampleArgs) -> Result<(), Failure> {
     let values = args.values.iter();
     let values: Vec<_> = values.map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let written = sample(language, way, operation, &caller, &values)
-        .map_err(|why| Failure::Usage(mend(&why, operation)))?;
+        .map_err(|why| Failure::Usage(explained(&why, operation)))?;
     if !args.json {
         return Ok(print_exactly(written.text)?);
     }
@@ -58,28 +57,26 @@ pub(crate) async fn sample_command(args: SampleArgs) -> Result<(), Failure> {
     }))?)
 }
 
-/// Where the ways in are: as asked for, or as the running gateway says.
+/// The base URL of the public listener: as given, or as the running gateway reports it.
 async fn url(args: &SampleArgs) -> Result<String, String> {
     if let Some(url) = &args.url {
         return Ok(url.to_string());
     }
-    let hint = |error| format!("{error}; or name the ways in with --url");
+    let hint = |error| format!("{error}; or name the public listener with --url");
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT).map_err(hint)?;
     let status = admin.get("/admin/v1/status").await.map_err(hint)?;
     member(&status, "public_url")
 }
 
-/// The demo access, unless another one is named: nobody's own calls are to be made under a mixed name.
+/// The demo access, unless another one is named, so that the names of two are never mixed.
 fn demo(args: &SampleArgs) -> Option<Demo> {
     if args.user.is_some() || args.client_id.is_some() {
         return None;
     }
-    let file = DataFolder::new(&args.admin.data).demo();
-    let text = std::fs::read_to_string(file).ok()?;
-    serde_json::from_str(&text).ok()
+    Demo::read(&args.admin.data).ok()
 }
 
-fn mend(why: &WhyNot, operation: &Operation) -> String {
+fn explained(why: &WhyNot, operation: &Operation) -> String {
     let names: Vec<_> = operation.parameters.iter().map(|p| p.name).collect();
     match why {
         WhyNot::NoParameter(_) if names.is_empty() => format!("{why}; it takes none"),

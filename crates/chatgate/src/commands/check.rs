@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
+use gateway::config::Config;
 use settings::{ConfigError, ConfigSource, Flag, Sources};
 
-use super::Failure;
-use super::output::{print, print_aside, print_json};
-use crate::cli::{CheckArgs, ServeArgs};
-use crate::config::Config;
+use super::failure::Failure;
+use super::output::{print, print_json};
+use super::terminal::print_warning;
+use crate::args::serve::{CheckArgs, ServeArgs};
 
-pub(crate) fn check_command(args: &CheckArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let source = config_source(&args.serve);
     let read = Config::read(&source.read().map_err(Failure::Usage)?);
     for warning in read.iter().flat_map(Config::warnings) {
-        print_aside(&format!("warning: {warning}"));
+        print_warning(&warning);
     }
     if !args.json {
         read.map_err(|errors| all_errors(source.file.as_deref(), &errors))?;

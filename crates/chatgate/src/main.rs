@@ -1,5 +1,8 @@
 //! The binary `chatgate`: arguments in, exit code out.
 
+mod args;
+mod commands;
+
 use std::process::ExitCode;
 
 /// The system's allocator costs an eighth more instructions per request with this client.
@@ -8,5 +11,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    gateway::cli::run().await
+    commands::run().await
 }

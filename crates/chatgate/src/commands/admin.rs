@@ -1,23 +1,26 @@
-//! A running gateway's operators' side, as the commands speak to it.
+//! The client of a running gateway's admin listener.
 
 use std::time::Duration;
 
 use client::call::{Call, CallError, call, save};
 use client::{Client, ClientConfig, Roots};
+use gateway::data_folder::{DataFolder, read_key};
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::io::AsyncWrite;
 use url::Url;
 
-use super::terminal::Progress;
-use crate::cli::{AdminArgs, ReachArgs};
-use crate::serve::data_folder::{DataFolder, read_key};
+use super::progress::Progress;
+use crate::args::connect::{AdminArgs, ReachArgs};
 
 /// Longest wait of a command for the running gateway.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The operators' side of one gateway, and the key to it.
+/// Longest wait for what goes through the journal: a replay or an erasure.
+pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The admin listener of one gateway, and the key to it.
 pub(crate) struct Admin {
     client: Client,
     address: Url,
@@ -25,7 +28,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Finds the key. Nothing is asked yet.
+    /// Reads the key; sends nothing yet.
     ///
     /// # Errors
     /// A line that says how to name the key.
@@ -49,18 +52,18 @@ impl Admin {
     /// # Errors
     /// A line with the mend.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, String> {
-        self.ask(path, None).await
+        self.send_call(self.call(path, None)?).await
     }
 
-    /// Has something done that needs no more than its name.
+    /// Posts without a document.
     ///
     /// # Errors
     /// A line with the mend.
     pub(crate) async fn post(&self, path: &str) -> Result<Value, String> {
-        self.ask(path, Some(&[])).await
+        self.send_call(self.call(path, Some(&[]))?).await
     }
 
-    /// Sends a document by a method of one's own; null when the answer is empty.
+    /// Sends a document; returns null when the answer is empty.
     ///
     /// # Errors
     /// A line with the mend.
@@ -71,19 +74,14 @@ impl Admin {
         document: &Value,
     ) -> Result<Value, String> {
         let json = Some((method, document.to_string()));
-        let ask = Call {
+        let request = Call {
             json,
             ..self.call(path, None)?
         };
-        let answer = call(&self.client, ask).await;
-        let answer = answer.map_err(|error| told(&self.address, &error))?;
-        if answer.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))
+        self.send_call(request).await
     }
 
-    /// Likewise, and writes the answer as it comes.
+    /// Posts, and writes the answer to a file as it comes.
     ///
     /// # Errors
     /// A line with the mend.
@@ -95,18 +93,21 @@ impl Admin {
     ) -> Result<(), String> {
         let come = |bytes, all| progress.set(bytes, all);
         let saved = save(&self.client, self.call(path, Some(&[]))?, file, come).await;
-        saved.map_err(|error| told(&self.address, &error))
+        saved.map_err(|error| explained(&self.address, &error))
     }
 
-    /// The client that reaches this gateway.
+    /// The HTTP client.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    async fn ask(&self, path: &str, form: Option<&[(&str, &str)]>) -> Result<Value, String> {
-        let answer = call(&self.client, self.call(path, form)?).await;
-        let answer = answer.map_err(|error| told(&self.address, &error))?;
-        serde_json::from_str(&answer).map_err(|error| format!("the answer is no JSON: {error}"))
+    async fn send_call(&self, request: Call<'_>) -> Result<Value, String> {
+        let answer = call(&self.client, request).await;
+        let answer = answer.map_err(|error| explained(&self.address, &error))?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&answer).map_err(|error| format!("the answer is not JSON: {error}"))
     }
 
     fn call<'a>(
@@ -123,10 +124,10 @@ impl Admin {
     }
 }
 
-/// A client for a gateway on this machine or near it, which trusts what the command line says.
+/// Builds a client that trusts the certificates that the command line names.
 ///
 /// # Errors
-/// When it can't be built.
+/// When a certificate cannot be read.
 pub(crate) fn new_client(reach: &ReachArgs, timeout: Duration) -> Result<Client, String> {
     client::build(&ClientConfig {
         roots: if reach.cacert.is_empty() {
@@ -140,18 +141,27 @@ pub(crate) fn new_client(reach: &ReachArgs, timeout: Duration) -> Result<Client,
     })
 }
 
-/// A path of the operators' side.
+/// The URL of a path on the admin listener.
 ///
 /// # Errors
-/// When it makes no URL.
+/// When the two do not make a URL.
 pub(crate) fn url(address: &Url, path: &str) -> Result<Url, String> {
     address
         .join(path)
         .map_err(|error| format!("{address}{path}: {error}"))
 }
 
-/// What the operator is told about a call that brought nothing.
-pub(crate) fn told(address: &Url, error: &CallError) -> String {
+/// The text member of an answer.
+///
+/// # Errors
+/// When it is missing.
+pub(crate) fn member(answer: &Value, name: &str) -> Result<String, String> {
+    let text = answer[name].as_str().map(str::to_owned);
+    text.ok_or_else(|| format!("the answer has no {name}"))
+}
+
+/// The error of a call with what to do about it.
+pub(crate) fn explained(address: &Url, error: &CallError) -> String {
     let address = address.authority();
     match error {
         CallError::NoAnswer(why) => {

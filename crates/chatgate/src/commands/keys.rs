@@ -1,16 +1,16 @@
-//! `chatgate keys`: the keys that sign tokens, listed and rotated on a running gateway.
+//! `chatgate keys`: lists and rotates the keys that sign tokens on a running gateway.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json, table};
-use crate::cli::KeysCommand;
+use crate::args::KeysCommand;
 
-pub(crate) async fn keys_command(command: KeysCommand) -> Result<(), String> {
+pub(crate) async fn run(command: KeysCommand) -> Result<(), String> {
     let (args, rotation) = match command {
         KeysCommand::List(args) => (args, None),
-        KeysCommand::Rotate(args) => (args.ask, Some(json!({"revoke": args.revoke}))),
+        KeysCommand::Rotate(args) => (args.request, Some(json!({"revoke": args.revoke}))),
     };
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
     let answer = match rotation {
@@ -24,8 +24,8 @@ pub(crate) async fn keys_command(command: KeysCommand) -> Result<(), String> {
     if args.json {
         return print_json(keys);
     }
-    let rows: Vec<_> = keys.as_array().into_iter().flatten().map(row).collect();
-    print(table(["KID", "ALGORITHM", "CREATED", "STATE"], &rows))
+    let rows = keys.as_array().into_iter().flatten().map(row).collect();
+    print(table(["KID", "ALGORITHM", "CREATED", "STATE"], rows))
 }
 
 fn row(key: &Value) -> [String; 4] {

@@ -1,44 +1,44 @@
-//! `chatgate access`: who may call, managed on a running gateway through its admin API.
+//! `chatgate access`: manages the accesses of a running gateway through its admin API.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
-use super::read_secret;
-use super::terminal::{Progress, during};
-use crate::cli::access::{
-    AccessCommand, AllArgs, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs,
-    SetArgs,
+use super::progress::{Progress, during};
+use crate::args::access::{
+    AccessCommand, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs, SetArgs,
 };
+use crate::args::connect::RequestArgs;
 
 const ACCESSES: &str = "/admin/v1/accesses";
 
-pub(crate) async fn access_command(command: AccessCommand) -> Result<(), String> {
+pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
     match command {
         AccessCommand::Create(args) => create(args).await,
         AccessCommand::Set(args) => set(args).await,
         AccessCommand::List(args) => list(&args).await,
         AccessCommand::Show(args) => {
-            let access = admin(&args.all)?.get(&path(&args, "")).await?;
-            shown(&args.all, &access)
+            let access = admin(&args.request)?.get(&path(&args, "")).await?;
+            print_access(&args.request, &access)
         }
         AccessCommand::Changes(args) => {
-            let changes = admin(&args.all)?.get(&path(&args, "/changes")).await?;
+            let changes = admin(&args.request)?.get(&path(&args, "/changes")).await?;
             print_json(&changes["changes"])
         }
         AccessCommand::Rotate(args) => rotate(args).await,
         AccessCommand::RevokeTokens(args) => {
-            let (admin, path) = (admin(&args.all)?, path(&args, "/revoke-tokens"));
+            let (admin, path) = (admin(&args.request)?, path(&args, "/revoke-tokens"));
             let access = admin.post(&path).await?;
-            shown(&args.all, &access)
+            print_access(&args.request, &access)
         }
         AccessCommand::Suspend(args) => change(&args, &json!({"state": "suspended"})).await,
         AccessCommand::Resume(args) => change(&args, &json!({"state": "active"})).await,
         AccessCommand::Allow(args) => networks(args, "allow").await,
         AccessCommand::Deny(args) => networks(args, "deny").await,
         AccessCommand::Delete(args) => {
-            let (admin, path) = (admin(&args.all)?, path(&args, ""));
+            let (admin, path) = (admin(&args.request)?, path(&args, ""));
             admin
                 .send(Method::DELETE, &path, &Value::Null)
                 .await
@@ -67,22 +67,22 @@ async fn create(args: CreateArgs) -> Result<(), String> {
     if args.password_hash_stdin {
         draft["password_hash"] = read_secret()?.into();
     }
-    let access = admin(&args.all)?
+    let access = admin(&args.request)?
         .send(Method::POST, ACCESSES, &draft)
         .await?;
-    shown(&args.all, &access)
+    print_access(&args.request, &access)
 }
 
 async fn set(args: SetArgs) -> Result<(), String> {
-    let wish = fields(args.fields)?;
+    let patch = fields(args.fields)?;
     let one = OneArgs {
         name: args.name,
-        all: args.all,
+        request: args.request,
     };
-    change(&one, &wish).await
+    change(&one, &patch).await
 }
 
-/// What was given of an access, as the admin API has it.
+/// The given fields, as the admin API names them.
 fn fields(args: FieldArgs) -> Result<Value, String> {
     let mut draft = json!({});
     let optional = [
@@ -99,7 +99,7 @@ fn fields(args: FieldArgs) -> Result<Value, String> {
         }
     }
     for rate in args.rate {
-        // Which of the two it is stands behind the stroke; what it may be is the server's to judge.
+        // The part behind the stroke names the field; the server judges the value.
         let field = if rate.ends_with("/day") {
             "per_day"
         } else {
@@ -126,15 +126,15 @@ fn cache_policy(words: &[String]) -> Result<Value, String> {
     Ok(policy)
 }
 
-async fn list(args: &AllArgs) -> Result<(), String> {
+async fn list(args: &RequestArgs) -> Result<(), String> {
     let answer = admin(args)?.get(ACCESSES).await?;
     let accesses = &answer["accesses"];
     if args.json {
         return print_json(accesses);
     }
-    let rows: Vec<_> = accesses.as_array().into_iter().flatten().map(row).collect();
+    let rows = accesses.as_array().into_iter().flatten().map(row).collect();
     let header = ["NAME", "USER", "STATE", "RATE", "LAST USED", "ALLOW"];
-    print(table(header, &rows))
+    print(table(header, rows))
 }
 
 fn row(access: &Value) -> [String; 6] {
@@ -147,7 +147,7 @@ fn row(access: &Value) -> [String; 6] {
             .iter()
             .map(|rate| cell(rate))
             .collect::<Vec<_>>()
-            .join(","),
+            .join(", "),
     };
     [
         field("name"),
@@ -160,30 +160,28 @@ fn row(access: &Value) -> [String; 6] {
 }
 
 async fn rotate(args: RotateArgs) -> Result<(), String> {
-    let wish = json!({"drop_old": args.drop_old});
-    let sent = admin(&args.one.all)?
-        .send(Method::POST, &path(&args.one, "/rotate"), &wish)
+    let wanted = json!({"drop_old": args.drop_old});
+    let sent = admin(&args.one.request)?
+        .send(Method::POST, &path(&args.one, "/rotate"), &wanted)
         .await?;
-    shown(&args.one.all, &sent)
+    print_access(&args.one.request, &sent)
 }
 
-async fn change(args: &OneArgs, wish: &Value) -> Result<(), String> {
-    let changed = admin(&args.all)?
-        .send(Method::PATCH, &path(args, ""), wish)
+async fn change(args: &OneArgs, patch: &Value) -> Result<(), String> {
+    let changed = admin(&args.request)?
+        .send(Method::PATCH, &path(args, ""), patch)
         .await?;
-    shown(&args.all, &changed)
+    print_access(&args.request, &changed)
 }
 
-/// Adds to a list, or takes away from it. What is written in another spelling is found by its text alone.
+/// Adds networks to a list or removes them. A network to remove has to be spelled as it is listed.
 async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
     let NetworkArgs {
-        name,
+        one,
         networks,
         remove,
-        all,
     } = args;
-    let one = OneArgs { name, all };
-    let access = admin(&one.all)?.get(&path(&one, "")).await?;
+    let access = admin(&one.request)?.get(&path(&one, "")).await?;
     let there = access[list].as_array().cloned().unwrap_or_default();
     let mut wanted: Vec<String> = there.iter().map(cell).collect();
     if remove {
@@ -206,34 +204,32 @@ async fn import(args: ImportArgs) -> Result<(), String> {
         .map_err(|error| format!("{file}: {error}; name a file that `access export` has made"))?;
     let document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-    let admin = admin(&args.all)?;
+    let admin = admin(&args.request)?;
     let importing = admin.send(Method::POST, "/admin/v1/import", &document);
     let answer = during("Importing", &Progress::default(), importing).await?;
-    if args.all.json {
+    if args.request.json {
         print_json(&answer)
     } else {
         print(format!("{} changed\n", answer["changed"]))
     }
 }
 
-fn admin(args: &AllArgs) -> Result<Admin, String> {
+fn admin(args: &RequestArgs) -> Result<Admin, String> {
     Admin::new(&args.admin, COMMAND_TIMEOUT)
 }
 
-/// The server refuses what is no name; here it only must not become another path.
+/// The path of an access. The server rejects wrong names; here a name only must not become another path.
 fn path(args: &OneArgs, rest: &str) -> String {
     let name: String = url::form_urlencoded::byte_serialize(args.name.as_bytes()).collect();
     format!("{ACCESSES}/{name}{rest}")
 }
 
-/// One access, a line a field; secrets stand there only when they have just been made.
-fn shown(args: &AllArgs, access: &Value) -> Result<(), String> {
+/// Prints one access, a line for each field; new secrets are among them this once.
+fn print_access(args: &RequestArgs, access: &Value) -> Result<(), String> {
     if args.json {
         return print_json(access);
     }
     let fields = access.as_object().into_iter().flatten();
-    let rows: Vec<_> = fields
-        .map(|(name, value)| [name.clone(), cell(value)])
-        .collect();
-    print(table(["FIELD", "VALUE"], &rows))
+    let rows = fields.map(|(name, value)| [name.clone(), cell(value)]);
+    print(table(["FIELD", "VALUE"], rows.collect()))
 }

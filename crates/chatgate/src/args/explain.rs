@@ -1,4 +1,4 @@
-//! What `chatgate explain` can be asked.
+//! Arguments of `chatgate explain`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,17 +7,17 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use http::{HeaderName, HeaderValue};
 
-use super::AdminArgs;
+use super::connect::RequestArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// The address that the call would come from; behind a PROXY header, the one that it names
+    /// The address from which the call would come; behind a PROXY header, the address that the header names
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) peer: IpAddr,
-    /// A header line that it would carry; may be repeated
+    /// A header line of the call; may be repeated
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
-    /// The access that it would prove
+    /// The access whose credentials it would carry
     #[arg(long, value_name = "NAME")]
     pub(crate) access: String,
     /// The method
@@ -26,17 +26,14 @@ pub(crate) struct ExplainArgs {
     /// The way in
     #[arg(long, default_value = Way::Http.name(), value_parser = PossibleValuesParser::new(Way::ALL.map(Way::name)))]
     pub(crate) way: String,
-    /// To whom it would send
+    /// The destination to which it would send
     #[arg(long)]
     pub(crate) destination: Option<String>,
-    /// The secret would stand in the URL
+    /// The URL would contain the secret
     #[arg(long)]
     pub(crate) secret_in_url: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub(crate) request: RequestArgs,
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {

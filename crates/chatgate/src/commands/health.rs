@@ -1,25 +1,25 @@
-//! `chatgate healthcheck`: whether a gateway takes calls, as an exit code for whatever watches it.
+//! `chatgate healthcheck`: whether a gateway accepts calls, as an exit code for a supervisor.
 
 use std::time::Duration;
 
 use client::call::{Call, CallError, call};
 use serde_json::Value;
 
-use super::admin::{new_client, told, url};
-use crate::cli::ReachArgs;
+use super::admin::{explained, new_client, url};
+use crate::args::connect::ReachArgs;
 
-/// Longest wait for the answer: a gateway that needs more for a constant is not well.
+/// Longest wait for the answer, which is a constant: a gateway that needs longer is not healthy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) async fn health_command(reach: &ReachArgs) -> Result<(), String> {
+pub(crate) async fn run(reach: &ReachArgs) -> Result<(), String> {
     let address = &reach.admin;
-    let ask = Call {
+    let request = Call {
         url: url(address, "/readyz")?,
         form: None,
         json: None,
         bearer: None,
     };
-    match call(&new_client(reach, HEALTH_TIMEOUT)?, ask).await {
+    match call(&new_client(reach, HEALTH_TIMEOUT)?, request).await {
         Ok(_) => Ok(()),
         Err(CallError::Refused { status: 503, body }) => {
             let answer: Value = serde_json::from_str(&body).unwrap_or_default();
@@ -29,6 +29,6 @@ pub(crate) async fn health_command(reach: &ReachArgs) -> Result<(), String> {
                 address.authority()
             ))
         }
-        Err(error) => Err(told(address, &error)),
+        Err(error) => Err(explained(address, &error)),
     }
 }

@@ -1,28 +1,28 @@
-//! `chatgate backup`: a copy of a running gateway's store, in a file that is whole or not there.
+//! `chatgate backup`: copies the store of a running gateway into a file that is complete or absent.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gateway::data_folder::random_text;
 use tokio::fs::{File, OpenOptions};
 
 use super::admin::Admin;
 use super::output::print;
-use super::terminal::{Progress, during};
-use crate::cli::BackupArgs;
-use crate::serve::data_folder::random_text;
+use super::progress::{Progress, during};
+use crate::args::BackupArgs;
 
-/// Longest that a backup may take, the making of the copy included: the largest stores take minutes on a slow disk.
+/// Longest time for a backup, with the making of the copy: the largest stores take minutes on a slow disk.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Bytes of randomness in the name of a file that is not whole yet; nobody else's has the same.
+/// Bytes of randomness in the name of an incomplete file, so that no two backups share it.
 const PARTIAL_NAME_BYTES: usize = 6;
 
-pub(crate) async fn backup_command(args: BackupArgs) -> Result<(), String> {
+pub(crate) async fn run(args: BackupArgs) -> Result<(), String> {
     let file = &args.file;
     if file.symlink_metadata().is_ok() {
-        return Err(taken(file));
+        return Err(exists(file));
     }
     let admin = Admin::new(&args.admin, BACKUP_TIMEOUT)?;
     let partial = partial_name(file)?;
@@ -56,19 +56,19 @@ async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> 
     folder.sync_all().map_err(at)
 }
 
-/// Gives the whole copy its name. A second name is refused where the name is taken; renaming would take the place of what
-/// is there, so it is for disks that know no second names, such as FAT.
+/// Gives the complete copy its name. A hard link fails where the name is taken; a rename would replace that file, so it serves
+/// only disks without hard links, such as FAT.
 fn name(partial: &Path, file: &Path) -> Result<(), String> {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
     match std::fs::hard_link(partial, file) {
         Ok(()) => std::fs::remove_file(partial).map_err(at),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(file)),
-        Err(_) if file.symlink_metadata().is_ok() => Err(taken(file)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(file)),
+        Err(_) if file.symlink_metadata().is_ok() => Err(exists(file)),
         Err(_) => std::fs::rename(partial, file).map_err(at),
     }
 }
 
-fn taken(file: &Path) -> String {
+fn exists(file: &Path) -> String {
     format!(
         "{} is there already and is left as it is; name another file",
         file.display()
@@ -78,7 +78,7 @@ fn taken(file: &Path) -> String {
 /// A name beside the file, on the same disk.
 fn partial_name(file: &Path) -> Result<PathBuf, String> {
     let Some(name) = file.file_name() else {
-        return Err(format!("{} names no file", file.display()));
+        return Err(format!("{} does not name a file", file.display()));
     };
     let mut partial = OsString::from(".");
     partial.push(name);

@@ -3,18 +3,18 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use gateway::data_folder::{DataFolder, random_text, remove, write_private};
 use sandbox::{Fault, Sandbox, SandboxConfig};
 use serde_json::json;
-use server::signals::{StopSignal, outlive_stray_signals};
 
 use super::output::print;
-use crate::cli::SandboxArgs;
-use crate::serve::data_folder::{DataFolder, random_text, remove, write_private};
+use crate::args::serve::SandboxArgs;
+use server::signals::{StopSignal, outlive_stray_signals};
 
-/// Bytes of randomness in a made-up password.
+/// Bytes of randomness in a generated password.
 const PASSWORD_BYTES: usize = 24;
 
-pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
+pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
     outlive_stray_signals()?;
     let faults = args.faults.as_deref().map(read_faults).transpose()?;
     let folder = args.data.as_deref().map(DataFolder::new);
@@ -22,8 +22,12 @@ pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
         folder.make()?;
     }
     let account = match (args.user, args.password) {
-        (Some(user), Some(password)) => Account::named(user, password),
-        _ => Account::made_up(folder.as_ref())?,
+        (Some(user), Some(password)) => Account {
+            user,
+            password,
+            line: String::new(),
+        },
+        _ => Account::generate(folder.as_ref())?,
     };
     let is_loopback = args.listen.ip().to_canonical().is_loopback();
     let pages = args.pages || is_loopback;
@@ -44,8 +48,8 @@ pub(crate) async fn sandbox_command(args: SandboxArgs) -> Result<(), String> {
     } else {
         String::new()
     };
-    let told = account.told;
-    print(format!("The sandbox listens on {url}\n{pages}{told}"))?;
+    let account = account.line;
+    print(format!("The sandbox listens on {url}\n{pages}{account}"))?;
     stop_signal.wait().await;
     sandbox.stop().await;
     Ok(())
@@ -57,48 +61,38 @@ fn read_faults(path: &Path) -> Result<Vec<Fault>, String> {
     Fault::parse_list(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The one account of the sandbox, and the line that tells it.
+/// The one account of the sandbox, and the line that shows where its credentials are.
 struct Account {
     user: String,
     password: String,
-    told: String,
+    line: String,
 }
 
 impl Account {
-    fn named(user: String, password: String) -> Account {
-        let told = String::new();
-        Account {
-            user,
-            password,
-            told,
-        }
-    }
-
-    /// One whose password nobody else knows. It is shown on a terminal; where the output may end in a log, only a private
-    /// file has it.
-    fn made_up(folder: Option<&DataFolder>) -> Result<Account, String> {
+    /// A new account. Its password is shown on a terminal; where the output may end in a log, only a private file has it.
+    fn generate(folder: Option<&DataFolder>) -> Result<Account, String> {
         let user = "sandbox".to_owned();
         let password = random_text(PASSWORD_BYTES)?;
-        let kept = folder.map(|folder| {
-            let file = folder.sandbox_account();
-            // Of an earlier start.
-            remove(&file)?;
+        let file = folder.map(DataFolder::sandbox_account);
+        if let Some(file) = &file {
+            // An earlier start may have left one.
+            remove(file)?;
             let text = json!({"user": user, "password": password});
-            write_private(&file, &format!("{text:#}\n")).map(|()| file)
-        });
-        let told = match kept.transpose()? {
+            write_private(file, &format!("{text:#}\n"))?;
+        }
+        let line = match file {
             _ if std::io::stdout().is_terminal() => format!("Account: {user} {password}\n"),
             Some(file) => format!("Account: in {}\n", file.display()),
             None => {
-                let text = "standard output is no terminal, so that the made-up password is not shown there; name \
-                            --user and --password, or with --data a folder to keep it in";
+                let text = "standard output is not a terminal, so the generated password is not shown; name --user and \
+                            --password, or with --data a folder that keeps it";
                 return Err(text.to_owned());
             }
         };
         Ok(Account {
             user,
             password,
-            told,
+            line,
         })
     }
 }

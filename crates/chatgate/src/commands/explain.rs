@@ -1,17 +1,17 @@
-//! `chatgate explain`: what would become of a call and why, asked of a running gateway.
+//! `chatgate explain`: what would happen to a call and why, by a running gateway.
 
 use std::fmt::Write as _;
 
+use gateway::visible::visible;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};
-use super::terminal::{BAD, GOOD, painted};
-use crate::cli::explain::ExplainArgs;
-use crate::visible::visible;
+use super::terminal::{BAD, GOOD, styled};
+use crate::args::explain::ExplainArgs;
 
-pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
+pub(crate) async fn run(args: ExplainArgs) -> Result<(), String> {
     let question = json!({
         "peer": args.peer,
         "headers": args.headers,
@@ -21,17 +21,17 @@ pub(crate) async fn explain_command(args: ExplainArgs) -> Result<(), String> {
         "destination": args.destination,
         "secret_in_url": args.secret_in_url,
     });
-    let answer = Admin::new(&args.admin, COMMAND_TIMEOUT)?
+    let answer = Admin::new(&args.request.admin, COMMAND_TIMEOUT)?
         .send(Method::POST, "/admin/v1/explain", &question)
         .await?;
-    if args.json {
+    if args.request.json {
         return print_json(&answer);
     }
-    print(told(&answer))
+    print(render(&answer))
 }
 
-/// A line for each step of the walk, for each judgement, and for the verdict.
-fn told(answer: &Value) -> String {
+/// A line for each step to the caller, for each judgement, and for the verdict.
+fn render(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or("-")).into_owned();
     let mut lines = String::new();
     let mut line = |line: String| {
@@ -65,11 +65,11 @@ fn told(answer: &Value) -> String {
         line(format!("cache: {cache}"));
     }
     line(match answer["code"].as_str() {
-        None => format!("verdict: {}", painted(GOOD, "admitted")),
+        None => format!("verdict: {}", styled(GOOD, "admitted")),
         Some(code) => {
             let reason = text(&answer["reason"]);
             let verdict = format!("refused with {} {code}", answer["status"]);
-            format!("verdict: {}, {reason}", painted(BAD, &verdict))
+            format!("verdict: {}, {reason}", styled(BAD, &verdict))
         }
     });
     lines

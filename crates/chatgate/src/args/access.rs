@@ -1,77 +1,76 @@
-//! What `chatgate access` can be asked for.
+//! Arguments of `chatgate access`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::AdminArgs;
+use super::connect::RequestArgs;
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessCommand {
-    /// Make an access and show its secrets this once
+    /// Create an access and show its secrets this once
     Create(CreateArgs),
-    /// Change what is said of it here, and nothing else
+    /// Change the given fields and no others
     Set(SetArgs),
     /// List all accesses
-    List(AllArgs),
+    List(RequestArgs),
     /// Show one access
     Show(OneArgs),
-    /// Tell who changed it, when and how
+    /// Show who changed an access, when and how
     Changes(OneArgs),
-    /// Give it a new secret beside the one in use, and show it this once
+    /// Create a new secret beside the current one and show it this once
     Rotate(RotateArgs),
-    /// End every token that was issued for it so far, here and by outside issuers
+    /// Revoke every token that was issued for the access so far, here and by outside issuers
     RevokeTokens(OneArgs),
-    /// Refuse it from the next request on
+    /// Refuse the access from the next request on
     Suspend(OneArgs),
-    /// Let it in again
+    /// Admit a suspended access again
     Resume(OneArgs),
-    /// Add networks that it may call from
+    /// Add networks from which the access may call
     Allow(NetworkArgs),
-    /// Add networks that it may not call from
+    /// Add networks from which the access may not call
     Deny(NetworkArgs),
-    /// Take it away
+    /// Delete the access
     Delete(OneArgs),
-    /// Print all accesses, hashes of their secrets included
-    Export(AllArgs),
-    /// Make the accesses of an export as they stand there, all or none
+    /// Print all accesses, with the hashes of their secrets
+    Export(RequestArgs),
+    /// Create the accesses of an export unchanged, all or none
     Import(ImportArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
-    /// Its name: letters, digits, . _ -
+    /// The name of the access: letters, digits, . _ -
     pub(crate) name: String,
-    /// The user name that it presents [default: its name]
+    /// The user name that its callers present [default: its name]
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Read a chosen password from standard input, in place of a random one
+    /// Read a chosen password from standard input instead of generating one
     #[arg(long, conflicts_with = "password_hash_stdin")]
     pub(crate) password_stdin: bool,
     /// Read the argon2id hash of a chosen password from standard input, as $argon2id$v=19$…
     #[arg(long)]
     pub(crate) password_hash_stdin: bool,
-    /// A network that it may call from, or any; may be repeated
+    /// A network from which it may call, or any; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<String>,
-    /// A network that it may not call from; may be repeated
+    /// A network from which it may not call; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<String>,
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
     #[command(flatten)]
-    pub(crate) all: AllArgs,
+    pub(crate) request: RequestArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SetArgs {
-    /// Its name
+    /// The name of the access
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
     #[command(flatten)]
-    pub(crate) all: AllArgs,
+    pub(crate) request: RequestArgs,
 }
 
 #[derive(Args, Debug)]
@@ -82,46 +81,37 @@ pub(crate) struct FieldArgs {
     /// The methods that it may call [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) methods: Option<Vec<String>>,
-    /// How often it may call, such as 60/min or 1000/day; may be repeated [default: as often as it likes]
+    /// How often it may call, such as 60/min or 1000/day; may be repeated [default: without a limit]
     #[arg(long)]
     pub(crate) rate: Vec<String>,
-    /// From when on it is refused, as 2026-01-31T12:00:00Z
+    /// The time from which it is refused, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
-    /// What is answered from memory: on, off, or how many seconds, as getchats=5,getchatchannels=300 [default: on]
+    /// Whether reads are answered from the cache: on, off, or for how many seconds, as getchats=5,getchatchannels=300 [default: on]
     #[arg(long, value_delimiter = ',')]
     pub(crate) cache: Vec<String>,
     /// How much of its calls the journal keeps, metadata or full [default: metadata]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) journal: Option<String>,
-    /// Whose it is
+    /// The owner of the access
     #[arg(long)]
     pub(crate) owner: Option<String>,
-    /// What it is for
+    /// The purpose of the access
     #[arg(long)]
     pub(crate) note: Option<String>,
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct AllArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) admin: AdminArgs,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct OneArgs {
-    /// Its name
+    /// The name of the access
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) all: AllArgs,
+    pub(crate) request: RequestArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RotateArgs {
-    /// End the secrets in use at once
+    /// Revoke the current secrets at once
     #[arg(long)]
     pub(crate) drop_old: bool,
     #[command(flatten)]
@@ -130,16 +120,14 @@ pub(crate) struct RotateArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct NetworkArgs {
-    /// Its name
-    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) one: OneArgs,
     /// The networks
     #[arg(required = true, value_name = "CIDR")]
     pub(crate) networks: Vec<String>,
-    /// Take them away instead
+    /// Remove the networks instead
     #[arg(long)]
     pub(crate) remove: bool,
-    #[command(flatten)]
-    pub(crate) all: AllArgs,
 }
 
 #[derive(Args, Debug)]
@@ -147,5 +135,5 @@ pub(crate) struct ImportArgs {
     /// The export
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) all: AllArgs,
+    pub(crate) request: RequestArgs,
 }

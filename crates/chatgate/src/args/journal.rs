@@ -1,18 +1,18 @@
-//! What `chatgate log`, `replay` and `journal` can be asked for.
+//! Arguments of `chatgate log`, `replay` and `journal`.
 
 use clap::{Args, Subcommand};
 
-use super::AdminArgs;
+use super::connect::{AdminArgs, RequestArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct LogArgs {
-    /// Calls and changes of this access alone
+    /// Only calls and changes of this access
     #[arg(long, value_name = "ACCESS")]
     pub(crate) access: Option<String>,
-    /// Calls of this method
+    /// Only calls of this method
     #[arg(long, value_name = "METHOD")]
     pub(crate) method: Option<String>,
-    /// Calls that ended with this HTTP status, with a code such as IP_NOT_ALLOWED, or with SUCCESS
+    /// Only calls that ended with this HTTP status, with a code such as IP_NOT_ALLOWED, or with SUCCESS
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Option<String>,
     /// From this time on: 2026-01-31T12:00:00Z, 2026-01-31, "2026-01-31 12:00" (UTC), or how long ago: 90s, 1h30m, 7d, 1w
@@ -21,19 +21,19 @@ pub(crate) struct LogArgs {
     /// Before this time, written as for --since
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Calls from this network or address, as resolved
+    /// Only calls from this network or address, as resolved
     #[arg(long, value_name = "CIDR")]
     pub(crate) ip: Option<String>,
-    /// The call with this request id, or the calls for which their callers chose it
+    /// Only the call with this request id, or calls whose callers chose it
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<String>,
-    /// Sends with this word on delivery: sent, not_sent or unknown
+    /// Only sends with this delivery: sent, not_sent or unknown
     #[arg(long, value_name = "WORD")]
     pub(crate) delivery: Option<String>,
-    /// The latest so many
+    /// At most this many of the latest rows
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
-    /// Go on with what is new until interrupted
+    /// Go on with new rows until interrupted
     #[arg(long)]
     pub(crate) follow: bool,
     /// Print one JSON object a line
@@ -48,25 +48,22 @@ pub(crate) struct ReplayArgs {
     /// The access whose calls are judged
     #[arg(long, value_name = "ACCESS")]
     pub(crate) access: String,
-    /// A network that it could call from, or any; may be repeated [default: as it is]
+    /// A network that would be allowed, or any; may be repeated [default: the current list]
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     pub(crate) allow: Option<Vec<String>>,
-    /// A network that it could not call from; may be repeated [default: as it is]
+    /// A network that would be denied; may be repeated [default: the current list]
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     pub(crate) deny: Option<Vec<String>>,
     /// Calls from this time on: 2026-01-31T12:00:00Z, 2026-01-31, "2026-01-31 12:00" (UTC), or how long ago: 90s, 1h30m, 7d, 1w
     #[arg(long, value_name = "TIME")]
     pub(crate) since: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub(crate) request: RequestArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
-    /// Take away what the journal keeps of one destination: parameters, answers, and answers in which it stands
+    /// Erase what the journal keeps of one destination: parameters, answers, and answers that mention it
     Erase(EraseArgs),
 }
 
@@ -74,9 +71,6 @@ pub(crate) enum JournalCommand {
 pub(crate) struct EraseArgs {
     /// The destination, as calls name it
     pub(crate) destination: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) admin: AdminArgs,
+    pub(crate) request: RequestArgs,
 }

@@ -1,10 +1,10 @@
-//! `chatgate reload`: has a running gateway read its configuration again.
+//! `chatgate reload`: makes a running gateway read its configuration again.
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};
-use crate::cli::AskArgs;
+use crate::args::connect::RequestArgs;
 
-pub(crate) async fn reload_command(args: AskArgs) -> Result<(), String> {
+pub(crate) async fn run(args: RequestArgs) -> Result<(), String> {
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
     let reloaded = admin.post("/admin/v1/reload").await?;
     if args.json {

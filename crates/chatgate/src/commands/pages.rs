@@ -1,15 +1,15 @@
-//! What the binary says about itself: shell completions, manual pages, the schema of its configuration.
+//! Documents about the binary itself: shell completions, manual pages, the schema of its configuration.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
+use gateway::config::Config;
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{print_exactly, print_json};
-use crate::cli::Cli;
-use crate::config::Config;
+use crate::args::Cli;
 
-pub(crate) fn completions_command(shell: Shell) -> Result<(), String> {
+pub(crate) fn completions(shell: Shell) -> Result<(), String> {
     // Into memory first: the generator panics when its output breaks off.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chatgate", &mut script);
@@ -17,7 +17,7 @@ pub(crate) fn completions_command(shell: Shell) -> Result<(), String> {
 }
 
 /// The page of the binary, or of one of its commands.
-pub(crate) fn man_command(path: &[String]) -> Result<(), Failure> {
+pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
     let mut command = Cli::command();
     // Building gives each command its whole name, which heads its page.
     command.build();
@@ -40,6 +40,6 @@ pub(crate) fn man_command(path: &[String]) -> Result<(), Failure> {
     Ok(print_exactly(text)?)
 }
 
-pub(crate) fn schema_command() -> Result<(), String> {
+pub(crate) fn config_schema() -> Result<(), String> {
     print_json(&Config::schema())
 }

@@ -1,20 +1,19 @@
-//! `chatgate admin-key`: the way back for an operator whose key is lost, by the right to the data folder.
+//! A new key for the first operator while no gateway runs.
 
 use std::sync::Arc;
 
 use store::{Journal, JournalKind, JournalRow, SecretHasher, Store, StoreError};
 
-use super::output::print;
-use crate::cli::AdminKeyCommand;
 use crate::serve::HASH_KEY_BYTES;
 use crate::serve::bootstrap::put_first_operator;
 use crate::serve::data_folder::{DataFolder, random};
 use crate::state::snapshot::Gate;
 
-/// Makes a new key for the first operator and puts it into its file. The journal keeps that it was done.
-pub(crate) async fn admin_key_command(command: AdminKeyCommand) -> Result<(), String> {
-    let AdminKeyCommand::Reset(args) = command;
-    let data = DataFolder::new(&args.data);
+/// Makes a new key for the first operator and writes it to its file. The journal records the change.
+///
+/// # Errors
+/// One line that says what failed.
+pub async fn reset_admin_key(data: &DataFolder) -> Result<(), String> {
     if !data.store().exists() {
         let store = data.store();
         return Err(format!(
@@ -26,14 +25,9 @@ pub(crate) async fn admin_key_command(command: AdminKeyCommand) -> Result<(), St
     let _lock = data.lock()?;
     let store = Store::open(&data.store()).await.map(Arc::new);
     let store = store.map_err(|error| error.to_string())?;
-    let reset = reset(&data, &store).await;
+    let reset = reset(data, &store).await;
     store.close().await;
-    reset?;
-    let file = data.admin_key();
-    print(format!(
-        "The first operator's new key is in {}\n",
-        file.display()
-    ))
+    reset
 }
 
 async fn reset(data: &DataFolder, store: &Arc<Store>) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! What `chatgate sample` can be asked.
+//! Arguments of `chatgate sample`.
 
 use adapter::{OPERATIONS, Way};
 use clap::Args;
@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use samples::LANGUAGES;
 use url::Url;
 
-use super::AdminArgs;
+use super::connect::AdminArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct SampleArgs {
@@ -22,8 +22,8 @@ pub(crate) struct SampleArgs {
     /// The value of a parameter instead of an example; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) values: Vec<(String, String)>,
-    /// The address of the ways in, without a path [default: what the running gateway says]
-    #[arg(long, value_parser = ways_in)]
+    /// The base URL of the public listener [default: the running gateway's]
+    #[arg(long, value_parser = base_url)]
     pub(crate) url: Option<Url>,
     /// The user name of the access [default: the demo access's]
     #[arg(long)]
@@ -31,7 +31,7 @@ pub(crate) struct SampleArgs {
     /// Its client id, for tokens [default: the demo access's]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
-    /// Print JSON: language, way, method, file, text, the command that runs it, where its secret is
+    /// Print JSON: language, way, method, file, text, the command that runs it, and the place of its secret
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn ways_in(text: &str) -> Result<Url, String> {
+fn base_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok();
     url.filter(|url| {
         matches!(url.scheme(), "http" | "https")

@@ -1,0 +1,167 @@
+//! The command line: commands and their arguments.
+
+pub(crate) mod access;
+pub(crate) mod connect;
+pub(crate) mod explain;
+pub(crate) mod journal;
+pub(crate) mod sample;
+pub(crate) mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use access::AccessCommand;
+use connect::{AdminArgs, ReachArgs, RequestArgs};
+use explain::ExplainArgs;
+use journal::{JournalCommand, LogArgs, ReplayArgs};
+use sample::SampleArgs;
+use serve::{CheckArgs, SandboxArgs, ServeArgs};
+
+/// The manual's paragraph about signals.
+const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it once the requests under way have ended. SIGHUP \
+reads configuration and certificates again. SIGUSR1 and SIGUSR2 write a line to the log. SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, \
+SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT and SIGKILL stop it at once.";
+
+/// A hardened gateway to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
+#[derive(Debug, Parser)]
+// Flags before a command would be parsed and then ignored; clap rejects them instead.
+#[command(name = "chatgate", version, args_conflicts_with_subcommands = true, after_long_help = SIGNALS)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything (also without a command)
+    Serve(ServeArgs),
+    /// Start the embedded upstream alone
+    Sandbox(SandboxArgs),
+    /// Get a token from a running gateway and print nothing else
+    Token(TokenArgs),
+    /// Validate the configuration and report every error at once
+    Check(CheckArgs),
+    /// Manage the accesses of a running gateway
+    #[command(subcommand)]
+    Access(Box<AccessCommand>),
+    /// Show what would happen to a call and why, without making it
+    Explain(Box<ExplainArgs>),
+    /// Print a program that makes one call, in the language of your choice
+    Sample(Box<SampleArgs>),
+    /// Search the journal: who called what, from where, and how it ended
+    Log(Box<LogArgs>),
+    /// Show which journalled calls a proposed list of networks would have refused
+    Replay(ReplayArgs),
+    /// Erase what the journal keeps
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// List and rotate the keys that sign tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Make a new key for the first operator while no gateway runs
+    #[command(subcommand)]
+    AdminKey(AdminKeyCommand),
+    /// Make a running gateway read its configuration again
+    Reload(RequestArgs),
+    /// Show the outcome of the sends with one idempotency key
+    Receipt(ReceiptArgs),
+    /// Copy the store of a running gateway into a file
+    Backup(BackupArgs),
+    /// Exit with 0 if a running gateway accepts calls, otherwise with 1
+    Healthcheck(ReachArgs),
+    /// Print the JSON Schema of the configuration file
+    ConfigSchema,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of this binary or of one of its commands
+    Man {
+        /// The command, such as keys rotate
+        command: Vec<String>,
+    },
+    /// Verify one signed token with the gateway's own verifier
+    JwsVerify(JwsArgs),
+    /// Check one document with the gateway's own XML parser
+    XmlCheck {
+        /// The document
+        file: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenArgs {
+    /// Limit the token to this method; may be repeated
+    #[arg(long = "method", value_name = "METHOD")]
+    pub(crate) methods: Vec<String>,
+    /// The client id; its secret is then read from standard input [default: the demo access]
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the keys, the signing one first
+    List(RequestArgs),
+    /// Sign with a new key from now on; tokens signed before remain valid until they expire
+    Rotate(KeysRotateArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeysRotateArgs {
+    /// Revoke every token that was signed before, for example after a leak of the keys
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminKeyCommand {
+    /// Make a new key and write it to admin.key in the data folder; the previous key stops working
+    Reset(AdminKeyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AdminKeyArgs {
+    /// The data folder of the gateway
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReceiptArgs {
+    /// The access
+    pub(crate) access: String,
+    /// The idempotency key of the sends
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The file to write; an existing file is never overwritten
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JwsArgs {
+    /// The file with the public key as a JWK
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jwk: PathBuf,
+    /// The algorithm of the key
+    #[arg(long, value_name = "ALG")]
+    pub(crate) alg: String,
+    /// The token
+    pub(crate) token: String,
+}

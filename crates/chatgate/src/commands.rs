@@ -1,0 +1,83 @@
+//! The commands: a file each, and the one `match` that runs them.
+
+mod access;
+mod admin;
+mod admin_key;
+mod backup;
+mod check;
+mod explain;
+mod failure;
+mod health;
+mod input;
+mod journal;
+mod keys;
+mod log;
+mod log_row;
+mod output;
+mod pages;
+mod progress;
+mod receipt;
+mod reload;
+mod replay;
+mod sample;
+mod sandbox;
+mod serve;
+mod terminal;
+mod token;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use failure::Failure;
+use terminal::print_error;
+
+/// `EX_USAGE` of sysexits.h: usage or configuration is wrong.
+const EXIT_USAGE: u8 = 64;
+
+/// Runs the command of this process. Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
+pub(crate) async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let (text, code) = match dispatch(cli).await {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(text)) => (text, 1),
+        Err(Failure::Usage(text)) => (text, EXIT_USAGE),
+    };
+    print_error(&text);
+    ExitCode::from(code)
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(&args).await?,
+        Command::Sandbox(args) => sandbox::run(args).await?,
+        Command::Token(args) => token::run(args).await?,
+        Command::Check(args) => check::run(&args)?,
+        Command::Access(command) => access::run(*command).await?,
+        Command::Explain(args) => explain::run(*args).await?,
+        Command::Sample(args) => sample::run(*args).await?,
+        Command::Log(args) => log::run(*args).await?,
+        Command::Replay(args) => replay::run(args).await?,
+        Command::Journal(command) => journal::run(command).await?,
+        Command::Keys(command) => keys::run(command).await?,
+        Command::AdminKey(command) => admin_key::run(command).await?,
+        Command::Reload(args) => reload::run(args).await?,
+        Command::Receipt(args) => receipt::run(args).await?,
+        Command::Backup(args) => backup::run(args).await?,
+        Command::Healthcheck(reach) => health::run(&reach).await?,
+        Command::ConfigSchema => pages::config_schema()?,
+        Command::Completions { shell } => pages::completions(shell)?,
+        Command::Man { command } => pages::man(&command)?,
+        Command::JwsVerify(args) => verify::jws(&args)?,
+        Command::XmlCheck { file } => verify::xml(&file)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What the commands print: text, tables, documents.
+
+use std::io::{ErrorKind, Write};
+
+use anstream::AutoStream;
+use comfy_table::{ContentArrangement, Table, presets};
+use gateway::visible::{visible, visible_json, visible_lines};
+use serde_json::Value;
+
+use super::terminal::{GAP, HEAD, styled, width};
+
+/// Prints text for people on standard output. Invisible characters are escaped; line ends, tabs and the escape character of
+/// styles stay. A reader that has gone away, such as `head`, is not an error.
+///
+/// # Errors
+/// When the text cannot be written, on a full disk for example.
+pub(crate) fn print(text: impl AsRef<str>) -> Result<(), String> {
+    print_while_read(text).map(|_| ())
+}
+
+/// As [`print()`]; returns whether there is still a reader.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_while_read(text: impl AsRef<str>) -> Result<bool, String> {
+    let text = visible_lines(text.as_ref());
+    write(AutoStream::auto(std::io::stdout()), text.as_bytes())
+}
+
+/// Prints text for a program, byte for byte.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_exactly(bytes: impl AsRef<[u8]>) -> Result<(), String> {
+    write(std::io::stdout(), bytes.as_ref()).map(|_| ())
+}
+
+fn write(mut output: impl Write, bytes: &[u8]) -> Result<bool, String> {
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("standard output: {error}")),
+    }
+}
+
+/// Prints a document for a program. Invisible characters in it become JSON escapes.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_json(document: &Value) -> Result<(), String> {
+    print_exactly(visible_json(&format!("{document:#}\n")).as_bytes())
+}
+
+/// One value of a document as a person reads it, with what would steer the terminal escaped.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => visible(text).into_owned(),
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            values.iter().map(cell).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The rows of a list of documents, a column for each field.
+pub(crate) fn rows<const N: usize>(list: &Value, fields: [&str; N]) -> Vec<[String; N]> {
+    let list = list.as_array().into_iter().flatten();
+    list.map(|row| fields.map(|name| cell(&row[name])))
+        .collect()
+}
+
+/// Rows under a header, each column as wide as its widest cell. Where a terminal is narrower, cells go on in the next line.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+    laid_out(header, rows, width())
+}
+
+fn laid_out<const N: usize>(
+    header: [&str; N],
+    rows: Vec<[String; N]>,
+    width: Option<u16>,
+) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header)
+        .add_rows(rows);
+    if let Some(width) = width {
+        table.set_width(width);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
+    }
+    let text = table.trim_fmt();
+    match text.split_once('\n') {
+        Some((header, rows)) => format!("{}\n{rows}\n", styled(HEAD, header)),
+        None => styled(HEAD, &text) + "\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rows: &[[&str; 2]], width: Option<u16>, expected: &str) {
+        let rows = rows.iter().map(|row| row.map(str::to_owned)).collect();
+        let (header, rows_expected) = expected.split_once('\n').unwrap();
+        let expected = format!("{}\n{rows_expected}", styled(HEAD, header));
+        assert_eq!(laid_out(["X", "YY"], rows, width), expected);
+    }
+
+    #[test]
+    fn columns_stand_under_their_header_and_lines_end_with_their_last_cell() {
+        let rows = [["a", "b"], ["longer", ""]];
+        check(&rows, None, "X       YY\na       b\nlonger\n");
+        check(&[["部", "b"]], None, "X   YY\n部  b\n");
+    }
+
+    #[test]
+    fn what_is_too_long_for_the_terminal_goes_on_in_the_next_line() {
+        let rows = [["10.0.0.0/8, 192.0.2.0/24", "shop"], ["b", "c"]];
+        check(
+            &rows,
+            Some(22),
+            "X               YY\n10.0.0.0/8,     shop\n192.0.2.0/24\nb               c\n",
+        );
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let value = Value::from("a\u{1b}[2J\nb\u{9b}");
+        assert_eq!(cell(&value), r"a\u{1b}[2J\u{a}b\u{9b}");
+    }
+}

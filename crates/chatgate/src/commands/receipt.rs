@@ -1,0 +1,36 @@
+//! `chatgate receipt`: the outcome of the sends with one idempotency key.
+
+use url::Url;
+
+use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::output::{print, print_json, rows, table};
+use crate::args::ReceiptArgs;
+
+const FIELDS: [&str; 6] = [
+    "method",
+    "state",
+    "delivery",
+    "code",
+    "made_at",
+    "request_id",
+];
+
+pub(crate) async fn run(args: ReceiptArgs) -> Result<(), String> {
+    let admin = Admin::new(&args.request.admin, COMMAND_TIMEOUT)?;
+    let answer = admin.get(&path(&args.access, &args.key)?).await?;
+    let receipts = &answer["receipts"];
+    if args.request.json {
+        return print_json(receipts);
+    }
+    let header = ["METHOD", "STATE", "DELIVERY", "CODE", "MADE", "REQUEST"];
+    print(table(header, rows(receipts, FIELDS)))
+}
+
+/// The path of a key, which may hold any character of a URL.
+fn path(access: &str, key: &str) -> Result<String, String> {
+    let mut url = Url::parse("http://any/admin/v1/receipts").map_err(|error| error.to_string())?;
+    url.path_segments_mut()
+        .map_err(|()| "no path".to_owned())?
+        .extend([access, key]);
+    Ok(url.path().to_owned())
+}

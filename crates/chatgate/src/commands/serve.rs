@@ -1,0 +1,22 @@
+//! `chatgate serve`: runs a gateway until a signal stops it.
+
+use server::signals::outlive_stray_signals;
+
+use super::check::{config_source, read_config};
+use super::failure::Failure;
+use super::terminal::print_error;
+use crate::args::serve::ServeArgs;
+
+pub(crate) async fn run(args: &ServeArgs) -> Result<(), Failure> {
+    outlive_stray_signals()?;
+    let source = config_source(args);
+    let (sources, config) = read_config(&source)?;
+    let served = gateway::serve(source, sources, config).await;
+    let lost = gateway::finish_log().await;
+    if lost > 0 {
+        print_error(&format!(
+            "standard output did not take the last {lost} lines of the log"
+        ));
+    }
+    Ok(served?)
+}
