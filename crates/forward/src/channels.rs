@@ -112,12 +112,10 @@ mod tests {
             platform: (*platform).to_owned(),
             platformid: (*platformid).to_owned(),
         };
-        let access = serde_json::json!({"name": "a", "user": "a", "client_id": "cga_a", "secrets": [],
-            "active": true, "allow": [], "ways": [], "methods": []});
         Access {
             platforms: platforms.map(owned),
             channels: channels.map(|channels| channels.iter().map(channel).collect()),
-            ..serde_json::from_value(access).unwrap()
+            ..Access::new("a", "a", "cga_a")
         }
     }
 

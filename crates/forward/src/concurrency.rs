@@ -99,9 +99,8 @@ mod tests {
 
     #[test]
     fn a_turn_comes_back_however_its_call_ends() {
-        let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
-            "allow": [], "ways": [], "methods": [], "limits": {"concurrent": 1}});
-        let access: Access = serde_json::from_value(access).unwrap();
+        let mut access = Access::new("a", "u", "c");
+        access.limits.concurrent = NonZeroU32::new(1);
         let concurrency = Arc::<ConcurrencyLimit>::default();
         for _ in 0..3 {
             let permit = ConcurrencyLimit::take(&concurrency, &access).unwrap();

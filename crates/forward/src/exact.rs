@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::clock::FakeRelativeClock;
-use store::Access;
+use store::{Access, Rate};
 
 use crate::RateLimits;
 
@@ -72,9 +72,10 @@ fn check(what: &str, admitted: &[u32], due: impl Fn(u32) -> u32, began: Instant)
 }
 
 fn access(key: u32) -> Access {
-    let access = serde_json::json!({"name": format!("a{key}"), "user": "u", "client_id": "c", "secrets": [],
-        "active": true, "allow": [], "ways": [], "methods": [], "limits": {"per_minute": burst(key)}});
-    serde_json::from_value(access).unwrap()
+    let mut access = Access::new(&format!("a{key}"), "u", "c");
+    let per_minute = NonZeroU32::new(burst(key));
+    access.limits.per_minute = per_minute.map(|per_minute| Rate { per_minute });
+    access
 }
 
 #[test]

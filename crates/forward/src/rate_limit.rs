@@ -258,10 +258,10 @@ mod tests {
     }
 
     fn access(per_minute: u32) -> Access {
-        let rate = serde_json::json!(per_minute);
-        let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
-            "allow": [], "ways": [], "methods": [], "limits": {"per_minute": rate}});
-        serde_json::from_value(access).unwrap()
+        let mut access = Access::new("a", "u", "c");
+        let per_minute = NonZeroU32::new(per_minute);
+        access.limits.per_minute = per_minute.map(|per_minute| Rate { per_minute });
+        access
     }
 
     #[test]

@@ -16,7 +16,7 @@ use adapter::Code;
 use forward::{Authenticator, LoginThrottle, PresentedCredentials, RateLimits, ThrottleLimits};
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
-use store::{Access, Accesses, SecretHasher};
+use store::{Access, Accesses, Rate, SecretHasher};
 
 /// Names, addresses and destinations of one round, none of which ever comes again.
 const A_ROUND: u64 = 100_000;
@@ -52,9 +52,13 @@ fn random(number: u64) -> u64 {
 }
 
 fn access() -> Access {
-    let access = serde_json::json!({"name": "a", "user": "u", "client_id": "c", "secrets": [], "active": true,
-        "allow": ["192.0.2.0/24"], "ways": [], "methods": [], "limits": {"per_destination": 1}});
-    serde_json::from_value(access).unwrap()
+    let mut access = Access {
+        allow: vec!["192.0.2.0/24".parse().unwrap()],
+        ..Access::new("a", "u", "c")
+    };
+    let per_minute = NonZeroU32::new(1);
+    access.limits.per_destination = per_minute.map(|per_minute| Rate { per_minute });
+    access
 }
 
 #[tokio::test]

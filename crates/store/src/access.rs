@@ -172,6 +172,36 @@ pub struct Rate {
 }
 
 impl Access {
+    /// An active access without secrets, networks, ways and methods: nobody can use it yet.
+    #[must_use]
+    pub fn new(name: &str, user: &str, client_id: &str) -> Access {
+        Access {
+            name: name.to_owned(),
+            version: 0,
+            user: user.to_owned(),
+            client_id: client_id.to_owned(),
+            owner: String::new(),
+            note: String::new(),
+            secrets: Vec::new(),
+            active: true,
+            not_before: None,
+            expires: None,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            report_networks: false,
+            ways: Vec::new(),
+            methods: Vec::new(),
+            platforms: None,
+            channels: None,
+            limits: AccessLimits::default(),
+            cache: CachePolicy::default(),
+            journal: JournalLevel::default(),
+            query_credentials: true,
+            token_generation: 0,
+            tokens_since: None,
+        }
+    }
+
     /// Whether it is switched on and within its time; `now` in seconds since 1970, UTC.
     #[must_use]
     pub fn is_live(&self, now: i64) -> bool {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use adapter::{OPERATIONS, Way};
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{Access, Change, ChangeError, SECRETS_MAX, Secret, new_client_id};
 
 use crate::access::draft::{AccessDraft, present};
@@ -70,7 +71,7 @@ pub(crate) async fn create(
     store::check_name(&name).map_err(|text| Problem::wrong("name", text))?;
     let (password, hash) = (draft.password.clone(), draft.password_hash.clone());
     let secret = NewSecret::make(console, password, hash).await?;
-    let mut access = blank(&name, std::slice::from_ref(&secret.stored))?;
+    let mut access = blank(&name, vec![secret.stored.clone()])?;
     draft.apply(&mut access).map_err(Problem::invalid)?;
     let create = |current: Option<&Access>| match current {
         Some(_) => Err(ChangeError::Exists),
@@ -132,7 +133,7 @@ pub(crate) async fn delete(console: &Console, target: ChangeTarget<'_>) -> Resul
 
 /// Returns what is wrong with a draft, whatever access it is for.
 pub(crate) fn mistakes(draft: AccessDraft) -> Vec<(String, String)> {
-    let nobody = blank("nobody", &[]).ok();
+    let nobody = blank("nobody", Vec::new()).ok();
     let applied = nobody.map(|mut access| draft.apply(&mut access));
     applied.and_then(Result::err).unwrap_or_default()
 }
@@ -189,13 +190,16 @@ pub(crate) async fn latest_changes(
     changes.map_err(ChangeError::Store)
 }
 
-fn blank(name: &str, secrets: &[Secret]) -> Result<Access, Problem> {
+/// An access that may use every way and method, from nowhere yet.
+fn blank(name: &str, secrets: Vec<Secret>) -> Result<Access, Problem> {
     let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
-    let ways = adapter::Way::ALL.map(adapter::Way::name);
-    let methods = adapter::OPERATIONS
-        .each_ref()
-        .map(|operation| operation.method);
-    let document = json!({"name": name, "user": name, "client_id": client_id, "secrets": secrets, "active": true,
-        "allow": [], "ways": ways, "methods": methods});
-    serde_json::from_value(document).map_err(|error| ChangeError::Refused(error.to_string()).into())
+    let methods = OPERATIONS
+        .iter()
+        .map(|operation| operation.method.to_owned());
+    Ok(Access {
+        secrets,
+        ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
+        methods: methods.collect(),
+        ..Access::new(name, name, &client_id)
+    })
 }

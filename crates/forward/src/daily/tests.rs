@@ -1,5 +1,6 @@
 //! Exact under threads, over midnight, over a crash, and closed when the store fails.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use super::*;
@@ -38,9 +39,9 @@ impl Bench {
 }
 
 fn access(name: &str, per_day: u32) -> Access {
-    let access = serde_json::json!({"name": name, "user": "u", "client_id": "c", "secrets": [], "active": true,
-        "allow": [], "ways": [], "methods": [], "limits": {"per_day": per_day}});
-    serde_json::from_value(access).unwrap()
+    let mut access = Access::new(name, "u", "c");
+    access.limits.per_day = NonZeroU32::new(per_day);
+    access
 }
 
 /// How many of so many calls are admitted; the others have to be refused for the limit.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use secrecy::SecretString;
-use store::{SecretHasher, StoredSecret};
+use store::{Secret, SecretHasher, StoredSecret};
 
 use super::buckets::WINDOW_MS;
 use super::*;
@@ -46,11 +46,16 @@ fn accesses() -> Accesses {
 }
 
 fn accesses_with(secret: &StoredSecret) -> Accesses {
-    let access = serde_json::json!({"name": "shop", "user": "shop", "client_id": "cga_shop", "secrets": [{"hash": secret, "created": 0}],
-        "active": true, "allow": ["10.0.0.0/8"], "ways": [], "methods": []});
-    [serde_json::from_value::<Access>(access).unwrap()]
-        .into_iter()
-        .collect()
+    let secret = Secret {
+        hash: secret.clone(),
+        created: 0,
+    };
+    let access = Access {
+        secrets: vec![secret],
+        allow: vec!["10.0.0.0/8".parse().unwrap()],
+        ..Access::new("shop", "shop", "cga_shop")
+    };
+    [access].into_iter().collect()
 }
 
 fn throttle_key(throttle: &LoginThrottle, name: &str, address: IpAddr) -> ThrottleKey {

@@ -7,8 +7,8 @@ use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{
-    Access, AccessLimits, AdminKey, CachePolicy, JournalLevel, Rate, Role, Secret, SecretHasher,
-    Store, StoreError, StoredSecret, new_client_id, new_random_secret, presented,
+    Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoreError,
+    StoredSecret, new_client_id, new_random_secret, presented,
 };
 
 use crate::config::{Config, SeedAccess};
@@ -188,36 +188,18 @@ fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
 
 /// An access that may use every way and method, from nowhere yet.
 fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
+    let client_id = new_client_id().map_err(|error| error.to_string())?;
+    let methods = OPERATIONS
+        .iter()
+        .map(|operation| operation.method.to_owned());
     Ok(Access {
-        name: name.to_owned(),
-        version: 0,
-        user: user.to_owned(),
-        client_id: new_client_id().map_err(|error| error.to_string())?,
-        owner: String::new(),
-        note: String::new(),
         secrets: vec![Secret {
             hash,
             created: Gate::now(),
         }],
-        active: true,
-        not_before: None,
-        expires: None,
-        allow: Vec::new(),
-        deny: Vec::new(),
-        report_networks: false,
         ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
-        methods: OPERATIONS
-            .iter()
-            .map(|operation| operation.method.to_owned())
-            .collect(),
-        platforms: None,
-        channels: None,
-        limits: AccessLimits::default(),
-        cache: CachePolicy::default(),
-        journal: JournalLevel::default(),
-        query_credentials: true,
-        token_generation: 0,
-        tokens_since: None,
+        methods: methods.collect(),
+        ..Access::new(name, user, &client_id)
     })
 }
 

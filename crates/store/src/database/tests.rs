@@ -2,36 +2,16 @@
 
 use super::*;
 use crate::{
-    AccessLimits, CachePolicy, ChangeError, DailyCount, JournalLevel, LastUse, Role, Secret,
-    SecretHasher, StoredSecret, new_random_secret, presented,
+    ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret, new_random_secret,
+    presented,
 };
 
 fn access(name: &str, user: &str) -> Access {
     let hash = StoredSecret::Keyed("the hash".to_owned());
     Access {
-        name: name.to_owned(),
-        version: 0,
-        user: user.to_owned(),
-        client_id: format!("cga_{name}"),
-        owner: String::new(),
-        note: String::new(),
         secrets: vec![Secret { hash, created: 1 }],
-        active: true,
-        not_before: None,
         expires: Some(10),
-        allow: vec!["127.0.0.0/8".parse().expect("a network")],
-        deny: Vec::new(),
-        report_networks: false,
-        ways: vec!["http".to_owned()],
-        methods: vec!["getchats".to_owned()],
-        platforms: None,
-        channels: None,
-        limits: AccessLimits::default(),
-        cache: CachePolicy::default(),
-        journal: JournalLevel::default(),
-        query_credentials: true,
-        token_generation: 0,
-        tokens_since: None,
+        ..Access::new(name, user, &format!("cga_{name}"))
     }
 }
 
