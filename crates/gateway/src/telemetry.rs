@@ -7,6 +7,7 @@ mod log_queue;
 mod log_writer;
 mod metric_handles;
 mod metrics;
+pub(crate) mod text;
 
 pub use log::finish_log;
 pub(crate) use log::{LogLevel, print, start_log};

@@ -23,7 +23,6 @@ mod object;
 mod phc;
 mod receipts;
 mod secret;
-pub mod text;
 mod token_bounds;
 mod turn;
 

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use server::Peer;
 use server::PeerAddr;
-use store::{Intent, Noted, Settlement, text};
+use store::{Intent, Noted, Settlement};
 use tokio::sync::oneshot;
 
 use crate::client_addr::{ClientIp, Trust, Walk};
@@ -22,7 +22,7 @@ use crate::request::reply;
 use crate::request::request_id;
 use crate::request::validate::{ALLOW, METHOD_BYTES_MAX};
 use crate::state::snapshot::Gate;
-use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name};
+use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name, text};
 
 pub(crate) use counting::tell_counts;
 pub(crate) use journal::trace_id;

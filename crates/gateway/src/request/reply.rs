@@ -10,10 +10,10 @@ use axum::response::Response;
 use forward::{CacheStatus, DAY_S};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
-use store::text;
 
 use crate::request::record::Story;
 use crate::request::validate::ALLOW;
+use crate::telemetry::text;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -1,6 +1,7 @@
 //! The connection over which the journal is written, and nothing else. Every request costs a row, and straight over SQLite,
 //! with statements that are kept, a row costs a third of what it does through the connection that everything else shares.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, TransactionB
 use super::queue::{Counting, Entry};
 use super::{JournalPayload, JournalRow, address, first_id_at, sql};
 use crate::database::{BUSY_TIMEOUT, WAL_PAGES};
-use crate::{Settlement, StoreError, receipts, text};
+use crate::{Settlement, StoreError, receipts};
 
 /// Pages that the connection keeps in memory, as SQLite writes kibibytes: the ends of all indexes of the journal.
 const CACHE_KIB: i32 = -4_096;
@@ -306,7 +307,7 @@ impl<'c> Sheet<'c> {
     ) -> Result<(), StoreError> {
         self.text.clear();
         if let Some(peer) = row.peer {
-            text::push_socket(&mut self.text, peer);
+            let _ = write!(self.text, "{peer}");
         }
         values.number(Some(row.id))?;
         values.text(Some(row.kind.word()))?;

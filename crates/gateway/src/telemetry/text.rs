@@ -1,0 +1,53 @@
+//! Numbers and addresses as text, in log lines and headers. Every answer has a dozen of them, and by way of `Display` each
+//! costs several times as much.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Appends the address as `Display` writes it.
+pub(crate) fn push_address(text: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_number(text, "", first);
+            for octet in rest {
+                push_number(text, ".", octet);
+            }
+        }
+        IpAddr::V6(address) => text.push_str(&address.to_string()),
+    }
+}
+
+/// Appends the address and port as `Display` writes them.
+pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(address) => {
+            push_address(text, IpAddr::V4(*address.ip()));
+            push_number(text, ":", address.port());
+        }
+        SocketAddr::V6(address) => text.push_str(&address.to_string()),
+    }
+}
+
+/// Appends a word and a number behind it.
+pub(crate) fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
+    text.push_str(word);
+    text.push_str(itoa::Buffer::new().format(number));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_written_as_display_writes_it(address: IpAddr, port: u16) {
+            let (socket, mut text) = (SocketAddr::new(address, port), String::new());
+            push_address(&mut text, address);
+            text.push(' ');
+            push_socket(&mut text, socket);
+            prop_assert_eq!(text, format!("{address} {socket}"));
+        }
+    }
+}
