@@ -28,15 +28,15 @@ pub struct Claims {
     pub sub: String,
     /// The client that asked for it.
     pub client_id: String,
-    /// Its end, in seconds since 1970.
+    /// When it ends, in seconds since 1970.
     pub exp: i64,
-    /// The time of its issue, in seconds since 1970.
+    /// When it was issued, in seconds since 1970.
     pub iat: i64,
     /// Its own id.
     pub jti: String,
-    /// Its scope, as [`crate::Scope`] writes it.
+    /// What it allows, as [`crate::Scope`] writes it.
     pub scope: String,
-    /// A claim of our own: the generation of the access's tokens at its issue.
+    /// A claim of our own: under which generation of the access's tokens it was issued.
     pub token_generation: i64,
 }
 

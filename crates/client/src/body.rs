@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapter::BodyBuffer;
 use bytes::Bytes;
-use reqwest::Response;
+use http::HeaderMap;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::coding::{self, Unpacking};
@@ -32,15 +32,39 @@ pub enum BodyError {
     Broken(TransportError),
 }
 
+/// An answer that comes piece by piece.
+pub(crate) trait Chunks {
+    /// Its headers.
+    fn headers(&self) -> &HeaderMap;
+
+    /// How many bytes are said to come.
+    fn announced(&self) -> Option<u64>;
+
+    /// The next piece, or nothing at the end.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError>;
+}
+
+impl Chunks for reqwest::Response {
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn announced(&self) -> Option<u64> {
+        self.content_length()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+        Ok(self.chunk().await?)
+    }
+}
+
 /// Reads a body of at most `bytes_max` bytes, counted after decompression.
 ///
 /// # Errors
 /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
-pub(crate) async fn read_body(response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
-    if response
-        .content_length()
-        .is_some_and(|announced| announced > bytes_max as u64)
-    {
+pub(crate) async fn read_body(response: impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let announced = response.announced();
+    if announced.is_some_and(|announced| announced > bytes_max as u64) {
         return Err(BodyError::TooLarge);
     }
     match coding::layers(response.headers()) {
@@ -50,10 +74,10 @@ pub(crate) async fn read_body(response: Response, bytes_max: usize) -> Result<By
     }
 }
 
-async fn read_plain(mut response: Response, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn read_plain(mut response: impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut body = BodyBuffer::default();
     let mut permit = None;
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if body.bytes() + chunk.len() > bytes_max {
             return Err(BodyError::TooLarge);
         }
@@ -68,13 +92,13 @@ async fn read_plain(mut response: Response, bytes_max: usize) -> Result<Bytes, B
 }
 
 async fn read_packed(
-    mut response: Response,
+    mut response: impl Chunks,
     layers: usize,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
     let mut body = Unpacking::new(layers, bytes_max);
     let (mut permit, mut received) = (None, 0);
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         // A packed body is smaller than what it holds, but for a few bytes; a flood of empty blocks holds nothing.
         received += chunk.len();
         if received > bytes_max.saturating_mul(2) {
@@ -102,10 +126,6 @@ async fn read_packed(
 async fn large_permit() -> Result<SemaphorePermit<'static>, BodyError> {
     let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
     waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)
-}
-
-fn broken(error: reqwest::Error) -> BodyError {
-    BodyError::Broken(error.into())
 }
 
 fn unpacking(error: &std::io::Error) -> BodyError {

@@ -46,6 +46,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 pub(crate) struct RootFiles(Vec<(PathBuf, Vec<u8>)>);
 
 impl RootFiles {
+    /// Each file with what it held.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
+        self.0.iter()
+    }
+
     /// Reads the files; other roots have none.
     ///
     /// # Errors

@@ -3,18 +3,29 @@
 /// Why there was no whole answer.
 #[derive(Debug)]
 pub struct TransportError {
-    /// No connection was made, so that no byte of the request has left.
-    pub not_connected: bool,
+    /// No byte of the request has left, or the peer says that it has not looked at it: it may be sent again, whatever it does.
+    pub unsent: bool,
     /// Time ran out.
     pub timed_out: bool,
     /// The causes on one line, without the URL.
     pub cause: String,
 }
 
+impl TransportError {
+    /// No connection was made.
+    pub(crate) fn unsent(cause: String) -> TransportError {
+        TransportError {
+            unsent: true,
+            timed_out: false,
+            cause,
+        }
+    }
+}
+
 impl From<reqwest::Error> for TransportError {
     fn from(error: reqwest::Error) -> TransportError {
         TransportError {
-            not_connected: error.is_connect(),
+            unsent: error.is_connect(),
             timed_out: error.is_timeout(),
             cause: causes(error),
         }

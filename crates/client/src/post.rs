@@ -1,55 +1,75 @@
-//! Forms posted to an upstream, and how that can end: all that the way to the upstream needs of an HTTP engine.
+//! Forms posted to an upstream, and how that can end: all that the way to the upstream needs of an HTTP engine. It speaks over
+//! hyper's connections, without a client in between that would choose them out of sight: a failed exchange knows exactly
+//! whether a byte of its request has left.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use url::Url;
 
-use crate::body::{BodyError, read_body};
-use crate::client::{Client, ClientConfig, RootFiles, Roots, builder, finish};
+use crate::body::{BodyError, Chunks, read_body};
+use crate::client::{ClientConfig, RootFiles};
+use crate::connection::{Connection, Connector, causes, request};
 use crate::error::TransportError;
-use crate::short_hosts::{ShortHosts, Target, targets};
+use crate::pool::Pool;
+use crate::target::Target;
+use crate::tls::tls_config;
+use crate::write_count::WriteCount;
 
 /// Builds the clients of one upstream. The files of roots are read once, for all of them.
 pub struct ClientFactory {
     config: ClientConfig,
+    connection_life: Duration,
     files: RootFiles,
-    short_hosts: Option<ShortHosts>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    targets: usize,
 }
 
 impl ClientFactory {
-    /// Reads the files of roots, and names the targets of these URLs in their order.
+    /// Reads the files of roots, and prepares the targets of these URLs in their order. A connection takes no new request after
+    /// `connection_life`.
     ///
     /// # Errors
-    /// A sentence, when a file can't be read.
-    pub fn new(config: ClientConfig, urls: &[Url]) -> Result<(ClientFactory, Vec<Target>), String> {
-        let (targets, short_hosts) = targets(urls);
-        let roots = match &short_hosts {
-            // Without TLS there is nobody to trust, and a list is a megabyte for each client.
-            Some(_) => Roots::Files(Vec::new()),
-            None => config.roots.clone(),
-        };
+    /// A sentence, when a file can't be read or a URL can't be used.
+    pub fn new(
+        config: ClientConfig,
+        connection_life: Duration,
+        urls: &[Url],
+    ) -> Result<(ClientFactory, Vec<Target>), String> {
+        let targets = urls
+            .iter()
+            .enumerate()
+            .map(|(index, url)| Target::new(index, url));
+        let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+        let files = RootFiles::read(&config.roots)?;
+        // Without TLS there is nobody to trust, and a list is a megabyte.
+        let with_tls = targets.iter().any(|target| target.server_name.is_some());
+        let tls = with_tls
+            .then(|| tls_config(&config.roots, &files))
+            .transpose()?;
         let factory = ClientFactory {
-            files: RootFiles::read(&roots)?,
-            config: ClientConfig { roots, ..config },
-            short_hosts,
+            config,
+            connection_life,
+            files,
+            tls,
+            targets: targets.len(),
         };
         Ok((factory, targets))
     }
 
     /// Builds a client with connections of its own.
-    ///
-    /// # Errors
-    /// A sentence, when it can't be built.
-    pub fn build(&self) -> Result<Client, String> {
-        let builder = builder(&self.config, &self.files)?;
-        finish(match &self.short_hosts {
-            Some(short_hosts) => builder.dns_resolver(Arc::new(short_hosts.clone())),
-            None => builder,
-        })
+    #[must_use]
+    pub fn build(&self) -> PostClient {
+        let pools = (0..self.targets).map(|_| Pool::new(self.connection_life));
+        PostClient(Arc::new(Inner {
+            connector: Connector::new(self.tls.clone(), self.config.connect_timeout),
+            pools: pools.collect(),
+            timeout: self.config.timeout,
+        }))
     }
 
     /// Whether the files of roots still hold what was read.
@@ -61,47 +81,179 @@ impl ClientFactory {
     }
 }
 
-/// The head of an answer, whose body has not been read yet.
-pub struct PostAnswer(reqwest::Response);
+/// Posts forms; clones share their connections.
+#[derive(Clone)]
+pub struct PostClient(Arc<Inner>);
 
-impl Client {
-    /// Posts a form to a target, once. `timeout` takes the place of the client's own.
+struct Inner {
+    connector: Connector,
+    /// By the index of their target.
+    pools: Box<[Pool]>,
+    timeout: Duration,
+}
+
+/// A form to post.
+pub struct Post<'a> {
+    /// Where to.
+    pub target: &'a Target,
+    /// The header of this name, where the account goes by it.
+    pub authorization: Option<HeaderValue>,
+    /// The form, encoded.
+    pub form: String,
+    /// What the exchange may take, if that is less than the client's own time-out.
+    pub timeout: Option<Duration>,
+}
+
+impl PostClient {
+    /// Posts a form, once: what has left is never sent again. A connection that the upstream turns out to have closed before a
+    /// byte has left is replaced.
     ///
     /// # Errors
     /// When no head of an answer came.
-    pub async fn post(
-        &self,
-        target: &Target,
-        authorization: Option<HeaderValue>,
-        form: String,
-        timeout: Option<Duration>,
-    ) -> Result<PostAnswer, TransportError> {
-        let mut request = reqwest::Request::new(Method::POST, target.url.clone());
-        *request.body_mut() = Some(form.into());
-        *request.headers_mut() = target.headers.clone();
-        if let Some(authorization) = authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization);
+    pub async fn post(&self, post: Post<'_>) -> Result<PostAnswer, TransportError> {
+        let deadline = Instant::now() + post.timeout.unwrap_or(self.0.timeout);
+        let mut progress = Progress::default();
+        let exchange = self.exchange(post, deadline, &mut progress);
+        match tokio::time::timeout_at(deadline.into(), exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(TransportError {
+                unsent: progress.certainly_nothing_left(),
+                timed_out: true,
+                cause: "no answer in time".to_owned(),
+            }),
         }
-        // The client's own timeout applies unless another one is set.
-        if timeout.is_some() {
-            *request.timeout_mut() = timeout;
-        }
-        let answer = self.0.execute(request).await;
-        Ok(PostAnswer(answer?))
     }
+
+    async fn exchange(
+        &self,
+        Post {
+            target,
+            authorization,
+            form,
+            ..
+        }: Post<'_>,
+        deadline: Instant,
+        progress: &mut Progress,
+    ) -> Result<PostAnswer, TransportError> {
+        let pool = &self.0.pools[target.index];
+        let form = Bytes::from(form);
+        let mut pooled = pool.take(Instant::now());
+        loop {
+            let was_idle = pooled.is_some();
+            let mut connection = match pooled.take() {
+                Some(connection) => connection,
+                None => self.connect(target, pool).await?,
+            };
+            let request = request(
+                connection.version(),
+                target,
+                authorization.clone(),
+                form.clone(),
+            );
+            progress.begin(&connection);
+            let failure = match connection.send(request).await {
+                Ok(response) => {
+                    let lease = Lease {
+                        client: self.clone(),
+                        index: target.index,
+                        connection,
+                    };
+                    return Ok(PostAnswer {
+                        response,
+                        deadline,
+                        lease: Some(lease),
+                    });
+                }
+                Err(failure) => failure,
+            };
+            let unsent = failure.is_unprocessed || progress.certainly_nothing_left();
+            // Closed while it was idle, which says nothing of the upstream: a new one is asked.
+            if !(unsent && was_idle) {
+                return Err(TransportError {
+                    unsent,
+                    timed_out: false,
+                    cause: failure.cause,
+                });
+            }
+        }
+    }
+
+    async fn connect(&self, target: &Target, pool: &Pool) -> Result<Connection, TransportError> {
+        let made = self.0.connector.connect(target).await;
+        let connection = made.map_err(TransportError::unsent)?;
+        pool.share(&connection);
+        Ok(connection)
+    }
+
+    /// Closes connections that have been idle for too long. Call it every few seconds.
+    pub fn close_idle(&self, now: Instant) {
+        for pool in &self.0.pools {
+            pool.close_idle(now);
+        }
+    }
+}
+
+/// How far an exchange has come.
+#[derive(Default)]
+struct Progress {
+    /// The connection that has the request, and how much had been written on it before; none as long as no connection has it.
+    sent_on: Option<(WriteCount, u64)>,
+    /// Whether other requests are written on the connection as well, so that its writes say nothing of this one.
+    is_shared: bool,
+}
+
+impl Progress {
+    fn begin(&mut self, connection: &Connection) {
+        self.is_shared = connection.version() == Version::HTTP_2;
+        self.sent_on = Some((connection.writes.clone(), connection.writes.now()));
+    }
+
+    /// Whether no byte of the request has left, and none will.
+    fn certainly_nothing_left(&self) -> bool {
+        match &self.sent_on {
+            None => true,
+            Some((writes, before)) if self.is_shared => writes.now() == *before,
+            Some((writes, before)) => writes.seal_unless_written_since(*before),
+        }
+    }
+}
+
+/// A connection that an answer is read from.
+struct Lease {
+    client: PostClient,
+    index: usize,
+    connection: Connection,
+}
+
+impl Lease {
+    fn give_back(self) {
+        let Lease {
+            client,
+            index,
+            connection,
+        } = self;
+        client.0.pools[index].put(connection, Instant::now());
+    }
+}
+
+/// The head of an answer, whose body has not been read yet. Dropped before its end it takes the connection along.
+pub struct PostAnswer {
+    response: Response<Incoming>,
+    deadline: Instant,
+    lease: Option<Lease>,
 }
 
 impl PostAnswer {
     /// Its status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.0.status()
+        self.response.status()
     }
 
     /// Its headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        self.0.headers()
+        self.response.headers()
     }
 
     /// Reads its body of at most `bytes_max` bytes, counted after decompression.
@@ -109,6 +261,50 @@ impl PostAnswer {
     /// # Errors
     /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
     pub async fn body(self, bytes_max: usize) -> Result<Bytes, BodyError> {
-        read_body(self.0, bytes_max).await
+        read_body(self, bytes_max).await
+    }
+}
+
+impl Chunks for PostAnswer {
+    fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    fn announced(&self) -> Option<u64> {
+        self.response.body().size_hint().exact()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+        loop {
+            let frame = self.response.body_mut().frame();
+            let Ok(frame) = tokio::time::timeout_at(self.deadline.into(), frame).await else {
+                return Err(TransportError {
+                    unsent: false,
+                    timed_out: true,
+                    cause: "the answer did not end in time".to_owned(),
+                });
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing that anybody asks for.
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(TransportError {
+                        unsent: false,
+                        timed_out: false,
+                        cause: causes(&error),
+                    });
+                }
+                None => {
+                    if let Some(lease) = self.lease.take() {
+                        lease.give_back();
+                    }
+                    return Ok(None);
+                }
+            }
+        }
     }
 }

@@ -352,12 +352,13 @@ impl Forwarder {
         self.upstream.status()
     }
 
-    /// Forgets counts that no longer matter, so that memory follows the callers of the last minute. Call it every few
-    /// seconds.
+    /// Forgets counts that no longer matter, so that memory follows the callers of the last minute, and closes idle
+    /// connections to the upstream. Call it every ten seconds.
     pub fn sweep(&self) {
         self.limits.sweep();
         self.daily.sweep();
         self.authenticator.sweep();
+        self.upstream.close_idle();
     }
 
     async fn read(

@@ -26,14 +26,16 @@ pub(crate) struct PerCore<T> {
 
 impl<T> PerCore<T> {
     /// Makes all of them.
-    ///
-    /// # Errors
-    /// When one can't be made.
-    pub(crate) fn new<E>(make: impl Fn() -> Result<T, E>) -> Result<PerCore<T>, E> {
-        Ok(PerCore {
-            workers: (0..workers()).map(|_| make()).collect::<Result<_, E>>()?,
-            others: make()?,
-        })
+    pub(crate) fn new(make: impl Fn() -> T) -> PerCore<T> {
+        PerCore {
+            workers: (0..workers()).map(|_| make()).collect(),
+            others: make(),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.workers.iter().chain([&self.others])
     }
 
     /// The one of this thread.
@@ -52,9 +54,9 @@ mod tests {
         let numbers = Cell::new(0);
         let made = PerCore::new(|| {
             numbers.set(numbers.get() + 1);
-            Ok::<usize, ()>(numbers.get())
+            numbers.get()
         });
-        let made = &made.unwrap();
+        let made = &made;
         let of_others = workers() + 1;
         assert_eq!(*made.local(), of_others);
         std::thread::scope(|scope| {

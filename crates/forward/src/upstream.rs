@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
-use client::{BodyError, Client, ClientConfig, ClientFactory};
+use client::{BodyError, ClientConfig, ClientFactory, Post, PostClient};
 use http::HeaderValue;
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
@@ -42,7 +42,7 @@ const FORM_BYTES: usize = 256;
 /// The upstream of one gateway.
 pub struct Upstream {
     factory: ClientFactory,
-    clients: PerCore<Client>,
+    clients: PerCore<PostClient>,
     config: UpstreamConfig,
     endpoints: Endpoints,
     accounts: Accounts,
@@ -86,9 +86,9 @@ impl Upstream {
             connect_timeout,
             timeout: limits.timeout,
         };
-        let (factory, targets) = ClientFactory::new(made, &urls)?;
+        let (factory, targets) = ClientFactory::new(made, limits.connection_life, &urls)?;
         Ok(Upstream {
-            clients: PerCore::new(|| factory.build())?,
+            clients: PerCore::new(|| factory.build()),
             factory,
             endpoints: Endpoints::new(urls, targets, config.round_robin),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
@@ -280,8 +280,12 @@ impl Upstream {
         let (authorization, form) = self.request(account, request);
         // Nearly every call has as much time left as the client gives it.
         let timeout = (!had_its_time).then_some(timeout);
-        let client = self.clients.local();
-        let posted = client.post(&endpoint.target, authorization, form, timeout);
+        let posted = self.clients.local().post(Post {
+            target: &endpoint.target,
+            authorization,
+            form,
+            timeout,
+        });
         let answer = match posted.await {
             Ok(answer) => answer,
             Err(error) => return failed(error, had_its_time, word),
@@ -303,6 +307,14 @@ impl Upstream {
         let times = self.whole_time();
         if let (Some(leave), Some(request)) = (self.endpoints.probe(at, times.0), probe_request()) {
             self.attempt(leave, &request, times).await;
+        }
+    }
+
+    /// Closes connections that have been idle for too long. Call it every ten seconds.
+    pub(crate) fn close_idle(&self) {
+        let now = Instant::now();
+        for client in self.clients.iter() {
+            client.close_idle(now);
         }
     }
 

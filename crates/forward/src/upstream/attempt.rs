@@ -148,13 +148,13 @@ pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     }
 }
 
-/// Names a failure of the transport. Only a connection that was never made is certain to have carried nothing.
+/// Names a failure of the transport.
 pub(super) fn failed(
     error: TransportError,
     had_its_time: bool,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
-    let (code, delivery, retry) = if error.not_connected {
+    let (code, delivery, retry) = if error.unsent {
         (
             Code::UpstreamUnavailable,
             Delivery::NotSent,

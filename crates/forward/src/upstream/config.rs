@@ -31,6 +31,8 @@ pub struct UpstreamConfig {
 pub struct UpstreamLimits {
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
+    /// How long a connection takes new requests.
+    pub connection_life: Duration,
     /// Longest wait for the whole answer.
     pub timeout: Duration,
     /// Largest answer, in bytes after decompression.

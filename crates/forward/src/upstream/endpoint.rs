@@ -112,7 +112,10 @@ mod tests {
 
     fn endpoints(round_robin: bool) -> Endpoints {
         let urls = ["http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap());
-        let targets = urls.iter().map(Target::new).collect();
+        let targets = urls
+            .iter()
+            .map(|url| Target::new(0, url).unwrap())
+            .collect();
         Endpoints::new(urls.into(), targets, round_robin)
     }
 

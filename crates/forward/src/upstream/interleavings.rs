@@ -31,7 +31,10 @@ impl World {
     fn new(chance: &mut Chance) -> World {
         let urls = ["http://a/", "http://b/"].map(|url| url.parse().unwrap());
         let urls = &urls[..1 + chance.below(2)];
-        let targets = urls.iter().map(Target::new).collect();
+        let targets = urls
+            .iter()
+            .map(|url| Target::new(0, url).unwrap())
+            .collect();
         World {
             endpoints: Endpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
             queue: AdmissionQueue::new(1 + chance.below(4), chance.below(8)),

@@ -25,6 +25,7 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
         waiting_max: reader.count("upstream.waiting", "1024").get() as usize,
         wait_max: reader.timeout("upstream.wait", "5s"),
         connect_timeout: reader.timeout("upstream.connect_timeout", "3s"),
+        connection_life: reader.timeout("upstream.connection_life", "5m"),
         timeout: reader.timeout("upstream.timeout", "15s"),
         response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
         roots: reader.value("upstream.roots", "bundled", ValueKind::Text, |text| {

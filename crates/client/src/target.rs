@@ -1,0 +1,118 @@
+//! Where the requests to an upstream go, prepared once.
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Uri, Version};
+use rustls::pki_types::ServerName;
+use url::Url;
+
+/// Where requests go: the URL in each form that a protocol asks for, and the headers that all requests have.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Which of its client's targets it is.
+    pub(crate) index: usize,
+    /// The whole URL, as connections and HTTP/2 ask for it.
+    pub(crate) absolute: Uri,
+    /// Path and query, as HTTP/1.1 asks for it (RFC 9112, 3.2.1).
+    pub(crate) origin: Uri,
+    /// Whom the certificate has to be for; none without TLS.
+    pub(crate) server_name: Option<ServerName<'static>>,
+    /// Added one by one they would cost more.
+    headers: HeaderMap,
+}
+
+impl Target {
+    /// Prepares a URL, the one with this index among those of its client.
+    ///
+    /// # Errors
+    /// A sentence, when the URL names no host or one that no certificate can be for.
+    pub fn new(index: usize, url: &Url) -> Result<Target, String> {
+        let unusable = || "the upstream's URL can't be used".to_owned();
+        let absolute: Uri = url.as_str().parse().map_err(|_| unusable())?;
+        let origin = absolute.path_and_query().ok_or_else(unusable)?;
+        let authority = absolute.authority().ok_or_else(unusable)?.as_str();
+        // User information would be a credential in a header; the configuration does not take it in a URL.
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        let server_name = match url.scheme() {
+            "https" => {
+                let name = url.host_str().ok_or_else(unusable)?;
+                let name = name
+                    .trim_start_matches('[')
+                    .trim_end_matches(']')
+                    .to_owned();
+                Some(ServerName::try_from(name).map_err(|_| unusable())?)
+            }
+            _ => None,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::try_from(host).map_err(|_| unusable())?);
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, form);
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        Ok(Target {
+            index,
+            origin: Uri::from(origin.clone()),
+            absolute,
+            server_name,
+            headers,
+        })
+    }
+
+    /// URL and headers of a request by this version of HTTP. HTTP/2 has the host in the URL alone (RFC 9113, 8.3.1).
+    pub(crate) fn head(&self, version: Version) -> (Uri, HeaderMap) {
+        let mut headers = self.headers.clone();
+        if version == Version::HTTP_2 {
+            headers.remove(HOST);
+            return (self.absolute.clone(), headers);
+        }
+        (self.origin.clone(), headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, origin: &str, host: &str, name: Option<&str>) {
+        let target = Target::new(0, &url.parse().unwrap()).unwrap();
+        assert_eq!(target.origin, origin);
+        assert_eq!(target.headers[HOST], host);
+        assert_eq!(
+            target
+                .server_name
+                .map(|name| name.to_str().into_owned())
+                .as_deref(),
+            name
+        );
+    }
+
+    #[test]
+    fn a_url_becomes_what_each_protocol_asks_for() {
+        check(
+            "http://chat.example/api/http/",
+            "/api/http/",
+            "chat.example",
+            None,
+        );
+        check("http://127.0.0.1:8082/", "/", "127.0.0.1:8082", None);
+        check(
+            "https://chat.example:8443/a?b=c",
+            "/a?b=c",
+            "chat.example:8443",
+            Some("chat.example"),
+        );
+        check("https://[::1]:8443/", "/", "[::1]:8443", Some("::1"));
+    }
+
+    #[test]
+    fn http_2_has_the_host_in_the_url() {
+        let target = Target::new(0, &"https://chat.example/a".parse().unwrap()).unwrap();
+        let (url, headers) = target.head(Version::HTTP_2);
+        assert_eq!(url, "https://chat.example/a");
+        assert!(!headers.contains_key(HOST));
+        let (url, headers) = target.head(Version::HTTP_11);
+        assert_eq!(url, "/a");
+        assert!(headers.contains_key(HOST));
+    }
+}

@@ -1,0 +1,52 @@
+//! Whom a client trusts, for the connections that the client makes itself.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::client::{RootFiles, Roots};
+
+/// What is offered in the handshake (ALPN), the preferred one first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The TLS configuration of a client that trusts these roots.
+///
+/// # Errors
+/// A sentence, when a file holds no certificate or the machine's own list can't be read.
+pub(crate) fn tls_config(roots: &Roots, files: &RootFiles) -> Result<Arc<ClientConfig>, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = match roots {
+        Roots::System => builder
+            .with_platform_verifier()
+            .map_err(|error| error.to_string())?,
+        Roots::Bundled => {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(
+                webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned(),
+            );
+            builder.with_root_certificates(store)
+        }
+        Roots::Files(_) => builder.with_root_certificates(from_files(files)?),
+    };
+    let mut config = builder.with_no_client_auth();
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    Ok(Arc::new(config))
+}
+
+fn from_files(files: &RootFiles) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    for (path, pem) in files.iter() {
+        let unusable = || format!("{}: no PEM", path.display());
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|_| unusable())?;
+            store.add(certificate).map_err(|_| unusable())?;
+        }
+    }
+    Ok(store)
+}

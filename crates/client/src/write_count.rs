@@ -1,0 +1,137 @@
+//! Counts what a connection has written, so that a failed exchange knows whether a byte of its request has left.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// Beyond every count: nothing more may be written.
+const SEALED: u64 = u64::MAX;
+
+/// How many writes a connection has made; clones count the same connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriteCount(Arc<AtomicU64>);
+
+impl WriteCount {
+    /// Writes so far.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Allows no further write if there was none since `before`, and says so. Afterwards no byte of a request that began then
+    /// can leave any more.
+    pub(crate) fn seal_unless_written_since(&self, before: u64) -> bool {
+        let sealed = self
+            .0
+            .compare_exchange(before, SEALED, Ordering::AcqRel, Ordering::Acquire);
+        matches!(sealed, Ok(_) | Err(SEALED))
+    }
+
+    /// Counts a write before it is made: a write under way is one that may have left.
+    fn begin(&self) -> io::Result<()> {
+        let counted = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count != SEALED).then(|| count + 1)
+            });
+        counted
+            .map(drop)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Takes back a write that wrote nothing.
+    fn take_back(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn count(&self, write: impl FnOnce() -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.begin()?;
+        let written = write();
+        if !matches!(written, Poll::Ready(Ok(1..))) {
+            self.take_back();
+        }
+        written
+    }
+}
+
+/// A connection whose writes are counted.
+pub(crate) struct CountedIo<T> {
+    io: T,
+    count: WriteCount,
+}
+
+impl<T> CountedIo<T> {
+    pub(crate) fn new(io: T, count: WriteCount) -> CountedIo<T> {
+        CountedIo { io, count }
+    }
+}
+
+impl<T: Read + Unpin> Read for CountedIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<T: Write + Unpin> Write for CountedIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let CountedIo { io, count } = &mut *self;
+        count.count(|| Pin::new(io).poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let CountedIo { io, count } = &mut *self;
+        count.count(|| Pin::new(io).poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_wrote_nothing_is_sealed_and_then_writes_nothing() {
+        let count = WriteCount::default();
+        let before = count.now();
+        assert!(count.count(|| Poll::Ready(Ok(3))).is_ready());
+        assert!(!count.seal_unless_written_since(before));
+
+        let before = count.now();
+        // Neither a write that has to wait nor one that fails has written.
+        assert!(count.count(|| Poll::Pending).is_pending());
+        let failed = count.count(|| Poll::Ready(Err(io::ErrorKind::Other.into())));
+        assert!(matches!(failed, Poll::Ready(Err(_))));
+        assert!(count.seal_unless_written_since(before));
+        assert!(count.seal_unless_written_since(before), "sealed it stays");
+        let refused = count.count(|| unreachable!("a sealed connection is not written to"));
+        assert!(
+            matches!(refused, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+        );
+    }
+}
