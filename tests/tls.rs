@@ -82,13 +82,20 @@ pub fn trusting(pair: &Pair) -> reqwest::ClientBuilder {
 }
 
 pub fn connector(trusted: &[&Pair]) -> TlsConnector {
+    connector_of(trusted, rustls::ALL_VERSIONS)
+}
+
+fn connector_of(
+    trusted: &[&Pair],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     for pair in trusted {
         roots.add(pair.der()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -124,6 +131,30 @@ async fn plain(gateway: &Gateway, sent: &[u8]) -> Vec<u8> {
     let mut back = Vec::new();
     let _ = stream.read_to_end(&mut back).await;
     back
+}
+
+/// More clients than a server would remember the sessions of.
+const CLIENTS: usize = 300;
+
+#[tokio::test]
+async fn a_session_is_resumed_by_its_ticket_however_many_clients_came_since() {
+    use rustls::HandshakeKind::{Full, Resumed};
+    let pair = Pair::new();
+    let (gateway, files) = gateway(&pair, "[limits]\nper_address_per_minute = 100000\n");
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let first = connector_of(&[&pair], &[version]);
+        let handshake = async |connector: &TlsConnector| {
+            let mut stream = connect(connector, &gateway).await;
+            ask(&mut stream).await;
+            stream.get_ref().1.handshake_kind().unwrap()
+        };
+        assert_eq!(handshake(&first).await, Full);
+        for _ in 0..CLIENTS {
+            assert_eq!(handshake(&connector_of(&[&pair], &[version])).await, Full);
+        }
+        assert_eq!(handshake(&first).await, Resumed, "{version:?}");
+    }
+    drop(files);
 }
 
 #[test]

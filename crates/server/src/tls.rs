@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
-use rustls::crypto::{CryptoProvider, aws_lc_rs::default_provider};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -150,6 +151,9 @@ impl FileContents {
         let mut config = builder
             .with_single_cert(cert, key)
             .map_err(|error| unusable(&error))?;
+        // Sessions are resumed by tickets, however many clients there are: nothing is kept for them here. The key of the tickets
+        // rotates every six hours and ends with this configuration.
+        config.ticketer = Ticketer::new().map_err(|error| error.to_string())?;
         config.alpn_protocols = vec![HTTP_1.to_vec()];
         if files.h2 {
             config.alpn_protocols.insert(0, HTTP_2.to_vec());
