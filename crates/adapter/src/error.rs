@@ -17,6 +17,9 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    /// All of them.
+    pub const ALL: [Delivery; 3] = [Delivery::Sent, Delivery::NotSent, Delivery::Unknown];
+
     /// The word on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {

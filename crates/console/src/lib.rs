@@ -7,6 +7,7 @@ mod audit;
 mod explain;
 mod host;
 mod journal;
+mod metrics_snapshot;
 mod moment;
 mod operation;
 mod poll;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
+pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsSnapshot};
 pub use port::{
     Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending, Reloads,
 };

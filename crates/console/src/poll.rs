@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::state::Console;
-use crate::state::figures::Figures;
 use crate::state::history::STEP_S;
 
 /// Between two polls of the journal: a written row is shown within this and the tenth of a second that writing takes.
@@ -25,9 +24,7 @@ pub(crate) async fn run(console: Arc<Console>) {
         interval.tick().await;
         console.tail.poll(&console.store).await;
         if round % TAILS_PER_STEP == 0 {
-            console
-                .history
-                .push(Figures::read(&console.gateway.metrics()));
+            console.history.push(console.gateway.metrics_snapshot());
         }
         if round % TAILS_PER_STEP == 1 || !console.availability.view().is_whole {
             let now_ms = console.now().saturating_mul(1000);

@@ -11,6 +11,8 @@ use adapter::Way;
 use http::HeaderMap;
 use serde_json::Value;
 
+use crate::metrics_snapshot::MetricsSnapshot;
+
 /// The whole port: the state of the gateway, and what an operator can have it do.
 pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns why the gateway can't take traffic right now; `None` when it can.
@@ -18,6 +20,9 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
 
     /// Returns the metrics in Prometheus's text format.
     fn metrics(&self) -> String;
+
+    /// Returns the counts that the pages show.
+    fn metrics_snapshot(&self) -> MetricsSnapshot;
 
     /// Returns the status as one JSON object.
     fn status(&self) -> Value;

@@ -2,7 +2,6 @@
 
 pub(crate) mod attempts;
 pub(crate) mod availability;
-pub(crate) mod figures;
 pub(crate) mod history;
 pub(crate) mod open_pages;
 pub(crate) mod sessions;

@@ -51,24 +51,24 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
-    /// How many words there are.
-    pub const COUNT: usize = 7;
+    /// All words, in the order of their numbers.
+    pub const WORDS: [&str; 7] = [
+        "hit",
+        "stored",
+        "miss",
+        "collapsed",
+        "refreshed",
+        "bypass",
+        "effect",
+    ];
 
     /// One word for metrics and the log.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            CacheStatus::Hit(_) => "hit",
-            CacheStatus::Stored(_) => "stored",
-            CacheStatus::Miss => "miss",
-            CacheStatus::Collapsed(_) => "collapsed",
-            CacheStatus::Refreshed(_) => "refreshed",
-            CacheStatus::Bypass => "bypass",
-            CacheStatus::Effect => "effect",
-        }
+        CacheStatus::WORDS[self.number()]
     }
 
-    /// The number of its word, below [`CacheStatus::COUNT`].
+    /// The number of its word, its index in [`CacheStatus::WORDS`].
     #[must_use]
     pub fn number(self) -> usize {
         match self {

@@ -1,5 +1,6 @@
 //! What operators see of a running gateway: the log and the metrics.
 
+mod histogram;
 mod log;
 mod log_buffer;
 mod log_line;

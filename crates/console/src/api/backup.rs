@@ -75,7 +75,10 @@ mod tests {
     use tower_service::Service;
 
     use super::*;
-    use crate::{Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, Reloads};
+    use crate::{
+        Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, MetricsSnapshot,
+        Reloads,
+    };
 
     /// Larger than a chunk, and not a multiple of one.
     const STORE_BYTES: usize = 3 * CHUNK_BYTES + 1;
@@ -95,6 +98,10 @@ mod tests {
 
         fn metrics(&self) -> String {
             String::new()
+        }
+
+        fn metrics_snapshot(&self) -> MetricsSnapshot {
+            MetricsSnapshot::default()
         }
 
         fn status(&self) -> serde_json::Value {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::state::figures::Figures;
+use crate::metrics_snapshot::MetricsSnapshot;
 
 /// Seconds between two polls of the metrics.
 pub(crate) const STEP_S: u64 = 5;
@@ -40,19 +40,18 @@ pub(crate) struct History {
 #[derive(Default)]
 struct Kept {
     steps: VecDeque<HistoryStep>,
-    last: Option<Arc<Figures>>,
+    last: Option<Arc<MetricsSnapshot>>,
 }
 
 impl History {
     /// Adds the counts of now, and with them a step.
-    pub(crate) fn push(&self, now: Figures) {
+    pub(crate) fn push(&self, now: MetricsSnapshot) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &kept.last {
             let latency = now.latency.since(&last.latency);
-            let failed = |figures: &Figures| figures.requests() - figures.served;
             let step = HistoryStep {
                 served: now.served.saturating_sub(last.served),
-                failed: failed(&now).saturating_sub(failed(last)),
+                failed: now.failed.saturating_sub(last.failed),
                 p50: latency.quantile_ms(0.5),
                 p95: latency.quantile_ms(0.95),
                 p99: latency.quantile_ms(0.99),
@@ -68,7 +67,7 @@ impl History {
     }
 
     /// Returns the steps, oldest first, and the counts at the end of the last.
-    pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<Figures>) {
+    pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<MetricsSnapshot>) {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let steps = kept.steps.iter().cloned().collect();
         (steps, kept.last.clone().unwrap_or_default())
@@ -87,16 +86,16 @@ mod tests {
     #[test]
     fn a_step_is_what_came_between_two_polls() {
         let history = History::default();
-        let figures = |served| Figures {
+        let snapshot = |served| MetricsSnapshot {
             served,
-            ..Figures::default()
+            ..MetricsSnapshot::default()
         };
-        history.push(figures(10));
+        history.push(snapshot(10));
         assert_eq!(history.view().0, [], "nothing is known of the time before");
-        history.push(figures(15));
+        history.push(snapshot(15));
         assert_eq!(history.view().0.last().unwrap().served, 5);
         for served in 0..1000 {
-            history.push(figures(served));
+            history.push(snapshot(served));
         }
         assert_eq!(history.view().0.len(), STEPS);
     }

@@ -84,45 +84,45 @@ async fn next(console: &Console, steps: &mut watch::Receiver<()>) -> String {
 
 impl OverviewNow {
     fn of(console: &Console) -> OverviewNow {
-        let (steps, figures) = console.history.view();
+        let (steps, counts) = console.history.view();
         let last = steps.last().cloned().unwrap_or_default();
         let hits: u64 = ["hit", "collapsed"]
             .iter()
-            .filter_map(|word| figures.cache.get(*word))
+            .filter_map(|word| counts.cache.get(*word))
             .sum();
         let unasked = ["effect", "bypass"];
-        let asked = figures
+        let asked = counts
             .cache
             .iter()
-            .filter(|(word, _)| !unasked.contains(&word.as_str()));
+            .filter(|(word, _)| !unasked.contains(word));
         let asked: u64 = asked.map(|(_, count)| count).sum();
         let quantiles = [("50 %", 0.5), ("95 %", 0.95), ("99 %", 0.99)];
         OverviewNow {
             not_ready: console.gateway.not_ready(),
             available: console.availability.view(),
             rate: format!("{:.1}", (last.served + last.failed) as f64 / STEP_S as f64),
-            total: grouped(figures.requests()),
-            inflight: figures.inflight,
+            total: grouped(counts.served + counts.failed),
+            inflight: counts.inflight,
             quantiles: quantiles
-                .map(|(name, part)| (name, ms(figures.latency.quantile_ms(part))))
+                .map(|(name, part)| (name, ms(counts.latency.quantile_ms(part))))
                 .into(),
             requests: charts::requests(&steps),
             latency: charts::latency(&steps),
             tables: vec![
                 (
-                    "PageErrors by reason",
+                    "Refusals by reason",
                     "Nothing was refused yet.",
-                    charts::bars(&figures.denied),
+                    charts::bars(&counts.denied),
                 ),
                 (
                     "Deliveries",
                     "Nothing was sent yet.",
-                    charts::bars(&figures.deliveries),
+                    charts::bars(&counts.deliveries),
                 ),
                 (
                     "Cache",
                     "The cache was not asked yet.",
-                    charts::bars(&figures.cache),
+                    charts::bars(&counts.cache),
                 ),
             ],
             cache_hits: if asked == 0 {
@@ -132,7 +132,7 @@ impl OverviewNow {
             },
             upstream: UpstreamTile::of(
                 &console.gateway.status()["upstream"],
-                figures.upstream.quantile_ms(0.95),
+                counts.upstream_latency.quantile_ms(0.95),
             ),
         }
     }

@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::audit::notes::{ActionNote, RefusalCode};
 use crate::operation::run_to_completion;
 use crate::problem::Problem;
-use crate::state::figures::Figures;
 use crate::state::{Console, ConsoleState};
 use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
@@ -152,7 +151,6 @@ impl StatusPage {
         let status = console.gateway.status();
         let now = console.now();
         let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
-        let figures = Figures::read(&console.gateway.metrics());
         let ready = console
             .gateway
             .not_ready()
@@ -185,7 +183,10 @@ impl StatusPage {
                     status["config_generation"].to_string(),
                 ),
                 ("Accesses", number(&status["accesses"])),
-                ("Requests under way", grouped(figures.inflight)),
+                (
+                    "Requests under way",
+                    grouped(console.gateway.metrics_snapshot().inflight),
+                ),
             ],
             store: vec![
                 ("State", text(&status["store"]["state"])),

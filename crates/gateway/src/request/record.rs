@@ -365,12 +365,13 @@ impl Story {
         let access = self.access.as_deref();
         metrics.requests.count(self.way, operation, access, code);
         let duration = metrics.request_duration(self.way, operation);
-        duration.observe(took.as_secs_f64());
+        duration.observe(took);
         if let Some(timing) = self.timing {
             let attempts = metrics.upstream_attempts(operation);
             attempts.inc_by(timing.attempts.into());
-            let took = timing.upstream.as_secs_f64();
-            metrics.upstream_duration(operation).observe(took);
+            metrics
+                .upstream_duration(operation)
+                .observe(timing.upstream);
         }
         match self.cache {
             Some(cache) => {

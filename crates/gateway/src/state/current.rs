@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use console::{KeyRow, OperationError, Pending};
+use console::{KeyRow, MetricsSnapshot, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
 use server::ConnectionPolicy;
@@ -106,6 +106,10 @@ impl console::Gateway for Generations {
         let gate = self.gate();
         gate.metrics.upstream.set(&gate.forwarder.upstream_status());
         gate.metrics.render()
+    }
+
+    fn metrics_snapshot(&self) -> MetricsSnapshot {
+        self.gate().metrics.snapshot()
     }
 
     fn now(&self) -> i64 {

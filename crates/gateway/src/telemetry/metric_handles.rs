@@ -33,6 +33,11 @@ impl<M> ByCall<M> {
         }))
     }
 
+    /// Returns those that were made so far.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &M> {
+        self.0.iter().flatten().filter_map(OnceLock::get)
+    }
+
     /// The one of this call.
     pub(crate) fn of(
         &self,
@@ -68,6 +73,21 @@ impl Equivalent<Kept> for Wanted<'_> {
 }
 
 impl Requests {
+    /// Returns how many requests succeeded, and how many failed.
+    pub(crate) fn served_and_failed(&self) -> (u64, u64) {
+        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut served, mut failed) = (0, 0);
+        for (Kept((.., code), _), counter) in at_hand.iter() {
+            let sum = if code.is_none() {
+                &mut served
+            } else {
+                &mut failed
+            };
+            *sum += counter.get();
+        }
+        (served, failed)
+    }
+
     /// Counts one of an access, or of nobody known, that ended with this code, or well.
     pub(crate) fn count(
         &self,

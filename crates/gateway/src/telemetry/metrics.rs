@@ -3,7 +3,8 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
-use adapter::{Operation, Way};
+use adapter::{Code, Delivery, Operation, Way};
+use console::{CountsByWord, MetricsSnapshot};
 use forward::{CacheStatus, UpstreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -11,19 +12,14 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
 
+use super::histogram::DurationHistogram;
 use super::log;
 use super::log_queue::Class;
 use super::metric_handles::{ByCall, Requests};
-
-/// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
-const DURATION_BUCKETS_S: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0,
-];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabels {
@@ -56,19 +52,17 @@ pub(crate) struct ReloadLabel {
     pub(crate) outcome: &'static str,
 }
 
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
 /// All metrics of one gateway.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Requests,
-    request_duration: Histograms<CallLabels>,
-    request_durations: ByCall<Histogram>,
-    upstream_duration: Histograms<MethodLabel>,
-    upstream_durations: ByCall<Histogram>,
+    request_duration: Family<CallLabels, DurationHistogram>,
+    request_durations: ByCall<DurationHistogram>,
+    upstream_duration: Family<MethodLabel, DurationHistogram>,
+    upstream_durations: ByCall<DurationHistogram>,
     upstream_attempts: Family<MethodLabel, Counter>,
     upstream_attempt_counts: ByCall<Counter>,
-    cache_results: [OnceLock<Counter>; CacheStatus::COUNT],
+    cache_results: [OnceLock<Counter>; CacheStatus::WORDS.len()],
     pub(crate) denied: Family<ReasonLabel, Counter>,
     pub(crate) would_deny: Counter,
     cache: Family<ResultLabel, Counter>,
@@ -82,7 +76,6 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// All of them at zero, but for those that the journal counts itself.
     pub(crate) fn new(journal: &Arc<Journal>) -> Metrics {
-        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS_S);
         let mut registry = Registry::with_prefix("chatgate");
         let mut new = Names(&mut registry);
         let requests = Requests::default();
@@ -96,12 +89,12 @@ impl Metrics {
             request_duration: new.seconds(
                 "request_duration",
                 "From the head of a request to its answer",
-                Histograms::new_with_constructor(histogram),
+                Family::default(),
             ),
             upstream_duration: new.seconds(
                 "upstream_duration",
                 "From asking the upstream to its answer",
-                Histograms::new_with_constructor(histogram),
+                Family::default(),
             ),
             upstream_attempts: new.name(
                 "upstream_attempts",
@@ -160,7 +153,7 @@ impl Metrics {
         &self,
         way: Option<Way>,
         operation: Option<&Operation>,
-    ) -> &Histogram {
+    ) -> &DurationHistogram {
         self.request_durations.of(way, operation, || {
             let way = way.map_or("none", Way::name);
             let method = method_of(operation);
@@ -170,7 +163,7 @@ impl Metrics {
     }
 
     /// How long the upstream took for an operation, in seconds.
-    pub(crate) fn upstream_duration(&self, operation: Option<&Operation>) -> &Histogram {
+    pub(crate) fn upstream_duration(&self, operation: Option<&Operation>) -> &DurationHistogram {
         self.upstream_durations.of(None, operation, || {
             let method = method_of(operation);
             self.upstream_duration
@@ -316,6 +309,31 @@ impl Names<'_> {
 }
 
 impl Metrics {
+    /// Returns the counts that the console shows.
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let (served, failed) = self.requests.served_and_failed();
+        let latency = |durations: &ByCall<DurationHistogram>| {
+            let buckets = durations.all().flat_map(DurationHistogram::buckets);
+            buckets.collect()
+        };
+        let reasons = Code::ALL.map(Code::word);
+        let deliveries = Delivery::ALL.map(Delivery::word);
+        MetricsSnapshot {
+            served,
+            failed,
+            denied: by_word(&self.denied, &reasons, |reason| ReasonLabel { reason }),
+            deliveries: by_word(&self.deliveries, &deliveries, |delivery| DeliveryLabel {
+                delivery,
+            }),
+            cache: by_word(&self.cache, &CacheStatus::WORDS, |result| ResultLabel {
+                result,
+            }),
+            latency: latency(&self.request_durations),
+            upstream_latency: latency(&self.upstream_durations),
+            inflight: u64::try_from(self.inflight.get()).unwrap_or_default(),
+        }
+    }
+
     /// The text that Prometheus scrapes.
     #[must_use]
     pub(crate) fn render(&self) -> String {
@@ -324,4 +342,14 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
+}
+
+/// Reads the counters of a family that has one label with one of these words.
+fn by_word<L: Clone + Eq + std::hash::Hash>(
+    family: &Family<L, Counter>,
+    words: &[&'static str],
+    label: impl Fn(&'static str) -> L,
+) -> CountsByWord {
+    let count = |word| Some((word, family.get(&label(word))?.get()));
+    words.iter().copied().filter_map(count).collect()
 }

@@ -1,6 +1,6 @@
 //! Charts, drawn as SVG: only geometry here, colours are the style sheet's.
 
-use crate::state::figures::CountsByWord;
+use crate::metrics_snapshot::CountsByWord;
 use crate::state::history::{HistoryStep, STEP_S, STEPS};
 use crate::web::text::grouped;
 
@@ -86,7 +86,7 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
 
 /// A bar of a table.
 pub(crate) struct Bar {
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) count: String,
     /// Of the whole, in hundredths.
     pub(crate) share: String,
@@ -101,7 +101,7 @@ pub(crate) fn bars(counts: &CountsByWord) -> Vec<Bar> {
     let mut sorted: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
     sorted.sort_by(|(a, one), (b, other)| other.cmp(one).then(a.cmp(b)));
     let bars = sorted.into_iter().map(|(name, count)| Bar {
-        name: name.clone(),
+        name,
         count: grouped(*count),
         share: format!("{:.1} %", 100.0 * *count as f64 / all.max(1) as f64),
         width: format!("{:.1}", (100.0 * *count as f64 / most as f64).max(0.5)),

@@ -1,0 +1,96 @@
+//! The metrics as the pages need them: what Prometheus scrapes and what people see are the same counts.
+
+use std::collections::BTreeMap;
+
+/// Counts by a word of the field, such as a code.
+pub type CountsByWord = BTreeMap<&'static str, u64>;
+
+/// Counts since the start of the gateway.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetricsSnapshot {
+    /// Requests that succeeded.
+    pub served: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests that the gateway itself refused, by code.
+    pub denied: CountsByWord,
+    /// Sends by delivery.
+    pub deliveries: CountsByWord,
+    /// Answers by the part of the cache in them.
+    pub cache: CountsByWord,
+    /// Durations of requests, of all ways in and methods together.
+    pub latency: LatencyHistogram,
+    /// Durations of the upstream's answers.
+    pub upstream_latency: LatencyHistogram,
+    /// Requests under way.
+    pub inflight: u64,
+}
+
+/// Upper bounds in seconds, in rising order, and how many durations lie between each bound and the one before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LatencyHistogram(Vec<(f64, u64)>);
+
+/// Sums up the buckets of several histograms.
+impl FromIterator<(f64, u64)> for LatencyHistogram {
+    fn from_iter<I: IntoIterator<Item = (f64, u64)>>(buckets: I) -> LatencyHistogram {
+        let mut sums: Vec<(f64, u64)> = Vec::new();
+        for (bound, count) in buckets {
+            match sums.iter_mut().find(|(known, _)| *known == bound) {
+                Some((_, sum)) => *sum += count,
+                None => sums.push((bound, count)),
+            }
+        }
+        sums.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        LatencyHistogram(sums)
+    }
+}
+
+impl LatencyHistogram {
+    /// Returns the durations that were added since an earlier snapshot.
+    pub(crate) fn since(&self, before: &LatencyHistogram) -> LatencyHistogram {
+        let earlier = |bound| before.0.iter().find(|(known, _)| *known == bound);
+        let counts = self.0.iter().map(|(bound, count)| {
+            let earlier = earlier(*bound).map_or(0, |(_, count)| *count);
+            (*bound, count.saturating_sub(earlier))
+        });
+        LatencyHistogram(counts.collect())
+    }
+
+    /// Returns the duration, in milliseconds, that this part of all does not exceed, interpolated between bounds; `None`
+    /// without durations. Beyond the last finite bound it is that bound.
+    pub(crate) fn quantile_ms(&self, part: f64) -> Option<f64> {
+        let all: u64 = self.0.iter().map(|(_, count)| count).sum();
+        // A hair less, so that nine tenths of a hundred are ninety and not the next above.
+        let wanted = (all > 0).then_some(part * all as f64 - 1e-6)?;
+        let (mut from, mut below) = (0.0, 0_u64);
+        for (bound, count) in self.0.iter().filter(|(bound, _)| bound.is_finite()) {
+            if (below + count) as f64 >= wanted {
+                let share = (wanted - below as f64) / (*count).max(1) as f64;
+                return Some((from + (bound - from) * share.clamp(0.0, 1.0)) * 1e3);
+            }
+            (from, below) = (*bound, below + count);
+        }
+        Some(from * 1e3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_within_their_bounds() {
+        let buckets = [(0.001, 20), (0.01, 40), (f64::INFINITY, 10), (0.001, 30)];
+        let latency: LatencyHistogram = buckets.into_iter().collect();
+        for (part, wanted) in [(0.5, 1.0), (0.9, 10.0), (0.7, 5.5)] {
+            let found = latency.quantile_ms(part).unwrap();
+            assert!((found - wanted).abs() < 1e-3, "{part}: {found}");
+        }
+        assert_eq!(
+            latency.quantile_ms(0.99),
+            Some(10.0),
+            "beyond the last bound"
+        );
+        assert_eq!(latency.since(&latency).quantile_ms(0.5), None);
+    }
+}
