@@ -7,6 +7,7 @@ mod audit;
 mod explain;
 mod host;
 mod journal;
+mod json_schema;
 mod metrics_snapshot;
 mod moment;
 mod operation;

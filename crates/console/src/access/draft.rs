@@ -1,242 +1,141 @@
-//! An access as operators write it: checked whole, every mistake told at once.
+//! An access as operators write it: checked whole, with every mistake reported at once.
 
 use std::num::NonZeroU32;
 
-use crate::whole_numbers::make_whole;
-use adapter::{OPERATIONS, USER_BYTES_MAX, Way};
+use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{
     Access, CachePolicy, Channel, JournalLevel, Object, Rate, parse_access_network, parse_network,
 };
 
-/// Longest owner and note, in bytes.
-pub(crate) const TEXT_BYTES_MAX: usize = 1024;
+use crate::access::bounds::{
+    CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
+};
+use crate::access::field_schemas as schemas;
+use crate::json_schema::{Properties, boolean, nullable, one_of, positive, some_of, text, time};
+use crate::whole_numbers::make_whole;
 
-/// Most networks in one list: each request walks it.
-pub(crate) const NETWORKS_MAX: usize = 1000;
+/// Mistakes, by field.
+pub(crate) type Mistakes = Vec<(String, String)>;
 
-/// Most channels, likewise.
-pub(crate) const CHANNELS_MAX: usize = 1000;
+/// Declares the fields of a draft, one row each: name, type, JSON Schema, and how it is written into an access.
+macro_rules! draft_fields {
+    ($($name:ident: $type:ty, $schema:expr, $write:expr;)*) => {
+        /// The fields of a body; absent ones stay as they are, `null` takes a bound away.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct AccessDraft {
+            $(
+                #[serde(default, deserialize_with = "present")]
+                pub(crate) $name: Option<$type>,
+            )*
+        }
 
-/// Longest id of a channel, in bytes, as in a call.
-pub(crate) const ID_BYTES_MAX: usize = adapter::ParameterKind::Id.bytes_max();
+        impl AccessDraft {
+            /// The names of the fields.
+            pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),*];
 
-/// Highest rate, in calls per minute or day: nine digits, more than any machine answers.
-pub(crate) const RATE_MAX: u32 = 999_999_999;
+            /// Returns the JSON Schemas of the fields.
+            pub(crate) fn schemas() -> Properties {
+                let mut schemas = Properties::new();
+                $(schemas.insert(stringify!($name).to_owned(), $schema);)*
+                schemas
+            }
 
-/// What can be set to report only.
-pub(crate) const REPORTS: [&str; 2] = ["networks", "limits"];
-
-/// The fields of a body; absent ones stay as they are, `null` takes a bound away.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AccessDraft {
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) name: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) user: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) password: Option<secrecy::SecretString>,
-    #[serde(default, deserialize_with = "present")]
-    pub(crate) password_hash: Option<secrecy::SecretString>,
-    #[serde(default, deserialize_with = "present")]
-    owner: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    note: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    state: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
-    not_before: Option<Option<String>>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires: Option<Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    allow: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "present")]
-    deny: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "present")]
-    ways: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "present")]
-    methods: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "nullable")]
-    platforms: Option<Option<Vec<String>>>,
-    #[serde(default, deserialize_with = "nullable")]
-    channels: Option<Option<Vec<Object<Channel>>>>,
-    #[serde(default, deserialize_with = "nullable")]
-    rate: Option<Option<Value>>,
-    #[serde(default, deserialize_with = "nullable")]
-    per_day: Option<Option<Value>>,
-    #[serde(default, deserialize_with = "nullable")]
-    per_destination: Option<Option<Value>>,
-    #[serde(default, deserialize_with = "nullable")]
-    concurrent: Option<Option<NonZeroU32>>,
-    #[serde(default, deserialize_with = "present")]
-    report: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "present")]
-    cache: Option<CachePolicy>,
-    #[serde(default, deserialize_with = "present")]
-    journal: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    query_credentials: Option<bool>,
+            /// Writes every field that is present into the access.
+            ///
+            /// # Errors
+            /// Every mistake, by field.
+            pub(crate) fn apply(self, access: &mut Access) -> Result<(), Mistakes> {
+                let mut mistakes = Mistakes::new();
+                $(
+                    let write: fn($type, &mut Access) -> Result<(), String> = $write;
+                    let written = self.$name.map_or(Ok(()), |value| write(value, access));
+                    mistakes.extend(written.err().map(|text| (stringify!($name).to_owned(), text)));
+                )*
+                if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+            }
+        }
+    };
 }
 
-/// A field that is there has a value: `null` where nothing can be taken away is a mistake, not absence.
-pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    d: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
-}
-
-/// Keeps `null` apart from absence.
-fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    d: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(d).map(Some)
-}
-
-type Mistakes = Vec<(String, String)>;
-
-impl AccessDraft {
-    /// Writes every field that is there into the access.
-    ///
-    /// # Errors
-    /// Every mistake, by field.
-    #[expect(clippy::too_many_lines, reason = "a line a field")]
-    pub(crate) fn apply(self, access: &mut Access) -> Result<(), Mistakes> {
-        let mut mistakes = Mistakes::new();
-        let wrong = &mut mistakes;
-        take(wrong, "user", self.user, &mut access.user, |user| {
-            bounded(&user, 1, USER_BYTES_MAX).map(|()| user)
-        });
-        take(wrong, "owner", self.owner, &mut access.owner, |text| {
-            bounded(&text, 0, TEXT_BYTES_MAX).map(|()| text)
-        });
-        take(wrong, "note", self.note, &mut access.note, |text| {
-            bounded(&text, 0, TEXT_BYTES_MAX).map(|()| text)
-        });
-        take(
-            wrong,
-            "state",
-            self.state,
-            &mut access.active,
-            |state| match state.as_str() {
-                "active" => Ok(true),
-                "suspended" => Ok(false),
-                _ => Err("write active or suspended".to_owned()),
-            },
-        );
-        take(
-            wrong,
-            "not_before",
-            self.not_before,
-            &mut access.not_before,
-            time,
-        );
-        take(wrong, "expires", self.expires, &mut access.expires, time);
-        take(wrong, "allow", self.allow, &mut access.allow, |nets| {
-            networks(&nets, parse_access_network)
-        });
-        let one = |text: &str| parse_network(text).map(|network| vec![network]);
-        take(wrong, "deny", self.deny, &mut access.deny, |nets| {
-            networks(&nets, one)
-        });
-        let ways = Way::ALL.map(Way::name);
-        take(wrong, "ways", self.ways, &mut access.ways, |names| {
-            listed(names, &ways)
-        });
-        let methods = OPERATIONS.each_ref().map(|operation| operation.method);
-        take(
-            wrong,
-            "methods",
-            self.methods,
-            &mut access.methods,
-            |names| listed(names, &methods),
-        );
-        let platforms = adapter::PLATFORMS;
-        take(
-            wrong,
-            "platforms",
-            self.platforms,
-            &mut access.platforms,
-            |names| names.map(|names| listed(names, &platforms)).transpose(),
-        );
-        take(
-            wrong,
-            "channels",
-            self.channels,
-            &mut access.channels,
-            |list| {
-                let unwrapped =
-                    |list: Vec<Object<Channel>>| list.into_iter().map(|Object(one)| one).collect();
-                list.map(unwrapped).map(channels).transpose()
-            },
-        );
-        let limits = &mut access.limits;
-        take(wrong, "rate", self.rate, &mut limits.per_minute, rate);
-        take(wrong, "per_day", self.per_day, &mut limits.per_day, per_day);
-        take(
-            wrong,
-            "per_destination",
-            self.per_destination,
-            &mut limits.per_destination,
-            rate,
-        );
-        take(
-            wrong,
-            "concurrent",
-            self.concurrent,
-            &mut limits.concurrent,
-            Ok,
-        );
-        take(wrong, "cache", self.cache, &mut access.cache, |policy| {
-            policy.check().map(|()| policy)
-        });
-        take(
-            wrong,
-            "journal",
-            self.journal,
-            &mut access.journal,
-            |name| JournalLevel::named(&name).ok_or("write metadata or full".to_owned()),
-        );
-        take(
-            wrong,
-            "query_credentials",
-            self.query_credentials,
-            &mut access.query_credentials,
-            Ok,
-        );
-        let mut report = (access.report_networks, access.limits.report);
-        take(wrong, "report", self.report, &mut report, |names| {
+draft_fields! {
+    // Name and secret are not changed by a draft: they are set when the access is made.
+    name: String, schemas::name(), |_, _| Ok(());
+    password: SecretString, schemas::password(), |_, _| Ok(());
+    password_hash: SecretString, schemas::phc(), |_, _| Ok(());
+    user: String, text(1, USER_BYTES_MAX),
+        |user, access| set(&mut access.user, bounded(&user, 1, USER_BYTES_MAX).map(|()| user));
+    owner: String, text(0, TEXT_BYTES_MAX),
+        |owner, access| set(&mut access.owner, bounded(&owner, 0, TEXT_BYTES_MAX).map(|()| owner));
+    note: String, text(0, TEXT_BYTES_MAX),
+        |note, access| set(&mut access.note, bounded(&note, 0, TEXT_BYTES_MAX).map(|()| note));
+    state: String, one_of(&["active", "suspended"]),
+        |state, access| set(&mut access.active, is_active(&state));
+    not_before: Option<String>, nullable(time()),
+        |text, access| set(&mut access.not_before, seconds(text));
+    expires: Option<String>, nullable(time()),
+        |text, access| set(&mut access.expires, seconds(text));
+    allow: Vec<String>, schemas::allowed(),
+        |list, access| set(&mut access.allow, networks(&list, parse_access_network));
+    deny: Vec<String>, schemas::networks(&schemas::network()),
+        |list, access| set(&mut access.deny, networks(&list, one_network));
+    ways: Vec<String>, some_of(&ways()),
+        |names, access| set(&mut access.ways, listed(names, &ways()));
+    methods: Vec<String>, some_of(&methods()),
+        |names, access| set(&mut access.methods, listed(names, &methods()));
+    platforms: Option<Vec<String>>, nullable(some_of(&PLATFORMS)),
+        |names, access| set(&mut access.platforms, names.map(|names| listed(names, &PLATFORMS)).transpose());
+    channels: Option<Vec<Object<Channel>>>, nullable(schemas::channels()),
+        |list, access| set(&mut access.channels, list.map(unwrapped).transpose());
+    rate: Option<Value>, schemas::rate("min"),
+        |rate, access| set(&mut access.limits.per_minute, per_minute(rate));
+    per_day: Option<Value>, schemas::rate("day"),
+        |rate, access| set(&mut access.limits.per_day, per_day(rate));
+    per_destination: Option<Value>, schemas::rate("min"),
+        |rate, access| set(&mut access.limits.per_destination, per_minute(rate));
+    concurrent: Option<NonZeroU32>, nullable(positive()),
+        |most, access| set(&mut access.limits.concurrent, Ok(most));
+    cache: CachePolicy, json!({"anyOf": [boolean(), schemas::cache_policy(&[])]}),
+        |policy, access| set(&mut access.cache, policy.check().map(|()| policy));
+    journal: String, one_of(&JournalLevel::ALL.map(JournalLevel::name)),
+        |name, access| set(&mut access.journal, JournalLevel::named(&name).ok_or("write metadata or full".to_owned()));
+    query_credentials: bool, boolean(),
+        |is_allowed, access| set(&mut access.query_credentials, Ok(is_allowed));
+    report: Vec<String>, some_of(&REPORTS),
+        |names, access| {
             let names = listed(names, &REPORTS)?;
             let has = |name: &str| names.iter().any(|n| n == name);
-            Ok((has("networks"), has("limits")))
-        });
-        (access.report_networks, access.limits.report) = report;
-        if mistakes.is_empty() {
+            (access.report_networks, access.limits.report) = (has("networks"), has("limits"));
             Ok(())
-        } else {
-            Err(mistakes)
-        }
-    }
+        };
 }
 
-/// Writes a field that is there and right; notes one that is wrong.
-fn take<T, U>(
-    mistakes: &mut Mistakes,
-    field: &str,
-    given: Option<T>,
-    place: &mut U,
-    parse: impl FnOnce(T) -> Result<U, String>,
-) {
-    match given.map(parse) {
-        None => {}
-        Some(Ok(value)) => *place = value,
-        Some(Err(text)) => mistakes.push((field.to_owned(), text)),
-    }
+/// Reads a field that is present: `null` is then a value like any other, or a mistake.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
-/// Whether a text is that long and can be presented in a call.
+/// Writes a value that was read without a mistake.
+fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *field = value?;
+    Ok(())
+}
+
+pub(crate) fn ways() -> [&'static str; Way::ALL.len()] {
+    Way::ALL.map(Way::name)
+}
+
+pub(crate) fn methods() -> [&'static str; OPERATIONS.len()] {
+    OPERATIONS.each_ref().map(|operation| operation.method)
+}
+
+/// Checks whether a text is that long and can be presented in a call.
 pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Result<(), String> {
     if adapter::has_forbidden_character(text, false) {
         return Err("it holds a control character".to_owned());
@@ -253,23 +152,40 @@ pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Re
     }
 }
 
+fn is_active(state: &str) -> Result<bool, String> {
+    match state {
+        "active" => Ok(true),
+        "suspended" => Ok(false),
+        _ => Err("write active or suspended".to_owned()),
+    }
+}
+
+fn unwrapped(list: Vec<Object<Channel>>) -> Result<Vec<Channel>, String> {
+    channels(list.into_iter().map(|Object(channel)| channel).collect())
+}
+
 pub(crate) fn channels(channels: Vec<Channel>) -> Result<Vec<Channel>, String> {
     if channels.len() > CHANNELS_MAX {
         return Err(format!("at most {CHANNELS_MAX} channels"));
     }
     for channel in &channels {
-        listed(vec![channel.platform.clone()], &adapter::PLATFORMS)?;
+        listed(vec![channel.platform.clone()], &PLATFORMS)?;
         bounded(&channel.platformid, 1, ID_BYTES_MAX)?;
     }
     Ok(channels)
 }
 
-fn time(text: Option<String>) -> Result<Option<i64>, String> {
+fn seconds(text: Option<String>) -> Result<Option<i64>, String> {
     let Some(text) = text else { return Ok(None) };
     let time: jiff::Timestamp = text
         .parse()
-        .map_err(|_| format!("{text} is no time; write one as 2026-01-31T12:00:00Z"))?;
+        .map_err(|_| format!("{text} is not a time; write one as 2026-01-31T12:00:00Z"))?;
     Ok(Some(time.as_second()))
+}
+
+/// Reads a network that cannot be `any`.
+pub(crate) fn one_network(text: &str) -> Result<Vec<IpNet>, String> {
+    parse_network(text).map(|network| vec![network])
 }
 
 pub(crate) fn networks(
@@ -290,26 +206,20 @@ pub(crate) fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, 
     }
 }
 
-/// `60/min`, `60`, or `null` for as often as it likes.
-fn rate(written: Option<Value>) -> Result<Option<Rate>, String> {
-    let written = calls(
-        written,
-        "/min",
-        "a number of calls per minute, such as 60/min",
-    );
-    Ok(written?.map(|per_minute| Rate { per_minute }))
+/// Reads `60/min`, `60`, or `null` for no limit.
+fn per_minute(written: Option<Value>) -> Result<Option<Rate>, String> {
+    let expected = "a number of calls per minute, such as 60/min";
+    let calls = calls(written, "/min", expected)?;
+    Ok(calls.map(|per_minute| Rate { per_minute }))
 }
 
-/// `1000/day`, `1000`, or `null` for as often as it likes.
+/// Reads `1000/day`, `1000`, or `null` for no limit.
 fn per_day(written: Option<Value>) -> Result<Option<NonZeroU32>, String> {
-    calls(
-        written,
-        "/day",
-        "a number of calls per day, such as 1000/day",
-    )
+    let expected = "a number of calls per day, such as 1000/day";
+    calls(written, "/day", expected)
 }
 
-fn calls(written: Option<Value>, unit: &str, wanted: &str) -> Result<Option<NonZeroU32>, String> {
+fn calls(written: Option<Value>, unit: &str, expected: &str) -> Result<Option<NonZeroU32>, String> {
     let Some(mut written) = written else {
         return Ok(None);
     };
@@ -321,6 +231,6 @@ fn calls(written: Option<Value>, unit: &str, wanted: &str) -> Result<Option<NonZ
     let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
     match number.parse::<NonZeroU32>() {
         Ok(number) if plain && number.get() <= RATE_MAX => Ok(Some(number)),
-        _ => Err(format!("{text} is no rate; write {wanted}")),
+        _ => Err(format!("{text} is not a rate; write {expected}")),
     }
 }

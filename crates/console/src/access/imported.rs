@@ -1,12 +1,13 @@
-//! Accesses of an import: bounded as those that are written by hand, and every mistake told at once.
+//! Accesses of an import: bounded as those that operators write, with every mistake reported at once.
 
 use std::ops::RangeInclusive;
 
-use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
+use adapter::{PLATFORMS, USER_BYTES_MAX};
 use ipnet::IpNet;
 use store::{Access, SECRETS_MAX, check_name};
 
-use crate::access::draft::{NETWORKS_MAX, TEXT_BYTES_MAX, bounded, channels, listed};
+use crate::access::bounds::{NETWORKS_MAX, TEXT_BYTES_MAX};
+use crate::access::draft::{bounded, channels, listed, methods, ways};
 
 /// Longest client id, in bytes; ours have 20.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
@@ -14,13 +15,11 @@ pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
 /// The versions that every reader of JSON can hold.
 pub(crate) const VERSIONS: RangeInclusive<i64> = 0..=9_007_199_254_740_991;
 
-/// The times that can be told in RFC 3339, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
+/// The times that RFC 3339 can write, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
 pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
-/// What is wrong with an access, by field, each with the access's name before it.
+/// Returns what is wrong with an access, by field, each with the name of the access before it.
 pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
-    let ways = Way::ALL.map(Way::name);
-    let methods = OPERATIONS.each_ref().map(|operation| operation.method);
     let names = |names: &[String], known: &[&str]| listed(names.to_vec(), known).map(|_| ());
     let platforms = access.platforms.as_deref().unwrap_or_default();
     let checks = [
@@ -40,8 +39,8 @@ pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
         ("tokens_since", time(access.tokens_since)),
         ("allow", networks(&access.allow)),
         ("deny", networks(&access.deny)),
-        ("ways", names(&access.ways, &ways)),
-        ("methods", names(&access.methods, &methods)),
+        ("ways", names(&access.ways, &ways())),
+        ("methods", names(&access.methods, &methods())),
         ("platforms", names(platforms, &PLATFORMS)),
         (
             "channels",
@@ -70,15 +69,15 @@ fn version(version: i64) -> Result<(), String> {
     if VERSIONS.contains(&version) {
         Ok(())
     } else {
-        Err(format!("{version} is no version"))
+        Err(format!("{version} is not a version"))
     }
 }
 
 fn time(seconds: Option<i64>) -> Result<(), String> {
     match seconds {
-        Some(seconds) if !SECONDS.contains(&seconds) => {
-            Err(format!("{seconds} is no time between the years 0 and 9999"))
-        }
+        Some(seconds) if !SECONDS.contains(&seconds) => Err(format!(
+            "{seconds} is not a time between the years 0 and 9999"
+        )),
         _ => Ok(()),
     }
 }
@@ -100,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_time_that_is_taken_can_be_told() {
-        let told = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string());
-        assert_eq!(told(*SECONDS.start()).unwrap(), "0000-01-01T00:00:00Z");
-        assert_eq!(told(*SECONDS.end()).unwrap(), "9999-12-30T22:00:00Z");
+    fn every_time_that_is_taken_can_be_written() {
+        let written = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string());
+        assert_eq!(written(*SECONDS.start()).unwrap(), "0000-01-01T00:00:00Z");
+        assert_eq!(written(*SECONDS.end()).unwrap(), "9999-12-30T22:00:00Z");
         for beyond in [*SECONDS.start() - 1, *SECONDS.end() + 1, i64::MIN] {
             assert!(time(Some(beyond)).is_err());
         }

@@ -4,12 +4,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{Secret, StoredSecret, new_random_secret};
 
+use crate::access::bounds::PASSWORD_CHARACTERS_MIN;
 use crate::access::draft::bounded;
 use crate::problem::Problem;
 use crate::state::Console;
-
-/// Shortest password that may be chosen, in characters.
-pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 8;
 
 /// A secret that has just been made.
 pub(crate) struct NewSecret {

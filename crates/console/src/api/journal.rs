@@ -8,7 +8,9 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use serde_json::{Value, json};
 use store::JournalOrder;
 
-use crate::access::draft::{ID_BYTES_MAX, bounded};
+use crate::access::bounds::ID_BYTES_MAX;
+use crate::access::draft::bounded;
+use crate::access::field_schemas;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::api::schemas;
@@ -34,7 +36,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .query("status", &status)
             .query("since", &moment::schema())
             .query("until", &moment::schema())
-            .query("ip", &schemas::network())
+            .query("ip", &field_schemas::network())
             .query("order", &json!({"enum": ["newest", "oldest"]}))
             .query(
                 "cursor",

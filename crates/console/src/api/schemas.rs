@@ -1,175 +1,216 @@
-//! The bodies of the admin API as JSON Schemas: bounds and names are the ones that the code checks by.
+//! The bodies and answers of the admin API as JSON Schemas: bounds and names are the ones that the code checks by.
 //!
-//! That no field is missing is held by a test here; that answers fit is held by other people's tests of the whole document.
+//! A test here holds the bodies to the fields that serde takes; schemathesis holds the answers to the document.
 
-use adapter::{OPERATIONS, PASSWORD_BYTES_MAX, PLATFORMS, USER_BYTES_MAX, Way, text_schema};
-use serde_json::{Map, Value, json};
-use store::{CACHE_S_MAX, JournalLevel, NAME_PATTERN, SECRETS_MAX};
+use adapter::Way;
+use serde_json::{Value, json};
+use store::SECRETS_MAX;
 
-use crate::access::draft::{
-    CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
-};
+use crate::access::bounds::ID_BYTES_MAX;
+use crate::access::draft::{AccessDraft, methods};
+use crate::access::field_schemas::{allowed, cache_policy, name, network, networks, password, phc};
 use crate::access::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
-use crate::access::secrets::PASSWORD_CHARACTERS_MIN;
 use crate::explain::HEADERS_MAX;
+use crate::json_schema::{
+    Properties, array, boolean, count, integer, list, nullable, one_of, open, partly, pattern,
+    positive, properties, string, text, time, whole,
+};
 use crate::moment;
 
-/// All of them by name.
-#[expect(clippy::too_many_lines, reason = "a line a schema")]
-pub(crate) fn all() -> Value {
-    let draft = draft();
-    let without = |names: &[&str]| {
-        let mut fields = draft.clone();
-        fields.retain(|name, _| !names.contains(&name.as_str()));
-        fields
-    };
-    let made = {
-        let mut fields = access();
-        fields.insert("password".to_owned(), json!({"type": "string"}));
-        fields.insert("client_secret".to_owned(), json!({"type": "string"}));
-        let names: Vec<String> = access().keys().cloned().collect();
-        // Of a secret that came as a hash there is nothing to show.
-        partly(
-            fields,
-            &names.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
-    };
-    let key = fields([
-        ("name", name()),
-        ("role", one_of(&["viewer", "operator"])),
-        ("created", time()),
-    ]);
-    let mut key_made = key.clone();
-    key_made.insert(
-        "key".to_owned(),
-        json!({"type": "string", "pattern": "^cgk_"}),
-    );
-    json!({
-        "AccessDraft": one_secret(partly(draft.clone(), &["name"])),
-        "AccessChange": partly(without(&["name", "password", "password_hash"]), &[]),
-        "Access": whole(access()),
-        "AccessMade": made,
-        "Accesses": list("accesses", "Access"),
-        "Rotation": one_secret(partly(fields([
-            ("password", password()), ("password_hash", phc()), ("drop_old", boolean()),
-        ]), &[])),
-        "KeyRotation": partly(fields([("revoke", boolean())]), &[]),
-        "Change": whole(fields([
-            ("version", count()), ("at", time()), ("actor", json!({"type": "string"})),
-            ("before", nullable(json!({"type": "object"}))), ("after", nullable(json!({"type": "object"}))),
-        ])),
-        "Changes": list("changes", "Change"),
-        "AdminKeyDraft": whole(fields([("name", name()), ("role", one_of(&["viewer", "operator"]))])),
-        "AdminKey": whole(key),
-        "AdminKeyMade": whole(key_made),
-        "AdminKeys": list("admin_keys", "AdminKey"),
-        "SigningKey": whole(fields([
-            ("kid", json!({"type": "string"})), ("algorithm", one_of(&["EdDSA", "RS256"])), ("created_at", time()),
-            ("state", one_of(&["signing", "verifying"])), ("verifies_until", nullable(time())),
-        ])),
-        "SigningKeys": list("keys", "SigningKey"),
-        "Transfer": list("accesses", "StoredAccess"),
-        "StoredAccess": stored(),
-        "Imported": whole(fields([("changed", count())])),
-        "Question": question(),
-        "Explanation": open(&["admitted", "code", "status", "reason", "address", "walk", "steps", "judgements", "cache"]),
-        "JournalPage": whole(fields([
-            ("rows", json!({"type": "array", "items": {"type": "object", "required": ["id", "time", "kind", "count"], "properties": {"kind": one_of(&["request", "change", "clearing", "erasure", "operator"]), "count": {"type": "integer", "minimum": 1, "description": "Calls that the row stands for"}}}})),
-            ("next", nullable(json!({"type": "string", "pattern": CURSOR}))),
-        ])),
-        "Receipt": whole(fields([
-            ("method", one_of(&methods())), ("state", one_of(&["under_way", "ended"])),
-            ("delivery", one_of(&["sent", "unknown"])), ("code", nullable(json!({"type": "string"}))),
-            ("request_id", json!({"type": "string"})), ("made_at", time()),
-        ])),
-        "Receipts": list("receipts", "Receipt"),
-        "Erasure": whole(fields([("destination", text(1, ID_BYTES_MAX))])),
-        "Erased": whole(fields([("erased", count())])),
-        "Proposal": partly(fields([
-            ("access", json!({"type": "string"})), ("since", moment::schema()),
-            ("allow", nullable(allowed())), ("deny", nullable(networks(&network()))),
-        ]), &["access", "since"]),
-        "Replay": open(&["allow", "deny", "judged", "refused", "newly_refused", "newly_admitted", "addresses", "rows"]),
-        "Health": partly(fields([
-            ("status", one_of(&["ok", "ready", "not_ready"])), ("reason", json!({"type": "string"})),
-        ]), &["status"]),
-        "Status": open(&["version", "public_url", "config_generation", "last_reload", "accesses", "ready"]),
-        "Reload": open(&["at", "by", "config_generation", "outcome"]),
-        "OpenApi": open(&["openapi", "info", "servers", "paths", "components"]),
-        "Problem": partly(fields([
-            ("type", json!({"type": "string", "pattern": "^urn:chatgate:problem:"})), ("title", json!({"type": "string"})),
-            ("status", json!({"type": "integer", "minimum": 400, "maximum": 599})), ("code", json!({"type": "string"})),
-            ("detail", json!({"type": "string"})), ("errors", json!({"type": "array", "items": {"type": "object"}})),
-        ]), &["type", "title", "status", "code", "detail"]),
-    })
+/// The id of a journal row.
+pub(super) const CURSOR: &str = "^([0-7][0-9a-fA-F]{15}|[0-9a-fA-F]{1,15})$";
+
+/// The name of a header line, and its value.
+const LINE_NAME: &str = "^[!#$%&'*+.^_`|~A-Za-z0-9-]+$";
+const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
+
+/// Returns all schemas by name.
+pub(super) fn all() -> Value {
+    let mut schemas = access_schemas();
+    schemas.extend(key_schemas());
+    schemas.extend(journal_schemas());
+    schemas.extend(gateway_schemas());
+    Value::Object(schemas)
 }
 
-/// The fields of a draft, as `draft.rs` reads them.
-pub(crate) fn draft() -> Map<String, Value> {
-    fields([
-        ("name", name()),
-        ("user", text(1, USER_BYTES_MAX)),
+fn access_schemas() -> Properties {
+    let draft = AccessDraft::schemas();
+    let change = without(draft.clone(), &["name", "password", "password_hash"]);
+    let mut made = access();
+    let names: Vec<String> = made.keys().cloned().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // A secret that came as a hash is not shown.
+    made.extend(properties([
+        ("password", string()),
+        ("client_secret", string()),
+    ]));
+    let rotation = properties([
         ("password", password()),
         ("password_hash", phc()),
-        ("owner", text(0, TEXT_BYTES_MAX)),
-        ("note", text(0, TEXT_BYTES_MAX)),
-        ("state", one_of(&["active", "suspended"])),
-        ("not_before", nullable(time())),
-        ("expires", nullable(time())),
-        ("allow", allowed()),
-        ("deny", networks(&network())),
-        ("ways", some_of(&Way::ALL.map(Way::name))),
-        ("methods", some_of(&methods())),
-        ("platforms", nullable(some_of(&PLATFORMS))),
-        ("channels", nullable(channels())),
-        ("rate", rate("min")),
-        ("per_day", rate("day")),
-        ("per_destination", rate("min")),
-        ("concurrent", nullable(positive())),
-        ("report", some_of(&REPORTS)),
-        (
-            "cache",
-            json!({"anyOf": [{"type": "boolean"}, cache_policy(&[])]}),
-        ),
-        (
-            "journal",
-            one_of(&JournalLevel::ALL.map(JournalLevel::name)),
-        ),
-        ("query_credentials", boolean()),
+        ("drop_old", boolean()),
+    ]);
+    let document = || nullable(json!({"type": "object"}));
+    let entry = properties([
+        ("version", count()),
+        ("at", time()),
+        ("actor", string()),
+        ("before", document()),
+        ("after", document()),
+    ]);
+    properties([
+        ("AccessDraft", one_secret(partly(draft, &["name"]))),
+        ("AccessChange", partly(change, &[])),
+        ("Access", whole(access())),
+        ("AccessMade", partly(made, &names)),
+        ("Accesses", list("accesses", "Access")),
+        ("Rotation", one_secret(partly(rotation, &[]))),
+        ("Change", whole(entry)),
+        ("Changes", list("changes", "Change")),
+        ("Transfer", list("accesses", "StoredAccess")),
+        ("StoredAccess", stored()),
+        ("Imported", whole(properties([("changed", count())]))),
     ])
 }
 
-/// The fields of an access, as `view.rs` writes them.
-fn access() -> Map<String, Value> {
-    let rate =
-        |unit| nullable(json!({"type": "string", "pattern": format!("^[1-9][0-9]*/{unit}$")}));
-    let strings = json!({"type": "array", "items": {"type": "string"}});
-    let secret = fields([
+fn key_schemas() -> Properties {
+    let role = || one_of(&["viewer", "operator"]);
+    let draft = properties([("name", name()), ("role", role())]);
+    let mut key = draft.clone();
+    key.insert("created".to_owned(), time());
+    let mut made = key.clone();
+    made.insert("key".to_owned(), pattern("^cgk_"));
+    let signing_key = properties([
+        ("kid", string()),
+        ("algorithm", one_of(&["EdDSA", "RS256"])),
+        ("created_at", time()),
+        ("state", one_of(&["signing", "verifying"])),
+        ("verifies_until", nullable(time())),
+    ]);
+    let rotation = properties([("revoke", boolean())]);
+    properties([
+        ("AdminKeyDraft", whole(draft)),
+        ("AdminKey", whole(key)),
+        ("AdminKeyMade", whole(made)),
+        ("AdminKeys", list("admin_keys", "AdminKey")),
+        ("SigningKey", whole(signing_key)),
+        ("SigningKeys", list("keys", "SigningKey")),
+        ("KeyRotation", partly(rotation, &[])),
+    ])
+}
+
+fn journal_schemas() -> Properties {
+    let kind = one_of(&["request", "change", "clearing", "erasure", "operator"]);
+    let calls =
+        json!({"type": "integer", "minimum": 1, "description": "Calls that the row stands for"});
+    let row = json!({"type": "object", "required": ["id", "time", "kind", "count"],
+        "properties": {"kind": kind, "count": calls}});
+    let page = properties([("rows", array(&row)), ("next", nullable(pattern(CURSOR)))]);
+    let receipt = properties([
+        ("method", one_of(&methods())),
+        ("state", one_of(&["under_way", "ended"])),
+        ("delivery", one_of(&["sent", "unknown"])),
+        ("code", nullable(string())),
+        ("request_id", string()),
+        ("made_at", time()),
+    ]);
+    let proposal = properties([
+        ("access", string()),
+        ("since", moment::schema()),
+        ("allow", nullable(allowed())),
+        ("deny", nullable(networks(&network()))),
+    ]);
+    let replay = [
+        "allow",
+        "deny",
+        "judged",
+        "refused",
+        "newly_refused",
+        "newly_admitted",
+        "addresses",
+        "rows",
+    ];
+    let erasure = properties([("destination", text(1, ID_BYTES_MAX))]);
+    properties([
+        ("JournalPage", whole(page)),
+        ("Receipt", whole(receipt)),
+        ("Receipts", list("receipts", "Receipt")),
+        ("Erasure", whole(erasure)),
+        ("Erased", whole(properties([("erased", count())]))),
+        ("Proposal", partly(proposal, &["access", "since"])),
+        ("Replay", open(&replay)),
+    ])
+}
+
+fn gateway_schemas() -> Properties {
+    let explanation = [
+        "admitted",
+        "code",
+        "status",
+        "reason",
+        "address",
+        "walk",
+        "steps",
+        "judgements",
+        "cache",
+    ];
+    let health = properties([
+        ("status", one_of(&["ok", "ready", "not_ready"])),
+        ("reason", string()),
+    ]);
+    let status = [
+        "version",
+        "public_url",
+        "config_generation",
+        "last_reload",
+        "accesses",
+        "ready",
+    ];
+    let problem = properties([
+        ("type", pattern("^urn:chatgate:problem:")),
+        ("title", string()),
+        ("status", integer(400, 599)),
+        ("code", string()),
+        ("detail", string()),
+        ("errors", array(&json!({"type": "object"}))),
+    ]);
+    let required = ["type", "title", "status", "code", "detail"];
+    properties([
+        ("Question", question()),
+        ("Explanation", open(&explanation)),
+        ("Health", partly(health, &["status"])),
+        ("Status", open(&status)),
+        (
+            "Reload",
+            open(&["at", "by", "config_generation", "outcome"]),
+        ),
+        (
+            "OpenApi",
+            open(&["openapi", "info", "servers", "paths", "components"]),
+        ),
+        ("Problem", partly(problem, &required)),
+    ])
+}
+
+/// The fields of an access, as `access/view.rs` writes them.
+fn access() -> Properties {
+    let rate = |unit| nullable(pattern(&format!("^[1-9][0-9]*/{unit}$")));
+    let secret = properties([
         ("kind", one_of(&["random", "chosen"])),
         ("created", nullable(time())),
     ]);
-    let last_use = fields([
-        ("at", time()),
-        ("address", json!({"type": "string"})),
-        ("way", json!({"type": "string"})),
-    ]);
-    let mut access = draft();
-    access.remove("password");
-    access.remove("password_hash");
-    access.extend(fields([
-        ("client_id", json!({"type": "string"})),
-        ("allow", strings.clone()),
-        ("deny", strings),
+    let last_use = properties([("at", time()), ("address", string()), ("way", string())]);
+    let mut access = without(AccessDraft::schemas(), &["password", "password_hash"]);
+    access.extend(properties([
+        ("client_id", string()),
+        ("allow", array(&string())),
+        ("deny", array(&string())),
         ("rate", rate("min")),
         ("per_day", rate("day")),
         ("per_destination", rate("min")),
         ("cache", cache_policy(&["enabled"])),
         ("last_used", nullable(whole(last_use))),
         ("tokens_since", nullable(time())),
-        (
-            "secrets",
-            json!({"type": "array", "maxItems": SECRETS_MAX, "items": whole(secret)}),
-        ),
+        ("secrets", secrets(&whole(secret))),
         ("version", count()),
     ]));
     access
@@ -177,28 +218,33 @@ fn access() -> Map<String, Value> {
 
 /// An access as an export writes it and an import takes it, `store::Access` in JSON.
 fn stored() -> Value {
-    let mut access = draft();
-    for other in WRITTEN_OTHERWISE {
-        access.remove(other);
-    }
-    let secrets = json!({"type": "array", "maxItems": SECRETS_MAX, "items": stored_secret()});
-    access.extend(fields([
-        (
-            "version",
-            json!({"type": "integer", "minimum": VERSIONS.start(), "maximum": VERSIONS.end()}),
-        ),
+    let elsewhere = [
+        "password",
+        "password_hash",
+        "state",
+        "rate",
+        "per_day",
+        "per_destination",
+        "concurrent",
+        "report",
+    ];
+    let version = || integer(VERSIONS.start(), VERSIONS.end());
+    // Seconds since 1970, UTC.
+    let seconds = || integer(SECONDS.start(), SECONDS.end());
+    let secret = properties([("hash", stored_hash()), ("created", seconds())]);
+    let cidr = json!({"type": "string", "format": "cidr", "maxLength": 64});
+    let mut access = without(AccessDraft::schemas(), &elsewhere);
+    access.extend(properties([
+        ("version", version()),
         ("client_id", text(1, CLIENT_ID_BYTES_MAX)),
         ("active", boolean()),
-        ("secrets", secrets),
+        ("secrets", secrets(&whole(secret))),
         ("not_before", nullable(seconds())),
         ("expires", nullable(seconds())),
-        (
-            "token_generation",
-            json!({"type": "integer", "minimum": VERSIONS.start(), "maximum": VERSIONS.end()}),
-        ),
+        ("token_generation", version()),
         ("tokens_since", nullable(seconds())),
-        ("allow", networks(&cidr())),
-        ("deny", networks(&cidr())),
+        ("allow", networks(&cidr)),
+        ("deny", networks(&cidr)),
         ("report_networks", boolean()),
         ("limits", stored_limits()),
     ]));
@@ -215,31 +261,24 @@ fn stored() -> Value {
     partly(access, &required)
 }
 
-/// The fields of a draft that the store keeps in other ones.
-const WRITTEN_OTHERWISE: [&str; 8] = [
-    "password",
-    "password_hash",
-    "state",
-    "rate",
-    "per_day",
-    "per_destination",
-    "concurrent",
-    "report",
-];
+fn without(mut fields: Properties, names: &[&str]) -> Properties {
+    fields.retain(|name, _| !names.contains(&name.as_str()));
+    fields
+}
 
-fn stored_secret() -> Value {
+fn secrets(items: &Value) -> Value {
+    json!({"type": "array", "maxItems": SECRETS_MAX, "items": items})
+}
+
+fn stored_hash() -> Value {
     // 32 bytes in base64url.
-    let keyed = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"});
-    let hash = |name, schema| whole(fields([(name, schema)]));
-    let hashes = [hash("keyed", keyed), hash("argon2id", phc())];
-    whole(fields([
-        ("hash", json!({"oneOf": hashes})),
-        ("created", seconds()),
-    ]))
+    let keyed = pattern("^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$");
+    let hash = |name, schema| whole(properties([(name, schema)]));
+    json!({"oneOf": [hash("keyed", keyed), hash("argon2id", phc())]})
 }
 
 fn stored_limits() -> Value {
-    let limits = fields([
+    let limits = properties([
         ("per_minute", nullable(positive())),
         ("per_day", nullable(positive())),
         ("per_destination", nullable(positive())),
@@ -249,41 +288,15 @@ fn stored_limits() -> Value {
     partly(limits, &[])
 }
 
-fn cache_policy(required: &[&str]) -> Value {
-    let life = || nullable(json!({"type": "integer", "minimum": 0, "maximum": CACHE_S_MAX}));
-    let policy = fields([
-        ("enabled", boolean()),
-        ("getchatchannels_s", life()),
-        ("getchats_s", life()),
-    ]);
-    partly(policy, required)
-}
-
-fn boolean() -> Value {
-    json!({"type": "boolean"})
-}
-
-fn positive() -> Value {
-    json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})
-}
-
-/// The hash of a password, a PHC string.
-fn phc() -> Value {
-    json!({"type": "string", "format": "argon2id", "maxLength": 256,
-        "description": "A PHC string of argon2id, version 19, with m, t and p within bounds that a refusal tells."})
-}
-
 /// A password or its hash, not both.
 fn one_secret(mut schema: Value) -> Value {
     schema["not"] = json!({"required": ["password", "password_hash"]});
     schema
 }
 
-/// A call that nobody makes, as `explain.rs` reads it.
+/// A call that is explained and not made, as `explain.rs` reads it.
 fn question() -> Value {
-    let string = || json!({"type": "string"});
-    let name = json!({"type": "string", "pattern": LINE_NAME});
-    let value = json!({"type": "string", "pattern": LINE_VALUE});
+    let (name, value) = (pattern(LINE_NAME), pattern(LINE_VALUE));
     let pair = json!({"type": "array", "prefixItems": [name, value], "minItems": 2, "maxItems": 2});
     let lines = json!({"anyOf": [
         {"type": "array", "items": pair, "maxItems": HEADERS_MAX},
@@ -291,7 +304,7 @@ fn question() -> Value {
     ]});
     let peer = json!({"type": "string", "format": "ip-address", "maxLength": 64,
         "description": "An IPv4 or IPv6 address, with a port or without."});
-    let question = fields([
+    let question = properties([
         ("peer", peer),
         ("headers", lines),
         ("access", string()),
@@ -301,119 +314,6 @@ fn question() -> Value {
         ("secret_in_url", boolean()),
     ]);
     partly(question, &["peer", "access", "method"])
-}
-
-/// What can be the name of a header line, and its value.
-const LINE_NAME: &str = "^[!#$%&'*+.^_`|~A-Za-z0-9-]+$";
-const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
-
-/// The number of a row of the journal.
-pub(crate) const CURSOR: &str = "^([0-7][0-9a-fA-F]{15}|[0-9a-fA-F]{1,15})$";
-
-/// Networks of an access, everybody among them.
-fn allowed() -> Value {
-    networks(&json!({"anyOf": [{"const": "any"}, network()]}))
-}
-
-/// Seconds since 1970, UTC.
-fn seconds() -> Value {
-    json!({"type": "integer", "minimum": SECONDS.start(), "maximum": SECONDS.end()})
-}
-
-fn methods() -> [&'static str; OPERATIONS.len()] {
-    OPERATIONS.each_ref().map(|operation| operation.method)
-}
-
-fn name() -> Value {
-    json!({"type": "string", "pattern": NAME_PATTERN})
-}
-
-fn text(characters_min: usize, bytes_max: usize) -> Value {
-    text_schema(characters_min, bytes_max, false)
-}
-
-fn password() -> Value {
-    let mut password = text(PASSWORD_CHARACTERS_MIN, PASSWORD_BYTES_MAX);
-    password["not"] = json!({"pattern": "^cgs_"});
-    password
-}
-
-fn time() -> Value {
-    json!({"type": "string", "format": "date-time"})
-}
-
-pub(crate) fn network() -> Value {
-    json!({"type": "string", "format": "ip-network", "maxLength": 64,
-        "description": "An IPv4 or IPv6 address, or a network without host bits, such as 10.0.0.0/8."})
-}
-
-/// As a store writes it: with the length of the prefix.
-fn cidr() -> Value {
-    json!({"type": "string", "format": "cidr", "maxLength": 64})
-}
-
-fn networks(items: &Value) -> Value {
-    json!({"type": "array", "maxItems": NETWORKS_MAX, "items": items})
-}
-
-fn channels() -> Value {
-    let channel = whole(fields([
-        ("platform", one_of(&PLATFORMS)),
-        ("platformid", text(1, ID_BYTES_MAX)),
-    ]));
-    json!({"type": "array", "maxItems": CHANNELS_MAX, "items": channel})
-}
-
-fn rate(unit: &str) -> Value {
-    json!({"anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": RATE_MAX},
-        {"type": "string", "pattern": format!("^[1-9][0-9]{{0,8}}(/{unit})?$")},
-        {"type": "null"},
-    ]})
-}
-
-fn count() -> Value {
-    json!({"type": "integer", "minimum": 0})
-}
-
-fn one_of(names: &[&str]) -> Value {
-    json!({"type": "string", "enum": names})
-}
-
-fn some_of(names: &[&str]) -> Value {
-    json!({"type": "array", "items": one_of(names)})
-}
-
-fn nullable(schema: impl serde::Serialize) -> Value {
-    json!({"anyOf": [schema, {"type": "null"}]})
-}
-
-fn list(name: &str, items: &str) -> Value {
-    let items =
-        json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{items}")}});
-    whole(fields([(name, items)]))
-}
-
-/// An object that may hold more than the document says.
-fn open(required: &[&str]) -> Value {
-    json!({"type": "object", "required": required})
-}
-
-fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
-    fields
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into_iter()
-        .collect()
-}
-
-fn whole(fields: Map<String, Value>) -> Value {
-    let names: Vec<String> = fields.keys().cloned().collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    partly(fields, &names)
-}
-
-fn partly(fields: impl serde::Serialize, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": fields, "required": required, "additionalProperties": false})
 }
 
 #[cfg(test)]

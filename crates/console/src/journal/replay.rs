@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use store::{ChangeError, ReplayCall, Verdict, judge, parse_access_network, parse_network};
+use store::{ChangeError, ReplayCall, Verdict, judge, parse_access_network};
 
-use crate::access::draft::networks;
+use crate::access::draft::{networks, one_network};
 use crate::journal::query::id_text;
 use crate::journal::rows::time_text;
 use crate::moment::time_ms;
@@ -70,11 +70,10 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
         wrong("since", text);
         0
     });
-    let one = |text: &str| parse_network(text).map(|network| vec![network]);
     let allow = request
         .allow
         .map(|nets| networks(&nets, parse_access_network));
-    let deny = request.deny.map(|nets| networks(&nets, one));
+    let deny = request.deny.map(|nets| networks(&nets, one_network));
     let mut list = |field, list: Option<Result<Vec<IpNet>, String>>, current: &[IpNet]| match list {
         None => current.to_vec(),
         Some(Ok(list)) => list,

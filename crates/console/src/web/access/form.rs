@@ -1,11 +1,16 @@
 //! The form of an access: what stands in it, and what stands in it again when something is wrong.
 
-use adapter::{OPERATIONS, PLATFORMS, Way};
+use adapter::PLATFORMS;
 use store::{Access, Channel, Rate};
 
+use crate::access::bounds::REPORTS;
+use crate::access::draft::{AccessDraft, methods, ways};
 use crate::problem::Problem;
 use crate::web::access::form_draft::{ALL, NONE};
 use crate::web::fields::Fields;
+
+/// The fields of the cache policy, which the form has one by one.
+const LIFETIMES: [&str; 2] = ["getchatchannels_s", "getchats_s"];
 
 /// The fields with a text.
 #[derive(Default)]
@@ -42,38 +47,14 @@ pub(crate) struct AccessForm {
     pub(crate) failed: Option<String>,
 }
 
-/// Fields that may be told to be wrong.
-const NAMES: [&str; 20] = [
-    "name",
-    "user",
-    "owner",
-    "note",
-    "allow",
-    "deny",
-    "rate",
-    "per_day",
-    "per_destination",
-    "concurrent",
-    "not_before",
-    "expires",
-    "platforms",
-    "channels",
-    "getchatchannels_s",
-    "getchats_s",
-    "ways",
-    "methods",
-    "report",
-    "journal",
-];
-
 impl AccessForm {
     /// For a new access: everything but networks, which have to be written.
     pub(crate) fn blank() -> AccessForm {
         AccessForm {
-            ways: ticked(&Way::ALL.map(Way::name), |_| true),
+            ways: ticked(&ways(), |_| true),
             methods: ticked(&methods(), |_| true),
             platforms: ticked(&platforms(), |word| word == ALL),
-            report: ticked(&crate::access::draft::REPORTS, |_| false),
+            report: ticked(&REPORTS, |_| false),
             query_credentials: true,
             is_cached: true,
             ..AccessForm::default()
@@ -128,13 +109,11 @@ impl AccessForm {
             }),
             query_credentials: access.query_credentials,
             is_cached: access.cache.enabled,
-            ways: ticked(&Way::ALL.map(Way::name), |way| {
-                access.ways.iter().any(|w| w == way)
-            }),
+            ways: ticked(&ways(), |way| access.ways.iter().any(|w| w == way)),
             methods: ticked(&methods(), |method| {
                 access.methods.iter().any(|m| m == method)
             }),
-            report: ticked(&crate::access::draft::REPORTS, |what| match what {
+            report: ticked(&REPORTS, |what| match what {
                 "networks" => access.report_networks,
                 _ => access.limits.report,
             }),
@@ -146,9 +125,8 @@ impl AccessForm {
 
     /// As it came back, with what is wrong with it.
     pub(crate) fn again(fields: &Fields, problem: &Problem) -> AccessForm {
-        let wrong = NAMES
-            .into_iter()
-            .filter_map(|name| Some((name, problem.about(name)?.to_owned())));
+        let names = AccessDraft::NAMES.iter().chain(&LIFETIMES);
+        let wrong = names.filter_map(|name| Some((*name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
         AccessForm {
             failed: Some(if wrong.is_empty() {
@@ -185,9 +163,9 @@ impl AccessForm {
             platforms: ticked(&platforms(), has("platforms")),
             query_credentials: fields.has("query_credentials"),
             is_cached: fields.has("cache"),
-            ways: ticked(&Way::ALL.map(Way::name), has("ways")),
+            ways: ticked(&ways(), has("ways")),
             methods: ticked(&methods(), has("methods")),
-            report: ticked(&crate::access::draft::REPORTS, has("report")),
+            report: ticked(&REPORTS, has("report")),
             is_full: fields.has("full"),
             version: fields.get("version").parse().unwrap_or_default(),
             ..AccessForm::default()
@@ -218,10 +196,6 @@ fn channels_text(channels: Option<&[Channel]>) -> String {
 
 fn platforms() -> Vec<&'static str> {
     [&[ALL], &PLATFORMS[..]].concat()
-}
-
-fn methods() -> [&'static str; OPERATIONS.len()] {
-    OPERATIONS.each_ref().map(|operation| operation.method)
 }
 
 fn ticked(words: &[&'static str], is_ticked: impl Fn(&str) -> bool) -> Vec<(&'static str, bool)> {

@@ -47,7 +47,7 @@ fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
         text => match text.parse::<u32>() {
             Ok(number) if (least..=most).contains(&number) => json!(number),
             _ => {
-                let text = format!("{text} is no number from {least} to {most}");
+                let text = format!("{text} is not a number from {least} to {most}");
                 mistakes.push((name.to_owned(), text));
                 Value::Null
             }

@@ -1,0 +1,85 @@
+//! Building blocks of JSON Schemas.
+
+use adapter::text_schema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// The properties of an object, by name.
+pub(crate) type Properties = Map<String, Value>;
+
+pub(crate) fn properties<const N: usize>(properties: [(&str, Value); N]) -> Properties {
+    let owned = properties.map(|(name, schema)| (name.to_owned(), schema));
+    owned.into_iter().collect()
+}
+
+/// An object with these properties, all of them required.
+pub(crate) fn whole(properties: Properties) -> Value {
+    let names: Vec<String> = properties.keys().cloned().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    partly(properties, &names)
+}
+
+/// An object with these properties, some of them required.
+pub(crate) fn partly(properties: Properties, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// An object that may hold more than the document says.
+pub(crate) fn open(required: &[&str]) -> Value {
+    json!({"type": "object", "required": required})
+}
+
+/// An object that holds a list of objects of another schema.
+pub(crate) fn list(name: &str, items: &str) -> Value {
+    let items = json!({"$ref": format!("#/components/schemas/{items}")});
+    whole(properties([(name, array(&items))]))
+}
+
+pub(crate) fn array(items: &Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+pub(crate) fn nullable(schema: impl Serialize) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+pub(crate) fn one_of(names: &[&str]) -> Value {
+    json!({"type": "string", "enum": names})
+}
+
+pub(crate) fn some_of(names: &[&str]) -> Value {
+    array(&one_of(names))
+}
+
+pub(crate) fn string() -> Value {
+    json!({"type": "string"})
+}
+
+/// A string that can be presented in a call.
+pub(crate) fn text(characters_min: usize, bytes_max: usize) -> Value {
+    text_schema(characters_min, bytes_max, false)
+}
+
+pub(crate) fn pattern(pattern: &str) -> Value {
+    json!({"type": "string", "pattern": pattern})
+}
+
+pub(crate) fn boolean() -> Value {
+    json!({"type": "boolean"})
+}
+
+pub(crate) fn integer(least: impl Serialize, most: impl Serialize) -> Value {
+    json!({"type": "integer", "minimum": least, "maximum": most})
+}
+
+pub(crate) fn positive() -> Value {
+    integer(1, u32::MAX)
+}
+
+pub(crate) fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+pub(crate) fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
