@@ -154,7 +154,7 @@ async fn by_tls_the_cookie_has_its_prefix_and_browsers_are_told_to_stay_with_tls
     let attributes: Vec<_> = line.split("; ").skip(1).collect();
     assert_eq!(
         attributes,
-        ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"]
+        ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"]
     );
     let cookie = line.split(';').next().unwrap();
     let page = |cookie: &str| Answer::of(by_tls.get(url("/console/")).header("cookie", cookie));

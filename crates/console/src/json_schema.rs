@@ -20,7 +20,7 @@ pub(crate) fn whole(properties: Properties) -> Value {
 }
 
 /// An object with these properties, some of them required.
-pub(crate) fn partly(properties: Properties, required: &[&str]) -> Value {
+pub(crate) fn partly(properties: impl Serialize, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 

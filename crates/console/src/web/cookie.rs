@@ -1,6 +1,8 @@
 //! The cookie that holds the id of a session.
 
 use axum::response::Response;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::SecretString;
 
@@ -18,31 +20,32 @@ fn cookie_name(console: &Console) -> &'static str {
 
 /// Returns the id in the cookie. Two cookies of the name, one of which a neighbour on the same host may have set, count as none.
 pub(crate) fn session_id(console: &Console, headers: &HeaderMap) -> Option<SecretString> {
-    let ours = cookie_name(console);
+    let name = cookie_name(console);
     let lines = headers.get_all(header::COOKIE).iter();
-    let texts = lines.filter_map(|line| line.to_str().ok());
-    let pairs = texts
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.split_once('='));
-    let mut ours = pairs.filter(|(name, _)| name.trim() == ours);
+    let cookies = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(Cookie::split_parse)
+        .filter_map(Result::ok);
+    let mut ours = cookies.filter(|cookie| cookie.name() == name);
     match (ours.next(), ours.next()) {
-        (Some((_, id)), None) => Some(id.trim().into()),
+        (Some(cookie), None) => Some(cookie.value().into()),
         _ => None,
     }
 }
 
 /// Sets the cookie; an empty id deletes it.
 pub(crate) fn set_cookie(console: &Console, response: &mut Response, id: &str) {
-    // A name with the prefix asks for this path.
-    let scope = if console.gateway.admin_has_tls() {
-        "Path=/; Secure"
-    } else {
-        "Path=/console"
-    };
-    let ends = if id.is_empty() { "; Max-Age=0" } else { "" };
-    let name = cookie_name(console);
-    let line = format!("{name}={id}; {scope}; HttpOnly; SameSite=Strict{ends}");
-    if let Ok(mut value) = HeaderValue::try_from(line) {
+    let has_tls = console.gateway.admin_has_tls();
+    let mut cookie = Cookie::new(cookie_name(console), id);
+    // Browsers take a name with the prefix only with this path and `Secure`.
+    cookie.set_path(if has_tls { "/" } else { "/console" });
+    cookie.set_secure(has_tls);
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Strict);
+    if id.is_empty() {
+        cookie.set_max_age(Duration::ZERO);
+    }
+    if let Ok(mut value) = HeaderValue::try_from(cookie.to_string()) {
         value.set_sensitive(true);
         response.headers_mut().insert(header::SET_COOKIE, value);
     }

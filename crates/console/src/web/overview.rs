@@ -4,6 +4,7 @@ mod charts;
 
 use askama::Template;
 use axum::extract::State;
+use axum::response::sse::Event;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -74,11 +75,11 @@ pub(crate) async fn events(
     .map_err(PageError::from)
 }
 
-async fn next(console: &Console, steps: &mut watch::Receiver<()>) -> String {
+async fn next(console: &Console, steps: &mut watch::Receiver<()>) -> Vec<Event> {
     let moved = tokio::time::timeout(sse::WAIT_MAX, steps.changed()).await;
     match (moved, OverviewNow::of(console).render()) {
-        (Ok(Ok(())), Ok(text)) => event("now", None, &text),
-        _ => String::new(),
+        (Ok(Ok(())), Ok(text)) => vec![event("now", &text)],
+        _ => Vec::new(),
     }
 }
 

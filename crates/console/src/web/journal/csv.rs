@@ -6,7 +6,7 @@ use store::JournalRow;
 
 use crate::journal::rows::row_view;
 
-/// The columns: the fields of a row that are no objects.
+/// The columns: the fields of a row that are not objects.
 const COLUMNS: [&str; 31] = [
     "time",
     "id",
@@ -41,28 +41,39 @@ const COLUMNS: [&str; 31] = [
     "parameters",
 ];
 
-/// The line with the names.
+/// Writes the line with the names.
 pub(crate) fn head() -> String {
-    COLUMNS.join(",") + "\r\n"
+    record(COLUMNS)
 }
 
-/// One row.
+/// Writes one row.
 pub(crate) fn line(row: JournalRow) -> String {
     let row = row_view(row, false);
-    let cells = COLUMNS.map(|column| match &row[column] {
+    record(COLUMNS.map(|column| match &row[column] {
         Value::Null => String::new(),
         Value::String(text) => cell(text),
         other => cell(&other.to_string()),
-    });
-    cells.join(",") + "\r\n"
+    }))
 }
 
-/// Always in quotation marks: some programs split at semicolons or tabs as well. NUL ends a text in some of them.
+/// Every cell is quoted: some programs split at semicolons or tabs as well.
+fn record(cells: [impl AsRef<[u8]>; COLUMNS.len()]) -> String {
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Always)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    // Writing into memory can't fail, and cells are text.
+    let _ = writer.write_record(cells);
+    let written = writer.into_inner().unwrap_or_default();
+    String::from_utf8(written).unwrap_or_default()
+}
+
+/// Takes the formula and the NUL, which ends a text in some programs, out of a cell.
 fn cell(text: &str) -> String {
     let starts = [
         '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', '|', '%',
     ];
-    // Spreadsheets pass over blanks and what can't be seen.
+    // Spreadsheets pass over blanks and invisible characters.
     let hides = |c: char| {
         c.is_whitespace()
             || c.is_control()
@@ -70,8 +81,7 @@ fn cell(text: &str) -> String {
     };
     let is_formula = text.trim_start_matches(hides).starts_with(starts) || text.starts_with(starts);
     let apostrophe = if is_formula { "'" } else { "" };
-    let quoted = text.replace('"', "\"\"").replace('\0', "\u{fffd}");
-    format!("\"{apostrophe}{quoted}\"")
+    format!("{apostrophe}{}", text.replace('\0', "\u{fffd}"))
 }
 
 #[cfg(test)]
@@ -80,7 +90,7 @@ mod tests {
 
     #[test]
     fn no_cell_begins_as_a_formula() {
-        assert_eq!(cell("plain, \"quoted\""), "\"plain, \"\"quoted\"\"\"");
+        assert_eq!(cell("plain, \"quoted\""), "plain, \"quoted\"");
         for formula in [
             "=1+1",
             "+1",
@@ -95,7 +105,7 @@ mod tests {
             "%0A=1",
         ] {
             assert!(
-                cell(formula).starts_with("\"'"),
+                cell(formula).starts_with('\''),
                 "{formula:?}: {}",
                 cell(formula)
             );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use axum::response::sse::Event;
 use http::HeaderMap;
 use store::{JournalFilter, JournalKind, JournalRow, JournalStatus};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -57,7 +58,7 @@ pub(crate) async fn events(
     .map_err(PageError::from)
 }
 
-async fn next(console: &Console, tail: &mut PageTail) -> String {
+async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
     if !tail.has_caught_up {
         tail.has_caught_up = true;
         let filter = tail.filter.clone();
@@ -65,21 +66,20 @@ async fn next(console: &Console, tail: &mut PageTail) -> String {
         let rows = rows.unwrap_or_default().into_iter();
         let rows: Vec<_> = rows.map(TailRow::new).collect();
         tail.last = rows.last().map_or(tail.last, |tailed| tailed.row.id);
-        return rows_event(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
+        return row_events(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
     }
     match tokio::time::timeout(sse::WAIT_MAX, tail.batches.recv()).await {
-        Err(_) | Ok(Err(RecvError::Closed)) => String::new(),
-        Ok(Err(RecvError::Lagged(_))) => event(
-            "note",
-            None,
-            "This page was too slow; some rows are missing.",
-        ),
+        Err(_) | Ok(Err(RecvError::Closed)) => Vec::new(),
+        Ok(Err(RecvError::Lagged(_))) => {
+            let text = "This page was too slow; some rows are missing.";
+            vec![event("note", text)]
+        }
         Ok(Ok(batch)) => {
             let is_wanted = |tailed: &&TailRow| {
                 tailed.row.id > tail.last && matches_filter(&tail.filter, &tailed.row)
             };
             let rows: Vec<_> = batch.rows.iter().filter(is_wanted).collect();
-            rows_event(&rows, batch.is_cut)
+            row_events(&rows, batch.is_cut)
         }
     }
 }
@@ -97,9 +97,9 @@ fn render(row: &JournalRow) -> String {
 }
 
 /// Writes the events that show these rows, oldest first; `is_cut` if there were more.
-fn rows_event(rows: &[&TailRow], is_cut: bool) -> String {
+fn row_events(rows: &[&TailRow], is_cut: bool) -> Vec<Event> {
     let Some(newest) = rows.last() else {
-        return String::new();
+        return Vec::new();
     };
     let left_out = rows.len().saturating_sub(SHOWN_ROWS);
     let newest_first = rows[left_out..].iter().rev();
@@ -111,7 +111,9 @@ fn rows_event(rows: &[&TailRow], is_cut: bool) -> String {
         (false, _) => note.push_str(&format!(", {left_out} of them not shown here")),
         (true, _) => note.push_str(", and more that are not shown here"),
     }
-    event("rows", Some(&id_text(newest.row.id)), &lines) + &event("note", None, &format!("{note}."))
+    note.push('.');
+    let rows = event("rows", &lines).id(id_text(newest.row.id));
+    vec![rows, event("note", &note)]
 }
 
 /// Whether the filter finds a row, by the same rules as in the store.
