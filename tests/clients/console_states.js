@@ -67,7 +67,7 @@ const OPERATOR = [
     goto("/console/accesses/states"), fill(WRONG), click("Save"), says("Some fields are wrong."),
   )],
   ["access-stale", steps(
-    goto("/console/accesses/states"), hidden("version", "1"), click("Save"), says("Open it as it is now"),
+    goto("/console/accesses/states"), hidden("version", "1"), click("Save"), says("Open the current version"),
   )],
   ["access-suspended", steps(goto("/console/accesses/states"), click("Suspend"), says("Resume"))],
   ["access-out-of-time", steps(
@@ -83,9 +83,9 @@ const OPERATOR = [
     (page) => page.getByRole("alert").waitFor(),
   )],
   ["access-missing", goto("/console/accesses/missing")],
-  ["preview-harmless", preview({ rate: "1000" }, "Nobody who got in would be refused.")],
-  ["preview-networks", preview({ allow: "192.0.2.0/24" }, "This change would refuse calls that got in.")],
-  ["preview-limits", preview({ rate: "40", per_destination: "2", concurrent: "1", per_day: "2" }, "This change would refuse calls that got in.")],
+  ["preview-harmless", preview({ rate: "1000" }, "The change would refuse no admitted call.")],
+  ["preview-networks", preview({ allow: "192.0.2.0/24" }, "The change would refuse admitted calls.")],
+  ["preview-limits", preview({ rate: "40", per_destination: "2", concurrent: "1", per_day: "2" }, "The change would refuse admitted calls.")],
   ["preview-wrong", preview({ allow: "nowhere" }, "nowhere")],
   ["preview-without-script", steps(
     goto("/console/accesses/demo"), fill({ allow: "192.0.2.0/24" }), press("Preview"), says("nothing is changed yet"),

@@ -70,12 +70,12 @@ async function changeNetworks(page) {
   const preview = page.locator("#preview");
   await page.getByLabel("Allowed networks").fill("192.0.2.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await preview.getByText("This change would refuse calls that got in.").waitFor();
+  await preview.getByText("The change would refuse admitted calls.").waitFor();
   const refused = await preview.innerText();
   if (!/Newly refused by networks\s+1/.test(refused)) throw new Error(`the preview: ${refused}`);
   await page.getByLabel("Allowed networks").fill("127.0.0.1\n192.0.2.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await preview.getByText("Nobody who got in would be refused.").waitFor();
+  await preview.getByText("The change would refuse no admitted call.").waitFor();
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved.").waitFor();
   const networks = await page.getByLabel("Allowed networks").inputValue();
@@ -162,7 +162,7 @@ async function withoutScript() {
   await page.getByText("Saved.").waitFor();
   await page.getByLabel("Allowed networks").fill("198.51.100.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await page.getByText("This change would refuse calls that got in.").waitFor();
+  await page.getByText("The change would refuse admitted calls.").waitFor();
   same("the field again", await page.getByLabel("Allowed networks").inputValue(), "198.51.100.0/24");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved.").waitFor();

@@ -92,12 +92,12 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     ] {
         let (counts, page) = previewed(&visitor, limits).await;
         assert_eq!(counts, beyond, "{limits:?}: {page}");
-        let refuses = page.contains("This change would refuse calls that got in.");
+        let refuses = page.contains("The change would refuse admitted calls.");
         assert_eq!(refuses, beyond.iter().any(|n| *n > 0), "{limits:?}");
     }
     let (counts, page) = previewed(&visitor, &[("concurrent", "1"), ("report", "limits")]).await;
     assert_eq!(counts, [0; 0], "limits that only report refuse nobody");
-    assert!(page.contains("Nobody who got in would be refused."));
+    assert!(page.contains("The change would refuse no admitted call."));
     // What was said is erased, and with it whom it was said to.
     let erased = json!({"destination": "34600000001"});
     let answer = admin(&gateway, Method::POST, "journal/erase", &erased).await;

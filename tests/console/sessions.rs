@@ -295,7 +295,7 @@ async fn what_is_no_page_is_told_on_one_with_the_ways_on() {
 async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);
-    let mut told = HashSet::new();
+    let mut answers = HashSet::new();
     let mut refused = 0;
     for n in 0..GUESSES {
         // Near misses too: how much of a key is right shows in nothing.
@@ -312,12 +312,12 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
             refused += 1;
             assert_ne!(answer.header("retry-after"), "");
         }
-        told.insert((answer.status, answer.body));
+        answers.insert((answer.status, answer.body));
     }
     // A minute may end in between, and begin another count.
     assert!(refused >= GUESSES - 2 * 30, "{refused}");
     assert_eq!(
-        told.len(),
+        answers.len(),
         2,
         "one answer for a wrong key, one for too many"
     );

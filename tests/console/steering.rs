@@ -172,8 +172,8 @@ async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() 
     let list = visitor.page("/console/accesses?deleted=demo").await;
     assert!(list.body.contains("demo is deleted."), "{}", list.body);
     assert_eq!(call().await.json()["error"], "INCORRECT_USER_PASSWORD");
-    let told = visitor.page("/console/journal?access=demo").await;
-    assert!(told.body.contains("change"), "{}", told.body);
+    let page = visitor.page("/console/journal?access=demo").await;
+    assert!(page.body.contains("change"), "{}", page.body);
     assert_eq!(visitor.page(path).await.status, 404);
 }
 
@@ -181,10 +181,10 @@ async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() 
 async fn nobody_is_told_that_something_is_deleted_which_is_there() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
-    let told = visitor.page("/console/accesses?deleted=gone").await.body;
-    assert!(told.contains("gone is deleted."), "{told}");
-    let told = visitor.page("/console/accesses?deleted=demo").await.body;
-    assert!(!told.contains("demo is deleted."), "{told}");
+    let page = visitor.page("/console/accesses?deleted=gone").await.body;
+    assert!(page.contains("gone is deleted."), "{page}");
+    let page = visitor.page("/console/accesses?deleted=demo").await.body;
+    assert!(!page.contains("demo is deleted."), "{page}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use crate::state::Console;
 use crate::web::visitor::signed_in;
 use notes::{ActionNote, OpenedSession, RefusalCode};
 
-/// Where keys open a session.
+/// The path where keys open a session.
 const SIGN_IN: &str = "/console/sign-in";
 
 /// Reads that leave a row all the same: hashes of secrets, and the journal as a whole.
@@ -69,7 +69,7 @@ struct AuditedRequest {
     row: JournalRow,
     /// Whether a key was presented with the request.
     presents_key: bool,
-    /// Whether it changes or exports something, if the key may.
+    /// Whether the request is to change or export something.
     acts: bool,
     is_answered: bool,
 }
@@ -101,7 +101,7 @@ impl AuditedRequest {
         }
     }
 
-    /// Completes the row, and has it written or counted if it is to be.
+    /// Completes the row, and writes or counts it if it has to be.
     fn answered(&mut self, response: &Response) {
         self.is_answered = true;
         let (status, with) = (response.status(), response.extensions());
@@ -145,21 +145,21 @@ impl AuditedRequest {
         self.row.path.as_deref().unwrap_or_default()
     }
 
-    /// One row stands for all wrong keys of an address at one door in a minute.
+    /// Counts a wrong key: one row stands for all of an address at one entry in a minute.
     fn count_wrong_key(&self, status: StatusCode) {
-        let door = if self.path() == SIGN_IN {
+        let entry = if self.path() == SIGN_IN {
             SIGN_IN
         } else {
             BEHIND_KEYS
         };
         let address = self.row.client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let journal = self.console.store.journal();
-        let key = CountKey::new(None, address, door, UNAUTHORIZED);
+        let key = CountKey::new(None, address, entry, UNAUTHORIZED);
         if let Noted::First(counted) = journal.note(key, self.row.at_ms) {
             let row = JournalRow {
                 at_ms: self.row.at_ms,
                 kind: JournalKind::Operator,
-                path: Some(door.into()),
+                path: Some(entry.into()),
                 peer: self.row.peer,
                 client: self.row.client,
                 status: Some(status.as_u16()),
@@ -171,7 +171,7 @@ impl AuditedRequest {
         }
     }
 
-    /// Writes the row if a key stands behind it.
+    /// Writes the row if a key was accepted.
     fn write(&mut self) {
         let row = std::mem::take(&mut self.row);
         if row.actor.is_some() {
@@ -199,7 +199,7 @@ fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     !QUERIES.contains(&path)
 }
 
-/// The name of the key behind a request: programs present it, people have a session.
+/// Returns the name of the key: programs present it, people have a session.
 fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
     if path.starts_with(BEHIND_KEYS) {
         console.viewer(headers).ok()
@@ -208,7 +208,7 @@ fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
     }
 }
 
-/// The access that a path names, if there is one: whatever else stands there may be anything.
+/// Returns the access that a path names, if it exists: a caller may write any name.
 fn access(console: &Console, template: &str, path: &str) -> Option<String> {
     let parts = template.split('/').zip(path.split('/'));
     let mut names = parts.skip_while(|(part, _)| *part != "accesses").skip(1);
@@ -217,7 +217,7 @@ fn access(console: &Console, template: &str, path: &str) -> Option<String> {
     accesses.named(name).map(|access| access.name.clone())
 }
 
-/// The method's word; a caller may make up others.
+/// Returns the method's word; a caller may make up others.
 fn method_word(method: &Method) -> &'static str {
     const WORDS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let mut words = WORDS.into_iter();

@@ -1,6 +1,6 @@
-//! Which hosts the operators' side answers as. A page elsewhere can have its own name point here (DNS rebinding), and would
-//! then read what is shown without a key and send what it likes. Nobody can own an address or `localhost`; any other name
-//! counts once it is listed in `server.admin_hosts`.
+//! The names that the operators' listener answers to. A foreign page can have its own name point here (DNS rebinding), and
+//! would then read what needs no key and send what it likes. Nobody can own an address or `localhost`; any other name has to
+//! be listed in `server.admin_hosts`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use http::{HeaderValue, Request, StatusCode, header};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// For a year, as ASVS 5.0 3.4.1 asks for: by TLS alone.
+/// One year of TLS alone, as ASVS 5.0 3.4.1 asks for.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
 
-/// Lets a request in if it names this machine, and says in every answer that TLS is spoken here, if so.
+/// Refuses requests to other names, and adds the HSTS header if the listener has TLS.
 pub(crate) async fn guard(
     State(console): State<Arc<Console>>,
     request: Request<Body>,
     next: Next,
 ) -> Response {
     let is_listed = |name: &str| console.gateway.is_admin_host(name);
-    let mut response = match judge(&request, is_listed) {
+    let mut response = match check_host(&request, is_listed) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -38,8 +38,8 @@ pub(crate) async fn guard(
     response
 }
 
-/// A request without a host is let in: programs of HTTP/1.0 send none, and no browser leaves it out.
-fn judge<B>(request: &Request<B>, is_listed: impl Fn(&str) -> bool) -> Result<(), Problem> {
+/// Checks the host of a request. A request without one is let in: programs of HTTP/1.0 send none, and every browser does.
+fn check_host<B>(request: &Request<B>, is_listed: impl Fn(&str) -> bool) -> Result<(), Problem> {
     let mut lines = request.headers().get_all(header::HOST).iter();
     let (line, more) = (lines.next(), lines.next());
     let read = |value: &HeaderValue| value.to_str().ok()?.parse::<Authority>().ok();
@@ -75,7 +75,7 @@ fn may_be_named(host: &str, is_listed: &impl Fn(&str) -> bool) -> bool {
 mod tests {
     use http::Request;
 
-    use super::judge;
+    use super::check_host;
 
     #[track_caller]
     fn check(target: &str, hosts: &[&str], is_let_in: bool) {
@@ -83,8 +83,8 @@ mod tests {
         for host in hosts {
             request = request.header("host", *host);
         }
-        let judged = judge(&request.body(()).unwrap(), |name| name == "ops.example.com");
-        assert_eq!(judged.is_ok(), is_let_in, "{target} {hosts:?}");
+        let checked = check_host(&request.body(()).unwrap(), |name| name == "ops.example.com");
+        assert_eq!(checked.is_ok(), is_let_in, "{target} {hosts:?}");
     }
 
     #[test]

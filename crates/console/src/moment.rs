@@ -47,6 +47,12 @@ fn ago(text: &str, now: i64) -> Option<Timestamp> {
     Some(then.max(Timestamp::UNIX_EPOCH))
 }
 
+/// Writes seconds since 1970, UTC, as RFC 3339. A time beyond its range becomes the last that it has.
+pub(crate) fn rfc3339(seconds: i64) -> String {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    time.to_string()
+}
+
 /// The schema of what [`time_ms`] takes.
 pub(crate) fn schema() -> Value {
     let pattern = |pattern: &str| json!({"type": "string", "pattern": pattern});

@@ -48,15 +48,22 @@ impl Console {
         Console {
             gateway,
             store,
-            hasher,
             copies: Arc::new(Semaphore::new(COPIES_MAX)),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(Arc::clone(&hasher)),
+            hasher,
             attempts: Attempts::default(),
             open_pages: Arc::default(),
             history: History::default(),
             availability: Availability::default(),
             tail: Tail::default(),
         }
+    }
+
+    /// Returns the names of all accesses.
+    pub(crate) fn access_names(&self) -> Vec<String> {
+        let accesses = self.store.accesses();
+        let all = accesses.all().iter();
+        all.map(|access| access.name.clone()).collect()
     }
 
     /// Returns the time, in seconds since 1970, UTC.

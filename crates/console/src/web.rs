@@ -10,6 +10,7 @@ mod extract;
 mod fallback;
 mod fields;
 mod journal;
+mod json;
 mod layout;
 mod limits;
 mod overview;

@@ -1,9 +1,9 @@
 //! Accesses and changes as the admin API shows them: everything but secrets.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{Access, Change, LastUse, Rate};
 
+use crate::moment::rfc3339;
 use crate::state::Console;
 
 /// Shows an access with its last use.
@@ -26,7 +26,7 @@ fn access_view(access: &Access, last: Option<LastUse>) -> Value {
         .collect();
     let secrets = &access.without_secrets()["secrets"];
     let secrets = secrets.as_array().into_iter().flatten().map(
-        |secret| json!({"kind": secret["kind"], "created": secret["created"].as_i64().map(time)}),
+        |secret| json!({"kind": secret["kind"], "created": secret["created"].as_i64().map(rfc3339)}),
     );
     json!({
         "name": access.name,
@@ -35,8 +35,8 @@ fn access_view(access: &Access, last: Option<LastUse>) -> Value {
         "owner": access.owner,
         "note": access.note,
         "state": if access.active { "active" } else { "suspended" },
-        "not_before": access.not_before.map(time),
-        "expires": access.expires.map(time),
+        "not_before": access.not_before.map(rfc3339),
+        "expires": access.expires.map(rfc3339),
         "allow": networks(&access.allow),
         "deny": networks(&access.deny),
         "ways": access.ways,
@@ -52,9 +52,9 @@ fn access_view(access: &Access, last: Option<LastUse>) -> Value {
         "journal": access.journal.name(),
         "query_credentials": access.query_credentials,
         "secrets": secrets.collect::<Vec<_>>(),
-        "tokens_since": access.tokens_since.map(time),
+        "tokens_since": access.tokens_since.map(rfc3339),
         "last_used": last.map(|last| json!({
-            "at": time(last.at), "address": last.address.to_string(), "way": last.way,
+            "at": rfc3339(last.at), "address": last.address.to_string(), "way": last.way,
         })),
         "version": access.version,
     })
@@ -64,13 +64,9 @@ fn access_view(access: &Access, last: Option<LastUse>) -> Value {
 pub(crate) fn change_view(change: &Change) -> Value {
     json!({
         "version": change.id,
-        "at": time(change.at),
+        "at": rfc3339(change.at),
         "actor": change.actor,
         "before": change.before,
         "after": change.after,
     })
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

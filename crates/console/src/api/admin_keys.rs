@@ -10,6 +10,7 @@ use store::{AdminKey, ChangeError, Role, check_name, new_admin_key};
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::audit::notes::ActionNote;
+use crate::moment::rfc3339;
 use crate::problem::{ApiResult, Problem, json_answer, no_content};
 use crate::state::{Console, ConsoleState};
 
@@ -137,6 +138,5 @@ async fn put_key(
 }
 
 fn view(key: &AdminKey) -> Value {
-    let created = jiff::Timestamp::from_second(key.created).map(|time| time.to_string());
-    json!({"name": key.name, "role": key.role.name(), "created": created.unwrap_or_default()})
+    json!({"name": key.name, "role": key.role.name(), "created": rfc3339(key.created)})
 }

@@ -12,7 +12,7 @@ use crate::state::Console;
 /// The key that an endpoint wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequiredKey {
-    /// No key: whoever reaches the listener may ask.
+    /// No key.
     None,
     /// Every admin key.
     Viewer,

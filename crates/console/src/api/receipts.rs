@@ -2,11 +2,11 @@
 
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{ChangeError, Receipt, ReceiptState};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::moment::rfc3339;
 use crate::problem::{ApiResult, Problem, json_answer};
 use crate::state::ConsoleState;
 
@@ -51,7 +51,6 @@ fn view(receipt: &Receipt) -> Value {
         ReceiptState::Sent => ("ended", "sent"),
         ReceiptState::Unknown => ("ended", "unknown"),
     };
-    let made_at = Timestamp::from_second(receipt.made_at).unwrap_or(Timestamp::MAX);
     // The stored answer of a completed send is its result, that of any other send a code.
     let code = receipt
         .answer
@@ -63,6 +62,6 @@ fn view(receipt: &Receipt) -> Value {
         "delivery": delivery,
         "code": code,
         "request_id": receipt.request_id,
-        "made_at": made_at.to_string(),
+        "made_at": rfc3339(receipt.made_at),
     })
 }

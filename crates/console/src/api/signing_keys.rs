@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::audit::notes::ActionNote;
+use crate::moment::rfc3339;
 use crate::operation::run_to_completion;
 use crate::port::KeyRow;
 use crate::problem::{ApiResult, json_answer};
@@ -68,17 +68,10 @@ fn document(keys: &[KeyRow]) -> Value {
         json!({
             "kid": key.kid,
             "algorithm": key.algorithm,
-            "created_at": time(key.created_at),
+            "created_at": rfc3339(key.created_at),
             "state": if key.verifies_until.is_none() { "signing" } else { "verifying" },
-            "verifies_until": key.verifies_until.map(time),
+            "verifies_until": key.verifies_until.map(rfc3339),
         })
     });
     json!({ "keys": rows.collect::<Vec<_>>() })
-}
-
-/// Writes a time as RFC 3339; one beyond its range becomes the last that it has.
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds)
-        .unwrap_or(Timestamp::MAX)
-        .to_string()
 }

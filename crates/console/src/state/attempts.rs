@@ -1,11 +1,11 @@
-//! Wrong keys at the console, counted by address. A key has 256 bits, and comparing one costs next to nothing: this bounds
-//! what a guesser can have written into the log, and never keeps a right key out.
+//! Wrong keys at the console, counted by address. A key has 256 bits, and comparing one costs next to nothing: the counts bound
+//! what a guesser can have written into the log, and never keep a right key out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
-/// Wrong keys of one address that are answered as such within a minute: more than a person mistypes.
+/// Most wrong keys of one address that are answered as wrong within a minute: more than a person mistypes.
 const WRONG_PER_MINUTE: u32 = 30;
 
 /// Most addresses counted apart within a minute; all others are counted as one.
@@ -14,29 +14,30 @@ const ADDRESSES_MAX: usize = 1000;
 /// Seconds of a minute.
 const MINUTE_S: i64 = 60;
 
-/// The counts of one minute.
+/// Counts wrong keys by the minute.
 #[derive(Default)]
-pub(crate) struct Attempts(Mutex<Minute>);
+pub(crate) struct Attempts(Mutex<AttemptWindow>);
 
+/// The wrong keys of one minute.
 #[derive(Default)]
-struct Minute {
-    number: i64,
+struct AttemptWindow {
+    minute: i64,
     wrong: HashMap<Option<IpAddr>, u32>,
 }
 
 impl Attempts {
-    /// Counts one more wrong key; how many seconds its address has to wait, if those are too many.
+    /// Counts a wrong key. If its address has sent too many, returns the seconds that it has to wait.
     pub(crate) fn note_wrong(&self, address: Option<IpAddr>, now: i64) -> Option<i64> {
-        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.number != now / MINUTE_S {
-            *minute = Minute {
-                number: now / MINUTE_S,
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.minute != now / MINUTE_S {
+            *window = AttemptWindow {
+                minute: now / MINUTE_S,
                 wrong: HashMap::new(),
             };
         }
         let address = address.map(network);
-        let has_room = minute.wrong.len() < ADDRESSES_MAX || minute.wrong.contains_key(&address);
-        let count = minute
+        let has_room = window.wrong.len() < ADDRESSES_MAX || window.wrong.contains_key(&address);
+        let count = window
             .wrong
             .entry(address.filter(|_| has_room))
             .or_default();
@@ -45,7 +46,7 @@ impl Attempts {
     }
 }
 
-/// Who has one address of IPv6 has 2⁶⁴ of them.
+/// Returns the /64 of an IPv6 address: its owner has all 2⁶⁴ addresses in it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),

@@ -61,10 +61,7 @@ impl Availability {
         store.journal().save_counts();
         // The clock counts whole seconds: the present one is in.
         let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
-        match counted
-            .count_on(store, (month_ms, settled_ms, now_ms + 1000))
-            .await
-        {
+        match counted.count_on(store, settled_ms, now_ms + 1000).await {
             Ok(()) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted,
             Err(error) => tracing::debug!(%error, "the journal could not be counted"),
         }
@@ -91,9 +88,10 @@ impl MonthCount {
     async fn count_on(
         &mut self,
         store: &Store,
-        (month_ms, settled_ms, now_ms): (i64, i64, i64),
+        settled_ms: i64,
+        now_ms: i64,
     ) -> Result<(), StoreError> {
-        let settled = (month_ms, settled_ms);
+        let settled = (self.month_ms, settled_ms);
         (self.tally, self.is_whole) = store.tally(settled, self.tally, ROWS_AT_ONCE).await?;
         let young = (settled_ms, now_ms);
         let (recent, is_all) = store.tally(young, Tally::default(), ROWS_AT_ONCE).await?;

@@ -31,14 +31,14 @@ pub(crate) struct HistoryStep {
 /// The steps so far.
 #[derive(Default)]
 pub(crate) struct History {
-    kept: Mutex<Kept>,
+    state: Mutex<HistoryState>,
     /// Moves with every step.
     moved: watch::Sender<()>,
 }
 
 /// The steps, oldest first, and the counts at the end of the last.
 #[derive(Default)]
-struct Kept {
+struct HistoryState {
     steps: VecDeque<HistoryStep>,
     last: Option<Arc<MetricsSnapshot>>,
 }
@@ -46,8 +46,8 @@ struct Kept {
 impl History {
     /// Adds the counts of now, and with them a step.
     pub(crate) fn push(&self, now: MetricsSnapshot) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = &kept.last {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &state.last {
             let latency = now.latency.since(&last.latency);
             let step = HistoryStep {
                 served: now.served.saturating_sub(last.served),
@@ -56,21 +56,21 @@ impl History {
                 p95: latency.quantile_ms(0.95),
                 p99: latency.quantile_ms(0.99),
             };
-            kept.steps.push_back(step);
+            state.steps.push_back(step);
         }
-        if kept.steps.len() > STEPS {
-            kept.steps.pop_front();
+        if state.steps.len() > STEPS {
+            state.steps.pop_front();
         }
-        kept.last = Some(Arc::new(now));
-        drop(kept);
+        state.last = Some(Arc::new(now));
+        drop(state);
         self.moved.send_replace(());
     }
 
     /// Returns the steps, oldest first, and the counts at the end of the last.
     pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<MetricsSnapshot>) {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let steps = kept.steps.iter().cloned().collect();
-        (steps, kept.last.clone().unwrap_or_default())
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = state.steps.iter().cloned().collect();
+        (steps, state.last.clone().unwrap_or_default())
     }
 
     /// Returns what changes with every step.

@@ -1,4 +1,4 @@
-//! Pages that stay open: how many each key may have, so that nobody takes the places of all others.
+//! Slots for pages that stay open: each key has a share, so that no key takes the slots of all others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,21 +11,21 @@ const OPEN_MAX: usize = 64;
 /// Most of one key: a team that shares one has a page each.
 const OPEN_PER_KEY_MAX: usize = 16;
 
-/// Most of all viewers together; the rest is for those who may have to do something.
+/// Most of all viewers together; the other slots are for operators.
 const OPEN_BY_VIEWERS_MAX: usize = 48;
 
-/// How many there are.
+/// Counts open pages by key.
 #[derive(Default)]
 pub(crate) struct OpenPages(Mutex<HashMap<(Role, String), usize>>);
 
-/// A page that is open, until it is dropped.
+/// The slot of an open page, until it is dropped.
 pub(crate) struct OpenPage {
     pages: Arc<OpenPages>,
     key: (Role, String),
 }
 
 impl OpenPages {
-    /// Opens one for the key with this role and name; `None` when it has too many, or all together have.
+    /// Takes a slot for a page of this key; `None` if the key has too many, or all keys together have.
     pub(crate) fn open(self: &Arc<Self>, role: Role, name: &str) -> Option<OpenPage> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |which: &dyn Fn(&(Role, String)) -> bool| -> usize {

@@ -1,4 +1,4 @@
-//! Style, scripts and picture, embedded. htmx and its SSE extension are other people's (0BSD, `assets/htmx.LICENSE`).
+//! Style, scripts and icon, embedded. htmx and its SSE extension are third-party (0BSD, `assets/htmx.LICENSE`).
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::problem::answer;
 
-/// Where they are.
+/// The folder of their addresses.
 pub(crate) const FOLDER: &str = "/console/assets/";
 
 const ASSETS: [(&str, &str, &str); 5] = [
@@ -39,7 +39,7 @@ const ASSETS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// One of them; its address holds the edition, so that it may be kept for good.
+/// Answers with an asset. Its address holds the edition, so that browsers may keep it for good.
 pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     let Some((_, media_type, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -50,7 +50,7 @@ pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     response
 }
 
-/// Another word whenever one of them is another (FNV-1a: this tells editions apart and proves nothing).
+/// Returns a word that changes with any of the assets (FNV-1a: it distinguishes editions and proves nothing).
 pub(crate) fn edition() -> &'static str {
     static EDITION: OnceLock<String> = OnceLock::new();
     EDITION.get_or_init(|| {

@@ -1,16 +1,17 @@
 //! What would become of a call and why: the form, the walk to the caller's address, and the rules.
 
-use adapter::{OPERATIONS, Way};
 use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::access::draft::{methods, ways};
 use crate::explain::{ExplainBody, HeaderLines};
 use crate::problem::Problem;
 use crate::state::ConsoleState;
 use crate::web::fields::Fields;
-use crate::web::layout::{Layout, html};
+use crate::web::json::{items, text};
+use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
 use crate::web::text::visible;
 use crate::web::visitor::Visitor;
@@ -18,7 +19,7 @@ use crate::web::visitor::Visitor;
 #[derive(Template)]
 #[template(path = "explain.html")]
 struct ExplainPage {
-    layout: Layout,
+    layout: PageLayout,
     fields: Fields,
     accesses: Vec<String>,
     methods: Vec<&'static str>,
@@ -81,18 +82,9 @@ pub(crate) async fn page(
     };
     let page = ExplainPage {
         layout: visitor.layout("explain", "Explain"),
-        accesses: console
-            .store
-            .accesses()
-            .all()
-            .iter()
-            .map(|access| access.name.clone())
-            .collect(),
-        methods: OPERATIONS
-            .iter()
-            .map(|operation| operation.method)
-            .collect(),
-        ways: Way::ALL.map(Way::name).into(),
+        accesses: console.access_names(),
+        methods: methods().into(),
+        ways: ways().into(),
         fields,
         answer,
         wrong,
@@ -203,12 +195,4 @@ impl RuleView {
             left: limit["left"].as_u64().zip(limit["most"].as_u64()),
         }
     }
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> String {
-    visible(value.as_str().unwrap_or_default())
 }

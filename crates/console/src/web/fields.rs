@@ -1,4 +1,4 @@
-//! What a form or a query carries: pairs of name and value.
+//! The fields of a form or a query: pairs of name and value.
 
 use axum::body::Body;
 use http::StatusCode;
@@ -10,7 +10,7 @@ use crate::problem::Problem;
 /// Largest form, in bytes: a thousand networks on either list.
 const FORM_BYTES_MAX: usize = 256 * 1024;
 
-/// Name and value, in the order in which they were written.
+/// Names and values, in the order in which they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
@@ -30,13 +30,13 @@ impl Fields {
         Ok(Fields::read(&collected.to_bytes()))
     }
 
-    /// The first value with this name, without blanks around it; empty if there is none.
+    /// Returns the first value with this name, without blanks around it; empty if the name is absent.
     pub(crate) fn get(&self, name: &str) -> &str {
         let named = self.0.iter().find(|(known, _)| known == name);
         named.map_or("", |(_, value)| value.trim())
     }
 
-    /// Every value with this name.
+    /// Returns every value with this name.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(n, _)| n == name);
         named.map(|(_, value)| value.as_str())
@@ -47,7 +47,7 @@ impl Fields {
         self.all(name).next().is_some()
     }
 
-    /// The words of a field: between blanks, commas and ends of lines.
+    /// Returns the words of a field, which blanks, commas and line ends separate.
     pub(crate) fn words(&self, name: &str) -> Vec<String> {
         let words = self
             .get(name)
@@ -58,7 +58,7 @@ impl Fields {
             .collect()
     }
 
-    /// As a query, of these names alone and without empty values.
+    /// Writes the fields with these names as a query, without empty values.
     pub(crate) fn query(&self, names: &[&str]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.0 {

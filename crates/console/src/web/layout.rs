@@ -13,7 +13,7 @@ use crate::web::assets;
 pub(crate) const HOME: &str = "/console/";
 
 /// The frame around a page.
-pub(crate) struct Layout {
+pub(crate) struct PageLayout {
     pub(crate) title: String,
     /// The item of the navigation bar that the page belongs to.
     pub(crate) place: &'static str,
@@ -53,20 +53,24 @@ impl NavLink {
     }
 }
 
-impl Layout {
-    /// For a page behind a session.
-    pub(crate) fn of(user: LayoutUser, place: &'static str, title: impl Into<String>) -> Layout {
-        Layout {
+impl PageLayout {
+    /// Makes the layout of a page behind a session.
+    pub(crate) fn of(
+        user: LayoutUser,
+        place: &'static str,
+        title: impl Into<String>,
+    ) -> PageLayout {
+        PageLayout {
             user: Some(user),
             place,
             links: &LINKS,
-            ..Layout::outside(title)
+            ..PageLayout::outside(title)
         }
     }
 
-    /// For a page that anybody sees.
-    pub(crate) fn outside(title: impl Into<String>) -> Layout {
-        Layout {
+    /// Makes the layout of a page that anybody sees.
+    pub(crate) fn outside(title: impl Into<String>) -> PageLayout {
+        PageLayout {
             title: title.into(),
             place: "",
             user: None,
@@ -90,7 +94,7 @@ impl Layout {
 #[derive(Template)]
 #[template(path = "refused.html")]
 struct RefusedPage<'a> {
-    layout: Layout,
+    layout: PageLayout,
     detail: &'a str,
 }
 
@@ -110,9 +114,9 @@ pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
 pub(crate) fn refused(problem: &Problem) -> Response {
     let title = problem.status().canonical_reason().unwrap_or("Error");
     // The page does not show the user, if there is one; the links are the same.
-    let layout = Layout {
+    let layout = PageLayout {
         links: &LINKS,
-        ..Layout::outside(title)
+        ..PageLayout::outside(title)
     };
     let detail = problem.detail();
     let mut response = html(problem.status(), &RefusedPage { layout, detail });

@@ -1,4 +1,4 @@
-//! The overview: what comes in, what is refused and why, how long it takes, and whether the promise is kept.
+//! The overview: requests, refusals, latency, the upstream, and the availability against the promise.
 
 mod charts;
 
@@ -9,24 +9,26 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::metrics_snapshot::CountsByWord;
 use crate::state::availability::AvailabilityView;
 use crate::state::history::STEP_S;
 use crate::state::{Console, ConsoleState};
-use crate::web::layout::{Layout, html};
+use crate::web::json::{count, items, text};
+use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::{PageError, PageResult};
 use crate::web::sse::{self, event};
-use crate::web::text::{grouped, visible};
+use crate::web::text::grouped;
 use crate::web::visitor::Visitor;
 use charts::{Bar, Timeline};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
-    layout: Layout,
+    layout: PageLayout,
     now: OverviewNow,
 }
 
-/// The part that is live.
+/// The live part of the page.
 #[derive(Template)]
 #[template(path = "overview_now.html")]
 struct OverviewNow {
@@ -50,19 +52,16 @@ struct UpstreamTile {
     p95: String,
 }
 
-/// The page.
+/// Shows the page.
 pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> PageResult {
-    let layout = visitor.layout("overview", "Overview");
-    Ok(html(
-        StatusCode::OK,
-        &OverviewPage {
-            layout,
-            now: OverviewNow::of(&console),
-        },
-    ))
+    let page = OverviewPage {
+        layout: visitor.layout("overview", "Overview"),
+        now: OverviewNow::of(&console),
+    };
+    Ok(html(StatusCode::OK, &page))
 }
 
-/// Its live part, again with every step.
+/// Streams the live part, again with every step.
 pub(crate) async fn events(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -87,16 +86,6 @@ impl OverviewNow {
     fn of(console: &Console) -> OverviewNow {
         let (steps, counts) = console.history.view();
         let last = steps.last().cloned().unwrap_or_default();
-        let hits: u64 = ["hit", "collapsed"]
-            .iter()
-            .filter_map(|word| counts.cache.get(*word))
-            .sum();
-        let unasked = ["effect", "bypass"];
-        let asked = counts
-            .cache
-            .iter()
-            .filter(|(word, _)| !unasked.contains(word));
-        let asked: u64 = asked.map(|(_, count)| count).sum();
         let quantiles = [("50 %", 0.5), ("95 %", 0.95), ("99 %", 0.99)];
         OverviewNow {
             not_ready: console.gateway.not_ready(),
@@ -126,11 +115,7 @@ impl OverviewNow {
                     charts::bars(&counts.cache),
                 ),
             ],
-            cache_hits: if asked == 0 {
-                "–".to_owned()
-            } else {
-                format!("{:.0} %", 100.0 * hits as f64 / asked as f64)
-            },
+            cache_hits: cache_hits(&counts.cache),
             upstream: UpstreamTile::of(
                 &console.gateway.status()["upstream"],
                 counts.upstream_latency.quantile_ms(0.95),
@@ -141,14 +126,12 @@ impl OverviewNow {
 
 impl UpstreamTile {
     fn of(status: &Value, p95: Option<f64>) -> UpstreamTile {
-        let text = |value: &Value| visible(value.as_str().unwrap_or_default());
-        let endpoints = status["endpoints"].as_array().into_iter().flatten();
         UpstreamTile {
-            endpoints: endpoints
+            endpoints: items(&status["endpoints"])
                 .map(|one| (text(&one["url"]), text(&one["state"])))
                 .collect(),
             account: text(&status["account"]),
-            waiting: status["waiting"].as_u64().unwrap_or(0),
+            waiting: count(&status["waiting"]),
             p95: ms(p95),
         }
     }
@@ -156,4 +139,17 @@ impl UpstreamTile {
 
 fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"))
+}
+
+/// Returns the share of the cacheable reads that were answered without the upstream.
+fn cache_hits(cache: &CountsByWord) -> String {
+    let sum = |is_wanted: &dyn Fn(&str) -> bool| -> u64 {
+        let wanted = cache.iter().filter(|(word, _)| is_wanted(word));
+        wanted.map(|(_, count)| count).sum()
+    };
+    let hits = sum(&|word| matches!(word, "hit" | "collapsed"));
+    match sum(&|word| !matches!(word, "effect" | "bypass")) {
+        0 => "–".to_owned(),
+        cacheable => format!("{:.0} %", 100.0 * hits as f64 / cacheable as f64),
+    }
 }

@@ -17,14 +17,14 @@ use crate::web::assets;
 use crate::web::cookie::{session_id, set_cookie};
 use crate::web::extract::{SessionForm, check_origin};
 use crate::web::fields::Fields;
-use crate::web::layout::{HOME, Layout, html, see_other};
+use crate::web::layout::{HOME, PageLayout, html, see_other};
 use crate::web::page_error::{PageError, PageResult, SIGN_IN};
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage<'a> {
-    layout: Layout,
+    layout: PageLayout,
     next: &'a str,
     wrong: Option<&'a str>,
 }
@@ -39,7 +39,7 @@ pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) ->
 }
 
 fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
-    let layout = Layout::outside("Sign in");
+    let layout = PageLayout::outside("Sign in");
     html(
         status,
         &SignInPage {
@@ -66,11 +66,11 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     };
     // Signing in again ends the old session.
     if let Some(old) = session_id(&console, &head.headers) {
-        console.sessions.close(&console.hasher, &old);
+        console.sessions.close(&old);
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
     let signed_in = OpenedSession(key.name.clone());
-    let opened = console.sessions.open(&console.hasher, key, now);
+    let opened = console.sessions.open(key, now);
     let id = opened.map_err(|error| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -108,7 +108,7 @@ pub(crate) async fn sign_out(
     _form: SessionForm,
 ) -> Response {
     if let Some(id) = session_id(&console, &headers) {
-        console.sessions.close(&console.hasher, &id);
+        console.sessions.close(&id);
     }
     signed_out(&console)
 }

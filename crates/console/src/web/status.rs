@@ -14,14 +14,15 @@ use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
 use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
-use crate::web::layout::{Layout, html, see_other};
+use crate::web::json::{count, items, text};
+use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::text::{age, grouped, moment, moment_of, visible};
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage {
-    layout: Layout,
+    layout: PageLayout,
     done: Option<&'static str>,
     failed: Option<String>,
     gateway: Vec<(&'static str, String)>,
@@ -43,36 +44,6 @@ struct IssuerView {
     error: Option<String>,
     /// Place and id, and why.
     passed_over: Vec<(String, String)>,
-}
-
-impl IssuerView {
-    fn all(issuers: &Value) -> Vec<IssuerView> {
-        let issuers = issuers.as_array().into_iter().flatten();
-        issuers.map(IssuerView::of).collect()
-    }
-
-    fn of(issuer: &Value) -> IssuerView {
-        let text = |value: &Value| value.as_str().map(visible);
-        let passed_over = issuer["passed_over"].as_array().into_iter().flatten();
-        IssuerView {
-            name: text(&issuer["issuer"]).unwrap_or_default(),
-            keys: format!(
-                "{} usable, {} passed over",
-                issuer["keys"], issuer["keys_passed_over"]
-            ),
-            fetched: issuer["fetched_at"]
-                .as_str()
-                .map_or("never".to_owned(), moment),
-            error: text(&issuer["error"]),
-            passed_over: passed_over
-                .map(|key| {
-                    let kid = text(&key["kid"]).unwrap_or_default();
-                    let reason = text(&key["reason"]).unwrap_or_default();
-                    (format!("{} {kid}", key["place"]), reason)
-                })
-                .collect(),
-        }
-    }
 }
 
 struct ReloadView {
@@ -149,72 +120,92 @@ fn failed(console: &Console, visitor: &Visitor, problem: &Problem, text: &str) -
 impl StatusPage {
     fn of(console: &Console, visitor: &Visitor) -> StatusPage {
         let status = console.gateway.status();
-        let now = console.now();
-        let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
-        let ready = console
-            .gateway
-            .not_ready()
-            .map_or("yes".to_owned(), |why| format!("no: {why}"));
-        let keys = console.gateway.keys();
-        let admin_keys = console.store.admin_keys();
-        let endpoints = status["upstream"]["endpoints"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let number = |value: &Value| grouped(value.as_u64().unwrap_or(0));
-        let mut upstream: Vec<_> = endpoints
-            .map(|one| (text(&one["url"]), text(&one["state"])))
-            .collect();
-        upstream.push(("Account".to_owned(), text(&status["upstream"]["account"])));
-        upstream.push((
-            "Calls waiting".to_owned(),
-            number(&status["upstream"]["waiting"]),
-        ));
         StatusPage {
             layout: visitor.layout("status", "Status"),
             done: None,
             failed: None,
-            gateway: vec![
-                ("Version", text(&status["version"])),
-                ("Takes calls", ready),
-                ("Address of the ways in", text(&status["public_url"])),
-                (
-                    "Configuration generation",
-                    status["config_generation"].to_string(),
-                ),
-                ("Accesses", number(&status["accesses"])),
-                (
-                    "Requests under way",
-                    grouped(console.gateway.metrics_snapshot().inflight),
-                ),
-            ],
-            store: vec![
-                ("State", text(&status["store"]["state"])),
-                (
-                    "Trouble",
-                    status["store"]["reason"]
-                        .as_str()
-                        .map_or("none".to_owned(), visible),
-                ),
-                ("Journal rows waiting", number(&status["store"]["queued"])),
-                ("Journal rows dropped", number(&status["store"]["dropped"])),
-            ],
-            upstream,
+            gateway: gateway_facts(console, &status),
+            store: store_facts(&status["store"]),
+            upstream: upstream_facts(&status["upstream"]),
             reload: ReloadView::of(&status["last_reload"]),
-            issuers: IssuerView::all(&status["issuers"]),
-            signing: keys
-                .into_iter()
-                .map(|key| {
-                    let until = key.verifies_until.map_or("signs".to_owned(), |until| {
-                        format!("verifies until {}", moment_of(until))
-                    });
-                    (key.kid, key.algorithm, age(now - key.created_at), until)
-                })
-                .collect(),
-            admin: admin_keys
-                .iter()
-                .map(|key| (key.name.clone(), key.role.name(), age(now - key.created)))
-                .collect(),
+            issuers: items(&status["issuers"]).map(IssuerView::of).collect(),
+            signing: signing_keys(console),
+            admin: admin_keys(console),
+        }
+    }
+}
+
+fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String)> {
+    let reason = console.gateway.not_ready();
+    let ready = reason.map_or("yes".to_owned(), |why| format!("no: {why}"));
+    let inflight = console.gateway.metrics_snapshot().inflight;
+    let generation = status["config_generation"].to_string();
+    vec![
+        ("Version", text(&status["version"])),
+        ("Takes calls", ready),
+        ("Address of the ways in", text(&status["public_url"])),
+        ("Configuration generation", generation),
+        ("Accesses", grouped(count(&status["accesses"]))),
+        ("Requests under way", grouped(inflight)),
+    ]
+}
+
+fn store_facts(store: &Value) -> Vec<(&'static str, String)> {
+    let trouble = store["reason"].as_str();
+    vec![
+        ("State", text(&store["state"])),
+        ("Trouble", trouble.map_or("none".to_owned(), visible)),
+        ("Journal rows waiting", grouped(count(&store["queued"]))),
+        ("Journal rows dropped", grouped(count(&store["dropped"]))),
+    ]
+}
+
+fn upstream_facts(upstream: &Value) -> Vec<(String, String)> {
+    let endpoints = items(&upstream["endpoints"]);
+    let endpoints = endpoints.map(|endpoint| (text(&endpoint["url"]), text(&endpoint["state"])));
+    let account = text(&upstream["account"]);
+    let waiting = grouped(count(&upstream["waiting"]));
+    let others = [("Account", account), ("Calls waiting", waiting)];
+    let others = others.map(|(name, value)| (name.to_owned(), value));
+    endpoints.chain(others).collect()
+}
+
+fn signing_keys(console: &Console) -> Vec<(String, &'static str, String, String)> {
+    let now = console.now();
+    let keys = console.gateway.keys().into_iter().map(|key| {
+        let state = key.verifies_until.map_or("signs".to_owned(), |until| {
+            format!("verifies until {}", moment_of(until))
+        });
+        (key.kid, key.algorithm, age(now - key.created_at), state)
+    });
+    keys.collect()
+}
+
+fn admin_keys(console: &Console) -> Vec<(String, &'static str, String)> {
+    let now = console.now();
+    let keys = console.store.admin_keys();
+    let keys = keys.iter();
+    keys.map(|key| (key.name.clone(), key.role.name(), age(now - key.created)))
+        .collect()
+}
+
+impl IssuerView {
+    fn of(issuer: &Value) -> IssuerView {
+        let passed_over = items(&issuer["passed_over"]).map(|key| {
+            let place = format!("{} {}", key["place"], text(&key["kid"]));
+            (place, text(&key["reason"]))
+        });
+        IssuerView {
+            name: text(&issuer["issuer"]),
+            keys: format!(
+                "{} usable, {} passed over",
+                issuer["keys"], issuer["keys_passed_over"]
+            ),
+            fetched: issuer["fetched_at"]
+                .as_str()
+                .map_or("never".to_owned(), moment),
+            error: issuer["error"].as_str().map(visible),
+            passed_over: passed_over.collect(),
         }
     }
 }
@@ -222,26 +213,18 @@ impl StatusPage {
 impl ReloadView {
     fn of(last: &Value) -> Option<ReloadView> {
         let outcome = last["outcome"].as_str()?;
-        let changed = last["changed"].as_array().into_iter().flatten();
-        let changed = changed.filter_map(Value::as_str).map(visible);
-        let mistakes = last["mistakes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|mistake| {
-                let place = match (mistake["line"].as_u64(), mistake["column"].as_u64()) {
-                    (Some(line), Some(column)) => format!("line {line}, column {column}: "),
-                    _ => String::new(),
-                };
-                visible(&format!(
-                    "{place}{}",
-                    mistake["text"].as_str().unwrap_or_default()
-                ))
-            });
+        let changed = items(&last["changed"]).map(text);
+        let mistakes = items(&last["mistakes"]).map(|mistake| {
+            let place = match (mistake["line"].as_u64(), mistake["column"].as_u64()) {
+                (Some(line), Some(column)) => format!("line {line}, column {column}: "),
+                _ => String::new(),
+            };
+            format!("{place}{}", text(&mistake["text"]))
+        });
         Some(ReloadView {
             was_taken: outcome == "taken",
-            when: moment(last["at"].as_str().unwrap_or_default()),
-            by: visible(last["by"].as_str().unwrap_or_default()),
+            when: moment(&text(&last["at"])),
+            by: text(&last["by"]),
             details: changed.chain(mistakes).collect(),
         })
     }

@@ -1,17 +1,17 @@
-//! Text that others wrote, so that it shows and does nothing: askama escapes markup, and what can't be seen or turns the
-//! direction of writing is told by its number.
+//! Text that others wrote, made harmless: askama escapes markup, and characters that can't be seen or that turn the direction
+//! of writing are shown by their number.
 
-/// As it is shown.
+/// Shows hidden characters by their number.
 pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    let mut visible = String::with_capacity(text.len());
     for c in text.chars() {
         if is_hidden(c) {
-            shown.extend(c.escape_unicode());
+            visible.extend(c.escape_unicode());
         } else {
-            shown.push(c);
+            visible.push(c);
         }
     }
-    shown
+    visible
 }
 
 fn is_hidden(c: char) -> bool {
@@ -23,25 +23,25 @@ fn is_hidden(c: char) -> bool {
     is_hidden && !is_plain
 }
 
-/// `a` or the given sign where there is nothing.
+/// Shows a text, or a dash where there is none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
         .map_or_else(|| "–".to_owned(), visible)
 }
 
-/// A time as people read it: `2026-01-31 12:00:00`, UTC.
+/// Writes a time as people read it: `2026-01-31 12:00:00`, UTC.
 pub(crate) fn moment(rfc3339: &str) -> String {
     let text = rfc3339.replace('T', " ");
     text.trim_end_matches('Z').to_owned()
 }
 
-/// Seconds since 1970 in the same form.
+/// Writes seconds since 1970 in the same form.
 pub(crate) fn moment_of(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| "never".to_owned(), |time| moment(&time.to_string()))
 }
 
-/// How long ago, in the largest unit that fits.
+/// Writes a duration in the largest unit that fits.
 pub(crate) fn age(seconds: i64) -> String {
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     for (length, name) in units {
@@ -54,7 +54,7 @@ pub(crate) fn age(seconds: i64) -> String {
     "less than a minute".to_owned()
 }
 
-/// Microseconds as people read them.
+/// Writes microseconds as people read them.
 pub(crate) fn duration(us: i64) -> String {
     match us {
         ..1000 => format!("{us} µs"),
@@ -63,7 +63,7 @@ pub(crate) fn duration(us: i64) -> String {
     }
 }
 
-/// A number with thin gaps between thousands.
+/// Writes a number with thin gaps between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_hides_is_told_and_what_shows_stays() {
+    fn hidden_characters_are_shown_and_others_stay() {
         assert_eq!(
             visible("a\u{202e}b\u{200b}\0"),
             "a\\u{202e}b\\u{200b}\\u{0}"

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::state::Console;
 use crate::state::sessions::Session;
 use crate::web::cookie::session_id;
-use crate::web::layout::{Layout, LayoutUser};
+use crate::web::layout::{LayoutUser, PageLayout};
 
 /// A person who is signed in.
 pub(crate) struct Visitor {
@@ -19,8 +19,7 @@ impl Visitor {
     pub(crate) fn find(console: &Console, headers: &HeaderMap, is_use: bool) -> Option<Visitor> {
         let id = session_id(console, headers)?;
         let keys = console.store.admin_keys();
-        let asked = (keys.as_slice(), console.now(), is_use);
-        let session = console.sessions.find(&console.hasher, &id, asked)?;
+        let session = console.sessions.find(&id, &keys, console.now(), is_use)?;
         Some(Visitor { session })
     }
 
@@ -48,13 +47,13 @@ impl Visitor {
     }
 
     /// Returns the layout of a page for this visitor.
-    pub(crate) fn layout(&self, place: &'static str, title: impl Into<String>) -> Layout {
+    pub(crate) fn layout(&self, place: &'static str, title: impl Into<String>) -> PageLayout {
         let user = LayoutUser {
             name: self.name().to_owned(),
             role: self.role(),
             token: self.token().to_owned(),
         };
-        Layout::of(user, place, title)
+        PageLayout::of(user, place, title)
     }
 }
 

@@ -1,7 +1,10 @@
-//! The form of an access: what stands in it, and what stands in it again when something is wrong.
+//! The form of an access: its values, and what is wrong with them when it is shown again.
+
+use std::collections::BTreeMap;
 
 use adapter::PLATFORMS;
-use store::{Access, Channel, Rate};
+use ipnet::IpNet;
+use store::{Access, Channel, JournalLevel};
 
 use crate::access::bounds::REPORTS;
 use crate::access::draft::{AccessDraft, methods, ways};
@@ -12,33 +15,18 @@ use crate::web::fields::Fields;
 /// The fields of the cache policy, which the form has one by one.
 const LIFETIMES: [&str; 2] = ["getchatchannels_s", "getchats_s"];
 
-/// The fields with a text.
+/// The fields with boxes to tick.
+const BOXES: [&str; 4] = ["ways", "methods", "platforms", "report"];
+
+/// The fields with one box.
+const SWITCHES: [&str; 3] = ["cache", "query_credentials", "full"];
+
+/// The values of the form; a text that is absent is empty.
 #[derive(Default)]
 pub(crate) struct AccessForm {
-    pub(crate) name: String,
-    pub(crate) user: String,
-    pub(crate) owner: String,
-    pub(crate) note: String,
-    pub(crate) allow: String,
-    pub(crate) deny: String,
-    pub(crate) rate: String,
-    pub(crate) per_day: String,
-    pub(crate) per_destination: String,
-    pub(crate) concurrent: String,
-    pub(crate) not_before: String,
-    pub(crate) expires: String,
-    pub(crate) channels: String,
-    pub(crate) getchatchannels_s: String,
-    pub(crate) getchats_s: String,
-    /// Name, and whether it is ticked.
-    pub(crate) ways: Vec<(&'static str, bool)>,
-    pub(crate) methods: Vec<(&'static str, bool)>,
-    /// With [`ALL`] as the first.
-    pub(crate) platforms: Vec<(&'static str, bool)>,
-    pub(crate) report: Vec<(&'static str, bool)>,
-    pub(crate) query_credentials: bool,
-    pub(crate) is_cached: bool,
-    pub(crate) is_full: bool,
+    texts: BTreeMap<&'static str, String>,
+    boxes: BTreeMap<&'static str, Vec<(&'static str, bool)>>,
+    switches: BTreeMap<&'static str, bool>,
     /// The version that the form was made from.
     pub(crate) version: i64,
     /// What is wrong, by field.
@@ -48,82 +36,63 @@ pub(crate) struct AccessForm {
 }
 
 impl AccessForm {
-    /// For a new access: everything but networks, which have to be written.
-    pub(crate) fn blank() -> AccessForm {
+    /// Makes the form of a new access: everything is allowed but networks, which have to be written.
+    pub(crate) fn new() -> AccessForm {
         AccessForm {
-            ways: ticked(&ways(), |_| true),
-            methods: ticked(&methods(), |_| true),
-            platforms: ticked(&platforms(), |word| word == ALL),
-            report: ticked(&REPORTS, |_| false),
-            query_credentials: true,
-            is_cached: true,
+            boxes: boxes(|field, word| match field {
+                "platforms" => word == ALL,
+                field => field != "report",
+            }),
+            switches: switches(|field| field != "full"),
             ..AccessForm::default()
         }
     }
 
-    /// For one that is there.
+    /// Makes the form of an access as it is.
     pub(crate) fn of(access: &Access) -> AccessForm {
-        let lines = |list: &[ipnet::IpNet]| {
-            list.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
-        let rate =
-            |rate: Option<Rate>| rate.map_or_else(String::new, |rate| rate.per_minute.to_string());
-        let number = |number: Option<std::num::NonZeroU32>| {
-            number.map_or_else(String::new, |n| n.to_string())
-        };
-        let everybody = ["0.0.0.0/0", "::/0"]
-            .iter()
-            .filter_map(|net| net.parse().ok())
-            .collect::<Vec<_>>();
-        let time = |at: Option<i64>| {
-            at.and_then(|at| jiff::Timestamp::from_second(at).ok())
-                .map_or_else(String::new, |at| at.to_string())
-        };
-        let seconds = |s: Option<u32>| s.map_or_else(String::new, |s| s.to_string());
+        let limits = &access.limits;
+        let has = |names: &[String], word: &str| names.iter().any(|name| name == word);
+        let texts = [
+            ("name", access.name.clone()),
+            ("user", access.user.clone()),
+            ("owner", access.owner.clone()),
+            ("note", access.note.clone()),
+            ("allow", allowed_text(&access.allow)),
+            ("deny", lines(&access.deny)),
+            ("rate", text(limits.per_minute.map(|rate| rate.per_minute))),
+            ("per_day", text(limits.per_day)),
+            (
+                "per_destination",
+                text(limits.per_destination.map(|rate| rate.per_minute)),
+            ),
+            ("concurrent", text(limits.concurrent)),
+            ("not_before", time_text(access.not_before)),
+            ("expires", time_text(access.expires)),
+            ("channels", channels_text(access.channels.as_deref())),
+            ("getchatchannels_s", text(access.cache.getchatchannels_s)),
+            ("getchats_s", text(access.cache.getchats_s)),
+        ];
         AccessForm {
-            name: access.name.clone(),
-            user: access.user.clone(),
-            owner: access.owner.clone(),
-            note: access.note.clone(),
-            allow: if access.allow == everybody {
-                "any".to_owned()
-            } else {
-                lines(&access.allow)
-            },
-            deny: lines(&access.deny),
-            rate: rate(access.limits.per_minute),
-            per_day: number(access.limits.per_day),
-            per_destination: rate(access.limits.per_destination),
-            concurrent: number(access.limits.concurrent),
-            not_before: time(access.not_before),
-            expires: time(access.expires),
-            channels: channels_text(access.channels.as_deref()),
-            getchatchannels_s: seconds(access.cache.getchatchannels_s),
-            getchats_s: seconds(access.cache.getchats_s),
-            platforms: ticked(&platforms(), |word| match &access.platforms {
-                None => word == ALL,
-                Some(listed) => listed.iter().any(|one| one == word),
+            texts: texts.into(),
+            boxes: boxes(|field, word| match (field, &access.platforms) {
+                ("ways", _) => has(&access.ways, word),
+                ("methods", _) => has(&access.methods, word),
+                ("platforms", None) => word == ALL,
+                ("platforms", Some(platforms)) => has(platforms, word),
+                _ if word == "networks" => access.report_networks,
+                _ => limits.report,
             }),
-            query_credentials: access.query_credentials,
-            is_cached: access.cache.enabled,
-            ways: ticked(&ways(), |way| access.ways.iter().any(|w| w == way)),
-            methods: ticked(&methods(), |method| {
-                access.methods.iter().any(|m| m == method)
+            switches: switches(|field| match field {
+                "cache" => access.cache.enabled,
+                "full" => access.journal == JournalLevel::Full,
+                _ => access.query_credentials,
             }),
-            report: ticked(&REPORTS, |what| match what {
-                "networks" => access.report_networks,
-                _ => access.limits.report,
-            }),
-            is_full: access.journal == store::JournalLevel::Full,
             version: access.version,
             ..AccessForm::default()
         }
     }
 
-    /// As it came back, with what is wrong with it.
+    /// Makes the form again as it was sent, with what is wrong with it.
     pub(crate) fn again(fields: &Fields, problem: &Problem) -> AccessForm {
         let names = AccessDraft::NAMES.iter().chain(&LIFETIMES);
         let wrong = names.filter_map(|name| Some((*name, problem.about(name)?.to_owned())));
@@ -139,40 +108,36 @@ impl AccessForm {
         }
     }
 
-    /// As it came, so that nothing that was typed is lost.
+    /// Makes the form as it was sent, so that no input is lost.
     pub(crate) fn sent(fields: &Fields) -> AccessForm {
-        let text = |name| fields.get(name).to_owned();
-        let has =
-            |name: &'static str| move |word: &str| fields.all(name).any(|ticked| ticked == word);
+        let names = AccessDraft::NAMES.iter().chain(&LIFETIMES);
         AccessForm {
-            name: text("name"),
-            user: text("user"),
-            owner: text("owner"),
-            note: text("note"),
-            allow: text("allow"),
-            deny: text("deny"),
-            rate: text("rate"),
-            per_day: text("per_day"),
-            per_destination: text("per_destination"),
-            concurrent: text("concurrent"),
-            not_before: text("not_before"),
-            expires: text("expires"),
-            channels: text("channels"),
-            getchatchannels_s: text("getchatchannels_s"),
-            getchats_s: text("getchats_s"),
-            platforms: ticked(&platforms(), has("platforms")),
-            query_credentials: fields.has("query_credentials"),
-            is_cached: fields.has("cache"),
-            ways: ticked(&ways(), has("ways")),
-            methods: ticked(&methods(), has("methods")),
-            report: ticked(&REPORTS, has("report")),
-            is_full: fields.has("full"),
+            texts: names
+                .map(|name| (*name, fields.get(name).to_owned()))
+                .collect(),
+            boxes: boxes(|field, word| fields.all(field).any(|ticked| ticked == word)),
+            switches: switches(|field| fields.has(field)),
             version: fields.get("version").parse().unwrap_or_default(),
             ..AccessForm::default()
         }
     }
 
-    /// What is wrong with a field.
+    /// Returns the text of a field.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.texts.get(field).map_or("", String::as_str)
+    }
+
+    /// Returns the boxes of a field by word, and whether each is ticked.
+    pub(crate) fn boxes(&self, field: &str) -> &[(&'static str, bool)] {
+        self.boxes.get(field).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the box of a field is ticked.
+    pub(crate) fn is_ticked(&self, field: &str) -> bool {
+        self.switches.get(field).copied().unwrap_or_default()
+    }
+
+    /// Returns what is wrong with a field.
     pub(crate) fn wrong(&self, field: &str) -> Option<&str> {
         let mut wrong = self.wrong.iter();
         wrong
@@ -181,23 +146,54 @@ impl AccessForm {
     }
 }
 
-fn channels_text(channels: Option<&[Channel]>) -> String {
-    match channels {
-        None => String::new(),
-        Some([]) => NONE.to_owned(),
-        Some(channels) => {
-            let lines = channels
-                .iter()
-                .map(|one| format!("{} {}", one.platform, one.platformid));
-            lines.collect::<Vec<_>>().join("\n")
-        }
+fn boxes(
+    is_ticked: impl Fn(&'static str, &str) -> bool,
+) -> BTreeMap<&'static str, Vec<(&'static str, bool)>> {
+    let field_boxes = |field| {
+        let words: Vec<&'static str> = match field {
+            "ways" => ways().into(),
+            "methods" => methods().into(),
+            "platforms" => [&[ALL], &PLATFORMS[..]].concat(),
+            _ => REPORTS.into(),
+        };
+        let boxes = words.into_iter().map(|word| (word, is_ticked(field, word)));
+        (field, boxes.collect())
+    };
+    BOXES.into_iter().map(field_boxes).collect()
+}
+
+fn switches(is_ticked: impl Fn(&'static str) -> bool) -> BTreeMap<&'static str, bool> {
+    let switches = SWITCHES.into_iter();
+    switches.map(|field| (field, is_ticked(field))).collect()
+}
+
+fn text(number: Option<impl ToString>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
+}
+
+fn time_text(seconds: Option<i64>) -> String {
+    text(seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()))
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join("\n")
+}
+
+fn allowed_text(networks: &[IpNet]) -> String {
+    let everybody = networks.iter().map(ToString::to_string);
+    if everybody.eq(["0.0.0.0/0", "::/0"]) {
+        "any".to_owned()
+    } else {
+        lines(networks)
     }
 }
 
-fn platforms() -> Vec<&'static str> {
-    [&[ALL], &PLATFORMS[..]].concat()
-}
-
-fn ticked(words: &[&'static str], is_ticked: impl Fn(&str) -> bool) -> Vec<(&'static str, bool)> {
-    words.iter().map(|word| (*word, is_ticked(word))).collect()
+fn channels_text(channels: Option<&[Channel]>) -> String {
+    let line = |channel: &Channel| format!("{} {}", channel.platform, channel.platformid);
+    match channels {
+        None => String::new(),
+        Some([]) => NONE.to_owned(),
+        Some(channels) => lines(&channels.iter().map(line).collect::<Vec<_>>()),
+    }
 }

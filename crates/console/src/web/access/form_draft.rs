@@ -1,4 +1,4 @@
-//! What the form of an access says when it comes back.
+//! The form of an access, read as a draft.
 
 use serde_json::{Value, json};
 use store::CACHE_S_MAX;
@@ -8,13 +8,13 @@ use crate::access::manage;
 use crate::problem::Problem;
 use crate::web::fields::Fields;
 
-/// Stands for every platform, those that are yet to come as well.
+/// The word for every platform, future ones included.
 pub(crate) const ALL: &str = "all";
 
-/// Stands for no channel at all, which an empty field can't: that is every channel.
+/// The word for no channel at all; an empty field means every channel.
 pub(crate) const NONE: &str = "none";
 
-/// What the form says, in the words of the admin API.
+/// Reads the form as a body of the admin API.
 pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
     let mut mistakes = Vec::new();
     let mut body = rules(fields, &mut mistakes);
@@ -30,12 +30,12 @@ pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
     if mistakes.is_empty() {
         return Ok(draft);
     }
-    // All at once, not first those that only a form can have.
+    // All mistakes at once, not first those that only a form can have.
     mistakes.extend(manage::mistakes(draft));
     Err(Problem::invalid(mistakes))
 }
 
-/// Everything but names; what is no number or list is noted and left out.
+/// Reads everything but names; fields that can't be read are noted as mistakes and left out.
 fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
     let bound = |name: &str| match fields.get(name) {
         "" => Value::Null,
@@ -82,7 +82,7 @@ fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
     })
 }
 
-/// A channel to a line, platform and id.
+/// Reads one channel a line, platform and id.
 fn channels(text: &str, mistakes: &mut Vec<(String, String)>) -> Value {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let channels: Option<Vec<_>> = match text {

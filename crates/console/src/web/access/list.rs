@@ -12,7 +12,7 @@ use crate::web::access::form_draft::draft;
 use crate::web::access::secret::SecretPage;
 use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
-use crate::web::layout::{Layout, html};
+use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
 use crate::web::text::{moment_of, or_dash, visible};
 use crate::web::visitor::Visitor;
@@ -34,7 +34,7 @@ pub(crate) struct AccessLine {
 #[derive(Template)]
 #[template(path = "accesses.html")]
 struct AccessListPage {
-    layout: Layout,
+    layout: PageLayout,
     search: String,
     lines: Vec<AccessLine>,
     found: usize,
@@ -52,7 +52,7 @@ impl AccessListPage {
 #[derive(Template)]
 #[template(path = "access_new.html")]
 struct NewAccessPage {
-    layout: Layout,
+    layout: PageLayout,
     form: AccessForm,
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn new(visitor: Visitor) -> PageResult {
         StatusCode::OK,
         &NewAccessPage {
             layout,
-            form: AccessForm::blank(),
+            form: AccessForm::new(),
         },
     ))
 }

@@ -20,7 +20,7 @@ use crate::web::access::secret::SecretPage;
 use crate::web::changes::ChangeView;
 use crate::web::extract::{OperatorForm, SessionForm};
 use crate::web::fields::Fields;
-use crate::web::layout::{Layout, html, see_other};
+use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::page_error::{PageError, PageResult};
 use crate::web::text::{age, moment_of, visible};
 use crate::web::visitor::Visitor;
@@ -28,7 +28,7 @@ use crate::web::visitor::Visitor;
 #[derive(Template)]
 #[template(path = "access.html")]
 struct AccessPage {
-    layout: Layout,
+    layout: PageLayout,
     form: AccessForm,
     name: String,
     state: &'static str,
@@ -195,7 +195,7 @@ pub(crate) async fn set_state(
 #[derive(Template)]
 #[template(path = "access_delete.html")]
 struct DeletePage {
-    layout: Layout,
+    layout: PageLayout,
     name: String,
     version: i64,
     facts: Vec<(&'static str, String)>,

@@ -1,4 +1,4 @@
-//! Before an access is changed: which journalled calls the new networks and limits would have refused.
+//! The preview of a change: which journalled calls the new networks and limits would have refused.
 
 use serde_json::Value;
 use store::Access;
@@ -9,13 +9,14 @@ use crate::problem::Problem;
 use crate::state::Console;
 use crate::web::access::form_draft::draft;
 use crate::web::fields::Fields;
+use crate::web::json::{count, items, text};
 use crate::web::limits::limited;
-use crate::web::text::{grouped, moment, visible};
+use crate::web::text::{grouped, moment};
 
 /// Lines of a table.
 const LINES_MAX: usize = 10;
 
-/// What a change would come to.
+/// The effect of a change.
 #[derive(Default)]
 pub(crate) struct Preview {
     pub(crate) failed: Option<String>,
@@ -23,9 +24,9 @@ pub(crate) struct Preview {
     pub(crate) judged: String,
     pub(crate) refused: String,
     pub(crate) admitted: String,
-    /// Each limit that is set, and how many calls that got in were beyond it.
+    /// Each limit that is set, and how many admitted calls were beyond it.
     pub(crate) limited: Vec<(&'static str, String)>,
-    /// Sends of whose destination nothing is kept any more.
+    /// Sends whose destination is no longer kept.
     pub(crate) forgotten: Option<String>,
     pub(crate) judges_at_once: bool,
     pub(crate) is_harmless: bool,
@@ -36,7 +37,7 @@ pub(crate) struct Preview {
 }
 
 impl Preview {
-    /// One that can't be given.
+    /// A preview that failed, and why.
     pub(crate) fn failed(why: &str) -> Preview {
         Preview {
             failed: Some(why.to_owned()),
@@ -55,9 +56,8 @@ pub(crate) async fn of(
         "" => "1d",
         since => since,
     };
-    let since_ms = time_ms(since, console.now())
-        .map_err(|text| Problem::invalid(vec![("since".to_owned(), text)]))?;
-    // The whole form has to be right: what is previewed is what would be saved.
+    let since_ms = time_ms(since, console.now()).map_err(|text| Problem::wrong("since", text))?;
+    // The whole form has to be right, so that the preview shows what would be saved.
     let mut changed = access.clone();
     draft(fields)?
         .apply(&mut changed)
@@ -70,53 +70,55 @@ pub(crate) async fn of(
     };
     let report = replay(console, request).await?;
     let limited = limited(console, &changed, since_ms).await?;
-    let number = |name: &str| report[name].as_u64().unwrap_or(0);
-    let refused = if changed.report_networks {
+    let limits = if changed.limits.report {
+        &[][..]
+    } else {
+        &limited.refused
+    };
+    let newly_refused = if changed.report_networks {
         0
     } else {
-        number("newly_refused")
+        count(&report["newly_refused"])
     };
-    let is_limited = !changed.limits.report && limited.refused.iter().any(|(_, n)| *n > 0);
-    let newly = |one: &&Value| one["newly_refused"].as_u64().unwrap_or(0) > 0;
-    let text = |value: &Value| visible(value.as_str().unwrap_or_default());
-    let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
-    let is_new = |row: &&Value| row["code"].as_str() != Some(REFUSED);
     Ok(Preview {
         failed: None,
         since: since.to_owned(),
-        judged: grouped(number("judged")),
-        refused: grouped(refused),
-        admitted: grouped(number("newly_admitted")),
-        limited: if changed.limits.report {
-            Vec::new()
-        } else {
-            let counts = limited.refused.iter();
-            counts.map(|(name, n)| (*name, grouped(*n))).collect()
-        },
+        judged: grouped(count(&report["judged"])),
+        refused: grouped(newly_refused),
+        admitted: grouped(count(&report["newly_admitted"])),
+        is_harmless: newly_refused == 0 && limits.iter().all(|(_, n)| *n == 0),
+        limited: limits
+            .iter()
+            .map(|(name, n)| (*name, grouped(*n)))
+            .collect(),
         forgotten: Some(limited.forgotten).filter(|n| *n > 0).map(grouped),
         judges_at_once: changed.limits.concurrent.is_some(),
-        is_harmless: refused == 0 && !is_limited,
-        addresses: list("addresses")
-            .iter()
-            .filter(newly)
-            .take(LINES_MAX)
-            .map(|one| {
-                let count = one["newly_refused"].as_u64().unwrap_or(0);
-                (text(&one["address"]), grouped(count), text(&one["verdict"]))
-            })
-            .collect(),
-        rows: list("rows")
-            .iter()
-            .filter(is_new)
-            .take(LINES_MAX)
-            .map(|row| {
-                (
-                    moment(&text(&row["time"])),
-                    text(&row["id"]),
-                    text(&row["client"]),
-                    text(&row["method"]),
-                )
-            })
-            .collect(),
+        addresses: addresses(&report["addresses"]),
+        rows: rows(&report["rows"]),
     })
+}
+
+/// Returns address, calls and verdict of the addresses with the most newly refused calls.
+fn addresses(addresses: &Value) -> Vec<(String, String, String)> {
+    let counted = items(addresses).map(|address| (address, count(&address["newly_refused"])));
+    let newly = counted.filter(|(_, refused)| *refused > 0).take(LINES_MAX);
+    newly
+        .map(|(address, refused)| {
+            let verdict = text(&address["verdict"]);
+            (text(&address["address"]), grouped(refused), verdict)
+        })
+        .collect()
+}
+
+/// Returns time, id, address and method of the latest newly refused calls.
+fn rows(rows: &Value) -> Vec<(String, String, String, String)> {
+    let newly = items(rows).filter(|row| row["code"] != REFUSED);
+    newly
+        .take(LINES_MAX)
+        .map(|row| {
+            let time = moment(&text(&row["time"]));
+            let (client, method) = (text(&row["client"]), text(&row["method"]));
+            (time, text(&row["id"]), client, method)
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! A program that makes one call by an access, ready to be pasted.
+//! A program that makes one call with an access, ready to be pasted.
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
@@ -7,18 +7,19 @@ use http::{HeaderMap, StatusCode};
 use samples::{LANGUAGES, Language, SampleCaller, sample};
 use store::{Access, ChangeError};
 
+use crate::access::draft::methods;
 use crate::state::{Console, ConsoleState};
 use crate::web::fields::Fields;
 use crate::web::layout::{html, see_other};
 use crate::web::page_error::PageResult;
 use crate::web::visitor::Visitor;
 
-/// A sample and what can be chosen in its place.
+/// A sample, and the choices.
 #[derive(Template)]
 #[template(path = "sample.html")]
 pub(crate) struct Sampler {
     name: String,
-    /// Word, title, and whether it is chosen.
+    /// Word, title, and whether the language is chosen.
     languages: Vec<(&'static str, &'static str, bool)>,
     ways: Vec<(&'static str, bool)>,
     methods: Vec<(&'static str, bool)>,
@@ -31,7 +32,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// The sample that the fields choose; by itself curl, by Basic, a message.
+    /// Makes the sample that the fields choose; by default curl sends a message by Basic.
     pub(crate) fn of(console: &Console, access: &Access, fields: &Fields) -> Sampler {
         let language = Language::named(fields.get("language"))
             .or(Language::named("unix"))
@@ -54,9 +55,8 @@ impl Sampler {
                 .map(|one| (one.name, one.title, one.name == language.name))
                 .into(),
             ways: Way::ALL.map(|one| (one.name(), one == way)).into(),
-            methods: OPERATIONS
-                .each_ref()
-                .map(|one| (one.method, one.method == operation.method))
+            methods: methods()
+                .map(|method| (method, method == operation.method))
                 .into(),
             file: written.as_ref().map_or("", |sample| sample.file),
             run: written.as_ref().map_or("", |sample| sample.run),
@@ -67,7 +67,7 @@ impl Sampler {
     }
 }
 
-/// The sample alone, for a page that is open already; whoever comes without a script gets the whole page.
+/// Shows the sample alone, for a page that is already open; a browser without scripts is sent to the whole page.
 pub(crate) async fn fragment(
     State(console): ConsoleState,
     _visitor: Visitor,

@@ -7,13 +7,13 @@ use store::Access;
 use crate::state::Console;
 use crate::web::access::sample::Sampler;
 use crate::web::fields::Fields;
-use crate::web::layout::Layout;
+use crate::web::layout::PageLayout;
 use crate::web::text::visible;
 
 #[derive(Template)]
 #[template(path = "access_secret.html")]
 pub(crate) struct SecretPage {
-    layout: Layout,
+    layout: PageLayout,
     heading: &'static str,
     name: String,
     user: String,
@@ -25,7 +25,7 @@ pub(crate) struct SecretPage {
 impl SecretPage {
     /// Makes the page of an access from the view that holds its secret.
     pub(crate) fn of(
-        layout: Layout,
+        layout: PageLayout,
         heading: &'static str,
         console: &Console,
         access: &Access,

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use store::JournalOrder;
 
+use crate::access::draft::methods;
 use crate::journal::export::{NDJSON, export, export_as};
 use crate::journal::query::{JournalQuery, id_text};
 use crate::problem::{Problem, answer};
@@ -18,7 +19,7 @@ use crate::web::fields::Fields;
 use crate::web::journal::csv;
 use crate::web::journal::filters::FILTERS;
 use crate::web::journal::line::JournalLine;
-use crate::web::layout::{Layout, html};
+use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
 use crate::web::visitor::Visitor;
 
@@ -28,21 +29,21 @@ const PAGE_ROWS: u32 = 50;
 #[derive(Template)]
 #[template(path = "journal.html")]
 struct JournalPage {
-    layout: Layout,
+    layout: PageLayout,
     fields: Fields,
     wrong: Option<String>,
     accesses: Vec<String>,
     methods: Vec<&'static str>,
     lines: Vec<JournalLine>,
     is_live: bool,
-    /// The query of these filters.
+    /// The filters as a query.
     query: String,
-    /// Where the tail begins.
+    /// The row after which the tail begins.
     after: String,
     older: Option<String>,
 }
 
-/// The table.
+/// Shows the table.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -70,17 +71,8 @@ pub(crate) async fn page(
         .map(|row| format!("cursor={}", id_text(row.id)));
     let page = JournalPage {
         layout: visitor.layout("journal", "Journal"),
-        accesses: console
-            .store
-            .accesses()
-            .all()
-            .iter()
-            .map(|access| access.name.clone())
-            .collect(),
-        methods: adapter::OPERATIONS
-            .iter()
-            .map(|operation| operation.method)
-            .collect(),
+        accesses: console.access_names(),
+        methods: methods().into(),
         is_live: fields.has("live") && wrong.is_none(),
         after: id_text(rows.first().map_or(0, |row| row.id)),
         older: older.map(|cursor| {
@@ -103,7 +95,7 @@ pub(crate) async fn page(
     Ok(html(status, &page))
 }
 
-/// The rows that these filters find, as lines of JSON.
+/// Exports the rows that the filters find, as lines of JSON.
 pub(crate) async fn ndjson(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -118,7 +110,7 @@ pub(crate) async fn ndjson(
     ))
 }
 
-/// The same as a table for spreadsheets.
+/// Exports them as a table for spreadsheets.
 pub(crate) async fn csv(
     State(console): ConsoleState,
     _visitor: Visitor,

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::state::ConsoleState;
 use crate::web::changes::{FieldChange, differences};
 use crate::web::journal::line::JournalLine;
-use crate::web::layout::{Layout, html};
+use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
 use crate::web::text::{duration, visible};
 use crate::web::visitor::Visitor;
@@ -70,21 +70,21 @@ const GROUPS: [(&str, &[&str]); 4] = [
 #[derive(Template)]
 #[template(path = "row.html")]
 struct RowPage {
-    layout: Layout,
+    layout: PageLayout,
     line: JournalLine,
     groups: Vec<(&'static str, Vec<(String, String)>)>,
     /// The changed fields of an access.
     what: Vec<FieldChange>,
-    /// Name, time, and where its bar begins and how wide it is, in hundredths.
+    /// Name, time, and the begin and width of its bar, in hundredths.
     timings: Vec<(&'static str, String, String, String)>,
-    /// Its name, and the query for all its calls.
+    /// The name of the access, and the query for all its calls.
     access: Option<(String, String)>,
     /// The query for all rows with its request id.
     request_id: Option<String>,
     explain: Option<String>,
 }
 
-/// The page.
+/// Shows the page.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -140,7 +140,7 @@ fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
         .collect()
 }
 
-/// Where the time went: waiting, the upstream, and the gateway itself.
+/// Divides the time into the gateway, waiting, and the upstream.
 fn timings(row: &JournalRow) -> Vec<(&'static str, String, String, String)> {
     let Some(total) = row.total_us else {
         return Vec::new();
@@ -178,7 +178,7 @@ fn query(name: &str, value: &str) -> String {
     query.append_pair(name, value).finish()
 }
 
-/// The question that asks about this call again.
+/// Returns the query that explains this call.
 fn explain(row: &JournalRow) -> Option<String> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("peer", &row.client?.to_string());

@@ -1,4 +1,4 @@
-//! Charts, drawn as SVG: only geometry here, colours are the style sheet's.
+//! The geometry of charts, as SVG paths; the style sheet has the colours.
 
 use crate::metrics_snapshot::CountsByWord;
 use crate::state::history::{HistoryStep, STEP_S, STEPS};
@@ -10,11 +10,11 @@ const HEIGHT: f64 = 160.0;
 
 /// A chart over time.
 pub(crate) struct Timeline {
-    /// What a screen reader says.
-    pub(crate) words: String,
-    /// The value at the top, as it is written there.
+    /// The text for screen readers.
+    pub(crate) label: String,
+    /// The value at the top.
     pub(crate) top: String,
-    /// How much time is shown.
+    /// The time that the chart spans.
     pub(crate) minutes: usize,
     /// The value at half the height.
     pub(crate) middle: String,
@@ -36,7 +36,7 @@ pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
         all.iter().copied().fold(0.0, f64::max),
     );
     Timeline {
-        words: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
+        label: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
         top: short(top),
         minutes: window(steps.len()) * STEP_S as usize / 60,
         middle: short(top / 2.0),
@@ -44,7 +44,7 @@ pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
     }
 }
 
-/// Latency percentiles in milliseconds.
+/// Draws latency percentiles in milliseconds.
 pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
     let of = |pick: fn(&HistoryStep) -> Option<f64>| steps.iter().map(pick).collect::<Vec<_>>();
     let series = [
@@ -68,7 +68,7 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
             .map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1} ms"))
     };
     Timeline {
-        words: format!(
+        label: format!(
             "Latency lately, latest: half within {}, 95 % within {}, 99 % within {}",
             last(&series[0].1),
             last(&series[1].1),
@@ -88,13 +88,13 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
 pub(crate) struct Bar {
     pub(crate) name: &'static str,
     pub(crate) count: String,
-    /// Of the whole, in hundredths.
+    /// The share of the sum, in hundredths.
     pub(crate) share: String,
-    /// Of the longest bar, in units of a picture that is 100 wide.
+    /// The share of the longest bar, in hundredths.
     pub(crate) width: String,
 }
 
-/// CountsByWord as bars, the longest first.
+/// Makes bars of counts, the longest first.
 pub(crate) fn bars(counts: &CountsByWord) -> Vec<Bar> {
     let all: u64 = counts.values().sum();
     let most = counts.values().copied().max().unwrap_or(0).max(1);
@@ -109,7 +109,7 @@ pub(crate) fn bars(counts: &CountsByWord) -> Vec<Bar> {
     bars.collect()
 }
 
-/// How many steps are shown: five minutes, ten, or all, so that a gateway that has just started shows something.
+/// Returns how many steps are shown: five minutes, ten, or all, so that a gateway that has just started shows something.
 fn window(steps: usize) -> usize {
     let windows = [STEPS / 6, STEPS / 3, STEPS];
     windows
@@ -142,7 +142,7 @@ fn area(values: &[f64], top: f64) -> String {
     )
 }
 
-/// A line with gaps where nothing is known; what stands alone is a short stroke, so that it shows.
+/// Draws a line with gaps where values are missing; a value between two gaps is a short stroke, so that it shows.
 fn line(values: &[Option<f64>], top: f64) -> String {
     let mut path = String::new();
     let mut is_drawing = false;
@@ -163,7 +163,7 @@ fn line(values: &[Option<f64>], top: f64) -> String {
     path
 }
 
-/// The next of 1, 2, 5, 10, … at or above.
+/// Returns the next of 1, 2, 5, 10, … at or above the value.
 fn nice(most: f64) -> f64 {
     if most <= 0.0 {
         return 1.0;
