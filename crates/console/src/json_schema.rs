@@ -14,19 +14,28 @@ pub(crate) fn properties<const N: usize>(properties: [(&str, Value); N]) -> Prop
 
 /// An object with these properties, all of them required.
 pub(crate) fn whole(properties: Properties) -> Value {
-    let names: Vec<String> = properties.keys().cloned().collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    partly(properties, &names)
+    let names: Vec<_> = properties.keys().cloned().collect();
+    partly(properties, &names.join(" "))
 }
 
-/// An object with these properties, some of them required.
-pub(crate) fn partly(properties: impl Serialize, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+/// An object with these properties, some of them required: their names stand between blanks.
+pub(crate) fn partly(properties: impl Serialize, required: &str) -> Value {
+    let mut schema = open(required);
+    schema["properties"] = json!(properties);
+    schema["additionalProperties"] = false.into();
+    schema
 }
 
-/// An object that may hold more than the document says.
-pub(crate) fn open(required: &[&str]) -> Value {
+/// An object that may hold more than the document says; the names of what is required stand between blanks.
+pub(crate) fn open(required: &str) -> Value {
+    let required: Vec<_> = required.split_whitespace().collect();
     json!({"type": "object", "required": required})
+}
+
+/// Takes properties away, whose names stand between blanks.
+pub(crate) fn without(mut properties: Properties, names: &str) -> Properties {
+    properties.retain(|known, _| names.split(' ').all(|name| name != known));
+    properties
 }
 
 /// An object that holds a list of objects of another schema.

@@ -99,7 +99,7 @@ draft_fields! {
         |rate, access| set(&mut access.limits.per_destination, per_minute(rate));
     concurrent: Option<NonZeroU32>, nullable(positive()),
         |most, access| set(&mut access.limits.concurrent, Ok(most));
-    cache: CachePolicy, json!({"anyOf": [boolean(), schemas::cache_policy(&[])]}),
+    cache: CachePolicy, json!({"anyOf": [boolean(), schemas::cache_policy("")]}),
         |policy, access| set(&mut access.cache, policy.check().map(|()| policy));
     journal: String, one_of(&JournalLevel::ALL.map(JournalLevel::name)),
         |name, access| set(&mut access.journal, JournalLevel::named(&name).ok_or("write metadata or full".to_owned()));

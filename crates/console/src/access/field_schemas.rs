@@ -58,7 +58,7 @@ pub(crate) fn rate(unit: &str) -> Value {
     ]})
 }
 
-pub(crate) fn cache_policy(required: &[&str]) -> Value {
+pub(crate) fn cache_policy(required: &str) -> Value {
     let lifetime = || nullable(integer(0, CACHE_S_MAX));
     let policy = properties([
         ("enabled", boolean()),

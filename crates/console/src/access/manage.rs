@@ -81,10 +81,7 @@ pub(crate) async fn create(
         .store
         .change_access((actor, console.now()), &name, create)
         .await?;
-    let access = access.ok_or(ChangeError::Missing)?;
-    let mut view = access_with_last_use(console, &access);
-    secret.show_in(&mut view);
-    Ok((access, view))
+    with_secret(console, access, &secret)
 }
 
 /// Changes the fields that the draft holds.
@@ -162,6 +159,15 @@ pub(crate) async fn rotate(
         .store
         .change_access((target.actor, console.now()), target.name, rotate)
         .await?;
+    with_secret(console, access, &secret)
+}
+
+/// Returns the access, and its view with the new secret.
+fn with_secret(
+    console: &Console,
+    access: Option<Arc<Access>>,
+    secret: &NewSecret,
+) -> Result<(Arc<Access>, Value), Problem> {
     let access = access.ok_or(ChangeError::Missing)?;
     let mut view = access_with_last_use(console, &access);
     secret.show_in(&mut view);

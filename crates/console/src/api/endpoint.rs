@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{self, MethodRouter};
 use serde_json::{Value, json};
 
 use crate::state::Console;
@@ -50,16 +50,28 @@ pub(crate) struct AdminEndpoint {
     route: MethodRouter<Arc<Console>>,
 }
 
+/// Makes one constructor for each HTTP method.
+macro_rules! constructors {
+    ($($method:ident)*) => {
+        $(
+            pub(crate) fn $method<H: Handler<T, Arc<Console>>, T: 'static>(
+                path: &'static str,
+                handler: H,
+            ) -> AdminEndpoint {
+                AdminEndpoint::new(stringify!($method), path, routing::$method(handler))
+            }
+        )*
+    };
+}
+
 impl AdminEndpoint {
-    fn new<H, T>(
-        (filter, method): (MethodFilter, &'static str),
+    constructors!(get post patch delete);
+
+    fn new(
+        method: &'static str,
         path: &'static str,
-        handler: H,
-    ) -> AdminEndpoint
-    where
-        H: Handler<T, Arc<Console>>,
-        T: 'static,
-    {
+        route: MethodRouter<Arc<Console>>,
+    ) -> AdminEndpoint {
         AdminEndpoint {
             method,
             path,
@@ -72,36 +84,8 @@ impl AdminEndpoint {
             refusals: &[],
             tagged: false,
             links: &[],
-            route: on(filter, handler),
+            route,
         }
-    }
-
-    pub(crate) fn get<H: Handler<T, Arc<Console>>, T: 'static>(
-        path: &'static str,
-        handler: H,
-    ) -> AdminEndpoint {
-        AdminEndpoint::new((MethodFilter::GET, "get"), path, handler)
-    }
-
-    pub(crate) fn post<H: Handler<T, Arc<Console>>, T: 'static>(
-        path: &'static str,
-        handler: H,
-    ) -> AdminEndpoint {
-        AdminEndpoint::new((MethodFilter::POST, "post"), path, handler)
-    }
-
-    pub(crate) fn patch<H: Handler<T, Arc<Console>>, T: 'static>(
-        path: &'static str,
-        handler: H,
-    ) -> AdminEndpoint {
-        AdminEndpoint::new((MethodFilter::PATCH, "patch"), path, handler)
-    }
-
-    pub(crate) fn delete<H: Handler<T, Arc<Console>>, T: 'static>(
-        path: &'static str,
-        handler: H,
-    ) -> AdminEndpoint {
-        AdminEndpoint::new((MethodFilter::DELETE, "delete"), path, handler)
     }
 
     /// Sets the name in generated clients, and one line for people.

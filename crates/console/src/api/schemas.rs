@@ -13,7 +13,7 @@ use crate::access::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
 use crate::explain::HEADERS_MAX;
 use crate::json_schema::{
     Properties, array, boolean, count, integer, list, nullable, one_of, open, partly, pattern,
-    positive, properties, string, text, time, whole,
+    positive, properties, string, text, time, whole, without,
 };
 use crate::moment;
 
@@ -35,10 +35,9 @@ pub(super) fn all() -> Value {
 
 fn access_schemas() -> Properties {
     let draft = AccessDraft::schemas();
-    let change = without(draft.clone(), &["name", "password", "password_hash"]);
+    let change = without(draft.clone(), "name password password_hash");
     let mut made = access();
-    let names: Vec<String> = made.keys().cloned().collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = made.keys().cloned().collect::<Vec<_>>().join(" ");
     // A secret that came as a hash is not shown.
     made.extend(properties([
         ("password", string()),
@@ -58,12 +57,12 @@ fn access_schemas() -> Properties {
         ("after", document()),
     ]);
     properties([
-        ("AccessDraft", one_secret(partly(draft, &["name"]))),
-        ("AccessChange", partly(change, &[])),
+        ("AccessDraft", one_secret(partly(draft, "name"))),
+        ("AccessChange", partly(change, "")),
         ("Access", whole(access())),
         ("AccessMade", partly(made, &names)),
         ("Accesses", list("accesses", "Access")),
-        ("Rotation", one_secret(partly(rotation, &[]))),
+        ("Rotation", one_secret(partly(rotation, ""))),
         ("Change", whole(entry)),
         ("Changes", list("changes", "Change")),
         ("Transfer", list("accesses", "StoredAccess")),
@@ -94,7 +93,7 @@ fn key_schemas() -> Properties {
         ("AdminKeys", list("admin_keys", "AdminKey")),
         ("SigningKey", whole(signing_key)),
         ("SigningKeys", list("keys", "SigningKey")),
-        ("KeyRotation", partly(rotation, &[])),
+        ("KeyRotation", partly(rotation, "")),
     ])
 }
 
@@ -119,16 +118,7 @@ fn journal_schemas() -> Properties {
         ("allow", nullable(allowed())),
         ("deny", nullable(networks(&network()))),
     ]);
-    let replay = [
-        "allow",
-        "deny",
-        "judged",
-        "refused",
-        "newly_refused",
-        "newly_admitted",
-        "addresses",
-        "rows",
-    ];
+    let replay = "allow deny judged refused newly_refused newly_admitted addresses rows";
     let erasure = properties([("destination", text(1, ID_BYTES_MAX))]);
     properties([
         ("JournalPage", whole(page)),
@@ -136,35 +126,18 @@ fn journal_schemas() -> Properties {
         ("Receipts", list("receipts", "Receipt")),
         ("Erasure", whole(erasure)),
         ("Erased", whole(properties([("erased", count())]))),
-        ("Proposal", partly(proposal, &["access", "since"])),
-        ("Replay", open(&replay)),
+        ("Proposal", partly(proposal, "access since")),
+        ("Replay", open(replay)),
     ])
 }
 
 fn gateway_schemas() -> Properties {
-    let explanation = [
-        "admitted",
-        "code",
-        "status",
-        "reason",
-        "address",
-        "walk",
-        "steps",
-        "judgements",
-        "cache",
-    ];
+    let explanation = "admitted code status reason address walk steps judgements cache";
     let health = properties([
         ("status", one_of(&["ok", "ready", "not_ready"])),
         ("reason", string()),
     ]);
-    let status = [
-        "version",
-        "public_url",
-        "config_generation",
-        "last_reload",
-        "accesses",
-        "ready",
-    ];
+    let status = "version public_url config_generation last_reload accesses ready";
     let problem = properties([
         ("type", pattern("^urn:chatgate:problem:")),
         ("title", string()),
@@ -173,21 +146,15 @@ fn gateway_schemas() -> Properties {
         ("detail", string()),
         ("errors", array(&json!({"type": "object"}))),
     ]);
-    let required = ["type", "title", "status", "code", "detail"];
+    let required = "type title status code detail";
     properties([
         ("Question", question()),
-        ("Explanation", open(&explanation)),
-        ("Health", partly(health, &["status"])),
-        ("Status", open(&status)),
-        (
-            "Reload",
-            open(&["at", "by", "config_generation", "outcome"]),
-        ),
-        (
-            "OpenApi",
-            open(&["openapi", "info", "servers", "paths", "components"]),
-        ),
-        ("Problem", partly(problem, &required)),
+        ("Explanation", open(explanation)),
+        ("Health", partly(health, "status")),
+        ("Status", open(status)),
+        ("Reload", open("at by config_generation outcome")),
+        ("OpenApi", open("openapi info servers paths components")),
+        ("Problem", partly(problem, required)),
     ])
 }
 
@@ -199,7 +166,7 @@ fn access() -> Properties {
         ("created", nullable(time())),
     ]);
     let last_use = properties([("at", time()), ("address", string()), ("way", string())]);
-    let mut access = without(AccessDraft::schemas(), &["password", "password_hash"]);
+    let mut access = without(AccessDraft::schemas(), "password password_hash");
     access.extend(properties([
         ("client_id", string()),
         ("allow", array(&string())),
@@ -207,7 +174,7 @@ fn access() -> Properties {
         ("rate", rate("min")),
         ("per_day", rate("day")),
         ("per_destination", rate("min")),
-        ("cache", cache_policy(&["enabled"])),
+        ("cache", cache_policy("enabled")),
         ("last_used", nullable(whole(last_use))),
         ("tokens_since", nullable(time())),
         ("secrets", secrets(&whole(secret))),
@@ -218,22 +185,13 @@ fn access() -> Properties {
 
 /// An access as an export writes it and an import takes it, `store::Access` in JSON.
 fn stored() -> Value {
-    let elsewhere = [
-        "password",
-        "password_hash",
-        "state",
-        "rate",
-        "per_day",
-        "per_destination",
-        "concurrent",
-        "report",
-    ];
+    let elsewhere = "password password_hash state rate per_day per_destination concurrent report";
     let version = || integer(VERSIONS.start(), VERSIONS.end());
     // Seconds since 1970, UTC.
     let seconds = || integer(SECONDS.start(), SECONDS.end());
     let secret = properties([("hash", stored_hash()), ("created", seconds())]);
     let cidr = json!({"type": "string", "format": "cidr", "maxLength": 64});
-    let mut access = without(AccessDraft::schemas(), &elsewhere);
+    let mut access = without(AccessDraft::schemas(), elsewhere);
     access.extend(properties([
         ("version", version()),
         ("client_id", text(1, CLIENT_ID_BYTES_MAX)),
@@ -248,22 +206,8 @@ fn stored() -> Value {
         ("report_networks", boolean()),
         ("limits", stored_limits()),
     ]));
-    let required = [
-        "name",
-        "user",
-        "client_id",
-        "secrets",
-        "active",
-        "allow",
-        "ways",
-        "methods",
-    ];
-    partly(access, &required)
-}
-
-fn without(mut fields: Properties, names: &[&str]) -> Properties {
-    fields.retain(|name, _| !names.contains(&name.as_str()));
-    fields
+    let required = "name user client_id secrets active allow ways methods";
+    partly(access, required)
 }
 
 fn secrets(items: &Value) -> Value {
@@ -285,7 +229,7 @@ fn stored_limits() -> Value {
         ("concurrent", nullable(positive())),
         ("report", boolean()),
     ]);
-    partly(limits, &[])
+    partly(limits, "")
 }
 
 /// A password or its hash, not both.
@@ -313,7 +257,7 @@ fn question() -> Value {
         ("destination", nullable(string())),
         ("secret_in_url", boolean()),
     ]);
-    partly(question, &["peer", "access", "method"])
+    partly(question, "peer access method")
 }
 
 #[cfg(test)]

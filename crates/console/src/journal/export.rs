@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use http::{HeaderMap, header};
-use store::{JournalFilter, JournalOrder, JournalRow, StoreError};
+use store::{JournalOrder, JournalRow, StoreError};
 
 use crate::journal::query::JournalQuery;
 use crate::journal::rows::row_view;
@@ -42,26 +42,15 @@ pub(crate) fn export_as(
     let left = query.limit.map_or(u64::MAX, u64::from);
     let begin = (console, query.filter, query.beyond, left);
     stream::try_unfold(begin, move |(console, filter, beyond, left)| async move {
-        let count =
-            u32::try_from(left.min(u64::from(EXPORT_PAGE_ROWS))).unwrap_or(EXPORT_PAGE_ROWS);
-        let rows = read_page(&console, &filter, (order, beyond), count).await?;
-        let Some(beyond) = rows.last().map(|row| row.id) else {
+        let count = left.min(EXPORT_PAGE_ROWS.into()) as u32;
+        if count == 0 {
             return Ok(None);
-        };
+        }
+        let from = (order, beyond);
+        let rows = console.store.journal_rows(&filter, from, count).await?;
+        let beyond = rows.last().map(|row| row.id);
         let left = left - rows.len() as u64;
         let lines: String = rows.into_iter().map(line).collect();
-        Ok(Some((lines, (console, filter, Some(beyond), left))))
+        Ok(beyond.map(|_| (lines, (console, filter, beyond, left))))
     })
-}
-
-async fn read_page(
-    console: &Console,
-    filter: &JournalFilter,
-    from: (JournalOrder, Option<i64>),
-    count: u32,
-) -> Result<Vec<JournalRow>, StoreError> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    console.store.journal_rows(filter, from, count).await
 }

@@ -156,13 +156,9 @@ pub(crate) async fn new(visitor: Visitor) -> PageResult {
 
 /// Makes the access, and shows its secret this once.
 pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> PageResult {
-    let OperatorForm {
-        visitor,
-        actor,
-        fields,
-    } = form;
+    let (visitor, fields) = (form.visitor, form.fields);
     let made = match draft(&fields) {
-        Ok(draft) => manage::create(&console, &actor, draft).await,
+        Ok(draft) => manage::create(&console, &form.actor, draft).await,
         Err(problem) => Err(problem),
     };
     match made {

@@ -128,15 +128,16 @@ pub(crate) async fn change(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    let OperatorForm {
-        visitor,
-        actor,
-        fields,
-    } = form;
+    let (visitor, fields) = (form.visitor, form.fields);
     let expected = fields.get("version").parse().ok();
     let changed = match draft(&fields) {
         Ok(draft) => {
-            manage::change(&console, ChangeTarget::new(&actor, &name, expected), draft).await
+            manage::change(
+                &console,
+                ChangeTarget::new(&form.actor, &name, expected),
+                draft,
+            )
+            .await
         }
         Err(problem) => Err(problem),
     };
@@ -185,10 +186,9 @@ pub(crate) async fn set_state(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    let OperatorForm { actor, fields, .. } = form;
-    let body = json!({"state": fields.get("state")});
+    let body = json!({"state": form.fields.get("state")});
     let draft = serde_json::from_value(body).map_err(|_| Problem::not_found())?;
-    manage::change(&console, ChangeTarget::new(&actor, &name, None), draft).await?;
+    manage::change(&console, ChangeTarget::new(&form.actor, &name, None), draft).await?;
     Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
 }
 
@@ -250,16 +250,12 @@ pub(crate) async fn rotate(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    let OperatorForm {
-        visitor,
-        actor,
-        fields,
-    } = form;
+    let (visitor, fields) = (form.visitor, form.fields);
     let rotation = Rotation {
         drop_old: fields.has("drop_old"),
         ..Rotation::default()
     };
-    let target = ChangeTarget::new(&actor, &name, None);
+    let target = ChangeTarget::new(&form.actor, &name, None);
     let (access, view) = manage::rotate(&console, target, rotation).await?;
     let layout = visitor.layout("accesses", "New secret");
     let heading = "The access has a new secret";

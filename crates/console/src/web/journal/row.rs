@@ -18,52 +18,20 @@ use crate::web::text::{duration, visible};
 use crate::web::visitor::Visitor;
 
 /// The fields of a row by groups.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &str); 4] = [
     (
         "Source",
-        &[
-            "peer",
-            "client",
-            "http_method",
-            "path",
-            "user_agent",
-            "request_id",
-            "caller_request_id",
-            "trace_id",
-        ],
+        "peer client http_method path user_agent request_id caller_request_id trace_id",
     ),
-    ("Call", &["access", "way", "method", "parameters"]),
+    ("Call", "access way method parameters"),
     (
         "Outcome",
-        &[
-            "status",
-            "count",
-            "canonical",
-            "code",
-            "upstream_code",
-            "cause",
-            "would_refuse",
-            "delivery",
-            "answer",
-            "actor",
-            "before",
-            "after",
-        ],
+        "status count canonical code upstream_code cause would_refuse delivery answer actor before \
+         after",
     ),
     (
         "Metadata",
-        &[
-            "id",
-            "time",
-            "kind",
-            "open",
-            "attempts",
-            "cache",
-            "limited_by",
-            "limit_max",
-            "limit_left",
-            "generation",
-        ],
+        "id time kind open attempts cache limited_by limit_max limit_left generation",
     ),
 ];
 
@@ -125,19 +93,12 @@ fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
         Value::Object(_) | Value::Array(_) => visible(&format!("{value:#}")),
         other => other.to_string(),
     };
-    let groups = GROUPS.map(|(title, names)| {
-        let shown_names = names.iter().filter(|name| !view[**name].is_null());
-        (
-            title,
-            shown_names
-                .map(|name| (name.replace('_', " "), text(&view[*name])))
-                .collect::<Vec<_>>(),
-        )
+    let groups = GROUPS.into_iter().map(|(title, names)| {
+        let names = names.split(' ').filter(|name| !view[*name].is_null());
+        let fields = names.map(|name| (name.replace('_', " "), text(&view[name])));
+        (title, fields.collect::<Vec<_>>())
     });
-    groups
-        .into_iter()
-        .filter(|(_, fields)| !fields.is_empty())
-        .collect()
+    groups.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
 /// Divides the time into the gateway, waiting, and the upstream.
