@@ -124,7 +124,7 @@ async fn one_viewer_leaves_open_pages_to_others() {
 }
 
 #[tokio::test]
-async fn by_tls_the_cookie_has_its_prefix_and_browsers_are_told_to_stay_with_tls() {
+async fn by_tls_the_cookie_has_its_prefix_and_browsers_stay_with_tls() {
     let (pair, files) = (Pair::new(), Files::new());
     let gateway = files.start_with(&files.section("admin_tls", &pair), &[]);
     let by_tls = trusting(&pair)

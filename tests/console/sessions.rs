@@ -269,7 +269,7 @@ async fn every_answer_forbids_frames_and_what_is_not_ours() {
 }
 
 #[tokio::test]
-async fn what_is_no_page_is_told_on_one_with_the_ways_on() {
+async fn an_address_without_a_page_gets_one_with_the_ways_on() {
     let gateway = Gateway::start();
     let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     for (path, status) in [

@@ -178,7 +178,7 @@ async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() 
 }
 
 #[tokio::test]
-async fn nobody_is_told_that_something_is_deleted_which_is_there() {
+async fn a_page_claims_no_deletion_of_what_is_there() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let page = visitor.page("/console/accesses?deleted=gone").await.body;
