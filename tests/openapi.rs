@@ -175,10 +175,10 @@ fn no_path_is_routed_past_the_documents() {
         routed("crates/gateway/src"),
         [
             // Pages for people, of which the document is one.
-            "routes.rs: others = others.route(path, documentation(generations));",
-            "routes.rs: .route(token_endpoint::PATH, token)",
-            "routes.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
-            "routes.rs: .route(METADATA, document(generations, METADATA, metadata))",
+            "router.rs: others = others.route(path, documentation(generations));",
+            "router.rs: .route(token_endpoint::PATH, token)",
+            "router.rs: .route(JWKS, document(generations, JWKS, Gate::jwks))",
+            "router.rs: .route(METADATA, document(generations, METADATA, metadata))",
         ],
         "a new path of the public listener belongs into gateway/src/docs/openapi.rs, and then here"
     );
