@@ -8,6 +8,7 @@ mod log_queue;
 mod log_writer;
 mod metric_handles;
 mod metrics;
+mod metrics_snapshot;
 pub(crate) mod text;
 
 pub use log::finish_log;

@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
-use adapter::{Code, Delivery, Operation, Way};
-use console::{CountsByWord, MetricsSnapshot};
+use adapter::{Operation, Way};
 use forward::{CacheStatus, UpstreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -57,15 +56,15 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Requests,
     request_duration: Family<CallLabels, DurationHistogram>,
-    request_durations: ByCall<DurationHistogram>,
+    pub(super) request_durations: ByCall<DurationHistogram>,
     upstream_duration: Family<MethodLabel, DurationHistogram>,
-    upstream_durations: ByCall<DurationHistogram>,
+    pub(super) upstream_durations: ByCall<DurationHistogram>,
     upstream_attempts: Family<MethodLabel, Counter>,
     upstream_attempt_counts: ByCall<Counter>,
     cache_results: [OnceLock<Counter>; CacheStatus::WORDS.len()],
     pub(crate) denied: Family<ReasonLabel, Counter>,
     pub(crate) would_deny: Counter,
-    cache: Family<ResultLabel, Counter>,
+    pub(super) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     pub(crate) inflight: Gauge<i64, AtomicI64>,
     pub(crate) upstream: UpstreamGauges,
@@ -309,31 +308,6 @@ impl Names<'_> {
 }
 
 impl Metrics {
-    /// Returns the counts that the console shows.
-    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
-        let (served, failed) = self.requests.served_and_failed();
-        let latency = |durations: &ByCall<DurationHistogram>| {
-            let buckets = durations.all().flat_map(DurationHistogram::buckets);
-            buckets.collect()
-        };
-        let reasons = Code::ALL.map(Code::word);
-        let deliveries = Delivery::ALL.map(Delivery::word);
-        MetricsSnapshot {
-            served,
-            failed,
-            denied: by_word(&self.denied, &reasons, |reason| ReasonLabel { reason }),
-            deliveries: by_word(&self.deliveries, &deliveries, |delivery| DeliveryLabel {
-                delivery,
-            }),
-            cache: by_word(&self.cache, &CacheStatus::WORDS, |result| ResultLabel {
-                result,
-            }),
-            latency: latency(&self.request_durations),
-            upstream_latency: latency(&self.upstream_durations),
-            inflight: u64::try_from(self.inflight.get()).unwrap_or_default(),
-        }
-    }
-
     /// The text that Prometheus scrapes.
     #[must_use]
     pub(crate) fn render(&self) -> String {
@@ -342,14 +316,4 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
-}
-
-/// Reads the counters of a family that has one label with one of these words.
-fn by_word<L: Clone + Eq + std::hash::Hash>(
-    family: &Family<L, Counter>,
-    words: &[&'static str],
-    label: impl Fn(&'static str) -> L,
-) -> CountsByWord {
-    let count = |word| Some((word, family.get(&label(word))?.get()));
-    words.iter().copied().filter_map(count).collect()
 }
