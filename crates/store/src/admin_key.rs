@@ -58,9 +58,9 @@ impl AdminKey {
     }
 }
 
-/// The key that was presented, if it is one of these.
+/// Returns the key that was presented, if it is one of these.
 #[must_use]
-pub fn presented<'a>(
+pub fn find_presented<'a>(
     keys: &'a [AdminKey],
     hasher: &SecretHasher,
     secret: &SecretString,

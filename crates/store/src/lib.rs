@@ -28,7 +28,7 @@ mod turn;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;
-pub use admin_key::{AdminKey, Role, presented};
+pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::{Change, ChangeError};
 pub use daily::DailyCount;

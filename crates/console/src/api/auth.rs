@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header};
 use secrecy::SecretString;
-use store::{AdminKey, Role, presented};
+use store::{AdminKey, Role, find_presented};
 
 use crate::problem::Problem;
 use crate::state::Console;
@@ -33,7 +33,7 @@ impl Console {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let key: SecretString = key.map(|(_, key)| key).unwrap_or_default().into();
-        presented(&self.store.admin_keys(), &self.hasher, &key)
+        find_presented(&self.store.admin_keys(), &self.hasher, &key)
             .cloned()
             .ok_or_else(Problem::unauthorized)
     }

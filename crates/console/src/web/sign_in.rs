@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use store::presented;
+use store::find_presented;
 
 use crate::audit::notes::OpenedSession;
 use crate::problem::Problem;
@@ -58,7 +58,7 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     let (now, next) = (console.now(), safe_next(fields.get("next")));
     // The key is compared first: a right one is let in, however many wrong ones come from anywhere.
     let secret: SecretString = fields.get("key").into();
-    let Some(key) = presented(&console.store.admin_keys(), &console.hasher, &secret).cloned()
+    let Some(key) = find_presented(&console.store.admin_keys(), &console.hasher, &secret).cloned()
     else {
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = peer.map(|ConnectInfo(peer)| peer.ip());

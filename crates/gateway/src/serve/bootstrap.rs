@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{
     Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoreError,
-    StoredSecret, new_client_id, new_random_secret, presented,
+    StoredSecret, find_presented, new_client_id, new_random_secret,
 };
 
 use crate::config::{Config, SeedAccess};
@@ -114,7 +114,7 @@ pub(crate) async fn know_first_operator(
     match there {
         Some(key) if keys.is_empty() => put_first_operator(store, hasher, &key).await,
         None if keys.is_empty() => put_first_operator(store, hasher, &data.make_admin_key()?).await,
-        Some(key) if presented(&keys, hasher, &key).is_some() => Ok(()),
+        Some(key) if find_presented(&keys, hasher, &key).is_some() => Ok(()),
         Some(_) => {
             tracing::warn!(file, mend, "the key in this file opens nothing");
             Ok(())

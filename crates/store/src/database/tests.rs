@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret, new_random_secret,
-    presented,
+    ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret, find_presented,
+    new_random_secret,
 };
 
 fn access(name: &str, user: &str) -> Access {
@@ -147,12 +147,12 @@ async fn admin_keys_are_found_by_what_is_presented() {
         .unwrap();
     let keys = store.admin_keys();
     assert_eq!(
-        presented(&keys, &hasher, &secret).map(|key| key.role),
+        find_presented(&keys, &hasher, &secret).map(|key| key.role),
         Some(Role::Viewer)
     );
-    assert!(presented(&keys, &hasher, &other).is_none());
+    assert!(find_presented(&keys, &hasher, &other).is_none());
     assert!(store.delete_admin_key("ann").await.unwrap());
-    assert!(presented(&store.admin_keys(), &hasher, &secret).is_none());
+    assert!(find_presented(&store.admin_keys(), &hasher, &secret).is_none());
 }
 
 #[tokio::test]
