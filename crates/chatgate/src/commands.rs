@@ -5,8 +5,8 @@ mod admin;
 mod admin_key;
 mod backup;
 mod check;
+mod error;
 mod explain;
-mod failure;
 mod health;
 mod input;
 mod journal;
@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use failure::Failure;
+use error::CommandError;
 use terminal::print_error;
 
 /// `EX_USAGE` of sysexits.h: usage or configuration is wrong.
@@ -48,14 +48,14 @@ pub(crate) async fn run() -> ExitCode {
     };
     let (text, code) = match dispatch(cli).await {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Failed(text)) => (text, 1),
-        Err(Failure::Usage(text)) => (text, EXIT_USAGE),
+        Err(CommandError::Failed(text)) => (text, 1),
+        Err(CommandError::Usage(text)) => (text, EXIT_USAGE),
     };
     print_error(&text);
     ExitCode::from(code)
 }
 
-async fn dispatch(cli: Cli) -> Result<(), Failure> {
+async fn dispatch(cli: Cli) -> Result<(), CommandError> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args).await?,
         Command::Sandbox(args) => sandbox::run(args).await?,

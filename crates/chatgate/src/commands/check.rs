@@ -5,14 +5,14 @@ use std::path::Path;
 use gateway::config::Config;
 use settings::{ConfigError, ConfigSource, Flag, Sources};
 
-use super::failure::Failure;
+use super::error::CommandError;
 use super::output::{print, print_json};
 use super::terminal::print_warning;
 use crate::args::serve::{CheckArgs, ServeArgs};
 
-pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &CheckArgs) -> Result<(), CommandError> {
     let source = config_source(&args.serve);
-    let read = Config::read(&source.read().map_err(Failure::Usage)?);
+    let read = Config::read(&source.read().map_err(CommandError::Usage)?);
     for warning in read.iter().flat_map(Config::warnings) {
         print_warning(&warning);
     }
@@ -25,14 +25,14 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     print_json(&list.into())?;
     match errors.len() {
         0 => Ok(()),
-        1 => Err(Failure::Usage("there is one mistake".to_owned())),
-        count => Err(Failure::Usage(format!("there are {count} mistakes"))),
+        1 => Err(CommandError::Usage("there is one mistake".to_owned())),
+        count => Err(CommandError::Usage(format!("there are {count} mistakes"))),
     }
 }
 
 /// The configuration as written and as used, or every error in it.
-pub(crate) fn read_config(source: &ConfigSource) -> Result<(Sources, Config), Failure> {
-    let sources = source.read().map_err(Failure::Usage)?;
+pub(crate) fn read_config(source: &ConfigSource) -> Result<(Sources, Config), CommandError> {
+    let sources = source.read().map_err(CommandError::Usage)?;
     match Config::read(&sources) {
         Ok(config) => Ok((sources, config)),
         Err(errors) => Err(all_errors(source.file.as_deref(), &errors)),
@@ -58,11 +58,11 @@ pub(crate) fn config_source(args: &ServeArgs) -> ConfigSource {
     }
 }
 
-fn all_errors(file: Option<&Path>, errors: &[ConfigError]) -> Failure {
+fn all_errors(file: Option<&Path>, errors: &[ConfigError]) -> CommandError {
     let name = file.map_or("configuration".into(), |path| path.display().to_string());
     let lines: Vec<_> = errors
         .iter()
         .map(|error| format!("{name}: {error}"))
         .collect();
-    Failure::Usage(lines.join("\n"))
+    CommandError::Usage(lines.join("\n"))
 }

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use gateway::config::Config;
 
-use super::failure::Failure;
+use super::error::CommandError;
 use super::output::{print_exactly, print_json};
 use crate::args::Cli;
 
@@ -17,7 +17,7 @@ pub(crate) fn completions(shell: Shell) -> Result<(), String> {
 }
 
 /// The page of the binary, or of one of its commands.
-pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
+pub(crate) fn man(path: &[String]) -> Result<(), CommandError> {
     let mut command = Cli::command();
     // Building gives each command its whole name, which heads its page.
     command.build();
@@ -26,7 +26,7 @@ pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
         page = page.find_subcommand(name).ok_or_else(|| {
             let commands = command.get_subcommands().map(clap::Command::get_name);
             let commands: Vec<_> = commands.collect();
-            Failure::Usage(format!(
+            CommandError::Usage(format!(
                 "there is no command {}; there are {}",
                 path.join(" "),
                 commands.join(", ")
@@ -36,7 +36,7 @@ pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
     let mut text = Vec::new();
     let source = concat!("chatgate ", env!("CARGO_PKG_VERSION"));
     let rendered = Man::new(page.clone()).source(source).render(&mut text);
-    rendered.map_err(|error| Failure::Failed(error.to_string()))?;
+    rendered.map_err(|error| CommandError::Failed(error.to_string()))?;
     Ok(print_exactly(text)?)
 }
 

@@ -6,22 +6,22 @@ use samples::{Language, SampleCaller, WhyNot, sample};
 use serde_json::json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT, member};
-use super::failure::Failure;
+use super::error::CommandError;
 use super::output::{print_exactly, print_json};
 use crate::args::sample::SampleArgs;
 
 /// Stands for the user name and client id of an unknown access.
 const UNKNOWN: &str = "CHANGE-ME";
 
-pub(crate) async fn run(args: SampleArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: SampleArgs) -> Result<(), CommandError> {
     // The command line accepts only names of these lists.
-    let missing = || Failure::Usage("there is no such language, way or method".to_owned());
+    let missing = || CommandError::Usage("there is no such language, way or method".to_owned());
     let language = Language::named(&args.language).ok_or_else(missing)?;
     let way = Way::from_name(&args.way).ok_or_else(missing)?;
     let operation = Operation::named(&args.method).ok_or_else(missing)?;
     if let Err(why) = language.takes(way) {
         let ways: Vec<_> = language.ways().map(Way::name).collect();
-        return Err(Failure::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "{why}; {} has samples for {}",
             language.name,
             ways.join(", ")
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: SampleArgs) -> Result<(), Failure> {
     let values = args.values.iter();
     let values: Vec<_> = values.map(|(n, v)| (n.as_str(), v.as_str())).collect();
     let written = sample(language, way, operation, &caller, &values)
-        .map_err(|why| Failure::Usage(explained(&why, operation)))?;
+        .map_err(|why| CommandError::Usage(explained(&why, operation)))?;
     if !args.json {
         return Ok(print_exactly(written.text)?);
     }

@@ -3,11 +3,11 @@
 use server::signals::outlive_stray_signals;
 
 use super::check::{config_source, read_config};
-use super::failure::Failure;
+use super::error::CommandError;
 use super::terminal::print_error;
 use crate::args::serve::ServeArgs;
 
-pub(crate) async fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: &ServeArgs) -> Result<(), CommandError> {
     outlive_stray_signals()?;
     let source = config_source(args);
     let (sources, config) = read_config(&source)?;

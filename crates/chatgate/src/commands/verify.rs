@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use super::failure::Failure;
+use super::error::CommandError;
 use crate::args::JwsArgs;
 
-pub(crate) fn jws(args: &JwsArgs) -> Result<(), Failure> {
+pub(crate) fn jws(args: &JwsArgs) -> Result<(), CommandError> {
     let jwk = String::from_utf8(read(&args.jwk)?);
-    let jwk = jwk.map_err(|_| Failure::Failed("the JWK is not UTF-8".to_owned()))?;
+    let jwk = jwk.map_err(|_| CommandError::Failed("the JWK is not UTF-8".to_owned()))?;
     adapter_jwt::verify_jws(&jwk, &args.alg, &args.token)
-        .map_err(|reason| Failure::Failed(reason.to_owned()))
+        .map_err(|reason| CommandError::Failed(reason.to_owned()))
 }
 
-pub(crate) fn xml(file: &Path) -> Result<(), Failure> {
+pub(crate) fn xml(file: &Path) -> Result<(), CommandError> {
     adapter_soap::check_document(&read(file)?)
-        .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))
+        .map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(path).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
 }

@@ -1,15 +1,15 @@
 //! The two ways in which a command fails, each with an exit code of its own.
 
 /// One line for standard error.
-pub(crate) enum Failure {
+pub(crate) enum CommandError {
     /// The command could not be carried out.
     Failed(String),
     /// Usage or configuration is wrong.
     Usage(String),
 }
 
-impl From<String> for Failure {
-    fn from(text: String) -> Failure {
-        Failure::Failed(text)
+impl From<String> for CommandError {
+    fn from(text: String) -> CommandError {
+        CommandError::Failed(text)
     }
 }
