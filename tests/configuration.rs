@@ -110,7 +110,7 @@ fn every_mistake_is_told_with_its_place() {
     line 10, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
     line 11, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
     line 13, column 10: ways.http.status: nice is none of compat, mapped
-    line 15, column 8: accesses.0.name: a b is no name; use 1 to 64 letters, digits, . _ - and no dot first
+    line 15, column 8: accesses.0.name: a b is not a name; use 1 to 64 letters, digits, . _ - and no dot first
     line 16, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
     accesses.0.password: an access needs a password
     accesses.0.user: it is needed
@@ -204,7 +204,7 @@ fn what_would_only_fail_later_is_told_as_well() {
     line 2, column 9: log.level: "foo=bar=baz" is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug
     line 4, column 14: limits.body_bytes: 0 is not from 1 byte to 67108864
     line 5, column 14: limits.soap_bytes: 4MiB is not from 1 byte to 262144
-    line 7, column 7: upstream.url: it is no URL: empty host
+    line 7, column 7: upstream.url: it is not a URL: empty host
     line 8, column 9: upstream.roots: nowhere.pem: No such file or directory (os error 2)
     line 9, column 8: upstream.user: write 1 to 256 bytes
     line 15, column 8: accesses.1.name: a is there already

@@ -30,11 +30,11 @@ use crate::file_rights;
 use exposure::{is_loopback, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
-pub use jwt::{IssuerConfig, JwksSource, Jwt};
-pub use limits::Limits;
-pub use log::Log;
+pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
+pub use limits::LimitsConfig;
+pub use log::LogConfig;
 pub use seeds::SeedAccess;
-pub use ways::Ways;
+pub use ways::WaysConfig;
 
 /// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
 const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
@@ -46,56 +46,56 @@ const EXAMPLE: &str = include_str!("../../../config/chatgate.toml");
 pub struct Config {
     /// The folder of store, keys and demo access.
     pub data: PathBuf,
-    /// Where the ways in listen.
+    /// The address of the public listener.
     pub listen: SocketAddr,
-    /// Where the operators' side listens.
+    /// The address of the admin listener.
     pub admin_listen: SocketAddr,
-    /// Names that the operators' side answers to, besides addresses and `localhost`; in small letters.
+    /// Host names that the admin listener accepts, besides addresses and `localhost`; in small letters.
     pub admin_hosts: Vec<String>,
-    /// What callers reach the gateway by; the bound address when absent.
+    /// The URL by which callers reach the gateway; the bound address when absent.
     pub public_url: Option<Url>,
-    /// Peers whose forwarded header is believed.
+    /// Networks of peers whose forwarded header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The one header that they use.
+    /// The one header that those peers use.
     pub forwarded_header: ForwardedHeader,
-    /// Whether the ways in take connections from trusted proxies alone, each with a PROXY header.
+    /// Whether the public listener accepts only trusted proxies, and requires a PROXY header of each connection.
     pub proxy_protocol: bool,
-    /// TLS of the ways in; plain when absent.
+    /// TLS of the public listener; plain HTTP when absent.
     pub tls: Option<TlsFiles>,
-    /// TLS of the operators' side; plain when absent.
+    /// TLS of the admin listener; plain HTTP when absent.
     pub admin_tls: Option<TlsFiles>,
-    /// Networks that may reach the ways in at all.
+    /// Networks from which the deployment accepts calls at all.
     pub networks: Networks,
-    /// Browser origins that may call; none means that CORS is off.
+    /// Browser origins that may call; CORS is off when empty.
     pub cors_origins: Vec<String>,
     /// Bounds on requests and connections.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// The upstream; the embedded sandbox when absent.
     pub upstream: Option<UpstreamConfig>,
-    /// Whether the first start makes a demo access where no other is seeded.
+    /// Whether the first start creates a demo access if it seeds no other.
     pub demo: bool,
-    /// Bounds of the upstream client, which hold for the sandbox too.
+    /// Bounds of the upstream client, for the sandbox too.
     pub upstream_limits: UpstreamLimits,
     /// The ways in.
-    pub ways: Ways,
+    pub ways: WaysConfig,
     /// The cache of reads.
     pub cache: CacheConfig,
-    /// How long the journal keeps what, and how much room it may take.
+    /// How long the journal keeps rows and payloads, and how much room it may take.
     pub retention: Retention,
-    /// Whether every request has a row; otherwise sends alone, and what operators change.
+    /// Whether every request has a journal row; otherwise only sends and changes by operators have one.
     pub journals_all: bool,
-    /// Whether reads are served while the store can't be written.
+    /// Whether reads are served while the store cannot be written.
     pub serves_without_store: bool,
-    /// How long the receipt of a send with an idempotency key counts, in seconds.
+    /// How long the receipt of a send with an idempotency key is valid, in seconds.
     pub receipts_kept_s: i64,
     /// How much room receipts may take.
     pub receipt_room: ReceiptRoom,
-    /// Whether the documentation pages answer.
+    /// Whether the documentation pages are served.
     pub docs: bool,
     /// Tokens.
-    pub jwt: Jwt,
+    pub jwt: JwtConfig,
     /// The log.
-    pub log: Log,
+    pub log: LogConfig,
     /// Accesses for an empty store.
     pub accesses: Vec<SeedAccess>,
     /// Files outside the data folder that hold a secret.
@@ -130,7 +130,7 @@ impl Config {
         }
     }
 
-    /// Every key that can be written in the file, in alphabetical order.
+    /// Every key of the file, in alphabetical order.
     #[must_use]
     pub fn keys(sources: &Sources) -> BTreeSet<String> {
         let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
@@ -167,8 +167,8 @@ impl Config {
         }
     }
 
-    /// Logs which secrets everybody on this machine may read although they belong to the user that the gateway runs as. A
-    /// file of somebody else's, such as one that an orchestrator mounts, is not this user's to close.
+    /// Logs which secret files of this user every user of the machine may read. This user cannot close a file of another one,
+    /// such as a file that an orchestrator mounts.
     pub(crate) fn warn_of_exposed_secrets(&self) {
         for file in self
             .secret_files
@@ -186,7 +186,7 @@ impl Config {
         settings::changed(&before.file, &after.file)
     }
 
-    /// The keys that the next configuration would change and that hold until the process ends.
+    /// The keys that the next configuration changes and that only a restart can change.
     fn pinned(&self, next: &Config) -> impl Iterator<Item = &'static str> {
         let changes = [
             ("server.data", self.data != next.data),

@@ -3,10 +3,10 @@
 use settings::{Reader, ValueKind, parse};
 use store::{ReceiptRoom, Retention};
 
-/// Least that the journal may be given, in bytes: the store holds accesses and keys besides, which no clearing makes smaller.
+/// Lowest limit for the journal, in bytes: the store also holds accesses and keys, which clearing does not shrink.
 const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
 
-/// Least that receipts may be given, in bytes: one of a send that is under way counts with the longest answer that it may get.
+/// Lowest limit for receipts, in bytes: the receipt of a send under way counts with the longest possible answer.
 const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
 
 pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {

@@ -10,25 +10,25 @@ use url::Url;
 use super::parse_chatgate::http_url;
 
 /// Tokens.
-pub struct Jwt {
-    /// How long a token of ours lives, in seconds.
+pub struct JwtConfig {
+    /// The lifetime of our own tokens, in seconds.
     pub token_life_s: u32,
-    /// What ours are signed with.
+    /// The algorithm that signs them.
     pub algorithm: Algorithm,
-    /// Issuers outside whose tokens are taken.
+    /// Outside issuers whose tokens are accepted.
     pub issuers: Vec<IssuerConfig>,
 }
 
 /// One outside issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerConfig {
-    /// The claim `iss`, to the letter.
+    /// The exact value of the claim `iss`.
     pub issuer: String,
-    /// Where its keys are.
+    /// The source of its keys.
     pub jwks: JwksSource,
-    /// What its tokens have to be made out to; one of them is enough.
+    /// Audiences of which a token has to name at least one.
     pub audience: Vec<String>,
-    /// What its tokens may be signed with.
+    /// The algorithms that its tokens may be signed with.
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the access.
     pub claim: String,
@@ -36,11 +36,11 @@ pub struct IssuerConfig {
     pub accesses: AccessNames,
     /// What its tokens allow.
     pub scopes: ScopeRule,
-    /// How long fetched keys are taken for fresh.
+    /// How long fetched keys are fresh.
     pub refresh: Duration,
 }
 
-/// Where an issuer's keys are.
+/// The source of an issuer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// A document to fetch.
@@ -49,10 +49,10 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
-pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
+pub(super) fn jwt(reader: &mut Reader<'_>) -> JwtConfig {
     let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
         let seconds = parse::timeout(text)?.as_secs();
-        // A token outlives the change of what it was issued for; a day is the most that an operator may wait for.
+        // A token outlives a change of its access; an operator should not wait longer than a day for it to end.
         u32::try_from(seconds)
             .ok()
             .filter(|s| (1..=86_400).contains(s))
@@ -64,7 +64,7 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> Jwt {
     let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
     let names = issuers.iter().map(|issuer| &issuer.issuer);
     reader.reject_duplicates("jwt.issuers", "issuer", names);
-    Jwt {
+    JwtConfig {
         token_life_s: token_life,
         algorithm,
         issuers,
@@ -85,7 +85,7 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
         ValueKind::Text,
         |text| {
             text.parse()
-                .map_err(|_| format!("{text} is no algorithm that is taken here"))
+                .map_err(|_| format!("{text} is not an algorithm that is accepted here"))
         },
     );
     if algorithms.is_empty() {
@@ -153,5 +153,5 @@ fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
     )))
 }
 
-/// Of so many keys that can't be used a configuration's mistake tells why.
+/// How many unusable keys an error explains.
 const REJECTED_KEYS_LISTED_MAX: usize = 8;

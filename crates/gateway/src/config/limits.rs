@@ -6,41 +6,41 @@ use std::time::Duration;
 use forward::{AnswerLimits, ThrottleLimits};
 use settings::{Reader, ValueKind, parse};
 
-/// Most that a body may be allowed to have, in bytes: it is held in memory whole.
+/// Highest limit for a body, in bytes: it is held in memory whole.
 pub(super) const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
 
-/// Most that may be held of answers, in bytes: more than any machine has that this runs on.
+/// Highest limit for answers in memory, in bytes: more than any machine has.
 const ANSWERS_BYTES_MOST: usize = 1 << 40;
 
-/// Most that an envelope may be allowed to have, in bytes: the XML layer takes no more.
+/// Highest limit for an envelope, in bytes: the XML layer accepts no more.
 const SOAP_BYTES_MOST: usize = 256 * 1024;
 
 /// Bounds on requests and connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Largest body of a JSON way, in bytes.
     pub body_bytes: usize,
     /// Largest SOAP envelope, in bytes.
     pub soap_bytes: usize,
     /// Longest wait for a TLS handshake, for the first byte after it, and for a whole head.
     pub header_timeout: Duration,
-    /// Longest wait for a body, before what has come earns more.
+    /// Longest wait for a body; the bytes that have come extend it.
     pub body_timeout: Duration,
-    /// Longest wait for a caller to take something of an answer, and all of it before what was taken earns more.
+    /// Longest wait for a caller to take any byte of an answer, and to take all of it; the bytes taken extend the latter.
     pub write_timeout: Duration,
-    /// How fast bodies have to come and answers to be taken on average, in bytes a second.
+    /// Slowest average rate at which bodies come and answers are taken, in bytes a second.
     pub rate: u32,
-    /// Longest rest of a kept connection.
+    /// Longest time that an idle connection is kept.
     pub idle_timeout: Duration,
-    /// Longest life of a request, its body included.
+    /// Longest time for a request and its body.
     pub request_timeout: Duration,
-    /// Longest wait for what is under way once the gateway has to stop.
+    /// Longest wait for requests under way when the gateway stops.
     pub drain_timeout: Duration,
     /// Most connections at once.
     pub connections: usize,
     /// Most connections at once from one peer address.
     pub connections_per_address: usize,
-    /// How much of answers is held for callers that have not taken them.
+    /// How many bytes of answers are held for callers that have not taken them.
     pub answers: AnswerLimits,
     /// Calls a minute from one address, counted before authentication.
     pub per_address_per_minute: NonZeroU32,
@@ -48,8 +48,8 @@ pub struct Limits {
     pub guesses: ThrottleLimits,
 }
 
-pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
-    Limits {
+pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
+    LimitsConfig {
         body_bytes: reader.room("limits.body_bytes", "1MiB", BODY_BYTES_MOST),
         soap_bytes: reader.room("limits.soap_bytes", "256KiB", SOAP_BYTES_MOST),
         header_timeout: reader.timeout("limits.header_timeout", "10s"),

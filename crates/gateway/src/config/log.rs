@@ -4,15 +4,15 @@ use settings::{Reader, ValueKind};
 
 /// The log.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub struct LogConfig {
     /// An `EnvFilter` directive such as `info` or `chatgate=debug`.
     pub level: String,
-    /// One JSON object a line, or text for a person.
+    /// Whether a line is a JSON object; otherwise it is text for a person.
     pub json: bool,
 }
 
-pub(super) fn log(reader: &mut Reader<'_>) -> Log {
-    Log {
+pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
+    LogConfig {
         level: reader.value("log.level", "info", ValueKind::Text, log_level),
         json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
     }
@@ -23,9 +23,8 @@ const LOG_LEVEL_BYTES_MAX: usize = 512;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Levels, and levels of modules, separated by commas. Nothing else that the filter would take: to it a word that is no level
-/// names a module, of which everything would be shown and of all else nothing, and what is in brackets may be an expression
-/// that takes it a second to read.
+/// Levels, and levels of modules, separated by commas. The filter would accept more: it takes any other word for a module, and
+/// would then show everything of that module and nothing else, and an expression in brackets can take it a second to read.
 fn log_level(text: &str) -> Result<String, String> {
     if text.len() > LOG_LEVEL_BYTES_MAX {
         return Err(format!("it is longer than {LOG_LEVEL_BYTES_MAX} bytes"));

@@ -2,14 +2,14 @@
 
 use url::Url;
 
-/// The name of an access, by the rule that holds for it everywhere.
+/// The name of an access, by the one rule for such names.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
     let checked = store::check_name(text);
-    checked.map_err(|rule| format!("{text} is no name; {rule}"))?;
+    checked.map_err(|rule| format!("{text} is not a name; {rule}"))?;
     Ok(text.to_owned())
 }
 
-/// A host's name without a port, in small letters and without a dot at its end (RFC 1123, 2.1).
+/// A host name without a port, in small letters and without a dot at its end (RFC 1123, 2.1).
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let fits_label = |label: &str| {
@@ -22,7 +22,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
         Ok(name)
     } else {
         Err(format!(
-            "{text} is no host's name; write it alone, without scheme, port or path"
+            "{text} is not a host name; write the name alone, without scheme, port or path"
         ))
     }
 }
@@ -38,10 +38,10 @@ pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
 }
 
 pub(super) fn http_url(text: &str) -> Result<Url, String> {
-    // The text itself is not told again: it may hold credentials, which is a mistake of its own.
-    let url = Url::parse(text).map_err(|error| format!("it is no URL: {error}"))?;
+    // The error does not repeat the text, which may hold credentials.
+    let url = Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err("it is no http or https URL".to_owned());
+        return Err("it is not an http or https URL".to_owned());
     }
     Ok(url)
 }
@@ -74,6 +74,6 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     if origin == text {
         Ok(origin)
     } else {
-        Err(format!("{text} is no origin; write {origin}"))
+        Err(format!("{text} is not an origin; write {origin}"))
     }
 }

@@ -10,7 +10,7 @@ use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
 
 use super::parse_chatgate::{access_name, bounded};
 
-/// An access to put into an empty store.
+/// An access that the first start creates.
 pub struct SeedAccess {
     /// Its name.
     pub name: String,
@@ -20,9 +20,9 @@ pub struct SeedAccess {
     pub password: SecretString,
     /// Whether it is switched on.
     pub active: bool,
-    /// Networks that it may call from.
+    /// Networks from which it may call.
     pub allow: Vec<IpNet>,
-    /// Networks that it may not call from.
+    /// Networks from which it may not call.
     pub deny: Vec<IpNet>,
     /// Ways in that it may use.
     pub ways: Vec<String>,
@@ -34,7 +34,7 @@ pub struct SeedAccess {
     pub per_day: Option<NonZeroU32>,
     /// How much of its calls the journal keeps.
     pub journal: JournalLevel,
-    /// What of its reads may be answered from memory, and for how long.
+    /// Which of its reads may be answered from the cache, and for how long.
     pub cache: CachePolicy,
 }
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use server::tls::{self, Tls, TlsFiles};
 use settings::{Reader, ValueKind};
 
-/// The ways in: anybody may call, callers prove who they are by their credentials.
+/// TLS of the public listener, whose callers authenticate by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let h2 = reader.boolean("server.h2", "true");
     files(reader, "server.tls", None, h2)
 }
 
-/// The operators' side: few machines call, and they can be made to have certificates.
+/// TLS of the admin listener, which may require client certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
     let client_ca = reader.optional(key, ValueKind::Text, |text| {
@@ -59,7 +59,7 @@ fn files(
     }
 }
 
-/// The path of a file with something in it that can be used.
+/// The path of a file whose content can be parsed.
 fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
     let path = settings::parse::path(text)?;
     settings::check_trusted(&path)?;

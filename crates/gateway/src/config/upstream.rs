@@ -13,7 +13,7 @@ use super::exposure::check_sandbox;
 use super::limits::BODY_BYTES_MOST;
 use super::parse_chatgate::{bounded, upstream_url};
 
-/// Most attempts that one call may be allowed: each waits twice as long as the one before it.
+/// Highest limit for the attempts of one call: each waits twice as long as the one before it.
 const ATTEMPTS_MOST: u32 = 10;
 
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
@@ -41,12 +41,12 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     }
 }
 
-/// A file of certificate authorities that is there and holds some.
+/// A readable file with at least one certificate authority.
 fn roots_file(path: &str) -> Result<Roots, String> {
     settings::check_trusted(Path::new(path))?;
     let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
-    // Building a client reads the file; none is opened to anywhere.
+    // Building a client reads the file and connects to nothing.
     client::build(&ClientConfig {
         roots: roots.clone(),
         identity: None,
@@ -107,7 +107,7 @@ pub(super) fn upstream(
     })
 }
 
-/// User name and password of an account, each if it is there.
+/// User name and password of an account, each if it is set.
 fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
     let user = reader.optional(names[0], ValueKind::Text, |text| {
         bounded(text, adapter::USER_BYTES_MAX)

@@ -6,12 +6,12 @@ use settings::Reader;
 
 /// The ways in.
 #[derive(Clone, Copy, Debug)]
-pub struct Ways {
-    /// Wire status of the chat API's codes by HTTP parameters.
+pub struct WaysConfig {
+    /// Wire status of the chat API's codes on the way `http`.
     pub http: StatusPolicy,
-    /// Likewise by Basic.
+    /// The same on the way `basic`.
     pub basic: StatusPolicy,
-    /// Likewise by JWT.
+    /// The same on the way `jwt`.
     pub jwt: StatusPolicy,
     /// Wire status of SOAP faults.
     pub soap: FaultStatus,
@@ -19,7 +19,7 @@ pub struct Ways {
     pub enabled: [bool; 4],
 }
 
-pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
+pub(super) fn ways(reader: &mut Reader<'_>) -> WaysConfig {
     let policies = [
         ("compat", StatusPolicy::Compat),
         ("mapped", StatusPolicy::Mapped),
@@ -38,7 +38,7 @@ pub(super) fn ways(reader: &mut Reader<'_>) -> Ways {
     let soap = reader.choice("ways.soap.fault_status", "strict", &faults);
     let enabled =
         Way::ALL.map(|way| reader.boolean(&format!("ways.{}.enabled", way.name()), "true"));
-    Ways {
+    WaysConfig {
         http,
         basic,
         jwt,

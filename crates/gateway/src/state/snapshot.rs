@@ -16,7 +16,7 @@ use store::{Access, LastUse, ReceiptRoom, Retention, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
-use crate::config::{Config, Limits};
+use crate::config::{Config, LimitsConfig};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 
@@ -28,7 +28,7 @@ pub(crate) struct Gate {
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: LimitsConfig,
     pub(crate) retention: Retention,
     /// Whether every request has a row in the journal, or sends alone.
     pub(crate) journals_all: bool,

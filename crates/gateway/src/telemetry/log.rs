@@ -16,7 +16,7 @@ use super::log_buffer::{Form, Output};
 use super::log_line;
 use super::log_queue::Class;
 use super::log_writer;
-use crate::config::Log;
+use crate::config::LogConfig;
 
 /// How long the end of the process waits for lines to be written: longer than any reader that reads needs for all that may
 /// wait.
@@ -29,7 +29,7 @@ static LOG: OnceLock<Output> = OnceLock::new();
 ///
 /// # Errors
 /// When the level can't be read, or there is no descriptor or thread for it.
-pub(crate) fn start_log(log: &Log) -> Result<LogLevel, String> {
+pub(crate) fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
     // A file or a pipe is no place for colours.
     let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
