@@ -26,8 +26,7 @@ use store::{ReceiptRoom, Retention, parse_network};
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
-use crate::file_rights;
-use exposure::{is_loopback, proxy_protocol};
+use exposure::{is_exposed, is_loopback, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
@@ -170,11 +169,7 @@ impl Config {
     /// Logs which secret files of this user every user of the machine may read. This user cannot close a file of another one,
     /// such as a file that an orchestrator mounts.
     pub(crate) fn warn_of_exposed_secrets(&self) {
-        for file in self
-            .secret_files
-            .iter()
-            .filter(|file| file_rights::is_exposed(file))
-        {
+        for file in self.secret_files.iter().filter(|file| is_exposed(file)) {
             let file = file.display();
             tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
         }

@@ -19,7 +19,6 @@ mod tokens;
 pub mod config;
 
 pub mod client_addr;
-mod file_rights;
 pub mod visible;
 
 #[doc(hidden)]

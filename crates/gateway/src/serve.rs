@@ -6,6 +6,7 @@ pub(crate) mod banner;
 pub(crate) mod bootstrap;
 pub mod data_folder;
 mod explain;
+mod file_rights;
 mod policies;
 pub(crate) mod reload;
 

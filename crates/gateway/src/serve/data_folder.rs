@@ -5,11 +5,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::file_rights;
+use crate::serve::file_rights;
 
 /// Bytes of randomness in an admin key.
 const ADMIN_KEY_BYTES: usize = 32;
@@ -206,12 +204,13 @@ fn is_there(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Fresh randomness as text.
+/// Fresh randomness as hexadecimal digits.
 ///
 /// # Errors
 /// When the system gives none.
 pub fn random_text(bytes: usize) -> Result<String, String> {
-    random(bytes).map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    let random = random(bytes)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Fresh randomness.

@@ -1,4 +1,4 @@
-//! Who may read and write a file besides its owner. What is wrong is told with the command that mends it.
+//! The rights of a data folder and its files, which belong to one user alone. Errors name the command that mends them.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -10,38 +10,35 @@ use settings::shell_quoted;
 /// The rights of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
-/// The right of everybody to read.
-const EVERYBODY_READS: u32 = 0o004;
-
-/// Closes a data folder of this user's to others as long as nothing is in it: a folder that was made for the first start has
-/// the rights that `mkdir` gives. Nobody can have led the gateway to anything in it.
+/// Closes an empty data folder of this user to others: a folder that was made for the first start has the rights that `mkdir`
+/// gives, and an empty one cannot hold files of somebody else.
 ///
 /// # Errors
 /// A line that names the folder.
 pub(crate) fn close_if_empty(path: &Path) -> Result<(), String> {
-    let told = |error| format!("the data folder {}: {error}", path.display());
-    let metadata = std::fs::metadata(path).map_err(told)?;
+    let in_folder = |error| format!("the data folder {}: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(in_folder)?;
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let is_open = metadata.is_dir() && metadata.mode() & OTHERS != 0;
-    if !is_ours || !is_open || std::fs::read_dir(path).map_err(told)?.next().is_some() {
+    if !is_ours || !is_open || std::fs::read_dir(path).map_err(in_folder)?.next().is_some() {
         return Ok(());
     }
     let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(path, private).map_err(told)?;
+    std::fs::set_permissions(path, private).map_err(in_folder)?;
     tracing::info!(folder = %path.display(), "closed the empty data folder to others");
     Ok(())
 }
 
-/// Whether a data folder belongs to this user alone. It may be a symbolic link: whoever made that could have named another
-/// folder as well.
+/// Checks that a data folder belongs to this user alone. It may be a symbolic link, whose owner could have named another folder
+/// as well.
 ///
 /// # Errors
 /// A line that names the folder and the mend.
 pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
-    let told = |error| format!("the data folder {}: {error}", path.display());
-    let metadata = std::fs::metadata(path).map_err(told)?;
+    let in_folder = |error| format!("the data folder {}: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(in_folder)?;
     if !metadata.is_dir() {
-        return Err(format!("{} is no folder", path.display()));
+        return Err(format!("{} is not a folder", path.display()));
     }
     let checked = check_private(path, &metadata, "700");
     checked.map_err(|error| {
@@ -53,7 +50,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Whether a file of a data folder, if it is there, is a plain file that belongs to this user alone.
+/// Checks that a file of a data folder, if it exists, is a plain file that belongs to this user alone.
 ///
 /// # Errors
 /// A line that names the file and the mend.
@@ -70,7 +67,7 @@ pub(crate) fn check_own(path: &Path) -> Result<(), String> {
         ));
     }
     if !metadata.is_file() {
-        return Err(format!("{shown} is no plain file: rm -r {named}"));
+        return Err(format!("{shown} is not a plain file: rm -r {named}"));
     }
     check_private(path, &metadata, "600")
 }
@@ -90,14 +87,6 @@ fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Str
         ));
     }
     Ok(())
-}
-
-/// Whether everybody on this machine may read a secret that is this user's to close.
-pub(crate) fn is_exposed(path: &Path) -> bool {
-    let us = rustix::process::geteuid().as_raw();
-    std::fs::metadata(path).is_ok_and(|metadata| {
-        metadata.is_file() && metadata.uid() == us && metadata.mode() & EVERYBODY_READS != 0
-    })
 }
 
 #[cfg(test)]
@@ -136,7 +125,7 @@ mod tests {
         let dangling = folder.path().join("dangling");
         symlink("nowhere", &dangling).unwrap();
         check(check_own(&dangling), &["is a symbolic link"]);
-        check(check_own(folder.path()), &["is no plain file"]);
+        check(check_own(folder.path()), &["is not a plain file"]);
     }
 
     #[test]
@@ -153,6 +142,6 @@ mod tests {
         check_folder(folder.path()).unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        check(check_folder(&file), &["is no folder"]);
+        check(check_folder(&file), &["is not a folder"]);
     }
 }
