@@ -105,13 +105,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A setting that is one of a few words.
-    pub fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        let kind = ValueKind::words(&names);
-        self.value(key, default, kind, |text| choice(text, choices))
-    }
-
     /// A setting that may be absent. A wrong value is recorded as an error and counts as absent.
     pub fn optional<T>(
         &mut self,
@@ -193,14 +186,6 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// A list of some of a few words; all of them by default.
-    pub fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
-        let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
-        let kind = ValueKind::words(names);
-        let list = self.list(key, names, kind, |text| choice(text, &named));
-        list.into_iter().map(str::to_owned).collect()
-    }
-
     /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, since files get shared.
     pub fn secret(&mut self, key: &str) -> Option<String> {
         self.record(key, || KeySchema::new(ValueKind::Secret));
@@ -260,22 +245,6 @@ impl<'a> Reader<'a> {
             None => Location::Nowhere,
         };
         self.push(location, format!("{key}: {text}"));
-    }
-
-    /// Records an error for each name that an earlier table of the same list has.
-    pub fn reject_duplicates<'n>(
-        &mut self,
-        list: &str,
-        field: &str,
-        names: impl Iterator<Item = &'n String>,
-    ) {
-        let mut seen = BTreeSet::new();
-        for (index, name) in names.enumerate() {
-            if !seen.insert(name) {
-                let key = format!("{list}.{index}.{field}");
-                self.reject(&key, &format!("{name} is there already"));
-            }
-        }
     }
 
     /// Whether any source sets the key.
@@ -355,12 +324,4 @@ impl<'a> Reader<'a> {
         let name = key.replace('.', "__").to_uppercase();
         format!("{}{name}", self.prefix)
     }
-}
-
-fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let chosen = choices.iter().find(|(name, _)| *name == text);
-    chosen.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        format!("{text} is none of {}", names.join(", "))
-    })
 }

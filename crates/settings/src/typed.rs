@@ -1,5 +1,6 @@
 //! Settings of the kinds that occur often, in one call each.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,6 +10,21 @@ use crate::reader::Reader;
 use crate::schema::ValueKind;
 
 impl Reader<'_> {
+    /// A setting that is one of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let kind = ValueKind::words(&names);
+        self.value(key, default, kind, |text| choice(text, choices))
+    }
+
+    /// A list of some of a few words; all of them by default.
+    pub fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
+        let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
+        let kind = ValueKind::words(names);
+        let list = self.list(key, names, kind, |text| choice(text, &named));
+        list.into_iter().map(str::to_owned).collect()
+    }
+
     /// A socket address.
     pub fn address(&mut self, key: &str, default: &str) -> SocketAddr {
         self.value(key, default, ValueKind::Text, parse::address)
@@ -45,4 +61,28 @@ impl Reader<'_> {
             parse::room(text, most)
         })
     }
+
+    /// Records an error for each name that an earlier table of the same list has.
+    pub fn reject_duplicates<'n>(
+        &mut self,
+        list: &str,
+        field: &str,
+        names: impl Iterator<Item = &'n String>,
+    ) {
+        let mut seen = BTreeSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                let key = format!("{list}.{index}.{field}");
+                self.reject(&key, &format!("{name} is there already"));
+            }
+        }
+    }
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(name, _)| *name == text);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        format!("{text} is none of {}", names.join(", "))
+    })
 }
