@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::accesses::{admin, made, said};
-use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, binary, client};
+use crate::accesses::said;
+use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, made};
 
 const READ: &str = "class=chat&method=getchatchannels";
 

@@ -3,16 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{self, Answer, Gateway, client, client_from};
+use crate::harness::{Answer, Gateway, admin, client, client_from, made};
 
 const READ: &str = "class=chat&method=getchatchannels";
 const SEND: &str =
     "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=1&message=x";
-
-/// A request to the admin API with the first operator's key.
-pub(crate) async fn admin(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
-    harness::admin(gateway, method, path, &body).await
-}
 
 async fn by_key(
     gateway: &Gateway,
@@ -28,13 +23,6 @@ async fn by_key(
         request.body(body.to_string())
     })
     .await
-}
-
-/// Makes an access and gives back its secret.
-pub(crate) async fn made(gateway: &Gateway, draft: Value) -> String {
-    let answer = admin(gateway, Method::POST, "accesses", draft).await;
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    answer.json()["password"].as_str().unwrap().to_owned()
 }
 
 pub(crate) fn call(

@@ -7,9 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::accesses::admin;
 use crate::guessing::seen;
-use crate::harness::{Answer, Gateway, client, envelope};
+use crate::harness::{Answer, Gateway, admin, client, envelope};
 
 const SECRET: &str = "cgs_across-across-across-across-across-across-a";
 const WRONG: &str = "cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-use crate::harness::Gateway;
+use crate::harness::{Gateway, admin};
 
 /// Name, allowed networks, denied networks; `report` has its networks only report.
 const ACCESSES: &str = "
@@ -357,7 +357,7 @@ async fn make_accesses(gateway: &Gateway) -> BTreeMap<&'static str, String> {
         let draft = json!({
             "name": name, "allow": list(cells[1]), "deny": list(cells[2]), "report": report,
         });
-        let made = gateway.ask(Method::POST, "accesses", &draft).await;
+        let made = admin(gateway, Method::POST, "accesses", &draft).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let secret = made.json()["password"].as_str().unwrap().to_owned();
         secrets.insert(name, secret);
@@ -453,7 +453,7 @@ async fn check(gateway: &Gateway, row: &Row, secret: &str, id: &str) {
     let question = json!({
         "peer": row.peer, "headers": row.lines, "access": row.access, "method": "getchatchannels",
     });
-    let explained = gateway.ask(Method::POST, "explain", &question).await;
+    let explained = admin(gateway, Method::POST, "explain", &question).await;
     assert_eq!(explained.status, 200, "{}", explained.body);
     let explained = explained.json();
     assert_eq!(told_by_explain(&explained), row.expected, "explain: {what}");

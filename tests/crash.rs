@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, client, load, upstream as way_out,
+    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, admin, client, load,
+    upstream as way_out,
 };
 use callers::{ACCESSES, Asked, Callers, Message};
 use ledger::Ledger;
@@ -274,7 +275,12 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_
             "seed {seed}: {}",
             answer.body
         );
-        let status = gateway.ask(reqwest::Method::GET, "status", &serde_json::Value::Null);
+        let status = admin(
+            &gateway,
+            reqwest::Method::GET,
+            "status",
+            &serde_json::Value::Null,
+        );
         assert_eq!(status.await.status, 200, "seed {seed}");
     }
     println!(

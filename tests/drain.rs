@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, told_id, upstream,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, callers_id, client, upstream,
 };
 use crate::sends::{posted, read_request, send_form};
 
@@ -198,7 +198,7 @@ async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
             assert_ne!(row["open"], true, "{row}");
             let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
             rows.insert(
-                told_id(row).unwrap_or_default().to_owned(),
+                callers_id(row).unwrap_or_default().to_owned(),
                 text("delivery"),
             );
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, binary, client, client_from};
+use crate::harness::{Answer, Gateway, admin, binary, client, client_from};
 
 const CONFIGURATION: &str = r#"
 [server]
@@ -26,7 +26,7 @@ async fn gateway() -> (Gateway, String) {
         "per_destination": "2/min", "per_day": 5, "concurrent": 3, "ways": ["http", "basic", "soap"],
         "methods": ["getchatchannels", "getmessages", "sendmessage"], "query_credentials": false,
     });
-    let made = gateway.ask(Method::POST, "accesses", &draft).await;
+    let made = admin(&gateway, Method::POST, "accesses", &draft).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let secret = made.json()["password"].as_str().unwrap().to_owned();
     (gateway, secret)
@@ -37,7 +37,7 @@ async fn explained(gateway: &Gateway, changed: Value) -> Value {
     let mut question = json!({"peer": "127.0.0.2", "access": "shop", "method": "getchatchannels"});
     let changed = changed.as_object().unwrap().clone();
     question.as_object_mut().unwrap().extend(changed);
-    let answer = gateway.ask(Method::POST, "explain", &question).await;
+    let answer = admin(gateway, Method::POST, "explain", &question).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.json()
 }
@@ -140,7 +140,7 @@ async fn of_several_rules_that_refuse_both_tell_the_one_that_comes_first() {
     .into_iter()
     .enumerate()
     {
-        let changed = gateway.ask(Method::PATCH, "accesses/shop", &draft).await;
+        let changed = admin(&gateway, Method::PATCH, "accesses/shop", &draft).await;
         assert_eq!(changed.status, 200, "{}", changed.body);
         let asked = (json!({"secret_in_url": true}), "/api/http/?", READ);
         agree((&gateway, &secret), &format!("rule-{n}"), asked, expected).await;
@@ -171,7 +171,7 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
         // Without the limits that come first the one per day is reached.
         if destination == "5" {
             let draft = json!({"rate": null, "per_destination": null});
-            let changed = gateway.ask(Method::PATCH, "accesses/shop", &draft).await;
+            let changed = admin(&gateway, Method::PATCH, "accesses/shop", &draft).await;
             assert_eq!(changed.status, 200, "{}", changed.body);
         }
         let (question, call) = to(destination);
@@ -305,8 +305,7 @@ async fn nobody_nothing_and_a_way_that_is_off_are_said_in_the_verdict() {
 async fn the_cache_partition_is_told() {
     let (gateway, _) = gateway().await;
     let answer = explained(&gateway, json!({})).await;
-    let version = gateway
-        .ask(Method::GET, "accesses/shop", &Value::Null)
+    let version = admin(&gateway, Method::GET, "accesses/shop", &Value::Null)
         .await
         .json()["version"]
         .clone();
@@ -317,9 +316,13 @@ async fn the_cache_partition_is_told() {
     );
     let send = explained(&gateway, json!({"method": "sendmessage"})).await;
     assert_eq!(send["cache"]["why"], "the method has an effect");
-    gateway
-        .ask(Method::PATCH, "accesses/shop", &json!({"cache": false}))
-        .await;
+    admin(
+        &gateway,
+        Method::PATCH,
+        "accesses/shop",
+        &json!({"cache": false}),
+    )
+    .await;
     let off = explained(&gateway, json!({})).await;
     assert_eq!(off["cache"]["why"], "switched off for the access");
 }
@@ -328,7 +331,9 @@ async fn the_cache_partition_is_told() {
 async fn viewers_may_ask_and_every_mistake_is_told_by_its_field() {
     let (gateway, _) = gateway().await;
     let draft = json!({"name": "eyes", "role": "viewer"});
-    let made = gateway.ask(Method::POST, "admin-keys", &draft).await.json();
+    let made = admin(&gateway, Method::POST, "admin-keys", &draft)
+        .await
+        .json();
     let ask = async |key: &str, question: Value| {
         let url = format!("http://{}/admin/v1/explain", gateway.admin);
         Answer::of(

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::commands::{run, run_on};
 use crate::first_start::paste;
-use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, upstream};
+use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, upstream};
 
 /// Starts a gateway that must not start, and returns what it says.
 #[track_caller]
@@ -160,9 +160,7 @@ async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way
     assert_eq!(ran.code, Some(0), "{}", ran.error);
     assert_eq!(key.metadata().unwrap().mode() & 0o777, 0o600);
     let gateway = Gateway::over(folder, "", &[]);
-    let journal = gateway
-        .ask(Method::GET, "journal?limit=100", &Value::Null)
-        .await;
+    let journal = admin(&gateway, Method::GET, "journal?limit=100", &Value::Null).await;
     assert_eq!(journal.status, 200, "{}", journal.body);
     let row = journal.json()["rows"].as_array().unwrap().clone();
     let row = row
@@ -177,7 +175,7 @@ async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way
         "{shown}"
     );
     fs::write(&key, old).unwrap();
-    let before = gateway.ask(Method::GET, "journal", &Value::Null).await;
+    let before = admin(&gateway, Method::GET, "journal", &Value::Null).await;
     assert_eq!(before.status, 401);
     run(&["admin-key", "reset", "--data", "/nowhere"]).failed(1, "there is no store");
 }

@@ -2,149 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT};
-use crate::tls::{Files, Pair, connector, gateway};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Frame types.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// Longest wait for what has to come: a busy machine, not a figure to measure.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// A field that is in no table, as HPACK writes it without Huffman.
-fn field(name: &str, value: &str) -> Vec<u8> {
-    let mut field = vec![0];
-    for text in [name, value] {
-        assert!(text.len() < 127);
-        field.push(u8::try_from(text.len()).unwrap());
-        field.extend(text.as_bytes());
-    }
-    field
-}
-
-/// The head of a GET.
-fn get(path: &str) -> Vec<u8> {
-    // GET, https.
-    let mut head = vec![0x82, 0x87];
-    head.extend(field(":authority", "chat.example"));
-    head.extend(field(":path", path));
-    head
-}
-
-struct Peer {
-    stream: TlsStream<TcpStream>,
-}
-
-impl Peer {
-    /// Agrees on HTTP/2 and says hello.
-    async fn connect(pair: &Pair, gateway: &Gateway) -> Peer {
-        Peer::with_settings(pair, gateway, &[]).await
-    }
-
-    async fn with_settings(pair: &Pair, gateway: &Gateway, settings: &[u8]) -> Peer {
-        let mut stream = shake(pair, gateway, &["h2", "http/1.1"]).await;
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        stream.write_all(PREFACE).await.unwrap();
-        let hello = frame(SETTINGS, 0, 0, settings);
-        stream.write_all(&hello).await.unwrap();
-        Peer { stream }
-    }
-
-    async fn send(&mut self, frame: &[u8]) -> bool {
-        self.stream.write_all(frame).await.is_ok() && self.stream.flush().await.is_ok()
-    }
-
-    /// The next frame: kind, flags, stream, payload. `None` at the end.
-    async fn receive(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await.ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let mut payload = vec![0; length];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        Some((head[3], head[4], stream, payload))
-    }
-
-    /// The time until the connection ends.
-    async fn ended(mut self) -> Duration {
-        let began = Instant::now();
-        let ended = async { while self.receive().await.is_some() {} };
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
-        ended.expect("the connection is still open");
-        began.elapsed()
-    }
-
-    /// Sends this for as long as it is taken, without reading much, and says how many bytes that was.
-    async fn flood(self, mut next: impl FnMut(u32) -> Vec<u8>) -> usize {
-        const MOST: usize = 256 * 1024 * 1024;
-        let (mut reader, mut writer) = tokio::io::split(self.stream);
-        let reading = async {
-            // An attacker reads what it has to, so that the flood goes on.
-            let mut scratch = vec![0; 64 * 1024];
-            while reader.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
-        };
-        let writing = async {
-            let mut sent = 0;
-            for number in 0.. {
-                let frames = next(number);
-                if writer.write_all(&frames).await.is_err() || writer.flush().await.is_err() {
-                    return sent;
-                }
-                sent += frames.len();
-                assert!(sent < MOST, "{MOST} bytes were taken");
-            }
-            sent
-        };
-        let mut reading = std::pin::pin!(reading);
-        let mut writing = std::pin::pin!(writing);
-        let flood = async {
-            tokio::select! {
-                () = &mut reading => writing.await,
-                sent = &mut writing => sent,
-            }
-        };
-        tokio::time::timeout(PATIENCE * 3, flood).await.unwrap()
-    }
-}
-
-async fn shake(pair: &Pair, gateway: &Gateway, offered: &[&str]) -> TlsStream<TcpStream> {
-    let mut config = ClientConfig::clone(connector(&[pair]).config());
-    config.alpn_protocols = offered
-        .iter()
-        .map(|name| name.as_bytes().to_vec())
-        .collect();
-    let stream = TcpStream::connect(gateway.public).await.unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let connector = TlsConnector::from(std::sync::Arc::new(config));
-    connector.connect(name, stream).await.unwrap()
-}
+use crate::harness::http2::*;
+use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT};
+use crate::tls::{Files, Pair, gateway};
 
 fn read_of_demo(gateway: &Gateway) -> String {
     let demo = gateway.demo();
@@ -153,27 +16,6 @@ fn read_of_demo(gateway: &Gateway) -> String {
         demo.user, demo.password
     )
 }
-
-/// The heads and the bytes of bodies that come until so many streams have ended.
-async fn answers(peer: &mut Peer, count: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
-    let (mut heads, mut bodies, mut ended) = (Vec::new(), Vec::new(), 0);
-    while ended < count {
-        let next = tokio::time::timeout(PATIENCE, peer.receive());
-        let (kind, flags, _, payload) = next.await.unwrap().unwrap();
-        match kind {
-            HEADERS => heads.push(payload),
-            DATA => bodies.extend(payload),
-            GOAWAY | RST_STREAM => panic!("{kind}: {payload:?}"),
-            _ => continue,
-        }
-        ended += usize::from(flags & END_STREAM != 0);
-    }
-    (heads, bodies)
-}
-
-/// `:status` 200 and 400 in HPACK's static table.
-const OK: u8 = 0x88;
-const BAD_REQUEST: u8 = 0x8c;
 
 #[tokio::test]
 async fn one_connection_carries_many_calls_and_http_1_1_goes_on_beside_it() {

@@ -11,40 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::commands::{run_on, start_on};
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin_request, client, client_from, envelope,
-    told_id, upstream,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, callers_id, client, client_from,
+    envelope, made, rows, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
 const READ: &str = "class=chat&method=getchatchannels";
-
-async fn admin(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
-    let request = admin_request(&client(), gateway, method, path, &body);
-    Answer::of(request.header("Accept", "application/x-ndjson")).await
-}
-
-/// All rows that fit, the oldest first.
-async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
-    let answer = admin(
-        gateway,
-        Method::GET,
-        &format!("journal?{query}"),
-        Value::Null,
-    )
-    .await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let lines = answer.body.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-/// Makes an access and gives back its secret.
-async fn made(gateway: &Gateway, draft: Value) -> String {
-    let answer = admin(gateway, Method::POST, "accesses", draft).await;
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    answer.json()["password"].as_str().unwrap().to_owned()
-}
 
 /// A read by Basic from an address of one's own.
 async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str) -> Answer {
@@ -160,7 +132,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
             text("code"),
             text("delivery")
         );
-        let twin = told.insert(told_id(row).unwrap().to_owned(), line);
+        let twin = told.insert(callers_id(row).unwrap().to_owned(), line);
         assert_eq!(twin, None, "two rows of {row}");
     }
     let told: Vec<_> = told
@@ -171,7 +143,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
 
     let send = rows
         .iter()
-        .find(|row| told_id(row) == Some("send"))
+        .find(|row| callers_id(row) == Some("send"))
         .unwrap();
     assert_eq!(
         send["parameters"],
@@ -261,7 +233,7 @@ async fn operators_find_rows_by_every_filter_and_changes_among_them() {
             .output
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let name = |row: Value| match told_id(&row) {
+        let name = |row: Value| match callers_id(&row) {
             Some(id) => id.to_owned(),
             None => format!(
                 "{} of {}",
@@ -338,7 +310,7 @@ async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
             .await
             .json();
         let ids = page["rows"].as_array().unwrap().iter();
-        seen.extend(ids.filter_map(|row| told_id(row).map(str::to_owned)));
+        seen.extend(ids.filter_map(|row| callers_id(row).map(str::to_owned)));
         let Some(next) = page["next"].as_str() else {
             break;
         };
@@ -463,7 +435,7 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
     assert_eq!(gateway.process.ended().0, Some(0));
     let gateway = Gateway::over(folder, "", &[]);
     let rows = rows(&gateway, "method=getchatchannels").await;
-    let ids: Vec<_> = rows.iter().map(|row| told_id(row).unwrap()).collect();
+    let ids: Vec<_> = rows.iter().map(|row| callers_id(row).unwrap()).collect();
     let expected: Vec<_> = (0..50).map(|n| format!("call-{n}")).collect();
     assert_eq!(ids, expected);
 }
@@ -525,7 +497,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     );
     let rows = rows(&gateway, "").await;
     let parameters = |id: &str| {
-        let row = rows.iter().find(|row| told_id(row) == Some(id)).unwrap();
+        let row = rows.iter().find(|row| callers_id(row) == Some(id)).unwrap();
         row["parameters"].as_str()
     };
     assert_eq!(parameters("(erased)"), None);
@@ -678,7 +650,7 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
     assert_eq!(found.iter().map(count).sum::<u64>(), 20);
     // A minute may have begun meanwhile.
     assert!(found.len() <= 2, "{found:?}");
-    assert_eq!(told_id(&found[0]), Some("n-0"));
+    assert_eq!(callers_id(&found[0]), Some("n-0"));
     let table = run_on(&gateway, &["log", "--ip", "127.0.0.9"]).output;
     let times = format!("×{} NOT_FOUND", count(&found[0]));
     assert!(table.contains(&times) || count(&found[0]) == 1, "{table}");

@@ -50,6 +50,7 @@ mod real_clients;
 mod receipt_room;
 mod receipts;
 mod reload;
+mod resets;
 mod same_call;
 mod samples;
 mod secrets;

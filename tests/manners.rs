@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Gateway, binary, client};
+use crate::harness::{Gateway, admin, binary, client};
 
 /// The mark that a sequence for the terminal begins with.
 const ESCAPE: char = '\u{1b}';
@@ -117,7 +117,7 @@ async fn gateway() -> Gateway {
     assert!((0..TRIES).any(|_| is_there()), "the last row is missing");
     let networks: Vec<_> = (1..9).map(|n| format!("192.0.{n}.0/24")).collect();
     let draft = json!({"name": "部落格-shop".replace("部落格", "long-name"), "user": "部落格", "allow": networks});
-    let made = gateway.ask(reqwest::Method::POST, "accesses", &draft).await;
+    let made = admin(&gateway, reqwest::Method::POST, "accesses", &draft).await;
     assert_eq!(made.status, 201, "{}", made.body);
     gateway
 }

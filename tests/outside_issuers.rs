@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::accesses::{admin, made};
-use crate::harness::{Answer, Gateway, Issuer, Process, client, envelope};
+use crate::harness::{Answer, Gateway, Issuer, Process, admin, client, envelope, made};
 
 const READ: &str = "class=chat&method=getchatchannels";
 

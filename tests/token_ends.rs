@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::accesses::admin;
-use crate::harness::{Answer, Gateway, Issuer, binary, client, envelope};
+use crate::harness::{Answer, Gateway, Issuer, admin, binary, client, envelope};
 
 const CALL: &str = "class=chat&method=getchatchannels";
 

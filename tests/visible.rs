@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::commands::{run, run_on};
-use crate::harness::{Answer, Gateway, client};
+use crate::harness::{Answer, Gateway, admin, client};
 
 /// What turns the text behind it around, what has no width, and what begins an order to a terminal.
 const UNSEEN: [char; 4] = ['\u{202e}', '\u{200b}', '\u{2066}', '\u{9b}'];
@@ -26,7 +26,7 @@ async fn commands_show_what_nobody_would_see() {
     let gateway = Gateway::start();
     let draft = json!({"name": "shop", "user": "shop\u{202e}", "note": "a\u{202e}b", "allow": ["127.0.0.0/8"]});
     // A user name in a path or header can't hold it; the admin API takes it.
-    let made = gateway.ask(Method::POST, "accesses", &draft).await;
+    let made = admin(&gateway, Method::POST, "accesses", &draft).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let text = r"\u{202e}";
     check(

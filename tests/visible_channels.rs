@@ -3,8 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::accesses::admin;
-use crate::harness::{Answer, Gateway, client, envelope};
+use crate::harness::{Answer, Gateway, admin, client, envelope};
 
 const READ: &str = "class=chat&method=getchatchannels";
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::callers::{Asked, Message, Told};
 use super::disk::Probe;
 use super::upstream::Counting;
-use crate::harness::{Answer, Gateway, admin_request, told_id};
+use crate::harness::{Answer, Gateway, admin_request, callers_id};
 
 /// What a crash may lose of reads: the journal's flush interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -192,7 +192,7 @@ impl Ledger {
                     open: row["open"] == true,
                     delivery: text("delivery"),
                 };
-                let doubled = rows.insert(told_id(row).unwrap_or_default().to_owned(), kept);
+                let doubled = rows.insert(callers_id(row).unwrap_or_default().to_owned(), kept);
                 assert!(doubled.is_none(), "two rows of one request: {row}");
             }
         }

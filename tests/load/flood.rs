@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,9 +15,7 @@ use tokio::time::MissedTickBehavior;
 use super::client::{at, connect, pass};
 use super::upstream::Upstream;
 use super::{is_measured, ms};
-use crate::harness::{
-    Answer, Gateway, UPSTREAM_ENVIRONMENT, admin_request, client, load, told_id, upstream,
-};
+use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, callers_id, load, rows, upstream};
 
 /// Most that the log may grow by in a minute of flood, in bytes.
 const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -229,17 +226,6 @@ impl Accesses {
     }
 }
 
-async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
-    let path = format!("journal?{query}");
-    let request = admin_request(&client(), gateway, Method::GET, &path, &Value::Null);
-    let answer = Answer::of(request.header("Accept", "application/x-ndjson")).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let lines = answer.body.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 /// User and system time that the process has had.
 fn cpu(gateway: &Gateway) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.process.id())).unwrap();
@@ -332,7 +318,7 @@ async fn ids_of_rows(gateway: &Gateway) -> Vec<String> {
             assert_eq!(row["count"], json!(1));
             let is_send = row["method"] == "sendmessage";
             assert_eq!(row["delivery"] == "sent", is_send, "{row}");
-            ids.push(told_id(row).unwrap().to_owned());
+            ids.push(callers_id(row).unwrap().to_owned());
         }
     }
     ids.sort_unstable();

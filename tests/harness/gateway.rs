@@ -1,0 +1,241 @@
+//! A gateway and a sandbox, each on ports of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::caller::client;
+use super::process::Process;
+
+/// A running gateway.
+pub struct Gateway {
+    pub process: Process,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub folder: Arc<TempDir>,
+}
+
+impl Gateway {
+    /// With no configuration but ports of its own: the default is the real path.
+    pub fn start() -> Gateway {
+        Gateway::configured("", &[])
+    }
+
+    /// With a configuration file and an environment.
+    pub fn configured(toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::over(Arc::new(TempDir::new().unwrap()), toml, environment)
+    }
+
+    /// Over a data folder that may have been used before.
+    pub fn over(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        Gateway::started((folder, "127.0.0.1:0"), toml, environment, Process::start)
+    }
+
+    /// With so many files that it may have open.
+    pub fn with_files(files: u32, toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        Gateway::started(folder, toml, environment, |arguments, environment| {
+            Process::with_files(files, arguments, environment)
+        })
+    }
+
+    /// On one core.
+    pub fn on_one_core(toml: &str, environment: &[(&str, &str)]) -> Gateway {
+        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        Gateway::started(folder, toml, environment, Process::on_one_core)
+    }
+
+    /// With the ways in on an address of one's choice, the sandbox and the demo access there too.
+    pub fn listening(listen: &str, toml: &str) -> Gateway {
+        let folder = Arc::new(TempDir::new().unwrap());
+        let wanted = [("CHATGATE__UPSTREAM__SANDBOX", "true"), DEMO];
+        Gateway::started((folder, listen), toml, &wanted, Process::start)
+    }
+
+    fn started(
+        (folder, listen): (Arc<TempDir>, &str),
+        toml: &str,
+        environment: &[(&str, &str)],
+        start: impl Fn(&[&str], &[(&str, &str)]) -> Process,
+    ) -> Gateway {
+        let file = folder.path().join("chatgate.toml");
+        std::fs::write(&file, toml).unwrap();
+        let data = folder.path().join("data");
+        let mut arguments = vec![
+            "--data",
+            data.to_str().unwrap(),
+            "--listen",
+            listen,
+            "--admin",
+            "127.0.0.1:0",
+        ];
+        if !toml.is_empty() {
+            arguments.extend(["--config", file.to_str().unwrap()]);
+        }
+        // By itself no demo access is made beside an upstream.
+        let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
+        let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
+        let demo = if has_upstream { &[DEMO][..] } else { &[] };
+        let process = start(&arguments, &[environment, demo].concat());
+        let public = address_in(&process.wait_for("the public address", |line| {
+            line.starts_with("Chatgate listens on")
+        }));
+        let admin = address_in(&process.wait_for("the admin address", |line| {
+            line.starts_with("Operators' side")
+        }));
+        process.wait_for("the upstream", |line| line.starts_with("Upstream"));
+        Gateway {
+            process,
+            public,
+            admin,
+            folder,
+        }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+
+    /// The credentials of the demo access.
+    pub fn demo(&self) -> Demo {
+        let text = std::fs::read_to_string(self.data().join("demo.json")).unwrap();
+        let demo: Value = serde_json::from_str(&text).unwrap();
+        let member = |name: &str| demo[name].as_str().unwrap().to_owned();
+        Demo {
+            user: member("user"),
+            password: member("password"),
+            client_id: member("client_id"),
+            client_secret: member("client_secret"),
+        }
+    }
+
+    /// The lines of the request log, parsed.
+    pub fn request_log(&self) -> Vec<Value> {
+        let lines = self.process.lines();
+        let parsed = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        parsed
+            .filter(|line| line["target"] == "chatgate::request")
+            .collect()
+    }
+
+    /// The log line of one request, waited for.
+    pub fn logged(&self, request_id: &str) -> Value {
+        let mark = format!("request_id\":\"{request_id}\"");
+        serde_json::from_str(
+            &self
+                .process
+                .wait_for("the log line", |line| line.contains(&mark)),
+        )
+        .unwrap()
+    }
+
+    /// The text of the metrics.
+    pub async fn metrics(&self) -> String {
+        let response = client()
+            .get(format!("http://{}/metrics", self.admin))
+            .send()
+            .await
+            .unwrap();
+        response.text().await.unwrap()
+    }
+}
+
+pub struct Demo {
+    pub user: String,
+    pub password: String,
+    pub client_id: String,
+    pub client_secret: String,
+}
+
+/// A sandbox of its own, whose faults and counts a test can reach.
+pub struct Sandbox {
+    _process: Process,
+    pub address: SocketAddr,
+}
+
+/// The account of every sandbox in the tests.
+pub const UPSTREAM_USER: &str = "upstream-user";
+pub const UPSTREAM_PASSWORD: &str = "upstream-canary-password";
+
+impl Sandbox {
+    pub fn start() -> Sandbox {
+        let arguments = [
+            "sandbox",
+            "--listen",
+            "127.0.0.1:0",
+            "--user",
+            UPSTREAM_USER,
+            "--password",
+            UPSTREAM_PASSWORD,
+        ];
+        let process = Process::start(&arguments, &[]);
+        let address = address_in(&process.wait_for("the sandbox", |line| {
+            line.starts_with("The sandbox listens on")
+        }));
+        Sandbox {
+            _process: process,
+            address,
+        }
+    }
+
+    /// The configuration of a gateway in front of it.
+    pub fn as_upstream(&self) -> String {
+        upstream(self.address)
+    }
+
+    pub async fn faults(&self, faults: Value) {
+        let url = format!("http://{}/sandbox/faults", self.address);
+        let response = client()
+            .put(url)
+            .body(faults.to_string())
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            response.status().is_success(),
+            "{}",
+            response.text().await.unwrap()
+        );
+    }
+
+    pub async fn sent(&self) -> Value {
+        let response = client()
+            .get(format!("http://{}/sandbox/sent", self.address))
+            .send()
+            .await
+            .unwrap();
+        serde_json::from_str(&response.text().await.unwrap()).unwrap()
+    }
+}
+
+/// The configuration of an upstream at this address with the account of the tests. Read by `env:UPSTREAM_PASSWORD`.
+pub fn upstream(address: SocketAddr) -> String {
+    format!(
+        "[upstream]\nurl = \"http://{address}/api/http/\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n"
+    )
+}
+
+/// The environment that asks for the demo access.
+pub const DEMO: (&str, &str) = ("CHATGATE__SERVER__DEMO", "true");
+
+/// The environment that goes with [`upstream`].
+pub const UPSTREAM_ENVIRONMENT: (&str, &str) = ("UPSTREAM_PASSWORD", UPSTREAM_PASSWORD);
+
+fn address_in(line: &str) -> SocketAddr {
+    let at = line.find("://").unwrap() + "://".len();
+    line[at..]
+        .split([' ', '/'])
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}

@@ -1,0 +1,63 @@
+//! The first operator: the admin API with the key that the gateway made.
+
+use std::borrow::Borrow;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::caller::{Answer, client};
+use super::gateway::Gateway;
+
+/// A request to the admin API; without a body if it is null.
+pub async fn admin(
+    gateway: &Gateway,
+    method: Method,
+    path: &str,
+    body: impl Borrow<Value>,
+) -> Answer {
+    Answer::of(admin_request(
+        &client(),
+        gateway,
+        method,
+        path,
+        body.borrow(),
+    ))
+    .await
+}
+
+/// The same, not sent yet, over a client whose connections are kept.
+pub fn admin_request(
+    client: &reqwest::Client,
+    gateway: &Gateway,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> reqwest::RequestBuilder {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    let url = format!("http://{}/admin/v1/{path}", gateway.admin);
+    let request = client.request(method, url).bearer_auth(key.trim());
+    if body.is_null() {
+        request
+    } else {
+        request.body(body.to_string())
+    }
+}
+
+/// Makes an access and returns its password.
+pub async fn made(gateway: &Gateway, draft: Value) -> String {
+    let answer = admin(gateway, Method::POST, "accesses", draft).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    answer.json()["password"].as_str().unwrap().to_owned()
+}
+
+/// All rows of the journal that fit the query, the oldest first.
+pub async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
+    let path = format!("journal?{query}");
+    let request = admin_request(&client(), gateway, Method::GET, &path, &Value::Null);
+    let answer = Answer::of(request.header("Accept", "application/x-ndjson")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let lines = answer.body.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}

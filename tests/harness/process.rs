@@ -1,0 +1,170 @@
+//! Processes of the binary under test: their lines, their signals and their end.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+
+use super::wait::PATIENCE;
+
+/// A process that is ended, by its id, when the test ends.
+pub struct Process {
+    child: Child,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Process {
+    /// Starts the binary under test and keeps every line that it prints.
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        Process::of(command, environment)
+    }
+
+    /// Likewise, with so many files that it may have open, however much it asks for more.
+    pub fn with_files(files: u32, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new("sh");
+        let limited = "ulimit -n \"$0\" && exec \"$@\"";
+        command.args(["-c", limited, &files.to_string(), binary()]);
+        command.args(arguments);
+        Process::of(command, environment)
+    }
+
+    /// Likewise, on one core, so that one thread serves all that come.
+    pub fn on_one_core(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", binary()]).args(arguments);
+        Process::of(command, environment)
+    }
+
+    fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
+        let mut child = command
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+        for output in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let lines = Arc::clone(&lines);
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                    lines
+                        .0
+                        .lock()
+                        .unwrap()
+                        .push(String::from_utf8_lossy(&line).into_owned());
+                    lines.1.notify_all();
+                }
+            });
+        }
+        Process { child, lines }
+    }
+
+    /// Likewise by this command, whose output is what the test has made it. No line is kept.
+    pub fn unheard(mut command: Command) -> Process {
+        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        // The command holds its descriptors; a pipe has to end with the process.
+        drop(command);
+        Process {
+            child,
+            lines: Arc::default(),
+        }
+    }
+
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.0.lock().unwrap().clone()
+    }
+
+    /// Waits until a line fits, and gives it back.
+    pub fn wait_for(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        let lines = self.lines.0.lock().unwrap();
+        let missing = |lines: &mut Vec<String>| !lines.iter().any(|line| fits(line));
+        let (lines, _) = self
+            .lines
+            .1
+            .wait_timeout_while(lines, PATIENCE, missing)
+            .unwrap();
+        match lines.iter().find(|line| fits(line)) {
+            Some(line) => line.clone(),
+            None => panic!(
+                "{what} did not come; the process said:\n{}",
+                lines.join("\n")
+            ),
+        }
+    }
+
+    /// Bytes of memory that it has.
+    pub fn rss(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// How many files it has open.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.unwrap().count()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        // The shell's own: the program of that name is in a package that a small machine lacks.
+        assert!(
+            Command::new("sh")
+                .args(["-c", "kill -s \"$0\" \"$1\"", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end and gives back the exit code.
+    pub fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        let code = self.child.wait().unwrap().code();
+        (code, self.lines())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> &'static str {
+    static BINARY: OnceLock<String> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // An optimised one where figures are compared.
+        let given = std::env::var_os("CHATGATE_BINARY").and_then(|given| given.into_string().ok());
+        given.unwrap_or_else(|| env!("CARGO_BIN_EXE_chatgate").to_owned())
+    })
+}
+
+/// The folder of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// How much of a load a test makes: a sample for every day, all of it where `CHATGATE_LOAD` is `full`.
+pub fn load(sample: usize, full: usize) -> usize {
+    let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
+    if is_full { full } else { sample }
+}

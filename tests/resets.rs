@@ -1,0 +1,260 @@
+//! A caller that takes its request back, by resetting the stream of HTTP/2: the work for it ends at once, unless something
+//! may already have left, and what it held is free again.
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::http2::{GET, OK, POST, Peer, get, head};
+use crate::harness::{
+    Demo, Gateway, Issuer, PATIENCE, UPSTREAM_ENVIRONMENT, admin, rows, until, upstream,
+};
+use crate::sends::{read_request, send_form};
+use crate::tls::{Files, Pair};
+
+/// A gateway with TLS, a caller that speaks HTTP/2, and the upstream, which answers by the hand of the test.
+struct Stage {
+    gateway: Gateway,
+    demo: Demo,
+    peer: Peer,
+    upstream: TcpListener,
+    pair: Pair,
+    /// The folder with the certificates, while the gateway may read them.
+    _files: Files,
+}
+
+impl Stage {
+    /// With these settings of the upstream.
+    async fn set(settings: &str) -> Stage {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (pair, files) = (Pair::new(), Files::new());
+        let toml = format!(
+            "{}{settings}\n{}",
+            upstream(listener.local_addr().unwrap()),
+            files.section("tls", &pair)
+        );
+        let gateway = files.start_with(&toml, &[UPSTREAM_ENVIRONMENT]);
+        Stage {
+            demo: gateway.demo(),
+            peer: Peer::connect(&pair, &gateway).await,
+            gateway,
+            upstream: listener,
+            pair,
+            _files: files,
+        }
+    }
+
+    /// Asks for the messages of a chat, which are never kept, and returns the stream.
+    async fn read(&mut self, destination: &str) -> u32 {
+        let call = "class=chat&method=getmessages&platform=whatsapp&platformid=100";
+        let credentials = format!("user={}&password={}", self.demo.user, self.demo.password);
+        let path = format!("/api/http/?{call}&destination={destination}&{credentials}");
+        let head = head(GET, &path, &[("x-request-id", destination)]);
+        self.peer.request(&head, &[]).await
+    }
+
+    /// The next call that comes to the upstream, and what it says.
+    async fn called(&self) -> (TcpStream, String) {
+        let accepted = tokio::time::timeout(PATIENCE, self.upstream.accept()).await;
+        let (mut stream, _) = accepted.expect("nobody asks the upstream").unwrap();
+        let request = read_request(&mut stream).await;
+        (stream, request)
+    }
+
+    /// Nobody has asked the upstream besides.
+    fn upstream_was_left_alone(self) {
+        let listener = self.upstream.into_std().unwrap();
+        assert!(listener.accept().is_err(), "the upstream was asked again");
+    }
+
+    async fn waits_at_upstream(&self, count: usize) {
+        until("the queue for the upstream", async || {
+            let status = admin(&self.gateway, reqwest::Method::GET, "status", Value::Null);
+            status.await.json()["upstream"]["waiting"] == count
+        })
+        .await;
+    }
+}
+
+async fn answer(stream: &mut TcpStream, body: &str) {
+    let length = body.len();
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+const SENT: &str = r#"{"status":"SUCCESS"}"#;
+const LIST: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+
+#[tokio::test]
+async fn a_reset_does_not_stop_the_send() {
+    let mut stage = Stage::set("").await;
+    let fields = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-request-id", "send"),
+    ];
+    let form = send_form(&stage.demo, "do not stop me");
+    let head = head(POST, "/api/http/", &fields);
+    let send = stage.peer.request(&head, form.as_bytes()).await;
+    let (mut called, request) = stage.called().await;
+    assert!(request.contains("message=do+not+stop+me"), "{request}");
+    stage.peer.take_back(&[send]).await;
+    answer(&mut called, SENT).await;
+
+    let line = stage.gateway.logged("send");
+    let all = [&line["delivery"], &line["code"], &line["status"]];
+    assert_eq!(all, [&json!("sent"), &json!(""), &json!(200)], "{line}");
+    let rows = rows(&stage.gateway, "request_id=send").await;
+    let deliveries: Vec<_> = rows.iter().map(|row| &row["delivery"]).collect();
+    assert_eq!(deliveries, ["sent"], "{rows:?}");
+    stage.upstream_was_left_alone();
+}
+
+#[tokio::test]
+async fn a_reset_ends_a_read_and_log_and_journal_say_that_the_client_is_gone() {
+    let mut stage = Stage::set("attempts = 1").await;
+    // While the upstream is being asked, and in the middle of its body.
+    let asked = stage.read("asked").await;
+    let (mut called, _) = stage.called().await;
+    let fields = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("content-length", "1000"),
+        ("x-request-id", "half"),
+    ];
+    let half = head(POST, "/api/http/", &fields);
+    let half = stage.peer.begin(&half).await;
+    stage.peer.take_back(&[asked, half]).await;
+    for (id, method) in [("asked", json!("getmessages")), ("half", json!(null))] {
+        let line = stage.gateway.logged(id);
+        let ended = (&line["code"], &line["canonical_status"], &line["status"]);
+        let gone = (&json!("CLIENT_GONE"), &json!(499), &json!(0));
+        assert_eq!(ended, gone, "{line}");
+        let rows = rows(&stage.gateway, &format!("request_id={id}")).await;
+        let ends: Vec<_> = rows
+            .iter()
+            .map(|row| (&row["method"], &row["code"], &row["status"]))
+            .collect();
+        assert_eq!(ends, [(&method, gone.0, gone.1)], "{id}");
+    }
+    // Nobody is left to take the upstream's answer, and its connection is closed.
+    let mut rest = [0; 1];
+    let closed = tokio::io::AsyncReadExt::read(&mut called, &mut rest).await;
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    let metrics = stage.gateway.metrics().await;
+    assert!(metrics.contains("\nchatgate_inflight_requests 0\n"));
+    stage.upstream_was_left_alone();
+}
+
+#[tokio::test]
+async fn a_reset_does_not_take_the_fetch_of_keys_along() {
+    let mut stage = Stage::set("").await;
+    let issuer = Issuer::new();
+    let keys = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = keys.local_addr().unwrap();
+    // The issuer comes with a reload: the keys are fetched for the first token, long before the gateway looks after them by
+    // itself.
+    let file = stage.gateway.folder.path().join("chatgate.toml");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    let issuers = issuer.as_configuration();
+    let line = issuers
+        .lines()
+        .find(|line| line.starts_with("jwks"))
+        .unwrap();
+    let issuers = issuers.replace(line, &format!("jwks = \"http://{address}/jwks.json\""));
+    std::fs::write(&file, format!("{toml}\n{issuers}")).unwrap();
+    let taken = admin(&stage.gateway, reqwest::Method::POST, "reload", Value::Null);
+    assert_eq!(taken.await.status, 200);
+
+    let token = issuer.token("demo", 300);
+    let path = "/api/jwt/?class=chat&method=getchatchannels";
+    let authorization = format!("Bearer {token}");
+    let fields = [("authorization", &*authorization), ("x-request-id", "keys")];
+    let call = stage.peer.request(&head(GET, path, &fields), &[]).await;
+    let accepted = tokio::time::timeout(PATIENCE, keys.accept()).await;
+    let (mut fetch, _) = accepted.unwrap().unwrap();
+    read_request(&mut fetch).await;
+    stage.peer.take_back(&[call]).await;
+    assert_eq!(stage.gateway.logged("keys")["code"], "CLIENT_GONE");
+    answer(&mut fetch, &issuer.jwks()).await;
+    // No second fetch is answered: the keys of the first one are there.
+    let again = stage.peer.request(&head(GET, path, &fields), &[]).await;
+    let (mut called, _) = stage.called().await;
+    answer(&mut called, LIST).await;
+    assert_eq!(stage.peer.answer(again).await.0, OK);
+}
+
+#[tokio::test]
+async fn a_reset_gives_back_the_place_at_the_upstream_and_in_its_queue() {
+    let mut stage = Stage::set("calls = 1\nwaiting = 1\nattempts = 1").await;
+    let first = stage.read("1").await;
+    let (_first, _) = stage.called().await;
+    let queued = stage.read("2").await;
+    stage.waits_at_upstream(1).await;
+    // Both places are taken.
+    let refused = stage.read("3").await;
+    let (_, body) = stage.peer.answer(refused).await;
+    assert!(body.contains("OVERLOADED"), "{body}");
+    // The place in the queue is free again, and then the one at the upstream.
+    stage.peer.take_back(&[queued]).await;
+    let waits = stage.read("4").await;
+    stage.waits_at_upstream(1).await;
+    stage.peer.take_back(&[first]).await;
+    let (mut called, request) = stage.called().await;
+    assert!(request.contains("destination=4"), "{request}");
+    answer(&mut called, LIST).await;
+    assert_eq!(stage.peer.answer(waits).await.0, OK);
+    stage.upstream_was_left_alone();
+}
+
+#[tokio::test]
+async fn a_reset_gives_back_one_of_the_calls_at_once() {
+    let mut stage = Stage::set("attempts = 1").await;
+    let bound = json!({"concurrent": 1});
+    let patched = admin(
+        &stage.gateway,
+        reqwest::Method::PATCH,
+        "accesses/demo",
+        bound,
+    );
+    assert_eq!(patched.await.status, 200);
+    let first = stage.read("1").await;
+    let (_first, _) = stage.called().await;
+    let refused = stage.read("2").await;
+    let (_, body) = stage.peer.answer(refused).await;
+    assert!(body.contains("RATE_LIMITED"), "{body}");
+    stage.peer.take_back(&[first]).await;
+    let served = stage.read("3").await;
+    let (mut called, request) = stage.called().await;
+    assert!(request.contains("destination=3"), "{request}");
+    answer(&mut called, LIST).await;
+    assert_eq!(stage.peer.answer(served).await.0, OK);
+}
+
+/// More than may wait for a hash at once from one address; over one connection go as many as HTTP/2 lets a client begin.
+const GUESSES: usize = 140;
+
+#[tokio::test]
+async fn a_reset_gives_back_the_place_in_front_of_the_hashes() {
+    let mut stage = Stage::set("attempts = 1").await;
+    let mut second = Peer::connect(&stage.pair, &stage.gateway).await;
+    for round in 0..2 {
+        for peer in [&mut stage.peer, &mut second] {
+            let mut streams = Vec::new();
+            for n in 0..GUESSES / 2 {
+                // Every name once, so that nothing but the hashes has to be waited for.
+                let name = format!("user=nobody-{round}-{n}&password=guess%20number%20{n}");
+                let path = format!("/api/http/?class=chat&method=getchatchannels&{name}");
+                streams.push(peer.request(&get(&path), &[]).await);
+            }
+            peer.take_back(&streams).await;
+        }
+    }
+    until("the end of what was taken back", async || {
+        let metrics = stage.gateway.metrics().await;
+        metrics.contains("\nchatgate_inflight_requests 0\n")
+    })
+    .await;
+    let served = stage.read("1").await;
+    let (mut called, _) = stage.called().await;
+    answer(&mut called, LIST).await;
+    assert_eq!(stage.peer.answer(served).await.0, OK);
+}
