@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -65,6 +65,7 @@ where
         let in_flight = ConnectionState::begin_within(&peer.state, allowed);
         let abandon_guard = AbandonGuard(Some(Arc::clone(&peer.state)));
         let is_too_long = request.headers().len() > HEADERS_MAX;
+        let is_head = request.method() == Method::HEAD;
         let request = request.map(|body| TimedBody::wrap(body, &peer.state, deadlines));
         let (dispatch, peer) = (context.dispatch.clone(), peer.clone());
         async move {
@@ -76,7 +77,11 @@ where
                 dispatch.call(peer, request).await
             };
             abandon_guard.disarm();
-            Ok::<_, Infallible>(response.map(|body| PacedBody::new(body, in_flight, deadlines)))
+            Ok::<_, Infallible>(response.map(|body| {
+                // hyper drops the body of an answer to HEAD over HTTP/1.1 alone (RFC 9110, 9.3.2).
+                let body = if is_head { Body::empty() } else { body };
+                PacedBody::new(body, in_flight, deadlines)
+            }))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
