@@ -26,12 +26,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::harness::binary;
+use crate::harness::{binary, skipped};
 
 /// A suite by the name of its file; nothing, said aloud, without the folder.
 fn suite(name: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
-        println!("skipped: {name} is not here, since CHATGATE_VECTORS is not set");
+        skipped("CHATGATE_VECTORS is not set");
         return None;
     };
     let text = std::fs::read_to_string(std::path::Path::new(&folder).join(name)).unwrap();

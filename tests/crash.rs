@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, admin, client, load,
+    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, admin, client, load, pass,
     upstream as way_out,
 };
 use callers::{ACCESSES, Asked, Callers, Message};
@@ -59,11 +59,6 @@ impl Chance {
     fn branch(&mut self) -> Chance {
         Chance(self.next())
     }
-}
-
-/// Waits for nothing but time.
-async fn pause(time: Duration) {
-    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// The seed: `CHATGATE_SEED`, or another one each time.
@@ -150,7 +145,7 @@ impl Stage {
             let (callers, chance) = (Arc::clone(&self.callers), chance.branch());
             asking.spawn(async move { callers.ask_on(address, chance, sends_of_ten).await });
         }
-        pause(Duration::from_millis(chance.below(longest))).await;
+        pass(Duration::from_millis(chance.below(longest))).await;
         let killed = Instant::now();
         drop(gateway);
         (
@@ -172,7 +167,7 @@ async fn kill_at_start(
     let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let environment = [environment, &[DEMO]].concat();
     let process = Process::start(&[&data[..], &listen, more].concat(), &environment);
-    pause(Duration::from_millis(chance.below(STILLBORN_MS))).await;
+    pass(Duration::from_millis(chance.below(STILLBORN_MS))).await;
     drop(process);
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     Answer, Demo, Gateway, Process, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, admin, client,
-    client_from, envelope,
+    client_from, envelope, skipped, until,
 };
 
 /// The longest that anybody may have to wait for an answer, whatever the disk does.
@@ -29,7 +29,7 @@ struct Disk {
 
 impl Disk {
     /// None where the system lets us mount nothing.
-    fn mounted(test: &str) -> Option<Disk> {
+    fn mounted() -> Option<Disk> {
         let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
@@ -39,7 +39,7 @@ impl Disk {
             .stderr(Stdio::null())
             .status();
         if !mounted.is_ok_and(|status| status.success()) {
-            println!("{test}: skipped, a small disk can't be mounted here");
+            skipped("a small disk can't be mounted here");
             return None;
         }
         Some(Disk { folder })
@@ -75,7 +75,7 @@ impl Drop for Disk {
 struct Lock(Child);
 
 impl Lock {
-    fn taken(data: &Path, test: &str) -> Option<Lock> {
+    fn taken(data: &Path) -> Option<Lock> {
         let script = "import sqlite3, sys\n\
             c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)\n\
             c.execute('BEGIN IMMEDIATE')\nprint('locked', flush=True)\nsys.stdin.read()";
@@ -86,7 +86,7 @@ impl Lock {
             .stdout(Stdio::piped())
             .spawn();
         let Ok(mut child) = python else {
-            println!("{test}: skipped, there is no python3 here");
+            skipped("there is no python3 here");
             return None;
         };
         let mut said = [0; 6];
@@ -267,10 +267,8 @@ impl Stage {
     /// All is as it was, without a restart, and nobody has to call for it.
     async fn recovers(&self) {
         let began = Instant::now();
-        while self.ready().await.status != 200 {
-            assert!(began.elapsed() < ANSWER_MAX, "not ready again");
-            tokio::task::yield_now().await;
-        }
+        until("ready again", async || self.ready().await.status == 200).await;
+        assert!(began.elapsed() < ANSWER_MAX, "{:?}", began.elapsed());
         let sent = self.sent().await;
         for (n, request) in self.sends().into_iter().enumerate() {
             let answer = in_time("send", request).await;
@@ -345,7 +343,7 @@ fn is_refused(answer: &Answer, what: &str) {
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_sent_reads_are_served_and_room_is_all_it_takes_to_go_on() {
-    let Some(disk) = Disk::mounted("disk full") else {
+    let Some(disk) = Disk::mounted() else {
         return;
     };
     let stage = Stage::over(Some(disk), "").await;
@@ -360,7 +358,7 @@ async fn on_a_full_disk_nothing_is_sent_reads_are_served_and_room_is_all_it_take
 async fn a_store_that_another_process_has_locked_is_told_in_time_and_waited_for() {
     let stage = Stage::over(None, "").await;
     assert_eq!(stage.send("old").await.status, 200);
-    let Some(lock) = Lock::taken(&stage.gateway.data(), "disk stalled") else {
+    let Some(lock) = Lock::taken(&stage.gateway.data()) else {
         return;
     };
     stage.is_true_to_its_word("locked").await;
@@ -372,7 +370,7 @@ async fn a_store_that_another_process_has_locked_is_told_in_time_and_waited_for(
 async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so() {
     let toml = "[journal]\non_store_failure = \"refuse\"\n";
     let stage = Stage::over(None, toml).await;
-    let Some(lock) = Lock::taken(&stage.gateway.data(), "reads refused") else {
+    let Some(lock) = Lock::taken(&stage.gateway.data()) else {
         return;
     };
     let [_, send, _, _] = stage.sends();
@@ -391,10 +389,8 @@ async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so(
     );
     drop(lock);
     let began = Instant::now();
-    while stage.ready().await.status != 200 {
-        assert!(began.elapsed() < ANSWER_MAX, "not ready again");
-        tokio::task::yield_now().await;
-    }
+    until("ready again", async || stage.ready().await.status == 200).await;
+    assert!(began.elapsed() < ANSWER_MAX, "{:?}", began.elapsed());
     for request in stage.reads() {
         assert_eq!(in_time("read", request).await.status, 200);
     }
@@ -402,7 +398,7 @@ async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so(
 
 #[test]
 fn a_gateway_does_not_start_on_a_full_disk_and_says_why_in_one_line() {
-    let Some(disk) = Disk::mounted("start on a full disk") else {
+    let Some(disk) = Disk::mounted() else {
         return;
     };
     let data = disk.data();

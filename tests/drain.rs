@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, callers_id, client, upstream,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, callers_id, client, until, upstream,
 };
 use crate::sends::{posted, read_request, send_form};
 
@@ -226,9 +226,10 @@ async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gatew
     // A request begins with the last byte of its head; what has not begun is an idle connection.
     let begun = CALLERS - Doing::Rests.count();
     let metric = format!("chatgate_inflight_requests {begun}\n");
-    let waiting = async { while !gateway.metrics().await.contains(&metric) {} };
-    let waiting = tokio::time::timeout(PATIENCE, waiting).await;
-    waiting.expect("requests did not begin");
+    until("requests begin", async || {
+        gateway.metrics().await.contains(&metric)
+    })
+    .await;
 }
 
 /// Waits for the answers of all who have asked: right, and each the last one on its connection.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, Gateway, Process, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client,
+    Answer, Gateway, Process, Sandbox, UPSTREAM_ENVIRONMENT, admin, as_soon_as, binary, client,
 };
 
 /// More restarts than anybody makes before they look.
@@ -87,9 +87,7 @@ async fn a_first_start_that_is_killed_is_made_up_for_once() {
         "sandbox.db",
     ] {
         let killed = Process::start(&arguments, &[]);
-        while !data.join(made).exists() {
-            std::thread::yield_now();
-        }
+        as_soon_as("it is made", || data.join(made).exists());
         killed.signal("KILL");
         killed.ended();
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::commands::{run, run_on};
 use crate::first_start::paste;
-use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, upstream};
+use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, skipped, upstream};
 
 /// Starts a gateway that must not start, and returns what it says.
 #[track_caller]
@@ -115,7 +115,7 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
             chown(&path, Some(0), None).unwrap();
         }
     } else {
-        println!("skipped: only root can give a file away");
+        skipped("only root can give a file away");
     }
     Gateway::over(folder, "", &[]);
 }

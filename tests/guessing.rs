@@ -20,6 +20,9 @@ const CHOSEN: &str = "an owner's password";
 const OWNER: [u8; 4] = [127, 0, 1, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 2, 1];
 
+/// What addresses outside the owner's network may guess for one name in any ten minutes: a third of the default.
+const OUTSIDE: usize = 20;
+
 const READ: &str = "class=chat&method=getchatchannels";
 
 /// A wrong secret in either form.
@@ -134,7 +137,10 @@ async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
     }
     for (guesses, least) in [(guesses, 15), (dear, 1)] {
         let checked = guesses.join_all().await.into_iter().filter(|c| *c).count();
-        assert!((least..=60).contains(&checked), "{checked} were checked");
+        assert!(
+            (least..=OUTSIDE).contains(&checked),
+            "{checked} were checked"
+        );
     }
     // The right secret from elsewhere opens nothing.
     let right = Answer::of(ask(&gateway, DOORS[0], ("random", RANDOM), ELSEWHERE)).await;
@@ -268,7 +274,7 @@ async fn a_hundred_thousand_guesses_from_everywhere_are_nearly_all_unheard_and_t
     );
     // The bound is for any ten minutes.
     let windows = 1 + usize::try_from(took.as_secs() / 600).unwrap();
-    assert!(checked <= 60 * windows, "{checked}");
+    assert!(checked <= OUTSIDE * windows, "{checked}");
     assert!(
         calls > 0 && heard * 1000 >= calls * 999,
         "{heard} of {calls}"

@@ -7,13 +7,15 @@ pub mod http2;
 mod issuer;
 mod operator;
 mod process;
+mod skipped;
 mod wait;
 
-pub use caller::{Answer, callers_id, client, client_from, envelope, escaped};
+pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
 pub use gateway::{
     DEMO, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };
 pub use issuer::{ISSUER, Issuer};
 pub use operator::{admin, admin_request, made, rows};
 pub use process::{Process, binary, load, repository};
-pub use wait::{PATIENCE, until};
+pub(crate) use skipped::skipped;
+pub use wait::{PATIENCE, as_soon_as, pass, stays, until};

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::http2::*;
-use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT};
+use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT, skipped};
 use crate::tls::{Files, Pair, gateway};
 
 fn read_of_demo(gateway: &Gateway) -> String {
@@ -88,6 +88,35 @@ async fn the_authority_is_a_host_and_the_host_says_the_same() {
         assert!(peer.send(&call).await);
         let (heads, _) = answers(&mut peer, 1).await;
         assert_eq!(heads[0][0], status, "case {number}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    let served = read_of_demo(&gateway);
+    for path in [
+        &*served,
+        "/api/http/?class=chat",
+        "/api/soap/",
+        "/api/soap/?wsdl",
+        "/nothing",
+        "/docs/",
+    ] {
+        // No method of HPACK's table, as which HEAD is written out.
+        let mut head = vec![0x87];
+        for (name, value) in [
+            (":method", "HEAD"),
+            (":path", path),
+            (":authority", "a.example"),
+        ] {
+            head.extend(field(name, value));
+        }
+        let stream = peer.request(&head, &[]).await;
+        let (_, body) = peer.answer(stream).await;
+        assert_eq!(body, "", "{path}");
     }
 }
 
@@ -307,7 +336,7 @@ fn curl_speaks_it() {
         .output()
         .unwrap();
     if !String::from_utf8_lossy(&version.stdout).contains("HTTP2") {
-        println!("skipped: this curl does not speak HTTP/2");
+        skipped("this curl does not speak HTTP/2");
         return;
     }
     let pair = Pair::new();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client};
+use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, until};
 use crate::sends::send_form;
 
 #[tokio::test]
@@ -68,10 +68,10 @@ async fn a_term_signal_lets_what_is_under_way_end_and_idle_connections_do_not_ho
             ))
         })
         .collect();
-    let mut arrived = 0;
-    while arrived < 20 {
-        arrived = sandbox.sent().await["sends"].as_u64().unwrap();
-    }
+    until("all sends are upstream", async || {
+        sandbox.sent().await["sends"] == 20
+    })
+    .await;
     gateway.process.signal("TERM");
     gateway
         .process

@@ -557,7 +557,7 @@ async fn every_operation_by_every_way_tells_success_and_every_code_that_applies(
     let (basic, b) = played(&stage, Way::Basic).await;
     let (jwt, c) = played(&stage, Way::Jwt).await;
     let (soap, d) = played(&stage, Way::Soap).await;
-    println!("matrix: {} cells checked, 0 skipped", a + b + c + d);
+    println!("matrix: {} cells checked", a + b + c + d);
     assert!(a + b + c + d >= 300);
     insta::assert_snapshot!(http, @r#"
     ACCESS_DISABLED (all): 403

@@ -1,13 +1,13 @@
 //! The OpenAPI documents: that they say what is served, and that schemathesis, which makes calls from them, finds nothing.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Gateway, binary, client, load, repository};
+use crate::real_clients::prepared;
 
 /// Calls that are made from each document at least, every day and for a release.
 const CASES: (usize, usize) = (500, 10_000);
@@ -205,15 +205,6 @@ async fn statuses_follow_the_policy_in_force_and_a_way_that_is_off_is_left_out()
 }
 
 // === schemathesis ===
-
-/// Where `tests/setup` has put schemathesis.
-fn prepared() -> Option<PathBuf> {
-    let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
-    }
-    folder
-}
 
 /// Makes calls from a document, with every check but those that are excluded, and tells how many there were.
 async fn run(path: &str, server: fn(&Gateway) -> String, policy: &str, excluded: &[&str]) {

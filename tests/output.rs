@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Gateway, Process, binary, client, load};
-use crate::load::client::{address, ask, at, connect, pass};
+use crate::harness::{Answer, Gateway, Process, binary, client, load, until};
+use crate::load::client::{address, ask, at, connect};
 
 /// Longest wait for what has to come: a busy machine, not a figure to measure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,12 +115,8 @@ async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway 
     command.args(["--admin", &format!("{ADMIN}:0")]);
     command.envs(ENVIRONMENT).stdout(out).stderr(err);
     let process = Process::unheard(command);
-    let (mut found, began) = (HashMap::new(), Instant::now());
-    while found.len() < 2 {
-        assert!(began.elapsed() < PATIENCE, "it does not listen");
-        pass(Duration::from_millis(20)).await;
-        found = listening(process.id());
-    }
+    until("it listens", async || listening(process.id()).len() == 2).await;
+    let found = listening(process.id());
     let gateway = Gateway {
         public: (LISTEN, found[&LISTEN]).into(),
         admin: (ADMIN, found[&ADMIN]).into(),
@@ -128,9 +124,10 @@ async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway 
         folder,
     };
     let ready = format!("http://{}/readyz", gateway.admin);
-    while Answer::of(client().get(&ready)).await.status != 200 {
-        assert!(began.elapsed() < PATIENCE, "it does not get ready");
-    }
+    until("it gets ready", async || {
+        Answer::of(client().get(&ready)).await.status == 200
+    })
+    .await;
     gateway
 }
 

@@ -1,7 +1,6 @@
 //! Outside issuers: whom each may name, which of their keys serve, and what becomes of callers while their keys are away.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -15,12 +14,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::harness::{Answer, Gateway, Issuer, Process, admin, client, envelope, made};
+use crate::harness::{Answer, Gateway, Issuer, Process, admin, client, envelope, made, until};
 
 const READ: &str = "class=chat&method=getchatchannels";
-
-/// Longest wait for keys to be fetched again.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -29,16 +25,6 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 async fn asked(gateway: &Gateway, token: &str, call: &str) -> Answer {
     let url = gateway.url(&format!("/api/jwt/?{call}"));
     Answer::of(client().get(url).bearer_auth(token)).await
-}
-
-/// Waits until it is so, asking ten times a second.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    let mut pace = tokio::time::interval(Duration::from_millis(100));
-    while !is_so().await {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        pace.tick().await;
-    }
 }
 
 async fn said(gateway: &Gateway, token: &str) -> String {

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{Gateway, repository};
+use crate::harness::{Gateway, repository, skipped};
 
 /// Where `tests/setup` has put what the programs need.
 pub(crate) fn prepared() -> Option<PathBuf> {
     let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
     if folder.is_none() {
-        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
+        skipped("CHATGATE_CLIENTS is not set; run tests/setup first");
     }
     folder
 }
@@ -52,11 +52,11 @@ fn is_there(stack: &str) -> bool {
     let Some(folder) = prepared() else {
         return false;
     };
-    let skipped = std::fs::read_to_string(folder.join(format!("{stack}.skipped")));
-    if let Ok(reason) = &skipped {
-        println!("skipped: {}", reason.trim());
+    let missing = std::fs::read_to_string(folder.join(format!("{stack}.skipped")));
+    if let Ok(reason) = &missing {
+        skipped(reason.trim());
     }
-    skipped.is_err()
+    missing.is_err()
 }
 
 fn environment(gateway: &Gateway, program: &str) -> Vec<(&'static str, String)> {

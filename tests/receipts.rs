@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, envelope, load,
+    until,
 };
 
 /// A gateway in front of a sandbox that counts.
@@ -253,9 +254,10 @@ async fn a_send_that_is_under_way_is_told_as_such_and_ends_though_its_caller_is_
         let stage = Arc::clone(&stage);
         tokio::spawn(async move { stage.send("slow", "m").await })
     };
-    while stage.receipt("slow").await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    until("the receipt is there", async || {
+        stage.receipt("slow").await.status == 200
+    })
+    .await;
     let under_way = stage.send("slow", "m").await;
     let told = under_way.json();
     assert_eq!(
@@ -264,9 +266,10 @@ async fn a_send_that_is_under_way_is_told_as_such_and_ends_though_its_caller_is_
     );
     assert_eq!(under_way.header("retry-after"), "1");
     first.abort();
-    while stage.receipt("slow").await.json()["receipts"][0]["state"] != "ended" {
-        tokio::task::yield_now().await;
-    }
+    until("the send ends", async || {
+        stage.receipt("slow").await.json()["receipts"][0]["state"] == "ended"
+    })
+    .await;
     let replayed = stage.send("slow", "m").await;
     assert_eq!(
         (
@@ -287,9 +290,10 @@ async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
         .faults(json!([{"method": "sendmessage", "fault": "latency", "ms": 60_000, "count": 1}]))
         .await;
     let hanging = tokio::spawn(stage.post("n").header("Idempotency-Key", "open").send());
-    while stage.receipt("open").await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    until("the receipt is there", async || {
+        stage.receipt("open").await.status == 200
+    })
+    .await;
     let Stage {
         gateway,
         sandbox,
@@ -352,9 +356,10 @@ async fn a_receipt_is_kept_as_long_as_configured_and_a_limit_does_not_count_a_re
     let stage = Stage::configured("[receipts]\nkeep = \"1s\"\n");
     assert_eq!(stage.send("brief", "m").await.status, 200);
     // Nothing but time makes it old.
-    while stage.send("brief", "m").await.header("idempotent-replayed") == "true" {
-        tokio::task::yield_now().await;
-    }
+    until("the receipt is over", async || {
+        stage.send("brief", "m").await.header("idempotent-replayed") != "true"
+    })
+    .await;
     assert_eq!(stage.sent().await, 2);
 
     let stage = Stage::set();

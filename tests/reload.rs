@@ -11,10 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from, load,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from, has_line,
+    load, stays, until,
 };
 
 const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
+
+/// The gateway looks at its file every second: time for two looks at least.
+const LOOKS: std::time::Duration = std::time::Duration::from_millis(2500);
 
 const ACCESS: &str = "[[accesses]]\nname = \"one\"\nuser = \"one\"\npassword = \"env:SECRET\"\nallow = [\"127.0.0.0/8\"]\n";
 
@@ -81,10 +85,11 @@ async fn a_reload_holds_from_the_next_request_on_an_open_connection() {
     assert_eq!(status["last_reload"]["outcome"], "taken");
     let metrics = gateway.metrics().await;
     assert!(
-        metrics.contains("chatgate_config_generation 2"),
+        has_line(&metrics, "chatgate_config_generation 2"),
         "{metrics}"
     );
-    assert!(metrics.contains("chatgate_config_reloads_total{outcome=\"taken\"} 1"));
+    let taken = "chatgate_config_reloads_total{outcome=\"taken\"} 1";
+    assert!(has_line(&metrics, taken), "{metrics}");
 }
 
 async fn ask(stream: &mut TcpStream) -> String {
@@ -142,12 +147,8 @@ async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_told_with_its_pla
         .process
         .wait_for("the refusal", |line| line.contains("configuration refused"));
     assert!(line.contains("10.0.0.0/8"), "{line}");
-    assert!(
-        gateway
-            .metrics()
-            .await
-            .contains("chatgate_config_reloads_total{outcome=\"refused\"} 1")
-    );
+    let refused = "chatgate_config_reloads_total{outcome=\"refused\"} 1";
+    assert!(has_line(&gateway.metrics().await, refused));
     let failed = reload_command(&gateway);
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&failed.stderr).contains("10.0.0.0/8"));
@@ -195,17 +196,18 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     gateway
         .process
         .wait_for("the refusal", |line| line.contains("configuration refused"));
+    stays(LOOKS, "refused once", async || {
+        let lines = gateway.process.lines();
+        let refusals = lines
+            .iter()
+            .filter(|line| line.contains("configuration refused"));
+        refusals.count() == 1
+    })
+    .await;
     write(&gateway, "[server]\ndeny = []");
     gateway
         .process
         .wait_for("the mended file", |line| line.contains("\"generation\":4"));
-    let refusals = gateway
-        .process
-        .lines()
-        .iter()
-        .filter(|line| line.contains("configuration refused"))
-        .count();
-    assert_eq!(refusals, 1);
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
 }
 
@@ -278,10 +280,12 @@ async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_
         let status = status(&gateway).await;
         status["upstream"]["endpoints"][0]["state"].clone()
     };
-    while state().await != "resting" {
+    until("the endpoint rests", async || {
         let refused = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
         assert_eq!(refused.status, 503, "{}", refused.body);
-    }
+        state().await == "resting"
+    })
+    .await;
     for level in ["debug", "info"] {
         let taken = reload(&gateway, &toml(level)).await;
         assert_eq!(taken.status, 200, "{}", taken.body);
@@ -301,13 +305,10 @@ async fn a_request_ends_under_the_configuration_that_it_began_with() {
     sandbox.faults(slow).await;
     let under_way = tokio::spawn(Answer::of(call(&gateway, [127, 0, 0, 1])));
     // It is under way when it is counted so.
-    while !gateway
-        .metrics()
-        .await
-        .contains("chatgate_inflight_requests 1")
-    {
-        tokio::task::yield_now().await;
-    }
+    until("the call is under way", async || {
+        has_line(&gateway.metrics().await, "chatgate_inflight_requests 1")
+    })
+    .await;
     let next = format!(
         "[server]\ndeny = [\"127.0.0.0/8\"]\n[ways.basic]\nenabled = false\n{}",
         sandbox.as_upstream()

@@ -1,7 +1,7 @@
 //! The samples: every one that can run here is built once and run twice against the real gateway, with a message that no
 //! careless encoding survives, and with a wrong secret that it has to notice.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use adapter::{OPERATIONS, ParameterKind, Way};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::commands::{run, run_on};
 use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load};
+use crate::real_clients::prepared;
 
 /// How a language's program is built and run in its folder. `CLIENTS` is the folder that `tests/setup` has filled.
 struct Toolchain {
@@ -119,14 +120,6 @@ fn longest() -> String {
 
 /// Shorter and without line ends, for what is no message.
 const DESTINATION: &str = "o'x \"$(id)\" `id` #{1} & %41 + ł😀 \\";
-
-fn prepared() -> Option<PathBuf> {
-    let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: CHATGATE_CLIENTS is not set; run tests/setup first");
-    }
-    folder
-}
 
 /// A gateway over a sandbox that tells what arrived.
 struct Place {

@@ -206,16 +206,135 @@ fn a_machine_is_named_by_an_absolute_path_alone() {
 
 #[test]
 fn no_test_sleeps() {
-    let call = concat!("sleep", "(");
-    let sleepers: Vec<_> = sources()
-        .into_iter()
-        .filter(|(path, text)| path.starts_with("tests") && text.contains(call))
-        .map(|(path, _)| path)
-        .collect();
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let name = path.to_str().unwrap();
+        if TIMED.iter().any(|(timed, _)| name.starts_with(timed)) {
+            continue;
+        }
+        if !path.starts_with("tests") {
+            let tests = if is_test(&path) {
+                &text
+            } else {
+                test_module(&text)
+            };
+            found.extend(
+                pauses(tests)
+                    .into_iter()
+                    .map(|line| format!("{name}: {line}")),
+            );
+        } else if name != WAITS {
+            found.extend(
+                pauses(&text)
+                    .into_iter()
+                    .map(|line| format!("{name}: {line}")),
+            );
+            let passes = text.lines().filter(|line| line.contains("pass("));
+            found.extend(passes.map(|line| format!("{name}: {}", line.trim())));
+        }
+    }
     assert!(
-        sleepers.is_empty(),
-        "wait for what is awaited, not for a time: {sleepers:#?}"
+        found.is_empty(),
+        "wait for what is awaited, not for a time (`until`):\n{}",
+        found.join("\n")
     );
+}
+
+#[test]
+fn a_pause_is_found_under_any_name() {
+    let open = concat!("sleep", "(");
+    let real = "#[tokio::test]\nasync fn a() {";
+    for pause in [
+        format!("tokio::time::{open}time).await;"),
+        format!("std::thread::{open}time);"),
+        "use tokio::time::sleep as rest;".to_owned(),
+        "std::thread::park_timeout(time);".to_owned(),
+        "let _ = timeout(\n    time,\n    std::future::pending::<()>(),\n).await;".to_owned(),
+        "while began.elapsed() < time {\n    tokio::task::yield_now().await;\n}".to_owned(),
+        "loop {\n    std::thread::yield_now();\n}".to_owned(),
+        "let mut pace = tokio::time::interval(time);".to_owned(),
+    ] {
+        assert_eq!(pauses(&format!("{real}\n{pause}\n}}")).len(), 1, "{pause}");
+        let paused = real.replace("test]", "test(start_paused = true)]");
+        let is_spin = pause.contains("yield_now") || pause.contains("thread::");
+        let found = pauses(&format!("{paused}\n{pause}\n}}")).len();
+        assert_eq!(
+            found,
+            usize::from(is_spin),
+            "a clock that nobody waits for: {pause}"
+        );
+    }
+    // Lets others go on, once.
+    assert!(pauses(&format!("{real}\ntokio::task::yield_now().await;\n}}")).is_empty());
+}
+
+/// Where the tests wait, with a deadline, and time passes.
+const WAITS: &str = "tests/harness/wait.rs";
+
+/// Where time itself is what a test is about, each with the reason.
+const TIMED: &[(&str, &str)] = &[
+    ("tests/tidy.rs", "names what it looks for"),
+    ("tests/load", "a load lasts, and callers come at a pace"),
+    (
+        "tests/console/cost.rs",
+        "what tails cost is measured over a time",
+    ),
+    (
+        "tests/crash",
+        "a kill comes at any moment, and the upstream takes its time",
+    ),
+    ("tests/upstream_faults/raw.rs", "an upstream that is slow"),
+    ("tests/upstream_faults/standing.rs", "a storm lasts"),
+    (
+        "crates/forward/src/upstream/queue.rs",
+        "a rush comes and goes",
+    ),
+    ("tests/life.rs", "a connection has to rest for a while"),
+];
+
+/// The lines of tests at which nothing but time is waited for, or a loop spins. A clock that is paused is no time.
+fn pauses(tests: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let lines: Vec<_> = tests.lines().collect();
+    let begins_test = |line: &&&str| line.trim_start().starts_with("#[tokio::test");
+    for (n, line) in lines.iter().enumerate() {
+        let near = |from: usize, to: usize| lines[from..to.min(lines.len())].join(" ");
+        // A loop over a range has an end.
+        let is_spin = line.contains("yield_now") && {
+            let before = near(n.saturating_sub(2), n);
+            (before.contains("while ") || before.contains("loop {")) && !before.contains('}')
+        };
+        let blocks = ["park_timeout(", concat!("thread::sleep", "(")];
+        let of_clock = [
+            concat!("sleep", "("),
+            "sleep as ",
+            "sleep_until(",
+            "interval(",
+            "interval_at(",
+        ];
+        let has = |names: &[&str]| names.iter().any(|name| line.contains(name));
+        let statement = near(n, n + 4);
+        let statement = statement.split(';').next().unwrap_or_default();
+        let is_endless = line.contains("timeout(") && statement.contains("pending");
+        // Helpers stand before the tests that they are of.
+        let test = lines[..n]
+            .iter()
+            .rfind(begins_test)
+            .or(lines[n..].iter().find(begins_test));
+        let is_paused = test.is_some_and(|test| test.contains("start_paused = true"));
+        let is_name = line.contains("fn ");
+        if is_spin || has(&blocks) || ((has(&of_clock) || is_endless) && !is_paused && !is_name) {
+            found.push(format!("{}: {}", n + 1, line.trim()));
+        }
+    }
+    found
+}
+
+/// The inline module of tests of a file, if it has one.
+fn test_module(text: &str) -> &str {
+    let before = lines_without_tests(text);
+    let at = text.split_inclusive('\n').take(before).map(str::len).sum();
+    &text[at..]
 }
 
 /// Whether a crate of ours may depend on another or on a library. Imports point inward: the adapters know their

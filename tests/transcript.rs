@@ -57,7 +57,11 @@ fn the_operators_transcript_prints_what_it_says() {
         .unwrap();
     let said = String::from_utf8(ran.stdout).unwrap();
     let complained = String::from_utf8_lossy(&ran.stderr);
-    let printed: Vec<&str> = said.split(&format!("{MARK}\n")).collect();
+    assert!(ran.status.success(), "{:?}\n{complained}", ran.status);
+    let mut printed: Vec<&str> = said.split(&format!("{MARK}\n")).collect();
+    // Nothing stands behind the last mark.
+    assert_eq!(printed.pop(), Some(""));
+    assert_eq!(printed.len(), steps.len(), "some did not run\n{complained}");
     for ((command, expected), printed) in steps.iter().zip(printed) {
         assert_eq!(printed, expected, "$ {command}\n{complained}");
     }

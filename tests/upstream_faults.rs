@@ -13,7 +13,7 @@ use adapter::Way;
 use crate::harness::{
     Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope,
 };
-use raw::{Asked, Fault, Packing, Raw};
+use raw::{Asked, FIRST_BYTES, Fault, Packing, Raw};
 
 /// What the gateway grants an answer, and a whole call.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -221,12 +221,14 @@ async fn play(place: Place, expected: Expected, is_send: bool) -> Vec<String> {
         } else {
             chats(way.name()).to_vec()
         };
+        let first_bytes = |upstream: &Raw| upstream.arrived(FIRST_BYTES);
+        let before = stage.upstream.as_ref().map_or(0, first_bytes);
         let began = Instant::now();
         let answer = stage.call(way, &call).await;
         let mut mistakes = judge(way, place, expected, (&answer, began.elapsed()), is_send);
         if let Some(upstream) = stage.upstream.as_ref().filter(|_| is_send) {
-            let (arrived, performed) =
-                (upstream.arrived(way.name()), upstream.performed(way.name()));
+            let arrived = upstream.arrived(way.name()) + first_bytes(upstream) - before;
+            let performed = upstream.performed(way.name());
             let agrees = match delivery(&answer) {
                 "sent" => performed == 1,
                 "not_sent" => arrived == 0,
@@ -336,6 +338,12 @@ async fn every_fault_is_told_as_what_it_is_and_no_send_is_doubled() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let cells = FAULTS.len() * Way::ALL.len() * 2;
     println!("{} faults, {cells} cells: all right", FAULTS.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_of_which_the_upstream_has_read_a_byte_is_not_made_again() {
+    let wrong = play(Place::Raw(Fault::ResetDuring), ERROR, true).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// What a caller is told about when to come again, in the header; the body has to say the same.

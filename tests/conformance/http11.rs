@@ -54,7 +54,7 @@ const ALLOWED: [(&str, &str); 6] = [
     ("MAL-CL-TAB-BEFORE-VALUE", "likewise"),
 ];
 
-/// The bytes of a request: our path for `/`, the Host written in.
+/// The bytes of a request: our path for `/` and for the echo of the suite, the Host written in.
 fn payload(step: &Value) -> Vec<u8> {
     let bytes = STANDARD.decode(text(step, "payload_b64")).unwrap();
     let bytes = replaced(&bytes, b"@@HOST@@", HOST.as_bytes());
@@ -64,7 +64,11 @@ fn payload(step: &Value) -> Vec<u8> {
         .unwrap_or(bytes.len());
     let (line, rest) = bytes.split_at(line);
     let ours = replaced(
-        &replaced(line, b" / ", b" /api/http/ "),
+        &replaced(
+            &replaced(line, b" / ", b" /api/http/ "),
+            b" /echo ",
+            b" /api/http/ ",
+        ),
         b" /\r",
         b" /api/http/\r",
     );

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Visitor;
-use crate::harness::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load};
-use crate::load::client::{Callers, pass};
+use crate::harness::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load, pass};
+use crate::load::client::Callers;
 
 /// Tails open at once.
 const TABS: usize = 10;
@@ -100,7 +100,7 @@ async fn ten_tails_cost_a_twentieth_of_the_calls_at_most() {
         each(with)
     );
     assert!(without.0 > 0 && with.0 > 0);
-    if is_measured {
-        assert!(cost <= COST_MAX, "{cost:.1} %");
-    }
+    // In any build and on any machine they do not cost as much as the calls.
+    let most = if is_measured { COST_MAX } else { 100.0 };
+    assert!(cost <= most, "{cost:.1} %");
 }

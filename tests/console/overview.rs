@@ -1,12 +1,7 @@
 //! The overview's counts: which calls they hold, and that the newest are among them.
 
-use std::time::{Duration, Instant};
-
 use super::Visitor;
-use crate::harness::{Answer, Gateway, client};
-
-/// The overview looks every five seconds, and the journal is written within a tenth of one.
-const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+use crate::harness::{Answer, Gateway, client, until};
 
 #[tokio::test]
 async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
@@ -22,14 +17,11 @@ async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
         assert_eq!(Answer::of(call).await.status, 200);
     }
     let visitor = Visitor::first(&gateway).await;
-    let deadline = Instant::now() + SHOWN_WITHIN;
-    loop {
+    // It looks every five seconds, and the journal is written within a tenth of one.
+    until("the overview counts the newest calls", async || {
         let page = visitor.page("/console/").await.body;
         let month = "0 of 5 calls in the journal since the first of the month (UTC) ended with 500 or more.";
-        if page.contains(month) && page.contains("5 since the gateway started, 0 under way") {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{page}");
-        tokio::task::yield_now().await;
-    }
+        page.contains(month) && page.contains("5 since the gateway started, 0 under way")
+    })
+    .await;
 }

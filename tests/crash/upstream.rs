@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Chance, pause};
+use super::Chance;
+use crate::harness::pass;
 
 const SUCCESS: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
 const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;
@@ -112,7 +113,7 @@ async fn serve(
 }
 
 async fn think(chance: &mut Chance) {
-    pause(Duration::from_millis(1 + chance.below(THINKS_MS))).await;
+    pass(Duration::from_millis(1 + chance.below(THINKS_MS))).await;
 }
 
 async fn request(stream: &mut TcpStream) -> Option<HashMap<String, String>> {

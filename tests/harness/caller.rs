@@ -58,6 +58,11 @@ pub fn callers_id(row: &Value) -> Option<&str> {
         .find(|id| !id.is_empty())
 }
 
+/// Whether a text, such as the metrics, has this line.
+pub fn has_line(text: &str, line: &str) -> bool {
+    text.lines().any(|found| found == line)
+}
+
 /// A SOAP 1.1 envelope around one call.
 pub fn envelope(method: &str, parameters: &[(&str, &str)]) -> String {
     let mut children = String::new();

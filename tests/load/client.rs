@@ -155,8 +155,3 @@ impl Callers {
         self.tasks.join_all().await;
     }
 }
-
-/// Lets time pass: the load is what is waited for.
-pub async fn pass(time: Duration) {
-    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
-}

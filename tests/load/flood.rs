@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::client::{at, connect, pass};
+use super::client::{at, connect};
 use super::upstream::Upstream;
 use super::{is_measured, ms};
-use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, callers_id, load, rows, upstream};
+use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, callers_id, load, pass, rows, upstream};
 
 /// Most that the log may grow by in a minute of flood, in bytes.
 const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::client::{Callers, pass};
+use super::client::Callers;
 use super::upstream::Upstream;
 use super::{DEADLINES, ENVIRONMENT, configuration, is_measured, ms, quiet, read};
-use crate::harness::{Gateway, load};
+use crate::harness::{Gateway, load, pass, skipped};
 
 /// The three attacks: how they are told to the tool, and on which path.
 const ATTACKS: [(&[&str], &str); 3] = [
@@ -42,7 +42,7 @@ fn attack(to: SocketAddr, (how, path): (&[&str], &str), count: usize, a_second: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slowhttptest_does_not_keep_others_out() {
     if Command::new("slowhttptest").arg("-h").output().is_err() {
-        println!("skipped: there is no slowhttptest; run tests/setup first");
+        skipped("there is no slowhttptest; run tests/setup first");
         return;
     }
     let (count, files) = (load(300, 3334), load(512, 4096));

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::client::pass;
+use crate::harness::pass;
 
 pub struct Upstream {
     pub address: SocketAddr,

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+
+use crate::harness::pass;
 
 /// Longer than any time-out of the gateway in these tests.
 pub const LATE: Duration = Duration::from_millis(1600);
@@ -67,6 +68,9 @@ pub enum Asked {
     /// By these words, beside a well-formed error.
     Error(&'static str),
 }
+
+/// The mark of requests of which nothing but the first bytes is read.
+pub const FIRST_BYTES: &str = "(the first bytes)";
 
 /// One upstream on a port of its own.
 pub struct Raw {
@@ -136,11 +140,6 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Waits for nothing but time: what never comes.
-async fn pause(time: Duration) {
-    let _ = timeout(time, std::future::pending::<()>()).await;
-}
-
 async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Counts>) -> Option<()> {
     if *faults.lock().unwrap() == Fault::ResetBefore {
         // Accepted, and gone before anything was read.
@@ -204,7 +203,7 @@ async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option
             return Some((word, user.unwrap_or_default()));
         }
         if first_bytes_are_enough {
-            return Some(("(the first bytes)".to_owned(), String::new()));
+            return Some((FIRST_BYTES.to_owned(), String::new()));
         }
     }
 }
@@ -246,14 +245,14 @@ async fn answer(stream: &mut TcpStream, fault: Fault) -> Option<()> {
     match fault {
         // Until the other side goes.
         Fault::NoAnswer => drop(stream.read(&mut [0]).await),
-        Fault::SlowFirstByte => pause(Duration::from_millis(500)).await,
-        Fault::LateAnswer => pause(LATE).await,
+        Fault::SlowFirstByte => pass(Duration::from_millis(500)).await,
+        Fault::LateAnswer => pass(LATE).await,
         Fault::SlowBody => {
             let head = format!("{}\r\n", head("200 OK", BODY.len()));
             stream.write_all(head.as_bytes()).await.ok()?;
             for byte in BODY.bytes() {
                 stream.write_all(&[byte]).await.ok()?;
-                pause(Duration::from_millis(100)).await;
+                pass(Duration::from_millis(100)).await;
             }
             return Some(());
         }

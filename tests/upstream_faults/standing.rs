@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::raw::{Fault, Raw};
 use super::{NOT_SENT, Place, Stage, chats, delivery, told};
-use crate::harness::{Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load};
+use crate::harness::{
+    Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load, pass, until,
+};
 
 /// What came of the calls of a storm.
 #[derive(Default)]
@@ -70,12 +72,12 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
         })
         .collect();
     let calm = Duration::from_millis(300);
-    let _ = tokio::time::timeout(calm, std::future::pending::<()>()).await;
+    pass(calm).await;
     let before = upstream.arrived("getchats");
     upstream.set(Fault::Status(503));
     let began = Instant::now();
     let lasts = Duration::from_secs(load(3, 60) as u64);
-    let _ = tokio::time::timeout(lasts, std::future::pending::<()>()).await;
+    pass(lasts).await;
     let arrived = upstream.arrived("getchats") - before;
     upstream.set(Fault::None);
     let ended = Instant::now();
@@ -213,9 +215,10 @@ async fn one_access_cannot_keep_the_others_waiting() {
         greedy.spawn(async move { told(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
     }
     // They are in the line when it has its length.
-    while upstream_status(&stage.gateway).await["waiting"] != 40 {
-        tokio::task::yield_now().await;
-    }
+    until("the line has its length", async || {
+        upstream_status(&stage.gateway).await["waiting"] == 40
+    })
+    .await;
     let began = Instant::now();
     let demo = stage.gateway.demo();
     let call = client()

@@ -13,3 +13,7 @@ mod request;
 mod token;
 mod vectors;
 mod way;
+
+/// Of the end-to-end tests: there is one way to say it.
+#[path = "../../../tests/harness/skipped.rs"]
+mod skipped;

@@ -242,9 +242,13 @@ mod tests {
 
     /// LeaveOnDrop until so many stand in the line.
     async fn until_waiting(hashing: &Hashing, count: usize) {
-        while hashing.permits.lock().line.waiting() < count {
+        for _ in 0..10_000 {
+            if hashing.permits.lock().line.waiting() >= count {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+        panic!("not {count} wait");
     }
 
     #[tokio::test]

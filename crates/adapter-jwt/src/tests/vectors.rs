@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::skipped::skipped;
 use crate::verify_jws;
 
 /// The wycheproof subset; each group names its key, public where it has a public half.
 #[test]
 fn the_public_vectors_hold() {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
-        eprintln!("skipped: CHATGATE_VECTORS is not set");
+        skipped("CHATGATE_VECTORS is not set");
         return;
     };
     let path = std::path::Path::new(&folder).join("jws.json");

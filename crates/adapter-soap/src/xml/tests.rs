@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::source::BYTES_MAX;
 use super::*;
+use crate::tests::skipped::skipped;
 
 #[track_caller]
 fn check(document: &str, well_formed: bool) {
@@ -426,7 +427,7 @@ fn an_error_is_one_line_without_anything_of_the_document() {
 /// A file of test data that is not part of the project.
 fn vectors(name: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
-        eprintln!("skipped: CHATGATE_VECTORS is not set");
+        skipped("CHATGATE_VECTORS is not set");
         return None;
     };
     let text = std::fs::read_to_string(std::path::Path::new(&folder).join(name)).unwrap();

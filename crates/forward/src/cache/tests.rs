@@ -134,7 +134,10 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
             })
         })
         .collect();
-    while flights.load(Ordering::SeqCst) == 0 {
+    for _ in 0..10_000 {
+        if flights.load(Ordering::SeqCst) > 0 {
+            break;
+        }
         tokio::task::yield_now().await;
     }
     readers.remove(0).abort();
