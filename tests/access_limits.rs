@@ -57,7 +57,7 @@ async fn shown(gateway: &Gateway, name: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_limit_per_day_is_told_and_survives_a_stop_and_a_crash_without_a_call_too_many() {
+async fn a_limit_per_day_is_reported_and_survives_a_stop_and_a_crash_without_a_call_too_many() {
     away_from_midnight().await;
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "per_day": "200/day", "rate": "1000/min"});

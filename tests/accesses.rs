@@ -111,7 +111,7 @@ async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_con
 }
 
 #[tokio::test]
-async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_told() {
+async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_reported() {
     let gateway = Gateway::start();
     made(
         &gateway,
@@ -139,8 +139,8 @@ async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_told(
     );
 
     let changes = admin(&gateway, Method::GET, "accesses/a/changes", Value::Null).await;
-    let told = changes.json();
-    let latest = &told["changes"][0];
+    let reported = changes.json();
+    let latest = &reported["changes"][0];
     assert_eq!(
         (
             &latest["actor"],
@@ -157,7 +157,7 @@ async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_told(
 }
 
 #[tokio::test]
-async fn every_mistake_of_a_draft_is_told_and_names_and_users_are_unique() {
+async fn every_mistake_of_a_draft_is_reported_and_names_and_users_are_unique() {
     let gateway = Gateway::start();
     let wrong = json!({"name": "a", "allow": ["0.0.0.0/0"], "deny": ["10.1.2.3/8"], "ways": ["fax"],
         "methods": ["getchats", "nothing"], "rate": "often", "expires": "tomorrow", "state": "asleep"});

@@ -89,7 +89,7 @@ async fn guessed(gateway: &Gateway, ways: (&str, &str), name: &str) -> [String; 
 }
 
 #[tokio::test]
-async fn no_two_ways_together_tell_a_name_that_exists_from_one_that_does_not() {
+async fn no_two_ways_together_reveal_whether_a_name_exists() {
     let pairs: Vec<_> = WAYS
         .iter()
         .flat_map(|a| WAYS.iter().map(move |b| (*a, *b)))
@@ -109,7 +109,7 @@ async fn no_two_ways_together_tell_a_name_that_exists_from_one_that_does_not() {
         .json();
     let all = all["accesses"].as_array().unwrap();
     assert_eq!(all.len(), 2 * pairs.len());
-    let mut told_apart = Vec::new();
+    let mut distinct = Vec::new();
     for (n, ways) in pairs.iter().enumerate() {
         let user = format!("real-{n:03}");
         let client_id = all[pairs.len() + n]["client_id"].as_str().unwrap();
@@ -121,11 +121,11 @@ async fn no_two_ways_together_tell_a_name_that_exists_from_one_that_does_not() {
         ] {
             let known = guessed(&gateway, *ways, real).await;
             if known != guessed(&gateway, *ways, &unknown).await {
-                told_apart.push(json!([ways.0, ways.1, real]));
+                distinct.push(json!([ways.0, ways.1, real]));
             }
         }
     }
-    assert!(told_apart.is_empty(), "{told_apart:#?}");
+    assert!(distinct.is_empty(), "{distinct:#?}");
     println!(
         "{} pairs of ways, two kinds of names: none told apart",
         pairs.len()

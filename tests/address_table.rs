@@ -418,7 +418,7 @@ fn address(value: &Value) -> String {
     value.as_str().unwrap_or("none").to_owned()
 }
 
-fn told_by_log(logged: &Value) -> Told {
+fn by_log(logged: &Value) -> Told {
     Told {
         code: text(&logged["code"]),
         address: address(&logged["client"]),
@@ -427,7 +427,7 @@ fn told_by_log(logged: &Value) -> Told {
     }
 }
 
-fn told_by_explain(explained: &Value) -> Told {
+fn by_explain(explained: &Value) -> Told {
     let judgements = explained["judgements"].as_array().unwrap();
     let reported = judgements.iter().find(|j| !j["would_refuse"].is_null());
     let reported = reported.filter(|_| explained["admitted"] == true);
@@ -447,7 +447,7 @@ async fn check(gateway: &Gateway, row: &Row, secret: &str, id: &str) {
     let answered = called(gateway, row, secret, id).await;
     assert_eq!(answered, row.expected.code, "{what}");
     let logged = gateway.logged(id);
-    assert_eq!(told_by_log(&logged), row.expected, "the log: {what}");
+    assert_eq!(by_log(&logged), row.expected, "the log: {what}");
     let peer: SocketAddr = logged["peer"].as_str().unwrap().parse().unwrap();
     assert_eq!(peer.ip(), row.peer, "the peer as the listener sees it");
     let question = json!({
@@ -456,7 +456,7 @@ async fn check(gateway: &Gateway, row: &Row, secret: &str, id: &str) {
     let explained = admin(gateway, Method::POST, "explain", &question).await;
     assert_eq!(explained.status, 200, "{}", explained.body);
     let explained = explained.json();
-    assert_eq!(told_by_explain(&explained), row.expected, "explain: {what}");
+    assert_eq!(by_explain(&explained), row.expected, "explain: {what}");
     assert_eq!(
         explained["admitted"],
         row.expected.code.is_empty(),

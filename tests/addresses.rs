@@ -119,12 +119,12 @@ async fn the_right_address_is_judged_by_the_right_list() {
 }
 
 #[tokio::test]
-async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
+async fn the_networks_of_an_access_are_shown_only_to_who_has_its_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
     // From two addresses: refusals of one are counted together.
     for (last, wrong) in [(3, "cgs_wrong"), (4, "wrong")] {
-        let told = call(&gateway, [127, 0, 0, last], &[], wrong).await.0;
-        assert_eq!(told, "INCORRECT_USER_PASSWORD");
+        let reported = call(&gateway, [127, 0, 0, last], &[], wrong).await.0;
+        assert_eq!(reported, "INCORRECT_USER_PASSWORD");
     }
     assert!(
         gateway
@@ -133,8 +133,8 @@ async fn the_networks_of_an_access_are_told_only_to_who_has_its_secret() {
             .all(|line| line["access"] == "")
     );
     // Who has it is told, and the operator reads who it was and which list decided.
-    let told = call(&gateway, [127, 0, 0, 3], &[], SECRET).await.0;
-    assert_eq!(told, "IP_NOT_ALLOWED");
+    let reported = call(&gateway, [127, 0, 0, 3], &[], SECRET).await.0;
+    assert_eq!(reported, "IP_NOT_ALLOWED");
     let log = gateway.request_log();
     let refused = log.last().unwrap();
     assert_eq!(refused["access"], "a");

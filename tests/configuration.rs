@@ -95,7 +95,7 @@ fn is_written(file: &str, key: &str) -> bool {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_mistake_is_reported_with_its_place() {
     let file = "[server]\nlisten = \"here\"\nalow = []\nallow = [\"10.1.2.3/8\", \"10.0.0.0/8\", \"x\"]\n\
                 [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\nguesses_per_name = 1\n[upstream]\nurl = \"https://u:p@x/\"\n\
                 password = \"plain\"\n[ways.http]\nstatus = \"nice\"\n[[accesses]]\nname = \"a b\"\nallow = [\"0.0.0.0/0\"]\n";
@@ -147,15 +147,15 @@ fn flags_beat_the_environment_which_beats_the_file() {
 }
 
 #[test]
-fn what_means_something_else_than_it_says_is_told() {
-    let told = |file: &str| {
+fn what_means_something_else_than_it_says_is_reported() {
+    let reported = |file: &str| {
         let sources = Sources {
             file: file.to_owned(),
             ..Sources::default()
         };
         let mistakes = Config::read(&sources).err().unwrap_or_default();
-        let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
-        told.join("\n")
+        let reported: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        reported.join("\n")
     };
     let words = [
         "wran",
@@ -171,13 +171,13 @@ fn what_means_something_else_than_it_says_is_told() {
         .chain(["gateway[span]=trace", "a[{b=\\\\w{9}}]=info"])
     {
         let file = format!("[log]\nlevel = \"{level}\"\n");
-        assert!(told(&file).contains("is none of off, error"), "{level}");
+        assert!(reported(&file).contains("is none of off, error"), "{level}");
     }
     for level in ["WARN", "off", "info,forward=debug", "a::b-c=off"] {
-        assert_eq!(told(&format!("[log]\nlevel = \"{level}\"\n")), "");
+        assert_eq!(reported(&format!("[log]\nlevel = \"{level}\"\n")), "");
     }
     let large = "[log]\nlevel = 444444444444444444444\n[limits]\nbody_bytes = 0x8000000000000000\n";
-    let lines = told(large);
+    let lines = reported(large);
     for place in ["line 2, column 9", "line 4, column 14"] {
         let line = format!("{place}: the number is larger than TOML's");
         assert!(lines.contains(&line), "{lines}");
@@ -185,7 +185,7 @@ fn what_means_something_else_than_it_says_is_told() {
 }
 
 #[test]
-fn what_would_only_fail_later_is_told_as_well() {
+fn what_would_only_fail_later_is_reported_as_well() {
     let file = "[log]\nlevel = \"foo=bar=baz\"\n[limits]\nbody_bytes = 0\nsoap_bytes = \"4MiB\"\n\
                 [upstream]\nurl = \"http://u:secretcanary@\"\nroots = \"file:nowhere.pem\"\nuser = \"\"\n\
                 [[accesses]]\nname = \"a\"\nuser = \"u\"\npassword = \"env:P\"\n\
@@ -197,10 +197,10 @@ fn what_would_only_fail_later_is_told_as_well() {
         environment,
         ..Sources::default()
     };
-    let told = Config::read(&sources).err().unwrap_or_default();
-    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-    assert!(!told.join("\n").contains("secretcanary"));
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let reported = Config::read(&sources).err().unwrap_or_default();
+    let reported: Vec<_> = reported.iter().map(ToString::to_string).collect();
+    assert!(!reported.join("\n").contains("secretcanary"));
+    insta::assert_snapshot!(reported.join("\n"), @r#"
     line 2, column 9: log.level: "foo=bar=baz" is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug
     line 4, column 14: limits.body_bytes: 0 is not from 1 byte to 67108864
     line 5, column 14: limits.soap_bytes: 4MiB is not from 1 byte to 262144

@@ -193,11 +193,16 @@ async fn ask_again(
         let first = first.await;
         let second = stage.callers.ask(gateway.public, chance, Some(message));
         let second = second.await;
-        let told = |asked: &Asked| asked.told.as_ref().map(|told| told.code.clone());
+        let reported = |asked: &Asked| {
+            asked
+                .reported
+                .as_ref()
+                .map(|reported| reported.code.clone())
+        };
         // Nobody else is there: an open receipt would be one of the process that was killed.
         let under_way = Some("IDEMPOTENCY_IN_PROGRESS".to_owned());
         assert!(
-            told(&first) != under_way && told(&second) != under_way,
+            reported(&first) != under_way && reported(&second) != under_way,
             "{first:?} {second:?}"
         );
         again.extend([first, second]);
@@ -206,7 +211,7 @@ async fn ask_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_instant_nothing_told_is_lost_and_nothing_is_sent_twice() {
+async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice() {
     let (seed, instants) = (seed(), load(25, 1000));
     println!("crash, seed {seed}");
     let mut chance = Chance(seed);

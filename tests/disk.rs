@@ -213,9 +213,14 @@ impl Stage {
         }
         is_refused(&self.send("new").await, "keyed send");
         assert_eq!(self.sent().await, sent, "nothing is sent without a trace");
-        let told = self.send("old").await;
-        assert_eq!(told.header("idempotent-replayed"), "true", "{}", told.body);
-        assert_eq!(told.json()["delivery"], "sent");
+        let reported = self.send("old").await;
+        assert_eq!(
+            reported.header("idempotent-replayed"),
+            "true",
+            "{}",
+            reported.body
+        );
+        assert_eq!(reported.json()["delivery"], "sent");
         for (n, request) in self.reads().into_iter().enumerate() {
             let answer = in_time("read", request).await;
             assert_eq!(answer.status, 200, "{n}: {}", answer.body);
@@ -276,12 +281,12 @@ impl Stage {
         }
         // The key was never used up.
         for replayed in ["", "true"] {
-            let told = self.send("new").await;
+            let reported = self.send("new").await;
             assert_eq!(
-                told.header("idempotent-replayed"),
+                reported.header("idempotent-replayed"),
                 replayed,
                 "{}",
-                told.body
+                reported.body
             );
         }
         assert_eq!(self.sent().await, sent + 5);
@@ -355,7 +360,7 @@ async fn on_a_full_disk_nothing_is_sent_reads_are_served_and_room_is_all_it_take
 }
 
 #[tokio::test]
-async fn a_store_that_another_process_has_locked_is_told_in_time_and_waited_for() {
+async fn a_store_that_another_process_has_locked_is_reported_in_time_and_waited_for() {
     let stage = Stage::over(None, "").await;
     assert_eq!(stage.send("old").await.status, 200);
     let Some(lock) = Lock::taken(&stage.gateway.data()) else {

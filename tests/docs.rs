@@ -86,8 +86,8 @@ async fn the_codes_and_their_statuses_are_those_that_callers_get() {
             .map(|cell| cell.split("</td>").next().unwrap().to_owned())
             .collect()
     };
-    let told = page.matches("<tr id=").count();
-    assert_eq!(told, Code::ALL.len() - 1, "all but the upstream's own");
+    let reported = page.matches("<tr id=").count();
+    assert_eq!(reported, Code::ALL.len() - 1, "all but the upstream's own");
     for code in Code::ALL
         .into_iter()
         .filter(|code| *code != Code::UpstreamCode)

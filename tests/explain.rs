@@ -102,7 +102,7 @@ async fn agree(
 }
 
 #[tokio::test]
-async fn of_several_rules_that_refuse_both_tell_the_one_that_comes_first() {
+async fn of_several_rules_that_refuse_both_report_the_first() {
     let (gateway, secret) = gateway().await;
     let all_wrong = json!({
         "state": "suspended", "not_before": "2100-01-01T00:00:00Z", "expires": "2020-01-01T00:00:00Z",
@@ -181,7 +181,7 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
 }
 
 #[tokio::test]
-async fn limits_are_told_and_not_counted() {
+async fn limits_are_reported_and_not_counted() {
     let (gateway, secret) = gateway().await;
     let send = json!({"method": "sendmessage", "destination": "1"});
     let full = left(&explained(&gateway, send.clone()).await);
@@ -236,32 +236,32 @@ async fn the_walk_stands_in_the_log_line_of_every_refusal_whatever_refused() {
         gateway.logged(id)["walk"].as_str().unwrap().to_owned()
     };
     let call = format!("class=chat&method=getchatchannels&user=shop&password={secret}");
-    let (hops, told) = ("203.0.113.7", "127.0.0.100 trusted, 203.0.113.7 client");
+    let (hops, reported) = ("203.0.113.7", "127.0.0.100 trusted, 203.0.113.7 client");
     for n in 0..5 {
         assert_eq!(
             walked(&format!("in-{n}"), "/api/http/", hops, &call).await,
             ""
         );
     }
-    assert_eq!(walked("limit", "/api/http/", hops, &call).await, told);
+    assert_eq!(walked("limit", "/api/http/", hops, &call).await, reported);
     assert_eq!(gateway.logged("limit")["code"], "RATE_LIMITED");
     assert_eq!(
         walked("secret", "/api/http/", hops, "class=chat").await,
-        told
+        reported
     );
-    assert_eq!(walked("path", "/nothing", hops, "").await, told);
+    assert_eq!(walked("path", "/nothing", hops, "").await, reported);
     assert_eq!(
         walked("keys", "/.well-known/jwks.json", hops, "").await,
-        told
+        reported
     );
-    assert_eq!(walked("token", "/oauth/token", hops, "").await, told);
+    assert_eq!(walked("token", "/oauth/token", hops, "").await, reported);
     let long = format!("{}, {}", "1.2.3.4", "x".repeat(1000));
-    let told = format!("127.0.0.100 trusted, {:?} unreadable", "x".repeat(64));
-    assert_eq!(walked("long", "/api/http/", &long, &call).await, told);
+    let reported = format!("127.0.0.100 trusted, {:?} unreadable", "x".repeat(64));
+    assert_eq!(walked("long", "/api/http/", &long, &call).await, reported);
 }
 
 #[tokio::test]
-async fn spent_guesses_are_told() {
+async fn spent_guesses_are_reported() {
     let (gateway, _) = gateway().await;
     // Only the first of them has a line: the others are counted with it.
     for _ in 0..4 {
@@ -302,7 +302,7 @@ async fn nobody_nothing_and_a_way_that_is_off_are_said_in_the_verdict() {
 }
 
 #[tokio::test]
-async fn the_cache_partition_is_told() {
+async fn the_cache_partition_is_reported() {
     let (gateway, _) = gateway().await;
     let answer = explained(&gateway, json!({})).await;
     let version = admin(&gateway, Method::GET, "accesses/shop", &Value::Null)
@@ -328,7 +328,7 @@ async fn the_cache_partition_is_told() {
 }
 
 #[tokio::test]
-async fn viewers_may_ask_and_every_mistake_is_told_by_its_field() {
+async fn viewers_may_ask_and_every_mistake_is_reported_by_its_field() {
     let (gateway, _) = gateway().await;
     let draft = json!({"name": "eyes", "role": "viewer"});
     let made = admin(&gateway, Method::POST, "admin-keys", &draft)
@@ -371,7 +371,7 @@ async fn viewers_may_ask_and_every_mistake_is_told_by_its_field() {
 }
 
 #[tokio::test]
-async fn the_command_tells_a_line_a_hop_a_line_a_judgement_and_the_verdict_last() {
+async fn the_command_prints_a_line_a_hop_a_line_a_judgement_and_the_verdict_last() {
     let (gateway, _) = gateway().await;
     let run = |arguments: &[&str]| {
         let (admin, data) = (gateway.admin.to_string(), gateway.data());
@@ -399,7 +399,7 @@ async fn the_command_tells_a_line_a_hop_a_line_a_judgement_and_the_verdict_last(
         "--method",
         "getchats",
     ];
-    let (code, [told, _]) = run(&question);
+    let (code, [reported, _]) = run(&question);
     assert_eq!(code, Some(0));
     let expected = "\
 peer 127.0.0.100: trusted, a trusted proxy, so that its x-forwarded-for is believed
@@ -422,7 +422,7 @@ limit per day: 5 of 5 left
 cache: kept 2 s for getchats of shop, version 2
 verdict: refused with 403 OPERATION_NOT_ALLOWED, method: not allowed
 ";
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     let (code, [json, _]) = run(&[&question[..], &["--json"]].concat());
     assert_eq!(code, Some(0));
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -434,7 +434,7 @@ verdict: refused with 403 OPERATION_NOT_ALLOWED, method: not allowed
         ["--peer", "127.0.0.1", "--way", "fax"],
         ["--peer", "127.0.0.1", "--header", "no line"],
     ] {
-        let (code, [told, complained]) = run(&[&wrong[..], &rest].concat());
-        assert_eq!((code, told.as_str()), (Some(64), ""), "{complained}");
+        let (code, [reported, complained]) = run(&[&wrong[..], &rest].concat());
+        assert_eq!((code, reported.as_str()), (Some(64), ""), "{complained}");
     }
 }

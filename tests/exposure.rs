@@ -221,9 +221,9 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
     let place = folder.path().join("data");
     let data = ["--data", place.to_str().unwrap()];
     let process = Process::start(&[&listen[..], &data].concat(), &[]);
-    let told = process.wait_for("the account", |line| line.starts_with("Account: "));
+    let reported = process.wait_for("the account", |line| line.starts_with("Account: "));
     let file = place.join("sandbox.json");
-    assert_eq!(told, format!("Account: in {}", file.display()));
+    assert_eq!(reported, format!("Account: in {}", file.display()));
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let account: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let password = account["password"].as_str().unwrap();

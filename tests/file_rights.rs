@@ -121,13 +121,13 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_told_as_what_it_is() {
+fn a_key_that_cannot_be_read_is_reported_as_what_it_is() {
     let folder = stopped(Gateway::start());
     let key = folder.path().join("data/admin.key");
-    for (content, told) in [(&b"\xff"[..], "UTF-8"), (b" \n", "the key is empty")] {
+    for (content, reported) in [(&b"\xff"[..], "UTF-8"), (b" \n", "the key is empty")] {
         fs::write(&key, content).unwrap();
         let said = refused(&folder.path().join("data"), "admin.key");
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(reported), "{said}");
     }
 }
 

@@ -326,7 +326,7 @@ async fn an_unknown_name_and_a_wrong_secret_are_the_same_to_the_byte_within_the_
 }
 
 #[tokio::test]
-async fn the_token_endpoint_counts_with_the_other_doors_and_tells_no_names_apart() {
+async fn the_token_endpoint_counts_with_the_other_doors_and_reveals_no_names() {
     let limits = "[limits]\nguesses_per_name = 2\nguesses_per_address = 1000\n";
     for (_, secret) in WRONG {
         let gateway = Gateway::configured(limits, &[]);
@@ -348,19 +348,19 @@ async fn every_way_in_says_too_many_failures_in_its_own_dialect() {
     let wrong = ("demo", "cgs_wrong");
     let first = Answer::of(ask(&gateway, DOORS[0], wrong, OWNER)).await;
     assert_eq!(first.json()["error"], "INCORRECT_USER_PASSWORD");
-    let mut told = String::new();
+    let mut reported = String::new();
     for door in DOORS {
         let answer = Answer::of(ask(&gateway, door, wrong, OWNER)).await;
         assert!(!answer.header("retry-after").is_empty());
         let body = seen(&answer);
         let body = body.rsplit("\n\n").next().unwrap();
         let name = door.map_or("token endpoint", Way::name);
-        writeln!(told, "{name}: {} {body}", answer.status).unwrap();
+        writeln!(reported, "{name}: {} {body}", answer.status).unwrap();
     }
     let token = client_from(OWNER.into()).get(gateway.url("/api/jwt/?class=chat&method=getchats"));
     let answer = Answer::of(token.header("X-Request-ID", "same").bearer_auth("a.b.c")).await;
-    writeln!(told, "jwt: {}", seen(&answer).replace('\n', " | ")).unwrap();
-    insta::assert_snapshot!(told, @r#"
+    writeln!(reported, "jwt: {}", seen(&answer).replace('\n', " | ")).unwrap();
+    insta::assert_snapshot!(reported, @r#"
     http: 429 {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
     basic: 429 {"status":"ERROR","error":"TOO_MANY_FAILURES","request_id":"same","delivery":"not_sent","retry_after":N}
     soap: 500 <?xml version="1.0" encoding="utf-8"?>

@@ -345,19 +345,19 @@ fn curl_speaks_it() {
     let ca = files.section("tls", &pair);
     let ca = ca.split('"').nth(1).unwrap();
     let format = "\n%{http_version} %{http_code}";
-    let told = std::process::Command::new("curl")
+    let reported = std::process::Command::new("curl")
         .args(["-sS", "--http2", "--cacert", ca, "-w", format, &url])
         .output()
         .unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
+    let reported = String::from_utf8(reported.stdout).unwrap();
     assert!(
-        told.contains("SUCCESS") && told.ends_with("\n2 200"),
-        "{told}"
+        reported.contains("SUCCESS") && reported.ends_with("\n2 200"),
+        "{reported}"
     );
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nobody_proves_who_they_are_is_told_to_go_away_after_its_answers() {
+async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its_answers() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let mut peer = Peer::connect(&pair, &gateway).await;

@@ -120,7 +120,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
     let gateway = Gateway::start();
     requests_of_every_kind(&gateway).await;
     let rows = rows(&gateway, "").await;
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     for row in rows.iter().filter(|row| row["kind"] == "request") {
         let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
         let line = format!(
@@ -132,14 +132,14 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
             text("code"),
             text("delivery")
         );
-        let twin = told.insert(callers_id(row).unwrap().to_owned(), line);
+        let twin = reported.insert(callers_id(row).unwrap().to_owned(), line);
         assert_eq!(twin, None, "two rows of {row}");
     }
-    let told: Vec<_> = told
+    let reported: Vec<_> = reported
         .iter()
         .map(|(id, line)| (id.as_str(), line.as_str()))
         .collect();
-    assert_eq!(told, ROWS);
+    assert_eq!(reported, ROWS);
 
     let send = rows
         .iter()
@@ -395,7 +395,7 @@ async fn a_replay_agrees_with_what_the_change_then_does() {
 }
 
 #[tokio::test]
-async fn a_replay_tells_people_addresses_first_and_what_was_asked_wrongly() {
+async fn a_replay_reports_addresses_first_and_what_was_asked_wrongly() {
     let gateway = Gateway::start();
     let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     for (from, id) in [([127, 0, 0, 2], "served"), ([127, 0, 0, 4], "refused")] {
@@ -449,7 +449,7 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
 }
 
 #[tokio::test]
-async fn rows_go_as_configured_and_a_row_tells_so() {
+async fn rows_go_as_configured_and_a_row_says_so() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let user = (demo.user.as_str(), demo.password.as_str());
@@ -460,14 +460,14 @@ async fn rows_go_as_configured_and_a_row_tells_so() {
     let toml = "[journal]\nretention = \"1ms\"\npayload_retention = 0\n";
     let gateway = Gateway::over(folder, toml, &[]);
     // It is cleared as soon as the process runs; each look is a request of its own.
-    let told = loop {
+    let reported = loop {
         let rows = rows(&gateway, "").await;
-        if let Some(told) = rows.into_iter().find(|row| row["kind"] == "clearing") {
-            break told;
+        if let Some(reported) = rows.into_iter().find(|row| row["kind"] == "clearing") {
+            break reported;
         }
     };
-    assert_eq!(told["actor"], "housekeeping");
-    assert_eq!(told["cause"], "2 rows and 0 payloads, by age");
+    assert_eq!(reported["actor"], "housekeeping");
+    assert_eq!(reported["cause"], "2 rows and 0 payloads, by age");
     assert!(rows(&gateway, "request_id=old").await.is_empty());
 }
 
@@ -510,9 +510,9 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     };
     assert_eq!(parameters("(erased)"), None);
     assert!(parameters("34999999999").is_some_and(|shown| shown.contains("…9999")));
-    let told = rows.last().unwrap();
+    let reported = rows.last().unwrap();
     assert_eq!(
-        (&told["kind"], &told["actor"]),
+        (&reported["kind"], &reported["actor"]),
         (&json!("erasure"), &json!("first"))
     );
 }
@@ -577,14 +577,14 @@ async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
         ("order", "a\u{9b}31m".as_bytes(), "a\u{fffd}31m"),
         ("long", long.as_bytes(), &long[..256]),
     ];
-    for (last, (id, name, told)) in (1..).zip(calls) {
+    for (last, (id, name, reported)) in (1..).zip(calls) {
         let caller = client_from([127, 0, 0, last].into());
         let request = caller.post(gateway.url("/api/basic/"));
         let request = request.header("User-Agent", name);
         Answer::of(request.header("X-Request-ID", id).body(READ)).await;
         let row = &rows(&gateway, &format!("request_id={id}")).await[0];
-        assert_eq!(row["user_agent"], told, "{id}");
-        assert_eq!(gateway.logged(id)["user_agent"], told, "{id}");
+        assert_eq!(row["user_agent"], reported, "{id}");
+        assert_eq!(gateway.logged(id)["user_agent"], reported, "{id}");
     }
 }
 
@@ -604,10 +604,10 @@ async fn rows_of_sends_alone_can_be_asked_for() {
     }
     let rows = rows(&gateway, "").await;
     let requests = rows.iter().filter(|row| row["kind"] == "request");
-    let told: Vec<_> = requests
+    let reported: Vec<_> = requests
         .map(|row| (&row["method"], &row["delivery"]))
         .collect();
-    assert_eq!(told, [(&json!("sendmessage"), &json!("sent"))]);
+    assert_eq!(reported, [(&json!("sendmessage"), &json!("sent"))]);
 }
 
 #[tokio::test]
@@ -670,8 +670,8 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
     let counted: Vec<_> = parsed
         .filter(|line| line["target"] == "chatgate::counted" && line["network"] == "127.0.0.9")
         .collect();
-    let told: u64 = counted.iter().map(count).sum();
-    assert!(told == 20 || found.len() == 2, "{counted:?}");
+    let reported: u64 = counted.iter().map(count).sum();
+    assert!(reported == 20 || found.len() == 2, "{counted:?}");
     let listed = lines
         .iter()
         .filter(|line| line.contains("\"caller_request_id\":\"n-"));
@@ -704,8 +704,8 @@ async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
     assert!(lines[1].ends_with(&format!(" caller: {own}")), "{table}");
     // Who chose none is told ours.
     let unnamed = client().get(gateway.url("/nowhere"));
-    let told = Answer::of(unnamed).await;
-    let id = told.header("x-request-id");
+    let reported = Answer::of(unnamed).await;
+    let id = reported.header("x-request-id");
     let row = &rows(&gateway, &format!("request_id={id}")).await[0];
     assert_eq!(
         (row["request_id"].as_str(), &row["caller_request_id"]),

@@ -28,7 +28,7 @@ fn call(gateway: &Gateway, user: &str, call: &str) -> reqwest::RequestBuilder {
 const READ: &str = "class=chat&method=getchatchannels";
 
 #[tokio::test]
-async fn an_access_has_its_calls_and_then_is_told_when_to_come_again() {
+async fn an_access_has_its_calls_and_then_hears_when_to_come_again() {
     let gateway = gateway("");
     for left in ["2", "1", "0"] {
         let answer = Answer::of(call(&gateway, "first", READ)).await;

@@ -256,7 +256,7 @@ async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
     let (checked, busy, others) = (of(200), of(503), statuses.len() - of(200) - of(503));
     let ratio = ms(met.at(990)) / ms(quiet.at(990));
     println!(
-        "load: {a_second} wrong passwords a second for {seconds} s, {checked} checked, {busy} told to come again, {others} others: callers with \
+        "load: {a_second} wrong passwords a second for {seconds} s, {checked} checked, {busy} reported to come again, {others} others: callers with \
          a token served {:.2} of 1000 in {}, p99 {:.1} ms after {:.1} ms, ratio {ratio:.2}; RSS at most {} MiB",
         met.served_per_mille(),
         met.served.len() + met.failed,

@@ -239,7 +239,7 @@ fn slow_server(
 ) -> (SocketAddr, std::sync::mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (go_on, told): (_, Receiver<()>) = channel();
+    let (go_on, reported): (_, Receiver<()>) = channel();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         read_request(&mut stream);
@@ -250,7 +250,7 @@ fn slow_server(
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(half).unwrap();
         }
-        if told.recv_timeout(PATIENCE).is_err() {
+        if reported.recv_timeout(PATIENCE).is_err() {
             return;
         }
         if half.is_empty() {
@@ -325,8 +325,8 @@ fn what_takes_long_is_seen_to_go_on_and_leaves_nothing_behind() {
     assert_eq!(said, "");
 
     // Without a known end, how long it takes; never wider than the terminal.
-    let told = br#"{"judged":3,"refused":0,"newly_refused":0,"newly_admitted":0,"addresses":[],"rows":[]}"#;
-    let (address, go_on) = slow_server(b"", told);
+    let reported = br#"{"judged":3,"refused":0,"newly_refused":0,"newly_admitted":0,"addresses":[],"rows":[]}"#;
+    let (address, go_on) = slow_server(b"", reported);
     let admin = address.to_string();
     let replay = [
         "replay",

@@ -295,8 +295,8 @@ impl Reader {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_is_told_of_the_others()
- {
+async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_hears_of_the_others()
+{
     let each = load(100, 10_000);
     let (reader, writer) = std::io::pipe().unwrap();
     let err = writer.try_clone().unwrap();
@@ -323,11 +323,11 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_i
     assert_eq!(dropped(&gateway, "known").await, 0);
 
     let mut reader = reader.on_until("log lines were dropped").await;
-    let told = reader.seen.last().unwrap();
-    let told: serde_json::Value = serde_json::from_str(told).unwrap();
-    assert!(told["unknown"].as_u64().unwrap() > 0, "{told}");
+    let reported = reader.seen.last().unwrap();
+    let reported: serde_json::Value = serde_json::from_str(reported).unwrap();
+    assert!(reported["unknown"].as_u64().unwrap() > 0, "{reported}");
     assert_eq!(
-        (&told["known"], &told["level"]),
+        (&reported["known"], &reported["level"]),
         (&0.into(), &"WARN".into())
     );
     for round in 0..rounds {

@@ -113,15 +113,15 @@ fn check_warns_of_an_issuer_that_may_name_nobody_and_refuses_what_is_no_name() {
         check("accesses = [\"a-*\"]"),
         (Some(0), "The configuration is right.".to_owned())
     );
-    let (code, told) = check("");
-    assert_eq!(code, Some(0), "{told}");
+    let (code, reported) = check("");
+    assert_eq!(code, Some(0), "{reported}");
     assert!(
-        told.contains("warning: the issuer") && told.contains("partner-*"),
-        "{told}"
+        reported.contains("warning: the issuer") && reported.contains("partner-*"),
+        "{reported}"
     );
-    let (code, told) = check("accesses = [\"a*b\"]");
-    assert_eq!(code, Some(64), "{told}");
-    assert!(told.contains("jwt.issuers.0.accesses"), "{told}");
+    let (code, reported) = check("accesses = [\"a*b\"]");
+    assert_eq!(code, Some(64), "{reported}");
+    assert!(reported.contains("jwt.issuers.0.accesses"), "{reported}");
 }
 
 #[tokio::test]
@@ -338,12 +338,15 @@ async fn odd_keys_before_after_and_instead_of_a_good_one_stop_nothing_and_are_sh
     let status = admin(&gateway, Method::GET, "status", Value::Null)
         .await
         .json();
-    let told = &status["issuers"][0];
+    let reported = &status["issuers"][0];
     assert!(
-        told["keys_passed_over"].as_u64().unwrap() as usize >= odd_keys().len() - 1,
-        "{told}"
+        reported["keys_passed_over"].as_u64().unwrap() as usize >= odd_keys().len() - 1,
+        "{reported}"
     );
-    assert!(told["passed_over"].to_string().contains("2048"), "{told}");
+    assert!(
+        reported["passed_over"].to_string().contains("2048"),
+        "{reported}"
+    );
     gateway
         .process
         .wait_for("a line", |line| line.contains("some keys can't be used"));
@@ -403,7 +406,7 @@ async fn rsa_tokens_and_the_newer_name_of_eddsa_are_taken() {
 // === an issuer that is away ===
 
 #[tokio::test]
-async fn who_cannot_be_judged_is_told_to_come_again_and_has_not_guessed() {
+async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {
     let issuer = Issuer::new();
     let body = format!("<html>\u{202e}\u{1b}[2J{}</html>", "away ".repeat(40_000));
     let served = Served::new(503, body).await;

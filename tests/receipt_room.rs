@@ -46,8 +46,8 @@ async fn token(gateway: &Gateway) -> String {
     let demo = gateway.demo();
     let ask = client().post(gateway.url("/oauth/token"));
     let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));
-    let told = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
-    told.json()["access_token"].as_str().unwrap().to_owned()
+    let reported = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
+    reported.json()["access_token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -67,9 +67,9 @@ async fn an_access_without_room_for_receipts_is_refused_in_every_dialect_for_new
         sent += 1;
         assert!(sent < SENDS, "there is no bound");
     };
-    let told = refused.json();
+    let reported = refused.json();
     assert_eq!(
-        (refused.status, &told["error"], &told["delivery"]),
+        (refused.status, &reported["error"], &reported["delivery"]),
         (429, &json!("RATE_LIMITED"), &json!("not_sent"))
     );
     for (n, request) in by_every_way(&gateway, &token).into_iter().enumerate() {

@@ -111,7 +111,7 @@ async fn the_same_key_by_every_way_in_is_one_send() {
         (&json!("ended"), &json!("sent"), &json!("sendmessage"))
     );
     assert_eq!(stage.receipt("k-2").await.status, 404);
-    let told = Command::new(binary())
+    let reported = Command::new(binary())
         .args([
             "receipt",
             "demo",
@@ -124,8 +124,8 @@ async fn the_same_key_by_every_way_in_is_one_send() {
         .arg(stage.gateway.data())
         .output()
         .unwrap();
-    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
-    assert_eq!(told[0], receipt);
+    let reported: Value = serde_json::from_slice(&reported.stdout).unwrap();
+    assert_eq!(reported[0], receipt);
 }
 
 #[tokio::test]
@@ -133,9 +133,9 @@ async fn another_request_under_the_key_is_refused_and_another_method_or_access_h
     let stage = Stage::set();
     assert_eq!(stage.send("k", "one").await.status, 200);
     let other = stage.send("k", "two").await;
-    let told = other.json();
+    let reported = other.json();
     assert_eq!(
-        (other.status, &told["error"], &told["delivery"]),
+        (other.status, &reported["error"], &reported["delivery"]),
         (422, &json!("IDEMPOTENCY_MISMATCH"), &json!("sent"))
     );
     // The same values are the same request, in whatever order they come.
@@ -187,7 +187,7 @@ async fn another_request_under_the_key_is_refused_and_another_method_or_access_h
 }
 
 #[tokio::test]
-async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_told_again() {
+async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_answered_again() {
     let stage = Stage::set();
     let refuses = json!([{"method": "sendmessage", "fault": "error_code", "code": "CHAT_NOT_FOUND", "count": 1}]);
     stage.sandbox.faults(refuses).await;
@@ -207,16 +207,16 @@ async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_told_again() {
         .faults(json!([{"method": "sendmessage", "fault": "reset_after", "count": 1}]))
         .await;
     let lost = stage.send("lost", "n").await;
-    let told = lost.json();
+    let reported = lost.json();
     assert_eq!(
-        (lost.status, &told["error"], &told["delivery"]),
+        (lost.status, &reported["error"], &reported["delivery"]),
         (502, &json!("UPSTREAM_ERROR"), &json!("unknown"))
     );
     let before = stage.sent().await;
     let again = stage.send("lost", "n").await;
-    let told = again.json();
+    let reported = again.json();
     assert_eq!(
-        (again.status, &told["error"], &told["delivery"]),
+        (again.status, &reported["error"], &reported["delivery"]),
         (502, &json!("UPSTREAM_ERROR"), &json!("unknown"))
     );
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -244,7 +244,7 @@ async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_is_under_way_is_told_as_such_and_ends_though_its_caller_is_gone() {
+async fn a_send_that_is_under_way_is_reported_as_such_and_ends_though_its_caller_is_gone() {
     let stage = Arc::new(Stage::set());
     stage
         .sandbox
@@ -259,9 +259,9 @@ async fn a_send_that_is_under_way_is_told_as_such_and_ends_though_its_caller_is_
     })
     .await;
     let under_way = stage.send("slow", "m").await;
-    let told = under_way.json();
+    let reported = under_way.json();
     assert_eq!(
-        (under_way.status, &told["error"], &told["delivery"]),
+        (under_way.status, &reported["error"], &reported["delivery"]),
         (409, &json!("IDEMPOTENCY_IN_PROGRESS"), &json!("unknown"))
     );
     assert_eq!(under_way.header("retry-after"), "1");
@@ -415,8 +415,8 @@ async fn however_many_ask_at_once_each_key_is_one_send() {
             sent
         });
     }
-    let first_told: usize = asking.join_all().await.into_iter().sum();
-    assert_eq!((first_told, stage.sent().await), (keys, keys as u64));
+    let first_reported: usize = asking.join_all().await.into_iter().sum();
+    assert_eq!((first_reported, stage.sent().await), (keys, keys as u64));
     println!(
         "{} duplicates over {keys} keys: {} sends at the upstream",
         keys * times,

@@ -71,12 +71,12 @@ async fn a_reload_holds_from_the_next_request_on_an_open_connection() {
     assert!(ask(&mut kept).await.starts_with("HTTP/1.1 200"));
     let taken = reload(&gateway, "[server]\ndeny = [\"127.0.0.1/32\"]").await;
     assert_eq!(taken.status, 200, "{}", taken.body);
-    let told = taken.json();
-    assert_eq!(told["config_generation"], 2);
-    assert_eq!(told["changed"], json!(["log.level", "server.deny"]));
+    let reported = taken.json();
+    assert_eq!(reported["config_generation"], 2);
+    assert_eq!(reported["changed"], json!(["log.level", "server.deny"]));
     assert!(
-        told["by"].as_str().unwrap().starts_with("admin key "),
-        "{told}"
+        reported["by"].as_str().unwrap().starts_with("admin key "),
+        "{reported}"
     );
     assert!(ask(&mut kept).await.starts_with("HTTP/1.1 403"));
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
@@ -113,7 +113,7 @@ async fn ask(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_told_with_its_place() {
+async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its_place() {
     let gateway = gateway("[limits]\nper_address_per_minute = 500");
     let broken = "[limits]\nper_address_per_minute = 0\n[server]\nallow = [\"10.0.0.1/8\"]\nlisten = \"0.0.0.0:1\"\nnonsense = 1";
     let refused = reload(&gateway, broken).await;

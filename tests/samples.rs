@@ -223,7 +223,7 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
 }
 
 /// What it said, if it ended well; and the end, if not.
-fn told(output: &Output) -> Result<String, String> {
+fn reported(output: &Output) -> Result<String, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
         true => Ok(text(&output.stdout)),
@@ -243,7 +243,7 @@ fn case(way: Way) -> (&'static str, Option<String>) {
 /// Builds what has to be built.
 fn build(toolchain: &Toolchain, folder: &Path) {
     if !toolchain.build.is_empty() {
-        let built = told(&shell(toolchain.build, folder, &[]));
+        let built = reported(&shell(toolchain.build, folder, &[]));
         built.unwrap_or_else(|said| panic!("{} can't be built: {said}", toolchain.language));
     }
 }
@@ -259,7 +259,7 @@ async fn check_way(place: &Place, toolchain: &Toolchain, way: Way) -> String {
     build(toolchain, folder.path());
     let (variable, secret) = place.secret(way);
     let ran = shell(toolchain.run, folder.path(), &[(variable, secret)]);
-    let said = told(&ran).unwrap_or_else(|said| panic!("{name} failed: {said}"));
+    let said = reported(&ran).unwrap_or_else(|said| panic!("{name} failed: {said}"));
     let expected = match way {
         Way::Soap => "sent",
         Way::Http | Way::Basic | Way::Jwt => "\"SUCCESS\"",
@@ -283,9 +283,9 @@ async fn check_way(place: &Place, toolchain: &Toolchain, way: Way) -> String {
         Way::Jwt => "invalid_client",
         Way::Http | Way::Basic | Way::Soap => "INCORRECT_USER_PASSWORD",
     };
-    let said = told(&wrong).expect_err("a wrong secret has to be noticed");
+    let said = reported(&wrong).expect_err("a wrong secret has to be noticed");
     assert!(said.contains(code), "{name} with a wrong secret: {said}");
-    let without = told(&shell(toolchain.run, folder.path(), &[]));
+    let without = reported(&shell(toolchain.run, folder.path(), &[]));
     let said = without.expect_err("a secret that is missing has to be noticed");
     assert!(said.contains("is not set"), "{name} without: {said}");
     format!("ran, SUCCESS; noticed {code}")
@@ -303,7 +303,7 @@ fn check_methods(place: &Place, toolchain: &Toolchain) {
         let way = ways.next().unwrap();
         let folder = place.written(toolchain.language, way, operation.method, &[]);
         build(toolchain, folder.path());
-        let ran = told(&shell(toolchain.run, folder.path(), &[place.secret(way)]));
+        let ran = reported(&shell(toolchain.run, folder.path(), &[place.secret(way)]));
         let name = format!(
             "{} of {} by {}",
             operation.method,
@@ -368,8 +368,8 @@ fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is()
 }
 
 #[test]
-fn what_the_command_can_t_write_is_told_with_the_mend() {
-    let told = |arguments: &[&str]| {
+fn what_the_command_can_t_write_is_reported_with_the_mend() {
+    let reported = |arguments: &[&str]| {
         let ran = run(&[&["sample", "--url", "https://chat.example.com"], arguments].concat());
         assert_eq!(
             (ran.code, ran.output.as_str()),
@@ -379,16 +379,16 @@ fn what_the_command_can_t_write_is_told_with_the_mend() {
         );
         ran.error
     };
-    let said = told(&["--language", "cobol", "--method", "getchats"]);
+    let said = reported(&["--language", "cobol", "--method", "getchats"]);
     for language in LANGUAGES {
         assert!(said.contains(language.name), "{said}");
     }
-    let said = told(&["--language", "go", "--way", "soap", "--method", "getchats"]);
+    let said = reported(&["--language", "go", "--way", "soap", "--method", "getchats"]);
     assert!(
         said.contains("go has samples for http, basic, jwt"),
         "{said}"
     );
-    let said = told(&[
+    let said = reported(&[
         "--language",
         "go",
         "--method",
@@ -397,7 +397,7 @@ fn what_the_command_can_t_write_is_told_with_the_mend() {
         "text=x",
     ]);
     assert!(said.contains("it takes platform, platformid"), "{said}");
-    let said = told(&["--language", "go", "--method", "getchats", "--set", "text"]);
+    let said = reported(&["--language", "go", "--method", "getchats", "--set", "text"]);
     assert!(said.contains("NAME=VALUE"), "{said}");
     let nowhere = [
         "sample",
@@ -438,7 +438,7 @@ fn no_sample_gives_its_secret_to_a_stranger() {
         let folder = place.written(toolchain.language, Way::Http, "getchatchannels", &[]);
         build(toolchain, folder.path());
         let ran = shell(toolchain.run, folder.path(), &[place.secret(Way::Http)]);
-        match told(&ran) {
+        match reported(&ran) {
             Ok(said) => careless.push(format!("{}: {said}", toolchain.language)),
             Err(said) => println!(
                 "{}: {}",

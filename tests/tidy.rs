@@ -29,7 +29,7 @@ fn check_imports(imports: &[(&str, &[&str])], expected: &[&str]) {
 }
 
 #[test]
-fn an_import_across_or_outward_is_told() {
+fn an_import_across_or_outward_is_reported() {
     check_imports(
         &[
             ("adapter-http", &["adapter", "forward", "serde"]),
@@ -70,7 +70,7 @@ fn an_import_across_or_outward_is_told() {
 }
 
 #[test]
-fn a_crate_of_ours_that_no_rule_names_is_told() {
+fn a_crate_of_ours_that_no_rule_names_is_reported() {
     check_imports(
         &[("gateway", &["utils"]), ("utils", &[])],
         &["gateway may not use utils"],

@@ -248,10 +248,10 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 
     files.write("tls.key", &old.key);
     gateway.process.signal("HUP");
-    let told = gateway
+    let reported = gateway
         .process
         .wait_for("the refusal", |line| line.contains("configuration refused"));
-    assert!(told.contains("the key is not the one"), "{told}");
+    assert!(reported.contains("the key is not the one"), "{reported}");
     assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
 }
 
@@ -344,22 +344,22 @@ async fn the_operators_side_can_demand_a_client_certificate() {
 }
 
 #[test]
-fn mistakes_about_tls_are_told_with_their_place() {
+fn mistakes_about_tls_are_reported_with_their_place() {
     let files = Files::new();
     let (one, other) = (Pair::new(), Pair::new());
     let folder = files.0.path().display().to_string();
-    let told = |toml: &str| mistakes(toml).join("\n").replace(&folder, "DIR");
+    let reported = |toml: &str| mistakes(toml).join("\n").replace(&folder, "DIR");
     files.section("tls", &one);
     let no_pem = files.write("no.pem", "nothing");
     let other_key = files.write("other.key", &other.key);
-    insta::assert_snapshot!(told("[server.tls]\ncert = \"DIR/absent.crt\"\n"), @r"
+    insta::assert_snapshot!(reported("[server.tls]\ncert = \"DIR/absent.crt\"\n"), @r"
     line 2, column 8: server.tls.cert: DIR/absent.crt: No such file or directory (os error 2)
     server.tls.key: server.tls.cert needs it
     ");
     let wrong = format!(
         "[server.tls]\ncert = {no_pem:?}\nkey = {no_pem:?}\n[server.admin_tls]\nclient_ca = {no_pem:?}\n"
     );
-    insta::assert_snapshot!(told(&wrong), @r"
+    insta::assert_snapshot!(reported(&wrong), @r"
     line 2, column 8: server.tls.cert: DIR/no.pem: there is no PEM certificate in it
     line 3, column 7: server.tls.key: DIR/no.pem: there is no PEM private key in it
     line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: there is no PEM certificate in it
@@ -369,9 +369,9 @@ fn mistakes_about_tls_are_told_with_their_place() {
     let mismatch = format!(
         "[server.tls]\ncert = {cert:?}\nkey = {other_key:?}\n[server.admin_tls]\nclient_ca = {cert:?}\n"
     );
-    insta::assert_snapshot!(told(&mismatch), @r"
+    insta::assert_snapshot!(reported(&mismatch), @r"
     line 3, column 7: server.tls.key: the key is not the one that the certificate is for
     line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
     ");
-    insta::assert_snapshot!(told("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies nobody could connect");
+    insta::assert_snapshot!(reported("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies nobody could connect");
 }

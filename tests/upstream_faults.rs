@@ -275,10 +275,10 @@ fn judge(
     is_send: bool,
 ) -> Vec<String> {
     // A connection that is reset at once may be noticed before or after the first byte: both are the truth then.
-    let is_early = matches!(place, Place::Raw(Fault::ResetBefore)) && told(answer) == NOT_SENT.0;
+    let is_early = matches!(place, Place::Raw(Fault::ResetBefore)) && code_of(answer) == NOT_SENT.0;
     let (code, word) = if is_early { NOT_SENT } else { expected };
     let mut mistakes = Vec::new();
-    if told(answer) != code || answer.status != status(way, code) {
+    if code_of(answer) != code || answer.status != status(way, code) {
         mistakes.push(format!("status {} and not {code}", answer.status));
     }
     if took > DEADLINE + GRACE {
@@ -290,7 +290,7 @@ fn judge(
     mistakes
 }
 
-fn told(answer: &Answer) -> &str {
+fn code_of(answer: &Answer) -> &str {
     let body = &answer.body;
     let between = |start: &str, end: char| {
         let at = body.find(start)? + start.len();
@@ -322,7 +322,7 @@ fn status(way: Way, code: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_is_told_as_what_it_is_and_no_send_is_doubled() {
+async fn every_fault_is_reported_as_what_it_is_and_no_send_is_doubled() {
     let places = Arc::new(tokio::sync::Semaphore::new(6));
     let mut playing = tokio::task::JoinSet::new();
     for (place, read, send) in FAULTS {
@@ -349,8 +349,8 @@ async fn a_send_of_which_the_upstream_has_read_a_byte_is_not_made_again() {
 /// What a caller is told about when to come again, in the header; the body has to say the same.
 fn again(answer: &Answer) -> Option<u64> {
     let header = answer.header("retry-after").parse().ok();
-    let told = ["\"retry_after\":", "<c:retry_after>"];
-    let told = told.iter().find_map(|start| {
+    let reported = ["\"retry_after\":", "<c:retry_after>"];
+    let reported = reported.iter().find_map(|start| {
         let at = answer.body.find(start)? + start.len();
         answer.body[at..]
             .split(['}', ',', '<'])
@@ -358,7 +358,7 @@ fn again(answer: &Answer) -> Option<u64> {
             .parse()
             .ok()
     });
-    assert_eq!(header, told, "{}", answer.body);
+    assert_eq!(header, reported, "{}", answer.body);
     header
 }
 
@@ -372,7 +372,7 @@ async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_
     let read = chats("1");
     let call: &[_] = if is_send { &send } else { &read };
     let answer = stage.call(way, call).await;
-    assert_eq!(told(&answer), first.0, "{about}: {}", answer.body);
+    assert_eq!(code_of(&answer), first.0, "{about}: {}", answer.body);
     if is_send {
         assert_eq!(delivery(&answer), first.1, "{about}: {}", answer.body);
     }
@@ -384,9 +384,9 @@ async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_
     upstream.set(Fault::None);
     for way in Way::ALL {
         let read = stage.call(way, &chats("1")).await;
-        assert_eq!(told(&read), NOT_SENT.0, "{about}: {}", read.body);
+        assert_eq!(code_of(&read), NOT_SENT.0, "{about}: {}", read.body);
         let send = stage.call(way, &message_call("second")).await;
-        assert_eq!((told(&send), delivery(&send)), NOT_SENT, "{about}");
+        assert_eq!((code_of(&send), delivery(&send)), NOT_SENT, "{about}");
         assert!(again(&send).is_some_and(|wait_s| (1..=most_s).contains(&wait_s)));
     }
     assert_eq!(
@@ -438,13 +438,16 @@ async fn while_one_endpoint_is_left_alone_another_is_asked_and_afterwards_it_aga
     let stage = Stage::configured(Place::Raw(asks), &fallback).await;
     let first = stage.upstream.as_ref().unwrap();
     let heard = stage.call(Way::Http, &chats("1")).await;
-    assert_eq!((told(&heard), again(&heard)), (ERROR.0, Some(2)));
+    assert_eq!((code_of(&heard), again(&heard)), (ERROR.0, Some(2)));
     let asked = Instant::now();
     first.set(Fault::None);
     while first.arrived("getchats") == 1 {
         let send = stage.call(Way::Http, &message_call("elsewhere")).await;
         assert_eq!(delivery(&send), "sent", "{}", send.body);
-        assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+        assert_eq!(
+            code_of(&stage.call(Way::Http, &chats("1")).await),
+            "SUCCESS"
+        );
         assert!(asked.elapsed() < Duration::from_secs(10));
     }
     let waited = asked.elapsed();

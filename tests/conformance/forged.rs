@@ -76,7 +76,7 @@ async fn call(gateway: &Gateway, client: &reqwest::Client, way: Way, token: &str
 
 /// All that a caller can tell two answers apart by: everything but the request's own id, the time, and how many calls
 /// the address has left.
-fn told(answer: &Answer) -> (u16, String, BTreeMap<String, Vec<String>>) {
+fn reported(answer: &Answer) -> (u16, String, BTreeMap<String, Vec<String>>) {
     let id = answer.header("x-request-id");
     let mut headers = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in &answer.headers {
@@ -104,7 +104,7 @@ async fn own_token(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn no_forged_token_is_taken_and_all_are_told_the_same() {
+async fn no_forged_token_is_taken_and_all_are_answered_the_same() {
     let (mint, bait) = (Mint::new(), Bait::lay().await);
     let toml = format!(
         "{LIMITS}{}{}",
@@ -150,14 +150,14 @@ async fn no_forged_token_is_taken_and_all_are_told_the_same() {
             "{}",
             over.body
         );
-        let uniform = told(&call(&gateway, &client, way, "a.b.c").await);
+        let uniform = reported(&call(&gateway, &client, way, "a.b.c").await);
         assert!(
             uniform.0 == 401 && uniform.1.contains(&code("INCORRECT_TOKEN")),
             "{}",
             uniform.1
         );
         for (what, token) in &forgeries {
-            let answer = told(&call(&gateway, &client, way, token).await);
+            let answer = reported(&call(&gateway, &client, way, token).await);
             if answer != uniform {
                 wrong.push(format!("{what}: {} {}", answer.0, answer.1));
             }

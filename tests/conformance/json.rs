@@ -114,14 +114,14 @@ async fn as_result(
         let good = read_chats(gateway, demo).await;
         assert_eq!(good.body, r#"{"status":"SUCCESS","result":{"list":[]}}"#);
     }
-    let told = || {
+    let reported = || {
         format!(
             "{} {} / {} {}",
             http.status, http.body, soap.status, soap.body
         )
     };
     if adapter_soap::check_document(soap.body.as_bytes()).is_err() {
-        return Err(told());
+        return Err(reported());
     }
     let value = std::str::from_utf8(document)
         .ok()
@@ -138,7 +138,7 @@ async fn as_result(
         {
             Ok(false)
         }
-        _ => Err(told()),
+        _ => Err(reported()),
     }
 }
 

@@ -108,16 +108,16 @@ fn refusal(folder: &Path, jwks: &str) -> Option<String> {
     let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let place = ["--config", config, "--data", data.to_str().unwrap()];
     let process = Process::start(&[place, ports].concat(), &[]);
-    let told = process.wait_for("a word", |line| {
+    let reported = process.wait_for("a word", |line| {
         line.contains("jwt.issuers") || line.starts_with("Chatgate listens on")
     });
-    if told.starts_with("Chatgate") {
+    if reported.starts_with("Chatgate") {
         return None;
     }
     let (code, _) = process.ended();
-    assert_eq!(code, Some(64), "{told}");
+    assert_eq!(code, Some(64), "{reported}");
     assert!(!data.exists(), "a folder was made before the refusal");
-    Some(told)
+    Some(reported)
 }
 
 #[test]
@@ -128,7 +128,9 @@ fn a_key_that_must_not_verify_keeps_the_gateway_from_starting() {
         let alone = json!({ "keys": [key] }).to_string();
         match refusal(folder.path(), &alone) {
             // The secret or modulus itself is nobody's business.
-            Some(told) => (key["k"].as_str().is_some_and(|k| told.contains(k))).then_some(told),
+            Some(reported) => {
+                (key["k"].as_str().is_some_and(|k| reported.contains(k))).then_some(reported)
+            }
             None => Some(format!("started with a key {what}")),
         }
     });

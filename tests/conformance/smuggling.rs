@@ -144,7 +144,7 @@ async fn a_length_beside_a_coding_has_one_answer_whichever_comes_first() {
 }
 
 #[tokio::test]
-async fn targets_methods_and_heads_that_are_none_are_told_apart_from_what_is_not_there() {
+async fn targets_methods_and_heads_that_are_none_differ_from_what_is_not_there() {
     let cases = [
         ("OPTIONS * HTTP/1.1\r\nHost: x", 204),
         ("GET * HTTP/1.1\r\nHost: x", 400),
@@ -216,7 +216,7 @@ async fn targets_methods_and_heads_that_are_none_are_told_apart_from_what_is_not
 }
 
 #[tokio::test]
-async fn a_caller_who_waits_for_100_is_told_to_go_on_once_nothing_is_against_it() {
+async fn a_caller_who_waits_for_100_is_asked_to_go_on_once_nothing_is_against_it() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let form = format!(

@@ -198,7 +198,7 @@ fn own_envelopes() -> Vec<(String, Class)> {
 }
 
 /// The HTTP status and the fault code of an answer.
-fn told(answer: &Answer) -> (u16, String) {
+fn reported(answer: &Answer) -> (u16, String) {
     let (_, behind) = answer
         .body
         .split_once("<e:Code><e:Value>")
@@ -251,14 +251,14 @@ async fn judge(gateway: &Gateway, message: &str, class: Class) -> Option<String>
     let answers = [&nobody, &somebody, &stranger];
     let is_envelope_fault = nobody.body.contains(">c:MALFORMED_REQUEST<");
     let has_upgrade = nobody.body.contains("<e:Upgrade>");
-    let is_right = answers.map(told) == expected
+    let is_right = answers.map(reported) == expected
         && is_envelope_fault == (class != Own)
         && has_upgrade == (class == VersionMismatch)
         && nobody.body.contains("<e:NotUnderstood ") == (class == MustUnderstand);
     (!is_right).then(|| {
         format!(
             "{class:?}: {:?}\n{message}\n{}",
-            answers.map(told),
+            answers.map(reported),
             nobody.body
         )
     })

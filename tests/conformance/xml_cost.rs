@@ -111,8 +111,8 @@ const SHAPES: [(&str, Shape); 20] = [
 
 /// How long this thread has been on a processor. The system counts it in ticks of some milliseconds.
 fn on_processor() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(told.split(' ').next().unwrap().parse().unwrap())
+    let reported = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(reported.split(' ').next().unwrap().parse().unwrap())
 }
 
 /// The time on a processor that one document takes, in seconds: out of so many in a row that ticks don't matter.

@@ -72,18 +72,18 @@ async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
 async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);
-    let (mut refused, mut told) = (0, 0);
+    let (mut refused, mut reported) = (0, 0);
     for n in 0..80 {
         match sign_in(&gateway, &format!("cgk_{n}"), None).await.status {
-            401 => told += 1,
+            401 => reported += 1,
             429 => refused += 1,
             other => panic!("{other}"),
         }
     }
     // Where the minute changes meanwhile, they are counted anew.
     assert!(
-        (30..=60).contains(&told) && refused >= 20,
-        "{told}, {refused}"
+        (30..=60).contains(&reported) && refused >= 20,
+        "{reported}, {refused}"
     );
     let right = sign_in(&gateway, &key, None).await;
     assert_eq!(right.status, 303, "{}", right.body);

@@ -35,7 +35,7 @@ pub(super) struct Asked {
     pub(super) request_id: String,
     /// Of a send.
     pub(super) message: Option<Message>,
-    pub(super) told: Option<Told>,
+    pub(super) reported: Option<Told>,
 }
 
 /// Its answer.
@@ -85,7 +85,7 @@ impl Callers {
         loop {
             let message = (chance.below(10) < sends_of_ten).then(|| self.message(&mut chance));
             let asked = self.ask(gateway, &mut chance, message).await;
-            let is_over = asked.told.is_none();
+            let is_over = asked.reported.is_none();
             all.push(asked);
             if is_over {
                 return all;
@@ -125,7 +125,7 @@ impl Callers {
         let request_id = format!("ask-{number}");
         let request = self.request(gateway, chance, message.as_ref());
         let request = request.header("X-Request-ID", &request_id);
-        let told = async {
+        let reported = async {
             let answer = request.send().await.ok()?;
             let replayed = answer.headers().contains_key("idempotent-replayed");
             let body = answer.text().await.ok()?;
@@ -136,11 +136,11 @@ impl Callers {
                 replayed,
             })
         };
-        let told = told.await;
+        let reported = reported.await;
         Asked {
             request_id,
             message,
-            told,
+            reported,
         }
     }
 

@@ -86,8 +86,8 @@ impl Ledger {
         assert!(open.is_none(), "{:?} is open", open.map(|(id, _)| id));
         for asked in asked {
             let row = rows.get(&asked.request_id);
-            if let Some(told) = &asked.told {
-                self.check_row(asked, told, row, (killed, granted));
+            if let Some(reported) = &asked.reported {
+                self.check_row(asked, reported, row, (killed, granted));
             } else {
                 self.counts.unanswered += 1;
             }
@@ -102,9 +102,9 @@ impl Ledger {
                 }
                 check_word(asked, message, &row.delivery, upstream);
             }
-            if let Some(told) = &asked.told {
-                check_word(asked, message, &told.delivery, upstream);
-                self.check_key(asked, message, told);
+            if let Some(reported) = &asked.reported {
+                check_word(asked, message, &reported.delivery, upstream);
+                self.check_key(asked, message, reported);
             }
         }
         for message in asked.iter().filter_map(|asked| asked.message.as_ref()) {
@@ -122,13 +122,13 @@ impl Ledger {
     fn check_row(
         &mut self,
         asked: &Asked,
-        told: &Told,
+        reported: &Told,
         row: Option<&Row>,
         (killed, granted): (Instant, Duration),
     ) {
-        let before = killed.saturating_duration_since(told.at);
+        let before = killed.saturating_duration_since(reported.at);
         let had_time = before > granted;
-        let is_send = asked.message.is_some() && told.is_first_hand();
+        let is_send = asked.message.is_some() && reported.is_first_hand();
         self.counts.due += usize::from(had_time);
         let Some(row) = row else {
             assert!(!is_send, "an answered send without a row: {asked:?}");
@@ -146,7 +146,7 @@ impl Ledger {
             .as_ref()
             .is_some_and(|message| message.has_key);
         let may_be_late = !has_key && !had_time && row.delivery == "unknown";
-        let agrees = row.delivery == told.delivery || may_be_late;
+        let agrees = row.delivery == reported.delivery || may_be_late;
         assert!(
             agrees || !is_send,
             "the row says {}: {asked:?}",
@@ -155,16 +155,19 @@ impl Ledger {
     }
 
     /// What a key's caller was told once stays so for ever.
-    fn check_key(&mut self, asked: &Asked, message: &Message, told: &Told) {
-        self.counts.replayed += usize::from(told.replayed);
-        let is_last_word =
-            matches!(&*told.delivery, "sent" | "unknown") && told.code != "IDEMPOTENCY_IN_PROGRESS";
+    fn check_key(&mut self, asked: &Asked, message: &Message, reported: &Told) {
+        self.counts.replayed += usize::from(reported.replayed);
+        let is_last_word = matches!(&*reported.delivery, "sent" | "unknown")
+            && reported.code != "IDEMPOTENCY_IN_PROGRESS";
         if !message.has_key || !is_last_word {
             return;
         }
         let first = self.ended.entry(message.mark.clone());
-        let first = first.or_insert_with(|| told.delivery.clone());
-        assert_eq!(*first, told.delivery, "{asked:?} was told otherwise before");
+        let first = first.or_insert_with(|| reported.delivery.clone());
+        assert_eq!(
+            *first, reported.delivery,
+            "{asked:?} was told otherwise before"
+        );
     }
 
     /// Whether a key's caller doesn't know yet what became of it.

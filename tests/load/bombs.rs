@@ -47,13 +47,13 @@ impl Bomber {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let bomb = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&bomb);
+        let reported = Arc::clone(&bomb);
         let gzip = Arc::new(sandbox::gzip_bomb(100 * 1024 * 1024));
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (told, gzip) = (Arc::clone(&told), Arc::clone(&gzip));
+                let (reported, gzip) = (Arc::clone(&reported), Arc::clone(&gzip));
                 // The gateway goes as soon as it has had enough.
-                tokio::spawn(async move { answer(stream, &told, &gzip).await });
+                tokio::spawn(async move { answer(stream, &reported, &gzip).await });
             }
         });
         Bomber {

@@ -51,7 +51,7 @@ pub fn attack(
     a_second: usize,
 ) -> (Ended, std::thread::JoinHandle<()>) {
     let ended = Ended::default();
-    let told = ended.clone();
+    let reported = ended.clone();
     let thread = std::thread::spawn(move || {
         rustix::process::setpriority_process(None, 5).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -65,13 +65,13 @@ pub fn attack(
                     pace.tick().await;
                 }
                 let kind = KINDS[number % KINDS.len()];
-                let told = told.clone();
+                let reported = reported.clone();
                 attackers.spawn(async move {
                     let began = Instant::now();
                     if let Some(stream) = open(to, number, kind).await {
                         be_slow(stream, kind, number).await;
                     }
-                    told.0.lock().unwrap().push((kind, began.elapsed()));
+                    reported.0.lock().unwrap().push((kind, began.elapsed()));
                 });
             }
             while attackers.join_next().await.is_some() {}

@@ -82,7 +82,7 @@ async fn slowhttptest_does_not_keep_others_out() {
         let told = String::from_utf8_lossy(&told);
         // What a slow reader reads is in the system's hands by then, and its connection is not ours any more.
         let is_over = how[0] == "-X" || told.contains("No open connections left");
-        assert!(is_over, "{how:?}: {told}");
+        assert!(is_over, "{how:?}: {reported}");
     }
     assert!(most > count && last < count, "{most}, in the end {last}");
     assert!(met.served_per_mille() >= 999.0, "{} failed", met.failed);

@@ -9,7 +9,7 @@ use adapter::Way;
 use serde_json::{Value, json};
 
 use super::raw::{Fault, Raw};
-use super::{NOT_SENT, Place, Stage, chats, delivery, told};
+use super::{NOT_SENT, Place, Stage, chats, delivery, reported};
 use crate::harness::{
     Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load, pass, until,
 };
@@ -42,12 +42,12 @@ async fn storm(stage: &Stage, caller: usize, done: &AtomicBool) -> Storm {
             [&[("method", "getchats")], &channel[..]].concat()
         };
         let answer = stage.call(Way::Basic, &call).await;
-        if told(&answer) == NOT_SENT.0 {
+        if code_of(&answer) == NOT_SENT.0 {
             storm.opened.get_or_insert_with(Instant::now);
         }
         if n % 6 == 0 {
             let arrived = stage.upstream.as_ref().unwrap().arrived(&message);
-            if told(&answer) == NOT_SENT.0 {
+            if code_of(&answer) == NOT_SENT.0 {
                 storm.sends_kept += 1;
                 assert_eq!(arrived, 0, "{}", answer.body);
             } else {
@@ -87,7 +87,7 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
         ("platform", "webchat"),
         ("platformid", "1"),
     ];
-    while told(&stage.call(Way::Http, &read).await) != "SUCCESS" {
+    while code_of(&stage.call(Way::Http, &read).await) != "SUCCESS" {
         assert!(ended.elapsed() < Duration::from_secs(5), "not noticed");
     }
     let noticed = ended.elapsed();
@@ -162,19 +162,25 @@ async fn the_next_account_is_tried_taken_and_given_back() {
     log.wait_for("the next account", |line| {
         line.contains("is used from now on")
     });
-    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(
+        code_of(&stage.call(Way::Http, &chats("1")).await),
+        "SUCCESS"
+    );
     assert_eq!(upstream_status(&stage.gateway).await["account"], "next");
     upstream.set(Fault::Refuses("next"));
     let refused = stage.call(Way::Http, &chats("1")).await;
-    assert_eq!(told(&refused), "UPSTREAM_REFUSED_CREDENTIALS");
+    assert_eq!(code_of(&refused), "UPSTREAM_REFUSED_CREDENTIALS");
     log.wait_for("the first account", |line| {
         line.contains("the first one is used again")
     });
-    assert_eq!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+    assert_eq!(
+        code_of(&stage.call(Way::Http, &chats("1")).await),
+        "SUCCESS"
+    );
     assert_eq!(upstream_status(&stage.gateway).await["account"], "first");
     // Nobody reads a password out of all this.
-    let told = log.lines().concat();
-    assert!(!told.contains(UPSTREAM_PASSWORD));
+    let reported = log.lines().concat();
+    assert!(!reported.contains(UPSTREAM_PASSWORD));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +188,10 @@ async fn a_next_account_that_waits_does_not_make_an_outage_last() {
     let next = "attempts = 1\nnext_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
     let stage = Stage::configured(Place::Raw(Fault::Status(503)), next).await;
     for _ in 0..25 {
-        assert_ne!(told(&stage.call(Way::Http, &chats("1")).await), "SUCCESS");
+        assert_ne!(
+            code_of(&stage.call(Way::Http, &chats("1")).await),
+            "SUCCESS"
+        );
     }
     // From here on nobody calls until the next account's time has come, which is long after the breaker's first rest.
     stage.gateway.process.wait_for("the next account", |line| {
@@ -190,7 +199,7 @@ async fn a_next_account_that_waits_does_not_make_an_outage_last() {
     });
     stage.upstream.as_ref().unwrap().set(Fault::None);
     let ended = Instant::now();
-    while told(&stage.call(Way::Http, &chats("1")).await) != "SUCCESS" {
+    while code_of(&stage.call(Way::Http, &chats("1")).await) != "SUCCESS" {
         assert!(ended.elapsed() < Duration::from_secs(5), "not noticed");
     }
     println!(
@@ -212,7 +221,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     let mut greedy = tokio::task::JoinSet::new();
     for _ in 0..60 {
         let stage = Arc::clone(&stage);
-        greedy.spawn(async move { told(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
+        greedy.spawn(async move { code_of(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
     }
     // They are in the line when it has its length.
     until("the line has its length", async || {
@@ -235,7 +244,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     ]))
     .await;
     assert_eq!(
-        (full.status, told(&full), delivery(&full)),
+        (full.status, code_of(&full), delivery(&full)),
         (503, "OVERLOADED", "not_sent")
     );
     assert!(began.elapsed() < Duration::from_millis(400) && !full.header("retry-after").is_empty());
@@ -251,11 +260,14 @@ async fn one_access_cannot_keep_the_others_waiting() {
         ("platformid", "1"),
     ]))
     .await;
-    assert_eq!(told(&answer), "SUCCESS", "{}", answer.body);
+    assert_eq!(code_of(&answer), "SUCCESS", "{}", answer.body);
     let served = began.elapsed();
     // Two places of half a second each: its turn comes within two of them, not behind forty others.
     assert!(served < Duration::from_millis(2500), "{served:?}");
-    let told = greedy.join_all().await;
-    let overloaded = told.iter().filter(|told| *told == "OVERLOADED").count();
+    let reported = greedy.join_all().await;
+    let overloaded = reported
+        .iter()
+        .filter(|reported| *reported == "OVERLOADED")
+        .count();
     assert!(overloaded >= 18, "{overloaded}");
 }
