@@ -474,13 +474,16 @@ async fn the_command_line_sets_one_thing_and_says_what_is_wrong() {
             &json!({"enabled": false})
         )
     );
-    for (wrong, told) in [
+    for (wrong, reported) in [
         (["set", "a", "--cache", "often"], "METHOD=SECONDS"),
         (["set", "a", "--cache", "getmessages=1"], "getchats_s"),
         (["set", "a", "--journal", "novel"], "metadata or full"),
         (["set", "a", "--rate", "x/day"], "1000/day"),
     ] {
         let (code, _, err) = run(&wrong, "");
-        assert!(code != Some(0) && err.contains(told), "{wrong:?}: {err}");
+        assert!(
+            code != Some(0) && err.contains(reported),
+            "{wrong:?}: {err}"
+        );
     }
 }

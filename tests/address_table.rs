@@ -276,13 +276,13 @@ struct Row {
     peer: IpAddr,
     lines: Vec<(&'static str, String)>,
     access: &'static str,
-    /// What has to come of it, in the order of [`Told`].
-    expected: Told,
+    /// What has to come of it, in the order of [`Outcome`].
+    expected: Outcome,
 }
 
 /// What is told of a call: code, resolved address, reason, and what a list that only reports would have refused.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct Outcome {
     code: String,
     address: String,
     reason: String,
@@ -315,7 +315,7 @@ fn row(line: &'static str) -> Row {
         peer: peer.parse().unwrap(),
         lines: written.map(header).collect(),
         access,
-        expected: Told {
+        expected: Outcome {
             code: if reason.is_empty() {
                 ""
             } else {
@@ -418,8 +418,8 @@ fn address(value: &Value) -> String {
     value.as_str().unwrap_or("none").to_owned()
 }
 
-fn by_log(logged: &Value) -> Told {
-    Told {
+fn by_log(logged: &Value) -> Outcome {
+    Outcome {
         code: text(&logged["code"]),
         address: address(&logged["client"]),
         reason: text(&logged["cause"]),
@@ -427,11 +427,11 @@ fn by_log(logged: &Value) -> Told {
     }
 }
 
-fn by_explain(explained: &Value) -> Told {
+fn by_explain(explained: &Value) -> Outcome {
     let judgements = explained["judgements"].as_array().unwrap();
     let reported = judgements.iter().find(|j| !j["would_refuse"].is_null());
     let reported = reported.filter(|_| explained["admitted"] == true);
-    Told {
+    Outcome {
         code: text(&explained["code"]),
         address: address(&explained["address"]),
         reason: text(&explained["reason"]),

@@ -9,9 +9,8 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::commands::{run, run_on};
 use crate::first_start::paste;
-use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, skipped, upstream};
+use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, run, run_on, skipped, upstream};
 
 /// Starts a gateway that must not start, and returns what it says.
 #[track_caller]

@@ -2,6 +2,7 @@
 //! clients with any source address of the loopback network, and the first operator.
 
 mod caller;
+mod command;
 mod gateway;
 pub mod http2;
 mod issuer;
@@ -11,6 +12,7 @@ mod skipped;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
+pub use command::{run, run_on, start_on};
 pub use gateway::{
     DEMO, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };

@@ -1,4 +1,4 @@
-//! The journal: every request leaves one row, operators find it, and proposed networks are judged by it.
+//! The journal: every request leaves one row, and operators find it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,17 +9,16 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::commands::{run_on, start_on};
 use crate::harness::{
     Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, callers_id, client, client_from,
-    envelope, made, rows, upstream,
+    envelope, made, rows, run_on, start_on, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
 const READ: &str = "class=chat&method=getchatchannels";
 
 /// A read by Basic from an address of one's own.
-async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str) -> Answer {
+pub async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str) -> Answer {
     let request = client_from(IpAddr::from(from))
         .post(gateway.url("/api/basic/"))
         .basic_auth(user.0, Some(user.1))
@@ -340,96 +339,6 @@ async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_replay_agrees_with_what_the_change_then_does() {
-    let gateway = Gateway::start();
-    let secret = made(
-        &gateway,
-        json!({"name": "a", "allow": ["127.0.0.2", "127.0.0.3"]}),
-    )
-    .await;
-    let user = ("a", secret.as_str());
-    let sources = [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]];
-    let mut before = Vec::new();
-    for (n, from) in sources.into_iter().enumerate() {
-        before.push(
-            read(&gateway, user, from, &format!("before-{n}"))
-                .await
-                .status,
-        );
-    }
-    read(&gateway, user, sources[1], "again").await;
-    assert_eq!(before, [200, 200, 403]);
-
-    let proposal = ["--allow", "127.0.0.0/29", "--deny", "127.0.0.3"];
-    let mut arguments = vec!["replay", "--json", "--access", "a", "--since", "1h"];
-    arguments.extend(proposal);
-    let replayed = run_on(&gateway, &arguments).json();
-    let counts = ["judged", "refused", "newly_refused", "newly_admitted"]
-        .map(|name| replayed[name].as_u64().unwrap());
-    assert_eq!(counts, [4, 2, 2, 1]);
-    let refused: Vec<_> = replayed["rows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| &row["caller_request_id"])
-        .collect();
-    assert_eq!(refused, ["again", "before-1"]);
-    let address = &replayed["addresses"][0];
-    assert_eq!(
-        (&address["address"], &address["refused"]),
-        (&json!("127.0.0.3"), &json!(2))
-    );
-
-    let change = json!({"allow": ["127.0.0.0/29"], "deny": ["127.0.0.3"]});
-    assert_eq!(
-        admin(&gateway, Method::PATCH, "accesses/a", change)
-            .await
-            .status,
-        200
-    );
-    for (n, from) in sources.into_iter().enumerate() {
-        let answer = read(&gateway, user, from, &format!("after-{n}")).await;
-        let id = json!(format!("before-{n}"));
-        assert_eq!(answer.status == 403, refused.contains(&&id), "{from:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_replay_reports_addresses_first_and_what_was_asked_wrongly() {
-    let gateway = Gateway::start();
-    let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
-    for (from, id) in [([127, 0, 0, 2], "served"), ([127, 0, 0, 4], "refused")] {
-        read(&gateway, ("a", &secret), from, id).await;
-    }
-    let mut arguments = vec!["replay", "--access", "a", "--since", "1h"];
-    arguments.extend(["--allow", "any", "--deny", "127.0.0.2"]);
-    let table = run_on(&gateway, &arguments).output;
-    assert!(
-        table.starts_with("1 of 2 calls would have been refused, 1 of them newly; 1 refused"),
-        "{table}"
-    );
-    assert!(
-        table.contains("127.0.0.2  1        1      denied by 127.0.0.2/32"),
-        "{table}"
-    );
-    for (wrong, said) in [
-        (&["--access", "b", "--since", "1h"][..], "no such access"),
-        (
-            &["--access", "a", "--since", "1h", "--allow", "127.0.0.1/8"],
-            "host bits",
-        ),
-        (&["--access", "a", "--since", "soon"], "not a time"),
-    ] {
-        let ran = run_on(&gateway, &[&["replay"], wrong].concat());
-        assert!(
-            ran.code == Some(1) && ran.error.contains(said),
-            "{}",
-            ran.error
-        );
-    }
-}
-
-#[tokio::test]
 async fn rows_outlive_the_process_and_so_does_the_last_one() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
@@ -608,107 +517,4 @@ async fn rows_of_sends_alone_can_be_asked_for() {
         .map(|row| (&row["method"], &row["delivery"]))
         .collect();
     assert_eq!(reported, [(&json!("sendmessage"), &json!("sent"))]);
-}
-
-#[tokio::test]
-async fn refusals_of_a_proven_access_are_listed_and_then_counted() {
-    let gateway = Gateway::start();
-    let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
-    for n in 0..100 {
-        let answer = read(&gateway, ("a", &secret), [127, 0, 0, 3], &format!("n-{n}")).await;
-        assert_eq!(answer.status, 403);
-    }
-    read(&gateway, ("a", &secret), [127, 0, 0, 2], "served").await;
-    let rows = rows(&gateway, "access=a&status=IP_NOT_ALLOWED").await;
-    let counts: Vec<_> = rows
-        .iter()
-        .map(|row| row["count"].as_u64().unwrap())
-        .collect();
-    // A minute may have begun meanwhile.
-    assert_eq!(counts.iter().sum::<u64>(), 100);
-    assert!((61..=100).contains(&counts.len()), "{counts:?}");
-    let replayed = [
-        "replay",
-        "--json",
-        "--access",
-        "a",
-        "--since",
-        "1h",
-        "--allow",
-        "127.0.0.3",
-    ];
-    let replayed = run_on(&gateway, &replayed).json();
-    assert_eq!(
-        (&replayed["judged"], &replayed["newly_admitted"]),
-        (&json!(101), &json!(100))
-    );
-}
-
-#[tokio::test]
-async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
-    let gateway = Gateway::start();
-    let caller = client_from([127, 0, 0, 9].into());
-    for n in 0..20 {
-        let request = caller.get(gateway.url("/nowhere"));
-        Answer::of(request.header("X-Request-ID", format!("n-{n}"))).await;
-    }
-    Answer::of(client().get(gateway.url("/nowhere"))).await;
-    let found = rows(&gateway, "ip=127.0.0.9").await;
-    let count = |row: &Value| row["count"].as_u64().unwrap();
-    assert_eq!(found.iter().map(count).sum::<u64>(), 20);
-    // A minute may have begun meanwhile.
-    assert!(found.len() <= 2, "{found:?}");
-    assert_eq!(callers_id(&found[0]), Some("n-0"));
-    let table = run_on(&gateway, &["log", "--ip", "127.0.0.9"]).output;
-    let times = format!("×{} NOT_FOUND", count(&found[0]));
-    assert!(table.contains(&times) || count(&found[0]) == 1, "{table}");
-    gateway.process.signal("TERM");
-    let (_, lines) = gateway.process.ended();
-    let parsed = lines
-        .iter()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let counted: Vec<_> = parsed
-        .filter(|line| line["target"] == "chatgate::counted" && line["network"] == "127.0.0.9")
-        .collect();
-    let reported: u64 = counted.iter().map(count).sum();
-    assert!(reported == 20 || found.len() == 2, "{counted:?}");
-    let listed = lines
-        .iter()
-        .filter(|line| line.contains("\"caller_request_id\":\"n-"));
-    assert_eq!(listed.count(), found.len());
-}
-
-#[tokio::test]
-async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
-    let gateway = Gateway::start();
-    let demo = gateway.demo();
-    let user = (demo.user.as_str(), demo.password.as_str());
-    let first = read(&gateway, user, [127, 0, 0, 1], "one").await;
-    assert_eq!(first.header("x-request-id"), "one");
-    let row = &rows(&gateway, "request_id=one").await[0];
-    let own = row["request_id"].as_str().unwrap().to_owned();
-    assert_eq!(
-        (row["caller_request_id"].as_str(), own.len()),
-        (Some("one"), 36)
-    );
-    assert_eq!(gateway.logged("one")["request_id"], own);
-    // Somebody else takes the id of that row for theirs.
-    read(&gateway, ("demo", "wrong"), [127, 0, 0, 1], &own).await;
-    let found = rows(&gateway, &format!("request_id={own}")).await;
-    let ids: Vec<_> = found.iter().map(|row| row["request_id"] == own).collect();
-    assert_eq!(ids, [true, false]);
-    assert_eq!(found[1]["caller_request_id"], own);
-    let table = run_on(&gateway, &["log", "--request-id", &own]).output;
-    let lines: Vec<_> = table.lines().skip(1).collect();
-    assert!(lines[0].ends_with(&format!("{own} caller: one")), "{table}");
-    assert!(lines[1].ends_with(&format!(" caller: {own}")), "{table}");
-    // Who chose none is told ours.
-    let unnamed = client().get(gateway.url("/nowhere"));
-    let reported = Answer::of(unnamed).await;
-    let id = reported.header("x-request-id");
-    let row = &rows(&gateway, &format!("request_id={id}")).await[0];
-    assert_eq!(
-        (row["request_id"].as_str(), &row["caller_request_id"]),
-        (Some(id), &Value::Null)
-    );
 }

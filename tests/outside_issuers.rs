@@ -292,6 +292,35 @@ fn odd_keys() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
+async fn an_odd_key_alone_does_not_keep_the_next_set_from_coming() {
+    let issuer = Issuer::new();
+    let mut toml = "[limits]\nguesses_per_address = 100000\n".to_owned();
+    let mut all = Vec::new();
+    for (n, (what, key)) in odd_keys().into_iter().enumerate() {
+        let served = Served::new(200, json!({"keys": [key]}).to_string()).await;
+        let name = format!("https://issuer-{n}.example");
+        let block = served.as_configuration(&issuer);
+        toml += &block.replace(crate::harness::ISSUER, &name);
+        let claims = json!({"iss": name, "sub": "demo", "scope": "chat"});
+        all.push((what, served, issuer.token_with(&claims)));
+    }
+    let gateway = Gateway::configured(&toml, &[]);
+    for (what, _, token) in &all {
+        assert_eq!(
+            said(&gateway, token).await,
+            "INCORRECT_TOKEN",
+            "a key {what}"
+        );
+    }
+    for (_, served, _) in &all {
+        served.says(200, issuer.jwks());
+    }
+    for (what, _, token) in &all {
+        until(what, async || said(&gateway, token).await == "SUCCESS").await;
+    }
+}
+
+#[tokio::test]
 async fn odd_keys_before_after_and_instead_of_a_good_one_stop_nothing_and_are_shown() {
     let issuer = Issuer::new();
     let good: Value = serde_json::from_str(&issuer.jwks()).unwrap();

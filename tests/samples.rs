@@ -9,8 +9,7 @@ use samples::{LANGUAGES, Language};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::commands::{run, run_on};
-use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load};
+use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load, run, run_on};
 use crate::real_clients::prepared;
 
 /// How a language's program is built and run in its folder. `CLIENTS` is the folder that `tests/setup` has filled.

@@ -4,8 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::commands::{run, run_on};
-use crate::harness::{Answer, Gateway, admin, client};
+use crate::harness::{Answer, Gateway, admin, client, run, run_on};
 
 /// What turns the text behind it around, what has no width, and what begins an order to a terminal.
 const UNSEEN: [char; 4] = ['\u{202e}', '\u{200b}', '\u{2066}', '\u{9b}'];

@@ -35,12 +35,12 @@ pub(super) struct Asked {
     pub(super) request_id: String,
     /// Of a send.
     pub(super) message: Option<Message>,
-    pub(super) reported: Option<Told>,
+    pub(super) reported: Option<Reported>,
 }
 
 /// Its answer.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) at: Instant,
     /// `SUCCESS`, or the code of an error.
     pub(super) code: String,
@@ -48,7 +48,7 @@ pub(super) struct Told {
     pub(super) replayed: bool,
 }
 
-impl Told {
+impl Reported {
     /// Whether the request itself was made at the upstream, or was to be.
     pub(super) fn is_first_hand(&self) -> bool {
         !self.replayed && self.code != "IDEMPOTENCY_IN_PROGRESS"
@@ -129,7 +129,7 @@ impl Callers {
             let answer = request.send().await.ok()?;
             let replayed = answer.headers().contains_key("idempotent-replayed");
             let body = answer.text().await.ok()?;
-            Some(Told {
+            Some(Reported {
                 at: Instant::now(),
                 code: between(&body, &["\"error\":\"", "<c:code>"]).unwrap_or("SUCCESS".to_owned()),
                 delivery: between(&body, &["\"delivery\":\"", "delivery>"]).unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::callers::{Asked, Message, Told};
+use super::callers::{Asked, Message, Reported};
 use super::disk::Probe;
 use super::upstream::Counting;
 use crate::harness::{Answer, Gateway, admin_request, callers_id};
@@ -122,7 +122,7 @@ impl Ledger {
     fn check_row(
         &mut self,
         asked: &Asked,
-        reported: &Told,
+        reported: &Reported,
         row: Option<&Row>,
         (killed, granted): (Instant, Duration),
     ) {
@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// What a key's caller was told once stays so for ever.
-    fn check_key(&mut self, asked: &Asked, message: &Message, reported: &Told) {
+    fn check_key(&mut self, asked: &Asked, message: &Message, reported: &Reported) {
         self.counts.replayed += usize::from(reported.replayed);
         let is_last_word = matches!(&*reported.delivery, "sent" | "unknown")
             && reported.code != "IDEMPOTENCY_IN_PROGRESS";

@@ -125,8 +125,8 @@ async fn flood(
                 };
                 let asked = tokio::time::timeout(PATIENCE, ask(&mut stream, request.as_bytes()));
                 let (_, body, closes) = asked.await.unwrap().unwrap();
-                let told: Value = serde_json::from_str(&body).unwrap();
-                let code = told["error"].as_str().unwrap().to_owned();
+                let reported: Value = serde_json::from_str(&body).unwrap();
+                let code = reported["error"].as_str().unwrap().to_owned();
                 *codes.entry(code).or_default() += 1;
                 kept = Some(stream).filter(|_| !closes);
             }
@@ -195,8 +195,8 @@ impl Accesses {
                                 Some(stream) => stream,
                                 None => connect(to, from).await?,
                             };
-                            let told = ask(&mut stream, request.as_bytes()).await?;
-                            std::io::Result::Ok((stream, told))
+                            let reported = ask(&mut stream, request.as_bytes()).await?;
+                            std::io::Result::Ok((stream, reported))
                         };
                         let called = tokio::time::timeout(PATIENCE, call).await;
                         let mut met = met.lock().unwrap();

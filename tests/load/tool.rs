@@ -78,10 +78,10 @@ async fn slowhttptest_does_not_keep_others_out() {
         ms(quiet.at(990)),
     );
     for (tool, (how, _)) in attacks.into_iter().zip(ATTACKS) {
-        let told = tool.wait_with_output().unwrap().stdout;
-        let told = String::from_utf8_lossy(&told);
+        let reported = tool.wait_with_output().unwrap().stdout;
+        let reported = String::from_utf8_lossy(&reported);
         // What a slow reader reads is in the system's hands by then, and its connection is not ours any more.
-        let is_over = how[0] == "-X" || told.contains("No open connections left");
+        let is_over = how[0] == "-X" || reported.contains("No open connections left");
         assert!(is_over, "{how:?}: {reported}");
     }
     assert!(most > count && last < count, "{most}, in the end {last}");

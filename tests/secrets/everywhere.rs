@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{forms, misuse};
-use crate::commands::run_on;
 use crate::harness::{
     Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
-    admin, client,
+    admin, client, run_on,
 };
 
 const RANDOM: &str = "cgs_canary-canary-canary-canary-canary-canary-c";
@@ -277,7 +276,7 @@ async fn print(heard: &mut Heard, folder: &Path) {
         std::fs::write(&file, broken).unwrap();
         heard.ask(Method::POST, "reload", &Value::Null).await;
         heard.run(&["reload"]);
-        let checked = crate::commands::run(&["check", "--config", file.to_str().unwrap()]);
+        let checked = crate::harness::run(&["check", "--config", file.to_str().unwrap()]);
         assert_ne!(checked.code, Some(0));
         heard.places.push((
             "the check".to_owned(),

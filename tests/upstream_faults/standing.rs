@@ -9,7 +9,7 @@ use adapter::Way;
 use serde_json::{Value, json};
 
 use super::raw::{Fault, Raw};
-use super::{NOT_SENT, Place, Stage, chats, delivery, reported};
+use super::{NOT_SENT, Place, Stage, chats, code_of, delivery};
 use crate::harness::{
     Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load, pass, until,
 };

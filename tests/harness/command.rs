@@ -1,0 +1,63 @@
+//! The commands beside `serve`: run, and what they said.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::gateway::Gateway;
+use super::process::{Process, binary};
+
+/// What a command said, and how it ended.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub output: String,
+    pub error: String,
+}
+
+impl Ran {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.output).unwrap_or_else(|_| panic!("no JSON: {}", self.output))
+    }
+
+    /// One line on standard error that holds this, and nothing on standard output.
+    #[track_caller]
+    pub fn failed(&self, code: i32, said: &str) {
+        assert_eq!(
+            (self.code, self.output.as_str()),
+            (Some(code), ""),
+            "{}",
+            self.error
+        );
+        assert!(
+            self.error.starts_with("chatgate: ") && self.error.contains(said),
+            "{}",
+            self.error
+        );
+        assert_eq!(self.error.lines().count(), 1, "{}", self.error);
+    }
+}
+
+pub fn run(arguments: &[&str]) -> Ran {
+    let ran = Command::new(binary()).args(arguments).output().unwrap();
+    Ran {
+        code: ran.status.code(),
+        output: String::from_utf8(ran.stdout).unwrap(),
+        error: String::from_utf8(ran.stderr).unwrap(),
+    }
+}
+
+/// Runs a command against this gateway.
+pub fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
+    let (admin, data) = (gateway.admin.to_string(), gateway.data());
+    let mut all = arguments.to_vec();
+    all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);
+    run(&all)
+}
+
+/// The same without waiting for its end.
+pub fn start_on(gateway: &Gateway, arguments: &[&str]) -> Process {
+    let (admin, data) = (gateway.admin.to_string(), gateway.data());
+    let mut all = arguments.to_vec();
+    all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);
+    Process::start(&all, &[])
+}
