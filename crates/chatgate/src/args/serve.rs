@@ -19,7 +19,7 @@ pub(crate) struct ServeArgs {
     /// The address of the public listener [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
-    /// The address of the operators' listener [default: 127.0.0.1:8081]
+    /// The address of the admin listener [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<String>,
     /// Let the embedded sandbox answer callers beyond loopback too while no upstream is configured

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
-use super::progress::{Progress, during};
+use super::progress::{TransferProgress, during};
 use crate::args::access::{
     AccessCommand, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs, SetArgs,
 };
@@ -47,7 +47,7 @@ pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
         AccessCommand::Export(args) => {
             let admin = admin(&args)?;
             let exporting = admin.get("/admin/v1/export");
-            print_json(&during("Exporting", &Progress::default(), exporting).await?)
+            print_json(&during("Exporting", &TransferProgress::default(), exporting).await?)
         }
         AccessCommand::Import(args) => import(args).await,
     }
@@ -206,7 +206,7 @@ async fn import(args: ImportArgs) -> Result<(), String> {
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
     let admin = admin(&args.request)?;
     let importing = admin.send(Method::POST, "/admin/v1/import", &document);
-    let answer = during("Importing", &Progress::default(), importing).await?;
+    let answer = during("Importing", &TransferProgress::default(), importing).await?;
     if args.request.json {
         print_json(&answer)
     } else {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::AsyncWrite;
 use url::Url;
 
-use super::progress::Progress;
+use super::progress::TransferProgress;
 use crate::args::connect::{AdminArgs, ReachArgs};
 
 /// Longest wait of a command for the running gateway.
@@ -89,7 +89,7 @@ impl Admin {
         &self,
         path: &str,
         file: &mut (impl AsyncWrite + Unpin),
-        progress: &Progress,
+        progress: &TransferProgress,
     ) -> Result<(), String> {
         let come = |bytes, all| progress.set(bytes, all);
         let saved = save(&self.client, self.call(path, Some(&[]))?, file, come).await;

@@ -10,7 +10,7 @@ use tokio::fs::{File, OpenOptions};
 
 use super::admin::Admin;
 use super::output::print;
-use super::progress::{Progress, during};
+use super::progress::{TransferProgress, during};
 use crate::args::BackupArgs;
 
 /// Longest time for a backup, with the making of the copy: the largest stores take minutes on a slow disk.
@@ -46,7 +46,7 @@ async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> 
         .mode(0o600)
         .open(partial);
     let mut copy: File = made.await.map_err(at)?;
-    let progress = Progress::default();
+    let progress = TransferProgress::default();
     let saving = admin.post_and_save("/admin/v1/backup", &mut copy, &progress);
     during("Copying the store", &progress, saving).await?;
     copy.sync_all().await.map_err(at)?;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::admin::{Admin, LONG_TIMEOUT};
 use super::output::{print, print_json};
-use super::progress::{Progress, during};
+use super::progress::{TransferProgress, during};
 use crate::args::journal::{EraseArgs, JournalCommand};
 
 pub(crate) async fn run(command: JournalCommand) -> Result<(), String> {
@@ -16,7 +16,7 @@ pub(crate) async fn run(command: JournalCommand) -> Result<(), String> {
     let admin = Admin::new(&request.admin, LONG_TIMEOUT)?;
     let wanted = json!({ "destination": destination });
     let erasing = admin.send(Method::POST, "/admin/v1/journal/erase", &wanted);
-    let answer = during("Erasing", &Progress::default(), erasing).await?;
+    let answer = during("Erasing", &TransferProgress::default(), erasing).await?;
     if request.json {
         print_json(&answer)
     } else {

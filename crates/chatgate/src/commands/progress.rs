@@ -18,13 +18,13 @@ const BAR: u64 = 24;
 
 /// The progress of one command.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct TransferProgress {
     bytes: AtomicU64,
     /// The bytes at the end; 0 while unknown.
     of: AtomicU64,
 }
 
-impl Progress {
+impl TransferProgress {
     /// Sets the bytes so far, and the bytes at the end if they are known.
     pub(crate) fn set(&self, bytes: u64, of: Option<u64>) {
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -53,7 +53,11 @@ impl Progress {
 }
 
 /// Shows progress until the work is done, if standard error is a terminal, and then removes the line.
-pub(crate) async fn during<T>(what: &str, progress: &Progress, work: impl Future<Output = T>) -> T {
+pub(crate) async fn during<T>(
+    what: &str,
+    progress: &TransferProgress,
+    work: impl Future<Output = T>,
+) -> T {
     let mut stderr = std::io::stderr();
     if !stderr.is_terminal() {
         return work.await;
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_bar_needs_an_end() {
-        let progress = Progress::default();
+        let progress = TransferProgress::default();
         assert_eq!(progress.render(3), "3 s");
         progress.set(3 << 19, None);
         assert_eq!(progress.render(3), "1.5 MiB, 3 s");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::admin::{Admin, LONG_TIMEOUT};
 use super::output::{print, print_json, rows, table};
-use super::progress::{Progress, during};
+use super::progress::{TransferProgress, during};
 use crate::args::journal::ReplayArgs;
 
 pub(crate) async fn run(args: ReplayArgs) -> Result<(), String> {
@@ -18,7 +18,7 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<(), String> {
     let admin = Admin::new(&args.request.admin, LONG_TIMEOUT)?;
     let judging = admin.send(Method::POST, "/admin/v1/replay", &question);
     let what = "Judging the journalled calls";
-    let answer = during(what, &Progress::default(), judging).await?;
+    let answer = during(what, &TransferProgress::default(), judging).await?;
     if args.request.json {
         return print_json(&answer);
     }

@@ -22,12 +22,12 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
         folder.make()?;
     }
     let account = match (args.user, args.password) {
-        (Some(user), Some(password)) => SandboxAccount {
+        (Some(user), Some(password)) => AccountNotice {
             user,
             password,
             line: String::new(),
         },
-        _ => SandboxAccount::generate(folder.as_ref())?,
+        _ => AccountNotice::generate(folder.as_ref())?,
     };
     let is_loopback = args.listen.ip().to_canonical().is_loopback();
     let pages = args.pages || is_loopback;
@@ -62,15 +62,15 @@ fn read_faults(path: &Path) -> Result<Vec<Fault>, String> {
 }
 
 /// The one account of the sandbox, and the line that shows where its credentials are.
-struct SandboxAccount {
+struct AccountNotice {
     user: String,
     password: String,
     line: String,
 }
 
-impl SandboxAccount {
+impl AccountNotice {
     /// A new account. Its password is shown on a terminal; where the output may end in a log, only a private file has it.
-    fn generate(folder: Option<&DataFolder>) -> Result<SandboxAccount, String> {
+    fn generate(folder: Option<&DataFolder>) -> Result<AccountNotice, String> {
         let user = "sandbox".to_owned();
         let password = random_text(PASSWORD_BYTES)?;
         let file = folder.map(DataFolder::sandbox_account);
@@ -89,7 +89,7 @@ impl SandboxAccount {
                 return Err(text.to_owned());
             }
         };
-        Ok(SandboxAccount {
+        Ok(AccountNotice {
             user,
             password,
             line,
