@@ -13,7 +13,6 @@ mod tls;
 mod upstream;
 mod ways;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -21,12 +20,12 @@ use forward::allowlist::Networks;
 use forward::{CacheConfig, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
-use settings::{ConfigError, Reader, Sources, ValueKind, parse};
+use settings::{ConfigError, Reader, Sources, parse};
 use store::{ReceiptRoom, Retention, parse_network};
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
-use exposure::{is_exposed, is_loopback, proxy_protocol};
+use exposure::{is_exposed, is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
@@ -124,17 +123,9 @@ impl Config {
             reader.reject(key, "it can't change while the gateway runs; restart it");
         }
         match reader.finish() {
-            (_, errors) if errors.is_empty() => Ok(config),
-            (_, errors) => Err(errors),
+            errors if errors.is_empty() => Ok(config),
+            errors => Err(errors),
         }
-    }
-
-    /// Every key of the file, in alphabetical order.
-    #[must_use]
-    pub fn keys(sources: &Sources) -> BTreeSet<String> {
-        let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
-        Config::convert(&mut reader);
-        reader.finish().0
     }
 
     /// What is allowed and hardly meant, a sentence each.
@@ -205,40 +196,26 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream::upstream_limits(reader);
-        let trusted_proxies = reader.list(
-            "server.trusted_proxies",
-            &[],
-            ValueKind::Text,
-            parse_network,
-        );
+        let trusted_proxies = reader.texts("server.trusted_proxies", &[], parse_network);
         let listen = reader.address("server.listen", "127.0.0.1:8080");
         let upstream = upstream::upstream(reader, &upstream_limits, listen);
         Config {
-            data: reader.value("server.data", "./data", ValueKind::Text, parse::path),
+            data: reader.text("server.data", "./data", parse::path),
             listen,
             admin_listen: reader.address("server.admin_listen", "127.0.0.1:8081"),
-            admin_hosts: reader.list("server.admin_hosts", &[], ValueKind::Text, host_name),
-            public_url: reader.optional("server.public_url", ValueKind::Text, public_url),
-            forwarded_header: reader.value(
+            admin_hosts: reader.texts("server.admin_hosts", &[], host_name),
+            public_url: reader.optional_text("server.public_url", public_url),
+            forwarded_header: reader.text(
                 "server.forwarded_header",
                 "x-forwarded-for",
-                ValueKind::Text,
                 ForwardedHeader::parse,
             ),
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
             trusted_proxies,
             tls: tls::public(reader),
             admin_tls: tls::admin(reader),
-            networks: Networks::new(
-                reader.list(
-                    "server.allow",
-                    &["0.0.0.0/0", "::/0"],
-                    ValueKind::Text,
-                    parse_network,
-                ),
-                reader.list("server.deny", &[], ValueKind::Text, parse_network),
-            ),
-            cors_origins: reader.list("server.cors_origins", &[], ValueKind::Text, origin),
+            networks: networks(reader),
+            cors_origins: reader.texts("server.cors_origins", &[], origin),
             limits: limits::limits(reader),
             demo: reader
                 .optional_boolean("server.demo")
@@ -254,10 +231,7 @@ impl Config {
                 "serve",
                 &[("serve", true), ("refuse", false)],
             ),
-            receipts_kept_s: reader.value("receipts.keep", "24h", ValueKind::Time, |text| {
-                let seconds = parse::timeout(text)?.as_secs();
-                i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
-            }),
+            receipts_kept_s: journal::receipts_kept_s(reader),
             receipt_room: journal::receipt_room(reader),
             docs: reader
                 .optional_boolean("docs.enabled")

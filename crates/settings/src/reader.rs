@@ -116,14 +116,13 @@ impl<'a> Reader<'a> {
         self.read(key, parse)
     }
 
-    /// A setting that its table needs.
-    pub fn required<T>(
+    /// A text that its table needs.
+    pub fn required_text<T>(
         &mut self,
         key: &str,
-        kind: ValueKind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.record(key, || KeySchema::new(kind).required());
+        self.record(key, || KeySchema::new(ValueKind::Text).required());
         if !self.is_set(key) {
             self.reject(key, "it is needed");
         }
@@ -252,9 +251,9 @@ impl<'a> Reader<'a> {
         self.raw(key).is_some()
     }
 
-    /// Every key that was read, and all errors. A key that is set and was never read is an error.
+    /// All errors; a key that is set and was never read is one.
     #[must_use]
-    pub fn finish(mut self) -> (BTreeSet<String>, Vec<ConfigError>) {
+    pub fn finish(mut self) -> Vec<ConfigError> {
         let mut unknown = Vec::new();
         self.find_unknown("", &self.root, &mut unknown);
         self.errors.extend(unknown);
@@ -267,7 +266,7 @@ impl<'a> Reader<'a> {
         }
         self.errors.sort();
         self.errors.dedup();
-        (self.known, self.errors)
+        self.errors
     }
 
     fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<ConfigError>) {

@@ -10,6 +10,35 @@ use crate::reader::Reader;
 use crate::schema::ValueKind;
 
 impl Reader<'_> {
+    /// A text.
+    pub fn text<T>(
+        &mut self,
+        key: &str,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        self.value(key, default, ValueKind::Text, parse)
+    }
+
+    /// A text that may be absent.
+    pub fn optional_text<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.optional(key, ValueKind::Text, parse)
+    }
+
+    /// A list of texts.
+    pub fn texts<T>(
+        &mut self,
+        key: &str,
+        default: &[&str],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        self.list(key, default, ValueKind::Text, parse)
+    }
+
     /// A setting that is one of a few words.
     pub fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
@@ -27,7 +56,7 @@ impl Reader<'_> {
 
     /// A socket address.
     pub fn address(&mut self, key: &str, default: &str) -> SocketAddr {
-        self.value(key, default, ValueKind::Text, parse::address)
+        self.text(key, default, parse::address)
     }
 
     /// A setting that is true or false.

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use forward::allowlist::Networks;
 use ipnet::IpNet;
 use settings::Reader;
+use store::parse_network;
 
 /// The right of everybody to read.
 const EVERYBODY_READS: u32 = 0o004;
@@ -32,6 +34,14 @@ pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
              sandbox is wanted",
         );
     }
+}
+
+/// Networks from which the deployment accepts calls.
+pub(super) fn networks(reader: &mut Reader<'_>) -> Networks {
+    Networks::new(
+        reader.texts("server.allow", &["0.0.0.0/0", "::/0"], parse_network),
+        reader.texts("server.deny", &[], parse_network),
+    )
 }
 
 /// Whether every connection to the ways in has to begin with a PROXY header.

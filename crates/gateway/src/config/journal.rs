@@ -51,3 +51,11 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     }
     ReceiptRoom { per_access, all }
 }
+
+/// How long receipts are kept, in seconds.
+pub(super) fn receipts_kept_s(reader: &mut Reader<'_>) -> i64 {
+    reader.value("receipts.keep", "24h", ValueKind::Time, |text| {
+        let seconds = parse::timeout(text)?.as_secs();
+        i64::try_from(seconds).map_err(|_| format!("{text} is too long"))
+    })
+}

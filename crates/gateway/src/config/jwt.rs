@@ -73,21 +73,16 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> JwtConfig {
 
 fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     let key = |name: &str| format!("{prefix}.{name}");
-    let name = reader.required(&key("issuer"), ValueKind::Text, parse::text);
-    let jwks = reader.required(&key("jwks"), ValueKind::Text, jwks_source);
-    let audience = reader.list(&key("audience"), &[], ValueKind::Text, parse::text);
+    let name = reader.required_text(&key("issuer"), parse::text);
+    let jwks = reader.required_text(&key("jwks"), jwks_source);
+    let audience = reader.texts(&key("audience"), &[], parse::text);
     if audience.is_empty() {
         reader.reject(&key("audience"), "name at least one audience");
     }
-    let algorithms = reader.list(
-        &key("algorithms"),
-        &["EdDSA", "RS256", "ES256"],
-        ValueKind::Text,
-        |text| {
-            text.parse()
-                .map_err(|_| format!("{text} is not an algorithm that is accepted here"))
-        },
-    );
+    let algorithms = reader.texts(&key("algorithms"), &["EdDSA", "RS256", "ES256"], |text| {
+        text.parse()
+            .map_err(|_| format!("{text} is not an algorithm that is accepted here"))
+    });
     if algorithms.is_empty() {
         reader.reject(&key("algorithms"), "name at least one algorithm");
     }
@@ -99,24 +94,23 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
     let scope = |text: &str| {
         Scope::parse(text).ok_or_else(|| format!("{text:?} is neither chat nor names of methods"))
     };
-    let default_scope = reader.optional(&key("default_scope"), ValueKind::Text, scope);
+    let default_scope = reader.optional_text(&key("default_scope"), scope);
     let scopes = ScopeRule {
-        claims: reader.list(
+        claims: reader.texts(
             &key("scope_claims"),
             &["scope", "scp", "roles"],
-            ValueKind::Text,
             parse::text,
         ),
         default: default_scope.unwrap_or_else(Scope::nothing),
     };
-    let patterns = reader.list(&key("accesses"), &[], ValueKind::Text, |text| {
+    let patterns = reader.texts(&key("accesses"), &[], |text| {
         AccessNames::parse([text]).map(|_| text.to_owned())
     });
     let accesses = AccessNames::parse(patterns.iter().map(String::as_str));
     Some(IssuerConfig {
         accesses: accesses.unwrap_or_default(),
         scopes,
-        claim: reader.value(&key("claim"), "sub", ValueKind::Text, parse::text),
+        claim: reader.text(&key("claim"), "sub", parse::text),
         refresh: reader.timeout(&key("refresh"), "5m"),
         issuer: name?,
         jwks: jwks?,

@@ -1,6 +1,6 @@
 //! The log: its level and its format.
 
-use settings::{Reader, ValueKind};
+use settings::Reader;
 
 /// The log.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct LogConfig {
 
 pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
     LogConfig {
-        level: reader.value("log.level", "info", ValueKind::Text, log_level),
+        level: reader.text("log.level", "info", log_level),
         json: reader.choice("log.format", "json", &[("json", true), ("text", false)]),
     }
 }

@@ -53,16 +53,13 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     let key = |name: &str| format!("{prefix}.{name}");
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
-    let name = reader.required(&key("name"), ValueKind::Text, access_name);
-    let user = reader.required(&key("user"), ValueKind::Text, |text| {
-        bounded(text, adapter::USER_BYTES_MAX)
-    });
+    let name = reader.required_text(&key("name"), access_name);
+    let user = reader.required_text(&key("user"), |text| bounded(text, adapter::USER_BYTES_MAX));
     let password = reader.secret(&key("password"));
     if !reader.is_set(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.reject(&key("password"), "an access needs a password");
     }
-    let allow: Vec<Vec<IpNet>> =
-        reader.list(&key("allow"), &[], ValueKind::Text, parse_access_network);
+    let allow: Vec<Vec<IpNet>> = reader.texts(&key("allow"), &[], parse_access_network);
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
     let cache = CachePolicy {
         enabled: reader.boolean(&key("cache"), "true"),
@@ -71,7 +68,7 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
         active: reader.boolean(&key("active"), "true"),
-        deny: reader.list(&key("deny"), &[], ValueKind::Text, parse_network),
+        deny: reader.texts(&key("deny"), &[], parse_network),
         ways: reader.words(&key("ways"), &way_names),
         methods: reader.words(&key("methods"), &method_names),
         per_minute: reader.optional(&key("per_minute"), ValueKind::Count(1), parse::count),

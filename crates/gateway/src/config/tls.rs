@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use server::tls::{self, Tls, TlsFiles};
-use settings::{Reader, ValueKind};
+use settings::Reader;
 
 /// TLS of the public listener, whose callers authenticate by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
@@ -14,9 +14,7 @@ pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
 /// TLS of the admin listener, which may require client certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
-    let client_ca = reader.optional(key, ValueKind::Text, |text| {
-        checked(text, tls::client_authorities)
-    });
+    let client_ca = reader.optional_text(key, |text| checked(text, tls::client_authorities));
     let files = files(reader, "server.admin_tls", client_ca, false);
     if reader.is_set(key) && !reader.is_set("server.admin_tls.cert") {
         reader.reject(key, "client certificates need server.admin_tls.cert");
@@ -32,12 +30,8 @@ fn files(
 ) -> Option<TlsFiles> {
     let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
     let [cert_name, key_name] = &names;
-    let cert = reader.optional(cert_name, ValueKind::Text, |text| {
-        checked(text, tls::certificates)
-    });
-    let key = reader.optional(key_name, ValueKind::Text, |text| {
-        checked(text, tls::private_key)
-    });
+    let cert = reader.optional_text(cert_name, |text| checked(text, tls::certificates));
+    let key = reader.optional_text(key_name, |text| checked(text, tls::private_key));
     for (name, other) in [(cert_name, key_name), (key_name, cert_name)] {
         if reader.is_set(name) && !reader.is_set(other) {
             reader.reject(other, &format!("{name} needs it"));

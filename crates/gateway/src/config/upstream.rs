@@ -28,7 +28,7 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
         connection_life: reader.timeout("upstream.connection_life", "5m"),
         timeout: reader.timeout("upstream.timeout", "15s"),
         response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
-        roots: reader.value("upstream.roots", "bundled", ValueKind::Text, |text| {
+        roots: reader.text("upstream.roots", "bundled", |text| {
             Ok(match text {
                 "bundled" => Roots::Bundled,
                 "system" => Roots::System,
@@ -62,8 +62,8 @@ pub(super) fn upstream(
     listen: SocketAddr,
 ) -> Option<UpstreamConfig> {
     check_sandbox(reader, listen);
-    let url = reader.optional("upstream.url", ValueKind::Text, upstream_url);
-    let fallback_urls = reader.list("upstream.fallback_urls", &[], ValueKind::Text, upstream_url);
+    let url = reader.optional_text("upstream.url", upstream_url);
+    let fallback_urls = reader.texts("upstream.fallback_urls", &[], upstream_url);
     let orders = [("order", false), ("spread", true)];
     let spread = reader.choice("upstream.balance", "order", &orders);
     let (user, password) = account(reader, ["upstream.user", "upstream.password"]);
@@ -109,9 +109,7 @@ pub(super) fn upstream(
 
 /// User name and password of an account, each if it is set.
 fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
-    let user = reader.optional(names[0], ValueKind::Text, |text| {
-        bounded(text, adapter::USER_BYTES_MAX)
-    });
+    let user = reader.optional_text(names[0], |text| bounded(text, adapter::USER_BYTES_MAX));
     let password = reader.secret(names[1]);
     if password.as_ref().is_some_and(String::is_empty) {
         reader.reject(names[1], "it is empty");
