@@ -41,7 +41,7 @@ pub(crate) struct ConnectionState {
     /// Requests that the peer abandoned, less those whose answers it took.
     abandoned: AtomicU32,
     /// Refusals in a row of callers who have not authenticated.
-    refusals: AtomicU32,
+    pub(crate) refusals: AtomicU32,
     goaway: Notify,
     /// On HTTP/2: the deadline of each request under way.
     deadlines: Mutex<HashMap<u64, Instant>>,
@@ -139,19 +139,6 @@ impl ConnectionState {
         let _ = self
             .abandoned
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    /// Counts a refusal of a caller who has not authenticated. Returns how many there were in a row.
-    pub(crate) fn count_refusal(&self) -> u32 {
-        self.refusals.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Forgets the refusals: a caller has authenticated.
-    pub(crate) fn reset_refusals(&self) {
-        // Most connections have none, and a load costs other threads nothing.
-        if self.refusals.load(Ordering::Relaxed) != 0 {
-            self.refusals.store(0, Ordering::Relaxed);
-        }
     }
 
     /// Asks for GOAWAY: the requests under way finish, and no more are accepted.

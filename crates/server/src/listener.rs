@@ -72,7 +72,8 @@ pub async fn serve<D: Dispatch>(
         };
         let policy = policy.load_full();
         // Over the cap a connection closes without an answer, which would cost what the cap has to save.
-        let Some(permit) = ConnectionLimiter::take(&limiter, peer.ip(), &policy) else {
+        let permit = ConnectionLimiter::take(&limiter, peer.ip(), &policy, Arc::default());
+        let Some(permit) = permit else {
             continue;
         };
         let guard = workers.as_deref().and_then(Workers::least_loaded);

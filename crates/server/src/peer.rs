@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::connection_state::ConnectionState;
 
@@ -52,7 +53,7 @@ pub struct Peer {
 impl Peer {
     /// Counts a refusal of a caller who has not authenticated. Returns whether the connection has to close.
     pub fn count_refusal(&self) -> bool {
-        let refusals = self.state.count_refusal();
+        let refusals = self.state.refusals.fetch_add(1, Ordering::Relaxed) + 1;
         if refusals >= REFUSALS_AFTER_GOAWAY_MAX {
             self.state.evict();
         }
@@ -61,7 +62,10 @@ impl Peer {
 
     /// Forgets the refusals: a caller has authenticated.
     pub fn reset_refusals(&self) {
-        self.state.reset_refusals();
+        // Most connections have none, and a load costs other threads nothing.
+        if self.state.refusals.load(Ordering::Relaxed) != 0 {
+            self.state.refusals.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Has an HTTP/2 connection send GOAWAY: it finishes the requests under way and accepts no more.

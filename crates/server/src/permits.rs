@@ -39,14 +39,6 @@ impl ConnectionLimiter {
         limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
         policy: &ConnectionPolicy,
-    ) -> Option<ConnectionPermit> {
-        ConnectionLimiter::enter(limiter, address, policy, Arc::default())
-    }
-
-    fn enter(
-        limiter: &Arc<ConnectionLimiter>,
-        address: IpAddr,
-        policy: &ConnectionPolicy,
         state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
@@ -133,7 +125,7 @@ impl ConnectionPermit {
     ) -> Option<ConnectionPermit> {
         let (limiter, state) = (Arc::clone(&self.limiter), Arc::clone(&self.state));
         drop(self);
-        ConnectionLimiter::enter(&limiter, address, policy, state)
+        ConnectionLimiter::take(&limiter, address, policy, state)
     }
 
     /// The state of the connection.
@@ -164,12 +156,19 @@ mod tests {
         }
     }
 
+    fn take(
+        limiter: &Arc<ConnectionLimiter>,
+        address: IpAddr,
+        policy: &ConnectionPolicy,
+    ) -> Option<ConnectionPermit> {
+        ConnectionLimiter::take(limiter, address, policy, Arc::default())
+    }
+
     #[test]
     fn connections_are_capped_in_all_and_by_address_and_permits_come_back() {
         let policy = policy(3, 1);
         let limiter = Arc::new(ConnectionLimiter::default());
-        let take =
-            |address: &str| ConnectionLimiter::take(&limiter, address.parse().unwrap(), &policy);
+        let take = |address: &str| take(&limiter, address.parse().unwrap(), &policy);
         let first = take("192.0.2.1");
         assert!(first.is_some());
         assert!(take("192.0.2.1").is_none());
@@ -193,7 +192,7 @@ mod tests {
     fn the_connection_that_was_waited_for_longest_is_evicted_and_no_other() {
         let policy = policy(4, 4);
         let limiter = Arc::new(ConnectionLimiter::default());
-        let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
+        let take = || take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
         let [served, rests, oldest, fresh] = [(); 4].map(|()| take().unwrap());
         let in_flight = ConnectionState::begin(served.state());
         drop(ConnectionState::begin(rests.state()));
@@ -221,7 +220,7 @@ mod tests {
         let most = 129;
         let policy = policy(most, most);
         let limiter = Arc::new(ConnectionLimiter::default());
-        let take = || ConnectionLimiter::take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
+        let take = || take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
         let open: Vec<_> = (0..most).filter_map(|_| take()).collect();
         for (permit, seconds) in open.iter().zip(1..) {
             permit.state().pretend_waited(Duration::from_secs(seconds));
