@@ -16,6 +16,9 @@ use tokio_rustls::server::TlsStream;
 use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
 
+#[cfg(test)]
+mod tests;
+
 /// What an HTTP/2 peer may send between one change of the epoch and the next, in bytes besides the bodies that the service
 /// has received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS,
 /// WINDOW_UPDATE, empty ones) exceed this only in a flood.
@@ -331,147 +334,5 @@ impl<S: AsyncRead + Unpin> DeadlineStream<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-
-    use super::*;
-
-    impl Abort for DuplexStream {
-        fn abort(&self) {}
-    }
-
-    impl<S: AsyncWrite> Abort for tokio::io::BufWriter<S> {
-        fn abort(&self) {}
-    }
-
-    fn stream(
-        buffer: usize,
-    ) -> (
-        DuplexStream,
-        DeadlineStream<DuplexStream>,
-        Arc<ConnectionState>,
-    ) {
-        let (peer, ours) = tokio::io::duplex(buffer);
-        let state = Arc::new(ConnectionState::default());
-        (
-            peer,
-            DeadlineStream::new(ours, Arc::clone(&state), Deadlines::default()),
-            state,
-        )
-    }
-
-    async fn times_out_after(stream: &mut DeadlineStream<DuplexStream>) -> Duration {
-        let began = Instant::now();
-        let read = stream.read(&mut [0; 64]).await;
-        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        began.elapsed().max(Duration::from_secs(1))
-    }
-
-    fn is_about(took: Duration, seconds: u64) -> bool {
-        (seconds * 1000..seconds * 1000 + 50).contains(&u64::try_from(took.as_millis()).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_says_nothing_has_the_head_deadline() {
-        let (_peer, mut stream, _) = stream(64);
-        assert!(is_about(times_out_after(&mut stream).await, 10));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
-        let (mut peer, mut stream, _) = stream(64);
-        let began = Instant::now();
-        let dribble = tokio::spawn(async move {
-            let mut pause = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                pause.tick().await;
-                if peer.write_all(b"x").await.is_err() {
-                    return;
-                }
-            }
-        });
-        while stream.read(&mut [0; 1]).await.is_ok() {}
-        assert!(is_about(began.elapsed(), 10));
-        dribble.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
-        let (mut peer, mut stream, state) = stream(64);
-        peer.write_all(b"GET").await.unwrap();
-        stream.read_exact(&mut [0; 3]).await.unwrap();
-        let in_flight = ConnectionState::begin(&state);
-        let reading = tokio::spawn(async move { times_out_after(&mut stream).await });
-        tokio::time::sleep(Duration::from_secs(1000)).await;
-        assert!(!reading.is_finished());
-        drop(in_flight);
-        let took = reading.await.unwrap();
-        assert!(is_about(took, 1075), "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
-        for (most, lingers) in [(8 * 1024, true), (2 * CONTROL_BYTES_MAX, false)] {
-            let (mut peer, ours) = tokio::io::duplex(64 * 1024);
-            let state = Arc::new(ConnectionState::default());
-            let deadlines = Deadlines::default();
-            let mut stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), deadlines);
-            state.leave_body_unread();
-            let writing = tokio::spawn(async move {
-                for _ in 0..most / 1024 {
-                    let _ = peer.write_all(&[0; 1024]).await;
-                }
-                peer
-            });
-            let began = Instant::now();
-            // The clock goes on when everybody waits.
-            stream.shutdown().await.unwrap();
-            let took = began.elapsed();
-            assert_eq!(took >= LINGER_MAX, lingers, "{most}: {took:?}");
-            writing.abort();
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_read_has_the_write_deadline() {
-        let (_peer, mut stream, _) = stream(4);
-        let began = Instant::now();
-        let written = stream.write_all(b"more than four").await;
-        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(is_about(began.elapsed(), 30));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
-        let (mut peer, mut stream, _) = stream(4);
-        let began = Instant::now();
-        let sips = tokio::spawn(async move {
-            let mut pause = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                pause.tick().await;
-                peer.read_exact(&mut [0; 4]).await.unwrap();
-            }
-        });
-        let written = stream.write_all(&[b'x'; 4096]).await;
-        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!((30..32).contains(&began.elapsed().as_secs()));
-        sips.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
-        let (_peer, ours) = tokio::io::duplex(4);
-        // What is written at the end, as a goodbye is.
-        let ours = tokio::io::BufWriter::new(ours);
-        let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
-        stream.write_all(b"more than four").await.unwrap();
-        let began = Instant::now();
-        let shut = stream.shutdown().await;
-        assert_eq!(shut.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(is_about(began.elapsed(), 30));
     }
 }

@@ -152,3 +152,25 @@ impl Drop for AbandonGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_abandons_more_than_it_waits_for_is_cut_off() {
+        let state = Arc::new(ConnectionState::default());
+        let guard = || AbandonGuard(Some(Arc::clone(&state)));
+        // What it waited for before it abandoned anything counts for nothing.
+        guard().disarm();
+        for _ in 0..ABANDONED_MAX {
+            drop(guard());
+        }
+        assert!(!state.take_eviction());
+        guard().disarm();
+        drop(guard());
+        assert!(!state.take_eviction());
+        drop(guard());
+        assert!(state.take_eviction());
+    }
+}

@@ -1,0 +1,249 @@
+//! Deadlines by a clock that the tests move.
+
+use std::cell::Cell;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+
+thread_local! {
+    /// Whether the stream of this test was reset.
+    static ABORTED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Abort for DuplexStream {
+    fn abort(&self) {
+        ABORTED.set(true);
+    }
+}
+
+impl<S: AsyncWrite> Abort for tokio::io::BufWriter<S> {
+    fn abort(&self) {}
+}
+
+fn stream(
+    buffer: usize,
+) -> (
+    DuplexStream,
+    DeadlineStream<DuplexStream>,
+    Arc<ConnectionState>,
+) {
+    let (peer, ours) = tokio::io::duplex(buffer);
+    let state = Arc::new(ConnectionState::default());
+    (
+        peer,
+        DeadlineStream::new(ours, Arc::clone(&state), Deadlines::default()),
+        state,
+    )
+}
+
+async fn times_out_after(stream: &mut DeadlineStream<DuplexStream>) -> Duration {
+    let began = Instant::now();
+    let read = stream.read(&mut [0; 64]).await;
+    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    began.elapsed().max(Duration::from_secs(1))
+}
+
+fn is_about(took: Duration, seconds: u64) -> bool {
+    (seconds * 1000..seconds * 1000 + 50).contains(&u64::try_from(took.as_millis()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_has_the_head_deadline() {
+    let (_peer, mut stream, _) = stream(64);
+    assert!(is_about(times_out_after(&mut stream).await, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
+    let (mut peer, mut stream, _) = stream(64);
+    let began = Instant::now();
+    let dribble = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            pause.tick().await;
+            if peer.write_all(b"x").await.is_err() {
+                return;
+            }
+        }
+    });
+    while stream.read(&mut [0; 1]).await.is_ok() {}
+    assert!(is_about(began.elapsed(), 10));
+    dribble.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
+    let (mut peer, mut stream, state) = stream(64);
+    peer.write_all(b"GET").await.unwrap();
+    stream.read_exact(&mut [0; 3]).await.unwrap();
+    let in_flight = ConnectionState::begin(&state);
+    let reading = tokio::spawn(async move { times_out_after(&mut stream).await });
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    assert!(!reading.is_finished());
+    drop(in_flight);
+    let took = reading.await.unwrap();
+    assert!(is_about(took, 1075), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
+    for (most, lingers) in [(8 * 1024, true), (2 * CONTROL_BYTES_MAX, false)] {
+        let (mut peer, ours) = tokio::io::duplex(64 * 1024);
+        let state = Arc::new(ConnectionState::default());
+        let deadlines = Deadlines::default();
+        let mut stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), deadlines);
+        state.leave_body_unread();
+        let writing = tokio::spawn(async move {
+            for _ in 0..most / 1024 {
+                let _ = peer.write_all(&[0; 1024]).await;
+            }
+            peer
+        });
+        let began = Instant::now();
+        // The clock goes on when everybody waits.
+        stream.shutdown().await.unwrap();
+        let took = began.elapsed();
+        assert_eq!(took >= LINGER_MAX, lingers, "{most}: {took:?}");
+        writing.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_has_the_write_deadline() {
+    let (_peer, mut stream, _) = stream(4);
+    let began = Instant::now();
+    let written = stream.write_all(b"more than four").await;
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(is_about(began.elapsed(), 30) && ABORTED.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_taken_leaves_the_next_one_all_its_time() {
+    let (mut peer, mut stream, _) = stream(4);
+    let late = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        peer.read_exact(&mut [0; 8]).await.unwrap();
+        peer
+    });
+    stream.write_all(&[b'x'; 8]).await.unwrap();
+    stream.flush().await.unwrap();
+    let _peer = late.await.unwrap();
+    let began = Instant::now();
+    assert!(stream.write_all(&[b'x'; 8]).await.is_err());
+    assert!(is_about(began.elapsed(), 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
+    let (mut peer, mut stream, _) = stream(4);
+    let began = Instant::now();
+    let sips = tokio::spawn(async move {
+        let mut pause = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            pause.tick().await;
+            peer.read_exact(&mut [0; 4]).await.unwrap();
+        }
+    });
+    let written = stream.write_all(&[b'x'; 4096]).await;
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!((30..32).contains(&began.elapsed().as_secs()));
+    sips.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
+    let (_peer, ours) = tokio::io::duplex(4);
+    // What is written at the end, as a goodbye is.
+    let ours = tokio::io::BufWriter::new(ours);
+    let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
+    stream.write_all(b"more than four").await.unwrap();
+    let began = Instant::now();
+    let shut = stream.shutdown().await;
+    assert_eq!(shut.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(is_about(began.elapsed(), 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_head_has_the_head_deadline_from_its_first_byte() {
+    let (mut peer, mut stream, state) = stream(64);
+    drop(ConnectionState::begin(&state));
+    let late = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        peer.write_all(b"G").await.unwrap();
+        peer
+    });
+    stream.read_exact(&mut [0; 1]).await.unwrap();
+    assert!(is_about(times_out_after(&mut stream).await, 10) && !ABORTED.get());
+    late.await.unwrap();
+}
+
+fn multiplexed() -> (
+    DuplexStream,
+    DeadlineStream<DuplexStream>,
+    Arc<ConnectionState>,
+) {
+    let (peer, ours) = tokio::io::duplex(64 * 1024);
+    let state = Arc::new(ConnectionState::default());
+    let stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), Deadlines::default());
+    (peer, stream, state)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_earliest_of_many_requests_ends_their_connection_by_a_reset() {
+    let (_peer, mut stream, state) = multiplexed();
+    let mut requests =
+        [60, 40, 50].map(|s| ConnectionState::begin_within(&state, Duration::from_secs(s)));
+    assert!(is_about(times_out_after(&mut stream).await, 40) && ABORTED.get());
+    requests[1].set_deadline(Duration::from_secs(40));
+    assert!(is_about(times_out_after(&mut stream).await, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_belong_to_no_body_have_a_budget_for_each_request() {
+    let piece = [0; 1024];
+    let pieces = CONTROL_BYTES_MAX / 1024;
+    for (is_body, ends_requests, expected) in [
+        (true, false, 2 * pieces),
+        (false, true, 2 * pieces),
+        (false, false, pieces),
+    ] {
+        let (mut peer, mut stream, state) = multiplexed();
+        let mut read = 0;
+        while read < 2 * pieces {
+            peer.write_all(&piece).await.unwrap();
+            if stream.read_exact(&mut [0; 1024]).await.is_err() {
+                break;
+            }
+            read += 1;
+            if is_body {
+                state.count_body(1024);
+            }
+            if ends_requests && read % 100 == 0 {
+                drop(ConnectionState::begin(&state));
+            }
+        }
+        assert_eq!(read, expected, "{is_body} {ends_requests}");
+    }
+}
+
+#[tokio::test]
+async fn pieces_are_sent_as_they_are_gathered_or_not() {
+    assert_eq!(gather(&[io::IoSlice::new(b"abc")], &mut [0; 2]), None);
+    for length in [10, GATHERED_BYTES_MAX] {
+        let (mut peer, mut stream, _) = stream(64 * 1024);
+        let (head, body) = (b"head ".as_slice(), vec![b'x'; length]);
+        let pieces = [io::IoSlice::new(head), io::IoSlice::new(&body)];
+        let mut sent = stream.write_vectored(&pieces).await.unwrap();
+        if sent < head.len() + length {
+            stream
+                .write_all(&[head, &body].concat()[sent..])
+                .await
+                .unwrap();
+            sent = head.len() + length;
+        }
+        let mut received = vec![0; sent];
+        peer.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, [head, &body].concat());
+    }
+}
