@@ -69,16 +69,6 @@ async fn a_first_start_that_is_killed_is_made_up_for_once() {
         folder.path().join("chatgate.toml"),
     );
     std::fs::write(&file, &toml).unwrap();
-    let arguments = [
-        "--data",
-        data.to_str().unwrap(),
-        "--config",
-        file.to_str().unwrap(),
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-    ];
     for made in [
         "lock",
         "admin.key",
@@ -86,7 +76,7 @@ async fn a_first_start_that_is_killed_is_made_up_for_once() {
         "chatgate.db-wal",
         "sandbox.db",
     ] {
-        let killed = Process::start(&arguments, &[]);
+        let killed = starting(folder.path(), "127.0.0.1:0", &[]);
         as_soon_as("it is made", || data.join(made).exists());
         killed.signal("KILL");
         killed.ended();
@@ -100,6 +90,22 @@ async fn a_first_start_that_is_killed_is_made_up_for_once() {
         "{}",
         changes.body
     );
+}
+
+/// Starts a gateway over this folder, with its configuration, and waits for nothing.
+fn starting(folder: &Path, listen: &str, environment: &[(&str, &str)]) -> Process {
+    let (data, file) = (folder.join("data"), folder.join("chatgate.toml"));
+    let arguments = [
+        "--data",
+        data.to_str().unwrap(),
+        "--config",
+        file.to_str().unwrap(),
+        "--listen",
+        listen,
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    Process::start(&arguments, environment)
 }
 
 /// Starts a gateway that does not stay. Gives its exit code and what it said.
@@ -159,18 +165,7 @@ async fn a_reload_does_not_lead_to_a_sandbox_beyond_loopback() {
     let folder = Arc::new(TempDir::new().unwrap());
     let file = folder.path().join("chatgate.toml");
     std::fs::write(&file, wanted).unwrap();
-    let data = folder.path().join("data");
-    let arguments = [
-        "--data",
-        data.to_str().unwrap(),
-        "--config",
-        file.to_str().unwrap(),
-        "--listen",
-        "0.0.0.0:0",
-        "--admin",
-        "127.0.0.1:0",
-    ];
-    let process = Process::start(&arguments, &[]);
+    let process = starting(folder.path(), "0.0.0.0:0", &[]);
     process.wait_for("the upstream", |line| line.starts_with("Upstream"));
     std::fs::write(&file, "").unwrap();
     process.signal("HUP");
@@ -187,17 +182,7 @@ async fn the_demo_access_is_made_beside_an_upstream_only_by_word() {
         let toml = format!("[server]\n{word}\n{}", sandbox.as_upstream());
         std::fs::write(&file, toml).unwrap();
         let data = folder.path().join("data");
-        let arguments = [
-            "--data",
-            data.to_str().unwrap(),
-            "--config",
-            file.to_str().unwrap(),
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ];
-        let process = Process::start(&arguments, &[UPSTREAM_ENVIRONMENT]);
+        let process = starting(folder.path(), "127.0.0.1:0", &[UPSTREAM_ENVIRONMENT]);
         process.wait_for("the upstream", |line| line.starts_with("Upstream"));
         assert_eq!(data.join("demo.json").exists(), is_made, "{word}");
     }

@@ -2,10 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
-use crate::harness::{Gateway, binary};
+use crate::harness::{Gateway, binary, on_a_terminal};
 
 pub(crate) fn printed_calls(gateway: &Gateway) -> Vec<String> {
     // The fifth line is the last that a first start prints.
@@ -52,24 +52,15 @@ fn every_printed_line_pasted_as_it_is_answers_success() {
 fn every_line_printed_on_a_terminal_answers_success_too() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let line = format!(
-        "stty cols 1000; exec {} --data {} --listen 127.0.0.1:0 --admin 127.0.0.1:0",
-        binary(),
-        data.display()
-    );
-    let mut script = Command::new("script")
-        .args([
-            "--quiet",
-            "--return",
-            "--flush",
-            "--command",
-            &line,
-            "/dev/null",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let arguments = [
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let mut script = on_a_terminal(&arguments, 1000, &[("NO_COLOR", "1")]);
     let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
     let mut calls = Vec::new();
     while calls.len() < 5 {

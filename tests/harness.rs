@@ -12,7 +12,7 @@ mod skipped;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
-pub use command::{run, run_on, start_on};
+pub use command::{on_a_terminal, run, run_on, start_on};
 pub use gateway::{
     DEMO, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };
@@ -20,4 +20,4 @@ pub use issuer::{ISSUER, Issuer};
 pub use operator::{admin, admin_request, made, rows};
 pub use process::{Process, binary, load, repository};
 pub(crate) use skipped::skipped;
-pub use wait::{PATIENCE, as_soon_as, pass, stays, until};
+pub use wait::{PATIENCE, accepted, as_soon_as, pass, stays, until};

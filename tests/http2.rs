@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::http2::*;
-use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT, skipped};
+use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT, accepted, skipped};
 use crate::tls::{Files, Pair, gateway};
 
 fn read_of_demo(gateway: &Gateway) -> String {
@@ -304,7 +304,7 @@ async fn a_drain_waits_for_what_is_under_way_and_not_for_who_rests() {
     let path = "/api/http/?class=chat&method=getchatchannels&user=a&password=correct%20horse";
     asks.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &get(path)))
         .await;
-    let (mut call, _) = upstream.accept().await.unwrap();
+    let mut call = accepted(&upstream).await;
     crate::sends::read_request(&mut call).await;
     gateway.process.signal("TERM");
     gateway

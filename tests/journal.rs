@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, callers_id, client, client_from,
-    envelope, made, rows, run_on, start_on, upstream,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, accepted, admin, callers_id, client,
+    client_from, envelope, made, rows, run_on, start_on, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
@@ -190,7 +190,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
         .write_all(posted(&read, "gone").as_bytes())
         .await
         .unwrap();
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let mut upstream = accepted(&listener).await;
     read_request(&mut upstream).await;
     hang_up(caller);
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}";

@@ -3,53 +3,20 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Gateway, admin, binary, client};
+use crate::harness::{Gateway, admin, binary, client, on_a_terminal};
 
 /// The mark that a sequence for the terminal begins with.
 const ESCAPE: char = '\u{1b}';
 
 /// Longest wait for a process to say something.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// The command on a terminal of this width. `script` makes one, and copies what is shown on it.
-fn on_a_terminal(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> Child {
-    let words: Vec<_> = std::iter::once(binary())
-        .chain(arguments.iter().copied())
-        .collect();
-    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-    let line = format!("stty cols {columns} rows 24; exec {}", words.join(" "));
-    Command::new("script")
-        .args([
-            "--quiet",
-            "--return",
-            "--flush",
-            "--command",
-            &line,
-            "/dev/null",
-        ])
-        .env("TERM", "xterm")
-        .env_remove("NO_COLOR")
-        // There everything counts as a terminal with colours.
-        .env_remove("CI")
-        .env_remove("CLICOLOR")
-        .env_remove("CLICOLOR_FORCE")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
 
 /// What it shows from the beginning to the end.
 fn shown(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> String {

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::http2::{GET, OK, POST, Peer, get, head};
 use crate::harness::{
-    Gateway, Issuer, PATIENCE, UPSTREAM_ENVIRONMENT, admin, rows, until, upstream,
+    Gateway, Issuer, UPSTREAM_ENVIRONMENT, accepted, admin, rows, until, upstream,
 };
 use crate::sends::read_request;
 use crate::tls::{Files, Pair};
@@ -54,8 +54,7 @@ impl Stage {
 
     /// The next call that comes to the upstream, and what it says.
     async fn called(&self) -> (TcpStream, String) {
-        let accepted = tokio::time::timeout(PATIENCE, self.upstream.accept()).await;
-        let (mut stream, _) = accepted.expect("nobody asks the upstream").unwrap();
+        let mut stream = accepted(&self.upstream).await;
         let request = read_request(&mut stream).await;
         (stream, request)
     }
@@ -168,8 +167,7 @@ async fn a_reset_does_not_take_the_fetch_of_keys_along() {
     let authorization = format!("Bearer {token}");
     let fields = [("authorization", &*authorization), ("x-request-id", "keys")];
     let call = stage.peer.request(&head(GET, path, &fields), &[]).await;
-    let accepted = tokio::time::timeout(PATIENCE, keys.accept()).await;
-    let (mut fetch, _) = accepted.unwrap().unwrap();
+    let mut fetch = accepted(&keys).await;
     read_request(&mut fetch).await;
     stage.peer.take_back(&[call]).await;
     assert_eq!(stage.gateway.logged("keys")["code"], "CLIENT_GONE");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
-    client, envelope, run_on, upstream,
+    accepted, client, envelope, run_on, upstream,
 };
 
 /// A caller's secrets; the second is a chosen password, which costs argon2id.
@@ -284,7 +284,7 @@ async fn the_account_travels_in_the_form_or_the_header_and_never_in_the_url() {
         );
         let call = client().get(gateway.url(&call));
         let answering = tokio::spawn(Answer::of(call));
-        let seen = crate::sends::read_request(&mut listener.accept().await.unwrap().0).await;
+        let seen = crate::sends::read_request(&mut accepted(&listener).await).await;
         answering.abort();
         assert_eq!(seen.lines().next(), Some("POST /api/http/ HTTP/1.1"));
         assert!(seen.contains(place), "{seen}");

@@ -4,14 +4,17 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Answer, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, upstream};
+use crate::harness::{
+    Answer, Demo, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, accepted, client, upstream,
+};
 
 /// Reads one request with a Content-Length off a connection.
 pub async fn read_request(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     loop {
         let mut piece = [0; 4096];
-        let read = stream.read(&mut piece).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await;
+        let read = read.expect("the request does not come").unwrap();
         assert_ne!(
             read,
             0,
@@ -77,7 +80,7 @@ async fn a_client_that_hangs_up_does_not_stop_the_send() {
         .await
         .unwrap();
 
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let mut upstream = accepted(&listener).await;
     let seen = read_request(&mut upstream).await;
     assert!(seen.contains("message=do+not+stop+me"));
     // The caller is gone before the upstream has answered, and the gateway has had every chance to notice: it serves
@@ -201,7 +204,7 @@ async fn a_send_whose_client_is_gone_is_finished_before_the_gateway_ends() {
     let mut caller = TcpStream::connect(gateway.public).await.unwrap();
     let request = posted(&send_form(&gateway.demo(), "x"), "gone");
     caller.write_all(request.as_bytes()).await.unwrap();
-    let (mut upstream, _) = listener.accept().await.unwrap();
+    let mut upstream = accepted(&listener).await;
     read_request(&mut upstream).await;
     hang_up(caller);
     gateway.process.signal("TERM");

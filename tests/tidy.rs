@@ -285,11 +285,6 @@ const TIMED: &[(&str, &str)] = &[
     ),
     ("tests/upstream_faults/raw.rs", "an upstream that is slow"),
     ("tests/upstream_faults/standing.rs", "a storm lasts"),
-    (
-        "crates/forward/src/upstream/queue.rs",
-        "a rush comes and goes",
-    ),
-    ("tests/life.rs", "a connection has to rest for a while"),
 ];
 
 /// The lines of tests at which nothing but time is waited for, or a loop spins. A clock that is paused is no time.

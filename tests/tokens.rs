@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Answer, Demo, Gateway, Issuer, client, envelope};
+use crate::harness::{Answer, Demo, Gateway, Issuer, accepted, client, envelope};
 
 const CALL: &str = "class=chat&method=getchatchannels";
 
@@ -201,7 +201,7 @@ async fn serve(stream: &mut TcpStream, document: &str) {
 
 /// Answers one GET with this document; gives the listener back.
 async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
-    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut stream = accepted(&listener).await;
     let request = crate::sends::read_request(&mut stream).await;
     assert!(request.starts_with("GET /jwks.json HTTP/1.1"), "{request}");
     serve(&mut stream, document).await;
@@ -240,7 +240,7 @@ async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
     let issuer = Issuer::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = fetching(&issuer, &listener);
-    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut stream = accepted(&listener).await;
     crate::sends::read_request(&mut stream).await;
     let token = issuer.token("demo", 300);
     let request = client()

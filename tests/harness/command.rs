@@ -1,6 +1,6 @@
 //! The commands beside `serve`: run, and what they said.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -60,4 +60,37 @@ pub fn start_on(gateway: &Gateway, arguments: &[&str]) -> Process {
     let mut all = arguments.to_vec();
     all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);
     Process::start(&all, &[])
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The command on a terminal of this width. `script` makes one, and copies what is shown on it.
+pub fn on_a_terminal(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> Child {
+    let words: Vec<_> = std::iter::once(binary())
+        .chain(arguments.iter().copied())
+        .collect();
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    let line = format!("stty cols {columns} rows 24; exec {}", words.join(" "));
+    Command::new("script")
+        .args([
+            "--quiet",
+            "--return",
+            "--flush",
+            "--command",
+            &line,
+            "/dev/null",
+        ])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        // There everything counts as a terminal with colours.
+        .env_remove("CI")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
 }

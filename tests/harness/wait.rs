@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::net::{TcpListener, TcpStream};
+
 /// Longest wait for anything: a busy machine, not a figure to measure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,12 @@ async fn within(longest: Duration, what: String, mut is_so: impl AsyncFnMut() ->
         pass(pause).await;
         pause = (pause * 2).min(LOOK_LONGEST);
     }
+}
+
+/// The next connection to this listener.
+pub async fn accepted(listener: &TcpListener) -> TcpStream {
+    let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+    accepted.expect("nobody connects").unwrap().0
 }
 
 /// Looks without a pause until it is so: for a kill at that very moment.
