@@ -27,10 +27,6 @@ impl Adapter for BasicAdapter {
         Way::Basic
     }
 
-    fn dialect(&self, _wire: &Wire<'_>) -> Dialect {
-        Dialect::default()
-    }
-
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
         refuse_head(wire)
     }

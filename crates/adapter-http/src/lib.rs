@@ -24,10 +24,6 @@ impl Adapter for HttpAdapter {
         Way::Http
     }
 
-    fn dialect(&self, _wire: &Wire<'_>) -> Dialect {
-        Dialect::default()
-    }
-
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
         // The credentials may yet stand in the body.
         Params::read_head(wire).map(drop)

@@ -35,10 +35,6 @@ impl Adapter for JwtAdapter {
         Way::Jwt
     }
 
-    fn dialect(&self, _: &Wire<'_>) -> Dialect {
-        Dialect::default()
-    }
-
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
         let params = Params::read_head(wire)?;
         bearer(wire)?;

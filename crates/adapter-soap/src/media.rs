@@ -1,6 +1,6 @@
 //! The HTTP head about the body: media type, character set, action.
 
-use adapter::{Code, Error, SoapVersion, Wire};
+use adapter::{Code, Error, SoapVersion, Wire, header_parts};
 use http::header::CONTENT_TYPE;
 
 use crate::xml::{CHARSETS_TAKEN, Charset};
@@ -72,7 +72,7 @@ impl Head {
     }
 
     fn read_content_type(&mut self, value: &str) {
-        let mut parts = split_parameters(value).into_iter();
+        let mut parts = header_parts(value.as_bytes()).map(String::from_utf8_lossy);
         self.essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
         for part in parts {
             let Some((name, value)) = part.split_once('=') else {
@@ -94,23 +94,6 @@ impl Head {
             self.actions.push(action);
         }
     }
-}
-
-/// Splits at semicolons that stand outside of quotes.
-fn split_parameters(value: &str) -> Vec<&str> {
-    if !value.contains('"') {
-        return value.split(';').collect();
-    }
-    let mut in_quotes = false;
-    let mut escaped = false;
-    value
-        .split(|c| {
-            let splits = c == ';' && !in_quotes;
-            in_quotes ^= c == '"' && !escaped;
-            escaped = in_quotes && c == '\\' && !escaped;
-            splits
-        })
-        .collect()
 }
 
 /// A quoted string without its quotes and escapes; anything else as it stands.

@@ -16,7 +16,7 @@ pub(crate) fn header_parameter<'a>(
     wanted: &str,
 ) -> Result<Option<Cow<'a, [u8]>>, Unclear> {
     let mut found = None;
-    for part in split_outside_quotes(header).skip(1) {
+    for part in header_parts(header).skip(1) {
         let Some(at) = part.iter().position(|byte| *byte == b'=') else {
             continue;
         };
@@ -29,8 +29,8 @@ pub(crate) fn header_parameter<'a>(
     Ok(found)
 }
 
-/// The parts between semicolons that stand outside of quotes.
-fn split_outside_quotes(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The parts of a header's value between semicolons outside of quotes: its essence and its parameters.
+pub fn header_parts(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut in_quotes, mut is_escaped) = (false, false);
     header.split(move |byte| {
         let splits = *byte == b';' && !in_quotes;

@@ -42,6 +42,7 @@ pub use dialect::{Dialect, EnvelopeFault, SoapDialect, SoapVersion};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
 pub use form::{FormPair, form_decoded, form_pairs};
+pub use header_parameter::header_parts;
 pub use json::{JsonPairs, compact, strict_object};
 pub use operation::{
     CLASS, Effect, OPERATIONS, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
@@ -63,7 +64,9 @@ pub trait Adapter: Send + Sync {
     fn way(&self) -> Way;
 
     /// The dialect of refusals before the body has been read, judged by the head alone.
-    fn dialect(&self, wire: &Wire<'_>) -> Dialect;
+    fn dialect(&self, _wire: &Wire<'_>) -> Dialect {
+        Dialect::default()
+    }
 
     /// Refuses what the head alone has decided, whatever the body says; the body of `wire` is empty. Called before a client
     /// that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
