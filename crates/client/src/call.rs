@@ -14,7 +14,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A request of our own command line to our own gateway.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct GatewayCall<'a> {
     /// Where to.
     pub url: url::Url,
     /// A form to post.
@@ -55,7 +55,7 @@ impl fmt::Display for CallError {
 ///
 /// # Errors
 /// When there is no answer, or any other.
-pub async fn call(client: &Client, call: Call<'_>) -> Result<String, CallError> {
+pub async fn call(client: &Client, call: GatewayCall<'_>) -> Result<String, CallError> {
     let response = answered(client, call).await?;
     text_of(response, ANSWER_BYTES_MAX)
         .await
@@ -70,7 +70,7 @@ pub async fn call(client: &Client, call: Call<'_>) -> Result<String, CallError> 
 /// When there is no whole answer, any other, or it can't be written.
 pub async fn save(
     client: &Client,
-    call: Call<'_>,
+    call: GatewayCall<'_>,
     file: &mut (impl AsyncWrite + Unpin),
     come: impl Fn(u64, Option<u64>),
 ) -> Result<(), CallError> {
@@ -85,7 +85,7 @@ pub async fn save(
     file.flush().await.map_err(CallError::NotWritten)
 }
 
-async fn answered(client: &Client, call: Call<'_>) -> Result<Response, CallError> {
+async fn answered(client: &Client, call: GatewayCall<'_>) -> Result<Response, CallError> {
     let mut request = match (call.form, call.json) {
         (Some(form), _) => client.0.post(call.url).form(form),
         (None, Some((method, document))) => client.0.request(method, call.url).body(document),

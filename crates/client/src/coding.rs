@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_gzip_are_told_in_any_case_and_order() {
+    fn the_names_of_gzip_are_read_in_any_case_and_order() {
         let check = |lines: &[&str], expected| {
             let mut headers = HeaderMap::new();
             for line in lines {

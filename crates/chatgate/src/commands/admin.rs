@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::call::{Call, CallError, call, save};
+use client::call::{GatewayCall, CallError, call, save};
 use client::{Client, ClientConfig, Roots};
 use gateway::data_folder::{DataFolder, read_key};
 use http::Method;
@@ -74,7 +74,7 @@ impl Admin {
         document: &Value,
     ) -> Result<Value, String> {
         let json = Some((method, document.to_string()));
-        let request = Call {
+        let request = GatewayCall {
             json,
             ..self.call(path, None)?
         };
@@ -101,7 +101,7 @@ impl Admin {
         &self.client
     }
 
-    async fn send_call(&self, request: Call<'_>) -> Result<Value, String> {
+    async fn send_call(&self, request: GatewayCall<'_>) -> Result<Value, String> {
         let answer = call(&self.client, request).await;
         let answer = answer.map_err(|error| explained(&self.address, &error))?;
         if answer.is_empty() {
@@ -114,8 +114,8 @@ impl Admin {
         &'a self,
         path: &str,
         form: Option<&'a [(&'a str, &'a str)]>,
-    ) -> Result<Call<'a>, String> {
-        Ok(Call {
+    ) -> Result<GatewayCall<'a>, String> {
+        Ok(GatewayCall {
             url: url(&self.address, path)?,
             form,
             json: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::call::{Call, CallError, call};
+use client::call::{GatewayCall, CallError, call};
 use serde_json::Value;
 
 use super::admin::{explained, new_client, url};
@@ -13,7 +13,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(reach: &ReachArgs) -> Result<(), String> {
     let address = &reach.admin;
-    let request = Call {
+    let request = GatewayCall {
         url: url(address, "/readyz")?,
         form: None,
         json: None,

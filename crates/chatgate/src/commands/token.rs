@@ -1,6 +1,6 @@
 //! `chatgate token`: gets a token from the token endpoint of a running gateway.
 
-use client::call::{Call, call};
+use client::call::{GatewayCall, call};
 use gateway::Demo;
 use url::Url;
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
         ("scope", &scope),
     ];
     let endpoint = format!("{base}/oauth/token");
-    let request = Call {
+    let request = GatewayCall {
         url: Url::parse(&endpoint).map_err(|error| format!("{endpoint}: {error}"))?,
         form: Some(&form),
         json: None,
