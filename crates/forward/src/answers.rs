@@ -30,11 +30,11 @@ pub struct AnswerLimits {
 /// What is held under one configuration. Another one goes on with the same counts.
 pub(crate) struct Answers {
     limits: AnswerLimits,
-    counts: Arc<Counts>,
+    counts: Arc<AnswerCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct AnswerCounts {
     /// A copy of the sum, so that who calls need not wait for the rest while little is held.
     total: AtomicUsize,
     held: Mutex<Holdings>,
@@ -49,8 +49,8 @@ struct Holdings {
 }
 
 /// A large answer that is held for one caller; let go when dropped.
-pub struct Held {
-    counts: Arc<Counts>,
+pub struct HeldAnswer {
+    counts: Arc<AnswerCounts>,
     access: String,
     response: Arc<Response>,
 }
@@ -74,7 +74,7 @@ impl Answers {
     ///
     /// # Errors
     /// OVERLOADED.
-    pub(crate) fn judge(&self, access: &str) -> Result<(), Error> {
+    pub(crate) fn check(&self, access: &str) -> Result<(), Error> {
         // As long as all together hold less than one access may, nobody holds too much.
         let AnswerLimits {
             bytes,
@@ -103,7 +103,7 @@ impl Answers {
         access: &str,
         response: &Arc<Response>,
         must: bool,
-    ) -> Result<Option<Held>, Error> {
+    ) -> Result<Option<HeldAnswer>, Error> {
         if response.bytes() < LARGE_BYTES {
             return Ok(None);
         }
@@ -127,7 +127,7 @@ impl Answers {
         *held.callers.entry(address).or_default() += 1;
         self.counts.total.store(held.total, Ordering::Relaxed);
         drop(held);
-        Ok(Some(Held {
+        Ok(Some(HeldAnswer {
             counts: Arc::clone(&self.counts),
             access: access.to_owned(),
             response: Arc::clone(response),
@@ -135,7 +135,7 @@ impl Answers {
     }
 }
 
-impl Counts {
+impl AnswerCounts {
     /// The counts are whole whenever nobody has them, so a panic elsewhere does not spoil them.
     fn lock(&self) -> MutexGuard<'_, Holdings> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -148,7 +148,7 @@ impl Holdings {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldAnswer {
     fn drop(&mut self) {
         let mut held = self.counts.lock();
         let address = address_of(&self.response);
@@ -213,10 +213,10 @@ mod tests {
         );
         // Small answers have room whatever is held, and so has what must be told.
         assert!(answers.hold("d", &response(100), false).unwrap().is_none());
-        let told = answers.hold("d", &response(MIB), true).unwrap();
-        assert!(answers.judge("e").is_err());
-        drop((mine, theirs, third, told));
-        assert!(answers.judge("e").is_ok());
+        let sent = answers.hold("d", &response(MIB), true).unwrap();
+        assert!(answers.check("e").is_err());
+        drop((mine, theirs, third, sent));
+        assert!(answers.check("e").is_ok());
         let held = answers.counts.lock();
         assert!(held.total == 0 && held.by_access.is_empty() && held.callers.is_empty());
     }
@@ -239,13 +239,13 @@ mod tests {
     fn whoever_has_too_much_hears_so_before_the_upstream_is_asked() {
         let answers = answers();
         let held = answers.hold("a", &response(4 * MIB), false).unwrap();
-        assert!(answers.judge("a").is_err() && answers.judge("b").is_ok());
+        assert!(answers.check("a").is_err() && answers.check("b").is_ok());
         drop(held);
-        assert!(answers.judge("a").is_ok());
+        assert!(answers.check("a").is_ok());
     }
 
     #[test]
-    fn what_is_larger_than_all_the_room_is_told_alone() {
+    fn what_is_larger_than_all_the_room_is_held_alone() {
         let answers = answers();
         let held = answers.hold("a", &response(9 * MIB), false).unwrap();
         assert!(held.is_some());
@@ -260,8 +260,8 @@ mod tests {
             bytes: MIB,
             bytes_per_access: MIB,
         });
-        assert!(smaller.judge("b").is_err());
+        assert!(smaller.check("b").is_err());
         drop(held);
-        assert!(smaller.judge("b").is_ok());
+        assert!(smaller.check("b").is_ok());
     }
 }

@@ -11,8 +11,10 @@ use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
 
+use crate::boxed::boxed;
+use crate::cache_status::CacheStatus;
+use crate::call::Forwarded;
 use crate::upstream::{UpstreamOutcome, UpstreamTiming};
-use crate::{Forwarded, boxed};
 
 /// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
 const EPOCHS: usize = 1024;
@@ -31,79 +33,15 @@ pub struct CacheConfig {
     pub bytes: u64,
 }
 
-/// What the cache had to do with an answer (RFC 9211).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheStatus {
-    /// Answered from memory; fresh for so many more seconds.
-    Hit(u64),
-    /// Asked the upstream and kept the answer for so many seconds.
-    Stored(u64),
-    /// Asked the upstream; the answer was an error and was not kept.
-    Miss,
-    /// Got the answer of an identical call that was under way; fresh for so many seconds.
-    Collapsed(u64),
-    /// The caller asked for a fresh answer, which was kept for so many seconds.
-    Refreshed(u64),
-    /// Caching is switched off for this operation.
-    Bypass,
-    /// The operation has an effect, so that its answer is never kept.
-    Effect,
-}
-
-impl CacheStatus {
-    /// All words, in the order of their numbers.
-    pub const WORDS: [&str; 7] = [
-        "hit",
-        "stored",
-        "miss",
-        "collapsed",
-        "refreshed",
-        "bypass",
-        "effect",
-    ];
-
-    /// One word for metrics and the log.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        CacheStatus::WORDS[self.number()]
-    }
-
-    /// The number of its word, its index in [`CacheStatus::WORDS`].
-    #[must_use]
-    pub fn number(self) -> usize {
-        match self {
-            CacheStatus::Hit(_) => 0,
-            CacheStatus::Stored(_) => 1,
-            CacheStatus::Miss => 2,
-            CacheStatus::Collapsed(_) => 3,
-            CacheStatus::Refreshed(_) => 4,
-            CacheStatus::Bypass => 5,
-            CacheStatus::Effect => 6,
-        }
-    }
-
-    /// For how many more seconds the caller may keep the answer, if at all.
-    #[must_use]
-    pub fn fresh_s(self) -> Option<u64> {
-        match self {
-            CacheStatus::Hit(s)
-            | CacheStatus::Stored(s)
-            | CacheStatus::Collapsed(s)
-            | CacheStatus::Refreshed(s) => Some(s),
-            CacheStatus::Miss | CacheStatus::Bypass | CacheStatus::Effect => None,
-        }
-    }
-}
-
 /// An answer belongs to one access, one request, and the time since the last send on its channel.
 #[derive(Clone)]
-struct Key {
+struct CacheKey {
     access: Arc<Access>,
     request: Arc<Request>,
     epoch: u64,
 }
 
-impl Key {
+impl CacheKey {
     /// What tells it from others. A changed access begins with nothing kept, and so does one that was made anew under an old
     /// name.
     fn parts(&self) -> (&str, i64, &Request, u64) {
@@ -112,22 +50,22 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Key) -> bool {
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &CacheKey) -> bool {
         self.parts() == other.parts()
     }
 }
 
-impl Eq for Key {}
+impl Eq for CacheKey {}
 
-impl Hash for Key {
+impl Hash for CacheKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
 }
 
 #[derive(Clone)]
-struct Entry {
+struct CacheEntry {
     response: Arc<Response>,
     ttl: Duration,
     until: Instant,
@@ -135,15 +73,20 @@ struct Entry {
 
 struct PerEntry;
 
-impl Expiry<Key, Entry> for PerEntry {
-    fn expire_after_create(&self, _key: &Key, entry: &Entry, _now: Instant) -> Option<Duration> {
+impl Expiry<CacheKey, CacheEntry> for PerEntry {
+    fn expire_after_create(
+        &self,
+        _key: &CacheKey,
+        entry: &CacheEntry,
+        _now: Instant,
+    ) -> Option<Duration> {
         Some(entry.ttl)
     }
 
     fn expire_after_update(
         &self,
-        _: &Key,
-        entry: &Entry,
+        _: &CacheKey,
+        entry: &CacheEntry,
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
@@ -154,7 +97,7 @@ impl Expiry<Key, Entry> for PerEntry {
 /// The cache of one gateway.
 pub(crate) struct ReadCache {
     config: CacheConfig,
-    entries: Cache<Key, Entry, foldhash::quality::RandomState>,
+    entries: Cache<CacheKey, CacheEntry, foldhash::quality::RandomState>,
     /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
     /// way when the send ended is kept under the old epoch, where nobody looks.
     epochs: Arc<Epochs>,
@@ -193,7 +136,7 @@ impl ReadCache {
     }
 
     fn empty(config: CacheConfig, epochs: Arc<Epochs>) -> ReadCache {
-        let weight = |key: &Key, entry: &Entry| {
+        let weight = |key: &CacheKey, entry: &CacheEntry| {
             let values: usize = key.request.pairs().map(|(_, value)| value.len()).sum();
             u32::try_from(ENTRY_OVERHEAD_BYTES + values + entry.response.bytes())
                 .unwrap_or(u32::MAX)
@@ -223,11 +166,11 @@ impl ReadCache {
     {
         let Some(ttl) = self.keeps(access, request.operation()) else {
             let called = fetch().await;
-            let outcome = called.outcome.map(Arc::new);
-            return told(outcome, CacheStatus::Bypass, Some(called.timing));
+            let outcome = called.result.map(Arc::new);
+            return forwarded(outcome, CacheStatus::Bypass, Some(called.timing));
         };
         let epoch = self.epoch(&request).load(Ordering::Acquire);
-        let key = Key {
+        let key = CacheKey {
             access: Arc::clone(access),
             request,
             epoch,
@@ -237,7 +180,7 @@ impl ReadCache {
         }
         if let Some(entry) = self.entries.get(&key).await {
             let left = entry.until.saturating_duration_since(Instant::now());
-            return told(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
+            return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
         // In a box as well: what is kept, or may not be, is the common case.
         boxed(|| self.fly(key, ttl, fetch())).await
@@ -250,7 +193,7 @@ impl ReadCache {
 
     async fn fly(
         &self,
-        key: Key,
+        key: CacheKey,
         ttl: Duration,
         fetch: impl Future<Output = UpstreamOutcome> + Send + 'static,
     ) -> Forwarded {
@@ -261,50 +204,50 @@ impl ReadCache {
                 .try_get_with(key, async {
                     let called = fetch.await;
                     took = Some(called.timing);
-                    called.outcome.map(|response| Entry::new(response, ttl))
+                    called.result.map(|response| CacheEntry::new(response, ttl))
                 })
                 .await;
             (entry, took)
         });
         match flight.await {
-            Ok((Ok(entry), Some(took))) => told(
+            Ok((Ok(entry), Some(took))) => forwarded(
                 Ok(entry.response),
                 CacheStatus::Stored(ttl.as_secs()),
                 Some(took),
             ),
-            Ok((Ok(entry), None)) => told(
+            Ok((Ok(entry), None)) => forwarded(
                 Ok(entry.response),
                 CacheStatus::Collapsed(ttl.as_secs()),
                 None,
             ),
-            Ok((Err(error), took)) => told(Err(Error::clone(&error)), CacheStatus::Miss, took),
+            Ok((Err(error), took)) => forwarded(Err(Error::clone(&error)), CacheStatus::Miss, took),
             Err(_) => {
                 let error = Error::refused(Code::InternalError)
                     .because("a read panicked")
                     .with_delivery(None);
-                told(Err(error), CacheStatus::Miss, None)
+                forwarded(Err(error), CacheStatus::Miss, None)
             }
         }
     }
 
     async fn refresh(
         &self,
-        key: Key,
+        key: CacheKey,
         ttl: Duration,
         fetch: impl Future<Output = UpstreamOutcome> + Send + 'static,
     ) -> Forwarded {
-        let UpstreamOutcome { outcome, timing } = fetch.await;
-        match outcome {
+        let UpstreamOutcome { result, timing } = fetch.await;
+        match result {
             Ok(response) => {
-                let entry = Entry::new(response, ttl);
+                let entry = CacheEntry::new(response, ttl);
                 self.entries.insert(key, entry.clone()).await;
-                told(
+                forwarded(
                     Ok(entry.response),
                     CacheStatus::Refreshed(ttl.as_secs()),
                     Some(timing),
                 )
             }
-            Err(error) => told(Err(error), CacheStatus::Miss, Some(timing)),
+            Err(error) => forwarded(Err(error), CacheStatus::Miss, Some(timing)),
         }
     }
 
@@ -327,9 +270,9 @@ impl ReadCache {
     }
 }
 
-impl Entry {
-    fn new(response: Response, ttl: Duration) -> Entry {
-        Entry {
+impl CacheEntry {
+    fn new(response: Response, ttl: Duration) -> CacheEntry {
+        CacheEntry {
             response: Arc::new(response),
             ttl,
             until: Instant::now() + ttl,
@@ -337,7 +280,7 @@ impl Entry {
     }
 }
 
-fn told(
+fn forwarded(
     outcome: Result<Arc<Response>, Error>,
     cache: CacheStatus,
     timing: Option<UpstreamTiming>,

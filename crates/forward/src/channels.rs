@@ -46,13 +46,13 @@ pub(crate) fn visible(
 }
 
 #[derive(Deserialize)]
-struct Listed<'a> {
+struct ChannelList<'a> {
     #[serde(borrow)]
     list: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Item<'a> {
+struct ChannelItem<'a> {
     #[serde(borrow)]
     platform: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -65,7 +65,7 @@ fn filtered(access: &Access, result: &str) -> Option<String> {
     if !result.starts_with('{') {
         return None;
     }
-    let listed: Listed<'_> = serde_json::from_str(result).ok()?;
+    let listed: ChannelList<'_> = serde_json::from_str(result).ok()?;
     let Some(list) = listed.list.map(RawValue::get) else {
         return Some(result.to_owned());
     };
@@ -81,7 +81,7 @@ fn filtered(access: &Access, result: &str) -> Option<String> {
 
 fn may_see(access: &Access, item: &str) -> bool {
     let read = || {
-        let item: Item<'_> = serde_json::from_str(item).ok()?;
+        let item: ChannelItem<'_> = serde_json::from_str(item).ok()?;
         Some((text(item.platform?)?, text(item.platformid?)?))
     };
     let channel = if item.starts_with('{') { read() } else { None };

@@ -31,7 +31,7 @@ impl ConcurrencyLimit {
     ///
     /// # Errors
     /// RATE_LIMITED.
-    pub(crate) fn take(
+    pub(crate) fn acquire(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
     ) -> Result<Option<ConcurrencyPermit>, Error> {
@@ -50,7 +50,7 @@ impl ConcurrencyLimit {
 }
 
 impl ConcurrencyLimit {
-    /// How many concurrency are left, if there is a bound at all, and what [`ConcurrencyLimit::take`] would say now.
+    /// How many concurrency are left, if there is a bound at all, and what [`ConcurrencyLimit::acquire`] would say now.
     pub(crate) fn look(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
@@ -103,8 +103,8 @@ mod tests {
         access.limits.concurrent = NonZeroU32::new(1);
         let concurrency = Arc::<ConcurrencyLimit>::default();
         for _ in 0..3 {
-            let permit = ConcurrencyLimit::take(&concurrency, &access).unwrap();
-            assert!(permit.is_some() && ConcurrencyLimit::take(&concurrency, &access).is_err());
+            let permit = ConcurrencyLimit::acquire(&concurrency, &access).unwrap();
+            assert!(permit.is_some() && ConcurrencyLimit::acquire(&concurrency, &access).is_err());
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 let _turn = permit;
                 resume_unwind(Box::new(()));

@@ -7,13 +7,17 @@ use std::time::Duration;
 use adapter::{Code, Effect, Error, Operation, Way};
 use store::{Access, Accesses};
 
+use crate::authenticator::{no_such_access, wrong_secret};
+use crate::call::AuthContext;
 use crate::concurrency::{self, ConcurrencyLimit};
 use crate::daily::{DAY_S, DayState, PER_DAY};
 use crate::decision::Decision;
+use crate::forwarder::Forwarder;
+use crate::rate_limit::LimitState;
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::remaining::Remaining;
-use crate::throttle::PresentedName;
-use crate::{AuthContext, Forwarder, LimitState, access, throttle};
+use crate::rules;
+use crate::throttle::{Peek, PresentedName};
 
 /// The time that limits per minute are about, in seconds.
 const MINUTE_S: u32 = 60;
@@ -125,7 +129,7 @@ impl Forwarder {
         let (state, counted) = self.limits.look_at_address(address);
         let left = state.map(|state| before(state, &counted));
         vec![
-            self.deployment(address).into(),
+            self.decide_deployment(address).into(),
             Explanation::of_limit(PER_ADDRESS, left, counted, false),
         ]
     }
@@ -155,21 +159,21 @@ impl Forwarder {
             .collect();
         let Some(access) = access else {
             let error = match way {
-                Way::Jwt => access::no_such_access(),
-                Way::Http | Way::Basic | Way::Soap => access::wrong(None),
+                Way::Jwt => no_such_access(),
+                Way::Http | Way::Basic | Way::Soap => wrong_secret(None),
             };
             explanations.push(Explanation::known("access", Err(error)));
             return explanations;
         };
         explanations.push(Explanation::known("access", Ok("known")));
-        let decisions = access::decisions(access, call.context);
+        let decisions = rules::decisions(access, call.context);
         explanations.extend(decisions.map(Explanation::from));
         let Some(operation) = Operation::named(call.method) else {
             let error = Error::refused(Code::IncorrectMethod);
             explanations.push(Explanation::known("method", Err(error)));
             return explanations;
         };
-        explanations.push(access::method(access, operation).into());
+        explanations.push(rules::method(access, operation).into());
         explanations.extend(self.explain_limits(access, operation, call.destination));
         explanations
     }
@@ -253,7 +257,7 @@ fn left_of_day(day: DayState) -> Remaining {
 
 /// A secret that was right a while ago is no guess, and whether this one was is not asked. A token that is right is none either,
 /// and it is taken to be right.
-fn guessing(budget: throttle::Peek, is_token: bool) -> Explanation {
+fn guessing(budget: Peek, is_token: bool) -> Explanation {
     let mut explanation =
         Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
     if explanation.refusal.is_some() {

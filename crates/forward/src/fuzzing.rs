@@ -3,7 +3,7 @@
 
 use adapter::{Error, Response};
 
-use crate::upstream::answer::{Envelope, parse, refused};
+use crate::upstream::answer::{UpstreamAnswer, error_of_code, parse};
 
 /// What an answer of the upstream says: its result, or the error that its code stands for.
 ///
@@ -11,7 +11,9 @@ use crate::upstream::answer::{Envelope, parse, refused};
 /// What is wrong with it, when nothing can be made of it.
 pub fn upstream_answer(body: &[u8]) -> Result<Result<Response, Error>, &'static str> {
     match parse(body)? {
-        Envelope::Success(response) => Ok(Ok(response)),
-        Envelope::Error(code) => refused(&code).map(Err).ok_or("a code of no known shape"),
+        UpstreamAnswer::Success(response) => Ok(Ok(response)),
+        UpstreamAnswer::Error(code) => error_of_code(&code)
+            .map(Err)
+            .ok_or("a code of no known shape"),
     }
 }

@@ -2,7 +2,7 @@
 //! proved themselves long ago is not to wait for those who guess. Addresses take permits, those that were right before ahead
 //! of all others, and who waits for too long is told.
 
-mod line;
+mod queue;
 
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,8 +13,8 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 use tokio::sync::oneshot;
 
-pub(crate) use line::{HashRequest, Rank};
-use line::{Line, Ticket};
+use queue::{HashQueue, Ticket};
+pub(crate) use queue::{HashRequest, Rank};
 
 /// How long a call waits for its permit before it is told to come again.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -72,7 +72,7 @@ struct HashPermits(Mutex<HashQueueState>);
 
 struct HashQueueState {
     free: usize,
-    line: Line<oneshot::Sender<Grant>>,
+    queue: HashQueue<oneshot::Sender<Grant>>,
 }
 
 impl Hashing {
@@ -87,7 +87,7 @@ impl Hashing {
         }
         let state = HashQueueState {
             free: at_once,
-            line: Line::new(),
+            queue: HashQueue::new(),
         };
         Hashing {
             permits: Arc::new(HashPermits(Mutex::new(state))),
@@ -123,7 +123,7 @@ impl Hashing {
                 return Some(Grant::Permit(HashPermit::of(&self.permits)));
             }
             // Who is evicted sees that nothing will come.
-            state.line.push(asker, permit)?
+            state.queue.push(asker, permit)?
         };
         let _waits = LeaveOnDrop {
             permits: &self.permits,
@@ -135,7 +135,7 @@ impl Hashing {
 
     /// Lets all go on who wait with what has been proven.
     pub(crate) fn proven(&self, key: u128) {
-        let waiting = self.permits.lock().line.take(key);
+        let waiting = self.permits.lock().queue.take(key);
         for permit in waiting {
             // Who has given up does not want it.
             let _ = permit.send(Grant::Proven);
@@ -178,7 +178,7 @@ impl Drop for HashPermit {
         }
         loop {
             let mut state = self.permits.lock();
-            let Some(next) = state.line.pop() else {
+            let Some(next) = state.queue.pop() else {
                 state.free += 1;
                 return;
             };
@@ -205,7 +205,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// Somebody who waits; out of the line when dropped.
+/// Somebody who waits; out of the queue when dropped.
 struct LeaveOnDrop<'a> {
     permits: &'a HashPermits,
     asker: HashRequest,
@@ -214,7 +214,7 @@ struct LeaveOnDrop<'a> {
 
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
-        self.permits.lock().line.leave(self.asker, self.ticket);
+        self.permits.lock().queue.leave(self.asker, self.ticket);
     }
 }
 
@@ -222,7 +222,7 @@ impl Drop for LeaveOnDrop<'_> {
 mod tests {
     use std::sync::Barrier;
 
-    use super::line::WAITING_PER_ADDRESS_MAX;
+    use super::queue::WAITING_PER_ADDRESS_MAX;
     use super::*;
 
     fn asker(host: u8, key: u128) -> HashRequest {
@@ -240,10 +240,10 @@ mod tests {
         }
     }
 
-    /// LeaveOnDrop until so many stand in the line.
+    /// Waits until so many stand in the queue.
     async fn until_waiting(hashing: &Hashing, count: usize) {
         for _ in 0..10_000 {
-            if hashing.permits.lock().line.waiting() >= count {
+            if hashing.permits.lock().queue.waiting() >= count {
                 return;
             }
             tokio::task::yield_now().await;
@@ -275,7 +275,7 @@ mod tests {
         assert!(held.await.unwrap());
         assert!(waiting.join_all().await.iter().all(|has_turn| *has_turn));
         let state = hashing.permits.lock();
-        assert!(state.line.waiting() == 0 && state.free == 1);
+        assert!(state.queue.waiting() == 0 && state.free == 1);
     }
 
     #[tokio::test]
@@ -297,7 +297,7 @@ mod tests {
         while waiting.join_next().await.is_some() {}
         drop(held);
         let state = hashing.permits.lock();
-        assert!(state.line.waiting() == 0 && state.free == 1);
+        assert!(state.queue.waiting() == 0 && state.free == 1);
     }
 
     #[tokio::test]

@@ -117,7 +117,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             return (None, Err(error.retry_after(10)));
         }
         let decision = ask(&self.addresses, &counted_as(address));
-        let (state, counted) = self.told(decision, PER_ADDRESS);
+        let (state, counted) = self.state_and_result(decision, PER_ADDRESS);
         (Some(state), counted)
     }
 
@@ -127,7 +127,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             None => (None, Ok(())),
             Some(rate) => {
                 let decision = self.limiter_of(rate).check_key(&access.name);
-                let (state, counted) = self.told(decision, PER_ACCESS);
+                let (state, counted) = self.state_and_result(decision, PER_ACCESS);
                 (Some(state), counted)
             }
         }
@@ -140,7 +140,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     ) -> Option<(LimitState, Result<(), Error>)> {
         let rate = access.limits.per_minute?;
         let decision = self.limiter_of(rate).look_at(&access.name);
-        Some(self.told(decision, PER_ACCESS))
+        Some(self.state_and_result(decision, PER_ACCESS))
     }
 
     /// Counts a send to one destination.
@@ -154,7 +154,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let decision = self
             .limiter_of(rate)
             .check_key(&destination_key(access, destination));
-        self.told(decision, PER_DESTINATION).1
+        self.state_and_result(decision, PER_DESTINATION).1
     }
 
     /// What [`RateLimits::check_destination`] would say now; counts nothing.
@@ -167,10 +167,10 @@ impl<C: Clock + Clone> RateLimits<C> {
         let decision = self
             .limiter_of(rate)
             .look_at(&destination_key(access, destination));
-        Some(self.told(decision, PER_DESTINATION))
+        Some(self.state_and_result(decision, PER_DESTINATION))
     }
 
-    fn told(
+    fn state_and_result(
         &self,
         decision: RateDecision<C>,
         limit: &'static str,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_a_limit_is_told_and_a_changed_rate_starts_full() {
+    fn the_state_of_a_limit_is_returned_and_a_changed_rate_starts_full() {
         let (clock, limits) = limits(1);
         let (state, counted) = limits.check_access(&access(3));
         assert!(counted.is_ok());

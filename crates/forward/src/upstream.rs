@@ -25,16 +25,16 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
-pub use account::Account;
+pub use account::UpstreamAccount;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
 
 use crate::per_core::PerCore;
 use crate::rate_limit::whole_seconds;
-use account::{Accounts, Known, Slot};
+use account::{AccountSlot, Accounts, EncodedAccount};
 use attempt::{Attempt, EndpointHealth, RetrySafety, failed, judged, no_room, packed, too_much};
-use endpoint::{Choice, Endpoint, Endpoints, Leave};
+use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoint, UpstreamEndpoints};
 use queue::{AdmissionQueue, QueuePermit};
-use retry::{Budget, backoff};
+use retry::{RetryBudget, backoff};
 
 /// What most forms take, in bytes.
 const FORM_BYTES: usize = 256;
@@ -44,17 +44,17 @@ pub struct Upstream {
     factory: ClientFactory,
     clients: PerCore<PostClient>,
     config: UpstreamConfig,
-    endpoints: Endpoints,
+    endpoints: UpstreamEndpoints,
     accounts: Accounts,
     queue: Arc<AdmissionQueue>,
-    budget: Budget,
+    budget: RetryBudget,
     chance: RandomState,
 }
 
 /// How a call ended and what it took.
 #[derive(Debug)]
 pub(crate) struct UpstreamOutcome {
-    pub(crate) outcome: Result<Response, Error>,
+    pub(crate) result: Result<Response, Error>,
     pub(crate) timing: UpstreamTiming,
 }
 
@@ -90,10 +90,10 @@ impl Upstream {
         Ok(Upstream {
             clients: PerCore::new(|| factory.build()),
             factory,
-            endpoints: Endpoints::new(urls, targets, config.round_robin),
+            endpoints: UpstreamEndpoints::new(urls, targets, config.round_robin),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
             queue: AdmissionQueue::new(limits.calls_max, limits.waiting_max),
-            budget: Budget::default(),
+            budget: RetryBudget::default(),
             chance: RandomState::new(),
             config,
         })
@@ -114,7 +114,7 @@ impl Upstream {
         Upstream::new(config.clone()).map(Arc::new)
     }
 
-    /// Makes a call for an access, until the deadline at the longest: waits for a permit, asks, and asks again only if no
+    /// Makes a call for an access, until the deadline at the longest: waits for a permit, chosen, and chosen again only if no
     /// byte has left or nothing can come of it.
     ///
     /// The outcome's error is the chat API's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
@@ -135,14 +135,14 @@ impl Upstream {
             queued: asking - began,
             ..UpstreamTiming::default()
         };
-        let outcome = match permit {
+        let result = match permit {
             Ok(permit) => {
                 let times = (asking, deadline);
                 self.ask(permit, request, times, &mut timing).await
             }
             Err(error) => Err(error.with_delivery(not_sent(request))),
         };
-        UpstreamOutcome { outcome, timing }
+        UpstreamOutcome { result, timing }
     }
 
     async fn wait(
@@ -178,17 +178,18 @@ impl Upstream {
             // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
             let may_probe = effect == Effect::Read;
             let attempts = timing.attempts as usize;
-            let Choice { asks, to_probe } = self.endpoints.choose(attempts, now, may_probe);
+            let EndpointChoice { chosen, to_probe } =
+                self.endpoints.choose(attempts, now, may_probe);
             if let Some(at) = to_probe {
                 let upstream = Arc::clone(self);
                 tokio::spawn(async move { upstream.probe(at).await });
             }
-            let leave = match asks {
-                Ok(leave) => leave,
+            let chosen = match chosen {
+                Ok(chosen) => chosen,
                 Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
             timing.attempts += 1;
-            let (attempt, ended) = self.attempt(leave, request, (now, deadline)).await;
+            let (attempt, ended) = self.attempt(chosen, request, (now, deadline)).await;
             timing.upstream = ended - asking;
             if attempt.health != EndpointHealth::Unknown {
                 let is_success = attempt.health == EndpointHealth::Success;
@@ -229,7 +230,7 @@ impl Upstream {
     /// nothing.
     async fn attempt(
         &self,
-        Leave { endpoint, permit }: Leave<'_>,
+        ChosenEndpoint { endpoint, permit }: ChosenEndpoint<'_>,
         request: &Request,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
@@ -243,7 +244,7 @@ impl Upstream {
                     tracing::warn!(
                         host,
                         ?wait,
-                        "the endpoint asks to be left alone for so long"
+                        "the endpoint chosen to be left alone for so long"
                     );
                 }
             }
@@ -267,8 +268,8 @@ impl Upstream {
 
     async fn exchange(
         &self,
-        endpoint: &Endpoint,
-        account: &Known,
+        endpoint: &UpstreamEndpoint,
+        account: &EncodedAccount,
         request: &Request,
         (now, deadline): (Instant, Instant),
     ) -> Attempt {
@@ -305,8 +306,9 @@ impl Upstream {
     /// Asks an endpoint whose breaker wants to know, unless somebody does already, by the one read that needs no parameters.
     async fn probe(&self, at: usize) {
         let times = self.whole_time();
-        if let (Some(leave), Some(request)) = (self.endpoints.probe(at, times.0), probe_request()) {
-            self.attempt(leave, &request, times).await;
+        if let (Some(chosen), Some(request)) = (self.endpoints.probe(at, times.0), probe_request())
+        {
+            self.attempt(chosen, &request, times).await;
         }
     }
 
@@ -362,7 +364,7 @@ impl Upstream {
                 .iter()
                 .map(|endpoint| (endpoint.url.to_string(), endpoint.breaker.is_open()))
                 .collect(),
-            uses_next_account: self.accounts.current().0 == Slot::Next,
+            uses_next_account: self.accounts.current().0 == AccountSlot::Next,
             limit: occupancy.limit,
             under_way: occupancy.taken,
             waiting: occupancy.waiting,
@@ -370,7 +372,7 @@ impl Upstream {
     }
 
     /// The account where a header carries it, and the form.
-    fn request(&self, known: &Known, request: &Request) -> (Option<HeaderValue>, String) {
+    fn request(&self, known: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
         let mut form = String::with_capacity(FORM_BYTES);
         // Class, method and names are ours and stand for themselves.
         for part in ["class=", CLASS, "&method=", request.operation().method] {

@@ -94,7 +94,7 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
                 password: &password,
             };
             let refused = authenticator
-                .prove(&accesses, credentials, address)
+                .authenticate(&accesses, credentials, address)
                 .await
                 .unwrap_err();
             assert_eq!(refused.code(), Code::IncorrectUserPassword);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::call::{GatewayCall, CallError, call, save};
+use client::call::{CallError, GatewayCall, call, save};
 use client::{Client, ClientConfig, Roots};
 use gateway::data_folder::{DataFolder, read_key};
 use http::Method;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::call::{GatewayCall, CallError, call};
+use client::call::{CallError, GatewayCall, call};
 use serde_json::Value;
 
 use super::admin::{explained, new_client, url};

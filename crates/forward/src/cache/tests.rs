@@ -35,7 +35,7 @@ fn request(method: &str, platformid: &str) -> Arc<Request> {
 
 fn called(outcome: Result<Response, Error>) -> UpstreamOutcome {
     UpstreamOutcome {
-        outcome,
+        result: outcome,
         timing: UpstreamTiming::default(),
     }
 }

@@ -80,7 +80,7 @@ async fn say(
     let password = &SecretString::from(secret);
     let credentials = PresentedCredentials::User { user, password };
     authenticator
-        .prove(&accesses(), credentials, from)
+        .authenticate(&accesses(), credentials, from)
         .await
         .map(drop)
 }
@@ -211,17 +211,17 @@ fn memory_stays_within_its_bound_and_is_given_back() {
 #[tokio::test]
 async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
     for secret in ["cgs_wrong", "wrong"] {
-        let mut told = ["shop", "nobody"].map(|user| (user, Vec::new()));
-        for (user, told) in &mut told {
+        let mut seen = ["shop", "nobody"].map(|user| (user, Vec::new()));
+        for (user, seen) in &mut seen {
             let authenticator = Time::default().authenticator(12, 100);
             for n in 0..20 {
                 let from = [INSIDE, OUTSIDE][usize::from(n % 3 == 0)];
                 let error = say(&authenticator, user, secret, from).await.unwrap_err();
-                told.push((error.code(), error.retry_after_s()));
+                seen.push((error.code(), error.retry_after_s()));
             }
         }
-        assert_eq!(told[0].1, told[1].1);
-        let last = told[0].1.last().unwrap();
+        assert_eq!(seen[0].1, seen[1].1);
+        let last = seen[0].1.last().unwrap();
         assert_eq!(last.0, Code::TooManyFailures);
     }
 }
@@ -234,7 +234,9 @@ async fn user_and_client_id_draw_on_one_budget() {
         client_id: "cga_shop",
         secret,
     };
-    let wrong = authenticator.prove(&accesses(), client, OUTSIDE).await;
+    let wrong = authenticator
+        .authenticate(&accesses(), client, OUTSIDE)
+        .await;
     assert_eq!(wrong.unwrap_err().code(), Code::IncorrectUserPassword);
     let refused = say(&authenticator, "shop", "cgs_wrong", OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
@@ -246,7 +248,7 @@ async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
     let token = async |code: Option<Code>, from| {
         let said = async { code.map_or(Ok(()), |code| Err(Error::refused(code))) };
         authenticator
-            .vouch(from, said)
+            .verify_token(from, said)
             .await
             .err()
             .map(|e| e.code())
@@ -294,7 +296,7 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
             let user = "shop";
             let credentials = PresentedCredentials::User { user, password };
             authenticator
-                .prove(&accesses, credentials, INSIDE)
+                .authenticate(&accesses, credentials, INSIDE)
                 .await
                 .map(drop)
         });
@@ -321,7 +323,10 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
             user: "shop",
             password,
         };
-        match authenticator.prove(&accesses, credentials, from).await {
+        match authenticator
+            .authenticate(&accesses, credentials, from)
+            .await
+        {
             Err(error) if error.code() == Code::IncorrectUserPassword => {
                 at.push_back(now);
                 all += 1;

@@ -11,29 +11,29 @@ use url::form_urlencoded;
 
 /// A user name and its password.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct UpstreamAccount {
     /// The user name.
     pub user: String,
     /// The password.
     pub password: SecretString,
 }
 
-impl Account {
-    pub(super) fn is_same(&self, other: &Account) -> bool {
+impl UpstreamAccount {
+    pub(super) fn is_same(&self, other: &UpstreamAccount) -> bool {
         self.user == other.user && self.password.expose_secret() == other.password.expose_secret()
     }
 }
 
 /// An account as it goes into a request.
-pub(super) struct Known {
+pub(super) struct EncodedAccount {
     /// Both as they stand in a form, behind other fields: encoded once, not for every call.
     pub(super) fields: SecretString,
     /// Both as Basic has them (RFC 7617).
     pub(super) authorization: HeaderValue,
 }
 
-impl Known {
-    fn new(account: &Account) -> Known {
+impl EncodedAccount {
+    fn new(account: &UpstreamAccount) -> EncodedAccount {
         let mut form = form_urlencoded::Serializer::new(String::from("&"));
         form.append_pair("user", &account.user);
         form.append_pair("password", account.password.expose_secret());
@@ -42,7 +42,7 @@ impl Known {
         let basic = HeaderValue::try_from(basic);
         let mut authorization = basic.expect("the letters of base64 may stand in a header");
         authorization.set_sensitive(true);
-        Known {
+        EncodedAccount {
             fields: form.finish().into(),
             authorization,
         }
@@ -51,37 +51,37 @@ impl Known {
 
 /// Both slots.
 pub(super) struct Accounts {
-    first: Known,
-    next: Option<Known>,
+    first: EncodedAccount,
+    next: Option<EncodedAccount>,
     uses_next: AtomicBool,
 }
 
 /// Which of them a call was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum AccountSlot {
     First,
     Next,
 }
 
 impl Accounts {
-    pub(super) fn new(first: &Account, next: Option<&Account>) -> Accounts {
+    pub(super) fn new(first: &UpstreamAccount, next: Option<&UpstreamAccount>) -> Accounts {
         Accounts {
-            first: Known::new(first),
-            next: next.map(Known::new),
+            first: EncodedAccount::new(first),
+            next: next.map(EncodedAccount::new),
             uses_next: AtomicBool::new(false),
         }
     }
 
     /// The one in use.
-    pub(super) fn current(&self) -> (Slot, &Known) {
+    pub(super) fn current(&self) -> (AccountSlot, &EncodedAccount) {
         match &self.next {
-            Some(next) if self.uses_next.load(Ordering::Acquire) => (Slot::Next, next),
-            _ => (Slot::First, &self.first),
+            Some(next) if self.uses_next.load(Ordering::Acquire) => (AccountSlot::Next, next),
+            _ => (AccountSlot::First, &self.first),
         }
     }
 
     /// The next one, if there is one that is not in use.
-    pub(super) fn to_try(&self) -> Option<&Known> {
+    pub(super) fn to_try(&self) -> Option<&EncodedAccount> {
         let is_in_use = self.uses_next.load(Ordering::Acquire);
         self.next.as_ref().filter(|_| !is_in_use)
     }
@@ -92,7 +92,7 @@ impl Accounts {
     }
 
     /// The upstream does not know the one in this slot. Says whether the first one takes over.
-    pub(super) fn refused(&self, slot: Slot) -> bool {
-        slot == Slot::Next && self.uses_next.swap(false, Ordering::AcqRel)
+    pub(super) fn refused(&self, slot: AccountSlot) -> bool {
+        slot == AccountSlot::Next && self.uses_next.swap(false, Ordering::AcqRel)
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// A well-formed answer.
-pub(crate) enum Envelope {
+pub(crate) enum UpstreamAnswer {
     /// With its result.
     Success(Response),
     /// With its code.
@@ -15,7 +15,7 @@ pub(crate) enum Envelope {
 }
 
 #[derive(Deserialize)]
-struct Written<'a> {
+struct WireEnvelope<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -32,16 +32,16 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
 }
 
 /// Reads an answer; what is wrong with it otherwise.
-pub(crate) fn parse(body: &[u8]) -> Result<Envelope, &'static str> {
+pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let written: Written<'_> =
+    let written: WireEnvelope<'_> =
         serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
     if written.status.eq_ignore_ascii_case("success") {
         match written.result.map(RawValue::get) {
-            None => Ok(Envelope::Success(Response::empty())),
+            None => Ok(UpstreamAnswer::Success(Response::empty())),
             Some(result) => Response::of(result)
-                .map(Envelope::Success)
+                .map(UpstreamAnswer::Success)
                 .ok_or("a key of the result is given twice"),
         }
     } else if written.status.eq_ignore_ascii_case("error") {
@@ -49,14 +49,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Envelope, &'static str> {
         let code = written
             .error
             .and_then(|raw| serde_json::from_str(raw.get()).ok());
-        code.map(Envelope::Error).ok_or("an error without a code")
+        code.map(UpstreamAnswer::Error)
+            .ok_or("an error without a code")
     } else {
         Err("the status is neither success nor error")
     }
 }
 
 /// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
-pub(crate) fn refused(word: &str) -> Option<Error> {
+pub(crate) fn error_of_code(word: &str) -> Option<Error> {
     match Code::from_chat_api(word) {
         // All three speak of our own account, which the caller has no part in.
         Some(code) if code.is_credential() => {
@@ -82,15 +83,14 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: Result<&str, &str>) {
-        let told = match parse(body.as_bytes()) {
-            Ok(Envelope::Success(response)) => Ok(response.result().to_owned()),
-            Ok(Envelope::Error(code)) => {
-                Err(refused(&code).map_or("(no code)".to_owned(), |error| error.word().to_owned()))
-            }
+        let read = match parse(body.as_bytes()) {
+            Ok(UpstreamAnswer::Success(response)) => Ok(response.result().to_owned()),
+            Ok(UpstreamAnswer::Error(code)) => Err(error_of_code(&code)
+                .map_or("(no code)".to_owned(), |error| error.word().to_owned())),
             Err(cause) => Err(cause.to_owned()),
         };
         assert_eq!(
-            told.as_ref().map(String::as_str).map_err(String::as_str),
+            read.as_ref().map(String::as_str).map_err(String::as_str),
             expected
         );
     }

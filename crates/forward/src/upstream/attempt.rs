@@ -7,7 +7,7 @@ use adapter::{Code, Delivery, Effect, Error, Response};
 use client::TransportError;
 use http::StatusCode;
 
-use super::answer::{Envelope, parse, refused};
+use super::answer::{UpstreamAnswer, error_of_code, parse};
 use crate::rate_limit::whole_seconds;
 
 /// How one attempt ended.
@@ -17,12 +17,12 @@ pub(super) struct Attempt {
     pub(super) health: EndpointHealth,
     /// Whether another attempt could do any retry.
     pub(super) retry: RetrySafety,
-    /// For how long the endpoint asks to be left alone, if it does.
+    /// For how long the endpoint chosen to be left alone, if it does.
     pub(super) wait: Option<Duration>,
 }
 
 impl Attempt {
-    /// Its endpoint asks to be left alone for so long, which the caller is told as well.
+    /// Its endpoint chosen to be left alone for so long, which the caller is told as well.
     pub(super) fn asked_to_wait(mut self, wait: Option<Duration>) -> Attempt {
         if let Some(wait) = wait {
             let seconds = whole_seconds(wait);
@@ -83,13 +83,13 @@ pub(super) fn judged(
         wait: None,
     };
     match parse(body) {
-        Ok(Envelope::Success(response)) if status.is_success() => well(Ok(response)),
-        Ok(Envelope::Error(code)) => match refused(&code) {
+        Ok(UpstreamAnswer::Success(response)) if status.is_success() => well(Ok(response)),
+        Ok(UpstreamAnswer::Error(code)) => match error_of_code(&code) {
             Some(error) => well(Err(error.with_delivery(word(Delivery::NotSent)))),
             None => unusable("an error code of an unknown shape".into()),
         },
         _ if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
-        Ok(Envelope::Success(_)) => unusable("success with an HTTP error".into()),
+        Ok(UpstreamAnswer::Success(_)) => unusable("success with an HTTP error".into()),
         Err(cause) => unusable(cause.into()),
     }
 }

@@ -19,18 +19,18 @@ pub(super) const REST_MAX: Duration = Duration::from_secs(4);
 
 /// The breaker of one endpoint.
 #[derive(Default)]
-pub(super) struct Breaker(Mutex<Known>);
+pub(super) struct Breaker(Mutex<BreakerData>);
 
-/// What is known of the endpoint.
+/// What is data of the endpoint.
 #[derive(Default)]
-struct Known {
-    state: State,
+struct BreakerData {
+    state: BreakerState,
     /// Probes that were allowed so far.
     probes: u64,
 }
 
 #[derive(Clone, Copy)]
-enum State {
+enum BreakerState {
     /// Everybody may ask. One bit for each outcome, the newest lowest; failures are set.
     Closed {
         outcomes: u32,
@@ -43,7 +43,7 @@ enum State {
         /// Whether the endpoint itself has asked to be left alone for so long.
         is_asked_for: bool,
     },
-    /// The probe with this number asks for all since then.
+    /// The probe with this number chosen for all since then.
     HalfOpen {
         rest: Duration,
         since: Instant,
@@ -51,9 +51,9 @@ enum State {
     },
 }
 
-impl Default for State {
-    fn default() -> State {
-        State::Closed {
+impl Default for BreakerState {
+    fn default() -> BreakerState {
+        BreakerState::Closed {
             outcomes: 0,
             last: None,
         }
@@ -63,17 +63,17 @@ impl Default for State {
 /// Whether somebody may ask.
 pub(super) enum Permission<'a> {
     /// Yes.
-    Ask(Permit<'a>),
+    Ask(BreakerPermit<'a>),
     /// Only by a read for all others, which this call is not.
     ProbeIsDue,
     /// No, for so long at least.
     Wait(Duration),
 }
 
-/// Leave to ask once. Dropped without a word on how that ended, it is as if nobody had asked: a probe that was given up, for
+/// ChosenEndpoint to ask once. Dropped without a word on how that ended, it is as if nobody had asked: a probe that was given up, for
 /// whatever reason, is there for the next one.
 #[must_use]
-pub(super) struct Permit<'a> {
+pub(super) struct BreakerPermit<'a> {
     breaker: &'a Breaker,
     /// The number of the probe, if it is one.
     probe: Option<u64>,
@@ -82,32 +82,34 @@ pub(super) struct Permit<'a> {
 impl Breaker {
     /// Whether somebody may ask now; a probe only if it `may_probe`.
     pub(super) fn permit(&self, now: Instant, may_probe: bool) -> Permission<'_> {
-        let mut known = self.lock();
-        let rest = match known.state {
-            State::Closed { .. } => {
-                return Permission::Ask(Permit {
+        let mut data = self.lock();
+        let rest = match data.state {
+            BreakerState::Closed { .. } => {
+                return Permission::Ask(BreakerPermit {
                     breaker: self,
                     probe: None,
                 });
             }
-            State::Open { until, .. } if now < until => return Permission::Wait(until - now),
+            BreakerState::Open { until, .. } if now < until => {
+                return Permission::Wait(until - now);
+            }
             // Who takes longer than this does not hold up the news.
-            State::HalfOpen { rest, since, .. } if now < since + REST_MAX => {
+            BreakerState::HalfOpen { rest, since, .. } if now < since + REST_MAX => {
                 return Permission::Wait(rest.min(since + REST_MAX - now));
             }
-            State::Open { rest, .. } | State::HalfOpen { rest, .. } => rest,
+            BreakerState::Open { rest, .. } | BreakerState::HalfOpen { rest, .. } => rest,
         };
         if !may_probe {
             return Permission::ProbeIsDue;
         }
-        known.probes += 1;
-        let probe = known.probes;
-        known.state = State::HalfOpen {
+        data.probes += 1;
+        let probe = data.probes;
+        data.state = BreakerState::HalfOpen {
             rest,
             since: now,
             probe,
         };
-        Permission::Ask(Permit {
+        Permission::Ask(BreakerPermit {
             breaker: self,
             probe: Some(probe),
         })
@@ -115,22 +117,24 @@ impl Breaker {
 
     /// Whether nobody but a probe may ask.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(self.lock().state, State::Closed { .. })
+        !matches!(self.lock().state, BreakerState::Closed { .. })
     }
 
     /// The endpoint has asked to be left alone for so long. Says whether that is news.
     pub(super) fn leave_alone(&self, now: Instant, wait: Duration) -> bool {
-        let mut known = self.lock();
+        let mut data = self.lock();
         let until = now + wait;
-        let before = match known.state {
-            State::Open {
+        let before = match data.state {
+            BreakerState::Open {
                 until,
                 is_asked_for: true,
                 ..
             } => Some(until),
-            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
+            BreakerState::Closed { .. }
+            | BreakerState::Open { .. }
+            | BreakerState::HalfOpen { .. } => None,
         };
-        known.state = State::Open {
+        data.state = BreakerState::Open {
             until: before.map_or(until, |before| before.max(until)),
             rest: REST,
             is_asked_for: true,
@@ -140,21 +144,21 @@ impl Breaker {
 
     /// Notes how somebody's asking ended, the probe's number being given if it was one. Says whether that has opened it.
     fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
-        let mut known = self.lock();
-        match known.state {
-            State::Closed { outcomes, last } => {
+        let mut data = self.lock();
+        match data.state {
+            BreakerState::Closed { outcomes, last } => {
                 let is_old = last.is_some_and(|last| now.saturating_duration_since(last) > MEMORY);
                 let outcomes = if is_old { 0 } else { outcomes };
                 let outcomes = (outcomes << 1 | failure) & ((1 << WINDOW) - 1);
                 let opens = outcomes.count_ones() >= FAILURES_MAX;
-                known.state = if opens {
-                    State::Open {
+                data.state = if opens {
+                    BreakerState::Open {
                         until: now + REST,
                         rest: REST,
                         is_asked_for: false,
                     }
                 } else {
-                    State::Closed {
+                    BreakerState::Closed {
                         outcomes,
                         last: Some(now),
                     }
@@ -162,40 +166,42 @@ impl Breaker {
                 opens
             }
             // Whoever asked before it asked to be left alone does not know of that.
-            State::Open {
+            BreakerState::Open {
                 is_asked_for: true, ..
             } => false,
             // Whoever asked before it opened and is answered now brings the same news as a probe.
-            State::HalfOpen { .. } | State::Open { .. } if failure == 0 => {
-                known.state = State::default();
+            BreakerState::HalfOpen { .. } | BreakerState::Open { .. } if failure == 0 => {
+                data.state = BreakerState::default();
                 false
             }
-            State::HalfOpen {
-                rest, probe: asks, ..
-            } if probe == Some(asks) => {
+            BreakerState::HalfOpen {
+                rest,
+                probe: chosen,
+                ..
+            } if probe == Some(chosen) => {
                 let rest = (rest * 2).min(REST_MAX);
-                known.state = State::Open {
+                data.state = BreakerState::Open {
                     until: now + rest,
                     rest,
                     is_asked_for: false,
                 };
                 false
             }
-            State::HalfOpen { .. } | State::Open { .. } => false,
+            BreakerState::HalfOpen { .. } | BreakerState::Open { .. } => false,
         }
     }
 
     /// The probe did not come to an end.
     fn give_back(&self, probe: u64) {
-        let mut known = self.lock();
-        if let State::HalfOpen {
+        let mut data = self.lock();
+        if let BreakerState::HalfOpen {
             rest,
             since,
-            probe: asks,
-        } = known.state
-            && asks == probe
+            probe: chosen,
+        } = data.state
+            && chosen == probe
         {
-            known.state = State::Open {
+            data.state = BreakerState::Open {
                 until: since,
                 rest,
                 is_asked_for: false,
@@ -204,12 +210,12 @@ impl Breaker {
     }
 
     /// The state is whole after every statement, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, BreakerData> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Permit<'_> {
+impl BreakerPermit<'_> {
     /// An answer came that can be used, whatever it says.
     pub(super) fn success(mut self, now: Instant) {
         let probe = self.probe.take();
@@ -222,7 +228,7 @@ impl Permit<'_> {
         self.breaker.note(now, 1, probe)
     }
 
-    /// The endpoint asks to be left alone for so long. Says whether that is news.
+    /// The endpoint chosen to be left alone for so long. Says whether that is news.
     pub(super) fn leave_alone(mut self, now: Instant, wait: Duration) -> bool {
         self.probe = None;
         self.breaker.leave_alone(now, wait)
@@ -234,7 +240,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for BreakerPermit<'_> {
     fn drop(&mut self) {
         if let Some(probe) = self.probe {
             self.breaker.give_back(probe);
@@ -254,13 +260,13 @@ mod tests {
             }
         }
 
-        /// Whether somebody asks on behalf of all others.
+        /// Whether somebody chosen on behalf of all others.
         pub(in crate::upstream) fn is_probing(&self) -> bool {
-            matches!(self.lock().state, State::HalfOpen { .. })
+            matches!(self.lock().state, BreakerState::HalfOpen { .. })
         }
 
         #[track_caller]
-        fn asks(&self, now: Instant) -> Permit<'_> {
+        fn chosen(&self, now: Instant) -> BreakerPermit<'_> {
             match self.permit(now, true) {
                 Permission::Ask(permit) => permit,
                 Permission::ProbeIsDue | Permission::Wait(_) => panic!("nobody may ask"),
@@ -268,8 +274,8 @@ mod tests {
         }
 
         #[track_caller]
-        fn probes(&self, now: Instant) -> Permit<'_> {
-            let permit = self.asks(now);
+        fn probes(&self, now: Instant) -> BreakerPermit<'_> {
+            let permit = self.chosen(now);
             assert!(permit.is_probe());
             permit
         }
@@ -286,17 +292,17 @@ mod tests {
     fn half_of_the_last_twenty_open_it_and_a_success_closes_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            assert!(!breaker.asks(now).failure(now));
-            breaker.asks(now).success(now);
+            assert!(!breaker.chosen(now).failure(now));
+            breaker.chosen(now).success(now);
         }
-        let permit = breaker.asks(now);
+        let permit = breaker.chosen(now);
         assert!(!permit.is_probe() && permit.failure(now));
         assert_eq!(breaker.waits(now), Some(REST));
         let later = now + REST;
         let probe = breaker.probes(later);
         assert_eq!(breaker.waits(later), Some(REST));
         probe.success(later);
-        assert!(!breaker.asks(later).is_probe());
+        assert!(!breaker.chosen(later).is_probe());
     }
 
     #[test]
@@ -336,7 +342,7 @@ mod tests {
         let first = breaker.probes(now);
         now += REST_MAX;
         let second = breaker.probes(now);
-        // Its time is over: what becomes of it is no news, and takes nothing from the one that asks now.
+        // Its time is over: what becomes of it is no news, and takes nothing from the one that chosen now.
         drop(first);
         assert!(breaker.waits(now).is_some());
         second.success(now);
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn an_old_failure_is_not_the_probes() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        let (slow, slower) = (breaker.asks(now), breaker.asks(now));
+        let (slow, slower) = (breaker.chosen(now), breaker.chosen(now));
         breaker.break_open(now);
         now += REST;
         let probe = breaker.probes(now);
@@ -375,7 +381,7 @@ mod tests {
     #[test]
     fn who_asks_to_be_left_alone_is_and_nothing_that_began_before_changes_it() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        let [early, late, first, second] = [(); 4].map(|()| breaker.asks(now));
+        let [early, late, first, second] = [(); 4].map(|()| breaker.chosen(now));
         let wait = Duration::from_secs(30);
         assert!(first.leave_alone(now, wait));
         assert!(!second.leave_alone(now, Duration::from_secs(1)));
@@ -395,10 +401,10 @@ mod tests {
     fn old_failures_are_forgotten() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            breaker.asks(now).failure(now);
+            breaker.chosen(now).failure(now);
         }
         let later = now + MEMORY + Duration::from_millis(1);
-        assert!(!breaker.asks(later).failure(later));
-        assert!(!breaker.asks(later).is_probe());
+        assert!(!breaker.chosen(later).failure(later));
+        assert!(!breaker.chosen(later).is_probe());
     }
 }

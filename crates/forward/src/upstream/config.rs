@@ -5,7 +5,7 @@ use std::time::Duration;
 use client::Roots;
 use url::Url;
 
-use super::Account;
+use super::UpstreamAccount;
 
 /// Where the upstream is and how to speak to it.
 #[derive(Clone, Debug)]
@@ -17,9 +17,9 @@ pub struct UpstreamConfig {
     /// Whether all endpoints take turns; otherwise the first that is well is asked.
     pub round_robin: bool,
     /// Our account there.
-    pub account: Account,
+    pub account: UpstreamAccount,
     /// The one that is to replace it.
-    pub next_account: Option<Account>,
+    pub next_account: Option<UpstreamAccount>,
     /// Where the account stands in a request; never in the URL.
     pub auth: UpstreamAuth,
     /// Bounds on what is asked of it.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use client::Target;
 use url::Url;
 
-use super::breaker::{Breaker, Permission, Permit};
+use super::breaker::{Breaker, BreakerPermit, Permission};
 
 /// One of them.
-pub(super) struct Endpoint {
+pub(super) struct UpstreamEndpoint {
     pub(super) url: Url,
     /// Where its requests go.
     pub(super) target: Target,
@@ -17,35 +17,39 @@ pub(super) struct Endpoint {
 }
 
 /// All of them.
-pub(super) struct Endpoints {
-    all: Vec<Endpoint>,
+pub(super) struct UpstreamEndpoints {
+    all: Vec<UpstreamEndpoint>,
     /// Whether they take turns; otherwise the first that is well is asked.
     round_robin: bool,
     next: AtomicUsize,
 }
 
-/// Leave to ask one of them once.
-pub(super) struct Leave<'a> {
-    pub(super) endpoint: &'a Endpoint,
-    pub(super) permit: Permit<'a>,
+/// ChosenEndpoint to ask one of them once.
+pub(super) struct ChosenEndpoint<'a> {
+    pub(super) endpoint: &'a UpstreamEndpoint,
+    pub(super) permit: BreakerPermit<'a>,
 }
 
 /// Whom to ask.
-pub(super) struct Choice<'a> {
+pub(super) struct EndpointChoice<'a> {
     /// This one, or nobody for so long.
-    pub(super) asks: Result<Leave<'a>, Duration>,
+    pub(super) chosen: Result<ChosenEndpoint<'a>, Duration>,
     /// One that somebody else has to probe, since this call may not.
     pub(super) to_probe: Option<usize>,
 }
 
-impl Endpoints {
-    pub(super) fn new(urls: Vec<Url>, targets: Vec<Target>, round_robin: bool) -> Endpoints {
-        let endpoint = |(url, target)| Endpoint {
+impl UpstreamEndpoints {
+    pub(super) fn new(
+        urls: Vec<Url>,
+        targets: Vec<Target>,
+        round_robin: bool,
+    ) -> UpstreamEndpoints {
+        let endpoint = |(url, target)| UpstreamEndpoint {
             url,
             target,
             breaker: Breaker::default(),
         };
-        Endpoints {
+        UpstreamEndpoints {
             all: urls.into_iter().zip(targets).map(endpoint).collect(),
             round_robin,
             next: AtomicUsize::new(0),
@@ -53,8 +57,13 @@ impl Endpoints {
     }
 
     /// Chooses for the attempt after so many of one call: each goes on where the one before it ended. Only who `may_probe`
-    /// asks one on behalf of all others.
-    pub(super) fn choose(&self, attempts: usize, now: Instant, may_probe: bool) -> Choice<'_> {
+    /// chosen one on behalf of all others.
+    pub(super) fn choose(
+        &self,
+        attempts: usize,
+        now: Instant,
+        may_probe: bool,
+    ) -> EndpointChoice<'_> {
         let turn = if self.round_robin && attempts == 0 {
             self.next.fetch_add(1, Ordering::Relaxed)
         } else {
@@ -66,8 +75,8 @@ impl Endpoints {
             let endpoint = &self.all[at];
             match endpoint.breaker.permit(now, may_probe) {
                 Permission::Ask(permit) => {
-                    let asks = Ok(Leave { endpoint, permit });
-                    return Choice { asks, to_probe };
+                    let chosen = Ok(ChosenEndpoint { endpoint, permit });
+                    return EndpointChoice { chosen, to_probe };
                 }
                 Permission::ProbeIsDue => {
                     to_probe = to_probe.or(Some(at));
@@ -76,27 +85,27 @@ impl Endpoints {
                 Permission::Wait(wait) => shortest = shortest.min(wait),
             }
         }
-        Choice {
-            asks: Err(shortest),
+        EndpointChoice {
+            chosen: Err(shortest),
             to_probe,
         }
     }
 
-    /// Leave to probe this one now, if its breaker is open and lets somebody.
-    pub(super) fn probe(&self, at: usize, now: Instant) -> Option<Leave<'_>> {
+    /// ChosenEndpoint to probe this one now, if its breaker is open and lets somebody.
+    pub(super) fn probe(&self, at: usize, now: Instant) -> Option<ChosenEndpoint<'_>> {
         let endpoint = self.all.get(at).filter(|known| known.breaker.is_open())?;
         match endpoint.breaker.permit(now, true) {
-            Permission::Ask(permit) => Some(Leave { endpoint, permit }),
+            Permission::Ask(permit) => Some(ChosenEndpoint { endpoint, permit }),
             Permission::ProbeIsDue | Permission::Wait(_) => None,
         }
     }
 
     /// The first that everybody may ask. Takes nothing: no probe, and nobody's turn.
-    pub(super) fn well(&self) -> Option<&Endpoint> {
+    pub(super) fn well(&self) -> Option<&UpstreamEndpoint> {
         self.all.iter().find(|known| !known.breaker.is_open())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &UpstreamEndpoint> {
         self.all.iter()
     }
 
@@ -110,32 +119,37 @@ impl Endpoints {
 mod tests {
     use super::*;
 
-    fn endpoints(round_robin: bool) -> Endpoints {
+    fn endpoints(round_robin: bool) -> UpstreamEndpoints {
         let urls = ["http://a/", "http://b/", "http://c/"].map(|url| url.parse().unwrap());
         let targets = urls
             .iter()
             .map(|url| Target::new(0, url).unwrap())
             .collect();
-        Endpoints::new(urls.into(), targets, round_robin)
+        UpstreamEndpoints::new(urls.into(), targets, round_robin)
     }
 
-    /// Whom a call asks, and who is to be probed besides.
-    fn host(endpoints: &Endpoints, attempts: usize, now: Instant, may_probe: bool) -> String {
-        let Choice { asks, to_probe } = endpoints.choose(attempts, now, may_probe);
-        let asks = match asks {
-            Ok(leave) => {
-                let probe = if leave.permit.is_probe() {
+    /// Whom a call chosen, and who is to be probed besides.
+    fn host(
+        endpoints: &UpstreamEndpoints,
+        attempts: usize,
+        now: Instant,
+        may_probe: bool,
+    ) -> String {
+        let EndpointChoice { chosen, to_probe } = endpoints.choose(attempts, now, may_probe);
+        let chosen = match chosen {
+            Ok(chosen) => {
+                let probe = if chosen.permit.is_probe() {
                     "probe "
                 } else {
                     ""
                 };
-                format!("{probe}{}", leave.endpoint.url.host_str().unwrap())
+                format!("{probe}{}", chosen.endpoint.url.host_str().unwrap())
             }
             Err(wait) => format!("nobody for {wait:?}"),
         };
         match to_probe {
-            Some(at) => format!("{asks}, {at} to probe"),
-            None => asks,
+            Some(at) => format!("{chosen}, {at} to probe"),
+            None => chosen,
         }
     }
 
@@ -149,9 +163,9 @@ mod tests {
         endpoints.all[0].breaker.break_open(now);
         assert_eq!(host(&endpoints, 0, now, true), "b");
         let later = now + Duration::from_secs(1);
-        // A call with an effect asks another one, and has the first one probed.
+        // A call with an effect chosen another one, and has the first one probed.
         assert_eq!(host(&endpoints, 0, later, false), "b, 0 to probe");
-        let probe = endpoints.choose(0, later, true).asks.unwrap();
+        let probe = endpoints.choose(0, later, true).chosen.unwrap();
         assert!(probe.permit.is_probe());
         assert_eq!(host(&endpoints, 0, later, true), "b");
         drop(probe);

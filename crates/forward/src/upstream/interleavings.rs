@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use client::Target;
 
 use super::breaker::REST_MAX;
-use super::endpoint::{Choice, Endpoints, Leave};
+use super::endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
 use super::queue::{AdmissionQueue, QueueFull, QueuePermit};
 
 /// Interleavings, and what happens in each.
@@ -23,7 +23,7 @@ const GENERATIONS: usize = 2;
 
 /// What everybody shares under one configuration.
 struct World {
-    endpoints: Endpoints,
+    endpoints: UpstreamEndpoints,
     queue: Arc<AdmissionQueue>,
 }
 
@@ -36,7 +36,7 @@ impl World {
             .map(|url| Target::new(0, url).unwrap())
             .collect();
         World {
-            endpoints: Endpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
+            endpoints: UpstreamEndpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
             queue: AdmissionQueue::new(1 + chance.below(4), chance.below(8)),
         }
     }
@@ -63,7 +63,7 @@ enum Step<'w> {
     Waits(Acquiring<'w>),
     HasPermit(QueuePermit),
     /// The permit is absent for a probe on behalf of others.
-    Asks(Option<QueuePermit>, Leave<'w>, Instant),
+    Asks(Option<QueuePermit>, ChosenEndpoint<'w>, Instant),
 }
 
 struct Call<'w> {
@@ -124,10 +124,10 @@ impl<'w> Model<'w> {
                 }
             }
             Step::HasPermit(permit) => match self.choose(world, attempts, is_read) {
-                Some(leave) => Step::Asks(Some(permit), leave, self.now),
+                Some(chosen) => Step::Asks(Some(permit), chosen, self.now),
                 None => return,
             },
-            Step::Asks(permit, leave, began) => match self.end(permit, leave, began) {
+            Step::Asks(permit, chosen, began) => match self.end(permit, chosen, began) {
                 Some(permit) => Step::HasPermit(permit),
                 None => return,
             },
@@ -140,29 +140,35 @@ impl<'w> Model<'w> {
         });
     }
 
-    fn choose(&mut self, world: &'w World, attempts: usize, is_read: bool) -> Option<Leave<'w>> {
-        let Choice { asks, to_probe } = world.endpoints.choose(attempts, self.now, is_read);
+    fn choose(
+        &mut self,
+        world: &'w World,
+        attempts: usize,
+        is_read: bool,
+    ) -> Option<ChosenEndpoint<'w>> {
+        let EndpointChoice { chosen, to_probe } =
+            world.endpoints.choose(attempts, self.now, is_read);
         let probe = to_probe.and_then(|at| world.endpoints.probe(at, self.now));
-        self.calls.extend(probe.map(|leave| Call {
+        self.calls.extend(probe.map(|chosen| Call {
             world,
             is_read: true,
             attempts: 0,
-            step: Step::Asks(None, leave, self.now),
+            step: Step::Asks(None, chosen, self.now),
         }));
-        asks.ok()
+        chosen.ok()
     }
 
     /// An attempt ends as the upstream is. Gives the permit of a call that is made again.
     fn end(
         &mut self,
         permit: Option<QueuePermit>,
-        leave: Leave<'_>,
+        chosen: ChosenEndpoint<'_>,
         began: Instant,
     ) -> Option<QueuePermit> {
         if self.is_success {
-            leave.permit.success(self.now);
+            chosen.permit.success(self.now);
         } else {
-            leave.permit.failure(self.now);
+            chosen.permit.failure(self.now);
         }
         let mut permit = permit?;
         permit.record_attempt("getchats", (began, self.now), self.is_success);
@@ -220,9 +226,9 @@ impl<'w> Model<'w> {
             assert!(self.now - began <= REST_MAX, "stuck");
             let permit = self.world.queue.try_acquire(self.now);
             let mut permit = permit.expect("nobody holds or waits for a permit");
-            if let Ok(leave) = self.world.endpoints.choose(0, self.now, true).asks {
+            if let Ok(chosen) = self.world.endpoints.choose(0, self.now, true).chosen {
                 permit.record_attempt("getchats", (self.now, self.now), true);
-                leave.permit.success(self.now);
+                chosen.permit.success(self.now);
                 return self.now - began;
             }
             self.now += Duration::from_millis(50);
@@ -252,7 +258,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
         for world in &worlds {
             let occupancy = world.queue.occupancy();
             assert_eq!((occupancy.taken, occupancy.waiting), (0, 0), "seed {seed}");
-            // Where nobody asks, nobody holds a probe.
+            // Where nobody chosen, nobody holds a probe.
             let is_probing = world
                 .endpoints
                 .iter()

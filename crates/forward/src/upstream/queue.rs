@@ -27,7 +27,7 @@ struct QueueState {
     turns: VecDeque<String>,
 }
 
-/// Leave to have one call under way; goes to the next in line when dropped.
+/// ChosenEndpoint to have one call under way; goes to the next in line when dropped.
 pub(super) struct QueuePermit {
     queue: Arc<AdmissionQueue>,
     /// Calls under way when it was taken, its own included.
@@ -223,7 +223,7 @@ impl QueuePermit {
         is_success: bool,
     ) {
         let mut state = self.queue.lock();
-        let told = EndedAttempt {
+        let sample = EndedAttempt {
             operation,
             took: ended - began,
             is_success,
@@ -231,7 +231,7 @@ impl QueuePermit {
             under_way: state.taken,
             somebody_waits: state.waiting > 0,
         };
-        state.limit.ended(told, ended);
+        state.limit.ended(sample, ended);
         self.ended = Some(ended);
     }
 
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// A task that takes a permit, says so, and keeps it until it is told.
+    /// A task that takes a permit, says so, and keeps it until it is sample.
     fn caller(
         queue: &Arc<AdmissionQueue>,
         access: &'static str,

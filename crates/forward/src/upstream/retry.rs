@@ -14,15 +14,15 @@ const RETRY_COST: u32 = 10;
 const SAVED_MAX: u32 = 5 * RETRY_COST;
 
 /// The retries that are left, shared by all callers.
-pub(super) struct Budget(AtomicU32);
+pub(super) struct RetryBudget(AtomicU32);
 
-impl Default for Budget {
-    fn default() -> Budget {
-        Budget(AtomicU32::new(SAVED_MAX))
+impl Default for RetryBudget {
+    fn default() -> RetryBudget {
+        RetryBudget(AtomicU32::new(SAVED_MAX))
     }
 }
 
-impl Budget {
+impl RetryBudget {
     /// A call that is made for the first time brings in a part of a retry.
     pub(super) fn deposit(&self) {
         let _ = self
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_calls_can_be_made_again() {
-        let budget = Budget::default();
+        let budget = RetryBudget::default();
         let retries = (0..10_000).filter(|_| {
             budget.deposit();
             budget.withdraw()

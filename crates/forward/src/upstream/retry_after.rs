@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 /// upstream is asked again. Quotas that come back by the minute are within it.
 pub(super) const BELIEVED_MAX: Duration = Duration::from_secs(300);
 
-/// For how long an answer asks to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
+/// For how long an answer chosen to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
 /// clocks need not agree; without one it is `now`.
 pub(super) fn asked_for(
     status: StatusCode,
@@ -65,8 +65,8 @@ mod tests {
             map.append(name, value);
         }
         let status = StatusCode::from_u16(status).unwrap();
-        let told = asked_for(status, &map, now);
-        assert_eq!(told, expected.map(Duration::from_secs), "{headers:?}");
+        let wait = asked_for(status, &map, now);
+        assert_eq!(wait, expected.map(Duration::from_secs), "{headers:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{ClientConfig, Roots};
-use forward::{Account, UpstreamAuth, UpstreamConfig, UpstreamLimits};
+use forward::{UpstreamAccount, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use settings::{Reader, ValueKind, parse};
 
 use super::exposure::check_sandbox;
@@ -92,13 +92,13 @@ pub(super) fn upstream(
         url: url?,
         fallback_urls,
         round_robin: spread,
-        account: Account {
+        account: UpstreamAccount {
             user: user?,
             password: password?.into(),
         },
         next_account: next_user
             .zip(next_password)
-            .map(|(user, password)| Account {
+            .map(|(user, password)| UpstreamAccount {
                 user,
                 password: password.into(),
             }),

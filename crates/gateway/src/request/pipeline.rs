@@ -114,7 +114,7 @@ async fn plan(
     let (access, scope) = authorize(gate, story, way, &decoded).await?;
     let request = decoded.call?;
     story.calls(&request);
-    gate.forwarder.permit(&access, &request)?;
+    gate.forwarder.authorize_call(&access, &request)?;
     within(scope.as_ref(), &request)?;
     let key = idempotency::key(decoded.idempotency_key)?;
     story.check_only = head.method == http::Method::HEAD;
@@ -191,7 +191,12 @@ async fn authorize(
     let (access, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
             let claim = PresentedCredentials::User { user, password };
-            (gate.forwarder.prove(&accesses, claim, address).await?, None)
+            (
+                gate.forwarder
+                    .authenticate(&accesses, claim, address)
+                    .await?,
+                None,
+            )
         }
         Credentials::Token(token) => {
             let proven = async {
@@ -200,16 +205,16 @@ async fn authorize(
                     access: &subject.access,
                     issued: issued(&subject.origin),
                 };
-                let proving = gate.forwarder.prove(&accesses, claim, address);
+                let proving = gate.forwarder.authenticate(&accesses, claim, address);
                 Ok((proving.await?, Some(subject.scope.clone())))
             };
-            gate.forwarder.vouch(address, proven).await?
+            gate.forwarder.authenticate_token(address, proven).await?
         }
     };
     // From here on a refusal is told with the name of who was refused.
     story.access = Some(access.name.clone());
     story.keeps_answer = access.journal == JournalLevel::Full;
-    story.would_refuse = gate.forwarder.judge(&access, context)?;
+    story.would_refuse = gate.forwarder.authorize(&access, context)?;
     gate.note_use(&access, context);
     Ok((access, scope))
 }
@@ -252,7 +257,7 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     {
         return Ok(told);
     }
-    let (counted, _turn) = gate.forwarder.begin(&access, &request).await;
+    let (counted, _turn) = gate.forwarder.acquire(&access, &request).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
     if is_send && let Some(told) = Box::pin(idempotency::open(gate, story, claim)).await? {

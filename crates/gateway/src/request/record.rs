@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter::{Answer, Code, Delivery, Dialect, Effect, Operation, Request, Way};
-use forward::{CacheStatus, DayState, Held, LimitState, UpstreamTiming};
+use forward::{CacheStatus, DayState, HeldAnswer, LimitState, UpstreamTiming};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use server::Peer;
@@ -93,7 +93,7 @@ pub(crate) struct Story {
     /// Whether it tells once more what an earlier request was told.
     pub(crate) replays: bool,
     /// A large answer, until it is handed to the connection.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<HeldAnswer>,
     /// The trace of a send that may have left, and whether it has claimed a key.
     intent: Option<(Intent, bool)>,
     /// Told when what became of that key is on the disk.

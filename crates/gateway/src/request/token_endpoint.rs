@@ -110,10 +110,10 @@ async fn issue(
     let accesses = gate.store.accesses();
     let access = gate
         .forwarder
-        .prove(&accesses, claim, context.address)
+        .authenticate(&accesses, claim, context.address)
         .await?;
     story.access = Some(access.name.clone());
-    story.would_refuse = gate.forwarder.judge(&access, context)?;
+    story.would_refuse = gate.forwarder.authorize(&access, context)?;
     gate.note_use(&access, context);
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;

@@ -1,6 +1,6 @@
 //! The way out as it is configured: the upstream, or the embedded sandbox spoken to like any other.
 
-use forward::{Account, ForwardConfig, UpstreamAuth, UpstreamConfig};
+use forward::{ForwardConfig, UpstreamAccount, UpstreamAuth, UpstreamConfig};
 use secrecy::SecretString;
 use url::Url;
 
@@ -52,7 +52,7 @@ fn of_sandbox(config: &Config, sandbox: &Sandboxed) -> UpstreamConfig {
         url: sandbox.url.clone(),
         fallback_urls: Vec::new(),
         round_robin: false,
-        account: Account {
+        account: UpstreamAccount {
             user: Sandboxed::user(),
             password: sandbox.password.clone(),
         },

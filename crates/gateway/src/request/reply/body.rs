@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use adapter::Rest;
 use axum::body::Body;
 use bytes::Bytes;
-use forward::Held;
+use forward::HeldAnswer;
 use http_body::{Frame, SizeHint};
 
 /// The body of an answer with this beginning and rest. What is held for it is let go when the last piece is handed over, or
 /// nobody wants it any more.
-pub(super) fn body((first, rest): (Bytes, Option<Rest>), held: Option<Held>) -> Body {
+pub(super) fn body((first, rest): (Bytes, Option<Rest>), held: Option<HeldAnswer>) -> Body {
     if rest.is_none() && held.is_none() {
         return Body::from(first);
     }
@@ -27,7 +27,7 @@ pub(super) fn body((first, rest): (Bytes, Option<Rest>), held: Option<Held>) -> 
 struct Told {
     first: Option<Bytes>,
     rest: Option<Rest>,
-    _held: Option<Held>,
+    _held: Option<HeldAnswer>,
 }
 
 impl Told {

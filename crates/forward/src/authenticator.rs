@@ -1,16 +1,12 @@
-//! From credentials to an access: one check of secrets for all ways in, then what the access may.
+//! From credentials to an access: one check of secrets for all ways in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use adapter::{Code, Error, Operation, Request};
+use adapter::{Code, Error};
 use secrecy::SecretString;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
 
-use crate::AuthContext;
-use crate::allowlist;
-use crate::channels;
-use crate::decision::Decision;
 use crate::hashing::{Grant, HashRequest, Hashing};
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, VerifiedKey, VerifiedSecrets};
@@ -131,7 +127,7 @@ impl Authenticator {
     /// # Errors
     /// TOO_MANY_FAILURES; INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret;
     /// OVERLOADED when too many passwords wait to be hashed.
-    pub async fn prove(
+    pub async fn authenticate(
         &self,
         accesses: &Accesses,
         credentials: PresentedCredentials<'_>,
@@ -163,8 +159,8 @@ impl Authenticator {
                 key,
             };
             // In a box: it is the rare path, and its state is the largest.
-            if !Box::pin(self.check(&check)).await? {
-                return Err(wrong(access));
+            if !Box::pin(self.verify(&check)).await? {
+                return Err(wrong_secret(access));
             }
             self.verified.keep(key);
             self.hashing.proven(key);
@@ -182,7 +178,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// What the verification says, and TOO_MANY_FAILURES in place of INCORRECT_TOKEN for one wrong token too many.
-    pub(crate) async fn vouch<T>(
+    pub(crate) async fn verify_token<T>(
         &self,
         address: IpAddr,
         verification: impl Future<Output = Result<T, Error>>,
@@ -204,9 +200,9 @@ impl Authenticator {
         self.throttle.sweep();
     }
 
-    async fn check(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
+    async fn verify(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
         if !verified::is_random(check.presented) {
-            return self.check_chosen(check).await;
+            return self.verify_password(check).await;
         }
         let reservation = self.throttle.reserve(check.throttle_key)?;
         let stored = check.access.into_iter().flat_map(|access| access.hashes());
@@ -217,16 +213,16 @@ impl Authenticator {
         Ok(right)
     }
 
-    async fn check_chosen(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
+    async fn verify_password(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
         self.throttle.judge(&check.throttle_key)?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
-        let asker = HashRequest {
+        let request = HashRequest {
             // As with the budgets, a name that does not exist has an inside as well.
             rank: self.hashing.rank(address, is_inside),
             address,
             key: check.key,
         };
-        let grant = self.hashing.permit(asker).await;
+        let grant = self.hashing.permit(request).await;
         // Of an owner's first calls, all at once, the others have waited while one proved the password.
         if self.verified.holds(check.key) {
             return Ok(true);
@@ -263,84 +259,7 @@ pub(crate) fn no_such_access() -> Error {
 }
 
 /// A secret that proves nothing, for an access that is there or not: only the log knows which.
-pub(crate) fn wrong(access: Option<&Arc<Access>>) -> Error {
+pub(crate) fn wrong_secret(access: Option<&Arc<Access>>) -> Error {
     let cause = access.map_or("unknown name", |_| "wrong secret");
     Error::refused(Code::IncorrectUserPassword).because(cause)
-}
-
-/// The rules of a proven access, in the contract's order.
-const RULES: [fn(&Access, &AuthContext) -> Decision; 4] = [state, networks, way, query_credentials];
-
-/// What the rules say of a call, each asked when its turn comes.
-pub(crate) fn decisions(access: &Access, context: AuthContext) -> impl Iterator<Item = Decision> {
-    RULES.iter().map(move |rule| rule(access, &context))
-}
-
-/// Judges state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
-/// would have said comes back.
-pub(crate) fn admits(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
-    let mut would_refuse = None;
-    for decision in decisions(access, context) {
-        would_refuse = decision.into_result()?.or(would_refuse);
-    }
-    Ok(would_refuse)
-}
-
-fn state(access: &Access, context: &AuthContext) -> Decision {
-    let now = context.now;
-    let state = if access.is_live(now) {
-        Ok("active")
-    } else if !access.active {
-        Err("suspended")
-    } else if access.not_before.is_some_and(|not_before| now < not_before) {
-        Err("not yet")
-    } else {
-        Err("expired")
-    };
-    Decision::of("state", state, Code::AccessDisabled)
-}
-
-fn networks(access: &Access, context: &AuthContext) -> Decision {
-    let verdict = allowlist::judge(&access.allow, &access.deny, context.address);
-    Decision::of_networks("access networks", verdict, access.report_networks)
-}
-
-fn way(access: &Access, context: &AuthContext) -> Decision {
-    let name = context.way.name();
-    allowed("way", access.ways.iter().any(|way| way == name))
-}
-
-fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
-    let said = match (context.secret_in_url, access.query_credentials) {
-        (false, _) => Ok("not in the URL"),
-        (true, true) => Ok("allowed"),
-        (true, false) => Err("not allowed"),
-    };
-    Decision::of("query credentials", said, Code::OperationNotAllowed)
-}
-
-/// Judges the method, whatever the values.
-pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
-    allowed("method", crate::may_call(access, operation))
-}
-
-fn allowed(rule: &'static str, is_allowed: bool) -> Decision {
-    let said = if is_allowed {
-        Ok("allowed")
-    } else {
-        Err("not allowed")
-    };
-    Decision::of(rule, said, Code::OperationNotAllowed)
-}
-
-/// Judges method, platform and channel.
-pub(crate) fn permits(access: &Access, request: &Request) -> Result<(), Error> {
-    method(access, request.operation()).into_result()?;
-    let Some(platform) = request.value("platform") else {
-        return Ok(());
-    };
-    allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
-    let platformid = request.value("platformid").unwrap_or_default();
-    let may_channel = channels::may_use_channel(access, platform, platformid);
-    allowed("channel", may_channel).into_result().map(|_| ())
 }

@@ -1,14 +1,15 @@
-//! That limits are exact however many ask at once: 64 threads, a million decisions, a thousand keys, a clock that stands still.
+//! Limits are exact however many threads ask at once: 64 threads, a million decisions, a thousand keys, a clock that stands still.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use forward::RateLimits;
 use governor::clock::FakeRelativeClock;
 use store::{Access, Rate};
-
-use crate::RateLimits;
 
 const THREADS: u32 = 64;
 const KEYS: u32 = 1000;

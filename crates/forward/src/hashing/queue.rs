@@ -41,7 +41,7 @@ pub(crate) struct HashRequest {
     pub(crate) key: u128,
 }
 
-/// The number of a place in the line; no two are the same.
+/// The number of a place in the queue; no two are the same.
 pub(super) type Ticket = u64;
 
 struct Waiter<T> {
@@ -63,16 +63,16 @@ struct Ring<T> {
     in_a_row: u32,
 }
 
-/// The line.
-pub(super) struct Line<T> {
+/// The queue.
+pub(super) struct HashQueue<T> {
     rings: [Ring<T>; RANKS],
     waiting: usize,
     next: Ticket,
 }
 
-impl<T> Line<T> {
-    pub(super) fn new() -> Line<T> {
-        Line {
+impl<T> HashQueue<T> {
+    pub(super) fn new() -> HashQueue<T> {
+        HashQueue {
             rings: std::array::from_fn(|_| Ring::new()),
             waiting: 0,
             next: 0,
@@ -85,8 +85,8 @@ impl<T> Line<T> {
         self.waiting
     }
 
-    /// Queues, unless the address has as many waiting as it may, or the line is full of those who have no more. In a full
-    /// line the last of whoever has the most makes room, first among those of the worst rank.
+    /// Queues, unless the address has as many waiting as it may, or the queue is full of those who have no more. In a full
+    /// queue the last of whoever has the most makes room, first among those of the worst rank.
     pub(super) fn push(&mut self, asker: HashRequest, value: T) -> Option<Ticket> {
         let own = self.rings[asker.rank as usize].count(asker.address);
         if own >= WAITING_PER_ADDRESS_MAX {
@@ -295,91 +295,94 @@ mod tests {
         }
     }
 
-    fn push(line: &mut Line<u16>, rank: Rank, host: u16) -> bool {
-        line.push(asker(rank, host), host).is_some()
+    fn push(queue: &mut HashQueue<u16>, rank: Rank, host: u16) -> bool {
+        queue.push(asker(rank, host), host).is_some()
     }
 
     #[test]
     fn addresses_take_turns_and_one_that_comes_waits_for_none_of_them() {
-        let mut line = Line::new();
+        let mut queue = HashQueue::new();
         for host in 1..=45 {
             for _ in 0..3 {
-                assert!(push(&mut line, Rank::Inside, host));
+                assert!(push(&mut queue, Rank::Inside, host));
             }
         }
         // Every address has had its first turn, and is served by turns from now on.
-        let first: Vec<_> = (0..45).filter_map(|_| line.pop()).collect();
+        let first: Vec<_> = (0..45).filter_map(|_| queue.pop()).collect();
         assert_eq!(first, (1..=45).collect::<Vec<_>>());
-        assert_eq!([line.pop(), line.pop()], [Some(1), Some(2)]);
-        assert!(push(&mut line, Rank::Inside, 100));
-        assert_eq!([line.pop(), line.pop()], [Some(100), Some(3)]);
+        assert_eq!([queue.pop(), queue.pop()], [Some(1), Some(2)]);
+        assert!(push(&mut queue, Rank::Inside, 100));
+        assert_eq!([queue.pop(), queue.pop()], [Some(100), Some(3)]);
         // Who comes back at once is no newcomer: its place is behind those who wait.
-        assert!(push(&mut line, Rank::Inside, 100));
-        let next: Vec<_> = (0..46).filter_map(|_| line.pop()).collect();
+        assert!(push(&mut queue, Rank::Inside, 100));
+        let next: Vec<_> = (0..46).filter_map(|_| queue.pop()).collect();
         assert_eq!(next.iter().position(|host| *host == 100), Some(44));
     }
 
     #[test]
     fn the_better_rank_is_first_and_the_others_have_a_turn_now_and_then() {
-        let mut line = Line::new();
+        let mut queue = HashQueue::new();
         for _ in 0..100 {
-            assert!(push(&mut line, Rank::Outside, 3));
-            assert!(push(&mut line, Rank::Inside, 2));
-            assert!(push(&mut line, Rank::Known, 1));
+            assert!(push(&mut queue, Rank::Outside, 3));
+            assert!(push(&mut queue, Rank::Inside, 2));
+            assert!(push(&mut queue, Rank::Known, 1));
         }
-        let turns: Vec<_> = (0..64).filter_map(|_| line.pop()).collect();
+        let turns: Vec<_> = (0..64).filter_map(|_| queue.pop()).collect();
         let count = |host| turns.iter().filter(|turn| **turn == host).count();
         assert_eq!((count(1), count(2), count(3)), (56, 8, 0));
-        while line.rings[0].has_waiters() {
-            line.pop();
+        while queue.rings[0].has_waiters() {
+            queue.pop();
         }
-        let turns: Vec<_> = (0..16).filter_map(|_| line.pop()).collect();
+        let turns: Vec<_> = (0..16).filter_map(|_| queue.pop()).collect();
         assert_eq!(turns.iter().filter(|turn| **turn == 3).count(), 2);
     }
 
     #[test]
     fn a_full_line_makes_room_at_the_cost_of_the_greedy_and_of_worse_ranks() {
-        let mut line = Line::new();
+        let mut queue = HashQueue::new();
         for host in 0..8 {
             for _ in 0..WAITING_PER_ADDRESS_MAX {
-                assert!(push(&mut line, Rank::Inside, host));
+                assert!(push(&mut queue, Rank::Inside, host));
             }
-            assert!(!push(&mut line, Rank::Inside, host), "one address alone");
+            assert!(!push(&mut queue, Rank::Inside, host), "one address alone");
         }
-        assert_eq!(line.waiting, WAITING_MAX);
+        assert_eq!(queue.waiting, WAITING_MAX);
         for host in 100..400 {
-            assert!(push(&mut line, Rank::Inside, host));
+            assert!(push(&mut queue, Rank::Inside, host));
         }
-        assert!(!push(&mut line, Rank::Outside, 500), "worse than all");
-        let mut line = Line::new();
+        assert!(!push(&mut queue, Rank::Outside, 500), "worse than all");
+        let mut queue = HashQueue::new();
         for host in 0..1024 {
-            assert!(push(&mut line, Rank::Inside, host));
+            assert!(push(&mut queue, Rank::Inside, host));
         }
-        assert!(!push(&mut line, Rank::Inside, 2000), "nobody has more");
-        assert!(push(&mut line, Rank::Known, 2000));
-        assert_eq!(line.waiting, WAITING_MAX);
-        assert_eq!(line.pop(), Some(2000));
+        assert!(!push(&mut queue, Rank::Inside, 2000), "nobody has more");
+        assert!(push(&mut queue, Rank::Known, 2000));
+        assert_eq!(queue.waiting, WAITING_MAX);
+        assert_eq!(queue.pop(), Some(2000));
     }
 
     #[test]
     fn who_leaves_or_is_proven_is_gone_and_nothing_is_remembered_of_an_empty_line() {
-        let mut line = Line::new();
+        let mut queue = HashQueue::new();
         let (one, two) = (asker(Rank::Inside, 1), asker(Rank::Inside, 2));
-        let first = line.push(one, 1).unwrap();
-        line.push(HashRequest { key: 7, ..one }, 11).unwrap();
-        line.push(HashRequest { key: 7, ..two }, 12).unwrap();
-        assert_eq!(line.leave(one, first), Some(1));
-        assert_eq!(line.leave(one, first), None);
-        let mut proven = line.take(7);
+        let first = queue.push(one, 1).unwrap();
+        queue.push(HashRequest { key: 7, ..one }, 11).unwrap();
+        queue.push(HashRequest { key: 7, ..two }, 12).unwrap();
+        assert_eq!(queue.leave(one, first), Some(1));
+        assert_eq!(queue.leave(one, first), None);
+        let mut proven = queue.take(7);
         proven.sort_unstable();
-        assert_eq!((proven, line.pop(), line.waiting), (vec![11, 12], None, 0));
-        assert!(line.rings.iter().all(|ring| ring.waiters.is_empty()));
+        assert_eq!(
+            (proven, queue.pop(), queue.waiting),
+            (vec![11, 12], None, 0)
+        );
+        assert!(queue.rings.iter().all(|ring| ring.waiters.is_empty()));
         for host in 0..60_000 {
-            push(&mut line, Rank::Inside, 60_001);
-            push(&mut line, Rank::Inside, host);
-            line.pop();
+            push(&mut queue, Rank::Inside, 60_001);
+            push(&mut queue, Rank::Inside, host);
+            queue.pop();
         }
-        let remembered = line.rings[1].waiters.len();
+        let remembered = queue.rings[1].waiters.len();
         assert!(
             remembered <= RESTED_MAX + 3 * WAITING_MAX + 1,
             "{remembered}"
@@ -388,21 +391,21 @@ mod tests {
 
     #[test]
     fn who_gives_up_and_comes_again_is_no_newcomer() {
-        let mut line = Line::new();
+        let mut queue = HashQueue::new();
         for host in 1..=3 {
-            assert!(push(&mut line, Rank::Inside, host));
+            assert!(push(&mut queue, Rank::Inside, host));
         }
-        let second = line.push(asker(Rank::Inside, 1), 1).unwrap();
+        let second = queue.push(asker(Rank::Inside, 1), 1).unwrap();
         for host in 2..=3 {
-            assert!(push(&mut line, Rank::Inside, host));
+            assert!(push(&mut queue, Rank::Inside, host));
         }
-        let first: Vec<_> = (0..3).filter_map(|_| line.pop()).collect();
+        let first: Vec<_> = (0..3).filter_map(|_| queue.pop()).collect();
         assert_eq!(first, [1, 2, 3]);
-        assert_eq!(line.leave(asker(Rank::Inside, 1), second), Some(1));
-        assert_eq!(line.pop(), Some(2));
-        assert!(push(&mut line, Rank::Inside, 1));
-        assert!(push(&mut line, Rank::Inside, 9));
-        let next: Vec<_> = (0..3).filter_map(|_| line.pop()).collect();
+        assert_eq!(queue.leave(asker(Rank::Inside, 1), second), Some(1));
+        assert_eq!(queue.pop(), Some(2));
+        assert!(push(&mut queue, Rank::Inside, 1));
+        assert!(push(&mut queue, Rank::Inside, 9));
+        let next: Vec<_> = (0..3).filter_map(|_| queue.pop()).collect();
         assert_eq!(next, [9, 3, 1]);
     }
 }

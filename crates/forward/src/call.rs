@@ -1,0 +1,43 @@
+//! What the pipeline says of a call, and how the call ended.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use adapter::{Error, Response, Way};
+
+use crate::cache_status::CacheStatus;
+use crate::upstream::UpstreamTiming;
+
+/// What the pipeline knows of a call besides the request itself.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthContext {
+    /// The resolved address of the caller.
+    pub address: IpAddr,
+    /// The way in that it took.
+    pub way: Way,
+    /// Seconds since 1970, UTC.
+    pub now: i64,
+    /// Whether the secret stood in the URL, where logs and proxies on the way see it.
+    pub secret_in_url: bool,
+}
+
+/// How a caller wants a call to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct CallOptions {
+    /// No answer from memory.
+    pub no_cache: bool,
+    /// When the caller has to have an answer, whatever it is.
+    pub deadline: Instant,
+}
+
+/// The end of a call and what the log and the headers tell of it.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// How it ended.
+    pub outcome: Result<Arc<Response>, Error>,
+    /// What the cache had to do with it; `None` when it was refused here.
+    pub cache: Option<CacheStatus>,
+    /// What it took, when this call asked the upstream.
+    pub timing: Option<UpstreamTiming>,
+}

@@ -1,0 +1,342 @@
+//! The steps of a call on its way out, in the order of the pipeline.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+use adapter::{Delivery, Effect, Error, Request, Response};
+use store::{Access, Accesses, SecretHasher, StoreError};
+
+use crate::allowlist::Networks;
+use crate::answers::{AnswerLimits, Answers, HeldAnswer};
+use crate::authenticator::{Authenticator, PresentedCredentials};
+use crate::boxed::boxed;
+use crate::cache::{CacheConfig, ReadCache};
+use crate::cache_status::CacheStatus;
+use crate::call::{AuthContext, CallOptions, Forwarded};
+use crate::channels;
+use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit};
+use crate::counted_call::CountedCall;
+use crate::daily::DailyLimits;
+use crate::decision::Decision;
+use crate::per_core::workers;
+use crate::rate_limit::{LimitState, RateLimits};
+use crate::rules;
+use crate::throttle::{LoginThrottle, ThrottleLimits};
+use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamStatus, UpstreamTiming};
+
+/// The way out under one configuration.
+pub struct Forwarder {
+    config: ForwardConfig,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) limits: Arc<RateLimits>,
+    pub(crate) daily: Arc<DailyLimits>,
+    pub(crate) concurrency: Arc<ConcurrencyLimit>,
+    answers: Arc<Answers>,
+    pub(crate) cache: ReadCache,
+    upstream: Arc<Upstream>,
+}
+
+/// The configuration of the way out.
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Networks that may call at all.
+    pub networks: Networks,
+    /// Calls a minute from one address, before authentication.
+    pub per_address_per_minute: NonZeroU32,
+    /// How many wrong secrets are checked.
+    pub guesses: ThrottleLimits,
+    /// How many bytes of answers are held.
+    pub answers: AnswerLimits,
+    /// How long reads are kept.
+    pub cache: CacheConfig,
+    /// Where the upstream is, and how to speak to it.
+    pub upstream: UpstreamConfig,
+}
+
+impl Forwarder {
+    /// Takes the configuration, the hasher of random secrets, a random key of this process, and the counts of the day.
+    ///
+    /// # Errors
+    /// A sentence, when the upstream's roots can't be read.
+    pub fn new(
+        config: ForwardConfig,
+        hasher: Arc<SecretHasher>,
+        process_key: &[u8],
+        daily: Arc<DailyLimits>,
+    ) -> Result<Forwarder, String> {
+        let throttle = LoginThrottle::new(config.guesses, process_key);
+        let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
+        Ok(Forwarder {
+            authenticator: Arc::new(authenticator),
+            limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
+            daily,
+            concurrency: Arc::default(),
+            answers: Arc::new(Answers::new(config.answers)),
+            cache: ReadCache::new(config.cache.clone()),
+            upstream: Arc::new(Upstream::new(config.upstream.clone())?),
+            config,
+        })
+    }
+
+    /// The same way out under another configuration. Counts, permits, verified secrets and kept reads stay wherever their
+    /// settings are the same: a changed limit starts full, and another account's reads are dropped.
+    ///
+    /// # Errors
+    /// A sentence, when the upstream's roots can't be read.
+    pub fn renewed(&self, config: ForwardConfig) -> Result<Forwarder, String> {
+        let old = &self.config;
+        let authenticator = if config.guesses == old.guesses {
+            Arc::clone(&self.authenticator)
+        } else {
+            Arc::new(self.authenticator.renewed(config.guesses))
+        };
+        let limits = if config.per_address_per_minute == old.per_address_per_minute {
+            Arc::clone(&self.limits)
+        } else {
+            Arc::new(self.limits.renewed(config.per_address_per_minute))
+        };
+        let cache = if config.upstream.is_account_of(&old.upstream) {
+            self.cache.renewed(config.cache.clone())
+        } else {
+            self.cache.emptied(config.cache.clone())
+        };
+        Ok(Forwarder {
+            authenticator,
+            limits,
+            daily: Arc::clone(&self.daily),
+            concurrency: Arc::clone(&self.concurrency),
+            answers: Arc::new(self.answers.renewed(config.answers)),
+            cache,
+            upstream: self.upstream.renewed(&config.upstream)?,
+            config,
+        })
+    }
+
+    /// Checks an address before a byte of the body is read or a password is hashed, and returns the state of its limit.
+    ///
+    /// # Errors
+    /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
+    pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
+        match self.decide_deployment(address).into_result() {
+            Ok(_) => self.limits.check_address(address),
+            Err(error) => (None, Err(error)),
+        }
+    }
+
+    /// What the deployment's networks say of an address.
+    pub(crate) fn decide_deployment(&self, address: IpAddr) -> Decision {
+        let verdict = self.config.networks.judge(address);
+        Decision::of_networks("deployment networks", verdict, false)
+    }
+
+    /// Finds the access that the credentials prove, whatever it may do.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES, the credential code of these credentials, OVERLOADED.
+    pub async fn authenticate(
+        &self,
+        accesses: &Accesses,
+        credentials: PresentedCredentials<'_>,
+        address: IpAddr,
+    ) -> Result<Arc<Access>, Error> {
+        let proven = self
+            .authenticator
+            .authenticate(accesses, credentials, address);
+        proven.await
+    }
+
+    /// Waits for the verification of a token, and counts a wrong one for the caller's address.
+    ///
+    /// # Errors
+    /// The error of the verification, or TOO_MANY_FAILURES for one wrong token too many.
+    pub async fn authenticate_token<T>(
+        &self,
+        address: IpAddr,
+        verification: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let verified = self.authenticator.verify_token(address, verification);
+        verified.await
+    }
+
+    /// Checks a proven access's state, its networks and the way in, in that order. Returns what networks would have said
+    /// that only report.
+    ///
+    /// # Errors
+    /// ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
+    pub fn authorize(
+        &self,
+        access: &Access,
+        context: AuthContext,
+    ) -> Result<Option<String>, Error> {
+        rules::authorize(access, context)
+    }
+
+    /// Checks whether the access may make this well-formed call.
+    ///
+    /// # Errors
+    /// OPERATION_NOT_ALLOWED.
+    pub fn authorize_call(&self, access: &Access, request: &Request) -> Result<(), Error> {
+        rules::authorize_call(access, request)
+    }
+
+    /// Counts a call against the access's limits without asking cache or upstream, as a HEAD request needs it. A token
+    /// request has no `request`.
+    pub async fn count(&self, access: &Access, request: Option<&Request>) -> CountedCall {
+        let counted = self.count_rates(access, request);
+        self.count_day(access, counted).await
+    }
+
+    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
+    /// the permit is dropped.
+    pub async fn acquire(
+        &self,
+        access: &Access,
+        request: &Request,
+    ) -> (CountedCall, Option<ConcurrencyPermit>) {
+        let mut counted = self.count_rates(access, Some(request));
+        let permit = match &counted.refused {
+            Some(_) => None,
+            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
+        };
+        // The limit per day comes last: a call that another limit refuses uses none of it up.
+        (self.count_day(access, counted).await, permit.flatten())
+    }
+
+    /// Gets the answer: a read from the cache with one flight per key, everything else from the upstream.
+    pub async fn forward(
+        &self,
+        access: &Arc<Access>,
+        request: Arc<Request>,
+        options: CallOptions,
+    ) -> Forwarded {
+        match request.operation().effect {
+            Effect::Read => self.read(access, request, options).await,
+            Effect::Consume => match self.answers.check(&access.name) {
+                Ok(()) => self.ask(access, &request, options.deadline).await,
+                Err(error) => Forwarded {
+                    outcome: Err(error),
+                    cache: None,
+                    timing: None,
+                },
+            },
+            Effect::Send => {
+                let sent = self.ask(access, &request, options.deadline).await;
+                if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
+                {
+                    self.cache.forget_channel(&request);
+                }
+                sent
+            }
+        }
+    }
+
+    /// Holds an answer for its caller until all of it is taken; the outcome of a send has room in any case.
+    ///
+    /// # Errors
+    /// OVERLOADED.
+    pub fn hold(
+        &self,
+        access: &Access,
+        response: &Arc<Response>,
+        is_send: bool,
+    ) -> Result<Option<HeldAnswer>, Error> {
+        self.answers.hold(&access.name, response, is_send)
+    }
+
+    fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {
+        let (limit, mut result) = self.limits.check_access(access);
+        if let Some(request) = request.filter(|request| request.operation().effect == Effect::Send)
+        {
+            let destination = request.value("destination").unwrap_or_default();
+            result = result.and_then(|()| self.limits.check_destination(access, destination));
+        }
+        let mut counted = CountedCall {
+            limit,
+            day: None,
+            refused: None,
+            would_refuse: None,
+        };
+        counted.apply(access, result);
+        counted
+    }
+
+    async fn count_day(&self, access: &Access, mut counted: CountedCall) -> CountedCall {
+        if counted.refused.is_some() {
+            counted.day = self.daily.look(access);
+            return counted;
+        }
+        let (day, result) = self.daily.count(access).await;
+        counted.day = day;
+        counted.apply(access, result);
+        counted
+    }
+
+    /// Gives back what was set aside of the limits per day. Later calls are refused.
+    ///
+    /// # Errors
+    /// When the store can't be written; then what was set aside counts as made.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.daily.close().await
+    }
+
+    /// Tries the account that is to replace the one in use, if there is one. Call it every few seconds.
+    pub async fn try_next_account(&self) {
+        self.upstream.try_next_account().await;
+    }
+
+    /// The state of the upstream.
+    #[must_use]
+    pub fn upstream_status(&self) -> UpstreamStatus {
+        self.upstream.status()
+    }
+
+    /// Forgets counts that no longer matter, so that memory follows the callers of the last minute, and closes idle
+    /// connections to the upstream. Call it every ten seconds.
+    pub fn sweep(&self) {
+        self.limits.sweep();
+        self.daily.sweep();
+        self.authenticator.sweep();
+        self.upstream.close_idle();
+    }
+
+    async fn read(
+        &self,
+        access: &Arc<Access>,
+        request: Arc<Request>,
+        CallOptions { no_cache, deadline }: CallOptions,
+    ) -> Forwarded {
+        // Called only when the answer is not kept.
+        let wanted = Arc::clone(&request);
+        let fetch = || {
+            let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
+            let answers = Arc::clone(&self.answers);
+            // In a box, as below.
+            boxed(|| async move {
+                if let Err(error) = answers.check(&access.name) {
+                    return UpstreamOutcome {
+                        result: Err(error),
+                        timing: UpstreamTiming::default(),
+                    };
+                }
+                let mut outcome = upstream.call(&access.name, &wanted, deadline).await;
+                // Before it is kept: what is kept belongs to this access as it is now.
+                let visible = |response| channels::visible(&access, wanted.operation(), response);
+                outcome.result = outcome.result.and_then(visible);
+                outcome
+            })
+        };
+        self.cache.read(access, request, no_cache, fetch).await
+    }
+
+    async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
+        // In a box, so that the calls that never come here don't carry its state along.
+        let outcome = boxed(|| self.upstream.call(&access.name, request, deadline)).await;
+        Forwarded {
+            outcome: outcome.result.map(Arc::new),
+            cache: Some(CacheStatus::Effect),
+            timing: Some(outcome.timing),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a proven access may do: one function for each rule, in the contract's order.
+
+use adapter::{Code, Error, Operation, Request};
+use store::Access;
+
+use crate::allowlist;
+use crate::call::AuthContext;
+use crate::channels;
+use crate::decision::Decision;
+
+/// The rules of a proven access, in the contract's order.
+const RULES: [fn(&Access, &AuthContext) -> Decision; 4] = [state, networks, way, query_credentials];
+
+/// What the rules say of a call, each asked when its turn comes.
+pub(crate) fn decisions(access: &Access, context: AuthContext) -> impl Iterator<Item = Decision> {
+    RULES.iter().map(move |rule| rule(access, &context))
+}
+
+/// Checks state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
+/// would have said is returned.
+pub(crate) fn authorize(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
+    let mut would_refuse = None;
+    for decision in decisions(access, context) {
+        would_refuse = decision.into_result()?.or(would_refuse);
+    }
+    Ok(would_refuse)
+}
+
+fn state(access: &Access, context: &AuthContext) -> Decision {
+    let now = context.now;
+    let state = if access.is_live(now) {
+        Ok("active")
+    } else if !access.active {
+        Err("suspended")
+    } else if access.not_before.is_some_and(|not_before| now < not_before) {
+        Err("not yet")
+    } else {
+        Err("expired")
+    };
+    Decision::of("state", state, Code::AccessDisabled)
+}
+
+fn networks(access: &Access, context: &AuthContext) -> Decision {
+    let verdict = allowlist::judge(&access.allow, &access.deny, context.address);
+    Decision::of_networks("access networks", verdict, access.report_networks)
+}
+
+fn way(access: &Access, context: &AuthContext) -> Decision {
+    let name = context.way.name();
+    allowed("way", access.ways.iter().any(|way| way == name))
+}
+
+fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
+    let said = match (context.secret_in_url, access.query_credentials) {
+        (false, _) => Ok("not in the URL"),
+        (true, true) => Ok("allowed"),
+        (true, false) => Err("not allowed"),
+    };
+    Decision::of("query credentials", said, Code::OperationNotAllowed)
+}
+
+/// The decision on the method, whatever the values.
+pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
+    allowed("method", may_call(access, operation))
+}
+
+fn allowed(rule: &'static str, is_allowed: bool) -> Decision {
+    let said = if is_allowed {
+        Ok("allowed")
+    } else {
+        Err("not allowed")
+    };
+    Decision::of(rule, said, Code::OperationNotAllowed)
+}
+
+/// Checks method, platform and channel.
+pub(crate) fn authorize_call(access: &Access, request: &Request) -> Result<(), Error> {
+    method(access, request.operation()).into_result()?;
+    let Some(platform) = request.value("platform") else {
+        return Ok(());
+    };
+    allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
+    let platformid = request.value("platformid").unwrap_or_default();
+    let may_channel = channels::may_use_channel(access, platform, platformid);
+    allowed("channel", may_channel).into_result().map(|_| ())
+}
+
+/// Whether an access may call this method at all, whatever the values.
+#[must_use]
+pub fn may_call(access: &Access, operation: &Operation) -> bool {
+    access
+        .methods
+        .iter()
+        .any(|method| method == operation.method)
+}
