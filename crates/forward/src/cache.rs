@@ -11,7 +11,6 @@ use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
 
-use crate::boxed::boxed;
 use crate::cache_status::CacheStatus;
 use crate::call::Forwarded;
 use crate::upstream::{UpstreamOutcome, UpstreamTiming};
@@ -176,14 +175,14 @@ impl ReadCache {
             epoch,
         };
         if no_cache {
-            return boxed(|| self.refresh(key, ttl, fetch())).await;
+            return Box::pin(self.refresh(key, ttl, fetch())).await;
         }
         if let Some(entry) = self.entries.get(&key).await {
             let left = entry.until.saturating_duration_since(Instant::now());
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
         // In a box as well: what is kept, or may not be, is the common case.
-        boxed(|| self.fly(key, ttl, fetch())).await
+        Box::pin(self.fly(key, ttl, fetch())).await
     }
 
     /// Makes every kept read of this request's channel unreachable, for every access.

@@ -11,7 +11,6 @@ use store::{Access, Accesses, SecretHasher, StoreError};
 use crate::allowlist::Networks;
 use crate::answers::{AnswerLimits, Answers, HeldAnswer};
 use crate::authenticator::{Authenticator, PresentedCredentials};
-use crate::boxed::boxed;
 use crate::cache::{CacheConfig, ReadCache};
 use crate::cache_status::CacheStatus;
 use crate::call::{AuthContext, CallOptions, Forwarded};
@@ -313,7 +312,7 @@ impl Forwarder {
             let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
             let answers = Arc::clone(&self.answers);
             // In a box, as below.
-            boxed(|| async move {
+            Box::pin(async move {
                 if let Err(error) = answers.check(&access.name) {
                     return UpstreamOutcome {
                         result: Err(error),
@@ -332,7 +331,7 @@ impl Forwarder {
 
     async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
         // In a box, so that the calls that never come here don't carry its state along.
-        let outcome = boxed(|| self.upstream.call(&access.name, request, deadline)).await;
+        let outcome = Box::pin(self.upstream.call(&access.name, request, deadline)).await;
         Forwarded {
             outcome: outcome.result.map(Arc::new),
             cache: Some(CacheStatus::Effect),

@@ -7,7 +7,6 @@
 pub mod allowlist;
 mod answers;
 mod authenticator;
-mod boxed;
 mod cache;
 mod cache_status;
 mod call;
@@ -31,7 +30,6 @@ mod verified;
 
 pub use answers::{AnswerLimits, HeldAnswer};
 pub use authenticator::{Authenticator, Issued, PresentedCredentials};
-pub use boxed::boxed;
 pub use cache::CacheConfig;
 pub use cache_status::CacheStatus;
 pub use call::{AuthContext, CallOptions, Forwarded};

@@ -1,7 +1,5 @@
 //! Limits are exact however many threads ask at once: 64 threads, a million decisions, a thousand keys, a clock that stands still.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use forward::boxed;
 use futures_util::future::Either;
 use server::{Dispatch, Peer};
 
@@ -65,7 +64,7 @@ impl Paths {
                 if let Some(way) = way_at(request.uri().path()) {
                     let gate = public.generations.gate();
                     return if gate.is_open(way) {
-                        boxed(|| pipeline::answer(gate, way, caller, request))
+                        Box::pin(pipeline::answer(gate, way, caller, request))
                     } else {
                         Box::pin(nothing_here(gate, caller, request))
                     };

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use forward::boxed;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -25,7 +24,7 @@ where
     /// Work that the tracker knows of until it is done.
     pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> Unstoppable<F> {
         Unstoppable {
-            left: Some((boxed(work), tracker.token())),
+            left: Some((Box::pin(work()), tracker.token())),
         }
     }
 }
