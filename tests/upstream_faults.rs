@@ -1,6 +1,8 @@
 //! Everything that can go wrong between us and the upstream, by every way in, for reads and for sends: the right code, in
 //! time, and a delivery word that the upstream's own count bears out.
 
+mod http2;
+mod pool;
 mod raw;
 mod standing;
 
@@ -137,6 +139,15 @@ impl Stage {
                 format!("http://{address}/")
             }
         };
+        Stage {
+            upstream,
+            _held: held,
+            ..Stage::before(&url, rest).await
+        }
+    }
+
+    /// A gateway in front of this upstream, which the test itself runs.
+    async fn before(url: &str, rest: &str) -> Stage {
         let (timeout, deadline) = (TIMEOUT.as_secs(), DEADLINE.as_secs());
         let toml = format!(
             "[upstream]\nurl = \"{url}\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\
@@ -155,8 +166,8 @@ impl Stage {
             gateway,
             demo,
             token,
-            upstream,
-            _held: held,
+            upstream: None,
+            _held: None,
         }
     }
 

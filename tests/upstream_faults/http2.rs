@@ -1,0 +1,268 @@
+//! An upstream that speaks HTTP/2: whatever it does to a connection or a stream, the word on delivery is the exact one.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use adapter::Way;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Expected, Stage, chats, code_of, delivery, message_call};
+use crate::harness::http2::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame,
+};
+
+/// What the upstream does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behaviour {
+    Answers,
+    /// GOAWAY that names no stream, when the request is there: the stream was not processed (RFC 9113, 6.8).
+    GoAwayBefore,
+    /// GOAWAY that names the stream, and then the end.
+    GoAwayAfter,
+    /// GOAWAY that names the stream, and then the answer.
+    GoAwayThenAnswers,
+    /// RST_STREAM with REFUSED_STREAM: not processed (RFC 9113, 8.7).
+    RefusesStream,
+    /// RST_STREAM with INTERNAL_ERROR.
+    ResetsStream,
+    /// The connection ends in the middle.
+    Closes,
+    /// The connection ends before a byte of a request is read, right after the handshake.
+    ClosesAtOnce,
+}
+
+const REFUSED_STREAM: u32 = 7;
+const INTERNAL_ERROR: u32 = 2;
+
+const SENT: Expected = ("SUCCESS", "sent");
+const NOT_SENT: Expected = ("UPSTREAM_UNAVAILABLE", "not_sent");
+const UNKNOWN: Expected = ("UPSTREAM_ERROR", "unknown");
+
+const CELLS: [(Behaviour, Expected); 7] = [
+    (Behaviour::Answers, SENT),
+    (Behaviour::GoAwayBefore, NOT_SENT),
+    (Behaviour::GoAwayAfter, UNKNOWN),
+    (Behaviour::GoAwayThenAnswers, SENT),
+    (Behaviour::RefusesStream, NOT_SENT),
+    (Behaviour::ResetsStream, UNKNOWN),
+    (Behaviour::Closes, UNKNOWN),
+];
+
+#[derive(Default)]
+struct Counts {
+    connections: usize,
+    requests: usize,
+    answered: usize,
+}
+
+/// An upstream over TLS that agrees on HTTP/2.
+struct Upstream {
+    address: SocketAddr,
+    counts: Arc<Mutex<Counts>>,
+    /// The PEM file that names its certificate.
+    roots: tempfile::NamedTempFile,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Upstream {
+    async fn start(behaviour: Behaviour) -> Upstream {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let roots = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(roots.path(), made.cert.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::<Mutex<Counts>>::default();
+        let counting = Arc::clone(&counts);
+        let accepting = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counting));
+                connections.spawn(async move {
+                    // A connection that ends early is what some of these are about.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        counts.lock().unwrap().connections += 1;
+                        let _ = serve(stream, behaviour, &counts).await;
+                    }
+                });
+            }
+        });
+        Upstream {
+            address,
+            counts,
+            roots,
+            accepting,
+        }
+    }
+}
+
+/// Serves one connection until it ends.
+async fn serve(
+    mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+    behaviour: Behaviour,
+    counts: &Mutex<Counts>,
+) -> std::io::Result<()> {
+    if behaviour == Behaviour::ClosesAtOnce {
+        return stream.shutdown().await;
+    }
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await?;
+    assert_eq!(&preface, PREFACE);
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    let mut open = HashSet::new();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let (kind, flags) = (head[3], head[4]);
+        let id = u32::from_be_bytes(head[5..].try_into().unwrap());
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await?;
+        match kind {
+            SETTINGS if flags & 1 == 0 => stream.write_all(&frame(SETTINGS, 1, 0, &[])).await?,
+            PING if flags & 1 == 0 => stream.write_all(&frame(PING, 1, 0, &payload)).await?,
+            HEADERS => {
+                counts.lock().unwrap().requests += 1;
+                open.insert(id);
+                match behaviour {
+                    Behaviour::RefusesStream => {
+                        stream.write_all(&reset(id, REFUSED_STREAM)).await?;
+                        open.remove(&id);
+                    }
+                    Behaviour::ResetsStream => {
+                        stream.write_all(&reset(id, INTERNAL_ERROR)).await?;
+                        open.remove(&id);
+                    }
+                    Behaviour::GoAwayBefore => {
+                        stream.write_all(&go_away(0)).await?;
+                        return stream.shutdown().await;
+                    }
+                    Behaviour::GoAwayAfter => {
+                        stream.write_all(&go_away(id)).await?;
+                        return stream.shutdown().await;
+                    }
+                    Behaviour::Closes => return stream.shutdown().await,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 && open.remove(&id) {
+            if behaviour == Behaviour::GoAwayThenAnswers {
+                stream.write_all(&go_away(id)).await?;
+            }
+            // `:status: 200` in HPACK's static table.
+            stream
+                .write_all(&frame(HEADERS, END_HEADERS, id, &[0x88]))
+                .await?;
+            let body = br#"{"status":"SUCCESS","result":{"list":[]}}"#;
+            stream.write_all(&frame(DATA, END_STREAM, id, body)).await?;
+            counts.lock().unwrap().answered += 1;
+        }
+    }
+}
+
+fn reset(id: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, id, &code.to_be_bytes())
+}
+
+fn go_away(last: u32) -> Vec<u8> {
+    let no_error = 0_u32;
+    frame(
+        GOAWAY,
+        0,
+        0,
+        &[last.to_be_bytes(), no_error.to_be_bytes()].concat(),
+    )
+}
+
+async fn stage(upstream: &Upstream) -> Stage {
+    let url = format!("https://{}/", upstream.address);
+    let roots = format!(
+        "attempts = 1\nroots = \"file:{}\"",
+        upstream.roots.path().display()
+    );
+    Stage::before(&url, &roots).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_end_of_a_stream_has_its_exact_word_by_every_way() {
+    let mut wrong = Vec::new();
+    for (behaviour, expected) in CELLS {
+        for is_send in [false, true] {
+            let upstream = Upstream::start(behaviour).await;
+            let stage = stage(&upstream).await;
+            for way in Way::ALL {
+                let before = upstream.counts.lock().unwrap().answered;
+                let answer = if is_send {
+                    stage.call(way, &message_call("hello")).await
+                } else {
+                    stage.call(way, &chats(way.name())).await
+                };
+                let answered = upstream.counts.lock().unwrap().answered - before;
+                let word = if is_send {
+                    delivery(&answer)
+                } else {
+                    expected.1
+                };
+                let is_right = (code_of(&answer), word) == expected
+                    && answered == usize::from(expected == SENT);
+                if !is_right {
+                    wrong.push(format!(
+                        "{behaviour:?} by {} (send: {is_send}): answered {answered} times: {}",
+                        way.name(),
+                        answer.body
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!(
+        "{} cells of HTTP/2: all right",
+        CELLS.len() * Way::ALL.len() * 2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_share_one_connection_and_a_closed_one_is_replaced() {
+    let upstream = Upstream::start(Behaviour::Answers).await;
+    let stage = stage(&upstream).await;
+    for _ in 0..8 {
+        let answer = stage.call(Way::Http, &message_call("hello")).await;
+        assert_eq!(delivery(&answer), "sent", "{}", answer.body);
+    }
+    let counts = upstream.counts.lock().unwrap();
+    assert_eq!(
+        (counts.connections, counts.requests, counts.answered),
+        (1, 8, 8)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ends_before_a_request_has_carried_nothing() {
+    let upstream = Upstream::start(Behaviour::ClosesAtOnce).await;
+    let stage = stage(&upstream).await;
+    for way in Way::ALL {
+        let answer = stage.call(way, &message_call("hello")).await;
+        assert_ne!(delivery(&answer), "sent", "{}", answer.body);
+    }
+    assert_eq!(upstream.counts.lock().unwrap().requests, 0);
+}
