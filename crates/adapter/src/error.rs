@@ -33,10 +33,10 @@ impl Delivery {
 
 /// A refusal or a failure. Made by its named constructors only.
 #[derive(Clone, Debug)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct ErrorDetails {
     code: Code,
     word: Option<String>,
     text: Cow<'static, str>,
@@ -49,7 +49,7 @@ impl Error {
     /// A refusal before dispatch with the code's own sentence.
     #[must_use]
     pub fn refused(code: Code) -> Error {
-        Error(Box::new(Inner {
+        Error(Box::new(ErrorDetails {
             code,
             word: None,
             text: Cow::Borrowed(code.text()),
