@@ -131,7 +131,7 @@ impl Bench {
     }
 }
 
-/// Seconds on a core so far, of all threads of this process and of the one that writes the journal.
+/// Seconds on a core so far, of all threads of this process and of the one that writes the store.
 struct CpuTime {
     all: f64,
     writer: f64,
@@ -149,7 +149,7 @@ impl CpuTime {
             let name = std::fs::read_to_string(task.join("comm")).unwrap();
             let nanoseconds: f64 = stat.split(' ').next().unwrap().parse().unwrap();
             time.all += nanoseconds / 1e9;
-            if name.trim() == "journal" {
+            if name.trim() == "store-writer" {
                 time.writer += nanoseconds / 1e9;
             }
         }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::object::{nullable_objects, object, objects};
 use crate::{CachePolicy, StoredSecret};
@@ -213,5 +214,23 @@ impl Access {
     /// The stored forms of its secrets.
     pub fn hashes(&self) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().map(|secret| &secret.hash)
+    }
+
+    /// Everything about it but its secrets, of which only kind and age are told, and what only the store has a use for.
+    #[must_use]
+    pub fn without_secrets(&self) -> Value {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = document.as_object_mut() {
+            fields.remove("token_generation");
+        }
+        let secrets = self.secrets.iter().map(|secret| {
+            let kind = match secret.hash {
+                StoredSecret::Keyed(_) => "random",
+                StoredSecret::Argon2id(_) => "chosen",
+            };
+            json!({"kind": kind, "created": secret.created})
+        });
+        document["secrets"] = secrets.collect();
+        document
     }
 }

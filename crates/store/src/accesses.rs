@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::Access;
+use rusqlite::Connection;
+
+use crate::{Access, StoreError};
 
 /// Its keys are the operators' to choose and not the callers', so that a quick hash will do.
 type ByText = HashMap<String, Arc<Access>, foldhash::fast::RandomState>;
@@ -75,4 +77,20 @@ impl FromIterator<Access> for Accesses {
         }
         all
     }
+}
+
+/// All accesses of the store, by name.
+pub(crate) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreError> {
+    let mut rows = connection.prepare("SELECT name, document FROM accesses ORDER BY name")?;
+    let mut rows = rows.query([])?;
+    let mut accesses = Vec::new();
+    while let Some(row) = rows.next()? {
+        let document = row.get_ref("document")?.as_str().unwrap_or_default();
+        let access = serde_json::from_str::<Access>(document).map_err(|error| {
+            let name: String = row.get("name").unwrap_or_default();
+            StoreError::new(format!("the access {name} can't be read: {error}"))
+        })?;
+        accesses.push(access);
+    }
+    Ok(accesses.into_iter().collect())
 }

@@ -1,9 +1,9 @@
 //! The keys of operators: named, with a role, kept as keyed hashes.
 
-use sqlx::Row;
-
-use crate::{SecretHasher, Store, StoreError, StoredSecret};
+use rusqlite::Connection;
 use secrecy::SecretString;
+
+use crate::{SecretHasher, StoreError, StoredSecret};
 
 /// What the holder of a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub struct AdminKey {
     pub role: Role,
     /// When it was made or rotated; seconds since 1970, UTC.
     pub created: i64,
-    hash: StoredSecret,
+    pub(crate) hash: StoredSecret,
 }
 
 impl AdminKey {
@@ -68,65 +68,20 @@ pub fn find_presented<'a>(
     keys.iter().find(|key| hasher.verify(secret, [&key.hash]))
 }
 
-impl Store {
-    /// Puts a key in the place of the one with its name.
-    ///
-    /// # Errors
-    /// When the store can't be written.
-    pub async fn put_admin_key(&self, key: &AdminKey) -> Result<(), StoreError> {
-        let StoredSecret::Keyed(hash) = &key.hash else {
-            return Err(StoreError::new("an admin key is a random secret"));
-        };
-        let _change = self.changing().await;
-        sqlx::query(
-            "INSERT INTO admin_keys (name, role, hash, created_at) VALUES (?, ?, ?, ?)
-             ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash,
-             created_at = excluded.created_at",
-        )
-        .bind(&key.name)
-        .bind(key.role.name())
-        .bind(hash)
-        .bind(key.created)
-        .execute(&mut *self.writer().await?)
-        .await?;
-        self.reload_admin_keys().await
+/// All keys of the store, by name.
+pub(crate) fn read_admin_keys(connection: &Connection) -> Result<Vec<AdminKey>, StoreError> {
+    let keys = "SELECT name, role, hash, created_at FROM admin_keys ORDER BY name";
+    let mut keys = connection.prepare(keys)?;
+    let mut keys = keys.query([])?;
+    let mut read = Vec::new();
+    while let Some(row) = keys.next()? {
+        let role = Role::from_name(row.get_ref("role")?.as_str().unwrap_or_default());
+        read.push(AdminKey {
+            name: row.get("name")?,
+            role: role.ok_or_else(|| StoreError::new("a key has an unknown role"))?,
+            created: row.get("created_at")?,
+            hash: StoredSecret::Keyed(row.get("hash")?),
+        });
     }
-
-    /// Takes a key away; says whether there was one.
-    ///
-    /// # Errors
-    /// When the store can't be written.
-    pub async fn delete_admin_key(&self, name: &str) -> Result<bool, StoreError> {
-        let _change = self.changing().await;
-        let delete = sqlx::query("DELETE FROM admin_keys WHERE name = ?").bind(name);
-        let deleted = delete
-            .execute(&mut *self.writer().await?)
-            .await?
-            .rows_affected()
-            > 0;
-        self.reload_admin_keys().await?;
-        Ok(deleted)
-    }
-
-    pub(crate) async fn read_admin_keys(
-        pool: &sqlx::SqlitePool,
-    ) -> Result<Vec<AdminKey>, StoreError> {
-        let query =
-            sqlx::query("SELECT name, role, hash, created_at FROM admin_keys ORDER BY name");
-        let rows = query.fetch_all(pool).await?;
-        rows.iter()
-            .map(|row| {
-                let role: String = row.try_get("role")?;
-                let role = Role::from_name(&role)
-                    .ok_or_else(|| StoreError::new("a key has an unknown role"))?;
-                let hash = StoredSecret::Keyed(row.try_get("hash")?);
-                Ok(AdminKey {
-                    name: row.try_get("name")?,
-                    role,
-                    created: row.try_get("created_at")?,
-                    hash,
-                })
-            })
-            .collect()
-    }
+    Ok(read)
 }

@@ -2,69 +2,46 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use tokio::task::spawn_blocking;
 
+use crate::files::{copy_of, remove_copy};
+use crate::sqlite::open_for_reading;
 use crate::{Store, StoreError};
 
 impl Store {
     /// A copy of all that is in the store now, as one SQLite file that has no name any more: it is private, and gone as
     /// soon as it is closed, however the process ends. Needs as much room on the disk as the store. One copy is made at a
-    /// time; who comes meanwhile waits.
+    /// time; another call waits.
     ///
     /// # Errors
     /// When the copy can't be made, for want of room as a rule.
     pub async fn backup(&self) -> Result<File, StoreError> {
-        let _copying = self.copying().lock().await;
-        let copy = copy_of(self.file());
-        clear(self.file())?;
-        // SQLite fills an empty file and leaves its mode as it is; one of its own making would follow the umask.
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&copy);
-        made?;
-        let copied = self.copy_into(&copy).await;
-        let opened = File::open(&copy);
-        clear(self.file())?;
-        copied?;
-        Ok(opened?)
-    }
-
-    async fn copy_into(&self, copy: &Path) -> Result<(), StoreError> {
-        let name = copy
-            .to_str()
-            .ok_or(StoreError::new("the data folder's name is not UTF-8"))?;
-        // A connection of its own: it reads one snapshot of the WAL while the writer goes on.
-        let mut reader = SqliteConnectOptions::new()
-            .filename(self.file())
-            .disable_statement_logging()
-            .connect()
-            .await?;
-        let copied = sqlx::query("VACUUM INTO ?")
-            .bind(name)
-            .execute(&mut reader)
-            .await;
-        reader.close().await?;
-        copied?;
-        Ok(())
+        let (copying, store) = (self.copying().await, self.file().to_owned());
+        let copy = move || {
+            let _copying = copying;
+            remove_copy(&store)?;
+            let copied = copy(&store, &copy_of(&store));
+            remove_copy(&store)?;
+            copied
+        };
+        spawn_blocking(copy).await?
     }
 }
 
-/// Removes what a process that was killed while it copied has left.
-pub(crate) fn clear(store: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(copy_of(store)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Where the copy is made: beside the store, so that it is on the same disk and under the same lock.
-fn copy_of(store: &Path) -> PathBuf {
-    store.with_extension("db.copy")
+/// Copies the store into a new file.
+fn copy(store: &Path, copy: &Path) -> Result<File, StoreError> {
+    let name = copy
+        .to_str()
+        .ok_or(StoreError::new("the data folder's name is not UTF-8"))?;
+    // SQLite fills an empty file and leaves its mode as it is; one of its own making would follow the umask.
+    let mut private = OpenOptions::new();
+    private.write(true).create_new(true).mode(0o600);
+    private.open(copy)?;
+    // A connection of its own: it reads one snapshot of the WAL while the writer goes on.
+    open_for_reading(store)?.execute("VACUUM INTO ?", [name])?;
+    Ok(File::open(copy)?)
 }
 
 #[cfg(test)]

@@ -2,63 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use rusqlite::{Connection, Transaction};
+use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
-use crate::access::Access;
-use crate::accesses::Accesses;
-use crate::database::read_accesses;
+use crate::accesses::read_accesses;
 use crate::journal::note_change;
+use crate::sqlite::WriteConnection;
 use crate::token_bounds::Tokens;
-use crate::{Store, StoreError, StoredSecret};
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub enum ChangeError {
-    /// There is no access with this name.
-    Missing,
-    /// There is one already.
-    Exists,
-    /// It has been changed since the caller looked at it.
-    Stale,
-    /// Its user name or client id belongs to another access.
-    Taken,
-    /// What was asked for can't be, in one sentence.
-    Refused(String),
-    /// The store can't be written.
-    Store(StoreError),
-}
-
-impl From<sqlx::Error> for ChangeError {
-    fn from(error: sqlx::Error) -> ChangeError {
-        match &error {
-            sqlx::Error::Database(cause) if cause.is_unique_violation() => ChangeError::Taken,
-            _ => ChangeError::Store(StoreError::from(error)),
-        }
-    }
-}
-
-impl From<StoreError> for ChangeError {
-    fn from(error: StoreError) -> ChangeError {
-        ChangeError::Store(error)
-    }
-}
-
-impl std::fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ChangeError::Missing => "There is no such access.",
-            ChangeError::Exists => "There is an access with this name already.",
-            ChangeError::Stale => "The access has been changed since.",
-            ChangeError::Taken => "The user name or the client id belongs to another access.",
-            ChangeError::Refused(text) => text,
-            ChangeError::Store(_) => "The store can't be written.",
-        })
-    }
-}
-
-impl std::error::Error for ChangeError {}
+use crate::{Access, Accesses, ChangeError, Store, StoreError};
 
 /// One change, as it is told later.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,39 +63,30 @@ impl Store {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: Tokens,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        let _change = self.changing().await;
+        let guard = self.changing().await;
         self.journal_so_far().await;
         let before = self.accesses().named(name).cloned();
         let after = change(before.as_deref())?;
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let before = before.as_deref();
-        let after = match after {
-            Some(access) => Some(
-                tokens
-                    .bounded(&mut transaction, now, before, access)
-                    .await?,
-            ),
-            None => None,
-        };
-        let id = note(
-            &mut transaction,
-            (actor, now),
-            (name, before, after.as_ref()),
-        )
-        .await?;
-        match after {
-            Some(access) => write(&mut transaction, access.numbered(id)).await?,
-            None => {
-                let delete = sqlx::query("DELETE FROM accesses WHERE name = ?").bind(name);
-                delete.execute(&mut *transaction).await?;
+        let (actor, changed) = (actor.to_owned(), name.to_owned());
+        let write = move |transaction: &Transaction<'_>| {
+            let before = before.as_deref();
+            let after = after.map(|access| tokens.bounded(transaction, now, before, access));
+            let after = after.transpose()?;
+            let id = note(
+                transaction,
+                (&actor, now),
+                (&changed, before, after.as_ref()),
+            )?;
+            match after {
+                Some(access) => write(transaction, access.numbered(id)),
+                None => {
+                    transaction.execute("DELETE FROM accesses WHERE name = ?", [changed])?;
+                    Ok(())
+                }
             }
-        }
-        let accesses = read_accesses(&mut *transaction).await?;
-        transaction.commit().await?;
-        let changed = accesses.named(name).cloned();
-        self.swap_accesses(accesses);
-        Ok(changed)
+        };
+        let accesses = self.write_accesses(guard, write).await?;
+        Ok(accesses.named(name).cloned())
     }
 
     /// Puts accesses in the place of those with their names, all of them or none.
@@ -152,19 +95,34 @@ impl Store {
     /// Why the store could not do it. Nothing has changed then.
     pub async fn put_accesses(
         &self,
-        by: (&str, i64),
+        (actor, now): (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let _change = self.changing().await;
+        let guard = self.changing().await;
         self.journal_so_far().await;
-        let there = self.accesses();
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        put(&mut transaction, by, &there, accesses).await?;
-        let accesses = read_accesses(&mut *transaction).await?;
-        transaction.commit().await?;
-        self.swap_accesses(accesses);
-        Ok(())
+        let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
+        let write =
+            move |transaction: &Transaction<'_>| put(transaction, (&actor, now), &there, &accesses);
+        self.write_accesses(guard, write).await.map(drop)
+    }
+
+    /// Writes in one transaction, and has the accesses in force that it leaves.
+    pub(crate) async fn write_accesses(
+        &self,
+        guard: OwnedMutexGuard<()>,
+        write: impl FnOnce(&Transaction<'_>) -> Result<(), ChangeError> + Send + 'static,
+    ) -> Result<Arc<Accesses>, ChangeError> {
+        let snapshots = Arc::clone(self.snapshots());
+        let write = move |connection: &mut WriteConnection| {
+            let accesses = connection.within(|transaction| {
+                write(transaction)?;
+                Ok::<_, ChangeError>(Arc::new(read_accesses(transaction)?))
+            })?;
+            snapshots.accesses.store(Arc::clone(&accesses));
+            drop(guard);
+            Ok(accesses)
+        };
+        self.writer().run(write).await
     }
 
     /// Has what was told before a change stand before it in the journal, too. A store that fails says so at the change itself;
@@ -178,102 +136,67 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn changes(&self, name: &str, count_max: u32) -> Result<Vec<Change>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, at, actor, before, after FROM changes WHERE access = ? ORDER BY id DESC LIMIT ?",
-        )
-        .bind(name)
-        .bind(count_max)
-        .fetch_all(&mut *self.writer().await?)
-        .await?;
-        let document =
-            |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        rows.iter()
-            .map(|row| {
+        let name = name.to_owned();
+        self.read(move |connection| {
+            let mut changes = connection.prepare_cached(
+                "SELECT id, at, actor, before, after FROM changes WHERE access = ? ORDER BY id DESC LIMIT ?",
+            )?;
+            let changes = changes.query_map((name, count_max), |row| {
+                let document = |text: Option<String>| serde_json::from_str(&text?).ok();
                 Ok(Change {
-                    id: row.try_get("id")?,
-                    at: row.try_get("at")?,
-                    actor: row.try_get("actor")?,
-                    before: document(row.try_get("before")?),
-                    after: document(row.try_get("after")?),
+                    id: row.get("id")?,
+                    at: row.get("at")?,
+                    actor: row.get("actor")?,
+                    before: document(row.get("before")?),
+                    after: document(row.get("after")?),
                 })
-            })
-            .collect()
+            })?;
+            Ok(changes.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 }
 
 /// Puts accesses in the place of those with their names, and notes each.
-pub(crate) async fn put(
-    connection: &mut SqliteConnection,
+pub(crate) fn put(
+    transaction: &Transaction<'_>,
     by: (&str, i64),
     there: &Accesses,
     accesses: &[Access],
 ) -> Result<(), ChangeError> {
     for access in accesses {
         let before = there.named(&access.name).map(|access| &**access);
-        let access = Tokens::GoOn
-            .bounded(connection, by.1, before, access.clone())
-            .await?;
-        let id = note(connection, by, (&access.name, before, Some(&access))).await?;
-        write(connection, access.numbered(id)).await?;
+        let access = Tokens::GoOn.bounded(transaction, by.1, before, access.clone())?;
+        let id = note(transaction, by, (&access.name, before, Some(&access)))?;
+        write(transaction, access.numbered(id))?;
     }
     Ok(())
 }
 
-/// Notes a change and gives back its number.
-async fn note(
-    connection: &mut SqliteConnection,
+/// Notes a change and returns its number.
+fn note(
+    connection: &Connection,
     (actor, now): (&str, i64),
     (name, before, after): (&str, Option<&Access>, Option<&Access>),
 ) -> Result<i64, ChangeError> {
-    let told = |access: Option<&Access>| access.map(|access| access.without_secrets().to_string());
-    let row = sqlx::query(
-        "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?) RETURNING id",
-    )
-    .bind(now)
-    .bind(actor)
-    .bind(name)
-    .bind(told(before))
-    .bind(told(after))
-    .fetch_one(&mut *connection)
-    .await?;
-    let id = row.try_get("id")?;
-    note_change(connection, (actor, now), (name, id)).await?;
+    let document = |access: Option<&Access>| Some(access?.without_secrets().to_string());
+    connection.execute(
+        "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?)",
+        (now, actor, name, document(before), document(after)),
+    )?;
+    let id = connection.last_insert_rowid();
+    note_change(connection, (actor, now), (name, id))?;
     Ok(id)
 }
 
-async fn write(connection: &mut SqliteConnection, access: Access) -> Result<(), ChangeError> {
+fn write(connection: &Connection, access: Access) -> Result<(), ChangeError> {
     let document =
         serde_json::to_string(&access).map_err(|error| StoreError::new(error.to_string()))?;
-    sqlx::query(
+    connection.execute(
         "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET user = excluded.user, client_id = excluded.client_id,
          document = excluded.document",
-    )
-    .bind(&access.name)
-    .bind(&access.user)
-    .bind(&access.client_id)
-    .bind(document)
-    .execute(connection)
-    .await?;
+        (access.name, access.user, access.client_id, document),
+    )?;
     Ok(())
-}
-
-impl Access {
-    /// Everything about it but its secrets, of which only kind and age are told, and what only the store has a use for.
-    #[must_use]
-    pub fn without_secrets(&self) -> Value {
-        let mut document = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = document.as_object_mut() {
-            fields.remove("token_generation");
-        }
-        let secrets = self.secrets.iter().map(|secret| {
-            let kind = match secret.hash {
-                StoredSecret::Keyed(_) => "random",
-                StoredSecret::Argon2id(_) => "chosen",
-            };
-            json!({"kind": kind, "created": secret.created})
-        });
-        document["secrets"] = secrets.collect();
-        document
-    }
 }

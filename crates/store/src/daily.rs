@@ -1,7 +1,5 @@
 //! How many calls of a day each access has been given, as far as it has to outlive the process.
 
-use sqlx::{Connection, Row};
-
 use crate::{Store, StoreError};
 
 /// The calls of one access on one day.
@@ -21,23 +19,21 @@ impl Store {
     /// # Errors
     /// When the store can't do it.
     pub async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
-        // Yesterday's stay, in case the clock is set back over midnight.
-        sqlx::query("DELETE FROM daily_counts WHERE day < ?")
-            .bind(today.saturating_sub(1))
-            .execute(&mut *self.writer().await?)
-            .await?;
-        let rows = sqlx::query("SELECT access, day, given FROM daily_counts")
-            .fetch_all(&mut *self.writer().await?)
-            .await?;
-        rows.iter()
-            .map(|row| {
+        self.write(move |transaction| {
+            // Yesterday's stay, in case the clock is set back over midnight.
+            let yesterday = today.saturating_sub(1);
+            transaction.execute("DELETE FROM daily_counts WHERE day < ?", [yesterday])?;
+            let mut counts = transaction.prepare("SELECT access, day, given FROM daily_counts")?;
+            let counts = counts.query_map([], |row| {
                 Ok(DailyCount {
-                    access: row.try_get("access")?,
-                    day: row.try_get("day")?,
-                    given: row.try_get("given")?,
+                    access: row.get("access")?,
+                    day: row.get("day")?,
+                    given: row.get("given")?,
                 })
-            })
-            .collect()
+            })?;
+            Ok(counts.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     /// Writes counts down as they stand there, all of them or none.
@@ -45,20 +41,17 @@ impl Store {
     /// # Errors
     /// When the store can't be written. Nothing has changed then.
     pub async fn put_daily_counts(&self, counts: &[DailyCount]) -> Result<(), StoreError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        for count in counts {
-            sqlx::query(
+        let counts = counts.to_vec();
+        self.write(move |transaction| {
+            let mut put = transaction.prepare_cached(
                 "INSERT INTO daily_counts (access, day, given) VALUES (?, ?, ?)
                  ON CONFLICT (access) DO UPDATE SET day = excluded.day, given = excluded.given",
-            )
-            .bind(&count.access)
-            .bind(count.day)
-            .bind(count.given)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+            )?;
+            for count in counts {
+                put.execute((count.access, count.day, count.given))?;
+            }
+            Ok(())
+        })
+        .await
     }
 }

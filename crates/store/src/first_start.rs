@@ -1,11 +1,10 @@
 //! The first start of a store: a fact that is written once, in the transaction of the accesses that it brings. Whatever is
 //! deleted later, no other start brings them back.
 
-use crate::access::Access;
-use crate::change::{ChangeError, put};
-use crate::database::read_accesses;
-use crate::{Store, StoreError};
-use sqlx::Connection;
+use rusqlite::{OptionalExtension, Transaction};
+
+use crate::change::put;
+use crate::{Access, ChangeError, Store, StoreError};
 
 /// Its name among the facts.
 const FIRST_START: &str = "first start";
@@ -16,11 +15,12 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn has_started(&self) -> Result<bool, StoreError> {
-        let found = sqlx::query("SELECT name FROM facts WHERE name = ?")
-            .bind(FIRST_START)
-            .fetch_optional(&mut *self.writer().await?)
-            .await?;
-        Ok(found.is_some())
+        self.read(|connection| {
+            let fact = "SELECT 1 FROM facts WHERE name = ?";
+            let fact = connection.query_row(fact, [FIRST_START], |_| Ok(()));
+            Ok(fact.optional()?.is_some())
+        })
+        .await
     }
 
     /// Writes down the first start together with the accesses that it brings. A store that has had it is left as it is.
@@ -29,27 +29,22 @@ impl Store {
     /// Why the store could not do it. Nothing has changed then, and the next start is the first one.
     pub async fn first_start(
         &self,
-        by: (&str, i64),
+        (actor, now): (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let _change = self.changing().await;
-        let there = self.accesses();
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let noted =
-            sqlx::query("INSERT INTO facts (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                .bind(FIRST_START)
-                .bind(by.1)
-                .execute(&mut *transaction)
-                .await?;
-        if noted.rows_affected() == 0 {
-            return Ok(());
-        }
-        put(&mut transaction, by, &there, accesses).await?;
-        let accesses = read_accesses(&mut *transaction).await?;
-        transaction.commit().await?;
-        self.swap_accesses(accesses);
-        Ok(())
+        let guard = self.changing().await;
+        let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
+        let write = move |transaction: &Transaction<'_>| {
+            let noted = transaction.execute(
+                "INSERT INTO facts (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (FIRST_START, now),
+            )?;
+            match noted {
+                0 => Ok(()),
+                _ => put(transaction, (&actor, now), &there, &accesses),
+            }
+        };
+        self.write_accesses(guard, write).await.map(drop)
     }
 }
 

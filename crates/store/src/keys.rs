@@ -1,7 +1,5 @@
 //! Key material: made once, kept, never shown.
 
-use sqlx::Row;
-
 use crate::{Store, StoreError};
 
 /// A key as it is kept. It has no Debug: the material stands in no log.
@@ -42,23 +40,23 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, purpose, material, created_at FROM keys
-             WHERE substr(purpose, 1, length(?1)) = ?1 ORDER BY id",
-        )
-        .bind(purpose_start)
-        .fetch_all(&mut *self.writer().await?)
-        .await?;
-        rows.iter()
-            .map(|row| {
+        let purpose_start = purpose_start.to_owned();
+        self.read(move |connection| {
+            let mut keys = connection.prepare_cached(
+                "SELECT id, purpose, material, created_at FROM keys
+                 WHERE substr(purpose, 1, length(?1)) = ?1 ORDER BY id",
+            )?;
+            let keys = keys.query_map([purpose_start], |row| {
                 Ok(StoredKey {
-                    id: row.try_get("id")?,
-                    purpose: row.try_get("purpose")?,
-                    material: row.try_get("material")?,
-                    created_at: row.try_get("created_at")?,
+                    id: row.get("id")?,
+                    purpose: row.get("purpose")?,
+                    material: row.get("material")?,
+                    created_at: row.get("created_at")?,
                 })
-            })
-            .collect()
+            })?;
+            Ok(keys.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     /// Keeps a further key and gives its number. It is on the disk when this returns.
@@ -71,25 +69,26 @@ impl Store {
         material: &[u8],
         now: i64,
     ) -> Result<i64, StoreError> {
-        let added =
-            sqlx::query("INSERT INTO keys (purpose, material, created_at) VALUES (?, ?, ?)")
-                .bind(purpose)
-                .bind(material)
-                .bind(now)
-                .execute(&mut *self.writer().await?)
-                .await?;
-        Ok(added.last_insert_rowid())
+        let (purpose, material) = (purpose.to_owned(), material.to_vec());
+        self.write(move |transaction| {
+            transaction.execute(
+                "INSERT INTO keys (purpose, material, created_at) VALUES (?, ?, ?)",
+                (purpose, material, now),
+            )?;
+            Ok(transaction.last_insert_rowid())
+        })
+        .await
     }
 
-    /// Forgets a key; one that is not there is forgotten already.
+    /// Deletes a key; one that is not there is gone already.
     ///
     /// # Errors
     /// When the store can't be written.
     pub async fn drop_key(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM keys WHERE id = ?")
-            .bind(id)
-            .execute(&mut *self.writer().await?)
-            .await?;
-        Ok(())
+        self.write(move |transaction| {
+            transaction.execute("DELETE FROM keys WHERE id = ?", [id])?;
+            Ok(())
+        })
+        .await
     }
 }

@@ -1,5 +1,5 @@
-//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder. It is asked by `sqlx`, and
-//! written by it too but for the journal, whose rows go straight over `rusqlite` (`journal/pen.rs`).
+//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder. One thread writes it
+//! (`writer.rs`), a few connections read it (`readers.rs`), and each verb of [`Store`] stands with its SQL in one file.
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -7,32 +7,41 @@
 mod access;
 mod accesses;
 mod admin_key;
+mod admin_keys;
 mod backup;
 mod cache_policy;
 mod change;
+mod change_error;
 mod daily;
-mod database;
 mod erasure;
+mod error;
+mod files;
 mod first_start;
 mod journal;
 mod keys;
 mod last_use;
+mod last_uses;
+mod migrations;
 mod name;
 mod network;
 mod object;
 mod phc;
+mod readers;
 mod receipts;
 mod secret;
+mod sqlite;
+mod store;
 mod token_bounds;
-mod turn;
+mod writer;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::Accesses;
 pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
-pub use change::{Change, ChangeError};
+pub use change::Change;
+pub use change_error::ChangeError;
 pub use daily::DailyCount;
-pub use database::{Store, StoreError};
+pub use error::StoreError;
 pub use journal::{
     COUNTED_KEYS_MAX, Calls, Class, CountKey, Counted, Intent, Journal, JournalFilter, JournalKind,
     JournalOrder, JournalPayload, JournalRow, JournalStatus, LISTED_REFUSALS_MAX, LimitCall, Noted,
@@ -51,3 +60,4 @@ pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,
 };
+pub use store::Store;

@@ -3,7 +3,7 @@
 //! A token proves what it was issued for: this very access, which had these very secrets. It ends when the access is
 //! deleted or made anew under the old name, when a secret is dropped, and when an operator says so.
 
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::{Access, ChangeError};
 
@@ -21,14 +21,14 @@ const THIS_CHANGE: i64 = -1;
 
 impl Tokens {
     /// The access after a change at `now`, with the bounds of its tokens.
-    pub(crate) async fn bounded(
+    pub(crate) fn bounded(
         self,
-        connection: &mut SqliteConnection,
+        connection: &Connection,
         now: i64,
         before: Option<&Access>,
         mut after: Access,
     ) -> Result<Access, ChangeError> {
-        let is_remade = before.is_none() && existed(connection, &after.name).await?;
+        let is_remade = before.is_none() && existed(connection, &after.name)?;
         let ends_all = self == Tokens::End || is_remade;
         after.token_generation = match before {
             Some(before) if !ends_all && is_same(before, &after) => before.token_generation,
@@ -52,12 +52,9 @@ fn is_same(before: &Access, after: &Access) -> bool {
 }
 
 /// Whether there was an access of this name before.
-async fn existed(connection: &mut SqliteConnection, name: &str) -> Result<bool, ChangeError> {
-    let found = sqlx::query("SELECT 1 FROM changes WHERE access = ? LIMIT 1")
-        .bind(name)
-        .fetch_optional(connection)
-        .await?;
-    Ok(found.is_some())
+fn existed(connection: &Connection, name: &str) -> Result<bool, ChangeError> {
+    let mut found = connection.prepare_cached("SELECT 1 FROM changes WHERE access = ? LIMIT 1")?;
+    Ok(found.exists([name])?)
 }
 
 impl Access {

@@ -1,16 +1,15 @@
 //! What an erasure and a clearing promise: not a byte of it is left in the store's files, nor in a copy made afterwards.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rusqlite::OpenFlags;
-
-use super::*;
 use crate::{
     Claim, Journal, JournalFilter, JournalOrder, JournalPayload, JournalRow, Obstacle, Opened,
-    ReceiptRoom, Retention, Settlement,
+    ReceiptRoom, Retention, Settlement, Store,
 };
+use rusqlite::{Connection, OpenFlags};
 
 /// Whose traces are looked for, and the digits that all forms of it share.
 const DESTINATION: &str = "+34600111222";
@@ -81,10 +80,10 @@ impl Bench {
         let file = self.folder.path().join("chatgate.db");
         let connection =
             Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let told: String = connection
+        let checked: String = connection
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
-        told == "ok"
+        checked == "ok"
     }
 }
 
@@ -134,10 +133,10 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
     let bench = Bench::new().await;
     bench.fill().await;
     let access = "INSERT INTO changes (at, actor, access, after) VALUES (1, 'ann', 'shop', '{\"note\":\"of +34600111222\"}')";
-    sqlx::query(access)
-        .execute(&mut *bench.store.writer().await.unwrap())
-        .await
-        .unwrap();
+    let changed = bench
+        .store
+        .write(move |transaction| Ok(transaction.execute(access, [])?));
+    changed.await.unwrap();
     assert!(bench.hits(DIGITS).await > 1000);
     // Others read all the while.
     let ended = Arc::new(AtomicBool::new(false));
@@ -243,10 +242,10 @@ async fn what_an_earlier_version_deleted_is_overwritten_at_the_first_start() {
     }
     drop(earlier);
     let live = "SELECT count(*) FROM journal_payload WHERE answer LIKE '%a secret%'";
-    let live: i64 = sqlx::query_scalar(live)
-        .fetch_one(bench.store.reader())
-        .await
-        .unwrap();
+    let live = bench
+        .store
+        .read(move |connection| Ok(connection.query_row(live, [], |row| row.get(0))?));
+    let live: i64 = live.await.unwrap();
     let live = usize::try_from(live).unwrap();
     assert!(bench.hits_in_files(SAID) > live, "SQLite has left nothing");
     bench.store.scrub().await.unwrap();

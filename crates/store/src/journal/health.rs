@@ -1,51 +1,54 @@
-//! Whether the journal can be written, as operators are told and reads may be refused by.
+//! Whether the store can be written: readiness reports it, and sends and reads may be refused by it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A write that takes longer counts as failing: it is a hundred times what a busy disk takes.
 const STALL: Duration = Duration::from_secs(2);
 
-/// What the writer knows of its tries.
-pub(super) struct Health(Mutex<State>);
+/// What the writer knows of its writes.
+pub(crate) struct WriterHealth(Mutex<HealthState>);
 
-struct State {
-    /// Why the last try failed.
+struct HealthState {
+    /// Why the last write of the journal failed.
     failure: Option<String>,
-    /// Since when a try has been under way.
-    trying_since: Option<Instant>,
+    /// Since when a write has been under way.
+    writing_since: Option<Instant>,
 }
 
-impl Health {
-    pub(super) fn new() -> Health {
-        Health(Mutex::new(State {
+impl WriterHealth {
+    pub(super) fn new() -> WriterHealth {
+        WriterHealth(Mutex::new(HealthState {
             failure: None,
-            trying_since: None,
+            writing_since: None,
         }))
     }
 
-    /// A try begins.
-    pub(super) fn begins(&self, now: Instant) {
-        self.state().trying_since = Some(now);
+    /// A write begins.
+    pub(crate) fn begins(&self, now: Instant) {
+        self.state().writing_since = Some(now);
     }
 
-    /// It went well. Says whether the one before had failed.
+    /// A write that says nothing about the journal has ended.
+    pub(crate) fn rests(&self) {
+        self.state().writing_since = None;
+    }
+
+    /// The journal was written. Returns whether the one before had failed.
     pub(super) fn succeeded(&self) -> bool {
         let mut state = self.state();
-        state.trying_since = None;
+        state.writing_since = None;
         state.failure.take().is_some()
     }
 
-    /// It failed. Says whether the one before had gone well.
+    /// The journal could not be written. Returns whether the one before had gone well.
     pub(super) fn failed(&self, reason: String) -> bool {
         let mut state = self.state();
-        state.trying_since = None;
+        state.writing_since = None;
         state.failure.replace(reason).is_none()
     }
 
-    /// Whether the last try failed.
+    /// Whether the last write of the journal failed.
     pub(super) fn is_failing(&self) -> bool {
         self.state().failure.is_some()
     }
@@ -54,14 +57,14 @@ impl Health {
     pub(super) fn trouble(&self, now: Instant) -> Option<String> {
         let state = self.state();
         let stalls = || {
-            let since = state.trying_since?;
+            let since = state.writing_since?;
             (now.saturating_duration_since(since) > STALL)
                 .then(|| "store: a write takes too long".to_owned())
         };
         state.failure.clone().or_else(stalls)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         // Nothing between two changes of it can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

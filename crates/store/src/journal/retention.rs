@@ -1,12 +1,13 @@
-//! What goes away again: by age, by the room that it takes, and because somebody has to be forgotten.
+//! Clearing by age, and the row that records each clearing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{first_id_at, sql};
+use super::row::{JournalKind, first_id_at};
+use super::sql::note_event;
 use crate::{Store, StoreError};
 
 /// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
@@ -34,6 +35,7 @@ pub(super) enum Why {
 }
 
 /// One clearing under way: its row, once there is one, and what it has taken away so far.
+#[derive(Clone, Copy)]
 pub(super) struct Clearing {
     at_ms: i64,
     why: Why,
@@ -43,11 +45,11 @@ pub(super) struct Clearing {
 }
 
 impl Store {
-    /// Takes away what is too old; a row tells of it. What is left of it in the file is overwritten by [`Store::scrub`]. `now_ms`
-    /// in milliseconds since 1970, UTC.
+    /// Takes away what is too old; a row records it. [`Store::scrub`] overwrites what is left of it in the file. `now_ms` in
+    /// milliseconds since 1970, UTC.
     ///
     /// # Errors
-    /// When the store can't be written. What has been taken away is told all the same.
+    /// When the store can't be written. What has been taken away is recorded all the same.
     pub async fn clear_old(&self, now_ms: i64, retention: &Retention) -> Result<(), StoreError> {
         let before = |age: Duration| {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -59,57 +61,53 @@ impl Store {
         Ok(())
     }
 
-    /// Takes away the oldest rows and payloads below these numbers, as many as go at once; says whether there may be more.
+    /// Takes away the oldest rows and payloads below these numbers, as many as go at once, and returns whether there may be
+    /// more.
     async fn clear_once(
         &self,
         clearing: &mut Clearing,
         (rows_below, payloads_below): (i64, i64),
     ) -> Result<bool, StoreError> {
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let cut = first_beyond(&mut transaction, rows_below.max(payloads_below)).await?;
-        let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
-        let (rows_below, payloads_below) = (up_to(rows_below), up_to(payloads_below));
-        let rows = sqlx::query(
-            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
-        )
-        .bind(rows_below)
-        .bind(CLEARED_AT_ONCE)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        let payloads = sqlx::query(
-            "DELETE FROM journal_payload
-             WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
-        )
-        .bind(payloads_below)
-        .bind(CLEARED_AT_ONCE)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if rows + payloads == 0 {
-            return Ok(false);
-        }
-        clearing.rows += rows;
-        clearing.payloads += payloads;
-        clearing.tell(&mut transaction).await?;
-        transaction.commit().await?;
-        self.edges_due().store(true, Ordering::Release);
-        Ok(cut.is_some() || rows.max(payloads) == u64::from(CLEARED_AT_ONCE))
+        let (mut cleared, edges_due) = (*clearing, Arc::clone(self.edges_due()));
+        let clear = self.write(move |transaction| {
+            let cut = first_beyond(transaction, rows_below.max(payloads_below))?;
+            let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
+            let rows = transaction.execute(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
+                (up_to(rows_below), CLEARED_AT_ONCE),
+            )?;
+            let payloads = transaction.execute(
+                "DELETE FROM journal_payload
+                 WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
+                (up_to(payloads_below), CLEARED_AT_ONCE),
+            )?;
+            if rows + payloads == 0 {
+                return Ok((cleared, false));
+            }
+            cleared.rows += rows as u64;
+            cleared.payloads += payloads as u64;
+            cleared.record(transaction)?;
+            edges_due.store(true, Ordering::Release);
+            let has_more = cut.is_some() || rows.max(payloads) == CLEARED_AT_ONCE as usize;
+            Ok((cleared, has_more))
+        });
+        let (cleared, has_more) = clear.await?;
+        *clearing = cleared;
+        Ok(has_more)
     }
 
     /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
     /// filled again do not count.
     pub(super) async fn bytes_in_use(&self) -> Result<u64, StoreError> {
-        let row = sqlx::query(
-            "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count),
-             (SELECT page_size FROM pragma_page_size), (SELECT bytes FROM receipt_room WHERE client_id = '')",
-        )
-        .fetch_one(self.reader())
-        .await?;
-        let (pages, size, receipts): (i64, i64, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        Ok(u64::try_from(pages.saturating_mul(size) - receipts).unwrap_or(0))
+        self.read(|connection| {
+            let mut bytes = connection.prepare_cached(
+                "SELECT ((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count))
+                 * (SELECT page_size FROM pragma_page_size) - (SELECT bytes FROM receipt_room WHERE client_id = '')",
+            )?;
+            let bytes = bytes.query_row([], |row| row.get::<_, i64>(0))?;
+            Ok(u64::try_from(bytes).unwrap_or(0))
+        })
+        .await
     }
 }
 
@@ -125,10 +123,7 @@ impl Clearing {
     }
 
     /// Writes or rewrites its row, in the transaction that took something away.
-    pub(super) async fn tell(
-        &mut self,
-        connection: &mut SqliteConnection,
-    ) -> Result<(), StoreError> {
+    pub(super) fn record(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let cause = format!(
             "{} rows and {} payloads, by {}",
             self.rows,
@@ -139,46 +134,25 @@ impl Clearing {
             }
         );
         if let Some(id) = self.row {
-            let update = sqlx::query("UPDATE journal SET cause = ? WHERE id = ?");
-            update.bind(cause).bind(id).execute(connection).await?;
+            let update = "UPDATE journal SET cause = ? WHERE id = ?";
+            connection.prepare_cached(update)?.execute((cause, id))?;
             return Ok(());
         }
-        let told = ("clearing", "housekeeping", cause);
-        self.row = Some(tell(connection, self.at_ms, told).await?);
+        let event = (JournalKind::Clearing, "housekeeping", cause.as_str());
+        self.row = Some(note_event(connection, self.at_ms, event)?);
         Ok(())
     }
 }
 
-/// The first payload before this one that does not go with the oldest, whose answers together are large.
-async fn first_beyond(
-    connection: &mut SqliteConnection,
-    below: i64,
-) -> Result<Option<i64>, StoreError> {
-    let first = sqlx::query(
+/// The first payload below this number that does not go with the oldest, whose answers together are large.
+fn first_beyond(connection: &Connection, below: i64) -> Result<Option<i64>, StoreError> {
+    let mut first = connection.prepare_cached(
         "SELECT id FROM (
              SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
                  SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
                  WHERE id < ? ORDER BY id LIMIT ?))
          WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
-    );
-    let first = first.bind(below).bind(CLEARED_AT_ONCE).bind(CLEARED_BYTES);
-    let first = first.fetch_optional(connection).await?;
-    Ok(first.map(|row| row.try_get("id")).transpose()?)
-}
-
-/// Writes a row about the journal itself, and gives its number.
-pub(crate) async fn tell(
-    connection: &mut SqliteConnection,
-    at_ms: i64,
-    (kind, actor, cause): (&str, &str, String),
-) -> Result<i64, StoreError> {
-    let id = sql::next_id(connection, at_ms).await?;
-    sqlx::query("INSERT INTO journal (id, kind, open, actor, cause) VALUES (?, ?, 0, ?, ?)")
-        .bind(id)
-        .bind(kind)
-        .bind(actor)
-        .bind(cause)
-        .execute(connection)
-        .await?;
-    Ok(id)
+    )?;
+    let first = first.query_row((below, CLEARED_AT_ONCE, CLEARED_BYTES), |row| row.get(0));
+    Ok(first.optional()?)
 }

@@ -6,7 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::SEQUENCE_BITS;
+/// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.
+const SEQUENCE_BITS: u32 = 20;
+
+/// The first id that a row of this moment can have.
+pub(super) fn first_id_at(ms: i64) -> i64 {
+    // Times beyond the year 200,000 do not occur.
+    ms.clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS
+}
 
 /// What a row tells of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,12 +1,12 @@
-//! What goes away because of the room that it takes. Rows of unknown callers have a small share of it and go first, sends and
-//! what operators did go last.
+//! Clearing by room. Rows of unknown callers have a small share of it and go first; sends and what operators did go last.
 
 use std::sync::atomic::Ordering;
 
-use sqlx::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension};
 
+use super::class::Class;
 use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Retention, Why};
-use super::{Class, first_id_at};
+use super::row::first_id_at;
 use crate::erasure::scrub_all;
 use crate::{Store, StoreError};
 
@@ -59,11 +59,11 @@ struct Surplus {
 
 impl Store {
     /// Takes rows away when there are too many: those of unknown callers beyond their share of the room, and when all
-    /// together take too much, the oldest, sends and changes last. A row tells of it, and a line in the log if any of them
+    /// together take too much, the oldest, sends and changes last. A row records it, and a line in the log if any of them
     /// was younger than its retention. `now_ms` in milliseconds since 1970, UTC.
     ///
     /// # Errors
-    /// When the store can't be written. What has been taken away is told all the same.
+    /// When the store can't be written. What has been taken away is recorded all the same.
     pub async fn clear_surplus(
         &self,
         now_ms: i64,
@@ -78,7 +78,7 @@ impl Store {
             lasting: 0,
         };
         let cleared = self.clear_by_size(&mut surplus, now_ms, retention).await;
-        surplus.tell();
+        surplus.log();
         cleared
     }
 
@@ -96,7 +96,7 @@ impl Store {
         let enough = retention.bytes / 100 * KEPT_PERCENT;
         for which in [Which::Plain, Which::Any] {
             // Nothing but what goes last is left before this row: it is not walked through again.
-            let walked = self.journal().plain_cleared_to();
+            let walked = &self.journal().plain_cleared_to;
             let mut beyond = match which {
                 Which::Plain => walked.load(Ordering::Relaxed),
                 Which::Unknown | Which::Any => 0,
@@ -126,11 +126,12 @@ impl Store {
         bytes_max: u64,
     ) -> Result<(), StoreError> {
         let rows_max = bytes_max / UNKNOWN_ROW_BYTES;
-        let count = sqlx::query(
-            "SELECT count(*) FROM journal INDEXED BY journal_of_unknown WHERE access IS NULL AND kind = 'request'",
-        );
-        let rows: i64 = count.fetch_one(self.reader()).await?.try_get(0)?;
-        let rows = rows.unsigned_abs();
+        let rows = self.read(|connection| {
+            let rows = "SELECT count(*) FROM journal INDEXED BY journal_of_unknown
+                 WHERE access IS NULL AND kind = 'request'";
+            Ok(connection.query_row(rows, [], |row| row.get::<_, i64>(0))?)
+        });
+        let rows = rows.await?.unsigned_abs();
         if rows <= rows_max {
             return Ok(());
         }
@@ -160,80 +161,91 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         // They are looked for over a connection that reads, so that a long walk holds up nobody who writes. The clearing's own
         // row is younger than any of them.
-        let found = sqlx::query(which.query())
-            .bind(beyond)
-            .bind(first_id_at(now_ms))
-            .bind(most)
-            .fetch_all(self.reader())
-            .await?;
-        let ids = found.iter().map(|row| row.try_get::<i64, _>(0));
-        let ids = self.few_enough(ids.collect::<Result<_, _>>()?).await?;
+        let ids = self.read(move |connection| {
+            let mut ids = connection.prepare_cached(which.query())?;
+            let ids = ids.query_map((beyond, first_id_at(now_ms), most), |row| row.get(0))?;
+            few_enough(connection, ids.collect::<Result<_, _>>()?)
+        });
+        let ids = ids.await?;
         let Some(last) = ids.last().copied() else {
             return Ok(None);
         };
-        let list = serde_json::to_string(&ids).unwrap_or_default();
-        let mut writer = self.writer().await?;
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-        let gone = sqlx::query(
-            "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
-             RETURNING id, access IS NULL AND kind = 'request' AS unknown,
-                 (kind = 'request' AND delivery IS NULL AND open = 0) OR (kind = 'operator' AND code IS NOT NULL) AS plain",
-        )
-        .bind(&list)
-        .fetch_all(&mut *transaction)
-        .await?;
-        let payloads =
-            sqlx::query("DELETE FROM journal_payload WHERE id IN (SELECT value FROM json_each(?))");
-        let payloads = payloads.bind(&list).execute(&mut *transaction).await?;
-        surplus.clearing.rows += gone.len() as u64;
-        surplus.clearing.payloads += payloads.rows_affected();
-        surplus.clearing.tell(&mut transaction).await?;
-        if payloads.rows_affected() > 0 {
-            // Rows go from among others, so that what is left of them may be anywhere.
-            scrub_all(&mut transaction).await?;
-        }
-        transaction.commit().await?;
-        for row in &gone {
-            let (id, unknown, plain) = (
-                row.try_get("id")?,
-                row.try_get("unknown")?,
-                row.try_get("plain")?,
-            );
-            if let Some(class) = surplus.note(id, (unknown, plain)) {
-                self.journal().note_cleared_early(class);
+        let mut clearing = surplus.clearing;
+        let clear = self.write(move |transaction| {
+            let list = serde_json::to_string(&ids).unwrap_or_default();
+            let gone = delete_rows(transaction, &list)?;
+            let payloads = transaction.execute(
+                "DELETE FROM journal_payload WHERE id IN (SELECT value FROM json_each(?))",
+                [&list],
+            )?;
+            clearing.rows += gone.len() as u64;
+            clearing.payloads += payloads as u64;
+            clearing.record(transaction)?;
+            if payloads > 0 {
+                // Rows go from among others, so that what is left of them may be anywhere.
+                scrub_all(transaction)?;
+            }
+            Ok((clearing, gone))
+        });
+        let (clearing, gone) = clear.await?;
+        surplus.clearing = clearing;
+        for gone in &gone {
+            if let Some(class) = surplus.note(gone) {
+                self.journal().cleared_early.add(class, 1);
             }
         }
         Ok(Some(last))
     }
 }
 
-impl Store {
-    /// Of these rows as many of the first as have answers that go in one transaction.
-    async fn few_enough(&self, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
-        let list = serde_json::to_string(&ids).unwrap_or_default();
-        let beyond = sqlx::query(
-            "SELECT id FROM (
-                 SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
-                     SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
-                     WHERE id IN (SELECT value FROM json_each(?))))
-             WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
-        );
-        let beyond = beyond.bind(list).bind(CLEARED_BYTES);
-        if let Some(row) = beyond.fetch_optional(self.reader()).await? {
-            let beyond: i64 = row.try_get("id")?;
-            ids.retain(|id| *id < beyond);
-        }
-        Ok(ids)
+/// A row that is gone.
+struct GoneRow {
+    id: i64,
+    is_unknown: bool,
+    is_plain: bool,
+}
+
+/// Deletes the rows with these numbers, a JSON list.
+fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<GoneRow>, StoreError> {
+    let mut gone = connection.prepare_cached(
+        "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
+         RETURNING id, access IS NULL AND kind = 'request' AS unknown,
+             (kind = 'request' AND delivery IS NULL AND open = 0) OR (kind = 'operator' AND code IS NOT NULL) AS plain",
+    )?;
+    let gone = gone.query_map([list], |row| {
+        Ok(GoneRow {
+            id: row.get("id")?,
+            is_unknown: row.get("unknown")?,
+            is_plain: row.get("plain")?,
+        })
+    })?;
+    Ok(gone.collect::<Result<_, _>>()?)
+}
+
+/// Of these rows as many of the first as have answers that go in one transaction.
+fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+    let list = serde_json::to_string(&ids).unwrap_or_default();
+    let mut beyond = connection.prepare_cached(
+        "SELECT id FROM (
+             SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
+                 SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
+                 WHERE id IN (SELECT value FROM json_each(?))))
+         WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
+    )?;
+    let beyond = beyond.query_row((list, CLEARED_BYTES), |row| row.get::<_, i64>(0));
+    if let Some(beyond) = beyond.optional()? {
+        ids.retain(|id| *id < beyond);
     }
+    Ok(ids)
 }
 
 impl Surplus {
-    /// Counts a row that is gone. Gives its class if it went before its time.
-    fn note(&mut self, id: i64, (is_unknown, is_plain): (bool, bool)) -> Option<Class> {
-        if id < self.young_from {
+    /// Counts a row that is gone. Returns its class if it went before its time.
+    fn note(&mut self, gone: &GoneRow) -> Option<Class> {
+        if gone.id < self.young_from {
             return None;
         }
-        let (count, class) = match (is_unknown, is_plain) {
+        let (count, class) = match (gone.is_unknown, gone.is_plain) {
             (true, _) => (&mut self.unknown, Class::Unknown),
             (false, true) => (&mut self.plain, Class::Known),
             (false, false) => (&mut self.lasting, Class::Known),
@@ -242,8 +254,8 @@ impl Surplus {
         Some(class)
     }
 
-    /// Tells the log of rows that went before their time.
-    fn tell(&self) {
+    /// Logs the rows that went before their time.
+    fn log(&self) {
         let Surplus {
             unknown,
             plain,

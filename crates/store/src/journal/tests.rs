@@ -1,15 +1,16 @@
-//! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is told.
+//! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is recorded.
 
 mod classes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Row};
+use rusqlite::Connection;
 
 use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
+use super::row::first_id_at;
 use super::*;
+use crate::sqlite::WriteConnection;
 use crate::{Claim, ReceiptRoom, Settlement, Store, StoreError};
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
@@ -66,33 +67,42 @@ impl Bench {
     }
 
     /// A connection of its own that holds the lock for writing, so that the writer stalls.
-    async fn lock(&self) -> sqlx::sqlite::SqliteConnection {
-        let file = self.folder.path().join("chatgate.db");
-        let options = SqliteConnectOptions::new().filename(file);
-        let mut connection = options.connect().await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+    fn lock(&self) -> Connection {
+        let connection = self.connection();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         connection
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::open(self.folder.path().join("chatgate.db")).unwrap()
+    }
+
+    /// Does something to the connection that writes.
+    async fn with_writer(&self, work: impl FnOnce(&Connection) + Send + 'static) {
+        let work = move |connection: &mut WriteConnection| {
+            work(connection.raw());
+            Ok::<_, StoreError>(())
+        };
+        self.store.writer().run(work).await.unwrap();
     }
 
     /// The store may grow to so many pages: SQLite's own full disk.
-    fn pages_max(&self, expression: &str) {
-        let mut pen = self.store.pen();
-        let connection = pen.connection().unwrap();
-        let pages: i64 = connection
-            .query_row(&format!("SELECT {expression}"), [], |row| row.get(0))
-            .unwrap();
-        connection
-            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-            .unwrap();
+    async fn pages_max(&self, expression: &'static str) {
+        self.with_writer(move |connection| {
+            let pages = format!("SELECT {expression}");
+            let pages: i64 = connection.query_row(&pages, [], |row| row.get(0)).unwrap();
+            connection
+                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+                .unwrap();
+        })
+        .await;
     }
 
-    fn read_only(&self, on: bool) {
-        let mut pen = self.store.pen();
-        let connection = pen.connection().unwrap();
-        connection.pragma_update(None, "query_only", on).unwrap();
+    async fn read_only(&self, on: bool) {
+        self.with_writer(move |connection| {
+            connection.pragma_update(None, "query_only", on).unwrap();
+        })
+        .await;
     }
 }
 
@@ -266,6 +276,10 @@ async fn each_filter_finds_its_rows_alone() {
         (filter(|f| f.until_ms = Some(LATER)), &["r"]),
     ] {
         assert_eq!(bench.ids(filter.clone()).await, expected, "{filter:?}");
+        let all = bench.all(JournalFilter::default()).await.into_iter();
+        let matching = all.filter(|row| filter.matches(row));
+        let ids: Vec<_> = matching.filter_map(|row| row.request_id).collect();
+        assert_eq!(ids, expected, "{filter:?} in memory");
     }
     for wrong in ["", "99", "1000", "ok", "IP NOT"] {
         assert!(JournalStatus::parse(wrong).is_err(), "{wrong}");
@@ -290,7 +304,13 @@ async fn a_network_finds_its_addresses_whether_they_are_few_or_many() {
     }
     let found = async |network: &str| {
         let network = network.parse().ok();
-        bench.ids(filter(|f| f.network = network)).await
+        let filter = filter(|f| f.network = network);
+        let all = bench.all(JournalFilter::default()).await.into_iter();
+        let matching = all.filter(|row| filter.matches(row));
+        let matching: Vec<_> = matching.filter_map(|row| row.request_id).collect();
+        let ids = bench.ids(filter.clone()).await;
+        assert_eq!(ids, matching, "{filter:?} in memory");
+        ids
     };
     assert_eq!(found("10.0.0.0/24").await, ["a", "b"]);
     assert_eq!(found("10.0.0.1/32").await, ["a"]);
@@ -313,7 +333,7 @@ async fn a_network_finds_its_addresses_whether_they_are_few_or_many() {
 #[tokio::test]
 async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted() {
     let bench = Bench::new().await;
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     let large = || JournalRow {
         payload: JournalPayload {
             answer: Some("x".repeat(256 * 1024)),
@@ -331,7 +351,7 @@ async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_
         kept > 200 && dropped > 100 && kept + dropped == tried,
         "{kept} {dropped}"
     );
-    lock.close().await.unwrap();
+    drop(lock);
     assert_eq!(bench.all(JournalFilter::default()).await.len() as u64, kept);
     assert_eq!(
         (bench.journal.queued(), bench.journal.queued_bytes()),
@@ -344,7 +364,7 @@ async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_
 async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
     let bench = Bench::new().await;
     let intent = bench.open(row(1, "send")).await.unwrap();
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     for n in 0..QUEUE_ROWS_MAX {
         bench.journal.add(row(1, n));
     }
@@ -359,31 +379,21 @@ async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places() {
         ..row(1, "send")
     });
     assert_eq!(bench.journal.dropped(), 1);
-    lock.close().await.unwrap();
+    drop(lock);
     let filter = filter(|f| f.delivery = Some("sent".to_owned()));
     assert_eq!(bench.ids(filter).await, ["send"]);
     assert_eq!(bench.journal.queued_bytes(), 0);
 }
 
 #[tokio::test]
-async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_unknown() {
+async fn an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown() {
     let bench = Bench::new().await;
     let closed = bench.open(row(1, "closed")).await.unwrap();
     let left = bench.open(row(1, "left")).await.unwrap();
     assert!(left.id() > closed.id());
-    let file = bench.folder.path().join("chatgate.db");
-    let mut other = SqliteConnectOptions::new()
-        .filename(file)
-        .connect()
-        .await
-        .unwrap();
     let open = "SELECT count(*) FROM journal WHERE open = 1";
-    let count: i64 = sqlx::query(open)
-        .fetch_one(&mut other)
-        .await
-        .unwrap()
-        .get(0);
-    assert_eq!(count, 2);
+    let open = bench.connection().query_row(open, [], |row| row.get(0));
+    assert_eq!(open, Ok(2));
     closed.close(JournalRow {
         delivery: Some("sent".into()),
         status: Some(200),
@@ -394,7 +404,7 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
     bench.store.close().await;
 
     let bench = Bench::over(bench.folder).await;
-    let told: Vec<_> = bench
+    let rows: Vec<_> = bench
         .all(JournalFilter::default())
         .await
         .into_iter()
@@ -408,7 +418,7 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
         })
         .collect();
     assert_eq!(
-        told,
+        rows,
         [
             ("closed".to_owned(), false, "sent".into(), Some(200)),
             ("left".to_owned(), false, "unknown".into(), None)
@@ -419,12 +429,12 @@ async fn an_open_row_is_on_disk_when_it_is_told_and_one_left_open_is_closed_as_u
 #[tokio::test]
 async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() {
     let bench = Bench::new().await;
-    bench.read_only(true);
+    bench.read_only(true).await;
     bench.journal.add(row(1, "kept"));
     assert!(bench.open(row(1, "send")).await.is_err());
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.read_only(false);
+    bench.read_only(false).await;
     // Who waits gives the writer a try at once.
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
@@ -436,30 +446,37 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
 }
 
 #[tokio::test]
-async fn the_journal_waits_for_its_turn_and_not_in_sqlite_while_something_else_is_written() {
+async fn whatever_is_written_for_too_long_holds_up_the_journal_and_is_seen() {
     let bench = Bench::new().await;
-    let mut writer = bench.store.writer().await.unwrap();
-    let transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    bench.journal.add(row(1, "kept"));
-    let error = bench.journal.flush().await.unwrap_err().to_string();
-    assert!(error.contains("another write takes too long"), "{error}");
-    transaction.rollback().await.unwrap();
-    drop(writer);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let held = bench.with_writer(move |_| {
+        let _ = released.recv();
+    });
+    let (store, journal) = (Arc::clone(&bench.store), Arc::clone(&bench.journal));
+    let others = async move {
+        journal.add(row(1, "kept"));
+        let error = journal.flush().await.unwrap_err().to_string();
+        assert!(error.contains("not written in time"), "{error}");
+        let trouble = journal.trouble().unwrap();
+        assert!(trouble.contains("a write takes too long"), "{trouble}");
+        let error = store.put_daily_counts(&[]).await.unwrap_err().to_string();
+        assert!(error.contains("another write takes too long"), "{error}");
+        drop(release);
+    };
+    tokio::join!(held, others);
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept"]);
     assert_eq!(bench.journal.trouble(), None);
 }
 
 #[tokio::test]
-async fn a_connection_that_could_not_be_brought_to_its_senses_is_opened_anew() {
+async fn a_connection_whose_transaction_could_not_be_ended_is_opened_anew() {
     let bench = Bench::new().await;
     bench.journal.add(row(1, "before"));
     bench.journal.flush().await.unwrap();
-    {
-        let mut pen = bench.store.pen();
-        let connection = pen.connection().unwrap();
-        // A transaction that nobody has ended: no other can be begun over this connection.
-        connection.execute_batch("BEGIN").unwrap();
-    }
+    // A transaction that nobody has ended: no other can be begun over this connection.
+    bench
+        .with_writer(|connection| connection.execute_batch("BEGIN").unwrap())
+        .await;
     bench.journal.add(row(1, "after"));
     assert!(bench.journal.flush().await.is_err());
     assert_eq!(
@@ -473,7 +490,9 @@ async fn a_connection_that_could_not_be_brought_to_its_senses_is_opened_anew() {
 async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is_room() {
     let bench = Bench::new().await;
     bench.journal.flush().await.unwrap();
-    bench.pages_max("(SELECT page_count FROM pragma_page_count)");
+    bench
+        .pages_max("(SELECT page_count FROM pragma_page_count)")
+        .await;
     let large = || JournalRow {
         user_agent: Some("x".repeat(64 * 1024)),
         ..row(1, "large")
@@ -486,7 +505,7 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
         assert!(trouble.contains("full"), "{n}: {trouble}");
     }
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
-    bench.pages_max("1000000");
+    bench.pages_max("1000000").await;
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(
         bench.ids(JournalFilter::default()).await,
@@ -503,7 +522,7 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
 #[tokio::test]
 async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind() {
     let bench = Bench::new().await;
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     // One after the other, so that each meets another moment of the writer's tries.
     for n in 0..3 {
         let began = std::time::Instant::now();
@@ -512,7 +531,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
         assert!(opened.is_err() && began.elapsed() < Duration::from_secs(4));
     }
     assert!(bench.journal.trouble().is_some());
-    lock.close().await.unwrap();
+    drop(lock);
     assert!(bench.all(JournalFilter::default()).await.is_empty());
     assert_eq!(bench.journal.trouble(), None);
     assert_eq!(
@@ -526,7 +545,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "it tells its figures")]
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
 async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
     let bench = Bench::new().await;
     let (mut taken, mut given_up) = (Vec::new(), 0);
@@ -545,7 +564,7 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
             Err(_) => given_up += 1,
         }
     }
-    // What is taken back is written after what was told of it.
+    // What is taken back is written after its opener gave up.
     bench.journal.flush().await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, taken);
     assert_eq!(
@@ -560,14 +579,14 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "it tells its figures")]
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
 async fn whatever_is_dropped_while_the_disk_stalls_no_send_is() {
     let bench = Bench::new().await;
     let mut intents = Vec::new();
     for n in 0..1000 {
         intents.push(bench.open(row(1, format!("send-{n}"))).await.unwrap());
     }
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     let (mut refused, mut most) = (0, 0);
     for n in 0..2 * QUEUE_ROWS_MAX {
         bench.journal.add(row(1, n));
@@ -581,7 +600,7 @@ async fn whatever_is_dropped_while_the_disk_stalls_no_send_is() {
         });
     }
     let dropped = bench.journal.dropped();
-    lock.close().await.unwrap();
+    drop(lock);
     let sent = filter(|f| f.delivery = Some("sent".to_owned()));
     let (sends, all) = (
         bench.all(sent).await.len(),
@@ -596,13 +615,13 @@ async fn whatever_is_dropped_while_the_disk_stalls_no_send_is() {
         (2 * QUEUE_ROWS_MAX as u64 + 1000 - dropped, true)
     );
     println!(
-        "a stalled disk: {} rows told, {dropped} dropped, {most} bytes at most; 1000 sends closed, 0 dropped; {refused} refused",
+        "a stalled disk: {} rows added, {dropped} dropped, {most} bytes at most; 1000 sends closed, 0 dropped; {refused} refused",
         2 * QUEUE_ROWS_MAX
     );
 }
 
 #[tokio::test]
-async fn rows_and_payloads_go_by_their_own_age_and_a_row_tells_so() {
+async fn rows_and_payloads_go_by_their_own_age_and_a_row_records_it() {
     let bench = Bench::new().await;
     for n in 0..2500 {
         let payload = JournalPayload {
@@ -628,10 +647,10 @@ async fn rows_and_payloads_go_by_their_own_age_and_a_row_tells_so() {
         .count();
     assert_eq!((rows.len(), with_payload), (1000 + 1, 500));
     assert_eq!(rows[0].request_id.as_deref(), Some("1500"));
-    let told = rows.last().unwrap();
-    assert_eq!(told.kind, JournalKind::Clearing);
+    let clearing = rows.last().unwrap();
+    assert_eq!(clearing.kind, JournalKind::Clearing);
     assert_eq!(
-        told.cause.as_deref(),
+        clearing.cause.as_deref(),
         Some("1500 rows and 2000 payloads, by age")
     );
     bench.store.clear_old(2500, &retention).await.unwrap();
@@ -712,12 +731,12 @@ async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file() 
         .filter_map(|row| row.payload.answer.as_deref())
         .collect();
     assert_eq!((rows.len(), answers), (4, vec!["of nobody"]));
-    let told = rows.last().unwrap();
+    let erasure = rows.last().unwrap();
     assert_eq!(
-        (told.kind, told.actor.as_deref()),
+        (erasure.kind, erasure.actor.as_deref()),
         (JournalKind::Erasure, Some("ann"))
     );
-    assert!(!told.cause.as_deref().unwrap().contains("346"));
+    assert!(!erasure.cause.as_deref().unwrap().contains("346"));
     for entry in std::fs::read_dir(bench.folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let text = String::from_utf8_lossy(&bytes);

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::{Journal, JournalFilter, JournalOrder, JournalRow, Opened, Retention};
+use crate::{Journal, JournalFilter, JournalOrder, JournalRow, Opened, Retention, Store};
 
 /// Keyed sends of one access.
 const SENDS: usize = 100_000;
@@ -63,14 +62,12 @@ async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option
 
 /// What an access has taken as it is counted, once it is seen to be what is there.
 async fn taken(store: &Store, client_id: &str) -> (u64, u64) {
-    let there = sqlx::query(
-        "SELECT count(*), coalesce(sum(bytes), 0) FROM receipts WHERE client_id = ?1 OR ?1 = ''",
-    )
-    .bind(client_id)
-    .fetch_one(store.reader())
-    .await
-    .unwrap();
-    let there: (i64, i64) = (there.get(0), there.get(1));
+    let client = client_id.to_owned();
+    let there = store.read(move |connection| {
+        let there = "SELECT count(*), coalesce(sum(bytes), 0) FROM receipts WHERE client_id = ?1 OR ?1 = ''";
+        Ok(connection.query_row(there, [client], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    });
+    let there: (i64, i64) = there.await.unwrap();
     let taken = store.receipts_taken(client_id).await.unwrap();
     assert_eq!(taken, (there.0.unsigned_abs(), there.1.unsigned_abs()));
     taken
@@ -79,16 +76,13 @@ async fn taken(store: &Store, client_id: &str) -> (u64, u64) {
 /// Bytes of the pages in which receipts and their indexes are.
 async fn pages(store: &Store) -> u64 {
     let sum = "SELECT sum(pgsize) FROM dbstat WHERE name IN ('receipts', 'receipts_by_row', 'receipts_by_age')";
-    let sum: i64 = sqlx::query(sum)
-        .fetch_one(store.reader())
-        .await
-        .unwrap()
-        .get(0);
-    sum.unsigned_abs()
+    let sum =
+        store.read(|connection| Ok(connection.query_row(sum, [], |row| row.get::<_, i64>(0))?));
+    sum.await.unwrap().unsigned_abs()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "it tells its figures")]
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
 async fn a_hundred_thousand_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (store, journal) = open(&folder).await;
@@ -192,7 +186,7 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed() {
         send(&journal, small(4, 1000), Settlement::Free).await,
         no_room
     );
-    // A key that is known is told again, room or not.
+    // A known key is answered as before, room or not.
     let known = send(&journal, small(1, 1000), Settlement::Free).await;
     assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
     let others = Claim {
@@ -256,10 +250,8 @@ async fn receipts_of_an_earlier_version_are_moved_and_their_keys_are_gone() {
     let filled = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
          INSERT INTO receipts_with_keys SELECT 'cga_many', 'sendmessage', 'key-' || n, zeroblob(32), n, 'r', 1000, 'sent', '{}' FROM n";
     for statement in [made, filled] {
-        sqlx::query(statement)
-            .execute(&mut *store.writer().await.unwrap())
-            .await
-            .unwrap();
+        let made = store.write(move |transaction| Ok(transaction.execute(statement, [])?));
+        made.await.unwrap();
     }
     store.close().await;
     let store = Store::open(&folder.path().join("chatgate.db"))

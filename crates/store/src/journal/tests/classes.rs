@@ -1,6 +1,8 @@
 //! What unknown callers cause: it is counted, and takes no room, places or turns of others.
 
-use super::super::queue::{self, BATCH_ROWS_MAX, Entry, Queue};
+use super::super::entry::{CountUpdate, JournalEntry};
+use super::super::minute::MinuteCounts;
+use super::super::queue::{BATCH_ROWS_MAX, Queue};
 use super::*;
 
 /// Rows of an access that find room, as long as it is theirs alone.
@@ -72,7 +74,7 @@ async fn a_counted_row_is_there_at_once_and_grows_to_the_call() {
 #[tokio::test]
 async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards() {
     let bench = Bench::new().await;
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     for n in 0..100 {
         for _ in 0..10 {
             bench.refuse(n, NOW);
@@ -80,7 +82,7 @@ async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards() {
         bench.journal.save_counts();
     }
     assert_eq!(bench.journal.queued(), 100);
-    lock.close().await.unwrap();
+    drop(lock);
     let rows = bench.all(JournalFilter::default()).await;
     assert_eq!(rows.len(), 100);
     assert!(rows.iter().all(|row| row.count == Calls(10)));
@@ -93,7 +95,7 @@ async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards() {
 #[tokio::test]
 async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others() {
     let bench = Bench::new().await;
-    let lock = bench.lock().await;
+    let lock = bench.lock();
     for minute in 0..5 {
         for n in 0..2000 {
             bench.refuse(n, NOW + minute * 60_000);
@@ -104,7 +106,7 @@ async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others() {
         bench.journal.add(of_access(NOW, n, None));
     }
     assert_eq!(bench.journal.dropped_of(Class::Known), 0);
-    lock.close().await.unwrap();
+    drop(lock);
     let of_a = filter(|f| f.access = Some("a".to_owned()));
     assert_eq!(bench.all(of_a).await.len(), KNOWN_ROWS);
 }
@@ -114,46 +116,46 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     let queue = Queue::new();
     queue.open();
     let push = |entry| assert!(queue.push(entry).is_ok());
-    let counting = super::super::counted::Counting::default();
+    let counts = MinuteCounts::default();
     for n in 0..1000 {
-        let Noted::First(counted) = counting.note(key(n), NOW) else {
+        let Noted::First(counted) = counts.note(key(n), NOW) else {
             panic!("{n} came before");
         };
         counted.set_row(row(NOW, n));
-        push(Entry::Counted(Box::new(queue::Counting::of(counted))));
+        push(JournalEntry::Counted(Box::new(CountUpdate::of(counted))));
     }
     for n in 0..BATCH_ROWS_MAX + 10 {
-        push(Entry::Row(Box::new(of_access(NOW, n, None))));
+        push(JournalEntry::Row(Box::new(of_access(NOW, n, None))));
     }
-    push(Entry::Withdraw(1));
-    let (told, _flushed) = tokio::sync::oneshot::channel();
-    push(Entry::Flush(told));
-    push(Entry::Withdraw(2));
+    push(JournalEntry::Withdraw(1));
+    let (reply, _flushed) = tokio::sync::oneshot::channel();
+    push(JournalEntry::Flush(reply));
+    push(JournalEntry::Withdraw(2));
 
-    let kinds = |batch: &[Entry]| {
-        let count = |is: fn(&Entry) -> bool| batch.iter().filter(|entry| is(entry)).count();
+    let kinds = |batch: &[JournalEntry]| {
+        let count = |is: fn(&JournalEntry) -> bool| batch.iter().filter(|entry| is(entry)).count();
         [
-            count(|entry| matches!(entry, Entry::Withdraw(_))),
-            count(|entry| matches!(entry, Entry::Row(_))),
-            count(|entry| matches!(entry, Entry::Counted(_))),
-            count(|entry| matches!(entry, Entry::Flush(_))),
+            count(|entry| matches!(entry, JournalEntry::Withdraw(_))),
+            count(|entry| matches!(entry, JournalEntry::Row(_))),
+            count(|entry| matches!(entry, JournalEntry::Counted(_))),
+            count(|entry| matches!(entry, JournalEntry::Flush(_))),
         ]
     };
     let mut batch = queue.take();
     assert_eq!(kinds(&batch), [2, BATCH_ROWS_MAX - 2, 256, 0]);
     // A batch is in the order of coming.
-    let is_sorted = |batch: &[Entry]| {
+    let is_sorted = |batch: &[JournalEntry]| {
         let first_row = batch
             .iter()
-            .position(|entry| matches!(entry, Entry::Row(_)));
+            .position(|entry| matches!(entry, JournalEntry::Row(_)));
         let last_count = batch
             .iter()
-            .rposition(|entry| matches!(entry, Entry::Counted(_)));
+            .rposition(|entry| matches!(entry, JournalEntry::Counted(_)));
         last_count < first_row
     };
     assert!(is_sorted(&batch));
     // Their places were kept by what opened them, which was not here.
-    batch.retain(|entry| !matches!(entry, Entry::Withdraw(_)));
+    batch.retain(|entry| !matches!(entry, JournalEntry::Withdraw(_)));
     queue.settle(&batch);
     let batch = queue.take();
     assert_eq!(kinds(&batch), [0, 12, 256, 0]);
@@ -166,8 +168,8 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     queue.settle(&second);
     queue.settle(&third);
     assert_eq!(
-        (queue.rows(), queue.bytes(), queue.is_empty()),
-        (0, 0, true)
+        (queue.rows(), queue.bytes(), queue.state().has_entries),
+        (0, 0, false)
     );
 }
 
@@ -228,7 +230,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
     assert_eq!(early(Class::Known), 6000 - reads as u64);
     assert!(rows.iter().any(|row| row.kind == JournalKind::Clearing));
 
-    // Of what is older than its time nothing is told.
+    // What is older than its time is not counted as early.
     let retention = Retention {
         rows: Duration::from_millis(1),
         ..retention

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret, find_presented,
-    new_random_secret,
+    Access, ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
+    find_presented, new_random_secret,
 };
 
 fn access(name: &str, user: &str) -> Access {
@@ -63,15 +63,9 @@ async fn accesses_and_keys_outlive_the_process_and_the_file_is_private() {
 async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let mut writer = store.writer().await.unwrap();
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     // As SQLite does when the disk is full.
-    sqlx::query("ROLLBACK")
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    assert!(transaction.commit().await.is_err());
-    drop(writer);
+    let broken = store.write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
+    assert!(broken.await.is_err());
     put(&store, access("shop", "u")).await.unwrap();
 }
 
@@ -91,7 +85,7 @@ async fn a_user_belongs_to_one_access() {
 }
 
 #[tokio::test]
-async fn versions_grow_over_deletion_and_changes_are_told_without_secrets() {
+async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let first = put(&store, access("a", "u")).await.unwrap();
@@ -108,7 +102,7 @@ async fn versions_grow_over_deletion_and_changes_are_told_without_secrets() {
     assert!(matches!(refused, Err(ChangeError::Stale)));
 
     let changes = store.changes("a", 10).await.unwrap();
-    let told: Vec<_> = changes
+    let seen: Vec<_> = changes
         .iter()
         .map(|c| {
             (
@@ -120,7 +114,7 @@ async fn versions_grow_over_deletion_and_changes_are_told_without_secrets() {
         })
         .collect();
     assert_eq!(
-        told,
+        seen,
         [
             ("me", 7, false, true),
             ("you", 8, true, false),

@@ -2,7 +2,8 @@
 //! the copies that were left behind when rows moved to other pages, nor what an earlier version deleted.
 //!
 //! It is done beneath SQLite, in its own file format (<https://sqlite.org/fileformat2.html>), and only while nothing else can
-//! write to the file: with the store's turn, SQLite's lock for writing, and an empty log, from which nothing can be copied.
+//! write to the file: on the store's thread that writes, with SQLite's lock for writing, and with an empty log, from which nothing
+//! can be copied.
 //! What is overwritten belongs to no row, so that readers notice nothing.
 
 use std::collections::HashSet;
@@ -48,7 +49,7 @@ impl Pages {
         Ok(Pages { file })
     }
 
-    /// Overwrites what is unused in so many pages from this one on. Gives the page to go on with; none at the end.
+    /// Overwrites what is unused in so many pages from this one on. Returns the page to go on with; none at the end.
     pub(super) fn scrub(&self, from: u32, count: u32) -> io::Result<Option<u32>> {
         let layout = self.layout()?;
         let end = from
@@ -117,7 +118,7 @@ impl Pages {
         };
         let usable = page_bytes.saturating_sub(header[20].into());
         if !header.starts_with(b"SQLite format 3\0") || page_bytes < 512 || usable < 480 {
-            return Err(io::Error::other("the store's file is none of SQLite's"));
+            return Err(io::Error::other("the store's file is not one of SQLite's"));
         }
         let pages = self.file.metadata()?.len() / page_bytes as u64;
         let mut layout = Layout {

@@ -1,0 +1,84 @@
+//! Erasing a destination: rows are looked for beside everybody else, and taken away a few at a time, so that no send waits for
+//! more than a few milliseconds; then what SQLite leaves of them in the file is overwritten.
+
+use std::sync::Arc;
+
+use super::scrubbing::scrub_all;
+use super::tables::{Sought, TABLES, Table};
+use crate::journal::note_event;
+use crate::{JournalKind, Store, StoreError};
+
+/// Rows changed in one transaction: with the longest answers 16 MiB, which a disk takes in a moment.
+const ERASED_AT_ONCE: usize = 64;
+
+impl Store {
+    /// Takes away what is kept of a destination: parameters and answers of calls to it, and every text of the journal, of
+    /// receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
+    /// sent twice. A row records that it was done, by whom, and not of whom. Returns the number of rows that lost something.
+    /// Nothing of it is left in the file.
+    ///
+    /// # Errors
+    /// When the store can't be written: do it again then. When somebody reads the file for so long that what is left of it there
+    /// can't be overwritten: that is done as soon as it can be.
+    pub async fn erase_destination(
+        self: &Arc<Self>,
+        (actor, now_ms): (&str, i64),
+        destination: &str,
+    ) -> Result<u64, StoreError> {
+        // What waits to be written may speak of it as well.
+        self.journal().flush().await?;
+        let sought = Arc::new(Sought::new(destination, self.journal_key()));
+        let mut erased = 0;
+        for table in &TABLES {
+            let ids = self.rows_with(table, &sought).await?;
+            for ids in ids.chunks(ERASED_AT_ONCE) {
+                erased += self.erase_rows(table, &sought, ids).await?;
+            }
+        }
+        let actor = actor.to_owned();
+        let record = self.write(move |transaction| {
+            let cause = format!("{erased} rows with one destination");
+            let event = (JournalKind::Erasure, actor.as_str(), cause.as_str());
+            note_event(transaction, now_ms, event)?;
+            scrub_all(transaction)
+        });
+        record.await?;
+        self.scrub().await?;
+        Ok(erased)
+    }
+
+    /// The rows of a table in which it stands.
+    async fn rows_with(
+        &self,
+        table: &'static Table,
+        sought: &Arc<Sought>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let (mut found, mut beyond) = (Vec::new(), Some(i64::MIN));
+        while let Some(last) = beyond {
+            let sought = Arc::clone(sought);
+            let some = self.read(move |connection| table.find_some(connection, &sought, last));
+            let (some, last) = some.await?;
+            found.extend(some);
+            beyond = last;
+        }
+        Ok(found)
+    }
+
+    /// Takes it from these rows.
+    async fn erase_rows(
+        &self,
+        table: &'static Table,
+        sought: &Arc<Sought>,
+        ids: &[i64],
+    ) -> Result<u64, StoreError> {
+        let (sought, ids) = (Arc::clone(sought), ids.to_vec());
+        self.write(move |transaction| {
+            let mut erased = 0;
+            for id in ids {
+                erased += u64::from(table.erase(transaction, &sought, id)?);
+            }
+            Ok(erased)
+        })
+        .await
+    }
+}

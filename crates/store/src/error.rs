@@ -1,0 +1,40 @@
+//! Why the store could not do what it was asked.
+
+use std::borrow::Cow;
+
+/// A failure, as one sentence.
+#[derive(Debug)]
+pub struct StoreError(Cow<'static, str>);
+
+impl StoreError {
+    /// A failure outside SQL.
+    pub fn new(text: impl Into<Cow<'static, str>>) -> StoreError {
+        StoreError(text.into())
+    }
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "store: {}", self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError::new(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> StoreError {
+        StoreError::new(error.to_string())
+    }
+}
+
+impl From<tokio::task::JoinError> for StoreError {
+    fn from(error: tokio::task::JoinError) -> StoreError {
+        StoreError::new(error.to_string())
+    }
+}

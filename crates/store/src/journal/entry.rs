@@ -1,0 +1,167 @@
+//! What waits in the journal's queue to be written.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::class::Class;
+use super::counted::Counted;
+use super::row::{Calls, JournalRow};
+use crate::{Claim, Obstacle, Settlement, StoreError};
+
+/// What the queue keeps free for the outcome of an open row, in bytes: a row without its answer.
+pub(super) const OUTCOME_BYTES: usize = 2 * 1024;
+
+/// Something to write.
+pub(super) enum JournalEntry {
+    /// A row that is whole.
+    Row(Box<JournalRow>),
+    /// A row that stands for many calls, or how many they are by now.
+    Counted(Box<CountUpdate>),
+    /// A row whose outcome is still to come.
+    Open(Box<Opening>),
+    /// The outcome of the open row with this number.
+    Close(i64, Box<Closing>),
+    /// The open row with this number has no outcome: nothing was begun.
+    Withdraw(i64),
+    /// Somebody waits until everything before it is on the disk.
+    Flush(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A row that is to be opened.
+pub(super) struct Opening {
+    pub(super) row: JournalRow,
+    /// The key that it claims.
+    pub(super) claim: Option<Claim>,
+    /// What stood in the way of the claim; the row was not written then.
+    pub(super) obstacle: Option<Obstacle>,
+    /// Gets the number of the row as soon as it is on the disk, or the obstacle.
+    pub(super) reply: oneshot::Sender<Result<Result<i64, Obstacle>, StoreError>>,
+}
+
+/// How an open row ends.
+pub(super) struct Closing {
+    pub(super) row: JournalRow,
+    pub(super) settlement: Option<Settlement>,
+    /// For whoever waits until it is on the disk.
+    pub(super) reply: Option<oneshot::Sender<()>>,
+}
+
+/// A count that is to be written.
+pub(super) struct CountUpdate {
+    pub(super) counted: Arc<Counted>,
+    /// The row that is written; absent where an earlier batch has written it and only its count has grown.
+    pub(super) row: Option<JournalRow>,
+    /// The number of the row, and the calls that it stands for, once it is written.
+    pub(super) id: i64,
+    pub(super) calls: u64,
+}
+
+impl CountUpdate {
+    pub(super) fn of(counted: Arc<Counted>) -> CountUpdate {
+        CountUpdate {
+            counted,
+            row: None,
+            id: 0,
+            calls: 0,
+        }
+    }
+
+    /// Makes the row that is written first, under this number.
+    pub(super) fn begin(&mut self, id: i64) {
+        self.id = id;
+        self.row = self.counted.row().map(|row| JournalRow {
+            id,
+            count: Calls(self.calls),
+            ..row.clone()
+        });
+    }
+
+    fn weight(&self) -> usize {
+        self.counted.row().map_or(0, JournalRow::weight)
+    }
+}
+
+/// The line that an entry waits in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Sends that begin and end.
+    Sends,
+    /// All other rows of known callers.
+    Known,
+    /// Rows of unknown callers.
+    Unknown,
+}
+
+impl Lane {
+    /// In the order in which they are served.
+    pub(super) const ALL: [Lane; 3] = [Lane::Sends, Lane::Known, Lane::Unknown];
+
+    fn class(self) -> Class {
+        match self {
+            Lane::Sends | Lane::Known => Class::Known,
+            Lane::Unknown => Class::Unknown,
+        }
+    }
+}
+
+impl JournalEntry {
+    /// `None` for a flush, which waits for all lanes.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        match self {
+            JournalEntry::Open(_) | JournalEntry::Close(..) | JournalEntry::Withdraw(_) => {
+                Some(Lane::Sends)
+            }
+            JournalEntry::Row(_) => Some(Lane::Known),
+            JournalEntry::Counted(update) => Some(match update.counted.key().class() {
+                Class::Known => Lane::Known,
+                Class::Unknown => Lane::Unknown,
+            }),
+            JournalEntry::Flush(_) => None,
+        }
+    }
+
+    pub(super) fn class(&self) -> Class {
+        self.lane().map_or(Class::Known, Lane::class)
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            JournalEntry::Row(row) => row.weight(),
+            JournalEntry::Counted(update) => update.weight(),
+            JournalEntry::Open(opening) => opening.row.weight(),
+            JournalEntry::Close(..) | JournalEntry::Withdraw(_) => OUTCOME_BYTES,
+            JournalEntry::Flush(_) => 0,
+        }
+    }
+
+    /// The row that it adds to the journal.
+    pub(super) fn new_row(&self) -> Option<&JournalRow> {
+        match self {
+            JournalEntry::Row(row) => Some(row),
+            JournalEntry::Counted(update) => update.row.as_ref(),
+            JournalEntry::Open(opening) => opening.obstacle.is_none().then_some(&opening.row),
+            JournalEntry::Close(..) | JournalEntry::Withdraw(_) | JournalEntry::Flush(_) => None,
+        }
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_urgent(&self) -> bool {
+        match self {
+            JournalEntry::Open(_) | JournalEntry::Flush(_) => true,
+            JournalEntry::Close(_, closing) => closing.reply.is_some(),
+            JournalEntry::Row(_) | JournalEntry::Counted(_) | JournalEntry::Withdraw(_) => false,
+        }
+    }
+
+    /// Whether it opens a row for somebody who has given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self, JournalEntry::Open(opening) if opening.reply.is_closed())
+    }
+
+    /// Whether nothing is lost when it is not written: its caller gets the error.
+    pub(super) fn can_fail(&self) -> bool {
+        matches!(self, JournalEntry::Open(_) | JournalEntry::Flush(_))
+    }
+}

@@ -1,0 +1,233 @@
+//! The counts of a minute: which calls are listed one by one, and which are counted together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::class::Class;
+use super::counted::{CountKey, Counted, Noted};
+
+/// Most rows of one class that a minute's counting makes. Beyond it calls are counted by their code alone, under no address.
+/// With their lines in the log, this many cost some 8 MiB a minute.
+pub const COUNTED_KEYS_MAX: usize = 4096;
+
+/// Refusals of a proven access with one code that are listed one by one in each minute; those after them are counted.
+pub const LISTED_REFUSALS_MAX: u32 = 60;
+
+/// Counts of past minutes that may wait for their lines in the log and for a disk that stalls: those of two full minutes of
+/// both classes. Beyond it a count has no line, and its row says what was written last.
+const ENDED_MAX: usize = 4 * COUNTED_KEYS_MAX;
+
+const MINUTE_MS: i64 = 60_000;
+
+/// The counts of the current minute, and those of past ones that have not been logged yet.
+#[derive(Default)]
+pub(super) struct MinuteCounts(Mutex<Minute>);
+
+#[derive(Default)]
+struct Minute {
+    /// Since 1970.
+    number: i64,
+    counted: [HashMap<CountKey, Arc<Counted>>; Class::ALL.len()],
+    /// Refusals of accesses that were listed, by name and code: as many as there are accesses and codes.
+    listed: HashMap<(String, &'static str), u32>,
+    /// Of past minutes, until they are saved and taken; each with whether it was taken.
+    ended: Vec<(Arc<Counted>, bool)>,
+}
+
+impl MinuteCounts {
+    /// Notes a call of this time, in milliseconds since 1970.
+    pub(super) fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+        let mut minute = self.minute();
+        minute.turn_to(at_ms);
+        let class = key.class() as usize;
+        if let Some(counted) = minute.counted[class].get(&key) {
+            counted.add();
+            return Noted::Counted;
+        }
+        if key
+            .access
+            .as_ref()
+            .is_some_and(|access| minute.lists(access, key.code))
+        {
+            return Noted::Listed;
+        }
+        let is_full = minute.counted[class].len() >= COUNTED_KEYS_MAX;
+        let key = if is_full { key.of_many() } else { key };
+        if let Some(counted) = minute.counted[class].get(&key) {
+            counted.add();
+            return Noted::Counted;
+        }
+        let counted = Arc::new(Counted::new(key.clone()));
+        minute.counted[class].insert(key, Arc::clone(&counted));
+        Noted::First(counted)
+    }
+
+    /// Every count whose row has to be written.
+    pub(super) fn due(&self) -> Vec<Arc<Counted>> {
+        let minute = self.minute();
+        let current = minute.counted.iter().flat_map(HashMap::values);
+        let all = current.chain(minute.ended.iter().map(|(counted, _)| counted));
+        all.filter(|counted| counted.is_due()).cloned().collect()
+    }
+
+    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970. Each is given once.
+    pub(super) fn take_ended(&self, now_ms: i64) -> Vec<Arc<Counted>> {
+        let mut minute = self.minute();
+        minute.turn_to(now_ms);
+        let ended = minute.ended.iter_mut();
+        let taken = ended.filter(|(_, is_taken)| !is_taken);
+        let taken = taken.map(|(counted, is_taken)| {
+            *is_taken = true;
+            Arc::clone(counted)
+        });
+        let taken = taken.collect();
+        minute.ended.retain(|(counted, _)| !counted.is_saved());
+        taken
+    }
+
+    fn minute(&self) -> MutexGuard<'_, Minute> {
+        // Nothing between two changes of it can panic half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Minute {
+    /// Begins another minute if it is time. A call may come a moment late, after another one of the next minute: it is
+    /// counted there.
+    fn turn_to(&mut self, at_ms: i64) {
+        let number = at_ms.div_euclid(MINUTE_MS);
+        if number == self.number || number == self.number - 1 {
+            return;
+        }
+        self.number = number;
+        self.listed.clear();
+        for counted in &mut self.counted {
+            let ended = counted.drain().map(|(_, counted)| (counted, false));
+            self.ended.extend(ended);
+        }
+        self.ended.truncate(ENDED_MAX);
+    }
+
+    /// Whether another refusal of this access with this code is listed in this minute.
+    fn lists(&mut self, access: &str, code: &'static str) -> bool {
+        let listed = self.listed.entry((access.to_owned(), code)).or_default();
+        *listed = listed.saturating_add(1);
+        *listed <= LISTED_REFUSALS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::super::row::JournalRow;
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn key(address: &str, code: &'static str) -> CountKey {
+        CountKey::new(None, address.parse().unwrap(), "/api/http/", code)
+    }
+
+    fn first(noted: Noted) -> Arc<Counted> {
+        match noted {
+            Noted::First(counted) => counted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn calls_of_one_address_and_code_are_one_count_for_a_minute() {
+        let counts = MinuteCounts::default();
+        let counted = first(counts.note(key("10.0.0.1", "A"), NOW));
+        for _ in 0..9 {
+            let noted = counts.note(key("::ffff:10.0.0.1", "A"), NOW);
+            assert!(matches!(noted, Noted::Counted));
+        }
+        first(counts.note(key("10.0.0.2", "A"), NOW));
+        first(counts.note(key("10.0.0.1", "B"), NOW));
+        assert_eq!(counted.calls(), 10);
+        assert!(counts.take_ended(NOW).is_empty());
+        let next = first(counts.note(key("10.0.0.1", "A"), NOW + MINUTE_MS));
+        assert_eq!((counted.calls(), next.calls()), (10, 1));
+        assert_eq!(counts.take_ended(NOW + MINUTE_MS).len(), 3);
+        // One that comes a moment late does not begin its minute anew.
+        let late = counts.note(key("10.0.0.1", "A"), NOW);
+        assert!(matches!(late, Noted::Counted));
+        assert_eq!(next.calls(), 2);
+        // A clock that goes back does.
+        first(counts.note(key("10.0.0.1", "A"), NOW - 10 * MINUTE_MS));
+    }
+
+    #[test]
+    fn an_ipv6_caller_is_their_prefix() {
+        let counts = MinuteCounts::default();
+        let counted = first(counts.note(key("2001:db8:1:2::1", "A"), NOW));
+        counts.note(key("2001:db8:1:2:ffff::9", "A"), NOW);
+        first(counts.note(key("2001:db8:1:3::1", "A"), NOW));
+        assert_eq!(counted.calls(), 2);
+        assert_eq!(counted.key().network, "2001:db8:1:2::".parse().ok());
+    }
+
+    #[test]
+    fn more_addresses_than_a_minute_holds_are_counted_by_their_code() {
+        let counts = MinuteCounts::default();
+        let address = |n: usize| Ipv6Addr::from_bits((n as u128) << 64).to_string();
+        for n in 0..COUNTED_KEYS_MAX {
+            first(counts.note(key(&address(n), "A"), NOW));
+        }
+        let many = first(counts.note(key(&address(COUNTED_KEYS_MAX), "A"), NOW));
+        for n in 1..1000 {
+            counts.note(key(&address(COUNTED_KEYS_MAX + n), "A"), NOW);
+        }
+        assert_eq!((many.calls(), many.key().network), (1000, None));
+        first(counts.note(key(&address(COUNTED_KEYS_MAX), "B"), NOW));
+        // Who was there before is counted under their address all the same.
+        assert!(matches!(
+            counts.note(key(&address(1), "A"), NOW),
+            Noted::Counted
+        ));
+        assert_eq!(many.calls(), 1000);
+    }
+
+    #[test]
+    fn refusals_of_a_proven_access_are_listed_and_then_counted() {
+        let counts = MinuteCounts::default();
+        let key = |access: &str, code| CountKey {
+            access: Some(access.to_owned()),
+            ..key("10.0.0.1", code)
+        };
+        for _ in 0..LISTED_REFUSALS_MAX {
+            assert!(matches!(counts.note(key("a", "A"), NOW), Noted::Listed));
+        }
+        let counted = first(counts.note(key("a", "A"), NOW));
+        assert!(matches!(counts.note(key("a", "A"), NOW), Noted::Counted));
+        assert_eq!(counted.calls(), 2);
+        assert!(matches!(counts.note(key("b", "A"), NOW), Noted::Listed));
+        assert!(matches!(counts.note(key("a", "B"), NOW), Noted::Listed));
+        let next = counts.note(key("a", "A"), NOW + MINUTE_MS);
+        assert!(matches!(next, Noted::Listed));
+    }
+
+    #[test]
+    fn a_count_goes_to_the_writer_once_and_again_when_it_has_grown() {
+        let counts = MinuteCounts::default();
+        let counted = first(counts.note(key("10.0.0.1", "A"), NOW));
+        assert!(counts.due().is_empty(), "there is no row yet");
+        counted.set_row(JournalRow::default());
+        assert_eq!(counts.due().len(), 1);
+        assert!(counts.due().is_empty(), "it is on its way");
+        counted.written(7, 1);
+        assert!(counts.due().is_empty(), "nothing has come since");
+        counts.note(key("10.0.0.1", "A"), NOW);
+        assert_eq!(counts.due().len(), 1);
+        // What has grown while it was being written is written once more, even if its minute is over.
+        counts.note(key("10.0.0.1", "A"), NOW);
+        assert_eq!(counts.take_ended(NOW + MINUTE_MS).len(), 1);
+        counted.written(7, 2);
+        assert_eq!(counts.due().len(), 1);
+        counted.written(7, 3);
+        assert!(counts.take_ended(NOW + MINUTE_MS).is_empty());
+        assert!(counts.due().is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! The table of receipts: claiming a key, settling it, and finding it again.
+
+use aws_lc_rs::hmac;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::receipt::{Claim, Obstacle, Receipt, ReceiptState, Settlement};
+use super::room::{RECEIPT_ANSWER_BYTES_MAX, make_room};
+use crate::StoreError;
+
+/// The code of a send that a crash has broken off: something may have left, and no answer came.
+const BROKEN_OFF: &str = "UPSTREAM_ERROR";
+
+/// The result of a send whose own is too long to be kept.
+const NO_RESULT: &str = "{}";
+
+/// Claims a key for the send with this row; what stands in its way, if anything does.
+pub(crate) fn claim(
+    connection: &Connection,
+    secret: &hmac::Key,
+    claim: &Claim,
+    row: i64,
+) -> Result<Option<Obstacle>, StoreError> {
+    let key = claim.hashed_key(secret);
+    if let Some(no_room) = make_room(connection, claim)? {
+        // A known key is answered as before, room or not.
+        let known = find(connection, claim, &key)?.filter(|receipt| {
+            receipt.made_at >= claim.kept_since || receipt.state == ReceiptState::Open
+        });
+        return Ok(Some(
+            known.map_or(Obstacle::NoRoom(no_room), Obstacle::Known),
+        ));
+    }
+    let mut claimed = connection.prepare_cached(
+        "INSERT INTO receipts (client_id, method, key, fingerprint, row, request_id, made_at, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'open')
+         ON CONFLICT (client_id, method, key) DO UPDATE SET fingerprint = excluded.fingerprint, row = excluded.row,
+         request_id = excluded.request_id, made_at = excluded.made_at, state = 'open', answer = NULL
+         WHERE receipts.made_at < ? AND receipts.state <> 'open'",
+    )?;
+    let claimed = claimed.execute((
+        &claim.client_id,
+        claim.method,
+        &key,
+        &claim.fingerprint[..],
+        row,
+        &claim.request_id,
+        claim.now,
+        claim.kept_since,
+    ))?;
+    if claimed == 1 {
+        return Ok(None);
+    }
+    let known = find(connection, claim, &key)?;
+    let known = known.ok_or_else(|| StoreError::new("a receipt that is there can't be found"))?;
+    Ok(Some(Obstacle::Known(known)))
+}
+
+/// The receipt of a claim's key, if there is one.
+pub(super) fn find(
+    connection: &Connection,
+    claim: &Claim,
+    key: &[u8],
+) -> Result<Option<Receipt>, StoreError> {
+    let mut receipts = connection.prepare_cached(
+        "SELECT method, state, request_id, made_at, fingerprint, answer FROM receipts
+         WHERE client_id = ? AND method = ? AND key = ?",
+    )?;
+    let receipt = receipts.query_row((&claim.client_id, claim.method, key), read);
+    Ok(receipt.optional()?)
+}
+
+/// The receipts of a key, whatever the method.
+pub(super) fn find_all(
+    connection: &Connection,
+    client_id: &str,
+    key: &[u8],
+) -> Result<Vec<Receipt>, StoreError> {
+    let mut receipts = connection.prepare_cached(
+        "SELECT method, state, request_id, made_at, fingerprint, answer FROM receipts
+         WHERE client_id = ? AND key = ? ORDER BY method",
+    )?;
+    let receipts = receipts.query_map((client_id, key), read)?;
+    Ok(receipts.collect::<Result<_, _>>()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Receipt> {
+    Ok(Receipt {
+        method: row.get("method")?,
+        state: row.get("state")?,
+        request_id: row.get("request_id")?,
+        made_at: row.get("made_at")?,
+        fingerprint: row.get("fingerprint")?,
+        answer: row.get("answer")?,
+    })
+}
+
+impl FromSql for ReceiptState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ReceiptState> {
+        match value.as_str()? {
+            "open" => Ok(ReceiptState::Open),
+            "sent" => Ok(ReceiptState::Sent),
+            "unknown" => Ok(ReceiptState::Unknown),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+/// Leaves the key of the send with this row as it was settled.
+pub(crate) fn settle(
+    connection: &Connection,
+    row: i64,
+    settlement: &Settlement,
+) -> Result<(), StoreError> {
+    let (state, answer) = match settlement {
+        Settlement::Free => {
+            let mut free = connection.prepare_cached("DELETE FROM receipts WHERE row = ?")?;
+            free.execute([row])?;
+            return Ok(());
+        }
+        Settlement::Sent(result) if result.len() > RECEIPT_ANSWER_BYTES_MAX => ("sent", NO_RESULT),
+        Settlement::Sent(result) => ("sent", result.as_str()),
+        Settlement::Unknown(code) => ("unknown", *code),
+    };
+    let settled = "UPDATE receipts SET state = ?, answer = ? WHERE row = ?";
+    let mut settled = connection.prepare_cached(settled)?;
+    settled.execute((state, answer, row))?;
+    Ok(())
+}
+
+/// Closes what an earlier process has left open.
+pub(crate) fn close_left_open(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE receipts SET state = 'unknown', answer = ? WHERE state = 'open'",
+        [BROKEN_OFF],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The one thread that writes the store. SQLite has one writer at a time, whatever the connection: whoever writes something
+//! hands it to this thread as a job, and the thread writes the journal's rows in between.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::StoreError;
+use crate::erasure::Pages;
+use crate::journal::JournalWriter;
+use crate::sqlite::WriteConnection;
+
+/// How long a job waits to begin. With the time that SQLite waits for another process's lock, and that a change waits for the
+/// journal, a store that stalls refuses a change of an access within six seconds.
+const BEGIN_MAX: Duration = Duration::from_secs(2);
+
+/// How long the end of the store waits for the thread: what has begun is written, and the write-ahead log copied to the file.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// Most jobs that wait: each has a caller of its own, who waits no longer than [`BEGIN_MAX`].
+const JOBS_MAX: usize = 1024;
+
+/// Something to write. It answers its caller itself.
+type Job = Box<dyn FnOnce(&mut WriteConnection) + Send>;
+
+/// The thread, as its callers see it. It ends when this is dropped.
+pub(crate) struct Writer {
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    thread: Thread,
+    /// Comes to its end with the thread.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. It holds `pages` until its connection is closed.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub(crate) fn start(
+        connection: WriteConnection,
+        journal: JournalWriter,
+        pages: Arc<Pages>,
+    ) -> Result<Writer, StoreError> {
+        let (jobs, received) = sync_channel(JOBS_MAX);
+        let (ends, ended) = oneshot::channel();
+        let work = move || {
+            work(&received, connection, journal);
+            drop(pages);
+            drop(ends);
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(work)?;
+        Ok(Writer {
+            jobs: Mutex::new(Some(jobs)),
+            thread: thread.thread().clone(),
+            ended: Mutex::new(Some(ended)),
+        })
+    }
+
+    /// Runs `work` on the thread. A caller who goes away before it begins takes it along; one who goes away later does not
+    /// stop it.
+    ///
+    /// # Errors
+    /// What `work` says, or that it did not begin in time. It never begins then.
+    pub(crate) async fn run<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (begins, begun) = oneshot::channel();
+        let (answers, answer) = oneshot::channel();
+        self.hand_over(Box::new(move |connection| {
+            if begins.send(()).is_ok() {
+                // A caller who has gone away needs no answer.
+                let _ = answers.send(work(connection));
+            }
+        }))?;
+        wait_for(begun).await?;
+        let broken_off = |_| StoreError::new("the write was broken off");
+        answer.await.map_err(broken_off)?
+    }
+
+    fn hand_over(&self, job: Job) -> Result<(), StoreError> {
+        let sent = match &*locked(&self.jobs) {
+            Some(jobs) => jobs.try_send(job),
+            None => Err(TrySendError::Disconnected(job)),
+        };
+        sent.map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::new("too many writes wait"),
+            TrySendError::Disconnected(_) => closed(),
+        })?;
+        self.thread.unpark();
+        Ok(())
+    }
+
+    /// Ends the thread after the jobs that wait.
+    pub(crate) async fn close(&self) {
+        self.end();
+        let ended = locked(&self.ended).take();
+        if let Some(ended) = ended {
+            let _ = timeout(END_MAX, ended).await;
+        }
+    }
+
+    fn end(&self) {
+        drop(locked(&self.jobs).take());
+        self.thread.unpark();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> StoreError {
+    StoreError::new("it is closed")
+}
+
+/// Waits until a job has begun. One that is given up never begins.
+async fn wait_for(mut begun: oneshot::Receiver<()>) -> Result<(), StoreError> {
+    if let Ok(begun) = timeout(BEGIN_MAX, &mut begun).await {
+        return begun.map_err(|_| closed());
+    }
+    begun.close();
+    // It may have begun in this very moment.
+    let late = |_| StoreError::new("another write takes too long");
+    begun.try_recv().map_err(late)
+}
+
+/// Serves jobs and the journal in turn until the jobs have come to their end.
+fn work(jobs: &Receiver<Job>, mut connection: WriteConnection, mut journal: JournalWriter) {
+    journal.begin();
+    loop {
+        let job = jobs.try_recv();
+        let was_idle = job.is_err();
+        match job {
+            Ok(job) => {
+                journal.health().begins(Instant::now());
+                // A panic is a defect of this one job, whose caller sees that it has no answer.
+                let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                journal.health().rests();
+            }
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return,
+        }
+        let due = journal.serve(&mut connection);
+        match due {
+            _ if !was_idle => {}
+            Some(due) => thread::park_timeout(due.saturating_duration_since(Instant::now())),
+            None => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What the thread that writes promises its callers.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::Store;
+
+async fn open(folder: &tempfile::TempDir) -> Arc<Store> {
+    let store = Store::open(&folder.path().join("chatgate.db")).await;
+    Arc::new(store.unwrap())
+}
+
+/// A job that occupies the thread until the sender is dropped.
+async fn occupied(store: &Arc<Store>) -> mpsc::Sender<()> {
+    let (begins, begun) = oneshot::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        let hold = move |_: &mut WriteConnection| {
+            let _ = begins.send(());
+            let _ = released.recv();
+            Ok::<_, StoreError>(())
+        };
+        store.writer().run(hold).await
+    });
+    begun.await.unwrap();
+    release
+}
+
+async fn keys(store: &Store) -> usize {
+    store.keys("k").await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_takes_its_own_write_along_and_nobody_else_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let release = occupied(&store).await;
+    let gone = tokio::time::timeout(Duration::from_millis(50), store.add_key("k-gone", &[1], 1));
+    assert!(gone.await.is_err());
+    let waits = store.add_key("k-waits", &[1], 1);
+    let (added, ()) = tokio::join!(waits, async { drop(release) });
+    added.unwrap();
+    assert_eq!(keys(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_write_that_has_begun_is_finished_though_its_caller_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let (begins, begun) = oneshot::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let write = store.write(move |transaction| {
+        let _ = begins.send(());
+        let _ = released.recv();
+        let add = "INSERT INTO keys (purpose, material, created_at) VALUES ('k', x'00', 1)";
+        Ok(transaction.execute(add, [])?)
+    });
+    tokio::select! {
+        _ = write => panic!("nobody has let it end"),
+        begun = begun => begun.unwrap(),
+    }
+    drop(release);
+    // Whatever is written next comes after it.
+    store.add_key("k-next", &[1], 1).await.unwrap();
+    assert_eq!(keys(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_write_that_did_not_begin_in_time_never_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let release = occupied(&store).await;
+    let late = store.add_key("k-late", &[1], 1).await.unwrap_err();
+    assert!(
+        late.to_string().contains("another write takes too long"),
+        "{late}"
+    );
+    drop(release);
+    store.add_key("k-next", &[1], 1).await.unwrap();
+    assert_eq!(keys(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_panic_breaks_off_one_write_and_the_thread_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let broken = store.write(|transaction| -> Result<(), StoreError> {
+        transaction.execute("DELETE FROM keys", [])?;
+        std::panic::resume_unwind(Box::new(()))
+    });
+    let error = broken.await.unwrap_err().to_string();
+    assert!(error.contains("broken off"), "{error}");
+    assert_eq!(store.keys("journal").await.unwrap().len(), 1);
+    store.add_key("k", &[1], 1).await.unwrap();
+    assert_eq!(keys(&store).await, 1);
+}
