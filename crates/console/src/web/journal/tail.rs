@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::response::sse::Event;
 use http::HeaderMap;
-use store::{JournalFilter, JournalKind, JournalRow, JournalStatus};
+use store::{JournalFilter, JournalRow};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::journal::query::{id_from_text, id_text};
@@ -75,9 +75,8 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
             vec![event("note", text)]
         }
         Ok(Ok(batch)) => {
-            let is_wanted = |tailed: &&TailRow| {
-                tailed.row.id > tail.last && matches_filter(&tail.filter, &tailed.row)
-            };
+            let is_wanted =
+                |tailed: &&TailRow| tailed.row.id > tail.last && tail.filter.matches(&tailed.row);
             let rows: Vec<_> = batch.rows.iter().filter(is_wanted).collect();
             row_events(&rows, batch.is_cut)
         }
@@ -114,31 +113,4 @@ fn row_events(rows: &[&TailRow], is_cut: bool) -> Vec<Event> {
     note.push('.');
     let rows = event("rows", &lines).id(id_text(newest.row.id));
     vec![rows, event("note", &note)]
-}
-
-/// Whether the filter finds a row, by the same rules as in the store.
-fn matches_filter(filter: &JournalFilter, row: &JournalRow) -> bool {
-    let is_equal = |wanted: &Option<String>, value: Option<&str>| {
-        wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
-    };
-    let at_ms = JournalRow::time_of(row.id);
-    let status = match &filter.status {
-        None => true,
-        Some(JournalStatus::Wire(status)) => row.status == Some(*status),
-        Some(JournalStatus::Code(code)) => row.code.as_deref() == Some(code),
-        Some(JournalStatus::Success) => {
-            row.code.is_none() && row.kind == JournalKind::Request && !row.open
-        }
-    };
-    status
-        && is_equal(&filter.access, row.access.as_deref())
-        && is_equal(&filter.method, row.method.as_deref())
-        && (is_equal(&filter.request_id, row.request_id.as_deref())
-            || is_equal(&filter.request_id, row.caller_request_id.as_deref()))
-        && is_equal(&filter.delivery, row.delivery.as_deref())
-        && filter.since_ms.is_none_or(|since| at_ms >= since)
-        && filter.until_ms.is_none_or(|until| at_ms < until)
-        && filter
-            .network
-            .is_none_or(|network| row.client.is_some_and(|client| network.contains(&client)))
 }
