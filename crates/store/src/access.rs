@@ -48,7 +48,7 @@ pub struct Access {
     /// Networks that it may not call from, asked before `allow`.
     #[serde(default)]
     pub deny: Vec<IpNet>,
-    /// Whether its networks refuse nobody and only tell whom they would have refused.
+    /// Whether its networks refuse no call, and the journal shows which ones they would have refused.
     #[serde(default)]
     pub report_networks: bool,
     /// The ways in that it may use, by name.
@@ -159,7 +159,7 @@ pub struct AccessLimits {
     /// Sends per minute to one destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_destination: Option<Rate>,
-    /// Whether these limits refuse nobody and only tell whom they would have refused.
+    /// Whether these limits refuse no call, and the journal shows which ones they would have refused.
     #[serde(default)]
     pub report: bool,
 }
@@ -216,7 +216,7 @@ impl Access {
         self.secrets.iter().map(|secret| &secret.hash)
     }
 
-    /// Everything about it but its secrets, of which only kind and age are told, and what only the store has a use for.
+    /// Everything about it except its secrets, of which only kind and age are shown, and what only the store has a use for.
     #[must_use]
     pub fn without_secrets(&self) -> Value {
         let mut document = serde_json::to_value(self).unwrap_or_default();

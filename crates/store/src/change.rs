@@ -12,7 +12,7 @@ use crate::sqlite::WriteConnection;
 use crate::token_bounds::Tokens;
 use crate::{Access, Accesses, ChangeError, Store, StoreError};
 
-/// One change, as it is told later.
+/// One change of an access.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Its number, and the version of the access after it.
@@ -28,7 +28,7 @@ pub struct Change {
 }
 
 impl Store {
-    /// Changes the access with this name: `change` gets it as it is, if it is there, and gives it as it shall be, or
+    /// Changes the access with this name: `change` gets it as it is, if it is there, and returns it as it shall be, or
     /// nothing to delete it. On disk first, then for every request that begins after.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// Ends all tokens of the access with this name that were issued so far, ours and those of outside issuers. `check`
-    /// gets the access as it is, and gives it back if this is what the caller means.
+    /// gets the access as it is, and returns it if this is what the caller means.
     ///
     /// # Errors
     /// What `check` says, or why the store could not do it. Nothing has changed then.
@@ -125,8 +125,8 @@ impl Store {
         self.writer().run(write).await
     }
 
-    /// Has what was told before a change stand before it in the journal, too. A store that fails says so at the change itself;
-    /// this waits no longer than the journal does.
+    /// Has the journal's rows from before a change written before it. A store that fails fails the change itself; this waits no
+    /// longer than the journal does.
     async fn journal_so_far(&self) {
         let _ = self.journal().flush().await;
     }

@@ -59,7 +59,7 @@ impl Store {
         .await
     }
 
-    /// Keeps a further key and gives its number. It is on the disk when this returns.
+    /// Keeps a further key and returns its number. It is on the disk when this returns.
     ///
     /// # Errors
     /// When the store can't be written.

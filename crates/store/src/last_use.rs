@@ -1,4 +1,4 @@
-//! When an access was last let in: noted in memory with every call, on disk every few seconds. It is no change of the access,
+//! When an access was last let in: noted in memory with every call, on disk every few seconds. It does not change the access,
 //! so that neither its version nor anything that was kept for it ends with it.
 
 use std::borrow::Cow;

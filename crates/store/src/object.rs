@@ -1,5 +1,5 @@
 //! Objects that have to be written as objects: serde reads a list into a struct as well, field by field in an order that
-//! nobody is told.
+//! is not documented.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,7 +1,7 @@
 //! Hashes of chosen passwords that were made elsewhere: which of them are taken over.
 //!
-//! Whoever presents a name has us compute with the parameters of its hash, so that they are bounded from above; and a hash that
-//! is cheap for us is cheap for whoever steals the store, so that they are bounded from below.
+//! A caller who presents a name has us compute with the parameters of its hash, so that they are bounded from above; and a hash
+//! that is cheap for us is cheap for a thief of the store, so that they are bounded from below.
 
 use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;

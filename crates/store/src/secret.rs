@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// What every random secret of ours begins with; secret scanners know it, and it tells which check to pay.
+/// What every random secret of ours begins with; secret scanners know it, and it decides which check to pay.
 pub const RANDOM_SECRET_PREFIX: &str = "cgs_";
 
 /// Bytes of randomness in a secret of ours: beyond guessing, so that a fast hash is enough.

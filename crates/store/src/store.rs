@@ -53,7 +53,7 @@ impl Store {
     /// Opens or makes the file, readable by its owner only, brings it up to date and reads all accesses.
     ///
     /// # Errors
-    /// When the file can't be opened, is no SQLite file, or was written by a newer program.
+    /// When the file can't be opened, is not a SQLite file, or was written by a newer program.
     pub async fn open(file: &Path) -> Result<Store, StoreError> {
         let file = file.to_owned();
         tokio::task::spawn_blocking(|| Store::open_now(file)).await?

@@ -1,5 +1,5 @@
-//! The one thread that writes the store. SQLite has one writer at a time, whatever the connection: whoever writes something
-//! hands it to this thread as a job, and the thread writes the journal's rows in between.
+//! The one thread that writes the store. SQLite has one writer at a time, whatever the connection: what is to be written is
+//! handed to this thread as a job, and the thread writes the journal's rows in between.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};

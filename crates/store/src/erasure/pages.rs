@@ -62,7 +62,7 @@ impl Pages {
         Ok((end <= layout.count).then_some(end))
     }
 
-    /// Likewise in the pages that lead to the first row of a table, and in the one that holds it.
+    /// Overwrites what is unused in the pages that lead to the first row of a table, and in the one that holds it.
     pub(super) fn scrub_edge(&self, root: u32) -> io::Result<()> {
         let layout = self.layout()?;
         let mut page = Some(root);
@@ -153,7 +153,7 @@ impl Layout {
 }
 
 /// What a page of a tree does not use: between its list of cells and the first of them, and in gaps between them. Nothing for
-/// a page that is none, or that is not as it should be.
+/// a page of no tree, or of one that is damaged.
 fn unused(page: &[u8], header: usize, usable: usize) -> Option<Vec<(usize, usize)>> {
     let list = header + if is_leaf(*page.get(header)?)? { 8 } else { 12 };
     let list_end = list + 2 * short_at(page, header + 3)?;

@@ -1,5 +1,5 @@
-//! Having what was deleted overwritten in the file, a step at a time, between what others write and as soon as nobody reads what
-//! is in the log.
+//! Overwriting what deleted rows have left in the file, a step at a time, between other writes and as soon as nobody reads what is
+//! in the log.
 
 use std::path::PathBuf;
 use std::sync::Arc;

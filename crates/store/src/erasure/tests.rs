@@ -169,7 +169,7 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
     assert!(bench.hits("34999999999").await > 1000);
     let known = bench.store.obstacle(&claim(10, DIGITS)).await.unwrap();
     assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
-    // Whoever writes on brings nothing back.
+    // Later writes bring nothing back.
     bench.journal.add(said(3, "34999999999"));
     bench.journal.flush().await.unwrap();
     assert_eq!((bench.hits(DIGITS).await, bench.is_sound()), (0, true));

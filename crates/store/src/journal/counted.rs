@@ -1,5 +1,5 @@
 //! Calls that are counted together instead of leaving a row each. One row stands for all calls of an address with the same
-//! code in a minute; it tells of the first one, and its count is written now and then and at the minute's end.
+//! code in a minute; it describes the first one, and its count is written now and then and at the minute's end.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -78,9 +78,9 @@ pub struct Counted {
     /// Of the first call, once it has ended.
     row: OnceLock<JournalRow>,
     calls: AtomicU64,
-    /// What the row on the disk says.
+    /// How many of them the row on the disk counts.
     written: AtomicU64,
-    /// Of the row on the disk; 0 as long as there is none.
+    /// The number of the row on the disk; 0 before there is one.
     id: AtomicI64,
     /// Whether it is in the queue of the writer.
     waits: AtomicBool,
@@ -138,7 +138,7 @@ impl Counted {
         Some(self.id.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
-    /// Sets the row of the first call. What it says of an address is left out where many are counted together.
+    /// Sets the row of the first call. It has no address where many are counted together.
     pub(super) fn set_row(&self, mut row: JournalRow) {
         if self.key.network.is_none() {
             row.peer = None;
@@ -155,7 +155,7 @@ impl Counted {
         !self.is_saved() && !self.waits.swap(true, Ordering::AcqRel)
     }
 
-    /// Whether the row on the disk says how many calls there are, or there is none to be written.
+    /// Whether the row on the disk counts all calls, or no row is to be written.
     pub(super) fn is_saved(&self) -> bool {
         self.row.get().is_none() || self.written.load(Ordering::Relaxed) == self.calls()
     }

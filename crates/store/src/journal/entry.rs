@@ -43,7 +43,7 @@ pub(super) struct Opening {
 pub(super) struct Closing {
     pub(super) row: JournalRow,
     pub(super) settlement: Option<Settlement>,
-    /// For whoever waits until it is on the disk.
+    /// For a caller who waits until it is on the disk.
     pub(super) reply: Option<oneshot::Sender<()>>,
 }
 

@@ -14,7 +14,7 @@ pub const COUNTED_KEYS_MAX: usize = 4096;
 pub const LISTED_REFUSALS_MAX: u32 = 60;
 
 /// Counts of past minutes that may wait for their lines in the log and for a disk that stalls: those of two full minutes of
-/// both classes. Beyond it a count has no line, and its row says what was written last.
+/// both classes. Beyond it a count has no line, and its row keeps the count that was written last.
 const ENDED_MAX: usize = 4 * COUNTED_KEYS_MAX;
 
 const MINUTE_MS: i64 = 60_000;
@@ -182,7 +182,7 @@ mod tests {
         }
         assert_eq!((many.calls(), many.key().network), (1000, None));
         first(counts.note(key(&address(COUNTED_KEYS_MAX), "B"), NOW));
-        // Who was there before is counted under their address all the same.
+        // A caller who was there before is counted under their address all the same.
         assert!(matches!(
             counts.note(key(&address(1), "A"), NOW),
             Noted::Counted

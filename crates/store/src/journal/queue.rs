@@ -269,7 +269,7 @@ impl Queue {
         true
     }
 
-    /// Closes the queue whose writer has ended: nobody waits for it any more.
+    /// Closes the queue because its writer has ended: nothing waits for it to be drained.
     pub(super) fn abandon(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;

@@ -15,7 +15,7 @@ pub(super) fn first_id_at(ms: i64) -> i64 {
     ms.clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS
 }
 
-/// What a row tells of.
+/// What a row records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JournalKind {
@@ -24,9 +24,9 @@ pub enum JournalKind {
     Request,
     /// A change of an access.
     Change,
-    /// Rows that were taken away because of their age or the room that they took.
+    /// The deletion of rows because of their age or the room that they took.
     Clearing,
-    /// What was kept of one destination and has been taken away.
+    /// The deletion of what was kept of one destination.
     Erasure,
     /// What an admin key did or failed to do on the operators' side, and wrong keys there.
     Operator,
@@ -79,14 +79,14 @@ pub struct JournalRow {
     /// Its number, given when it is written; later rows have higher ones.
     #[serde(skip)]
     pub id: i64,
-    /// When it was told; milliseconds since 1970, UTC.
+    /// When it happened; milliseconds since 1970, UTC.
     #[serde(skip)]
     pub at_ms: i64,
-    /// What it tells of.
+    /// What it records.
     pub kind: JournalKind,
     /// Whether the outcome is still to come.
     pub open: bool,
-    /// How many calls it stands for; the first of them is the one that it tells of.
+    /// How many calls it stands for; it describes the first of them.
     pub count: Calls,
     /// The id that the gateway gave the request: no two have the same.
     pub request_id: Option<String>,
@@ -108,7 +108,7 @@ pub struct JournalRow {
     pub peer: Option<SocketAddr>,
     /// The resolved address, in canonical form.
     pub client: Option<IpAddr>,
-    /// The status on the wire; 0 when nobody was left to read it.
+    /// The status on the wire; 0 when the caller had gone.
     pub status: Option<u16>,
     /// The status that the outcome really has.
     pub canonical: Option<u16>,
@@ -172,7 +172,7 @@ impl JournalPayload {
 }
 
 impl JournalRow {
-    /// When a row with this number was told; milliseconds since 1970, UTC.
+    /// When what a row with this number records happened; milliseconds since 1970, UTC.
     #[must_use]
     pub fn time_of(id: i64) -> i64 {
         id >> SEQUENCE_BITS

@@ -151,7 +151,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes away at most so many rows beyond a number and from before a time, with what was said. Gives the number of the
+    /// Takes away at most so many rows beyond a number and from before a time, with what was said. Returns the number of the
     /// last one, if there was any.
     async fn clear_oldest(
         &self,

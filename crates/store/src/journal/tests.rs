@@ -435,7 +435,7 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
     bench.read_only(false).await;
-    // Who waits gives the writer a try at once.
+    // A caller who waits has the writer try at once.
     let intent = bench.open(row(1, "again")).await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, ["kept", "again"]);
     drop(intent);
@@ -549,7 +549,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
     let bench = Bench::new().await;
     let (mut taken, mut given_up) = (Vec::new(), 0);
-    // Whoever gives up in the very moment in which it is written, at many moments.
+    // Callers give up in the very moment in which their row is written, at many moments.
     for n in 0..300_u32 {
         let opening = bench
             .journal

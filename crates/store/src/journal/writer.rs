@@ -65,7 +65,7 @@ impl JournalWriter {
         let written = if state.has_entries {
             self.write_batch(connection)
         } else {
-            // A gateway that says that it is not ready may get no calls that would show that it is.
+            // A gateway that is not ready may get no calls that would show that the store can be written again.
             let tried = connection.within(|transaction| try_writing(transaction));
             self.judge(&tried);
             tried
@@ -79,7 +79,7 @@ impl JournalWriter {
         let queue = &self.journal.queue;
         let mut batch = queue.take();
         if batch.is_empty() {
-            // Whoever waited for it has given up.
+            // The callers who waited for it have given up.
             self.health().rests();
             return Ok(());
         }

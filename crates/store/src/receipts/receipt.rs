@@ -21,7 +21,7 @@ pub struct Claim {
     pub request_id: String,
     /// Now, in seconds since 1970, UTC.
     pub now: i64,
-    /// Receipts made before this are of no account any more; likewise.
+    /// Receipts made before this do not count any more; in seconds since 1970, UTC.
     pub kept_since: i64,
     /// The room that receipts may take.
     pub room: ReceiptRoom,
