@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-pub use store::{Verdict, judge};
+pub use store::{NetworkDecision, judge};
 
 /// Two lists. Addresses are compared in canonical form: `::ffff:a.b.c.d` is `a.b.c.d`.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Networks {
 
     /// Judges an address.
     #[must_use]
-    pub fn judge(&self, address: IpAddr) -> Verdict {
+    pub fn judge(&self, address: IpAddr) -> NetworkDecision {
         judge(&self.allow, &self.deny, address)
     }
 }

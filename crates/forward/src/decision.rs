@@ -4,7 +4,7 @@ use std::fmt;
 
 use adapter::{Code, Error};
 
-use crate::allowlist::Verdict;
+use crate::allowlist::NetworkDecision;
 
 /// The explanation of one rule. Words are put together only when somebody reads them.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub enum Says {
     /// A word or two.
     Words(&'static str),
     /// What two lists of networks say.
-    Networks(Verdict),
+    Networks(NetworkDecision),
 }
 
 impl Decision {
@@ -47,10 +47,10 @@ impl Decision {
     /// What two lists say of an address.
     pub(crate) fn of_networks(
         rule: &'static str,
-        verdict: Verdict,
+        verdict: NetworkDecision,
         reports_only: bool,
     ) -> Decision {
-        let is_in = matches!(verdict, Verdict::Allowed(_));
+        let is_in = matches!(verdict, NetworkDecision::Allowed(_));
         Decision {
             rule,
             says: Says::Networks(verdict),

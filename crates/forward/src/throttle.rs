@@ -18,7 +18,7 @@ use adapter::{Code, Error};
 use aws_lc_rs::hmac;
 use store::{Access, Accesses};
 
-use crate::allowlist::{self, Verdict};
+use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
 use buckets::{Bucket, Buckets};
@@ -153,7 +153,7 @@ impl LoginThrottle {
         let borrowed = accesses.at(pick(&hash));
         let is_inside = access.or(borrowed).is_some_and(|access| {
             let verdict = allowlist::judge(&access.allow, &access.deny, address);
-            matches!(verdict, Verdict::Allowed(_))
+            matches!(verdict, NetworkDecision::Allowed(_))
         });
         ThrottleKey {
             name,

@@ -9,9 +9,9 @@ use crate::object::object;
 /// Longest time that an access may have its answers kept, in seconds: a day.
 pub const CACHE_S_MAX: u32 = 24 * 60 * 60;
 
-/// Written as an object; `true` and `false` alone are read as well, and stand for an object with nothing but `enabled`.
+/// CachePolicyInput as an object; `true` and `false` alone are read as well, and stand for an object with nothing but `enabled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "CachePolicyInput")]
 pub struct CachePolicy {
     /// Whether anything is answered from memory at all.
     pub enabled: bool,
@@ -68,7 +68,7 @@ impl CachePolicy {
     untagged,
     expecting = "cache: write true, false, or an object with enabled, getchatchannels_s, getchats_s"
 )]
-enum Written {
+enum CachePolicyInput {
     Switch(bool),
     Policy(#[serde(deserialize_with = "object")] Policy),
 }
@@ -88,14 +88,14 @@ fn yes() -> bool {
     true
 }
 
-impl From<Written> for CachePolicy {
-    fn from(written: Written) -> CachePolicy {
+impl From<CachePolicyInput> for CachePolicy {
+    fn from(written: CachePolicyInput) -> CachePolicy {
         match written {
-            Written::Switch(enabled) => CachePolicy {
+            CachePolicyInput::Switch(enabled) => CachePolicy {
                 enabled,
                 ..CachePolicy::default()
             },
-            Written::Policy(policy) => CachePolicy {
+            CachePolicyInput::Policy(policy) => CachePolicy {
                 enabled: policy.enabled,
                 getchatchannels_s: policy.getchatchannels_s,
                 getchats_s: policy.getchats_s,

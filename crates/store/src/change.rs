@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::accesses::read_accesses;
 use crate::journal::note_change;
 use crate::sqlite::WriteConnection;
-use crate::token_bounds::Tokens;
+use crate::token_bounds::TokenEffect;
 use crate::{Access, Accesses, ChangeError, Store, StoreError};
 
 /// One change of an access.
@@ -39,7 +39,7 @@ impl Store {
         name: &str,
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        self.change(((actor, now), name), change, Tokens::GoOn)
+        self.change(((actor, now), name), change, TokenEffect::GoOn)
             .await
     }
 
@@ -54,14 +54,14 @@ impl Store {
         name: &str,
         check: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        self.change((by, name), check, Tokens::End).await
+        self.change((by, name), check, TokenEffect::End).await
     }
 
     async fn change(
         &self,
         ((actor, now), name): ((&str, i64), &str),
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
-        tokens: Tokens,
+        tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         let guard = self.changing().await;
         self.journal_so_far().await;
@@ -166,7 +166,7 @@ pub(crate) fn put(
 ) -> Result<(), ChangeError> {
     for access in accesses {
         let before = there.named(&access.name).map(|access| &**access);
-        let access = Tokens::GoOn.bounded(transaction, by.1, before, access.clone())?;
+        let access = TokenEffect::GoOn.bounded(transaction, by.1, before, access.clone())?;
         let id = note(transaction, by, (&access.name, before, Some(&access)))?;
         write(transaction, access.numbered(id))?;
     }

@@ -26,8 +26,8 @@ mod tally;
 mod values;
 mod writer;
 
-pub use class::Class;
-pub use counted::{CountKey, Counted, Noted};
+pub use class::CallerClass;
+pub use counted::{CountKey, CountedCalls, Noted};
 pub use filter::{JournalFilter, JournalStatus};
 pub use intake::{Journal, Opened};
 pub use intent::Intent;

@@ -43,14 +43,14 @@ pub use change_error::ChangeError;
 pub use daily::DailyCount;
 pub use error::StoreError;
 pub use journal::{
-    COUNTED_KEYS_MAX, Calls, Class, CountKey, Counted, Intent, Journal, JournalFilter, JournalKind,
-    JournalOrder, JournalPayload, JournalRow, JournalStatus, LISTED_REFUSALS_MAX, LimitCall, Noted,
-    Opened, ReplayCall, Retention, Tally,
+    COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, Intent, Journal, JournalFilter,
+    JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus, LISTED_REFUSALS_MAX,
+    LimitCall, Noted, Opened, ReplayCall, Retention, Tally,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use name::{NAME_PATTERN, check_name};
-pub use network::{Verdict, judge, parse_access_network, parse_network};
+pub use network::{NetworkDecision, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
 pub use receipts::{
     Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,

@@ -47,7 +47,7 @@ pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
 
 /// Why an address gets in or not, with the network that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NetworkDecision {
     /// A network of the allow list holds it.
     Allowed(IpNet),
     /// A network of the deny list holds it.
@@ -58,7 +58,7 @@ pub enum Verdict {
 
 /// Judges an address by two lists.
 #[must_use]
-pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> Verdict {
+pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> NetworkDecision {
     let address = address.to_canonical();
     let holder = |networks: &[IpNet]| {
         networks
@@ -67,18 +67,18 @@ pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> Verdict {
             .copied()
     };
     match (holder(deny), holder(allow)) {
-        (Some(network), _) => Verdict::Denied(network),
-        (None, Some(network)) => Verdict::Allowed(network),
-        (None, None) => Verdict::Unlisted,
+        (Some(network), _) => NetworkDecision::Denied(network),
+        (None, Some(network)) => NetworkDecision::Allowed(network),
+        (None, None) => NetworkDecision::Unlisted,
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for NetworkDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Allowed(network) => write!(f, "allowed by {network}"),
-            Verdict::Denied(network) => write!(f, "denied by {network}"),
-            Verdict::Unlisted => f.write_str("on no list"),
+            NetworkDecision::Allowed(network) => write!(f, "allowed by {network}"),
+            NetworkDecision::Denied(network) => write!(f, "denied by {network}"),
+            NetworkDecision::Unlisted => f.write_str("on no list"),
         }
     }
 }

@@ -21,11 +21,11 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// The readers of one store. Each read runs on a thread of the runtime that may block.
 pub(crate) struct Readers {
     permits: Arc<Semaphore>,
-    connections: Arc<Connections>,
+    connections: Arc<FreeConnections>,
 }
 
-/// Connections that are open and free.
-struct Connections {
+/// FreeConnections that are open and free.
+struct FreeConnections {
     file: PathBuf,
     free: Mutex<Vec<Connection>>,
 }
@@ -35,7 +35,7 @@ impl Readers {
     pub(crate) fn new(file: PathBuf) -> Readers {
         Readers {
             permits: Arc::new(Semaphore::new(READERS_MAX as usize)),
-            connections: Arc::new(Connections {
+            connections: Arc::new(FreeConnections {
                 file,
                 free: Mutex::default(),
             }),
@@ -76,7 +76,7 @@ impl Readers {
     }
 }
 
-impl Connections {
+impl FreeConnections {
     fn free(&self) -> MutexGuard<'_, Vec<Connection>> {
         // No push or pop can panic half way.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)

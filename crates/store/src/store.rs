@@ -20,14 +20,14 @@ use crate::migrations::migrate;
 use crate::readers::Readers;
 use crate::receipts::move_receipts;
 use crate::sqlite::{WriteConnection, open_for_writing};
-use crate::writer::Writer;
+use crate::writer::StoreWriter;
 use crate::{Accesses, AdminKey, Journal, StoreError};
 
 /// The store of one gateway.
 pub struct Store {
     file: PathBuf,
     readers: Readers,
-    writer: Writer,
+    writer: StoreWriter,
     journal: Arc<Journal>,
     /// The key of the hashes of destinations and of idempotency keys.
     journal_key: hmac::Key,
@@ -78,7 +78,7 @@ impl Store {
         };
         let last_uses = read_last_uses(&connection)?;
         let journal = Arc::new(Journal::new());
-        let writer = Writer::start(
+        let writer = StoreWriter::start(
             WriteConnection::new(file.clone(), connection),
             JournalWriter::new(Arc::clone(&journal), journal_key.clone()),
             Arc::clone(&pages),
@@ -146,7 +146,7 @@ impl Store {
     }
 
     /// The thread that writes.
-    pub(crate) fn writer(&self) -> &Writer {
+    pub(crate) fn writer(&self) -> &StoreWriter {
         &self.writer
     }
 

@@ -9,7 +9,7 @@ use crate::{Access, ChangeError};
 
 /// What a change means for the tokens that were issued before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tokens {
+pub(crate) enum TokenEffect {
     /// They end only if what they were issued for ends.
     GoOn,
     /// They end.
@@ -19,7 +19,7 @@ pub(crate) enum Tokens {
 /// Stands for the version that the change will have; [`Access::numbered`] replaces it.
 const THIS_CHANGE: i64 = -1;
 
-impl Tokens {
+impl TokenEffect {
     /// The access after a change at `now`, with the bounds of its tokens.
     pub(crate) fn bounded(
         self,
@@ -29,7 +29,7 @@ impl Tokens {
         mut after: Access,
     ) -> Result<Access, ChangeError> {
         let is_remade = before.is_none() && existed(connection, &after.name)?;
-        let ends_all = self == Tokens::End || is_remade;
+        let ends_all = self == TokenEffect::End || is_remade;
         after.token_generation = match before {
             Some(before) if !ends_all && is_same(before, &after) => before.token_generation,
             _ => THIS_CHANGE,

@@ -26,17 +26,17 @@ const END_MAX: Duration = Duration::from_secs(5);
 const JOBS_MAX: usize = 1024;
 
 /// Something to write. It answers its caller itself.
-type Job = Box<dyn FnOnce(&mut WriteConnection) + Send>;
+type WriteJob = Box<dyn FnOnce(&mut WriteConnection) + Send>;
 
 /// The thread, as its callers see it. It ends when this is dropped.
-pub(crate) struct Writer {
-    jobs: Mutex<Option<SyncSender<Job>>>,
+pub(crate) struct StoreWriter {
+    jobs: Mutex<Option<SyncSender<WriteJob>>>,
     thread: Thread,
     /// Comes to its end with the thread.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
-impl Writer {
+impl StoreWriter {
     /// Starts the thread. It holds `pages` until its connection is closed.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Writer {
         connection: WriteConnection,
         journal: JournalWriter,
         pages: Arc<Pages>,
-    ) -> Result<Writer, StoreError> {
+    ) -> Result<StoreWriter, StoreError> {
         let (jobs, received) = sync_channel(JOBS_MAX);
         let (ends, ended) = oneshot::channel();
         let work = move || {
@@ -56,7 +56,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(work)?;
-        Ok(Writer {
+        Ok(StoreWriter {
             jobs: Mutex::new(Some(jobs)),
             thread: thread.thread().clone(),
             ended: Mutex::new(Some(ended)),
@@ -89,7 +89,7 @@ impl Writer {
         answer.await.map_err(broken_off)?
     }
 
-    fn hand_over(&self, job: Job) -> Result<(), StoreError> {
+    fn hand_over(&self, job: WriteJob) -> Result<(), StoreError> {
         let sent = match &*locked(&self.jobs) {
             Some(jobs) => jobs.try_send(job),
             None => Err(TrySendError::Disconnected(job)),
@@ -117,7 +117,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for StoreWriter {
     fn drop(&mut self) {
         self.end();
     }
@@ -144,7 +144,7 @@ async fn wait_for(mut begun: oneshot::Receiver<()>) -> Result<(), StoreError> {
 }
 
 /// Serves jobs and the journal in turn until the jobs have come to their end.
-fn work(jobs: &Receiver<Job>, mut connection: WriteConnection, mut journal: JournalWriter) {
+fn work(jobs: &Receiver<WriteJob>, mut connection: WriteConnection, mut journal: JournalWriter) {
     journal.begin();
     loop {
         let job = jobs.try_recv();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use store::{ChangeError, ReplayCall, Verdict, judge, parse_access_network};
+use store::{ChangeError, NetworkDecision, ReplayCall, judge, parse_access_network};
 
 use crate::access::draft::{networks, one_network};
 use crate::journal::query::id_text;
@@ -47,12 +47,12 @@ struct Replay {
     newly_admitted: u64,
     addresses: HashMap<IpAddr, RefusedAddress>,
     /// The latest calls that would have been refused.
-    latest: VecDeque<(ReplayCall, Verdict)>,
+    latest: VecDeque<(ReplayCall, NetworkDecision)>,
 }
 
 /// The calls of one address that would have been refused.
 struct RefusedAddress {
-    verdict: Verdict,
+    verdict: NetworkDecision,
     refused: u64,
     newly_refused: u64,
 }
@@ -113,7 +113,7 @@ impl Replay {
         let verdict = judge(&self.allow, &self.deny, call.client);
         let was_refused = call.code.as_deref() == Some(REFUSED);
         self.judged += call.count;
-        if matches!(verdict, Verdict::Allowed(_)) {
+        if matches!(verdict, NetworkDecision::Allowed(_)) {
             self.newly_admitted += if was_refused { call.count } else { 0 };
             return;
         }

@@ -256,10 +256,10 @@ impl Collector for JournalCounts {
 fn by_class(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),
-    count: impl Fn(store::Class) -> u64,
+    count: impl Fn(store::CallerClass) -> u64,
 ) -> Result<(), std::fmt::Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for class in store::Class::ALL {
+    for class in store::CallerClass::ALL {
         let counter = ConstCounter::new(count(class));
         counter.encode(family.encode_family(&[("class", class.word())])?)?;
     }

@@ -32,7 +32,7 @@ pub(crate) struct Pages {
 }
 
 /// What the header of the file says.
-struct Layout {
+struct FileLayout {
     page_bytes: usize,
     /// Bytes of a page that SQLite uses.
     usable: usize,
@@ -74,7 +74,7 @@ impl Pages {
         self.file.sync_data()
     }
 
-    fn scrub_page(&self, layout: &Layout, page: u32) -> io::Result<()> {
+    fn scrub_page(&self, layout: &FileLayout, page: u32) -> io::Result<()> {
         if layout.offset(page) == LOCKED_BYTE {
             return Ok(());
         }
@@ -103,13 +103,13 @@ impl Pages {
         Ok(())
     }
 
-    fn read(&self, layout: &Layout, page: u32) -> io::Result<Vec<u8>> {
+    fn read(&self, layout: &FileLayout, page: u32) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; layout.page_bytes];
         self.file.read_exact_at(&mut bytes, layout.offset(page))?;
         Ok(bytes)
     }
 
-    fn layout(&self) -> io::Result<Layout> {
+    fn layout(&self) -> io::Result<FileLayout> {
         let mut header = [0; FILE_HEADER_BYTES];
         self.file.read_exact_at(&mut header, 0)?;
         let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
@@ -121,7 +121,7 @@ impl Pages {
             return Err(io::Error::other("the store's file is not one of SQLite's"));
         }
         let pages = self.file.metadata()?.len() / page_bytes as u64;
-        let mut layout = Layout {
+        let mut layout = FileLayout {
             page_bytes,
             usable,
             count: u32::try_from(pages).unwrap_or(u32::MAX),
@@ -133,7 +133,7 @@ impl Pages {
     }
 
     /// Walks the lists of free pages.
-    fn read_free(&self, layout: &mut Layout, first: u32) -> io::Result<()> {
+    fn read_free(&self, layout: &mut FileLayout, first: u32) -> io::Result<()> {
         let mut list = first;
         while (1..=layout.count).contains(&list) && layout.lists.insert(list) {
             let bytes = self.read(layout, list)?;
@@ -146,7 +146,7 @@ impl Pages {
     }
 }
 
-impl Layout {
+impl FileLayout {
     fn offset(&self, page: u32) -> u64 {
         u64::from(page.saturating_sub(1)) * self.page_bytes as u64
     }

@@ -4,41 +4,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether it is proven who caused something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum CallerClass {
     /// A proven access, an operator, or the gateway itself.
     Known,
     /// Anybody who can open a connection.
     Unknown,
 }
 
-impl Class {
+impl CallerClass {
     /// All of them.
-    pub const ALL: [Class; 2] = [Class::Known, Class::Unknown];
+    pub const ALL: [CallerClass; 2] = [CallerClass::Known, CallerClass::Unknown];
 
     /// The word in metrics.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Class::Known => "known",
-            Class::Unknown => "unknown",
+            CallerClass::Known => "known",
+            CallerClass::Unknown => "unknown",
         }
     }
 }
 
 /// A number for each class that only grows.
 #[derive(Default)]
-pub(super) struct ByClass([AtomicU64; Class::ALL.len()]);
+pub(super) struct ByClass([AtomicU64; CallerClass::ALL.len()]);
 
 impl ByClass {
-    pub(super) fn add(&self, class: Class, count: u64) {
+    pub(super) fn add(&self, class: CallerClass, count: u64) {
         self.0[class as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn of(&self, class: Class) -> u64 {
+    pub(super) fn of(&self, class: CallerClass) -> u64 {
         self.0[class as usize].load(Ordering::Relaxed)
     }
 
     pub(super) fn sum(&self) -> u64 {
-        Class::ALL.iter().map(|class| self.of(*class)).sum()
+        CallerClass::ALL.iter().map(|class| self.of(*class)).sum()
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::class::Class;
+use super::class::CallerClass;
 use super::row::JournalRow;
 
 /// Bits of an IPv6 address that name a customer; the rest is theirs to choose.
@@ -43,10 +43,10 @@ impl CountKey {
 
     /// Whose calls they are.
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> CallerClass {
         match self.access {
-            Some(_) => Class::Known,
-            None => Class::Unknown,
+            Some(_) => CallerClass::Known,
+            None => CallerClass::Unknown,
         }
     }
 
@@ -73,7 +73,7 @@ fn network_of(address: IpAddr) -> IpAddr {
 
 /// The calls of one key in one minute.
 #[derive(Debug)]
-pub struct Counted {
+pub struct CountedCalls {
     key: CountKey,
     /// Of the first call, once it has ended.
     row: OnceLock<JournalRow>,
@@ -92,15 +92,15 @@ pub enum Noted {
     /// It has a row and a line of its own.
     Listed,
     /// It is the first of its key: it has a line, and its row stands for all that come after it.
-    First(Arc<Counted>),
+    First(Arc<CountedCalls>),
     /// It is counted, and that is all.
     Counted,
 }
 
-impl Counted {
+impl CountedCalls {
     /// The first call of a key.
-    pub(super) fn new(key: CountKey) -> Counted {
-        Counted {
+    pub(super) fn new(key: CountKey) -> CountedCalls {
+        CountedCalls {
             key,
             row: OnceLock::new(),
             calls: AtomicU64::new(1),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::class::Class;
-use super::counted::Counted;
+use super::class::CallerClass;
+use super::counted::CountedCalls;
 use super::row::{Calls, JournalRow};
 use crate::{Claim, Obstacle, Settlement, StoreError};
 
@@ -49,7 +49,7 @@ pub(super) struct Closing {
 
 /// A count that is to be written.
 pub(super) struct CountUpdate {
-    pub(super) counted: Arc<Counted>,
+    pub(super) counted: Arc<CountedCalls>,
     /// The row that is written; absent where an earlier batch has written it and only its count has grown.
     pub(super) row: Option<JournalRow>,
     /// The number of the row, and the calls that it stands for, once it is written.
@@ -58,7 +58,7 @@ pub(super) struct CountUpdate {
 }
 
 impl CountUpdate {
-    pub(super) fn of(counted: Arc<Counted>) -> CountUpdate {
+    pub(super) fn of(counted: Arc<CountedCalls>) -> CountUpdate {
         CountUpdate {
             counted,
             row: None,
@@ -97,10 +97,10 @@ impl Lane {
     /// In the order in which they are served.
     pub(super) const ALL: [Lane; 3] = [Lane::Sends, Lane::Known, Lane::Unknown];
 
-    fn class(self) -> Class {
+    fn class(self) -> CallerClass {
         match self {
-            Lane::Sends | Lane::Known => Class::Known,
-            Lane::Unknown => Class::Unknown,
+            Lane::Sends | Lane::Known => CallerClass::Known,
+            Lane::Unknown => CallerClass::Unknown,
         }
     }
 }
@@ -114,15 +114,15 @@ impl JournalEntry {
             }
             JournalEntry::Row(_) => Some(Lane::Known),
             JournalEntry::Counted(update) => Some(match update.counted.key().class() {
-                Class::Known => Lane::Known,
-                Class::Unknown => Lane::Unknown,
+                CallerClass::Known => Lane::Known,
+                CallerClass::Unknown => Lane::Unknown,
             }),
             JournalEntry::Flush(_) => None,
         }
     }
 
-    pub(super) fn class(&self) -> Class {
-        self.lane().map_or(Class::Known, Lane::class)
+    pub(super) fn class(&self) -> CallerClass {
+        self.lane().map_or(CallerClass::Known, Lane::class)
     }
 
     /// What it takes in memory, in bytes.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::class::{ByClass, Class};
-use super::counted::{CountKey, Counted, Noted};
+use super::class::{ByClass, CallerClass};
+use super::counted::{CountKey, CountedCalls, Noted};
 use super::entry::{CountUpdate, JournalEntry, Opening};
 use super::health::WriterHealth;
 use super::intent::Intent;
@@ -62,7 +62,7 @@ impl Journal {
     /// Takes a row that is whole. Never waits: without room for it, it is dropped and counted.
     pub fn add(&self, row: JournalRow) {
         if self.queue.push(JournalEntry::Row(Box::new(row))).is_err() {
-            self.dropped.add(Class::Known, 1);
+            self.dropped.add(CallerClass::Known, 1);
         }
     }
 
@@ -132,7 +132,7 @@ impl Journal {
     }
 
     /// Takes the row of the first call of a key; its count grows by itself.
-    pub fn begin_count(&self, counted: &Arc<Counted>, row: JournalRow) {
+    pub fn begin_count(&self, counted: &Arc<CountedCalls>, row: JournalRow) {
         counted.set_row(row);
         if counted.is_due() {
             self.add_count(counted);
@@ -149,11 +149,11 @@ impl Journal {
     }
 
     /// Takes the counts of minutes that are over at this time, in milliseconds since 1970, for their lines in the log.
-    pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<Counted>> {
+    pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
         self.counts.take_ended(now_ms)
     }
 
-    fn add_count(&self, counted: &Arc<Counted>) {
+    fn add_count(&self, counted: &Arc<CountedCalls>) {
         let update = CountUpdate::of(Arc::clone(counted));
         let entry = JournalEntry::Counted(Box::new(update));
         if self.queue.push(entry).is_err() {
@@ -182,13 +182,13 @@ impl Journal {
 
     /// Those of them of one class.
     #[must_use]
-    pub fn dropped_of(&self, class: Class) -> u64 {
+    pub fn dropped_of(&self, class: CallerClass) -> u64 {
         self.dropped.of(class)
     }
 
     /// Rows of one class that were cleared since the start because of their room, before their retention was over.
     #[must_use]
-    pub fn cleared_early(&self, class: Class) -> u64 {
+    pub fn cleared_early(&self, class: CallerClass) -> u64 {
         self.cleared_early.of(class)
     }
 

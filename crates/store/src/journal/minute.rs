@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::class::Class;
-use super::counted::{CountKey, Counted, Noted};
+use super::class::CallerClass;
+use super::counted::{CountKey, CountedCalls, Noted};
 
 /// Most rows of one class that a minute's counting makes. Beyond it calls are counted by their code alone, under no address.
 /// With their lines in the log, this many cost some 8 MiB a minute.
@@ -21,17 +21,17 @@ const MINUTE_MS: i64 = 60_000;
 
 /// The counts of the current minute, and those of past ones that have not been logged yet.
 #[derive(Default)]
-pub(super) struct MinuteCounts(Mutex<Minute>);
+pub(super) struct MinuteCounts(Mutex<CurrentMinute>);
 
 #[derive(Default)]
-struct Minute {
+struct CurrentMinute {
     /// Since 1970.
     number: i64,
-    counted: [HashMap<CountKey, Arc<Counted>>; Class::ALL.len()],
+    counted: [HashMap<CountKey, Arc<CountedCalls>>; CallerClass::ALL.len()],
     /// Refusals of accesses that were listed, by name and code: as many as there are accesses and codes.
     listed: HashMap<(String, &'static str), u32>,
     /// Of past minutes, until they are saved and taken; each with whether it was taken.
-    ended: Vec<(Arc<Counted>, bool)>,
+    ended: Vec<(Arc<CountedCalls>, bool)>,
 }
 
 impl MinuteCounts {
@@ -57,13 +57,13 @@ impl MinuteCounts {
             counted.add();
             return Noted::Counted;
         }
-        let counted = Arc::new(Counted::new(key.clone()));
+        let counted = Arc::new(CountedCalls::new(key.clone()));
         minute.counted[class].insert(key, Arc::clone(&counted));
         Noted::First(counted)
     }
 
     /// Every count whose row has to be written.
-    pub(super) fn due(&self) -> Vec<Arc<Counted>> {
+    pub(super) fn due(&self) -> Vec<Arc<CountedCalls>> {
         let minute = self.minute();
         let current = minute.counted.iter().flat_map(HashMap::values);
         let all = current.chain(minute.ended.iter().map(|(counted, _)| counted));
@@ -71,7 +71,7 @@ impl MinuteCounts {
     }
 
     /// Takes the counts of minutes that are over at this time, in milliseconds since 1970. Each is given once.
-    pub(super) fn take_ended(&self, now_ms: i64) -> Vec<Arc<Counted>> {
+    pub(super) fn take_ended(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
         let mut minute = self.minute();
         minute.turn_to(now_ms);
         let ended = minute.ended.iter_mut();
@@ -85,13 +85,13 @@ impl MinuteCounts {
         taken
     }
 
-    fn minute(&self) -> MutexGuard<'_, Minute> {
+    fn minute(&self) -> MutexGuard<'_, CurrentMinute> {
         // Nothing between two changes of it can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Minute {
+impl CurrentMinute {
     /// Begins another minute if it is time. A call may come a moment late, after another one of the next minute: it is
     /// counted there.
     fn turn_to(&mut self, at_ms: i64) {
@@ -129,7 +129,7 @@ mod tests {
         CountKey::new(None, address.parse().unwrap(), "/api/http/", code)
     }
 
-    fn first(noted: Noted) -> Arc<Counted> {
+    fn first(noted: Noted) -> Arc<CountedCalls> {
         match noted {
             Noted::First(counted) => counted,
             other => panic!("{other:?}"),

@@ -7,7 +7,7 @@ use std::thread::{self, Thread};
 
 use tokio::sync::oneshot;
 
-use super::class::Class;
+use super::class::CallerClass;
 use super::entry::{JournalEntry, Lane, OUTCOME_BYTES};
 use super::minute::COUNTED_KEYS_MAX;
 
@@ -32,14 +32,14 @@ const BATCH_UNKNOWN_MAX: usize = 256;
 
 /// The queue of one writer. Closed until the journal is started.
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<QueuedEntries>,
     /// The thread that writes: woken when the first entry comes, when a batch is full, when somebody waits, and when the
     /// queue closes.
     writer: OnceLock<Thread>,
 }
 
 /// What the writer has to know before it writes.
-pub(super) struct QueueState {
+pub(super) struct PendingWork {
     /// Whether there is something to write.
     pub(super) has_entries: bool,
     /// Whether it can't wait for more.
@@ -57,14 +57,14 @@ struct TakenRoom {
 type Numbered = (u64, JournalEntry);
 
 #[derive(Default)]
-struct Waiting {
+struct QueuedEntries {
     /// In the order of [`Lane::ALL`].
     lanes: [VecDeque<Numbered>; Lane::ALL.len()],
     /// Callers who wait until everything before them is on the disk.
     flushes: VecDeque<Numbered>,
     last_number: u64,
-    /// In the order of [`Class::ALL`].
-    rooms: [TakenRoom; Class::ALL.len()],
+    /// In the order of [`CallerClass::ALL`].
+    rooms: [TakenRoom; CallerClass::ALL.len()],
     /// Whether somebody waits and has not been failed since.
     is_urgent: bool,
     closed: bool,
@@ -72,14 +72,14 @@ struct Waiting {
     drained: Option<oneshot::Sender<()>>,
 }
 
-impl Waiting {
-    fn room(&mut self, class: Class) -> &mut TakenRoom {
+impl QueuedEntries {
+    fn room(&mut self, class: CallerClass) -> &mut TakenRoom {
         &mut self.rooms[class as usize]
     }
 
     /// Frees the room of rows that will not be opened, and of their outcomes.
     fn free(&mut self, entries: &[JournalEntry]) {
-        let room = self.room(Class::Known);
+        let room = self.room(CallerClass::Known);
         for entry in entries {
             if let JournalEntry::Open(opening) = entry {
                 room.rows -= 2;
@@ -89,11 +89,11 @@ impl Waiting {
     }
 
     /// Whether there is so much room for it.
-    fn has_room(&self, class: Class, rows: usize, bytes: usize) -> bool {
+    fn has_room(&self, class: CallerClass, rows: usize, bytes: usize) -> bool {
         let room = self.rooms[class as usize];
         let (rows_max, bytes_max) = match class {
-            Class::Known => (QUEUE_ROWS_MAX, QUEUE_BYTES_MAX),
-            Class::Unknown => (UNKNOWN_ROWS_MAX, UNKNOWN_BYTES_MAX),
+            CallerClass::Known => (QUEUE_ROWS_MAX, QUEUE_BYTES_MAX),
+            CallerClass::Unknown => (UNKNOWN_ROWS_MAX, UNKNOWN_BYTES_MAX),
         };
         room.rows + rows <= rows_max && room.bytes + bytes <= bytes_max
     }
@@ -141,9 +141,9 @@ impl Waiting {
 impl Queue {
     pub(super) fn new() -> Queue {
         Queue {
-            waiting: Mutex::new(Waiting {
+            waiting: Mutex::new(QueuedEntries {
                 closed: true,
-                ..Waiting::default()
+                ..QueuedEntries::default()
             }),
             writer: OnceLock::new(),
         }
@@ -190,7 +190,7 @@ impl Queue {
         waiting.push_back(entry);
         let (known, all) = waiting.len();
         drop(waiting);
-        if is_urgent || all == 1 || (class == Class::Known && known == BATCH_ROWS_MAX) {
+        if is_urgent || all == 1 || (class == CallerClass::Known && known == BATCH_ROWS_MAX) {
             self.wake();
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Queue {
     /// Frees the room of an outcome that will not come.
     pub(super) fn forgo_outcome(&self) {
         let mut waiting = self.waiting();
-        let room = waiting.room(Class::Known);
+        let room = waiting.room(CallerClass::Known);
         room.rows -= 1;
         room.bytes -= OUTCOME_BYTES;
     }
@@ -277,13 +277,13 @@ impl Queue {
     }
 
     /// What there is to write. A closed queue that is empty is drained.
-    pub(super) fn state(&self) -> QueueState {
+    pub(super) fn state(&self) -> PendingWork {
         let mut waiting = self.waiting();
         let (known, all) = waiting.len();
         if all == 0 {
             waiting.drained = None;
         }
-        QueueState {
+        PendingWork {
             has_entries: all > 0,
             presses: known >= BATCH_ROWS_MAX || waiting.is_urgent,
         }
@@ -299,7 +299,7 @@ impl Queue {
         self.waiting().rooms.iter().map(|room| room.bytes).sum()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, QueuedEntries> {
         // Nothing between two changes of it can panic half way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::class::Class;
+use super::class::CallerClass;
 use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Retention, Why};
 use super::row::first_id_at;
 use crate::erasure::scrub_all;
@@ -241,14 +241,14 @@ fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, St
 
 impl Surplus {
     /// Counts a row that is gone. Returns its class if it went before its time.
-    fn note(&mut self, gone: &GoneRow) -> Option<Class> {
+    fn note(&mut self, gone: &GoneRow) -> Option<CallerClass> {
         if gone.id < self.young_from {
             return None;
         }
         let (count, class) = match (gone.is_unknown, gone.is_plain) {
-            (true, _) => (&mut self.unknown, Class::Unknown),
-            (false, true) => (&mut self.plain, Class::Known),
-            (false, false) => (&mut self.lasting, Class::Known),
+            (true, _) => (&mut self.unknown, CallerClass::Unknown),
+            (false, true) => (&mut self.plain, CallerClass::Known),
+            (false, false) => (&mut self.lasting, CallerClass::Known),
         };
         *count += 1;
         Some(class)

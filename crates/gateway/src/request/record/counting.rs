@@ -1,7 +1,7 @@
 //! Which calls are counted together instead of being listed: all that nobody proven causes, and refusals of one access beyond
 //! the first of a minute. The first of a count has a row and a line of its own; a second line says how many there were.
 
-use store::{CountKey, Counted, Journal, Noted};
+use store::{CountKey, CountedCalls, Journal, Noted};
 
 use super::{Ending, Story};
 use crate::telemetry::{self, Class};
@@ -31,7 +31,7 @@ pub(crate) fn tell_counts(journal: &Journal, now_ms: i64) {
     }
 }
 
-fn tell_count(counted: &Counted) {
+fn tell_count(counted: &CountedCalls) {
     let key = counted.key();
     let network = key.network.map(|network| network.to_string());
     let row = counted.row();

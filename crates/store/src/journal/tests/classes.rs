@@ -101,11 +101,11 @@ async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others() {
             bench.refuse(n, NOW + minute * 60_000);
         }
     }
-    assert!(bench.journal.dropped_of(Class::Unknown) > 0);
+    assert!(bench.journal.dropped_of(CallerClass::Unknown) > 0);
     for n in 0..KNOWN_ROWS {
         bench.journal.add(of_access(NOW, n, None));
     }
-    assert_eq!(bench.journal.dropped_of(Class::Known), 0);
+    assert_eq!(bench.journal.dropped_of(CallerClass::Known), 0);
     drop(lock);
     let of_a = filter(|f| f.access = Some("a".to_owned()));
     assert_eq!(bench.all(of_a).await.len(), KNOWN_ROWS);
@@ -208,7 +208,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
     assert_eq!(count(&rows, "send"), 100);
     let early = |class| bench.journal.cleared_early(class);
     assert_eq!(
-        (early(Class::Unknown), early(Class::Known)),
+        (early(CallerClass::Unknown), early(CallerClass::Known)),
         (400 - unknown as u64, 0)
     );
 
@@ -227,7 +227,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
     assert_eq!(count(&rows, "send"), 100);
     let reads = count(&rows, "read");
     assert!((500..6000).contains(&reads), "{reads}");
-    assert_eq!(early(Class::Known), 6000 - reads as u64);
+    assert_eq!(early(CallerClass::Known), 6000 - reads as u64);
     assert!(rows.iter().any(|row| row.kind == JournalKind::Clearing));
 
     // What is older than its time is not counted as early.
@@ -235,7 +235,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
         rows: Duration::from_millis(1),
         ..retention
     };
-    let before = early(Class::Known);
+    let before = early(CallerClass::Known);
     let retention = Retention {
         bytes: 1 << 20,
         ..retention
@@ -245,5 +245,5 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
         .clear_surplus(NOW + 10_000, &retention)
         .await
         .unwrap();
-    assert_eq!(early(Class::Known), before);
+    assert_eq!(early(CallerClass::Known), before);
 }
