@@ -48,7 +48,7 @@ impl Store {
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (change, snapshots) = (self.changing().await, Arc::clone(self.snapshots()));
+        let (change, snapshots) = (self.changing().await?, Arc::clone(self.snapshots()));
         let write = move |connection: &mut WriteConnection| {
             let (written, keys) = connection.within(|transaction| {
                 Ok::<_, StoreError>((write(transaction)?, read_admin_keys(transaction)?))

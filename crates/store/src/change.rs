@@ -63,7 +63,7 @@ impl Store {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        let guard = self.changing().await;
+        let guard = self.changing().await?;
         self.journal_so_far().await;
         let before = self.accesses().named(name).cloned();
         let after = change(before.as_deref())?;
@@ -98,7 +98,7 @@ impl Store {
         (actor, now): (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let guard = self.changing().await;
+        let guard = self.changing().await?;
         self.journal_so_far().await;
         let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
         let write =

@@ -32,7 +32,7 @@ impl Store {
         (actor, now): (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let guard = self.changing().await;
+        let guard = self.changing().await?;
         let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
         let write = move |transaction: &Transaction<'_>| {
             let noted = transaction.execute(

@@ -123,3 +123,28 @@ pub(crate) fn in_transaction<T, E: From<rusqlite::Error>>(
     transaction.commit()?;
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_writes_waits_for_the_disk_and_overwrites_what_it_deletes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let connection = open_for_writing(file.path()).unwrap();
+        for (pragma, expected) in [
+            ("journal_mode", "wal"),
+            // FULL: a commit returns when its part of the log is on the disk.
+            ("synchronous", "2"),
+            ("foreign_keys", "1"),
+            ("secure_delete", "1"),
+            ("wal_autocheckpoint", "8192"),
+        ] {
+            let value = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
+            let value: String = connection.query_row(&value, [], |row| row.get(0)).unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+        let reads = open_for_reading(file.path()).unwrap();
+        assert!(reads.execute_batch("CREATE TABLE t (a)").is_err());
+    }
+}

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use crate::accesses::read_accesses;
 use crate::admin_key::read_admin_keys;
@@ -20,7 +21,7 @@ use crate::migrations::migrate;
 use crate::readers::Readers;
 use crate::receipts::move_receipts;
 use crate::sqlite::{WriteConnection, open_for_writing};
-use crate::writer::StoreWriter;
+use crate::writer::{BEGIN_MAX, StoreWriter, too_long};
 use crate::{Accesses, AdminKey, Journal, StoreError};
 
 /// The store of one gateway.
@@ -151,8 +152,12 @@ impl Store {
     }
 
     /// Keeps others from changing accesses or keys until the guard is dropped.
-    pub(crate) async fn changing(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.change).lock_owned().await
+    ///
+    /// # Errors
+    /// When another change takes too long: a store that stalls holds it.
+    pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
+        let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
+        locked.await.map_err(|_| too_long())
     }
 
     /// Keeps others from making a copy until the guard is dropped.

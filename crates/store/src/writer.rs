@@ -17,7 +17,7 @@ use crate::sqlite::WriteConnection;
 
 /// How long a job waits to begin. With the time that SQLite waits for another process's lock, and that a change waits for the
 /// journal, a store that stalls refuses a change of an access within six seconds.
-const BEGIN_MAX: Duration = Duration::from_secs(2);
+pub(crate) const BEGIN_MAX: Duration = Duration::from_secs(2);
 
 /// How long the end of the store waits for the thread: what has begun is written, and the write-ahead log copied to the file.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -139,8 +139,11 @@ async fn wait_for(mut begun: oneshot::Receiver<()>) -> Result<(), StoreError> {
     }
     begun.close();
     // It may have begun in this very moment.
-    let late = |_| StoreError::new("another write takes too long");
-    begun.try_recv().map_err(late)
+    begun.try_recv().map_err(|_| too_long())
+}
+
+pub(crate) fn too_long() -> StoreError {
+    StoreError::new("another write takes too long")
 }
 
 /// Serves jobs and the journal in turn until the jobs have come to their end.

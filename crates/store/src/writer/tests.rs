@@ -82,6 +82,22 @@ async fn a_write_that_did_not_begin_in_time_never_begins() {
 }
 
 #[tokio::test]
+async fn changes_behind_one_that_stalls_are_refused_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    let release = occupied(&store).await;
+    for _ in 0..2 {
+        let began = Instant::now();
+        let error = store.first_start(("me", 1), &[]).await.unwrap_err();
+        assert!(matches!(error, crate::ChangeError::Store(_)), "{error:?}");
+        assert!(began.elapsed() < BEGIN_MAX * 2, "{:?}", began.elapsed());
+    }
+    drop(release);
+    store.first_start(("me", 1), &[]).await.unwrap();
+    assert!(store.has_started().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_panic_breaks_off_one_write_and_the_thread_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
