@@ -429,6 +429,8 @@ async fn the_command_line_makes_accesses_with_rates_hashes_cache_and_journal() {
     assert_eq!(said(read(&gateway, CHOSEN)).await, "SUCCESS");
     let (_, table, _) = run(&["list"], "");
     let row = table.lines().find(|line| line.starts_with("a ")).unwrap();
+    // One column for each list, whose items are separated by a comma and a blank.
+    let row = row.replace(", ", ",");
     let row: Vec<_> = row.split_whitespace().collect();
     assert_eq!(
         (row[3], row[5]),

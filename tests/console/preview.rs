@@ -105,7 +105,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     let (counts, page) = previewed(&visitor, &[("per_destination", "1")]).await;
     assert_eq!(counts, [0]);
     assert!(
-        page.contains("The destinations of 3 sends are forgotten"),
+        page.contains("The destinations of 3 sends are no longer kept"),
         "{page}"
     );
     let calls = admin(&gateway, Method::GET, "journal?access=demo", &Value::Null).await;
