@@ -25,7 +25,7 @@ use store::{ReceiptRoom, Retention, parse_network};
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
-use exposure::{is_exposed, is_loopback, networks, proxy_protocol};
+use exposure::{is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
@@ -160,7 +160,11 @@ impl Config {
     /// Logs which secret files of this user every user of the machine may read. This user cannot close a file of another one,
     /// such as a file that an orchestrator mounts.
     pub(crate) fn warn_of_exposed_secrets(&self) {
-        for file in self.secret_files.iter().filter(|file| is_exposed(file)) {
+        for file in self
+            .secret_files
+            .iter()
+            .filter(|file| settings::is_exposed(file))
+        {
             let file = file.display();
             tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
         }

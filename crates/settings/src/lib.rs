@@ -16,4 +16,4 @@ pub use error::ConfigError;
 pub use reader::Reader;
 pub use schema::ValueKind;
 pub use source::{ConfigSource, Flag, Sources};
-pub use trusted_file::{check_trusted, read_trusted, shell_quoted};
+pub use trusted_file::{check_trusted, effective_user, is_exposed, read_trusted, shell_quoted};

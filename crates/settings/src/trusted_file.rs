@@ -3,6 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// The right of everybody to read.
+const EVERYBODY_READS: u32 = 0o004;
+
 /// The right of everybody to write.
 const EVERYBODY_WRITES: u32 = 0o002;
 
@@ -28,6 +31,21 @@ pub fn check_trusted(path: &Path) -> Result<(), String> {
 pub fn read_trusted(path: &Path) -> Result<String, String> {
     check_trusted(path)?;
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The user that this process runs as.
+#[must_use]
+pub fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Whether every user of the machine may read a file of this user.
+#[must_use]
+pub fn is_exposed(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| {
+        let is_ours = metadata.uid() == effective_user();
+        metadata.is_file() && is_ours && metadata.mode() & EVERYBODY_READS != 0
+    })
 }
 
 /// The path as a word of a shell command.

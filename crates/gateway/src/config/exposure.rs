@@ -1,16 +1,11 @@
-//! Who can connect, and who can read the secrets of the configuration.
+//! Who can connect: what only this machine may reach, and whether PROXY headers are required.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use forward::allowlist::Networks;
 use ipnet::IpNet;
 use settings::Reader;
 use store::parse_network;
-
-/// The right of everybody to read.
-const EVERYBODY_READS: u32 = 0o004;
 
 /// Whether only this machine can connect to the address.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
@@ -52,12 +47,4 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
         reader.reject(key, "without server.trusted_proxies nobody could connect");
     }
     is_on
-}
-
-/// Whether every user of the machine may read a file of this user.
-pub(super) fn is_exposed(path: &Path) -> bool {
-    let us = rustix::process::geteuid().as_raw();
-    std::fs::metadata(path).is_ok_and(|metadata| {
-        metadata.is_file() && metadata.uid() == us && metadata.mode() & EVERYBODY_READS != 0
-    })
 }

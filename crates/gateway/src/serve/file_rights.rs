@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use settings::shell_quoted;
+use settings::{effective_user, shell_quoted};
 
 /// The rights of the group and of everybody else.
 const OTHERS: u32 = 0o077;
@@ -18,7 +18,7 @@ const OTHERS: u32 = 0o077;
 pub(crate) fn close_if_empty(path: &Path) -> Result<(), String> {
     let in_folder = |error| format!("the data folder {}: {error}", path.display());
     let metadata = std::fs::metadata(path).map_err(in_folder)?;
-    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_ours = metadata.uid() == effective_user();
     let is_open = metadata.is_dir() && metadata.mode() & OTHERS != 0;
     if !is_ours || !is_open || std::fs::read_dir(path).map_err(in_folder)?.next().is_some() {
         return Ok(());
@@ -74,7 +74,7 @@ pub(crate) fn check_own(path: &Path) -> Result<(), String> {
 
 fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), String> {
     let (shown, named) = (path.display(), shell_quoted(path));
-    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    let (owner, us) = (metadata.uid(), effective_user());
     if owner != us {
         return Err(format!(
             "{shown} belongs to the user {owner}, and the gateway runs as {us}: chown {us} {named}"
