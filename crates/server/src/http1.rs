@@ -45,8 +45,7 @@ where
         .timer(TokioTimer::new())
         // This deadline would also run between two requests; DeadlineStream tells the two apart.
         .header_read_timeout(None)
-        // A client may close its side once it has asked, as old ones do. One that has gone away is noticed at the next
-        // write.
+        // A client may close its side once it has asked, as old ones do. The next write notices one that has gone away.
         .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)

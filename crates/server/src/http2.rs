@@ -84,7 +84,25 @@ where
             }))
         }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = builder().serve_connection(TokioIo::new(stream), service);
+    // GOAWAY has two causes, so that this connection has a shutdown of its own. The listener waits as long as the watcher
+    // lives.
+    let ShutdownHandles {
+        watcher: _watcher,
+        shutdown,
+    } = handles;
+    let goaway = GracefulShutdown::new();
+    let connection = goaway.watch(connection);
+    tokio::select! {
+        ended = connection => Ok(ended?),
+        cause = leave(goaway, shutdown, &peer.state) => Err(cause.into()),
+    }
+}
+
+/// HTTP/2 within its limits.
+fn builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -93,19 +111,8 @@ where
         .max_send_buf_size(SEND_BYTES_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_local_error_reset_streams(OWN_RESETS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    // GOAWAY has two causes, so that this connection has a shutdown of its own. The listener waits as long as its watcher
-    // lives.
-    let ShutdownHandles { watcher, shutdown } = handles;
-    let goaway = GracefulShutdown::new();
-    let connection = goaway.watch(connection);
-    let ended = tokio::select! {
-        ended = connection => Ok(ended?),
-        cause = leave(goaway, shutdown, &peer.state) => Err(cause.into()),
-    };
-    drop(watcher);
-    ended
+        .max_local_error_reset_streams(OWN_RESETS_MAX);
+    builder
 }
 
 /// Sends GOAWAY when the listener shuts down, or after too many refusals in a row. Completes with the cause if the peer has

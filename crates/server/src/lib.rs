@@ -1,6 +1,5 @@
 //! The connection edge: accepts connections, reads PROXY headers, shakes hands for TLS, speaks HTTP/1.1 and HTTP/2, and
-//! closes connections whose peers are too slow or too many. What a request means is up to the [`Dispatch`] that it is handed
-//! to.
+//! closes connections whose peers are too slow or too many. What a request means is up to a [`Dispatch`].
 //!
 //! To follow a connection: `listener` → `permits` → `workers` → `connection` → `http1` or `http2`.
 
