@@ -92,7 +92,7 @@ async fn sign_in(gateway: &Gateway, key: &str, cookie: Option<&str>) -> Answer {
     Answer::of(request).await
 }
 
-/// Makes a key that may look and not change.
+/// Makes a key that may read and not change anything.
 async fn viewer_key(gateway: &Gateway) -> String {
     let draft = json!({"name": "looker", "role": "viewer"});
     let made = admin(gateway, Method::POST, "admin-keys", &draft).await;

@@ -94,7 +94,7 @@ const OPERATOR = [
     goto("/console/accesses/demo"), fill({ allow: "nowhere" }), press("Preview"), says("nowhere"),
   )],
   ["form-of-no-session", steps(
-    goto("/console/accesses/states"), hidden("token", "wrong"), click("Save"), says("not one of this session"),
+    goto("/console/accesses/states"), hidden("token", "wrong"), click("Save"), says("does not belong to this session"),
   )],
   ["wrong-method", goto("/console/accesses/demo/rotate")],
   ["journal-none", goto("/console/journal?request_id=nothing")],

@@ -216,7 +216,7 @@ async fn a_viewer_changes_nothing_by_any_form() {
     for (path, fields) in changing() {
         let answer = viewer.send(path, &fields).await;
         assert_eq!(answer.status, 403, "{path}");
-        assert!(answer.body.contains("may look and not change"), "{path}");
+        assert!(answer.body.contains("may read and not change"), "{path}");
     }
     assert_eq!(all(&gateway).await, before);
     // The same forms do it for an operator: it is the role that refused them.

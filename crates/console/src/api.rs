@@ -38,7 +38,7 @@ pub(crate) fn router() -> Router<Arc<Console>> {
 /// Lists every endpoint: the router and the OpenAPI document are made from this list.
 fn endpoints() -> Vec<AdminEndpoint> {
     let document = AdminEndpoint::get("/admin/v1/openapi.json", describe)
-        .named("describeAdmin", "This document")
+        .named("describeAdmin", "Returns this document")
         .wants(RequiredKey::Viewer)
         .answers(200, "OpenApi");
     [

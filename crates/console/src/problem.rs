@@ -59,13 +59,13 @@ impl Problem {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
-            "An admin key is needed.",
+            "The request needs an admin key.",
         )
     }
 
     /// A viewer's key where an operator's is needed.
     pub(crate) fn viewer() -> Problem {
-        let text = "This key may look and not change.";
+        let text = "This key may read and not change anything.";
         Problem::new(StatusCode::FORBIDDEN, "viewer", text)
     }
 

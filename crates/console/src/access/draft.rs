@@ -201,7 +201,7 @@ pub(crate) fn networks(
 
 pub(crate) fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(unknown) => Err(format!("{unknown} is none of {}", known.join(", "))),
+        Some(unknown) => Err(format!("{unknown} is not one of {}", known.join(", "))),
         None => Ok(names),
     }
 }

@@ -30,7 +30,7 @@ const ABOUT: &[&str] = &[
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(ALL, list)
-            .named("listAccesses", "All accesses")
+            .named("listAccesses", "Lists all accesses")
             .wants(RequiredKey::Viewer)
             .answers(200, "Accesses"),
         AdminEndpoint::post(ALL, create)
@@ -45,7 +45,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .tagged()
             .links(ABOUT),
         AdminEndpoint::get(ONE, show)
-            .named("showAccess", "One access")
+            .named("showAccess", "Shows one access")
             .wants(RequiredKey::Viewer)
             .answers(200, "Access")
             .tagged(),
@@ -60,7 +60,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::patch(ONE, change)
             .named(
                 "changeAccess",
-                "Changes what the body names; holds from the next request on",
+                "Changes the fields that the body holds, from the next request on",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -69,7 +69,7 @@ fn changing() -> [AdminEndpoint; 5] {
             .refuses(&[409, 412, 422, 503])
             .tagged(),
         AdminEndpoint::delete(ONE, delete)
-            .named("deleteAccess", "Takes an access away")
+            .named("deleteAccess", "Deletes an access")
             .wants(RequiredKey::Operator)
             .if_match()
             .answers_nothing()
@@ -77,7 +77,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::post("/admin/v1/accesses/{name}/rotate", rotate)
             .named(
                 "rotateSecret",
-                "A new secret beside the one in use; it is shown this once",
+                "Adds a new secret beside the one in use; it is shown this once",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -88,7 +88,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::post("/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
             .named(
                 "revokeTokens",
-                "Ends every token that was issued for it so far, here and by outside issuers",
+                "Ends every token that was issued for the access so far, here and by outside issuers",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -98,7 +98,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::get("/admin/v1/accesses/{name}/changes", changes)
             .named(
                 "listChanges",
-                "The latest changes of an access, newest first, deletion included",
+                "Lists the latest changes of an access, newest first, its deletion included",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "Changes")

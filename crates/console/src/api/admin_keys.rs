@@ -20,7 +20,7 @@ const ALL: &str = "/admin/v1/admin-keys";
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get(ALL, list)
-            .named("listAdminKeys", "The keys of operators")
+            .named("listAdminKeys", "Lists the keys of operators")
             .wants(RequiredKey::Viewer)
             .answers(200, "AdminKeys"),
         AdminEndpoint::post(ALL, create)
@@ -33,7 +33,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::delete("/admin/v1/admin-keys/{name}", delete)
             .named(
                 "deleteAdminKey",
-                "Takes a key away, unless it is the last operator's",
+                "Deletes a key, unless it is the last operator's",
             )
             .wants(RequiredKey::Operator)
             .answers_nothing()
@@ -41,7 +41,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/admin-keys/{name}/rotate", rotate)
             .named(
                 "rotateAdminKey",
-                "A new key in the place of the old one; it is shown this once",
+                "Replaces a key by a new one; it is shown this once",
             )
             .wants(RequiredKey::Operator)
             .answers(200, "AdminKeyMade")
@@ -97,7 +97,7 @@ async fn delete(
     let keys = console.store.admin_keys();
     let mut others = keys.iter().filter(|key| key.name != name);
     if !others.any(|key| key.role == Role::Operator) {
-        let text = "The last operator's key can't be taken away: nobody could make another.";
+        let text = "The last operator's key can't be deleted: nobody could make another.";
         return Err(Problem::new(StatusCode::CONFLICT, "last_operator", text));
     }
     let deleted = console.store.delete_admin_key(&name).await;

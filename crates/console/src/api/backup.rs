@@ -23,7 +23,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/backup", backup)
-            .named("backup", "A consistent copy of the store, one at a time")
+            .named(
+                "backup",
+                "Copies the store while it is in use, one copy at a time",
+            )
             .wants(RequiredKey::Operator)
             .answers_in(200, "application/octet-stream")
             .refuses(&[409, 500]),

@@ -12,22 +12,22 @@ use crate::state::ConsoleState;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let ready = |path, id| {
         AdminEndpoint::get(path, readyz)
-            .named(id, "Whether the gateway takes calls")
+            .named(id, "Reports whether the gateway takes calls")
             .answers(200, "Health")
             .answers(503, "Health")
     };
     vec![
         AdminEndpoint::get("/livez", livez)
-            .named("isAlive", "Whether the process lives")
+            .named("isAlive", "Reports that the process lives")
             .answers(200, "Health"),
         ready("/readyz", "isReady"),
         ready("/healthz", "isHealthy"),
         ready("/startupz", "hasStarted"),
         AdminEndpoint::get("/metrics", metrics)
-            .named("readMetrics", "The metrics for Prometheus")
+            .named("readMetrics", "Returns the metrics for Prometheus")
             .answers_in(200, "application/openmetrics-text"),
         AdminEndpoint::get("/admin/v1/status", status)
-            .named("readStatus", "How the gateway does")
+            .named("readStatus", "Returns the status of the gateway")
             .wants(RequiredKey::Viewer)
             .answers(200, "Status"),
     ]

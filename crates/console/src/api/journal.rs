@@ -27,7 +27,10 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let status = json!({"type": "string", "pattern": "^(0|[1-5][0-9]{2}|[A-Z][A-Z0-9_]*)$"});
     vec![
         AdminEndpoint::get("/admin/v1/journal", read)
-            .named("readJournal", "What happened, by the page or as a whole")
+            .named(
+                "readJournal",
+                "Reads the journal, by the page or as a whole",
+            )
             .wants(RequiredKey::Viewer)
             .query("access", &string)
             .query("method", &string)
@@ -50,10 +53,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .answers_in(200, NDJSON)
             .refuses(&[422, 503]),
         AdminEndpoint::post("/admin/v1/journal/erase", erase)
-            .named(
-                "eraseDestination",
-                "Takes away what is kept of one destination",
-            )
+            .named("eraseDestination", "Erases what is kept of one destination")
             .wants(RequiredKey::Operator)
             .takes("Erasure")
             .answers(200, "Erased")

@@ -15,7 +15,7 @@ use crate::state::ConsoleState;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/openapi-ways.json", ways)
-            .named("describeWays", "The document of the JSON ways in")
+            .named("describeWays", "Returns the document of the JSON ways in")
             .wants(RequiredKey::Viewer)
             .answers(200, "OpenApi"),
     ]

@@ -16,7 +16,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/receipts/{access}/{key}", show)
             .named(
                 "readReceipts",
-                "What became of the sends with one idempotency key",
+                "Shows the outcome of the sends with one idempotency key",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "Receipts")

@@ -16,7 +16,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/replay", replay)
             .named(
                 "replay",
-                "Which journalled calls proposed networks would have refused",
+                "Shows which journalled calls proposed networks would have refused",
             )
             .wants(RequiredKey::Viewer)
             .takes("Proposal")

@@ -62,7 +62,7 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
         .map(|Object(value)| value)
         .map_err(|error| {
             let text = without_values(&error.to_string());
-            bad(format!("The body is not what it should be: {text}."))
+            bad(format!("The body does not fit its schema: {text}."))
         })
 }
 

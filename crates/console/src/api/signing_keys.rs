@@ -31,14 +31,14 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/keys", list)
             .named(
                 "listSigningKeys",
-                "The keys that sign tokens, the one that signs first",
+                "Lists the keys that sign tokens, the signing one first",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "SigningKeys"),
         AdminEndpoint::post("/admin/v1/keys/rotate", rotate)
             .named(
                 "rotateSigningKey",
-                "A new key signs at once; tokens signed before stay good until they expire, or end with `revoke`",
+                "Makes a new signing key; tokens signed before stay valid until they expire, or end with `revoke`",
             )
             .wants(RequiredKey::Operator)
             .may_take("KeyRotation")

@@ -20,14 +20,14 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/export", export)
             .named(
                 "exportAccesses",
-                "All accesses with the hashes of their secrets, as an import takes them",
+                "Exports all accesses with the hashes of their secrets, as an import takes them",
             )
             .wants(RequiredKey::Operator)
             .answers(200, "Transfer"),
         AdminEndpoint::post("/admin/v1/import", import)
             .named(
                 "importAccesses",
-                "Makes the accesses as they stand there, all of them or none",
+                "Stores the accesses of the body, all of them or none",
             )
             .wants(RequiredKey::Operator)
             .takes("Transfer")

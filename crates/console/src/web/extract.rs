@@ -71,7 +71,7 @@ impl FromRequest<Arc<Console>> for SessionForm {
         let fields = Fields::of_body(body).await?;
         let token = fields.all(TOKEN).next().unwrap_or_default();
         if !constant_time_eq(token.as_bytes(), visitor.token().as_bytes()) {
-            let text = "The form is not one of this session. Open the page again.";
+            let text = "The form does not belong to this session. Open the page again.";
             return Err(Problem::new(StatusCode::FORBIDDEN, "token", text).into());
         }
         Ok(SessionForm { visitor, fields })
