@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts};
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
 
+use crate::access::manage::ChangeTarget;
 use crate::problem::Problem;
 use crate::state::Console;
 use crate::web::fields::Fields;
@@ -30,6 +31,13 @@ pub(crate) struct OperatorForm {
     /// The name of their key.
     pub(crate) actor: String,
     pub(crate) fields: Fields,
+}
+
+impl OperatorForm {
+    /// Returns the change of an access that the form asks for.
+    pub(crate) fn target<'a>(&'a self, name: &'a str, expected: Option<i64>) -> ChangeTarget<'a> {
+        ChangeTarget::new(&self.actor, name, expected)
+    }
 }
 
 /// A visitor without a session is asked to sign in, and comes back to this page.

@@ -101,28 +101,18 @@ fn matches_search(access: &Access, search: &str) -> bool {
 }
 
 fn access_line(console: &Console, access: &Access) -> AccessLine {
-    let networks: Vec<_> = access
-        .allow
-        .iter()
-        .take(2)
-        .map(ToString::to_string)
-        .collect();
-    let more = access.allow.len().saturating_sub(2);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let networks = access.allow.iter().take(2).map(ToString::to_string);
+    let networks: Vec<_> = networks.collect();
     let last = console.store.last_use(access);
     AccessLine {
         name: access.name.clone(),
         state: state_word(access, console.now()),
         user: visible(&access.user),
         owner: or_dash(Some(&access.owner)),
-        networks: if networks.is_empty() {
-            "nobody".to_owned()
-        } else {
-            networks.join(", ") + &more
+        networks: match access.allow.len() {
+            0 => "nobody".to_owned(),
+            1 | 2 => networks.join(", "),
+            count => format!("{} and {} more", networks.join(", "), count - 2),
         },
         rate: access
             .limits
@@ -144,14 +134,11 @@ pub(crate) fn state_word(access: &Access, now: i64) -> &'static str {
 /// Shows the form of a new access.
 pub(crate) async fn new(visitor: Visitor) -> PageResult {
     visitor.operator()?;
-    let layout = visitor.layout("accesses", "New access");
-    Ok(html(
-        StatusCode::OK,
-        &NewAccessPage {
-            layout,
-            form: AccessForm::new(),
-        },
-    ))
+    let page = NewAccessPage {
+        layout: visitor.layout("accesses", "New access"),
+        form: AccessForm::new(),
+    };
+    Ok(html(StatusCode::OK, &page))
 }
 
 /// Makes the access, and shows its secret this once.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use store::{Access, ChangeError};
 
-use crate::access::manage::{self, ChangeTarget, Rotation};
+use crate::access::manage::{self, Rotation};
 use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
 use crate::web::access::form::AccessForm;
@@ -108,6 +109,10 @@ fn find(console: &Console, name: &str) -> Result<Arc<Access>, Problem> {
     ))
 }
 
+fn saved(name: &str) -> Response {
+    see_other(&format!("/console/accesses/{name}?saved=1"))
+}
+
 /// Shows the page.
 pub(crate) async fn page(
     State(console): ConsoleState,
@@ -128,25 +133,17 @@ pub(crate) async fn change(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    let (visitor, fields) = (form.visitor, form.fields);
-    let expected = fields.get("version").parse().ok();
-    let changed = match draft(&fields) {
-        Ok(draft) => {
-            manage::change(
-                &console,
-                ChangeTarget::new(&form.actor, &name, expected),
-                draft,
-            )
-            .await
-        }
+    let target = form.target(&name, form.fields.get("version").parse().ok());
+    let changed = match draft(&form.fields) {
+        Ok(draft) => manage::change(&console, target, draft).await,
         Err(problem) => Err(problem),
     };
     match changed {
-        Ok(_) => Ok(see_other(&format!("/console/accesses/{name}?saved=1"))),
+        Ok(_) => Ok(saved(&name)),
         Err(problem) => {
             let access = find(&console, &name)?;
-            let form = AccessForm::again(&fields, &problem);
-            let page = AccessPage::of(&console, &visitor, &access, form).await?;
+            let again = AccessForm::again(&form.fields, &problem);
+            let page = AccessPage::of(&console, &form.visitor, &access, again).await?;
             Ok(html(problem.status(), &page))
         }
     }
@@ -188,8 +185,8 @@ pub(crate) async fn set_state(
 ) -> PageResult {
     let body = json!({"state": form.fields.get("state")});
     let draft = serde_json::from_value(body).map_err(|_| Problem::not_found())?;
-    manage::change(&console, ChangeTarget::new(&form.actor, &name, None), draft).await?;
-    Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+    manage::change(&console, form.target(&name, None), draft).await?;
+    Ok(saved(&name))
 }
 
 #[derive(Template)]
@@ -226,11 +223,7 @@ pub(crate) async fn delete(
 ) -> PageResult {
     let version = form.fields.get("version").parse();
     let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
-    manage::delete(
-        &console,
-        ChangeTarget::new(&form.actor, &name, Some(version)),
-    )
-    .await?;
+    manage::delete(&console, form.target(&name, Some(version))).await?;
     Ok(see_other(&format!("/console/accesses?deleted={name}")))
 }
 
@@ -240,8 +233,8 @@ pub(crate) async fn revoke_tokens(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    manage::end_tokens(&console, ChangeTarget::new(&form.actor, &name, None)).await?;
-    Ok(see_other(&format!("/console/accesses/{name}?saved=1")))
+    manage::end_tokens(&console, form.target(&name, None)).await?;
+    Ok(saved(&name))
 }
 
 /// Makes a new secret and shows it this once.
@@ -250,14 +243,12 @@ pub(crate) async fn rotate(
     Path(name): Path<String>,
     form: OperatorForm,
 ) -> PageResult {
-    let (visitor, fields) = (form.visitor, form.fields);
     let rotation = Rotation {
-        drop_old: fields.has("drop_old"),
+        drop_old: form.fields.has("drop_old"),
         ..Rotation::default()
     };
-    let target = ChangeTarget::new(&form.actor, &name, None);
-    let (access, view) = manage::rotate(&console, target, rotation).await?;
-    let layout = visitor.layout("accesses", "New secret");
+    let (access, view) = manage::rotate(&console, form.target(&name, None), rotation).await?;
+    let layout = form.visitor.layout("accesses", "New secret");
     let heading = "The access has a new secret";
     let page = SecretPage::of(layout, heading, &console, &access, &view);
     Ok(html(StatusCode::OK, &page))
