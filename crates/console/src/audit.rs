@@ -18,11 +18,9 @@ use store::{CountKey, JournalKind, JournalRow, Noted};
 use crate::api::auth::BEHIND_KEYS;
 use crate::journal::export::wants_ndjson;
 use crate::state::Console;
+use crate::web::page_error::SIGN_IN;
 use crate::web::visitor::signed_in;
 use notes::{ActionNote, OpenedSession, RefusalCode};
-
-/// The path where keys open a session.
-const SIGN_IN: &str = "/console/sign-in";
 
 /// Reads that leave a row all the same: hashes of secrets, and the journal as a whole.
 const EXPORTS: [&str; 3] = [

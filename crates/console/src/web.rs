@@ -14,7 +14,7 @@ mod json;
 mod layout;
 mod limits;
 mod overview;
-mod page_error;
+pub(crate) mod page_error;
 mod sign_in;
 mod sse;
 mod status;
