@@ -5,16 +5,16 @@ const ROWS_MAX = 200;
 
 async function copy(button) {
   const text = document.getElementById(button.dataset.copy).textContent;
-  let said = "Copied";
+  let label = "Copied";
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     // Without TLS browsers keep the clipboard to themselves: mark the text, so that it can be copied by hand.
     getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
-    said = "Marked: press Ctrl+C";
+    label = "Marked: press Ctrl+C";
   }
   const before = button.innerHTML;
-  button.textContent = said;
+  button.textContent = label;
   button.setAttribute("aria-live", "polite");
   setTimeout(() => { button.innerHTML = before; }, 2000);
 }

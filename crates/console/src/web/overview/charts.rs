@@ -25,16 +25,12 @@ pub(crate) struct Timeline {
 /// Requests per second: those that ended well, and on top of them the others.
 pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
     let rate = |count: u64| count as f64 / STEP_S as f64;
-    let all: Vec<f64> = steps
-        .iter()
-        .map(|step| rate(step.served + step.failed))
-        .collect();
+    let all = steps.iter().map(|step| rate(step.served + step.failed));
+    let all: Vec<f64> = all.collect();
     let failed: Vec<f64> = steps.iter().map(|step| rate(step.failed)).collect();
-    let top = nice(all.iter().copied().fold(0.0, f64::max));
-    let (last, worst) = (
-        all.last().copied().unwrap_or(0.0),
-        all.iter().copied().fold(0.0, f64::max),
-    );
+    let last = all.last().copied().unwrap_or(0.0);
+    let worst = all.iter().copied().fold(0.0, f64::max);
+    let top = nice(worst);
     Timeline {
         label: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
         top: short(top),
@@ -52,20 +48,13 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
         ("p95", of(|s| s.p95)),
         ("p99", of(|s| s.p99)),
     ];
-    let top = nice(
-        series
-            .iter()
-            .flat_map(|(_, values)| values.iter().flatten())
-            .copied()
-            .fold(0.0, f64::max),
-    );
+    let values = series
+        .iter()
+        .flat_map(|(_, values)| values.iter().flatten());
+    let top = nice(values.copied().fold(0.0, f64::max));
     let last = |values: &[Option<f64>]| {
-        values
-            .iter()
-            .rev()
-            .flatten()
-            .next()
-            .map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1} ms"))
+        let last = values.iter().rev().flatten().next();
+        last.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1} ms"))
     };
     Timeline {
         label: format!(
