@@ -21,7 +21,7 @@ use http::request::Parts;
 
 use crate::request::record::Story;
 use crate::request::reply;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// Where the pages begin.
 pub(crate) const PATH: &str = "/docs/";
@@ -50,20 +50,20 @@ pub(crate) struct Page {
 ///
 /// # Errors
 /// NOT_FOUND if there is none.
-pub(crate) fn page(gate: &Gate, head: &Parts) -> Result<Page, Error> {
+pub(crate) fn page(snapshot: &Snapshot, head: &Parts) -> Result<Page, Error> {
     let path = head.uri.path();
     match path.strip_prefix(PATH).unwrap_or_default() {
-        "" => html(&pages::Ways::new(gate)),
-        "operations" => html(&pages::Operations::new(gate)),
-        "codes" => html(&pages::Codes::new(gate)),
+        "" => html(&pages::Ways::new(snapshot)),
+        "operations" => html(&pages::Operations::new(snapshot)),
+        "codes" => html(&pages::Codes::new(snapshot)),
         "samples" => Ok(Page {
             policy: WITH_SCRIPT,
-            ..html(&samples_page::Samples::new(gate, head.uri.query()))?
+            ..html(&samples_page::Samples::new(snapshot, head.uri.query()))?
         }),
-        "openapi" => html(&openapi_page::OpenApi::new(&openapi::document(gate))),
+        "openapi" => html(&openapi_page::OpenApi::new(&openapi::document(snapshot))),
         "openapi.json" => Ok(Page::of(
             "application/json",
-            openapi::document(gate).to_string(),
+            openapi::document(snapshot).to_string(),
         )),
         "docs.css" => Ok(Page::of(
             "text/css; charset=utf-8",

@@ -19,7 +19,7 @@ use crate::request::reply::{self, respond};
 use crate::request::token_endpoint;
 use crate::request::validate;
 use crate::state::current::Generations;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// The paths that are the same for every caller.
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
@@ -34,7 +34,7 @@ pub(crate) enum Paths {
     Operators(Router),
 }
 
-/// The paths of the public listener. A request stays with the gate that is in force when it begins; a way that is switched
+/// The paths of the public listener. A request stays with the snapshot that is in force when it begins; a way that is switched
 /// off there has no path.
 pub(crate) struct Public {
     generations: Arc<Generations>,
@@ -62,11 +62,11 @@ impl Paths {
             Paths::Public(public) => {
                 // By way of the router a call costs five thousand instructions more, an eighth of a cached read.
                 if let Some(way) = way_at(request.uri().path()) {
-                    let gate = public.generations.gate();
-                    return if gate.is_open(way) {
-                        Box::pin(pipeline::answer(gate, way, caller, request))
+                    let snapshot = public.generations.snapshot();
+                    return if snapshot.is_open(way) {
+                        boxed(|| pipeline::answer(snapshot, way, caller, request))
                     } else {
-                        Box::pin(nothing_here(gate, caller, request))
+                        Box::pin(nothing_here(snapshot, caller, request))
                     };
                 }
                 &public.others
@@ -92,10 +92,10 @@ fn way_at(path: &str) -> Option<Way> {
 
 /// Puts the public listener's paths together.
 pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
-    let token = open(generations, Way::Jwt, |gate, request| {
-        token_endpoint::answer(gate, caller(&request), request)
+    let token = open(generations, Way::Jwt, |snapshot, request| {
+        token_endpoint::answer(snapshot, caller(&request), request)
     });
-    let metadata = |gate: &Gate| adapter_jwt::metadata(&gate.public_url);
+    let metadata = |snapshot: &Snapshot| adapter_jwt::metadata(&snapshot.public_url);
     let generations_of_rest = Arc::clone(generations);
     let mut others = Router::new();
     for path in docs::PATHS {
@@ -103,10 +103,10 @@ pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
     }
     let others = others
         .route(token_endpoint::PATH, token)
-        .route(JWKS, document(generations, JWKS, Gate::jwks))
+        .route(JWKS, document(generations, JWKS, Snapshot::jwks))
         .route(METADATA, document(generations, METADATA, metadata))
         .fallback(any(move |request| {
-            nothing_here(generations_of_rest.gate(), caller(&request), request)
+            nothing_here(generations_of_rest.snapshot(), caller(&request), request)
         }));
     let generations = Arc::clone(generations);
     Paths::Public(Arc::new(Public {
@@ -119,18 +119,18 @@ pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
 fn open<F>(
     generations: &Arc<Generations>,
     way: Way,
-    answer: impl Fn(Arc<Gate>, http::Request<Body>) -> F + Clone + Send + Sync + 'static,
+    answer: impl Fn(Arc<Snapshot>, http::Request<Body>) -> F + Clone + Send + Sync + 'static,
 ) -> MethodRouter
 where
     F: Future<Output = Response> + Send + 'static,
 {
     let generations = Arc::clone(generations);
     any(move |request| {
-        let gate = generations.gate();
-        if gate.is_open(way) {
-            Either::Left(answer(gate, request))
+        let snapshot = generations.snapshot();
+        if snapshot.is_open(way) {
+            Either::Left(answer(snapshot, request))
         } else {
-            Either::Right(nothing_here(gate, caller(&request), request))
+            Either::Right(nothing_here(snapshot, caller(&request), request))
         }
     })
 }
@@ -139,31 +139,31 @@ where
 fn documentation(generations: &Arc<Generations>) -> MethodRouter {
     let generations = Arc::clone(generations);
     any(move |request| {
-        let gate = generations.gate();
-        if gate.docs {
+        let snapshot = generations.snapshot();
+        if snapshot.docs {
             Either::Left(async move {
                 let caller = caller(&request);
                 let (head, _) = request.into_parts();
-                let mut story = Story::begin(&gate, (None, docs::PATH), caller, &head);
-                let page = shown(&gate, &mut story, &head);
-                match page.and_then(|()| docs::page(&gate, &head)) {
+                let mut story = Story::begin(&snapshot, (None, docs::PATH), caller, &head);
+                let page = shown(&snapshot, &mut story, &head);
+                match page.and_then(|()| docs::page(&snapshot, &head)) {
                     Ok(page) => docs::respond(&mut story, page),
                     Err(error) => {
-                        story.tell_walk(&head.headers, gate.trust());
+                        story.tell_walk(&head.headers, snapshot.trust());
                         refuse(story, &error)
                     }
                 }
             })
         } else {
-            Either::Right(nothing_here(gate, caller(&request), request))
+            Either::Right(nothing_here(snapshot, caller(&request), request))
         }
     })
 }
 
 /// Whether what is the same for every caller is shown to this one.
-fn shown(gate: &Gate, story: &mut Story, head: &http::request::Parts) -> Result<(), Error> {
+fn shown(snapshot: &Snapshot, story: &mut Story, head: &http::request::Parts) -> Result<(), Error> {
     story.allow = "GET, HEAD";
-    admit(gate, story, head)?;
+    admit(snapshot, story, head)?;
     if matches!(head.method, http::Method::GET | http::Method::HEAD) {
         Ok(())
     } else {
@@ -175,26 +175,30 @@ fn shown(gate: &Gate, story: &mut Story, head: &http::request::Parts) -> Result<
 fn document(
     generations: &Arc<Generations>,
     route: &'static str,
-    text: fn(&Gate) -> String,
+    text: fn(&Snapshot) -> String,
 ) -> MethodRouter {
-    open(generations, Way::Jwt, move |gate, request| async move {
+    open(generations, Way::Jwt, move |snapshot, request| async move {
         let caller = caller(&request);
         let (head, _) = request.into_parts();
-        let mut story = Story::begin(&gate, (None, route), caller, &head);
-        match shown(&gate, &mut story, &head) {
-            Ok(()) => reply::document(&mut story, "application/json", text(&gate)),
+        let mut story = Story::begin(&snapshot, (None, route), caller, &head);
+        match shown(&snapshot, &mut story, &head) {
+            Ok(()) => reply::document(&mut story, "application/json", text(&snapshot)),
             Err(error) => {
-                story.tell_walk(&head.headers, gate.trust());
+                story.tell_walk(&head.headers, snapshot.trust());
                 refuse(story, &error)
             }
         }
     })
 }
 
-async fn nothing_here(gate: Arc<Gate>, caller: Peer, request: http::Request<Body>) -> Response {
+async fn nothing_here(
+    snapshot: Arc<Snapshot>,
+    caller: Peer,
+    request: http::Request<Body>,
+) -> Response {
     let (head, _) = request.into_parts();
-    let mut story = Story::begin(&gate, (None, "(unknown)"), caller, &head);
-    let admitted = admit(&gate, &mut story, &head);
+    let mut story = Story::begin(&snapshot, (None, "(unknown)"), caller, &head);
+    let admitted = admit(&snapshot, &mut story, &head);
     if admitted.is_ok() && validate::is_for_the_whole_server(&head) {
         return reply::options(&mut story);
     }
@@ -202,7 +206,7 @@ async fn nothing_here(gate: Arc<Gate>, caller: Peer, request: http::Request<Body
         Ok(()) => Error::refused(Code::NotFound),
         Err(error) => error,
     };
-    story.tell_walk(&head.headers, gate.trust());
+    story.tell_walk(&head.headers, snapshot.trust());
     refuse(story, &error)
 }
 

@@ -35,7 +35,7 @@ use crate::router::{self, Paths};
 use crate::serve::assemble::{Sandboxed, way_out};
 use crate::serve::data_folder::{DataFolder, random, random_text};
 use crate::state::current::{Generations, InForce, Origin};
-use crate::state::snapshot::{Gate, Parts};
+use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::telemetry::{self, Metrics};
 use crate::tokens::{Tokens, TokensConfig};
 
@@ -70,7 +70,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let policies = policies::from_config(&config)?;
 
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
-    let key = store.key("secrets", Gate::now(), make_key).await;
+    let key = store.key("secrets", Snapshot::now(), make_key).await;
     let hasher = Arc::new(SecretHasher::new(&key.map_err(|error| error.to_string())?));
     bootstrap::know_first_operator(&store, &hasher, &data).await?;
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
@@ -84,7 +84,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     };
     let journal = Journal::start(&store).await;
     let journal = journal.map_err(|error| error.to_string())?;
-    let gate = first_gate(&config, &origin, (&store, &hasher)).await?;
+    let snapshot = first_snapshot(&config, &origin, (&store, &hasher)).await?;
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
     banner::print(&banner::Greeting {
@@ -98,7 +98,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
         sources,
         config: Arc::new(config),
     };
-    let generations = Arc::new(Generations::new(gate, policies, origin, in_force));
+    let generations = Arc::new(Generations::new(snapshot, policies, origin, in_force));
     let operators = Arc::<Generations>::clone(&generations);
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
@@ -113,11 +113,11 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }
-    let gate = generations.gate();
-    if let Err(error) = gate.forwarder.close().await {
+    let snapshot = generations.snapshot();
+    if let Err(error) = snapshot.forwarder.close().await {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
-    gate.save_uses().await;
+    snapshot.save_uses().await;
     journal.stop().await;
     store.close().await;
     Ok(())
@@ -161,13 +161,16 @@ async fn run(
     stop_signal.wait().await;
     tracing::info!("draining");
     generations.drain();
-    let gate = generations.gate();
-    let deadline = Instant::now() + gate.limits.drain_timeout;
+    let snapshot = generations.snapshot();
+    let deadline = Instant::now() + snapshot.limits.drain_timeout;
     stop.send_replace(Some(deadline));
     let drained = public.await;
-    gate.under_way.close();
+    snapshot.under_way.close();
     // Callers who are gone don't hold connections open, and their sends count no less.
-    if timeout_at(deadline, gate.under_way.wait()).await.is_err() {
+    if timeout_at(deadline, snapshot.under_way.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("calls were still under way at the drain deadline");
     }
     stop_admin.send_replace(Some(deadline.max(Instant::now() + OPERATORS_GRACE)));
@@ -178,7 +181,7 @@ async fn run(
         let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
     }
     // All calls are over, and so is the minute.
-    tell_counts(gate.store.journal(), i64::MAX);
+    tell_counts(snapshot.store.journal(), i64::MAX);
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
@@ -196,32 +199,35 @@ async fn keep_house(generations: Arc<Generations>) {
     let (mut refreshing, mut clearing) = (JoinSet::new(), JoinSet::new());
     for round in 0_u64.. {
         interval.tick().await;
-        let gate = generations.gate();
-        gate.store.journal().save_counts();
-        tell_counts(gate.store.journal(), Gate::now_ms());
-        gate.forwarder.sweep();
-        gate.save_uses().await;
+        let snapshot = generations.snapshot();
+        snapshot.store.journal().save_counts();
+        tell_counts(snapshot.store.journal(), Snapshot::now_ms());
+        snapshot.forwarder.sweep();
+        snapshot.save_uses().await;
         generations.forget_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
-            let gate = Arc::clone(&gate);
+            let snapshot = Arc::clone(&snapshot);
             refreshing.spawn(async move {
-                gate.forwarder.try_next_account().await;
-                gate.tokens.refresh(Gate::now()).await;
+                snapshot.forwarder.try_next_account().await;
+                snapshot.tokens.refresh(Snapshot::now()).await;
             });
         }
         if clearing.try_join_next().is_some() || clearing.is_empty() {
-            clearing.spawn(clear_journal(gate, round % ROUNDS_BETWEEN_CLEARINGS == 0));
+            clearing.spawn(clear_journal(
+                snapshot,
+                round % ROUNDS_BETWEEN_CLEARINGS == 0,
+            ));
         }
     }
 }
 
 /// Takes away what journal and receipts may not keep.
-async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
-    let (store, now_ms) = (&gate.store, Gate::now_ms());
-    let mut cleared = store.clear_surplus(now_ms, &gate.retention).await;
+async fn clear_journal(snapshot: Arc<Snapshot>, also_by_age: bool) {
+    let (store, now_ms) = (&snapshot.store, Snapshot::now_ms());
+    let mut cleared = store.clear_surplus(now_ms, &snapshot.retention).await;
     if also_by_age && cleared.is_ok() {
-        cleared = store.clear_old(now_ms, &gate.retention).await;
-        let receipts_since = Gate::now().saturating_sub(gate.receipts_kept_s);
+        cleared = store.clear_old(now_ms, &snapshot.retention).await;
+        let receipts_since = Snapshot::now().saturating_sub(snapshot.receipts_kept_s);
         cleared = cleared.and(store.clear_receipts(receipts_since).await);
     }
     if let Err(error) = cleared {
@@ -232,28 +238,28 @@ async fn clear_journal(gate: Arc<Gate>, also_by_age: bool) {
     }
 }
 
-/// The gate of the configuration that the process starts with.
-async fn first_gate(
+/// The snapshot of the configuration that the process starts with.
+async fn first_snapshot(
     config: &Config,
     origin: &Origin,
     (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
-) -> Result<Gate, String> {
+) -> Result<Snapshot, String> {
     config.warn_of_exposed_secrets();
     let public_url = config.callers_url(origin.address);
     let way_out = way_out(config, origin.sandbox.as_ref())?;
     let process_key = random(HASH_KEY_BYTES)?;
     let tokens = TokensConfig::new(config, &public_url)?;
-    let daily = DailyLimits::open(Arc::clone(store), Box::new(Gate::now)).await;
+    let daily = DailyLimits::open(Arc::clone(store), Box::new(Snapshot::now)).await;
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
-    let parts = Parts {
+    let parts = SnapshotParts {
         metrics: Arc::new(Metrics::new(store.journal())),
         forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key, daily)?,
-        tokens: Arc::new(Tokens::open(tokens, store, Gate::now()).await?),
+        tokens: Arc::new(Tokens::open(tokens, store, Snapshot::now()).await?),
         store: Arc::clone(store),
         under_way: TaskTracker::new(),
         public_url,
     };
-    Ok(Gate::new(1, config, parts))
+    Ok(Snapshot::new(1, config, parts))
 }
 
 /// The embedded upstream, unless another one is configured.

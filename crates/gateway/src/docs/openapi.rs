@@ -13,18 +13,18 @@ use serde_json::{Map, Value, json};
 use crate::request::idempotency::KEY_BYTES_MAX;
 use crate::request::token_endpoint;
 use crate::router::{JWKS, METADATA};
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// The ways in whose answers are JSON; the WSDL describes the other one.
 const JSON_WAYS: [Way; 3] = [Way::Http, Way::Basic, Way::Jwt];
 
-/// The document of this gate.
-pub(crate) fn document(gate: &Gate) -> Value {
+/// The document of this snapshot.
+pub(crate) fn document(snapshot: &Snapshot) -> Value {
     let mut paths = Map::new();
-    for way in JSON_WAYS.into_iter().filter(|way| gate.is_open(*way)) {
-        paths.insert(way.path().to_owned(), way_in(gate, way));
+    for way in JSON_WAYS.into_iter().filter(|way| snapshot.is_open(*way)) {
+        paths.insert(way.path().to_owned(), way_in(snapshot, way));
     }
-    if gate.is_open(Way::Jwt) {
+    if snapshot.is_open(Way::Jwt) {
         paths.insert(token_endpoint::PATH.to_owned(), json!({"post": token()}));
         paths.insert(
             JWKS.to_owned(),
@@ -43,7 +43,7 @@ pub(crate) fn document(gate: &Gate) -> Value {
     let parameter = |name| json!({"type": "apiKey", "in": "query", "name": name});
     let token_url = format!(
         "{}{}",
-        gate.public_url.trim_end_matches('/'),
+        snapshot.public_url.trim_end_matches('/'),
         token_endpoint::PATH
     );
     json!({
@@ -54,8 +54,8 @@ pub(crate) fn document(gate: &Gate) -> Value {
                 in query and body mixed, unknown ones are ignored, and an empty one counts as absent. x-bytes-max bounds a text in bytes of UTF-8, beside maxLength.",
             "version": env!("CARGO_PKG_VERSION"),
         },
-        "servers": [{"url": gate.public_url}],
-        "externalDocs": {"description": "The SOAP way in", "url": format!("{}{}?wsdl", gate.public_url.trim_end_matches('/'), Way::Soap.path())},
+        "servers": [{"url": snapshot.public_url}],
+        "externalDocs": {"description": "The SOAP way in", "url": format!("{}{}?wsdl", snapshot.public_url.trim_end_matches('/'), Way::Soap.path())},
         "paths": paths,
         "components": {"securitySchemes": {
             "user": parameter("user"),
@@ -67,7 +67,7 @@ pub(crate) fn document(gate: &Gate) -> Value {
     })
 }
 
-fn way_in(gate: &Gate, way: Way) -> Value {
+fn way_in(snapshot: &Snapshot, way: Way) -> Value {
     let name = way.name();
     let (get, post) = match way {
         // A body has room for the credentials; URLs end up in logs.
@@ -75,7 +75,7 @@ fn way_in(gate: &Gate, way: Way) -> Value {
         Way::Basic => (json!([{"basic": []}]), json!([{"basic": []}])),
         Way::Jwt | Way::Soap => (json!([{"token": []}]), json!([{"token": []}])),
     };
-    let responses = responses(gate, way);
+    let responses = responses(snapshot, way);
     let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
         "schema": calls(Notation::Form, false), "examples": examples(false)});
     let key = json!({"name": "Idempotency-Key", "in": "header",
@@ -148,7 +148,7 @@ fn examples(with_credentials: bool) -> Value {
 }
 
 /// Every status that a way in answers with, as its adapter tells every code that can befall a call there.
-fn responses(gate: &Gate, way: Way) -> Value {
+fn responses(snapshot: &Snapshot, way: Way) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
     for code in Code::ALL.into_iter().filter(|code| befalls(way, *code)) {
@@ -158,7 +158,7 @@ fn responses(gate: &Gate, way: Way) -> Value {
             operation: None,
             outcome: Err(&error),
         };
-        let reply = gate.adapter(way).encode(Dialect::default(), &answer);
+        let reply = snapshot.adapter(way).encode(Dialect::default(), &answer);
         words.entry(reply.status).or_default().push(code);
         challenged.extend((!reply.challenges.is_empty()).then_some(reply.status));
     }

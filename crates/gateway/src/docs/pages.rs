@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::docs::openapi::befalls;
 use crate::request::token_endpoint;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// The first page: what each way in is.
 #[derive(Template)]
@@ -31,13 +31,13 @@ struct WayIn {
 }
 
 impl Ways {
-    pub(super) fn new(gate: &Gate) -> Ways {
-        let url = gate.public_url.trim_end_matches('/').to_owned();
-        let ways = Way::ALL.into_iter().filter(|way| gate.is_open(*way));
+    pub(super) fn new(snapshot: &Snapshot) -> Ways {
+        let url = snapshot.public_url.trim_end_matches('/').to_owned();
+        let ways = Way::ALL.into_iter().filter(|way| snapshot.is_open(*way));
         Ways {
             ways: ways.map(|way| WayIn::new(&url, way)).collect(),
             token_url: format!("{url}{}", token_endpoint::PATH),
-            has_tokens: gate.is_open(Way::Jwt),
+            has_tokens: snapshot.is_open(Way::Jwt),
             url,
         }
     }
@@ -107,10 +107,10 @@ struct Row {
 }
 
 impl Operations {
-    pub(super) fn new(gate: &Gate) -> Operations {
+    pub(super) fn new(snapshot: &Snapshot) -> Operations {
         Operations {
             operations: OPERATIONS.iter().map(Row::new).collect(),
-            soap: gate.is_open(Way::Soap),
+            soap: snapshot.is_open(Way::Soap),
         }
     }
 }
@@ -169,19 +169,21 @@ struct CodeRow {
 }
 
 impl Codes {
-    pub(super) fn new(gate: &Gate) -> Codes {
+    pub(super) fn new(snapshot: &Snapshot) -> Codes {
         let ways: Vec<_> = Way::ALL
             .into_iter()
-            .filter(|way| gate.is_open(*way))
+            .filter(|way| snapshot.is_open(*way))
             .collect();
         let rows = |origin| {
             let codes = Code::ALL.into_iter().filter(|code| code.origin() == origin);
             let codes = codes.filter(|code| *code != Code::UpstreamCode);
-            codes.map(|code| CodeRow::new(gate, &ways, code)).collect()
+            codes
+                .map(|code| CodeRow::new(snapshot, &ways, code))
+                .collect()
         };
         Codes {
             ways: ways.iter().map(|way| short(*way)).collect(),
-            soap: gate.is_open(Way::Soap),
+            soap: snapshot.is_open(Way::Soap),
             parts: [
                 ("The chat API’s codes", rows(CodeOrigin::ChatApi)),
                 ("The gateway’s own codes", rows(CodeOrigin::Gateway)),
@@ -191,7 +193,7 @@ impl Codes {
 }
 
 impl CodeRow {
-    fn new(gate: &Gate, ways: &[Way], code: Code) -> CodeRow {
+    fn new(snapshot: &Snapshot, ways: &[Way], code: Code) -> CodeRow {
         let error = Error::refused(code);
         let status = |way: &Way| {
             let answer = Answer {
@@ -204,7 +206,8 @@ impl CodeRow {
                 || befalls(*way, code)
                 || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);
             let told = || {
-                gate.adapter(*way)
+                snapshot
+                    .adapter(*way)
                     .encode(Dialect::default(), &answer)
                     .status
             };

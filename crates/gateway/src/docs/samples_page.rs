@@ -6,7 +6,7 @@ use samples::{LANGUAGES, Language, Sample, SampleCaller, sample};
 use url::form_urlencoded;
 
 use super::pages::title;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 #[derive(Template)]
 #[template(path = "docs/samples.html")]
@@ -27,7 +27,7 @@ struct Choice {
 
 impl Samples {
     /// What a query does not name, or names wrongly, is the first of its list.
-    pub(super) fn new(gate: &Gate, query: Option<&str>) -> Samples {
+    pub(super) fn new(snapshot: &Snapshot, query: Option<&str>) -> Samples {
         let query = query.unwrap_or_default();
         let asked = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -37,7 +37,7 @@ impl Samples {
         let language = language.unwrap_or(LANGUAGES[0]);
         let open: Vec<_> = Way::ALL
             .into_iter()
-            .filter(|way| gate.is_open(*way))
+            .filter(|way| snapshot.is_open(*way))
             .collect();
         let way = asked("way").and_then(|name| Way::from_name(&name));
         let way = way
@@ -51,7 +51,7 @@ impl Samples {
             None => Err("no way in is switched on".to_owned()),
             Some(way) => {
                 let caller = SampleCaller {
-                    url: gate.public_url.trim_end_matches('/'),
+                    url: snapshot.public_url.trim_end_matches('/'),
                     user: "YOUR-USER",
                     client_id: "YOUR-CLIENT-ID",
                 };

@@ -10,7 +10,7 @@ use store::{Access, Claim, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Sett
 use tokio::sync::oneshot;
 
 use crate::request::record::Story;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// Most bytes of a key: four times what any client library makes.
 pub(crate) const KEY_BYTES_MAX: usize = 255;
@@ -40,12 +40,12 @@ pub(crate) fn key(given: Result<Option<String>, Error>) -> Result<Option<String>
 
 /// What a send with this key claims.
 pub(crate) fn claim(
-    gate: &Gate,
+    snapshot: &Snapshot,
     (access, request): (&Access, &Request),
     request_id: &str,
     key: String,
 ) -> Claim {
-    let now = Gate::now();
+    let now = Snapshot::now();
     Claim {
         client_id: access.client_id.clone(),
         method: request.operation().method,
@@ -53,8 +53,8 @@ pub(crate) fn claim(
         fingerprint: fingerprint(request),
         request_id: request_id.to_owned(),
         now,
-        kept_since: now.saturating_sub(gate.receipts_kept_s),
-        room: gate.receipt_room,
+        kept_since: now.saturating_sub(snapshot.receipts_kept_s),
+        room: snapshot.receipt_room,
     }
 }
 
@@ -79,11 +79,11 @@ fn fingerprint(request: &Request) -> [u8; 32] {
 /// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; RATE_LIMITED or OVERLOADED when there is no
 /// room for another receipt, of the access or at all; OVERLOADED when the store can't be read.
 pub(crate) async fn replayed(
-    gate: &Gate,
+    snapshot: &Snapshot,
     story: &mut Story,
     claim: &Claim,
 ) -> Result<Option<Arc<Success>>, Error> {
-    let obstacle = gate.store.obstacle(claim).await;
+    let obstacle = snapshot.store.obstacle(claim).await;
     let obstacle = obstacle.map_err(|error| store_failing(&error))?;
     obstacle
         .map(|obstacle| stopped(story, claim, &obstacle))
@@ -96,13 +96,13 @@ pub(crate) async fn replayed(
 /// # Errors
 /// As [`replayed`]; OVERLOADED when the store can't be written. Nothing may be sent then.
 pub(crate) async fn open(
-    gate: &Gate,
+    snapshot: &Snapshot,
     story: &mut Story,
     claim: Option<Claim>,
 ) -> Result<Option<Arc<Success>>, Error> {
     let has_key = claim.is_some();
     let asked = claim.clone();
-    let opened = gate.store.journal().open(story.open_row(), claim).await;
+    let opened = snapshot.store.journal().open(story.open_row(), claim).await;
     match (opened.map_err(|error| store_failing(&error))?, asked) {
         (Opened::Obstacle(obstacle), Some(claim)) => stopped(story, &claim, &obstacle).map(Some),
         (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
@@ -180,14 +180,18 @@ fn replay(story: &mut Story, claim: &Claim, receipt: &Receipt) -> Result<Arc<Suc
 ///
 /// # Errors
 /// OVERLOADED when the store can't be written and the operator wants no reads then.
-pub(crate) fn may_go_untraced(gate: &Gate) -> Result<(), Error> {
-    if gate.serves_without_store {
+pub(crate) fn may_go_untraced(snapshot: &Snapshot) -> Result<(), Error> {
+    if snapshot.serves_without_store {
         return Ok(());
     }
-    gate.store.journal().trouble().map_or(Ok(()), |trouble| {
-        let refused = Error::refused(Code::Overloaded).because(trouble);
-        Err(refused.retry_after(STORE_RETRY_S))
-    })
+    snapshot
+        .store
+        .journal()
+        .trouble()
+        .map_or(Ok(()), |trouble| {
+            let refused = Error::refused(Code::Overloaded).because(trouble);
+            Err(refused.retry_after(STORE_RETRY_S))
+        })
 }
 
 /// How the key of a send is left that ended so.

@@ -28,7 +28,7 @@ use crate::request::idempotency;
 use crate::request::record::{self, Story};
 use crate::request::reply;
 use crate::request::validate::{self, Wish};
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// What is to be done: a call, or something that needs none.
 enum Plan {
@@ -48,43 +48,44 @@ struct Call {
 
 /// Answers one request of a way in, whatever happens.
 pub(crate) async fn answer(
-    gate: Arc<Gate>,
+    snapshot: Arc<Snapshot>,
     way: Way,
     caller: Peer,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate, (Some(way), way.path()), caller, &head);
-    let planned = guarded(pin!(plan(&gate, &mut story, way, (&head, body)))).await;
+    let mut story = Story::begin(&snapshot, (Some(way), way.path()), caller, &head);
+    let planned = guarded(pin!(plan(&snapshot, &mut story, way, (&head, body)))).await;
     match planned {
         Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
             // A caller who hangs up does not stop what may already be on its way to a person, nor does a drain.
-            let its_gate = Arc::clone(&gate);
+            let its_snapshot = Arc::clone(&snapshot);
             let headers = head.headers;
-            let finishing =
-                || async move { finish(&its_gate, way, &mut story, (&headers, Ok(call))).await };
-            let finishing = AssertUnwindSafe(Unstoppable::new(&gate.under_way, finishing));
+            let finishing = || async move {
+                finish(&its_snapshot, way, &mut story, (&headers, Ok(call))).await
+            };
+            let finishing = AssertUnwindSafe(Unstoppable::new(&snapshot.under_way, finishing));
             let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::defect())
         }
-        Ok(Plan::Call(call)) => finish(&gate, way, &mut story, (&head.headers, Ok(call))).await,
+        Ok(Plan::Call(call)) => finish(&snapshot, way, &mut story, (&head.headers, Ok(call))).await,
         Ok(Plan::Options) => reply::options(&mut story),
         Ok(Plan::Wsdl(ports)) => {
-            let text = gate.wsdl(ports).to_owned();
+            let text = snapshot.wsdl(ports).to_owned();
             reply::document(&mut story, "text/xml; charset=utf-8", text)
         }
-        Err(error) => finish(&gate, way, &mut story, (&head.headers, Err(error))).await,
+        Err(error) => finish(&snapshot, way, &mut story, (&head.headers, Err(error))).await,
     }
 }
 
 /// The inner half, up to the point where something may happen outside.
 async fn plan(
-    gate: &Gate,
+    snapshot: &Snapshot,
     story: &mut Story,
     way: Way,
     (head, body): (&Parts, Body),
 ) -> Result<Plan, Error> {
-    let adapter = gate.adapter(way);
+    let adapter = snapshot.adapter(way);
     let (query, headers) = (head.uri.query().unwrap_or_default(), &head.headers);
     let nothing = Bytes::new();
     let unread = Wire {
@@ -93,7 +94,7 @@ async fn plan(
         body: &nothing,
     };
     story.dialect = adapter.dialect(&unread);
-    admit(gate, story, head)?;
+    admit(snapshot, story, head)?;
     match validate::wish(way, head)? {
         Wish::Options => return Ok(Plan::Options),
         Wish::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
@@ -102,8 +103,8 @@ async fn plan(
     if validate::waits_to_go_on(head, &body) {
         adapter.refuse_head(&unread)?;
     }
-    let deadline = story.deadline(gate.limits.request_timeout);
-    let body = validate::read_body(body, gate.body_bytes_max(way), deadline).await?;
+    let deadline = story.deadline(snapshot.limits.request_timeout);
+    let body = validate::read_body(body, snapshot.body_bytes_max(way), deadline).await?;
     let (dialect, decoded) = adapter.decode(&Wire {
         query,
         headers,
@@ -111,10 +112,10 @@ async fn plan(
     });
     story.dialect = dialect;
     let decoded = decoded?;
-    let (access, scope) = authorize(gate, story, way, &decoded).await?;
+    let (access, scope) = authorize(snapshot, story, way, &decoded).await?;
     let request = decoded.call?;
     story.calls(&request);
-    gate.forwarder.authorize_call(&access, &request)?;
+    snapshot.forwarder.permit(&access, &request)?;
     within(scope.as_ref(), &request)?;
     let key = idempotency::key(decoded.idempotency_key)?;
     story.check_only = head.method == http::Method::HEAD;
@@ -130,17 +131,17 @@ async fn plan(
 
 /// Forward and encode: what is left to do once it is known what to do.
 async fn finish(
-    gate: &Gate,
+    snapshot: &Snapshot,
     way: Way,
     story: &mut Story,
     (headers, call): (&HeaderMap, Result<Call, Error>),
 ) -> Response {
     let outcome = match call {
-        Ok(call) => guarded(pin!(forward(gate, story, call))).await,
+        Ok(call) => guarded(pin!(forward(snapshot, story, call))).await,
         Err(error) => Err(error),
     };
     let outcome = outcome.map_err(|error| {
-        story.tell_walk(headers, gate.trust());
+        story.tell_walk(headers, snapshot.trust());
         story.judge_delivery(error)
     });
     let request_id = story.request_id.clone();
@@ -150,7 +151,7 @@ async fn finish(
         operation: story.operation().filter(|_| !story.check_only),
         outcome: outcome.as_deref(),
     };
-    let reply = gate.adapter(way).encode(story.dialect, &answer);
+    let reply = snapshot.adapter(way).encode(story.dialect, &answer);
     story.tell(reply.status, &answer);
     idempotency::settled(story.settling.take()).await;
     reply::respond(story, reply, answer.outcome.err())
@@ -159,23 +160,23 @@ async fn finish(
 // === the verbs ===
 
 /// Resolves the address and judges it, before a byte of the body is read or a password is hashed.
-pub(crate) fn admit(gate: &Gate, story: &mut Story, head: &Parts) -> Result<(), Error> {
+pub(crate) fn admit(snapshot: &Snapshot, story: &mut Story, head: &Parts) -> Result<(), Error> {
     // Where one thing about a head is broken, its end may be as well: nothing may ride behind it.
     validate::readable(head, story.close).inspect_err(|_| story.close = true)?;
-    let client = client_addr::resolve(story.peer(), &head.headers, gate.trust())?;
+    let client = client_addr::resolve(story.peer(), &head.headers, snapshot.trust())?;
     story.client = Some(client);
-    if gate.trust().believes(story.peer()) {
+    if snapshot.trust().believes(story.peer()) {
         story.trace_id = record::trace_id(&head.headers);
     }
-    story.cors_origin = gate.cors_origin(&head.headers);
-    let (limit, admitted) = gate.forwarder.admit(client.0);
+    story.cors_origin = snapshot.cors_origin(&head.headers);
+    let (limit, admitted) = snapshot.forwarder.admit(client.0);
     story.limit = limit.map(|limit| ("address", limit));
     admitted
 }
 
 /// From credentials to an access that may call in this way from this address.
 async fn authorize(
-    gate: &Gate,
+    snapshot: &Snapshot,
     story: &mut Story,
     way: Way,
     decoded: &Decoded,
@@ -183,55 +184,61 @@ async fn authorize(
     let context = AuthContext {
         address: story.client_address(),
         way,
-        now: Gate::now(),
+        now: Snapshot::now(),
         secret_in_url: decoded.secret_in_url,
     };
-    let accesses = gate.store.accesses();
+    let accesses = snapshot.store.accesses();
     let AuthContext { address, now, .. } = context;
     let (access, scope) = match &decoded.credentials {
         Credentials::Password { user, password } => {
             let claim = PresentedCredentials::User { user, password };
             (
-                gate.forwarder
-                    .authenticate(&accesses, claim, address)
-                    .await?,
+                snapshot.forwarder.prove(&accesses, claim, address).await?,
                 None,
             )
         }
         Credentials::Token(token) => {
             let proven = async {
-                let subject = gate.tokens.verify(token, now).await?;
+                let subject = snapshot.tokens.verify(token, now).await?;
                 let claim = PresentedCredentials::Proven {
                     access: &subject.access,
                     issued: issued(&subject.origin),
                 };
-                let proving = gate.forwarder.authenticate(&accesses, claim, address);
+                let proving = snapshot.forwarder.prove(&accesses, claim, address);
                 Ok((proving.await?, Some(subject.scope.clone())))
             };
-            gate.forwarder.authenticate_token(address, proven).await?
+            snapshot.forwarder.vouch(address, proven).await?
         }
     };
     // From here on a refusal is told with the name of who was refused.
     story.access = Some(access.name.clone());
     story.keeps_answer = access.journal == JournalLevel::Full;
-    story.would_refuse = gate.forwarder.authorize(&access, context)?;
-    gate.note_use(&access, context);
+    story.would_refuse = snapshot.forwarder.judge(&access, context)?;
+    snapshot.note_use(&access, context);
     Ok((access, scope))
 }
 
 /// Gets the answer and holds it for the caller.
-async fn forward(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
+async fn forward(
+    snapshot: &Snapshot,
+    story: &mut Story,
+    call: Call,
+) -> Result<Arc<Success>, Error> {
     let access = Arc::clone(&call.access);
     let is_send = call.request.operation().effect == Effect::Send;
-    let response = outcome(gate, story, call).await?;
-    story.held = gate.forwarder.hold(&access, &response, is_send)?;
+    let response = outcome(snapshot, story, call).await?;
+    story.held = snapshot.forwarder.hold(&access, &response, is_send)?;
     Ok(response)
 }
 
 /// Gets the answer, or for HEAD only counts the call.
-async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Success>, Error> {
+async fn outcome(
+    snapshot: &Snapshot,
+    story: &mut Story,
+    call: Call,
+) -> Result<Arc<Success>, Error> {
     if story.check_only {
-        let counted = gate
+        let counted = snapshot
             .forwarder
             .count(&call.access, Some(&call.request))
             .await;
@@ -246,24 +253,24 @@ async fn outcome(gate: &Gate, story: &mut Story, call: Call) -> Result<Arc<Succe
     } = call;
     let is_send = request.operation().effect == Effect::Send;
     if !is_send {
-        idempotency::may_go_untraced(gate)?;
+        idempotency::may_go_untraced(snapshot)?;
     }
     let claim = key.filter(|_| is_send).map(|key| {
         let request_id = &story.request_id;
-        idempotency::claim(gate, (&access, &request), request_id, key)
+        idempotency::claim(snapshot, (&access, &request), request_id, key)
     });
     if let Some(claim) = &claim
-        && let Some(told) = Box::pin(idempotency::replayed(gate, story, claim)).await?
+        && let Some(told) = Box::pin(idempotency::replayed(snapshot, story, claim)).await?
     {
         return Ok(told);
     }
-    let (counted, _turn) = gate.forwarder.acquire(&access, &request).await;
+    let (counted, _turn) = snapshot.forwarder.begin(&access, &request).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
-    if is_send && let Some(told) = Box::pin(idempotency::open(gate, story, claim)).await? {
+    if is_send && let Some(told) = Box::pin(idempotency::open(snapshot, story, claim)).await? {
         return Ok(told);
     }
-    let forwarded = gate.forwarder.forward(&access, request, options).await;
+    let forwarded = snapshot.forwarder.forward(&access, request, options).await;
     story.cache = forwarded.cache;
     story.timing = forwarded.timing;
     forwarded.outcome

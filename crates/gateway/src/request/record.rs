@@ -21,7 +21,7 @@ use crate::request::idempotency;
 use crate::request::reply;
 use crate::request::request_id;
 use crate::request::validate::{ALLOW, METHOD_BYTES_MAX};
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 use crate::telemetry::{self, Class, DeliveryLabel, ReasonLabel, name, text};
 
 pub(crate) use counting::tell_counts;
@@ -35,7 +35,7 @@ const PARAMETERS_BYTES: usize = 96;
 
 /// The story of one request. Dropped untold, it says that the client went away.
 pub(crate) struct Story {
-    gate: Arc<Gate>,
+    snapshot: Arc<Snapshot>,
     began: Instant,
     /// The same moment as a time of day, since 1970, UTC.
     began_at: Duration,
@@ -102,12 +102,12 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn begin(
-        gate: &Arc<Gate>,
+        snapshot: &Arc<Snapshot>,
         (way, route): (Option<Way>, &'static str),
         caller: Peer,
         head: &Parts,
     ) -> Story {
-        gate.metrics.inflight.inc();
+        snapshot.metrics.inflight.inc();
         let capped = |text: &str| {
             if text.len() <= LOGGED_CHARACTERS_MAX {
                 return text.to_owned();
@@ -118,7 +118,7 @@ impl Story {
         let began_at = began_at.unwrap_or_default();
         let (request_id, own_id) = request_id::of(head.headers.get(reply::REQUEST_ID), began_at);
         Story {
-            gate: Arc::clone(gate),
+            snapshot: Arc::clone(snapshot),
             began: Instant::now(),
             began_at,
             told: false,
@@ -305,7 +305,7 @@ impl Story {
         if self.access.is_some() {
             self.caller.reset_refusals();
         } else if is_refused
-            && !self.gate.trust().believes(self.peer())
+            && !self.snapshot.trust().believes(self.peer())
             && self.caller.count_refusal()
         {
             if self.is_multiplexed {
@@ -324,9 +324,9 @@ impl Story {
         }
         self.log(ending);
         match (self.intent.take(), settlement) {
-            (None, _) if self.gate.journals_all => {
+            (None, _) if self.snapshot.journals_all => {
                 let row = self.row(ending);
-                let journal = self.gate.store.journal();
+                let journal = self.snapshot.store.journal();
                 match noted {
                     Noted::First(counted) => journal.begin_count(&counted, row),
                     Noted::Listed | Noted::Counted => journal.add(row),
@@ -358,7 +358,7 @@ impl Story {
     }
 
     fn count(&self, answer: &Answer<'_>, delivery: Option<&'static str>, took: Duration) {
-        let metrics = &self.gate.metrics;
+        let metrics = &self.snapshot.metrics;
         let operation = self.operation();
         // The upstream's own words are free text, so that one code stands for all of them.
         let code = answer.code();
@@ -459,7 +459,7 @@ struct Ending<'a> {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        self.gate.metrics.inflight.dec();
+        self.snapshot.metrics.inflight.dec();
         if !self.told {
             // A send that has been handed on may have been sent, whoever is left to be told.
             let delivery = if self.is_send() && self.dispatched {

@@ -16,7 +16,7 @@ use crate::request::pipeline::admit;
 use crate::request::record::Story;
 use crate::request::reply::respond;
 use crate::request::validate;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// Where it stands.
 pub(crate) const PATH: &str = "/oauth/token";
@@ -26,16 +26,16 @@ const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// Answers one request for a token.
 pub(crate) async fn answer(
-    gate: Arc<Gate>,
+    snapshot: Arc<Snapshot>,
     caller: Peer,
     request: http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut story = Story::begin(&gate, (Some(Way::Jwt), PATH), caller, &head);
+    let mut story = Story::begin(&snapshot, (Some(Way::Jwt), PATH), caller, &head);
     story.allow = "POST";
-    let issued = issue(&gate, &mut story, (&head, body)).await;
+    let issued = issue(&snapshot, &mut story, (&head, body)).await;
     if issued.is_err() {
-        story.tell_walk(&head.headers, gate.trust());
+        story.tell_walk(&head.headers, snapshot.trust());
     }
     let (reply, error) = match issued {
         Ok(reply) => (reply, None),
@@ -77,11 +77,11 @@ impl From<OauthError> for Refusal {
 }
 
 async fn issue(
-    gate: &Gate,
+    snapshot: &Snapshot,
     story: &mut Story,
     (head, body): (&Parts, Body),
 ) -> Result<Reply, Refusal> {
-    admit(gate, story, head)?;
+    admit(snapshot, story, head)?;
     if head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
@@ -94,32 +94,32 @@ async fn issue(
     if validate::waits_to_go_on(head, &body) {
         refuse_token_head(&read(&nothing))?;
     }
-    let deadline = story.deadline(gate.limits.request_timeout);
+    let deadline = story.deadline(snapshot.limits.request_timeout);
     let body = validate::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline).await?;
     let request = read_token_request(&read(&body))?;
     let context = AuthContext {
         address: story.client_address(),
         way: Way::Jwt,
-        now: Gate::now(),
+        now: Snapshot::now(),
         secret_in_url: false,
     };
     let claim = PresentedCredentials::Client {
         client_id: &request.client_id,
         secret: &request.client_secret,
     };
-    let accesses = gate.store.accesses();
-    let access = gate
+    let accesses = snapshot.store.accesses();
+    let access = snapshot
         .forwarder
         .authenticate(&accesses, claim, context.address)
         .await?;
     story.access = Some(access.name.clone());
-    story.would_refuse = gate.forwarder.authorize(&access, context)?;
-    gate.note_use(&access, context);
+    story.would_refuse = snapshot.forwarder.judge(&access, context)?;
+    snapshot.note_use(&access, context);
     let allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), allowed)?;
-    let counted = gate.forwarder.count(&access, None).await;
+    let counted = snapshot.forwarder.count(&access, None).await;
     story.limited_by(counted.limit, counted.day, counted.would_refuse);
     counted.refused.map_or(Ok(()), Err)?;
-    let token = gate.tokens.issue(&access, &scope, context.now)?;
-    Ok(token_reply(&token, gate.tokens.life_s(), &scope))
+    let token = snapshot.tokens.issue(&access, &scope, context.now)?;
+    Ok(token_reply(&token, snapshot.tokens.life_s(), &scope))
 }

@@ -7,7 +7,7 @@ use store::{Journal, JournalKind, JournalRow, SecretHasher, Store, StoreError};
 use crate::serve::HASH_KEY_BYTES;
 use crate::serve::bootstrap::put_first_operator;
 use crate::serve::data_folder::{DataFolder, random};
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// Makes a new key for the first operator and writes it to its file. The journal records the change.
 ///
@@ -32,14 +32,14 @@ pub async fn reset_admin_key(data: &DataFolder) -> Result<(), String> {
 
 async fn reset(data: &DataFolder, store: &Arc<Store>) -> Result<(), String> {
     let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
-    let key = store.key("secrets", Gate::now(), make_key).await;
+    let key = store.key("secrets", Snapshot::now(), make_key).await;
     let hasher = SecretHasher::new(&key.map_err(|error| error.to_string())?);
     let key = data.make_admin_key()?;
     put_first_operator(store, &hasher, &key).await?;
     let journal = Journal::start(store).await;
     let journal = journal.map_err(|error| error.to_string())?;
     journal.add(JournalRow {
-        at_ms: Gate::now_ms(),
+        at_ms: Snapshot::now_ms(),
         kind: JournalKind::Change,
         actor: Some("the data folder".into()),
         cause: Some("a new key for the first operator".into()),

@@ -13,7 +13,7 @@ use store::{
 
 use crate::config::{Config, SeedAccess};
 use crate::serve::data_folder::{DataFolder, remove, write_private};
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 /// The demo access's name and user name.
 pub(crate) const DEMO: &str = "demo";
@@ -138,7 +138,7 @@ pub(crate) async fn put_first_operator(
     let key = AdminKey::new(
         FIRST_OPERATOR,
         Role::Operator,
-        Gate::now(),
+        Snapshot::now(),
         hasher.keyed(key),
     );
     store
@@ -195,7 +195,7 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     Ok(Access {
         secrets: vec![Secret {
             hash,
-            created: Gate::now(),
+            created: Snapshot::now(),
         }],
         ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
         methods: methods.collect(),
@@ -205,6 +205,6 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
 
 /// Writes the first start into the store with the accesses that it brings, all of them or none.
 async fn begin(store: &Store, accesses: &[Access]) -> Result<(), String> {
-    let begun = store.first_start(("first start", Gate::now()), accesses);
+    let begun = store.first_start(("first start", Snapshot::now()), accesses);
     begun.await.map_err(|error| error.to_string())
 }

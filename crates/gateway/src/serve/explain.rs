@@ -11,15 +11,15 @@ use store::{Access, Accesses};
 
 use crate::client_addr::{Walk, resolve};
 use crate::state::current::Generations;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 
 impl Explains for Generations {
     fn explain(&self, question: &ExplainQuestion) -> Value {
-        self.gate().explain(question)
+        self.snapshot().explain(question)
     }
 }
 
-impl Gate {
+impl Snapshot {
     fn explain(&self, question: &ExplainQuestion) -> Value {
         let peer = PeerAddr::of(SocketAddr::new(question.peer, 0));
         let walk = Walk::of(peer, &question.headers, self.trust());
@@ -72,7 +72,7 @@ impl Gate {
             context: AuthContext {
                 address,
                 way: question.way,
-                now: Gate::now(),
+                now: Snapshot::now(),
                 secret_in_url: question.secret_in_url,
             },
         };

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::serve::assemble::way_out;
 use crate::serve::policies;
 use crate::state::current::{Generations, InForce};
-use crate::state::snapshot::{Gate, Parts};
+use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::telemetry::ReloadLabel;
 use crate::tokens::TokensConfig;
 
@@ -59,8 +59,8 @@ impl LastReload {
 pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastReload {
     let mut in_force = generations.in_force.lock().await;
     let outcome = renew(generations, &mut in_force).await;
-    let gate = generations.gate();
-    let (generation, metrics) = (gate.generation, &gate.metrics);
+    let snapshot = generations.snapshot();
+    let (generation, metrics) = (snapshot.generation, &snapshot.metrics);
     metrics
         .generation
         .set(i64::try_from(generation).unwrap_or(i64::MAX));
@@ -101,7 +101,7 @@ pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastRelo
     last
 }
 
-/// Makes the next gate beside the old one and swaps it in. Gives the keys that changed, or every mistake.
+/// Makes the next snapshot beside the old one and swaps it in. Gives the keys that changed, or every mistake.
 async fn renew(
     generations: &Arc<Generations>,
     in_force: &mut InForce,
@@ -121,41 +121,41 @@ async fn renew(
     let config = config
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
     let policies = policies::from_config(&config).map_err(sentence)?;
-    let gate = next(generations, &config).await.map_err(sentence)?;
+    let snapshot = next(generations, &config).await.map_err(sentence)?;
     generations
         .origin
         .log_level
         .set(&config.log.level)
         .map_err(sentence)?;
-    generations.swap(gate, policies);
+    generations.swap(snapshot, policies);
     let changed = Config::changed(&in_force.sources, &sources);
     (in_force.sources, in_force.config) = (sources, Arc::new(config));
     Ok(changed)
 }
 
-async fn next(generations: &Generations, config: &Config) -> Result<Gate, String> {
-    let gate = generations.gate();
+async fn next(generations: &Generations, config: &Config) -> Result<Snapshot, String> {
+    let snapshot = generations.snapshot();
     let origin = &generations.origin;
     config.warn_of_exposed_secrets();
     let public_url = config.callers_url(origin.address);
-    let forwarder = gate
+    let forwarder = snapshot
         .forwarder
         .renewed(way_out(config, origin.sandbox.as_ref())?)?;
     // The last step that can fail, since it may put a new signing key into the store.
     let tokens = TokensConfig::new(config, &public_url)?;
-    let tokens = gate
+    let tokens = snapshot
         .tokens
-        .renewed(tokens, &gate.store, Gate::now())
+        .renewed(tokens, &snapshot.store, Snapshot::now())
         .await?;
-    let parts = Parts {
-        metrics: Arc::clone(&gate.metrics),
+    let parts = SnapshotParts {
+        metrics: Arc::clone(&snapshot.metrics),
         forwarder,
-        store: Arc::clone(&gate.store),
+        store: Arc::clone(&snapshot.store),
         tokens: Arc::new(tokens),
-        under_way: gate.under_way.clone(),
+        under_way: snapshot.under_way.clone(),
         public_url,
     };
-    Ok(Gate::new(gate.generation + 1, config, parts))
+    Ok(Snapshot::new(snapshot.generation + 1, config, parts))
 }
 
 /// Reloads whenever the signal comes, until the task is ended.

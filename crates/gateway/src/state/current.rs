@@ -1,4 +1,4 @@
-//! The gate that is in force, and what operators can have done to it. A reload makes another gate and swaps it whole:
+//! The snapshot that is in force, and what operators can have done to it. A reload makes another snapshot and swaps it whole:
 //! requests finish on the one they began with.
 
 use std::fs::File;
@@ -17,16 +17,16 @@ use store::Journal;
 use crate::config::Config;
 use crate::serve::assemble::Sandboxed;
 use crate::serve::reload::LastReload;
-use crate::state::snapshot::Gate;
+use crate::state::snapshot::Snapshot;
 use crate::telemetry::LogLevel;
 
 /// The generations of one gateway, of which one is in force.
 pub(crate) struct Generations {
-    gate: ArcSwap<Gate>,
-    /// How the public and the admin listener treat connections, swapped with the gate.
+    snapshot: ArcSwap<Snapshot>,
+    /// How the public and the admin listener treat connections, swapped with the snapshot.
     pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
     pub(crate) origin: Origin,
-    /// Held from before the gate or its keys change until the change is in, so that none gets lost.
+    /// Held from before the snapshot or its keys change until the change is in, so that none gets lost.
     pub(crate) in_force: tokio::sync::Mutex<InForce>,
     pub(crate) last_reload: Mutex<Option<LastReload>>,
     draining: AtomicBool,
@@ -52,13 +52,13 @@ pub(crate) struct InForce {
 
 impl Generations {
     pub(crate) fn new(
-        gate: Gate,
+        snapshot: Snapshot,
         policies: [ConnectionPolicy; 2],
         origin: Origin,
         in_force: InForce,
     ) -> Generations {
         Generations {
-            gate: ArcSwap::from_pointee(gate),
+            snapshot: ArcSwap::from_pointee(snapshot),
             policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
             origin,
             in_force: tokio::sync::Mutex::new(in_force),
@@ -67,14 +67,14 @@ impl Generations {
         }
     }
 
-    /// The gate in force. A request asks once, when it begins.
-    pub(crate) fn gate(&self) -> Arc<Gate> {
-        self.gate.load_full()
+    /// The snapshot in force. A request asks once, when it begins.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
-    /// From now on requests begin with this gate, and connections with these policies.
-    pub(crate) fn swap(&self, gate: Gate, policies: [ConnectionPolicy; 2]) {
-        self.gate.store(Arc::new(gate));
+    /// From now on requests begin with this snapshot, and connections with these policies.
+    pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
+        self.snapshot.store(Arc::new(snapshot));
         for (there, policy) in self.policies.iter().zip(policies) {
             there.store(Arc::new(policy));
         }
@@ -83,8 +83,11 @@ impl Generations {
     /// Forgets signing keys whose last token is over. Call it every few seconds.
     pub(crate) async fn forget_keys(&self) {
         let _held = self.in_force.lock().await;
-        let gate = self.gate();
-        gate.tokens.forget(&gate.store, Gate::now()).await;
+        let snapshot = self.snapshot();
+        snapshot
+            .tokens
+            .forget(&snapshot.store, Snapshot::now())
+            .await;
     }
 
     /// From now on the gateway says that it is not ready.
@@ -98,14 +101,17 @@ impl console::Gateway for Generations {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining");
         }
-        let trouble = self.gate().store.journal().trouble();
+        let trouble = self.snapshot().store.journal().trouble();
         trouble.map(|_| "store_failing")
     }
 
     fn metrics(&self) -> String {
-        let gate = self.gate();
-        gate.metrics.upstream.set(&gate.forwarder.upstream_status());
-        gate.metrics.render()
+        let snapshot = self.snapshot();
+        snapshot
+            .metrics
+            .upstream
+            .set(&snapshot.forwarder.upstream_status());
+        snapshot.metrics.render()
     }
 
     fn metrics_snapshot(&self) -> MetricsSnapshot {
@@ -113,7 +119,7 @@ impl console::Gateway for Generations {
     }
 
     fn now(&self) -> i64 {
-        Gate::now()
+        Snapshot::now()
     }
 
     fn admin_has_tls(&self) -> bool {
@@ -121,28 +127,28 @@ impl console::Gateway for Generations {
     }
 
     fn is_admin_host(&self, name: &str) -> bool {
-        self.gate().admin_hosts.iter().any(|host| host == name)
+        self.snapshot().admin_hosts.iter().any(|host| host == name)
     }
 
     fn openapi_ways(&self) -> Value {
-        crate::docs::openapi::document(&self.gate())
+        crate::docs::openapi::document(&self.snapshot())
     }
 
     fn status(&self) -> Value {
-        let gate = self.gate();
+        let snapshot = self.snapshot();
         let last = self
             .last_reload
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "public_url": gate.public_url,
-            "config_generation": gate.generation,
+            "public_url": snapshot.public_url,
+            "config_generation": snapshot.generation,
             "last_reload": last.as_ref().map(LastReload::to_json),
-            "issuers": gate.tokens.issuers(),
-            "upstream": upstream(&gate.forwarder.upstream_status()),
-            "accesses": gate.store.accesses().len(),
-            "store": store(gate.store.journal()),
+            "issuers": snapshot.tokens.issuers(),
+            "upstream": upstream(&snapshot.forwarder.upstream_status()),
+            "accesses": snapshot.store.accesses().len(),
+            "store": store(snapshot.store.journal()),
             "ready": self.not_ready().is_none(),
         })
     }
@@ -174,18 +180,18 @@ fn upstream(status: &UpstreamStatus) -> Value {
 
 impl console::Keys for Generations {
     fn keys(&self) -> Vec<KeyRow> {
-        self.gate().tokens.rows()
+        self.snapshot().tokens.rows()
     }
 
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
         Box::pin(async move {
             let _held = self.in_force.lock().await;
-            let gate = self.gate();
-            let now = Gate::now();
+            let snapshot = self.snapshot();
+            let now = Snapshot::now();
             let keys = if revoke {
-                gate.tokens.revoke(&gate.store, now).await?
+                snapshot.tokens.revoke(&snapshot.store, now).await?
             } else {
-                gate.tokens.rotate(&gate.store, now).await?
+                snapshot.tokens.rotate(&snapshot.store, now).await?
             };
             let kid = keys.first().map(|key| key.kid.as_str());
             tracing::info!(kid, revoke, "a new key signs tokens");
@@ -197,7 +203,7 @@ impl console::Keys for Generations {
 impl console::Backups for Generations {
     fn backup(self: Arc<Self>) -> Pending<File> {
         Box::pin(async move {
-            let copied = self.gate().store.backup().await;
+            let copied = self.snapshot().store.backup().await;
             let copy = copied.map_err(|error| OperationError::Broken(error.to_string()))?;
             tracing::info!("a copy of the store was made");
             Ok(copy)

@@ -1,5 +1,5 @@
-//! What every request shares: the ways in, the way out, the store and the keys. Nothing in it changes with the
-//! configuration; another configuration is another gate.
+//! One configuration with the services that it runs on: adapters, forwarder, store and keys. A snapshot never changes; a new
+//! configuration makes a new snapshot.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,8 +20,8 @@ use crate::config::{Config, LimitsConfig};
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 
-/// What all requests share that begin under one configuration.
-pub(crate) struct Gate {
+/// Everything that the requests of one configuration share.
+pub(crate) struct Snapshot {
     /// Which configuration this is: 1 at the start, one more with each that replaces it.
     pub(crate) generation: u64,
     pub(crate) metrics: Arc<Metrics>,
@@ -55,8 +55,8 @@ pub(crate) struct Gate {
     pub(crate) admin_hosts: Vec<String>,
 }
 
-/// The parts that a gate is made of and the configuration does not hold.
-pub(crate) struct Parts {
+/// The services of a snapshot; the configuration holds the rest of it.
+pub(crate) struct SnapshotParts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
@@ -65,9 +65,9 @@ pub(crate) struct Parts {
     pub(crate) public_url: String,
 }
 
-impl Gate {
-    pub(crate) fn new(generation: u64, config: &Config, parts: Parts) -> Gate {
-        let Parts {
+impl Snapshot {
+    pub(crate) fn new(generation: u64, config: &Config, parts: SnapshotParts) -> Snapshot {
+        let SnapshotParts {
             metrics,
             forwarder,
             store,
@@ -75,7 +75,7 @@ impl Gate {
             under_way,
             public_url,
         } = parts;
-        Gate {
+        Snapshot {
             generation,
             metrics,
             forwarder,
@@ -121,7 +121,7 @@ impl Gate {
         self.adapters[way as usize].as_ref()
     }
 
-    /// Whom it believes about a caller's address.
+    /// Which proxies are believed about a caller's address, and by which header.
     pub(crate) fn trust(&self) -> Trust<'_> {
         Trust {
             proxies: &self.trusted_proxies,
@@ -138,7 +138,7 @@ impl Gate {
 
     /// Seconds since 1970, UTC.
     pub(crate) fn now() -> i64 {
-        Gate::now_ms() / 1000
+        Snapshot::now_ms() / 1000
     }
 
     /// Milliseconds since 1970, UTC.
@@ -149,7 +149,7 @@ impl Gate {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Notes that an access was let in.
+    /// Stores when, from where and by which way an access was last let in.
     pub(crate) fn note_use(&self, access: &Access, context: AuthContext) {
         let last = LastUse {
             at: context.now,
@@ -159,7 +159,7 @@ impl Gate {
         self.store.note_use(access, last);
     }
 
-    /// Writes down what has been noted of uses since the last time.
+    /// Saves the last uses that were noted since the previous call.
     pub(crate) async fn save_uses(&self) {
         if let Err(error) = self.store.save_uses().await {
             tracing::warn!(%error, "last uses of accesses can't be kept");

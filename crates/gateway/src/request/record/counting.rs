@@ -17,7 +17,7 @@ impl Story {
         }
         let address = self.client_address();
         let key = CountKey::new(self.access.clone(), address, self.route, ending.refusal);
-        let journal = self.gate.store.journal();
+        let journal = self.snapshot.store.journal();
         journal.note(key, self.ms_at(ending.took))
     }
 }

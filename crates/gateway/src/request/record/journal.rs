@@ -81,7 +81,7 @@ impl Story {
             limited_by: limit.map(|(name, ..)| name.into()),
             limit_max: limit.map(|(_, most, _)| most),
             limit_left: limit.map(|(.., left)| left),
-            generation: i64::try_from(self.gate.generation).ok(),
+            generation: i64::try_from(self.snapshot.generation).ok(),
             ..JournalRow::default()
         }
     }
