@@ -18,7 +18,7 @@ use crate::request::record::Story;
 use crate::request::reply::{self, respond};
 use crate::request::token_endpoint;
 use crate::request::validate;
-use crate::state::current::Generations;
+use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
 /// The paths that are the same for every caller.
@@ -37,7 +37,7 @@ pub(crate) enum Paths {
 /// The paths of the public listener. A request stays with the snapshot that is in force when it begins; a way that is switched
 /// off there has no path.
 pub(crate) struct Public {
-    generations: Arc<Generations>,
+    runtime: Arc<Runtime>,
     /// All that is no way in.
     others: Router,
 }
@@ -62,7 +62,7 @@ impl Paths {
             Paths::Public(public) => {
                 // By way of the router a call costs five thousand instructions more, an eighth of a cached read.
                 if let Some(way) = way_at(request.uri().path()) {
-                    let snapshot = public.generations.snapshot();
+                    let snapshot = public.runtime.snapshot();
                     return if snapshot.is_open(way) {
                         boxed(|| pipeline::answer(snapshot, way, caller, request))
                     } else {
@@ -91,42 +91,39 @@ fn way_at(path: &str) -> Option<Way> {
 }
 
 /// Puts the public listener's paths together.
-pub(crate) fn public(generations: &Arc<Generations>) -> Paths {
-    let token = open(generations, Way::Jwt, |snapshot, request| {
+pub(crate) fn public(runtime: &Arc<Runtime>) -> Paths {
+    let token = open(runtime, Way::Jwt, |snapshot, request| {
         token_endpoint::answer(snapshot, caller(&request), request)
     });
     let metadata = |snapshot: &Snapshot| adapter_jwt::metadata(&snapshot.public_url);
-    let generations_of_rest = Arc::clone(generations);
+    let runtime_of_rest = Arc::clone(runtime);
     let mut others = Router::new();
     for path in docs::PATHS {
-        others = others.route(path, documentation(generations));
+        others = others.route(path, documentation(runtime));
     }
     let others = others
         .route(token_endpoint::PATH, token)
-        .route(JWKS, document(generations, JWKS, Snapshot::jwks))
-        .route(METADATA, document(generations, METADATA, metadata))
+        .route(JWKS, document(runtime, JWKS, Snapshot::jwks))
+        .route(METADATA, document(runtime, METADATA, metadata))
         .fallback(any(move |request| {
-            nothing_here(generations_of_rest.snapshot(), caller(&request), request)
+            nothing_here(runtime_of_rest.snapshot(), caller(&request), request)
         }));
-    let generations = Arc::clone(generations);
-    Paths::Public(Arc::new(Public {
-        generations,
-        others,
-    }))
+    let runtime = Arc::clone(runtime);
+    Paths::Public(Arc::new(Public { runtime, others }))
 }
 
 /// What answers on a path that belongs to a way in, as long as the way is switched on.
 fn open<F>(
-    generations: &Arc<Generations>,
+    runtime: &Arc<Runtime>,
     way: Way,
     answer: impl Fn(Arc<Snapshot>, http::Request<Body>) -> F + Clone + Send + Sync + 'static,
 ) -> MethodRouter
 where
     F: Future<Output = Response> + Send + 'static,
 {
-    let generations = Arc::clone(generations);
+    let runtime = Arc::clone(runtime);
     any(move |request| {
-        let snapshot = generations.snapshot();
+        let snapshot = runtime.snapshot();
         if snapshot.is_open(way) {
             Either::Left(answer(snapshot, request))
         } else {
@@ -136,10 +133,10 @@ where
 }
 
 /// The documentation pages, as long as they are switched on.
-fn documentation(generations: &Arc<Generations>) -> MethodRouter {
-    let generations = Arc::clone(generations);
+fn documentation(runtime: &Arc<Runtime>) -> MethodRouter {
+    let runtime = Arc::clone(runtime);
     any(move |request| {
-        let snapshot = generations.snapshot();
+        let snapshot = runtime.snapshot();
         if snapshot.docs {
             Either::Left(async move {
                 let caller = caller(&request);
@@ -173,11 +170,11 @@ fn shown(snapshot: &Snapshot, story: &mut Story, head: &http::request::Parts) ->
 
 /// A document of the JWT way, the same for every caller.
 fn document(
-    generations: &Arc<Generations>,
+    runtime: &Arc<Runtime>,
     route: &'static str,
     text: fn(&Snapshot) -> String,
 ) -> MethodRouter {
-    open(generations, Way::Jwt, move |snapshot, request| async move {
+    open(runtime, Way::Jwt, move |snapshot, request| async move {
         let caller = caller(&request);
         let (head, _) = request.into_parts();
         let mut story = Story::begin(&snapshot, (None, route), caller, &head);

@@ -34,7 +34,7 @@ use crate::request::record::tell_counts;
 use crate::router::{self, Paths};
 use crate::serve::assemble::{Sandboxed, way_out};
 use crate::serve::data_folder::{DataFolder, random, random_text};
-use crate::state::current::{Generations, InForce, Origin};
+use crate::state::current::{Loaded, ProcessContext, Runtime};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::telemetry::{self, Metrics};
 use crate::tokens::{Tokens, TokensConfig};
@@ -76,7 +76,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let file = source.file.clone();
-    let origin = Origin {
+    let process = ProcessContext {
         config_source: source,
         address,
         sandbox,
@@ -84,7 +84,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     };
     let journal = Journal::start(&store).await;
     let journal = journal.map_err(|error| error.to_string())?;
-    let snapshot = first_snapshot(&config, &origin, (&store, &hasher)).await?;
+    let snapshot = first_snapshot(&config, &process, (&store, &hasher)).await?;
 
     let signals = (StopSignal::listen()?, ReloadSignal::listen()?);
     banner::print(&banner::Greeting {
@@ -93,27 +93,27 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
         sandbox: running.as_ref().map(Sandbox::url),
         demo: demo.as_ref(),
     });
-    let in_force = InForce {
+    let loaded = Loaded {
         tried: Some(sources.file.clone()),
         sources,
         config: Arc::new(config),
     };
-    let generations = Arc::new(Generations::new(snapshot, policies, origin, in_force));
-    let operators = Arc::<Generations>::clone(&generations);
+    let runtime = Arc::new(Runtime::new(snapshot, policies, process, loaded));
+    let operators = Arc::<Runtime>::clone(&runtime);
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
     let served = [
-        (public, router::public(&generations)),
+        (public, router::public(&runtime)),
         (admin, Paths::Operators(admin_router)),
     ];
-    let served = run(&generations, served, signals, file).await;
+    let served = run(&runtime, served, signals, file).await;
     looking.abort();
     let _ = looking.await;
     served?;
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }
-    let snapshot = generations.snapshot();
+    let snapshot = runtime.snapshot();
     if let Err(error) = snapshot.forwarder.close().await {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
@@ -126,7 +126,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
 /// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can
 /// watch.
 async fn run(
-    generations: &Arc<Generations>,
+    runtime: &Arc<Runtime>,
     [(public, ways_in), (admin, console)]: [(TcpListener, Paths); 2],
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
@@ -134,17 +134,17 @@ async fn run(
     let (stop, stopped) = Shutdown::channel();
     let (stop_admin, admin_stopped) = Shutdown::channel();
     let mut beside = JoinSet::new();
-    let served = generations.policies.clone();
+    let served = runtime.policies.clone();
     beside.spawn(tls::keep_fresh(move || {
         let policies = served.iter().map(|policy| policy.load());
         policies.filter_map(|policy| policy.tls.clone()).collect()
     }));
-    beside.spawn(keep_house(Arc::clone(generations)));
-    beside.spawn(reload::on_signal(Arc::clone(generations), reload_signal));
+    beside.spawn(keep_house(Arc::clone(runtime)));
+    beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
     if let Some(file) = file {
-        beside.spawn(reload::on_change(Arc::clone(generations), file));
+        beside.spawn(reload::on_change(Arc::clone(runtime), file));
     }
-    let [policy, admin_policy] = generations.policies.clone();
+    let [policy, admin_policy] = runtime.policies.clone();
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
     let workers = Arc::new(workers);
@@ -160,8 +160,8 @@ async fn run(
     ));
     stop_signal.wait().await;
     tracing::info!("draining");
-    generations.drain();
-    let snapshot = generations.snapshot();
+    runtime.drain();
+    let snapshot = runtime.snapshot();
     let deadline = Instant::now() + snapshot.limits.drain_timeout;
     stop.send_replace(Some(deadline));
     let drained = public.await;
@@ -194,17 +194,17 @@ fn begin_worker(number: usize) {
 }
 
 /// What has to be done every few seconds. A slow issuer or disk holds up nobody but itself.
-async fn keep_house(generations: Arc<Generations>) {
+async fn keep_house(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     let (mut refreshing, mut clearing) = (JoinSet::new(), JoinSet::new());
     for round in 0_u64.. {
         interval.tick().await;
-        let snapshot = generations.snapshot();
+        let snapshot = runtime.snapshot();
         snapshot.store.journal().save_counts();
         tell_counts(snapshot.store.journal(), Snapshot::now_ms());
         snapshot.forwarder.sweep();
         snapshot.save_uses().await;
-        generations.forget_keys().await;
+        runtime.forget_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
             let snapshot = Arc::clone(&snapshot);
             refreshing.spawn(async move {
@@ -241,12 +241,12 @@ async fn clear_journal(snapshot: Arc<Snapshot>, also_by_age: bool) {
 /// The snapshot of the configuration that the process starts with.
 async fn first_snapshot(
     config: &Config,
-    origin: &Origin,
+    process: &ProcessContext,
     (store, hasher): (&Arc<Store>, &Arc<SecretHasher>),
 ) -> Result<Snapshot, String> {
     config.warn_of_exposed_secrets();
-    let public_url = config.callers_url(origin.address);
-    let way_out = way_out(config, origin.sandbox.as_ref())?;
+    let public_url = config.callers_url(process.address);
+    let way_out = way_out(config, process.sandbox.as_ref())?;
     let process_key = random(HASH_KEY_BYTES)?;
     let tokens = TokensConfig::new(config, &public_url)?;
     let daily = DailyLimits::open(Arc::clone(store), Box::new(Snapshot::now)).await;

@@ -10,10 +10,10 @@ use server::PeerAddr;
 use store::{Access, Accesses};
 
 use crate::client_addr::{Walk, resolve};
-use crate::state::current::Generations;
+use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
-impl Explains for Generations {
+impl Explains for Runtime {
     fn explain(&self, question: &ExplainQuestion) -> Value {
         self.snapshot().explain(question)
     }

@@ -13,7 +13,7 @@ use settings::ConfigError;
 use crate::config::Config;
 use crate::serve::assemble::way_out;
 use crate::serve::policies;
-use crate::state::current::{Generations, InForce};
+use crate::state::current::{Loaded, Runtime};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::telemetry::ReloadLabel;
 use crate::tokens::TokensConfig;
@@ -56,10 +56,10 @@ impl LastReload {
 }
 
 /// Reads the configuration again and puts it in force, unless something is wrong with it. Says how it ended.
-pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastReload {
-    let mut in_force = generations.in_force.lock().await;
-    let outcome = renew(generations, &mut in_force).await;
-    let snapshot = generations.snapshot();
+pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
+    let mut loaded = runtime.loaded.lock().await;
+    let outcome = renew(runtime, &mut loaded).await;
+    let snapshot = runtime.snapshot();
     let (generation, metrics) = (snapshot.generation, &snapshot.metrics);
     metrics
         .generation
@@ -94,7 +94,7 @@ pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastRelo
         generation,
         outcome,
     };
-    *generations
+    *runtime
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = Some(last.clone());
@@ -102,45 +102,42 @@ pub(crate) async fn reload(generations: &Arc<Generations>, by: &str) -> LastRelo
 }
 
 /// Makes the next snapshot beside the old one and swaps it in. Gives the keys that changed, or every mistake.
-async fn renew(
-    generations: &Arc<Generations>,
-    in_force: &mut InForce,
-) -> Result<Vec<String>, Vec<Value>> {
+async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<Vec<String>, Vec<Value>> {
     let sentence = |text: String| vec![json!({ "text": text })];
-    let old = Arc::clone(&in_force.config);
-    let reading = Arc::clone(generations);
+    let old = Arc::clone(&loaded.config);
+    let reading = Arc::clone(runtime);
     // Certificates and keys are read and checked on the way.
     let read = tokio::task::spawn_blocking(move || {
-        let sources = reading.origin.config_source.read()?;
+        let sources = reading.process.config_source.read()?;
         let config = Config::read_after(&sources, Some(&old));
         Ok::<_, String>((sources, config))
     });
     let read = read.await.map_err(|panic| sentence(panic.to_string()))?;
-    in_force.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
+    loaded.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
     let (sources, config) = read.map_err(sentence)?;
     let config = config
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
     let policies = policies::from_config(&config).map_err(sentence)?;
-    let snapshot = next(generations, &config).await.map_err(sentence)?;
-    generations
-        .origin
+    let snapshot = next(runtime, &config).await.map_err(sentence)?;
+    runtime
+        .process
         .log_level
         .set(&config.log.level)
         .map_err(sentence)?;
-    generations.swap(snapshot, policies);
-    let changed = Config::changed(&in_force.sources, &sources);
-    (in_force.sources, in_force.config) = (sources, Arc::new(config));
+    runtime.swap(snapshot, policies);
+    let changed = Config::changed(&loaded.sources, &sources);
+    (loaded.sources, loaded.config) = (sources, Arc::new(config));
     Ok(changed)
 }
 
-async fn next(generations: &Generations, config: &Config) -> Result<Snapshot, String> {
-    let snapshot = generations.snapshot();
-    let origin = &generations.origin;
+async fn next(runtime: &Runtime, config: &Config) -> Result<Snapshot, String> {
+    let snapshot = runtime.snapshot();
+    let process = &runtime.process;
     config.warn_of_exposed_secrets();
-    let public_url = config.callers_url(origin.address);
+    let public_url = config.callers_url(process.address);
     let forwarder = snapshot
         .forwarder
-        .renewed(way_out(config, origin.sandbox.as_ref())?)?;
+        .renewed(way_out(config, process.sandbox.as_ref())?)?;
     // The last step that can fail, since it may put a new signing key into the store.
     let tokens = TokensConfig::new(config, &public_url)?;
     let tokens = snapshot
@@ -159,15 +156,15 @@ async fn next(generations: &Generations, config: &Config) -> Result<Snapshot, St
 }
 
 /// Reloads whenever the signal comes, until the task is ended.
-pub(crate) async fn on_signal(generations: Arc<Generations>, mut signal: ReloadSignal) {
+pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
     loop {
         signal.wait().await;
-        reload(&generations, "SIGHUP").await;
+        reload(&runtime, "SIGHUP").await;
     }
 }
 
 /// Reloads whenever the file has changed and stays so, until the task is ended.
-pub(crate) async fn on_change(generations: Arc<Generations>, file: PathBuf) {
+pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     let mut seen = None;
     loop {
@@ -176,9 +173,9 @@ pub(crate) async fn on_change(generations: Arc<Generations>, file: PathBuf) {
         let Ok(text) = tokio::fs::read_to_string(&file).await else {
             continue;
         };
-        let is_new = generations.in_force.lock().await.tried.as_ref() != Some(&text);
+        let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&text);
         if is_new && seen.as_ref() == Some(&text) {
-            reload(&generations, "changed file").await;
+            reload(&runtime, "changed file").await;
         }
         seen = Some(text);
     }

@@ -1,5 +1,5 @@
-//! The snapshot that is in force, and what operators can have done to it. A reload makes another snapshot and swaps it whole:
-//! requests finish on the one they began with.
+//! Which snapshot is current. A reload makes another snapshot and swaps it whole; a request keeps the snapshot that it began
+//! with.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -20,20 +20,20 @@ use crate::serve::reload::LastReload;
 use crate::state::snapshot::Snapshot;
 use crate::telemetry::LogLevel;
 
-/// The generations of one gateway, of which one is in force.
-pub(crate) struct Generations {
+/// The state of a running gateway that outlives one configuration.
+pub(crate) struct Runtime {
     snapshot: ArcSwap<Snapshot>,
-    /// How the public and the admin listener treat connections, swapped with the snapshot.
+    /// The policies of the public and the admin listener for connections, swapped with the snapshot.
     pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
-    pub(crate) origin: Origin,
-    /// Held from before the snapshot or its keys change until the change is in, so that none gets lost.
-    pub(crate) in_force: tokio::sync::Mutex<InForce>,
+    pub(crate) process: ProcessContext,
+    /// Locked while the snapshot or its signing keys are changed, so that no change is lost.
+    pub(crate) loaded: tokio::sync::Mutex<Loaded>,
     pub(crate) last_reload: Mutex<Option<LastReload>>,
     draining: AtomicBool,
 }
 
-/// What a configuration is made from and what stays whatever it says.
-pub(crate) struct Origin {
+/// What stays the same for the life of the process, whatever the configuration says.
+pub(crate) struct ProcessContext {
     pub(crate) config_source: ConfigSource,
     /// The public listener's.
     pub(crate) address: SocketAddr,
@@ -42,32 +42,32 @@ pub(crate) struct Origin {
     pub(crate) log_level: LogLevel,
 }
 
-/// The configuration in force, as written and as used.
-pub(crate) struct InForce {
+/// The current configuration, as written and as used.
+pub(crate) struct Loaded {
     pub(crate) sources: Sources,
     pub(crate) config: Arc<Config>,
-    /// The text of the file that was last tried, whether it was taken or not.
+    /// The text of the file that was last tried, even if it was rejected.
     pub(crate) tried: Option<String>,
 }
 
-impl Generations {
+impl Runtime {
     pub(crate) fn new(
         snapshot: Snapshot,
         policies: [ConnectionPolicy; 2],
-        origin: Origin,
-        in_force: InForce,
-    ) -> Generations {
-        Generations {
+        process: ProcessContext,
+        loaded: Loaded,
+    ) -> Runtime {
+        Runtime {
             snapshot: ArcSwap::from_pointee(snapshot),
             policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
-            origin,
-            in_force: tokio::sync::Mutex::new(in_force),
+            process,
+            loaded: tokio::sync::Mutex::new(loaded),
             last_reload: Mutex::new(None),
             draining: AtomicBool::new(false),
         }
     }
 
-    /// The snapshot in force. A request asks once, when it begins.
+    /// Returns the current snapshot. A request calls this once, when it begins.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
@@ -82,7 +82,7 @@ impl Generations {
 
     /// Forgets signing keys whose last token is over. Call it every few seconds.
     pub(crate) async fn forget_keys(&self) {
-        let _held = self.in_force.lock().await;
+        let _held = self.loaded.lock().await;
         let snapshot = self.snapshot();
         snapshot
             .tokens
@@ -96,7 +96,7 @@ impl Generations {
     }
 }
 
-impl console::Gateway for Generations {
+impl console::Gateway for Runtime {
     fn not_ready(&self) -> Option<&'static str> {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining");
@@ -178,14 +178,14 @@ fn upstream(status: &UpstreamStatus) -> Value {
     })
 }
 
-impl console::Keys for Generations {
+impl console::Keys for Runtime {
     fn keys(&self) -> Vec<KeyRow> {
         self.snapshot().tokens.rows()
     }
 
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
         Box::pin(async move {
-            let _held = self.in_force.lock().await;
+            let _held = self.loaded.lock().await;
             let snapshot = self.snapshot();
             let now = Snapshot::now();
             let keys = if revoke {
@@ -200,7 +200,7 @@ impl console::Keys for Generations {
     }
 }
 
-impl console::Backups for Generations {
+impl console::Backups for Runtime {
     fn backup(self: Arc<Self>) -> Pending<File> {
         Box::pin(async move {
             let copied = self.snapshot().store.backup().await;
@@ -211,7 +211,7 @@ impl console::Backups for Generations {
     }
 }
 
-impl console::Reloads for Generations {
+impl console::Reloads for Runtime {
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
         Box::pin(async move {
             let last = crate::serve::reload::reload(&self, &format!("admin key {actor}")).await;
