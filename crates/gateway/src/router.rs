@@ -25,27 +25,27 @@ use crate::state::snapshot::Snapshot;
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 pub(crate) const METADATA: &str = "/.well-known/oauth-authorization-server";
 
-/// What a listener leads to.
+/// Where a listener sends its requests.
 #[derive(Clone)]
-pub(crate) enum Paths {
+pub(crate) enum Dispatcher {
     /// The public one.
-    Public(Arc<Public>),
+    Public(Arc<PublicState>),
     /// The operators'.
     Operators(Router),
 }
 
-/// The paths of the public listener. A request stays with the snapshot that is in force when it begins; a way that is switched
-/// off there has no path.
-pub(crate) struct Public {
+/// What the public listener's paths share. A request keeps the snapshot that is current when it begins; a way in that is
+/// switched off there has no path.
+pub(crate) struct PublicState {
     runtime: Arc<Runtime>,
     /// All that is no way in.
     others: Router,
 }
 
-/// An answer that is under way; in a box, so that a connection at rest holds no place for it.
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+/// A response under way, boxed so that an idle connection reserves no memory for it.
+type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-impl Dispatch for Paths {
+impl Dispatch for Dispatcher {
     fn call(
         &self,
         caller: Peer,
@@ -55,11 +55,11 @@ impl Dispatch for Paths {
     }
 }
 
-impl Paths {
+impl Dispatcher {
     /// Answers one request.
-    fn answer(&self, caller: Peer, mut request: http::Request<Body>) -> Answering {
+    fn answer(&self, caller: Peer, mut request: http::Request<Body>) -> ResponseFuture {
         let router = match self {
-            Paths::Public(public) => {
+            Dispatcher::Public(public) => {
                 // By way of the router a call costs five thousand instructions more, an eighth of a cached read.
                 if let Some(way) = way_at(request.uri().path()) {
                     let snapshot = public.runtime.snapshot();
@@ -71,7 +71,7 @@ impl Paths {
                 }
                 &public.others
             }
-            Paths::Operators(router) => {
+            Dispatcher::Operators(router) => {
                 // The console does not know how we name a peer.
                 let peer = ConnectInfo(caller.addr.address);
                 request.extensions_mut().insert(peer);
@@ -91,7 +91,7 @@ fn way_at(path: &str) -> Option<Way> {
 }
 
 /// Puts the public listener's paths together.
-pub(crate) fn public(runtime: &Arc<Runtime>) -> Paths {
+pub(crate) fn public(runtime: &Arc<Runtime>) -> Dispatcher {
     let token = open(runtime, Way::Jwt, |snapshot, request| {
         token_endpoint::answer(snapshot, caller(&request), request)
     });
@@ -109,7 +109,7 @@ pub(crate) fn public(runtime: &Arc<Runtime>) -> Paths {
             nothing_here(runtime_of_rest.snapshot(), caller(&request), request)
         }));
     let runtime = Arc::clone(runtime);
-    Paths::Public(Arc::new(Public { runtime, others }))
+    Dispatcher::Public(Arc::new(PublicState { runtime, others }))
 }
 
 /// What answers on a path that belongs to a way in, as long as the way is switched on.
@@ -225,5 +225,5 @@ fn caller(request: &http::Request<Body>) -> Peer {
         .extensions()
         .get()
         .cloned()
-        .expect("Paths::answer puts the caller into every request")
+        .expect("Dispatcher::answer puts the caller into every request")
 }

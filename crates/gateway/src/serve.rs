@@ -31,7 +31,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::request::record::tell_counts;
-use crate::router::{self, Paths};
+use crate::router::{self, Dispatcher};
 use crate::serve::assemble::{Sandboxed, way_out};
 use crate::serve::data_folder::{DataFolder, random, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime};
@@ -104,7 +104,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let looking = tokio::spawn(looking);
     let served = [
         (public, router::public(&runtime)),
-        (admin, Paths::Operators(admin_router)),
+        (admin, Dispatcher::Operators(admin_router)),
     ];
     let served = run(&runtime, served, signals, file).await;
     looking.abort();
@@ -127,7 +127,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
 /// watch.
 async fn run(
     runtime: &Arc<Runtime>,
-    [(public, ways_in), (admin, console)]: [(TcpListener, Paths); 2],
+    [(public, ways_in), (admin, console)]: [(TcpListener, Dispatcher); 2],
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
 ) -> Result<(), String> {
