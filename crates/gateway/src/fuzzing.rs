@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use server::PeerAddr;
 
 use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
-use crate::request::validate::{self, Wish};
+use crate::request::validate::{self, RequestKind};
 
 /// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
 pub type Step = (String, Option<(IpAddr, bool)>);
@@ -56,11 +56,11 @@ pub fn readable(head: &Parts) -> Result<(), Error> {
 ///
 /// # Errors
 /// HTTP_METHOD_NOT_ALLOWED, or INCORRECT_PARAM for a WSDL of another version.
-pub fn wish(way: Way, head: &Parts) -> Result<&'static str, Error> {
-    validate::wish(way, head).map(|wish| match wish {
-        Wish::Call => "call",
-        Wish::CheckOnly => "check",
-        Wish::Options => "options",
-        Wish::Wsdl(_) => "wsdl",
+pub fn kind(way: Way, head: &Parts) -> Result<&'static str, Error> {
+    validate::kind(way, head).map(|kind| match kind {
+        RequestKind::Call => "call",
+        RequestKind::CheckOnly => "check",
+        RequestKind::Options => "options",
+        RequestKind::Wsdl(_) => "wsdl",
     })
 }

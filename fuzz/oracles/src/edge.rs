@@ -2,7 +2,7 @@
 //! begin with `H` for Host or `T` for Transfer-Encoding.
 
 use adapter::Way;
-use gateway::fuzzing::{readable, wish};
+use gateway::fuzzing::{kind, readable};
 use http::{Method, Request, Uri, Version};
 
 use crate::reading::{headers, split};
@@ -65,7 +65,7 @@ pub(crate) fn judge(input: &[u8]) {
         "{hosts:?}"
     );
     for way in Way::ALL {
-        let found = wish(way, &head).ok();
+        let found = kind(way, &head).ok();
         let query = head.uri.query().unwrap_or_default();
         assert_eq!(found, wanted(way, &head.method, query));
     }

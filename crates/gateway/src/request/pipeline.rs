@@ -27,7 +27,7 @@ use crate::request::detached::Unstoppable;
 use crate::request::idempotency;
 use crate::request::record::{self, Story};
 use crate::request::reply;
-use crate::request::validate::{self, Wish};
+use crate::request::validate::{self, RequestKind};
 use crate::state::snapshot::Snapshot;
 
 /// What is to be done: a call, or something that needs none.
@@ -95,10 +95,10 @@ async fn plan(
     };
     story.dialect = adapter.dialect(&unread);
     admit(snapshot, story, head)?;
-    match validate::wish(way, head)? {
-        Wish::Options => return Ok(Plan::Options),
-        Wish::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
-        Wish::Call | Wish::CheckOnly => {}
+    match validate::kind(way, head)? {
+        RequestKind::Options => return Ok(Plan::Options),
+        RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
+        RequestKind::Call | RequestKind::CheckOnly => {}
     }
     if validate::waits_to_go_on(head, &body) {
         adapter.refuse_head(&unread)?;

@@ -18,9 +18,9 @@ pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 /// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
 pub(crate) const METHOD_BYTES_MAX: usize = 32;
 
-/// What the HTTP method asks for.
+/// What kind of request the HTTP method and the query make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum RequestKind {
     /// An answer with a body.
     Call,
     /// All checks, no body, nothing upstream.
@@ -157,18 +157,18 @@ pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.uri.path() == "*"
 }
 
-/// Reads the wish off method and query.
-pub(crate) fn wish(way: Way, head: &Parts) -> Result<Wish, Error> {
+/// Determines the kind of a request from its method and query.
+pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
     let is_get = matches!(head.method, Method::GET | Method::HEAD);
     let query = head.uri.query().filter(|_| way == Way::Soap && is_get);
     if let Some(ports) = query.and_then(WsdlPorts::asked_for) {
-        return ports.map(Wish::Wsdl);
+        return ports.map(RequestKind::Wsdl);
     }
     match (way, &head.method) {
-        (_, &Method::OPTIONS) => Ok(Wish::Options),
+        (_, &Method::OPTIONS) => Ok(RequestKind::Options),
         (Way::Soap, &Method::GET) => Err(Error::refused(Code::HttpMethodNotAllowed)),
-        (_, &Method::GET | &Method::POST) => Ok(Wish::Call),
-        (_, &Method::HEAD) => Ok(Wish::CheckOnly),
+        (_, &Method::GET | &Method::POST) => Ok(RequestKind::Call),
+        (_, &Method::HEAD) => Ok(RequestKind::CheckOnly),
         _ => Err(Error::refused(Code::HttpMethodNotAllowed)),
     }
 }
