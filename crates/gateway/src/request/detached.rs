@@ -1,4 +1,4 @@
-//! Work that goes on when whoever waits for it is gone.
+//! A future that runs to its end although its caller hangs up.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,36 +7,36 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Work that is done where it is waited for. Dropped before its end, it goes on in a task of its own: a task from the
-/// beginning would cost every call what only those need whose callers hang up.
-pub(crate) struct Unstoppable<F>
+/// A future that is polled in place. Dropped before its end, it is spawned as a task: a task from the beginning would cost
+/// every call what only the calls need whose callers hang up.
+pub(crate) struct DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    /// Until it is done.
+    /// `None` once the work has ended.
     left: Option<(Pin<Box<F>>, TaskTrackerToken)>,
 }
 
-impl<F> Unstoppable<F>
+impl<F> DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    /// Work that the tracker knows of until it is done.
-    pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> Unstoppable<F> {
-        Unstoppable {
-            left: Some((Box::pin(work()), tracker.token())),
+    /// Wraps work that the tracker counts until its end.
+    pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> DetachOnDrop<F> {
+        DetachOnDrop {
+            left: Some((boxed(work), tracker.token())),
         }
     }
 }
 
-impl<F> Future for Unstoppable<F>
+impl<F> Future for DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken out while it is polled: one that panics is gone and is not begun again.
+        // Taken out while it is polled: work that panics is not polled again.
         let Some((mut work, token)) = self.left.take() else {
             return Poll::Pending;
         };
@@ -48,7 +48,7 @@ where
     }
 }
 
-impl<F> Drop for Unstoppable<F>
+impl<F> Drop for DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_goes_on_without_whoever_waited_and_is_counted_until_its_end() {
+    async fn dropped_work_goes_on_and_is_counted_until_its_end() {
         let tracker = TaskTracker::new();
         tracker.close();
         let (go, gone) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
-        let work = Unstoppable::new(&tracker, || async move {
+        let work = DetachOnDrop::new(&tracker, || async move {
             let _ = gone.await;
             let _ = done.send(());
         });
@@ -93,15 +93,15 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_over() {
         let tracker = TaskTracker::new();
-        let work = Unstoppable::new(&tracker, || async { panic!("on purpose") });
+        let work = DetachOnDrop::new(&tracker, || async { panic!("on purpose") });
         assert!(AssertUnwindSafe(work).catch_unwind().await.is_err());
         assert_eq!(tracker.len(), 0);
     }
 
     #[tokio::test]
-    async fn work_that_is_done_is_not_begun_again() {
+    async fn work_that_has_ended_is_not_spawned() {
         let tracker = TaskTracker::new();
-        assert_eq!(Unstoppable::new(&tracker, || async { 7 }).await, 7);
+        assert_eq!(DetachOnDrop::new(&tracker, || async { 7 }).await, 7);
         assert_eq!(tracker.len(), 0);
     }
 }

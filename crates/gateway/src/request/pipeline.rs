@@ -23,7 +23,7 @@ use server::Peer;
 use store::{Access, JournalLevel};
 
 use crate::client_addr;
-use crate::request::detached::Unstoppable;
+use crate::request::detached::DetachOnDrop;
 use crate::request::idempotency;
 use crate::request::record::{self, Story};
 use crate::request::reply;
@@ -64,7 +64,7 @@ pub(crate) async fn answer(
             let finishing = || async move {
                 finish(&its_snapshot, way, &mut story, (&headers, Ok(call))).await
             };
-            let finishing = AssertUnwindSafe(Unstoppable::new(&snapshot.under_way, finishing));
+            let finishing = AssertUnwindSafe(DetachOnDrop::new(&snapshot.under_way, finishing));
             let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::defect())
         }
