@@ -32,7 +32,7 @@ use url::Url;
 use crate::config::Config;
 use crate::request::record::tell_counts;
 use crate::router::{self, Dispatcher};
-use crate::serve::assemble::{Sandboxed, way_out};
+use crate::serve::assemble::{SandboxUpstream, upstream_config};
 use crate::serve::data_folder::{DataFolder, random, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
@@ -246,14 +246,14 @@ async fn first_snapshot(
 ) -> Result<Snapshot, String> {
     config.warn_of_exposed_secrets();
     let public_url = config.callers_url(process.address);
-    let way_out = way_out(config, process.sandbox.as_ref())?;
+    let upstream = upstream_config(config, process.sandbox.as_ref())?;
     let process_key = random(HASH_KEY_BYTES)?;
     let tokens = TokensConfig::new(config, &public_url)?;
     let daily = DailyLimits::open(Arc::clone(store), Box::new(Snapshot::now)).await;
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
     let parts = SnapshotParts {
         metrics: Arc::new(Metrics::new(store.journal())),
-        forwarder: Forwarder::new(way_out, Arc::clone(hasher), &process_key, daily)?,
+        forwarder: Forwarder::new(upstream, Arc::clone(hasher), &process_key, daily)?,
         tokens: Arc::new(Tokens::open(tokens, store, Snapshot::now()).await?),
         store: Arc::clone(store),
         under_way: TaskTracker::new(),
@@ -266,7 +266,7 @@ async fn first_snapshot(
 async fn start_sandbox(
     config: &Config,
     data: &DataFolder,
-) -> Result<Option<(Sandbox, Sandboxed)>, String> {
+) -> Result<Option<(Sandbox, SandboxUpstream)>, String> {
     if config.upstream.is_some() {
         return Ok(None);
     }
@@ -274,7 +274,7 @@ async fn start_sandbox(
     let sandbox = Sandbox::start(SandboxConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         data: Some(data.sandbox()),
-        user: Sandboxed::user(),
+        user: SandboxUpstream::user(),
         password: password.clone(),
         faults: Vec::new(),
         pages: true,
@@ -284,7 +284,7 @@ async fn start_sandbox(
     .map_err(|error| error.to_string())?;
     let url =
         Url::parse(&format!("{}/api/http/", sandbox.url())).map_err(|error| error.to_string())?;
-    Ok(Some((sandbox, Sandboxed { url, password })))
+    Ok(Some((sandbox, SandboxUpstream { url, password })))
 }
 
 fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, String> {

@@ -11,13 +11,13 @@ const SANDBOX_USER: &str = "chatgate";
 
 /// The embedded upstream that runs beside this gateway.
 #[derive(Clone)]
-pub(crate) struct Sandboxed {
+pub(crate) struct SandboxUpstream {
     /// Its endpoint by HTTP parameters.
     pub(crate) url: Url,
     pub(crate) password: SecretString,
 }
 
-impl Sandboxed {
+impl SandboxUpstream {
     /// The user name of its account.
     pub(crate) fn user() -> String {
         SANDBOX_USER.to_owned()
@@ -28,9 +28,9 @@ impl Sandboxed {
 ///
 /// # Errors
 /// One sentence then.
-pub(crate) fn way_out(
+pub(crate) fn upstream_config(
     config: &Config,
-    sandbox: Option<&Sandboxed>,
+    sandbox: Option<&SandboxUpstream>,
 ) -> Result<ForwardConfig, String> {
     let upstream = match (&config.upstream, sandbox) {
         (Some(upstream), _) => upstream.clone(),
@@ -47,13 +47,13 @@ pub(crate) fn way_out(
     })
 }
 
-fn of_sandbox(config: &Config, sandbox: &Sandboxed) -> UpstreamConfig {
+fn of_sandbox(config: &Config, sandbox: &SandboxUpstream) -> UpstreamConfig {
     UpstreamConfig {
         url: sandbox.url.clone(),
         fallback_urls: Vec::new(),
         round_robin: false,
-        account: UpstreamAccount {
-            user: Sandboxed::user(),
+        account: Account {
+            user: SandboxUpstream::user(),
             password: sandbox.password.clone(),
         },
         next_account: None,

@@ -11,7 +11,7 @@ use server::signals::ReloadSignal;
 use settings::ConfigError;
 
 use crate::config::Config;
-use crate::serve::assemble::way_out;
+use crate::serve::assemble::upstream_config;
 use crate::serve::policies;
 use crate::state::current::{Loaded, Runtime};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
@@ -137,7 +137,7 @@ async fn next(runtime: &Runtime, config: &Config) -> Result<Snapshot, String> {
     let public_url = config.callers_url(process.address);
     let forwarder = snapshot
         .forwarder
-        .renewed(way_out(config, process.sandbox.as_ref())?)?;
+        .renewed(upstream_config(config, process.sandbox.as_ref())?)?;
     // The last step that can fail, since it may put a new signing key into the store.
     let tokens = TokensConfig::new(config, &public_url)?;
     let tokens = snapshot

@@ -15,7 +15,7 @@ use settings::{ConfigSource, Sources};
 use store::Journal;
 
 use crate::config::Config;
-use crate::serve::assemble::Sandboxed;
+use crate::serve::assemble::SandboxUpstream;
 use crate::serve::reload::LastReload;
 use crate::state::snapshot::Snapshot;
 use crate::telemetry::LogLevel;
@@ -38,7 +38,7 @@ pub(crate) struct ProcessContext {
     /// The public listener's.
     pub(crate) address: SocketAddr,
     /// The embedded upstream, if it runs.
-    pub(crate) sandbox: Option<Sandboxed>,
+    pub(crate) sandbox: Option<SandboxUpstream>,
     pub(crate) log_level: LogLevel,
 }
 
