@@ -151,7 +151,7 @@ fn examples(with_credentials: bool) -> Value {
 fn responses(snapshot: &Snapshot, way: Way) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
-    for code in Code::ALL.into_iter().filter(|code| befalls(way, *code)) {
+    for code in Code::ALL.into_iter().filter(|code| can_occur(way, *code)) {
         let error = Error::refused(code);
         let answer = Answer {
             request_id: "",
@@ -183,7 +183,7 @@ fn responses(snapshot: &Snapshot, way: Way) -> Value {
 }
 
 /// Whether a call in this way can end with this code.
-pub(crate) fn befalls(way: Way, code: Code) -> bool {
+pub(crate) fn can_occur(way: Way, code: Code) -> bool {
     match code {
         Code::MissingUser | Code::MissingPassword | Code::IncorrectUserPassword => way != Way::Jwt,
         Code::MissingToken | Code::IncorrectToken | Code::ExpiredToken => way == Way::Jwt,
@@ -253,7 +253,7 @@ fn token() -> Value {
     let mut words: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     let told = Code::ALL
         .into_iter()
-        .filter(|code| befalls(Way::Basic, *code));
+        .filter(|code| can_occur(Way::Basic, *code));
     let told = told.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
     let own = [
         OauthError::invalid_scope(""),

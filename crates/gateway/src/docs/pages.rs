@@ -7,7 +7,7 @@ use adapter::{
 use askama::Template;
 use serde_json::Value;
 
-use crate::docs::openapi::befalls;
+use crate::docs::openapi::can_occur;
 use crate::request::token_endpoint;
 use crate::state::snapshot::Snapshot;
 
@@ -203,7 +203,7 @@ impl CodeRow {
             };
             // By SOAP a caller may show any kind of credentials; another method or path can be asked of all ways.
             let comes_about = *way == Way::Soap
-                || befalls(*way, code)
+                || can_occur(*way, code)
                 || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);
             let told = || {
                 snapshot

@@ -72,7 +72,7 @@ impl Runtime {
         self.snapshot.load_full()
     }
 
-    /// From now on requests begin with this snapshot, and connections with these policies.
+    /// Makes this snapshot current for new requests, and these policies for new connections.
     pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
         self.snapshot.store(Arc::new(snapshot));
         for (there, policy) in self.policies.iter().zip(policies) {
