@@ -19,15 +19,10 @@ use axum::response::Response;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 
-use crate::request::record::Story;
+use crate::paths::DOCS;
+use crate::request::record::AccessRecord;
 use crate::request::reply;
 use crate::state::snapshot::Snapshot;
-
-/// Where the pages begin.
-pub(crate) const PATH: &str = "/docs/";
-
-/// Every path of theirs, as the router takes them.
-pub(crate) const PATHS: [&str; 3] = ["/docs", PATH, "/docs/{page}"];
 
 /// No script, no inline style, and nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -52,7 +47,7 @@ pub(crate) struct Page {
 /// NOT_FOUND if there is none.
 pub(crate) fn page(snapshot: &Snapshot, head: &Parts) -> Result<Page, Error> {
     let path = head.uri.path();
-    match path.strip_prefix(PATH).unwrap_or_default() {
+    match path.strip_prefix(DOCS.path).unwrap_or_default() {
         "" => html(&pages::Ways::new(snapshot)),
         "operations" => html(&pages::Operations::new(snapshot)),
         "codes" => html(&pages::Codes::new(snapshot)),
@@ -97,15 +92,15 @@ impl Page {
     }
 }
 
-/// The page as it goes out.
-pub(crate) fn respond(story: &mut Story, page: Page) -> Response {
+/// Answers with a page.
+pub(crate) fn respond(record: &mut AccessRecord, page: Page) -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, page.policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    let mut response = reply::document(story, page.kind, page.text.into_owned());
+    let mut response = reply::document(record, page.kind, page.text.into_owned());
     for (name, value) in headers {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);

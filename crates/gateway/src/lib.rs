@@ -19,6 +19,7 @@ mod tokens;
 pub mod config;
 
 pub mod client_addr;
+mod paths;
 pub mod visible;
 
 #[doc(hidden)]

@@ -2,9 +2,11 @@
 //!
 //! Read `pipeline` first: admit → decode → authorize → forward → encode, on one page.
 
-pub(crate) mod detached;
+pub(crate) mod context;
+mod detached;
 pub(crate) mod idempotency;
 pub(crate) mod pipeline;
+mod progress;
 pub(crate) mod record;
 pub(crate) mod reply;
 mod request_id;

@@ -30,8 +30,8 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::config::Config;
-use crate::request::record::tell_counts;
-use crate::router::{self, Dispatcher};
+use crate::request::record::log_counts;
+use crate::router::Dispatcher;
 use crate::serve::assemble::{SandboxUpstream, upstream_config};
 use crate::serve::data_folder::{DataFolder, random, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime};
@@ -103,7 +103,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
     let served = [
-        (public, router::public(&runtime)),
+        (public, Dispatcher::Public(Arc::clone(&runtime))),
         (admin, Dispatcher::Operators(admin_router)),
     ];
     let served = run(&runtime, served, signals, file).await;
@@ -181,7 +181,7 @@ async fn run(
         let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
     }
     // All calls are over, and so is the minute.
-    tell_counts(snapshot.store.journal(), i64::MAX);
+    log_counts(snapshot.store.journal(), i64::MAX);
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
@@ -201,7 +201,7 @@ async fn keep_house(runtime: Arc<Runtime>) {
         interval.tick().await;
         let snapshot = runtime.snapshot();
         snapshot.store.journal().save_counts();
-        tell_counts(snapshot.store.journal(), Snapshot::now_ms());
+        log_counts(snapshot.store.journal(), Snapshot::now_ms());
         snapshot.forwarder.sweep();
         snapshot.save_uses().await;
         runtime.forget_keys().await;

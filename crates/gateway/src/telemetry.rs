@@ -14,6 +14,6 @@ pub(crate) mod text;
 pub use log::finish_log;
 pub(crate) use log::{LogLevel, print, start_log};
 pub(crate) use log_buffer::{gather_lines, in_class, write_lines};
-pub(crate) use log_line::{Name, name, tell};
-pub(crate) use log_queue::Class;
+pub(crate) use log_line::{Name, log_request, name};
+pub(crate) use log_queue::LogClass;
 pub(crate) use metrics::{DeliveryLabel, Metrics, ReasonLabel, ReloadLabel};

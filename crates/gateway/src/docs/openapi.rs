@@ -10,9 +10,8 @@ use adapter::{
 use adapter_jwt::OauthError;
 use serde_json::{Map, Value, json};
 
+use crate::paths::{JWKS, METADATA, TOKEN};
 use crate::request::idempotency::KEY_BYTES_MAX;
-use crate::request::token_endpoint;
-use crate::router::{JWKS, METADATA};
 use crate::state::snapshot::Snapshot;
 
 /// The ways in whose answers are JSON; the WSDL describes the other one.
@@ -25,14 +24,14 @@ pub(crate) fn document(snapshot: &Snapshot) -> Value {
         paths.insert(way.path().to_owned(), way_in(snapshot, way));
     }
     if snapshot.is_open(Way::Jwt) {
-        paths.insert(token_endpoint::PATH.to_owned(), json!({"post": token()}));
+        paths.insert(TOKEN.path.to_owned(), json!({"post": token()}));
         paths.insert(
-            JWKS.to_owned(),
+            JWKS.path.to_owned(),
             public("readKeys", "The keys that verify tokens", &["keys"]),
         );
         let metadata = ["issuer", "token_endpoint", "jwks_uri"];
         paths.insert(
-            METADATA.to_owned(),
+            METADATA.path.to_owned(),
             public(
                 "readMetadata",
                 "Where tokens come from (RFC 8414)",
@@ -44,7 +43,7 @@ pub(crate) fn document(snapshot: &Snapshot) -> Value {
     let token_url = format!(
         "{}{}",
         snapshot.public_url.trim_end_matches('/'),
-        token_endpoint::PATH
+        TOKEN.path
     );
     json!({
         "openapi": "3.1.0",

@@ -8,7 +8,7 @@ use askama::Template;
 use serde_json::Value;
 
 use crate::docs::openapi::can_occur;
-use crate::request::token_endpoint;
+use crate::paths::TOKEN;
 use crate::state::snapshot::Snapshot;
 
 /// The first page: what each way in is.
@@ -36,7 +36,7 @@ impl Ways {
         let ways = Way::ALL.into_iter().filter(|way| snapshot.is_open(*way));
         Ways {
             ways: ways.map(|way| WayIn::new(&url, way)).collect(),
-            token_url: format!("{url}{}", token_endpoint::PATH),
+            token_url: format!("{url}{}", TOKEN.path),
             has_tokens: snapshot.is_open(Way::Jwt),
             url,
         }

@@ -24,7 +24,7 @@ where
     /// Wraps work that the tracker counts until its end.
     pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> DetachOnDrop<F> {
         DetachOnDrop {
-            left: Some((boxed(work), tracker.token())),
+            left: Some((Box::pin(work()), tracker.token())),
         }
     }
 }

@@ -1,35 +1,36 @@
-//! A send, kept true through crashes: its key first, then its trace on the disk, and only then the upstream. The answer
-//! leaves when what became of the key is on the disk as well.
+//! The state of a send, which survives crashes: claim the key → put the open row and the key on the disk → dispatch to the
+//! upstream → settle the key. The answer leaves when the receipt of the key is on the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Code, Delivery, Error, Request, Response as Success};
 use aws_lc_rs::digest::{Context, SHA256};
-use store::{Access, Claim, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement};
+use store::{
+    Access, Claim, Intent, JournalRow, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement,
+};
 use tokio::sync::oneshot;
 
-use crate::request::record::Story;
 use crate::state::snapshot::Snapshot;
 
-/// Most bytes of a key: four times what any client library makes.
+/// Longest idempotency key, in bytes: four times what any client library generates.
 pub(crate) const KEY_BYTES_MAX: usize = 255;
 
-/// When to ask again for a send that is under way: it ends within seconds.
+/// When to ask again for a send that is under way, in seconds: it ends soon.
 const UNDER_WAY_RETRY_S: u32 = 1;
 
-/// When to come again while the store can't be written.
+/// When to retry while the store can't be written, in seconds.
 const STORE_RETRY_S: u32 = 10;
 
-/// Longest that an answer waits for its receipt to get to the disk. What was sent is told all the same; until the store is
-/// written again the key counts as under way.
+/// Longest that an answer waits for its receipt to get to the disk. After that the answer leaves without it; until the store
+/// is written again, the key counts as under way.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 
-/// Reads a key.
+/// Checks an idempotency key.
 ///
 /// # Errors
-/// INCORRECT_PARAM when it can't be one.
-pub(crate) fn key(given: Result<Option<String>, Error>) -> Result<Option<String>, Error> {
+/// INCORRECT_PARAM when it is too long or holds other characters than keys may.
+pub(crate) fn check_key(given: Result<Option<String>, Error>) -> Result<Option<String>, Error> {
     let Some(key) = given? else { return Ok(None) };
     if (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Some(key));
@@ -38,31 +39,155 @@ pub(crate) fn key(given: Result<Option<String>, Error>) -> Result<Option<String>
     Err(Error::explained(Code::IncorrectParam, text))
 }
 
-/// What a send with this key claims.
-pub(crate) fn claim(
-    snapshot: &Snapshot,
-    (access, request): (&Access, &Request),
-    request_id: &str,
-    key: String,
-) -> Claim {
-    let now = Snapshot::now();
-    Claim {
-        client_id: access.client_id.clone(),
-        method: request.operation().method,
-        key,
-        fingerprint: fingerprint(request),
-        request_id: request_id.to_owned(),
-        now,
-        kept_since: now.saturating_sub(snapshot.receipts_kept_s),
-        room: snapshot.receipt_room,
+/// How far a send has come. A state is only ever followed by a later one.
+#[derive(Default)]
+pub(crate) enum SendState {
+    /// Nothing has been sent.
+    #[default]
+    Idle,
+    /// The send carries this key.
+    Claimed(Claim),
+    /// The key was used before, so that its first call's outcome is repeated.
+    Replayed,
+    /// The open row and the claimed key are on the disk. From here on something may have left.
+    Dispatched { intent: Intent, has_key: bool },
+    /// The outcome is recorded; this resolves when the key's receipt is on the disk.
+    Settling(oneshot::Receiver<()>),
+}
+
+impl SendState {
+    /// Begins a send, with the key that it claims.
+    pub(crate) fn begin(
+        snapshot: &Snapshot,
+        access: &Access,
+        request: &Request,
+        request_id: &str,
+        key: Option<String>,
+    ) -> SendState {
+        let Some(key) = key else {
+            return SendState::Idle;
+        };
+        let now = Snapshot::now();
+        SendState::Claimed(Claim {
+            client_id: access.client_id.clone(),
+            method: request.operation().method,
+            key,
+            fingerprint: fingerprint(request),
+            request_id: request_id.to_owned(),
+            now,
+            kept_since: now.saturating_sub(snapshot.receipts_kept_s),
+            room: snapshot.receipt_room,
+        })
+    }
+
+    /// Returns the outcome of the key's first call, if the key was used before.
+    ///
+    /// # Errors
+    /// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; RATE_LIMITED or OVERLOADED when there is
+    /// no room for another receipt, of the access or at all; OVERLOADED when the store can't be read.
+    pub(crate) async fn replay(
+        &mut self,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Arc<Success>>, Error> {
+        let SendState::Claimed(claim) = self else {
+            return Ok(None);
+        };
+        let fingerprint = claim.fingerprint;
+        let obstacle = snapshot.store.obstacle(claim).await;
+        let obstacle = obstacle.map_err(|error| store_failing(&error))?;
+        obstacle
+            .map(|obstacle| self.meet(&obstacle, &fingerprint))
+            .transpose()
+    }
+
+    /// Puts the open row of a send on the disk, with the key that it claims. Returns the outcome of the key's first call, if
+    /// another send has claimed the key meanwhile.
+    ///
+    /// # Errors
+    /// As [`SendState::replay`]; OVERLOADED when the store can't be written. Nothing may be sent then.
+    pub(crate) async fn dispatch(
+        &mut self,
+        snapshot: &Snapshot,
+        row: JournalRow,
+    ) -> Result<Option<Arc<Success>>, Error> {
+        let claim = match std::mem::take(self) {
+            SendState::Claimed(claim) => Some(claim),
+            _ => None,
+        };
+        let fingerprint = claim.as_ref().map(|claim| claim.fingerprint);
+        let opened = snapshot.store.journal().open(row, claim).await;
+        match (opened.map_err(|error| store_failing(&error))?, fingerprint) {
+            (Opened::Obstacle(obstacle), Some(fingerprint)) => {
+                self.meet(&obstacle, &fingerprint).map(Some)
+            }
+            (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
+                .because("a receipt for a send without a key")
+                .with_delivery(Some(Delivery::NotSent))),
+            (Opened::Intent(intent), fingerprint) => {
+                let has_key = fingerprint.is_some();
+                *self = SendState::Dispatched { intent, has_key };
+                Ok(None)
+            }
+        }
+    }
+
+    /// Closes the open row with this outcome, and settles the key; `None` if nobody knows the outcome. Returns the row again
+    /// if none is open.
+    pub(crate) fn settle(
+        &mut self,
+        row: JournalRow,
+        outcome: Option<Result<&Success, &Error>>,
+    ) -> Option<JournalRow> {
+        if !self.is_dispatched() {
+            return Some(row);
+        }
+        match std::mem::take(self) {
+            SendState::Dispatched { intent, has_key } if has_key => {
+                *self = SendState::Settling(intent.settle(row, settlement(outcome)));
+            }
+            SendState::Dispatched { intent, .. } => intent.close(row),
+            _ => {}
+        }
+        None
+    }
+
+    /// Waits until the key's receipt is on the disk.
+    pub(crate) async fn settled(&mut self) {
+        if let SendState::Settling(settling) = self
+            && tokio::time::timeout(SETTLE_MAX, settling).await.is_err()
+        {
+            tracing::error!("a receipt is not on the disk yet; its key counts as under way");
+        }
+    }
+
+    /// Returns whether something may have left.
+    pub(crate) fn is_dispatched(&self) -> bool {
+        matches!(self, SendState::Dispatched { .. })
+    }
+
+    /// Returns whether the outcome of an earlier call is repeated.
+    pub(crate) fn is_replay(&self) -> bool {
+        matches!(self, SendState::Replayed)
+    }
+
+    /// Decides what a send ends with whose key can't be claimed.
+    fn meet(&mut self, obstacle: &Obstacle, fingerprint: &[u8; 32]) -> Result<Arc<Success>, Error> {
+        let receipt = match obstacle {
+            Obstacle::NoRoom(no_room) => return Err(without_room(*no_room)),
+            Obstacle::Known(receipt) => receipt,
+        };
+        if receipt.fingerprint == *fingerprint && receipt.state != ReceiptState::Open {
+            *self = SendState::Replayed;
+        }
+        repeated(receipt, fingerprint)
     }
 }
 
-/// Tells two requests apart whatever way they came.
+/// Hashes a request, the same by every way in.
 fn fingerprint(request: &Request) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for (parameter, value) in request.pairs() {
-        // With its length, so that no two requests are one text.
+        // Each value with its length, so that no two requests make one text.
         context.update(parameter.name.as_bytes());
         context.update(&[0]);
         context.update(&(value.len() as u64).to_le_bytes());
@@ -73,57 +198,7 @@ fn fingerprint(request: &Request) -> [u8; 32] {
     fingerprint
 }
 
-/// What the key's first call was told, if it was used before.
-///
-/// # Errors
-/// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; RATE_LIMITED or OVERLOADED when there is no
-/// room for another receipt, of the access or at all; OVERLOADED when the store can't be read.
-pub(crate) async fn replayed(
-    snapshot: &Snapshot,
-    story: &mut Story,
-    claim: &Claim,
-) -> Result<Option<Arc<Success>>, Error> {
-    let obstacle = snapshot.store.obstacle(claim).await;
-    let obstacle = obstacle.map_err(|error| store_failing(&error))?;
-    obstacle
-        .map(|obstacle| stopped(story, claim, &obstacle))
-        .transpose()
-}
-
-/// Puts the trace of a send on the disk, with the key that it claims. Gives what the key's first call was told, should
-/// another have claimed it meanwhile.
-///
-/// # Errors
-/// As [`replayed`]; OVERLOADED when the store can't be written. Nothing may be sent then.
-pub(crate) async fn open(
-    snapshot: &Snapshot,
-    story: &mut Story,
-    claim: Option<Claim>,
-) -> Result<Option<Arc<Success>>, Error> {
-    let has_key = claim.is_some();
-    let asked = claim.clone();
-    let opened = snapshot.store.journal().open(story.open_row(), claim).await;
-    match (opened.map_err(|error| store_failing(&error))?, asked) {
-        (Opened::Obstacle(obstacle), Some(claim)) => stopped(story, &claim, &obstacle).map(Some),
-        (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
-            .because("a receipt for a send without a key")
-            .with_delivery(Some(Delivery::NotSent))),
-        (Opened::Intent(intent), _) => {
-            story.sends(intent, has_key);
-            Ok(None)
-        }
-    }
-}
-
-/// What a send is told whose key could not be claimed.
-fn stopped(story: &mut Story, claim: &Claim, obstacle: &Obstacle) -> Result<Arc<Success>, Error> {
-    match obstacle {
-        Obstacle::Known(receipt) => replay(story, claim, receipt),
-        Obstacle::NoRoom(no_room) => Err(without_room(*no_room)),
-    }
-}
-
-/// Nothing is sent under a key that could not be remembered.
+/// Refuses a send whose key can't be stored.
 fn without_room(no_room: NoRoom) -> Error {
     let (code, text, setting) = if no_room.own {
         let text = "This access has used too many idempotency keys; try again later, or send without a key.";
@@ -138,49 +213,43 @@ fn without_room(no_room: NoRoom) -> Error {
         .retry_after(u32::try_from(no_room.retry_s).unwrap_or(u32::MAX))
 }
 
-/// Tells once more what the first call was told.
-fn replay(story: &mut Story, claim: &Claim, receipt: &Receipt) -> Result<Arc<Success>, Error> {
-    let word = match receipt.state {
+/// Returns what the key's first call ended with, or why it can't be repeated.
+fn repeated(receipt: &Receipt, fingerprint: &[u8; 32]) -> Result<Arc<Success>, Error> {
+    let delivery = match receipt.state {
         ReceiptState::Sent => Delivery::Sent,
         ReceiptState::Open | ReceiptState::Unknown => Delivery::Unknown,
     };
-    if receipt.fingerprint != claim.fingerprint {
-        let cause = format!("the key belongs to request {}", receipt.request_id);
-        let mismatch = Error::refused(Code::IdempotencyMismatch).because(cause);
-        return Err(mismatch.with_delivery(Some(word)));
-    }
+    let id = &receipt.request_id;
     let answer = receipt.answer.as_deref();
-    match receipt.state {
-        ReceiptState::Open => {
-            let cause = format!("request {} is under way", receipt.request_id);
-            let under_way = Error::refused(Code::IdempotencyInProgress).because(cause);
-            Err(under_way
-                .with_delivery(Some(word))
-                .retry_after(UNDER_WAY_RETRY_S))
+    let error = if receipt.fingerprint != *fingerprint {
+        let cause = format!("the key belongs to request {id}");
+        Error::refused(Code::IdempotencyMismatch).because(cause)
+    } else {
+        match receipt.state {
+            ReceiptState::Sent => {
+                // A receipt holds what was accepted as an answer before.
+                let success = answer.and_then(Success::of);
+                return Ok(Arc::new(success.unwrap_or_else(Success::empty)));
+            }
+            ReceiptState::Open => Error::refused(Code::IdempotencyInProgress)
+                .because(format!("request {id} is under way"))
+                .retry_after(UNDER_WAY_RETRY_S),
+            ReceiptState::Unknown => {
+                let mut codes = Code::ALL.into_iter();
+                let code = codes.find(|code| Some(code.word()) == answer);
+                Error::refused(code.unwrap_or(Code::UpstreamError))
+                    .because(format!("as request {id} was told"))
+            }
         }
-        ReceiptState::Sent => {
-            story.replays = true;
-            // What is kept was taken as an answer before.
-            let told = answer.and_then(Success::of);
-            Ok(Arc::new(told.unwrap_or_else(Success::empty)))
-        }
-        ReceiptState::Unknown => {
-            story.replays = true;
-            let code = Code::ALL
-                .into_iter()
-                .find(|code| Some(code.word()) == answer);
-            let cause = format!("as request {} was told", receipt.request_id);
-            let error = Error::refused(code.unwrap_or(Code::UpstreamError)).because(cause);
-            Err(error.with_delivery(Some(word)))
-        }
-    }
+    };
+    Err(error.with_delivery(Some(delivery)))
 }
 
-/// Whether a call that sends nothing may be made though no trace of it may be left.
+/// Checks whether a call that is not a send may be made although its journal row may be lost.
 ///
 /// # Errors
-/// OVERLOADED when the store can't be written and the operator wants no reads then.
-pub(crate) fn may_go_untraced(snapshot: &Snapshot) -> Result<(), Error> {
+/// OVERLOADED when the store can't be written and the configuration refuses reads then.
+pub(crate) fn check_store(snapshot: &Snapshot) -> Result<(), Error> {
     if snapshot.serves_without_store {
         return Ok(());
     }
@@ -194,25 +263,16 @@ pub(crate) fn may_go_untraced(snapshot: &Snapshot) -> Result<(), Error> {
         })
 }
 
-/// How the key of a send is left that ended so.
-pub(crate) fn settlement(outcome: Result<&Success, &Error>) -> Settlement {
+fn settlement(outcome: Option<Result<&Success, &Error>>) -> Settlement {
     match outcome {
-        Ok(success) => Settlement::Sent(success.result().to_owned()),
-        Err(error) if error.delivery() == Some(Delivery::NotSent) => Settlement::Free,
-        Err(error) => Settlement::Unknown(error.code().word()),
+        None => Settlement::Unknown(Code::InternalError.word()),
+        Some(Ok(success)) => Settlement::Sent(success.result().to_owned()),
+        Some(Err(error)) if error.delivery() == Some(Delivery::NotSent) => Settlement::Free,
+        Some(Err(error)) => Settlement::Unknown(error.code().word()),
     }
 }
 
-/// Waits until what became of the key is on the disk.
-pub(crate) async fn settled(settling: Option<oneshot::Receiver<()>>) {
-    if let Some(settling) = settling
-        && tokio::time::timeout(SETTLE_MAX, settling).await.is_err()
-    {
-        tracing::error!("a receipt is not on the disk yet; its key counts as under way");
-    }
-}
-
-/// Without its trace no send begins.
+/// Refuses a send whose row can't be put on the disk.
 fn store_failing(error: &store::StoreError) -> Error {
     Error::refused(Code::Overloaded)
         .because(error.to_string())

@@ -1,25 +1,26 @@
-//! From an adapter's reply to an HTTP response: the headers that every way in shares.
+//! From an adapter's reply to an HTTP response: writes the record, and adds the headers that every way in shares.
 
 mod body;
 
 use std::cell::RefCell;
 
-use adapter::{Code, Effect, Reply};
+use crate::telemetry::text;
+use adapter::{Answer, Code, Effect, Error, Reply, json_reply};
 use axum::body::Body;
 use axum::response::Response;
-use forward::{CacheStatus, DAY_S};
+use forward::{CacheStatus, DAY_S, HeldAnswer};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 
-use crate::request::record::Story;
-use crate::request::validate::ALLOW;
-use crate::telemetry::text;
+use crate::paths::ALLOW;
+use crate::request::progress::Progress;
+use crate::request::record::AccessRecord;
+use crate::request::request_id::REQUEST_ID;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Places for headers: as many as an answer has as a rule. The server below us adds length and date without them.
 const HEADERS: usize = 7;
@@ -36,8 +37,15 @@ const CORS_REQUEST_HEADERS: &str =
 const CORS_RESPONSE_HEADERS: &str =
     "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 
-/// Builds the response; `error` is what the call ended with, if it failed.
-pub(crate) fn respond(story: &mut Story, reply: Reply, error: Option<&adapter::Error>) -> Response {
+/// Writes the record and builds the response; `held` is let go once the body is taken.
+pub(crate) fn respond(
+    record: &mut AccessRecord,
+    reply: Reply,
+    answer: &Answer<'_>,
+    held: Option<HeldAnswer>,
+) -> Response {
+    record.write(reply.status, answer);
+    let error = answer.outcome.err();
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, content_type(reply.content_type));
     for challenge in reply.challenges {
@@ -48,20 +56,33 @@ pub(crate) fn respond(story: &mut Story, reply: Reply, error: Option<&adapter::E
     }
     if let Some(error) = error {
         if error.code() == Code::HttpMethodNotAllowed {
-            headers.insert(header::ALLOW, HeaderValue::from_static(story.allow));
+            let allow = HeaderValue::from_static(record.context.path.allow);
+            headers.insert(header::ALLOW, allow);
         }
         if let Some(seconds) = error.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
     }
-    if story.replays {
+    if record.progress.send.is_replay() {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    limit_headers(story, &mut headers);
-    cache_headers(story, error.is_none(), &mut headers);
-    shared_headers(story, &mut headers);
-    let body = body::body((reply.body, reply.rest), story.held.take());
+    limit_headers(&record.progress, &mut headers);
+    cache_headers(record, error.is_none(), &mut headers);
+    shared_headers(record, &mut headers);
+    let body = body::body(reply.body, reply.rest, held);
     response(reply.status, headers, body)
+}
+
+/// Answers a request that is not a call with an error.
+pub(crate) fn refuse(record: &mut AccessRecord, error: &Error) -> Response {
+    let request_id = record.context.id.shown().to_owned();
+    let answer = Answer {
+        request_id: &request_id,
+        operation: None,
+        outcome: Err(error),
+    };
+    let reply = json_reply(&answer, error.code().status(), &[]);
+    respond(record, reply, &answer, None)
 }
 
 /// A value made of text is read byte by byte; the one of nearly all answers is made beforehand.
@@ -75,12 +96,12 @@ fn content_type(of: &'static str) -> HeaderValue {
     }
 }
 
-/// The answer to OPTIONS: what is served here, and to a browser that it may.
-pub(crate) fn options(story: &mut Story) -> Response {
-    story.tell_reply(204, None);
+/// Answers OPTIONS with the methods that are served here, and with leave for a browser's script.
+pub(crate) fn options(record: &mut AccessRecord) -> Response {
+    record.write_success(204);
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
-    if story.cors_origin.is_some() {
+    if record.context.cors_origin.is_some() {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static(ALLOW),
@@ -90,24 +111,28 @@ pub(crate) fn options(story: &mut Story) -> Response {
             HeaderValue::from_static(CORS_REQUEST_HEADERS),
         );
     }
-    shared_headers(story, &mut headers);
+    shared_headers(record, &mut headers);
     response(204, headers, Body::empty())
 }
 
-/// A document that is the same for every caller: WSDL, JWKS, metadata.
-pub(crate) fn document(story: &mut Story, content_type: &'static str, text: String) -> Response {
-    story.tell_reply(200, None);
+/// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page.
+pub(crate) fn document(
+    record: &mut AccessRecord,
+    content_type: &'static str,
+    text: String,
+) -> Response {
+    record.write_success(200);
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=300"),
     );
-    shared_headers(story, &mut headers);
+    shared_headers(record, &mut headers);
     response(200, headers, Body::from(text))
 }
 
-/// The answer when a task of ours has panicked: its story is gone, and all that is certain is the defect.
+/// Answers after a panic of ours that lost the record: only the defect is certain.
 pub(crate) fn defect() -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(
@@ -128,15 +153,15 @@ fn response(status: u16, mut headers: HeaderMap, body: Body) -> Response {
     response
 }
 
-fn shared_headers(story: &Story, headers: &mut HeaderMap) {
-    // The id has been checked or made by us, so that it is always a header value.
-    if let Ok(id) = Value::from_str(&story.request_id) {
+fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
+    // The id was checked or generated here, so that it is always a header value.
+    if let Ok(id) = Value::from_str(record.context.id.shown()) {
         headers.insert(REQUEST_ID, id);
     }
-    if story.close {
+    if record.progress.closes {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(origin) = &story.cors_origin {
+    if let Some(origin) = &record.context.cors_origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -147,21 +172,21 @@ fn shared_headers(story: &Story, headers: &mut HeaderMap) {
 }
 
 /// draft-ietf-httpapi-ratelimit-headers.
-fn limit_headers(story: &Story, headers: &mut HeaderMap) {
-    let (minute, day) = (story.limit, story.day);
+fn limit_headers(progress: &Progress, headers: &mut HeaderMap) {
+    let (minute, day) = (progress.minute, progress.day);
     if minute.is_none() && day.is_none() {
         return;
     }
     let mut states = String::with_capacity(LIMIT_BYTES);
-    let minute_state = minute.map(|(name, limit)| (name, limit.remaining, limit.reset_s));
+    let minute_state = minute.map(|limit| (limit.name, limit.state.remaining, limit.state.reset_s));
     let day_state = day.map(|day| ("day", day.remaining, day.reset_s));
     for (name, left, reset_s) in minute_state.into_iter().chain(day_state) {
         push_name(&mut states, name);
         text::push_number(&mut states, "\";r=", left);
         text::push_number(&mut states, ";t=", reset_s);
     }
-    let limits = Limits {
-        minute: minute.map(|(name, limit)| (name, limit.per_minute)),
+    let limits = PolicyLimits {
+        minute: minute.map(|limit| (limit.name, limit.state.per_minute)),
         day: day.map(|day| day.per_day),
     };
     if let (Some(policy), Ok(states)) = (policy(limits), Value::from_str(&states)) {
@@ -170,19 +195,19 @@ fn limit_headers(story: &Story, headers: &mut HeaderMap) {
     }
 }
 
-/// The limits that a policy tells of.
+/// The limits that a policy header names.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Limits {
+struct PolicyLimits {
     minute: Option<(&'static str, u32)>,
     day: Option<u32>,
 }
 
 thread_local! {
-    /// The last policy that was told: most callers have the same limits.
-    static POLICY: RefCell<Option<(Limits, HeaderValue)>> = const { RefCell::new(None) };
+    /// The last policy header of this thread: most callers have the same limits.
+    static POLICY: RefCell<Option<(PolicyLimits, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-fn policy(limits: Limits) -> Option<HeaderValue> {
+fn policy(limits: PolicyLimits) -> Option<HeaderValue> {
     POLICY.with_borrow_mut(|last| {
         if let Some((of, policy)) = last
             && *of == limits
@@ -209,8 +234,9 @@ fn push_name(header: &mut String, name: &str) {
 }
 
 /// RFC 9211, and what the caller's own caches may do.
-fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
-    if let Some(cache) = story.cache {
+fn cache_headers(record: &AccessRecord, succeeded: bool, headers: &mut HeaderMap) {
+    let progress = &record.progress;
+    if let Some(cache) = progress.cache {
         let status = match cache {
             CacheStatus::Hit(ttl) => {
                 let mut status = String::with_capacity(LIMIT_BYTES);
@@ -228,12 +254,12 @@ fn cache_headers(story: &Story, succeeded: bool, headers: &mut HeaderMap) {
             headers.insert(CACHE_STATUS, status);
         }
     }
-    let is_read = story
+    let is_read = progress
         .operation()
         .is_some_and(|operation| operation.effect == Effect::Read);
-    let fresh_s = story.cache.and_then(CacheStatus::fresh_s);
+    let fresh_s = progress.cache.and_then(CacheStatus::fresh_s);
     let control = match fresh_s {
-        Some(seconds) if succeeded && is_read && !story.has_query => {
+        Some(seconds) if succeeded && is_read && record.context.head.uri.query().is_none() => {
             let mut control = String::with_capacity(LIMIT_BYTES);
             text::push_number(&mut control, "private, max-age=", seconds);
             Value::from_str(&control).ok()

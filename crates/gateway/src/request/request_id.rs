@@ -1,30 +1,65 @@
-//! The ids of a request: ours, which no other has, and the one that its caller may have chosen, which is told to them.
+//! The id of a request: one that no other request has, and beside it the id that the caller chose, if any.
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::header::{HeaderMap, HeaderName};
 use uuid::{NoContext, Timestamp, Uuid};
+
+/// The header that carries the id, from the caller and back.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest request id taken from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The id that the caller is told, and ours if that is another one: the caller's own is taken when it can stand in a log and
-/// a header as it is.
-pub(super) fn of(given: Option<&HeaderValue>, at: Duration) -> (String, Option<String>) {
-    let fits = |id: &&str| {
-        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    match given.and_then(|value| value.to_str().ok()).filter(fits) {
-        Some(id) => (id.to_owned(), Some(fresh_id(at))),
-        None => (fresh_id(at), None),
+/// The ids of one request.
+pub(crate) struct RequestId {
+    /// The id in the answer.
+    shown: String,
+    /// The unique id, if the answer shows the caller's own.
+    unique: Option<String>,
+}
+
+impl RequestId {
+    /// Takes the caller's own id, if it can stand in a log and a header as it is, and generates an id for this moment since
+    /// 1970.
+    pub(super) fn of(headers: &HeaderMap, at: Duration) -> RequestId {
+        let is_taken = |id: &&str| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        let given = headers.get(REQUEST_ID);
+        match given.and_then(|id| id.to_str().ok()).filter(is_taken) {
+            Some(id) => RequestId {
+                shown: id.to_owned(),
+                unique: Some(generate(at)),
+            },
+            None => RequestId {
+                shown: generate(at),
+                unique: None,
+            },
+        }
+    }
+
+    /// Returns the id that the answer shows: the caller's own, if there is one.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Returns the id that no other request has.
+    pub(crate) fn unique(&self) -> &str {
+        self.unique.as_deref().unwrap_or(&self.shown)
+    }
+
+    /// Returns the id that the caller chose.
+    pub(crate) fn callers(&self) -> Option<&str> {
+        self.unique.as_ref().map(|_| &*self.shown)
     }
 }
 
-/// A UUIDv7 of a moment since 1970. Those of one millisecond have no order among them, which would cost a lock.
-fn fresh_id(at: Duration) -> String {
+/// Generates a UUIDv7. Those of one millisecond have no order among them, which would cost a lock.
+fn generate(at: Duration) -> String {
     let now = Timestamp::from_unix(NoContext, at.as_secs(), at.subsec_nanos());
     let mut text = Uuid::encode_buffer();
     Uuid::new_v7(now)

@@ -12,9 +12,6 @@ use http::{Method, Version, header};
 use http_body_util::BodyExt;
 use server::{HEAD_BYTES_MAX, RequestBodyError};
 
-/// The methods of every way in, for `Allow`.
-pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
-
 /// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
 pub(crate) const METHOD_BYTES_MAX: usize = 32;
 

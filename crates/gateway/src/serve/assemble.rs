@@ -1,8 +1,11 @@
 //! The way out as it is configured: the upstream, or the embedded sandbox spoken to like any other.
 
-use forward::{ForwardConfig, UpstreamAccount, UpstreamAuth, UpstreamConfig};
-use secrecy::SecretString;
-use url::Url;
+use std::sync::Arc;
+
+use forward::{
+    DailyLimits, ForwardConfig, Forwarder, UpstreamAccount, UpstreamAuth, UpstreamConfig,
+};
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 
@@ -52,8 +55,8 @@ fn of_sandbox(config: &Config, sandbox: &SandboxUpstream) -> UpstreamConfig {
         url: sandbox.url.clone(),
         fallback_urls: Vec::new(),
         round_robin: false,
-        account: Account {
-            user: SandboxUpstream::user(),
+        account: UpstreamAccount {
+            user: SandboxUpstream::USER.to_owned(),
             password: sandbox.password.clone(),
         },
         next_account: None,

@@ -53,7 +53,7 @@ fn text(greeting: &Greeting<'_>, shows_secrets: bool) -> String {
         line(&format!(
             "Documentation       {scheme}://{}{}",
             reachable(public),
-            crate::docs::PATH
+            crate::paths::DOCS.path
         ));
     }
     if let Some(demo) = greeting.demo {

@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, reload};
 
 use super::log_buffer::{Form, Output};
 use super::log_line;
-use super::log_queue::Class;
+use super::log_queue::LogClass;
 use super::log_writer;
 use crate::config::LogConfig;
 
@@ -80,7 +80,7 @@ fn standard_output() -> io::Result<File> {
 /// Puts text for people between the lines of the log.
 pub(crate) fn print(text: &str) {
     if let Some(output) = LOG.get() {
-        output.line(Class::Known, true).take(text.as_bytes());
+        output.line(LogClass::Known, true).take(text.as_bytes());
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn finish_log() -> u64 {
 }
 
 /// How many lines of this class were dropped.
-pub(super) fn dropped_lines(class: Class) -> u64 {
+pub(super) fn dropped_lines(class: LogClass) -> u64 {
     LOG.get()
         .map_or(0, |log| log.queue.dropped()[class as usize])
 }

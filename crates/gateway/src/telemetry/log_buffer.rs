@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log_queue::{Class, LogQueue, PIECE_BYTES};
+use super::log_queue::{LogClass, LogQueue, PIECE_BYTES};
 use crate::visible::{visible, visible_json};
 
 /// With so many bytes gathered a thread hands them over even if it has no rest.
@@ -21,7 +21,7 @@ thread_local! {
         RefCell::new(Gathered { known: Vec::new(), unknown: Vec::new(), output: None })
     };
     /// The class of the events of this thread.
-    static CLASS: Cell<Class> = const { Cell::new(Class::Known) };
+    static CLASS: Cell<LogClass> = const { Cell::new(LogClass::Known) };
 }
 
 struct Gathered {
@@ -54,7 +54,7 @@ pub(crate) fn write_lines() {
 }
 
 /// Does it, and counts the events in it, if there are any, to this class.
-pub(crate) fn in_class(class: Class, work: impl FnOnce()) {
+pub(crate) fn in_class(class: LogClass, work: impl FnOnce()) {
     let before = CLASS.replace(class);
     work();
     CLASS.set(before);
@@ -79,7 +79,7 @@ pub(super) struct Output {
 /// Takes one line.
 pub(super) struct Line<'a> {
     output: &'a Output,
-    class: Class,
+    class: LogClass,
     /// Whether it is to be written at once, with all that was gathered before it: a warning is.
     is_urgent: bool,
 }
@@ -104,7 +104,7 @@ impl Output {
     }
 
     /// For one line.
-    pub(super) fn line(&self, class: Class, is_urgent: bool) -> Line<'_> {
+    pub(super) fn line(&self, class: LogClass, is_urgent: bool) -> Line<'_> {
         Line {
             output: self,
             class,
@@ -119,8 +119,8 @@ impl Line<'_> {
         let is_gathered = GATHERS.get() && self.gather(line);
         if !is_gathered {
             let (known, unknown) = match self.class {
-                Class::Known => (line, &[][..]),
-                Class::Unknown => (&[][..], line),
+                LogClass::Known => (line, &[][..]),
+                LogClass::Unknown => (&[][..], line),
             };
             self.output.queue.put(known, unknown, self.is_urgent);
         }
@@ -131,8 +131,8 @@ impl Line<'_> {
         let gathered = GATHERED.try_with(|gathered| {
             let mut gathered = gathered.try_borrow_mut().ok()?;
             let lines = match self.class {
-                Class::Known => &mut gathered.known,
-                Class::Unknown => &mut gathered.unknown,
+                LogClass::Known => &mut gathered.known,
+                LogClass::Unknown => &mut gathered.unknown,
             };
             lines.extend_from_slice(line);
             let is_full = lines.len() >= GATHERED_BYTES_MAX;
@@ -156,7 +156,7 @@ impl<'a> MakeWriter<'a> for Output {
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
         // What strangers cause on the way to a call is told below INFO, and so is what there is most of.
         let class = if *metadata.level() > Level::INFO {
-            Class::Unknown
+            LogClass::Unknown
         } else {
             CLASS.get()
         };
@@ -210,19 +210,19 @@ mod tests {
         })
     }
 
-    fn line(output: &Output, class: Class, text: &str) {
+    fn line(output: &Output, class: LogClass, text: &str) {
         output.line(class, false).take(text.as_bytes());
     }
 
     #[test]
     fn only_a_thread_that_says_so_gathers() {
-        let (before, after) = written(|output| line(output, Class::Known, "a\n"));
+        let (before, after) = written(|output| line(output, LogClass::Known, "a\n"));
         assert_eq!((before.as_str(), after.as_str()), ("a\n", ""));
         let (before, after) = written(|output| {
             gather_lines();
-            line(output, Class::Unknown, "a\n");
-            line(output, Class::Known, "b\n");
-            line(output, Class::Known, "c\n");
+            line(output, LogClass::Unknown, "a\n");
+            line(output, LogClass::Known, "b\n");
+            line(output, LogClass::Known, "c\n");
         });
         assert_eq!((before.as_str(), after.as_str()), ("", "b\nc\na\n"));
     }
@@ -255,15 +255,15 @@ mod tests {
     fn a_warning_and_what_came_before_it_are_handed_over_at_once_and_so_is_much() {
         let (before, after) = written(|output| {
             gather_lines();
-            line(output, Class::Known, "a\n");
-            output.line(Class::Known, true).take(b"warning\n");
-            line(output, Class::Known, "b\n");
+            line(output, LogClass::Known, "a\n");
+            output.line(LogClass::Known, true).take(b"warning\n");
+            line(output, LogClass::Known, "b\n");
         });
         assert_eq!((before.as_str(), after.as_str()), ("a\nwarning\n", "b\n"));
         let much = "x".repeat(GATHERED_BYTES_MAX);
         let (before, _) = written(|output| {
             gather_lines();
-            line(output, Class::Unknown, &much);
+            line(output, LogClass::Unknown, &much);
         });
         assert_eq!(before, much);
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tracing::Level;
 
 use super::log_buffer::{Output, in_class};
-use super::log_queue::Class;
+use super::log_queue::LogClass;
 use crate::visible::{escape_in_json, is_unseen};
 
 /// The target of the lines that tell of requests.
@@ -70,9 +70,9 @@ pub(super) fn write_json_to(output: Output) {
     let _ = JSON_OUTPUT.set(output);
 }
 
-/// Writes a line of this class and of a moment since 1970, UTC, with the fields that `write` gives it, if the log shows such
-/// lines.
-pub(crate) fn tell(class: Class, at: Duration, write: impl FnOnce(&mut Line)) {
+/// Logs a request, if the log shows such lines: a line of this class and of this moment since 1970, UTC, with the fields that
+/// `write` adds.
+pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut Line)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }

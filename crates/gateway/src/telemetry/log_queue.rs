@@ -21,29 +21,38 @@ const REST: Duration = Duration::from_millis(5);
 /// Whose line it is, which decides about the room that it waits in. Neither class takes room of the other, and known lines
 /// are written first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum LogClass {
     /// Of a call of a proven access, of a change, or an event of the gateway itself.
     Known,
     /// Of a call that was refused before its caller had proved anything, or below the level INFO.
     Unknown,
 }
 
-impl Class {
+impl LogClass {
     /// Both, by number.
-    pub(super) const ALL: [Class; 2] = [Class::Known, Class::Unknown];
+    pub(super) const ALL: [LogClass; 2] = [LogClass::Known, LogClass::Unknown];
+
+    /// Returns the class of lines about a caller who has authenticated, or has not.
+    pub(crate) fn of(is_known: bool) -> LogClass {
+        if is_known {
+            LogClass::Known
+        } else {
+            LogClass::Unknown
+        }
+    }
 
     /// The word in the metric.
     pub(super) fn word(self) -> &'static str {
         match self {
-            Class::Known => "known",
-            Class::Unknown => "unknown",
+            LogClass::Known => "known",
+            LogClass::Unknown => "unknown",
         }
     }
 
     fn bytes_max(self) -> usize {
         match self {
-            Class::Known => KNOWN_BYTES_MAX,
-            Class::Unknown => UNKNOWN_BYTES_MAX,
+            LogClass::Known => KNOWN_BYTES_MAX,
+            LogClass::Unknown => UNKNOWN_BYTES_MAX,
         }
     }
 }
@@ -63,7 +72,7 @@ pub(super) struct LogQueue {
 struct Waiting {
     rooms: [Room; 2],
     /// Lines of the piece that is being written.
-    writing: Option<(Class, u64)>,
+    writing: Option<(LogClass, u64)>,
     writer: Writer,
     /// Whether a line is there that should not wait.
     is_urgent: bool,
@@ -129,8 +138,8 @@ impl Waiting {
     }
 
     /// The next piece: a known one as long as there is one.
-    fn take(&mut self) -> Option<(Class, Vec<u8>)> {
-        let found = Class::ALL
+    fn take(&mut self) -> Option<(LogClass, Vec<u8>)> {
+        let found = LogClass::ALL
             .into_iter()
             .find_map(|class| Some((class, self.rooms[class as usize].pieces.pop_front()?)));
         if self.is_empty() {
@@ -147,7 +156,7 @@ impl LogQueue {
     pub(super) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
         let mut waiting = self.lock();
         let Waiting { rooms, spare, .. } = &mut *waiting;
-        for (class, lines) in Class::ALL.into_iter().zip([known, unknown]) {
+        for (class, lines) in LogClass::ALL.into_iter().zip([known, unknown]) {
             if !lines.is_empty() {
                 let dropped = rooms[class as usize].put(lines, class.bytes_max(), spare);
                 self.drop_lines(class, dropped);
@@ -167,7 +176,7 @@ impl LogQueue {
     }
 
     /// For the writing thread: the next piece, after a rest. `None` if there is none until then.
-    pub(super) fn next(&self, until: Option<Instant>) -> Option<(Class, Vec<u8>)> {
+    pub(super) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
         let mut waiting = self.lock();
         if !waiting.is_pressing() {
             waiting = self.pause(waiting, Writer::Rests, Some(REST));
@@ -205,7 +214,7 @@ impl LogQueue {
     }
 
     /// For the writing thread: a piece is written, but for so many lines of it.
-    pub(super) fn done(&self, class: Class, mut piece: Vec<u8>, lost: u64) {
+    pub(super) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
         let mut waiting = self.lock();
         if waiting.writing.take().is_none() {
             // Given up meanwhile, and counted.
@@ -255,7 +264,7 @@ impl LogQueue {
             .map(|count| count.load(Ordering::Relaxed))
     }
 
-    fn drop_lines(&self, class: Class, count: u64) {
+    fn drop_lines(&self, class: LogClass, count: u64) {
         if count > 0 {
             self.dropped[class as usize].fetch_add(count, Ordering::Relaxed);
         }
@@ -284,11 +293,11 @@ mod tests {
     }
 
     /// What is next, if there is anything.
-    fn next(queue: &LogQueue) -> Option<(Class, Vec<u8>)> {
+    fn next(queue: &LogQueue) -> Option<(LogClass, Vec<u8>)> {
         queue.next(Some(Instant::now()))
     }
 
-    fn all(queue: &LogQueue, class: Class) -> usize {
+    fn all(queue: &LogQueue, class: LogClass) -> usize {
         let mut bytes = 0;
         while let Some((found, piece)) = next(queue) {
             assert_eq!(found, class);
@@ -307,14 +316,14 @@ mod tests {
         queue.put(&lines(10, b'k'), &[], false);
         assert_eq!(queue.dropped(), [0, 2000 - 1024]);
         let (class, piece) = next(&queue).unwrap();
-        assert_eq!((class, piece), (Class::Known, lines(10, b'k')));
+        assert_eq!((class, piece), (LogClass::Known, lines(10, b'k')));
         queue.done(class, lines(10, b'k'), 0);
-        assert_eq!(all(&queue, Class::Unknown), UNKNOWN_BYTES_MAX);
+        assert_eq!(all(&queue, LogClass::Unknown), UNKNOWN_BYTES_MAX);
         for _ in 0..100 {
             queue.put(&lines(100, b'k'), &[], false);
         }
         assert_eq!(queue.dropped()[0], 10_000 - 8 * 1024);
-        assert_eq!(all(&queue, Class::Known), KNOWN_BYTES_MAX);
+        assert_eq!(all(&queue, LogClass::Known), KNOWN_BYTES_MAX);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use store::Journal;
 
 use super::histogram::DurationHistogram;
 use super::log;
-use super::log_queue::Class;
+use super::log_queue::LogClass;
 use super::metric_handles::{ByCall, Requests};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -283,7 +283,7 @@ impl Collector for LogCounts {
             "Log lines that standard output did not take in time",
         );
         let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for class in Class::ALL {
+        for class in LogClass::ALL {
             let dropped = ConstCounter::new(log::dropped_lines(class));
             dropped.encode(encoder.encode_family(&[("class", class.word())])?)?;
         }

@@ -1,135 +1,148 @@
-//! The same story for the journal.
+//! The journal row of a request.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use adapter::{Code, Way};
+use adapter::{Code, Response as Success, Way};
 use forward::CacheStatus;
-use http::HeaderMap;
 use store::{JournalPayload, JournalRow};
 
-use super::{Ending, Story};
+use super::outcome::RequestOutcome;
+use crate::request::context::RequestContext;
+use crate::request::progress::Progress;
 
-/// How much of a cause the journal keeps, in characters: the upstream has a part in some.
+/// How much of a cause the journal stores, in characters: the upstream writes a part of some.
 const CAUSE_CHARACTERS_MAX: usize = 512;
 
-/// Longest answer that the journal keeps, in bytes: a few hundred of them fill its queue.
+/// Longest answer that the journal stores, in bytes: a few hundred of them fill its queue.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-impl Story {
-    /// The row of a send that has not been handed on yet.
-    pub(crate) fn open_row(&self) -> JournalRow {
-        let parameters = self.call.as_ref().map(|(_, shown)| shown.clone());
-        JournalRow {
-            trace_id: self.trace_id.clone(),
-            access: self.access.clone(),
-            user_agent: present(&self.user_agent).map(str::to_owned),
-            payload: JournalPayload {
-                destination: self.destination.clone(),
-                parameters: parameters.filter(|shown| !shown.is_empty()),
-                answer: None,
-            },
-            ..self.begun_row(self.age())
-        }
-    }
-
-    /// The row of a story that is told. Takes what nothing needs afterwards.
-    pub(super) fn row(&mut self, ending: &Ending<'_>) -> JournalRow {
-        let parameters = self.call.as_mut().map(|(_, shown)| std::mem::take(shown));
-        let cause = present(ending.cause).map(|cause| cause.chars().take(CAUSE_CHARACTERS_MAX));
-        JournalRow {
-            trace_id: self.trace_id.take(),
-            access: self.access.take(),
-            user_agent: Some(std::mem::take(&mut self.user_agent)).filter(|name| !name.is_empty()),
-            status: Some(ending.wire_status),
-            canonical: Some(ending.canonical),
-            code: present(ending.code).map(|code| code.to_owned().into()),
-            upstream_code: self
-                .upstream_code(ending.code)
-                .map(|code| code.to_owned().into()),
-            delivery: present(ending.delivery).map(|word| word.to_owned().into()),
-            attempts: self.timing.map(|timing| timing.attempts),
-            queue_us: self.timing.map(|timing| micros(timing.queued)),
-            upstream_us: self.timing.map(|timing| micros(timing.upstream)),
-            total_us: Some(micros(ending.took)),
-            cache: self.cache.map(|cache| CacheStatus::word(cache).into()),
-            cause: cause.map(|cause| cause.collect::<String>().into()),
-            would_refuse: self.would_refuse.take(),
-            payload: JournalPayload {
-                destination: self.destination.take(),
-                parameters: parameters.filter(|shown| !shown.is_empty()),
-                answer: ending.answer.map(kept),
-            },
-            ..self.begun_row(ending.took)
-        }
-    }
-
-    /// What is known of a request before its outcome, without who called and what was said; of the moment when it took so
-    /// long already.
-    fn begun_row(&self, took: Duration) -> JournalRow {
-        let limit = self.narrowest_limit();
-        JournalRow {
-            at_ms: self.ms_at(took),
-            request_id: Some(self.own_id().to_owned()),
-            caller_request_id: self.callers_id().map(str::to_owned),
-            way: self.way.map(|way| Way::name(way).into()),
-            method: self.operation().map(|operation| operation.method.into()),
-            http_method: Some(word_of(self.http_method())),
-            path: Some(self.route.into()),
-            peer: Some(self.peer().address),
-            client: self.client.map(|client| client.0),
-            limited_by: limit.map(|(name, ..)| name.into()),
-            limit_max: limit.map(|(_, most, _)| most),
-            limit_left: limit.map(|(.., left)| left),
-            generation: i64::try_from(self.snapshot.generation).ok(),
-            ..JournalRow::default()
-        }
-    }
-
-    /// The moment when it took so long, in milliseconds since 1970.
-    pub(super) fn ms_at(&self, took: Duration) -> i64 {
-        i64::try_from((self.began_at + took).as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// Of the limits that counted the call, the one of which least is left: its name, what it lets through, what is left.
-    fn narrowest_limit(&self) -> Option<(&'static str, u32, u32)> {
-        let minute = self
-            .limit
-            .map(|(name, limit)| (name, limit.per_minute, limit.remaining));
-        let day = self.day.map(|day| ("day", day.per_day, day.remaining));
-        minute.into_iter().chain(day).min_by_key(|(.., left)| *left)
-    }
-
-    /// The code, where it is the upstream's word and not ours.
-    fn upstream_code<'a>(&self, code: &'a str) -> Option<&'a str> {
-        let ours = Code::ALL.iter().any(|ours| ours.word() == code);
-        let said = Code::from_chat_api(code).is_some() || !ours;
-        (self.timing.is_some() && said)
-            .then_some(code)
-            .and_then(present)
+/// Builds the row of a send that has not been dispatched yet.
+pub(super) fn open_row(
+    generation: u64,
+    context: &RequestContext,
+    progress: &Progress,
+) -> JournalRow {
+    let call = progress.call.as_ref();
+    JournalRow {
+        trace_id: context.trace_id.clone(),
+        user_agent: present(&context.user_agent()).map(str::to_owned),
+        payload: JournalPayload {
+            destination: call.and_then(|call| call.destination.clone()),
+            parameters: call.and_then(|call| present(&call.parameters).map(str::to_owned)),
+            answer: None,
+        },
+        ..begun_row(generation, context, progress, context.age())
     }
 }
 
-/// What the journal keeps of an answer: all of it, unless it would crowd out everything else.
-fn kept(answer: &adapter::Response) -> String {
+/// Builds the row of a request that has ended, but for the user agent and the answer. Takes what is not needed afterwards.
+pub(super) fn row(
+    generation: u64,
+    context: &mut RequestContext,
+    progress: &mut Progress,
+    outcome: &RequestOutcome<'_>,
+) -> JournalRow {
+    let begun = begun_row(generation, context, progress, outcome.took);
+    let upstream_code = progress.timing.and_then(|_| upstream_code(outcome.code));
+    let cause = present(outcome.cause);
+    let cause = cause.map(|cause| cause.chars().take(CAUSE_CHARACTERS_MAX).collect::<String>());
+    let call = progress.call.as_mut();
+    let (destination, parameters) = call.map_or((None, None), |call| {
+        let parameters = std::mem::take(&mut call.parameters);
+        (call.destination.take(), Some(parameters))
+    });
+    JournalRow {
+        trace_id: context.trace_id.take(),
+        status: Some(outcome.wire_status),
+        canonical: Some(outcome.canonical),
+        code: present(outcome.code).map(|code| code.to_owned().into()),
+        upstream_code: upstream_code.map(|code| code.to_owned().into()),
+        delivery: present(outcome.delivery).map(Cow::Borrowed),
+        attempts: progress.timing.map(|timing| timing.attempts),
+        queue_us: progress.timing.map(|timing| micros(timing.queued)),
+        upstream_us: progress.timing.map(|timing| micros(timing.upstream)),
+        total_us: Some(micros(outcome.took)),
+        cache: progress.cache.map(|cache| CacheStatus::word(cache).into()),
+        cause: cause.map(Cow::Owned),
+        would_refuse: progress.would_refuse.take(),
+        payload: JournalPayload {
+            destination,
+            parameters: parameters.filter(|parameters| !parameters.is_empty()),
+            answer: None,
+        },
+        ..begun
+    }
+}
+
+/// Builds what is known before the outcome, at the moment when the request had this age.
+fn begun_row(
+    generation: u64,
+    context: &RequestContext,
+    progress: &Progress,
+    age: Duration,
+) -> JournalRow {
+    let limit = narrowest_limit(progress);
+    JournalRow {
+        at_ms: context.ms_at(age),
+        request_id: Some(context.id.unique().to_owned()),
+        caller_request_id: context.id.callers().map(str::to_owned),
+        way: context.path.way.map(|way| Way::name(way).into()),
+        access: progress.access.as_ref().map(|access| access.name.clone()),
+        method: progress
+            .operation()
+            .map(|operation| operation.method.into()),
+        http_method: Some(word_of(context.http_method())),
+        path: Some(context.path.path.into()),
+        peer: Some(context.peer().address),
+        client: context.client.map(|client| client.0),
+        limited_by: limit.map(|limit| limit.name.into()),
+        limit_max: limit.map(|limit| limit.max),
+        limit_left: limit.map(|limit| limit.left),
+        generation: i64::try_from(generation).ok(),
+        ..JournalRow::default()
+    }
+}
+
+/// A limit that counted the call.
+#[derive(Clone, Copy)]
+struct CountedLimit {
+    name: &'static str,
+    max: u32,
+    left: u32,
+}
+
+/// Returns the limit with the least left.
+fn narrowest_limit(progress: &Progress) -> Option<CountedLimit> {
+    let minute = progress.minute.map(|minute| CountedLimit {
+        name: minute.name,
+        max: minute.state.per_minute,
+        left: minute.state.remaining,
+    });
+    let day = progress.day.map(|day| CountedLimit {
+        name: "day",
+        max: day.per_day,
+        left: day.remaining,
+    });
+    minute.into_iter().chain(day).min_by_key(|limit| limit.left)
+}
+
+/// Returns the code if it is the upstream's word and not ours.
+fn upstream_code(code: &str) -> Option<&str> {
+    let ours = Code::ALL.iter().any(|ours| ours.word() == code);
+    let is_upstreams = Code::from_chat_api(code).is_some() || !ours;
+    is_upstreams.then_some(code).and_then(present)
+}
+
+/// Returns what the journal stores of an answer: all of it, unless it would crowd out everything else.
+pub(super) fn answer(answer: &Success) -> String {
     match answer.bytes() {
         0..=ANSWER_BYTES_MAX => answer.result().to_owned(),
         bytes => format!("({bytes} bytes)"),
     }
 }
 
-/// The trace id of a well-formed `traceparent` (W3C Trace Context, 3.2). Whoever calls this trusts the peer.
-pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (version, trace) = (fields.next()?, fields.next()?);
-    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let fits = version.len() == 2 && version != "ff" && trace.len() == 32 && is_hex(version);
-    let is_id =
-        |id: &str, length| id.len() == length && is_hex(id) && id.bytes().any(|b| b != b'0');
-    (fits && is_id(trace, 32) && is_id(fields.next()?, 16)).then(|| trace.to_owned())
-}
-
-/// An HTTP method; those that callers use need no copy.
+/// Copies an HTTP method, unless it is one of those that callers use.
 fn word_of(method: &str) -> Cow<'static, str> {
     const USED: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
     let used = USED.into_iter().find(|used| *used == method);
@@ -142,33 +155,4 @@ fn present(text: &str) -> Option<&str> {
 
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_well_formed_traceparent_names_a_trace() {
-        let id = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            trace_id(&headers)
-        };
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(
-            id(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(),
-            Some(trace)
-        );
-        for wrong in [
-            format!("ff-{trace}-00f067aa0ba902b7-01"),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{trace}-0000000000000000-01"),
-            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
-            format!("00-{trace}"),
-            String::new(),
-        ] {
-            assert_eq!(id(&wrong), None, "{wrong}");
-        }
-    }
 }

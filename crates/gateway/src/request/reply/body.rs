@@ -1,4 +1,4 @@
-//! The body of an answer that is long: written while it is taken, with its length said beforehand.
+//! The body of an answer: a long one is produced while it is taken, with its length announced beforehand.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,34 +10,34 @@ use bytes::Bytes;
 use forward::HeldAnswer;
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer with this beginning and rest. What is held for it is let go when the last piece is handed over, or
-/// nobody wants it any more.
-pub(super) fn body((first, rest): (Bytes, Option<Rest>), held: Option<HeldAnswer>) -> Body {
+/// Builds the body with this beginning and rest. What is held for it is released when the last piece has been taken, or the
+/// body is dropped.
+pub(super) fn body(first: Bytes, rest: Option<Rest>, held: Option<HeldAnswer>) -> Body {
     if rest.is_none() && held.is_none() {
         return Body::from(first);
     }
     let first = Some(first).filter(|first| !first.is_empty());
-    Body::new(Told {
+    Body::new(PiecedBody {
         first,
         rest,
         _held: held,
     })
 }
 
-struct Told {
+struct PiecedBody {
     first: Option<Bytes>,
     rest: Option<Rest>,
     _held: Option<HeldAnswer>,
 }
 
-impl Told {
+impl PiecedBody {
     fn bytes(&self) -> u64 {
         let first = self.first.as_ref().map_or(0, Bytes::len);
         first as u64 + self.rest.as_ref().map_or(0, Rest::bytes)
     }
 }
 
-impl http_body::Body for Told {
+impl http_body::Body for PiecedBody {
     type Data = Bytes;
     type Error = Infallible;
 
