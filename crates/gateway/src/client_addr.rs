@@ -96,7 +96,7 @@ pub(crate) fn resolve(
     walk(peer, headers, trust, |_| {})
 }
 
-/// The same walk, with somebody told of each step.
+/// The same walk, with a visitor for each step.
 ///
 /// # Errors
 /// As [`resolve`].

@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use crate::config::{Config, IssuerConfig, JwksSource};
 use crate::tokens::cache::KnownTokens;
-use crate::tokens::issuers::{Outside, REFETCH_PAUSE_S};
-use crate::tokens::signing_keys::{SigningKeys, drop_keys};
+use crate::tokens::issuers::{OutsideIssuer, REFETCH_PAUSE_S};
+use crate::tokens::signing_keys::{SigningKeys, delete_keys};
 
 /// Keys and issuers under one configuration. Whoever changes our keys sees to it that nobody else does at the same time.
 pub(crate) struct Tokens {
@@ -32,7 +32,7 @@ pub(crate) struct Tokens {
     own: Arc<ArcSwap<SigningKeys>>,
     keyring: ArcSwap<Keyring>,
     known: KnownTokens,
-    outside: Vec<Outside>,
+    outside: Vec<OutsideIssuer>,
     /// Fetches keys, where an issuer has a URL for them.
     client: Option<Client>,
 }
@@ -122,7 +122,7 @@ impl Tokens {
     fn with(
         config: TokensConfig,
         own: Arc<ArcSwap<SigningKeys>>,
-        kept: impl Fn(&IssuerConfig) -> Option<(Vec<VerifyingKey>, Outside)>,
+        kept: impl Fn(&IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)>,
     ) -> Tokens {
         let TokensConfig {
             public_url,
@@ -145,7 +145,8 @@ impl Tokens {
         let mut outside = Vec::with_capacity(issuers.len());
         for config in issuers {
             let kept = kept(&config);
-            let (keys, known) = kept.unwrap_or_else(|| (Vec::new(), Outside::new(config.clone())));
+            let (keys, known) =
+                kept.unwrap_or_else(|| (Vec::new(), OutsideIssuer::new(config.clone())));
             keyring.issuers.push(Issuer {
                 iss: config.issuer.clone(),
                 audience: config.audience.clone(),
@@ -170,7 +171,7 @@ impl Tokens {
     }
 
     /// What is known of an issuer that is described like this, and its keys.
-    fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, Outside)> {
+    fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)> {
         let known = self.outside.iter().find(|known| known.config == *config)?;
         let keyring = self.keyring.load();
         let issuer = keyring
@@ -224,7 +225,7 @@ impl Tokens {
             TokenFault::UnknownKey { issuer } => self.outside(issuer),
             TokenFault::Expired | TokenFault::Invalid(_) => None,
         };
-        if is_known.is_some_and(Outside::was_never_fetched) {
+        if is_known.is_some_and(OutsideIssuer::was_never_fetched) {
             return Error::refused(adapter::Code::Overloaded)
                 .because("the keys of the issuer could never be fetched")
                 .retry_after(REFETCH_PAUSE_S);
@@ -241,17 +242,17 @@ impl Tokens {
 
     /// The outside issuers as operators see them.
     pub(crate) fn issuers(&self) -> Vec<serde_json::Value> {
-        self.outside.iter().map(Outside::status).collect()
+        self.outside.iter().map(OutsideIssuer::status).collect()
     }
 
-    fn outside(&self, issuer: &str) -> Option<&Outside> {
+    fn outside(&self, issuer: &str) -> Option<&OutsideIssuer> {
         self.outside
             .iter()
             .find(|outside| outside.config.issuer == issuer)
     }
 
     /// Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
-    async fn fetch(&self, outside: &Outside, now: i64) {
+    async fn fetch(&self, outside: &OutsideIssuer, now: i64) {
         let _fetching = outside.fetching.lock().await;
         if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
             self.replace(&outside.config.issuer, &set.keys);
@@ -344,21 +345,21 @@ impl Tokens {
         let (keys, over) = self.own.load().revoked(store, now).await?;
         let rows = keys.rows();
         self.publish(keys);
-        drop_keys(store, &over)
+        delete_keys(store, &over)
             .await
             .map_err(OperationError::Broken)?;
         Ok(rows)
     }
 
-    /// Forgets our keys whose last token is over. Call it every few seconds.
-    pub(crate) async fn forget(&self, store: &Store, now: i64) {
-        let (left, over) = self.own.load().parted(now);
-        if over.is_empty() {
+    /// Removes our keys whose last token has expired. Call it every few seconds.
+    pub(crate) async fn prune_expired_keys(&self, store: &Store, now: i64) {
+        let (left, expired) = self.own.load().split_expired(now);
+        if expired.is_empty() {
             return;
         }
         self.publish(left);
-        // What stays on the disk is forgotten at the next start.
-        if let Err(error) = drop_keys(store, &over).await {
+        // What stays on the disk is removed at the next start.
+        if let Err(error) = delete_keys(store, &expired).await {
             tracing::warn!(%error, "old signing keys stay in the store");
         }
     }

@@ -22,13 +22,15 @@ pub(crate) struct Walk {
 impl Walk {
     /// Walks again, and keeps what each step found.
     pub(crate) fn of(peer: PeerAddr, headers: &HeaderMap, trust: Trust<'_>) -> Walk {
-        let mut told = Walk {
+        let mut explained = Walk {
             text: String::new(),
             steps: Vec::new(),
         };
         // How it ends is the last step's finding.
-        let _ = walk(peer, headers, trust, |step| told.take(step, peer, trust));
-        told
+        let _ = walk(peer, headers, trust, |step| {
+            explained.take(step, peer, trust)
+        });
+        explained
     }
 
     /// The steps in one line, if a hop of the header was looked at.

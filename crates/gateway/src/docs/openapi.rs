@@ -146,7 +146,7 @@ fn examples(with_credentials: bool) -> Value {
     examples.into()
 }
 
-/// Every status that a way in answers with, as its adapter tells every code that can befall a call there.
+/// Every status that a way in answers with, with the codes that its adapter renders so.
 fn responses(snapshot: &Snapshot, way: Way) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
@@ -250,15 +250,15 @@ fn token() -> Value {
         "required": ["access_token", "token_type", "expires_in", "scope"],
     });
     let mut words: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    let told = Code::ALL
+    let codes = Code::ALL
         .into_iter()
         .filter(|code| can_occur(Way::Basic, *code));
-    let told = told.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
+    let codes = codes.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
     let own = [
         OauthError::invalid_scope(""),
         OauthError::unsupported_grant_type(),
     ];
-    for error in told
+    for error in codes
         .map(|code| OauthError::from(&Error::refused(code)))
         .chain(own)
     {

@@ -205,13 +205,13 @@ impl CodeRow {
             let comes_about = *way == Way::Soap
                 || can_occur(*way, code)
                 || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);
-            let told = || {
+            let status = || {
                 snapshot
                     .adapter(*way)
                     .encode(Dialect::default(), &answer)
                     .status
             };
-            comes_about.then(told)
+            comes_about.then(status)
         };
         CodeRow {
             word: code.word(),

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use store::{Journal, JournalKind, JournalRow, SecretHasher, Store, StoreError};
+use store::{Journal, JournalKind, JournalRow, Store};
 
-use crate::serve::HASH_KEY_BYTES;
-use crate::serve::bootstrap::put_first_operator;
-use crate::serve::data_folder::{DataFolder, random};
+use crate::serve::bootstrap::{open_hasher, put_first_operator};
+use crate::serve::data_folder::DataFolder;
 use crate::state::snapshot::Snapshot;
 
 /// Makes a new key for the first operator and writes it to its file. The journal records the change.
@@ -31,9 +30,7 @@ pub async fn reset_admin_key(data: &DataFolder) -> Result<(), String> {
 }
 
 async fn reset(data: &DataFolder, store: &Arc<Store>) -> Result<(), String> {
-    let make_key = || random(HASH_KEY_BYTES).map_err(StoreError::new);
-    let key = store.key("secrets", Snapshot::now(), make_key).await;
-    let hasher = SecretHasher::new(&key.map_err(|error| error.to_string())?);
+    let hasher = open_hasher(store).await?;
     let key = data.make_admin_key()?;
     put_first_operator(store, &hasher, &key).await?;
     let journal = Journal::start(store).await;

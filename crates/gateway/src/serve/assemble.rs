@@ -1,4 +1,4 @@
-//! The way out as it is configured: the upstream, or the embedded sandbox spoken to like any other.
+//! From a configuration to a snapshot: at the start, and again at each reload.
 
 use std::sync::Arc;
 
@@ -8,36 +8,66 @@ use forward::{
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::serve::data_folder::random_key;
+use crate::state::current::{ProcessContext, SandboxUpstream};
+use crate::state::snapshot::{Snapshot, SnapshotParts};
+use crate::telemetry::Metrics;
+use crate::tokens::{Tokens, TokensConfig};
 
-/// The account of the embedded upstream.
-const SANDBOX_USER: &str = "chatgate";
-
-/// The embedded upstream that runs beside this gateway.
-#[derive(Clone)]
-pub(crate) struct SandboxUpstream {
-    /// Its endpoint by HTTP parameters.
-    pub(crate) url: Url,
-    pub(crate) password: SecretString,
-}
-
-impl SandboxUpstream {
-    /// The user name of its account.
-    pub(crate) fn user() -> String {
-        SANDBOX_USER.to_owned()
-    }
-}
-
-/// What the forwarder is made of. Without an upstream and without a sandbox there is nobody to ask.
+/// Makes the snapshot of a configuration. It shares counts, cached reads and known secrets with the previous one wherever what
+/// they were made under is the same.
 ///
 /// # Errors
-/// One sentence then.
-pub(crate) fn upstream_config(
+/// One line that says what failed. Nothing has changed then.
+pub(super) async fn assemble(
+    config: &Config,
+    process: &ProcessContext,
+    previous: Option<&Snapshot>,
+) -> Result<Snapshot, String> {
+    config.warn_of_exposed_secrets();
+    let (store, now) = (&process.store, Snapshot::now());
+    let public_url = config.callers_url(process.address);
+    let forward_config = forward_config(config, process.sandbox.as_ref())?;
+    let forwarder = match previous {
+        Some(previous) => previous.forwarder.renewed(forward_config)?,
+        None => first_forwarder(forward_config, process).await?,
+    };
+    // The last step that can fail, since it may put a new signing key into the store.
+    let tokens_config = TokensConfig::new(config, &public_url)?;
+    let tokens = match previous {
+        Some(previous) => previous.tokens.renewed(tokens_config, store, now).await?,
+        None => Tokens::open(tokens_config, store, now).await?,
+    };
+    let metrics = previous.map(|previous| Arc::clone(&previous.metrics));
+    let parts = SnapshotParts {
+        metrics: metrics.unwrap_or_else(|| Arc::new(Metrics::new(store.journal()))),
+        forwarder,
+        store: Arc::clone(store),
+        tokens: Arc::new(tokens),
+        under_way: previous.map_or_else(TaskTracker::new, |previous| previous.under_way.clone()),
+        public_url,
+    };
+    let generation = previous.map_or(1, |previous| previous.generation + 1);
+    Ok(Snapshot::new(generation, config, parts))
+}
+
+async fn first_forwarder(
+    config: ForwardConfig,
+    process: &ProcessContext,
+) -> Result<Forwarder, String> {
+    let daily = DailyLimits::open(Arc::clone(&process.store), Box::new(Snapshot::now)).await;
+    let daily = Arc::new(daily.map_err(|error| error.to_string())?);
+    Forwarder::new(config, Arc::clone(&process.hasher), &random_key()?, daily)
+}
+
+/// Takes the forwarder's part of a configuration. The embedded sandbox is an upstream like any other.
+fn forward_config(
     config: &Config,
     sandbox: Option<&SandboxUpstream>,
 ) -> Result<ForwardConfig, String> {
     let upstream = match (&config.upstream, sandbox) {
         (Some(upstream), _) => upstream.clone(),
-        (None, Some(sandbox)) => of_sandbox(config, sandbox),
+        (None, Some(sandbox)) => sandbox_config(config, sandbox),
         (None, None) => return Err("there is no upstream".to_owned()),
     };
     Ok(ForwardConfig {
@@ -50,7 +80,7 @@ pub(crate) fn upstream_config(
     })
 }
 
-fn of_sandbox(config: &Config, sandbox: &SandboxUpstream) -> UpstreamConfig {
+fn sandbox_config(config: &Config, sandbox: &SandboxUpstream) -> UpstreamConfig {
     UpstreamConfig {
         url: sandbox.url.clone(),
         fallback_urls: Vec::new(),

@@ -13,8 +13,8 @@ use crate::serve::bootstrap::Demo;
 use crate::serve::data_folder::DataFolder;
 use crate::telemetry;
 
-/// What the greeting tells.
-pub(crate) struct Greeting<'a> {
+/// What the banner shows.
+pub(crate) struct Banner<'a> {
     pub(crate) config: &'a Config,
     /// The public and the admin address.
     pub(crate) addresses: (SocketAddr, SocketAddr),
@@ -23,24 +23,24 @@ pub(crate) struct Greeting<'a> {
 }
 
 /// Prints it on standard output, by the log's thread: an output that nobody reads is no reason not to serve.
-pub(crate) fn print(greeting: &Greeting<'_>) {
+pub(crate) fn print(banner: &Banner<'_>) {
     // What goes to a file or a log shows no secrets.
     let shows_secrets = std::io::stdout().is_terminal();
-    telemetry::print(&text(greeting, shows_secrets));
+    telemetry::print(&text(banner, shows_secrets));
 }
 
-fn text(greeting: &Greeting<'_>, shows_secrets: bool) -> String {
-    let (public, admin) = greeting.addresses;
+fn text(banner: &Banner<'_>, shows_secrets: bool) -> String {
+    let (public, admin) = banner.addresses;
     let mut text = String::new();
     let mut line = |words: &str| {
         text.push_str(words);
         text.push('\n');
     };
-    let (tls, admin_tls) = (&greeting.config.tls, &greeting.config.admin_tls);
+    let (tls, admin_tls) = (&banner.config.tls, &banner.config.admin_tls);
     let (scheme, admin_scheme) = (scheme(tls.as_ref()), scheme(admin_tls.as_ref()));
     line(&format!("Chatgate listens on {scheme}://{public}"));
     line(&format!("Operators' side     {admin_scheme}://{admin}"));
-    match &greeting.sandbox {
+    match &banner.sandbox {
         Some(url) => {
             line(&format!("Upstream            {url} (the embedded sandbox)"));
             line(&format!(
@@ -49,23 +49,23 @@ fn text(greeting: &Greeting<'_>, shows_secrets: bool) -> String {
         }
         None => line("Upstream            as configured"),
     }
-    if greeting.config.docs {
+    if banner.config.docs {
         line(&format!(
             "Documentation       {scheme}://{}{}",
             reachable(public),
             crate::paths::DOCS.path
         ));
     }
-    if let Some(demo) = greeting.demo {
-        text.push_str(&first_calls(greeting, demo, shows_secrets));
+    if let Some(demo) = banner.demo {
+        text.push_str(&first_calls(banner, demo, shows_secrets));
     }
     text
 }
 
 /// One call by each way in, and one that reads back.
-fn first_calls(greeting: &Greeting<'_>, demo: &Demo, shows_secrets: bool) -> String {
-    let (public, admin) = greeting.addresses;
-    let file = demo_file(greeting.config);
+fn first_calls(banner: &Banner<'_>, demo: &Demo, shows_secrets: bool) -> String {
+    let (public, admin) = banner.addresses;
+    let file = demo_file(banner.config);
     let (secrets, password) = if shows_secrets {
         let secrets = "its secrets are shown this once and kept in demo.json";
         (secrets.to_owned(), demo.password.clone())
@@ -78,11 +78,11 @@ fn first_calls(greeting: &Greeting<'_>, demo: &Demo, shows_secrets: bool) -> Str
         format!("\nThe demo access answers to this machine only; {secrets}."),
         "One message by each way in, and a line that reads them back:".to_owned(),
     ];
-    let tls = greeting.config.tls.as_ref();
-    let (scheme, trusted) = (scheme(tls), trusting(greeting.config.tls.as_slice()));
+    let tls = banner.config.tls.as_ref();
+    let (scheme, trusted) = (scheme(tls), trusting(banner.config.tls.as_slice()));
     let curl = format!("curl -sS{trusted} {scheme}://{}", reachable(public));
-    let token = token_command(greeting, admin);
-    let enabled = greeting.config.ways.enabled;
+    let token = token_command(banner, admin);
+    let enabled = banner.config.ways.enabled;
     for way in Way::ALL.into_iter().filter(|way| enabled[*way as usize]) {
         let call = example(way, &curl, (&demo.user, &password), &token);
         lines.push(format!("\n{call}"));
@@ -142,11 +142,11 @@ fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) ->
 }
 
 /// The command that prints a token of this very gateway, by this very binary, from whatever folder it is pasted in.
-fn token_command(greeting: &Greeting<'_>, admin: SocketAddr) -> String {
+fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
     let binary = std::env::current_exe().unwrap_or_else(|_| "chatgate".into());
     let data =
-        std::path::absolute(&greeting.config.data).unwrap_or_else(|_| greeting.config.data.clone());
-    let (tls, admin_tls) = (&greeting.config.tls, &greeting.config.admin_tls);
+        std::path::absolute(&banner.config.data).unwrap_or_else(|_| banner.config.data.clone());
+    let (tls, admin_tls) = (&banner.config.tls, &banner.config.admin_tls);
     let mut files: Vec<_> = tls.iter().chain(admin_tls).cloned().collect();
     files.dedup_by(|one, other| one.cert == other.cert);
     let admin = match admin_tls {

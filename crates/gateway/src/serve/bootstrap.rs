@@ -12,7 +12,7 @@ use store::{
 };
 
 use crate::config::{Config, SeedAccess};
-use crate::serve::data_folder::{DataFolder, remove, write_private};
+use crate::serve::data_folder::{DataFolder, random_key, remove, write_private};
 use crate::state::snapshot::Snapshot;
 
 /// The demo access's name and user name.
@@ -95,6 +95,16 @@ async fn make_demo(
     write_private(&data.demo(), &format!("{text}\n"))?;
     begin(store, &[access]).await?;
     Ok(demo)
+}
+
+/// Reads the key that hashes random secrets, and generates it in a new store.
+///
+/// # Errors
+/// One line that says what failed.
+pub(crate) async fn open_hasher(store: &Store) -> Result<SecretHasher, String> {
+    let make_key = || random_key().map_err(StoreError::new);
+    let key = store.key("secrets", Snapshot::now(), make_key).await;
+    Ok(SecretHasher::new(&key.map_err(|error| error.to_string())?))
 }
 
 /// Makes the key of the data folder the first operator's, in a store that knows none. Where the store knows keys, no other one

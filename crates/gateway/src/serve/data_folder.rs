@@ -12,6 +12,9 @@ use crate::serve::file_rights;
 /// Bytes of randomness in an admin key.
 const ADMIN_KEY_BYTES: usize = 32;
 
+/// Bytes of the keys that hash secrets.
+const HASH_KEY_BYTES: usize = 32;
+
 /// What may stand in a data folder of ours, with what SQLite keeps beside a store.
 const OWN_FILES: [&str; 13] = [
     "lock",
@@ -207,17 +210,18 @@ fn is_there(path: &Path) -> std::io::Result<bool> {
 /// Fresh randomness as hexadecimal digits.
 ///
 /// # Errors
-/// When the system gives none.
+/// When the system returns no randomness.
 pub fn random_text(bytes: usize) -> Result<String, String> {
     let random = random(bytes)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Fresh randomness.
-///
-/// # Errors
-/// When the system gives none.
-pub fn random(bytes: usize) -> Result<Vec<u8>, String> {
+/// Generates a key that hashes secrets.
+pub(crate) fn random_key() -> Result<Vec<u8>, String> {
+    random(HASH_KEY_BYTES)
+}
+
+fn random(bytes: usize) -> Result<Vec<u8>, String> {
     let mut random = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
     Ok(random)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::log_queue::{LogQueue, count_lines};
 
 /// The shortest time between two lines that say how many were dropped.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the thread waits for an output that takes nothing and does not let it wait (`O_NONBLOCK`, which another process
 /// may have set: the flag is shared by all who have the descriptor).
@@ -27,23 +27,24 @@ pub(super) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
 
 fn work(queue: &LogQueue, output: impl Write) {
     let mut output = Lines::new(output);
-    let (mut told, mut told_at) = (queue.dropped(), None::<Instant>);
+    let (mut reported, mut reported_at) = (queue.dropped(), None::<Instant>);
     let mut is_well = true;
     loop {
         let dropped = queue.dropped();
-        let is_to_tell = is_well && dropped != told;
-        let due = told_at.map_or_else(Instant::now, |told_at| told_at + TELL_INTERVAL);
-        if is_to_tell && due <= Instant::now() {
+        let has_to_report = is_well && dropped != reported;
+        let due =
+            reported_at.map_or_else(Instant::now, |reported_at| reported_at + REPORT_INTERVAL);
+        if has_to_report && due <= Instant::now() {
             tracing::warn!(
                 target: "chatgate::log",
-                known = dropped[0] - told[0],
-                unknown = dropped[1] - told[1],
+                known = dropped[0] - reported[0],
+                unknown = dropped[1] - reported[1],
                 "log lines were dropped: standard output did not take them in time"
             );
-            (told, told_at) = (dropped, Some(Instant::now()));
+            (reported, reported_at) = (dropped, Some(Instant::now()));
             continue;
         }
-        if let Some((class, piece)) = queue.next(is_to_tell.then_some(due)) {
+        if let Some((class, piece)) = queue.next(has_to_report.then_some(due)) {
             let lost = output.write(&piece);
             is_well = lost == 0;
             queue.done(class, piece, lost);

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_counted_at_hand_is_what_the_family_tells() {
+    fn counts_by_handle_are_counts_of_the_family() {
         let requests = Requests::default();
         let read = Operation::named("getchats");
         for _ in 0..3 {
@@ -143,7 +143,7 @@ mod tests {
         requests.count(Some(Way::Soap), read, Some("b"), None);
         requests.count(Some(Way::Soap), read, Some("a"), Some(Code::RateLimited));
         requests.count(None, None, None, Some(Code::NotFound));
-        let told = |way, method, access: &str, code: &'static str| {
+        let counted = |way, method, access: &str, code: &'static str| {
             let labels = RequestLabels {
                 way,
                 method,
@@ -153,9 +153,9 @@ mod tests {
             };
             requests.family.get_or_create(&labels).get()
         };
-        assert_eq!(told("soap", "getchats", "a", ""), 3);
-        assert_eq!(told("soap", "getchats", "b", ""), 1);
-        assert_eq!(told("soap", "getchats", "a", "RATE_LIMITED"), 1);
-        assert_eq!(told("none", "none", "none", "NOT_FOUND"), 1);
+        assert_eq!(counted("soap", "getchats", "a", ""), 3);
+        assert_eq!(counted("soap", "getchats", "b", ""), 1);
+        assert_eq!(counted("soap", "getchats", "a", "RATE_LIMITED"), 1);
+        assert_eq!(counted("none", "none", "none", "NOT_FOUND"), 1);
     }
 }

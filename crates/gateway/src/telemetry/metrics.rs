@@ -117,7 +117,7 @@ impl Metrics {
             ),
             deliveries: new.name(
                 "deliveries",
-                "Delivery words told on sends",
+                "Delivery words in answers to sends",
                 Family::default(),
             ),
             inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::config::{IssuerConfig, JwksSource};
 
 /// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm. A caller
-/// whom nobody can judge before the next one is told to come again after as long.
+/// whose token can't be verified before the next fetch is asked to retry after as long.
 pub(crate) const REFETCH_PAUSE_S: u32 = 10;
 
 /// So many keys that can't be used are logged and shown of one issuer; a set of 256 KiB may hold thousands.
-const ODD_KEYS_TOLD_MAX: usize = 20;
+const ODD_KEYS_SHOWN_MAX: usize = 20;
 
 /// An issuer and what is known of it.
-pub(crate) struct Outside {
+pub(crate) struct OutsideIssuer {
     pub(crate) config: IssuerConfig,
     /// Held while its keys are asked for.
     pub(crate) fetching: tokio::sync::Mutex<()>,
@@ -37,10 +37,10 @@ struct Known {
     passed_over: Vec<PassedOver>,
 }
 
-impl Outside {
+impl OutsideIssuer {
     /// One of which nothing is known yet.
-    pub(crate) fn new(config: IssuerConfig) -> Outside {
-        Outside {
+    pub(crate) fn new(config: IssuerConfig) -> OutsideIssuer {
+        OutsideIssuer {
             config,
             fetching: tokio::sync::Mutex::new(()),
             known: Mutex::default(),
@@ -49,13 +49,13 @@ impl Outside {
 
     /// The same issuer under another configuration. A file is read again soon: it costs nothing, and may be why somebody
     /// asked for a reload. So are keys that are being asked for right now, since their answer goes to the old one.
-    pub(crate) fn renewed(&self) -> Outside {
+    pub(crate) fn renewed(&self) -> OutsideIssuer {
         let mut known = self.known().clone();
         let is_file = matches!(self.config.jwks, JwksSource::File(_));
         if is_file || self.fetching.try_lock().is_err() {
             known.tried = None;
         }
-        Outside {
+        OutsideIssuer {
             config: self.config.clone(),
             fetching: tokio::sync::Mutex::new(()),
             known: Mutex::new(known),
@@ -117,8 +117,12 @@ impl Outside {
         let mut known = self.known();
         // One line for each set that differs, and none for every fetch of it.
         if !set.passed_over.is_empty() && set.passed_over != known.passed_over {
-            let told = set.passed_over.iter().take(ODD_KEYS_TOLD_MAX).map(told);
-            let passed_over: Vec<_> = told.collect();
+            let shown = set
+                .passed_over
+                .iter()
+                .take(ODD_KEYS_SHOWN_MAX)
+                .map(describe);
+            let passed_over: Vec<_> = shown.collect();
             let (issuer, usable) = (&self.config.issuer, set.keys.len());
             let passed_over = passed_over.join(" ");
             tracing::warn!(issuer, usable, passed_over, "some keys can't be used");
@@ -137,7 +141,7 @@ impl Outside {
                 .ok()
                 .map(|time| time.to_string())
         };
-        let odd = known.passed_over.iter().take(ODD_KEYS_TOLD_MAX);
+        let odd = known.passed_over.iter().take(ODD_KEYS_SHOWN_MAX);
         json!({
             "issuer": self.config.issuer,
             "fetched_at": known.fetched.and_then(time),
@@ -155,7 +159,7 @@ impl Outside {
     }
 }
 
-fn told(odd: &PassedOver) -> String {
+fn describe(odd: &PassedOver) -> String {
     let kid = odd.kid.as_deref().unwrap_or_default();
     format!("{} {kid:?}: {}", odd.place, odd.reason)
 }

@@ -55,8 +55,8 @@ impl SigningKeys {
         } else {
             all.with_another(store, now).await?
         };
-        let (left, over) = all.parted(now);
-        drop_keys(store, &over).await?;
+        let (left, over) = all.split_expired(now);
+        delete_keys(store, &over).await?;
         Ok(left)
     }
 
@@ -69,7 +69,7 @@ impl SigningKeys {
         store: &Store,
         now: i64,
     ) -> Result<SigningKeys, OperationError> {
-        let (left, _) = self.parted(now);
+        let (left, _) = self.split_expired(now);
         if left.keys.len() >= KEYS_MAX {
             let why =
                 "Sixteen keys are in use; rotate again when the oldest has stopped verifying.";
@@ -118,15 +118,15 @@ impl SigningKeys {
         Ok(all)
     }
 
-    /// Those that still count, and the numbers in the store of those that do not.
+    /// Returns the keys that still count, and the store's ids of those whose last token has expired.
     #[must_use]
-    pub(crate) fn parted(&self, now: i64) -> (SigningKeys, Vec<i64>) {
+    pub(crate) fn split_expired(&self, now: i64) -> (SigningKeys, Vec<i64>) {
         let counts = |at: &usize| self.verifies_until(*at).is_none_or(|until| now < until);
         let (left, over): (Vec<_>, Vec<_>) = (0..self.keys.len()).partition(counts);
-        let mut parted = self.clone();
-        parted.keys = left.into_iter().map(|at| self.keys[at].clone()).collect();
+        let mut counting = self.clone();
+        counting.keys = left.into_iter().map(|at| self.keys[at].clone()).collect();
         (
-            parted,
+            counting,
             over.into_iter().map(|at| self.keys[at].id).collect(),
         )
     }
@@ -167,11 +167,11 @@ impl SigningKeys {
     }
 }
 
-/// Forgets keys that no longer count.
+/// Deletes keys from the store.
 ///
 /// # Errors
 /// When the store can't be written.
-pub(crate) async fn drop_keys(store: &Store, ids: &[i64]) -> Result<(), String> {
+pub(crate) async fn delete_keys(store: &Store, ids: &[i64]) -> Result<(), String> {
     for id in ids {
         let dropped = store.drop_key(*id).await;
         dropped.map_err(|error| error.to_string())?;
@@ -230,8 +230,8 @@ mod tests {
                 .collect::<Vec<_>>(),
             [None, Some(until)]
         );
-        assert_eq!(both.parted(until - 1).0.verifying().len(), 2);
-        let (left, over) = both.parted(until);
+        assert_eq!(both.split_expired(until - 1).0.verifying().len(), 2);
+        let (left, over) = both.split_expired(until);
         assert_eq!((left.verifying().len(), over.len()), (1, 1));
         assert_eq!(kids(&left), kids(&both)[..1]);
 

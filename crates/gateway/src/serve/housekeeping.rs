@@ -1,0 +1,60 @@
+//! The jobs that run every few seconds beside the requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::request::record::log_counts;
+use crate::state::current::Runtime;
+use crate::state::snapshot::Snapshot;
+
+/// Pause between two rounds.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Rounds between two clearings by age, ten minutes in all: the journal row about each clearing must not crowd the journal. Room
+/// is checked in every round.
+const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
+
+/// Runs the jobs until the task is aborted. A slow issuer or disk delays no other job.
+pub(super) async fn run(runtime: Arc<Runtime>) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    let (mut refreshing, mut clearing) = (JoinSet::new(), JoinSet::new());
+    for round in 0_u64.. {
+        interval.tick().await;
+        let snapshot = runtime.snapshot();
+        snapshot.store.journal().save_counts();
+        log_counts(snapshot.store.journal(), Snapshot::now_ms());
+        snapshot.forwarder.sweep();
+        snapshot.save_uses().await;
+        runtime.prune_expired_keys().await;
+        if refreshing.try_join_next().is_some() || refreshing.is_empty() {
+            let snapshot = Arc::clone(&snapshot);
+            refreshing.spawn(async move {
+                snapshot.forwarder.try_next_account().await;
+                snapshot.tokens.refresh(Snapshot::now()).await;
+            });
+        }
+        if clearing.try_join_next().is_some() || clearing.is_empty() {
+            let by_age = round % ROUNDS_BETWEEN_CLEARINGS == 0;
+            clearing.spawn(clear_journal(snapshot, by_age));
+        }
+    }
+}
+
+/// Deletes journal rows and receipts that are beyond their room, and by age those that are too old.
+async fn clear_journal(snapshot: Arc<Snapshot>, by_age: bool) {
+    let (store, now_ms) = (&snapshot.store, Snapshot::now_ms());
+    let mut cleared = store.clear_surplus(now_ms, &snapshot.retention).await;
+    if by_age && cleared.is_ok() {
+        cleared = store.clear_old(now_ms, &snapshot.retention).await;
+        let receipts_since = Snapshot::now().saturating_sub(snapshot.receipts_kept_s);
+        cleared = cleared.and(store.clear_receipts(receipts_since).await);
+    }
+    if let Err(error) = cleared {
+        tracing::warn!(%error, "the journal could not be cleared");
+    }
+    if let Err(error) = store.scrub().await {
+        tracing::warn!(%error, "what was deleted could not be overwritten yet");
+    }
+}

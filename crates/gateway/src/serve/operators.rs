@@ -1,0 +1,138 @@
+//! What operators can ask of the running gateway: the console's port.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use console::{KeyRow, MetricsSnapshot, OperationError, Pending};
+use forward::UpstreamStatus;
+use serde_json::{Value, json};
+use store::Journal;
+
+use crate::docs::openapi;
+use crate::serve::reload::reload;
+use crate::state::current::{LastReload, Runtime};
+use crate::state::snapshot::Snapshot;
+
+impl console::Gateway for Runtime {
+    fn not_ready(&self) -> Option<&'static str> {
+        if self.is_draining() {
+            return Some("draining");
+        }
+        let trouble = self.snapshot().store.journal().trouble();
+        trouble.map(|_| "store_failing")
+    }
+
+    fn metrics(&self) -> String {
+        let snapshot = self.snapshot();
+        snapshot
+            .metrics
+            .upstream
+            .set(&snapshot.forwarder.upstream_status());
+        snapshot.metrics.render()
+    }
+
+    fn metrics_snapshot(&self) -> MetricsSnapshot {
+        self.snapshot().metrics.snapshot()
+    }
+
+    fn now(&self) -> i64 {
+        Snapshot::now()
+    }
+
+    fn admin_has_tls(&self) -> bool {
+        self.policies[1].load().tls.is_some()
+    }
+
+    fn is_admin_host(&self, name: &str) -> bool {
+        self.snapshot().admin_hosts.iter().any(|host| host == name)
+    }
+
+    fn openapi_ways(&self) -> Value {
+        openapi::document(&self.snapshot())
+    }
+
+    fn status(&self) -> Value {
+        let snapshot = self.snapshot();
+        let last = self.last_reload();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "public_url": snapshot.public_url,
+            "config_generation": snapshot.generation,
+            "last_reload": last.as_ref().map(LastReload::to_json),
+            "issuers": snapshot.tokens.issuers(),
+            "upstream": upstream(&snapshot.forwarder.upstream_status()),
+            "accesses": snapshot.store.accesses().len(),
+            "store": store(snapshot.store.journal()),
+            "ready": self.not_ready().is_none(),
+        })
+    }
+}
+
+fn store(journal: &Journal) -> Value {
+    let trouble = journal.trouble();
+    json!({
+        "state": if trouble.is_none() { "well" } else { "failing" },
+        "reason": trouble,
+        "queued": journal.queued(),
+        "dropped": journal.dropped(),
+    })
+}
+
+fn upstream(status: &UpstreamStatus) -> Value {
+    let endpoints = status.endpoints.iter().map(|(url, is_resting)| {
+        let state = if *is_resting { "resting" } else { "in use" };
+        json!({"url": url, "state": state})
+    });
+    json!({
+        "endpoints": endpoints.collect::<Vec<_>>(),
+        "account": if status.uses_next_account { "next" } else { "first" },
+        "limit": status.limit,
+        "under_way": status.under_way,
+        "waiting": status.waiting,
+    })
+}
+
+impl console::Keys for Runtime {
+    fn keys(&self) -> Vec<KeyRow> {
+        self.snapshot().tokens.rows()
+    }
+
+    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
+        Box::pin(async move {
+            let _held = self.loaded.lock().await;
+            let snapshot = self.snapshot();
+            let now = Snapshot::now();
+            let keys = if revoke {
+                snapshot.tokens.revoke(&snapshot.store, now).await?
+            } else {
+                snapshot.tokens.rotate(&snapshot.store, now).await?
+            };
+            let kid = keys.first().map(|key| key.kid.as_str());
+            tracing::info!(kid, revoke, "a new key signs tokens");
+            Ok(keys)
+        })
+    }
+}
+
+impl console::Backups for Runtime {
+    fn backup(self: Arc<Self>) -> Pending<File> {
+        Box::pin(async move {
+            let copied = self.snapshot().store.backup().await;
+            let copy = copied.map_err(|error| OperationError::Broken(error.to_string()))?;
+            tracing::info!("a copy of the store was made");
+            Ok(copy)
+        })
+    }
+}
+
+impl console::Reloads for Runtime {
+    fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
+        Box::pin(async move {
+            let last = reload(&self, &format!("admin key {actor}")).await;
+            match last.outcome {
+                Ok(_) => Ok(last.to_json()),
+                Err(mistakes) => Err(OperationError::Invalid(mistakes)),
+            }
+        })
+    }
+}
