@@ -26,6 +26,6 @@ pub mod visible;
 pub mod fuzzing;
 
 pub use serve::admin_key::reset_admin_key;
-pub use serve::bootstrap::Demo;
+pub use serve::bootstrap::DemoCredentials;
 pub use serve::{data_folder, serve};
 pub use telemetry::finish_log;

@@ -58,7 +58,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let policies = policies::from_config(&config)?;
 
     let hasher = Arc::new(bootstrap::open_hasher(&store).await?);
-    bootstrap::know_first_operator(&store, &hasher, &data).await?;
+    bootstrap::ensure_first_operator(&store, &hasher, &data).await?;
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let file = source.file.clone();

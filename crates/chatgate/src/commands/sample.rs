@@ -1,7 +1,7 @@
 //! `chatgate sample`: a program that makes one call.
 
 use adapter::{Operation, Way};
-use gateway::Demo;
+use gateway::DemoCredentials;
 use samples::{Language, SampleCaller, WhyNot, sample};
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: SampleArgs) -> Result<(), CommandError> {
     }
     let url = url(&args).await?;
     let demo = demo(&args);
-    let given = |name: &Option<String>, of_demo: fn(&Demo) -> &String| {
+    let given = |name: &Option<String>, of_demo: fn(&DemoCredentials) -> &String| {
         let of_demo = || demo.as_ref().map(of_demo).cloned();
         let value = name.clone().or_else(of_demo);
         value.unwrap_or_else(|| UNKNOWN.to_owned())
@@ -69,11 +69,11 @@ async fn url(args: &SampleArgs) -> Result<String, String> {
 }
 
 /// The demo access, unless another one is named, so that the names of two are never mixed.
-fn demo(args: &SampleArgs) -> Option<Demo> {
+fn demo(args: &SampleArgs) -> Option<DemoCredentials> {
     if args.user.is_some() || args.client_id.is_some() {
         return None;
     }
-    Demo::read(&args.admin.data).ok()
+    DemoCredentials::read(&args.admin.data).ok()
 }
 
 fn explained(why: &WhyNot, operation: &Operation) -> String {

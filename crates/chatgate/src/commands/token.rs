@@ -1,7 +1,7 @@
 //! `chatgate token`: gets a token from the token endpoint of a running gateway.
 
 use client::call::{GatewayCall, call};
-use gateway::Demo;
+use gateway::DemoCredentials;
 use url::Url;
 
 use super::admin::{Admin, COMMAND_TIMEOUT, member};
@@ -13,7 +13,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
     let (client_id, client_secret) = match args.client_id {
         Some(id) => (id, read_secret()?),
         None => {
-            let demo = Demo::read(&args.admin.data);
+            let demo = DemoCredentials::read(&args.admin.data);
             let demo = demo.map_err(|error| format!("{error}; name an access with --client-id"))?;
             (demo.client_id, demo.client_secret)
         }

@@ -9,7 +9,7 @@ use server::tls::{TlsFiles, scheme};
 use settings::shell_quoted;
 
 use crate::config::Config;
-use crate::serve::bootstrap::Demo;
+use crate::serve::bootstrap::DemoCredentials;
 use crate::serve::data_folder::DataFolder;
 use crate::telemetry;
 
@@ -19,7 +19,7 @@ pub(crate) struct Banner<'a> {
     /// The public and the admin address.
     pub(crate) addresses: (SocketAddr, SocketAddr),
     pub(crate) sandbox: Option<String>,
-    pub(crate) demo: Option<&'a Demo>,
+    pub(crate) demo: Option<&'a DemoCredentials>,
 }
 
 /// Prints it on standard output, by the log's thread: an output that nobody reads is no reason not to serve.
@@ -63,7 +63,7 @@ fn text(banner: &Banner<'_>, shows_secrets: bool) -> String {
 }
 
 /// One call by each way in, and one that reads back.
-fn first_calls(banner: &Banner<'_>, demo: &Demo, shows_secrets: bool) -> String {
+fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool) -> String {
     let (public, admin) = banner.addresses;
     let file = demo_file(banner.config);
     let (secrets, password) = if shows_secrets {

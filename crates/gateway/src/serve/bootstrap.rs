@@ -1,4 +1,5 @@
-//! Who may call after the first start of a store: the accesses that the configuration seeds, or one demo access for the machine itself.
+//! The first start of a store: the accesses that the configuration seeds, or one demo access for the machine itself, and the key
+//! of the first operator.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -23,7 +24,7 @@ const FIRST_OPERATOR: &str = "first";
 
 /// The credentials of the demo access, as its file holds them.
 #[derive(Serialize, Deserialize)]
-pub struct Demo {
+pub struct DemoCredentials {
     /// The user name.
     pub user: String,
     /// The password.
@@ -34,12 +35,12 @@ pub struct Demo {
     pub client_secret: String,
 }
 
-impl Demo {
+impl DemoCredentials {
     /// Reads the credentials from a data folder.
     ///
     /// # Errors
     /// A line that names the file.
-    pub fn read(data: &Path) -> Result<Demo, String> {
+    pub fn read(data: &Path) -> Result<DemoCredentials, String> {
         let file = DataFolder::new(data).demo();
         let in_file = |error: &dyn Display| format!("{}: {error}", file.display());
         let text = std::fs::read_to_string(&file).map_err(|error| in_file(&error))?;
@@ -47,8 +48,8 @@ impl Demo {
     }
 }
 
-/// What the first start of a store brings: the accesses that the configuration seeds, else the demo access where it is
-/// wanted. Gives the demo access's credentials when it has just been made. No later start brings anything.
+/// Creates the accesses of a first start: those that the configuration seeds, else the demo access if it is wanted. Returns the
+/// credentials of a demo access that was just created. A later start creates nothing.
 ///
 /// # Errors
 /// One line that says what failed.
@@ -57,7 +58,7 @@ pub(crate) async fn first_start(
     hasher: &SecretHasher,
     config: &Config,
     data: &DataFolder,
-) -> Result<Option<Demo>, String> {
+) -> Result<Option<DemoCredentials>, String> {
     let text = |error: StoreError| error.to_string();
     if store.has_started().await.map_err(text)? {
         if store.accesses().is_empty() && !config.accesses.is_empty() {
@@ -68,32 +69,32 @@ pub(crate) async fn first_start(
         return Ok(None);
     }
     if config.accesses.is_empty() && config.demo {
-        return make_demo(store, hasher, data).await.map(Some);
+        return create_demo(store, hasher, data).await.map(Some);
     }
     let seeds = config.accesses.iter();
-    let seeds: Result<Vec<_>, _> = seeds.map(|seed| seeded(seed, hasher)).collect();
-    begin(store, &seeds?).await?;
+    let seeds: Result<Vec<_>, _> = seeds.map(|seed| seed_access(seed, hasher)).collect();
+    write_first_start(store, &seeds?).await?;
     Ok(None)
 }
 
-async fn make_demo(
+async fn create_demo(
     store: &Store,
     hasher: &SecretHasher,
     data: &DataFolder,
-) -> Result<Demo, String> {
+) -> Result<DemoCredentials, String> {
     let secret = new_random_secret().map_err(|error| error.to_string())?;
-    let access = demo(hasher, &secret)?;
-    let demo = Demo {
+    let access = demo_access(hasher, &secret)?;
+    let demo = DemoCredentials {
         user: access.user.clone(),
         password: secret.expose_secret().to_owned(),
         client_id: access.client_id.clone(),
         client_secret: secret.expose_secret().to_owned(),
     };
-    // The file first: an access whose secret nobody knows would be of no use and could not be made again.
+    // The file first: an access whose secret nobody knows would be useless, and could not be created again.
     let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
     remove(&data.demo())?;
     write_private(&data.demo(), &format!("{text}\n"))?;
-    begin(store, &[access]).await?;
+    write_first_start(store, &[access]).await?;
     Ok(demo)
 }
 
@@ -107,12 +108,12 @@ pub(crate) async fn open_hasher(store: &Store) -> Result<SecretHasher, String> {
     Ok(SecretHasher::new(&key.map_err(|error| error.to_string())?))
 }
 
-/// Makes the key of the data folder the first operator's, in a store that knows none. Where the store knows keys, no other one
-/// is made: it would open nothing, or bring back a key that an operator has taken away.
+/// Stores the key of the data folder as the first operator's, in a store that has no admin keys. A store with keys gets no other
+/// one: it would be useless, or bring back a key that an operator has deleted.
 ///
 /// # Errors
 /// One line that says what failed.
-pub(crate) async fn know_first_operator(
+pub(crate) async fn ensure_first_operator(
     store: &Store,
     hasher: &SecretHasher,
     data: &DataFolder,
@@ -136,7 +137,7 @@ pub(crate) async fn know_first_operator(
     }
 }
 
-/// Has a key open the operators' side from now on, in the place of the one that the first operator had.
+/// Stores a key as the first operator's, in place of the one before.
 ///
 /// # Errors
 /// One line that says what failed.
@@ -157,17 +158,17 @@ pub(crate) async fn put_first_operator(
         .map_err(|error| error.to_string())
 }
 
-fn demo(hasher: &SecretHasher, secret: &SecretString) -> Result<Access, String> {
+fn demo_access(hasher: &SecretHasher, secret: &SecretString) -> Result<Access, String> {
     let loopback = ["127.0.0.0/8", "::1/128"]
         .iter()
         .filter_map(|net| net.parse().ok());
     Ok(Access {
         allow: loopback.collect(),
-        ..blank(DEMO, DEMO, hasher.keyed(secret))?
+        ..new_access(DEMO, DEMO, hasher.keyed(secret))?
     })
 }
 
-fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
+fn seed_access(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
     let is_random = seed
         .password
         .expose_secret()
@@ -192,12 +193,12 @@ fn seeded(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, String> {
         },
         journal: seed.journal,
         cache: seed.cache,
-        ..blank(&seed.name, &seed.user, hash)?
+        ..new_access(&seed.name, &seed.user, hash)?
     })
 }
 
-/// An access that may use every way and method, from nowhere yet.
-fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
+/// Creates an access that may use every way and method, but may not call from any address yet.
+fn new_access(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     let client_id = new_client_id().map_err(|error| error.to_string())?;
     let methods = OPERATIONS
         .iter()
@@ -213,8 +214,8 @@ fn blank(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     })
 }
 
-/// Writes the first start into the store with the accesses that it brings, all of them or none.
-async fn begin(store: &Store, accesses: &[Access]) -> Result<(), String> {
+/// Writes the first start into the store with all of its accesses, or nothing.
+async fn write_first_start(store: &Store, accesses: &[Access]) -> Result<(), String> {
     let begun = store.first_start(("first start", Snapshot::now()), accesses);
     begun.await.map_err(|error| error.to_string())
 }
