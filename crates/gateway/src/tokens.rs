@@ -1,108 +1,65 @@
-//! Whose tokens are good: our own signing keys, and the keys of outside issuers, fetched and kept.
+//! Which tokens are valid: those signed with our own keys, and those of outside issuers, whose keys are fetched.
 
 mod cache;
+mod config;
 mod issuers;
 mod signing_keys;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    AccessNames, Algorithm, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenFault,
-    VerifyingKey, verify,
+    AccessNames, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenFault, VerifyingKey,
+    verify,
 };
 use arc_swap::ArcSwap;
-use client::{Client, ClientConfig};
+use client::Client;
 use console::{KeyRow, OperationError};
 use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use uuid::Uuid;
 
-use crate::config::{Config, IssuerConfig, JwksSource};
-use crate::tokens::cache::KnownTokens;
+use crate::config::IssuerConfig;
+use crate::tokens::cache::TokenCache;
+use crate::tokens::config::Signing;
 use crate::tokens::issuers::{OutsideIssuer, REFETCH_PAUSE_S};
 use crate::tokens::signing_keys::{SigningKeys, delete_keys};
 
-/// Keys and issuers under one configuration. Whoever changes our keys sees to it that nobody else does at the same time.
+pub(crate) use config::TokensConfig;
+
+/// The keys and issuers of one configuration. Only one caller may change our keys at a time.
 pub(crate) struct Tokens {
     issuer: String,
     audience: String,
-    signing: (Algorithm, u32),
+    signing: Signing,
     own: Arc<ArcSwap<SigningKeys>>,
     keyring: ArcSwap<Keyring>,
-    known: KnownTokens,
+    cache: TokenCache,
     outside: Vec<OutsideIssuer>,
-    /// Fetches keys, where an issuer has a URL for them.
+    /// Fetches the keys of issuers that publish them at a URL.
     client: Option<Client>,
-}
-
-/// What of it is configured.
-pub(crate) struct TokensConfig {
-    public_url: String,
-    /// What ours are signed with, and how long they live, in seconds.
-    signing: (Algorithm, u32),
-    issuers: Vec<IssuerConfig>,
-    /// Fetches keys, where an issuer has a URL for them.
-    client: Option<Client>,
-}
-
-impl TokensConfig {
-    /// Takes the section of the configuration and the gateway's own name.
-    ///
-    /// # Errors
-    /// A sentence when two issuers have the same name: whose keys would count? Or when the roots can't be read.
-    pub(crate) fn new(config: &Config, public_url: &str) -> Result<TokensConfig, String> {
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
-        }
-        let issuers = config.jwt.issuers.clone();
-        let mut names: HashSet<&str> = HashSet::from([public_url]);
-        if let Some(twice) = issuers.iter().find(|config| !names.insert(&config.issuer)) {
-            return Err(format!(
-                "jwt.issuers: the issuer {} is named twice, or is the gateway itself",
-                twice.issuer
-            ));
-        }
-        let made = ClientConfig {
-            roots: config.upstream_limits.roots.clone(),
-            identity: None,
-            connect_timeout: config.upstream_limits.connect_timeout,
-            timeout: config.upstream_limits.timeout,
-        };
-        Ok(TokensConfig {
-            public_url: public_url.to_owned(),
-            signing: (config.jwt.algorithm, config.jwt.token_life_s),
-            client: issuers
-                .iter()
-                .any(|issuer| matches!(issuer.jwks, JwksSource::Url(_)))
-                .then(|| client::build(&made))
-                .transpose()?,
-            issuers,
-        })
-    }
 }
 
 impl Tokens {
-    /// Begins with the keys of the store and none of the outside issuers'.
+    /// Begins with the keys in the store, and without keys of outside issuers.
     ///
     /// # Errors
-    /// When our keys can't be read or made.
+    /// When our keys can't be read or generated.
     pub(crate) async fn open(
         config: TokensConfig,
         store: &Store,
         now: i64,
     ) -> Result<Tokens, String> {
-        let (algorithm, life_s) = config.signing;
+        let Signing { algorithm, life_s } = config.signing;
         let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
         let own = Arc::new(ArcSwap::from_pointee(keys));
         Ok(Tokens::with(config, own, |_| None))
     }
 
-    /// The same keys under another configuration. An issuer that is described as before keeps the keys that it had.
+    /// Takes the keys over to another configuration. An issuer with unchanged settings keeps its keys.
     ///
     /// # Errors
-    /// When a new key has to be made and can't be.
+    /// When a new key has to be generated and can't be.
     pub(crate) async fn renewed(
         &self,
         config: TokensConfig,
@@ -112,7 +69,7 @@ impl Tokens {
         let own = if config.signing == self.signing {
             Arc::clone(&self.own)
         } else {
-            let (algorithm, life_s) = config.signing;
+            let Signing { algorithm, life_s } = config.signing;
             let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
             Arc::new(ArcSwap::from_pointee(keys))
         };
@@ -164,13 +121,13 @@ impl Tokens {
             signing,
             own,
             keyring: ArcSwap::from_pointee(keyring),
-            known: KnownTokens::default(),
+            cache: TokenCache::default(),
             outside,
             client,
         }
     }
 
-    /// What is known of an issuer that is described like this, and its keys.
+    /// Returns the state of the issuer with these settings, and its keys.
     fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)> {
         let known = self.outside.iter().find(|known| known.config == *config)?;
         let keyring = self.keyring.load();
@@ -182,7 +139,7 @@ impl Tokens {
         Some((keys, known.renewed()))
     }
 
-    /// The subject of a good token. A key that is not known is asked for once, and the token looked at again.
+    /// Returns the subject of a valid token. For an unknown key the issuer is asked once, and the token is checked again.
     ///
     /// # Errors
     /// EXPIRED_TOKEN, INCORRECT_TOKEN.
@@ -193,12 +150,12 @@ impl Tokens {
     ) -> Result<Arc<Subject>, Error> {
         let token = token.expose_secret();
         let keyring = self.keyring.load_full();
-        if let Some(subject) = self.known.subject(token, &keyring, now) {
+        if let Some(subject) = self.cache.subject(token, &keyring, now) {
             return Ok(subject);
         }
         match verify(token, &keyring, now) {
             Err(TokenFault::UnknownKey { issuer }) => {
-                // A task of its own: a caller who goes away must not take the fetch along, of which others live.
+                // In a task: a caller who hangs up must not cancel a fetch that others wait for.
                 let (tokens, asked) = (Arc::clone(self), issuer.clone());
                 let fetching = tokio::spawn(async move {
                     if let Some(outside) = tokens.outside(&asked) {
@@ -212,14 +169,15 @@ impl Tokens {
             }
             Ok(subject) => {
                 let subject = Arc::new(subject);
-                self.known.keep(token, keyring, Arc::clone(&subject));
+                self.cache.keep(token, keyring, Arc::clone(&subject));
                 Ok(subject)
             }
             Err(fault) => Err(fault.into()),
         }
     }
 
-    /// A token that nobody can judge, since the keys of its issuer have never come, is no guess.
+    /// Turns a fault into an error. A token that can't be verified because the keys of its issuer were never fetched does not
+    /// count as a wrong one.
     fn refusal(&self, fault: TokenFault) -> Error {
         let is_known = match &fault {
             TokenFault::UnknownKey { issuer } => self.outside(issuer),
@@ -233,14 +191,14 @@ impl Tokens {
         fault.into()
     }
 
-    /// Fetches the keys of every outside issuer that have grown stale. Call it every few seconds.
+    /// Fetches the stale keys of outside issuers. Call it every few seconds.
     pub(crate) async fn refresh(&self, now: i64) {
         for outside in self.outside.iter().filter(|outside| outside.is_stale(now)) {
             self.fetch(outside, now).await;
         }
     }
 
-    /// The outside issuers as operators see them.
+    /// Returns the outside issuers as operators see them.
     pub(crate) fn issuers(&self) -> Vec<serde_json::Value> {
         self.outside.iter().map(OutsideIssuer::status).collect()
     }
@@ -251,7 +209,8 @@ impl Tokens {
             .find(|outside| outside.config.issuer == issuer)
     }
 
-    /// Who comes while another fetches waits for that fetch, and then finds that it is too early for one of their own.
+    /// Fetches the keys of an issuer. A second caller waits for the fetch under way, and then finds that it is too early for
+    /// another.
     async fn fetch(&self, outside: &OutsideIssuer, now: i64) {
         let _fetching = outside.fetching.lock().await;
         if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
@@ -301,26 +260,26 @@ impl Tokens {
         key.sign(&claims).map_err(|error| internal(error.text()))
     }
 
-    /// How long a token lives, in seconds.
+    /// Returns how long a token lives, in seconds.
     pub(crate) fn life_s(&self) -> u32 {
-        self.signing.1
+        self.signing.life_s
     }
 
-    /// The JWKS document of our own keys.
+    /// Returns the JWKS document of our own keys.
     pub(crate) fn jwks(&self) -> String {
         self.own.load().jwks()
     }
 
-    /// Our own keys as operators see them.
+    /// Returns our own keys as operators see them.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
         self.own.load().rows()
     }
 
-    /// Makes a new key, which signs everything from now on. Let it come to its end: between disk and memory it may not
-    /// be left.
+    /// Generates a new key, which signs all tokens from now on. Do not drop it before its end: disk and memory would then
+    /// differ.
     ///
     /// # Errors
-    /// When there are too many, or the new one can't be made or kept.
+    /// When there are too many keys, or the new one can't be generated or stored.
     pub(crate) async fn rotate(
         &self,
         store: &Store,
@@ -332,11 +291,11 @@ impl Tokens {
         Ok(rows)
     }
 
-    /// Makes a new key and forgets all others, and with them every token that they signed. Let it come to its end.
+    /// Generates a new key and removes all others, which ends every token that they signed. Do not drop it before its end.
     ///
     /// # Errors
-    /// When the new key can't be made or kept; then nothing has changed. When the old ones can't be taken out of the store;
-    /// then they verify nothing any more until the next start.
+    /// When the new key can't be generated or stored; then nothing has changed. When the old ones can't be deleted from the
+    /// store; then they are back after the next start.
     pub(crate) async fn revoke(
         &self,
         store: &Store,
@@ -364,7 +323,7 @@ impl Tokens {
         }
     }
 
-    /// A key verifies before it signs: no token of ours may meet a keyring that does not know its key.
+    /// Publishes keys for verification before they sign, so that every token of ours finds its key.
     fn publish(&self, keys: SigningKeys) {
         self.replace(&self.issuer, &keys.verifying());
         self.own.store(Arc::new(keys));

@@ -1,5 +1,5 @@
-//! Tokens that were good a moment ago: a signature costs as much to check as the rest of a call, and callers show the same
-//! token until it ends.
+//! A cache of verified tokens: checking a signature costs as much as the rest of a call, and callers present the same token
+//! until it expires.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -7,55 +7,55 @@ use std::sync::Arc;
 use adapter_jwt::{Keyring, Subject};
 use moka::sync::Cache;
 
-/// Most tokens known at once; some 300 bytes each.
+/// Most tokens in the cache; some 300 bytes each.
 const TOKENS_MAX: u64 = 10_000;
 
-/// Two hashes with keys of this process, 128 bits in all: nobody outside can make two tokens share them, and the token
-/// itself is not kept.
-type Key = (u64, u64);
+/// Two hashes with keys of this process, 128 bits in all: nobody outside can make two tokens collide, and the token itself is
+/// not stored.
+type TokenHash = (u64, u64);
 
-/// A token is known for as long as the keys are that judged it.
+/// A verified token; it counts as long as the keyring that verified it is current.
 #[derive(Clone)]
-struct Known {
+struct VerifiedToken {
     keyring: Arc<Keyring>,
     subject: Arc<Subject>,
 }
 
-/// Good ones only: bad ones would let anybody fill it.
-pub(crate) struct KnownTokens {
+/// Valid tokens only: with others anybody could fill the cache.
+pub(crate) struct TokenCache {
     hashers: [RandomState; 2],
-    good: Cache<Key, Known>,
+    valid: Cache<TokenHash, VerifiedToken>,
 }
 
-impl Default for KnownTokens {
-    fn default() -> KnownTokens {
-        KnownTokens {
+impl Default for TokenCache {
+    fn default() -> TokenCache {
+        TokenCache {
             hashers: [RandomState::new(), RandomState::new()],
-            good: Cache::new(TOKENS_MAX),
+            valid: Cache::new(TOKENS_MAX),
         }
     }
 }
 
-impl KnownTokens {
-    /// The subject of a token that was good by these very keys and has not ended since.
+impl TokenCache {
+    /// Returns the subject of a token that this very keyring has verified and that has not expired since.
     pub(crate) fn subject(
         &self,
         token: &str,
         keyring: &Arc<Keyring>,
         now: i64,
     ) -> Option<Arc<Subject>> {
-        let known = self.good.get(&self.key(token))?;
+        let known = self.valid.get(&self.hash(token))?;
         let holds = Arc::ptr_eq(&known.keyring, keyring) && now < known.subject.good_before;
         holds.then_some(known.subject)
     }
 
-    /// Keeps a token that is good by these keys.
+    /// Stores a token that this keyring has verified.
     pub(crate) fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Arc<Subject>) {
-        let known = Known { keyring, subject };
-        self.good.insert(self.key(token), known);
+        let known = VerifiedToken { keyring, subject };
+        self.valid.insert(self.hash(token), known);
     }
 
-    fn key(&self, token: &str) -> Key {
+    fn hash(&self, token: &str) -> TokenHash {
         let [first, second] = &self.hashers;
         (first.hash_one(token), second.hash_one(token))
     }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_until_it_ends_or_the_keys_change() {
-        let (known, keyring) = (KnownTokens::default(), Arc::new(Keyring::default()));
+        let (known, keyring) = (TokenCache::default(), Arc::new(Keyring::default()));
         let subject = Arc::new(Subject {
             access: "one".to_owned(),
             scope: Scope::all(),

@@ -1,4 +1,4 @@
-//! One outside issuer: where its keys are, when they were asked for and came, and which of them can't be used.
+//! One outside issuer: where its keys are, when they were last requested and fetched, and which of them can't be used.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,46 +9,46 @@ use serde_json::{Value, json};
 
 use crate::config::{IssuerConfig, JwksSource};
 
-/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no storm. A caller
+/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood. A caller
 /// whose token can't be verified before the next fetch is asked to retry after as long.
 pub(crate) const REFETCH_PAUSE_S: u32 = 10;
 
-/// So many keys that can't be used are logged and shown of one issuer; a set of 256 KiB may hold thousands.
+/// Most unusable keys of one issuer that are logged and shown; a set of 256 KiB may hold thousands.
 const ODD_KEYS_SHOWN_MAX: usize = 20;
 
-/// An issuer and what is known of it.
+/// An issuer with the state of its keys.
 pub(crate) struct OutsideIssuer {
     pub(crate) config: IssuerConfig,
-    /// Held while its keys are asked for.
+    /// Locked while its keys are fetched.
     pub(crate) fetching: tokio::sync::Mutex<()>,
-    known: Mutex<Known>,
+    keys: Mutex<KeysState>,
 }
 
-/// What is known of its keys; times are seconds since 1970.
+/// The state of an issuer's keys; times are seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Known {
-    /// When they were last asked for.
+struct KeysState {
+    /// When they were last requested.
     tried: Option<i64>,
-    /// When they last came.
+    /// When they were last fetched.
     fetched: Option<i64>,
-    /// Why they did not come when they were last asked for.
+    /// Why the last fetch failed.
     error: Option<String>,
     usable: usize,
     passed_over: Vec<PassedOver>,
 }
 
 impl OutsideIssuer {
-    /// One of which nothing is known yet.
+    /// Begins without keys.
     pub(crate) fn new(config: IssuerConfig) -> OutsideIssuer {
         OutsideIssuer {
             config,
             fetching: tokio::sync::Mutex::new(()),
-            known: Mutex::default(),
+            keys: Mutex::default(),
         }
     }
 
-    /// The same issuer under another configuration. A file is read again soon: it costs nothing, and may be why somebody
-    /// asked for a reload. So are keys that are being asked for right now, since their answer goes to the old one.
+    /// Takes the state over to another configuration. A file is read again soon: that is cheap, and may be the reason of the
+    /// reload. So are keys whose fetch is under way, since its result goes to the old configuration.
     pub(crate) fn renewed(&self) -> OutsideIssuer {
         let mut known = self.known().clone();
         let is_file = matches!(self.config.jwks, JwksSource::File(_));
@@ -58,11 +58,11 @@ impl OutsideIssuer {
         OutsideIssuer {
             config: self.config.clone(),
             fetching: tokio::sync::Mutex::new(()),
-            known: Mutex::new(known),
+            keys: Mutex::new(known),
         }
     }
 
-    /// Whether its keys are older than they may be.
+    /// Returns whether its keys have to be fetched again.
     pub(crate) fn is_stale(&self, now: i64) -> bool {
         let fresh_s = i64::try_from(self.config.refresh.as_secs()).unwrap_or(i64::MAX);
         let known = self.known();
@@ -71,12 +71,12 @@ impl OutsideIssuer {
         fetched.is_none_or(|fetched| now.saturating_sub(fetched) >= fresh_s)
     }
 
-    /// Whether no key of it has ever come, so that nobody can judge its tokens.
+    /// Returns whether its keys were never fetched, so that no token of it can be verified.
     pub(crate) fn was_never_fetched(&self) -> bool {
         self.known().fetched.is_none()
     }
 
-    /// Asks for its keys, unless that was done a moment ago. Hold `fetching` meanwhile.
+    /// Fetches its keys, unless they were requested a moment ago. Hold `fetching` meanwhile.
     pub(crate) async fn fetch(&self, client: Option<&Client>, now: i64) -> Option<KeySet> {
         {
             let mut known = self.known();
@@ -91,7 +91,7 @@ impl OutsideIssuer {
                 self.note(&set, now);
                 Some(set)
             }
-            // The last good keys stay: an issuer that is away for a minute must not lock its callers out.
+            // The last good keys stay: an issuer that is down for a minute must not lock its callers out.
             Err(error) => {
                 tracing::warn!(issuer = self.config.issuer, %error, "keys were not fetched");
                 self.known().error = Some(error);
@@ -115,7 +115,7 @@ impl OutsideIssuer {
 
     fn note(&self, set: &KeySet, now: i64) {
         let mut known = self.known();
-        // One line for each set that differs, and none for every fetch of it.
+        // One line for each set that differs, not for each fetch.
         if !set.passed_over.is_empty() && set.passed_over != known.passed_over {
             let shown = set
                 .passed_over
@@ -133,7 +133,7 @@ impl OutsideIssuer {
         known.passed_over.clone_from(&set.passed_over);
     }
 
-    /// For operators.
+    /// Returns its state as operators see it.
     pub(crate) fn status(&self) -> Value {
         let known = self.known();
         let time = |seconds| {
@@ -154,8 +154,8 @@ impl OutsideIssuer {
         })
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, KeysState> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keys that sign our tokens: the newest signs, those before it verify until the last token they signed is over.
+//! The keys that sign our tokens: the newest signs; the others verify until the last token that they signed has expired.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use store::{Store, StoredKey};
 /// What the purpose of every signing key in the store begins with; the algorithm's name follows.
 const PURPOSE_START: &str = "tokens/";
 
-/// Most keys at once. Verifiers read the published set again and again, and sixteen RSA keys are 7 KiB of it.
+/// Most keys at once. Verifiers read the published set often, and sixteen RSA keys take 7 KiB.
 const KEYS_MAX: usize = 16;
 
-/// One key and when it was made, in seconds since 1970.
-struct Kept {
+/// One key, its id in the store, and when it was generated, in seconds since 1970.
+struct StoredSigningKey {
     id: i64,
     created_at: i64,
     key: SigningKey,
 }
 
-/// All keys at one moment. A change makes another value.
+/// All keys at one moment. The value never changes.
 #[derive(Clone)]
 pub(crate) struct SigningKeys {
     algorithm: Algorithm,
     /// How long a token lives, in seconds.
     life_s: u32,
     /// Oldest first, so that the last one signs.
-    keys: Vec<Arc<Kept>>,
+    keys: Vec<Arc<StoredSigningKey>>,
 }
 
 impl SigningKeys {
-    /// Reads the keys that still count and forgets the others. A first key is made, and so is one after the algorithm has
-    /// been changed: that is a rotation like any other, and tokens of the old algorithm stay good.
+    /// Reads the keys that still count and deletes the others. Generates a first key, and one for an algorithm that has changed:
+    /// that is a rotation like any other, and tokens of the old algorithm stay valid.
     ///
     /// # Errors
     /// When the store can't be read or written, or a key in it is broken.
@@ -60,10 +60,10 @@ impl SigningKeys {
         Ok(left)
     }
 
-    /// These and a new one that signs from now on. It is on the disk when this returns.
+    /// Adds a new key, which signs from now on. It is on the disk when this returns.
     ///
     /// # Errors
-    /// A conflict when too many still verify; a failure when the store or the system does not play along.
+    /// A conflict when too many still verify; a failure of the store or of the system.
     pub(crate) async fn rotated(
         &self,
         store: &Store,
@@ -80,10 +80,10 @@ impl SigningKeys {
             .map_err(OperationError::Broken)
     }
 
-    /// A new key alone, and the numbers in the store of all others. It is on the disk when this returns.
+    /// Returns a new key alone, and the store's ids of all others. The new key is on the disk when this returns.
     ///
     /// # Errors
-    /// A failure when the store or the system does not play along.
+    /// A failure of the store or of the system.
     pub(crate) async fn revoked(
         &self,
         store: &Store,
@@ -110,7 +110,7 @@ impl SigningKeys {
         let id = store.add_key(&purpose, &material, now).await;
         let id = id.map_err(|error| error.to_string())?;
         let mut all = self.clone();
-        all.keys.push(Arc::new(Kept {
+        all.keys.push(Arc::new(StoredSigningKey {
             id,
             created_at: now,
             key,
@@ -131,33 +131,33 @@ impl SigningKeys {
         )
     }
 
-    /// When the last token of this key is over: its successor signed all that came later. The skew that is granted to
-    /// every token also covers those signed while the successor was being written.
+    /// Returns when the last token of this key expires: its successor signed all later ones. The skew that is granted to every
+    /// token also covers those signed while the successor was being written.
     fn verifies_until(&self, at: usize) -> Option<i64> {
         let successor = self.keys.get(at + 1)?;
         Some(successor.created_at + i64::from(self.life_s) + i64::from(SKEW_S))
     }
 
-    /// The one that signs.
+    /// Returns the key that signs.
     pub(crate) fn signing(&self) -> Option<&SigningKey> {
         self.keys.last().map(|kept| &kept.key)
     }
 
-    /// The public half of each.
+    /// Returns the public half of each key.
     pub(crate) fn verifying(&self) -> Vec<VerifyingKey> {
         let keys = self.keys.iter();
         keys.map(|kept| kept.key.verifying_key()).collect()
     }
 
-    /// The JWKS document.
+    /// Returns the JWKS document.
     pub(crate) fn jwks(&self) -> String {
         let keys: Vec<_> = self.keys.iter().map(|kept| &kept.key).collect();
         adapter_jwt::jwks(&keys)
     }
 
-    /// What operators see, the one that signs first.
+    /// Returns what operators see, the signing key first.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
-        let row = |(at, kept): (usize, &Arc<Kept>)| KeyRow {
+        let row = |(at, kept): (usize, &Arc<StoredSigningKey>)| KeyRow {
             kid: kept.key.kid().to_owned(),
             algorithm: kept.key.algorithm().name(),
             created_at: kept.created_at,
@@ -179,7 +179,7 @@ pub(crate) async fn delete_keys(store: &Store, ids: &[i64]) -> Result<(), String
     Ok(())
 }
 
-fn read(stored: &StoredKey) -> Result<Arc<Kept>, String> {
+fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
     let broken = |error| format!("a signing key of the store is broken: {error}");
     let name = stored
         .purpose
@@ -187,7 +187,7 @@ fn read(stored: &StoredKey) -> Result<Arc<Kept>, String> {
         .unwrap_or_default();
     let algorithm = name.parse().map_err(broken)?;
     let key = SigningKey::from_pkcs8(algorithm, &stored.material).map_err(broken)?;
-    Ok(Arc::new(Kept {
+    Ok(Arc::new(StoredSigningKey {
         id: stored.id,
         created_at: stored.created_at,
         key,
