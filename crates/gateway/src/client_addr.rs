@@ -1,4 +1,4 @@
-//! Who is calling: the TCP peer, or what a trusted proxy says about it.
+//! The address of the caller: the TCP peer's, or the one that a trusted proxy names.
 
 use std::net::IpAddr;
 
@@ -15,14 +15,14 @@ pub(crate) use walk::Walk;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientIp(pub(crate) IpAddr);
 
-/// Most hops walked: real chains have two or three.
+/// Most hops in one walk: real chains have two or three.
 const HOPS_MAX: usize = 10;
 
-/// Most empty elements passed over in one walk: a proxy that joins lists leaves one or two, and RFC 9110, 5.6.1.2 asks for
-/// a reasonable number.
+/// Most empty elements skipped in one walk: a proxy that joins lists leaves one or two, and RFC 9110, 5.6.1.2 asks for a
+/// reasonable number.
 const EMPTIES_MAX: usize = 32;
 
-/// The one header that trusted proxies write the caller into.
+/// The one header in which trusted proxies name the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -44,7 +44,7 @@ impl ForwardedHeader {
         }
     }
 
-    /// Its name, in small letters.
+    /// Returns its name in lower case.
     pub(crate) fn name(self) -> &'static str {
         match self {
             ForwardedHeader::XForwardedFor => "x-forwarded-for",
@@ -53,7 +53,7 @@ impl ForwardedHeader {
     }
 }
 
-/// Whom a gateway believes about the caller's address, and in which header.
+/// Which proxies the gateway believes about the caller's address, and by which header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust<'a> {
     pub(crate) proxies: &'a [IpNet],
@@ -65,25 +65,25 @@ pub(crate) struct Trust<'a> {
 pub(crate) struct Step<'a> {
     /// The line of the header in which the hop stands, counted from one; `None` for the peer.
     pub(crate) line: Option<usize>,
-    /// What stands there; empty where the line is no text, and for the peer.
+    /// The hop as written; empty for the peer, and where the line is not text.
     pub(crate) written: &'a str,
-    /// What was found.
+    /// What the step found.
     pub(crate) finding: Finding,
 }
 
-/// What one step finds.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// A trusted proxy: the walk goes on with what it says.
+    /// A trusted proxy: the walk goes on to the hop that it names.
     Trusted(IpAddr),
-    /// The first that is none: the caller.
+    /// The first address that is not a trusted proxy: the caller.
     Client(IpAddr),
-    /// Nothing, for this reason: the walk ends without a caller.
+    /// The hop can't be read, for this reason: the walk ends without a caller.
     Unreadable(&'static str),
 }
 
-/// Walks from the peer to the left through the header's hops, as long as each is a trusted proxy, and gives the first
-/// address that is not; the last one when all are.
+/// Walks from the peer to the left through the header's hops, as long as each is a trusted proxy. Returns the first address
+/// that is not, or the last one when all are.
 ///
 /// # Errors
 /// IP_NOT_ALLOWED when a hop that decides can't be read, or there are too many: guessing would let somebody choose who
@@ -150,7 +150,7 @@ pub(crate) fn walk(
 }
 
 impl Trust<'_> {
-    /// Whether what this peer says of others is believed.
+    /// Returns whether this peer is believed about its callers.
     pub(crate) fn believes(self, peer: PeerAddr) -> bool {
         matches!(self.find_peer(peer), Finding::Trusted(_))
     }
@@ -172,7 +172,7 @@ impl Trust<'_> {
         }
     }
 
-    /// Reads the hop that is the so-manieth of the walk.
+    /// Reads a hop, the `walked`th of the walk.
     fn read(self, hop: &str, walked: usize) -> Finding {
         if walked > HOPS_MAX {
             return Finding::Unreadable("too many hops");
@@ -192,9 +192,8 @@ fn unparsable(what: &'static str) -> Error {
     Error::refused(Code::IpNotAllowed).because(format!("unparsable_hop: {what}"))
 }
 
-/// The value of `for` in one element of `Forwarded`; doubled means unreadable. So does a backslash or a quote left open:
-/// seen from the right, an escaped quote looks like one that ends a text, and the first element cut there holds its
-/// backslash.
+/// Returns the value of `for` in one element of `Forwarded`. A doubled one can't be read, nor can a backslash or an open quote:
+/// from the right, an escaped quote looks like one that ends a text, and the first element cut there holds its backslash.
 fn for_of(element: &str) -> Option<&str> {
     if element.contains('\\') || element.matches('"').count() % 2 == 1 {
         return None;
@@ -218,7 +217,7 @@ fn for_of(element: &str) -> Option<&str> {
     }
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets. Only the canonical spellings; no zone.
+/// Reads an address as proxies write it: bare, with a port, or in brackets. Only canonical spellings count, without a zone.
 fn node(text: &str) -> Option<IpAddr> {
     let address = if let Some(rest) = text.strip_prefix('[') {
         let (inner, port) = rest.split_once(']')?;
@@ -241,10 +240,10 @@ fn is_port(text: &str) -> bool {
         && text.parse::<u16>().is_ok()
 }
 
-/// The parts between separators that stand outside quotes, the last one first.
+/// Splits at separators outside quotes, the last part first.
 ///
-/// Quotes are counted from the right, where the nearest proxy wrote: a quote that somebody opened further left and never
-/// closed must not reach over what was added behind it.
+/// Quotes are counted from the right, where the nearest proxy wrote: a quote that was opened further left and never closed must
+/// not cover what was added behind it.
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     text.rsplit(move |c| {

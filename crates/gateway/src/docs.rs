@@ -1,10 +1,9 @@
-//! The documentation pages: what each way in is, operations, codes, samples and the OpenAPI document, under the
-//! configuration in force.
+//! The documentation pages: the ways in, operations, codes, samples and the OpenAPI document, under the current configuration.
 //!
-//! All of it is written from what the gateway itself works by: the operation table, the codes, the adapters and the
-//! programs that `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in
-//! the browser: the known ones weigh more than all of these pages together and write styles into the page, which the
-//! policy forbids. So there is no script but the few lines that copy a sample, on that page alone.
+//! The pages are rendered from what the gateway itself uses: the operation table, the codes, the adapters and the programs that
+//! `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in the browser: known
+//! viewers are larger than all of these pages together, and they write styles into the page, which the policy forbids. The only
+//! script is the few lines that copy a sample.
 
 pub(crate) mod openapi;
 mod openapi_page;
@@ -34,17 +33,17 @@ const WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// What a page is, its text, and what a browser may do for it.
+/// A page: its media type, its text, and its content security policy.
 pub(crate) struct Page {
     kind: &'static str,
     text: Cow<'static, str>,
     policy: &'static str,
 }
 
-/// The page at this path.
+/// Renders the page at this path.
 ///
 /// # Errors
-/// NOT_FOUND if there is none.
+/// NOT_FOUND if there is no page.
 pub(crate) fn page(snapshot: &Snapshot, head: &Parts) -> Result<Page, Error> {
     let path = head.uri.path();
     match path.strip_prefix(DOCS.path).unwrap_or_default() {

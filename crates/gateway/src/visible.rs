@@ -1,10 +1,10 @@
-//! Text that callers chose, on its way to a person: characters that nobody sees, or that turn, hide or move what stands beside
-//! them on a terminal, are written so that a person sees them (Trojan Source, CVE-2021-42574, is such a text).
+//! Makes text that callers chose safe to show: characters that are invisible, or that turn, hide or move their neighbours on a
+//! terminal, are escaped (Trojan Source, CVE-2021-42574, is such a text).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text for people; each such character as `\u{202e}`.
+/// Returns the text for people, each such character as `\u{202e}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     replaced(text, is_unseen, |shown, c| {
@@ -13,7 +13,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Several lines of ours for people, with styles of ours: what breaks lines, tabs, and the escape character stay.
+/// Returns lines of ours with styles of ours for people: line breaks, tabs and the escape character stay.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
@@ -22,7 +22,8 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A JSON text; each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They stand in its strings alone.
+/// Returns a JSON text, each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They occur in its strings
+/// only.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     let is_foreign = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
@@ -56,7 +57,8 @@ fn replaced(
     shown.into()
 }
 
-/// Controls (Cc), format characters (Cf), line and paragraph separators (Zl, Zp), and letters that are drawn as nothing.
+/// Returns whether this is a control (Cc), a format character (Cf), a line or paragraph separator (Zl, Zp), or a letter that is
+/// drawn as nothing.
 pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,

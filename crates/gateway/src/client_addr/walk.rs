@@ -1,4 +1,4 @@
-//! The walk to the caller's address in words: for a refusal's log line, and for an explanation.
+//! The walk to the caller's address in words, for the log line of a refusal and for `explain`.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Finding, PeerAddr, Step, Trust, walk};
 
-/// How much of a hop is shown, in characters: it is anybody's to write.
+/// How much of a hop is shown, in characters: anybody may have written it.
 const HOP_CHARACTERS_MAX: usize = 64;
 
-/// Every step that the walk has made.
+/// Every step of a walk.
 pub(crate) struct Walk {
     /// The steps in words, as a log shows them.
     text: String,
@@ -20,30 +20,30 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Walks again, and keeps what each step found.
+    /// Walks, and describes what each step found.
     pub(crate) fn of(peer: PeerAddr, headers: &HeaderMap, trust: Trust<'_>) -> Walk {
         let mut explained = Walk {
             text: String::new(),
             steps: Vec::new(),
         };
-        // How it ends is the last step's finding.
+        // The last step's finding is the result.
         let _ = walk(peer, headers, trust, |step| {
             explained.take(step, peer, trust)
         });
         explained
     }
 
-    /// The steps in one line, if a hop of the header was looked at.
+    /// Returns the steps in one line, if a hop of the header was read.
     pub(crate) fn beyond_the_peer(self) -> Option<String> {
         (self.steps.len() > 1).then_some(self.text)
     }
 
-    /// The steps in one line.
+    /// Returns the steps in one line.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Each step: where it stands, what is written there, what was found, and why.
+    /// Returns each step: where it is written, what is written, what was found, and why.
     pub(crate) fn steps(self) -> Vec<Value> {
         self.steps
     }

@@ -1,5 +1,5 @@
-//! The JSON ways in, the token endpoint and the public documents as OpenAPI 3.1. Calls follow from the operation table;
-//! statuses are asked of the adapters themselves, under the status policy in force.
+//! The OpenAPI 3.1 document of the JSON ways in, the token endpoint and the public documents. Calls come from the operation table,
+//! and statuses from the adapters themselves under the current status policy.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::state::snapshot::Snapshot;
 /// The ways in whose answers are JSON; the WSDL describes the other one.
 const JSON_WAYS: [Way; 3] = [Way::Http, Way::Basic, Way::Jwt];
 
-/// The document of this snapshot.
+/// Builds the document for this snapshot.
 pub(crate) fn document(snapshot: &Snapshot) -> Value {
     let mut paths = Map::new();
     for way in JSON_WAYS.into_iter().filter(|way| snapshot.is_open(*way)) {
@@ -108,8 +108,8 @@ fn way_in(snapshot: &Snapshot, way: Way) -> Value {
     })
 }
 
-/// A call of any method, with user and password or without. The object stands in the schema's own right, so that it is
-/// known how to write it in a query.
+/// Describes a call of any method, with user and password or without. The schema's type is object, so that readers know how to
+/// write it in a query.
 fn calls(notation: Notation, with_credentials: bool) -> Value {
     let mut calls: Vec<_> = OPERATIONS
         .iter()
@@ -126,13 +126,13 @@ fn calls(notation: Notation, with_credentials: bool) -> Value {
     json!({"type": "object", "oneOf": calls})
 }
 
-/// The parameters of the first way in that say who calls, with their most bytes.
+/// The credential parameters of the HTTP way in, with their largest sizes in bytes.
 const CREDENTIALS: [(&str, usize); 2] = [
     ("user", adapter::USER_BYTES_MAX),
     ("password", adapter::PASSWORD_BYTES_MAX),
 ];
 
-/// One call of each method, by name.
+/// Builds one example call of each method, by name.
 fn examples(with_credentials: bool) -> Value {
     let mut examples = Map::new();
     for operation in &OPERATIONS {
@@ -146,7 +146,7 @@ fn examples(with_credentials: bool) -> Value {
     examples.into()
 }
 
-/// Every status that a way in answers with, with the codes that its adapter renders so.
+/// Describes every status of a way in, with the codes that its adapter renders so.
 fn responses(snapshot: &Snapshot, way: Way) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
@@ -181,7 +181,7 @@ fn responses(snapshot: &Snapshot, way: Way) -> Value {
     responses.into()
 }
 
-/// Whether a call in this way can end with this code.
+/// Returns whether a call by this way in can end with this code.
 pub(crate) fn can_occur(way: Way, code: Code) -> bool {
     match code {
         Code::MissingUser | Code::MissingPassword | Code::IncorrectUserPassword => way != Way::Jwt,
@@ -226,7 +226,7 @@ fn response(text: &str, schema: &Value, headers: &[&str]) -> Value {
     response
 }
 
-/// The token endpoint: RFC 6749, 4.4.
+/// Describes the token endpoint (RFC 6749, 4.4).
 fn token() -> Value {
     let methods: Vec<_> = OPERATIONS
         .iter()
@@ -296,7 +296,7 @@ fn token() -> Value {
     })
 }
 
-/// A document that is the same for every caller.
+/// Describes a document that is the same for every caller.
 fn public(id: &str, summary: &str, members: &[&str]) -> Value {
     let found = response(
         summary,

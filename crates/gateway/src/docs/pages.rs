@@ -1,4 +1,4 @@
-//! The ways in, the operations and the codes.
+//! The pages of the ways in, the operations and the codes.
 
 use adapter::{
     Answer, Code, CodeOrigin, Dialect, Effect, Error, Notation, OPERATIONS, Operation, Parameter,
@@ -11,7 +11,7 @@ use crate::docs::openapi::can_occur;
 use crate::paths::TOKEN;
 use crate::state::snapshot::Snapshot;
 
-/// The first page: what each way in is.
+/// The first page: the ways in.
 #[derive(Template)]
 #[template(path = "docs/ways.html")]
 pub(super) struct Ways {
@@ -164,7 +164,7 @@ struct CodeRow {
     word: &'static str,
     text: &'static str,
     canonical: u16,
-    /// What each way answers with; none where it can't come about.
+    /// The status by each way in; none where the code can't occur.
     statuses: Vec<Option<u16>>,
 }
 

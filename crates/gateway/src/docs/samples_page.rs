@@ -1,4 +1,4 @@
-//! One program in the language, by the way in and for the method that the reader chooses.
+//! The samples page: one program, in the language, by the way in and for the method that the reader chooses.
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
@@ -26,7 +26,7 @@ struct Choice {
 }
 
 impl Samples {
-    /// What a query does not name, or names wrongly, is the first of its list.
+    /// Reads the choice from a query; what is missing or unknown there is the first of its list.
     pub(super) fn new(snapshot: &Snapshot, query: Option<&str>) -> Samples {
         let query = query.unwrap_or_default();
         let asked = |name: &str| {

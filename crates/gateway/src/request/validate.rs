@@ -1,5 +1,5 @@
-//! What has to be true of a request before its dialect matters: a readable Host, an HTTP method that is served, a body
-//! that is small enough and comes in time.
+//! Validates a request before its dialect matters: a readable Host, an HTTP method that is served, and a body that is small
+//! enough and arrives in time.
 
 use std::time::Instant;
 
@@ -18,18 +18,17 @@ pub(crate) const METHOD_BYTES_MAX: usize = 32;
 /// What kind of request the HTTP method and the query make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestKind {
-    /// An answer with a body.
+    /// A call that is answered with a body.
     Call,
-    /// All checks, no body, nothing upstream.
+    /// A call of which only the checks are made (HEAD).
     CheckOnly,
-    /// Which methods are served.
+    /// The question which methods are served.
     Options,
-    /// The description of the SOAP way.
+    /// The description of the SOAP way in.
     Wsdl(WsdlPorts),
 }
 
-/// Refuses what HTTP itself calls broken and the server below us lets through (RFC 9112, 3.2). Whether there is a
-/// Transfer-Encoding the caller has looked up already.
+/// Rejects heads that HTTP calls malformed and hyper accepts (RFC 9112, 3.2).
 pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), Error> {
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     let method = head.method.as_str();
@@ -73,7 +72,7 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
     }
 }
 
-/// What may stand in a registered name (RFC 3986, 3.2.2), but for the comma.
+/// The characters of a registered name (RFC 3986, 3.2.2), without the comma.
 const IN_HOST: [bool; 256] = {
     let marks = b"-._~%!$&'()*+;=";
     let mut table = [false; 256];
@@ -90,8 +89,8 @@ const IN_HOST: [bool; 256] = {
     table
 };
 
-/// `uri-host [":" port]`, without userinfo or path. No comma, though a registered name might hold one: it is how two Host
-/// lines look that somebody has joined.
+/// Returns whether this is `uri-host [":" port]`, without userinfo or path. A registered name might hold a comma, but here it
+/// is a sign of two joined Host lines.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|b| *b == b':') {
         Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
@@ -110,7 +109,7 @@ fn is_host(host: &[u8]) -> bool {
     name_fits && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
-/// Whether two hexadecimal digits follow each percent sign.
+/// Returns whether two hexadecimal digits follow each percent sign.
 fn escapes_fit(name: &[u8]) -> bool {
     name.split(|b| *b == b'%').skip(1).all(|behind| {
         let digits = behind.get(..2);
@@ -118,8 +117,8 @@ fn escapes_fit(name: &[u8]) -> bool {
     })
 }
 
-/// Refuses a target that is none, on a path that nothing is served at (RFC 9112, 3.2; RFC 3986, 3.3). What is served is
-/// compared byte by byte, so that nothing of this kind gets there.
+/// Rejects a malformed target on a path that is not served (RFC 9112, 3.2; RFC 3986, 3.3). Served paths are compared byte by
+/// byte, so that no malformed one matches them.
 pub(crate) fn target(head: &Parts) -> Result<(), Error> {
     if head.method == Method::CONNECT {
         return Err(Error::refused(Code::HttpMethodNotAllowed));
@@ -149,7 +148,7 @@ pub(crate) fn target(head: &Parts) -> Result<(), Error> {
     }
 }
 
-/// Whether it asks what the server as a whole can do.
+/// Returns whether the request asks about the server as a whole (`OPTIONS *`).
 pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.uri.path() == "*"
 }
@@ -170,9 +169,9 @@ pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
     }
 }
 
-/// Whether the caller wants no answer from memory.
+/// Returns whether the caller does not accept a cached answer.
 pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
-    // Nearly nobody says anything, and this alone costs half of asking for all values.
+    // Few requests have the header, and this look-up costs half of reading all values.
     if !head.headers.contains_key(header::CACHE_CONTROL) {
         return false;
     }
@@ -185,7 +184,7 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
     })
 }
 
-/// Whether the caller holds the body back until it is asked for (RFC 9110, 10.1.1). One of HTTP/1.0 never waits.
+/// Returns whether the caller holds the body back until it is asked for (RFC 9110, 10.1.1). A caller by HTTP/1.0 never waits.
 pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
     !http_body::Body::is_end_stream(body)
         && head.version > Version::HTTP_10

@@ -1,4 +1,4 @@
-//! What a person reads when the gateway starts: where it is, and on the first start one call per way in that works at once.
+//! The start-up banner: where the gateway listens, and on the first start one working call by each way in.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -22,7 +22,7 @@ pub(crate) struct Banner<'a> {
     pub(crate) demo: Option<&'a DemoCredentials>,
 }
 
-/// Prints it on standard output, by the log's thread: an output that nobody reads is no reason not to serve.
+/// Prints the banner on standard output by the log's thread, so that an output that nobody reads does not stop the gateway.
 pub(crate) fn print(banner: &Banner<'_>) {
     // What goes to a file or a log shows no secrets.
     let shows_secrets = std::io::stdout().is_terminal();
@@ -62,7 +62,7 @@ fn text(banner: &Banner<'_>, shows_secrets: bool) -> String {
     text
 }
 
-/// One call by each way in, and one that reads back.
+/// Returns one call by each way in, and one that reads the messages back.
 fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool) -> String {
     let (public, admin) = banner.addresses;
     let file = demo_file(banner.config);
@@ -99,13 +99,13 @@ fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool)
 /// What `sed` prints of the file of the demo access: its password, and nothing else.
 const PASSWORD_MEMBER: &str = r#"s/.*"password": "\([^"]*\)".*/\1/p"#;
 
-/// The file of the demo access as a shell reads its name, from whatever folder it is pasted in.
+/// Returns the absolute path of the demo access's file, quoted for a shell.
 fn demo_file(config: &Config) -> String {
     let file = DataFolder::new(&config.data).demo();
     shell_quoted(&std::path::absolute(&file).unwrap_or(file))
 }
 
-/// One call by one way; `curl` is the command up to the path, and the password stands as a shell reads it.
+/// Returns one call by one way in; `curl` is the command up to the path, and the password is quoted for a shell.
 fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) -> String {
     let path = way.path();
     let call = format!(
@@ -141,7 +141,7 @@ fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) ->
     }
 }
 
-/// The command that prints a token of this very gateway, by this very binary, from whatever folder it is pasted in.
+/// Returns the command by which this binary prints a token of this gateway; it works in any folder.
 fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
     let binary = std::env::current_exe().unwrap_or_else(|_| "chatgate".into());
     let data =
@@ -153,7 +153,7 @@ fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
         None => reachable(admin).to_string(),
         Some(_) => format!("https://{}", reachable(admin)),
     };
-    // Which certificate the caller has is not for us to know.
+    // The gateway does not know the certificate of the caller.
     let shown = match admin_tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
         None => "",
         Some(_) => " --cert client.pem",
@@ -166,7 +166,7 @@ fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
     )
 }
 
-/// The options that make a client trust these certificates, which nobody else may vouch for.
+/// Returns the options with which a client trusts these certificates, which may be self-signed.
 fn trusting(files: &[TlsFiles]) -> String {
     let option = |files: &TlsFiles| {
         let path = std::path::absolute(&files.cert).unwrap_or_else(|_| files.cert.clone());
@@ -175,7 +175,7 @@ fn trusting(files: &[TlsFiles]) -> String {
     files.iter().map(option).collect()
 }
 
-/// An address that a client on this machine can connect to.
+/// Returns an address that a client on this machine can connect to.
 pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {

@@ -1,4 +1,4 @@
-//! The data folder: made on the first start, private to its owner, with the operator's key in it.
+//! The data folder: created at the first start, private to its owner, with the first operator's key in it.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -15,7 +15,7 @@ const ADMIN_KEY_BYTES: usize = 32;
 /// Bytes of the keys that hash secrets.
 const HASH_KEY_BYTES: usize = 32;
 
-/// What may stand in a data folder of ours, with what SQLite keeps beside a store.
+/// The files of a data folder, with those that SQLite keeps beside a store.
 const OWN_FILES: [&str; 13] = [
     "lock",
     "admin.key",
@@ -43,8 +43,8 @@ impl DataFolder {
         DataFolder(path.to_owned())
     }
 
-    /// Makes the folder, mode 0700, when it is not there, and looks whether it and what is in it belong to this user alone:
-    /// who may write there is the gateway's owner, and who may read there knows its keys.
+    /// Creates the folder with mode 0700 if it does not exist, and checks that the folder and its files belong to this user alone:
+    /// a user who can write there controls the gateway, and one who can read there knows its keys.
     ///
     /// # Errors
     /// A line that names the folder or the file, and the mend.
@@ -65,8 +65,7 @@ impl DataFolder {
         files.try_for_each(|name| file_rights::check_own(&self.0.join(name)))
     }
 
-    /// Takes the folder for this process, until the file that is given back is closed. The system closes it however the
-    /// process ends.
+    /// Locks the folder for this process until the returned file is closed. The system closes it however the process ends.
     ///
     /// # Errors
     /// A line that names the folder, when another gateway has it.
@@ -88,37 +87,37 @@ impl DataFolder {
         }
     }
 
-    /// The store.
+    /// Returns the path of the store.
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.0.join("chatgate.db")
     }
 
-    /// The chats of the embedded sandbox.
+    /// Returns the path of the embedded sandbox's chats.
     #[must_use]
     pub fn sandbox(&self) -> PathBuf {
         self.0.join("sandbox.db")
     }
 
-    /// The credentials of the demo access.
+    /// Returns the path of the demo access's credentials.
     #[must_use]
     pub fn demo(&self) -> PathBuf {
         self.0.join("demo.json")
     }
 
-    /// The made-up account of a sandbox that runs alone.
+    /// Returns the path of the generated account of a sandbox that runs alone.
     #[must_use]
     pub fn sandbox_account(&self) -> PathBuf {
         self.0.join("sandbox.json")
     }
 
-    /// The first operator's key.
+    /// Returns the path of the first operator's key.
     #[must_use]
     pub fn admin_key(&self) -> PathBuf {
         self.0.join("admin.key")
     }
 
-    /// The first operator's key, if its file is there.
+    /// Reads the first operator's key, if its file exists.
     ///
     /// # Errors
     /// A line that names the file.
@@ -126,7 +125,8 @@ impl DataFolder {
         read_key_if_there(&self.admin_key())
     }
 
-    /// A new key for the first operator, in its file, whatever is there now. It opens nothing until the store knows it.
+    /// Generates a new key for the first operator and writes it to its file, in place of the one before. The key counts once the
+    /// store has it.
     ///
     /// # Errors
     /// A line that names the file.
@@ -158,7 +158,7 @@ fn read_key_if_there(path: &Path) -> Result<Option<SecretString>, String> {
     }
 }
 
-/// Takes a file away, if it is there.
+/// Removes a file, if it exists.
 ///
 /// # Errors
 /// A line that names the file.
@@ -169,8 +169,8 @@ pub fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Writes a file that only its owner can read; never over one that is there. It is there whole or not at all: a process
-/// that is killed in between must not leave a key without a key in it. For whoever holds the lock.
+/// Writes a file that only its owner can read, but never over an existing one. The file appears whole or not at all: a process
+/// that is killed in between must not leave an empty key file. Only for the process that holds the lock.
 ///
 /// # Errors
 /// A line that names the file.
@@ -182,7 +182,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
         if is_there(path)? {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        // What an earlier process has left half done.
+        // What an earlier process has left unfinished.
         if is_there(&written)? {
             std::fs::remove_file(&written)?;
         }
@@ -198,7 +198,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Whether something has this name, be it a link that leads nowhere.
+/// Returns whether something has this name, even a dangling link.
 fn is_there(path: &Path) -> std::io::Result<bool> {
     match path.symlink_metadata() {
         Ok(_) => Ok(true),

@@ -1,4 +1,4 @@
-//! What would become of a call and why: the walk to its caller's address, what each rule and limit says, and the verdict.
+//! Explains how a call would end and why: the walk to its caller's address, what each rule and limit decides, and the result.
 
 use std::net::{IpAddr, SocketAddr};
 

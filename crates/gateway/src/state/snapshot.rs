@@ -22,7 +22,7 @@ use crate::tokens::Tokens;
 
 /// Everything that the requests of one configuration share.
 pub(crate) struct Snapshot {
-    /// Which configuration this is: 1 at the start, one more with each that replaces it.
+    /// The number of the configuration: 1 at the start, and one more at each reload.
     pub(crate) generation: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
@@ -30,7 +30,7 @@ pub(crate) struct Snapshot {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: LimitsConfig,
     pub(crate) retention: Retention,
-    /// Whether every request has a row in the journal, or sends alone.
+    /// Whether the journal has a row for every request, or for sends only.
     pub(crate) journals_all: bool,
     /// Whether reads are served while the store can't be written.
     pub(crate) serves_without_store: bool,
@@ -41,17 +41,17 @@ pub(crate) struct Snapshot {
     pub(crate) public_url: String,
     /// Whether the documentation pages answer.
     pub(crate) docs: bool,
-    /// Calls that are finished whether their callers wait or not.
+    /// Counts the calls that are finished although their callers hang up.
     pub(crate) under_way: TaskTracker,
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
     enabled: [bool; 4],
-    /// How long the receipt of a send counts, in seconds.
+    /// How long a receipt counts, in seconds.
     pub(crate) receipts_kept_s: i64,
     /// How much room receipts may take.
     pub(crate) receipt_room: ReceiptRoom,
     cors_origins: Vec<String>,
-    /// The names of the operators' side, besides its address.
+    /// The host names of the admin listener, besides its address.
     pub(crate) admin_hosts: Vec<String>,
 }
 
@@ -107,12 +107,12 @@ impl Snapshot {
         }
     }
 
-    /// The WSDL with these ports.
+    /// Returns the WSDL with these ports.
     pub(crate) fn wsdl(&self, ports: WsdlPorts) -> &str {
         &self.wsdl[ports as usize]
     }
 
-    /// Whether a way in is switched on.
+    /// Returns whether a way in is switched on.
     pub(crate) fn is_open(&self, way: Way) -> bool {
         self.enabled[way as usize]
     }
@@ -121,7 +121,7 @@ impl Snapshot {
         self.adapters[way as usize].as_ref()
     }
 
-    /// Which proxies are believed about a caller's address, and by which header.
+    /// Returns which proxies are believed about a caller's address, and by which header.
     pub(crate) fn trust(&self) -> Trust<'_> {
         Trust {
             proxies: &self.trusted_proxies,
@@ -136,12 +136,12 @@ impl Snapshot {
         }
     }
 
-    /// Seconds since 1970, UTC.
+    /// Returns the time in seconds since 1970, UTC.
     pub(crate) fn now() -> i64 {
         Snapshot::now_ms() / 1000
     }
 
-    /// Milliseconds since 1970, UTC.
+    /// Returns the time in milliseconds since 1970, UTC.
     pub(crate) fn now_ms() -> i64 {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -166,7 +166,7 @@ impl Snapshot {
         }
     }
 
-    /// The origin of a browser's call, if it is one of those configured.
+    /// Returns the origin of a browser's call, if that origin may call.
     pub(crate) fn cors_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.cors_origins.is_empty() {
             return None;
@@ -178,7 +178,7 @@ impl Snapshot {
             .then(|| origin.clone())
     }
 
-    /// The JWKS document of our own keys.
+    /// Returns the JWKS document of our own keys.
     pub(crate) fn jwks(&self) -> String {
         self.tokens.jwks()
     }

@@ -1,5 +1,5 @@
-//! The log's set-up and its end. Its own thread (`log_writer.rs`) alone waits for standard output, and a gateway that serves
-//! writes nothing to standard error.
+//! Starts and ends the log. Only its own thread (`log_writer.rs`) waits for standard output, and a running gateway writes nothing
+//! to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -18,8 +18,7 @@ use super::log_queue::LogClass;
 use super::log_writer;
 use crate::config::LogConfig;
 
-/// How long the end of the process waits for lines to be written: longer than any reader that reads needs for all that may
-/// wait.
+/// How long the end of the process waits for lines to be written: longer than a working reader needs for all of them.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The log of this process, once it is started.
@@ -48,7 +47,7 @@ pub(crate) fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // It would tell of what it can't write on standard error, and panic when that is gone, too.
+        // It would report write errors on standard error, and panic if that is closed as well.
         .log_internal_errors(false)
         .with_ansi(form == Form::Text { is_coloured: true })
         .with_writer(output.clone());
@@ -77,27 +76,27 @@ fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Puts text for people between the lines of the log.
+/// Prints text for people between the lines of the log.
 pub(crate) fn print(text: &str) {
     if let Some(output) = LOG.get() {
         output.line(LogClass::Known, true).take(text.as_bytes());
     }
 }
 
-/// Waits until the log is written, no longer than [`FINISH_TIMEOUT`]. Returns how many lines were given up.
+/// Waits until the log is written, at most [`FINISH_TIMEOUT`]. Returns how many lines were dropped.
 pub async fn finish_log() -> u64 {
     let Some(output) = LOG.get() else { return 0 };
     let finishing = tokio::task::spawn_blocking(|| output.queue.finish(FINISH_TIMEOUT));
     finishing.await.unwrap_or(0)
 }
 
-/// How many lines of this class were dropped.
+/// Returns how many lines of this class were dropped.
 pub(super) fn dropped_lines(class: LogClass) -> u64 {
     LOG.get()
         .map_or(0, |log| log.queue.dropped()[class as usize])
 }
 
-/// Puts a panic into the log: standard error may be a pipe that nobody reads, where it would stop a thread that serves.
+/// Logs a panic: standard error may be a pipe that nobody reads, which would block a thread that serves.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();
@@ -111,11 +110,11 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// What the log shows, changed while it runs.
+/// The level of the log, which can change while the log runs.
 pub(crate) struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 impl LogLevel {
-    /// Shows what this directive names from now on.
+    /// Sets the level by a directive.
     ///
     /// # Errors
     /// When it can't be read.

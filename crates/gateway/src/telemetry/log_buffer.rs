@@ -1,5 +1,6 @@
-//! Lines on their way to the log. A thread that serves connections gathers its lines and hands them over when it has nothing
-//! else to do, before it sleeps: under load many lines cost one lock, and without load a line is not late.
+//! The log buffer of each thread. A thread that serves connections collects its lines and hands them over before it sleeps:
+//! under load many lines cost one lock, and without load no line is late. Without the buffer, every line takes the lock of the
+//! queue that all threads share.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -12,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log_queue::{LogClass, LogQueue, PIECE_BYTES};
 use crate::visible::{visible, visible_json};
 
-/// With so many bytes gathered a thread hands them over even if it has no rest.
+/// A thread hands its lines over at this many bytes, even if it never sleeps.
 const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
 
 thread_local! {
@@ -20,7 +21,7 @@ thread_local! {
     static GATHERED: RefCell<Gathered> = const {
         RefCell::new(Gathered { known: Vec::new(), unknown: Vec::new(), output: None })
     };
-    /// The class of the events of this thread.
+    /// The class of this thread's events.
     static CLASS: Cell<LogClass> = const { Cell::new(LogClass::Known) };
 }
 
@@ -43,17 +44,17 @@ impl Gathered {
     }
 }
 
-/// From here on this thread gathers its lines; it has to call [`write_lines`] before each rest and at its end.
+/// Makes this thread buffer its lines; it has to call [`write_lines`] before it sleeps and at its end.
 pub(crate) fn gather_lines() {
     GATHERS.set(true);
 }
 
-/// Hands over what this thread has gathered.
+/// Hands over the lines of this thread.
 pub(crate) fn write_lines() {
     GATHERED.with_borrow_mut(|gathered| gathered.hand_over(false));
 }
 
-/// Does it, and counts the events in it, if there are any, to this class.
+/// Runs `work`; events that it logs are of this class.
 pub(crate) fn in_class(class: LogClass, work: impl FnOnce()) {
     let before = CLASS.replace(class);
     work();
@@ -154,7 +155,7 @@ impl<'a> MakeWriter<'a> for Output {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        // What strangers cause on the way to a call is told below INFO, and so is what there is most of.
+        // What strangers cause before a call is logged below INFO, and so are the most frequent events.
         let class = if *metadata.level() > Level::INFO {
             LogClass::Unknown
         } else {

@@ -16,13 +16,13 @@ use crate::visible::{escape_in_json, is_unseen};
 /// The target of the lines about requests.
 const REQUEST_TARGET: &str = "chatgate::request";
 
-/// What a thread's buffer begins with, in bytes: more than nearly every line has.
+/// The initial capacity of a thread's buffer, in bytes: more than nearly every line takes.
 const LINE_BYTES: usize = 2048;
 
-/// What each line begins with, but for the digits.
+/// The beginning of each line, with placeholders for the digits.
 const LINE_START: &str = "{\"timestamp\":\"2026-11-22T00:00:00";
 
-/// Where lines go as JSON; unset when the log is text for people.
+/// The output for JSON lines; unset when the log is text for people.
 static JSON_OUTPUT: OnceLock<Output> = OnceLock::new();
 
 thread_local! {
@@ -33,7 +33,7 @@ thread_local! {
     });
 }
 
-/// The name of a field in both forms that a line can have.
+/// The name of a field in both formats of a line.
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     pub(crate) json: &'static str,
@@ -64,7 +64,7 @@ pub(crate) struct Line {
     is_json: bool,
 }
 
-/// From here on lines are JSON and go there.
+/// Sends lines to this output as JSON from now on.
 pub(super) fn write_json_to(output: Output) {
     // Set before only in tests, which start more than one log.
     let _ = JSON_OUTPUT.set(output);
@@ -95,8 +95,8 @@ pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut
 }
 
 impl Line {
-    /// Begins it anew with the time of day to the microsecond (RFC 3339). As long as the second is the same, a thread's line
-    /// begins as its last one did.
+    /// Begins a new line with the time to the microsecond (RFC 3339). Within one second, a thread reuses the beginning of its
+    /// last line.
     fn begin_json(&mut self, at: Duration) {
         let second = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         if self.second != second || !self.is_json {
@@ -122,17 +122,17 @@ impl Line {
             .push_str(if self.is_json { name.json } else { name.text });
     }
 
-    /// A word that needs no escapes: one of ours, or one whose characters have been checked.
+    /// Appends a word that needs no escapes: one of ours, or one whose characters were checked.
     pub(crate) fn word(&mut self, name: Name, word: &str) {
         self.quoted(name, |text| text.push_str(word));
     }
 
-    /// Any text.
+    /// Appends any text.
     pub(crate) fn text(&mut self, name: Name, text: &str) {
         self.quoted(name, |line| escape(line, text));
     }
 
-    /// What `write` puts behind it and has no need of escapes, in quotes.
+    /// Appends what `write` adds, in quotes; it must not need escapes.
     pub(crate) fn quoted(&mut self, name: Name, write: impl FnOnce(&mut String)) {
         self.text.push_str(if self.is_json {
             name.json_quoted
@@ -143,13 +143,13 @@ impl Line {
         self.text.push('"');
     }
 
-    /// A number.
+    /// Appends a number.
     pub(crate) fn number(&mut self, name: Name, number: impl itoa::Integer) {
         self.name(name);
         self.text.push_str(itoa::Buffer::new().format(number));
     }
 
-    /// A duration in milliseconds, to three digits behind the point.
+    /// Appends a duration in milliseconds with three decimals.
     pub(crate) fn ms(&mut self, name: Name, time: Duration) {
         self.name(name);
         let thousandths = u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX);
@@ -164,7 +164,7 @@ impl Line {
     }
 }
 
-/// Text as it stands in a JSON string (RFC 8259, 7), and nothing in it that a terminal would not show.
+/// Appends text with the escapes of a JSON string (RFC 8259, 7), and with those for what a terminal does not show.
 fn escape(line: &mut String, text: &str) {
     // What else nobody sees has bytes beyond ASCII.
     let has_to_go = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';

@@ -1,35 +1,35 @@
-//! Lines of the log that wait for the thread that writes them (`log_writer.rs`), in bounded memory: a reader of standard
-//! output that stalls costs lines, and delays nobody.
+//! The queue of log lines before the thread that writes them (`log_writer.rs`), in bounded memory: a stalled reader of standard
+//! output costs lines, and delays no request.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most bytes of known lines that wait: some 16,000 lines of calls, a second or two of a busy gateway.
+/// Most bytes of known lines in the queue: some 16,000 lines of calls, a second or two of a busy gateway.
 const KNOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Most bytes of unknown lines that wait. Strangers can write as many as they like, so that more room is no more use.
+/// Most bytes of unknown lines in the queue. Strangers can cause any number of lines, so that more room would not help.
 const UNKNOWN_BYTES_MAX: usize = 1024 * 1024;
 
-/// What is written in one piece, in bytes: a pipe takes as much at once, and no known line waits for more of the unknown.
+/// Most bytes in one write: a pipe takes as many at once, and no known line waits for more unknown ones.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
-/// How long the writing thread rests after each piece: lines of so long are one write, and nobody has to wake it for each.
+/// How long the writing thread sleeps after each write: the lines of that time become one write without a wake-up for each.
 const REST: Duration = Duration::from_millis(5);
 
-/// Whose line it is, which decides about the room that it waits in. Neither class takes room of the other, and known lines
-/// are written first.
+/// The class of a line, which decides about its room in the queue. Neither class takes room of the other, and known lines are
+/// written first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogClass {
-    /// Of a call of a proven access, of a change, or an event of the gateway itself.
+    /// A call by an authenticated caller, a change, or an event of the gateway itself.
     Known,
-    /// Of a call that was refused before its caller had proved anything, or below the level INFO.
+    /// A call that was refused before its caller authenticated, or an event below the level INFO.
     Unknown,
 }
 
 impl LogClass {
-    /// Both, by number.
+    /// Both classes, by number.
     pub(super) const ALL: [LogClass; 2] = [LogClass::Known, LogClass::Unknown];
 
     /// Returns the class of lines about a caller who has authenticated, or has not.
@@ -63,7 +63,7 @@ pub(super) struct LogQueue {
     waiting: Mutex<Waiting>,
     /// Wakes the writing thread.
     work: Condvar,
-    /// Wakes who waits for the end of it all.
+    /// Wakes the caller that waits until everything is written.
     written: Condvar,
     dropped: [AtomicU64; 2],
 }
@@ -74,14 +74,14 @@ struct Waiting {
     /// Lines of the piece that is being written.
     writing: Option<(LogClass, u64)>,
     writer: Writer,
-    /// Whether a line is there that should not wait.
+    /// Whether there is an urgent line.
     is_urgent: bool,
     is_ending: bool,
     /// The memory of the last piece, for the next one.
     spare: Vec<u8>,
 }
 
-/// What the writing thread does.
+/// What the writing thread waits for.
 #[derive(Default, PartialEq, Eq)]
 enum Writer {
     #[default]
@@ -101,7 +101,7 @@ struct Room {
 }
 
 impl Room {
-    /// Takes the lines that fit, and returns how many did not.
+    /// Adds the lines that fit, and returns how many did not.
     fn put(&mut self, lines: &[u8], bytes_max: usize, spare: &mut Vec<u8>) -> u64 {
         let room = bytes_max.saturating_sub(self.bytes);
         let fit = if lines.len() <= room {
@@ -131,13 +131,13 @@ impl Waiting {
         self.rooms.iter().all(|room| room.pieces.is_empty())
     }
 
-    /// Whether the writing thread should not rest now.
+    /// Returns whether the writing thread should write at once.
     fn is_pressing(&self) -> bool {
         let bytes: usize = self.rooms.iter().map(|room| room.bytes).sum();
         self.is_urgent || self.is_ending || bytes >= PIECE_BYTES
     }
 
-    /// The next piece: a known one as long as there is one.
+    /// Returns the next piece: a known one as long as there is one.
     fn take(&mut self) -> Option<(LogClass, Vec<u8>)> {
         let found = LogClass::ALL
             .into_iter()
@@ -152,7 +152,7 @@ impl Waiting {
 }
 
 impl LogQueue {
-    /// Takes lines of both classes, and counts those for which there is no room. An urgent line is written at once.
+    /// Adds lines of both classes, and counts those for which there is no room. An urgent line is written at once.
     pub(super) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
         let mut waiting = self.lock();
         let Waiting { rooms, spare, .. } = &mut *waiting;
@@ -175,7 +175,7 @@ impl LogQueue {
         }
     }
 
-    /// For the writing thread: the next piece, after a rest. `None` if there is none until then.
+    /// Returns the next piece to the writing thread, after its sleep; `None` if there is none until then.
     pub(super) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
         let mut waiting = self.lock();
         if !waiting.is_pressing() {
@@ -213,7 +213,7 @@ impl LogQueue {
         waiting
     }
 
-    /// For the writing thread: a piece is written, but for so many lines of it.
+    /// Takes from the writing thread that a piece is written, but for this many lines.
     pub(super) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
         let mut waiting = self.lock();
         if waiting.writing.take().is_none() {
@@ -233,7 +233,7 @@ impl LogQueue {
         }
     }
 
-    /// Waits until all is written; gives up what is not by then, counts it as dropped, and returns its number of lines.
+    /// Waits until everything is written. Drops what is left at the deadline, counts it, and returns its number of lines.
     pub(super) fn finish(&self, within: Duration) -> u64 {
         let mut waiting = self.lock();
         waiting.is_ending = true;
@@ -257,7 +257,7 @@ impl LogQueue {
         left
     }
 
-    /// How many lines of each class were dropped, since the start.
+    /// Returns how many lines of each class were dropped since the start.
     pub(super) fn dropped(&self) -> [u64; 2] {
         self.dropped
             .each_ref()
@@ -275,7 +275,7 @@ impl LogQueue {
     }
 }
 
-/// How many lines these are; a last one without its end is one.
+/// Counts lines; an unfinished last line counts.
 pub(super) fn count_lines(lines: &[u8]) -> u64 {
     let ends = lines.iter().filter(|b| **b == b'\n').count();
     let is_open = lines.last().is_some_and(|b| *b != b'\n');
@@ -292,7 +292,7 @@ mod tests {
         line.repeat(count)
     }
 
-    /// What is next, if there is anything.
+    /// Returns the next piece, if there is one.
     fn next(queue: &LogQueue) -> Option<(LogClass, Vec<u8>)> {
         queue.next(Some(Instant::now()))
     }

@@ -1,5 +1,5 @@
-//! The thread that writes the log, the only one that ever waits for standard output. Whatever becomes of it (a reader that
-//! stalls or is gone, a full disk), what can't be written is counted, and the next lines are tried again.
+//! The thread that writes the log, the only thread that waits for standard output. If the reader stalls or is gone, or the disk
+//! is full, lines that can't be written are counted, and the next lines are tried again.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::log_queue::{LogQueue, count_lines};
 
-/// The shortest time between two lines that say how many were dropped.
+/// The shortest time between two reports of dropped lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the thread waits for an output that takes nothing and does not let it wait (`O_NONBLOCK`, which another process
-/// may have set: the flag is shared by all who have the descriptor).
+/// How long the thread waits for an output that is full and does not block (`O_NONBLOCK`, which another process may have set:
+/// all processes with the descriptor share the flag).
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Starts the thread that writes what waits in this queue, as long as the process lives.
+/// Starts the thread that writes the lines of this queue until the process ends.
 ///
 /// # Errors
-/// When the system has no thread for it.
+/// When the system can't start a thread.
 pub(super) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
     let thread = thread::Builder::new().name("log".to_owned());
     thread.spawn(move || work(&queue, output)).map(|_| ())
@@ -55,7 +55,7 @@ fn work(queue: &LogQueue, output: impl Write) {
 /// An output for whole lines.
 struct Lines<W> {
     output: W,
-    /// Whether what was written last has no end: the output failed in the middle of a line.
+    /// Whether the last line is unfinished: the output failed in the middle of it.
     is_torn: bool,
 }
 
@@ -67,7 +67,7 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// Writes lines, and returns how many the output did not take whole.
+    /// Writes lines, and returns how many were not written whole.
     fn write(&mut self, lines: &[u8]) -> u64 {
         if self.is_torn && self.write_all(b"\n") > 0 {
             return count_lines(lines);
@@ -80,7 +80,7 @@ impl<W: Write> Lines<W> {
         count_lines(left)
     }
 
-    /// Writes it, and returns how many bytes the output did not take.
+    /// Writes a piece, and returns how many bytes were not written.
     fn write_all(&mut self, mut bytes: &[u8]) -> usize {
         while !bytes.is_empty() {
             match self.output.write(bytes) {
