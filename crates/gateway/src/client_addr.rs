@@ -62,7 +62,7 @@ pub(crate) struct Trust<'a> {
 
 /// One step of the walk: the peer, or a hop of the header.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step<'a> {
+pub(crate) struct WalkStep<'a> {
     /// The line of the header in which the hop stands, counted from one; `None` for the peer.
     pub(crate) line: Option<usize>,
     /// The hop as written; empty for the peer, and where the line is not text.
@@ -104,10 +104,10 @@ pub(crate) fn walk(
     peer: PeerAddr,
     headers: &HeaderMap,
     trust: Trust<'_>,
-    mut visit: impl FnMut(Step<'_>),
+    mut visit: impl FnMut(WalkStep<'_>),
 ) -> Result<ClientIp, Error> {
     let mut visit = |line, written, finding| {
-        visit(Step {
+        visit(WalkStep {
             line,
             written,
             finding,

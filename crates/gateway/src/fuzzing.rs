@@ -15,7 +15,7 @@ use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
 use crate::request::validate::{self, RequestKind};
 
 /// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
-pub type Step = (String, Option<(IpAddr, bool)>);
+pub type StepSummary = (String, Option<(IpAddr, bool)>);
 
 /// The caller behind a peer, and the steps that led there.
 ///
@@ -26,7 +26,7 @@ pub fn walk(
     headers: &HeaderMap,
     proxies: &[IpNet],
     header: ForwardedHeader,
-) -> (Result<IpAddr, Error>, Vec<Step>) {
+) -> (Result<IpAddr, Error>, Vec<StepSummary>) {
     let mut steps = Vec::new();
     let found = client_addr::walk(
         PeerAddr::of(peer),

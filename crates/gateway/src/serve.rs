@@ -101,14 +101,19 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }
+    save(&runtime).await;
+    journal.stop().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Saves what the forwarder and the store still hold in memory.
+async fn save(runtime: &Runtime) {
     let snapshot = runtime.snapshot();
     if let Err(error) = snapshot.forwarder.close().await {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
     snapshot.save_uses().await;
-    journal.stop().await;
-    store.close().await;
-    Ok(())
 }
 
 /// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can

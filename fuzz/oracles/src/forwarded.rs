@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::LazyLock;
 
 use gateway::client_addr::ForwardedHeader;
-use gateway::fuzzing::{Step, walk};
+use gateway::fuzzing::{StepSummary, walk};
 use ipnet::IpNet;
 
 use crate::reading::headers;
@@ -84,7 +84,7 @@ fn walked(
     peer: SocketAddr,
     header: ForwardedHeader,
     lines: &[&[u8]],
-) -> Option<(Option<IpAddr>, Vec<Step>)> {
+) -> Option<(Option<IpAddr>, Vec<StepSummary>)> {
     let name = match header {
         ForwardedHeader::XForwardedFor => "x-forwarded-for",
         ForwardedHeader::Forwarded => "forwarded",

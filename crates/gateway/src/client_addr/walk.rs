@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Finding, PeerAddr, Step, Trust, walk};
+use super::{Finding, PeerAddr, Trust, WalkStep, walk};
 
 /// How much of a hop is shown, in characters: anybody may have written it.
 const HOP_CHARACTERS_MAX: usize = 64;
@@ -48,7 +48,7 @@ impl Walk {
         self.steps
     }
 
-    fn take(&mut self, step: Step<'_>, peer: PeerAddr, trust: Trust<'_>) {
+    fn take(&mut self, step: WalkStep<'_>, peer: PeerAddr, trust: Trust<'_>) {
         let shown: String = step.written.chars().take(HOP_CHARACTERS_MAX).collect();
         let comma = if self.text.is_empty() { "" } else { ", " };
         // Writing to a string can't fail.
@@ -70,7 +70,7 @@ impl Walk {
     }
 }
 
-fn reason(step: &Step<'_>, peer: PeerAddr, header: &str) -> String {
+fn reason(step: &WalkStep<'_>, peer: PeerAddr, header: &str) -> String {
     match (step.finding, step.line) {
         (Finding::Trusted(_), None) => format!("a trusted proxy, so that its {header} is believed"),
         (Finding::Trusted(_), Some(_)) => "a trusted proxy, so that the walk goes on".to_owned(),

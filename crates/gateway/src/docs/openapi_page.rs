@@ -9,11 +9,11 @@ pub(super) struct OpenApi {
     title: String,
     description: String,
     servers: Vec<String>,
-    calls: Vec<Call>,
+    calls: Vec<DocumentedCall>,
 }
 
 /// One method of one path.
-struct Call {
+struct DocumentedCall {
     /// Its name in the page's address.
     id: String,
     method: String,
@@ -21,13 +21,13 @@ struct Call {
     summary: String,
     description: String,
     security: String,
-    parameters: Vec<Parameter>,
+    parameters: Vec<DocumentedParameter>,
     /// Media types of the body, each with what it has to be.
     bodies: Vec<(String, String)>,
-    responses: Vec<Answer>,
+    responses: Vec<DocumentedAnswer>,
 }
 
-struct Parameter {
+struct DocumentedParameter {
     name: String,
     place: String,
     required: bool,
@@ -35,7 +35,7 @@ struct Parameter {
     schema: String,
 }
 
-struct Answer {
+struct DocumentedAnswer {
     status: String,
     description: String,
     headers: String,
@@ -54,28 +54,28 @@ impl OpenApi {
                 .flat_map(|(path, item)| {
                     members(item).map(move |(method, call)| (path, method, call))
                 })
-                .map(|(path, method, call)| Call::new(path, method, call))
+                .map(|(path, method, call)| DocumentedCall::new(path, method, call))
                 .collect(),
         }
     }
 }
 
-impl Call {
-    fn new(path: &str, method: &str, call: &Value) -> Call {
-        let parameters = list(&call["parameters"]).map(|parameter| Parameter {
+impl DocumentedCall {
+    fn new(path: &str, method: &str, call: &Value) -> DocumentedCall {
+        let parameters = list(&call["parameters"]).map(|parameter| DocumentedParameter {
             name: text(&parameter["name"]),
             place: text(&parameter["in"]),
             required: parameter["required"] == true,
             description: text(&parameter["description"]),
             schema: pretty(&parameter["schema"]),
         });
-        let responses = members(&call["responses"]).map(|(status, answer)| Answer {
+        let responses = members(&call["responses"]).map(|(status, answer)| DocumentedAnswer {
             status: status.clone(),
             description: text(&answer["description"]),
             headers: names(&answer["headers"]),
             bodies: bodies(&answer["content"]),
         });
-        Call {
+        DocumentedCall {
             id: text(&call["operationId"]),
             method: method.to_ascii_uppercase(),
             path: path.to_owned(),

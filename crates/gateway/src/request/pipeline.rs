@@ -25,7 +25,7 @@ use crate::paths::PublicPath;
 use crate::request::context::trace_id;
 use crate::request::detached::DetachOnDrop;
 use crate::request::idempotency::{self, SendState};
-use crate::request::progress::{DecodedCall, MinuteLimit, Progress};
+use crate::request::progress::{DecodedCall, MinuteLimit, RequestProgress};
 use crate::request::record::AccessRecord;
 use crate::request::reply;
 use crate::request::validate::{self, RequestKind};
@@ -197,7 +197,7 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
 /// Turns what a caller presents into an access that may call in this way from this address.
 pub(crate) async fn authorize(
     snapshot: &Snapshot,
-    progress: &mut Progress,
+    progress: &mut RequestProgress,
     proof: Proof<'_>,
     auth: AuthContext,
 ) -> Result<(Arc<Access>, Option<Scope>), Error> {

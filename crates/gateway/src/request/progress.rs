@@ -13,7 +13,7 @@ const PARAMETERS_BYTES: usize = 96;
 
 /// What the steps returned. Each field is set once.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct RequestProgress {
     /// The dialect to answer in.
     pub(crate) dialect: Dialect,
     /// The access, once the caller has authenticated.
@@ -70,7 +70,7 @@ impl DecodedCall {
     }
 }
 
-impl Progress {
+impl RequestProgress {
     /// Returns the operation, once it is known.
     pub(crate) fn operation(&self) -> Option<&'static Operation> {
         self.call.as_ref().map(|call| call.operation)

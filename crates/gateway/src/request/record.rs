@@ -15,7 +15,7 @@ use store::{JournalLevel, JournalRow, Noted};
 use crate::client_addr::Walk;
 use crate::paths::PublicPath;
 use crate::request::context::RequestContext;
-use crate::request::progress::Progress;
+use crate::request::progress::RequestProgress;
 use crate::state::snapshot::Snapshot;
 use crate::telemetry::{self, DeliveryLabel, LogClass, ReasonLabel, name, text};
 
@@ -26,7 +26,7 @@ use outcome::RequestOutcome;
 pub(crate) struct AccessRecord {
     snapshot: Arc<Snapshot>,
     pub(crate) context: RequestContext,
-    pub(crate) progress: Progress,
+    pub(crate) progress: RequestProgress,
     is_written: bool,
 }
 
@@ -43,10 +43,10 @@ impl AccessRecord {
         AccessRecord {
             snapshot: Arc::clone(snapshot),
             context: RequestContext::of(path, peer, head),
-            progress: Progress {
+            progress: RequestProgress {
                 // Nothing may ride behind a chunked request.
                 closes,
-                ..Progress::default()
+                ..RequestProgress::default()
             },
             is_written: false,
         }

@@ -13,7 +13,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{HeaderValue as Value, StatusCode};
 
 use crate::paths::ALLOW;
-use crate::request::progress::Progress;
+use crate::request::progress::RequestProgress;
 use crate::request::record::AccessRecord;
 use crate::request::request_id::REQUEST_ID;
 
@@ -172,7 +172,7 @@ fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
 }
 
 /// draft-ietf-httpapi-ratelimit-headers.
-fn limit_headers(progress: &Progress, headers: &mut HeaderMap) {
+fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
     let (minute, day) = (progress.minute, progress.day);
     if minute.is_none() && day.is_none() {
         return;

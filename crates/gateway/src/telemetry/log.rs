@@ -12,7 +12,7 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::{EnvFilter, reload};
 
-use super::log_buffer::{Form, Output};
+use super::log_buffer::{LineFormat, Output};
 use super::log_line;
 use super::log_queue::LogClass;
 use super::log_writer;
@@ -33,9 +33,9 @@ pub(crate) fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     // A file or a pipe is no place for colours.
     let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
     let form = if log.json {
-        Form::Json
+        LineFormat::Json
     } else {
-        Form::Text { is_coloured }
+        LineFormat::Text { is_coloured }
     };
     let output = Output::new(form);
     // A failure means that a log is already there, which only happens in tests.
@@ -49,7 +49,7 @@ pub(crate) fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
         .with_env_filter(filter)
         // It would report write errors on standard error, and panic if that is closed as well.
         .log_internal_errors(false)
-        .with_ansi(form == Form::Text { is_coloured: true })
+        .with_ansi(form == LineFormat::Text { is_coloured: true })
         .with_writer(output.clone());
     if log.json {
         log_line::write_json_to(output);

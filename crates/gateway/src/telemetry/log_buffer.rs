@@ -63,7 +63,7 @@ pub(crate) fn in_class(class: LogClass, work: impl FnOnce()) {
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum LineFormat {
     /// One JSON object a line.
     Json,
     /// Text for people, with colours for a terminal or without.
@@ -74,11 +74,11 @@ pub(super) enum Form {
 #[derive(Clone)]
 pub(super) struct Output {
     pub(super) queue: Arc<LogQueue>,
-    form: Form,
+    form: LineFormat,
 }
 
 /// Takes one line.
-pub(super) struct Line<'a> {
+pub(super) struct BufferedLine<'a> {
     output: &'a Output,
     class: LogClass,
     /// Whether it is to be written at once, with all that was gathered before it: a warning is.
@@ -86,7 +86,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Output {
-    pub(super) fn new(form: Form) -> Output {
+    pub(super) fn new(form: LineFormat) -> Output {
         let queue = Arc::default();
         Output { queue, form }
     }
@@ -94,7 +94,7 @@ impl Output {
     /// A line of the subscriber's as it is written: what callers and upstreams have put into it is one line, and steers no
     /// terminal.
     fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
-        let Form::Text { is_coloured } = self.form else {
+        let LineFormat::Text { is_coloured } = self.form else {
             return visible_json(line);
         };
         let words = line.strip_suffix('\n').unwrap_or(line);
@@ -105,8 +105,8 @@ impl Output {
     }
 
     /// For one line.
-    pub(super) fn line(&self, class: LogClass, is_urgent: bool) -> Line<'_> {
-        Line {
+    pub(super) fn line(&self, class: LogClass, is_urgent: bool) -> BufferedLine<'_> {
+        BufferedLine {
             output: self,
             class,
             is_urgent,
@@ -114,7 +114,7 @@ impl Output {
     }
 }
 
-impl Line<'_> {
+impl BufferedLine<'_> {
     /// Takes the whole line.
     pub(super) fn take(self, line: &[u8]) {
         let is_gathered = GATHERS.get() && self.gather(line);
@@ -148,13 +148,13 @@ impl Line<'_> {
 }
 
 impl<'a> MakeWriter<'a> for Output {
-    type Writer = Line<'a>;
+    type Writer = BufferedLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
+    fn make_writer(&'a self) -> BufferedLine<'a> {
         self.line(CLASS.get(), true)
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> BufferedLine<'a> {
         // What strangers cause before a call is logged below INFO, and so are the most frequent events.
         let class = if *metadata.level() > Level::INFO {
             LogClass::Unknown
@@ -165,7 +165,7 @@ impl<'a> MakeWriter<'a> for Output {
     }
 }
 
-impl Write for Line<'_> {
+impl Write for BufferedLine<'_> {
     /// The subscriber gives each line in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
@@ -198,7 +198,7 @@ mod tests {
 
     /// What waits after the work, and what waits once the thread rests.
     fn written(work: impl FnOnce(&Output) + Send) -> (String, String) {
-        let output = Output::new(Form::Json);
+        let output = Output::new(LineFormat::Json);
         // In a thread of its own: gathering is for good.
         std::thread::scope(|scope| {
             let working = scope.spawn(|| {
@@ -232,17 +232,17 @@ mod tests {
     fn what_others_have_written_is_one_line_and_steers_no_terminal() {
         let forms = [
             (
-                Form::Json,
+                LineFormat::Json,
                 "{\"a\":\"\u{202e}\u{9b}\"}\n",
                 "{\"a\":\"\\u202e\\u009b\"}\n",
             ),
             (
-                Form::Text { is_coloured: false },
+                LineFormat::Text { is_coloured: false },
                 "a\u{1b}[2J\nb\u{202e}\n",
                 "a\\u{1b}[2J\\u{a}b\\u{202e}\n",
             ),
             (
-                Form::Text { is_coloured: true },
+                LineFormat::Text { is_coloured: true },
                 "\u{1b}[32mINFO\u{202e}\n",
                 "\u{1b}[32mINFO\\u{202e}\n",
             ),

@@ -26,7 +26,7 @@ const LINE_START: &str = "{\"timestamp\":\"2026-11-22T00:00:00";
 static JSON_OUTPUT: OnceLock<Output> = OnceLock::new();
 
 thread_local! {
-    static LINE: RefCell<Line> = RefCell::new(Line {
+    static LINE: RefCell<RequestLine> = RefCell::new(RequestLine {
         text: String::with_capacity(LINE_BYTES),
         second: 0,
         is_json: true,
@@ -57,7 +57,7 @@ macro_rules! name {
 pub(crate) use name;
 
 /// A line that is being written.
-pub(crate) struct Line {
+pub(crate) struct RequestLine {
     text: String,
     /// The second that it begins with, since 1970, UTC.
     second: i64,
@@ -72,7 +72,7 @@ pub(super) fn write_json_to(output: Output) {
 
 /// Logs a request, if the log shows such lines: a line of this class and of this moment since 1970, UTC, with the fields that
 /// `write` adds.
-pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut Line)) {
+pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut RequestLine)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }
@@ -94,7 +94,7 @@ pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut
     });
 }
 
-impl Line {
+impl RequestLine {
     /// Begins a new line with the time to the microsecond (RFC 3339). Within one second, a thread reuses the beginning of its
     /// last line.
     fn begin_json(&mut self, at: Duration) {
@@ -193,8 +193,8 @@ mod tests {
 
     use super::*;
 
-    fn line(is_json: bool, write: impl Fn(&mut Line)) -> String {
-        let mut line = Line {
+    fn line(is_json: bool, write: impl Fn(&mut RequestLine)) -> String {
+        let mut line = RequestLine {
             text: String::new(),
             second: 0,
             is_json: false,
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_line_has_the_fields_in_their_order_behind_the_time() {
-        let write = |line: &mut Line| {
+        let write = |line: &mut RequestLine| {
             line.word(name!("way"), "soap");
             line.text(name!("user_agent"), "a \"b\"");
             line.number(name!("status"), 200);

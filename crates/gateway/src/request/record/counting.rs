@@ -6,14 +6,14 @@ use store::{CountKey, CountedCalls, Journal, Noted};
 
 use super::outcome::RequestOutcome;
 use crate::request::context::RequestContext;
-use crate::request::progress::Progress;
+use crate::request::progress::RequestProgress;
 use crate::telemetry::{self, LogClass};
 
 /// Counts the request, if it may be counted with others.
 pub(super) fn note(
     journal: &Journal,
     context: &RequestContext,
-    progress: &Progress,
+    progress: &RequestProgress,
     outcome: &RequestOutcome<'_>,
 ) -> Noted {
     let is_dispatched = progress.send.is_dispatched();

@@ -9,7 +9,7 @@ use store::{JournalPayload, JournalRow};
 
 use super::outcome::RequestOutcome;
 use crate::request::context::RequestContext;
-use crate::request::progress::Progress;
+use crate::request::progress::RequestProgress;
 
 /// How much of a cause the journal stores, in characters: the upstream writes a part of some.
 const CAUSE_CHARACTERS_MAX: usize = 512;
@@ -21,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 pub(super) fn open_row(
     generation: u64,
     context: &RequestContext,
-    progress: &Progress,
+    progress: &RequestProgress,
 ) -> JournalRow {
     let call = progress.call.as_ref();
     JournalRow {
@@ -40,7 +40,7 @@ pub(super) fn open_row(
 pub(super) fn row(
     generation: u64,
     context: &mut RequestContext,
-    progress: &mut Progress,
+    progress: &mut RequestProgress,
     outcome: &RequestOutcome<'_>,
 ) -> JournalRow {
     let begun = begun_row(generation, context, progress, outcome.took);
@@ -79,7 +79,7 @@ pub(super) fn row(
 fn begun_row(
     generation: u64,
     context: &RequestContext,
-    progress: &Progress,
+    progress: &RequestProgress,
     age: Duration,
 ) -> JournalRow {
     let limit = narrowest_limit(progress);
@@ -113,7 +113,7 @@ struct CountedLimit {
 }
 
 /// Returns the limit with the least left.
-fn narrowest_limit(progress: &Progress) -> Option<CountedLimit> {
+fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
     let minute = progress.minute.map(|minute| CountedLimit {
         name: minute.name,
         max: minute.state.per_minute,
