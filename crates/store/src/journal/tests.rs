@@ -448,12 +448,15 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself() 
 #[tokio::test]
 async fn whatever_is_written_for_too_long_holds_up_the_journal_and_is_seen() {
     let bench = Bench::new().await;
+    let (begins, begun) = tokio::sync::oneshot::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let held = bench.with_writer(move |_| {
+        let _ = begins.send(());
         let _ = released.recv();
     });
     let (store, journal) = (Arc::clone(&bench.store), Arc::clone(&bench.journal));
     let others = async move {
+        begun.await.unwrap();
         journal.add(row(1, "kept"));
         let error = journal.flush().await.unwrap_err().to_string();
         assert!(error.contains("not written in time"), "{error}");
