@@ -126,6 +126,8 @@ pub(crate) fn in_transaction<T, E: From<rusqlite::Error>>(
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::types::Value;
+
     use super::*;
 
     #[test]
@@ -133,16 +135,15 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let connection = open_for_writing(file.path()).unwrap();
         for (pragma, expected) in [
-            ("journal_mode", "wal"),
+            ("journal_mode", Value::Text("wal".to_owned())),
             // FULL: a commit returns when its part of the log is on the disk.
-            ("synchronous", "2"),
-            ("foreign_keys", "1"),
-            ("secure_delete", "1"),
-            ("wal_autocheckpoint", "8192"),
+            ("synchronous", Value::Integer(2)),
+            ("foreign_keys", Value::Integer(1)),
+            ("secure_delete", Value::Integer(1)),
+            ("wal_autocheckpoint", Value::Integer(WAL_PAGES.into())),
         ] {
-            let value = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
-            let value: String = connection.query_row(&value, [], |row| row.get(0)).unwrap();
-            assert_eq!(value, expected, "{pragma}");
+            let value = connection.pragma_query_value(None, pragma, |row| row.get(0));
+            assert_eq!(value, Ok(expected), "{pragma}");
         }
         let reads = open_for_reading(file.path()).unwrap();
         assert!(reads.execute_batch("CREATE TABLE t (a)").is_err());
