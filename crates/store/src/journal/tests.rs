@@ -548,6 +548,26 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 }
 
 #[tokio::test]
+async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back() {
+    let bench = Bench::new().await;
+    let mut opening = Box::pin(bench.journal.open(row(1, "send"), Some(claim("k"))));
+    // It is asked once, and leaves when its row is written and its reply is there.
+    tokio::select! {
+        biased;
+        _ = &mut opening => panic!("nothing was written yet"),
+        () = std::future::ready(()) => {}
+    }
+    bench.journal.flush().await.unwrap();
+    drop(opening);
+    assert!(bench.all(JournalFilter::default()).await.is_empty());
+    assert_eq!(bench.store.obstacle(&claim("k")).await.unwrap(), None);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
 async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free() {
     let bench = Bench::new().await;
