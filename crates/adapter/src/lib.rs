@@ -45,7 +45,8 @@ pub use form::{FormPair, form_decoded, form_pairs};
 pub use header_parameter::header_parts;
 pub use json::{JsonPairs, compact, strict_object};
 pub use operation::{
-    CLASS, Effect, OPERATIONS, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
+    CLASS, Caching, Effect, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS, Parameter,
+    ParameterKind, Sensitivity, cacheable,
 };
 pub use params::Params;
 pub use reply::Reply;

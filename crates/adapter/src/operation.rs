@@ -70,6 +70,17 @@ pub struct Parameter {
     pub sensitivity: Sensitivity,
 }
 
+/// How the answers of a read are cached.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Caching {
+    /// How long an answer is kept where nothing else is configured, in seconds.
+    pub default_s: u32,
+    /// The field of an access that sets another time, in seconds.
+    pub field: &'static str,
+    /// The answers that are kept, for people.
+    pub answers: &'static str,
+}
+
 /// One row of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Operation {
@@ -77,6 +88,8 @@ pub struct Operation {
     pub method: &'static str,
     /// Its effect.
     pub effect: Effect,
+    /// How its answers are cached, if they are; a read alone may be.
+    pub cacheable: Option<Caching>,
     /// Its parameters besides class, method and credentials.
     pub parameters: &'static [Parameter],
     /// The fields of each element of `list` on success; empty when there is no list.
@@ -134,6 +147,11 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "getchatchannels",
         effect: Effect::Read,
+        cacheable: Some(Caching {
+            default_s: 60,
+            field: "getchatchannels_s",
+            answers: "lists of channels",
+        }),
         parameters: &[],
         result_fields: &["platformid", "platform", "name"],
         codes: &[],
@@ -141,6 +159,7 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "sendmessage",
         effect: Effect::Send,
+        cacheable: None,
         parameters: &[
             PLATFORM,
             PLATFORM_ID,
@@ -153,6 +172,7 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "sendfile",
         effect: Effect::Send,
+        cacheable: None,
         parameters: &[
             PLATFORM,
             PLATFORM_ID,
@@ -182,6 +202,11 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "getchats",
         effect: Effect::Read,
+        cacheable: Some(Caching {
+            default_s: 2,
+            field: "getchats_s",
+            answers: "lists of chats",
+        }),
         parameters: &[PLATFORM, PLATFORM_ID],
         result_fields: CHAT_FIELDS,
         codes: CHAT_CODES,
@@ -189,6 +214,7 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "getmessages",
         effect: Effect::Consume,
+        cacheable: None,
         parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
         result_fields: CHAT_FIELDS,
         codes: CHAT_CODES,
@@ -196,13 +222,30 @@ pub static OPERATIONS: [Operation; 6] = [
     Operation {
         method: "getunreadmessages",
         effect: Effect::Consume,
+        cacheable: None,
         parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
         result_fields: UNREAD_FIELDS,
         codes: CHAT_CODES,
     },
 ];
 
+/// The operations whose answers are cached, and how.
+pub fn cacheable() -> impl Iterator<Item = (&'static Operation, &'static Caching)> {
+    let rows = OPERATIONS.iter();
+    rows.filter_map(|operation| Some((operation, operation.cacheable.as_ref()?)))
+}
+
+/// How many rows the table has.
+pub const OPERATION_COUNT: usize = OPERATIONS.len();
+
 impl Operation {
+    /// Its place in the table, below [`OPERATION_COUNT`].
+    #[must_use]
+    pub fn number(&self) -> usize {
+        let place = OPERATIONS.iter().position(|row| row.method == self.method);
+        place.unwrap_or(0)
+    }
+
     /// The row with this method name.
     #[must_use]
     pub fn named(method: &str) -> Option<&'static Operation> {

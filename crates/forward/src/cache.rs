@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use adapter::{Code, Error, Operation, Request, Response};
+use adapter::{Code, Error, OPERATION_COUNT, Operation, Request, Response};
 use moka::Expiry;
 use moka::future::Cache;
 use store::Access;
@@ -24,10 +24,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 512;
 /// How long answers are kept and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// How long the list of channels is kept; zero switches it off.
-    pub getchatchannels: Duration,
-    /// How long a list of chats is kept; zero switches it off.
-    pub getchats: Duration,
+    /// How long answers to each operation are kept, by its number; zero switches it off.
+    pub lifetimes: [Duration; OPERATION_COUNT],
     /// All entries together, in bytes.
     pub bytes: u64,
 }
@@ -252,12 +250,8 @@ impl ReadCache {
 
     /// How long a successful answer is kept: as the access has it, or else the deployment; `None` for not at all.
     pub(crate) fn keeps(&self, access: &Access, operation: &Operation) -> Option<Duration> {
-        let usual = match operation.method {
-            "getchatchannels" => self.config.getchatchannels,
-            "getchats" => self.config.getchats,
-            _ => Duration::ZERO,
-        };
-        let life = access.cache.life(operation.method, usual);
+        let usual = self.config.lifetimes[operation.number()];
+        let life = access.cache.life(operation, usual);
         Some(life).filter(|life| !life.is_zero())
     }
 

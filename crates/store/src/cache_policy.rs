@@ -1,106 +1,132 @@
-//! What of an access's reads may be answered from memory, and for how long.
+//! Which of an access's reads may be answered from memory, and for how long. The operations with a time of their own are those
+//! that the operation table calls cacheable.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::object::object;
+use adapter::{OPERATION_COUNT, Operation, cacheable};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest time that an access may have its answers kept, in seconds: a day.
 pub const CACHE_S_MAX: u32 = 24 * 60 * 60;
 
-/// CachePolicyInput as an object; `true` and `false` alone are read as well, and stand for an object with nothing but `enabled`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "CachePolicyInput")]
+const ENABLED: &str = "enabled";
+
+/// Written as an object; `true` and `false` alone are read as well, and stand for an object with nothing but `enabled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
     /// Whether anything is answered from memory at all.
     pub enabled: bool,
-    /// How long a list of channels is kept, in seconds, 0 being not at all; absent means as long as for everybody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub getchatchannels_s: Option<u32>,
-    /// The same for a list of chats.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub getchats_s: Option<u32>,
+    /// The times of its own, by the number of the operation; 0 is not at all, and `None` as long as for everybody.
+    own_s: [Option<u32>; OPERATION_COUNT],
 }
 
 impl Default for CachePolicy {
     fn default() -> CachePolicy {
-        CachePolicy {
-            enabled: true,
-            getchatchannels_s: None,
-            getchats_s: None,
-        }
+        CachePolicy::switched(true)
     }
 }
 
 impl CachePolicy {
-    /// How long an answer to this method is kept, which for everybody would be `usual`.
+    /// A policy without times of its own.
     #[must_use]
-    pub fn life(&self, method: &str, usual: Duration) -> Duration {
-        let own = match method {
-            "getchatchannels" => self.getchatchannels_s,
-            "getchats" => self.getchats_s,
-            _ => None,
-        };
-        match own {
+    pub fn switched(enabled: bool) -> CachePolicy {
+        CachePolicy {
+            enabled,
+            own_s: [None; OPERATION_COUNT],
+        }
+    }
+
+    /// How long answers to this operation are kept for this access, in seconds, if that is a time of its own.
+    #[must_use]
+    pub fn own_s(&self, operation: &Operation) -> Option<u32> {
+        self.own_s[operation.number()]
+    }
+
+    /// How long an answer to this operation is kept, which for everybody would be `usual`.
+    #[must_use]
+    pub fn life(&self, operation: &Operation, usual: Duration) -> Duration {
+        match self.own_s(operation) {
             _ if !self.enabled => Duration::ZERO,
             Some(seconds) => Duration::from_secs(seconds.into()),
             None => usual,
         }
     }
 
-    /// What can't be about it, in one sentence.
+    /// Checks its times.
     ///
     /// # Errors
-    /// When a time is beyond [`CACHE_S_MAX`].
+    /// A sentence, when a time is beyond [`CACHE_S_MAX`].
     pub fn check(&self) -> Result<(), String> {
-        let times = [self.getchatchannels_s, self.getchats_s];
-        if times.into_iter().flatten().any(|s| s > CACHE_S_MAX) {
+        if self.own_s.into_iter().flatten().any(|s| s > CACHE_S_MAX) {
             return Err(format!("at most {CACHE_S_MAX} seconds"));
         }
         Ok(())
     }
 }
 
-/// As people write it, and as the store has it from before there were times.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "cache: write true, false, or an object with enabled, getchatchannels_s, getchats_s"
-)]
-enum CachePolicyInput {
-    Switch(bool),
-    Policy(#[serde(deserialize_with = "object")] Policy),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Policy {
-    #[serde(default = "yes")]
-    enabled: bool,
-    #[serde(default)]
-    getchatchannels_s: Option<u32>,
-    #[serde(default)]
-    getchats_s: Option<u32>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl From<CachePolicyInput> for CachePolicy {
-    fn from(written: CachePolicyInput) -> CachePolicy {
-        match written {
-            CachePolicyInput::Switch(enabled) => CachePolicy {
-                enabled,
-                ..CachePolicy::default()
-            },
-            CachePolicyInput::Policy(policy) => CachePolicy {
-                enabled: policy.enabled,
-                getchatchannels_s: policy.getchatchannels_s,
-                getchats_s: policy.getchats_s,
-            },
+impl Serialize for CachePolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry(ENABLED, &self.enabled)?;
+        for (operation, caching) in cacheable() {
+            if let Some(seconds) = self.own_s(operation) {
+                object.serialize_entry(caching.field, &seconds)?;
+            }
         }
+        object.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CachePolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CachePolicy, D::Error> {
+        let read = deserializer.deserialize_any(PolicyVisitor);
+        // One sentence for whatever is wrong.
+        read.map_err(|_| D::Error::custom(ExpectedPolicy))
+    }
+}
+
+struct ExpectedPolicy;
+
+impl fmt::Display for ExpectedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cache: write true, false, or an object with {ENABLED}")?;
+        cacheable().try_for_each(|(_, caching)| write!(f, ", {}", caching.field))
+    }
+}
+
+struct PolicyVisitor;
+
+impl<'de> Visitor<'de> for PolicyVisitor {
+    type Value = CachePolicy;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ExpectedPolicy}")
+    }
+
+    fn visit_bool<E>(self, enabled: bool) -> Result<CachePolicy, E> {
+        Ok(CachePolicy::switched(enabled))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<CachePolicy, A::Error> {
+        let mut policy = CachePolicy::default();
+        let mut seen = Vec::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if seen.contains(&name) {
+                return Err(A::Error::custom("a name is given twice"));
+            }
+            if name == ENABLED {
+                policy.enabled = members.next_value()?;
+            } else {
+                let named = cacheable().find(|(_, caching)| caching.field == name);
+                let (operation, _) = named.ok_or_else(|| A::Error::custom("an unknown name"))?;
+                policy.own_s[operation.number()] = members.next_value()?;
+            }
+            seen.push(name);
+        }
+        Ok(policy)
     }
 }
 
@@ -128,7 +154,11 @@ mod tests {
     #[test]
     fn its_own_times_stand_in_the_place_of_everybodys_unless_it_is_off() {
         let usual = Duration::from_secs(60);
-        let life = |text: &str, method| read(text).life(method, usual).as_secs();
+        let life = |text: &str, method| {
+            read(text)
+                .life(Operation::named(method).unwrap(), usual)
+                .as_secs()
+        };
         assert_eq!(life("true", "getchats"), 60);
         assert_eq!(life(r#"{"getchats_s":5}"#, "getchats"), 5);
         assert_eq!(life(r#"{"getchats_s":5}"#, "getchatchannels"), 60);

@@ -1,6 +1,6 @@
 //! JSON Schemas of the fields of an access.
 
-use adapter::{PASSWORD_BYTES_MAX, PLATFORMS};
+use adapter::{PASSWORD_BYTES_MAX, PLATFORMS, cacheable};
 use serde_json::{Value, json};
 use store::{CACHE_S_MAX, NAME_PATTERN};
 
@@ -60,10 +60,7 @@ pub(crate) fn rate(unit: &str) -> Value {
 
 pub(crate) fn cache_policy(required: &str) -> Value {
     let lifetime = || nullable(integer(0, CACHE_S_MAX));
-    let policy = properties([
-        ("enabled", boolean()),
-        ("getchatchannels_s", lifetime()),
-        ("getchats_s", lifetime()),
-    ]);
+    let mut policy = properties([("enabled", boolean())]);
+    policy.extend(cacheable().map(|(_, caching)| (caching.field.to_owned(), lifetime())));
     partly(policy, required)
 }

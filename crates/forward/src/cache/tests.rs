@@ -10,8 +10,7 @@ use super::*;
 fn cache() -> Arc<ReadCache> {
     let ttl = Duration::from_secs(3600);
     Arc::new(ReadCache::new(CacheConfig {
-        getchatchannels: ttl,
-        getchats: ttl,
+        lifetimes: [ttl; OPERATION_COUNT],
         bytes: 1 << 20,
     }))
 }

@@ -61,10 +61,7 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     }
     let allow: Vec<Vec<IpNet>> = reader.texts(&key("allow"), &[], parse_access_network);
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
-    let cache = CachePolicy {
-        enabled: reader.boolean(&key("cache"), "true"),
-        ..CachePolicy::default()
-    };
+    let cache = CachePolicy::switched(reader.boolean(&key("cache"), "true"));
     Some(SeedAccess {
         allow: allow.into_iter().flatten().collect(),
         active: reader.boolean(&key("active"), "true"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter::PLATFORMS;
+use adapter::{Caching, PLATFORMS, cacheable};
 use ipnet::IpNet;
 use store::{Access, Channel, JournalLevel};
 
@@ -11,9 +11,6 @@ use crate::access::draft::{AccessDraft, methods, ways};
 use crate::problem::Problem;
 use crate::web::access::form_draft::{ALL, NONE};
 use crate::web::fields::Fields;
-
-/// The fields of the cache policy, which the form has one by one.
-const LIFETIMES: [&str; 2] = ["getchatchannels_s", "getchats_s"];
 
 /// The fields with boxes to tick.
 const BOXES: [&str; 4] = ["ways", "methods", "platforms", "report"];
@@ -69,11 +66,12 @@ impl AccessForm {
             ("not_before", time_text(access.not_before)),
             ("expires", time_text(access.expires)),
             ("channels", channels_text(access.channels.as_deref())),
-            ("getchatchannels_s", text(access.cache.getchatchannels_s)),
-            ("getchats_s", text(access.cache.getchats_s)),
         ];
+        let own = |(operation, caching): (&_, &Caching)| {
+            (caching.field, text(access.cache.own_s(operation)))
+        };
         AccessForm {
-            texts: texts.into(),
+            texts: texts.into_iter().chain(cacheable().map(own)).collect(),
             boxes: boxes(|field, word| match (field, &access.platforms) {
                 ("ways", _) => has(&access.ways, word),
                 ("methods", _) => has(&access.methods, word),
@@ -94,8 +92,7 @@ impl AccessForm {
 
     /// Makes the form again as it was sent, with what is wrong with it.
     pub(crate) fn again(fields: &Fields, problem: &Problem) -> AccessForm {
-        let names = AccessDraft::NAMES.iter().chain(&LIFETIMES);
-        let wrong = names.filter_map(|name| Some((*name, problem.about(name)?.to_owned())));
+        let wrong = names().filter_map(|name| Some((name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
         AccessForm {
             failed: Some(if wrong.is_empty() {
@@ -110,10 +107,9 @@ impl AccessForm {
 
     /// Makes the form as it was sent, so that no input is lost.
     pub(crate) fn sent(fields: &Fields) -> AccessForm {
-        let names = AccessDraft::NAMES.iter().chain(&LIFETIMES);
         AccessForm {
-            texts: names
-                .map(|name| (*name, fields.get(name).to_owned()))
+            texts: names()
+                .map(|name| (name, fields.get(name).to_owned()))
                 .collect(),
             boxes: boxes(|field, word| fields.all(field).any(|ticked| ticked == word)),
             switches: switches(|field| fields.has(field)),
@@ -196,4 +192,17 @@ fn channels_text(channels: Option<&[Channel]>) -> String {
         Some([]) => NONE.to_owned(),
         Some(channels) => lines(&channels.iter().map(line).collect::<Vec<_>>()),
     }
+}
+
+/// The fields of the lifetimes of cached answers, and their labels.
+pub(crate) fn lifetimes() -> Vec<(&'static str, String)> {
+    cacheable()
+        .map(|(_, caching)| (caching.field, format!("Keep {}", caching.answers)))
+        .collect()
+}
+
+/// The names of all fields with a text: those of a draft, and the lifetimes of its cache policy.
+fn names() -> impl Iterator<Item = &'static str> {
+    let lifetimes = cacheable().map(|(_, caching)| caching.field);
+    AccessDraft::NAMES.iter().copied().chain(lifetimes)
 }

@@ -1,5 +1,6 @@
 //! The form of an access, read as a draft.
 
+use adapter::cacheable;
 use serde_json::{Value, json};
 use store::CACHE_S_MAX;
 
@@ -54,11 +55,10 @@ fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
         },
     };
     let concurrent = number("concurrent", 1, u32::MAX);
-    let cache = json!({
-        "enabled": fields.has("cache"),
-        "getchatchannels_s": number("getchatchannels_s", 0, CACHE_S_MAX),
-        "getchats_s": number("getchats_s", 0, CACHE_S_MAX),
-    });
+    let mut cache = json!({"enabled": fields.has("cache")});
+    for (_, caching) in cacheable() {
+        cache[caching.field] = number(caching.field, 0, CACHE_S_MAX);
+    }
     let platforms = ticked("platforms");
     json!({
         "owner": fields.get("owner"),
