@@ -13,7 +13,6 @@ mod interleavings;
 mod queue;
 mod retry;
 mod retry_after;
-mod rush;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -127,7 +126,7 @@ impl Upstream {
     ) -> UpstreamOutcome {
         let began = Instant::now();
         // Nearly every call finds a permit free, and needs no timer and no second look at the clock.
-        let (permit, asking) = match self.queue.try_acquire(began) {
+        let (permit, asking) = match self.queue.try_acquire() {
             Some(permit) => (Ok(permit), began),
             None => (self.wait(access, began, deadline).await, Instant::now()),
         };
@@ -156,7 +155,7 @@ impl Upstream {
             Err(error.retry_after(1))
         };
         let until = deadline.min(began + self.config.limits.wait_max);
-        match tokio::time::timeout_at(until.into(), self.queue.acquire(access)).await {
+        match tokio::time::timeout_at(until.into(), self.queue.acquire(access, began)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(queue::QueueFull)) => overloaded("the queue in front of the upstream is full"),
             Err(_) => overloaded("no place in front of the upstream came free in time"),

@@ -86,10 +86,12 @@ impl<'w> Model<'w> {
     fn begin(&mut self) {
         let world = self.world;
         let is_read = self.chance.below(3) > 0;
-        let step = match world.queue.try_acquire(self.now) {
+        let step = match world.queue.try_acquire() {
             Some(permit) => Step::HasPermit(permit),
             None => Step::Waits(Box::pin(
-                world.queue.acquire(["a", "b"][self.chance.below(2)]),
+                world
+                    .queue
+                    .acquire(["a", "b"][self.chance.below(2)], self.now),
             )),
         };
         self.calls.push(Call {
@@ -224,7 +226,7 @@ impl<'w> Model<'w> {
         let began = self.now;
         loop {
             assert!(self.now - began <= REST_MAX, "stuck");
-            let permit = self.world.queue.try_acquire(self.now);
+            let permit = self.world.queue.try_acquire();
             let mut permit = permit.expect("nobody holds or waits for a permit");
             if let Ok(chosen) = self.world.endpoints.choose(0, self.now, true).chosen {
                 permit.record_attempt("getchats", (self.now, self.now), true);

@@ -1,15 +1,29 @@
-//! The admission queue in front of the one upstream account. When all permits are taken, each access has a queue of its own,
-//! and these take turns: however many calls one access makes, another waits for one of them at most. How many permits there
-//! are follows what the upstream takes (`adaptive_limit.rs`), and how many may wait whether the line would only ever grow (`rush.rs`).
+//! The admission queue in front of the one upstream account. When all permits are taken, each access has a line of its own, and
+//! the lines take turns: however many calls one access makes, another waits for one of them at most. How many permits there
+//! are follows what the upstream takes (`adaptive_limit.rs`).
+//!
+//! A line that is long because many calls came at once is worked off. When the oldest call has waited longer than a target for
+//! a whole interval (the sojourn time of CoDel, RFC 8289) and the line has grown meanwhile, more calls come than the upstream
+//! takes: then few may wait, and the others are refused at once instead of late.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::adaptive_limit::{AdaptiveLimit, EndedAttempt};
-use super::rush::Rush;
+
+/// How long the oldest call may wait, and for how long it may wait longer before that is an overload.
+const SOJOURN_TARGET: Duration = Duration::from_millis(250);
+const SOJOURN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A line has grown if it is longer by more than this part: callers who each wait for their answer keep it as long as it is.
+const GROWTH_PART: usize = 8;
+
+/// During an overload half as many calls wait as there are permits, so that waiting costs less than being served, and no fewer
+/// than this.
+const WAITING_LEAST: usize = 4;
 
 /// The permits of one upstream, and the calls that wait for one.
 pub(super) struct AdmissionQueue {
@@ -19,15 +33,32 @@ pub(super) struct AdmissionQueue {
 
 struct QueueState {
     limit: AdaptiveLimit,
-    rush: Rush,
+    overload: Overload,
     taken: usize,
     waiting: usize,
-    lines: HashMap<String, VecDeque<oneshot::Sender<()>>>,
+    lines: HashMap<String, VecDeque<WaitingCall>>,
     /// The accesses that have a line, in the order of their turns.
     turns: VecDeque<String>,
 }
 
-/// ChosenEndpoint to have one call under way; goes to the next in line when dropped.
+struct WaitingCall {
+    since: Instant,
+    grant: oneshot::Sender<()>,
+}
+
+/// Whether more calls come than the upstream takes.
+#[derive(Default)]
+struct Overload {
+    next_look: Option<Instant>,
+    /// How many calls waited at the last look, if the oldest was above the target.
+    above: Option<usize>,
+    /// Whether a call was refused since then.
+    has_refused: bool,
+    /// When a call was last refused for it. The overload ends an interval later.
+    refused_at: Option<Instant>,
+}
+
+/// Leave to have one call under way; goes to the next in line when dropped.
 pub(super) struct QueuePermit {
     queue: Arc<AdmissionQueue>,
     /// Calls under way when it was taken, its own included.
@@ -46,7 +77,7 @@ pub(super) struct Occupancy {
     /// Permits that there are now.
     pub(super) limit: usize,
     pub(super) taken: usize,
-    /// Who wait, those who have gone included.
+    /// Calls that wait, those that have been given up included.
     pub(super) waiting: usize,
 }
 
@@ -57,7 +88,7 @@ impl AdmissionQueue {
             waiting_max,
             state: Mutex::new(QueueState {
                 limit: AdaptiveLimit::new(permits_max),
-                rush: Rush::default(),
+                overload: Overload::default(),
                 taken: 0,
                 waiting: 0,
                 lines: HashMap::new(),
@@ -66,10 +97,9 @@ impl AdmissionQueue {
         })
     }
 
-    /// A permit for a call that comes now, if one is free and nobody waits for it.
-    pub(super) fn try_acquire(self: &Arc<Self>, now: Instant) -> Option<QueuePermit> {
+    /// A permit for a call that comes now, if one is free and no call waits for it.
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<QueuePermit> {
         let mut state = self.lock();
-        state.rush.came(now);
         if state.waiting > 0 || state.taken >= state.limit.permits() {
             return None;
         }
@@ -79,31 +109,41 @@ impl AdmissionQueue {
         Some(self.permit(begun_with))
     }
 
-    /// A permit for a call of this access that found none free. Who stops waiting leaves the line.
-    pub(super) async fn acquire(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
-        let (turn, called) = oneshot::channel();
-        let mut waiting = QueueWaiter {
+    /// A permit for a call of this access that found none free. A call that is given up leaves the line.
+    ///
+    /// # Errors
+    /// When too many calls wait, or one of an access with fewer of them takes this one's room.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        access: &str,
+        now: Instant,
+    ) -> Result<QueuePermit, QueueFull> {
+        let (grant, granted) = oneshot::channel();
+        let mut waiter = QueueWaiter {
             queue: self,
-            called,
+            granted,
             has_permit: false,
         };
         {
             let mut state = self.lock();
-            let room = state.rush.room(self.waiting_max);
+            let room = state.room(self.waiting_max, now);
             if state.waiting >= room {
-                // Those who have gone are still counted until their turn comes.
+                // Calls that were given up are counted until their turn comes.
                 state.forget_closed();
-                if state.waiting >= room && !state.make_room_for(access) {
+            }
+            if state.waiting >= room {
+                state.overload.refused(now);
+                if !state.make_room_for(access) {
                     return Err(QueueFull);
                 }
             }
-            state.enqueue(access, turn);
-            // One may have come free in between.
+            state.enqueue(access, WaitingCall { since: now, grant });
+            // A permit may have come free in between.
             state.grant_free();
         }
-        // Who was sent away for another, or because the line is too long, has lost the sender.
-        (&mut waiting.called).await.map_err(|_| QueueFull)?;
-        waiting.has_permit = true;
+        // An evicted call has lost the sender.
+        (&mut waiter.granted).await.map_err(|_| QueueFull)?;
+        waiter.has_permit = true;
         let begun_with = self.lock().taken;
         Ok(self.permit(begun_with))
     }
@@ -116,12 +156,11 @@ impl AdmissionQueue {
         }
     }
 
-    /// Takes a permit back, for the next who still waits.
+    /// Takes a permit back, for the next call that still waits.
     fn release(&self, now: Instant) {
         let mut state = self.lock();
-        let (permits, waiting) = (state.limit.permits(), state.waiting);
-        if state.rush.went(now, permits, waiting) {
-            let room = state.rush.room(self.waiting_max);
+        if state.waiting > 0 && state.overload_begins(now) {
+            let room = state.room(self.waiting_max, now);
             while state.waiting > room && state.evict_one(0) {}
         }
         state.taken -= 1;
@@ -145,30 +184,49 @@ impl AdmissionQueue {
 }
 
 impl QueueState {
-    fn enqueue(&mut self, access: &str, turn: oneshot::Sender<()>) {
+    /// How many calls may wait, of so many at most.
+    fn room(&self, waiting_max: usize, now: Instant) -> usize {
+        if self.overload.is_on(now) {
+            waiting_max.min((self.limit.permits() / 2).max(WAITING_LEAST))
+        } else {
+            waiting_max
+        }
+    }
+
+    /// Looks at the oldest wait, if it is time to.
+    fn overload_begins(&mut self, now: Instant) -> bool {
+        let oldest = |lines: &HashMap<String, VecDeque<WaitingCall>>| {
+            let first = lines.values().filter_map(|line| line.front());
+            first.map(|call| call.since).min()
+        };
+        let lines = &self.lines;
+        self.overload.begins(now, self.waiting, || oldest(lines))
+    }
+
+    fn enqueue(&mut self, access: &str, call: WaitingCall) {
         self.waiting += 1;
         if let Some(line) = self.lines.get_mut(access) {
-            line.push_back(turn);
+            line.push_back(call);
             return;
         }
-        self.lines.insert(access.to_owned(), VecDeque::from([turn]));
+        self.lines.insert(access.to_owned(), VecDeque::from([call]));
         self.turns.push_back(access.to_owned());
     }
 
-    /// Gives free permits to those who wait.
+    /// Gives free permits to the calls that wait.
     fn grant_free(&mut self) {
         while self.taken < self.limit.permits() {
             let Some(next) = self.next() else {
                 return;
             };
-            if next.send(()).is_ok() {
+            if next.grant.send(()).is_ok() {
                 self.taken += 1;
             }
         }
     }
 
-    /// The next whose turn it is; their access then goes behind all others.
-    fn next(&mut self) -> Option<oneshot::Sender<()>> {
+    /// The next call; its access then goes behind all others.
+    fn next(&mut self) -> Option<WaitingCall> {
         let access = self.turns.pop_front()?;
         let line = self.lines.get_mut(&access)?;
         let next = line.pop_front();
@@ -181,13 +239,13 @@ impl QueueState {
         next
     }
 
-    /// In a full line, whoever has fewer in it goes before the last of those who have the most.
+    /// In a full queue, a call of an access with fewer in it takes the room of the last of those that have the most.
     fn make_room_for(&mut self, access: &str) -> bool {
         let mine = self.lines.get(access).map_or(0, VecDeque::len);
         self.evict_one(mine + 1)
     }
 
-    /// Sends away the last of the longest line, if more than so many are in it.
+    /// Evicts the last of the longest line, if more than so many are in it.
     fn evict_one(&mut self, kept: usize) -> bool {
         let longest = self.lines.iter_mut().max_by_key(|(_, line)| line.len());
         let Some((access, line)) = longest.filter(|(_, line)| line.len() > kept) else {
@@ -205,12 +263,50 @@ impl QueueState {
 
     fn forget_closed(&mut self) {
         self.lines.retain(|_, line| {
-            line.retain(|turn| !turn.is_closed());
+            line.retain(|call| !call.grant.is_closed());
             !line.is_empty()
         });
         let lines = &self.lines;
         self.turns.retain(|access| lines.contains_key(access));
         self.waiting = self.lines.values().map(VecDeque::len).sum();
+    }
+}
+
+impl Overload {
+    fn is_on(&self, now: Instant) -> bool {
+        self.refused_at
+            .is_some_and(|refused_at| now < refused_at + SOJOURN_INTERVAL)
+    }
+
+    /// A call is refused or evicted for want of room, so that an overload goes on.
+    fn refused(&mut self, now: Instant) {
+        self.has_refused = true;
+        if self.is_on(now) {
+            self.refused_at = Some(now);
+        }
+    }
+
+    /// Whether an overload begins now, with so many calls waiting and the oldest of them since then.
+    fn begins(
+        &mut self,
+        now: Instant,
+        waiting: usize,
+        oldest: impl FnOnce() -> Option<Instant>,
+    ) -> bool {
+        if self.is_on(now) || self.next_look.is_some_and(|next_look| now < next_look) {
+            return false;
+        }
+        let waited = oldest().map(|since| now.saturating_duration_since(since));
+        let is_above = waited.is_some_and(|waited| waited > SOJOURN_TARGET);
+        let has_grown = |before| self.has_refused || waiting > before + before / GROWTH_PART;
+        let begins = is_above && self.above.is_some_and(has_grown);
+        *self = Overload {
+            next_look: Some(now + SOJOURN_INTERVAL),
+            above: is_above.then_some(waiting),
+            has_refused: false,
+            refused_at: begins.then_some(now),
+        };
+        begins
     }
 }
 
@@ -223,7 +319,7 @@ impl QueuePermit {
         is_success: bool,
     ) {
         let mut state = self.queue.lock();
-        let sample = EndedAttempt {
+        let attempt = EndedAttempt {
             operation,
             took: ended - began,
             is_success,
@@ -231,7 +327,7 @@ impl QueuePermit {
             under_way: state.taken,
             somebody_waits: state.waiting > 0,
         };
-        state.limit.ended(sample, ended);
+        state.limit.ended(attempt, ended);
         self.ended = Some(ended);
     }
 
@@ -248,18 +344,18 @@ impl Drop for QueuePermit {
     }
 }
 
-/// Somebody in a line.
+/// A call in a line.
 struct QueueWaiter<'a> {
     queue: &'a Arc<AdmissionQueue>,
-    called: oneshot::Receiver<()>,
+    granted: oneshot::Receiver<()>,
     has_permit: bool,
 }
 
 impl Drop for QueueWaiter<'_> {
     fn drop(&mut self) {
-        // UpstreamOutcome, and gone before it was noticed: the permit is somebody else's.
-        self.called.close();
-        if !self.has_permit && self.called.try_recv().is_ok() {
+        // Granted, and given up before that was noticed: the permit is another call's.
+        self.granted.close();
+        if !self.has_permit && self.granted.try_recv().is_ok() {
             self.queue.release(Instant::now());
         }
     }
@@ -267,7 +363,8 @@ impl Drop for QueueWaiter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
 
     use tokio::sync::mpsc;
 
@@ -276,14 +373,14 @@ mod tests {
     impl AdmissionQueue {
         /// A permit, at once or in its turn.
         async fn take(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
-            match self.try_acquire(Instant::now()) {
+            match self.try_acquire() {
                 Some(permit) => Ok(permit),
-                None => self.acquire(access).await,
+                None => self.acquire(access, Instant::now()).await,
             }
         }
     }
 
-    /// A task that takes a permit, says so, and keeps it until it is sample.
+    /// A task that takes a permit, says so, and gives it back.
     fn caller(
         queue: &Arc<AdmissionQueue>,
         access: &'static str,
@@ -369,46 +466,119 @@ mod tests {
         assert_eq!(queue.occupancy(), free(1));
     }
 
-    #[tokio::test]
-    async fn in_a_rush_few_wait_and_all_others_are_refused_at_once() {
-        let queue = AdmissionQueue::new(2, 1000);
-        let (admit, mut admitted) = mpsc::unbounded_channel();
-        let (mut now, mut held) = (Instant::now(), Vec::<QueuePermit>::new());
-        let (mut served, mut longest) = (0, 0);
-        // Six calls come where two go, for a second and then until nobody waits.
-        for round in 0.. {
-            now += Duration::from_millis(2);
-            for mut permit in held.drain(..) {
-                permit.ended = Some(now);
-                drop(permit);
-                served += 1;
-            }
-            let come = if round < 500 { 6 } else { 0 };
-            for _ in 0..come {
-                if let Some(permit) = queue.try_acquire(now) {
-                    held.push(permit);
-                    continue;
-                }
-                let (queue, admit) = (Arc::clone(&queue), admit.clone());
-                tokio::spawn(async move {
-                    if let Ok(permit) = queue.acquire("a").await {
-                        admit.send(permit).unwrap();
-                    }
-                });
-            }
-            tokio::task::yield_now().await;
-            held.extend(std::iter::from_fn(|| admitted.try_recv().ok()));
-            if (300..500).contains(&round) {
-                longest = longest.max(queue.occupancy().waiting);
-            }
-            if round >= 500 && held.is_empty() {
-                break;
+    type Acquiring = Pin<Box<dyn Future<Output = Result<QueuePermit, QueueFull>>>>;
+
+    /// An upstream with a service time, and the calls in front of it, by a clock that moves in steps of a millisecond.
+    struct Model {
+        queue: Arc<AdmissionQueue>,
+        now: Instant,
+        waiting: Vec<(Instant, Acquiring)>,
+        in_work: Vec<(Instant, QueuePermit)>,
+        refused: usize,
+        longest: Duration,
+    }
+
+    const SERVICE: Duration = Duration::from_millis(50);
+
+    impl Model {
+        fn new(permits: usize) -> Model {
+            Model {
+                queue: AdmissionQueue::new(permits, 1000),
+                now: Instant::now(),
+                waiting: Vec::new(),
+                in_work: Vec::new(),
+                refused: 0,
+                longest: Duration::ZERO,
             }
         }
-        // Two thirds of them too many, which would be a line of hundreds.
-        assert!(longest < 100, "{longest}");
-        assert!((900..1200).contains(&served), "{served}");
-        assert_eq!(queue.occupancy(), free(2));
+
+        fn come(&mut self, calls: usize) {
+            for _ in 0..calls {
+                let (queue, now) = (Arc::clone(&self.queue), self.now);
+                match queue.try_acquire() {
+                    Some(permit) => self.in_work.push((now, permit)),
+                    None => {
+                        let acquire = Box::pin(async move { queue.acquire("a", now).await });
+                        self.waiting.push((now, acquire));
+                    }
+                }
+            }
+        }
+
+        /// A millisecond goes by. Returns how many calls have ended.
+        fn step(&mut self) -> usize {
+            self.now += Duration::from_millis(1);
+            let now = self.now;
+            let ended = self.in_work.extract_if(.., |(began, permit)| {
+                let has_ended = *began + SERVICE <= now;
+                if has_ended {
+                    permit.record_attempt("getchats", (*began, now), true);
+                }
+                has_ended
+            });
+            let ended = ended.count();
+            let mut context = Context::from_waker(Waker::noop());
+            for (since, mut acquire) in std::mem::take(&mut self.waiting) {
+                match acquire.as_mut().poll(&mut context) {
+                    Poll::Pending => self.waiting.push((since, acquire)),
+                    Poll::Ready(Ok(permit)) => {
+                        self.longest = self.longest.max(now - since);
+                        self.in_work.push((now, permit));
+                    }
+                    Poll::Ready(Err(QueueFull)) => self.refused += 1,
+                }
+            }
+            ended
+        }
+    }
+
+    #[test]
+    fn while_too_many_calls_come_few_wait_and_the_others_are_refused_at_once() {
+        let mut model = Model::new(10);
+        // Ten calls of 50 ms are one in 5 ms; three times as many come.
+        for ms in 0..2000 {
+            model.come(if ms % 5 == 0 { 3 } else { 0 });
+            model.step();
+            if ms == 1000 {
+                assert!(model.refused > 100, "{}", model.refused);
+                model.longest = Duration::ZERO;
+            }
+            assert!(ms < 1000 || model.queue.occupancy().waiting <= 5);
+        }
+        assert!(model.longest <= SERVICE, "{:?}", model.longest);
+        let refused = model.refused;
+        for ms in 0..1000 {
+            model.come(usize::from(ms % 7 == 0));
+            model.step();
+        }
+        assert_eq!(model.refused, refused, "the overload is over");
+    }
+
+    #[test]
+    fn many_calls_at_once_are_worked_off() {
+        let mut model = Model::new(10);
+        model.come(500);
+        for _ in 0..3000 {
+            model.step();
+        }
+        assert_eq!((model.refused, model.in_work.len()), (0, 0));
+        assert!(model.longest >= Duration::from_secs(2));
+    }
+
+    #[test]
+    fn callers_who_each_wait_for_their_answer_are_not_refused() {
+        let mut model = Model::new(10);
+        let mut callers = 0;
+        for ms in 0..20_000 {
+            if ms % 50 == 0 && callers < 100 {
+                callers += 1;
+                model.come(1);
+            }
+            let ended = model.step();
+            model.come(ended);
+        }
+        assert_eq!(model.refused, 0);
+        assert!(model.longest > SOJOURN_TARGET);
     }
 
     #[tokio::test]
