@@ -214,7 +214,7 @@ impl Authenticator {
     }
 
     async fn verify_password(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
-        self.throttle.judge(&check.throttle_key)?;
+        self.throttle.check(&check.throttle_key)?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
         let request = HashRequest {
             // As with the budgets, a name that does not exist has an inside as well.

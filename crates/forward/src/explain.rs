@@ -149,7 +149,7 @@ impl Forwarder {
             (access, PresentedName::User(call.access)),
             address,
         );
-        let budgets = self.authenticator.throttle().look(&throttle_key);
+        let budgets = self.authenticator.throttle().peek(&throttle_key);
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()

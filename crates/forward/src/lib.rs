@@ -19,6 +19,7 @@ mod explain;
 mod forwarder;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gcra;
 mod hashing;
 mod per_core;
 mod rate_limit;

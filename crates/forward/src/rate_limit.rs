@@ -1,8 +1,7 @@
 //! How often: GCRA per address before authentication, per access after it. The clock is passed in.
 
-mod limiter;
-
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use adapter::{Code, Error};
+use foldhash::quality::RandomState;
+use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateSnapshot;
 use store::{Access, Rate};
 
-use limiter::{Limiter, RateDecision};
+use crate::gcra::{GrowingTable, Limiter, RateDecision};
 
 /// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
 const ADDRESSES_MAX: usize = 200_000;
@@ -49,12 +50,13 @@ impl LimitState {
     }
 }
 
-type ByRate<C> = HashMap<Rate, Arc<Limiter<String, C>>, foldhash::fast::RandomState>;
+type KeyLimiter<K, C> = Limiter<K, GrowingTable<K>, C>;
+type ByRate<C> = HashMap<Rate, Arc<KeyLimiter<String, C>>, foldhash::fast::RandomState>;
 
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
-    addresses: Arc<Limiter<IpAddr, C>>,
+    addresses: Arc<KeyLimiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
     /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
     accesses: Arc<RwLock<ByRate<C>>>,
@@ -73,7 +75,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn with_clock(per_address: NonZeroU32, clock: C) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(Limiter::new(per_address, &clock)),
+            addresses: Arc::new(limiter(per_address, &clock)),
             addresses_full: Arc::default(),
             accesses: Arc::default(),
             clock,
@@ -84,7 +86,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(Limiter::new(per_address, &self.clock)),
+            addresses: Arc::new(limiter(per_address, &self.clock)),
             addresses_full: Arc::default(),
             accesses: Arc::clone(&self.accesses),
             clock: self.clock.clone(),
@@ -110,7 +112,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     fn address(
         &self,
         address: IpAddr,
-        ask: impl Fn(&Limiter<IpAddr, C>, &IpAddr) -> RateDecision<C>,
+        ask: impl Fn(&KeyLimiter<IpAddr, C>, &IpAddr) -> RateDecision<C>,
     ) -> (Option<LimitState>, Result<(), Error>) {
         if self.addresses_full.load(Ordering::Relaxed) {
             let error = Error::refused(Code::Overloaded).because("too many addresses to count");
@@ -192,18 +194,18 @@ impl<C: Clock + Clone> RateLimits<C> {
 
     /// Forgets counts that have run full again.
     pub fn sweep(&self) {
-        self.addresses.retain_recent();
-        self.addresses.shrink_to_fit();
-        self.addresses_full
-            .store(self.addresses.len() >= ADDRESSES_MAX, Ordering::Relaxed);
+        self.addresses.sweep();
+        self.addresses_full.store(
+            self.addresses.table().len() >= ADDRESSES_MAX,
+            Ordering::Relaxed,
+        );
         let limiters = self.accesses.read().unwrap_or_else(PoisonError::into_inner);
         for limiter in limiters.values() {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+            limiter.sweep();
         }
     }
 
-    fn limiter_of(&self, rate: Rate) -> Arc<Limiter<String, C>> {
+    fn limiter_of(&self, rate: Rate) -> Arc<KeyLimiter<String, C>> {
         if let Some(limiter) = self
             .accesses
             .read()
@@ -219,9 +221,17 @@ impl<C: Clock + Clone> RateLimits<C> {
         Arc::clone(
             limiters
                 .entry(rate)
-                .or_insert_with(|| Arc::new(Limiter::new(rate.per_minute, &self.clock))),
+                .or_insert_with(|| Arc::new(limiter(rate.per_minute, &self.clock))),
         )
     }
+}
+
+fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
+    per_minute: NonZeroU32,
+    clock: &C,
+) -> KeyLimiter<K, C> {
+    let table = GrowingTable::with_hasher(RandomState::default());
+    Limiter::new(Quota::per_minute(per_minute), table, clock)
 }
 
 /// A name holds no line end, so that no two pairs make one key.
@@ -362,12 +372,12 @@ mod tests {
             assert_eq!(looked.is_ok(), counted.is_ok());
             clock.advance(Duration::from_secs(7));
         }
-        assert_eq!(limits.addresses.len(), 1);
+        assert_eq!(limits.addresses.table().len(), 1);
         limits
             .look_at_address("192.0.2.2".parse().unwrap())
             .1
             .unwrap();
-        assert_eq!(limits.addresses.len(), 1);
+        assert_eq!(limits.addresses.table().len(), 1);
     }
 
     #[test]
@@ -386,11 +396,11 @@ mod tests {
             limits.check_destination(&access, &n.to_string()).unwrap();
         }
         assert_eq!(
-            (limits.addresses.len(), destinations.len()),
+            (limits.addresses.table().len(), destinations.table().len()),
             (100_000, 100_000)
         );
         clock.advance(Duration::from_secs(61));
         limits.sweep();
-        assert!(limits.addresses.is_empty() && destinations.is_empty());
+        assert!(limits.addresses.table().is_empty() && destinations.table().is_empty());
     }
 }

@@ -21,7 +21,9 @@ use store::{Access, Accesses};
 use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
-use buckets::{Bucket, Buckets};
+use buckets::{Buckets, Taken};
+
+pub use buckets::MonotonicClock;
 
 /// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
 const NAMES_MAX: usize = 100_000;
@@ -41,9 +43,6 @@ pub struct ThrottleLimits {
     /// Most from one address at once; all of them are back after ten minutes.
     pub per_address: NonZeroU32,
 }
-
-/// The time since some beginning; never goes back.
-pub type MonotonicClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The guesses of one gateway.
 pub struct LoginThrottle {
@@ -122,14 +121,18 @@ impl LoginThrottle {
     }
 
     fn counted(limits: ThrottleLimits, key: hmac::Key, clock: MonotonicClock) -> LoginThrottle {
+        let of_names = |tries: u32| {
+            let tries = NonZeroU32::new(tries).unwrap_or(NonZeroU32::MIN);
+            Buckets::new(buckets::within_window(tries), NAMES_MAX, &clock)
+        };
         let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
-        let inside = limits.per_name.get() - outside;
+        let of_address = buckets::at_once(limits.per_address);
         LoginThrottle {
+            inside: of_names(limits.per_name.get() - outside),
+            outside: of_names(outside),
+            addresses: Buckets::new(of_address, ADDRESSES_MAX, &clock),
             clock,
             key,
-            inside: Buckets::new(Bucket::within_window(inside), NAMES_MAX),
-            outside: Buckets::new(Bucket::within_window(outside), NAMES_MAX),
-            addresses: Buckets::new(Bucket::at_once(limits.per_address.get()), ADDRESSES_MAX),
         }
     }
 
@@ -179,41 +182,33 @@ impl LoginThrottle {
         }
     }
 
-    /// Whether a guess would be checked now; for whoever would first have to queue for it.
+    /// Whether a guess would be checked now, for a call that would first have to queue for it.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) fn judge(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
-        self.judge_address(throttle_key.address)?;
-        self.names(throttle_key)
-            .judge(&throttle_key.name, self.now_ms())
-            .map_err(|wait_ms| too_many(wait_ms, throttle_key.cause()))
+    pub(crate) fn check(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
+        self.peek(throttle_key)
+            .into_iter()
+            .try_for_each(|peek| peek.judged)
     }
 
-    /// What is left in the budgets of the address and of the name, and what each would say of one more guess.
-    pub(crate) fn look(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
-        let now_ms = self.now_ms();
-        let window_s = u32::try_from(buckets::WINDOW_MS / 1000).ok();
-        let looked = |rule, (left, most), judged: Result<(), u64>| Peek {
+    /// What is left in the buckets of the address and of the name, and what each would say of one more guess.
+    pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
+        let window_s = u32::try_from(buckets::WINDOW.as_secs()).ok();
+        let peek = |rule, (left, most, taken): (u64, u64, Taken)| Peek {
             rule,
             left: Remaining {
                 most,
                 left,
                 window_s,
             },
-            judged: judged.map_err(|wait_ms| too_many(wait_ms, rule)),
+            judged: taken.map_err(|wait| too_many(wait, rule)),
         };
-        let (address, names) = (&throttle_key.address, self.names(throttle_key));
         [
-            looked(
-                ADDRESS_CAUSE,
-                self.addresses.left(address, now_ms),
-                self.addresses.judge(address, now_ms),
-            ),
-            looked(
+            peek(ADDRESS_CAUSE, self.addresses.look(&throttle_key.address)),
+            peek(
                 throttle_key.cause(),
-                names.left(&throttle_key.name, now_ms),
-                names.judge(&throttle_key.name, now_ms),
+                self.names(throttle_key).look(&throttle_key.name),
             ),
         ]
     }
@@ -226,14 +221,13 @@ impl LoginThrottle {
         self: &Arc<Self>,
         throttle_key: ThrottleKey,
     ) -> Result<Reservation, Error> {
-        let now_ms = self.now_ms();
         self.addresses
-            .take(throttle_key.address, now_ms)
-            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))?;
-        if let Err(wait_ms) = self.names(&throttle_key).take(throttle_key.name, now_ms) {
+            .take(throttle_key.address)
+            .map_err(|wait| too_many(wait, ADDRESS_CAUSE))?;
+        if let Err(wait) = self.names(&throttle_key).take(throttle_key.name) {
             // What is not checked costs nothing.
             self.addresses.give_back(throttle_key.address);
-            return Err(too_many(wait_ms, throttle_key.cause()));
+            return Err(too_many(wait, throttle_key.cause()));
         }
         Ok(Reservation {
             throttle: Arc::clone(self),
@@ -242,32 +236,21 @@ impl LoginThrottle {
         })
     }
 
-    /// Whether one more guess from this address is heard.
-    ///
-    /// # Errors
-    /// TOO_MANY_FAILURES.
-    fn judge_address(&self, address: IpAddr) -> Result<(), Error> {
-        self.addresses
-            .judge(&counted_as(address), self.now_ms())
-            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))
-    }
-
     /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES when there was nothing left to take.
     pub(crate) fn count_token(&self, address: IpAddr) -> Result<(), Error> {
         self.addresses
-            .take(counted_as(address), self.now_ms())
-            .map_err(|wait_ms| too_many(wait_ms, ADDRESS_CAUSE))
+            .take(counted_as(address))
+            .map_err(|wait| too_many(wait, ADDRESS_CAUSE))
     }
 
     /// Forgets what has come back in full.
     pub(crate) fn sweep(&self) {
-        let now_ms = self.now_ms();
-        self.inside.sweep(now_ms);
-        self.outside.sweep(now_ms);
-        self.addresses.sweep(now_ms);
+        self.inside.sweep();
+        self.outside.sweep();
+        self.addresses.sweep();
     }
 
     fn names(&self, throttle_key: &ThrottleKey) -> &Buckets<NameHash> {
@@ -283,10 +266,6 @@ impl LoginThrottle {
         context.update(kind);
         context.update(name.as_bytes());
         context.sign()
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from((self.clock)().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -336,8 +315,8 @@ fn pick(hash: &hmac::Tag) -> u64 {
 
 const ADDRESS_CAUSE: &str = "guesses from the address";
 
-fn too_many(wait_ms: u64, cause: &'static str) -> Error {
+fn too_many(wait: Duration, cause: &'static str) -> Error {
     Error::refused(Code::TooManyFailures)
         .because(cause)
-        .retry_after(whole_seconds(Duration::from_millis(wait_ms)))
+        .retry_after(whole_seconds(wait))
 }

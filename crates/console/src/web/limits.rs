@@ -2,10 +2,17 @@
 //! the journal.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use adapter::{Effect, Operation};
-use store::{Access, AccessLimits, JournalRow, LimitCall};
+use governor::clock::{Clock, FakeRelativeClock};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::HashMapStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use store::{Access, AccessLimits, JournalRow, LimitCall, Rate};
 
 use crate::problem::Problem;
 use crate::state::Console;
@@ -96,12 +103,12 @@ impl Held {
         }
         let operation = Operation::named(call.method.as_deref().unwrap_or_default());
         let is_send = operation.is_some_and(|operation| operation.effect == Effect::Send);
-        let (told_us, held_us) = (
+        let (row_us, held_us) = (
             JournalRow::time_of(call.id).saturating_mul(1000),
             call.held_us.unwrap_or(0),
         );
         // The row of a send is written before it goes, that of anything else when it has ended.
-        let from_us = if is_send { told_us } else { told_us - held_us };
+        let from_us = if is_send { row_us } else { row_us - held_us };
         Some(Held {
             from_us,
             until_us: from_us + held_us,
@@ -109,22 +116,6 @@ impl Held {
             was_limited,
             destination: call.destination,
         })
-    }
-}
-
-/// When the next call would be on time, in microseconds: GCRA with a burst of a minute's calls.
-#[derive(Clone, Copy, Default)]
-struct OnTime(i64);
-
-impl OnTime {
-    /// Whether a call is within the rate, and if so counts it.
-    fn take(&mut self, per_minute: std::num::NonZeroU32, at_us: i64) -> bool {
-        let next_us = self.0.max(at_us) + MINUTE_US / i64::from(per_minute.get());
-        let fits = next_us - at_us <= MINUTE_US;
-        if fits {
-            self.0 = next_us;
-        }
-        fits
     }
 }
 
@@ -137,12 +128,17 @@ struct Counts {
     per_day: u64,
 }
 
+type Limiter<K, S> = RateLimiter<K, S, FakeRelativeClock, NoOpMiddleware<Nanos>>;
+
 struct Simulation {
     limits: AccessLimits,
     /// Calls that an earlier one may still come before.
     waiting: BinaryHeap<Reverse<Held>>,
-    minute: OnTime,
-    destinations: HashMap<Vec<u8>, OnTime>,
+    /// The time of the call that is judged, as governor takes it, and when that clock began.
+    clock: FakeRelativeClock,
+    began_us: Option<i64>,
+    minute: Option<Limiter<NotKeyed, InMemoryState>>,
+    destinations: Option<Limiter<Vec<u8>, HashMapStateStore<Vec<u8>>>>,
     /// When the calls under way end.
     under_way: BinaryHeap<Reverse<i64>>,
     /// The day, and the calls made on it.
@@ -153,11 +149,18 @@ struct Simulation {
 
 impl Simulation {
     fn new(limits: AccessLimits) -> Simulation {
+        let clock = FakeRelativeClock::default();
+        let quota = |rate: Rate| Quota::per_minute(rate.per_minute);
+        let minute = limits.per_minute.map(quota);
+        let destinations = limits.per_destination.map(quota);
         Simulation {
             limits,
             waiting: BinaryHeap::new(),
-            minute: OnTime::default(),
-            destinations: HashMap::new(),
+            minute: minute.map(|quota| RateLimiter::direct_with_clock(quota, clock.clone())),
+            destinations: destinations
+                .map(|quota| RateLimiter::new(quota, HashMapStateStore::default(), clock.clone())),
+            clock,
+            began_us: None,
             under_way: BinaryHeap::new(),
             day: (0, 0),
             refused: Counts::default(),
@@ -214,8 +217,11 @@ impl Simulation {
     fn judge(&mut self, call: &Held) {
         let news = u64::from(!call.was_limited);
         let at_us = call.from_us;
-        if let Some(rate) = self.limits.per_minute
-            && !self.minute.take(rate.per_minute, at_us)
+        self.move_clock(at_us);
+        if self
+            .minute
+            .as_ref()
+            .is_some_and(|limit| limit.check().is_err())
         {
             self.refused.per_minute += news;
         } else if !self.fits_destination(call) {
@@ -229,19 +235,26 @@ impl Simulation {
         }
     }
 
+    /// Moves the clock of the rates to the time of a call; one that comes late is judged at the time of the last.
+    fn move_clock(&mut self, at_us: i64) {
+        let since_us = at_us - *self.began_us.get_or_insert(at_us);
+        let since = Duration::from_micros(u64::try_from(since_us).unwrap_or(0));
+        let now = Duration::from(self.clock.now());
+        self.clock.advance(since.saturating_sub(now));
+    }
+
     fn fits_destination(&mut self, call: &Held) -> bool {
-        let (Some(rate), true) = (self.limits.per_destination, call.is_send) else {
+        let (Some(limit), true) = (&self.destinations, call.is_send) else {
             return true;
         };
         let Some(destination) = &call.destination else {
             self.forgotten += 1;
             return true;
         };
-        if self.destinations.len() > DESTINATIONS_MAX {
-            self.destinations.retain(|_, next| next.0 > call.from_us);
+        if limit.len() > DESTINATIONS_MAX {
+            limit.retain_recent();
         }
-        let next = self.destinations.entry(destination.clone()).or_default();
-        next.take(rate.per_minute, call.from_us)
+        limit.check_key(destination).is_ok()
     }
 
     fn fits_at_once(&mut self, at_us: i64) -> bool {
@@ -316,14 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_at_once_are_those_that_overlap_in_whatever_order_they_are_told() {
+    fn calls_at_once_are_those_that_overlap_in_whatever_order_they_come() {
         let two = r#"{"concurrent": 2}"#;
         let calls = [(0, 10, 0), (1, 10, 0), (2, 1, 0), (10, 5, 0), (11, 1, 0)];
         assert_eq!(refused(two, calls), [1], "the third alone");
-        let mut told = calls;
-        told.sort_by_key(|(from, length, _)| from + length);
-        assert_ne!(told, calls);
-        assert_eq!(refused(two, told), [1]);
+        let mut by_end = calls;
+        by_end.sort_by_key(|(from, length, _)| from + length);
+        assert_ne!(by_end, calls);
+        assert_eq!(refused(two, by_end), [1]);
         // One that is refused is not under way.
         let three = [(0, 10, 0), (1, 100, 0), (11, 1, 0)];
         assert_eq!(refused(r#"{"concurrent": 1}"#, three), [1]);

@@ -1,134 +1,145 @@
-//! Buckets that refill with time, one for each key, in memory that does not grow beyond a bound.
+//! Buckets of tries that refill with time, one for each key, in memory that does not grow beyond a bound.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// The time over which a budget is meant, in milliseconds: ten minutes, as the contract counts guesses.
-pub(super) const WINDOW_MS: u64 = 10 * 60 * 1000;
+use governor::clock::Clock;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::{NotUntil, Quota};
 
-/// How much there is at once, and how fast it comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bucket {
-    at_once: u64,
-    each_ms: u64,
-}
+use crate::gcra::{CountTable, Limiter};
 
-impl Bucket {
-    /// Never more than `most` in any window, wherever it begins: three quarters at once, the rest trickles.
-    ///
-    /// Full, it gives `at_once`, and one each interval; so the interval is the window shared by what is left and one.
-    pub(super) fn within_window(most: u32) -> Bucket {
-        let most = u64::from(most.max(1));
-        let at_once = (most * 3).div_ceil(4);
-        // One millisecond more than the share, since time is cut to whole ones.
-        let each_ms = WINDOW_MS.div_ceil(most - at_once + 1) + 1;
-        Bucket { at_once, each_ms }
-    }
+/// The time over which a bucket is meant: ten minutes, as the contract counts guesses.
+pub(super) const WINDOW: Duration = Duration::from_secs(10 * 60);
 
-    /// All of `most` at once, and all of them back after a window.
-    pub(super) fn at_once(most: u32) -> Bucket {
-        let at_once = u64::from(most.max(1));
-        let each_ms = WINDOW_MS.div_ceil(at_once);
-        Bucket { at_once, each_ms }
-    }
+/// The time since some beginning; never goes back.
+pub type MonotonicClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-    /// Whether one more fits when all will be there again at `full_at`; the error is the time until it does.
-    fn judge(self, full_at: u64, now_ms: u64) -> Result<(), u64> {
-        let ahead_max = (self.at_once - 1) * self.each_ms;
-        match full_at.saturating_sub(now_ms).saturating_sub(ahead_max) {
-            0 => Ok(()),
-            wait_ms => Err(wait_ms),
-        }
+#[derive(Clone)]
+struct BucketClock(MonotonicClock);
+
+impl Clock for BucketClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        (self.0)()
     }
 }
 
-/// One budget for each key. Exact under threads: one lock, held for a look-up.
-pub(super) struct Buckets<K> {
-    budget: Bucket,
-    entries_max: usize,
-    entries: Mutex<Entries<K>>,
+/// Never more than `most` in any window, wherever it begins: three quarters at once, the rest trickles.
+///
+/// Full, a bucket gives `at_once`, and one each interval; so the interval is the window shared by what is left and one.
+pub(super) fn within_window(most: NonZeroU32) -> Quota {
+    let rest = most.get() / 4;
+    let at_once = NonZeroU32::new(most.get() - rest).unwrap_or(most);
+    // A nanosecond more than the share, so that the first of the next window is outside of this one.
+    quota(at_once, WINDOW / (rest + 1) + Duration::from_nanos(1))
 }
 
-/// For each key the time at which its budget will be full again, in milliseconds (GCRA), and the keys in that order.
-struct Entries<K> {
-    full_at: HashMap<K, u64>,
-    in_order: BTreeSet<(u64, K)>,
+/// All of `most` at once, and all of them back after a window.
+pub(super) fn at_once(most: NonZeroU32) -> Quota {
+    quota(most, WINDOW / most.get())
 }
+
+fn quota(at_once: NonZeroU32, interval: Duration) -> Quota {
+    let quota = Quota::with_period(interval);
+    let quota = quota.expect("a window has a nanosecond for each of four billion tries");
+    quota.allow_burst(at_once)
+}
+
+/// One bucket for each key. Exact under threads: one lock, held for a look-up.
+pub(super) struct Buckets<K: Copy + Ord + Hash> {
+    clock: BucketClock,
+    interval: Duration,
+    limiter: Limiter<K, BoundedTable<K>, BucketClock>,
+}
+
+/// What a bucket says of one more try: how long it has to wait, if it is empty.
+pub(super) type Taken = Result<(), Duration>;
 
 impl<K: Copy + Ord + Hash> Buckets<K> {
-    pub(super) fn new(budget: Bucket, entries_max: usize) -> Buckets<K> {
-        let entries = Entries {
-            full_at: HashMap::new(),
-            in_order: BTreeSet::new(),
+    pub(super) fn new(quota: Quota, entries_max: usize, clock: &MonotonicClock) -> Buckets<K> {
+        let clock = BucketClock(Arc::clone(clock));
+        let table = BoundedTable {
+            entries_max,
+            entries: Mutex::new(Entries {
+                full_at: HashMap::new(),
+                in_order: BTreeSet::new(),
+            }),
         };
         Buckets {
-            budget,
-            entries_max,
-            entries: Mutex::new(entries),
+            interval: quota.replenish_interval(),
+            limiter: Limiter::new(quota, table, &clock),
+            clock,
         }
     }
 
     /// Takes one.
     ///
     /// # Errors
-    /// The time until there is one to take, in milliseconds.
-    pub(super) fn take(&self, key: K, now_ms: u64) -> Result<(), u64> {
-        let mut entries = self.entries();
-        let full_at = entries.full_at(&key);
-        self.budget.judge(full_at, now_ms)?;
-        let full_at = full_at.max(now_ms) + self.budget.each_ms;
-        entries.set(key, full_at, self.entries_max);
-        Ok(())
+    /// The time until there is one to take.
+    pub(super) fn take(&self, key: K) -> Taken {
+        let taken = self.limiter.check_key(&key);
+        taken.map(drop).map_err(|not_until| self.wait(&not_until))
     }
 
-    /// Whether there is one to take.
-    ///
-    /// # Errors
-    /// The time until there is, in milliseconds.
-    pub(super) fn judge(&self, key: &K, now_ms: u64) -> Result<(), u64> {
-        let full_at = self.entries().full_at(key);
-        self.budget.judge(full_at, now_ms)
+    /// How many there are to take, of how many, and what [`Buckets::take`] would say now.
+    pub(super) fn look(&self, key: &K) -> (u64, u64, Taken) {
+        match self.limiter.look_at(key) {
+            Ok(snapshot) => {
+                let left = u64::from(snapshot.remaining_burst_capacity()) + 1;
+                (left, snapshot.quota().burst_size().get().into(), Ok(()))
+            }
+            Err(not_until) => {
+                let most = not_until.quota().burst_size().get().into();
+                (0, most, Err(self.wait(&not_until)))
+            }
+        }
     }
 
-    /// How many there are to take now, and how many there are when nobody has taken any.
-    pub(super) fn left(&self, key: &K, now_ms: u64) -> (u64, u64) {
-        let full_at = self.entries().full_at(key);
-        let Bucket { at_once, each_ms } = self.budget;
-        let taken = full_at.saturating_sub(now_ms).div_ceil(each_ms);
-        (at_once.saturating_sub(taken), at_once)
-    }
-
-    /// Gives one back that was taken: the budget is as if it never had been.
+    /// Gives one back that was taken: the bucket is as if it never had been.
     pub(super) fn give_back(&self, key: K) {
-        let mut entries = self.entries();
-        if let Some(full_at) = entries.full_at.get(&key).copied() {
-            let full_at = full_at.saturating_sub(self.budget.each_ms);
-            entries.set(key, full_at, self.entries_max);
-        }
+        self.limiter.table().give_back(key, self.interval.into());
     }
 
-    /// Forgets the keys whose budget is full, and gives memory back.
-    pub(super) fn sweep(&self, now_ms: u64) {
-        let mut entries = self.entries();
-        while entries
-            .in_order
-            .first()
-            .is_some_and(|(full_at, _)| *full_at <= now_ms)
-        {
-            entries.forget_first();
-        }
-        // Not with every sweep: shrinking copies the table.
-        if entries.full_at.capacity() / 4 > entries.full_at.len() {
-            entries.full_at.shrink_to_fit();
-        }
+    /// Forgets the keys whose bucket is full, and gives memory back.
+    pub(super) fn sweep(&self) {
+        self.limiter.sweep();
+    }
+
+    fn wait(&self, not_until: &NotUntil<Duration>) -> Duration {
+        not_until.wait_time_from(self.clock.now())
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let entries = self.entries();
-        assert_eq!(entries.full_at.len(), entries.in_order.len());
-        entries.full_at.len()
+        self.limiter.table().len()
+    }
+}
+
+/// Counts of a bounded number of keys.
+struct BoundedTable<K> {
+    entries_max: usize,
+    entries: Mutex<Entries<K>>,
+}
+
+/// For each key the time at which its bucket is full again, and the keys in that order.
+struct Entries<K> {
+    full_at: HashMap<K, Nanos>,
+    in_order: BTreeSet<(Nanos, K)>,
+}
+
+impl<K: Copy + Ord + Hash> BoundedTable<K> {
+    fn give_back(&self, key: K, interval: Nanos) {
+        let mut entries = self.entries();
+        if let Some(full_at) = entries.full_at.get(&key).copied() {
+            entries.set(key, full_at.saturating_sub(interval), self.entries_max);
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries<K>> {
@@ -136,18 +147,60 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     }
 }
 
-impl<K: Copy + Ord + Hash> Entries<K> {
-    fn full_at(&self, key: &K) -> u64 {
-        self.full_at.get(key).copied().unwrap_or(0)
+impl<K: Copy + Ord + Hash> StateStore for BoundedTable<K> {
+    type Key = K;
+
+    fn measure_and_replace<R, F, E>(&self, key: &K, decide: F) -> Result<R, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(R, Nanos), E>,
+    {
+        let mut entries = self.entries();
+        let (decision, full_at) = decide(entries.full_at.get(key).copied())?;
+        entries.set(*key, full_at, self.entries_max);
+        Ok(decision)
+    }
+}
+
+impl<K: Copy + Ord + Hash> CountTable<K> for BoundedTable<K> {
+    fn full_at(&self, key: &K) -> Option<Nanos> {
+        self.entries().full_at.get(key).copied()
+    }
+}
+
+impl<K: Copy + Ord + Hash> ShrinkableKeyedStateStore<K> for BoundedTable<K> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        let mut entries = self.entries();
+        let is_full = |(full_at, _): &(Nanos, K)| *full_at <= drop_below;
+        while entries.in_order.first().is_some_and(is_full) {
+            entries.forget_first();
+        }
     }
 
-    fn set(&mut self, key: K, full_at: u64, entries_max: usize) {
+    fn shrink_to_fit(&self) {
+        let mut entries = self.entries();
+        // Not with every sweep: shrinking copies the table.
+        if entries.full_at.capacity() / 4 > entries.full_at.len() {
+            entries.full_at.shrink_to_fit();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.entries().full_at.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<K: Copy + Ord + Hash> Entries<K> {
+    fn set(&mut self, key: K, full_at: Nanos, entries_max: usize) {
         match self.full_at.insert(key, full_at) {
             Some(before) => {
                 self.in_order.remove(&(before, key));
             }
-            // Room is made by the key that would be forgotten next. A budget that is spent is forgotten last, so that
-            // to free it by a flood of names costs a flood of spent budgets.
+            // The key that would be forgotten next makes room. An empty bucket is forgotten last, so that to free it by a
+            // flood of names costs a flood of empty buckets.
             None if self.in_order.len() >= entries_max => self.forget_first(),
             None => {}
         }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use secrecy::SecretString;
 use store::{Secret, SecretHasher, StoredSecret};
 
-use super::buckets::WINDOW_MS;
 use super::*;
 use crate::{Authenticator, PresentedCredentials};
 
+const WINDOW_MS: u64 = 10 * 60 * 1000;
 const KEY: &[u8] = b"key";
 const OWNERS: &str = "cgs_owners-owners-owners-owners-owners-owners-o";
 const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -109,13 +109,13 @@ fn a_refusal_says_when_the_next_guess_is_checked() {
     let throttle = Arc::new(time.throttle(60, 60));
     checked(&throttle, "shop", OUTSIDE, 15);
     let throttle_key = throttle_key(&throttle, "shop", OUTSIDE);
-    let refused = throttle.judge(&throttle_key).unwrap_err();
+    let refused = throttle.check(&throttle_key).unwrap_err();
     let wait = refused.retry_after_s().unwrap();
     assert_eq!((refused.code(), wait), (Code::TooManyFailures, 101));
     time.advance(u64::from(wait) * 1000 - 2000);
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 1), 0);
     time.advance(2000);
-    assert!(throttle.judge(&throttle_key).is_ok());
+    assert!(throttle.check(&throttle_key).is_ok());
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 2), 1);
 }
 

@@ -1,0 +1,165 @@
+//! The arithmetic of all limits, governor's GCRA: over many keys, and able to look without counting.
+
+use std::convert::Infallible;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use governor::clock::Clock;
+use governor::middleware::{StateInformationMiddleware, StateSnapshot};
+use governor::nanos::Nanos;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
+use governor::state::{NotKeyed, StateStore};
+use governor::{NotUntil, Quota, RateLimiter};
+
+/// What the limit says of a call: how much is left after it, or until when it has to wait.
+pub(crate) type RateDecision<C> = Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>;
+
+/// Counts by key: for each the time at which its limit is full again.
+pub(crate) trait CountTable<K: Hash>: ShrinkableKeyedStateStore<K> {
+    /// That time; `None` for a key that is not counted.
+    fn full_at(&self, key: &K) -> Option<Nanos>;
+}
+
+/// A table that grows with its keys. Its hash is quick and keyed at random; whoever uses it bounds the number of keys.
+pub(crate) type GrowingTable<K> = DashMapStateStore<K, RandomState>;
+
+impl<K: Hash + Eq + Clone> CountTable<K> for GrowingTable<K> {
+    fn full_at(&self, key: &K) -> Option<Nanos> {
+        let count = self.get(key)?;
+        // A count can only be read by a decision, and stays as it is after an error: so what was read is one.
+        let read = count.measure_and_replace(&NotKeyed::NonKey, |full_at| {
+            Err::<(Infallible, Nanos), _>(full_at)
+        });
+        match read {
+            Ok(never) => match never {},
+            Err(full_at) => full_at,
+        }
+    }
+}
+
+/// A limit over many keys.
+///
+/// Two limiters share one table of counts. Both decide with the same arithmetic; what the one that looks decides is not
+/// written. They were begun one after the other, so that the one that looks is behind by that moment, less than a
+/// microsecond on the machine's clock.
+pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
+    table: Arc<T>,
+    counting: RateLimiter<K, Counting<T>, C, StateInformationMiddleware>,
+    looking: RateLimiter<K, Looking<K, T>, C, StateInformationMiddleware>,
+}
+
+impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> {
+    pub(crate) fn new(quota: Quota, table: T, clock: &C) -> Limiter<K, T, C> {
+        let table = Arc::new(table);
+        let looking = Looking(Arc::clone(&table), PhantomData);
+        Limiter {
+            counting: RateLimiter::new(quota, Counting(Arc::clone(&table)), clock.clone()),
+            looking: RateLimiter::new(quota, looking, clock.clone()),
+            table,
+        }
+    }
+
+    /// Counts a call.
+    pub(crate) fn check_key(&self, key: &K) -> RateDecision<C> {
+        self.counting.check_key(key)
+    }
+
+    /// What [`Limiter::check_key`] would say now; counts nothing and keeps no key.
+    pub(crate) fn look_at(&self, key: &K) -> RateDecision<C> {
+        self.looking.check_key(key)
+    }
+
+    /// Forgets the keys that have run full again, and gives memory back.
+    pub(crate) fn sweep(&self) {
+        self.counting.retain_recent();
+        self.counting.shrink_to_fit();
+    }
+
+    /// The counts.
+    pub(crate) fn table(&self) -> &T {
+        &self.table
+    }
+}
+
+/// The table, written to by every decision that lets a call through.
+struct Counting<T>(Arc<T>);
+
+impl<T: StateStore> StateStore for Counting<T> {
+    type Key = T::Key;
+
+    fn measure_and_replace<R, F, E>(&self, key: &T::Key, decide: F) -> Result<R, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(R, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, decide)
+    }
+}
+
+impl<K: Hash + Eq + Clone, T: CountTable<K>> ShrinkableKeyedStateStore<K> for Counting<T> {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.0.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The same table, to be read.
+struct Looking<K, T>(Arc<T>, PhantomData<fn(K)>);
+
+impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for Looking<K, T> {
+    type Key = K;
+
+    fn measure_and_replace<R, F, E>(&self, key: &K, decide: F) -> Result<R, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(R, Nanos), E>,
+    {
+        decide(self.0.full_at(key)).map(|(decision, _)| decision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_while_others_count_lets_nobody_slip_through() {
+        let quota = Quota::per_minute(NonZeroU32::new(10_000).unwrap());
+        let table = GrowingTable::with_hasher(RandomState::default());
+        let limiter = Limiter::new(quota, table, &FakeRelativeClock::default());
+        let counted = || {
+            (0..5000)
+                .filter(|_| limiter.check_key(&"a").is_ok())
+                .count()
+        };
+        let looked = || (0..5000).filter(|_| limiter.look_at(&"a").is_ok()).count();
+        let let_through: usize = std::thread::scope(|scope| {
+            let counting: Vec<_> = (0..4).map(|_| scope.spawn(counted)).collect();
+            let looking: Vec<_> = (0..4).map(|_| scope.spawn(looked)).collect();
+            for looking in looking {
+                looking.join().unwrap();
+            }
+            counting
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
+        });
+        assert_eq!(let_through, 10_000);
+        assert!(limiter.look_at(&"a").is_err());
+    }
+}
