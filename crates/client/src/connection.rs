@@ -20,7 +20,7 @@ use crate::target::Target;
 use crate::write_count::{CountedIo, WriteCount};
 
 /// The body of a request: a whole form.
-pub(crate) type Form = Full<Bytes>;
+pub(crate) type FormBody = Full<Bytes>;
 
 /// Makes connections. Names are resolved for each one anew.
 pub(crate) struct Connector {
@@ -112,8 +112,8 @@ pub(crate) struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<Form>),
-    Http2(http2::SendRequest<Form>),
+    Http1(http1::SendRequest<FormBody>),
+    Http2(http2::SendRequest<FormBody>),
 }
 
 /// Why a request brought no answer.
@@ -167,7 +167,7 @@ impl Connection {
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
         &mut self,
-        request: Request<Form>,
+        request: Request<FormBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let ready = match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await,
@@ -221,7 +221,7 @@ pub(crate) fn request(
     target: &Target,
     authorization: Option<http::HeaderValue>,
     form: Bytes,
-) -> Request<Form> {
+) -> Request<FormBody> {
     let (url, mut headers): (Uri, _) = target.head(version);
     if let Some(authorization) = authorization {
         headers.insert(http::header::AUTHORIZATION, authorization);

@@ -112,7 +112,7 @@ impl PostClient {
     /// When no head of an answer came.
     pub async fn post(&self, post: Post<'_>) -> Result<PostAnswer, TransportError> {
         let deadline = Instant::now() + post.timeout.unwrap_or(self.0.timeout);
-        let mut progress = Progress::default();
+        let mut progress = ExchangeProgress::default();
         let exchange = self.exchange(post, deadline, &mut progress);
         match tokio::time::timeout_at(deadline.into(), exchange).await {
             Ok(answer) => answer,
@@ -133,7 +133,7 @@ impl PostClient {
             ..
         }: Post<'_>,
         deadline: Instant,
-        progress: &mut Progress,
+        progress: &mut ExchangeProgress,
     ) -> Result<PostAnswer, TransportError> {
         let pool = &self.0.pools[target.index];
         let form = Bytes::from(form);
@@ -195,14 +195,14 @@ impl PostClient {
 
 /// How far an exchange has come.
 #[derive(Default)]
-struct Progress {
+struct ExchangeProgress {
     /// The connection that has the request, and how much had been written on it before; none as long as no connection has it.
     sent_on: Option<(WriteCount, u64)>,
     /// Whether other requests are written on the connection as well, so that its writes say nothing of this one.
     is_shared: bool,
 }
 
-impl Progress {
+impl ExchangeProgress {
     fn begin(&mut self, connection: &Connection) {
         self.is_shared = connection.version() == Version::HTTP_2;
         self.sent_on = Some((connection.writes.clone(), connection.writes.now()));
