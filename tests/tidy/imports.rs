@@ -1,0 +1,293 @@
+//! Which file uses which, by the `use` lines: no two files use each other, by however many others, and in the gateway no
+//! folder uses one of a higher floor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use syn::Item;
+
+use super::source::{Module, ModulePath, crates, is_reexport, leaves};
+use super::sources;
+
+type Modules = BTreeMap<ModulePath, Module>;
+type Edges = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
+
+/// The folders of the gateway, from the ground up; files of the root stand on the floor of their name.
+const FLOORS: [&[&str]; 8] = [
+    &["client_addr", "paths", "visible"],
+    &["config"],
+    &["telemetry", "tokens"],
+    &["state"],
+    &["request"],
+    &["docs"],
+    &["router"],
+    &["serve", "fuzzing"],
+];
+
+#[test]
+fn no_two_files_import_each_other() {
+    let found = circles_of(&sources());
+    assert!(found.is_empty(), "import circles:\n{}", found.join("\n"));
+}
+
+#[test]
+fn an_import_circle_is_found_however_it_is_written() {
+    check_circles(
+        &[
+            ("lib", "mod a; mod b;"),
+            ("a", "use crate::b::B;"),
+            ("b", ""),
+        ],
+        0,
+    );
+    check_circles(
+        &[
+            ("lib", ""),
+            ("a", "use crate::b::B;"),
+            ("b", "use super::a::A;"),
+        ],
+        1,
+    );
+    // By a name that the root passes on.
+    check_circles(
+        &[
+            ("lib", "pub use a::A; pub use b::B;"),
+            ("a", "use crate::B;"),
+            ("b", "use crate::{A};"),
+        ],
+        1,
+    );
+    check_circles(
+        &[
+            ("lib", "pub use a::A; pub use b::B;"),
+            ("a", "use crate::B;"),
+            ("b", ""),
+        ],
+        0,
+    );
+    // By what the parent itself defines and uses.
+    check_circles(
+        &[
+            ("lib", ""),
+            ("a", "use b::B; struct A;"),
+            ("a/b", "use super::A;"),
+        ],
+        1,
+    );
+    check_circles(&[("lib", ""), ("a", "use b::B; struct A;"), ("a/b", "")], 0);
+    // By a third file, in an inline module; tests don't count.
+    check_circles(
+        &[
+            ("lib", ""),
+            ("a", "mod x { use crate::b::B; }"),
+            ("b", "use crate::c;"),
+            ("c", "use crate::a::*;"),
+        ],
+        1,
+    );
+    check_circles(
+        &[
+            ("lib", ""),
+            ("a", "#[cfg(test)] mod tests { use crate::b::B; }"),
+            ("b", "use crate::a;"),
+        ],
+        0,
+    );
+}
+
+#[track_caller]
+fn check_circles(files: &[(&str, &str)], expected: usize) {
+    let sources: Vec<_> = files
+        .iter()
+        .map(|(name, text)| {
+            (
+                PathBuf::from(format!("crates/x/src/{name}.rs")),
+                (*text).to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(circles_of(&sources).len(), expected, "{files:?}");
+}
+
+#[test]
+fn no_folder_of_the_gateway_imports_from_a_higher_floor() {
+    let found = climbs_of(&sources());
+    assert!(
+        found.is_empty(),
+        "imports from below to above:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn an_import_from_a_higher_floor_is_found() {
+    let climbs = |text: &str| {
+        let file = |name: &str, text: &str| {
+            (
+                PathBuf::from(format!("crates/gateway/src/{name}.rs")),
+                text.to_owned(),
+            )
+        };
+        climbs_of(&[
+            file("lib", ""),
+            file("serve/run", ""),
+            file("tokens", ""),
+            file("state/current", text),
+        ])
+        .len()
+    };
+    assert_eq!(climbs("use crate::serve::run::Run;"), 1);
+    assert_eq!(climbs("use crate::tokens::Tokens;"), 0);
+}
+
+/// Each circle as a line that names its files.
+fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for modules in crates(sources).values() {
+        let edges = edges(modules);
+        for circle in circles(&edges) {
+            let files = circle
+                .iter()
+                .map(|module| modules[module].file.display().to_string());
+            found.push(files.collect::<Vec<_>>().join(" <-> "));
+        }
+    }
+    found
+}
+
+/// Each import within the gateway that goes up, or across between folders of one floor.
+fn climbs_of(sources: &[(PathBuf, String)]) -> Vec<String> {
+    let crates = crates(sources);
+    let modules = &crates["gateway"];
+    let mut found = Vec::new();
+    for (user, used) in edges(modules) {
+        for used in used {
+            let (Some(from), Some(to)) = (user.first(), used.first()) else {
+                continue;
+            };
+            if from != to && floor(from) <= floor(to) {
+                found.push(format!(
+                    "{} imports {}",
+                    modules[&user].file.display(),
+                    used.join("::")
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn floor(folder: &str) -> usize {
+    let floor = FLOORS.iter().position(|folders| folders.contains(&folder));
+    floor.unwrap_or_else(|| {
+        panic!("the gateway's folder {folder} stands on no floor: name it in FLOORS")
+    })
+}
+
+/// Which module uses which others.
+fn edges(modules: &Modules) -> Edges {
+    let mut edges = Edges::new();
+    for (user, module) in modules {
+        let used = edges.entry(user.clone()).or_default();
+        for item in &module.items {
+            let Item::Use(item) = item else { continue };
+            // A file that passes names on does not use them.
+            if is_reexport(item) {
+                continue;
+            }
+            for (path, _) in leaves(item) {
+                let Some(path) = absolute(&path, user, modules) else {
+                    continue;
+                };
+                if let Some(found) = definer(&path, modules, 0).filter(|found| found != user) {
+                    used.insert(found);
+                }
+            }
+        }
+    }
+    edges
+}
+
+/// A path from the root of its crate; none for one of another crate.
+fn absolute(path: &[String], user: &ModulePath, modules: &Modules) -> Option<Vec<String>> {
+    let (first, rest) = path.split_first()?;
+    let mut base = match first.as_str() {
+        "crate" => Vec::new(),
+        "self" => user.clone(),
+        "super" => user.split_last()?.1.to_vec(),
+        child => {
+            let mut module = user.clone();
+            module.push(child.to_owned());
+            modules.contains_key(&module).then_some(module)?
+        }
+    };
+    for step in rest {
+        if step == "super" {
+            base.pop();
+        } else {
+            base.push(step.clone());
+        }
+    }
+    Some(base)
+}
+
+/// Deeper than any chain of re-exports that somebody would write; ends one that goes round.
+const REEXPORTS_MAX: usize = 8;
+
+/// The module that defines what a path names, through the modules that only pass it on.
+fn definer(path: &[String], modules: &Modules, depth: usize) -> Option<ModulePath> {
+    let mut at = path.len();
+    while !modules.contains_key(&path[..at]) {
+        at = at.checked_sub(1)?;
+    }
+    let module = path[..at].to_vec();
+    let Some(name) = path.get(at).filter(|_| depth < REEXPORTS_MAX) else {
+        return Some(module);
+    };
+    let uses = modules[&module].items.iter().filter_map(|item| match item {
+        Item::Use(item) if is_reexport(item) => Some(item),
+        _ => None,
+    });
+    for (passed, known_as) in uses.flat_map(leaves) {
+        if known_as == *name
+            && let Some(passed) = absolute(&passed, &module, modules)
+        {
+            return definer(&passed, modules, depth + 1);
+        }
+    }
+    Some(module)
+}
+
+/// The sets of two modules and more that reach each other.
+fn circles(edges: &Edges) -> Vec<Vec<ModulePath>> {
+    let reach: BTreeMap<_, _> = edges
+        .keys()
+        .map(|module| (module, reachable(module, edges)))
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for module in edges.keys() {
+        let circle: Vec<_> = reach[module]
+            .iter()
+            .filter(|other| reach.get(*other).is_some_and(|back| back.contains(module)))
+            .cloned()
+            .collect();
+        if circle.len() > 1 && circle.iter().all(|module| seen.insert(module.clone())) {
+            found.push(circle);
+        }
+    }
+    found
+}
+
+fn reachable(from: &ModulePath, edges: &Edges) -> BTreeSet<ModulePath> {
+    let mut open = vec![from.clone()];
+    let mut found = BTreeSet::new();
+    while let Some(module) = open.pop() {
+        for next in edges.get(&module).into_iter().flatten() {
+            if found.insert(next.clone()) {
+                open.push(next.clone());
+            }
+        }
+    }
+    found
+}
