@@ -21,7 +21,7 @@ use store::{Access, Accesses};
 use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
-use buckets::{Buckets, Taken};
+use buckets::{BucketTake, Buckets};
 
 pub use buckets::MonotonicClock;
 
@@ -195,7 +195,7 @@ impl LoginThrottle {
     /// What is left in the buckets of the address and of the name, and what each would say of one more guess.
     pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
         let window_s = u32::try_from(buckets::WINDOW.as_secs()).ok();
-        let peek = |rule, (left, most, taken): (u64, u64, Taken)| Peek {
+        let peek = |rule, (left, most, taken): (u64, u64, BucketTake)| Peek {
             rule,
             left: Remaining {
                 most,

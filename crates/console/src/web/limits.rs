@@ -128,7 +128,7 @@ struct Counts {
     per_day: u64,
 }
 
-type Limiter<K, S> = RateLimiter<K, S, FakeRelativeClock, NoOpMiddleware<Nanos>>;
+type SimulatedLimiter<K, S> = RateLimiter<K, S, FakeRelativeClock, NoOpMiddleware<Nanos>>;
 
 struct Simulation {
     limits: AccessLimits,
@@ -137,8 +137,8 @@ struct Simulation {
     /// The time of the call that is judged, as governor takes it, and when that clock began.
     clock: FakeRelativeClock,
     began_us: Option<i64>,
-    minute: Option<Limiter<NotKeyed, InMemoryState>>,
-    destinations: Option<Limiter<Vec<u8>, HashMapStateStore<Vec<u8>>>>,
+    minute: Option<SimulatedLimiter<NotKeyed, InMemoryState>>,
+    destinations: Option<SimulatedLimiter<Vec<u8>, HashMapStateStore<Vec<u8>>>>,
     /// When the calls under way end.
     under_way: BinaryHeap<Reverse<i64>>,
     /// The day, and the calls made on it.

@@ -60,7 +60,7 @@ pub(super) struct Buckets<K: Copy + Ord + Hash> {
 }
 
 /// What a bucket says of one more try: how long it has to wait, if it is empty.
-pub(super) type Taken = Result<(), Duration>;
+pub(super) type BucketTake = Result<(), Duration>;
 
 impl<K: Copy + Ord + Hash> Buckets<K> {
     pub(super) fn new(quota: Quota, entries_max: usize, clock: &MonotonicClock) -> Buckets<K> {
@@ -83,13 +83,13 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     ///
     /// # Errors
     /// The time until there is one to take.
-    pub(super) fn take(&self, key: K) -> Taken {
+    pub(super) fn take(&self, key: K) -> BucketTake {
         let taken = self.limiter.check_key(&key);
         taken.map(drop).map_err(|not_until| self.wait(&not_until))
     }
 
     /// How many there are to take, of how many, and what [`Buckets::take`] would say now.
-    pub(super) fn look(&self, key: &K) -> (u64, u64, Taken) {
+    pub(super) fn look(&self, key: &K) -> (u64, u64, BucketTake) {
         match self.limiter.look_at(key) {
             Ok(snapshot) => {
                 let left = u64::from(snapshot.remaining_burst_capacity()) + 1;

@@ -249,27 +249,9 @@ fn token() -> Value {
         },
         "required": ["access_token", "token_type", "expires_in", "scope"],
     });
-    let mut words: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    let codes = Code::ALL
-        .into_iter()
-        .filter(|code| can_occur(Way::Basic, *code));
-    let codes = codes.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
-    let own = [
-        OauthError::invalid_scope(""),
-        OauthError::unsupported_grant_type(),
-    ];
-    for error in codes
-        .map(|code| OauthError::from(&Error::refused(code)))
-        .chain(own)
-    {
-        let words = words.entry(error.status).or_default();
-        if !words.contains(&error.error) {
-            words.push(error.error);
-        }
-    }
     let mut responses = Map::new();
     responses.insert("200".to_owned(), response("A token.", &granted, &[]));
-    for (status, words) in words {
+    for (status, words) in token_errors() {
         let schema = json!({
             "type": "object",
             "properties": {"error": {"enum": words}, "error_description": {"type": "string"}},
@@ -294,6 +276,29 @@ fn token() -> Value {
         "responses": responses,
         "security": [{"basic": []}],
     })
+}
+
+/// The errors of the token endpoint by their status.
+fn token_errors() -> BTreeMap<u16, Vec<&'static str>> {
+    let mut errors: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+    let codes = Code::ALL
+        .into_iter()
+        .filter(|code| can_occur(Way::Basic, *code));
+    let codes = codes.filter(|code| code.origin() == CodeOrigin::Gateway || code.is_credential());
+    let own = [
+        OauthError::invalid_scope(""),
+        OauthError::unsupported_grant_type(),
+    ];
+    for error in codes
+        .map(|code| OauthError::from(&Error::refused(code)))
+        .chain(own)
+    {
+        let words = errors.entry(error.status).or_default();
+        if !words.contains(&error.error) {
+            words.push(error.error);
+        }
+    }
+    errors
 }
 
 /// Describes a document that is the same for every caller.
