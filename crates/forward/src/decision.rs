@@ -6,7 +6,7 @@ use adapter::{Code, Error};
 
 use crate::allowlist::NetworkDecision;
 
-/// The explanation of one rule. Words are put together only when somebody reads them.
+/// The decision of one rule. Words are put together only when somebody reads them.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
     /// The rule.

@@ -113,7 +113,7 @@ impl Hashing {
         self.known.insert(address, ());
     }
 
-    /// LeaveOnDrop for a permit; `None` when too many wait, or it takes too long.
+    /// Waits for a permit; `None` when too many wait, or it takes too long.
     pub(crate) async fn permit(&self, asker: HashRequest) -> Option<Grant> {
         let (permit, granted) = oneshot::channel();
         let ticket = {

@@ -1,5 +1,4 @@
-//! The upstream: one request built in one place, every way that it can end told by one of the contract's codes, and asked
-//! again only where that can do no retry.
+//! The upstream: a call waits for a permit, is made, and is made again only where that can do no harm.
 
 mod account;
 mod adaptive_limit;
@@ -8,40 +7,40 @@ mod attempt;
 mod breaker;
 mod config;
 mod endpoint;
+mod exchange;
 #[cfg(test)]
 mod interleavings;
+mod overload;
 mod queue;
 mod retry;
 mod retry_after;
+mod status;
+mod timing;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use adapter::{CLASS, Code, Delivery, Effect, Error, Operation, Params, Request, Response};
-use client::{BodyError, ClientConfig, ClientFactory, Post, PostClient};
-use http::HeaderValue;
-use secrecy::ExposeSecret;
-use url::{Url, form_urlencoded};
+use adapter::{Code, Delivery, Effect, Error, Operation, Params, Request, Response};
+use url::Url;
 
 pub use account::UpstreamAccount;
 pub use config::{UpstreamAuth, UpstreamConfig, UpstreamLimits};
+pub use status::UpstreamStatus;
+pub(crate) use timing::UpstreamOutcome;
+pub use timing::UpstreamTiming;
 
-use crate::per_core::PerCore;
 use crate::rate_limit::whole_seconds;
-use account::{AccountSlot, Accounts, EncodedAccount};
-use attempt::{Attempt, EndpointHealth, RetrySafety, failed, judged, no_room, packed, too_much};
-use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoint, UpstreamEndpoints};
+use account::{AccountSlot, Accounts};
+use attempt::{Attempt, EndpointHealth, RetrySafety};
+use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
+use exchange::UpstreamClient;
 use queue::{AdmissionQueue, QueuePermit};
 use retry::{RetryBudget, backoff};
 
-/// What most forms take, in bytes.
-const FORM_BYTES: usize = 256;
-
 /// The upstream of one gateway.
 pub struct Upstream {
-    factory: ClientFactory,
-    clients: PerCore<PostClient>,
+    client: UpstreamClient,
     config: UpstreamConfig,
     endpoints: UpstreamEndpoints,
     accounts: Accounts,
@@ -50,45 +49,18 @@ pub struct Upstream {
     chance: RandomState,
 }
 
-/// How a call ended and what it took.
-#[derive(Debug)]
-pub(crate) struct UpstreamOutcome {
-    pub(crate) result: Result<Response, Error>,
-    pub(crate) timing: UpstreamTiming,
-}
-
-/// What a call took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTiming {
-    /// How often the upstream was asked.
-    pub attempts: u32,
-    /// How long the call waited for a permit.
-    pub queued: Duration,
-    /// From the first attempt to the end of the last.
-    pub upstream: Duration,
-}
-
 impl Upstream {
     /// Makes the client. Opens no connection.
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
     pub fn new(config: UpstreamConfig) -> Result<Upstream, String> {
-        // A connection that takes all the time there is must still be told from an answer that does.
-        let limits = &config.limits;
-        let connect_timeout = limits.connect_timeout.min(limits.timeout * 9 / 10);
         let urls = std::iter::once(&config.url).chain(&config.fallback_urls);
         let urls: Vec<Url> = urls.cloned().collect();
-        let made = ClientConfig {
-            roots: limits.roots.clone(),
-            identity: None,
-            connect_timeout,
-            timeout: limits.timeout,
-        };
-        let (factory, targets) = ClientFactory::new(made, limits.connection_life, &urls)?;
+        let (client, targets) = UpstreamClient::new(&config, &urls)?;
+        let limits = &config.limits;
         Ok(Upstream {
-            clients: PerCore::new(|| factory.build()),
-            factory,
+            client,
             endpoints: UpstreamEndpoints::new(urls, targets, config.round_robin),
             accounts: Accounts::new(&config.account, config.next_account.as_ref()),
             queue: AdmissionQueue::new(limits.calls_max, limits.waiting_max),
@@ -107,13 +79,13 @@ impl Upstream {
         self: &Arc<Self>,
         config: &UpstreamConfig,
     ) -> Result<Arc<Upstream>, String> {
-        if config.is_same(&self.config) && self.factory.is_current()? {
+        if config.is_same(&self.config) && self.client.is_current()? {
             return Ok(Arc::clone(self));
         }
         Upstream::new(config.clone()).map(Arc::new)
     }
 
-    /// Makes a call for an access, until the deadline at the longest: waits for a permit, chosen, and chosen again only if no
+    /// Makes a call for an access, until the deadline at the longest: waits for a permit, asks, and asks again only if no
     /// byte has left or nothing can come of it.
     ///
     /// The outcome's error is the chat API's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
@@ -194,35 +166,46 @@ impl Upstream {
                 let is_success = attempt.health == EndpointHealth::Success;
                 permit.record_attempt(method, (now, ended), is_success);
             }
-            let error = match attempt.outcome {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
-            };
-            // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
-            let are_several = self.endpoints.are_several();
-            let is_elsewhere = attempt.retry == RetrySafety::Safe && are_several;
-            let may_be_asked = attempt.wait.is_none() || are_several;
-            if !attempt.retry.allows(effect)
-                || !may_be_asked
-                || timing.attempts >= self.config.limits.attempts_max
-                || !(is_elsewhere || self.budget.withdraw())
-            {
-                return Err(error);
+            if attempt.outcome.is_ok() {
+                return attempt.outcome;
             }
-            let wait = if is_elsewhere {
-                Duration::ZERO
-            } else {
-                let chance = self.chance.hash_one((timing.attempts, ended));
-                backoff(timing.attempts, chance)
-            };
-            if ended + wait >= deadline {
-                return Err(error);
+            let pause = self.pause(&attempt, effect, timing.attempts, ended);
+            match (attempt.outcome, pause) {
+                (Err(error), Some(pause)) if ended + pause < deadline => {
+                    last = Some(error);
+                    permit.goes_on();
+                    tokio::time::sleep(pause).await;
+                    now = Instant::now();
+                }
+                (outcome, _) => return outcome,
             }
-            last = Some(error);
-            permit.goes_on();
-            tokio::time::sleep(wait).await;
-            now = Instant::now();
         }
+    }
+
+    /// The pause before the next attempt after one that failed, if another may be made.
+    fn pause(
+        &self,
+        failed: &Attempt,
+        effect: Effect,
+        attempts: u32,
+        ended: Instant,
+    ) -> Option<Duration> {
+        // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
+        let are_several = self.endpoints.are_several();
+        let is_elsewhere = failed.retry == RetrySafety::Safe && are_several;
+        let may_be_asked = failed.wait.is_none() || are_several;
+        if !failed.retry.allows(effect)
+            || !may_be_asked
+            || attempts >= self.config.limits.attempts_max
+            || !(is_elsewhere || self.budget.withdraw())
+        {
+            return None;
+        }
+        if is_elsewhere {
+            return Some(Duration::ZERO);
+        }
+        let chance = self.chance.hash_one((attempts, ended));
+        Some(backoff(attempts, chance))
     }
 
     /// One attempt that begins now, what the endpoint's breaker learns from it, and when it ended. Given up, it has taken
@@ -234,7 +217,8 @@ impl Upstream {
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
         let (slot, account) = self.accounts.current();
-        let attempt = self.exchange(endpoint, account, request, times).await;
+        let exchange = self.client.exchange(endpoint, account, request, times);
+        let attempt = exchange.await;
         let ended = Instant::now();
         let (host, health) = (endpoint.url.host_str(), attempt.health);
         match (attempt.wait, health) {
@@ -243,7 +227,7 @@ impl Upstream {
                     tracing::warn!(
                         host,
                         ?wait,
-                        "the endpoint chosen to be left alone for so long"
+                        "the endpoint asks to be left alone for so long"
                     );
                 }
             }
@@ -265,43 +249,6 @@ impl Upstream {
         (attempt, ended)
     }
 
-    async fn exchange(
-        &self,
-        endpoint: &UpstreamEndpoint,
-        account: &EncodedAccount,
-        request: &Request,
-        (now, deadline): (Instant, Instant),
-    ) -> Attempt {
-        let is_send = request.operation().effect == Effect::Send;
-        let word = |delivery| is_send.then_some(delivery);
-        let left = deadline.saturating_duration_since(now);
-        let timeout = left.min(self.config.limits.timeout);
-        let had_its_time = timeout == self.config.limits.timeout;
-        let (authorization, form) = self.request(account, request);
-        // Nearly every call has as much time left as the client gives it.
-        let timeout = (!had_its_time).then_some(timeout);
-        let posted = self.clients.local().post(Post {
-            target: &endpoint.target,
-            authorization,
-            form,
-            timeout,
-        });
-        let answer = match posted.await {
-            Ok(answer) => answer,
-            Err(error) => return failed(error, had_its_time, word),
-        };
-        let status = answer.status();
-        let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
-        let attempt = match answer.body(self.config.limits.response_bytes).await {
-            Ok(body) => judged(&body, status, word),
-            Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
-            Err(BodyError::Packed) => packed(word),
-            Err(BodyError::TooLarge) => too_much("the answer is too large", word),
-            Err(BodyError::NoRoom) => no_room(is_send),
-        };
-        attempt.asked_to_wait(wait)
-    }
-
     /// Asks an endpoint whose breaker wants to know, unless somebody does already, by the one read that needs no parameters.
     async fn probe(&self, at: usize) {
         let times = self.whole_time();
@@ -313,10 +260,7 @@ impl Upstream {
 
     /// Closes connections that have been idle for too long. Call it every ten seconds.
     pub(crate) fn close_idle(&self) {
-        let now = Instant::now();
-        for client in self.clients.iter() {
-            client.close_idle(now);
-        }
+        self.client.close_idle();
     }
 
     /// From now on as long as a call that is nobody's may take.
@@ -337,7 +281,8 @@ impl Upstream {
             return;
         };
         let times = self.whole_time();
-        let attempt = self.exchange(endpoint, account, &request, times).await;
+        let exchange = self.client.exchange(endpoint, account, &request, times);
+        let attempt = exchange.await;
         if let Some(wait) = attempt.wait {
             endpoint.breaker.leave_alone(Instant::now(), wait);
         }
@@ -369,42 +314,6 @@ impl Upstream {
             waiting: occupancy.waiting,
         }
     }
-
-    /// The account where a header carries it, and the form.
-    fn request(&self, known: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
-        let mut form = String::with_capacity(FORM_BYTES);
-        // Class, method and names are ours and stand for themselves.
-        for part in ["class=", CLASS, "&method=", request.operation().method] {
-            form.push_str(part);
-        }
-        if self.config.auth == UpstreamAuth::Form {
-            form.push_str(known.fields.expose_secret());
-        }
-        // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
-        for (parameter, value) in request.pairs() {
-            for part in ["&", parameter.name, "="] {
-                form.push_str(part);
-            }
-            form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
-        }
-        let is_basic = self.config.auth == UpstreamAuth::Basic;
-        (is_basic.then(|| known.authorization.clone()), form)
-    }
-}
-
-/// How the upstream is, as operators see it.
-#[derive(Clone, Debug)]
-pub struct UpstreamStatus {
-    /// Each endpoint, and whether it is left alone for now.
-    pub endpoints: Vec<(String, bool)>,
-    /// Whether the account in use is the one that was to replace the first.
-    pub uses_next_account: bool,
-    /// Most calls at once, as it takes them now.
-    pub limit: usize,
-    /// Calls under way.
-    pub under_way: usize,
-    /// Calls that wait for a permit.
-    pub waiting: usize,
 }
 
 /// A read without parameters.

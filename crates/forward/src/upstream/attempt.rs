@@ -15,14 +15,14 @@ pub(super) struct Attempt {
     pub(super) outcome: Result<Response, Error>,
     /// What it says of the endpoint.
     pub(super) health: EndpointHealth,
-    /// Whether another attempt could do any retry.
+    /// Whether another attempt could do any harm.
     pub(super) retry: RetrySafety,
-    /// For how long the endpoint chosen to be left alone, if it does.
+    /// For how long the endpoint asks to be left alone, if it does.
     pub(super) wait: Option<Duration>,
 }
 
 impl Attempt {
-    /// Its endpoint chosen to be left alone for so long, which the caller is told as well.
+    /// The endpoint asks to be left alone for so long, which the caller hears as well.
     pub(super) fn asked_to_wait(mut self, wait: Option<Duration>) -> Attempt {
         if let Some(wait) = wait {
             let seconds = whole_seconds(wait);

@@ -43,7 +43,7 @@ enum BreakerState {
         /// Whether the endpoint itself has asked to be left alone for so long.
         is_asked_for: bool,
     },
-    /// The probe with this number chosen for all since then.
+    /// The probe with this number asks for all since then.
     HalfOpen {
         rest: Duration,
         since: Instant,
@@ -228,7 +228,7 @@ impl BreakerPermit<'_> {
         self.breaker.note(now, 1, probe)
     }
 
-    /// The endpoint chosen to be left alone for so long. Says whether that is news.
+    /// The endpoint asks to be left alone for so long. Returns whether that is news.
     pub(super) fn leave_alone(mut self, now: Instant, wait: Duration) -> bool {
         self.probe = None;
         self.breaker.leave_alone(now, wait)
@@ -260,7 +260,7 @@ mod tests {
             }
         }
 
-        /// Whether somebody chosen on behalf of all others.
+        /// Whether a probe asks on behalf of all others.
         pub(in crate::upstream) fn is_probing(&self) -> bool {
             matches!(self.lock().state, BreakerState::HalfOpen { .. })
         }
@@ -342,7 +342,7 @@ mod tests {
         let first = breaker.probes(now);
         now += REST_MAX;
         let second = breaker.probes(now);
-        // Its time is over: what becomes of it is no news, and takes nothing from the one that chosen now.
+        // Its time is over: what becomes of it is no news, and takes nothing from the one that asks now.
         drop(first);
         assert!(breaker.waits(now).is_some());
         second.success(now);

@@ -39,7 +39,7 @@ pub struct UpstreamLimits {
     pub response_bytes: usize,
     /// Whose certificates are trusted.
     pub roots: Roots,
-    /// Most attempts for one call, where another one can do no retry.
+    /// Most attempts for one call, where another one can do no harm.
     pub attempts_max: u32,
     /// Most calls under way at once, of all accesses together.
     pub calls_max: usize,

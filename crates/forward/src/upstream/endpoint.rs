@@ -57,7 +57,7 @@ impl UpstreamEndpoints {
     }
 
     /// Chooses for the attempt after so many of one call: each goes on where the one before it ended. Only who `may_probe`
-    /// chosen one on behalf of all others.
+    /// asks one on behalf of all others.
     pub(super) fn choose(
         &self,
         attempts: usize,
@@ -128,7 +128,7 @@ mod tests {
         UpstreamEndpoints::new(urls.into(), targets, round_robin)
     }
 
-    /// Whom a call chosen, and who is to be probed besides.
+    /// The endpoint that a call asks, and the one to be probed besides.
     fn host(
         endpoints: &UpstreamEndpoints,
         attempts: usize,
@@ -163,7 +163,7 @@ mod tests {
         endpoints.all[0].breaker.break_open(now);
         assert_eq!(host(&endpoints, 0, now, true), "b");
         let later = now + Duration::from_secs(1);
-        // A call with an effect chosen another one, and has the first one probed.
+        // A call with an effect asks another one, and has the first one probed.
         assert_eq!(host(&endpoints, 0, later, false), "b, 0 to probe");
         let probe = endpoints.choose(0, later, true).chosen.unwrap();
         assert!(probe.permit.is_probe());

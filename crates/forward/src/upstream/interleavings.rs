@@ -1,4 +1,4 @@
-//! That nothing which can happen to calls leaves the way out stuck: endpoints, queue and lines under random calls that end,
+//! That nothing which can happen to calls leaves the way out stuck: endpoints, permits and lines under random calls that end,
 //! fail, are given up or panic wherever they are, with reloads and tries of the next account in between, by a clock that the
 //! test moves. Afterwards the upstream is well, and somebody has to be served within the time that a breaker rests.
 
@@ -260,7 +260,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
         for world in &worlds {
             let occupancy = world.queue.occupancy();
             assert_eq!((occupancy.taken, occupancy.waiting), (0, 0), "seed {seed}");
-            // Where nobody chosen, nobody holds a probe.
+            // Where nobody asks, nobody holds a probe.
             let is_probing = world
                 .endpoints
                 .iter()

@@ -2,24 +2,17 @@
 //! the lines take turns: however many calls one access makes, another waits for one of them at most. How many permits there
 //! are follows what the upstream takes (`adaptive_limit.rs`).
 //!
-//! A line that is long because many calls came at once is worked off. When the oldest call has waited longer than a target for
-//! a whole interval (the sojourn time of CoDel, RFC 8289) and the line has grown meanwhile, more calls come than the upstream
-//! takes: then few may wait, and the others are refused at once instead of late.
+//! A line that is long because many calls came at once is worked off. While more calls come than the upstream takes
+//! (`overload.rs`), few may wait, and the others are refused at once instead of late.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::adaptive_limit::{AdaptiveLimit, EndedAttempt};
-
-/// How long the oldest call may wait, and for how long it may wait longer before that is an overload.
-const SOJOURN_TARGET: Duration = Duration::from_millis(250);
-const SOJOURN_INTERVAL: Duration = Duration::from_millis(100);
-
-/// A line has grown if it is longer by more than this part: callers who each wait for their answer keep it as long as it is.
-const GROWTH_PART: usize = 8;
+use super::overload::Overload;
 
 /// During an overload half as many calls wait as there are permits, so that waiting costs less than being served, and no fewer
 /// than this.
@@ -44,18 +37,6 @@ struct QueueState {
 struct WaitingCall {
     since: Instant,
     grant: oneshot::Sender<()>,
-}
-
-/// Whether more calls come than the upstream takes.
-#[derive(Default)]
-struct Overload {
-    next_look: Option<Instant>,
-    /// How many calls waited at the last look, if the oldest was above the target.
-    above: Option<usize>,
-    /// Whether a call was refused since then.
-    has_refused: bool,
-    /// When a call was last refused for it. The overload ends an interval later.
-    refused_at: Option<Instant>,
 }
 
 /// Leave to have one call under way; goes to the next in line when dropped.
@@ -272,44 +253,6 @@ impl QueueState {
     }
 }
 
-impl Overload {
-    fn is_on(&self, now: Instant) -> bool {
-        self.refused_at
-            .is_some_and(|refused_at| now < refused_at + SOJOURN_INTERVAL)
-    }
-
-    /// A call is refused or evicted for want of room, so that an overload goes on.
-    fn refused(&mut self, now: Instant) {
-        self.has_refused = true;
-        if self.is_on(now) {
-            self.refused_at = Some(now);
-        }
-    }
-
-    /// Whether an overload begins now, with so many calls waiting and the oldest of them since then.
-    fn begins(
-        &mut self,
-        now: Instant,
-        waiting: usize,
-        oldest: impl FnOnce() -> Option<Instant>,
-    ) -> bool {
-        if self.is_on(now) || self.next_look.is_some_and(|next_look| now < next_look) {
-            return false;
-        }
-        let waited = oldest().map(|since| now.saturating_duration_since(since));
-        let is_above = waited.is_some_and(|waited| waited > SOJOURN_TARGET);
-        let has_grown = |before| self.has_refused || waiting > before + before / GROWTH_PART;
-        let begins = is_above && self.above.is_some_and(has_grown);
-        *self = Overload {
-            next_look: Some(now + SOJOURN_INTERVAL),
-            above: is_above.then_some(waiting),
-            has_refused: false,
-            refused_at: begins.then_some(now),
-        };
-        begins
-    }
-}
-
 impl QueuePermit {
     /// An attempt of the call has begun and ended then, with an answer that can be used or without.
     pub(super) fn record_attempt(
@@ -365,10 +308,12 @@ impl Drop for QueueWaiter<'_> {
 mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::upstream::overload::SOJOURN_TARGET;
 
     impl AdmissionQueue {
         /// A permit, at once or in its turn.

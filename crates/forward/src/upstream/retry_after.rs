@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 /// upstream is asked again. Quotas that come back by the minute are within it.
 pub(super) const BELIEVED_MAX: Duration = Duration::from_secs(300);
 
-/// For how long an answer chosen to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
+/// For how long an answer asks to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
 /// clocks need not agree; without one it is `now`.
 pub(super) fn asked_for(
     status: StatusCode,

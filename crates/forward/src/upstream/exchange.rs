@@ -1,0 +1,132 @@
+//! One exchange with an endpoint: the request is built here and nowhere else, and every way that it can end is named.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use adapter::{CLASS, Effect, Request};
+use client::{BodyError, ClientConfig, ClientFactory, Post, PostClient, Target};
+use http::HeaderValue;
+use secrecy::ExposeSecret;
+use url::{Url, form_urlencoded};
+
+use super::account::EncodedAccount;
+use super::attempt::{Attempt, failed, judged, no_room, packed, too_much};
+use super::config::{UpstreamAuth, UpstreamConfig};
+use super::endpoint::UpstreamEndpoint;
+use super::retry_after;
+use crate::per_core::PerCore;
+
+/// What most forms take, in bytes.
+const FORM_BYTES: usize = 256;
+
+/// The clients of one upstream, with connections of their own for each core.
+pub(super) struct UpstreamClient {
+    factory: ClientFactory,
+    clients: PerCore<PostClient>,
+    auth: UpstreamAuth,
+    timeout: Duration,
+    response_bytes: usize,
+}
+
+impl UpstreamClient {
+    /// Reads the roots, and names the targets of these URLs in their order. Opens no connection.
+    ///
+    /// # Errors
+    /// A sentence, when the roots can't be read.
+    pub(super) fn new(
+        config: &UpstreamConfig,
+        urls: &[Url],
+    ) -> Result<(UpstreamClient, Vec<Target>), String> {
+        let limits = &config.limits;
+        let made = ClientConfig {
+            roots: limits.roots.clone(),
+            identity: None,
+            // A connection that takes all the time there is must still be known from an answer that does.
+            connect_timeout: limits.connect_timeout.min(limits.timeout * 9 / 10),
+            timeout: limits.timeout,
+        };
+        let (factory, targets) = ClientFactory::new(made, limits.connection_life, urls)?;
+        let client = UpstreamClient {
+            clients: PerCore::new(|| factory.build()),
+            factory,
+            auth: config.auth,
+            timeout: limits.timeout,
+            response_bytes: limits.response_bytes,
+        };
+        Ok((client, targets))
+    }
+
+    /// Whether the files of roots still hold what was read.
+    ///
+    /// # Errors
+    /// A sentence, when a file can't be read.
+    pub(super) fn is_current(&self) -> Result<bool, String> {
+        self.factory.is_current()
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(super) fn close_idle(&self) {
+        let now = Instant::now();
+        for client in self.clients.iter() {
+            client.close_idle(now);
+        }
+    }
+
+    /// Posts a request to an endpoint, once, and names how that ended.
+    pub(super) async fn exchange(
+        &self,
+        endpoint: &UpstreamEndpoint,
+        account: &EncodedAccount,
+        request: &Request,
+        (now, deadline): (Instant, Instant),
+    ) -> Attempt {
+        let is_send = request.operation().effect == Effect::Send;
+        let word = |delivery| is_send.then_some(delivery);
+        let left = deadline.saturating_duration_since(now);
+        let timeout = left.min(self.timeout);
+        let had_its_time = timeout == self.timeout;
+        let (authorization, form) = self.form(account, request);
+        // Nearly every call has as much time left as the client gives it.
+        let timeout = (!had_its_time).then_some(timeout);
+        let posted = self.clients.local().post(Post {
+            target: &endpoint.target,
+            authorization,
+            form,
+            timeout,
+        });
+        let answer = match posted.await {
+            Ok(answer) => answer,
+            Err(error) => return failed(error, had_its_time, word),
+        };
+        let status = answer.status();
+        let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
+        let attempt = match answer.body(self.response_bytes).await {
+            Ok(body) => judged(&body, status, word),
+            Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
+            Err(BodyError::Packed) => packed(word),
+            Err(BodyError::TooLarge) => too_much("the answer is too large", word),
+            Err(BodyError::NoRoom) => no_room(is_send),
+        };
+        attempt.asked_to_wait(wait)
+    }
+
+    /// The account where a header carries it, and the form.
+    fn form(&self, known: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
+        let mut form = String::with_capacity(FORM_BYTES);
+        // Class, method and names are ours and stand for themselves.
+        for part in ["class=", CLASS, "&method=", request.operation().method] {
+            form.push_str(part);
+        }
+        if self.auth == UpstreamAuth::Form {
+            form.push_str(known.fields.expose_secret());
+        }
+        // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
+        for (parameter, value) in request.pairs() {
+            for part in ["&", parameter.name, "="] {
+                form.push_str(part);
+            }
+            form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        let is_basic = self.auth == UpstreamAuth::Basic;
+        (is_basic.then(|| known.authorization.clone()), form)
+    }
+}
