@@ -177,6 +177,21 @@ mod tests {
         open(&SEND.map(|(n, v)| if n == name { (n, value) } else { (n, v) }))
     }
 
+    fn file_with(name: &str, value: &str) -> Result<Request, Code> {
+        let call = [
+            ("class", "chat"),
+            ("method", "sendfile"),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+            ("destination", "34600000000"),
+            ("type", "image"),
+            ("fileurl", "https://files.example.com/a.png"),
+            ("thumburl", "https://files.example.com/t.png"),
+            ("message", "hi"),
+        ];
+        open(&call.map(|(n, v)| if n == name { (n, value) } else { (n, v) }))
+    }
+
     #[test]
     fn the_order_is_class_method_compulsory_values() {
         assert_eq!(
@@ -226,6 +241,61 @@ mod tests {
             send_with("message", "a\u{fffe}b").unwrap_err(),
             Code::IncorrectParam
         );
+    }
+
+    #[test]
+    fn each_value_has_its_bound_to_the_byte() {
+        let url = |bytes: usize| format!("https://a.example/{:x<1$}", "", bytes - 18);
+        assert_eq!(url(2048).len(), 2048);
+        for (name, bytes, value) in [
+            ("platformid", 128, "1".repeat(128)),
+            ("destination", 128, "1".repeat(128)),
+            ("message", 16 * 1024, "x".repeat(16 * 1024)),
+            ("fileurl", 2048, url(2048)),
+            ("thumburl", 2048, url(2048)),
+        ] {
+            assert!(file_with(name, &value).is_ok(), "{name} of {bytes} bytes");
+            let longer = value + "1";
+            let error = file_with(name, &longer).unwrap_err();
+            assert_eq!(error, Code::IncorrectParam, "{name} of {} bytes", bytes + 1);
+        }
+    }
+
+    #[test]
+    fn ids_hold_no_line_ends_and_no_noncharacters() {
+        for name in ["platformid", "destination", "type", "fileurl", "thumburl"] {
+            for c in [
+                "\n", "\r", "\t", "\u{0}", "\u{7f}", "\u{85}", "\u{fffe}", "\u{ffff}",
+            ] {
+                let value = format!("1{c}2");
+                assert_eq!(
+                    file_with(name, &value).unwrap_err(),
+                    Code::IncorrectParam,
+                    "{name} {c:?}"
+                );
+            }
+        }
+        assert_eq!(
+            file_with("message", "a\u{ffff}b").unwrap_err(),
+            Code::IncorrectParam
+        );
+    }
+
+    #[test]
+    fn types_are_those_of_the_table_and_urls_lead_outside() {
+        for (name, value, code) in [
+            ("platform", "fax", Code::ChannelNotFound),
+            ("platform", "WhatsApp", Code::ChannelNotFound),
+            ("type", "sticker", Code::IncorrectFiletype),
+            ("type", "Image", Code::IncorrectFiletype),
+            ("fileurl", "http://10.0.0.1/a.png", Code::IncorrectFileurl),
+            ("thumburl", "http://nas.lan/a.png", Code::IncorrectThumburl),
+        ] {
+            assert_eq!(file_with(name, value).unwrap_err(), code, "{name}={value}");
+        }
+        for kind in FILE_TYPES {
+            assert!(file_with("type", kind).is_ok(), "{kind}");
+        }
     }
 
     #[test]

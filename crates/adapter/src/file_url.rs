@@ -24,12 +24,11 @@ pub(crate) fn is_public_url(text: &str) -> bool {
     });
     written_out
         && !authority.contains('@')
-        && match url.host() {
-            Some(Host::Ipv4(address)) => is_public_v4(address),
-            Some(Host::Ipv6(address)) => is_public_v6(address),
-            Some(Host::Domain(name)) => names::is_public(name),
-            None => false,
-        }
+        && url.host().is_some_and(|host| match host {
+            Host::Ipv4(address) => is_public_v4(address),
+            Host::Ipv6(address) => is_public_v6(address),
+            Host::Domain(name) => names::is_public(name),
+        })
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -77,6 +76,9 @@ mod tests {
             "HTTPS://EXAMPLE.COM/ä.png",
             "https://93.184.216.34/x",
             "https://[2606:2800:220:1::1]/x",
+            "https://[::ffff:93.184.216.34]/x",
+            "https://[64:ff9b::93.184.216.34]/x",
+            "https://[2002:5db8:d822::1]/x",
             "https://example.com/user@host",
             "https://example.com./a.png",
             "https://svc.example.com/",
@@ -107,6 +109,7 @@ mod tests {
             " https://example.com/",
             "https://example.com/a b",
             "https:\\\\example.com\\a",
+            "https://example.com\\a",
             "http://localhost/",
             "http://LOCALHOST./",
             "http://a.localhost/",
@@ -123,7 +126,13 @@ mod tests {
             "http://192.168.1.1/",
             "http://169.254.169.254/latest/",
             "http://100.64.0.1/",
+            "http://100.127.255.255/",
+            "http://192.0.0.8/",
+            "http://192.0.2.1/",
+            "http://198.51.100.1/",
+            "http://203.0.113.1/",
             "http://198.18.0.1/",
+            "http://198.19.255.255/",
             "http://224.0.0.1/",
             "http://255.255.255.255/",
             "http://１２７.0.0.1/",
@@ -134,7 +143,14 @@ mod tests {
             "http://[fe80::1]/",
             "http://[fd00:ec2::254]/",
             "http://[64:ff9b::10.0.0.1]/",
+            "http://[64:ff9b:1::1]/",
             "http://[2002:7f00:1::]/",
+            "http://[2002:a00:5db8:d822::]/",
+            "http://[2001::1]/",
+            "http://[2001:db8::1]/",
+            "http://[3fff::1]/",
+            "http://[100::1]/",
+            "http://[4000::1]/",
             "http://[ff02::1]/",
         ] {
             assert!(!is_public_url(url), "{url}");
@@ -150,6 +166,13 @@ mod tests {
             "http://api.default.svc/",
             "http://api.default.svc.cluster.local./",
             "http://nas.LAN/",
+            "http://a.localdomain/",
+            "http://a.localnet/",
+            "http://a.domain/",
+            "http://a.workgroup/",
+            "http://a.mail/",
+            "http://a.test/",
+            "http://a.alt/",
             "http://wiki.corp./",
             "http://tv.home/",
             "http://tv.home.arpa/",
