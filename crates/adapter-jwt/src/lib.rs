@@ -1,8 +1,8 @@
-//! The JWT way in, `/api/jwt/`, and what stands around it: which tokens are good, how our own are signed, the published
-//! keys and metadata, and the two pure halves of the token endpoint.
+//! The JWT way in, `/api/jwt/`, and its surroundings: verifying tokens, signing our own, the published keys and metadata, and
+//! the two pure halves of the token endpoint.
 //!
 //! Policy is written here, signatures are left to `jsonwebtoken` and `aws-lc-rs`. The key fixes the algorithm, never the
-//! token (RFC 8725). Nothing does IO or asks the clock; [`SigningKey::generate_pkcs8`] alone asks for chance.
+//! token (RFC 8725). Nothing does IO or asks the clock; [`SigningKey::generate_pkcs8`] alone asks for randomness.
 
 mod access_names;
 mod algorithm;

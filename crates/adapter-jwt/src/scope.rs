@@ -36,7 +36,7 @@ impl Scope {
         (words(text).next().is_some() && words(text).all(known)).then(|| Scope::of_known(text))
     }
 
-    /// Reads what an outside issuer wrote: its words for other services are passed over, and none of ours is nothing.
+    /// Reads the scope of an outside issuer: words for other services are skipped, and a scope without any of ours allows nothing.
     pub(crate) fn of_known(text: &str) -> Scope {
         Scope::of_words(words(text))
     }
@@ -59,7 +59,7 @@ impl Scope {
         }
     }
 
-    /// Whether a call of this method is inside.
+    /// Whether it allows calls of this method.
     #[must_use]
     pub fn allows(&self, method: &str) -> bool {
         self.methods

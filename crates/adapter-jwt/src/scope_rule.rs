@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 
 use crate::scope::Scope;
 
-/// How to read what the tokens of an outside issuer allow. The least privilege is the default: what a token does not say
-/// that it allows, it does not allow.
+/// The rule for reading the scope of an outside issuer's tokens. Least privilege is the default: a token allows only what it
+/// names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRule {
-    /// The claims that say it: the first that a token has counts, the others are not looked at.
+    /// The claims that hold the scope: the first that a token has counts.
     pub claims: Vec<String>,
-    /// What a token allows that has none of them.
+    /// The scope of a token without any of them.
     pub default: Scope,
 }
 
@@ -25,7 +25,7 @@ impl Default for ScopeRule {
 }
 
 impl ScopeRule {
-    /// What these claims allow. Words that are not ours are for other services, and allow nothing here.
+    /// The scope in these claims. Words that are not ours are for other services, and allow nothing here.
     pub(crate) fn of(&self, claims: &Map<String, Value>) -> Result<Scope, &'static str> {
         const WRONG: &str = "the scope is neither a text nor a list of texts";
         let claim = self.claims.iter().find_map(|name| claims.get(name));

@@ -28,15 +28,15 @@ pub struct Claims {
     pub sub: String,
     /// The client that asked for it.
     pub client_id: String,
-    /// When it ends, in seconds since 1970.
+    /// Its end, in seconds since 1970.
     pub exp: i64,
-    /// When it was issued, in seconds since 1970.
+    /// The time of its issue, in seconds since 1970.
     pub iat: i64,
     /// Its own id.
     pub jti: String,
-    /// What it allows, as [`crate::Scope`] writes it.
+    /// Its scope, as [`crate::Scope`] writes it.
     pub scope: String,
-    /// A claim of our own: under which generation of the access's tokens it was issued.
+    /// A claim of our own: the generation of the access's tokens at its issue.
     pub token_generation: i64,
 }
 

@@ -30,9 +30,9 @@ pub struct Issuer {
     pub audience: Vec<String>,
     /// The claim that names the access; `sub` unless configured otherwise.
     pub access_claim: String,
-    /// The accesses that its tokens may name; of our own all.
+    /// The accesses that its tokens may name; all of them for our own.
     pub accesses: AccessNames,
-    /// What its tokens allow; of no meaning for our own, which say it in `scope`.
+    /// The rule for the scope of its tokens; unused for our own, which have it in `scope`.
     pub scopes: ScopeRule,
     /// Its keys, old and new while they rotate.
     pub keys: Vec<VerifyingKey>,
@@ -54,7 +54,7 @@ pub struct Subject {
     pub access: String,
     /// What it may do of all that the access may.
     pub scope: Scope,
-    /// When it stops being good, the skew included; seconds since 1970.
+    /// The end of its validity, the skew included; seconds since 1970.
     pub good_before: i64,
     /// Its issuer, with the claims about the issuing.
     pub origin: TokenOrigin,
@@ -80,9 +80,9 @@ pub enum TokenOrigin {
 /// The fault of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Right in everything, signature included, but over.
+    /// Valid in everything, signature included, but expired.
     Expired,
-    /// Right as far as can be seen, but its outside issuer signs with a key that we do not hold: fresh keys may help.
+    /// Valid as far as can be seen, but signed with a key of its outside issuer that we do not hold: fresh keys may help.
     UnknownKey {
         /// The issuer to ask.
         issuer: String,
@@ -118,7 +118,7 @@ impl From<TokenFault> for adapter::Error {
     }
 }
 
-/// Judges a token at `now`, in seconds since 1970.
+/// Verifies a token at `now`, in seconds since 1970.
 ///
 /// The claims come before the signature: they decide whose key counts, and a token that is wrong anyway costs no
 /// arithmetic. None of them is reported or used before the signature is right.

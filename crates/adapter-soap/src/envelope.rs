@@ -1,4 +1,4 @@
-//! The envelope: its version, the header blocks meant for us, and what the body holds. Nothing here knows the chat API.
+//! The envelope: its version, the header blocks for us, and the element in the body. Nothing here knows the chat API.
 
 use adapter::{EnvelopeFault, Error, SoapDialect, SoapVersion};
 
@@ -21,7 +21,7 @@ const ROLE_NEXT: &str = "http://www.w3.org/2003/05/soap-envelope/role/next";
 const ROLE_ULTIMATE_RECEIVER: &str =
     "http://www.w3.org/2003/05/soap-envelope/role/ultimateReceiver";
 
-/// An envelope that is right in itself.
+/// A valid envelope.
 #[derive(Debug)]
 pub(crate) struct SoapEnvelope<'a> {
     /// The header blocks that are meant for us.
@@ -120,7 +120,7 @@ fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Eleme
     Ok(element.children)
 }
 
-/// The header blocks meant for us, all of which that must be understood are.
+/// The header blocks for us; a block that must be understood and is not is an error.
 fn understood<'a>(
     header: Option<Element<'a>>,
     dialect: &mut SoapDialect,

@@ -1,4 +1,4 @@
-//! Text on its way into XML, and the envelope around it.
+//! Escapes text for XML, and writes the envelope around it.
 
 use adapter::SoapVersion;
 
@@ -46,7 +46,7 @@ pub(crate) fn envelope(version: SoapVersion, header: &str, body: &str) -> String
     document
 }
 
-/// What stands before the body of such a document, and behind it.
+/// The text before the body of such a document, and behind it.
 pub(crate) fn around(version: SoapVersion, header: &str) -> (String, String) {
     let prefix = prefix(version);
     let namespace = namespace::of_envelope(version);

@@ -6,10 +6,10 @@ use crate::escape::{content_type, envelope, prefix, push_element, push_escaped};
 use crate::namespace::{self, NAMESPACE};
 use crate::xml::{XmlName, is_ncname};
 
-/// Which HTTP status a fault has on the wire.
+/// The policy for the HTTP status of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultStatus {
-    /// What the SOAP bindings say; some clients throw a fault away that comes with any other status.
+    /// The status of the SOAP bindings; some clients discard a fault with any other status.
     Strict,
     /// The code's canonical status.
     Mapped,
@@ -161,7 +161,7 @@ fn detail(answer: &Answer<'_>, error: &Error) -> String {
     out
 }
 
-/// What SOAP 1.2 adds in the header: which versions we speak, or which blocks were not understood.
+/// The header of a SOAP 1.2 fault: the supported versions, or the blocks that were not understood.
 fn header12(dialect: SoapDialect, error: &Error) -> String {
     let blocks = match dialect.fault {
         EnvelopeFault::None => return String::new(),

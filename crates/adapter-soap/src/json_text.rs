@@ -30,7 +30,7 @@ impl<'a> JsonObject<'a> {
     }
 }
 
-/// Where the value ends that begins there, in valid JSON without white space between its tokens.
+/// The end of the value that begins at `begin`, in valid JSON without white space between its tokens.
 pub(crate) fn value_end(json: &str, begin: usize) -> usize {
     let bytes = json.as_bytes();
     let (mut at, mut depth) = (begin, 0_usize);
@@ -51,7 +51,7 @@ pub(crate) fn value_end(json: &str, begin: usize) -> usize {
     at
 }
 
-/// Where the quote stands that ends a string.
+/// The position of the quote that ends a string.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match bytes.get(at) {
@@ -62,8 +62,8 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// Where a part of a text ends that begins there and has so many bytes, or a few more: not within a character, and in a string
-/// neither within an escape nor between the halves of a pair.
+/// The end of a part of a text that begins at `from` and has `length` bytes or a few more: not within a character, and in a
+/// string neither within an escape nor between the halves of a surrogate pair.
 pub(crate) fn part_end(text: &str, (from, length): (usize, usize), is_string: bool) -> usize {
     let bytes = text.as_bytes();
     let most = from.saturating_add(length).min(text.len());
@@ -80,7 +80,7 @@ pub(crate) fn part_end(text: &str, (from, length): (usize, usize), is_string: bo
     at.min(text.len())
 }
 
-/// Where an escape ends, together with the other half of a pair.
+/// The end of an escape, together with the other half of a surrogate pair.
 fn escape_end(bytes: &[u8], at: usize) -> usize {
     let unit = |at: usize| {
         let hex = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -93,7 +93,7 @@ fn escape_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// A value as text: null is empty, a string is what it says, and all else is its source text.
+/// A value as text: null is empty, a string loses its quotes and escapes, and all else is its source text.
 pub(crate) fn text(json: &str) -> String {
     let quoted = json
         .strip_prefix('"')

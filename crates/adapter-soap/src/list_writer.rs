@@ -1,5 +1,5 @@
-//! The list of a successful answer, written in pieces: escaped it may be many times as long as the upstream's JSON, of which
-//! no second copy is made.
+//! Writes the list of a successful answer in pieces: escaped, the list may be many times as long as the upstream's JSON, of
+//! which no second copy is made.
 //!
 //! The JSON is known to be valid and to have no white space between its tokens (`adapter::compact`).
 
@@ -15,18 +15,18 @@ use crate::json_text::{JsonObject, part_end, unescaped, value_end};
 const PIECE_BYTES: usize = 16 * 1024;
 const VALUE_BYTES: usize = 4 * 1024;
 
-/// An envelope of which the list is written bit by bit.
+/// A writer of an envelope with a list, which works in pieces.
 #[derive(Clone)]
 pub(crate) struct ListWriter {
     response: Response,
-    /// What stands before the list and behind it.
+    /// The text before the list and behind it.
     open: String,
     close: String,
     fields: &'static [&'static str],
     at: At,
 }
 
-/// How far it is.
+/// The position of the writer.
 #[derive(Clone)]
 enum At {
     Open,
@@ -41,9 +41,9 @@ enum At {
 
 #[derive(Clone)]
 struct ListItem {
-    /// Of each field the inside of its text, if there is any.
+    /// The inside of each field's text, if there is any.
     values: Vec<Option<ItemValue>>,
-    /// Where the item ends.
+    /// The end of the item.
     end: usize,
 }
 
@@ -70,12 +70,12 @@ impl ListWriter {
         }
     }
 
-    /// Whether everything is written.
+    /// Whether everything has been written.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.at, At::Over)
     }
 
-    /// Writes on until there are so many bytes, or a little more, or it is over.
+    /// Writes `bytes` bytes or a little more, or all that is left.
     pub(crate) fn write(&mut self, bytes: usize) -> String {
         let mut out = String::with_capacity(self.open.len() + self.close.len());
         while out.len() < bytes && !self.is_over() {
@@ -129,7 +129,7 @@ impl ListWriter {
         }
     }
 
-    /// The element that begins there.
+    /// The list's element that begins at `begin`.
     fn item(&self, begin: usize) -> ListItem {
         let json = self.response.result();
         let end = value_end(json, begin);
@@ -183,7 +183,7 @@ impl Iterator for ListWriter {
     }
 }
 
-/// Where a part of a text stands in it.
+/// The range of a part in its text.
 fn range_in(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - text.as_ptr().addr();
     start..start + part.len()

@@ -12,7 +12,7 @@ pub(crate) struct Head {
     charset: Option<String>,
     /// Whether Content-Type names more than one.
     has_other_charset: bool,
-    /// What `SOAPAction` and the parameter `action` say; empty ones say nothing.
+    /// The values of `SOAPAction` and the parameter `action` that are not empty.
     actions: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Head {
         }
     }
 
-    /// Asks for a media type that can hold an envelope. Returns the character set that it names.
+    /// Requires a media type that can hold an envelope. Returns the character set that it names.
     pub(crate) fn check_media_type(&self) -> Result<Option<Charset>, Error> {
         match self.essence.as_str() {
             "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
@@ -56,7 +56,7 @@ impl Head {
         self.charset.as_deref().map(named).transpose()
     }
 
-    /// Asks that the hints, where given, name the element that the body holds.
+    /// Requires that the hints, where given, name the element in the body.
     pub(crate) fn check_actions(&self, namespace: &str, local: &str) -> Result<(), Error> {
         let agrees = |action: &String| {
             let qualified = action.strip_prefix(namespace);

@@ -6,7 +6,7 @@ use crate::escape::{around, content_type, push_element};
 use crate::list_writer::ListWriter;
 use crate::namespace::NAMESPACE;
 
-/// Longest document that is made whole, in bytes: what a connection's buffer takes.
+/// Longest document that is built in one piece, in bytes: the size of a connection's buffer.
 const WHOLE_BYTES: usize = 64 * 1024;
 
 /// The answer to a call that succeeded.
@@ -35,8 +35,8 @@ pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Respo
     }
 }
 
-/// A document with a list, whole or as its beginning with the rest. How long all of it is has to be said beforehand, so a long
-/// list is rendered once more, for all callers that get it.
+/// A document with a list, whole or as its beginning with the rest. Content-Length comes first, so a long list is rendered once
+/// more to measure it, for all callers that get it.
 fn listed(
     response: &Response,
     fields: &'static [&'static str],

@@ -5,11 +5,11 @@ use adapter::{Error, OPERATIONS, Operation, SoapVersion, Way};
 use crate::escape::push_escaped;
 use crate::namespace::NAMESPACE;
 
-/// What every request may carry beside its operation's parameters.
+/// The parameters that every request may have beside its operation's own.
 const COMMON: [&str; 3] = ["user", "password", "idempotency_key"];
 
-/// Which ports a WSDL describes. Older stacks stop at the elements of a SOAP version that they don't know, so that each
-/// version has a document of its own beside the whole.
+/// The ports in a WSDL. Older stacks stop at the elements of a SOAP version that they don't know, so each version has a
+/// document of its own beside the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WsdlPorts {
     /// `?wsdl`: both.
@@ -24,7 +24,7 @@ impl WsdlPorts {
     /// All of them, in the order of their numbers.
     pub const ALL: [WsdlPorts; 3] = [WsdlPorts::Both, WsdlPorts::Soap11, WsdlPorts::Soap12];
 
-    /// What a query asks for; `None` when it asks for no WSDL.
+    /// The ports that a query asks for; `None` when it does not ask for a WSDL.
     #[must_use]
     pub fn asked_for(query: &str) -> Option<Result<WsdlPorts, Error>> {
         let mut asked = None;

@@ -1,7 +1,7 @@
-//! A thin layer over quick-xml's events that makes a small tree of a document, or says why it is none.
+//! A thin layer over quick-xml's events that makes a small tree of a document, or an error with the reason.
 //!
 //! quick-xml splits a document into events and leaves much of well-formedness to its user. So each event is checked
-//! against the very bytes it was cut from: what quick-xml might pass over, the productions here do not.
+//! against the very bytes it was cut from, by the productions of the standard.
 
 mod builder;
 mod chars;

@@ -1,4 +1,4 @@
-//! What arrived: counters over all calls, and the latest sends one by one.
+//! The log of arrivals: counters over all calls, and the latest sends one by one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::faults::{Fault, FaultKind};
 /// Most sends kept one by one; at 20 KiB each, the longest legal one, they take 20 MiB.
 const SENDS_KEPT_MAX: usize = 1000;
 
-/// The name under which calls count that name no operation.
+/// The name under which calls without a known operation count.
 const OTHER: &str = "other";
 
 /// What arrived since the start.

@@ -15,7 +15,7 @@ pub(crate) struct ApiCall {
     pub(crate) request: Result<Request, Error>,
 }
 
-/// Reads everything that a call says, and judges all but what the chats know.
+/// Reads a call and checks everything but channel and chat.
 pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCall {
     let mut params = match Params::read(wire) {
         Ok(params) => params,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
 use crate::clock::now;
-use crate::database::{Database, Failure};
+use crate::database::{Database, ServiceFailure};
 use crate::rows::{
     ListedChannel, ListedMessage, channel_and_chat, existing_chat, listed, listed_message,
     open_chat, store_sent, value,
@@ -62,7 +62,7 @@ impl Chats {
     /// Makes a change and wakes the watchers.
     async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        change: impl FnOnce(&Connection) -> Result<T, ServiceFailure> + Send + 'static,
     ) -> Result<T, Error> {
         let result = self.database.write(change).await?;
         self.news.send_replace(());
@@ -70,7 +70,7 @@ impl Chats {
     }
 }
 
-fn receive(db: &Connection, request: &Request) -> Result<ListedMessage, Failure> {
+fn receive(db: &Connection, request: &Request) -> Result<ListedMessage, ServiceFailure> {
     let chat = open_chat(db, request)?;
     let message = db
         .prepare_cached(
@@ -90,7 +90,7 @@ fn receive(db: &Connection, request: &Request) -> Result<ListedMessage, Failure>
     Ok(message)
 }
 
-fn channels(db: &Connection) -> Result<String, Failure> {
+fn channels(db: &Connection) -> Result<String, ServiceFailure> {
     let mut query =
         db.prepare_cached("SELECT platformid, platform, name FROM channels ORDER BY id")?;
     let list = query.query_map([], |row| {
@@ -103,20 +103,20 @@ fn channels(db: &Connection) -> Result<String, Failure> {
     listed(list.collect::<Result<_, _>>()?)
 }
 
-fn send_message(db: &Connection, request: &Request) -> Result<String, Failure> {
+fn send_message(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = open_chat(db, request)?;
     store_sent(db, chat, request)?;
     Ok("{}".to_owned())
 }
 
-fn send_file(db: &Connection, request: &Request) -> Result<String, Failure> {
+fn send_file(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = existing_chat(db, request)?;
     store_sent(db, chat, request)?;
     Ok("{}".to_owned())
 }
 
 /// Each chat by its latest message, the chat with the newest first. A channel without chats lists none.
-fn chats(db: &Connection, request: &Request) -> Result<String, Failure> {
+fn chats(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let (channel, _) = channel_and_chat(db, request)?;
     let mut query = db.prepare_cached(
         "SELECT m.id, c.destination, m.message, m.sent, m.status, m.datetime
@@ -130,7 +130,7 @@ fn chats(db: &Connection, request: &Request) -> Result<String, Failure> {
 }
 
 /// The messages of a chat, oldest first; its unread marks go.
-fn messages(db: &Connection, request: &Request) -> Result<String, Failure> {
+fn messages(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = existing_chat(db, request)?;
     let list = messages_of(db, request, (chat, false))?;
     db.prepare_cached("UPDATE messages SET unread = 0 WHERE chat = ?1 AND unread = 1")?
@@ -139,7 +139,7 @@ fn messages(db: &Connection, request: &Request) -> Result<String, Failure> {
 }
 
 /// The unread messages of a chat, oldest first; their marks stay until `getmessages` clears them.
-fn unread(db: &Connection, request: &Request) -> Result<String, Failure> {
+fn unread(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = existing_chat(db, request)?;
     listed(messages_of(db, request, (chat, true))?)
 }
@@ -148,7 +148,7 @@ fn messages_of(
     db: &Connection,
     request: &Request,
     (chat, only_unread): (i64, bool),
-) -> Result<Vec<ListedMessage>, Failure> {
+) -> Result<Vec<ListedMessage>, ServiceFailure> {
     // Two statements, since the unread ones have an index of their own.
     let mut query = db.prepare_cached(if only_unread {
         "SELECT id, ?2, message, sent, status, datetime FROM messages

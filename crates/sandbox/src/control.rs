@@ -1,5 +1,5 @@
 //! The control paths: play the other side, set faults, see what arrived. They ask for no credentials, as the sandbox is a
-//! tool on loopback; beyond it they answer only where somebody says so.
+//! tool on loopback; beyond it they answer only with `--control`.
 //!
 //! - `POST /sandbox/receive` `{"platform","platformid","destination","message"}`: a message comes in, unread; the chat is
 //!   opened when there is none. 201 with the message as `getmessages` lists it; 404 `{"error":"CHANNEL_NOT_FOUND"}`;

@@ -19,25 +19,25 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Database(Arc<Mutex<Connection>>);
 
-/// Why work on the database failed.
-pub(crate) enum Failure {
+/// The failure of work on the database.
+pub(crate) enum ServiceFailure {
     /// The call is refused.
     Refused(Code),
     /// The database or the result is broken; the text is for the log.
     Broken(String),
 }
 
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Failure {
-        Failure::Broken(error.to_string())
+impl From<rusqlite::Error> for ServiceFailure {
+    fn from(error: rusqlite::Error) -> ServiceFailure {
+        ServiceFailure::Broken(error.to_string())
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
+impl From<ServiceFailure> for Error {
+    fn from(failure: ServiceFailure) -> Error {
         match failure {
-            Failure::Refused(code) => Error::refused(code),
-            Failure::Broken(cause) => Error::refused(Code::InternalError).because(cause),
+            ServiceFailure::Refused(code) => Error::refused(code),
+            ServiceFailure::Broken(cause) => Error::refused(Code::InternalError).because(cause),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Database {
     /// Runs a query on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        query: impl FnOnce(&Connection) -> Result<T, ServiceFailure> + Send + 'static,
     ) -> Result<T, Error> {
         self.run(|connection| query(connection)).await
     }
@@ -80,7 +80,7 @@ impl Database {
     /// The same in a transaction, which lasts when this returns without an error.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        change: impl FnOnce(&Connection) -> Result<T, ServiceFailure> + Send + 'static,
     ) -> Result<T, Error> {
         self.run(|connection| {
             let writing = begin(connection)?;
@@ -93,7 +93,7 @@ impl Database {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, ServiceFailure> + Send + 'static,
     ) -> Result<T, Error> {
         let database = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
@@ -101,7 +101,7 @@ impl Database {
             work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
         });
         let result = done.await;
-        let result = result.unwrap_or_else(|panic| Err(Failure::Broken(panic.to_string())));
+        let result = result.unwrap_or_else(|panic| Err(ServiceFailure::Broken(panic.to_string())));
         result.map_err(Error::from)
     }
 }

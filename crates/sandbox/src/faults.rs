@@ -37,7 +37,7 @@ pub struct Fault {
     pub body: Option<String>,
 }
 
-/// What can go wrong. Unless a variant says otherwise, the call is performed first, so a send is stored.
+/// The kinds of faults. Unless a variant says otherwise, the call is performed first, so a send is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::clock::now;
-use crate::database::Failure;
+use crate::database::ServiceFailure;
 
 /// A message as the API lists it: all values are strings, and `sent` is called `issent` among the unread ones.
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ struct ListResult<T> {
 pub(crate) fn channel_and_chat(
     db: &Connection,
     request: &Request,
-) -> Result<(i64, Option<i64>), Failure> {
+) -> Result<(i64, Option<i64>), ServiceFailure> {
     db.prepare_cached(
         "SELECT channels.id, chats.id FROM channels
          LEFT JOIN chats ON chats.channel = channels.id AND chats.destination = ?3
@@ -55,17 +55,17 @@ pub(crate) fn channel_and_chat(
         |row| row.try_into(),
     )
     .optional()?
-    .ok_or(Failure::Refused(Code::ChannelNotFound))
+    .ok_or(ServiceFailure::Refused(Code::ChannelNotFound))
 }
 
 /// The call's chat.
-pub(crate) fn existing_chat(db: &Connection, request: &Request) -> Result<i64, Failure> {
+pub(crate) fn existing_chat(db: &Connection, request: &Request) -> Result<i64, ServiceFailure> {
     let (_, chat) = channel_and_chat(db, request)?;
-    chat.ok_or(Failure::Refused(Code::ChatNotFound))
+    chat.ok_or(ServiceFailure::Refused(Code::ChatNotFound))
 }
 
 /// The call's chat, opened when there is none.
-pub(crate) fn open_chat(db: &Connection, request: &Request) -> Result<i64, Failure> {
+pub(crate) fn open_chat(db: &Connection, request: &Request) -> Result<i64, ServiceFailure> {
     let (channel, chat) = channel_and_chat(db, request)?;
     if let Some(chat) = chat {
         return Ok(chat);
@@ -76,7 +76,11 @@ pub(crate) fn open_chat(db: &Connection, request: &Request) -> Result<i64, Failu
 }
 
 /// Stores a message or a file that left through the API.
-pub(crate) fn store_sent(db: &Connection, chat: i64, request: &Request) -> Result<(), Failure> {
+pub(crate) fn store_sent(
+    db: &Connection,
+    chat: i64,
+    request: &Request,
+) -> Result<(), ServiceFailure> {
     db.prepare_cached(
         "INSERT INTO messages (chat, message, sent, status, datetime, unread, type, fileurl, thumburl)
          VALUES (?1, ?2, 1, 'sent', ?3, 0, ?4, ?5, ?6)",
@@ -118,6 +122,7 @@ pub(crate) fn listed_message(
 }
 
 /// `{"list":[…]}` as JSON text.
-pub(crate) fn listed<T: Serialize>(list: Vec<T>) -> Result<String, Failure> {
-    serde_json::to_string(&ListResult { list }).map_err(|error| Failure::Broken(error.to_string()))
+pub(crate) fn listed<T: Serialize>(list: Vec<T>) -> Result<String, ServiceFailure> {
+    serde_json::to_string(&ListResult { list })
+        .map_err(|error| ServiceFailure::Broken(error.to_string()))
 }

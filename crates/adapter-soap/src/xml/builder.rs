@@ -19,7 +19,7 @@ struct Open<'a> {
     scope_mark: usize,
 }
 
-/// A document on its way.
+/// A document while it is read.
 pub(super) struct Builder<'a> {
     charset: SourceCharset,
     scope: NamespaceScope<'a>,
@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Asks that one root was opened and closed.
+    /// Requires that one root was opened and closed.
     pub(super) fn finish(self) -> Checked<Document<'a>> {
         if !self.open.is_empty() {
             return Err("An element is not closed.");

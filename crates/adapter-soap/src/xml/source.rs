@@ -17,7 +17,7 @@ pub(super) const BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct Source<'a> {
     /// The characters, without a byte order mark.
     pub(crate) text: Cow<'a, str>,
-    /// What they were written in.
+    /// Their character set in the document.
     pub(super) charset: SourceCharset,
 }
 

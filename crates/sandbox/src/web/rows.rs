@@ -4,7 +4,7 @@ use adapter::{Error, PLATFORMS};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::chats::Chats;
-use crate::database::Failure;
+use crate::database::ServiceFailure;
 
 /// Most messages of a chat on its page, the newest.
 const MESSAGES_MAX: i64 = 200;
@@ -145,7 +145,7 @@ impl Chats {
     }
 }
 
-fn web_channels(db: &Connection) -> Result<Vec<ChatChannel>, Failure> {
+fn web_channels(db: &Connection) -> Result<Vec<ChatChannel>, ServiceFailure> {
     let mut query = db.prepare_cached(
         "SELECT id, platform, platformid, name FROM channels WHERE platform = 'webchat' ORDER BY id",
     )?;
@@ -160,7 +160,7 @@ fn web_channels(db: &Connection) -> Result<Vec<ChatChannel>, Failure> {
     Ok(channels.collect::<Result<_, _>>()?)
 }
 
-fn chat(db: &Connection, id: i64) -> Result<Option<Chat>, Failure> {
+fn chat(db: &Connection, id: i64) -> Result<Option<Chat>, ServiceFailure> {
     let mut query = db.prepare_cached(
         "SELECT c.destination, n.id, n.platform, n.platformid, n.name
          FROM chats c JOIN channels n ON n.id = c.channel WHERE c.id = ?1",
@@ -184,7 +184,7 @@ fn shown(
     db: &Connection,
     (channel, destination): (i64, &str),
     after: i64,
-) -> Result<Vec<ShownMessage>, Failure> {
+) -> Result<Vec<ShownMessage>, ServiceFailure> {
     let mut query = db.prepare_cached(
         "SELECT id, message, sent, datetime, type, fileurl FROM messages
          WHERE chat = (SELECT id FROM chats WHERE channel = ?1 AND destination = ?2) AND id > ?3
@@ -205,7 +205,7 @@ fn shown(
     Ok(shown)
 }
 
-fn summaries(db: &Connection, platform: &str) -> Result<Vec<ChatSummary>, Failure> {
+fn summaries(db: &Connection, platform: &str) -> Result<Vec<ChatSummary>, ServiceFailure> {
     let mut query = db.prepare_cached(
         "SELECT c.id, c.destination, n.name, n.platformid,
                 (SELECT count(*) FROM messages WHERE chat = c.id AND unread = 1),
