@@ -172,6 +172,11 @@ async fn call(to: SocketAddr, run: &str, each: usize) -> Vec<Duration> {
     calling.join_all().await.concat()
 }
 
+/// Strangers for each round of calls, each of whom has a line of their own.
+const STRANGERS: usize = 400;
+
+const STRANGE: &str = "GET /nothing HTTP/1.1\r\nHost: x\r\nUser-Agent: somebody who is refused and has a long name\r\n\r\n";
+
 fn request(id: &str) -> Vec<u8> {
     let query = "class=chat&method=getchatchannels&user=a&password=correct%20horse";
     let head = format!("Host: x\r\nX-Request-ID: {id}\r\n\r\n");
@@ -300,7 +305,7 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
     let each = load(100, 10_000);
     let (reader, writer) = std::io::pipe().unwrap();
     let err = writer.try_clone().unwrap();
-    // Lines below INFO come in masses, and wait where those of strangers do.
+    // Lines below INFO wait where those of strangers do.
     let gateway = start("exec \"$@\"", "trace", (writer.into(), err.into())).await;
     let reader = Reader {
         lines: BufReader::new(reader),
@@ -318,6 +323,10 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
         assert!(began.elapsed() < PATIENCE, "nothing is dropped");
         let mut met = call(gateway.public, &format!("stalled{rounds}"), each).await;
         compare("stdout stalls", &mut quiet, &mut met);
+        for n in rounds * STRANGERS..(rounds + 1) * STRANGERS {
+            let mut stranger = connect(gateway.public, address(10, n)).await.unwrap();
+            assert_eq!(ask(&mut stranger, STRANGE.as_bytes()).await.unwrap(), 404);
+        }
         rounds += 1;
     }
     assert_eq!(dropped(&gateway, "known").await, 0);
