@@ -83,7 +83,7 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Waits until the log is written, at most [`FINISH_TIMEOUT`]. Returns how many lines were dropped.
+/// Waits until the log is written, at most `FINISH_TIMEOUT`. Returns how many lines were dropped.
 pub async fn finish_log() -> u64 {
     let Some(output) = LOG.get() else { return 0 };
     let finishing = tokio::task::spawn_blocking(|| output.queue.finish(FINISH_TIMEOUT));
