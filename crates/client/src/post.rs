@@ -175,6 +175,8 @@ impl PostClient {
                     cause: failure.cause,
                 });
             }
+            // What is written on the old connection from here on says nothing of this request.
+            *progress = ExchangeProgress::default();
         }
     }
 
