@@ -62,7 +62,7 @@ impl Console {
     /// Returns the names of all accesses.
     pub(crate) fn access_names(&self) -> Vec<String> {
         let accesses = self.store.accesses();
-        let all = accesses.all().iter();
+        let all = accesses.iter();
         all.map(|access| access.name.clone()).collect()
     }
 

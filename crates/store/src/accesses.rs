@@ -1,23 +1,33 @@
 //! All accesses at one moment, found by name, user or client id without touching the disk.
+//!
+//! A snapshot shares with the one before it all that a change leaves as it is: a change of one access copies one part of
+//! each index, some hundred pointers, however many accesses there are.
 
-use std::collections::HashMap;
+mod index;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use crate::{Access, StoreError};
-
-/// Its keys are the operators' to choose and not the callers', so that a quick hash will do.
-type ByText = HashMap<String, Arc<Access>, foldhash::fast::RandomState>;
+use index::Index;
+use names::Names;
 
 /// A snapshot. A request keeps the one it began with.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Accesses {
-    by_name: ByText,
-    by_user: ByText,
-    by_client_id: ByText,
-    all: Vec<Arc<Access>>,
+    by_name: Index,
+    by_user: Index,
+    by_client_id: Index,
+    names: Names,
 }
+
+/// An access as a change leaves it: its name, and what it is now, or nothing when it is gone.
+pub type ChangedAccess = (String, Option<Access>);
 
 impl Accesses {
     /// The access with this name.
@@ -38,48 +48,85 @@ impl Accesses {
         self.by_client_id.get(client_id)
     }
 
-    /// All of them, by name.
-    #[must_use]
-    pub fn all(&self) -> &[Arc<Access>] {
-        &self.all
+    /// All of them, by name in the order of its bytes.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Access>> {
+        self.names.iter()
+    }
+
+    /// Those whose names follow this one, by name: with as many as a page has taken from it, the next page. The name itself
+    /// need not exist. Costs the search for the first.
+    pub fn after(&self, name: &str) -> impl Iterator<Item = &Arc<Access>> {
+        self.names.after(name)
     }
 
     /// One of all accesses, for every number always the same; none when there are none.
     #[must_use]
     pub fn at(&self, number: u64) -> Option<&Arc<Access>> {
-        let index = number.checked_rem(self.all.len() as u64)?;
-        self.all.get(usize::try_from(index).ok()?)
+        let place = number.checked_rem(self.len() as u64)?;
+        self.names.at(usize::try_from(place).ok()?)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_name.len()
+        self.names.len()
     }
 
     /// Whether there are none, which means that nobody gets in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.len() == 0
+    }
+
+    /// The snapshot after these changes, in their order. This one stays as it is.
+    #[must_use]
+    pub fn with(&self, changes: impl IntoIterator<Item = ChangedAccess>) -> Accesses {
+        let mut accesses = self.clone();
+        for (name, access) in changes {
+            accesses.remove(&name);
+            if let Some(access) = access {
+                accesses.put(Arc::new(access));
+            }
+        }
+        accesses.names.count();
+        accesses
+    }
+
+    fn put(&mut self, access: Arc<Access>) {
+        self.by_name.put(Arc::clone(&access));
+        self.by_user.put(Arc::clone(&access));
+        self.by_client_id.put(Arc::clone(&access));
+        self.names.put(access);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(access) = self.names.remove(name) {
+            self.by_name.remove(&access);
+            self.by_user.remove(&access);
+            self.by_client_id.remove(&access);
+        }
+    }
+}
+
+impl Default for Accesses {
+    fn default() -> Accesses {
+        Accesses {
+            by_name: Index::new(|access| &access.name),
+            by_user: Index::new(|access| &access.user),
+            by_client_id: Index::new(|access| &access.client_id),
+            names: Names::default(),
+        }
     }
 }
 
 impl FromIterator<Access> for Accesses {
     fn from_iter<I: IntoIterator<Item = Access>>(accesses: I) -> Accesses {
-        let mut all = Accesses::default();
-        for access in accesses {
-            let access = Arc::new(access);
-            all.by_user.insert(access.user.clone(), Arc::clone(&access));
-            all.by_client_id
-                .insert(access.client_id.clone(), Arc::clone(&access));
-            all.by_name.insert(access.name.clone(), Arc::clone(&access));
-            all.all.push(access);
-        }
-        all
+        let accesses = accesses.into_iter();
+        Accesses::default().with(accesses.map(|access| (access.name.clone(), Some(access))))
     }
 }
 
-/// All accesses of the store, by name.
+/// All accesses of the store.
 pub(crate) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreError> {
     let mut rows = connection.prepare("SELECT name, document FROM accesses ORDER BY name")?;
     let mut rows = rows.query([])?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::accesses::read_accesses;
+use crate::accesses::ChangedAccess;
 use crate::journal::note_change;
 use crate::sqlite::WriteConnection;
 use crate::token_bounds::TokenEffect;
@@ -77,13 +77,14 @@ impl Store {
                 (&actor, now),
                 (&changed, before, after.as_ref()),
             )?;
-            match after {
-                Some(access) => write(transaction, access.numbered(id)),
+            let after = after.map(|access| access.numbered(id));
+            match &after {
+                Some(access) => write(transaction, access)?,
                 None => {
-                    transaction.execute("DELETE FROM accesses WHERE name = ?", [changed])?;
-                    Ok(())
+                    transaction.execute("DELETE FROM accesses WHERE name = ?", [&changed])?;
                 }
             }
+            Ok(vec![(changed, after)])
         };
         let accesses = self.write_accesses(guard, write).await?;
         Ok(accesses.named(name).cloned())
@@ -102,22 +103,22 @@ impl Store {
         self.journal_so_far().await;
         let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
         let write =
-            move |transaction: &Transaction<'_>| put(transaction, (&actor, now), &there, &accesses);
+            move |transaction: &Transaction<'_>| put(transaction, (&actor, now), &there, accesses);
         self.write_accesses(guard, write).await.map(drop)
     }
 
-    /// Writes in one transaction, and has the accesses in force that it leaves.
+    /// Writes in one transaction, and has the accesses in force that it leaves: those that `write` names are what it says
+    /// now, and all others are as they were.
     pub(crate) async fn write_accesses(
         &self,
         guard: OwnedMutexGuard<()>,
-        write: impl FnOnce(&Transaction<'_>) -> Result<(), ChangeError> + Send + 'static,
+        write: impl FnOnce(&Transaction<'_>) -> Result<Vec<ChangedAccess>, ChangeError> + Send + 'static,
     ) -> Result<Arc<Accesses>, ChangeError> {
         let snapshots = Arc::clone(self.snapshots());
         let write = move |connection: &mut WriteConnection| {
-            let accesses = connection.within(|transaction| {
-                write(transaction)?;
-                Ok::<_, ChangeError>(Arc::new(read_accesses(transaction)?))
-            })?;
+            let changed = connection.within(write)?;
+            // The guard keeps every other change away: this is still what the change began with.
+            let accesses = Arc::new(snapshots.accesses.load().with(changed));
             snapshots.accesses.store(Arc::clone(&accesses));
             drop(guard);
             Ok(accesses)
@@ -162,15 +163,17 @@ pub(crate) fn put(
     transaction: &Transaction<'_>,
     by: (&str, i64),
     there: &Accesses,
-    accesses: &[Access],
-) -> Result<(), ChangeError> {
-    for access in accesses {
+    accesses: Vec<Access>,
+) -> Result<Vec<ChangedAccess>, ChangeError> {
+    let put = accesses.into_iter().map(|access| {
         let before = there.named(&access.name).map(|access| &**access);
-        let access = TokenEffect::GoOn.bounded(transaction, by.1, before, access.clone())?;
+        let access = TokenEffect::GoOn.bounded(transaction, by.1, before, access)?;
         let id = note(transaction, by, (&access.name, before, Some(&access)))?;
-        write(transaction, access.numbered(id))?;
-    }
-    Ok(())
+        let access = access.numbered(id);
+        write(transaction, &access)?;
+        Ok((access.name.clone(), Some(access)))
+    });
+    put.collect()
 }
 
 /// Notes a change and returns its number.
@@ -189,14 +192,14 @@ fn note(
     Ok(id)
 }
 
-fn write(connection: &Connection, access: Access) -> Result<(), ChangeError> {
+fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
     let document =
-        serde_json::to_string(&access).map_err(|error| StoreError::new(error.to_string()))?;
+        serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
     connection.execute(
         "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET user = excluded.user, client_id = excluded.client_id,
          document = excluded.document",
-        (access.name, access.user, access.client_id, document),
+        (&access.name, &access.user, &access.client_id, document),
     )?;
     Ok(())
 }

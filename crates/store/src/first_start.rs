@@ -40,8 +40,8 @@ impl Store {
                 (FIRST_START, now),
             )?;
             match noted {
-                0 => Ok(()),
-                _ => put(transaction, (&actor, now), &there, &accesses),
+                0 => Ok(Vec::new()),
+                _ => put(transaction, (&actor, now), &there, accesses),
             }
         };
         self.write_accesses(guard, write).await.map(drop)

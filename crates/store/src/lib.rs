@@ -35,7 +35,7 @@ mod token_bounds;
 mod writer;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
-pub use accesses::Accesses;
+pub use accesses::{Accesses, ChangedAccess};
 pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::Change;

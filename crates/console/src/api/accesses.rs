@@ -110,7 +110,6 @@ async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.viewer(&headers)?;
     let accesses = console.store.accesses();
     let views: Vec<Value> = accesses
-        .all()
         .iter()
         .map(|access| access_with_last_use(&console, access))
         .collect();

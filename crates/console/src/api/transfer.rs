@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.operator(&headers)?;
     let accesses = console.store.accesses();
-    let all: Vec<_> = accesses.all().iter().map(|access| &**access).collect();
+    let all: Vec<_> = accesses.iter().map(|access| &**access).collect();
     Ok(json_answer(StatusCode::OK, &json!({"accesses": all})))
 }
 

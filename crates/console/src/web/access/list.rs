@@ -65,7 +65,6 @@ pub(crate) async fn list(
     let search = fields.get("q").to_lowercase();
     let accesses = console.store.accesses();
     let found: Vec<_> = accesses
-        .all()
         .iter()
         .filter(|access| matches_search(access, &search))
         .collect();
