@@ -11,9 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
-use crate::{Access, StoreError};
+use crate::Access;
 use index::Index;
 use names::Names;
 
@@ -124,20 +122,4 @@ impl FromIterator<Access> for Accesses {
         let accesses = accesses.into_iter();
         Accesses::default().with(accesses.map(|access| (access.name.clone(), Some(access))))
     }
-}
-
-/// All accesses of the store.
-pub(crate) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreError> {
-    let mut rows = connection.prepare("SELECT name, document FROM accesses ORDER BY name")?;
-    let mut rows = rows.query([])?;
-    let mut accesses = Vec::new();
-    while let Some(row) = rows.next()? {
-        let document = row.get_ref("document")?.as_str().unwrap_or_default();
-        let access = serde_json::from_str::<Access>(document).map_err(|error| {
-            let name: String = row.get("name").unwrap_or_default();
-            StoreError::new(format!("the access {name} can't be read: {error}"))
-        })?;
-        accesses.push(access);
-    }
-    Ok(accesses.into_iter().collect())
 }

@@ -1,6 +1,5 @@
 //! The keys of operators: named, with a role, kept as keyed hashes.
 
-use rusqlite::Connection;
 use secrecy::SecretString;
 
 use crate::{SecretHasher, StoreError, StoredSecret};
@@ -56,6 +55,14 @@ impl AdminKey {
             hash,
         }
     }
+
+    /// The hash of its secret, as the store keeps it.
+    pub(crate) fn keyed_hash(&self) -> Result<&str, StoreError> {
+        match &self.hash {
+            StoredSecret::Keyed(hash) => Ok(hash),
+            StoredSecret::Argon2id(_) => Err(StoreError::new("an admin key is a random secret")),
+        }
+    }
 }
 
 /// Returns the key that was presented, if it is one of these.
@@ -66,22 +73,4 @@ pub fn find_presented<'a>(
     secret: &SecretString,
 ) -> Option<&'a AdminKey> {
     keys.iter().find(|key| hasher.verify(secret, [&key.hash]))
-}
-
-/// All keys of the store, by name.
-pub(crate) fn read_admin_keys(connection: &Connection) -> Result<Vec<AdminKey>, StoreError> {
-    let keys = "SELECT name, role, hash, created_at FROM admin_keys ORDER BY name";
-    let mut keys = connection.prepare(keys)?;
-    let mut keys = keys.query([])?;
-    let mut read = Vec::new();
-    while let Some(row) = keys.next()? {
-        let role = Role::from_name(row.get_ref("role")?.as_str().unwrap_or_default());
-        read.push(AdminKey {
-            name: row.get("name")?,
-            role: role.ok_or_else(|| StoreError::new("a key has an unknown role"))?,
-            created: row.get("created_at")?,
-            hash: StoredSecret::Keyed(row.get("hash")?),
-        });
-    }
-    Ok(read)
 }

@@ -1,13 +1,8 @@
 //! A consistent copy of the store while it is in use.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::File;
 
-use tokio::task::spawn_blocking;
-
-use crate::files::{copy_of, remove_copy};
-use crate::sqlite::open_for_reading;
+use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -18,54 +13,8 @@ impl Store {
     /// # Errors
     /// When the copy can't be made, for want of room as a rule.
     pub async fn backup(&self) -> Result<File, StoreError> {
-        let (copying, store) = (self.copying().await, self.file().to_owned());
-        let copy = move || {
-            let _copying = copying;
-            remove_copy(&store)?;
-            let copied = copy(&store, &copy_of(&store));
-            remove_copy(&store)?;
-            copied
-        };
-        spawn_blocking(copy).await?
-    }
-}
-
-/// Copies the store into a new file.
-fn copy(store: &Path, copy: &Path) -> Result<File, StoreError> {
-    let name = copy
-        .to_str()
-        .ok_or(StoreError::new("the data folder's name is not UTF-8"))?;
-    // SQLite fills an empty file and leaves its mode as it is; one of its own making would follow the umask.
-    let mut private = OpenOptions::new();
-    private.write(true).create_new(true).mode(0o600);
-    private.open(copy)?;
-    // A connection of its own: it reads one snapshot of the WAL while the writer goes on.
-    open_for_reading(store)?.execute("VACUUM INTO ?", [name])?;
-    Ok(File::open(copy)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_copy_holds_what_was_written_and_leaves_no_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("chatgate.db");
-        let store = Store::open(&file).await.unwrap();
-        let id = store.add_key("tokens/A", &[7; 9], 3).await.unwrap();
-        std::fs::write(folder.path().join("chatgate.db.copy"), "left over").unwrap();
-        let mut bytes = Vec::new();
-        let mut copy = store.backup().await.unwrap();
-        copy.read_to_end(&mut bytes).unwrap();
-        assert!(!folder.path().join("chatgate.db.copy").exists());
-
-        let restored = folder.path().join("restored.db");
-        std::fs::write(&restored, bytes).unwrap();
-        let restored = Store::open(&restored).await.unwrap();
-        let keys = restored.keys("tokens/").await.unwrap();
-        assert_eq!((keys.len(), keys[0].id, keys[0].created_at), (1, id, 3));
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.backup().await,
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! Why a change of an access was not made.
 
-use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-
 use crate::StoreError;
 
 /// Why a change was not made.
@@ -19,15 +17,6 @@ pub enum ChangeError {
     Refused(String),
     /// The store can't be written.
     Store(StoreError),
-}
-
-impl From<rusqlite::Error> for ChangeError {
-    fn from(error: rusqlite::Error) -> ChangeError {
-        match error.sqlite_error().map(|error| error.extended_code) {
-            Some(SQLITE_CONSTRAINT_UNIQUE) => ChangeError::Taken,
-            _ => ChangeError::Store(StoreError::from(error)),
-        }
-    }
 }
 
 impl From<StoreError> for ChangeError {

@@ -1,5 +1,6 @@
 //! How many calls of a day each access has been given, as far as it has to outlive the process.
 
+use crate::store::Engine;
 use crate::{Store, StoreError};
 
 /// The calls of one access on one day.
@@ -19,21 +20,9 @@ impl Store {
     /// # Errors
     /// When the store can't do it.
     pub async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
-        self.write(move |transaction| {
-            // Yesterday's stay, in case the clock is set back over midnight.
-            let yesterday = today.saturating_sub(1);
-            transaction.execute("DELETE FROM daily_counts WHERE day < ?", [yesterday])?;
-            let mut counts = transaction.prepare("SELECT access, day, given FROM daily_counts")?;
-            let counts = counts.query_map([], |row| {
-                Ok(DailyCount {
-                    access: row.get("access")?,
-                    day: row.get("day")?,
-                    given: row.get("given")?,
-                })
-            })?;
-            Ok(counts.collect::<Result<_, _>>()?)
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.daily_counts(today).await,
+        }
     }
 
     /// Writes counts down as they stand there, all of them or none.
@@ -41,17 +30,8 @@ impl Store {
     /// # Errors
     /// When the store can't be written. Nothing has changed then.
     pub async fn put_daily_counts(&self, counts: &[DailyCount]) -> Result<(), StoreError> {
-        let counts = counts.to_vec();
-        self.write(move |transaction| {
-            let mut put = transaction.prepare_cached(
-                "INSERT INTO daily_counts (access, day, given) VALUES (?, ?, ?)
-                 ON CONFLICT (access) DO UPDATE SET day = excluded.day, given = excluded.given",
-            )?;
-            for count in counts {
-                put.execute((count.access, count.day, count.given))?;
-            }
-            Ok(())
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.put_daily_counts(counts).await,
+        }
     }
 }

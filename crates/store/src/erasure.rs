@@ -1,13 +1,36 @@
-//! Forgetting a destination, and overwriting what SQLite leaves in the file of deleted rows.
+//! Forgetting a destination.
 
-mod destination;
-mod pages;
-mod scrubbing;
-mod tables;
-mod traces;
+pub(crate) mod traces;
 
-pub(crate) use pages::Pages;
-pub(crate) use scrubbing::scrub_all;
+use crate::store::Engine;
+use crate::{Store, StoreError};
 
-#[cfg(test)]
-mod tests;
+impl Store {
+    /// Takes away what is kept of a destination: parameters and answers of calls to it, and every text of the journal, of
+    /// receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
+    /// sent twice. A row records that it was done, by whom, and not of whom. Returns the number of rows that lost something.
+    /// Nothing of it is left in the file.
+    ///
+    /// # Errors
+    /// When the store can't be written: do it again then. When somebody reads the file for so long that what is left of it there
+    /// can't be overwritten: that is done as soon as it can be.
+    pub async fn erase_destination(
+        &self,
+        by: (&str, i64),
+        destination: &str,
+    ) -> Result<u64, StoreError> {
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.erase_destination(by, destination).await,
+        }
+    }
+
+    /// Overwrites what deleted rows have left in the file and in its log, as far as that is still to do.
+    ///
+    /// # Errors
+    /// When the file can't be written, or somebody reads it for too long. What is left to do is done by the next call.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.scrub().await,
+        }
+    }
+}

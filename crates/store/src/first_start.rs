@@ -1,13 +1,11 @@
 //! The first start of a store: a fact that is written once, in the transaction of the accesses that it brings. Whatever is
 //! deleted later, no other start brings them back.
 
-use rusqlite::{OptionalExtension, Transaction};
-
-use crate::change::put;
+use crate::store::Engine;
 use crate::{Access, ChangeError, Store, StoreError};
 
 /// Its name among the facts.
-const FIRST_START: &str = "first start";
+pub(crate) const FIRST_START: &str = "first start";
 
 impl Store {
     /// Whether the store has had its first start.
@@ -15,12 +13,9 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn has_started(&self) -> Result<bool, StoreError> {
-        self.read(|connection| {
-            let fact = "SELECT 1 FROM facts WHERE name = ?";
-            let fact = connection.query_row(fact, [FIRST_START], |_| Ok(()));
-            Ok(fact.optional()?.is_some())
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.has_started().await,
+        }
     }
 
     /// Writes down the first start together with the accesses that it brings. A store that has had it is left as it is.
@@ -29,70 +24,11 @@ impl Store {
     /// Why the store could not do it. Nothing has changed then, and the next start is the first one.
     pub async fn first_start(
         &self,
-        (actor, now): (&str, i64),
+        by: (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let guard = self.changing().await?;
-        let (actor, accesses, there) = (actor.to_owned(), accesses.to_vec(), self.accesses());
-        let write = move |transaction: &Transaction<'_>| {
-            let noted = transaction.execute(
-                "INSERT INTO facts (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (FIRST_START, now),
-            )?;
-            match noted {
-                0 => Ok(Vec::new()),
-                _ => put(transaction, (&actor, now), &there, accesses),
-            }
-        };
-        self.write_accesses(guard, write).await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn open(folder: &tempfile::TempDir) -> Store {
-        Store::open(&folder.path().join("store.db")).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_first_start_is_written_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder).await;
-        assert!(!store.has_started().await.unwrap());
-        store.first_start(("first start", 7), &[]).await.unwrap();
-        store.first_start(("first start", 8), &[]).await.unwrap();
-        assert!(store.has_started().await.unwrap());
-        store.close().await;
-        assert!(open(&folder).await.has_started().await.unwrap());
-    }
-
-    /// A store from before this fact was kept: what it has had says whether it has started.
-    #[tokio::test]
-    async fn an_older_store_that_has_had_an_access_has_started() {
-        for (row, has_started) in [
-            ("", false),
-            (
-                "INSERT INTO changes (at, actor, access) VALUES (7, 'x', 'a')",
-                true,
-            ),
-            (
-                "INSERT INTO accesses (name, user, client_id, document) VALUES ('a', 'a', 'a', '{}')",
-                true,
-            ),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("store.db");
-            Store::open(&file).await.unwrap().close().await;
-            let connection = rusqlite::Connection::open(&file).unwrap();
-            connection.execute_batch("DROP TABLE facts").unwrap();
-            connection.execute_batch(row).unwrap();
-            let migration = include_str!("migrations/0010_facts.sql");
-            connection.execute_batch(migration).unwrap();
-            let facts = "SELECT count(*) FROM facts WHERE name = 'first start'";
-            let facts: i64 = connection.query_row(facts, [], |row| row.get(0)).unwrap();
-            assert_eq!(facts == 1, has_started, "{row}");
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.first_start(by, accesses).await,
         }
     }
 }

@@ -1,45 +1,30 @@
 //! The journal: a row for every request, and for every change of an access, in the order of time.
 //!
-//! [`Journal`] takes rows from requests without making them wait, and the store's writer writes them in batches
-//! (`writer.rs`, `batch.rs`). Reading (`query.rs`), clearing (`retention.rs`, `surplus.rs`) and counting (`tally.rs`) are verbs
-//! of the store.
+//! [`Journal`] takes rows from requests without making them wait, and the engine's writer writes them in batches. Reading
+//! (`query.rs`), clearing (`retention.rs`) and counting (`tally.rs`) are verbs of the store.
 
-mod address;
-mod batch;
-mod class;
-mod counted;
-mod entry;
+pub(crate) mod class;
+pub(crate) mod counted;
+pub(crate) mod entry;
 mod filter;
-mod health;
+pub(crate) mod health;
 mod intake;
 mod intent;
-mod minute;
-mod page;
+pub(crate) mod minute;
 mod query;
-mod queue;
+pub(crate) mod queue;
 mod retention;
-mod row;
-mod sql;
+pub(crate) mod row;
 mod start;
-mod surplus;
 mod tally;
-mod values;
-mod writer;
 
 pub use class::CallerClass;
 pub use counted::{CountKey, CountedCalls, Noted};
-pub use filter::{JournalFilter, JournalStatus};
+pub use filter::{JournalFilter, JournalOrder, JournalStatus};
 pub use intake::{Journal, Opened};
 pub use intent::Intent;
 pub use minute::{COUNTED_KEYS_MAX, LISTED_REFUSALS_MAX};
-pub use page::JournalOrder;
 pub use query::{LimitCall, ReplayCall};
 pub use retention::Retention;
 pub use row::{Calls, JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;
-
-pub(crate) use sql::{destination_hash, note_change, note_event};
-pub(crate) use writer::JournalWriter;
-
-#[cfg(test)]
-mod tests;

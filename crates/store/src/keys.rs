@@ -1,5 +1,6 @@
 //! Key material: made once, kept, never shown.
 
+use crate::store::Engine;
 use crate::{Store, StoreError};
 
 /// A key as it is kept. It has no Debug: the material stands in no log.
@@ -40,23 +41,9 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
-        let purpose_start = purpose_start.to_owned();
-        self.read(move |connection| {
-            let mut keys = connection.prepare_cached(
-                "SELECT id, purpose, material, created_at FROM keys
-                 WHERE substr(purpose, 1, length(?1)) = ?1 ORDER BY id",
-            )?;
-            let keys = keys.query_map([purpose_start], |row| {
-                Ok(StoredKey {
-                    id: row.get("id")?,
-                    purpose: row.get("purpose")?,
-                    material: row.get("material")?,
-                    created_at: row.get("created_at")?,
-                })
-            })?;
-            Ok(keys.collect::<Result<_, _>>()?)
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.keys(purpose_start).await,
+        }
     }
 
     /// Keeps a further key and returns its number. It is on the disk when this returns.
@@ -69,15 +56,9 @@ impl Store {
         material: &[u8],
         now: i64,
     ) -> Result<i64, StoreError> {
-        let (purpose, material) = (purpose.to_owned(), material.to_vec());
-        self.write(move |transaction| {
-            transaction.execute(
-                "INSERT INTO keys (purpose, material, created_at) VALUES (?, ?, ?)",
-                (purpose, material, now),
-            )?;
-            Ok(transaction.last_insert_rowid())
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.add_key(purpose, material, now).await,
+        }
     }
 
     /// Deletes a key; one that is not there is gone already.
@@ -85,10 +66,8 @@ impl Store {
     /// # Errors
     /// When the store can't be written.
     pub async fn drop_key(&self, id: i64) -> Result<(), StoreError> {
-        self.write(move |transaction| {
-            transaction.execute("DELETE FROM keys WHERE id = ?", [id])?;
-            Ok(())
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.drop_key(id).await,
+        }
     }
 }

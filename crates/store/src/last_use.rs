@@ -6,10 +6,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use rusqlite::Connection;
-
-use crate::StoreError;
-
 /// One use of an access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastUse {
@@ -32,6 +28,20 @@ pub(crate) struct LastUses(
 struct UseSlot {
     last: LastUse,
     is_saved: bool,
+}
+
+impl FromIterator<(String, LastUse)> for LastUses {
+    /// Those that the store has, by client id.
+    fn from_iter<I: IntoIterator<Item = (String, LastUse)>>(uses: I) -> LastUses {
+        let saved = |(client_id, last)| {
+            let slot = UseSlot {
+                last,
+                is_saved: true,
+            };
+            (client_id, Arc::new(Mutex::new(slot)))
+        };
+        LastUses(RwLock::new(uses.into_iter().map(saved).collect()))
+    }
 }
 
 impl LastUses {
@@ -85,28 +95,4 @@ impl LastUses {
         let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|client_id, _| is_there(client_id));
     }
-}
-
-/// The last uses that are on the disk.
-pub(crate) fn read_last_uses(connection: &Connection) -> Result<LastUses, StoreError> {
-    let mut rows = connection.prepare("SELECT client_id, at, address, way FROM last_uses")?;
-    let mut rows = rows.query([])?;
-    let mut uses = HashMap::default();
-    while let Some(row) = rows.next()? {
-        // An address that can't be read does not keep the store from starting.
-        let Ok(address) = row.get_ref("address")?.as_str().unwrap_or_default().parse() else {
-            continue;
-        };
-        let last = LastUse {
-            at: row.get("at")?,
-            address,
-            way: Cow::Owned(row.get("way")?),
-        };
-        let slot = UseSlot {
-            last,
-            is_saved: true,
-        };
-        uses.insert(row.get("client_id")?, Arc::new(Mutex::new(slot)));
-    }
-    Ok(LastUses(RwLock::new(uses)))
 }

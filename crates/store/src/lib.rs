@@ -1,5 +1,5 @@
-//! What must last: accesses, keys, the journal and receipts, in one SQLite file of the data folder. One thread writes it
-//! (`writer.rs`), a few connections read it (`readers.rs`), and each verb of [`Store`] stands with its SQL in one file.
+//! What must last: accesses, keys, the journal and receipts. Each verb of [`Store`] asks the engine that keeps them: one SQLite
+//! file of the data folder (`sqlite/`). What does not depend on the engine stands beside it.
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -15,24 +15,21 @@ mod change_error;
 mod daily;
 mod erasure;
 mod error;
-mod files;
 mod first_start;
 mod journal;
 mod keys;
 mod last_use;
 mod last_uses;
-mod migrations;
+mod memory;
 mod name;
 mod network;
 mod object;
 mod phc;
-mod readers;
 mod receipts;
 mod secret;
 mod sqlite;
 mod store;
 mod token_bounds;
-mod writer;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::{Accesses, ChangedAccess};

@@ -1,17 +1,11 @@
 //! Receipts: what became of the sends that carried an idempotency key, so that asking again sends nothing again. They are kept
 //! under a keyed hash of the key, which may hold anything, and in room of their own (`room.rs`).
 
-mod moving;
 mod receipt;
 mod room;
-mod table;
 mod verbs;
 
 pub use receipt::{Claim, NoRoom, Obstacle, Receipt, ReceiptRoom, ReceiptState, Settlement};
 pub use room::RECEIPT_ANSWER_BYTES_MAX;
 
-pub(crate) use moving::move_receipts;
-pub(crate) use table::{claim, close_left_open, settle};
-
-#[cfg(test)]
-mod tests;
+pub(crate) use receipt::hash_of;

@@ -1,53 +1,22 @@
-//! The store of one gateway: what it holds, and how its verbs, each in a file of its own, come to read and write.
+//! The store of one gateway. Each verb stands in the file of what it is about, and asks the engine.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use arc_swap::ArcSwap;
-use aws_lc_rs::hmac;
-use rusqlite::{Connection, Transaction};
-use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::timeout;
-
-use crate::accesses::read_accesses;
-use crate::admin_key::read_admin_keys;
-use crate::erasure::Pages;
-use crate::files::remove_copy;
-use crate::journal::JournalWriter;
-use crate::last_use::{LastUses, read_last_uses};
-use crate::migrations::migrate;
-use crate::readers::Readers;
-use crate::receipts::move_receipts;
-use crate::sqlite::{WriteConnection, open_for_writing};
-use crate::writer::{BEGIN_MAX, StoreWriter, too_long};
+use crate::memory::StoreMemory;
+use crate::sqlite::SqliteStore;
 use crate::{Accesses, AdminKey, Journal, StoreError};
 
 /// The store of one gateway.
 pub struct Store {
-    file: PathBuf,
-    readers: Readers,
-    writer: StoreWriter,
-    journal: Arc<Journal>,
-    /// The key of the hashes of destinations and of idempotency keys.
-    journal_key: hmac::Key,
-    snapshots: Arc<Snapshots>,
-    last_uses: LastUses,
-    /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
-    change: Arc<Mutex<()>>,
-    /// Held while a copy is made: there is one name for it.
-    copying: Arc<Mutex<()>>,
-    /// Whether rows went from the beginning of the journal, and what is left of them in the file has to be overwritten.
-    edges_due: Arc<AtomicBool>,
-    /// Closed last of all.
-    pages: Arc<Pages>,
+    engine: Engine,
+    memory: Arc<StoreMemory>,
 }
 
-/// What requests read without touching the disk.
-pub(crate) struct Snapshots {
-    pub(crate) accesses: ArcSwap<Accesses>,
-    pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
+/// What keeps the data. Each has queries of its own: what one does well the other does not know.
+pub(crate) enum Engine {
+    /// One file of one process.
+    Sqlite(SqliteStore),
 }
 
 impl Store {
@@ -56,144 +25,52 @@ impl Store {
     /// # Errors
     /// When the file can't be opened, is not a SQLite file, or was written by a newer program.
     pub async fn open(file: &Path) -> Result<Store, StoreError> {
-        let file = file.to_owned();
-        tokio::task::spawn_blocking(|| Store::open_now(file)).await?
-    }
-
-    fn open_now(file: PathBuf) -> Result<Store, StoreError> {
-        // SQLite gives the WAL the mode of the file, so that making the file first is enough.
-        std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&file)?;
-        remove_copy(&file)?;
-        let pages = Arc::new(Pages::open(&file)?);
-        let mut connection = open_for_writing(&file)?;
-        migrate(&mut connection)?;
-        let journal_key = read_journal_key(&connection)?;
-        move_receipts(&mut connection, &journal_key)?;
-        let snapshots = Snapshots {
-            accesses: ArcSwap::from_pointee(read_accesses(&connection)?),
-            admin_keys: ArcSwap::from_pointee(read_admin_keys(&connection)?),
-        };
-        let last_uses = read_last_uses(&connection)?;
-        let journal = Arc::new(Journal::new());
-        let writer = StoreWriter::start(
-            WriteConnection::new(file.clone(), connection),
-            JournalWriter::new(Arc::clone(&journal), journal_key.clone()),
-            Arc::clone(&pages),
-        )?;
+        let sqlite = SqliteStore::open(file).await?;
         Ok(Store {
-            readers: Readers::new(file.clone()),
-            file,
-            writer,
-            journal,
-            journal_key,
-            snapshots: Arc::new(snapshots),
-            last_uses,
-            change: Arc::default(),
-            copying: Arc::default(),
-            edges_due: Arc::default(),
-            pages,
+            memory: Arc::clone(sqlite.memory()),
+            engine: Engine::Sqlite(sqlite),
         })
     }
 
     /// The accesses as they are now. Costs no lock.
     #[must_use]
     pub fn accesses(&self) -> Arc<Accesses> {
-        self.snapshots.accesses.load_full()
+        self.memory.accesses.load_full()
     }
 
     /// The keys of operators as they are now. Costs no lock.
     #[must_use]
     pub fn admin_keys(&self) -> Arc<Vec<AdminKey>> {
-        self.snapshots.admin_keys.load_full()
+        self.memory.admin_keys.load_full()
     }
 
-    /// The journal, which takes rows at once and has them in the file a moment later.
+    /// The journal, which takes rows at once and has them on the disk a moment later.
     #[must_use]
     pub fn journal(&self) -> &Arc<Journal> {
-        &self.journal
+        &self.memory.journal
     }
 
-    /// Closes the file after all that was begun.
+    /// Closes the store after all that was begun.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+        }
     }
 
-    /// Reads over a connection of its own, beside everybody else.
-    ///
-    /// # Errors
-    /// What `read` says, or that other reads take too long.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.readers.read(read).await
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
-    /// Writes in one transaction, which is on the disk when this returns.
-    ///
-    /// # Errors
-    /// What `write` says, or that the store can't be written or another write takes too long. Nothing has been written then.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let write = move |connection: &mut WriteConnection| connection.within(write);
-        self.writer.run(write).await
+    pub(crate) fn memory(&self) -> &StoreMemory {
+        &self.memory
     }
 
-    /// The thread that writes.
-    pub(crate) fn writer(&self) -> &StoreWriter {
-        &self.writer
+    /// The engine itself, for tests that break something.
+    #[cfg(test)]
+    pub(crate) fn sqlite(&self) -> &SqliteStore {
+        let Engine::Sqlite(sqlite) = &self.engine;
+        sqlite
     }
-
-    /// Keeps others from changing accesses or keys until the guard is dropped.
-    ///
-    /// # Errors
-    /// When another change takes too long: a store that stalls holds it.
-    pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
-        let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
-        locked.await.map_err(|_| too_long())
-    }
-
-    /// Keeps others from making a copy until the guard is dropped.
-    pub(crate) async fn copying(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.copying).lock_owned().await
-    }
-
-    pub(crate) fn snapshots(&self) -> &Arc<Snapshots> {
-        &self.snapshots
-    }
-
-    pub(crate) fn last_uses(&self) -> &LastUses {
-        &self.last_uses
-    }
-
-    pub(crate) fn journal_key(&self) -> &hmac::Key {
-        &self.journal_key
-    }
-
-    pub(crate) fn file(&self) -> &Path {
-        &self.file
-    }
-
-    pub(crate) fn edges_due(&self) -> &Arc<AtomicBool> {
-        &self.edges_due
-    }
-
-    pub(crate) fn pages(&self) -> &Arc<Pages> {
-        &self.pages
-    }
-}
-
-fn read_journal_key(connection: &Connection) -> Result<hmac::Key, StoreError> {
-    let key = "SELECT material FROM keys WHERE purpose = 'journal' ORDER BY id DESC LIMIT 1";
-    let material: Vec<u8> = connection.query_row(key, [], |row| row.get("material"))?;
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &material))
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 //! A token proves what it was issued for: this very access, which had these very secrets. It ends when the access is
 //! deleted or made anew under the old name, when a secret is dropped, and when an operator says so.
 
-use rusqlite::Connection;
-
-use crate::{Access, ChangeError};
+use crate::Access;
 
 /// What a change means for the tokens that were issued before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +18,14 @@ pub(crate) enum TokenEffect {
 const THIS_CHANGE: i64 = -1;
 
 impl TokenEffect {
-    /// The access after a change at `now`, with the bounds of its tokens.
+    /// The access after a change at `now`, with the bounds of its tokens. One that is made is `remade` if there was another of
+    /// its name before.
     pub(crate) fn bounded(
         self,
-        connection: &Connection,
-        now: i64,
+        (now, is_remade): (i64, bool),
         before: Option<&Access>,
         mut after: Access,
-    ) -> Result<Access, ChangeError> {
-        let is_remade = before.is_none() && existed(connection, &after.name)?;
+    ) -> Access {
         let ends_all = self == TokenEffect::End || is_remade;
         after.token_generation = match before {
             Some(before) if !ends_all && is_same(before, &after) => before.token_generation,
@@ -39,7 +36,7 @@ impl TokenEffect {
         if ends_all {
             after.tokens_since = after.tokens_since.max(Some(now));
         }
-        Ok(after)
+        after
     }
 }
 
@@ -49,12 +46,6 @@ fn is_same(before: &Access, after: &Access) -> bool {
         && before
             .hashes()
             .all(|hash| after.hashes().any(|kept| kept == hash))
-}
-
-/// Whether there was an access of this name before.
-fn existed(connection: &Connection, name: &str) -> Result<bool, ChangeError> {
-    let mut found = connection.prepare_cached("SELECT 1 FROM changes WHERE access = ? LIMIT 1")?;
-    Ok(found.exists([name])?)
 }
 
 impl Access {

@@ -1,7 +1,7 @@
 //! Where a destination stands in a text: as it is, or as JSON, XML or a URL write it.
 
 /// What stands in its place afterwards.
-pub(super) const ERASED: &str = "(erased)";
+pub(crate) const ERASED: &str = "(erased)";
 
 /// Shortest text that is looked for inside other words and numbers, in characters: a shorter one would be found by chance.
 const INSIDE_MIN: usize = 7;
@@ -10,7 +10,7 @@ const INSIDE_MIN: usize = 7;
 const PHONE_DIGITS_MIN: usize = 7;
 
 /// A destination in all its forms.
-pub(super) struct Traces {
+pub(crate) struct Traces {
     /// The ways in which channels write the one destination.
     variants: Vec<String>,
     /// What is looked for in texts: the part that all variants share, and what was asked for.
@@ -18,7 +18,7 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    pub(super) fn of(destination: &str) -> Traces {
+    pub(crate) fn of(destination: &str) -> Traces {
         let given = || destination.to_owned();
         let variants = phone_digits(destination).map_or_else(
             || vec![given()],
@@ -35,17 +35,17 @@ impl Traces {
     }
 
     /// The ways in which channels write it.
-    pub(super) fn variants(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &str> {
         self.variants.iter().map(String::as_str)
     }
 
     /// Whether it stands in this text.
-    pub(super) fn stand_in(&self, text: &str) -> bool {
+    pub(crate) fn stand_in(&self, text: &str) -> bool {
         self.next_in(text, 0).is_some()
     }
 
     /// The text without it; nothing when it does not stand there.
-    pub(super) fn taken_from(&self, text: &str) -> Option<String> {
+    pub(crate) fn taken_from(&self, text: &str) -> Option<String> {
         let mut rest = 0;
         let mut kept = String::new();
         while let Some((start, end)) = self.next_in(text, rest) {

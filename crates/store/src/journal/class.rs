@@ -27,18 +27,18 @@ impl CallerClass {
 
 /// A number for each class that only grows.
 #[derive(Default)]
-pub(super) struct ByClass([AtomicU64; CallerClass::ALL.len()]);
+pub(crate) struct ByClass([AtomicU64; CallerClass::ALL.len()]);
 
 impl ByClass {
-    pub(super) fn add(&self, class: CallerClass, count: u64) {
+    pub(crate) fn add(&self, class: CallerClass, count: u64) {
         self.0[class as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn of(&self, class: CallerClass) -> u64 {
+    pub(crate) fn of(&self, class: CallerClass) -> u64 {
         self.0[class as usize].load(Ordering::Relaxed)
     }
 
-    pub(super) fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         CallerClass::ALL.iter().map(|class| self.of(*class)).sum()
     }
 }

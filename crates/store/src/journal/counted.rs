@@ -51,7 +51,7 @@ impl CountKey {
     }
 
     /// The key for calls from more addresses than are counted one by one.
-    pub(super) fn of_many(self) -> CountKey {
+    pub(crate) fn of_many(self) -> CountKey {
         CountKey {
             network: None,
             path: "",
@@ -99,7 +99,7 @@ pub enum Noted {
 
 impl CountedCalls {
     /// The first call of a key.
-    pub(super) fn new(key: CountKey) -> CountedCalls {
+    pub(crate) fn new(key: CountKey) -> CountedCalls {
         CountedCalls {
             key,
             row: OnceLock::new(),
@@ -123,7 +123,7 @@ impl CountedCalls {
     }
 
     /// Counts another call.
-    pub(super) fn add(&self) {
+    pub(crate) fn add(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -134,12 +134,12 @@ impl CountedCalls {
     }
 
     /// The number of its row on the disk, once there is one.
-    pub(super) fn id(&self) -> Option<i64> {
+    pub(crate) fn id(&self) -> Option<i64> {
         Some(self.id.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
     /// Sets the row of the first call. It has no address where many are counted together.
-    pub(super) fn set_row(&self, mut row: JournalRow) {
+    pub(crate) fn set_row(&self, mut row: JournalRow) {
         if self.key.network.is_none() {
             row.peer = None;
             row.client = None;
@@ -151,24 +151,24 @@ impl CountedCalls {
     }
 
     /// Whether it has to go to the writer; if so, it counts as being there.
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         !self.is_saved() && !self.waits.swap(true, Ordering::AcqRel)
     }
 
     /// Whether the row on the disk counts all calls, or no row is to be written.
-    pub(super) fn is_saved(&self) -> bool {
+    pub(crate) fn is_saved(&self) -> bool {
         self.row.get().is_none() || self.written.load(Ordering::Relaxed) == self.calls()
     }
 
     /// It is on the disk under this number and with this many calls.
-    pub(super) fn written(&self, id: i64, calls: u64) {
+    pub(crate) fn written(&self, id: i64, calls: u64) {
         self.id.store(id, Ordering::Relaxed);
         self.written.store(calls, Ordering::Relaxed);
         self.waits.store(false, Ordering::Release);
     }
 
     /// The writer had no room for it: it is given up, unless more calls come.
-    pub(super) fn dropped(&self) {
+    pub(crate) fn dropped(&self) {
         self.written.store(self.calls(), Ordering::Relaxed);
         self.waits.store(false, Ordering::Release);
     }

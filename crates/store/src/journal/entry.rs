@@ -10,10 +10,10 @@ use super::row::{Calls, JournalRow};
 use crate::{Claim, Obstacle, Settlement, StoreError};
 
 /// What the queue keeps free for the outcome of an open row, in bytes: a row without its answer.
-pub(super) const OUTCOME_BYTES: usize = 2 * 1024;
+pub(crate) const OUTCOME_BYTES: usize = 2 * 1024;
 
 /// Something to write.
-pub(super) enum JournalEntry {
+pub(crate) enum JournalEntry {
     /// A row that is whole.
     Row(Box<JournalRow>),
     /// A row that stands for many calls, or how many they are by now.
@@ -29,36 +29,36 @@ pub(super) enum JournalEntry {
 }
 
 /// A row that is to be opened.
-pub(super) struct Opening {
-    pub(super) row: JournalRow,
+pub(crate) struct Opening {
+    pub(crate) row: JournalRow,
     /// The key that it claims.
-    pub(super) claim: Option<Claim>,
+    pub(crate) claim: Option<Claim>,
     /// What stood in the way of the claim; the row was not written then.
-    pub(super) obstacle: Option<Obstacle>,
+    pub(crate) obstacle: Option<Obstacle>,
     /// Gets the number of the row as soon as it is on the disk, or the obstacle.
-    pub(super) reply: oneshot::Sender<Result<Result<i64, Obstacle>, StoreError>>,
+    pub(crate) reply: oneshot::Sender<Result<Result<i64, Obstacle>, StoreError>>,
 }
 
 /// How an open row ends.
-pub(super) struct Closing {
-    pub(super) row: JournalRow,
-    pub(super) settlement: Option<Settlement>,
+pub(crate) struct Closing {
+    pub(crate) row: JournalRow,
+    pub(crate) settlement: Option<Settlement>,
     /// For a caller who waits until it is on the disk.
-    pub(super) reply: Option<oneshot::Sender<()>>,
+    pub(crate) reply: Option<oneshot::Sender<()>>,
 }
 
 /// A count that is to be written.
-pub(super) struct CountUpdate {
-    pub(super) counted: Arc<CountedCalls>,
+pub(crate) struct CountUpdate {
+    pub(crate) counted: Arc<CountedCalls>,
     /// The row that is written; absent where an earlier batch has written it and only its count has grown.
-    pub(super) row: Option<JournalRow>,
+    pub(crate) row: Option<JournalRow>,
     /// The number of the row, and the calls that it stands for, once it is written.
-    pub(super) id: i64,
-    pub(super) calls: u64,
+    pub(crate) id: i64,
+    pub(crate) calls: u64,
 }
 
 impl CountUpdate {
-    pub(super) fn of(counted: Arc<CountedCalls>) -> CountUpdate {
+    pub(crate) fn of(counted: Arc<CountedCalls>) -> CountUpdate {
         CountUpdate {
             counted,
             row: None,
@@ -68,7 +68,7 @@ impl CountUpdate {
     }
 
     /// Makes the row that is written first, under this number.
-    pub(super) fn begin(&mut self, id: i64) {
+    pub(crate) fn begin(&mut self, id: i64) {
         self.id = id;
         self.row = self.counted.row().map(|row| JournalRow {
             id,
@@ -84,7 +84,7 @@ impl CountUpdate {
 
 /// The line that an entry waits in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(crate) enum Lane {
     /// Sends that begin and end.
     Sends,
     /// All other rows of known callers.
@@ -95,7 +95,7 @@ pub(super) enum Lane {
 
 impl Lane {
     /// In the order in which they are served.
-    pub(super) const ALL: [Lane; 3] = [Lane::Sends, Lane::Known, Lane::Unknown];
+    pub(crate) const ALL: [Lane; 3] = [Lane::Sends, Lane::Known, Lane::Unknown];
 
     fn class(self) -> CallerClass {
         match self {
@@ -107,7 +107,7 @@ impl Lane {
 
 impl JournalEntry {
     /// `None` for a flush, which waits for all lanes.
-    pub(super) fn lane(&self) -> Option<Lane> {
+    pub(crate) fn lane(&self) -> Option<Lane> {
         match self {
             JournalEntry::Open(_) | JournalEntry::Close(..) | JournalEntry::Withdraw(_) => {
                 Some(Lane::Sends)
@@ -121,12 +121,12 @@ impl JournalEntry {
         }
     }
 
-    pub(super) fn class(&self) -> CallerClass {
+    pub(crate) fn class(&self) -> CallerClass {
         self.lane().map_or(CallerClass::Known, Lane::class)
     }
 
     /// What it takes in memory, in bytes.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         match self {
             JournalEntry::Row(row) => row.weight(),
             JournalEntry::Counted(update) => update.weight(),
@@ -137,7 +137,7 @@ impl JournalEntry {
     }
 
     /// The row that it adds to the journal.
-    pub(super) fn new_row(&self) -> Option<&JournalRow> {
+    pub(crate) fn new_row(&self) -> Option<&JournalRow> {
         match self {
             JournalEntry::Row(row) => Some(row),
             JournalEntry::Counted(update) => update.row.as_ref(),
@@ -147,7 +147,7 @@ impl JournalEntry {
     }
 
     /// Whether somebody waits for it.
-    pub(super) fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         match self {
             JournalEntry::Open(_) | JournalEntry::Flush(_) => true,
             JournalEntry::Close(_, closing) => closing.reply.is_some(),
@@ -156,12 +156,12 @@ impl JournalEntry {
     }
 
     /// Whether it opens a row for somebody who has given up.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         matches!(self, JournalEntry::Open(opening) if opening.reply.is_closed())
     }
 
     /// Whether nothing is lost when it is not written: its caller gets the error.
-    pub(super) fn can_fail(&self) -> bool {
+    pub(crate) fn can_fail(&self) -> bool {
         matches!(self, JournalEntry::Open(_) | JournalEntry::Flush(_))
     }
 }

@@ -1,4 +1,4 @@
-//! Which rows of the journal are asked for. `page.rs` says the same in SQL.
+//! Which rows of the journal are asked for. Each engine says the same in SQL.
 
 use ipnet::IpNet;
 
@@ -23,6 +23,15 @@ pub struct JournalFilter {
     pub request_id: Option<String>,
     /// The word on delivery.
     pub delivery: Option<String>,
+}
+
+/// The order of the rows of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalOrder {
+    /// To look back.
+    NewestFirst,
+    /// To follow, and to take everything.
+    OldestFirst,
 }
 
 /// How a request ended.

@@ -17,7 +17,7 @@ struct HealthState {
 }
 
 impl WriterHealth {
-    pub(super) fn new() -> WriterHealth {
+    pub(crate) fn new() -> WriterHealth {
         WriterHealth(Mutex::new(HealthState {
             failure: None,
             writing_since: None,
@@ -35,26 +35,26 @@ impl WriterHealth {
     }
 
     /// The journal was written. Returns whether the one before had failed.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         let mut state = self.state();
         state.writing_since = None;
         state.failure.take().is_some()
     }
 
     /// The journal could not be written. Returns whether the one before had gone well.
-    pub(super) fn failed(&self, reason: String) -> bool {
+    pub(crate) fn failed(&self, reason: String) -> bool {
         let mut state = self.state();
         state.writing_since = None;
         state.failure.replace(reason).is_none()
     }
 
     /// Whether the last write of the journal failed.
-    pub(super) fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.state().failure.is_some()
     }
 
     /// Why the journal can't be written, if it can't.
-    pub(super) fn trouble(&self, now: Instant) -> Option<String> {
+    pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
         let state = self.state();
         let stalls = || {
             let since = state.writing_since?;

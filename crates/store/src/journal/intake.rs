@@ -27,14 +27,14 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The journal of one gateway: takes rows without waiting, and has them written.
 pub struct Journal {
-    pub(super) queue: Arc<Queue>,
-    pub(super) counts: MinuteCounts,
-    pub(super) health: WriterHealth,
-    pub(super) dropped: ByClass,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) counts: MinuteCounts,
+    pub(crate) health: WriterHealth,
+    pub(crate) dropped: ByClass,
     /// Rows that were cleared because of their room before their time was over.
-    pub(super) cleared_early: ByClass,
+    pub(crate) cleared_early: ByClass,
     /// Before this row nothing is left but what is cleared last.
-    pub(super) plain_cleared_to: AtomicI64,
+    pub(crate) plain_cleared_to: AtomicI64,
 }
 
 /// What came of opening a row.
@@ -193,7 +193,7 @@ impl Journal {
     }
 
     #[cfg(test)]
-    pub(super) fn queued_bytes(&self) -> usize {
+    pub(crate) fn queued_bytes(&self) -> usize {
         self.queue.bytes()
     }
 }

@@ -17,7 +17,7 @@ pub struct Intent {
 }
 
 impl Intent {
-    pub(super) fn new(queue: Arc<Queue>, id: i64) -> Intent {
+    pub(crate) fn new(queue: Arc<Queue>, id: i64) -> Intent {
         Intent {
             queue,
             id,

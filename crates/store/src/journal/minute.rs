@@ -21,7 +21,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// The counts of the current minute, and those of past ones that have not been logged yet.
 #[derive(Default)]
-pub(super) struct MinuteCounts(Mutex<CurrentMinute>);
+pub(crate) struct MinuteCounts(Mutex<CurrentMinute>);
 
 #[derive(Default)]
 struct CurrentMinute {
@@ -36,7 +36,7 @@ struct CurrentMinute {
 
 impl MinuteCounts {
     /// Notes a call of this time, in milliseconds since 1970.
-    pub(super) fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+    pub(crate) fn note(&self, key: CountKey, at_ms: i64) -> Noted {
         let mut minute = self.minute();
         minute.turn_to(at_ms);
         let class = key.class() as usize;
@@ -63,7 +63,7 @@ impl MinuteCounts {
     }
 
     /// Every count whose row has to be written.
-    pub(super) fn due(&self) -> Vec<Arc<CountedCalls>> {
+    pub(crate) fn due(&self) -> Vec<Arc<CountedCalls>> {
         let minute = self.minute();
         let current = minute.counted.iter().flat_map(HashMap::values);
         let all = current.chain(minute.ended.iter().map(|(counted, _)| counted));
@@ -71,7 +71,7 @@ impl MinuteCounts {
     }
 
     /// Takes the counts of minutes that are over at this time, in milliseconds since 1970. Each is given once.
-    pub(super) fn take_ended(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
+    pub(crate) fn take_ended(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
         let mut minute = self.minute();
         minute.turn_to(now_ms);
         let ended = minute.ended.iter_mut();

@@ -12,14 +12,14 @@ use super::entry::{JournalEntry, Lane, OUTCOME_BYTES};
 use super::minute::COUNTED_KEYS_MAX;
 
 /// Most rows that wait. A disk that stalls for the store's five seconds loses nothing at ten thousand requests a second.
-pub(super) const QUEUE_ROWS_MAX: usize = 65_536;
+pub(crate) const QUEUE_ROWS_MAX: usize = 65_536;
 
 /// Most that they take together, in bytes: the rows above at their usual length of a kilobyte.
-pub(super) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Most rows written at once: some 10 ms of the writer, so that a change of an access waits no longer. Where
 /// many accesses call, a page of an index is written once for all its rows of a batch.
-pub(super) const BATCH_ROWS_MAX: usize = 2048;
+pub(crate) const BATCH_ROWS_MAX: usize = 2048;
 
 /// Most rows of unknown callers that wait, in a room of their own: those of two full minutes.
 const UNKNOWN_ROWS_MAX: usize = 2 * COUNTED_KEYS_MAX;
@@ -31,7 +31,7 @@ const UNKNOWN_BYTES_MAX: usize = 16 * 1024 * 1024;
 const BATCH_UNKNOWN_MAX: usize = 256;
 
 /// The queue of one writer. Closed until the journal is started.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     waiting: Mutex<QueuedEntries>,
     /// The thread that writes: woken when the first entry comes, when a batch is full, when somebody waits, and when the
     /// queue closes.
@@ -39,11 +39,11 @@ pub(super) struct Queue {
 }
 
 /// What the writer has to know before it writes.
-pub(super) struct PendingWork {
+pub(crate) struct PendingWork {
     /// Whether there is something to write.
-    pub(super) has_entries: bool,
+    pub(crate) has_entries: bool,
     /// Whether it can't wait for more.
-    pub(super) presses: bool,
+    pub(crate) presses: bool,
 }
 
 /// Room that is taken, also by what is being written and by outcomes that are still to come.
@@ -139,7 +139,7 @@ impl QueuedEntries {
 }
 
 impl Queue {
-    pub(super) fn new() -> Queue {
+    pub(crate) fn new() -> Queue {
         Queue {
             waiting: Mutex::new(QueuedEntries {
                 closed: true,
@@ -150,7 +150,7 @@ impl Queue {
     }
 
     /// Has this thread woken when there is something to write.
-    pub(super) fn wake_this_thread(&self) {
+    pub(crate) fn wake_this_thread(&self) {
         // There is one writer.
         let _ = self.writer.set(thread::current());
     }
@@ -162,12 +162,12 @@ impl Queue {
     }
 
     /// Takes entries from now on.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.waiting().closed = false;
     }
 
     /// Takes an entry if there is room for it, else returns it.
-    pub(super) fn push(&self, entry: JournalEntry) -> Result<(), JournalEntry> {
+    pub(crate) fn push(&self, entry: JournalEntry) -> Result<(), JournalEntry> {
         let mut waiting = self.waiting();
         // An open row needs room for its outcome as well, which must find a place whatever happens meanwhile.
         let (rows, bytes) = match &entry {
@@ -197,7 +197,7 @@ impl Queue {
     }
 
     /// The next batch, without the openings that nobody waits for any more. It keeps its room until [`Queue::settle`].
-    pub(super) fn take(&self) -> Vec<JournalEntry> {
+    pub(crate) fn take(&self) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
         let taken = waiting.next_batch();
         waiting.is_urgent =
@@ -210,7 +210,7 @@ impl Queue {
 
     /// Puts entries back to where they came from, except those that can fail, which it returns together with all others like
     /// them that wait. What is left is not urgent any more: the writer tries again after a pause.
-    pub(super) fn put_back(&self, entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
+    pub(crate) fn put_back(&self, entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
         let mut failed = Vec::new();
         for entry in entries.into_iter().rev() {
@@ -232,7 +232,7 @@ impl Queue {
     }
 
     /// Frees the room of entries that have been written.
-    pub(super) fn settle(&self, entries: &[JournalEntry]) {
+    pub(crate) fn settle(&self, entries: &[JournalEntry]) {
         let mut waiting = self.waiting();
         for entry in entries {
             let room = waiting.room(entry.class());
@@ -242,13 +242,13 @@ impl Queue {
     }
 
     /// Has an open row taken back, in the place that was kept for its outcome.
-    pub(super) fn withdraw(&self, id: i64) {
+    pub(crate) fn withdraw(&self, id: i64) {
         // The queue always has a place for it, even when it is closed.
         let _ = self.push(JournalEntry::Withdraw(id));
     }
 
     /// Frees the room of an outcome that will not come.
-    pub(super) fn forgo_outcome(&self) {
+    pub(crate) fn forgo_outcome(&self) {
         let mut waiting = self.waiting();
         let room = waiting.room(CallerClass::Known);
         room.rows -= 1;
@@ -257,7 +257,7 @@ impl Queue {
 
     /// Takes no more rows; outcomes of open ones still find their places. `drained` is dropped when all is written. Returns
     /// whether the queue was open.
-    pub(super) fn close(&self, drained: oneshot::Sender<()>) -> bool {
+    pub(crate) fn close(&self, drained: oneshot::Sender<()>) -> bool {
         let mut waiting = self.waiting();
         if waiting.closed {
             return false;
@@ -270,14 +270,14 @@ impl Queue {
     }
 
     /// Closes the queue because its writer has ended: nothing waits for it to be drained.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
         waiting.drained = None;
     }
 
     /// What there is to write. A closed queue that is empty is drained.
-    pub(super) fn state(&self) -> PendingWork {
+    pub(crate) fn state(&self) -> PendingWork {
         let mut waiting = self.waiting();
         let (known, all) = waiting.len();
         if all == 0 {
@@ -290,12 +290,12 @@ impl Queue {
     }
 
     /// Rows that are not on the disk yet, and places that are kept for outcomes.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.waiting().rooms.iter().map(|room| room.rows).sum()
     }
 
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.waiting().rooms.iter().map(|room| room.bytes).sum()
     }
 

@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use aws_lc_rs::hmac;
 use serde::Serialize;
 use serde_json::Value;
 
 /// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.
 const SEQUENCE_BITS: u32 = 20;
 
+/// Bytes of the hash of a destination that are kept: enough that no two of a gateway's destinations share one.
+const DESTINATION_BYTES: usize = 16;
+
 /// The first id that a row of this moment can have.
-pub(super) fn first_id_at(ms: i64) -> i64 {
+pub(crate) fn first_id_at(ms: i64) -> i64 {
     // Times beyond the year 200,000 do not occur.
     ms.clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS
 }
@@ -53,7 +57,7 @@ impl JournalKind {
         }
     }
 
-    pub(super) fn from_word(word: &str) -> Option<JournalKind> {
+    pub(crate) fn from_word(word: &str) -> Option<JournalKind> {
         let mut all = JournalKind::ALL.into_iter();
         all.find(|kind| kind.word() == word)
     }
@@ -166,9 +170,15 @@ pub struct JournalPayload {
 }
 
 impl JournalPayload {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == JournalPayload::default()
     }
+}
+
+/// The hash under which a destination is kept and found again.
+pub(crate) fn destination_hash(key: &hmac::Key, destination: &str) -> Vec<u8> {
+    let tag = hmac::sign(key, destination.as_bytes());
+    tag.as_ref()[..DESTINATION_BYTES].to_vec()
 }
 
 impl JournalRow {
@@ -179,7 +189,7 @@ impl JournalRow {
     }
 
     /// What it takes in memory, in bytes, by and large.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let texts = [
             self.request_id.as_deref(),
             self.caller_request_id.as_deref(),

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::batch::try_writing;
 use super::intake::Journal;
-use crate::receipts::close_left_open;
+use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Journal {
@@ -13,17 +12,9 @@ impl Journal {
     /// # Errors
     /// When the store can't be written.
     pub async fn start(store: &Arc<Store>) -> Result<Arc<Journal>, StoreError> {
-        let left_open = store.write(|transaction| {
-            try_writing(transaction)?;
-            close_left_open(transaction)?;
-            let closed = transaction.execute(
-                "UPDATE journal SET open = 0, delivery = 'unknown', cause = 'the gateway ended before the outcome was known'
-                 WHERE open = 1",
-                [],
-            )?;
-            Ok(closed)
-        });
-        let left_open = left_open.await?;
+        let left_open = match store.engine() {
+            Engine::Sqlite(sqlite) => sqlite.close_left_open().await?,
+        };
         if left_open > 0 {
             tracing::warn!(
                 rows = left_open,

@@ -1,6 +1,6 @@
 //! Counting calls without holding anybody up: a piece of the journal at a time, from where the last piece ended.
 
-use super::row::first_id_at;
+use crate::store::Engine;
 use crate::{Store, StoreError};
 
 /// Calls so far.
@@ -11,7 +11,7 @@ pub struct Tally {
     /// Those of them that ended with a status of 500 or more.
     pub failed: u64,
     /// The number of the last row that was looked at.
-    last: i64,
+    pub(crate) last: i64,
 }
 
 impl Store {
@@ -22,30 +22,12 @@ impl Store {
     /// When the store can't be read.
     pub async fn tally(
         &self,
-        (since_ms, until_ms): (i64, i64),
+        between: (i64, i64),
         so_far: Tally,
         count_max: u32,
     ) -> Result<(Tally, bool), StoreError> {
-        let after = so_far.last.max(first_id_at(since_ms) - 1);
-        self.read(move |connection| {
-            let mut counted = connection.prepare_cached(
-                "SELECT count(*) AS seen, max(id) AS last, sum(count * (kind = 'request')) AS calls,
-                 sum(count * (kind = 'request' AND canonical IS NOT NULL AND canonical >= 500)) AS failed
-                 FROM (SELECT id, kind, canonical, count FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
-            )?;
-            let counted = counted.query_row((after, first_id_at(until_ms), count_max), |row| {
-                let count = |name| -> rusqlite::Result<u64> {
-                    Ok(row.get::<_, Option<i64>>(name)?.unwrap_or(0).unsigned_abs())
-                };
-                let tally = Tally {
-                    calls: so_far.calls + count("calls")?,
-                    failed: so_far.failed + count("failed")?,
-                    last: row.get::<_, Option<_>>("last")?.unwrap_or(so_far.last),
-                };
-                Ok((tally, count("seen")? < u64::from(count_max)))
-            })?;
-            Ok(counted)
-        })
-        .await
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.tally(between, so_far, count_max).await,
+        }
     }
 }

@@ -99,13 +99,13 @@ pub struct NoRoom {
 
 impl Claim {
     /// The hash under which its key is kept.
-    pub(super) fn hashed_key(&self, secret: &hmac::Key) -> Vec<u8> {
+    pub(crate) fn hashed_key(&self, secret: &hmac::Key) -> Vec<u8> {
         hash_of(secret, &self.client_id, &self.key)
     }
 }
 
 /// The hash under which a key of an access is kept and found again.
-pub(super) fn hash_of(secret: &hmac::Key, client_id: &str, key: &str) -> Vec<u8> {
+pub(crate) fn hash_of(secret: &hmac::Key, client_id: &str, key: &str) -> Vec<u8> {
     let mut context = hmac::Context::with_key(secret);
     // The zero stands in neither, so that no two of them are one text, and no destination is hashed so.
     for part in ["receipt", "\0", client_id, "\0", key] {

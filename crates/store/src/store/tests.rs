@@ -64,7 +64,9 @@ async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     // As SQLite does when the disk is full.
-    let broken = store.write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
+    let broken = store
+        .sqlite()
+        .write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
     assert!(broken.await.is_err());
     put(&store, access("shop", "u")).await.unwrap();
 }
@@ -209,6 +211,18 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
         (store.last_use(&anew), store.last_use(&made)),
         (Some(last(3)), None)
     );
+}
+
+#[tokio::test]
+async fn the_first_start_is_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder).await;
+    assert!(!store.has_started().await.unwrap());
+    store.first_start(("first start", 7), &[]).await.unwrap();
+    store.first_start(("first start", 8), &[]).await.unwrap();
+    assert!(store.has_started().await.unwrap());
+    store.close().await;
+    assert!(open(&folder).await.has_started().await.unwrap());
 }
 
 #[test]

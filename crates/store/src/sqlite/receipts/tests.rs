@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::*;
-use crate::{Journal, JournalFilter, JournalOrder, JournalRow, Opened, Retention, Store};
+use crate::{
+    Claim, Journal, JournalFilter, JournalOrder, JournalRow, NoRoom, Obstacle, Opened,
+    RECEIPT_ANSWER_BYTES_MAX, ReceiptRoom, Retention, Settlement, Store,
+};
 
 /// Keyed sends of one access.
 const SENDS: usize = 100_000;
@@ -63,7 +65,7 @@ async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option
 /// What an access has taken as it is counted, once it is seen to be what is there.
 async fn taken(store: &Store, client_id: &str) -> (u64, u64) {
     let client = client_id.to_owned();
-    let there = store.read(move |connection| {
+    let there = store.sqlite().read(move |connection| {
         let there = "SELECT count(*), coalesce(sum(bytes), 0) FROM receipts WHERE client_id = ?1 OR ?1 = ''";
         Ok(connection.query_row(there, [client], |row| Ok((row.get(0)?, row.get(1)?)))?)
     });
@@ -76,8 +78,9 @@ async fn taken(store: &Store, client_id: &str) -> (u64, u64) {
 /// Bytes of the pages in which receipts and their indexes are.
 async fn pages(store: &Store) -> u64 {
     let sum = "SELECT sum(pgsize) FROM dbstat WHERE name IN ('receipts', 'receipts_by_row', 'receipts_by_age')";
-    let sum =
-        store.read(|connection| Ok(connection.query_row(sum, [], |row| row.get::<_, i64>(0))?));
+    let sum = store
+        .sqlite()
+        .read(|connection| Ok(connection.query_row(sum, [], |row| row.get::<_, i64>(0))?));
     sum.await.unwrap().unsigned_abs()
 }
 
@@ -250,7 +253,9 @@ async fn receipts_of_an_earlier_version_are_moved_and_their_keys_are_gone() {
     let filled = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
          INSERT INTO receipts_with_keys SELECT 'cga_many', 'sendmessage', 'key-' || n, zeroblob(32), n, 'r', 1000, 'sent', '{}' FROM n";
     for statement in [made, filled] {
-        let made = store.write(move |transaction| Ok(transaction.execute(statement, [])?));
+        let made = store
+            .sqlite()
+            .write(move |transaction| Ok(transaction.execute(statement, [])?));
         made.await.unwrap();
     }
     store.close().await;

@@ -3,8 +3,7 @@
 use rusqlite::CachedStatement;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
-use super::row::JournalRow;
-use crate::StoreError;
+use crate::{JournalRow, StoreError};
 
 /// The values of a statement, which is executed again and again. Only what differs from the last execution is bound: rows are
 /// much alike, and binding takes half the instructions that it takes for all of their thirty values.

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::class::CallerClass;
-use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Retention, Why};
-use super::row::first_id_at;
-use crate::erasure::scrub_all;
-use crate::{Store, StoreError};
+use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Why};
+use crate::journal::row::first_id_at;
+use crate::sqlite::erasure::scrub_all;
+use crate::sqlite::store::SqliteStore;
+use crate::{CallerClass, Retention, StoreError};
 
 /// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
 const KEPT_PERCENT: u64 = 95;
@@ -57,14 +57,8 @@ struct Surplus {
     lasting: u64,
 }
 
-impl Store {
-    /// Takes rows away when there are too many: those of unknown callers beyond their share of the room, and when all
-    /// together take too much, the oldest, sends and changes last. A row records it, and a line in the log if any of them
-    /// was younger than its retention. `now_ms` in milliseconds since 1970, UTC.
-    ///
-    /// # Errors
-    /// When the store can't be written. What has been taken away is recorded all the same.
-    pub async fn clear_surplus(
+impl SqliteStore {
+    pub(crate) async fn clear_surplus(
         &self,
         now_ms: i64,
         retention: &Retention,
@@ -96,7 +90,7 @@ impl Store {
         let enough = retention.bytes / 100 * KEPT_PERCENT;
         for which in [Which::Plain, Which::Any] {
             // Nothing but what goes last is left before this row: it is not walked through again.
-            let walked = &self.journal().plain_cleared_to;
+            let walked = &self.memory().journal.plain_cleared_to;
             let mut beyond = match which {
                 Which::Plain => walked.load(Ordering::Relaxed),
                 Which::Unknown | Which::Any => 0,
@@ -191,7 +185,7 @@ impl Store {
         surplus.clearing = clearing;
         for gone in &gone {
             if let Some(class) = surplus.note(gone) {
-                self.journal().cleared_early.add(class, 1);
+                self.memory().journal.cleared_early.add(class, 1);
             }
         }
         Ok(Some(last))

@@ -3,10 +3,9 @@
 use aws_lc_rs::hmac;
 use rusqlite::{Connection, Transaction};
 
-use super::receipt::hash_of;
-use super::room::RECEIPT_ANSWER_BYTES_MAX;
-use crate::StoreError;
-use crate::sqlite::in_transaction;
+use crate::receipts::hash_of;
+use crate::sqlite::connection::in_transaction;
+use crate::{RECEIPT_ANSWER_BYTES_MAX, StoreError};
 
 /// Receipts moved in one transaction: few enough to hold in memory, with answers of any length.
 const MOVED_AT_ONCE: i64 = 1000;

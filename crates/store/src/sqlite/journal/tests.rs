@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
-use super::row::first_id_at;
-use super::*;
-use crate::sqlite::WriteConnection;
-use crate::{Claim, ReceiptRoom, Settlement, Store, StoreError};
+use crate::journal::queue::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
+use crate::journal::row::first_id_at;
+use crate::sqlite::connection::WriteConnection;
+use crate::{
+    CallerClass, Calls, Claim, Intent, Journal, JournalFilter, JournalKind, JournalOrder,
+    JournalPayload, JournalRow, JournalStatus, Opened, ReceiptRoom, Retention, Settlement, Store,
+    StoreError, Tally,
+};
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
 /// After the full row, in milliseconds since 1970.
@@ -83,7 +86,7 @@ impl Bench {
             work(connection.raw());
             Ok::<_, StoreError>(())
         };
-        self.store.writer().run(work).await.unwrap();
+        self.store.sqlite().writer().run(work).await.unwrap();
     }
 
     /// The store may grow to so many pages: SQLite's own full disk.

@@ -3,10 +3,9 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::filter::{JournalFilter, JournalStatus};
-use super::row::first_id_at;
 use super::{address, sql};
-use crate::StoreError;
+use crate::journal::row::first_id_at;
+use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 
 /// Up to so many rows of a network are sorted; of more than that the newest are quickly found among all. Either way a
 /// page of a million rows costs milliseconds.
@@ -14,15 +13,6 @@ const SORTED_MAX: i64 = 20_000;
 
 /// The status that no index holds: most rows have it, so that the newest with it are found by walking.
 const USUAL_STATUS: u16 = 200;
-
-/// The order of the rows of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JournalOrder {
-    /// To look back.
-    NewestFirst,
-    /// To follow, and to take everything.
-    OldestFirst,
-}
 
 /// SQL in the making, with the values of its parameters in their order.
 pub(super) struct Query {

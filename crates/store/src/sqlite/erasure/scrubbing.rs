@@ -11,9 +11,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::pages::Pages;
-use crate::files::log_of;
-use crate::sqlite::open_for_writing;
-use crate::{Store, StoreError};
+use crate::StoreError;
+use crate::sqlite::connection::open_for_writing;
+use crate::sqlite::files::log_of;
+use crate::sqlite::store::SqliteStore;
 
 /// Pages overwritten at once, 8 MiB: some 10 ms, for which a send may have to wait.
 const SCRUBBED_AT_ONCE: u32 = 2048;
@@ -41,12 +42,8 @@ enum ScrubStep {
     Held,
 }
 
-impl Store {
-    /// Overwrites what deleted rows have left in the file and in its log, as far as that is still to do.
-    ///
-    /// # Errors
-    /// When the file can't be written, or somebody reads it for too long. What is left to do is done by the next call.
-    pub async fn scrub(self: &Arc<Self>) -> Result<(), StoreError> {
+impl SqliteStore {
+    pub(crate) async fn scrub(&self) -> Result<(), StoreError> {
         let mut deadline = Instant::now() + READERS_MAX;
         loop {
             match self.scrub_step().await? {

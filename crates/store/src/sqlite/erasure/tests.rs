@@ -135,6 +135,7 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
     let access = "INSERT INTO changes (at, actor, access, after) VALUES (1, 'ann', 'shop', '{\"note\":\"of +34600111222\"}')";
     let changed = bench
         .store
+        .sqlite()
         .write(move |transaction| Ok(transaction.execute(access, [])?));
     changed.await.unwrap();
     assert!(bench.hits(DIGITS).await > 1000);
@@ -244,6 +245,7 @@ async fn what_an_earlier_version_deleted_is_overwritten_at_the_first_start() {
     let live = "SELECT count(*) FROM journal_payload WHERE answer LIKE '%a secret%'";
     let live = bench
         .store
+        .sqlite()
         .read(move |connection| Ok(connection.query_row(live, [], |row| row.get(0))?));
     let live: i64 = live.await.unwrap();
     let live = usize::try_from(live).unwrap();

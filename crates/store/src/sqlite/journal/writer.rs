@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 
 use super::batch::{Batch, try_writing};
-use super::entry::JournalEntry;
-use super::health::WriterHealth;
-use super::intake::Journal;
-use crate::StoreError;
-use crate::sqlite::WriteConnection;
+use crate::journal::entry::JournalEntry;
+use crate::journal::health::WriterHealth;
+use crate::sqlite::connection::WriteConnection;
+use crate::{Journal, StoreError};
 
 /// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
 /// refusals. Ten commits a second leave even a slow disk idle.

@@ -5,28 +5,21 @@ use std::sync::Arc;
 
 use super::scrubbing::scrub_all;
 use super::tables::{Sought, TABLES, Table};
-use crate::journal::note_event;
-use crate::{JournalKind, Store, StoreError};
+use crate::sqlite::journal::note_event;
+use crate::sqlite::store::SqliteStore;
+use crate::{JournalKind, StoreError};
 
 /// Rows changed in one transaction: with the longest answers 16 MiB, which a disk takes in a moment.
 const ERASED_AT_ONCE: usize = 64;
 
-impl Store {
-    /// Takes away what is kept of a destination: parameters and answers of calls to it, and every text of the journal, of
-    /// receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
-    /// sent twice. A row records that it was done, by whom, and not of whom. Returns the number of rows that lost something.
-    /// Nothing of it is left in the file.
-    ///
-    /// # Errors
-    /// When the store can't be written: do it again then. When somebody reads the file for so long that what is left of it there
-    /// can't be overwritten: that is done as soon as it can be.
-    pub async fn erase_destination(
-        self: &Arc<Self>,
+impl SqliteStore {
+    pub(crate) async fn erase_destination(
+        &self,
         (actor, now_ms): (&str, i64),
         destination: &str,
     ) -> Result<u64, StoreError> {
         // What waits to be written may speak of it as well.
-        self.journal().flush().await?;
+        self.memory().journal.flush().await?;
         let sought = Arc::new(Sought::new(destination, self.journal_key()));
         let mut erased = 0;
         for table in &TABLES {

@@ -8,11 +8,12 @@ use aws_lc_rs::hmac;
 use rusqlite::Connection;
 
 use super::address;
-use super::entry::{CountUpdate, JournalEntry};
-use super::row::{JournalPayload, JournalRow, first_id_at};
 use super::sql::{self, COLUMNS};
 use super::values::BoundValues;
-use crate::{Settlement, StoreError, receipts};
+use crate::journal::entry::{CountUpdate, JournalEntry};
+use crate::journal::row::{destination_hash, first_id_at};
+use crate::sqlite::receipts;
+use crate::{JournalPayload, JournalRow, Settlement, StoreError};
 
 /// Rows of one statement: its cursors stay where the last row went, which is where the next one goes as a rule. The values of
 /// more rows would not find room in the memory that SQLite sets aside for a connection.
@@ -205,7 +206,7 @@ impl<'c> Batch<'c> {
         } = &row.payload;
         let destination = destination.as_deref();
         values.number(Some(row.id))?;
-        values.passing(destination.map(|text| sql::destination_hash(self.key, text)))?;
+        values.passing(destination.map(|text| destination_hash(self.key, text)))?;
         values.text(parameters.as_deref())?;
         values.text(answer.as_deref())
     }

@@ -4,15 +4,11 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use aws_lc_rs::hmac;
 use rusqlite::{Connection, Row};
 
 use super::address;
-use super::row::{Calls, JournalKind, JournalPayload, JournalRow, first_id_at};
-use crate::StoreError;
-
-/// Bytes of the hash of a destination that are kept: enough that no two of a gateway's destinations share one.
-const DESTINATION_BYTES: usize = 16;
+use crate::journal::row::first_id_at;
+use crate::{Calls, JournalKind, JournalPayload, JournalRow, StoreError};
 
 /// The columns of a row, in the order in which a batch binds them. A change has one more, `change`.
 pub(super) const COLUMNS: [&str; 32] = [
@@ -92,12 +88,6 @@ pub(crate) fn note_event(
         (id, kind.word(), actor, cause),
     )?;
     Ok(id)
-}
-
-/// The hash under which a destination is kept and found again.
-pub(crate) fn destination_hash(key: &hmac::Key, destination: &str) -> Vec<u8> {
-    let tag = hmac::sign(key, destination.as_bytes());
-    tag.as_ref()[..DESTINATION_BYTES].to_vec()
 }
 
 /// A row as it was read by [`SELECT`].

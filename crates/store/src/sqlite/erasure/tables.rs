@@ -5,9 +5,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 
-use super::traces::Traces;
 use crate::StoreError;
-use crate::journal::destination_hash;
+use crate::erasure::traces::Traces;
+use crate::journal::row::destination_hash;
 
 /// Rows that are read before others may use the connection: some milliseconds of reading.
 const READ_AT_ONCE: usize = 5000;

@@ -4,9 +4,10 @@ use aws_lc_rs::hmac;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::receipt::{Claim, Obstacle, Receipt, ReceiptState, Settlement};
-use super::room::{RECEIPT_ANSWER_BYTES_MAX, make_room};
-use crate::StoreError;
+use super::room::make_room;
+use crate::{
+    Claim, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptState, Settlement, StoreError,
+};
 
 /// The code of a send that a crash has broken off: something may have left, and no answer came.
 const BROKEN_OFF: &str = "UPSTREAM_ERROR";

@@ -21,7 +21,7 @@ async fn occupied(store: &Arc<Store>) -> mpsc::Sender<()> {
             let _ = released.recv();
             Ok::<_, StoreError>(())
         };
-        store.writer().run(hold).await
+        store.sqlite().writer().run(hold).await
     });
     begun.await.unwrap();
     release
@@ -50,7 +50,7 @@ async fn a_write_that_has_begun_is_finished_though_its_caller_has_gone() {
     let store = open(&folder).await;
     let (begins, begun) = oneshot::channel();
     let (release, released) = mpsc::channel::<()>();
-    let write = store.write(move |transaction| {
+    let write = store.sqlite().write(move |transaction| {
         let _ = begins.send(());
         let _ = released.recv();
         let add = "INSERT INTO keys (purpose, material, created_at) VALUES ('k', x'00', 1)";
@@ -101,10 +101,12 @@ async fn changes_behind_one_that_stalls_are_refused_in_time() {
 async fn a_panic_breaks_off_one_write_and_the_thread_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
-    let broken = store.write(|transaction| -> Result<(), StoreError> {
-        transaction.execute("DELETE FROM keys", [])?;
-        std::panic::resume_unwind(Box::new(()))
-    });
+    let broken = store
+        .sqlite()
+        .write(|transaction| -> Result<(), StoreError> {
+            transaction.execute("DELETE FROM keys", [])?;
+            std::panic::resume_unwind(Box::new(()))
+        });
     let error = broken.await.unwrap_err().to_string();
     assert!(error.contains("broken off"), "{error}");
     assert_eq!(store.keys("journal").await.unwrap().len(), 1);

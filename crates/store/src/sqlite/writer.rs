@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::connection::WriteConnection;
+use super::erasure::Pages;
+use super::journal::JournalWriter;
 use crate::StoreError;
-use crate::erasure::Pages;
-use crate::journal::JournalWriter;
-use crate::sqlite::WriteConnection;
 
 /// How long a job waits to begin. With the time that SQLite waits for another process's lock, and that a change waits for the
 /// journal, a store that stalls refuses a change of an access within six seconds.

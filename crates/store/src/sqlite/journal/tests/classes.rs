@@ -1,9 +1,10 @@
 //! What unknown callers cause: it is counted, and takes no room, places or turns of others.
 
-use super::super::entry::{CountUpdate, JournalEntry};
-use super::super::minute::MinuteCounts;
-use super::super::queue::{BATCH_ROWS_MAX, Queue};
 use super::*;
+use crate::journal::entry::{CountUpdate, JournalEntry};
+use crate::journal::minute::MinuteCounts;
+use crate::journal::queue::{BATCH_ROWS_MAX, Queue};
+use crate::{CountKey, Noted};
 
 /// Rows of an access that find room, as long as it is theirs alone.
 const KNOWN_ROWS: usize = QUEUE_ROWS_MAX / 2;

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::connection::open_for_reading;
 use crate::StoreError;
-use crate::sqlite::open_for_reading;
 
 /// Most connections that read at once: a long search of the journal leaves room for others, and none holds up the writer.
 const READERS_MAX: u32 = 4;

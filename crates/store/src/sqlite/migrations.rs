@@ -7,8 +7,8 @@ use std::time::Instant;
 use aws_lc_rs::digest::{SHA384, digest};
 use rusqlite::Connection;
 
+use super::connection::in_transaction;
 use crate::StoreError;
-use crate::sqlite::in_transaction;
 
 /// A migration: its version, what it is about, and its SQL, of which not a byte may change.
 type Migration = (i64, &'static str, &'static str);
@@ -39,7 +39,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 ///
 /// # Errors
 /// When the file can't be written, when a newer program has written it, or when it had a migration of another text.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     connection.execute_batch(TABLE)?;
     let applied = applied(connection)?;
     let is_known = |version: &&i64| MIGRATIONS.iter().any(|(known, ..)| known == *version);

@@ -1,0 +1,178 @@
+//! Changing accesses.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::OwnedMutexGuard;
+
+use super::connection::WriteConnection;
+use super::journal::note_change;
+use super::store::SqliteStore;
+use crate::token_bounds::TokenEffect;
+use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
+
+impl SqliteStore {
+    /// Changes one access, and says what that means for its tokens.
+    pub(crate) async fn change(
+        &self,
+        ((actor, now), name): ((&str, i64), &str),
+        change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
+        tokens: TokenEffect,
+    ) -> Result<Option<Arc<Access>>, ChangeError> {
+        let guard = self.changing().await?;
+        self.journal_so_far().await;
+        let before = self.memory().accesses.load_full().named(name).cloned();
+        let after = change(before.as_deref())?;
+        let (actor, changed) = (actor.to_owned(), name.to_owned());
+        let write = move |transaction: &Transaction<'_>| {
+            let before = before.as_deref();
+            let after = after.map(|access| bounded(transaction, (tokens, now), before, access));
+            let after = after.transpose()?;
+            let id = note(
+                transaction,
+                (&actor, now),
+                (&changed, before, after.as_ref()),
+            )?;
+            let after = after.map(|access| access.numbered(id));
+            match &after {
+                Some(access) => write(transaction, access)?,
+                None => {
+                    transaction.execute("DELETE FROM accesses WHERE name = ?", [&changed])?;
+                }
+            }
+            Ok(vec![(changed, after)])
+        };
+        let accesses = self.write_accesses(guard, write).await?;
+        Ok(accesses.named(name).cloned())
+    }
+
+    pub(crate) async fn put_accesses(
+        &self,
+        (actor, now): (&str, i64),
+        accesses: &[Access],
+    ) -> Result<(), ChangeError> {
+        let guard = self.changing().await?;
+        self.journal_so_far().await;
+        let (actor, accesses, there) = (
+            actor.to_owned(),
+            accesses.to_vec(),
+            self.memory().accesses.load_full(),
+        );
+        let write =
+            move |transaction: &Transaction<'_>| put(transaction, (&actor, now), &there, accesses);
+        self.write_accesses(guard, write).await.map(drop)
+    }
+
+    /// Writes in one transaction, and has the accesses in force that it leaves: those that `write` names are what it says
+    /// now, and all others are as they were.
+    pub(super) async fn write_accesses(
+        &self,
+        guard: OwnedMutexGuard<()>,
+        write: impl FnOnce(&Transaction<'_>) -> Result<Vec<ChangedAccess>, ChangeError> + Send + 'static,
+    ) -> Result<Arc<Accesses>, ChangeError> {
+        let memory = Arc::clone(self.memory());
+        let write = move |connection: &mut WriteConnection| {
+            let changed = connection.within(write)?;
+            // The guard keeps every other change away: this is still what the change began with.
+            let accesses = Arc::new(memory.accesses.load().with(changed));
+            memory.accesses.store(Arc::clone(&accesses));
+            drop(guard);
+            Ok(accesses)
+        };
+        self.writer().run(write).await
+    }
+
+    /// Has the journal's rows from before a change written before it. A store that fails fails the change itself; this waits no
+    /// longer than the journal does.
+    async fn journal_so_far(&self) {
+        let _ = self.memory().journal.flush().await;
+    }
+
+    pub(crate) async fn changes(
+        &self,
+        name: &str,
+        count_max: u32,
+    ) -> Result<Vec<Change>, StoreError> {
+        let name = name.to_owned();
+        self.read(move |connection| {
+            let mut changes = connection.prepare_cached(
+                "SELECT id, at, actor, before, after FROM changes WHERE access = ? ORDER BY id DESC LIMIT ?",
+            )?;
+            let changes = changes.query_map((name, count_max), |row| {
+                let document = |text: Option<String>| serde_json::from_str(&text?).ok();
+                Ok(Change {
+                    id: row.get("id")?,
+                    at: row.get("at")?,
+                    actor: row.get("actor")?,
+                    before: document(row.get("before")?),
+                    after: document(row.get("after")?),
+                })
+            })?;
+            Ok(changes.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+/// Puts accesses in the place of those with their names, and notes each.
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    by: (&str, i64),
+    there: &Accesses,
+    accesses: Vec<Access>,
+) -> Result<Vec<ChangedAccess>, ChangeError> {
+    let put = accesses.into_iter().map(|access| {
+        let before = there.named(&access.name).map(|access| &**access);
+        let access = bounded(transaction, (TokenEffect::GoOn, by.1), before, access)?;
+        let id = note(transaction, by, (&access.name, before, Some(&access)))?;
+        let access = access.numbered(id);
+        write(transaction, &access)?;
+        Ok((access.name.clone(), Some(access)))
+    });
+    put.collect()
+}
+
+/// The access after a change, with the bounds of its tokens.
+fn bounded(
+    connection: &Connection,
+    (tokens, now): (TokenEffect, i64),
+    before: Option<&Access>,
+    after: Access,
+) -> Result<Access, ChangeError> {
+    let is_remade = before.is_none() && existed(connection, &after.name)?;
+    Ok(tokens.bounded((now, is_remade), before, after))
+}
+
+/// Whether there was an access of this name before.
+fn existed(connection: &Connection, name: &str) -> Result<bool, ChangeError> {
+    let mut found = connection.prepare_cached("SELECT 1 FROM changes WHERE access = ? LIMIT 1")?;
+    Ok(found.exists([name])?)
+}
+
+/// Notes a change and returns its number.
+fn note(
+    connection: &Connection,
+    (actor, now): (&str, i64),
+    (name, before, after): (&str, Option<&Access>, Option<&Access>),
+) -> Result<i64, ChangeError> {
+    let document = |access: Option<&Access>| Some(access?.without_secrets().to_string());
+    connection.execute(
+        "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?)",
+        (now, actor, name, document(before), document(after)),
+    )?;
+    let id = connection.last_insert_rowid();
+    note_change(connection, (actor, now), (name, id))?;
+    Ok(id)
+}
+
+fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
+    let document =
+        serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
+    connection.execute(
+        "INSERT INTO accesses (name, user, client_id, document) VALUES (?, ?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET user = excluded.user, client_id = excluded.client_id,
+         document = excluded.document",
+        (&access.name, &access.user, &access.client_id, document),
+    )?;
+    Ok(())
+}

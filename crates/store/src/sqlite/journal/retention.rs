@@ -1,0 +1,147 @@
+//! Clearing by age, and the row that records each clearing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::sql::note_event;
+use crate::journal::row::first_id_at;
+use crate::sqlite::store::SqliteStore;
+use crate::{JournalKind, Retention, StoreError};
+
+/// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
+pub(super) const CLEARED_AT_ONCE: u32 = 1000;
+
+/// Bytes of answers taken away in one transaction, by and large: as many are written, since what is deleted is overwritten.
+pub(super) const CLEARED_BYTES: i64 = 4 * 1024 * 1024;
+
+/// Why rows go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Why {
+    Age,
+    Size,
+}
+
+/// One clearing under way: its row, once there is one, and what it has taken away so far.
+#[derive(Clone, Copy)]
+pub(super) struct Clearing {
+    at_ms: i64,
+    why: Why,
+    row: Option<i64>,
+    pub(super) rows: u64,
+    pub(super) payloads: u64,
+}
+
+impl SqliteStore {
+    pub(crate) async fn clear_old(
+        &self,
+        now_ms: i64,
+        retention: &Retention,
+    ) -> Result<(), StoreError> {
+        let before = |age: Duration| {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            first_id_at(now_ms.saturating_sub(age))
+        };
+        let below = (before(retention.rows), before(retention.payloads));
+        let mut clearing = Clearing::new(now_ms, Why::Age);
+        while self.clear_once(&mut clearing, below).await? {}
+        Ok(())
+    }
+
+    /// Takes away the oldest rows and payloads below these numbers, as many as go at once, and returns whether there may be
+    /// more.
+    async fn clear_once(
+        &self,
+        clearing: &mut Clearing,
+        (rows_below, payloads_below): (i64, i64),
+    ) -> Result<bool, StoreError> {
+        let (mut cleared, edges_due) = (*clearing, Arc::clone(self.edges_due()));
+        let clear = self.write(move |transaction| {
+            let cut = first_beyond(transaction, rows_below.max(payloads_below))?;
+            let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
+            let rows = transaction.execute(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
+                (up_to(rows_below), CLEARED_AT_ONCE),
+            )?;
+            let payloads = transaction.execute(
+                "DELETE FROM journal_payload
+                 WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
+                (up_to(payloads_below), CLEARED_AT_ONCE),
+            )?;
+            if rows + payloads == 0 {
+                return Ok((cleared, false));
+            }
+            cleared.rows += rows as u64;
+            cleared.payloads += payloads as u64;
+            cleared.record(transaction)?;
+            edges_due.store(true, Ordering::Release);
+            let has_more = cut.is_some() || rows.max(payloads) == CLEARED_AT_ONCE as usize;
+            Ok((cleared, has_more))
+        });
+        let (cleared, has_more) = clear.await?;
+        *clearing = cleared;
+        Ok(has_more)
+    }
+
+    /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
+    /// filled again do not count.
+    pub(super) async fn bytes_in_use(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let mut bytes = connection.prepare_cached(
+                "SELECT ((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count))
+                 * (SELECT page_size FROM pragma_page_size) - (SELECT bytes FROM receipt_room WHERE client_id = '')",
+            )?;
+            let bytes = bytes.query_row([], |row| row.get::<_, i64>(0))?;
+            Ok(u64::try_from(bytes).unwrap_or(0))
+        })
+        .await
+    }
+}
+
+impl Clearing {
+    pub(super) fn new(at_ms: i64, why: Why) -> Clearing {
+        Clearing {
+            at_ms,
+            why,
+            row: None,
+            rows: 0,
+            payloads: 0,
+        }
+    }
+
+    /// Writes or rewrites its row, in the transaction that took something away.
+    pub(super) fn record(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let cause = format!(
+            "{} rows and {} payloads, by {}",
+            self.rows,
+            self.payloads,
+            match self.why {
+                Why::Age => "age",
+                Why::Size => "size",
+            }
+        );
+        if let Some(id) = self.row {
+            let update = "UPDATE journal SET cause = ? WHERE id = ?";
+            connection.prepare_cached(update)?.execute((cause, id))?;
+            return Ok(());
+        }
+        let event = (JournalKind::Clearing, "housekeeping", cause.as_str());
+        self.row = Some(note_event(connection, self.at_ms, event)?);
+        Ok(())
+    }
+}
+
+/// The first payload below this number that does not go with the oldest, whose answers together are large.
+fn first_beyond(connection: &Connection, below: i64) -> Result<Option<i64>, StoreError> {
+    let mut first = connection.prepare_cached(
+        "SELECT id FROM (
+             SELECT id, bytes, sum(bytes) OVER (ORDER BY id) AS with_it FROM (
+                 SELECT id, coalesce(octet_length(answer), 0) AS bytes FROM journal_payload
+                 WHERE id < ? ORDER BY id LIMIT ?))
+         WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
+    )?;
+    let first = first.query_row((below, CLEARED_AT_ONCE, CLEARED_BYTES), |row| row.get(0));
+    Ok(first.optional()?)
+}

@@ -1,0 +1,60 @@
+//! Asking for receipts, and clearing them.
+
+use super::room::{Cleared, clear_some, no_room, taken};
+use super::table::{find, find_all};
+use crate::receipts::hash_of;
+use crate::sqlite::store::SqliteStore;
+use crate::{Claim, Obstacle, Receipt, StoreError};
+
+impl SqliteStore {
+    pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
+        let (claim, key) = (claim.clone(), claim.hashed_key(self.journal_key()));
+        self.read(move |connection| {
+            let receipt = find(connection, &claim, &key)?;
+            match receipt.filter(|receipt| receipt.made_at >= claim.kept_since) {
+                Some(receipt) => Ok(Some(Obstacle::Known(receipt))),
+                None => Ok(no_room(connection, &claim)?.map(Obstacle::NoRoom)),
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn receipts(
+        &self,
+        client_id: &str,
+        key: &str,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let key = hash_of(self.journal_key(), client_id, key);
+        let client_id = client_id.to_owned();
+        self.read(move |connection| find_all(connection, &client_id, &key))
+            .await
+    }
+
+    pub(crate) async fn receipts_taken(&self, client_id: &str) -> Result<(u64, u64), StoreError> {
+        let client_id = client_id.to_owned();
+        self.read(move |connection| {
+            let (receipts, bytes) = taken(connection, &client_id)?;
+            Ok((receipts.unsigned_abs(), bytes.unsigned_abs()))
+        })
+        .await
+    }
+
+    pub(crate) async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
+        let clients = self.read(|connection| {
+            let clients = "SELECT client_id FROM receipt_room WHERE client_id <> ''";
+            let mut clients = connection.prepare(clients)?;
+            let clients = clients.query_map([], |row| row.get(0))?;
+            Ok(clients.collect::<Result<Vec<String>, _>>()?)
+        });
+        for client in clients.await? {
+            loop {
+                let client = client.clone();
+                let clear = self.write(move |transaction| clear_some(transaction, &client, before));
+                if clear.await? != Cleared::Some {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! A store in one SQLite file: what it holds, and how its verbs, each in a file of its own, come to read and write.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use super::connection::{WriteConnection, open_for_writing};
+use super::erasure::Pages;
+use super::files::remove_copy;
+use super::journal::JournalWriter;
+use super::migrations::migrate;
+use super::readers::Readers;
+use super::receipts::move_receipts;
+use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
+use super::writer::{BEGIN_MAX, StoreWriter, too_long};
+use crate::memory::StoreMemory;
+use crate::{Journal, StoreError};
+
+/// A store in one SQLite file.
+pub(crate) struct SqliteStore {
+    file: PathBuf,
+    readers: Readers,
+    writer: StoreWriter,
+    memory: Arc<StoreMemory>,
+    /// The key of the hashes of destinations and of idempotency keys.
+    journal_key: hmac::Key,
+    /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
+    change: Arc<Mutex<()>>,
+    /// Held while a copy is made: there is one name for it.
+    copying: Arc<Mutex<()>>,
+    /// Whether rows went from the beginning of the journal, and what is left of them in the file has to be overwritten.
+    edges_due: Arc<AtomicBool>,
+    /// Closed last of all.
+    pages: Arc<Pages>,
+}
+
+impl SqliteStore {
+    pub(crate) async fn open(file: &Path) -> Result<SqliteStore, StoreError> {
+        let file = file.to_owned();
+        tokio::task::spawn_blocking(|| SqliteStore::open_now(file)).await?
+    }
+
+    fn open_now(file: PathBuf) -> Result<SqliteStore, StoreError> {
+        // SQLite gives the WAL the mode of the file, so that making the file first is enough.
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&file)?;
+        remove_copy(&file)?;
+        let pages = Arc::new(Pages::open(&file)?);
+        let mut connection = open_for_writing(&file)?;
+        migrate(&mut connection)?;
+        let journal_key = read_journal_key(&connection)?;
+        move_receipts(&mut connection, &journal_key)?;
+        let memory = StoreMemory {
+            accesses: ArcSwap::from_pointee(read_accesses(&connection)?),
+            admin_keys: ArcSwap::from_pointee(read_admin_keys(&connection)?),
+            last_uses: read_last_uses(&connection)?,
+            journal: Arc::new(Journal::new()),
+        };
+        let writer = StoreWriter::start(
+            WriteConnection::new(file.clone(), connection),
+            JournalWriter::new(Arc::clone(&memory.journal), journal_key.clone()),
+            Arc::clone(&pages),
+        )?;
+        Ok(SqliteStore {
+            readers: Readers::new(file.clone()),
+            file,
+            writer,
+            memory: Arc::new(memory),
+            journal_key,
+            change: Arc::default(),
+            copying: Arc::default(),
+            edges_due: Arc::default(),
+            pages,
+        })
+    }
+
+    /// Closes the file after all that was begun.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Reads over a connection of its own, beside everybody else.
+    ///
+    /// # Errors
+    /// What `read` says, or that other reads take too long.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(read).await
+    }
+
+    /// Writes in one transaction, which is on the disk when this returns.
+    ///
+    /// # Errors
+    /// What `write` says, or that the store can't be written or another write takes too long. Nothing has been written then.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let write = move |connection: &mut WriteConnection| connection.within(write);
+        self.writer.run(write).await
+    }
+
+    /// The thread that writes.
+    pub(crate) fn writer(&self) -> &StoreWriter {
+        &self.writer
+    }
+
+    /// Keeps others from changing accesses or keys until the guard is dropped.
+    ///
+    /// # Errors
+    /// When another change takes too long: a store that stalls holds it.
+    pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
+        let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
+        locked.await.map_err(|_| too_long())
+    }
+
+    /// Keeps others from making a copy until the guard is dropped.
+    pub(crate) async fn copying(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.copying).lock_owned().await
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
+        &self.memory
+    }
+
+    pub(crate) fn journal_key(&self) -> &hmac::Key {
+        &self.journal_key
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(crate) fn edges_due(&self) -> &Arc<AtomicBool> {
+        &self.edges_due
+    }
+
+    pub(crate) fn pages(&self) -> &Arc<Pages> {
+        &self.pages
+    }
+}
+
+fn read_journal_key(connection: &Connection) -> Result<hmac::Key, StoreError> {
+    let key = "SELECT material FROM keys WHERE purpose = 'journal' ORDER BY id DESC LIMIT 1";
+    let material: Vec<u8> = connection.query_row(key, [], |row| row.get("material"))?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &material))
+}
