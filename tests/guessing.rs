@@ -187,16 +187,17 @@ async fn every_first_login_is_heard_while_many_addresses_guess_chosen_passwords(
         let from = [127, 0, 1, 100 + u8::try_from(n % addresses).unwrap()];
         guessers.spawn(guess_on(Arc::clone(&gateway), Arc::clone(&stop), (n, from)));
     }
-    // All of them guess: more has been answered than they are.
+    // All of them guess: as many passwords have been looked at as there are addresses, so that each had its turn.
     let began = Instant::now();
     let mark = "chatgate_requests_total{way=\"basic\"";
-    let answered = async || {
+    let looked_at = async || {
         let metrics = gateway.metrics().await;
-        let counts = metrics.lines().filter(|line| line.starts_with(mark));
+        let wrong = |line: &&str| line.starts_with(mark) && line.contains("INCORRECT");
+        let counts = metrics.lines().filter(wrong);
         let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
         counts.sum::<usize>()
     };
-    while answered().await < connections {
+    while looked_at().await < addresses {
         assert!(began.elapsed().as_secs() < 60, "nobody guesses");
     }
     let began = Instant::now();

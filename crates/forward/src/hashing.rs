@@ -16,15 +16,17 @@ use tokio::sync::oneshot;
 use queue::{HashQueue, Ticket};
 pub(crate) use queue::{HashRequest, Rank};
 
-/// How long a call waits for its permit before it is told to come again.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a call waits for its permit before it is refused as overloaded: long enough for a first login on a machine whose
+/// cores others want as well, and shorter than what common clients wait for an answer.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
 /// name, of which an owner's calls at a cold start must not run out.
 const AT_ONCE_MAX: usize = 16;
 
-/// How far these threads stand back: beside others that want the core they get a tenth of it, and alone all of it.
-const NICENESS: i32 = 10;
+/// How far these threads stand back: beside others that want the core they get a quarter of it, and alone all of it. With less
+/// a neighbour on the same machine would keep first logins waiting for longer than they may.
+const NICENESS: i32 = 5;
 
 /// How long an address that was right stays known after it was last right, and most of them: a caller that rests for a week
 /// is not to start behind strangers, and a record is some 100 bytes.

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 /// Most that wait at once, for all addresses together; each is a small record.
 pub(super) const WAITING_MAX: usize = 1024;
 
-/// Most that wait at once for one address: what two cores hash before they have all given up.
+/// Most that wait at once for one address: what two cores hash in two seconds, so that they have their answers before they give
+/// up.
 pub(super) const WAITING_PER_ADDRESS_MAX: usize = 128;
 
 /// Most addresses remembered that were served of late and have nobody waiting; only a rush of ever new ones comes near it.
