@@ -2,6 +2,7 @@
 //! time, and a delivery word that the upstream's own count bears out.
 
 mod http2;
+mod moved;
 mod pool;
 mod raw;
 mod standing;
@@ -148,6 +149,11 @@ impl Stage {
 
     /// A gateway in front of this upstream, which the test itself runs.
     async fn before(url: &str, rest: &str) -> Stage {
+        Stage::within(url, rest, &[]).await
+    }
+
+    /// Likewise, in an environment.
+    async fn within(url: &str, rest: &str, environment: &[(&str, &str)]) -> Stage {
         let (timeout, deadline) = (TIMEOUT.as_secs(), DEADLINE.as_secs());
         let toml = format!(
             "[upstream]\nurl = \"{url}\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\
@@ -156,7 +162,8 @@ impl Stage {
              [cache]\ngetchats = \"0s\"\n"
         );
         // With more than one thread nobody could say which connection a call goes over.
-        let gateway = Gateway::on_one_core(&toml, &[UPSTREAM_ENVIRONMENT]);
+        let environment = [&[UPSTREAM_ENVIRONMENT], environment].concat();
+        let gateway = Gateway::on_one_core(&toml, &environment);
         let demo = gateway.demo();
         let ask = client().post(gateway.url("/oauth/token"));
         let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));

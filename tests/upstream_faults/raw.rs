@@ -91,7 +91,12 @@ pub struct Counts {
 
 impl Raw {
     pub async fn start(fault: Fault) -> Raw {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Raw::at("127.0.0.1:0", fault).await
+    }
+
+    /// On this address.
+    pub async fn at(address: &str, fault: Fault) -> Raw {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let counts = Arc::<Mutex<Counts>>::default();
         let counting = Arc::clone(&counts);

@@ -1,0 +1,124 @@
+//! An upstream whose name gets another address: it is followed without a restart, and nobody notices.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use adapter::Way;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::raw::{Fault, Raw};
+use super::{Stage, chats, code_of};
+use crate::harness::{skipped, until};
+
+/// What a connection to the upstream may live; the setting's own default is five minutes.
+const CONNECTION_LIFE: Duration = Duration::from_secs(2);
+
+/// What a busy machine may add to it: the last request on an old connection may have begun just before its end.
+const GRACE: Duration = Duration::from_secs(2);
+
+const CALLERS: usize = 8;
+
+/// Resolves the gateway's names by a file, as `/etc/hosts` would for the whole machine.
+struct Hosts {
+    file: PathBuf,
+    wrapper: String,
+    _folder: TempDir,
+}
+
+impl Hosts {
+    /// Nothing where Debian's `libnss-wrapper` is missing.
+    fn of(line: &str) -> Option<Hosts> {
+        let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
+        let wrapper = folders
+            .map(|folder| folder.path().join("libnss_wrapper.so"))
+            .find(|file| file.exists())?;
+        let folder = TempDir::new().unwrap();
+        let hosts = Hosts {
+            file: folder.path().join("hosts"),
+            wrapper: wrapper.to_str().unwrap().to_owned(),
+            _folder: folder,
+        };
+        std::fs::write(&hosts.file, line).unwrap();
+        Some(hosts)
+    }
+
+    fn environment(&self) -> [(&str, &str); 2] {
+        let file = self.file.to_str().unwrap();
+        [("LD_PRELOAD", &self.wrapper), ("NSS_WRAPPER_HOSTS", file)]
+    }
+
+    /// From the next look on.
+    fn change(&self, line: &str) {
+        replace(&self.file, line);
+    }
+}
+
+/// Puts a file in the place of another that nobody has seen: the wrapper looks at the second of its change.
+fn replace(file: &Path, text: &str) {
+    let next = file.with_extension("next");
+    std::fs::write(&next, text).unwrap();
+    let later = SystemTime::now() + Duration::from_secs(10);
+    let written = std::fs::File::options().append(true).open(&next);
+    written.unwrap().set_modified(later).unwrap();
+    std::fs::rename(next, file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_moves_under_load_is_followed_within_a_connections_life() {
+    let before = Raw::start(Fault::None).await;
+    let port = before.address.port();
+    let after = Raw::at(&format!("127.0.0.2:{port}"), Fault::None).await;
+    let Some(hosts) = Hosts::of("127.0.0.1 chat.upstream.test\n") else {
+        return skipped("libnss-wrapper, by which a test resolves names");
+    };
+    let url = format!("http://chat.upstream.test:{port}/");
+    let life = CONNECTION_LIFE.as_secs();
+    let rest = format!("attempts = 1\nconnection_life = \"{life}s\"");
+    let stage = Arc::new(Stage::within(&url, &rest, &hosts.environment()).await);
+    let done = Arc::new(AtomicBool::new(false));
+    let reads = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (stage, done, reads) = (stage.clone(), done.clone(), reads.clone());
+        callers.spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let way = Way::ALL[caller % Way::ALL.len()];
+                let answer = stage.call(way, &chats("100")).await;
+                assert_eq!(code_of(&answer), "SUCCESS", "{}", answer.body);
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    until("all callers are served", async || {
+        reads.load(Ordering::Relaxed) > CALLERS * 20
+    })
+    .await;
+    assert_eq!(after.arrived("getchats"), 0);
+
+    hosts.change("127.0.0.2 chat.upstream.test\n");
+    let changed = Instant::now();
+    // Followed: of so many reads in a row the old address gets none.
+    let (mut old, mut new) = (before.arrived("getchats"), 0);
+    let mut followed = changed;
+    until("the old address gets no more", async || {
+        let now = before.arrived("getchats");
+        if now != old {
+            (old, new) = (now, after.arrived("getchats"));
+            followed = Instant::now();
+        }
+        after.arrived("getchats") > new + CALLERS * 100
+    })
+    .await;
+    done.store(true, Ordering::Relaxed);
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    assert_eq!(before.arrived("getchats"), old);
+    let took = followed - changed;
+    let reads = reads.load(Ordering::Relaxed);
+    println!("an upstream that moves: followed {took:?} after, {reads} reads, none failed");
+    assert!(took <= CONNECTION_LIFE + GRACE, "{took:?}");
+}
