@@ -15,6 +15,7 @@ impl Store {
     pub async fn backup(&self) -> Result<File, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.backup().await,
+            Engine::Postgres(postgres) => postgres.backup().await,
         }
     }
 }

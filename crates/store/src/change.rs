@@ -60,6 +60,7 @@ impl Store {
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.change(what, change, tokens).await,
+            Engine::Postgres(postgres) => postgres.change(what, change, tokens).await,
         }
     }
 
@@ -74,6 +75,7 @@ impl Store {
     ) -> Result<(), ChangeError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.put_accesses(by, accesses).await,
+            Engine::Postgres(postgres) => postgres.put_accesses(by, accesses).await,
         }
     }
 
@@ -84,6 +86,7 @@ impl Store {
     pub async fn changes(&self, name: &str, count_max: u32) -> Result<Vec<Change>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.changes(name, count_max).await,
+            Engine::Postgres(postgres) => postgres.changes(name, count_max).await,
         }
     }
 }

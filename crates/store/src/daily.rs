@@ -22,6 +22,7 @@ impl Store {
     pub async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.daily_counts(today).await,
+            Engine::Postgres(postgres) => postgres.daily_counts(today).await,
         }
     }
 
@@ -32,6 +33,7 @@ impl Store {
     pub async fn put_daily_counts(&self, counts: &[DailyCount]) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.put_daily_counts(counts).await,
+            Engine::Postgres(postgres) => postgres.put_daily_counts(counts).await,
         }
     }
 }

@@ -21,6 +21,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.erase_destination(by, destination).await,
+            Engine::Postgres(postgres) => postgres.erase_destination(by, destination).await,
         }
     }
 
@@ -31,6 +32,7 @@ impl Store {
     pub async fn scrub(&self) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.scrub().await,
+            Engine::Postgres(postgres) => postgres.scrub().await,
         }
     }
 }

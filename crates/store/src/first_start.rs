@@ -15,6 +15,7 @@ impl Store {
     pub async fn has_started(&self) -> Result<bool, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.has_started().await,
+            Engine::Postgres(postgres) => postgres.has_started().await,
         }
     }
 
@@ -29,6 +30,7 @@ impl Store {
     ) -> Result<(), ChangeError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.first_start(by, accesses).await,
+            Engine::Postgres(postgres) => postgres.first_start(by, accesses).await,
         }
     }
 }

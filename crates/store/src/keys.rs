@@ -26,6 +26,9 @@ impl Store {
         now: i64,
         make: impl FnOnce() -> Result<Vec<u8>, StoreError>,
     ) -> Result<Vec<u8>, StoreError> {
+        if let Engine::Postgres(postgres) = self.engine() {
+            return postgres.key(purpose, now, make).await;
+        }
         let mut keys = self.keys(purpose).await?;
         keys.retain(|key| key.purpose == purpose);
         if let Some(key) = keys.pop() {
@@ -43,6 +46,7 @@ impl Store {
     pub async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.keys(purpose_start).await,
+            Engine::Postgres(postgres) => postgres.keys(purpose_start).await,
         }
     }
 
@@ -58,6 +62,25 @@ impl Store {
     ) -> Result<i64, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.add_key(purpose, material, now).await,
+            Engine::Postgres(postgres) => postgres.add_key(purpose, material, now).await,
+        }
+    }
+
+    /// Keeps a key unless the newest whose purpose begins so is of this purpose already, and returns its number if it was kept:
+    /// of several who find that a key is wanting one adds it.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn add_key_once(
+        &self,
+        purpose_start: &str,
+        key: (&str, &[u8]),
+        now: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        match self.engine() {
+            // A file has one process, which has looked.
+            Engine::Sqlite(sqlite) => sqlite.add_key(key.0, key.1, now).await.map(Some),
+            Engine::Postgres(postgres) => postgres.add_key_once(purpose_start, key, now).await,
         }
     }
 
@@ -68,6 +91,7 @@ impl Store {
     pub async fn drop_key(&self, id: i64) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.drop_key(id).await,
+            Engine::Postgres(postgres) => postgres.drop_key(id).await,
         }
     }
 }

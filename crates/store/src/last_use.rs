@@ -84,6 +84,14 @@ impl LastUses {
         }
     }
 
+    /// Takes note of a use that another process has written down, if it is newer than what is known here.
+    pub(crate) fn learn(&self, client_id: &str, last: LastUse) {
+        if self.last(client_id).is_none_or(|known| known.at < last.at) {
+            self.note(client_id, last.clone());
+            self.mark_saved(&[(client_id.to_owned(), last)]);
+        }
+    }
+
     /// When the access with this client id was last let in.
     pub(crate) fn last(&self, client_id: &str) -> Option<LastUse> {
         let slot = self.slot(client_id)?;

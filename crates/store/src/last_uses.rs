@@ -30,6 +30,7 @@ impl Store {
         if !unsaved.is_empty() {
             match self.engine() {
                 Engine::Sqlite(sqlite) => sqlite.write_uses(unsaved.clone()).await?,
+                Engine::Postgres(postgres) => postgres.write_uses(unsaved.clone()).await?,
             }
             self.memory().last_uses.mark_saved(&unsaved);
         }

@@ -1,5 +1,6 @@
 //! What must last: accesses, keys, the journal and receipts. Each verb of [`Store`] asks the engine that keeps them: one SQLite
-//! file of the data folder (`sqlite/`). What does not depend on the engine stands beside it.
+//! file of the data folder (`sqlite/`), or a PostgreSQL database that replicas share (`postgres/`). What does not depend on the
+//! engine stands beside it.
 //!
 //! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
 //! snapshot that shows it is swapped in.
@@ -25,11 +26,15 @@ mod name;
 mod network;
 mod object;
 mod phc;
+mod postgres;
 mod receipts;
 mod secret;
 mod sqlite;
 mod store;
 mod token_bounds;
+
+#[cfg(test)]
+mod test_engine;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
 pub use accesses::{Accesses, ChangedAccess};
@@ -49,6 +54,7 @@ pub use last_use::LastUse;
 pub use name::{NAME_PATTERN, check_name};
 pub use network::{NetworkDecision, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
+pub use postgres::{PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys};
 pub use receipts::{
     Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,
     Settlement,

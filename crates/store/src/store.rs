@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::memory::StoreMemory;
+use crate::postgres::PostgresStore;
 use crate::sqlite::SqliteStore;
-use crate::{Accesses, AdminKey, Journal, StoreError};
+use crate::{Accesses, AdminKey, Journal, PostgresOptions, StoreError};
 
 /// The store of one gateway.
 pub struct Store {
@@ -16,7 +17,9 @@ pub struct Store {
 /// What keeps the data. Each has queries of its own: what one does well the other does not know.
 pub(crate) enum Engine {
     /// One file of one process.
-    Sqlite(SqliteStore),
+    Sqlite(Box<SqliteStore>),
+    /// One database of several replicas.
+    Postgres(Box<PostgresStore>),
 }
 
 impl Store {
@@ -28,7 +31,19 @@ impl Store {
         let sqlite = SqliteStore::open(file).await?;
         Ok(Store {
             memory: Arc::clone(sqlite.memory()),
-            engine: Engine::Sqlite(sqlite),
+            engine: Engine::Sqlite(Box::new(sqlite)),
+        })
+    }
+
+    /// Connects to a database, brings its tables up to date and reads all accesses.
+    ///
+    /// # Errors
+    /// When it can't be reached or changed, a newer program has changed it, or its keys do not open.
+    pub async fn open_postgres(options: &PostgresOptions) -> Result<Store, StoreError> {
+        let postgres = PostgresStore::open(options).await?;
+        Ok(Store {
+            memory: Arc::clone(postgres.memory()),
+            engine: Engine::Postgres(Box::new(postgres)),
         })
     }
 
@@ -54,6 +69,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close().await,
         }
     }
 
@@ -65,11 +81,22 @@ impl Store {
         &self.memory
     }
 
+    /// The engine itself, for tests of what only it has.
+    #[cfg(test)]
+    pub(crate) fn postgres(&self) -> &PostgresStore {
+        match &self.engine {
+            Engine::Sqlite(_) => panic!("it is another engine"),
+            Engine::Postgres(postgres) => postgres,
+        }
+    }
+
     /// The engine itself, for tests that break something.
     #[cfg(test)]
     pub(crate) fn sqlite(&self) -> &SqliteStore {
-        let Engine::Sqlite(sqlite) = &self.engine;
-        sqlite
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite,
+            Engine::Postgres(_) => panic!("it is another engine"),
+        }
     }
 }
 

@@ -55,6 +55,7 @@ impl Store {
     ) -> Result<Vec<LimitCall>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.limit_calls(of, from, count_max).await,
+            Engine::Postgres(postgres) => postgres.limit_calls(of, from, count_max).await,
         }
     }
 
@@ -70,6 +71,7 @@ impl Store {
     ) -> Result<Vec<JournalRow>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.journal_rows(filter, from, count_max).await,
+            Engine::Postgres(postgres) => postgres.journal_rows(filter, from, count_max).await,
         }
     }
 
@@ -86,6 +88,7 @@ impl Store {
     ) -> Result<Vec<ReplayCall>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.replay_calls(access, from, count_max).await,
+            Engine::Postgres(postgres) => postgres.replay_calls(access, from, count_max).await,
         }
     }
 
@@ -96,6 +99,7 @@ impl Store {
     pub async fn newest_row(&self) -> Result<i64, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.newest_row().await,
+            Engine::Postgres(postgres) => postgres.newest_row().await,
         }
     }
 
@@ -106,6 +110,7 @@ impl Store {
     pub async fn journal_row(&self, id: i64) -> Result<Option<JournalRow>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.journal_row(id).await,
+            Engine::Postgres(postgres) => postgres.journal_row(id).await,
         }
     }
 }

@@ -25,6 +25,7 @@ impl Store {
     pub async fn clear_old(&self, now_ms: i64, retention: &Retention) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.clear_old(now_ms, retention).await,
+            Engine::Postgres(postgres) => postgres.clear_old(now_ms, retention).await,
         }
     }
 
@@ -41,6 +42,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.clear_surplus(now_ms, retention).await,
+            Engine::Postgres(postgres) => postgres.clear_surplus(now_ms, retention).await,
         }
     }
 }

@@ -14,6 +14,7 @@ impl Journal {
     pub async fn start(store: &Arc<Store>) -> Result<Arc<Journal>, StoreError> {
         let left_open = match store.engine() {
             Engine::Sqlite(sqlite) => sqlite.close_left_open().await?,
+            Engine::Postgres(postgres) => postgres.close_left_open().await?,
         };
         if left_open > 0 {
             tracing::warn!(

@@ -28,6 +28,7 @@ impl Store {
     ) -> Result<(Tally, bool), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.tally(between, so_far, count_max).await,
+            Engine::Postgres(postgres) => postgres.tally(between, so_far, count_max).await,
         }
     }
 }

@@ -12,6 +12,7 @@ impl Store {
     pub async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.obstacle(claim).await,
+            Engine::Postgres(postgres) => postgres.obstacle(claim).await,
         }
     }
 
@@ -22,6 +23,7 @@ impl Store {
     pub async fn receipts(&self, client_id: &str, key: &str) -> Result<Vec<Receipt>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.receipts(client_id, key).await,
+            Engine::Postgres(postgres) => postgres.receipts(client_id, key).await,
         }
     }
 
@@ -32,6 +34,7 @@ impl Store {
     pub async fn receipts_taken(&self, client_id: &str) -> Result<(u64, u64), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.receipts_taken(client_id).await,
+            Engine::Postgres(postgres) => postgres.receipts_taken(client_id).await,
         }
     }
 
@@ -43,6 +46,7 @@ impl Store {
     pub async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.clear_receipts(before).await,
+            Engine::Postgres(postgres) => postgres.clear_receipts(before).await,
         }
     }
 }

@@ -158,3 +158,44 @@ fn read_journal_key(connection: &Connection) -> Result<hmac::Key, StoreError> {
     let material: Vec<u8> = connection.query_row(key, [], |row| row.get("material"))?;
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &material))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Access, Store};
+
+    #[tokio::test]
+    async fn its_files_are_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        store
+            .put_accesses(("me", 7), &[Access::new("a", "u", "c")])
+            .await
+            .unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let permissions = entry.unwrap().metadata().unwrap().permissions();
+            assert_eq!(
+                std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o077,
+                0
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        // As SQLite does when the disk is full.
+        let broken = store
+            .sqlite()
+            .write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
+        assert!(broken.await.is_err());
+        store
+            .put_accesses(("me", 7), &[Access::new("a", "u", "c")])
+            .await
+            .unwrap();
+    }
+}

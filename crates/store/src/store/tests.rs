@@ -1,6 +1,7 @@
-//! What outlives the process, and what a change promises.
+//! What every engine promises: what outlives the process, and what a change is.
 
 use super::*;
+use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
     Access, ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
     find_presented, new_random_secret,
@@ -15,11 +16,14 @@ fn access(name: &str, user: &str) -> Access {
     }
 }
 
-async fn open(folder: &tempfile::TempDir) -> Store {
-    Store::open(&folder.path().join("chatgate.db"))
-        .await
-        .expect("the store opens")
-}
+on_every_engine!(
+    accesses_and_keys_outlive_the_process,
+    a_user_belongs_to_one_access,
+    versions_grow_over_deletion_and_changes_are_kept_without_secrets,
+    admin_keys_are_found_by_what_is_presented,
+    a_last_use_outlives_the_process_and_is_no_change_of_the_access,
+    the_first_start_is_written_once,
+);
 
 async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
     let name = access.name.clone();
@@ -29,15 +33,13 @@ async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
     Ok(changed.map_or(0, |access| access.version))
 }
 
-#[tokio::test]
-async fn accesses_and_keys_outlive_the_process_and_the_file_is_private() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn accesses_and_keys_outlive_the_process(engine: TestEngine) {
+    let store = engine.open().await;
     put(&store, access("a", "u")).await.unwrap();
     let key = store.key("secrets", 1, || Ok(vec![1, 2, 3])).await.unwrap();
     store.close().await;
 
-    let store = open(&folder).await;
+    let store = engine.open().await;
     assert_eq!(
         store.accesses().of_user("u").map(|a| a.name.clone()),
         Some("a".to_owned())
@@ -50,31 +52,10 @@ async fn accesses_and_keys_outlive_the_process_and_the_file_is_private() {
         store.key("secrets", 1, || panic!("kept")).await.unwrap(),
         key
     );
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let permissions = entry.unwrap().metadata().unwrap().permissions();
-        assert_eq!(
-            std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o077,
-            0
-        );
-    }
 }
 
-#[tokio::test]
-async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
-    // As SQLite does when the disk is full.
-    let broken = store
-        .sqlite()
-        .write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
-    assert!(broken.await.is_err());
-    put(&store, access("shop", "u")).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_user_belongs_to_one_access() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn a_user_belongs_to_one_access(engine: TestEngine) {
+    let store = engine.open().await;
     put(&store, access("a", "u")).await.unwrap();
     assert!(matches!(
         put(&store, access("b", "u")).await,
@@ -86,10 +67,8 @@ async fn a_user_belongs_to_one_access() {
     assert_eq!(store.accesses().len(), 1);
 }
 
-#[tokio::test]
-async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets(engine: TestEngine) {
+    let store = engine.open().await;
     let first = put(&store, access("a", "u")).await.unwrap();
     store
         .change_access(("you", 8), "a", |_| Ok(None))
@@ -126,10 +105,8 @@ async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets() {
     assert!(!format!("{changes:?}").contains("the hash"));
 }
 
-#[tokio::test]
-async fn admin_keys_are_found_by_what_is_presented() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn admin_keys_are_found_by_what_is_presented(engine: TestEngine) {
+    let store = engine.open().await;
     let hasher = SecretHasher::new(b"key");
     let (secret, other) = (new_random_secret().unwrap(), new_random_secret().unwrap());
     store
@@ -153,8 +130,8 @@ async fn admin_keys_are_found_by_what_is_presented() {
 
 #[tokio::test]
 async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+    let engine = TestEngine::sqlite().await.unwrap();
+    let store = engine.open().await;
     let count = |access: &str, day, given| DailyCount {
         access: access.to_owned(),
         day,
@@ -164,7 +141,7 @@ async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next() {
     store.put_daily_counts(&counts).await.unwrap();
     store.put_daily_counts(&[count("a", 10, 5)]).await.unwrap();
     store.close().await;
-    let store = open(&folder).await;
+    let store = engine.open().await;
     let mut kept = store.daily_counts(10).await.unwrap();
     kept.sort_by_key(|count| count.access.clone());
     assert_eq!(kept, [count("a", 10, 5), count("b", 9, 1)]);
@@ -172,10 +149,8 @@ async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next() {
     assert!(store.put_daily_counts(&kept).await.is_err());
 }
 
-#[tokio::test]
-async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access(engine: TestEngine) {
+    let store = engine.open().await;
     let version = put(&store, access("a", "u")).await.unwrap();
     let made = store.accesses().named("a").cloned().unwrap();
     assert_eq!(store.last_use(&made), None);
@@ -190,7 +165,7 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
     store.save_uses().await.unwrap();
     store.close().await;
 
-    let store = open(&folder).await;
+    let store = engine.open().await;
     assert_eq!(store.last_use(&made), Some(last(2)));
     assert_eq!(store.accesses().named("a").unwrap().version, version);
     assert_eq!(store.changes("a", 10).await.unwrap().len(), 1);
@@ -206,23 +181,21 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access() {
     store.save_uses().await.unwrap();
     assert_eq!(store.last_use(&made), None);
     store.close().await;
-    let store = open(&folder).await;
+    let store = engine.open().await;
     assert_eq!(
         (store.last_use(&anew), store.last_use(&made)),
         (Some(last(3)), None)
     );
 }
 
-#[tokio::test]
-async fn the_first_start_is_written_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn the_first_start_is_written_once(engine: TestEngine) {
+    let store = engine.open().await;
     assert!(!store.has_started().await.unwrap());
     store.first_start(("first start", 7), &[]).await.unwrap();
     store.first_start(("first start", 8), &[]).await.unwrap();
     assert!(store.has_started().await.unwrap());
     store.close().await;
-    assert!(open(&folder).await.has_started().await.unwrap());
+    assert!(engine.open().await.has_started().await.unwrap());
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! A store in PostgreSQL, which several replicas share. Each verb is a statement of its own or a short transaction; what replicas
+//! keep in memory has an epoch, which is raised in the transaction of a change.
+
+mod accesses;
+mod admin_keys;
+mod change;
+mod connector;
+mod error;
+mod first_start;
+mod ids;
+mod keys;
+mod last_uses;
+mod migrations;
+mod not_yet;
+mod options;
+mod pool;
+mod replica;
+mod seal;
+mod session;
+mod store;
+
+pub use options::{PostgresOptions, PostgresUrl, ReplicaOptions};
+pub use seal::{SEAL_BYTES, SealKeys};
+
+pub(crate) use store::PostgresStore;
+
+#[cfg(test)]
+pub(crate) mod test_server;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Changing accesses. A change, its trace, its row in the journal and its epoch are one transaction.
+
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+
+use super::accesses::read;
+use super::error::PgError;
+use super::session::{PgSession, Value};
+use super::store::{Epoch, PostgresStore};
+use crate::token_bounds::TokenEffect;
+use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
+
+/// Notes a change, and wakes those who wait for one: the notification leaves with the commit.
+const NOTE: &str = "WITH noted AS (
+        INSERT INTO chatgate.changes (id, at, actor, access, before, after) VALUES ($1, $2, $3, $4, $5, $6)
+    ), listed AS (
+        INSERT INTO chatgate.journal (id, replica, kind, access, actor, change) VALUES ($7, $8, 'change', $4, $3, $1)
+    ) SELECT pg_notify('chatgate', 'accesses')";
+
+const PUT: &str = "INSERT INTO chatgate.accesses (name, \"user\", client_id, document) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET \"user\" = excluded.\"user\", client_id = excluded.client_id, document = excluded.document";
+
+impl PostgresStore {
+    /// Changes one access, and says what that means for its tokens.
+    pub(crate) async fn change(
+        &self,
+        (by, name): ((&str, i64), &str),
+        change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
+        tokens: TokenEffect,
+    ) -> Result<Option<Arc<Access>>, ChangeError> {
+        let _ = self.memory().journal.flush().await;
+        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, 1).await?;
+        let changed = async {
+            let session = &mut lease.session;
+            let before = read_for_update(session, name).await?;
+            let after = match change(before.as_ref())? {
+                Some(access) => {
+                    Some(bounded(session, (tokens, by.1), before.as_ref(), access).await?)
+                }
+                None => None,
+            };
+            let after = after.map(|access| access.numbered(epoch));
+            self.write_change(
+                session,
+                (by, epoch),
+                (name, before.as_ref(), after.as_ref()),
+            )
+            .await?;
+            Ok::<_, ChangeError>(after)
+        };
+        let changed = changed.await;
+        let after = self.end(lease, changed).await?;
+        self.put_in_force(vec![(name.to_owned(), after)], epoch)
+            .await;
+        Ok(self.memory().accesses.load().named(name).cloned())
+    }
+
+    /// Puts accesses in the place of those with their names, all of them or none.
+    pub(crate) async fn put_accesses(
+        &self,
+        by: (&str, i64),
+        accesses: &[Access],
+    ) -> Result<(), ChangeError> {
+        let _ = self.memory().journal.flush().await;
+        let count = accesses.len() as i64;
+        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, count).await?;
+        let put = self.put(&mut lease.session, (by, epoch), accesses).await;
+        let put = self.end(lease, put).await?;
+        self.put_in_force(put, epoch).await;
+        Ok(())
+    }
+
+    /// Puts accesses in the place of those with their names, in a transaction that has raised the epoch by their number.
+    pub(super) async fn put(
+        &self,
+        session: &mut PgSession,
+        (by, epoch): ((&str, i64), i64),
+        accesses: &[Access],
+    ) -> Result<Vec<ChangedAccess>, ChangeError> {
+        let mut put = Vec::new();
+        let first = epoch - accesses.len() as i64 + 1;
+        for (access, id) in accesses.iter().zip(first..) {
+            let before = read_for_update(session, &access.name).await?;
+            let tokens = (TokenEffect::GoOn, by.1);
+            let after = bounded(session, tokens, before.as_ref(), access.clone()).await?;
+            let after = after.numbered(id);
+            let change = (access.name.as_str(), before.as_ref(), Some(&after));
+            self.write_change(session, (by, id), change).await?;
+            put.push((after.name.clone(), Some(after)));
+        }
+        Ok(put)
+    }
+
+    /// Writes a change and all that goes with it.
+    async fn write_change(
+        &self,
+        session: &mut PgSession,
+        ((actor, now), id): ((&str, i64), i64),
+        (name, before, after): (&str, Option<&Access>, Option<&Access>),
+    ) -> Result<(), ChangeError> {
+        match after {
+            Some(access) => put_document(session, access).await?,
+            None => {
+                let delete = "DELETE FROM chatgate.accesses WHERE name = $1";
+                session.execute(delete, &[(&name, Type::TEXT)]).await?;
+            }
+        }
+        let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
+        let (before, after) = (shown(before), shown(after));
+        let row = self.ids().next(now.saturating_mul(1000));
+        let replica = self.ids().replica().id;
+        let values: [Value<'_>; 8] = [
+            (&id, Type::INT8),
+            (&now, Type::INT8),
+            (&actor, Type::TEXT),
+            (&name, Type::TEXT),
+            (&before, Type::TEXT),
+            (&after, Type::TEXT),
+            (&row, Type::INT8),
+            (&replica, Type::INT8),
+        ];
+        session.query(NOTE, &values).await?;
+        Ok(())
+    }
+
+    /// The latest changes of one access, newest first.
+    pub(crate) async fn changes(
+        &self,
+        name: &str,
+        count_max: u32,
+    ) -> Result<Vec<Change>, StoreError> {
+        let changes = "SELECT id, at, actor, before, after FROM chatgate.changes WHERE access = $1
+             ORDER BY id DESC LIMIT $2";
+        let count_max = i64::from(count_max);
+        let values: [Value<'_>; 2] = [(&name, Type::TEXT), (&count_max, Type::INT8)];
+        let rows = self.pool().read(changes, &values).await?;
+        let document = |text: Option<&str>| serde_json::from_str(text?).ok();
+        let read = |row: &tokio_postgres::Row| {
+            Ok(Change {
+                id: row.try_get("id")?,
+                at: row.try_get("at")?,
+                actor: row.try_get("actor")?,
+                before: document(row.try_get("before")?),
+                after: document(row.try_get("after")?),
+            })
+        };
+        let changes: Result<Vec<Change>, PgError> = rows.iter().map(read).collect();
+        Ok(changes?)
+    }
+}
+
+async fn read_for_update(
+    session: &mut PgSession,
+    name: &str,
+) -> Result<Option<Access>, ChangeError> {
+    let access = "SELECT name, document FROM chatgate.accesses WHERE name = $1 FOR UPDATE";
+    let rows = session.query(access, &[(&name, Type::TEXT)]).await?;
+    let access = rows.first().map(read).transpose()?;
+    Ok(access.flatten())
+}
+
+/// The access after a change, with the bounds of its tokens.
+async fn bounded(
+    session: &mut PgSession,
+    (tokens, now): (TokenEffect, i64),
+    before: Option<&Access>,
+    after: Access,
+) -> Result<Access, ChangeError> {
+    let is_remade = before.is_none() && existed(session, &after.name).await?;
+    Ok(tokens.bounded((now, is_remade), before, after))
+}
+
+/// Whether there was an access of this name before.
+async fn existed(session: &mut PgSession, name: &str) -> Result<bool, PgError> {
+    let found = "SELECT 1 FROM chatgate.changes WHERE access = $1 LIMIT 1";
+    let rows = session.query(found, &[(&name, Type::TEXT)]).await?;
+    Ok(!rows.is_empty())
+}
+
+async fn put_document(session: &mut PgSession, access: &Access) -> Result<(), ChangeError> {
+    let document =
+        serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
+    let values: [Value<'_>; 4] = [
+        (&access.name, Type::TEXT),
+        (&access.user, Type::TEXT),
+        (&access.client_id, Type::TEXT),
+        (&document, Type::TEXT),
+    ];
+    session.execute(PUT, &values).await?;
+    Ok(())
+}

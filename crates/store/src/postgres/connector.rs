@@ -1,0 +1,61 @@
+//! Making connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::time::timeout;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::PgError;
+use super::options::PostgresUrl;
+use super::session::PgSession;
+use crate::StoreError;
+
+/// How long connecting may take over all hosts: a second less than a caller waits.
+const CONNECTED_MAX: Duration = Duration::from_millis(2_500);
+
+/// Makes connections to one database.
+pub(super) struct PgConnector {
+    url: PostgresUrl,
+    tls: MakeRustlsConnect,
+}
+
+impl PgConnector {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the machine's list of authorities can't be read.
+    pub(super) fn new(url: PostgresUrl) -> Result<PgConnector, StoreError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_platform_verifier())
+            .map_err(|error| StoreError::new(error.to_string()))?;
+        let tls = MakeRustlsConnect::new(tls.with_no_client_auth());
+        Ok(PgConnector { url, tls })
+    }
+
+    /// A connection to the first host that can be written.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
+        let (client, connection) = self.open().await?;
+        tokio::spawn(connection);
+        Ok(PgSession::new(client))
+    }
+
+    async fn open(&self) -> Result<(Client, Connection<Socket, PgStream>), PgError> {
+        let connected = timeout(CONNECTED_MAX, self.url.config().connect(self.tls.clone())).await;
+        let connected = connected.map_err(|_| PgError::no_connection("no database answered"))?;
+        Ok(connected?)
+    }
+}
+
+/// A connection's bytes, encrypted or not.
+type PgStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;

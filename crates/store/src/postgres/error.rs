@@ -1,0 +1,168 @@
+//! What PostgreSQL says, as the store says it, and what follows for the connection.
+
+use tokio_postgres::error::SqlState;
+
+use crate::{ChangeError, StoreError};
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(super) struct PgError {
+    fault: PgFault,
+    text: String,
+}
+
+/// What is to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PgFault {
+    /// The connection is lost, or leads to a server that can't be written: it is dropped, and so are those beside it.
+    Connection,
+    /// The statement did not end in time: nobody knows whether it was carried out, and the connection is dropped.
+    TooLong,
+    /// Another transaction was in the way: the same again may succeed.
+    Contention,
+    /// A table has changed since the connection saw it: over another one it may succeed.
+    CachedPlan,
+    /// Something that has to be unique is there already.
+    Unique,
+    /// The statement itself is refused.
+    Other,
+}
+
+impl PgError {
+    pub(super) fn new(text: impl Into<String>) -> PgError {
+        PgError {
+            fault: PgFault::Other,
+            text: text.into(),
+        }
+    }
+
+    /// The statement did not end in time.
+    pub(super) fn too_long() -> PgError {
+        PgError {
+            fault: PgFault::TooLong,
+            text: "the database took too long".to_owned(),
+        }
+    }
+
+    /// There is no connection.
+    pub(super) fn no_connection(text: impl Into<String>) -> PgError {
+        PgError {
+            fault: PgFault::Connection,
+            text: text.into(),
+        }
+    }
+
+    /// Whether the connection may not be used again.
+    pub(super) fn ends_connection(&self) -> bool {
+        matches!(
+            self.fault,
+            PgFault::Connection | PgFault::TooLong | PgFault::CachedPlan
+        )
+    }
+
+    /// Whether the same may succeed at once, as nothing has been done.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self.fault, PgFault::Contention | PgFault::CachedPlan)
+    }
+
+    /// Whether the connection was lost. Others that are open lead to the same trouble.
+    pub(super) fn is_lost(&self) -> bool {
+        self.fault == PgFault::Connection
+    }
+}
+
+impl From<tokio_postgres::Error> for PgError {
+    fn from(error: tokio_postgres::Error) -> PgError {
+        let Some(refused) = error.as_db_error() else {
+            return PgError::no_connection(said(&error));
+        };
+        PgError {
+            fault: fault_of(refused.code(), refused.message()),
+            // Its details may hold values of rows, and are left out.
+            text: format!("{} ({})", refused.message(), refused.code().code()),
+        }
+    }
+}
+
+/// An error with its causes, as one sentence.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn fault_of(code: &SqlState, message: &str) -> PgFault {
+    let is_lost = code.code().starts_with("08") || code.code().starts_with("57P0");
+    if is_lost || *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        PgFault::Connection
+    } else if [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+    ]
+    .contains(code)
+    {
+        PgFault::Contention
+    } else if *code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan") {
+        PgFault::CachedPlan
+    } else if *code == SqlState::UNIQUE_VIOLATION {
+        PgFault::Unique
+    } else {
+        PgFault::Other
+    }
+}
+
+impl From<PgError> for StoreError {
+    fn from(error: PgError) -> StoreError {
+        StoreError::new(error.text)
+    }
+}
+
+impl From<PgError> for ChangeError {
+    fn from(error: PgError) -> ChangeError {
+        match error.fault {
+            PgFault::Unique => ChangeError::Taken,
+            _ => ChangeError::Store(error.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for PgError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_what_follows_from_it() {
+        for (code, message, expected) in [
+            ("08006", "", PgFault::Connection),
+            ("57P01", "", PgFault::Connection),
+            ("25006", "", PgFault::Connection),
+            ("40P01", "", PgFault::Contention),
+            ("40001", "", PgFault::Contention),
+            (
+                "0A000",
+                "cached plan must not change result type",
+                PgFault::CachedPlan,
+            ),
+            ("0A000", "something else", PgFault::Other),
+            ("23505", "", PgFault::Unique),
+            ("57014", "", PgFault::Other),
+            ("42P01", "", PgFault::Other),
+        ] {
+            let fault = fault_of(&SqlState::from_code(code), message);
+            assert_eq!(fault, expected, "{code} {message}");
+        }
+    }
+}

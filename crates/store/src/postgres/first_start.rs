@@ -1,0 +1,46 @@
+//! The fact of the first start: of those who start at once one writes it, with its accesses.
+
+use tokio_postgres::types::Type;
+
+use super::session::Value;
+use super::store::{Epoch, PostgresStore};
+use crate::first_start::FIRST_START;
+use crate::{Access, ChangeError, StoreError};
+
+impl PostgresStore {
+    pub(crate) async fn has_started(&self) -> Result<bool, StoreError> {
+        let fact = "SELECT 1 FROM chatgate.facts WHERE name = $1";
+        let rows = self
+            .pool()
+            .read(fact, &[(&FIRST_START, Type::TEXT)])
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    pub(crate) async fn first_start(
+        &self,
+        by: (&str, i64),
+        accesses: &[Access],
+    ) -> Result<(), ChangeError> {
+        let count = accesses.len() as i64;
+        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, count).await?;
+        let started = async {
+            let session = &mut lease.session;
+            let note =
+                "INSERT INTO chatgate.facts (name, at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            let values: [Value<'_>; 2] = [(&FIRST_START, Type::TEXT), (&by.1, Type::INT8)];
+            match session.execute(note, &values).await? {
+                0 => Ok(None),
+                _ => self.put(session, (by, epoch), accesses).await.map(Some),
+            }
+        };
+        let started: Result<Option<_>, ChangeError> = started.await;
+        let put = self.end(lease, started).await?;
+        match put {
+            Some(put) => self.put_in_force(put, epoch).await,
+            // Another has started it; its accesses are there.
+            None => drop(self.load_accesses().await?),
+        }
+        Ok(())
+    }
+}

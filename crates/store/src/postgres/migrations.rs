@@ -1,0 +1,175 @@
+//! The migrations of a database, and who may run them: one process at a time, under a lock that is asked for and never waited for.
+//! A statement that waits for a lock holds a snapshot, which others' migrations wait for in turn.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use super::connector::PgConnector;
+use super::error::PgError;
+use super::session::PgSession;
+use crate::StoreError;
+
+/// A migration: its number, what it is about, and its SQL, of which not a byte may change.
+type PgMigration = (i32, &'static str, &'static str);
+
+#[rustfmt::skip]
+const MIGRATIONS: [PgMigration; 2] = [
+    (1, "deployment", include_str!("migrations/0001_deployment.sql")),
+    (2, "sends and journal", include_str!("migrations/0002_sends_and_journal.sql")),
+];
+
+/// What this program knows of the tables: it may write those whose `contract` is this or less.
+pub(super) const CONTRACT: i32 = 1;
+
+/// The name of the lock among the database's advisory locks: "chatgate" as a number.
+const LOCK: i64 = 0x6368_6174_6761_7465;
+
+/// Pause between two tries to get it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long another process's migrations are waited for.
+const LOCK_MAX: Duration = Duration::from_secs(300);
+
+/// How long a migration may take: rows of a large table are rewritten.
+const MIGRATION_MAX: Duration = Duration::from_secs(600);
+
+/// How often a migration is tried that did not get a table's lock within two seconds.
+const TRIES: u32 = 3;
+
+const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
+    CREATE TABLE IF NOT EXISTS chatgate.migrations (
+        version integer PRIMARY KEY, description text NOT NULL, checksum bytea NOT NULL, at timestamptz NOT NULL DEFAULT now()
+    )";
+
+/// Brings the tables up to date, or only looks whether they are.
+///
+/// # Errors
+/// When they can't be changed, are not to be changed, were changed by a migration of another text, or need a newer program.
+pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(), StoreError> {
+    let mut session = connector.connect().await?;
+    if is_up_to_date(&mut session).await? {
+        return check_contract(&mut session).await;
+    }
+    if !migrates {
+        return Err(StoreError::new(
+            "the database is not up to date, and store.migrate says that this process changes no tables: run `chatgate migrate`",
+        ));
+    }
+    lock(&mut session).await?;
+    session.patient(MIGRATION_MAX);
+    session.batch("SET lock_timeout = '2s'").await?;
+    session.batch(TABLE).await?;
+    let applied = applied(&mut session).await?;
+    for migration in MIGRATIONS {
+        if !applied.iter().any(|(version, _)| *version == migration.0) {
+            apply(&mut session, migration).await?;
+        }
+    }
+    // The lock ends with the connection.
+    check_contract(&mut session).await
+}
+
+/// Whether nothing is left to do. A newer program may have done more.
+async fn is_up_to_date(session: &mut PgSession) -> Result<bool, StoreError> {
+    let table = "SELECT to_regclass('chatgate.migrations') IS NOT NULL AS there";
+    let there = session.query(table, &[]).await?;
+    let there = there.first().map(|row| row.try_get("there"));
+    if !there.transpose().map_err(PgError::from)?.unwrap_or(false) {
+        return Ok(false);
+    }
+    let applied = applied(session).await?;
+    for (version, _, sql) in MIGRATIONS {
+        match applied.iter().find(|(known, _)| *known == version) {
+            None => return Ok(false),
+            Some((_, checksum)) if *checksum == checksum_of(sql) => {}
+            Some(_) => {
+                return Err(StoreError::new(format!(
+                    "the database has had migration {version} with another text"
+                )));
+            }
+        }
+    }
+    Ok(true)
+}
+
+async fn applied(session: &mut PgSession) -> Result<Vec<(i32, Vec<u8>)>, PgError> {
+    let applied = "SELECT version, checksum FROM chatgate.migrations ORDER BY version";
+    let rows = session.query(applied, &[]).await?;
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get("version")?, row.try_get("checksum")?));
+    rows.iter().map(read).collect()
+}
+
+/// Gets the lock. A connection has it until it ends, so that no process leaves it behind.
+async fn lock(session: &mut PgSession) -> Result<(), StoreError> {
+    let until = Instant::now() + LOCK_MAX;
+    loop {
+        let asked = "SELECT pg_try_advisory_lock($1) AS mine";
+        let rows = session.query(asked, &[(&LOCK, Type::INT8)]).await?;
+        let mine = rows.first().map(|row| row.try_get("mine"));
+        if mine.transpose().map_err(PgError::from)?.unwrap_or(false) {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(StoreError::new(
+                "another process has been changing the tables for five minutes",
+            ));
+        }
+        sleep(LOCK_INTERVAL).await;
+    }
+}
+
+async fn apply(
+    session: &mut PgSession,
+    (version, description, sql): PgMigration,
+) -> Result<(), StoreError> {
+    let mut tries = 1;
+    while let Err(error) = try_to_apply(session, (version, description, sql)).await {
+        if tries == TRIES || error.ends_connection() {
+            return Err(StoreError::new(format!("migration {version}: {error}")));
+        }
+        session.roll_back().await?;
+        tries += 1;
+    }
+    Ok(())
+}
+
+async fn try_to_apply(
+    session: &mut PgSession,
+    (version, description, sql): PgMigration,
+) -> Result<(), PgError> {
+    session.begin().await?;
+    session.batch(sql).await?;
+    let noted =
+        "INSERT INTO chatgate.migrations (version, description, checksum) VALUES ($1, $2, $3)";
+    let checksum = checksum_of(sql);
+    let values = [
+        (&version as _, Type::INT4),
+        (&description as _, Type::TEXT),
+        (&checksum as _, Type::BYTEA),
+    ];
+    session.execute(noted, &values).await?;
+    let newest = "UPDATE chatgate.deployment SET schema = $1";
+    session.execute(newest, &[(&version, Type::INT4)]).await?;
+    session.commit().await
+}
+
+/// Looks whether this program may write the tables.
+async fn check_contract(session: &mut PgSession) -> Result<(), StoreError> {
+    let contract = "SELECT contract FROM chatgate.deployment";
+    let rows = session.query(contract, &[]).await?;
+    let contract = rows.first().map(|row| row.try_get::<_, i32>("contract"));
+    let contract = contract.transpose().map_err(PgError::from)?.unwrap_or(0);
+    if contract > CONTRACT {
+        return Err(StoreError::new(format!(
+            "the database needs a newer version of the program: its contract is {contract}, and this one knows {CONTRACT}"
+        )));
+    }
+    Ok(())
+}
+
+fn checksum_of(sql: &str) -> Vec<u8> {
+    digest(&SHA256, sql.as_bytes()).as_ref().to_vec()
+}

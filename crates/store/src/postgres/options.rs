@@ -1,0 +1,149 @@
+//! How a store in PostgreSQL is reached.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+use super::error::said;
+use super::seal::SealKeys;
+
+/// Longest that one address is tried.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// How long what was written may stay without a sign of life before a connection counts as lost.
+const UNANSWERED_MAX: Duration = Duration::from_secs(5);
+
+/// A store in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Where it is; may be a pooler in transaction mode.
+    pub url: PostgresUrl,
+    /// The same database without a pooler, for migrations and for notifications.
+    pub direct_url: PostgresUrl,
+    /// Most connections for look-ups and operators, beside those with a part of their own.
+    pub connections: usize,
+    /// What seals the keys.
+    pub seal: SealKeys,
+    /// Whether this process may change tables, or only look whether they are as it needs them.
+    pub migrates: bool,
+    /// What others see of this process.
+    pub replica: ReplicaOptions,
+}
+
+/// One of the processes over one database.
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// What people call it; proves nothing.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// A digest of its configuration: where it differs from others', somebody should know.
+    pub config: Vec<u8>,
+    /// How long it counts as alive without a sign of it.
+    pub lease: Duration,
+}
+
+/// Where a database is and who comes to it. Its `Debug` says nothing: the password is in it.
+#[derive(Clone)]
+pub struct PostgresUrl(Config);
+
+impl std::fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PostgresUrl(…)")
+    }
+}
+
+impl PostgresUrl {
+    /// Reads a URL, `postgres://user:password@host:5432/database`. It may name several hosts, `…@pg-a:5432,pg-b:5432/…`, which are
+    /// tried in their order until one can be written. Connections beyond this machine are encrypted and the server's certificate
+    /// is checked, unless it says `sslmode=disable`.
+    ///
+    /// # Errors
+    /// A sentence without the URL's text.
+    pub fn parse(text: &SecretString) -> Result<PostgresUrl, String> {
+        let parsed = text.expose_secret().parse::<Config>();
+        let mut config = parsed.map_err(|error| said(&error))?;
+        let nowhere = Host::Tcp(String::new());
+        if config.get_hosts().is_empty() || config.get_hosts().contains(&nowhere) {
+            return Err("it names no host".to_owned());
+        }
+        let is_named = |name: Option<&str>| name.is_some_and(|name| !name.is_empty());
+        if !is_named(config.get_dbname()) || !is_named(config.get_user()) {
+            return Err("it names no user or no database".to_owned());
+        }
+        // "Prefer" would send the password in the clear to anybody who answers without TLS.
+        if config.get_ssl_mode() == SslMode::Prefer {
+            let is_near = config.get_hosts().iter().all(is_local);
+            config.ssl_mode(if is_near {
+                SslMode::Disable
+            } else {
+                SslMode::Require
+            });
+        }
+        config
+            .application_name("chatgate")
+            .connect_timeout(CONNECT_MAX)
+            .tcp_user_timeout(UNANSWERED_MAX)
+            .keepalives_idle(UNANSWERED_MAX)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Ok(PostgresUrl(config))
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.0
+    }
+}
+
+/// Whether a host is this machine.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            let address = name.parse::<std::net::IpAddr>();
+            name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        }
+        Host::Unix(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<PostgresUrl, String> {
+        PostgresUrl::parse(&SecretString::from(text))
+    }
+
+    #[test]
+    fn connections_beyond_this_machine_are_encrypted() {
+        for (text, expected) in [
+            ("postgres://u:p@127.0.0.1/d", SslMode::Disable),
+            ("postgres://u:p@localhost:6432/d", SslMode::Disable),
+            ("postgres://u@%2Frun%2Fpostgresql/d", SslMode::Disable),
+            ("postgres://u:p@pg-a:5432,pg-b:5433/d", SslMode::Require),
+            ("postgres://u:p@localhost,pg-b/d", SslMode::Require),
+            ("postgres://u:p@pg-a/d?sslmode=prefer", SslMode::Require),
+            ("postgres://u:p@pg-a/d?sslmode=disable", SslMode::Disable),
+        ] {
+            let url = parsed(text).unwrap();
+            assert_eq!(url.config().get_ssl_mode(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_said_without_the_password() {
+        for text in [
+            "postgres://u:pass-word@/d",
+            "postgres://u:pass-word@h",
+            "postgres://:pass-word@h/d",
+            "postgres://u:pass-word@h:port/d",
+            "mysql://u:pass-word@h/d",
+        ] {
+            let said = parsed(text).unwrap_err();
+            assert!(!said.is_empty() && !said.contains("pass-word"), "{said}");
+        }
+        let url = parsed("postgres://u:pass-word@h/d").unwrap();
+        assert!(!format!("{url:?}").contains("pass-word"));
+    }
+}

@@ -1,0 +1,131 @@
+//! The connections for look-ups, changes and operators: a handful, opened when they are needed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_postgres::Row;
+
+use super::connector::PgConnector;
+use super::error::PgError;
+use super::session::{PgSession, Value};
+
+/// How long somebody waits until a connection is free.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How often a statement is tried at most.
+const TRIES: u32 = 3;
+
+/// The connections of one store.
+pub(super) struct PgPool {
+    connector: Arc<PgConnector>,
+    permits: Arc<Semaphore>,
+    free: Mutex<Vec<PgSession>>,
+}
+
+/// A connection that is lent. One that is not given back is closed: so ends whatever was under way over it.
+pub(super) struct PgLease {
+    pub(super) session: PgSession,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PgPool {
+    /// At most so many connections; none yet.
+    pub(super) fn new(connector: Arc<PgConnector>, most: usize) -> PgPool {
+        PgPool {
+            connector,
+            permits: Arc::new(Semaphore::new(most)),
+            free: Mutex::default(),
+        }
+    }
+
+    /// Lends a connection.
+    ///
+    /// # Errors
+    /// When the others take too long, or the database does not answer.
+    pub(super) async fn take(&self) -> Result<PgLease, PgError> {
+        let permit = timeout(WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| PgError::new("other reads take too long"))?;
+        let permit = permit.map_err(|_| PgError::new("it is closed"))?;
+        let open = {
+            let mut free = self.free();
+            free.retain(PgSession::is_usable);
+            free.pop()
+        };
+        let session = match open {
+            Some(session) => session,
+            None => self.connector.connect().await?,
+        };
+        Ok(PgLease {
+            session,
+            _permit: permit,
+        })
+    }
+
+    /// Takes a connection back for others, if it is as good as before.
+    pub(super) fn give_back(&self, lease: PgLease) {
+        if lease.session.is_usable() && !self.permits.is_closed() {
+            self.free().push(lease.session);
+        }
+    }
+
+    /// Asks what changes nothing, or changes it to what it is: it is asked again when the connection was lost.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub(super) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
+        self.ask(sql, values, true).await
+    }
+
+    /// Writes by one statement, which is a transaction. It is tried again only when another transaction came in its way.
+    ///
+    /// # Errors
+    /// What the last try said. After a connection was lost it may have been carried out all the same.
+    pub(super) async fn write(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
+        self.ask(sql, values, false).await
+    }
+
+    async fn ask(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        may_repeat: bool,
+    ) -> Result<Vec<Row>, PgError> {
+        let mut tries = 1;
+        loop {
+            let mut lease = self.take().await?;
+            let error = match lease.session.query(sql, values).await {
+                Ok(rows) => {
+                    self.give_back(lease);
+                    return Ok(rows);
+                }
+                Err(error) => error,
+            };
+            self.give_back(lease);
+            self.note(&error);
+            if tries == TRIES || !(error.passes() || (may_repeat && error.is_lost())) {
+                return Err(error);
+            }
+            tries += 1;
+        }
+    }
+
+    /// Closes those that lead to the same trouble as one over which this was said.
+    pub(super) fn note(&self, error: &PgError) {
+        if error.is_lost() {
+            self.free().clear();
+        }
+    }
+
+    /// Closes them; those that are lent close when they come back.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.free().clear();
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<PgSession>> {
+        // No push or pop can panic half way.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,53 @@
+//! This process among the replicas: a row for each life, so that what one has begun is told from what the next begins.
+
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::ids::ReplicaId;
+use super::migrations::CONTRACT;
+use super::options::PostgresOptions;
+use super::pool::PgPool;
+use super::session::Value;
+use crate::StoreError;
+
+/// How often a slot is asked for that somebody else takes in the same moment.
+const TRIES: u32 = 20;
+
+/// Takes the lowest free slot. The rows of lives that ended long ago go.
+const REGISTER: &str = "WITH gone AS (
+        DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '10 min'
+    )
+    INSERT INTO chatgate.replicas (slot, name, version, contract, config, lease_until)
+    SELECT min(s), $1, $2, $3, $4, now() + $5 * interval '1 ms' FROM generate_series(0, 255) s
+    WHERE NOT EXISTS (SELECT FROM chatgate.replicas r WHERE r.slot = s)
+    HAVING min(s) IS NOT NULL
+    ON CONFLICT (slot) DO NOTHING RETURNING id, slot";
+
+/// Makes the row of this life.
+///
+/// # Errors
+/// When the database can't be written, or 256 replicas are there already.
+pub(super) async fn register(
+    pool: &PgPool,
+    options: &PostgresOptions,
+) -> Result<ReplicaId, StoreError> {
+    let lease_ms = i64::try_from(options.replica.lease.as_millis()).unwrap_or(i64::MAX);
+    let values: [Value<'_>; 5] = [
+        (&options.replica.name, Type::TEXT),
+        (&options.replica.version, Type::TEXT),
+        (&CONTRACT, Type::INT4),
+        (&options.replica.config, Type::BYTEA),
+        (&lease_ms, Type::INT8),
+    ];
+    for _ in 0..TRIES {
+        let rows = pool.write(REGISTER, &values).await?;
+        if let Some(row) = rows.first() {
+            let slot: i16 = row.try_get("slot").map_err(PgError::from)?;
+            return Ok(ReplicaId {
+                id: row.try_get("id").map_err(PgError::from)?,
+                slot: slot.into(),
+            });
+        }
+    }
+    Err(StoreError::new("there are 256 replicas already"))
+}

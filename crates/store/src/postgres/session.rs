@@ -1,0 +1,111 @@
+//! One connection, used by one at a time. What does not end in time, or is given up half way, ends the connection with it: nobody
+//! ever gets the answer to another's question, nor another's transaction.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use super::error::PgError;
+
+/// How long a statement may take, the wait for a standby included. A caller who waits has at most three seconds.
+pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(3);
+
+/// A value of a statement, with the type that the database takes it for. Statements are not prepared beforehand: a pooler may
+/// hand each transaction to another connection.
+pub(super) type Value<'v> = (&'v (dyn ToSql + Sync), Type);
+
+/// A connection.
+pub(super) struct PgSession {
+    client: Client,
+    /// How long a statement may take.
+    most: Duration,
+    /// Whether nothing is under way, and no transaction is open.
+    is_idle: bool,
+}
+
+impl PgSession {
+    pub(super) fn new(client: Client) -> PgSession {
+        PgSession {
+            client,
+            most: STATEMENT_MAX,
+            is_idle: true,
+        }
+    }
+
+    /// How long a statement may take from now on.
+    pub(super) fn patient(&mut self, most: Duration) {
+        self.most = most;
+    }
+
+    /// Whether another one may use it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_idle && !self.client.is_closed()
+    }
+
+    /// Asks, and returns all rows.
+    pub(super) async fn query(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, PgError> {
+        let was_idle = std::mem::replace(&mut self.is_idle, false);
+        let rows = timeout(self.most, self.client.query_typed(sql, values)).await;
+        let rows = rows.map_err(|_| PgError::too_long())?;
+        self.after(was_idle, rows)
+    }
+
+    /// Executes, and returns the number of rows that it changed.
+    pub(super) async fn execute(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, PgError> {
+        let was_idle = std::mem::replace(&mut self.is_idle, false);
+        let done = timeout(self.most, self.client.execute_typed(sql, values)).await;
+        let done = done.map_err(|_| PgError::too_long())?;
+        self.after(was_idle, done)
+    }
+
+    /// Executes statements without values.
+    pub(super) async fn batch(&mut self, sql: &str) -> Result<(), PgError> {
+        let was_idle = std::mem::replace(&mut self.is_idle, false);
+        let done = timeout(self.most, self.client.batch_execute(sql)).await;
+        let done = done.map_err(|_| PgError::too_long())?;
+        self.after(was_idle, done)
+    }
+
+    /// Begins a transaction. Until it is committed, dropping the session is what rolls it back.
+    pub(super) async fn begin(&mut self) -> Result<(), PgError> {
+        self.batch("BEGIN").await?;
+        self.is_idle = false;
+        Ok(())
+    }
+
+    /// Ends the transaction. An error that is not the database's leaves open whether it was committed.
+    pub(super) async fn commit(&mut self) -> Result<(), PgError> {
+        self.batch("COMMIT").await?;
+        self.is_idle = true;
+        Ok(())
+    }
+
+    /// Ends the transaction and undoes it.
+    pub(super) async fn roll_back(&mut self) -> Result<(), PgError> {
+        self.batch("ROLLBACK").await?;
+        self.is_idle = true;
+        Ok(())
+    }
+
+    /// A statement has ended: outside a transaction the connection is as good as before, unless the error says otherwise.
+    fn after<T>(
+        &mut self,
+        was_idle: bool,
+        ended: Result<T, tokio_postgres::Error>,
+    ) -> Result<T, PgError> {
+        let ended = ended.map_err(PgError::from);
+        let ends = ended.as_ref().is_err_and(PgError::ends_connection);
+        self.is_idle = was_idle && !ends;
+        ended
+    }
+}
