@@ -358,14 +358,18 @@ fn test_module(text: &str) -> &str {
 /// the gateway joins, and the command line stands on top.
 fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
     match used {
-        _ if matches!(user, "server" | "settings") && is_ours => false,
+        _ if matches!(user, "server" | "settings" | "visible") && is_ours => false,
         "adapter" => user != "adapter",
         _ if user == "oracles" && is_ours => true,
-        "store" => matches!(user, "forward" | "console" | "gateway"),
-        "samples" => matches!(user, "console" | "gateway" | "chatgate"),
+        "store" => matches!(user, "forward" | "console" | "telemetry" | "gateway"),
+        "samples" => matches!(user, "console" | "docs" | "chatgate"),
+        "docs" => user == "gateway",
         "sandbox" | "server" | "settings" => matches!(user, "gateway" | "chatgate"),
-        "forward" | "console" => user == "gateway",
+        "forward" | "console" => matches!(user, "telemetry" | "gateway"),
+        "telemetry" => matches!(user, "gateway" | "chatgate"),
+        "visible" => matches!(user, "console" | "telemetry" | "chatgate"),
         "gateway" => user == "chatgate",
+        "adapter-jwt" if user == "docs" => true,
         // The commands that verify one token or parse one document.
         "adapter-jwt" | "adapter-soap" if user == "chatgate" => true,
         adapter if adapter.starts_with("adapter-") => user == "gateway",

@@ -13,13 +13,12 @@ type Modules = BTreeMap<ModulePath, Module>;
 type Edges = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
 
 /// The folders of the gateway, from the ground up; files of the root stand on the floor of their name.
-const FLOORS: [&[&str]; 8] = [
-    &["client_addr", "paths", "visible"],
+const FLOORS: [&[&str]; 7] = [
+    &["client_addr", "paths"],
     &["config"],
-    &["telemetry", "tokens"],
+    &["tokens"],
     &["state"],
     &["request"],
-    &["docs"],
     &["router"],
     &["serve", "fuzzing"],
 ];

@@ -13,6 +13,7 @@ mod scope;
 mod scope_rule;
 mod signing;
 mod token;
+mod token_cache;
 mod token_request;
 mod way;
 
@@ -20,11 +21,14 @@ pub use access_names::AccessNames;
 pub use algorithm::{Algorithm, KeyError};
 pub use jwks::{JWKS_BYTES_MAX, KID_CHARACTERS_MAX, KeySet, PassedOver, VerifyingKey, parse_jwks};
 pub use jws::{TOKEN_BYTES_MAX, verify_jws};
-pub use oauth::{OauthError, granted_scope, metadata, token_reply};
+pub use oauth::{
+    JWKS_PATH, METADATA_PATH, OauthError, TOKEN_PATH, granted_scope, metadata, token_reply,
+};
 pub use scope::Scope;
 pub use scope_rule::ScopeRule;
 pub use signing::{Claims, SigningKey, jwks};
 pub use token::{Issuer, Keyring, SKEW_S, Subject, TokenFault, TokenOrigin, verify};
+pub use token_cache::TokenCache;
 pub use token_request::{TokenRequest, read_token_request, refuse_token_head};
 pub use way::JwtAdapter;
 

@@ -181,6 +181,15 @@ pub fn granted_scope(
     Ok(scope)
 }
 
+/// The path of the token endpoint.
+pub const TOKEN_PATH: &str = "/oauth/token";
+
+/// The path of the public keys that verify our tokens.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// The path of the metadata of the token issuer (RFC 8414).
+pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+
 /// The RFC 8414 document. `public_url` is the issuer, to the letter.
 #[must_use]
 pub fn metadata(public_url: &str) -> String {
@@ -189,8 +198,8 @@ pub fn metadata(public_url: &str) -> String {
     let scopes: Vec<&str> = std::iter::once(EVERYTHING).chain(methods).collect();
     json!({
         "issuer": public_url,
-        "token_endpoint": format!("{base}/oauth/token"),
-        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "token_endpoint": format!("{base}{TOKEN_PATH}"),
+        "jwks_uri": format!("{base}{JWKS_PATH}"),
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],

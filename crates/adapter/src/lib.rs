@@ -48,7 +48,7 @@ pub use operation::{
     CLASS, Caching, Effect, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS, Parameter,
     ParameterKind, Sensitivity, cacheable,
 };
-pub use params::Params;
+pub use params::{IDEMPOTENCY_KEY_BYTES_MAX, Params};
 pub use reply::Reply;
 pub use response::Response;
 pub use rest::Rest;

@@ -16,6 +16,9 @@ use crate::operation::declared_name;
 use crate::pair_count::PairCount;
 use crate::wire::Wire;
 
+/// Longest idempotency key, in bytes: four times what any client library generates.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The declared names that one request usually has, class, method and credentials included.

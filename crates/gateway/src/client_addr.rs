@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use adapter::{Code, Error};
-use http::HeaderMap;
+use axum::http::HeaderMap;
 use ipnet::IpNet;
 use server::PeerAddr;
 
@@ -254,7 +254,7 @@ fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &st
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use axum::http::HeaderValue;
 
     use super::*;
 

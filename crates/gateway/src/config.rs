@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, parse};
 use store::{ReceiptRoom, Retention, parse_network};
+use telemetry::LogConfig;
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
@@ -30,7 +31,6 @@ use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
 pub use limits::LimitsConfig;
-pub use log::LogConfig;
 pub use seeds::SeedAccess;
 pub use ways::WaysConfig;
 

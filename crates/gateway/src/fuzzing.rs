@@ -6,8 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use adapter::{Error, Way};
-use http::HeaderMap;
-use http::request::Parts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use ipnet::IpNet;
 use server::PeerAddr;
 

@@ -1,4 +1,4 @@
-//! The join: configuration, routes, the life of a request, and telemetry of Chatgate.
+//! The join: configuration, routes, and the life of a request.
 //!
 //! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward`'s `lib`. The modules stand here in
 //! floors from top to bottom; none imports from a higher floor than its own.
@@ -7,20 +7,16 @@ mod serve;
 
 mod router;
 
-mod docs;
-
 mod request;
 
 mod state;
 
-mod telemetry;
 mod tokens;
 
 pub mod config;
 
 pub mod client_addr;
 mod paths;
-pub mod visible;
 
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,4 +24,3 @@ pub mod fuzzing;
 pub use serve::admin_key::reset_admin_key;
 pub use serve::bootstrap::DemoCredentials;
 pub use serve::{data_folder, serve};
-pub use telemetry::finish_log;

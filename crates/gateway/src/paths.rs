@@ -1,6 +1,7 @@
 //! The paths of the public listener.
 
 use adapter::Way;
+use adapter_jwt::{JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 
 /// A path of the public listener, with the methods that it serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,19 +19,19 @@ pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The token endpoint.
 pub(crate) const TOKEN: PublicPath = PublicPath {
-    path: "/oauth/token",
+    path: TOKEN_PATH,
     allow: "POST",
     way: Some(Way::Jwt),
 };
 
 /// The public keys that verify our tokens.
-pub(crate) const JWKS: PublicPath = document("/.well-known/jwks.json");
+pub(crate) const JWKS: PublicPath = document(JWKS_PATH);
 
 /// The metadata of the token issuer (RFC 8414).
-pub(crate) const METADATA: PublicPath = document("/.well-known/oauth-authorization-server");
+pub(crate) const METADATA: PublicPath = document(METADATA_PATH);
 
 /// The documentation pages, which have further paths below this one.
-pub(crate) const DOCS: PublicPath = document("/docs/");
+pub(crate) const DOCS: PublicPath = document(docs::PATH);
 
 /// Every other path.
 pub(crate) const UNKNOWN: PublicPath = PublicPath {

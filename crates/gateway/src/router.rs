@@ -1,17 +1,16 @@
-//! Where requests go: the public listener's by their paths, the operators' to the console.
+//! Where requests of the public listener go, by their paths.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use adapter::{Code, Error, Way};
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use axum::http::{Method, Request};
 use axum::response::Response;
-use http::{Method, Request};
+use docs::Page;
 use server::{Dispatch, Peer};
 
-use crate::docs;
 use crate::paths;
 use crate::request::pipeline::{self, admit};
 use crate::request::record::AccessRecord;
@@ -19,43 +18,25 @@ use crate::request::{reply, token_endpoint, validate};
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
-/// Where a listener sends its requests.
+/// Dispatches the requests of the public listener.
 #[derive(Clone)]
-pub(crate) enum Dispatcher {
-    /// The public listener's.
-    Public(Arc<Runtime>),
-    /// The operators' listener's.
-    Operators(Router),
-}
+pub(crate) struct PublicRouter(pub(crate) Arc<Runtime>);
 
 /// A response under way, boxed so that an idle connection reserves no memory for it.
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-impl Dispatch for Dispatcher {
+impl Dispatch for PublicRouter {
+    /// Answers a request under the snapshot that is current when it begins. A way in that is switched off has no path. Calls do
+    /// not go through axum's router, which costs five thousand instructions, an eighth of a cached read.
     fn call(&self, peer: Peer, request: Request<Body>) -> impl Future<Output = Response> + Send {
-        match self {
-            Dispatcher::Public(runtime) => public(runtime.snapshot(), peer, request),
-            Dispatcher::Operators(router) => operators(router.clone(), &peer, request),
-        }
+        let snapshot = self.0.snapshot();
+        let way = paths::way_at(request.uri().path()).filter(|way| snapshot.is_open(*way));
+        let response: ResponseFuture = match way {
+            Some(way) => Box::pin(pipeline::answer(snapshot, way, peer, request)),
+            None => Box::pin(other(snapshot, peer, request)),
+        };
+        response
     }
-}
-
-/// Answers a request of the public listener under the snapshot that is current when it begins. A way in that is switched off
-/// has no path. Calls do not go through axum's router, which costs five thousand instructions, an eighth of a cached read.
-fn public(snapshot: Arc<Snapshot>, peer: Peer, request: Request<Body>) -> ResponseFuture {
-    let way = paths::way_at(request.uri().path()).filter(|way| snapshot.is_open(*way));
-    match way {
-        Some(way) => Box::pin(pipeline::answer(snapshot, way, peer, request)),
-        None => Box::pin(other(snapshot, peer, request)),
-    }
-}
-
-fn operators(mut router: Router, peer: &Peer, mut request: Request<Body>) -> ResponseFuture {
-    // The console knows a peer by axum's type.
-    let address = ConnectInfo(peer.addr.address);
-    request.extensions_mut().insert(address);
-    let answering = tower_service::Service::call(&mut router, request);
-    Box::pin(async move { answering.await.unwrap_or_else(|never| match never {}) })
 }
 
 /// Answers a request on a path that is not the path of a way in.
@@ -94,10 +75,17 @@ fn document(
 
 fn documentation(snapshot: &Snapshot, mut record: AccessRecord) -> Response {
     let admitted = admit_to_read(snapshot, &mut record);
-    match admitted.and_then(|()| docs::page(snapshot, &record.context.head)) {
-        Ok(page) => docs::respond(&mut record, page),
+    match admitted.and_then(|()| page(snapshot, &record.context.head)) {
+        Ok(page) => reply::page(&mut record, page),
         Err(error) => reply::refuse(&mut record, &error),
     }
+}
+
+fn page(snapshot: &Snapshot, head: &Parts) -> Result<Page, Error> {
+    let (path, query) = (head.uri.path(), head.uri.query());
+    let page = docs::page(&snapshot.public_interface(), path, query);
+    let page = page.map_err(|cause| Error::refused(Code::InternalError).because(cause))?;
+    page.ok_or_else(|| Error::refused(Code::NotFound))
 }
 
 /// Admits a caller to what every caller may read.

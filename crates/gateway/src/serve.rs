@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use console::Console;
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
@@ -31,11 +32,10 @@ use url::Url;
 
 use crate::config::Config;
 use crate::request::record::log_counts;
-use crate::router::Dispatcher;
+use crate::router::PublicRouter;
 use crate::serve::assemble::assemble;
 use crate::serve::data_folder::{DataFolder, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime, SandboxUpstream};
-use crate::telemetry;
 
 /// What operators' requests may take at the end, even if less of the drain deadline is left.
 const OPERATORS_GRACE: Duration = Duration::from_secs(1);
@@ -90,11 +90,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let operators = Arc::<Runtime>::clone(&runtime);
     let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
     let looking = tokio::spawn(looking);
-    let served = [
-        (public, Dispatcher::Public(Arc::clone(&runtime))),
-        (admin, Dispatcher::Operators(admin_router)),
-    ];
-    let served = run(&runtime, served, signals, file).await;
+    let served = run(&runtime, public, (admin, admin_router), signals, file).await;
     looking.abort();
     let _ = looking.await;
     served?;
@@ -120,7 +116,8 @@ async fn save(runtime: &Runtime) {
 /// watch.
 async fn run(
     runtime: &Arc<Runtime>,
-    [(public, ways_in), (admin, console)]: [(TcpListener, Dispatcher); 2],
+    public: TcpListener,
+    (admin, console): (TcpListener, Router),
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
     file: Option<PathBuf>,
 ) -> Result<(), String> {
@@ -146,7 +143,7 @@ async fn run(
     let admin = tokio::spawn(admin);
     let public = tokio::spawn(server::serve(
         public,
-        ways_in,
+        PublicRouter(Arc::clone(runtime)),
         policy,
         workers_of_public,
         stopped,

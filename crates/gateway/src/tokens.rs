@@ -1,6 +1,5 @@
 //! Which tokens are valid: those signed with our own keys, and those of outside issuers, whose keys are fetched.
 
-mod cache;
 mod config;
 mod issuers;
 mod signing_keys;
@@ -9,8 +8,8 @@ use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    AccessNames, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenFault, VerifyingKey,
-    verify,
+    AccessNames, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenCache, TokenFault,
+    VerifyingKey, verify,
 };
 use arc_swap::ArcSwap;
 use client::Client;
@@ -20,7 +19,6 @@ use store::Store;
 use uuid::Uuid;
 
 use crate::config::IssuerConfig;
-use crate::tokens::cache::TokenCache;
 use crate::tokens::config::Signing;
 use crate::tokens::issuers::{OutsideIssuer, REFETCH_PAUSE_S};
 use crate::tokens::signing_keys::{SigningKeys, delete_keys};

@@ -1,7 +1,11 @@
 //! The one thing that this crate asks of its user.
 
+use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::{Request, Response};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 
 use crate::peer::Peer;
 
@@ -13,4 +17,14 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
         peer: Peer,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// A router's handlers know the peer by its address alone, as axum's [`ConnectInfo`].
+impl Dispatch for Router {
+    async fn call(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
+        let address = ConnectInfo(peer.addr.address);
+        request.extensions_mut().insert(address);
+        let answered = TowerToHyperService::new(self.clone()).call(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use gateway::visible::visible;
 use http::Method;
 use serde_json::{Value, json};
+use visible::visible;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use gateway::visible::visible_json;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
+use visible::visible_json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::log_row::{header, render};

@@ -1,9 +1,9 @@
 //! A journal row as one line for a person.
 
 use anstyle::Style;
-use gateway::visible::visible;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
+use visible::visible;
 
 use super::output::cell;
 use super::terminal::{BAD, GAP, GOOD, HEAD, REFUSED, cut, padded, styled};

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Write};
 
 use anstream::AutoStream;
 use comfy_table::{ContentArrangement, Table, presets};
-use gateway::visible::{visible, visible_json, visible_lines};
 use serde_json::Value;
+use visible::{visible, visible_json, visible_lines};
 
 use super::terminal::{GAP, HEAD, styled, width};
 

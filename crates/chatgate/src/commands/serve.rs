@@ -12,7 +12,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), CommandError> {
     let source = config_source(args);
     let (sources, config) = read_config(&source)?;
     let served = gateway::serve(source, sources, config).await;
-    let lost = gateway::finish_log().await;
+    let lost = telemetry::finish_log().await;
     if lost > 0 {
         print_error(&format!(
             "standard output did not take the last {lost} lines of the log"

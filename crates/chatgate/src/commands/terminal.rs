@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use gateway::visible::visible;
 use terminal_size::terminal_size_of;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use visible::visible;
 
 /// The head of a table.
 pub(crate) const HEAD: Style = Style::new().bold();

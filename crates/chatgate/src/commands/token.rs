@@ -1,5 +1,6 @@
 //! `chatgate token`: gets a token from the token endpoint of a running gateway.
 
+use adapter_jwt::TOKEN_PATH;
 use client::call::{GatewayCall, call};
 use gateway::DemoCredentials;
 use url::Url;
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
         ("client_secret", &client_secret),
         ("scope", &scope),
     ];
-    let endpoint = format!("{base}/oauth/token");
+    let endpoint = format!("{base}{TOKEN_PATH}");
     let request = GatewayCall {
         url: Url::parse(&endpoint).map_err(|error| format!("{endpoint}: {error}"))?,
         form: Some(&form),

@@ -3,24 +3,7 @@
 
 /// Shows hidden characters by their number.
 pub(crate) fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            visible.extend(c.escape_unicode());
-        } else {
-            visible.push(c);
-        }
-    }
-    visible
-}
-
-fn is_hidden(c: char) -> bool {
-    let is_plain = matches!(c, '\n' | '\t');
-    let is_hidden = c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    is_hidden && !is_plain
+    visible::visible_text(text).into_owned()
 }
 
 /// Shows a text, or a dash where there is none.

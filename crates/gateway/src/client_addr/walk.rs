@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{Finding, PeerAddr, Trust, WalkStep, walk};

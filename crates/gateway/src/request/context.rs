@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter::Wire;
-use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use axum::body::Bytes;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
 use server::{Peer, PeerAddr};
 
 use crate::client_addr::ClientIp;
@@ -98,7 +98,7 @@ impl RequestContext {
 
     /// Returns whether the connection carries many requests at once, so that it ends by GOAWAY and not by a header.
     pub(crate) fn is_multiplexed(&self) -> bool {
-        self.head.version == http::Version::HTTP_2
+        self.head.version == axum::http::Version::HTTP_2
     }
 
     /// Returns when the caller has to have an answer.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapter::{Code, Delivery, Error, Request, Response as Success};
+use adapter::{Code, Delivery, Error, IDEMPOTENCY_KEY_BYTES_MAX, Request, Response as Success};
 use aws_lc_rs::digest::{Context, SHA256};
 use store::{
     Access, Claim, Intent, JournalRow, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement,
@@ -12,9 +12,6 @@ use store::{
 use tokio::sync::oneshot;
 
 use crate::state::snapshot::Snapshot;
-
-/// Longest idempotency key, in bytes: four times what any client library generates.
-pub(crate) const KEY_BYTES_MAX: usize = 255;
 
 /// When to ask again for a send that is under way, in seconds: it ends soon.
 const UNDER_WAY_RETRY_S: u32 = 1;
@@ -32,10 +29,14 @@ const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// INCORRECT_PARAM when it is too long or holds other characters than keys may.
 pub(crate) fn check_key(given: Result<Option<String>, Error>) -> Result<Option<String>, Error> {
     let Some(key) = given? else { return Ok(None) };
-    if (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+    if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+        && key.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Ok(Some(key));
     }
-    let text = format!("An idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters.");
+    let text = format!(
+        "An idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters."
+    );
     Err(Error::explained(Code::IncorrectParam, text))
 }
 

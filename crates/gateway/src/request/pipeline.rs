@@ -11,11 +11,11 @@ use adapter::{Answer, Code, Credentials, Effect, Error, Request, Response as Suc
 use adapter_jwt::{Scope, Subject, TokenOrigin};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
+use axum::body::Bytes;
+use axum::http::Method;
 use axum::response::Response;
-use bytes::Bytes;
 use forward::{AuthContext, CallOptions, HeldAnswer, Issued, PresentedCredentials};
 use futures_util::FutureExt;
-use http::Method;
 use secrecy::SecretString;
 use server::Peer;
 use store::Access;
@@ -61,7 +61,7 @@ pub(crate) async fn answer(
     snapshot: Arc<Snapshot>,
     way: Way,
     peer: Peer,
-    request: http::Request<Body>,
+    request: axum::http::Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
     let mut record = AccessRecord::begin(&snapshot, PublicPath::of(way), peer, head);

@@ -7,17 +7,17 @@ mod outcome;
 use std::sync::Arc;
 
 use adapter::{Answer, Code, Delivery, Response as Success, Way};
+use axum::http::request::Parts;
 use forward::CacheStatus;
-use http::request::Parts;
 use server::Peer;
 use store::{JournalLevel, JournalRow, Noted};
+use telemetry::{LogClass, name, text};
 
 use crate::client_addr::Walk;
 use crate::paths::PublicPath;
 use crate::request::context::RequestContext;
 use crate::request::progress::RequestProgress;
 use crate::state::snapshot::Snapshot;
-use crate::telemetry::{self, DeliveryLabel, LogClass, ReasonLabel, name, text};
 
 pub(crate) use counting::log_counts;
 use outcome::RequestOutcome;
@@ -39,7 +39,9 @@ impl AccessRecord {
         head: Parts,
     ) -> AccessRecord {
         snapshot.metrics.inflight.inc();
-        let closes = head.headers.contains_key(http::header::TRANSFER_ENCODING);
+        let closes = head
+            .headers
+            .contains_key(axum::http::header::TRANSFER_ENCODING);
         AccessRecord {
             snapshot: Arc::clone(snapshot),
             context: RequestContext::of(path, peer, head),
@@ -170,8 +172,7 @@ impl AccessRecord {
                 metrics.cache_result(cache).inc();
             }
             (None, Some(code)) => {
-                let reason = code.word();
-                metrics.denied.get_or_create(&ReasonLabel { reason }).inc();
+                metrics.count_denied(code.word());
             }
             (None, None) => {}
         }
@@ -180,11 +181,7 @@ impl AccessRecord {
         }
         // A repeated outcome was counted the first time.
         if !outcome.delivery.is_empty() && !progress.send.is_replay() {
-            let delivery = outcome.delivery;
-            let deliveries = metrics
-                .deliveries
-                .get_or_create(&DeliveryLabel { delivery });
-            deliveries.inc();
+            metrics.count_delivery(outcome.delivery);
         }
     }
 

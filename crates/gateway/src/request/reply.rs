@@ -4,13 +4,14 @@ mod body;
 
 use std::cell::RefCell;
 
-use crate::telemetry::text;
 use adapter::{Answer, Code, Effect, Error, Reply, json_reply};
 use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
+use docs::Page;
 use forward::{CacheStatus, DAY_S, HeldAnswer};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{HeaderValue as Value, StatusCode};
+use telemetry::text;
 
 use crate::paths::ALLOW;
 use crate::request::progress::RequestProgress;
@@ -69,7 +70,10 @@ pub(crate) fn respond(
     limit_headers(&record.progress, &mut headers);
     cache_headers(record, error.is_none(), &mut headers);
     shared_headers(record, &mut headers);
-    let body = body::body(reply.body, reply.rest, held);
+    let (body, bytes) = body::body(reply.body, reply.rest, held);
+    if let Some(bytes) = bytes {
+        headers.insert(header::CONTENT_LENGTH, bytes.into());
+    }
     response(reply.status, headers, body)
 }
 
@@ -132,6 +136,21 @@ pub(crate) fn document(
     response(200, headers, Body::from(text))
 }
 
+/// Answers with a documentation page.
+pub(crate) fn page(record: &mut AccessRecord, page: Page) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, page.policy),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let mut response = document(record, page.content_type, page.text.into_owned());
+    for (name, value) in headers {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
 /// Answers after a panic of ours that lost the record: only the defect is certain.
 pub(crate) fn defect() -> Response {
     let mut headers = HeaderMap::new();
@@ -155,7 +174,7 @@ fn response(status: u16, mut headers: HeaderMap, body: Body) -> Response {
 
 fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
     // The id was checked or generated here, so that it is always a header value.
-    if let Ok(id) = Value::from_str(record.context.id.shown()) {
+    if let Ok(id) = HeaderValue::from_str(record.context.id.shown()) {
         headers.insert(REQUEST_ID, id);
     }
     if record.progress.closes {
@@ -189,7 +208,7 @@ fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
         minute: minute.map(|limit| (limit.name, limit.state.per_minute)),
         day: day.map(|day| day.per_day),
     };
-    if let (Some(policy), Ok(states)) = (policy(limits), Value::from_str(&states)) {
+    if let (Some(policy), Ok(states)) = (policy(limits), HeaderValue::from_str(&states)) {
         headers.insert(RATE_LIMIT_POLICY, policy);
         headers.insert(RATE_LIMIT, states);
     }
@@ -222,7 +241,7 @@ fn policy(limits: PolicyLimits) -> Option<HeaderValue> {
             text::push_number(&mut policies, "\";q=", most);
             text::push_number(&mut policies, ";w=", window_s);
         }
-        let policy = Value::from_str(&policies).ok()?;
+        let policy = HeaderValue::from_str(&policies).ok()?;
         *last = Some((limits, policy.clone()));
         Some(policy)
     })
@@ -241,7 +260,7 @@ fn cache_headers(record: &AccessRecord, succeeded: bool, headers: &mut HeaderMap
             CacheStatus::Hit(ttl) => {
                 let mut status = String::with_capacity(LIMIT_BYTES);
                 text::push_number(&mut status, "chatgate; hit; ttl=", ttl);
-                Value::from_str(&status).ok()
+                HeaderValue::from_str(&status).ok()
             }
             CacheStatus::Stored(_) => fixed("chatgate; fwd=uri-miss; stored"),
             CacheStatus::Collapsed(_) => fixed("chatgate; fwd=uri-miss; collapsed"),
@@ -262,7 +281,7 @@ fn cache_headers(record: &AccessRecord, succeeded: bool, headers: &mut HeaderMap
         Some(seconds) if succeeded && is_read && record.context.head.uri.query().is_none() => {
             let mut control = String::with_capacity(LIMIT_BYTES);
             text::push_number(&mut control, "private, max-age=", seconds);
-            Value::from_str(&control).ok()
+            HeaderValue::from_str(&control).ok()
         }
         _ => None,
     };

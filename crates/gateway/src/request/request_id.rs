@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName};
+use axum::http::header::{HeaderMap, HeaderName};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// The header that carries the id, from the caller and back.

@@ -3,10 +3,10 @@
 use adapter::{Answer, Code, Error, Reply, Response as Success, Way};
 use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_head, token_reply};
 use axum::body::Body;
+use axum::body::Bytes;
+use axum::http::Method;
 use axum::response::Response;
-use bytes::Bytes;
 use forward::{AuthContext, PresentedCredentials};
-use http::Method;
 
 use crate::request::pipeline::{Proof, admit, authorize};
 use crate::request::record::AccessRecord;

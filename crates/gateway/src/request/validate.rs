@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use adapter::{BodyBuffer, Code, Error, Way};
 use adapter_soap::WsdlPorts;
-use axum::body::Body;
-use bytes::Bytes;
-use http::request::Parts;
-use http::{Method, Version, header};
-use http_body_util::BodyExt;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::request::Parts;
+use axum::http::{Method, Version, header};
+use futures_util::StreamExt;
 use server::{HEAD_BYTES_MAX, RequestBodyError};
 
 /// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
@@ -186,7 +185,7 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
 
 /// Returns whether the caller holds the body back until it is asked for (RFC 9110, 10.1.1). A caller by HTTP/1.0 never waits.
 pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
-    !http_body::Body::is_end_stream(body)
+    !body.is_end_stream()
         && head.version > Version::HTTP_10
         && head
             .headers
@@ -200,7 +199,7 @@ pub(crate) async fn read_body(
     bytes_max: usize,
     deadline: Instant,
 ) -> Result<Bytes, Error> {
-    if http_body::Body::is_end_stream(&body) {
+    if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
@@ -220,7 +219,7 @@ fn broken(error: axum::Error) -> Error {
     }
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     let too_large = || {
         Error::explained(
             Code::RequestTooLarge,
@@ -228,15 +227,13 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
         )
     };
     // An announced size is refused before a byte is read; `Expect: 100-continue` is then never answered with 100.
-    if http_body::Body::size_hint(&body).lower() > bytes_max as u64 {
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
     let mut buffer = BodyBuffer::default();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(broken)?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
+    let mut pieces = body.into_data_stream();
+    while let Some(data) = pieces.next().await {
+        let data = data.map_err(broken)?;
         if buffer.bytes() + data.len() > bytes_max {
             return Err(too_large());
         }
@@ -274,7 +271,7 @@ mod tests {
     #[test]
     fn targets_are_paths() {
         let check = |method: &str, uri: &str| {
-            let request = http::Request::builder().method(method).uri(uri);
+            let request = axum::http::Request::builder().method(method).uri(uri);
             target(&request.body(()).unwrap().into_parts().0)
         };
         for path in ["/", "/a/b", "/a%20b", "/a;b=c,d:e@f", "/~a", "http://x/a"] {

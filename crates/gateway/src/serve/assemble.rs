@@ -5,13 +5,13 @@ use std::sync::Arc;
 use forward::{
     DailyLimits, ForwardConfig, Forwarder, UpstreamAccount, UpstreamAuth, UpstreamConfig,
 };
+use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::serve::data_folder::random_key;
 use crate::state::current::{ProcessContext, SandboxUpstream};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
-use crate::telemetry::Metrics;
 use crate::tokens::{Tokens, TokensConfig};
 
 /// Makes the snapshot of a configuration. It shares counts, cached reads and known secrets with the previous one wherever what

@@ -11,7 +11,6 @@ use settings::shell_quoted;
 use crate::config::Config;
 use crate::serve::bootstrap::DemoCredentials;
 use crate::serve::data_folder::DataFolder;
-use crate::telemetry;
 
 /// What the banner shows.
 pub(crate) struct Banner<'a> {

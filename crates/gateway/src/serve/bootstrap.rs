@@ -6,7 +6,7 @@ use std::path::Path;
 
 use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::{
     Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoreError,
     StoredSecret, find_presented, new_client_id, new_random_secret,
@@ -23,7 +23,6 @@ pub(crate) const DEMO: &str = "demo";
 const FIRST_OPERATOR: &str = "first";
 
 /// The credentials of the demo access, as its file holds them.
-#[derive(Serialize, Deserialize)]
 pub struct DemoCredentials {
     /// The user name.
     pub user: String,
@@ -44,7 +43,26 @@ impl DemoCredentials {
         let file = DataFolder::new(data).demo();
         let in_file = |error: &dyn Display| format!("{}: {error}", file.display());
         let text = std::fs::read_to_string(&file).map_err(|error| in_file(&error))?;
-        serde_json::from_str(&text).map_err(|error| in_file(&error))
+        let read: Value = serde_json::from_str(&text).map_err(|error| in_file(&error))?;
+        let member = |name: &str| match read[name].as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(in_file(&format!("there is no {name}"))),
+        };
+        Ok(DemoCredentials {
+            user: member("user")?,
+            password: member("password")?,
+            client_id: member("client_id")?,
+            client_secret: member("client_secret")?,
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "user": self.user,
+            "password": self.password,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+        })
     }
 }
 
@@ -91,9 +109,8 @@ async fn create_demo(
         client_secret: secret.expose_secret().to_owned(),
     };
     // The file first: an access whose secret nobody knows would be useless, and could not be created again.
-    let text = serde_json::to_string_pretty(&demo).map_err(|error| error.to_string())?;
     remove(&data.demo())?;
-    write_private(&data.demo(), &format!("{text}\n"))?;
+    write_private(&data.demo(), &format!("{:#}\n", demo.to_json()))?;
     write_first_start(store, &[access]).await?;
     Ok(demo)
 }

@@ -8,7 +8,6 @@ use forward::UpstreamStatus;
 use serde_json::{Value, json};
 use store::Journal;
 
-use crate::docs::openapi;
 use crate::serve::reload::reload;
 use crate::state::current::{LastReload, Runtime};
 use crate::state::snapshot::Snapshot;
@@ -48,7 +47,7 @@ impl console::Gateway for Runtime {
     }
 
     fn openapi_ways(&self) -> Value {
-        openapi::document(&self.snapshot())
+        docs::document(&self.snapshot().public_interface())
     }
 
     fn status(&self) -> Value {

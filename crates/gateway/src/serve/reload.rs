@@ -14,7 +14,6 @@ use crate::config::Config;
 use crate::serve::assemble::assemble;
 use crate::serve::policies;
 use crate::state::current::{LastReload, Loaded, Runtime};
-use crate::telemetry::ReloadLabel;
 
 /// How often the file is read. A change counts once the file reads the same twice, so that no half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,10 +28,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
         .generation
         .set(i64::try_from(generation).unwrap_or(i64::MAX));
     let word = if outcome.is_ok() { "taken" } else { "refused" };
-    metrics
-        .reloads
-        .get_or_create(&ReloadLabel { outcome: word })
-        .inc();
+    metrics.count_reload(word);
     match &outcome {
         Ok(changed) => {
             tracing::info!(

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use server::ConnectionPolicy;
 use settings::{ConfigSource, Sources};
 use store::{SecretHasher, Store};
+use telemetry::LogLevel;
 use url::Url;
 
 use crate::config::Config;
 use crate::state::snapshot::Snapshot;
-use crate::telemetry::LogLevel;
 
 /// The state of a running gateway that outlives one configuration.
 pub(crate) struct Runtime {

@@ -9,15 +9,16 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::{SoapAdapter, WsdlPorts};
+use axum::http::{HeaderMap, HeaderValue, header};
+use docs::PublicInterface;
 use forward::{AuthContext, Forwarder};
-use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 use store::{Access, LastUse, ReceiptRoom, Retention, Store};
+use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
 use crate::config::{Config, LimitsConfig};
-use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
 
 /// Everything that the requests of one configuration share.
@@ -119,6 +120,15 @@ impl Snapshot {
 
     pub(crate) fn adapter(&self, way: Way) -> &dyn Adapter {
         self.adapters[way as usize].as_ref()
+    }
+
+    /// Returns what the documentation describes.
+    pub(crate) fn public_interface(&self) -> PublicInterface<'_> {
+        let open = Way::ALL.into_iter().filter(|way| self.is_open(*way));
+        PublicInterface {
+            url: self.public_url.trim_end_matches('/'),
+            ways: open.map(|way| (way, self.adapter(way))).collect(),
+        }
     }
 
     /// Returns which proxies are believed about a caller's address, and by which header.

@@ -3,11 +3,11 @@
 //! how many there were.
 
 use store::{CountKey, CountedCalls, Journal, Noted};
+use telemetry::LogClass;
 
 use super::outcome::RequestOutcome;
 use crate::request::context::RequestContext;
 use crate::request::progress::RequestProgress;
-use crate::telemetry::{self, LogClass};
 
 /// Counts the request, if it may be counted with others.
 pub(super) fn note(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::log_queue::{LogQueue, count_lines};
+use crate::log_queue::{LogQueue, count_lines};
 
 /// The shortest time between two reports of dropped lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// When the system can't start a thread.
-pub(super) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
+pub(crate) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
     let thread = thread::Builder::new().name("log".to_owned());
     thread.spawn(move || work(&queue, output)).map(|_| ())
 }

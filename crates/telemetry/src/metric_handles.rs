@@ -27,7 +27,7 @@ const CALLS: usize = OPERATIONS.len() + 1;
 pub(crate) struct ByCall<M>([[OnceLock<M>; CALLS]; WAYS]);
 
 impl<M> ByCall<M> {
-    pub(super) fn new() -> ByCall<M> {
+    pub(crate) fn new() -> ByCall<M> {
         ByCall(std::array::from_fn(|_| {
             std::array::from_fn(|_| OnceLock::new())
         }))
@@ -51,8 +51,8 @@ impl<M> ByCall<M> {
 
 /// How many requests were answered, and how. As many as the family that they belong to has.
 #[derive(Default)]
-pub(crate) struct Requests {
-    pub(super) family: Family<RequestLabels, Counter>,
+pub struct Requests {
+    pub(crate) family: Family<RequestLabels, Counter>,
     at_hand: RwLock<HashMap<Kept, Counter>>,
 }
 
@@ -89,7 +89,7 @@ impl Requests {
     }
 
     /// Counts one of an access, or of nobody known, that ended with this code, or well.
-    pub(crate) fn count(
+    pub fn count(
         &self,
         way: Option<Way>,
         operation: Option<&'static Operation>,

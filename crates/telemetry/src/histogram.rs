@@ -26,7 +26,7 @@ const BOUNDS_S: [f64; 13] = [
 
 /// A histogram; its clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DurationHistogram(Arc<Durations>);
+pub struct DurationHistogram(Arc<Durations>);
 
 #[derive(Debug, Default)]
 struct Durations {
@@ -37,7 +37,7 @@ struct Durations {
 
 impl DurationHistogram {
     /// Counts one duration.
-    pub(crate) fn observe(&self, duration: Duration) {
+    pub fn observe(&self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = BOUNDS_S.iter().position(|bound| seconds <= *bound);
         if let Some(count) = bucket.and_then(|bucket| self.0.counts.get(bucket)) {

@@ -8,13 +8,14 @@ use forward::CacheStatus;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::histogram::DurationHistogram;
-use super::metric_handles::ByCall;
-use super::metrics::{DeliveryLabel, Metrics, ReasonLabel, ResultLabel};
+use crate::histogram::DurationHistogram;
+use crate::metric_handles::ByCall;
+use crate::metrics::{DeliveryLabel, Metrics, ReasonLabel, ResultLabel};
 
 impl Metrics {
     /// Returns the counts that the console shows.
-    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+    #[must_use]
+    pub fn snapshot(&self) -> MetricsSnapshot {
         let (served, failed) = self.requests.served_and_failed();
         let latency = |durations: &ByCall<DurationHistogram>| {
             let buckets = durations.all().flat_map(DurationHistogram::buckets);

@@ -4,34 +4,33 @@
 use std::collections::BTreeMap;
 
 use adapter::{
-    Answer, Code, CodeOrigin, Dialect, Error, Notation, OPERATIONS, Way, call_example, call_schema,
-    json_reply, refusal_schema, success_schema, text_schema,
+    Adapter, Answer, Code, CodeOrigin, Dialect, Error, IDEMPOTENCY_KEY_BYTES_MAX, Notation,
+    OPERATIONS, Way, call_example, call_schema, json_reply, refusal_schema, success_schema,
+    text_schema,
 };
-use adapter_jwt::OauthError;
+use adapter_jwt::{JWKS_PATH, METADATA_PATH, OauthError, TOKEN_PATH};
 use serde_json::{Map, Value, json};
 
-use crate::paths::{JWKS, METADATA, TOKEN};
-use crate::request::idempotency::KEY_BYTES_MAX;
-use crate::state::snapshot::Snapshot;
+use crate::interface::PublicInterface;
 
-/// The ways in whose answers are JSON; the WSDL describes the other one.
-const JSON_WAYS: [Way; 3] = [Way::Http, Way::Basic, Way::Jwt];
-
-/// Builds the document for this snapshot.
-pub(crate) fn document(snapshot: &Snapshot) -> Value {
-    let mut paths = Map::new();
-    for way in JSON_WAYS.into_iter().filter(|way| snapshot.is_open(*way)) {
-        paths.insert(way.path().to_owned(), way_in(snapshot, way));
+/// Builds the document.
+#[must_use]
+pub fn document(interface: &PublicInterface<'_>) -> Value {
+    let (url, mut paths) = (interface.url, Map::new());
+    for (way, adapter) in &interface.ways {
+        if *way != Way::Soap {
+            paths.insert(way.path().to_owned(), way_in(*way, *adapter));
+        }
     }
-    if snapshot.is_open(Way::Jwt) {
-        paths.insert(TOKEN.path.to_owned(), json!({"post": token()}));
+    if interface.is_open(Way::Jwt) {
+        paths.insert(TOKEN_PATH.to_owned(), json!({"post": token()}));
         paths.insert(
-            JWKS.path.to_owned(),
+            JWKS_PATH.to_owned(),
             public("readKeys", "The keys that verify tokens", &["keys"]),
         );
         let metadata = ["issuer", "token_endpoint", "jwks_uri"];
         paths.insert(
-            METADATA.path.to_owned(),
+            METADATA_PATH.to_owned(),
             public(
                 "readMetadata",
                 "Where tokens come from (RFC 8414)",
@@ -40,11 +39,7 @@ pub(crate) fn document(snapshot: &Snapshot) -> Value {
         );
     }
     let parameter = |name| json!({"type": "apiKey", "in": "query", "name": name});
-    let token_url = format!(
-        "{}{}",
-        snapshot.public_url.trim_end_matches('/'),
-        TOKEN.path
-    );
+    let token_url = format!("{url}{TOKEN_PATH}");
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -53,8 +48,8 @@ pub(crate) fn document(snapshot: &Snapshot) -> Value {
                 in query and body mixed, unknown ones are ignored, and an empty one counts as absent. x-bytes-max bounds a text in bytes of UTF-8, beside maxLength.",
             "version": env!("CARGO_PKG_VERSION"),
         },
-        "servers": [{"url": snapshot.public_url}],
-        "externalDocs": {"description": "The SOAP way in", "url": format!("{}{}?wsdl", snapshot.public_url.trim_end_matches('/'), Way::Soap.path())},
+        "servers": [{"url": url}],
+        "externalDocs": {"description": "The SOAP way in", "url": format!("{url}{}?wsdl", Way::Soap.path())},
         "paths": paths,
         "components": {"securitySchemes": {
             "user": parameter("user"),
@@ -66,7 +61,7 @@ pub(crate) fn document(snapshot: &Snapshot) -> Value {
     })
 }
 
-fn way_in(snapshot: &Snapshot, way: Way) -> Value {
+fn way_in(way: Way, adapter: &dyn Adapter) -> Value {
     let name = way.name();
     let (get, post) = match way {
         // A body has room for the credentials; URLs end up in logs.
@@ -74,12 +69,12 @@ fn way_in(snapshot: &Snapshot, way: Way) -> Value {
         Way::Basic => (json!([{"basic": []}]), json!([{"basic": []}])),
         Way::Jwt | Way::Soap => (json!([{"token": []}]), json!([{"token": []}])),
     };
-    let responses = responses(snapshot, way);
+    let responses = responses(way, adapter);
     let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
         "schema": calls(Notation::Form, false), "examples": examples(false)});
     let key = json!({"name": "Idempotency-Key", "in": "header",
         "description": "A send with a key is made once; idempotency_key among the parameters is the same.",
-        "schema": {"type": "string", "pattern": format!("^[!-~]{{1,{KEY_BYTES_MAX}}}$")}});
+        "schema": {"type": "string", "pattern": format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$")}});
     let in_body = way == Way::Http;
     let content = |schema: Value| json!({"schema": schema, "examples": examples(in_body)});
     let mut parts = calls(Notation::Form, in_body);
@@ -147,7 +142,7 @@ fn examples(with_credentials: bool) -> Value {
 }
 
 /// Describes every status of a way in, with the codes that its adapter renders so.
-fn responses(snapshot: &Snapshot, way: Way) -> Value {
+fn responses(way: Way, adapter: &dyn Adapter) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
     for code in Code::ALL.into_iter().filter(|code| can_occur(way, *code)) {
@@ -157,7 +152,7 @@ fn responses(snapshot: &Snapshot, way: Way) -> Value {
             operation: None,
             outcome: Err(&error),
         };
-        let reply = snapshot.adapter(way).encode(Dialect::default(), &answer);
+        let reply = adapter.encode(Dialect::default(), &answer);
         words.entry(reply.status).or_default().push(code);
         challenged.extend((!reply.challenges.is_empty()).then_some(reply.status));
     }

@@ -7,19 +7,21 @@ use std::fmt::Write as _;
 /// Returns the text for people, each such character as `\u{202e}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    replaced(text, is_unseen, |shown, c| {
-        // Writing to a string can't fail.
-        let _ = write!(shown, "{}", c.escape_unicode());
-    })
+    replaced(text, is_unseen, unicode)
+}
+
+/// Returns a text of several lines for people: line breaks and tabs stay.
+#[must_use]
+pub fn visible_text(text: &str) -> Cow<'_, str> {
+    let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t');
+    replaced(text, is_foreign, unicode)
 }
 
 /// Returns lines of ours with styles of ours for people: line breaks, tabs and the escape character stay.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
-    replaced(text, is_foreign, |shown, c| {
-        let _ = write!(shown, "{}", c.escape_unicode());
-    })
+    replaced(text, is_foreign, unicode)
 }
 
 /// Returns a JSON text, each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They occur in its strings
@@ -31,11 +33,15 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
 }
 
 /// Appends a character as JSON's escape (RFC 8259, 7).
-pub(crate) fn escape_in_json(shown: &mut String, c: char) {
+pub fn escape_in_json(shown: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         // Writing to a string can't fail.
         let _ = write!(shown, "\\u{unit:04x}");
     }
+}
+
+fn unicode(shown: &mut String, c: char) {
+    shown.extend(c.escape_unicode());
 }
 
 fn replaced(
@@ -59,7 +65,8 @@ fn replaced(
 
 /// Returns whether this is a control (Cc), a format character (Cf), a line or paragraph separator (Zl, Zp), or a letter that is
 /// drawn as nothing.
-pub(crate) fn is_unseen(c: char) -> bool {
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
@@ -90,6 +97,7 @@ mod tests {
             visible_lines("\u{1b}[1ma\u{202e}\n"),
             "\u{1b}[1ma\\u{202e}\n"
         );
+        assert_eq!(visible_text("\u{1b}a\u{115f}\t\n"), "\\u{1b}a\\u{115f}\t\n");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use askama::Template;
 use samples::{LANGUAGES, Language, Sample, SampleCaller, sample};
 use url::form_urlencoded;
 
-use super::pages::title;
-use crate::state::snapshot::Snapshot;
+use crate::interface::PublicInterface;
+use crate::pages::title;
 
 #[derive(Template)]
 #[template(path = "docs/samples.html")]
-pub(super) struct Samples {
+pub(crate) struct Samples {
     languages: Vec<Choice>,
     ways: Vec<Choice>,
     methods: Vec<Choice>,
@@ -27,7 +27,7 @@ struct Choice {
 
 impl Samples {
     /// Reads the choice from a query; what is missing or unknown there is the first of its list.
-    pub(super) fn new(snapshot: &Snapshot, query: Option<&str>) -> Samples {
+    pub(crate) fn new(interface: &PublicInterface<'_>, query: Option<&str>) -> Samples {
         let query = query.unwrap_or_default();
         let asked = |name: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -35,10 +35,7 @@ impl Samples {
         };
         let language = asked("language").and_then(|name| Language::named(&name));
         let language = language.unwrap_or(LANGUAGES[0]);
-        let open: Vec<_> = Way::ALL
-            .into_iter()
-            .filter(|way| snapshot.is_open(*way))
-            .collect();
+        let open: Vec<_> = interface.ways.iter().map(|(way, _)| *way).collect();
         let way = asked("way").and_then(|name| Way::from_name(&name));
         let way = way
             .filter(|way| open.contains(way))
@@ -51,7 +48,7 @@ impl Samples {
             None => Err("no way in is switched on".to_owned()),
             Some(way) => {
                 let caller = SampleCaller {
-                    url: snapshot.public_url.trim_end_matches('/'),
+                    url: interface.url,
                     user: "YOUR-USER",
                     client_id: "YOUR-CLIENT-ID",
                 };

@@ -4,8 +4,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use adapter_jwt::{Keyring, Subject};
 use moka::sync::Cache;
+
+use crate::token::{Keyring, Subject};
 
 /// Most tokens in the cache; some 300 bytes each.
 const TOKENS_MAX: u64 = 10_000;
@@ -22,7 +23,7 @@ struct VerifiedToken {
 }
 
 /// Valid tokens only: with others anybody could fill the cache.
-pub(crate) struct TokenCache {
+pub struct TokenCache {
     hashers: [RandomState; 2],
     valid: Cache<TokenHash, VerifiedToken>,
 }
@@ -38,19 +39,15 @@ impl Default for TokenCache {
 
 impl TokenCache {
     /// Returns the subject of a token that this very keyring has verified and that has not expired since.
-    pub(crate) fn subject(
-        &self,
-        token: &str,
-        keyring: &Arc<Keyring>,
-        now: i64,
-    ) -> Option<Arc<Subject>> {
+    #[must_use]
+    pub fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Arc<Subject>> {
         let known = self.valid.get(&self.hash(token))?;
         let holds = Arc::ptr_eq(&known.keyring, keyring) && now < known.subject.good_before;
         holds.then_some(known.subject)
     }
 
     /// Stores a token that this keyring has verified.
-    pub(crate) fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Arc<Subject>) {
+    pub fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Arc<Subject>) {
         let known = VerifiedToken { keyring, subject };
         self.valid.insert(self.hash(token), known);
     }
@@ -63,9 +60,8 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use adapter_jwt::{Scope, TokenOrigin};
-
     use super::*;
+    use crate::{Scope, TokenOrigin};
 
     #[test]
     fn a_token_is_known_until_it_ends_or_the_keys_change() {

@@ -15,10 +15,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use store::Journal;
 
-use super::histogram::DurationHistogram;
-use super::log;
-use super::log_queue::LogClass;
-use super::metric_handles::{ByCall, Requests};
+use crate::histogram::DurationHistogram;
+use crate::log;
+use crate::log_queue::LogClass;
+use crate::metric_handles::{ByCall, Requests};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabels {
@@ -52,86 +52,56 @@ pub(crate) struct ReloadLabel {
 }
 
 /// All metrics of one gateway.
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
-    pub(crate) requests: Requests,
+    /// Requests answered.
+    pub requests: Requests,
     request_duration: Family<CallLabels, DurationHistogram>,
-    pub(super) request_durations: ByCall<DurationHistogram>,
+    pub(crate) request_durations: ByCall<DurationHistogram>,
     upstream_duration: Family<MethodLabel, DurationHistogram>,
-    pub(super) upstream_durations: ByCall<DurationHistogram>,
+    pub(crate) upstream_durations: ByCall<DurationHistogram>,
     upstream_attempts: Family<MethodLabel, Counter>,
     upstream_attempt_counts: ByCall<Counter>,
     cache_results: [OnceLock<Counter>; CacheStatus::WORDS.len()],
     pub(crate) denied: Family<ReasonLabel, Counter>,
-    pub(crate) would_deny: Counter,
-    pub(super) cache: Family<ResultLabel, Counter>,
+    /// Requests that a rule which only reports would have refused.
+    pub would_deny: Counter,
+    pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
-    pub(crate) inflight: Gauge<i64, AtomicI64>,
-    pub(crate) upstream: UpstreamGauges,
-    pub(crate) generation: Gauge<i64, AtomicI64>,
-    pub(crate) reloads: Family<ReloadLabel, Counter>,
+    /// Requests under way.
+    pub inflight: Gauge<i64, AtomicI64>,
+    /// How the queue in front of the upstream is.
+    pub upstream: UpstreamGauges,
+    /// How many configurations have been in force.
+    pub generation: Gauge<i64, AtomicI64>,
+    reloads: Family<ReloadLabel, Counter>,
 }
 
 impl Metrics {
     /// All of them at zero, but for those that the journal counts itself.
-    pub(crate) fn new(journal: &Arc<Journal>) -> Metrics {
+    #[must_use]
+    pub fn new(journal: &Arc<Journal>) -> Metrics {
         let mut registry = Registry::with_prefix("chatgate");
         let mut new = Names(&mut registry);
         let requests = Requests::default();
-        new.name("requests", "Requests answered", requests.family.clone());
+        new.register("requests", "Requests answered", requests.family.clone());
         let metrics = Metrics {
             requests,
             request_durations: ByCall::new(),
             upstream_durations: ByCall::new(),
             upstream_attempt_counts: ByCall::new(),
             cache_results: Default::default(),
-            request_duration: new.seconds(
-                "request_duration",
-                "From the head of a request to its answer",
-                Family::default(),
-            ),
-            upstream_duration: new.seconds(
-                "upstream_duration",
-                "From asking the upstream to its answer",
-                Family::default(),
-            ),
-            upstream_attempts: new.name(
-                "upstream_attempts",
-                "How often the upstream was asked",
-                Family::default(),
-            ),
-            denied: new.name(
-                "denied",
-                "Requests refused by the gateway itself",
-                Family::default(),
-            ),
-            would_deny: new.name(
-                "would_deny",
-                "Requests that a rule which only reports would have refused",
-                Counter::default(),
-            ),
-            cache: new.name(
-                "cache_requests",
-                "What the cache had to do with answers",
-                Family::default(),
-            ),
-            deliveries: new.name(
-                "deliveries",
-                "Delivery words in answers to sends",
-                Family::default(),
-            ),
-            inflight: new.name("inflight_requests", "Requests under way", Gauge::default()),
+            request_duration: new.seconds("request_duration", REQUEST_DURATION),
+            upstream_duration: new.seconds("upstream_duration", UPSTREAM_DURATION),
+            upstream_attempts: new.name("upstream_attempts", "How often the upstream was asked"),
+            denied: new.name("denied", "Requests refused by the gateway itself"),
+            would_deny: new.name("would_deny", WOULD_DENY),
+            cache: new.name("cache_requests", "What the cache had to do with answers"),
+            deliveries: new.name("deliveries", "Delivery words in answers to sends"),
+            inflight: new.name("inflight_requests", "Requests under way"),
             upstream: UpstreamGauges::new(&mut new),
-            generation: new.name(
-                "config_generation",
-                "How many configurations have been in force",
-                Gauge::default(),
-            ),
-            reloads: new.name(
-                "config_reloads",
-                "Configurations that were read again",
-                Family::default(),
-            ),
+            generation: new.name("config_generation", GENERATION),
+            reloads: new.name("config_reloads", "Configurations that were read again"),
             registry: Registry::default(),
         };
         let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -144,11 +114,9 @@ impl Metrics {
             ..metrics
         }
     }
-}
 
-impl Metrics {
     /// How long requests of this kind took, in seconds.
-    pub(crate) fn request_duration(
+    pub fn request_duration(
         &self,
         way: Option<Way>,
         operation: Option<&Operation>,
@@ -162,7 +130,7 @@ impl Metrics {
     }
 
     /// How long the upstream took for an operation, in seconds.
-    pub(crate) fn upstream_duration(&self, operation: Option<&Operation>) -> &DurationHistogram {
+    pub fn upstream_duration(&self, operation: Option<&Operation>) -> &DurationHistogram {
         self.upstream_durations.of(None, operation, || {
             let method = method_of(operation);
             self.upstream_duration
@@ -171,7 +139,7 @@ impl Metrics {
     }
 
     /// How often the cache had this to do with an answer.
-    pub(crate) fn cache_result(&self, cache: CacheStatus) -> &Counter {
+    pub fn cache_result(&self, cache: CacheStatus) -> &Counter {
         self.cache_results[cache.number()].get_or_init(|| {
             let result = cache.word();
             self.cache.get_or_create_owned(&ResultLabel { result })
@@ -179,40 +147,70 @@ impl Metrics {
     }
 
     /// How often the upstream was asked for an operation.
-    pub(crate) fn upstream_attempts(&self, operation: Option<&Operation>) -> &Counter {
+    pub fn upstream_attempts(&self, operation: Option<&Operation>) -> &Counter {
         self.upstream_attempt_counts.of(None, operation, || {
             let method = method_of(operation);
             self.upstream_attempts
                 .get_or_create_owned(&MethodLabel { method })
         })
     }
+
+    /// Counts a request that the gateway refused itself.
+    pub fn count_denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts the delivery word of an answer to a send.
+    pub fn count_delivery(&self, delivery: &'static str) {
+        let labels = DeliveryLabel { delivery };
+        self.deliveries.get_or_create(&labels).inc();
+    }
+
+    /// Counts a configuration that was read again.
+    pub fn count_reload(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&ReloadLabel { outcome }).inc();
+    }
+
+    /// Returns the text that Prometheus scrapes.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String can't fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
 }
+
+const REQUEST_DURATION: &str = "From the head of a request to its answer";
+const UPSTREAM_DURATION: &str = "From asking the upstream to its answer";
+const WOULD_DENY: &str = "Requests that a rule which only reports would have refused";
+const GENERATION: &str = "How many configurations have been in force";
 
 fn method_of(operation: Option<&Operation>) -> &'static str {
     operation.map_or("none", |operation| operation.method)
 }
 
-/// How the places in front of the upstream are: set when somebody wants to know.
-pub(crate) struct UpstreamGauges {
+/// How the queue in front of the upstream is: set when somebody wants to know.
+pub struct UpstreamGauges {
     limit: Gauge<i64, AtomicI64>,
     calls: Gauge<i64, AtomicI64>,
     waiting: Gauge<i64, AtomicI64>,
 }
 
+const LIMIT: &str = "Most calls at once, as the upstream takes them now";
+const WAITING: &str = "Calls that wait for a place among them";
+
 impl UpstreamGauges {
     fn new(new: &mut Names<'_>) -> UpstreamGauges {
-        let mut gauge = |name, help| new.name(name, help, Gauge::default());
         UpstreamGauges {
-            limit: gauge(
-                "upstream_limit",
-                "Most calls at once, as the upstream takes them now",
-            ),
-            calls: gauge("upstream_calls", "Calls under way to the upstream"),
-            waiting: gauge("upstream_waiting", "Calls that wait for a place among them"),
+            limit: new.name("upstream_limit", LIMIT),
+            calls: new.name("upstream_calls", "Calls under way to the upstream"),
+            waiting: new.name("upstream_waiting", WAITING),
         }
     }
 
-    pub(crate) fn set(&self, status: &UpstreamStatus) {
+    /// Sets them to what is so now.
+    pub fn set(&self, status: &UpstreamStatus) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.limit.set(count(status.limit));
         self.calls.set(count(status.under_way));
@@ -291,29 +289,23 @@ impl Collector for LogCounts {
     }
 }
 
-/// Gives metrics their names.
+/// Makes metrics under their names.
 struct Names<'a>(&'a mut Registry);
 
 impl Names<'_> {
-    fn name<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
+    fn register<M: Metric>(&mut self, name: &str, help: &str, metric: M) {
+        self.0.register(name, help, metric);
+    }
+
+    fn name<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.register(name, help, metric.clone());
         metric
     }
 
-    fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0
-            .register_with_unit(name, help, Unit::Seconds, metric.clone());
+    fn seconds<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let (metric, unit) = (M::default(), Unit::Seconds);
+        self.0.register_with_unit(name, help, unit, metric.clone());
         metric
-    }
-}
-
-impl Metrics {
-    /// The text that Prometheus scrapes.
-    #[must_use]
-    pub(crate) fn render(&self) -> String {
-        let mut text = String::new();
-        // Writing into a String can't fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 #[derive(Template)]
 #[template(path = "docs/openapi.html")]
-pub(super) struct OpenApi {
+pub(crate) struct OpenApi {
     title: String,
     description: String,
     servers: Vec<String>,
@@ -44,7 +44,7 @@ struct DocumentedAnswer {
 }
 
 impl OpenApi {
-    pub(super) fn new(document: &Value) -> OpenApi {
+    pub(crate) fn new(document: &Value) -> OpenApi {
         let servers = list(&document["servers"]);
         OpenApi {
             title: text(&document["info"]["title"]),

@@ -1,22 +1,22 @@
 //! The pages of the ways in, the operations and the codes.
 
 use adapter::{
-    Answer, Code, CodeOrigin, Dialect, Effect, Error, Notation, OPERATIONS, Operation, Parameter,
-    ParameterKind, Way, call_example, call_schema,
+    Adapter, Answer, Code, CodeOrigin, Dialect, Effect, Error, Notation, OPERATIONS, Operation,
+    Parameter, ParameterKind, Way, call_example, call_schema,
 };
+use adapter_jwt::TOKEN_PATH;
 use askama::Template;
 use serde_json::Value;
 
-use crate::docs::openapi::can_occur;
-use crate::paths::TOKEN;
-use crate::state::snapshot::Snapshot;
+use crate::interface::PublicInterface;
+use crate::openapi::can_occur;
 
 /// The first page: the ways in.
 #[derive(Template)]
 #[template(path = "docs/ways.html")]
-pub(super) struct Ways {
+pub(crate) struct Ways<'a> {
     /// What callers reach the gateway by, without the last slash.
-    url: String,
+    url: &'a str,
     ways: Vec<WayIn>,
     token_url: String,
     has_tokens: bool,
@@ -30,14 +30,13 @@ struct WayIn {
     body: &'static str,
 }
 
-impl Ways {
-    pub(super) fn new(snapshot: &Snapshot) -> Ways {
-        let url = snapshot.public_url.trim_end_matches('/').to_owned();
-        let ways = Way::ALL.into_iter().filter(|way| snapshot.is_open(*way));
+impl<'a> Ways<'a> {
+    pub(crate) fn new(interface: &PublicInterface<'a>) -> Ways<'a> {
+        let (url, ways) = (interface.url, interface.ways.iter());
         Ways {
-            ways: ways.map(|way| WayIn::new(&url, way)).collect(),
-            token_url: format!("{url}{}", TOKEN.path),
-            has_tokens: snapshot.is_open(Way::Jwt),
+            ways: ways.map(|(way, _)| WayIn::new(url, *way)).collect(),
+            token_url: format!("{url}{TOKEN_PATH}"),
+            has_tokens: interface.is_open(Way::Jwt),
             url,
         }
     }
@@ -72,7 +71,7 @@ impl WayIn {
 }
 
 /// A way in as people call it.
-pub(super) fn title(way: Way) -> &'static str {
+pub(crate) fn title(way: Way) -> &'static str {
     match way {
         Way::Http => "HTTP parameters",
         Way::Basic => "Basic authentication",
@@ -94,7 +93,7 @@ fn short(way: Way) -> &'static str {
 /// The rows of the operation table.
 #[derive(Template)]
 #[template(path = "docs/operations.html")]
-pub(super) struct Operations {
+pub(crate) struct Operations {
     operations: Vec<Row>,
     soap: bool,
 }
@@ -107,10 +106,10 @@ struct Row {
 }
 
 impl Operations {
-    pub(super) fn new(snapshot: &Snapshot) -> Operations {
+    pub(crate) fn new(interface: &PublicInterface<'_>) -> Operations {
         Operations {
             operations: OPERATIONS.iter().map(Row::new).collect(),
-            soap: snapshot.is_open(Way::Soap),
+            soap: interface.is_open(Way::Soap),
         }
     }
 }
@@ -153,7 +152,7 @@ impl Row {
 /// Every code, with its status by each way in.
 #[derive(Template)]
 #[template(path = "docs/codes.html")]
-pub(super) struct Codes {
+pub(crate) struct Codes {
     ways: Vec<&'static str>,
     soap: bool,
     /// The codes of the chat API, then ours.
@@ -169,21 +168,17 @@ struct CodeRow {
 }
 
 impl Codes {
-    pub(super) fn new(snapshot: &Snapshot) -> Codes {
-        let ways: Vec<_> = Way::ALL
-            .into_iter()
-            .filter(|way| snapshot.is_open(*way))
-            .collect();
+    pub(crate) fn new(interface: &PublicInterface<'_>) -> Codes {
         let rows = |origin| {
             let codes = Code::ALL.into_iter().filter(|code| code.origin() == origin);
             let codes = codes.filter(|code| *code != Code::UpstreamCode);
             codes
-                .map(|code| CodeRow::new(snapshot, &ways, code))
+                .map(|code| CodeRow::new(&interface.ways, code))
                 .collect()
         };
         Codes {
-            ways: ways.iter().map(|way| short(*way)).collect(),
-            soap: snapshot.is_open(Way::Soap),
+            ways: interface.ways.iter().map(|(way, _)| short(*way)).collect(),
+            soap: interface.is_open(Way::Soap),
             parts: [
                 ("The chat API’s codes", rows(CodeOrigin::ChatApi)),
                 ("The gateway’s own codes", rows(CodeOrigin::Gateway)),
@@ -193,9 +188,9 @@ impl Codes {
 }
 
 impl CodeRow {
-    fn new(snapshot: &Snapshot, ways: &[Way], code: Code) -> CodeRow {
+    fn new(ways: &[(Way, &dyn Adapter)], code: Code) -> CodeRow {
         let error = Error::refused(code);
-        let status = |way: &Way| {
+        let status = |(way, adapter): &(Way, &dyn Adapter)| {
             let answer = Answer {
                 request_id: "",
                 operation: None,
@@ -205,13 +200,7 @@ impl CodeRow {
             let comes_about = *way == Way::Soap
                 || can_occur(*way, code)
                 || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);
-            let status = || {
-                snapshot
-                    .adapter(*way)
-                    .encode(Dialect::default(), &answer)
-                    .status
-            };
-            comes_about.then(status)
+            comes_about.then(|| adapter.encode(Dialect::default(), &answer).status)
         };
         CodeRow {
             word: code.word(),

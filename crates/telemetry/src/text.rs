@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// Appends the address as `Display` writes it.
-pub(crate) fn push_address(text: &mut String, address: IpAddr) {
+pub fn push_address(text: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
@@ -18,7 +18,7 @@ pub(crate) fn push_address(text: &mut String, address: IpAddr) {
 }
 
 /// Appends the address and port as `Display` writes them.
-pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
+pub fn push_socket(text: &mut String, address: SocketAddr) {
     match address {
         SocketAddr::V4(address) => {
             push_address(text, IpAddr::V4(*address.ip()));
@@ -29,7 +29,7 @@ pub(crate) fn push_socket(text: &mut String, address: SocketAddr) {
 }
 
 /// Appends a word and a number behind it.
-pub(crate) fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
+pub fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
     text.push_str(word);
     text.push_str(itoa::Buffer::new().format(number));
 }

@@ -12,11 +12,10 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::{EnvFilter, reload};
 
-use super::log_buffer::{LineFormat, Output};
-use super::log_line;
-use super::log_queue::LogClass;
-use super::log_writer;
-use crate::config::LogConfig;
+use crate::log_buffer::{LineFormat, Output};
+use crate::log_line;
+use crate::log_queue::LogClass;
+use crate::log_writer;
 
 /// How long the end of the process waits for lines to be written: longer than a working reader needs for all of them.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,11 +23,20 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The log of this process, once it is started.
 static LOG: OnceLock<Output> = OnceLock::new();
 
+/// The log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// An `EnvFilter` directive such as `info` or `chatgate=debug`.
+    pub level: String,
+    /// Whether a line is a JSON object; otherwise it is text for a person.
+    pub json: bool,
+}
+
 /// Starts the log on standard output. The second call in one process does nothing.
 ///
 /// # Errors
 /// When the level can't be read, or there is no descriptor or thread for it.
-pub(crate) fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
+pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
     // A file or a pipe is no place for colours.
     let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
@@ -77,7 +85,7 @@ fn standard_output() -> io::Result<File> {
 }
 
 /// Prints text for people between the lines of the log.
-pub(crate) fn print(text: &str) {
+pub fn print(text: &str) {
     if let Some(output) = LOG.get() {
         output.line(LogClass::Known, true).take(text.as_bytes());
     }
@@ -91,7 +99,7 @@ pub async fn finish_log() -> u64 {
 }
 
 /// Returns how many lines of this class were dropped.
-pub(super) fn dropped_lines(class: LogClass) -> u64 {
+pub(crate) fn dropped_lines(class: LogClass) -> u64 {
     LOG.get()
         .map_or(0, |log| log.queue.dropped()[class as usize])
 }
@@ -111,18 +119,53 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The level of the log, which can change while the log runs.
-pub(crate) struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+pub struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 impl LogLevel {
     /// Sets the level by a directive.
     ///
     /// # Errors
     /// When it can't be read.
-    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+    pub fn set(&self, level: &str) -> Result<(), String> {
         (self.0)(filter(level)?).map_err(|error| format!("log.level: {error}"))
     }
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
+}
+
+/// Longest `log.level`, in bytes: a dozen modules.
+const LOG_LEVEL_BYTES_MAX: usize = 512;
+
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Checks a `log.level`: levels, and levels of modules, separated by commas. The filter would accept more: it takes any other word
+/// for a module, and would then show everything of that module and nothing else, and an expression in brackets can take it a
+/// second to read.
+///
+/// # Errors
+/// The reason.
+pub fn check_level(text: &str) -> Result<String, String> {
+    if text.len() > LOG_LEVEL_BYTES_MAX {
+        return Err(format!("it is longer than {LOG_LEVEL_BYTES_MAX} bytes"));
+    }
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || b"_:-".contains(&b);
+    for part in text.split(',') {
+        let (module, level) = part.rsplit_once('=').unwrap_or(("any", part));
+        let is_right = !module.is_empty() && module.bytes().all(in_name);
+        if !is_right
+            || !LOG_LEVELS
+                .iter()
+                .any(|word| level.eq_ignore_ascii_case(word))
+        {
+            return Err(format!(
+                "{part:?} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
+            ));
+        }
+    }
+    let parsed = EnvFilter::try_new(text);
+    parsed
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }

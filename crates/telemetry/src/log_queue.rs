@@ -13,7 +13,7 @@ const KNOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
 const UNKNOWN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most bytes in one write: a pipe takes as many at once, and no known line waits for more unknown ones.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
+pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long the writing thread sleeps after each write: the lines of that time become one write without a wake-up for each.
 const REST: Duration = Duration::from_millis(5);
@@ -21,7 +21,7 @@ const REST: Duration = Duration::from_millis(5);
 /// The class of a line, which decides about its room in the queue. Neither class takes room of the other, and known lines are
 /// written first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogClass {
+pub enum LogClass {
     /// A call by an authenticated caller, a change, or an event of the gateway itself.
     Known,
     /// A call that was refused before its caller authenticated, or an event below the level INFO.
@@ -30,10 +30,11 @@ pub(crate) enum LogClass {
 
 impl LogClass {
     /// Both classes, by number.
-    pub(super) const ALL: [LogClass; 2] = [LogClass::Known, LogClass::Unknown];
+    pub(crate) const ALL: [LogClass; 2] = [LogClass::Known, LogClass::Unknown];
 
     /// Returns the class of lines about a caller who has authenticated, or has not.
-    pub(crate) fn of(is_known: bool) -> LogClass {
+    #[must_use]
+    pub fn of(is_known: bool) -> LogClass {
         if is_known {
             LogClass::Known
         } else {
@@ -42,7 +43,7 @@ impl LogClass {
     }
 
     /// The word in the metric.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             LogClass::Known => "known",
             LogClass::Unknown => "unknown",
@@ -59,7 +60,7 @@ impl LogClass {
 
 /// The queue of one log.
 #[derive(Default)]
-pub(super) struct LogQueue {
+pub(crate) struct LogQueue {
     waiting: Mutex<Waiting>,
     /// Wakes the writing thread.
     work: Condvar,
@@ -153,7 +154,7 @@ impl Waiting {
 
 impl LogQueue {
     /// Adds lines of both classes, and counts those for which there is no room. An urgent line is written at once.
-    pub(super) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
+    pub(crate) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
         let mut waiting = self.lock();
         let Waiting { rooms, spare, .. } = &mut *waiting;
         for (class, lines) in LogClass::ALL.into_iter().zip([known, unknown]) {
@@ -176,7 +177,7 @@ impl LogQueue {
     }
 
     /// Returns the next piece to the writing thread, after its sleep; `None` if there is none until then.
-    pub(super) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
+    pub(crate) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
         let mut waiting = self.lock();
         if !waiting.is_pressing() {
             waiting = self.pause(waiting, Writer::Rests, Some(REST));
@@ -214,7 +215,7 @@ impl LogQueue {
     }
 
     /// Takes from the writing thread that a piece is written, but for this many lines.
-    pub(super) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
+    pub(crate) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
         let mut waiting = self.lock();
         if waiting.writing.take().is_none() {
             // Given up meanwhile, and counted.
@@ -234,7 +235,7 @@ impl LogQueue {
     }
 
     /// Waits until everything is written. Drops what is left at the deadline, counts it, and returns its number of lines.
-    pub(super) fn finish(&self, within: Duration) -> u64 {
+    pub(crate) fn finish(&self, within: Duration) -> u64 {
         let mut waiting = self.lock();
         waiting.is_ending = true;
         waiting.writer = Writer::Works;
@@ -258,7 +259,7 @@ impl LogQueue {
     }
 
     /// Returns how many lines of each class were dropped since the start.
-    pub(super) fn dropped(&self) -> [u64; 2] {
+    pub(crate) fn dropped(&self) -> [u64; 2] {
         self.dropped
             .each_ref()
             .map(|count| count.load(Ordering::Relaxed))
@@ -276,7 +277,7 @@ impl LogQueue {
 }
 
 /// Counts lines; an unfinished last line counts.
-pub(super) fn count_lines(lines: &[u8]) -> u64 {
+pub(crate) fn count_lines(lines: &[u8]) -> u64 {
     let ends = lines.iter().filter(|b| **b == b'\n').count();
     let is_open = lines.last().is_some_and(|b| *b != b'\n');
     u64::try_from(ends + usize::from(is_open)).unwrap_or(u64::MAX)

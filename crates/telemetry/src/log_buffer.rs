@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log_queue::{LogClass, LogQueue, PIECE_BYTES};
-use crate::visible::{visible, visible_json};
+use crate::log_queue::{LogClass, LogQueue, PIECE_BYTES};
+use visible::{visible, visible_json};
 
 /// A thread hands its lines over at this many bytes, even if it never sleeps.
 const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
@@ -45,17 +45,17 @@ impl Gathered {
 }
 
 /// Makes this thread buffer its lines; it has to call [`write_lines`] before it sleeps and at its end.
-pub(crate) fn gather_lines() {
+pub fn gather_lines() {
     GATHERS.set(true);
 }
 
 /// Hands over the lines of this thread.
-pub(crate) fn write_lines() {
+pub fn write_lines() {
     GATHERED.with_borrow_mut(|gathered| gathered.hand_over(false));
 }
 
 /// Runs `work`; events that it logs are of this class.
-pub(crate) fn in_class(class: LogClass, work: impl FnOnce()) {
+pub fn in_class(class: LogClass, work: impl FnOnce()) {
     let before = CLASS.replace(class);
     work();
     CLASS.set(before);
@@ -63,7 +63,7 @@ pub(crate) fn in_class(class: LogClass, work: impl FnOnce()) {
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineFormat {
+pub(crate) enum LineFormat {
     /// One JSON object a line.
     Json,
     /// Text for people, with colours for a terminal or without.
@@ -72,13 +72,13 @@ pub(super) enum LineFormat {
 
 /// The log's queue, as the subscriber needs it.
 #[derive(Clone)]
-pub(super) struct Output {
-    pub(super) queue: Arc<LogQueue>,
+pub(crate) struct Output {
+    pub(crate) queue: Arc<LogQueue>,
     form: LineFormat,
 }
 
 /// Takes one line.
-pub(super) struct BufferedLine<'a> {
+pub(crate) struct BufferedLine<'a> {
     output: &'a Output,
     class: LogClass,
     /// Whether it is to be written at once, with all that was gathered before it: a warning is.
@@ -86,7 +86,7 @@ pub(super) struct BufferedLine<'a> {
 }
 
 impl Output {
-    pub(super) fn new(form: LineFormat) -> Output {
+    pub(crate) fn new(form: LineFormat) -> Output {
         let queue = Arc::default();
         Output { queue, form }
     }
@@ -105,7 +105,7 @@ impl Output {
     }
 
     /// For one line.
-    pub(super) fn line(&self, class: LogClass, is_urgent: bool) -> BufferedLine<'_> {
+    pub(crate) fn line(&self, class: LogClass, is_urgent: bool) -> BufferedLine<'_> {
         BufferedLine {
             output: self,
             class,
@@ -116,7 +116,7 @@ impl Output {
 
 impl BufferedLine<'_> {
     /// Takes the whole line.
-    pub(super) fn take(self, line: &[u8]) {
+    pub(crate) fn take(self, line: &[u8]) {
         let is_gathered = GATHERS.get() && self.gather(line);
         if !is_gathered {
             let (known, unknown) = match self.class {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::Level;
 
-use super::log_buffer::{Output, in_class};
-use super::log_queue::LogClass;
-use crate::visible::{escape_in_json, is_unseen};
+use crate::log_buffer::{Output, in_class};
+use crate::log_queue::LogClass;
+use visible::{escape_in_json, is_unseen};
 
 /// The target of the lines about requests.
 const REQUEST_TARGET: &str = "chatgate::request";
@@ -35,18 +35,22 @@ thread_local! {
 
 /// The name of a field in both formats of a line.
 #[derive(Clone, Copy)]
-pub(crate) struct Name {
-    pub(crate) json: &'static str,
-    pub(crate) text: &'static str,
+pub struct Name {
+    /// As the next field of an object.
+    pub json: &'static str,
+    /// As the next word of a line.
+    pub text: &'static str,
     /// With the quote that a text begins with.
-    pub(crate) json_quoted: &'static str,
-    pub(crate) text_quoted: &'static str,
+    pub json_quoted: &'static str,
+    /// Likewise.
+    pub text_quoted: &'static str,
 }
 
 /// A field's name. It is ours and needs no escapes.
+#[macro_export]
 macro_rules! name {
     ($name:literal) => {
-        $crate::telemetry::Name {
+        $crate::Name {
             json: concat!(",\"", $name, "\":"),
             text: concat!(" ", $name, "="),
             json_quoted: concat!(",\"", $name, "\":\""),
@@ -54,10 +58,9 @@ macro_rules! name {
         }
     };
 }
-pub(crate) use name;
 
 /// A line that is being written.
-pub(crate) struct RequestLine {
+pub struct RequestLine {
     text: String,
     /// The second that it begins with, since 1970, UTC.
     second: i64,
@@ -65,14 +68,14 @@ pub(crate) struct RequestLine {
 }
 
 /// Sends lines to this output as JSON from now on.
-pub(super) fn write_json_to(output: Output) {
+pub(crate) fn write_json_to(output: Output) {
     // Set before only in tests, which start more than one log.
     let _ = JSON_OUTPUT.set(output);
 }
 
 /// Logs a request, if the log shows such lines: a line of this class and of this moment since 1970, UTC, with the fields that
 /// `write` adds.
-pub(crate) fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut RequestLine)) {
+pub fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut RequestLine)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }
@@ -123,17 +126,17 @@ impl RequestLine {
     }
 
     /// Appends a word that needs no escapes: one of ours, or one whose characters were checked.
-    pub(crate) fn word(&mut self, name: Name, word: &str) {
+    pub fn word(&mut self, name: Name, word: &str) {
         self.quoted(name, |text| text.push_str(word));
     }
 
     /// Appends any text.
-    pub(crate) fn text(&mut self, name: Name, text: &str) {
+    pub fn text(&mut self, name: Name, text: &str) {
         self.quoted(name, |line| escape(line, text));
     }
 
     /// Appends what `write` adds, in quotes; it must not need escapes.
-    pub(crate) fn quoted(&mut self, name: Name, write: impl FnOnce(&mut String)) {
+    pub fn quoted(&mut self, name: Name, write: impl FnOnce(&mut String)) {
         self.text.push_str(if self.is_json {
             name.json_quoted
         } else {
@@ -144,13 +147,13 @@ impl RequestLine {
     }
 
     /// Appends a number.
-    pub(crate) fn number(&mut self, name: Name, number: impl itoa::Integer) {
+    pub fn number(&mut self, name: Name, number: impl itoa::Integer) {
         self.name(name);
         self.text.push_str(itoa::Buffer::new().format(number));
     }
 
     /// Appends a duration in milliseconds with three decimals.
-    pub(crate) fn ms(&mut self, name: Name, time: Duration) {
+    pub fn ms(&mut self, name: Name, time: Duration) {
         self.name(name);
         let thousandths = u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX);
         let mut buffer = itoa::Buffer::new();

@@ -1,0 +1,22 @@
+//! What operators see of a running gateway: the log and the metrics.
+//!
+//! To follow a line of the log: `log_line` → `log_buffer` → `log_queue` → `log_writer`.
+
+mod histogram;
+mod log;
+mod log_buffer;
+mod log_line;
+mod log_queue;
+mod log_writer;
+mod metric_handles;
+mod metrics;
+mod metrics_snapshot;
+pub mod text;
+
+pub use histogram::DurationHistogram;
+pub use log::{LogConfig, LogLevel, check_level, finish_log, print, start_log};
+pub use log_buffer::{gather_lines, in_class, write_lines};
+pub use log_line::{Name, RequestLine, log_request};
+pub use log_queue::LogClass;
+pub use metric_handles::Requests;
+pub use metrics::{Metrics, UpstreamGauges};
