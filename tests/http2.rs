@@ -120,6 +120,77 @@ async fn an_answer_to_head_has_no_body() {
     }
 }
 
+/// The Content-Length of an answer by HTTP/1.1, and the bytes of its body.
+async fn length_by_http_1(pair: &Pair, gateway: &Gateway, method: &str, path: &str) -> (u64, u64) {
+    let mut stream = shake(pair, gateway, &["http/1.1"]).await;
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.unwrap_or_else(|| panic!("{method} {path}: {head}"));
+    (length.parse().unwrap(), (answer.len() - end - 4) as u64)
+}
+
+/// Likewise by HTTP/2.
+async fn length_by_http_2(pair: &Pair, gateway: &Gateway, method: &str, path: &str) -> (u64, u64) {
+    let stream = shake(pair, gateway, &["h2"]).await;
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::builder().method(method);
+    let request = request
+        .uri(format!("https://a.example{path}"))
+        .body(())
+        .unwrap();
+    let (response, _) = sender
+        .ready()
+        .await
+        .unwrap()
+        .send_request(request, true)
+        .unwrap();
+    let response = response.await.unwrap();
+    let length = response.headers().get("content-length");
+    let length = length.unwrap_or_else(|| panic!("{method} {path}: {response:?}"));
+    let length = length.to_str().unwrap().parse().unwrap();
+    let (mut body, mut bytes) = (response.into_body(), 0);
+    while let Some(data) = body.data().await {
+        bytes += data.unwrap().len() as u64;
+    }
+    (length, bytes)
+}
+
+#[tokio::test]
+async fn head_announces_the_length_of_what_get_sends_by_both_versions() {
+    let pair = Pair::new();
+    let (gateway, _files) = gateway(&pair, "");
+    for path in [
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/docs/",
+        "/docs/docs.css",
+        "/docs/nothing",
+        "/nothing",
+        "/api/soap/?wsdl",
+    ] {
+        let (length, bytes) = length_by_http_1(&pair, &gateway, "GET", path).await;
+        assert!(length > 0 && length == bytes, "{path}: {length}, {bytes}");
+        let head = length_by_http_1(&pair, &gateway, "HEAD", path).await;
+        assert_eq!(head, (length, 0), "HEAD {path} by HTTP/1.1");
+        let get = length_by_http_2(&pair, &gateway, "GET", path).await;
+        assert_eq!(get, (length, length), "GET {path} by HTTP/2");
+        let head = length_by_http_2(&pair, &gateway, "HEAD", path).await;
+        assert_eq!(head, (length, 0), "HEAD {path} by HTTP/2");
+    }
+}
+
 /// Floods a connection in one way, and says after how many bytes it ended.
 async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
     // A thousand frames at once: what the wire costs is not what is measured.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::CONTENT_LENGTH;
 use http::{Method, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -77,11 +79,8 @@ where
                 dispatch.call(peer, request).await
             };
             abandon_guard.disarm();
-            Ok::<_, Infallible>(response.map(|body| {
-                // hyper drops the body of an answer to HEAD over HTTP/1.1 alone (RFC 9110, 9.3.2).
-                let body = if is_head { Body::empty() } else { body };
-                PacedBody::new(body, in_flight, deadlines)
-            }))
+            let response = if is_head { head_of(response) } else { response };
+            Ok::<_, Infallible>(response.map(|body| PacedBody::new(body, in_flight, deadlines)))
         }
     });
     let connection = builder().serve_connection(TokioIo::new(stream), service);
@@ -97,6 +96,15 @@ where
         ended = connection => Ok(ended?),
         cause = leave(goaway, shutdown, &peer.state) => Err(cause.into()),
     }
+}
+
+/// The answer to HEAD: without the body, whose length it announces (RFC 9110, 9.3.2). hyper does so over HTTP/1.1 alone.
+fn head_of(mut response: Response<Body>) -> Response<Body> {
+    if let Some(bytes) = response.body().size_hint().exact() {
+        let announced = response.headers_mut().entry(CONTENT_LENGTH);
+        announced.or_insert(bytes.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 /// HTTP/2 within its limits.
