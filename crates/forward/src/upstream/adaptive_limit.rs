@@ -1,5 +1,5 @@
-//! How many calls the upstream takes at once, found out by how long it takes for them: a limit that adapts below the ceiling
-//! that is configured, as TCP's window does. The clock is passed in.
+//! An adaptive concurrency limit by the gradient algorithm (as in Netflix's concurrency-limits, with its slow start): how many
+//! calls the upstream takes at once, found out by how long it takes for them, below the configured ceiling. The clock is passed in.
 //!
 //! Each operation is compared with itself, since a send takes longer than a read: with what it takes when hardly anything
 //! else is under way. Calls that take longer than that by more than a tolerance wait for each other up there, and the limit
