@@ -30,6 +30,8 @@ enum Behaviour {
     RefusesStream,
     /// RST_STREAM with INTERNAL_ERROR.
     ResetsStream,
+    /// A frame that breaks the protocol: the gateway says goodbye itself, which does not say what became of the request.
+    BreaksProtocol,
     /// The connection ends in the middle.
     Closes,
     /// The connection ends before a byte of a request is read, right after the handshake.
@@ -43,13 +45,14 @@ const SENT: Expected = ("SUCCESS", "sent");
 const NOT_SENT: Expected = ("UPSTREAM_UNAVAILABLE", "not_sent");
 const UNKNOWN: Expected = ("UPSTREAM_ERROR", "unknown");
 
-const CELLS: [(Behaviour, Expected); 7] = [
+const CELLS: [(Behaviour, Expected); 8] = [
     (Behaviour::Answers, SENT),
     (Behaviour::GoAwayBefore, NOT_SENT),
     (Behaviour::GoAwayAfter, UNKNOWN),
     (Behaviour::GoAwayThenAnswers, SENT),
     (Behaviour::RefusesStream, NOT_SENT),
     (Behaviour::ResetsStream, UNKNOWN),
+    (Behaviour::BreaksProtocol, UNKNOWN),
     (Behaviour::Closes, UNKNOWN),
 ];
 
@@ -148,6 +151,11 @@ async fn serve(
                     }
                     Behaviour::ResetsStream => {
                         stream.write_all(&reset(id, INTERNAL_ERROR)).await?;
+                        open.remove(&id);
+                    }
+                    Behaviour::BreaksProtocol => {
+                        // Settings belong to the connection (RFC 9113, 6.5).
+                        stream.write_all(&frame(SETTINGS, 0, id, &[])).await?;
                         open.remove(&id);
                     }
                     Behaviour::GoAwayBefore => {
