@@ -172,8 +172,8 @@ async fn call(to: SocketAddr, run: &str, each: usize) -> Vec<Duration> {
     calling.join_all().await.concat()
 }
 
-/// Strangers for each round of calls, each of whom has a line of their own.
-const STRANGERS: usize = 400;
+/// Strangers for each round of calls, each of whom has a line of their own: in a few rounds, more lines than there is room for.
+const STRANGERS: usize = 1_200;
 
 const STRANGE: &str = "GET /nothing HTTP/1.1\r\nHost: x\r\nUser-Agent: somebody who is refused and has a long name\r\n\r\n";
 

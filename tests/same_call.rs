@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Gateway, Issuer, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
+    Gateway, Issuer, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, load, upstream,
 };
 use dress::{Credentials, Form, Post, WAYS};
 use generator::{Call, Generator};
@@ -29,8 +29,8 @@ const SEED: u64 = 0x5a3e_ca11;
 /// upstream belongs to the request just sent.
 const LANES: u64 = 2;
 
-/// Calls in one lane.
-const CALLS: usize = 1_200;
+/// Calls in one lane, every day and for a release.
+const CALLS: (usize, usize) = (250, 1_200);
 
 /// Longest query that is sent: the gateway takes heads of 64 KiB, and a message of 16 KiB alone never needs more than 48.
 const QUERY_BYTES_MAX: usize = 60_000;
@@ -177,7 +177,7 @@ impl Lane {
 
     async fn run(mut self, lane: u64) -> Tally {
         let mut generator = Generator::new(SEED + lane);
-        for number in 0..CALLS {
+        for number in 0..load(CALLS.0, CALLS.1) {
             let call = generator.call();
             let outcomes = self.play(&call).await;
             let judged = outcomes.and_then(|outcomes| judged(&call, &outcomes));
@@ -270,11 +270,12 @@ async fn the_same_call_by_all_ways_is_the_same_request_or_the_same_refusal() {
         "same call: {} calls, {} requests, {} identical at the upstream, {} same verdict, {} too long for a query (seed {SEED:#x})",
         all.calls, all.requests, all.identical, all.refused, all.too_long
     );
-    assert!(all.calls >= 2_000);
+    assert!(all.calls >= load(500, 2_000));
     assert_eq!(all.identical + all.refused, all.calls);
     assert_eq!(all.requests + all.too_long, all.calls * WAYS.len());
     // Half of the calls are made right and half with a fault; far less would mean that the generator has gone astray.
-    assert!(all.identical >= 800, "{} identical", all.identical);
-    assert!(all.refused >= 800, "{} refused", all.refused);
+    let third = all.calls / 3;
+    assert!(all.identical >= third, "{} identical", all.identical);
+    assert!(all.refused >= third, "{} refused", all.refused);
     assert!(all.too_long <= all.calls / 50, "{} too long", all.too_long);
 }

@@ -212,6 +212,11 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
         .env("LC_ALL", "C")
         .env("CLIENTS", &clients)
         .env("GOCACHE", clients.join("go-cache"))
+        // A virtual machine that lives for a second has no use for code that is optimised twice.
+        .env(
+            "JAVA_TOOL_OPTIONS",
+            "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        )
         // No C compiler for what needs none.
         .env("CGO_ENABLED", "0")
         .env_remove("CHATGATE_PASSWORD")

@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 
 use super::strings::strings;
 use super::{Visitor, browse, first_key};
-use crate::harness::{Answer, Gateway, admin, admin_request, client};
+use crate::harness::{Answer, Gateway, admin, admin_request, client, load};
 
-/// As many as an issue asked for.
+/// How many there are at least.
 const STRINGS_MIN: usize = 515;
+
+/// Of the strings in their order, one in so many is tried every day: neighbours are mostly variants of each other.
+const SAMPLED_OF: usize = 5;
 
 /// Their calls are no load, and their number is no rate.
 const UNLIMITED: &str = "[limits]\nper_address_per_minute = 1000000\n";
@@ -148,6 +151,7 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
     apart.sort();
     apart.dedup();
     assert!(apart.len() >= STRINGS_MIN, "{}", apart.len());
+    let apart: Vec<_> = apart.into_iter().step_by(load(SAMPLED_OF, 1)).collect();
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let full = json!({"journal": "full"});
     admin(&gateway, Method::PATCH, "accesses/demo", &full).await;
@@ -183,7 +187,7 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
         }
     }
     let neutralised = check_table(&visitor, 2 * apart.len()).await;
-    assert!(neutralised >= 20, "{neutralised}");
+    assert!(neutralised >= load(4, 20), "{neutralised}");
     let rows = admin(&gateway, Method::GET, "journal?limit=1", &Value::Null).await;
     assert_eq!(rows.status, 200);
     println!(
