@@ -20,8 +20,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Who runs it where the tests run as root: PostgreSQL does not.
 const NOBODY: u32 = 65_534;
 
-/// Serves as long as somebody holds its standard input, however they end, and leaves nothing behind.
+/// Serves as long as somebody holds its standard input, however they end, and leaves nothing behind. A signal to the tests is none
+/// to it, and it holds none of their files: somebody may wait for a lock on one.
 const SERVE: &str = r#"
+    trap '' TERM INT HUP
+    exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
     "$1/postgres" -D "$0/data" -c listen_addresses= -c max_connections=200 -k "$0" </dev/null &
     cat >/dev/null
     kill -QUIT $!
