@@ -3,7 +3,8 @@
 //! No call writes to the disk. The store knows how many calls of the day an access has been *given*: those that were made and a
 //! block that was set aside ahead of need. A call takes one out of the block in memory; when half of it is gone, the next is
 //! set aside while calls go on. After a crash the rest of the block counts as made, so that a restart admits a block too
-//! few at most and never one too many; a clean stop gives the rest back.
+//! few at most and never one too many; a clean stop gives the rest back. Where several replicas share the store, what others were
+//! given counts here as made.
 
 mod counter;
 
@@ -95,7 +96,7 @@ impl DailyLimits {
         loop {
             match counter.take(today, per_day) {
                 Taken::One { used, left } => {
-                    if left <= block(per_day) / 2 && used + left < per_day {
+                    if left <= self.block(per_day) / 2 && used + left < per_day {
                         self.set_aside(&counter, access, (today, per_day));
                     }
                     return (used, Ok(()));
@@ -150,12 +151,12 @@ impl DailyLimits {
     /// # Errors
     /// When the store can't be written; then what was set aside counts as made.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let mut counts = Vec::new();
+        let mut unused = Vec::new();
         for (access, counter) in self.all() {
             let (day, given) = counter.close().await;
-            counts.push(DailyCount { access, day, given });
+            unused.push(DailyCount { access, day, given });
         }
-        self.store.put_daily_counts(&counts).await
+        self.store.return_daily_calls(&unused).await
     }
 
     /// Has the next block set aside, by a task of its own: one at a time, and whether or not the caller stays.
@@ -164,19 +165,24 @@ impl DailyLimits {
             return;
         };
         let (store, access) = (Arc::clone(&self.store), access.to_owned());
+        let block = self.block(per_day);
         tokio::spawn(async move {
-            let Some((day, given)) = refill.wants(today, per_day, block(per_day)) else {
+            let Some((day, calls)) = refill.wants(today, per_day, block) else {
                 return refill.end(true);
             };
-            let count = DailyCount { access, day, given };
-            let written = store.put_daily_counts(std::slice::from_ref(&count)).await;
-            if let Err(error) = &written {
-                tracing::error!(%error, access = count.access, "calls of the day can't be kept");
-            } else {
-                refill.give(day, given);
+            let taken = store.take_daily_block(&access, day, (calls, per_day)).await;
+            match &taken {
+                Ok(block) => refill.give(block),
+                Err(error) => {
+                    tracing::error!(%error, access, "calls of the day can't be kept");
+                }
             }
-            refill.end(written.is_ok());
+            refill.end(taken.is_ok());
         });
+    }
+
+    fn block(&self, per_day: u32) -> u32 {
+        block(per_day, self.store.replica_count())
     }
 
     fn counter(&self, access: &str) -> Arc<Counter> {
@@ -200,9 +206,9 @@ impl DailyLimits {
     }
 }
 
-/// How many calls are set aside at once.
-fn block(per_day: u32) -> u32 {
-    (per_day / BLOCK_SHARE).clamp(1, BLOCK_CALLS_MAX)
+/// How many calls each of so many replicas sets aside at once: together they keep back no more than one would.
+fn block(per_day: u32, replicas: u32) -> u32 {
+    (per_day / BLOCK_SHARE / replicas).clamp(1, BLOCK_CALLS_MAX)
 }
 
 fn day_of(now: i64) -> u32 {

@@ -56,6 +56,14 @@ impl AdminKey {
         }
     }
 
+    /// What tells this key from the one that it is rotated to: the hash of its secret.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        match &self.hash {
+            StoredSecret::Keyed(hash) | StoredSecret::Argon2id(hash) => hash,
+        }
+    }
+
     /// The hash of its secret, as the store keeps it.
     pub(crate) fn keyed_hash(&self) -> Result<&str, StoreError> {
         match &self.hash {

@@ -15,7 +15,9 @@ impl Store {
     pub async fn backup(&self) -> Result<File, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.backup().await,
-            Engine::Postgres(postgres) => postgres.backup().await,
+            Engine::Postgres(_) => Err(StoreError::new(
+                "a database is copied by its own tools, such as pg_dump",
+            )),
         }
     }
 }

@@ -3,6 +3,10 @@
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
+/// How long a further key is known before it is used, where several processes use it, in seconds: one that has not heard of it by
+/// then is not alive.
+pub(crate) const KNOWN_BEFORE_S: i64 = 10;
+
 /// A key as it is kept. It has no Debug: the material stands in no log.
 pub struct StoredKey {
     /// Its number; a later key has a higher one.
@@ -13,6 +17,8 @@ pub struct StoredKey {
     pub material: Vec<u8>,
     /// When it was made, in seconds since 1970, UTC.
     pub created_at: i64,
+    /// From when on it may be used for what others have to know it for; seconds since 1970, UTC.
+    pub signs_from: i64,
 }
 
 impl Store {
@@ -63,6 +69,15 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.add_key(purpose, material, now).await,
             Engine::Postgres(postgres) => postgres.add_key(purpose, material, now).await,
+        }
+    }
+
+    /// From when on a further key that is added now may be used for what others have to know it for.
+    #[must_use]
+    pub fn signs_from(&self, now: i64) -> i64 {
+        match self.engine() {
+            Engine::Sqlite(_) => now,
+            Engine::Postgres(_) => now + KNOWN_BEFORE_S,
         }
     }
 

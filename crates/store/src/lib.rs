@@ -28,7 +28,9 @@ mod object;
 mod phc;
 mod postgres;
 mod receipts;
+mod replicas;
 mod secret;
+mod sessions;
 mod sqlite;
 mod store;
 mod token_bounds;
@@ -42,7 +44,7 @@ pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::Change;
 pub use change_error::ChangeError;
-pub use daily::DailyCount;
+pub use daily::{DailyBlock, DailyCount};
 pub use error::StoreError;
 pub use journal::{
     COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, Intent, Journal, JournalFilter,
@@ -54,13 +56,17 @@ pub use last_use::LastUse;
 pub use name::{NAME_PATTERN, check_name};
 pub use network::{NetworkDecision, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
-pub use postgres::{PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys};
+pub use postgres::{
+    PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys, migrate_postgres,
+};
 pub use receipts::{
     Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,
     Settlement,
 };
+pub use replicas::{ReplicaRow, Spread};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,
 };
+pub use sessions::{SharedSession, SharedSessions};
 pub use store::Store;

@@ -5,11 +5,14 @@ mod accesses;
 mod admin_keys;
 mod change;
 mod connector;
+mod daily;
 mod error;
 mod first_start;
+mod heartbeat;
 mod ids;
 mod keys;
 mod last_uses;
+mod lease;
 mod migrations;
 mod not_yet;
 mod options;
@@ -17,11 +20,16 @@ mod pool;
 mod replica;
 mod seal;
 mod session;
+mod sessions;
+mod snapshot;
+mod spread;
 mod store;
 
+pub use migrations::migrate_postgres;
 pub use options::{PostgresOptions, PostgresUrl, ReplicaOptions};
 pub use seal::{SEAL_BYTES, SealKeys};
 
+pub(crate) use heartbeat::start_heartbeat;
 pub(crate) use store::PostgresStore;
 
 #[cfg(test)]

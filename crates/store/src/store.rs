@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::memory::StoreMemory;
-use crate::postgres::PostgresStore;
+use crate::postgres::{PostgresStore, start_heartbeat};
 use crate::sqlite::SqliteStore;
 use crate::{Accesses, AdminKey, Journal, PostgresOptions, StoreError};
 
@@ -19,7 +19,7 @@ pub(crate) enum Engine {
     /// One file of one process.
     Sqlite(Box<SqliteStore>),
     /// One database of several replicas.
-    Postgres(Box<PostgresStore>),
+    Postgres(Arc<PostgresStore>),
 }
 
 impl Store {
@@ -40,10 +40,11 @@ impl Store {
     /// # Errors
     /// When it can't be reached or changed, a newer program has changed it, or its keys do not open.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Store, StoreError> {
-        let postgres = PostgresStore::open(options).await?;
+        let postgres = Arc::new(PostgresStore::open(options).await?);
+        start_heartbeat(&postgres);
         Ok(Store {
             memory: Arc::clone(postgres.memory()),
-            engine: Engine::Postgres(Box::new(postgres)),
+            engine: Engine::Postgres(postgres),
         })
     }
 

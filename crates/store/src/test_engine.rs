@@ -1,6 +1,6 @@
 //! An engine for a test that every engine has to pass.
 
-use crate::postgres::test_server::SERVER;
+use crate::postgres::test_server::new_database;
 use crate::{PostgresOptions, Store};
 
 /// An engine with nothing in it.
@@ -16,8 +16,7 @@ impl TestEngine {
 
     /// Nothing where PostgreSQL is missing.
     pub(crate) async fn postgres() -> Option<TestEngine> {
-        let server = SERVER.as_ref()?;
-        Some(TestEngine::Postgres(Box::new(server.database().await)))
+        Some(TestEngine::Postgres(Box::new(new_database()?)))
     }
 
     /// Opens the store that is there, as a new process does.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use store::DailyBlock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -135,7 +136,8 @@ impl Counter {
         used.day != day && given.day != day && !self.is_busy.load(Ordering::SeqCst)
     }
 
-    /// Ends the counting, after what is being set aside, and tells the calls that were made on the last day.
+    /// Ends the counting, after what is being set aside, and returns the last day with the calls of it that were given and not
+    /// made.
     pub(super) async fn close(&self) -> (u32, u32) {
         let used = self.used.fetch_or(CLOSED, Ordering::SeqCst);
         let mut blocks = self.blocks.subscribe();
@@ -144,8 +146,9 @@ impl Counter {
                 break;
             }
         }
-        let used = OfDay::from_word(used);
-        (used.day, used.calls)
+        let (used, given) = (OfDay::from_word(used), self.both().1);
+        let made = used.on(given.day);
+        (given.day, given.calls.saturating_sub(made))
     }
 
     /// To be asked for before a block is, so that its coming is not missed.
@@ -192,8 +195,8 @@ pub(super) struct BlockRefill {
 }
 
 impl BlockRefill {
-    /// The day, and how many calls of it have to be given so that a whole block is set aside; nothing if half of one still
-    /// is, or if counting has ended.
+    /// The day, and how many further calls of it have to be given so that a whole block is set aside; nothing if half of one
+    /// still is, or if counting has ended.
     pub(super) fn wants(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
         // The refill is marked before this is read, and the end before it waits for turns: one sees the other.
         if self.counter.used.load(Ordering::SeqCst) & CLOSED != 0 {
@@ -204,12 +207,24 @@ impl BlockRefill {
         let (used, given) = (used.on(day), given.on(day));
         let wanted = used.saturating_add(block).min(per_day);
         let is_low = given.saturating_sub(used) <= block / 2;
-        (is_low && wanted > given).then_some((day, wanted))
+        (is_low && wanted > given).then(|| (day, wanted - given))
     }
 
-    /// The store has it now that so many calls are given.
-    pub(super) fn give(&self, day: u32, calls: u32) {
-        let word = OfDay { day, calls }.word();
+    /// The store has given this block. What it has given to others since the last one counts as made; what others have given
+    /// back is free again.
+    pub(super) fn give(&self, block: &DailyBlock) {
+        let DailyBlock { day, calls, given } = *block;
+        let (before, known) = (given - calls, self.counter.both().1.on(day));
+        if before != known {
+            let others = |word: u64| {
+                let made = (OfDay::from_word(word).on(day) + before).saturating_sub(known);
+                Some(OfDay { day, calls: made }.word() | (word & CLOSED))
+            };
+            // Before they are given: no call takes what others have.
+            let used = &self.counter.used;
+            let _ = used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, others);
+        }
+        let word = OfDay { day, calls: given }.word();
         self.counter.given.store(word, Ordering::SeqCst);
     }
 

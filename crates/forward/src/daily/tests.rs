@@ -108,7 +108,7 @@ async fn a_changed_limit_counts_what_was_made_and_no_limit_counts_nothing() {
 async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     let bench = Bench::new();
     let access = access("a", 1000);
-    let block = block(1000);
+    let block = block(1000, 1);
     let store = bench.store().await;
     let limits = bench.limits(&store).await;
     assert_eq!(admitted(&limits, &access, 333).await, 333);
@@ -129,6 +129,27 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     assert_eq!(admitted(&stopped, &access, 2000).await, left - 100);
 }
 
+/// As several replicas over one database do.
+#[tokio::test]
+async fn counts_that_share_a_store_admit_together_what_the_limit_says() {
+    let bench = Bench::new();
+    let store = bench.store().await;
+    let (one, two) = (bench.limits(&store).await, bench.limits(&store).await);
+    let access = access("a", 200);
+    let (mut made, mut rounds) = (0, 0);
+    while rounds < 40 {
+        made += admitted(&one, &access, 5).await + admitted(&two, &access, 5).await;
+        rounds += 1;
+    }
+    // What the other has set aside and not used is all that may be wanting.
+    let block = block(200, 1);
+    assert!((200 - block..=200).contains(&made), "{made}");
+    one.close().await.unwrap();
+    two.close().await.unwrap();
+    let later = bench.limits(&store).await;
+    assert_eq!(admitted(&later, &access, 200).await, 200 - made);
+}
+
 #[tokio::test]
 async fn a_store_that_fails_refuses_only_when_the_block_is_used_up() {
     let bench = Bench::new();
@@ -144,7 +165,7 @@ async fn a_store_that_fails_refuses_only_when_the_block_is_used_up() {
             Err(error) => break error,
         }
     };
-    assert_eq!(admitted, block(1000));
+    assert_eq!(admitted, block(1000, 1));
     assert_eq!(
         (refused.code(), refused.retry_after_s()),
         (Code::Overloaded, Some(STORE_RETRY_S))

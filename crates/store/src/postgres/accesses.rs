@@ -1,36 +1,13 @@
-//! Accesses: read whole at the start, and then what has changed.
+//! Accesses in memory: what has changed is read and put in force.
 
 use std::sync::Arc;
 
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
-use super::pool::PgPool;
+use super::snapshot::read_access;
 use super::store::PostgresStore;
-use crate::{Access, Accesses, ChangedAccess, StoreError};
-
-/// All accesses, and the epoch that they are of.
-pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), StoreError> {
-    // One statement sees one state: the epoch is that of the rows.
-    let all = "SELECT e.epoch, a.name, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
-         WHERE e.what = 'accesses'";
-    let rows = pool.read(all, &[]).await?;
-    let epoch = rows.first().map(|row| row.try_get("epoch"));
-    let epoch = epoch.transpose().map_err(PgError::from)?.unwrap_or(0);
-    let accesses = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok((accesses.into_iter().flatten().collect(), epoch))
-}
-
-/// The access of a row, if there is one in it.
-pub(super) fn read(row: &Row) -> Result<Option<Access>, StoreError> {
-    let document: Option<&str> = row.try_get("document").map_err(PgError::from)?;
-    let access = document.map(serde_json::from_str);
-    access.transpose().map_err(|error| {
-        let name = row.try_get::<_, &str>("name").unwrap_or_default();
-        StoreError::new(format!("the access {name} can't be read: {error}"))
-    })
-}
+use crate::{ChangedAccess, StoreError};
 
 impl PostgresStore {
     /// Brings the accesses in memory up to date, and returns the epoch that they are of then.
@@ -48,7 +25,7 @@ impl PostgresStore {
         for row in &rows {
             let name: Option<String> = row.try_get("name").map_err(PgError::from)?;
             if let Some(name) = name {
-                changes.push((name, read(row)?));
+                changes.push((name, read_access(row)?));
             }
             *known = row.try_get("epoch").map_err(PgError::from)?;
         }
@@ -56,16 +33,26 @@ impl PostgresStore {
         Ok(*known)
     }
 
-    /// Has changes of ours in force that are committed, up to this epoch. What others have changed before comes with the next load.
-    pub(super) async fn put_in_force(&self, changes: Vec<ChangedAccess>, epoch: i64) {
+    /// Has changes of ours in force that are committed, the last of them with this epoch.
+    ///
+    /// # Errors
+    /// When others have changed something before and it can't be read. The next heartbeat that comes through reads all.
+    pub(super) async fn put_in_force(
+        &self,
+        changes: Vec<ChangedAccess>,
+        epoch: i64,
+    ) -> Result<(), StoreError> {
         let mut known = self.accesses_epoch().lock().await;
+        if *known >= epoch {
+            return Ok(());
+        }
         if *known == epoch - changes.len() as i64 {
             *known = epoch;
-        }
-        // A load that has come in between has brought them already, and perhaps what came after them.
-        if *known <= epoch {
             self.replace(changes);
+            return Ok(());
         }
+        drop(known);
+        self.load_accesses().await.map(drop)
     }
 
     /// Replaces accesses in memory. Called with the epoch held.

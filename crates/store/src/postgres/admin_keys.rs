@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
-use super::pool::PgPool;
 use super::session::Value;
-use super::store::{Epoch, PostgresStore};
-use crate::{AdminKey, Role, StoreError, StoredSecret};
+use super::snapshot::read_admin_keys;
+use super::store::{EpochOf, PostgresStore};
+use crate::{AdminKey, StoreError};
 
 impl PostgresStore {
     pub(crate) async fn put_admin_key(&self, key: &AdminKey) -> Result<(), StoreError> {
@@ -47,7 +47,7 @@ impl PostgresStore {
 
     /// Changes them by one statement, and has those in force that it leaves.
     async fn change_admin_keys(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let (mut lease, _) = self.change_in_turn(Epoch::AdminKeys, 1).await?;
+        let (mut lease, _) = self.change_in_turn(EpochOf::AdminKeys, 1).await?;
         let changed = async {
             let changed = lease.session.execute(sql, values).await?;
             let wake = "SELECT pg_notify('chatgate', 'admin_keys')";
@@ -71,29 +71,4 @@ impl PostgresStore {
         *known = epoch;
         Ok(epoch)
     }
-}
-
-/// All keys, by name, and the epoch that they are of.
-pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64), StoreError> {
-    let all = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
-         LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
-    let rows = pool.read(all, &[]).await?;
-    let (mut keys, mut epoch) = (Vec::new(), 0);
-    for row in &rows {
-        epoch = row.try_get("epoch").map_err(PgError::from)?;
-        if let Some(name) = row
-            .try_get::<_, Option<&str>>("name")
-            .map_err(PgError::from)?
-        {
-            let role = Role::from_name(row.try_get("role").map_err(PgError::from)?);
-            let hash = row.try_get("hash").map_err(PgError::from)?;
-            keys.push(AdminKey::new(
-                name,
-                role.ok_or_else(|| StoreError::new("a key has an unknown role"))?,
-                row.try_get("created_at").map_err(PgError::from)?,
-                StoredSecret::Keyed(hash),
-            ));
-        }
-    }
-    Ok((keys, epoch))
 }

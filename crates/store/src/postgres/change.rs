@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::accesses::read;
 use super::error::PgError;
 use super::session::{PgSession, Value};
-use super::store::{Epoch, PostgresStore};
+use super::snapshot::read_access;
+use super::store::{EpochOf, PostgresStore};
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
 
@@ -30,7 +30,7 @@ impl PostgresStore {
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         let _ = self.memory().journal.flush().await;
-        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, 1).await?;
+        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, 1).await?;
         let changed = async {
             let session = &mut lease.session;
             let before = read_for_update(session, name).await?;
@@ -52,7 +52,7 @@ impl PostgresStore {
         let changed = changed.await;
         let after = self.end(lease, changed).await?;
         self.put_in_force(vec![(name.to_owned(), after)], epoch)
-            .await;
+            .await?;
         Ok(self.memory().accesses.load().named(name).cloned())
     }
 
@@ -64,10 +64,10 @@ impl PostgresStore {
     ) -> Result<(), ChangeError> {
         let _ = self.memory().journal.flush().await;
         let count = accesses.len() as i64;
-        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, count).await?;
+        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, count).await?;
         let put = self.put(&mut lease.session, (by, epoch), accesses).await;
         let put = self.end(lease, put).await?;
-        self.put_in_force(put, epoch).await;
+        self.put_in_force(put, epoch).await?;
         Ok(())
     }
 
@@ -108,7 +108,8 @@ impl PostgresStore {
         }
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
-        let row = self.ids().next(now.saturating_mul(1000));
+        let at_ms = self.lease().database_ms(now.saturating_mul(1000));
+        let row = self.ids().next(at_ms);
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 8] = [
             (&id, Type::INT8),
@@ -156,7 +157,7 @@ async fn read_for_update(
 ) -> Result<Option<Access>, ChangeError> {
     let access = "SELECT name, document FROM chatgate.accesses WHERE name = $1 FOR UPDATE";
     let rows = session.query(access, &[(&name, Type::TEXT)]).await?;
-    let access = rows.first().map(read).transpose()?;
+    let access = rows.first().map(read_access).transpose()?;
     Ok(access.flatten())
 }
 

@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 
 use super::session::Value;
-use super::store::{Epoch, PostgresStore};
+use super::store::{EpochOf, PostgresStore};
 use crate::first_start::FIRST_START;
 use crate::{Access, ChangeError, StoreError};
 
@@ -23,7 +23,7 @@ impl PostgresStore {
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let count = accesses.len() as i64;
-        let (mut lease, epoch) = self.change_in_turn(Epoch::Accesses, count).await?;
+        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, count).await?;
         let started = async {
             let session = &mut lease.session;
             let note =
@@ -37,7 +37,7 @@ impl PostgresStore {
         let started: Result<Option<_>, ChangeError> = started.await;
         let put = self.end(lease, started).await?;
         match put {
-            Some(put) => self.put_in_force(put, epoch).await,
+            Some(put) => self.put_in_force(put, epoch).await?,
             // Another has started it; its accesses are there.
             None => drop(self.load_accesses().await?),
         }

@@ -1,6 +1,9 @@
 //! The ids of rows: known before they are written, and no other replica's.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
 
 use crate::journal::row::first_id_at;
 
@@ -19,26 +22,31 @@ pub(super) struct ReplicaId {
 
 /// The ids of one replica. They grow.
 pub(super) struct RowIds {
-    replica: ReplicaId,
+    replica: ArcSwap<ReplicaId>,
     last: AtomicI64,
 }
 
 impl RowIds {
     pub(super) fn of(replica: ReplicaId) -> RowIds {
         RowIds {
-            replica,
+            replica: ArcSwap::from_pointee(replica),
             last: AtomicI64::new(0),
         }
     }
 
     /// Whose they are.
     pub(super) fn replica(&self) -> ReplicaId {
-        self.replica
+        **self.replica.load()
+    }
+
+    /// Another life begins.
+    pub(super) fn begin(&self, replica: ReplicaId) {
+        self.replica.store(Arc::new(replica));
     }
 
     /// An id for a row of this time, by the database's clock in milliseconds since 1970.
     pub(super) fn next(&self, at_ms: i64) -> i64 {
-        let slot = self.replica.slot << SEQUENCE_BITS;
+        let slot = self.replica().slot << SEQUENCE_BITS;
         let first = first_id_at(at_ms) | slot;
         let after = |last: i64| {
             let sequence_is_full = (last + 1) & ((1 << SEQUENCE_BITS) - 1) == 0;
@@ -66,7 +74,7 @@ mod tests {
     use crate::JournalRow;
 
     #[test]
-    fn ids_grow_tell_their_time_and_stay_in_their_slot() {
+    fn ids_grow_hold_their_time_and_stay_in_their_slot() {
         let ids = RowIds::of(ReplicaId { id: 1, slot: 7 });
         let mut last = 0;
         for n in 0..10_000 {

@@ -5,7 +5,8 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::seal::SealContext;
 use super::session::Value;
-use super::store::{Epoch, PostgresStore};
+use super::store::{EpochOf, PostgresStore};
+use crate::keys::KNOWN_BEFORE_S;
 use crate::{StoreError, StoredKey};
 
 impl PostgresStore {
@@ -39,7 +40,7 @@ impl PostgresStore {
     }
 
     pub(crate) async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
-        let keys = "SELECT id, purpose, sealed, created_at FROM chatgate.keys WHERE starts_with(purpose, $1) ORDER BY id";
+        let keys = "SELECT id, purpose, sealed, created_at, signs_from FROM chatgate.keys WHERE starts_with(purpose, $1) ORDER BY id";
         let rows = self
             .pool()
             .read(keys, &[(&purpose_start, Type::TEXT)])
@@ -53,6 +54,7 @@ impl PostgresStore {
                 material: self.seal().open(&self.context(&purpose), sealed)?,
                 purpose,
                 created_at: row.try_get("created_at").map_err(PgError::from)?,
+                signs_from: row.try_get("signs_from").map_err(PgError::from)?,
             });
         }
         Ok(keys)
@@ -65,11 +67,14 @@ impl PostgresStore {
         now: i64,
     ) -> Result<i64, StoreError> {
         let sealed = self.sealed(purpose, material)?;
-        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ($1, $2, $3, $3) RETURNING id";
-        let values: [Value<'_>; 3] = [
+        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3,
+             CASE WHEN EXISTS (SELECT FROM chatgate.keys k WHERE starts_with(k.purpose, split_part($1, '/', 1) || '/'))
+             THEN $3 + $4 ELSE $3 END RETURNING id";
+        let values: [Value<'_>; 4] = [
             (&purpose, Type::TEXT),
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
+            (&KNOWN_BEFORE_S, Type::INT8),
         ];
         let id = self.change_keys(add, &values).await?;
         id.ok_or_else(|| StoreError::new("a key was not kept"))
@@ -83,15 +88,17 @@ impl PostgresStore {
         now: i64,
     ) -> Result<Option<i64>, StoreError> {
         let sealed = self.sealed(purpose, material)?;
-        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3, $3
+        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3,
+             CASE WHEN EXISTS (SELECT FROM chatgate.keys k WHERE starts_with(k.purpose, $4)) THEN $3 + $5 ELSE $3 END
              WHERE $1 IS DISTINCT FROM
                  (SELECT purpose FROM chatgate.keys WHERE starts_with(purpose, $4) ORDER BY id DESC LIMIT 1)
              RETURNING id";
-        let values: [Value<'_>; 4] = [
+        let values: [Value<'_>; 5] = [
             (&purpose, Type::TEXT),
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
             (&purpose_start, Type::TEXT),
+            (&KNOWN_BEFORE_S, Type::INT8),
         ];
         self.change_keys(add, &values).await
     }
@@ -109,7 +116,7 @@ impl PostgresStore {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Option<i64>, StoreError> {
-        let (mut lease, _) = self.change_in_turn(Epoch::SigningKeys, 1).await?;
+        let (mut lease, epoch) = self.change_in_turn(EpochOf::SigningKeys, 1).await?;
         let changed = async {
             let rows = lease.session.query(sql, values).await?;
             let wake = "SELECT pg_notify('chatgate', 'signing_keys')";
@@ -118,7 +125,9 @@ impl PostgresStore {
             Ok::<_, PgError>(id.transpose()?)
         };
         let changed = changed.await;
-        Ok(self.end(lease, changed).await?)
+        let changed = self.end(lease, changed).await?;
+        self.note_signing_keys(epoch);
+        Ok(changed)
     }
 
     fn sealed(&self, purpose: &str, material: &[u8]) -> Result<Vec<u8>, StoreError> {

@@ -1,16 +1,14 @@
 //! Last uses, read and written. The newest of all replicas stays.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use tokio_postgres::types::Type;
 
-use super::error::PgError;
-use super::pool::PgPool;
 use super::session::Value;
+use super::snapshot::read_uses_since;
 use super::store::PostgresStore;
 use crate::StoreError;
-use crate::last_use::{LastUse, LastUses};
+use crate::last_use::LastUse;
 
 /// How far back a replica looks for what others have written, in seconds: twice the time between two savings.
 const LOOK_BACK_S: i64 = 20;
@@ -46,28 +44,9 @@ impl PostgresStore {
              WHERE NOT EXISTS (SELECT FROM chatgate.accesses a WHERE a.client_id = l.client_id)";
         self.pool().write(gone, &[]).await?;
         let since = oldest.unwrap_or(0) - LOOK_BACK_S;
-        for (client_id, last) in read_since(self.pool(), since).await? {
+        for (client_id, last) in read_uses_since(self.pool(), since).await? {
             self.memory().last_uses.learn(&client_id, last);
         }
         Ok(())
     }
-}
-
-/// The last uses that the database has.
-pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError> {
-    Ok(read_since(pool, 0).await?.into_iter().collect())
-}
-
-async fn read_since(pool: &PgPool, since: i64) -> Result<Vec<(String, LastUse)>, PgError> {
-    let uses = "SELECT client_id, at, address, way FROM chatgate.last_uses WHERE at >= $1";
-    let rows = pool.read(uses, &[(&since, Type::INT8)]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        let last = LastUse {
-            at: row.try_get("at")?,
-            address: row.try_get("address")?,
-            way: Cow::Owned(row.try_get("way")?),
-        };
-        Ok((row.try_get("client_id")?, last))
-    };
-    rows.iter().map(read).collect()
 }

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::connector::PgConnector;
 use super::error::PgError;
+use super::options::PostgresUrl;
 use super::session::PgSession;
 use crate::StoreError;
 
@@ -43,6 +44,14 @@ const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
     CREATE TABLE IF NOT EXISTS chatgate.migrations (
         version integer PRIMARY KEY, description text NOT NULL, checksum bytea NOT NULL, at timestamptz NOT NULL DEFAULT now()
     )";
+
+/// Brings the tables of a database up to date.
+///
+/// # Errors
+/// When it can't be reached or changed, or a newer program has changed it.
+pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
+    migrate(&PgConnector::new(url.clone())?, true).await
+}
 
 /// Brings the tables up to date, or only looks whether they are.
 ///

@@ -1,11 +1,9 @@
 //! Verbs whose statements are still to be written. No configuration leads to this engine before they are.
 
-use std::fs::File;
-
 use super::store::PostgresStore;
 use crate::{
-    Claim, DailyCount, JournalFilter, JournalOrder, JournalRow, LimitCall, Obstacle, Receipt,
-    ReplayCall, Retention, StoreError, Tally,
+    Claim, JournalFilter, JournalOrder, JournalRow, LimitCall, Obstacle, Receipt, ReplayCall,
+    Retention, StoreError, Tally,
 };
 
 fn not_yet<T>() -> Result<T, StoreError> {
@@ -14,9 +12,6 @@ fn not_yet<T>() -> Result<T, StoreError> {
 
 #[rustfmt::skip]
 impl PostgresStore {
-    pub(crate) async fn daily_counts(&self, _: u32) -> Result<Vec<DailyCount>, StoreError> { not_yet() }
-    pub(crate) async fn put_daily_counts(&self, _: &[DailyCount]) -> Result<(), StoreError> { not_yet() }
-    pub(crate) async fn backup(&self) -> Result<File, StoreError> { not_yet() }
     pub(crate) async fn erase_destination(&self, _: (&str, i64), _: &str) -> Result<u64, StoreError> { not_yet() }
     pub(crate) async fn scrub(&self) -> Result<(), StoreError> { not_yet() }
     pub(crate) async fn close_left_open(&self) -> Result<u64, StoreError> { not_yet() }

@@ -26,6 +26,8 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// What seals the keys.
     pub seal: SealKeys,
+    /// Whether nothing is sent unless a standby has what is written about it.
+    pub is_replicated: bool,
     /// Whether this process may change tables, or only look whether they are as it needs them.
     pub migrates: bool,
     /// What others see of this process.
@@ -43,6 +45,8 @@ pub struct ReplicaOptions {
     pub config: Vec<u8>,
     /// How long it counts as alive without a sign of it.
     pub lease: Duration,
+    /// How long the acknowledgement of a change waits for the other replicas.
+    pub ack_wait: Duration,
 }
 
 /// Where a database is and who comes to it. Its `Debug` says nothing: the password is in it.

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::ids::ReplicaId;
 use super::migrations::CONTRACT;
-use super::options::PostgresOptions;
+use super::options::ReplicaOptions;
 use super::pool::PgPool;
 use super::session::Value;
 use crate::StoreError;
@@ -13,9 +13,10 @@ use crate::StoreError;
 /// How often a slot is asked for that somebody else takes in the same moment.
 const TRIES: u32 = 20;
 
-/// Takes the lowest free slot. The rows of lives that ended long ago go.
+/// Takes the lowest free slot. The rows of lives that have ended stay for a minute, so that ids of two lives are never of one
+/// time and slot; then they go.
 const REGISTER: &str = "WITH gone AS (
-        DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '10 min'
+        DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '1 min'
     )
     INSERT INTO chatgate.replicas (slot, name, version, contract, config, lease_until)
     SELECT min(s), $1, $2, $3, $4, now() + $5 * interval '1 ms' FROM generate_series(0, 255) s
@@ -29,14 +30,14 @@ const REGISTER: &str = "WITH gone AS (
 /// When the database can't be written, or 256 replicas are there already.
 pub(super) async fn register(
     pool: &PgPool,
-    options: &PostgresOptions,
+    options: &ReplicaOptions,
 ) -> Result<ReplicaId, StoreError> {
-    let lease_ms = i64::try_from(options.replica.lease.as_millis()).unwrap_or(i64::MAX);
+    let lease_ms = i64::try_from(options.lease.as_millis()).unwrap_or(i64::MAX);
     let values: [Value<'_>; 5] = [
-        (&options.replica.name, Type::TEXT),
-        (&options.replica.version, Type::TEXT),
+        (&options.name, Type::TEXT),
+        (&options.version, Type::TEXT),
         (&CONTRACT, Type::INT4),
-        (&options.replica.config, Type::BYTEA),
+        (&options.config, Type::BYTEA),
         (&lease_ms, Type::INT8),
     ];
     for _ in 0..TRIES {
@@ -50,4 +51,11 @@ pub(super) async fn register(
         }
     }
     Err(StoreError::new("there are 256 replicas already"))
+}
+
+/// Ends this life, so that nobody waits for it.
+pub(super) async fn leave(pool: &PgPool, replica: ReplicaId) -> Result<(), StoreError> {
+    let leave = "UPDATE chatgate.replicas SET lease_until = now(), draining = true WHERE id = $1";
+    pool.write(leave, &[(&replica.id, Type::INT8)]).await?;
+    Ok(())
 }

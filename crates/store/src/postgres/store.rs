@@ -1,25 +1,27 @@
 //! A store in PostgreSQL: what it holds, and how its verbs, each in a file of its own, come to read and write.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 
-use super::accesses::read_accesses;
-use super::admin_keys::read_admin_keys;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::ids::RowIds;
-use super::last_uses::read_last_uses;
+use super::lease::ReplicaLease;
 use super::migrations::migrate;
-use super::options::PostgresOptions;
+use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
-use super::replica::register;
+use super::replica::{leave, register};
 use super::seal::SealKeys;
-use super::session::Value;
+use super::session::{PgSession, Value};
+use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
 use crate::memory::StoreMemory;
 use crate::{Journal, StoreError};
 
@@ -31,7 +33,22 @@ pub(crate) struct PostgresStore {
     seal: SealKeys,
     /// The key of the hashes of destinations and of idempotency keys.
     journal_key: hmac::Key,
-    ids: RowIds,
+    ids: Arc<RowIds>,
+    connector: Arc<PgConnector>,
+    /// Without a pooler in between.
+    direct: Arc<PgConnector>,
+    replica_options: ReplicaOptions,
+    demands_standby: bool,
+    lease: Arc<ReplicaLease>,
+    /// Has the next heartbeat come at once.
+    wake: Arc<Notify>,
+    /// Another replica has something in force that it had not before.
+    applied: Notify,
+    heartbeat: std::sync::Mutex<JoinSet<()>>,
+    /// The epoch of the signing keys as they are in the database.
+    signing_keys: watch::Sender<i64>,
+    /// The epoch of those by which this process signs and verifies.
+    signing_keys_epoch: AtomicI64,
     /// The epoch of the accesses in memory. Held while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
     /// The same of the keys of operators.
@@ -40,18 +57,26 @@ pub(crate) struct PostgresStore {
 
 /// What replicas keep in memory, by its name in the table of epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Epoch {
+pub(super) enum EpochOf {
     Accesses,
     AdminKeys,
     SigningKeys,
 }
 
-impl Epoch {
+/// The numbers of what replicas keep in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KnownEpochs {
+    pub(super) accesses: i64,
+    pub(super) admin_keys: i64,
+    pub(super) signing_keys: i64,
+}
+
+impl EpochOf {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Epoch::Accesses => "accesses",
-            Epoch::AdminKeys => "admin_keys",
-            Epoch::SigningKeys => "signing_keys",
+            EpochOf::Accesses => "accesses",
+            EpochOf::AdminKeys => "admin_keys",
+            EpochOf::SigningKeys => "signing_keys",
         }
     }
 }
@@ -59,10 +84,10 @@ impl Epoch {
 impl PostgresStore {
     /// Connects, brings the tables up to date and reads all accesses.
     pub(crate) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let direct = PgConnector::new(options.direct_url.clone())?;
+        let direct = Arc::new(PgConnector::new(options.direct_url.clone())?);
         migrate(&direct, options.migrates).await?;
         let connector = Arc::new(PgConnector::new(options.url.clone())?);
-        let pool = PgPool::new(connector, options.connections);
+        let pool = PgPool::new(Arc::clone(&connector), options.connections);
         let deployment = read_deployment(&pool).await?;
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
         let (admin_keys, admin_keys_epoch) = read_admin_keys(&pool).await?;
@@ -72,14 +97,26 @@ impl PostgresStore {
             last_uses: read_last_uses(&pool).await?,
             journal: Arc::new(Journal::new()),
         };
-        let replica = register(&pool, options).await?;
+        let signing_keys = read_epoch(&pool, EpochOf::SigningKeys).await?;
+        let sent = Instant::now();
+        let replica = register(&pool, &options.replica).await?;
         let mut store = PostgresStore {
             pool,
             memory: Arc::new(memory),
             deployment,
             seal: options.seal.clone(),
             journal_key: hmac::Key::new(hmac::HMAC_SHA256, &[]),
-            ids: RowIds::of(replica),
+            ids: Arc::new(RowIds::of(replica)),
+            connector,
+            direct,
+            replica_options: options.replica.clone(),
+            demands_standby: options.is_replicated,
+            lease: Arc::new(ReplicaLease::new(options.replica.lease, sent)),
+            wake: Arc::default(),
+            applied: Notify::new(),
+            heartbeat: std::sync::Mutex::default(),
+            signing_keys: watch::Sender::new(signing_keys),
+            signing_keys_epoch: AtomicI64::new(signing_keys),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
         };
@@ -88,9 +125,103 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Closes the connections.
+    /// Takes this replica out of the others' sight, and closes the connections.
     pub(crate) async fn close(&self) {
+        let tasks = std::mem::take(&mut *self.heartbeat());
+        drop(tasks);
+        if let Err(error) = leave(&self.pool, self.ids.replica()).await {
+            tracing::warn!(%error, "the others will wait for this replica until its lease is over");
+        }
         self.pool.close();
+    }
+
+    /// Ends the heartbeat alone, as a process that is stopped does.
+    #[cfg(test)]
+    pub(super) fn hush(&self) {
+        drop(std::mem::take(&mut *self.heartbeat()));
+    }
+
+    fn heartbeat(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.heartbeat
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the heartbeat run until the store is closed.
+    pub(super) fn keep_heartbeat(&self, tasks: JoinSet<()>) {
+        *self.heartbeat() = tasks;
+    }
+
+    pub(super) fn direct(&self) -> &Arc<PgConnector> {
+        &self.direct
+    }
+
+    /// A connection beside those for look-ups.
+    pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
+        self.connector.connect().await
+    }
+
+    pub(crate) fn lease(&self) -> &ReplicaLease {
+        &self.lease
+    }
+
+    pub(super) fn replica_options(&self) -> &ReplicaOptions {
+        &self.replica_options
+    }
+
+    /// Whether nothing is sent unless a standby has what is written about it.
+    pub(super) fn demands_standby(&self) -> bool {
+        self.demands_standby
+    }
+
+    pub(super) fn wake(&self) -> &Arc<Notify> {
+        &self.wake
+    }
+
+    pub(super) fn applied(&self) -> &Notify {
+        &self.applied
+    }
+
+    /// Changes of the signing keys' epoch, as this process comes to know them.
+    pub(crate) fn signing_keys(&self) -> watch::Receiver<i64> {
+        self.signing_keys.subscribe()
+    }
+
+    /// The signing keys have this epoch in the database.
+    pub(super) fn note_signing_keys(&self, epoch: i64) {
+        self.signing_keys.send_if_modified(|known| {
+            let is_newer = epoch > *known;
+            *known = epoch.max(*known);
+            is_newer
+        });
+    }
+
+    /// This process signs and verifies by the keys of this epoch.
+    pub(crate) fn signing_keys_in_force(&self, epoch: i64) {
+        self.signing_keys_epoch.fetch_max(epoch, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// What is in force here.
+    pub(super) async fn epochs_in_force(&self) -> KnownEpochs {
+        KnownEpochs {
+            accesses: *self.accesses_epoch.lock().await,
+            admin_keys: *self.admin_keys_epoch.lock().await,
+            signing_keys: self.signing_keys_epoch.load(Ordering::Acquire),
+        }
+    }
+
+    /// Reads what is newer in the database, and returns what is in force then.
+    pub(super) async fn catch_up(&self, seen: KnownEpochs) -> Result<KnownEpochs, StoreError> {
+        let known = self.epochs_in_force().await;
+        if seen.accesses > known.accesses {
+            self.load_accesses().await?;
+        }
+        if seen.admin_keys > known.admin_keys {
+            self.load_admin_keys().await?;
+        }
+        self.note_signing_keys(seen.signing_keys);
+        Ok(self.epochs_in_force().await)
     }
 
     pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
@@ -128,7 +259,7 @@ impl PostgresStore {
     /// When the database can't be written or another change takes too long.
     pub(super) async fn change_in_turn(
         &self,
-        what: Epoch,
+        what: EpochOf,
         changes: i64,
     ) -> Result<(PgLease, i64), PgError> {
         let mut lease = self.pool.take().await?;
@@ -162,12 +293,21 @@ impl PostgresStore {
     }
 }
 
-async fn begin(lease: &mut PgLease, what: Epoch, changes: i64) -> Result<i64, PgError> {
+async fn begin(lease: &mut PgLease, what: EpochOf, changes: i64) -> Result<i64, PgError> {
     let session = &mut lease.session;
     session.begin().await?;
     let raise = "UPDATE chatgate.epochs SET epoch = epoch + $2 WHERE what = $1 RETURNING epoch";
     let values: [Value<'_>; 2] = [(&what.name(), Type::TEXT), (&changes, Type::INT8)];
     let rows = session.query(raise, &values).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| PgError::new("there is no epoch"))?;
+    Ok(row.try_get("epoch")?)
+}
+
+async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
+    let epoch = "SELECT epoch FROM chatgate.epochs WHERE what = $1";
+    let rows = pool.read(epoch, &[(&of.name(), Type::TEXT)]).await?;
     let row = rows
         .first()
         .ok_or_else(|| PgError::new("there is no epoch"))?;

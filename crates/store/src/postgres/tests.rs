@@ -1,14 +1,20 @@
 //! What holds when several replicas come at once.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
+use tokio_postgres::types::Type;
 
-use super::test_server::SERVER;
-use crate::{Access, AdminKey, PostgresOptions, Role, Store, StoredSecret};
+use super::test_server::new_database;
+use crate::{Access, AdminKey, PostgresOptions, Role, SharedSession, Spread, Store, StoredSecret};
 
 /// Replicas that start in the same moment.
 const REPLICAS: usize = 5;
+
+async fn open(options: &PostgresOptions) -> Store {
+    Store::open_postgres(options).await.unwrap()
+}
 
 async fn start_all(options: &PostgresOptions) -> Vec<Arc<Store>> {
     let mut starting = JoinSet::new();
@@ -23,8 +29,9 @@ async fn start_all(options: &PostgresOptions) -> Vec<Arc<Store>> {
 
 #[tokio::test]
 async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_first_start() {
-    let Some(server) = &*SERVER else { return };
-    let options = server.database().await;
+    let Some(options) = new_database() else {
+        return;
+    };
     let stores = start_all(&options).await;
     let mut starting = JoinSet::new();
     for (number, store) in stores.iter().enumerate() {
@@ -67,8 +74,9 @@ async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_fir
 
 #[tokio::test]
 async fn changes_of_several_replicas_have_one_order_and_lose_nothing() {
-    let Some(server) = &*SERVER else { return };
-    let options = server.database().await;
+    let Some(options) = new_database() else {
+        return;
+    };
     let stores = start_all(&options).await;
     let mut changing = JoinSet::new();
     for store in &stores {
@@ -101,10 +109,10 @@ async fn changes_of_several_replicas_have_one_order_and_lose_nothing() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_has_ended_is_replaced() {
-    let Some(server) = &*SERVER else { return };
-    let store = Store::open_postgres(&server.database().await)
-        .await
-        .unwrap();
+    let Some(options) = new_database() else {
+        return;
+    };
+    let store = open(&options).await;
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for _ in 0..3 {
@@ -122,8 +130,9 @@ async fn a_connection_that_the_server_has_ended_is_replaced() {
 
 #[tokio::test]
 async fn keys_do_not_open_with_another_seal_and_stand_nowhere_in_the_clear() {
-    let Some(server) = &*SERVER else { return };
-    let mut options = server.database().await;
+    let Some(mut options) = new_database() else {
+        return;
+    };
     let store = Store::open_postgres(&options).await.unwrap();
     store
         .add_key("tokens/ES256", b"the very key", 1)
@@ -146,8 +155,9 @@ async fn keys_do_not_open_with_another_seal_and_stand_nowhere_in_the_clear() {
 
 #[tokio::test]
 async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused() {
-    let Some(server) = &*SERVER else { return };
-    let mut options = server.database().await;
+    let Some(mut options) = new_database() else {
+        return;
+    };
     options.migrates = false;
     let error = Store::open_postgres(&options).await.err().unwrap();
     assert!(error.to_string().contains("chatgate migrate"), "{error}");
@@ -159,4 +169,162 @@ async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused()
     store.postgres().pool().write(newer, &[]).await.unwrap();
     let error = Store::open_postgres(&options).await.err().unwrap();
     assert!(error.to_string().contains("a newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_is_known_to_all_replicas_and_its_end_too() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let (one, two) = (open(&options).await, open(&options).await);
+    let (one, two) = (
+        one.shared_sessions().unwrap(),
+        two.shared_sessions().unwrap(),
+    );
+    let session = |name: &str, used| SharedSession {
+        key_name: name.to_owned(),
+        key_hash: "hash".to_owned(),
+        token: "token".to_owned(),
+        began: 1,
+        used,
+    };
+    for (id, key, used) in [("a", "first", 5), ("b", "first", 6), ("c", "other", 7)] {
+        one.put(id, &session(key, used)).await.unwrap();
+    }
+    assert!(two.find("a").await.unwrap() == Some(session("first", 5)));
+    two.mark_used("a", 9).await.unwrap();
+    two.mark_used("a", 8).await.unwrap();
+    assert!(one.find("a").await.unwrap() == Some(session("first", 9)));
+    one.clear((7, 0)).await.unwrap();
+    assert!(two.find("b").await.unwrap().is_none());
+    two.drop_all_of("first").await.unwrap();
+    assert!(one.find("a").await.unwrap().is_none());
+    one.drop("c").await.unwrap();
+    assert!(two.find("c").await.unwrap().is_none());
+    for number in 0..1005 {
+        one.put(&number.to_string(), &session("first", number))
+            .await
+            .unwrap();
+    }
+    assert!(two.find("4").await.unwrap().is_none());
+    assert!(two.find("5").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let stores = start_all(&options).await;
+    let all = Spread {
+        replicas: REPLICAS,
+        of: REPLICAS,
+        pending: Vec::new(),
+    };
+    for number in 0..20 {
+        let access = Access::new("a", &format!("u{number}"), "c");
+        let put = Ok(Some(access.clone()));
+        stores[number % REPLICAS]
+            .change_access(("me", 7), "a", |_| put)
+            .await
+            .unwrap();
+        assert_eq!(
+            stores[number % REPLICAS].spread().await.unwrap(),
+            Some(all.clone())
+        );
+        for store in &stores {
+            assert_eq!(store.accesses().named("a").unwrap().user, access.user);
+        }
+    }
+    let key = AdminKey::new("ann", Role::Viewer, 1, StoredSecret::Keyed("h".to_owned()));
+    stores[0].put_admin_key(&key).await.unwrap();
+    stores[0].spread().await.unwrap();
+    assert!(stores.iter().all(|store| store.admin_keys().len() == 1));
+    assert!(
+        stores
+            .iter()
+            .all(|store| store.replica_count() == REPLICAS as u32)
+    );
+    // One that has ended is not waited for.
+    stores[1].close().await;
+    stores[0].put_admin_key(&key).await.unwrap();
+    let spread = stores[0].spread().await.unwrap().unwrap();
+    assert_eq!((spread.replicas, spread.of), (REPLICAS - 1, REPLICAS - 1));
+    let rows = stores[0].replicas().await.unwrap().unwrap();
+    let live = rows.iter().filter(|row| row.lease_ms > 0);
+    assert_eq!(live.count(), REPLICAS - 1);
+}
+
+#[tokio::test]
+async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    options.replica.ack_wait = Duration::from_millis(50);
+    options.replica.name = "mute".to_owned();
+    options.replica.lease = Duration::from_secs(3);
+    let mute = open(&options).await;
+    // As if its process were stopped.
+    mute.postgres().hush();
+    options.replica.name = "live".to_owned();
+    let store = open(&options).await;
+    let change = async || {
+        let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
+        store.change_access(("me", 7), "a", change).await.unwrap();
+        store.spread().await.unwrap().unwrap()
+    };
+    let spread = change().await;
+    assert_eq!(
+        (spread.replicas, spread.of, spread.pending),
+        (1, 2, vec!["mute".to_owned()])
+    );
+    let until = Instant::now() + Duration::from_secs(30);
+    while change().await.of == 2 {
+        assert!(Instant::now() < until, "its lease does not end");
+    }
+    assert!(!mute.postgres().lease().is_good(Instant::now()));
+    assert!(mute.unheard_for().unwrap() >= Duration::from_secs(2));
+    assert!(store.postgres().lease().is_good(Instant::now()));
+}
+
+#[tokio::test]
+async fn a_replica_whose_row_was_taken_goes_on_as_another_one() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let store = open(&options).await;
+    let before = store.postgres().ids().replica();
+    let take = "DELETE FROM chatgate.replicas";
+    store.postgres().pool().write(take, &[]).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while store.postgres().ids().replica() == before {
+        assert!(Instant::now() < until, "it does not register anew");
+        store.postgres().wake().notify_one();
+        tokio::task::yield_now().await;
+    }
+    assert!(store.postgres().ids().replica().id > before.id);
+}
+
+#[tokio::test]
+async fn changes_arrive_though_nobody_is_notified() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let (one, two) = (open(&options).await, open(&options).await);
+    let unheard = "UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'accesses'";
+    one.postgres().pool().write(unheard, &[]).await.unwrap();
+    let put = "WITH e AS (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses'),
+         c AS (INSERT INTO chatgate.changes (id, at, actor, access) SELECT epoch, 1, 'x', 'a' FROM e)
+         INSERT INTO chatgate.accesses (name, \"user\", client_id, document) VALUES ('a', 'u', 'c', $1)";
+    let document = serde_json::to_string(&Access::new("a", "u", "c")).unwrap();
+    one.postgres()
+        .pool()
+        .write(put, &[(&document, Type::TEXT)])
+        .await
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while two.accesses().named("a").is_none() {
+        assert!(Instant::now() < until, "the change does not arrive");
+        tokio::task::yield_now().await;
+    }
 }

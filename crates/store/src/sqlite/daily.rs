@@ -1,7 +1,9 @@
 //! Counts of a day.
 
+use rusqlite::OptionalExtension;
+
 use super::store::SqliteStore;
-use crate::{DailyCount, StoreError};
+use crate::{DailyBlock, DailyCount, StoreError};
 
 impl SqliteStore {
     pub(crate) async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
@@ -22,15 +24,36 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn put_daily_counts(&self, counts: &[DailyCount]) -> Result<(), StoreError> {
-        let counts = counts.to_vec();
+    pub(crate) async fn take_daily_block(
+        &self,
+        access: &str,
+        day: u32,
+        calls_and_limit: (u32, u32),
+    ) -> Result<DailyBlock, StoreError> {
+        let access = access.to_owned();
         self.write(move |transaction| {
+            let known = "SELECT day, given FROM daily_counts WHERE access = ?";
+            let mut known = transaction.prepare_cached(known)?;
+            let known = known.query_row([&access], |row| Ok((row.get(0)?, row.get(1)?)));
+            let block = DailyBlock::after(known.optional()?, day, calls_and_limit);
             let mut put = transaction.prepare_cached(
                 "INSERT INTO daily_counts (access, day, given) VALUES (?, ?, ?)
                  ON CONFLICT (access) DO UPDATE SET day = excluded.day, given = excluded.given",
             )?;
-            for count in counts {
-                put.execute((count.access, count.day, count.given))?;
+            put.execute((access, block.day, block.given))?;
+            Ok(block)
+        })
+        .await
+    }
+
+    pub(crate) async fn return_daily_calls(&self, unused: &[DailyCount]) -> Result<(), StoreError> {
+        let unused = unused.to_vec();
+        self.write(move |transaction| {
+            let mut take_back = transaction.prepare_cached(
+                "UPDATE daily_counts SET given = max(given - ?, 0) WHERE access = ? AND day = ?",
+            )?;
+            for count in unused {
+                take_back.execute((count.given, count.access, count.day))?;
             }
             Ok(())
         })

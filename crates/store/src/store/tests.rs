@@ -3,7 +3,7 @@
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
-    Access, ChangeError, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
+    Access, ChangeError, DailyBlock, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
     find_presented, new_random_secret,
 };
 
@@ -17,6 +17,8 @@ fn access(name: &str, user: &str) -> Access {
 }
 
 on_every_engine!(
+    counts_of_a_day_outlive_the_process_until_the_day_after_the_next,
+    blocks_of_a_day_are_never_more_than_the_limit,
     accesses_and_keys_outlive_the_process,
     a_user_belongs_to_one_access,
     versions_grow_over_deletion_and_changes_are_kept_without_secrets,
@@ -128,25 +130,55 @@ async fn admin_keys_are_found_by_what_is_presented(engine: TestEngine) {
     assert!(find_presented(&store.admin_keys(), &hasher, &secret).is_none());
 }
 
-#[tokio::test]
-async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next() {
-    let engine = TestEngine::sqlite().await.unwrap();
+async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next(engine: TestEngine) {
     let store = engine.open().await;
     let count = |access: &str, day, given| DailyCount {
         access: access.to_owned(),
         day,
         given,
     };
-    let counts = [count("a", 10, 3), count("b", 9, 1), count("c", 8, 1)];
-    store.put_daily_counts(&counts).await.unwrap();
-    store.put_daily_counts(&[count("a", 10, 5)]).await.unwrap();
+    for (access, day, calls) in [("a", 10, 3), ("b", 9, 1), ("c", 8, 1), ("a", 10, 2)] {
+        let block = store.take_daily_block(access, day, (calls, 100)).await;
+        assert_eq!(block.unwrap().calls, calls);
+    }
     store.close().await;
     let store = engine.open().await;
     let mut kept = store.daily_counts(10).await.unwrap();
     kept.sort_by_key(|count| count.access.clone());
     assert_eq!(kept, [count("a", 10, 5), count("b", 9, 1)]);
     store.close().await;
-    assert!(store.put_daily_counts(&kept).await.is_err());
+    assert!(store.return_daily_calls(&kept).await.is_err());
+}
+
+async fn blocks_of_a_day_are_never_more_than_the_limit(engine: TestEngine) {
+    let (store, other) = (engine.open().await, engine.open().await);
+    let block = |day, calls, given| DailyBlock { day, calls, given };
+    let take = async |store: &Store, day, calls| {
+        let block = store.take_daily_block("a", day, (calls, 10)).await;
+        block.unwrap()
+    };
+    assert_eq!(take(&store, 5, 4).await, block(5, 4, 4));
+    assert_eq!(take(&other, 5, 4).await, block(5, 4, 8));
+    assert_eq!(take(&store, 5, 4).await, block(5, 2, 10));
+    assert_eq!(take(&other, 5, 4).await, block(5, 0, 10));
+    let unused = |day, given| {
+        [DailyCount {
+            access: "a".to_owned(),
+            day,
+            given,
+        }]
+    };
+    store.return_daily_calls(&unused(5, 3)).await.unwrap();
+    store.return_daily_calls(&unused(4, 3)).await.unwrap();
+    assert_eq!(take(&other, 5, 4).await, block(5, 3, 10));
+    // The next day has begun, and a clock that is late does not end it; one that was far ahead does.
+    assert_eq!(take(&store, 6, 4).await, block(6, 4, 4));
+    assert_eq!(take(&other, 5, 4).await, block(6, 4, 8));
+    assert_eq!(take(&store, 900, 4).await, block(900, 4, 4));
+    assert_eq!(take(&store, 6, 4).await, block(6, 4, 4));
+    // A limit that has become lower gives nothing, and takes nothing back.
+    let lower = store.take_daily_block("a", 6, (4, 3)).await.unwrap();
+    assert_eq!(lower, block(6, 0, 4));
 }
 
 async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access(engine: TestEngine) {

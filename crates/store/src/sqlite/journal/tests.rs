@@ -465,7 +465,7 @@ async fn whatever_is_written_for_too_long_holds_up_the_journal_and_is_seen() {
         assert!(error.contains("not written in time"), "{error}");
         let trouble = journal.trouble().unwrap();
         assert!(trouble.contains("a write takes too long"), "{trouble}");
-        let error = store.put_daily_counts(&[]).await.unwrap_err().to_string();
+        let error = store.return_daily_calls(&[]).await.unwrap_err().to_string();
         assert!(error.contains("another write takes too long"), "{error}");
         drop(release);
     };

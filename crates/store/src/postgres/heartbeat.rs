@@ -1,0 +1,171 @@
+//! The heartbeat: one statement renews the lease, reads the epochs and counts the replicas; what has a newer epoch is read and put
+//! in force. A notification only makes it come sooner: nothing is in force because a message came, and none that is lost keeps a
+//! change away.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::types::Type;
+
+use super::connector::{Notified, PgConnector};
+use super::error::PgError;
+use super::replica::register;
+use super::session::{PgSession, Value};
+use super::store::{KnownEpochs, PostgresStore};
+use crate::StoreError;
+
+/// Pause between two heartbeats: the longest that a change waits when its notification is lost.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pause before a connection that listens is made again. The heartbeat goes on meanwhile.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a connection that listens is asked whether it is still there: it says nothing by itself.
+const LISTEN_CHECK: Duration = Duration::from_secs(10);
+
+const BEAT: &str = "WITH beat AS (
+        UPDATE chatgate.replicas SET lease_until = now() + $2 * interval '1 ms', accesses = $3, admin_keys = $4, signing_keys = $5
+        WHERE id = $1 RETURNING id
+    ) SELECT
+        (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
+        (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
+        (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys,
+        (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
+        (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
+        current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')
+            AS replicated,
+        CASE WHEN $6 THEN pg_notify('chatgate', 'applied')::text END AS applied
+    FROM beat";
+
+/// Starts the heartbeat of a store, and what wakes it. Both end with the store.
+pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(beat_on(Arc::downgrade(store), Arc::clone(store.wake())));
+    tasks.spawn(listen_on(Arc::downgrade(store), Arc::clone(store.direct())));
+    store.keep_heartbeat(tasks);
+}
+
+async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
+    let mut connection = None;
+    let mut fails = false;
+    loop {
+        let Some(store) = store.upgrade() else { return };
+        let beaten = beat_once(&store, &mut connection).await;
+        match (&beaten, fails) {
+            (Err(error), false) => {
+                tracing::error!(%error, "the database does not answer this replica's heartbeat");
+            }
+            (Ok(()), true) => tracing::warn!("the database answers this replica's heartbeat again"),
+            _ => {}
+        }
+        fails = beaten.is_err();
+        drop(store);
+        let _ = timeout(INTERVAL, wake.notified()).await;
+    }
+}
+
+/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once.
+async fn beat_once(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+) -> Result<(), StoreError> {
+    let published = store.epochs_in_force().await;
+    let seen = beat(store, connection, published, false).await?;
+    let in_force = store.catch_up(seen).await?;
+    if in_force != published {
+        beat(store, connection, in_force, true).await?;
+    }
+    Ok(())
+}
+
+/// One heartbeat over the connection that is kept for it.
+async fn beat(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+    in_force: KnownEpochs,
+    is_news: bool,
+) -> Result<KnownEpochs, StoreError> {
+    // Dropped on the way out unless all went well: the next heartbeat comes over another one.
+    let mut session = match connection.take().filter(PgSession::is_usable) {
+        Some(session) => session,
+        None => store.connect().await?,
+    };
+    let (sent, asked_ms) = (Instant::now(), now_ms());
+    let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
+    let values: [Value<'_>; 6] = [
+        (&store.ids().replica().id, Type::INT8),
+        (&lease_ms, Type::INT8),
+        (&in_force.accesses, Type::INT8),
+        (&in_force.admin_keys, Type::INT8),
+        (&in_force.signing_keys, Type::INT8),
+        (&is_news, Type::BOOL),
+    ];
+    let rows = session.query(BEAT, &values).await?;
+    let Some(row) = rows.first() else {
+        // Somebody has taken this life's row away: the next one begins.
+        let replica = register(store.pool(), store.replica_options()).await?;
+        tracing::warn!("this replica was taken for dead, and goes on as another one");
+        store.ids().begin(replica);
+        return Ok(in_force);
+    };
+    let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
+    let replicas = u32::try_from(read("replicas")?).unwrap_or(u32::MAX);
+    store
+        .lease()
+        .renew(sent, read("now_ms")? - asked_ms, replicas);
+    let is_replicated: bool = row.try_get("replicated").map_err(PgError::from)?;
+    store
+        .lease()
+        .set_replicated(is_replicated || !store.demands_standby());
+    let seen = KnownEpochs {
+        accesses: read("accesses")?,
+        admin_keys: read("admin_keys")?,
+        signing_keys: read("signing_keys")?,
+    };
+    *connection = Some(session);
+    Ok(seen)
+}
+
+/// Listens for changes, over a connection of its own that no pooler hands to others.
+async fn listen_on(store: Weak<PostgresStore>, direct: Arc<PgConnector>) {
+    while store.strong_count() > 0 {
+        if let Ok((mut session, mut notified)) = direct.connect_to_listen().await
+            && session.batch("LISTEN chatgate").await.is_ok()
+        {
+            pass_on(&store, &mut session, &mut notified).await;
+        }
+        sleep(LISTEN_AGAIN).await;
+    }
+}
+
+/// Passes on what is said until the connection ends.
+async fn pass_on(store: &Weak<PostgresStore>, session: &mut PgSession, notified: &mut Notified) {
+    // What was said while nobody listened is lost: everything is looked at.
+    if let Some(store) = store.upgrade() {
+        store.wake().notify_one();
+    }
+    loop {
+        let said = match timeout(LISTEN_CHECK, notified.recv()).await {
+            Ok(Some(said)) => said,
+            Ok(None) => return,
+            Err(_) if session.query("SELECT 1", &[]).await.is_err() => return,
+            Err(_) => continue,
+        };
+        let Some(store) = store.upgrade() else { return };
+        match said.as_str() {
+            "applied" => store.applied().notify_waiters(),
+            _ => store.wake().notify_one(),
+        }
+    }
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}

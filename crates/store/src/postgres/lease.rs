@@ -1,0 +1,84 @@
+//! How long this replica counts as being there, by its own clock, how far the database's clock is ahead of it, and how many
+//! replicas there are.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much earlier than the database this process takes its lease to be over, for what its clock may lag.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// A difference of clocks that may be the time which a question took: it counts as none. In milliseconds.
+const SAME_TIME_MS: i64 = 1000;
+
+/// The lease of one replica.
+pub(crate) struct ReplicaLease {
+    length: Duration,
+    /// When the last renewal was asked for that the database has granted.
+    asked_at: Mutex<Instant>,
+    ahead_ms: AtomicI64,
+    replicas: AtomicU32,
+    /// Whether a standby has what is written, as far as that is asked for.
+    is_replicated: AtomicBool,
+}
+
+impl ReplicaLease {
+    /// A lease of this length, which was asked for at this moment.
+    pub(super) fn new(length: Duration, asked_at: Instant) -> ReplicaLease {
+        ReplicaLease {
+            length,
+            asked_at: Mutex::new(asked_at),
+            ahead_ms: AtomicI64::new(0),
+            replicas: AtomicU32::new(1),
+            is_replicated: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// The lease was renewed, as was asked for at this moment. The database's clock is so many milliseconds ahead, and there are
+    /// so many replicas.
+    pub(super) fn renew(&self, asked_at: Instant, ahead_ms: i64, replicas: u32) {
+        self.replicas.store(replicas.max(1), Ordering::Relaxed);
+        let counts = if ahead_ms.abs() > SAME_TIME_MS {
+            ahead_ms
+        } else {
+            0
+        };
+        self.ahead_ms.store(counts, Ordering::Relaxed);
+        *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at;
+    }
+
+    /// Whether a standby has what is written, or need not.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.is_replicated.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_replicated(&self, is_replicated: bool) {
+        self.is_replicated.store(is_replicated, Ordering::Relaxed);
+    }
+
+    /// How long it is since the last renewal: what is in memory may be as old as that.
+    pub(crate) fn age(&self) -> Duration {
+        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        asked_at.elapsed()
+    }
+
+    /// Replicas that are alive, this one included.
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody can have taken this replica for gone.
+    pub(crate) fn is_good(&self, now: Instant) -> bool {
+        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        now < asked_at + self.length.saturating_sub(MARGIN)
+    }
+
+    /// A time of this process by the database's clock, both in milliseconds since 1970.
+    pub(super) fn database_ms(&self, ms: i64) -> i64 {
+        ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}

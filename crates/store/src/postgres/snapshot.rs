@@ -1,0 +1,84 @@
+//! What is read into memory when the store is opened, and after changes.
+
+use std::borrow::Cow;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::pool::PgPool;
+use crate::last_use::{LastUse, LastUses};
+use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
+
+/// All accesses, and the epoch that they are of.
+pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), StoreError> {
+    // One statement sees one state: the epoch is that of the rows.
+    let all = "SELECT e.epoch, a.name, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
+         WHERE e.what = 'accesses'";
+    let rows = pool.read(all, &[]).await?;
+    let epoch = rows.first().map(|row| row.try_get("epoch"));
+    let epoch = epoch.transpose().map_err(PgError::from)?.unwrap_or(0);
+    let accesses = rows
+        .iter()
+        .map(read_access)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((accesses.into_iter().flatten().collect(), epoch))
+}
+
+/// The access of a row, if there is one in it.
+pub(super) fn read_access(row: &Row) -> Result<Option<Access>, StoreError> {
+    let document: Option<&str> = row.try_get("document").map_err(PgError::from)?;
+    let access = document.map(serde_json::from_str);
+    access.transpose().map_err(|error| {
+        let name = row.try_get::<_, &str>("name").unwrap_or_default();
+        StoreError::new(format!("the access {name} can't be read: {error}"))
+    })
+}
+
+/// All keys, by name, and the epoch that they are of.
+pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64), StoreError> {
+    let all = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
+         LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
+    let rows = pool.read(all, &[]).await?;
+    let (mut keys, mut epoch) = (Vec::new(), 0);
+    for row in &rows {
+        epoch = row.try_get("epoch").map_err(PgError::from)?;
+        if let Some(name) = row
+            .try_get::<_, Option<&str>>("name")
+            .map_err(PgError::from)?
+        {
+            let role = Role::from_name(row.try_get("role").map_err(PgError::from)?);
+            let hash = row.try_get("hash").map_err(PgError::from)?;
+            keys.push(AdminKey::new(
+                name,
+                role.ok_or_else(|| StoreError::new("a key has an unknown role"))?,
+                row.try_get("created_at").map_err(PgError::from)?,
+                StoredSecret::Keyed(hash),
+            ));
+        }
+    }
+    Ok((keys, epoch))
+}
+
+/// The last uses that the database has.
+pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError> {
+    Ok(read_uses_since(pool, 0).await?.into_iter().collect())
+}
+
+/// Those of this second and later.
+pub(super) async fn read_uses_since(
+    pool: &PgPool,
+    since: i64,
+) -> Result<Vec<(String, LastUse)>, PgError> {
+    let uses = "SELECT client_id, at, address, way FROM chatgate.last_uses WHERE at >= $1";
+    let rows = pool.read(uses, &[(&since, Type::INT8)]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let last = LastUse {
+            at: row.try_get("at")?,
+            address: row.try_get("address")?,
+            way: Cow::Owned(row.try_get("way")?),
+        };
+        Ok((row.try_get("client_id")?, last))
+    };
+    rows.iter().map(read).collect()
+}

@@ -1,0 +1,78 @@
+//! Waiting until all replicas have what this one has, and listing them.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::session::Value;
+use super::store::PostgresStore;
+use crate::{ReplicaRow, Spread, StoreError};
+
+/// Pause between two looks, unless another replica says that it has something new.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+impl PostgresStore {
+    /// Waits until every live replica has in force what this one has, for as long as an acknowledgement may wait.
+    pub(crate) async fn spread(&self) -> Result<Spread, StoreError> {
+        let until = Instant::now() + self.replica_options().ack_wait;
+        let mut wanted = self.epochs_in_force().await;
+        wanted.signing_keys = wanted.signing_keys.max(*self.signing_keys().borrow());
+        let has = "SELECT name, id = $1 OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has
+             FROM chatgate.replicas WHERE lease_until > now() ORDER BY id";
+        loop {
+            let applied = self.applied().notified();
+            let values: [Value<'_>; 4] = [
+                (&self.ids().replica().id, Type::INT8),
+                (&wanted.accesses, Type::INT8),
+                (&wanted.admin_keys, Type::INT8),
+                (&wanted.signing_keys, Type::INT8),
+            ];
+            let rows = self.pool().read(has, &values).await?;
+            let mut pending = Vec::new();
+            for row in &rows {
+                if !row.try_get::<_, bool>("has").map_err(PgError::from)? {
+                    pending.push(row.try_get("name").map_err(PgError::from)?);
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if pending.is_empty() || left.is_zero() {
+                return Ok(Spread {
+                    of: rows.len(),
+                    replicas: rows.len() - pending.len(),
+                    pending,
+                });
+            }
+            let _ = timeout(left.min(LOOK_INTERVAL), applied).await;
+        }
+    }
+
+    /// All replicas that have been seen in the last minutes, the oldest first.
+    pub(crate) async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
+        let all = "SELECT id, name, version, encode(config, 'hex') AS config, draining, accesses, admin_keys, signing_keys,
+             extract(epoch FROM started_at)::bigint AS started_at,
+             (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_ms
+             FROM chatgate.replicas ORDER BY id";
+        let rows = self.pool().read(all, &[]).await?;
+        let own = self.ids().replica().id;
+        let read = |row: &tokio_postgres::Row| {
+            let id: i64 = row.try_get("id")?;
+            Ok(ReplicaRow {
+                id,
+                is_own: id == own,
+                name: row.try_get("name")?,
+                version: row.try_get("version")?,
+                config: row.try_get("config")?,
+                draining: row.try_get("draining")?,
+                started_at: row.try_get("started_at")?,
+                lease_ms: row.try_get("lease_ms")?,
+                accesses: row.try_get("accesses")?,
+                admin_keys: row.try_get("admin_keys")?,
+                signing_keys: row.try_get("signing_keys")?,
+            })
+        };
+        let rows: Result<Vec<ReplicaRow>, PgError> = rows.iter().map(read).collect();
+        Ok(rows?)
+    }
+}

@@ -1,0 +1,128 @@
+//! The processes that share a store, and what they know of its changes. Over a file there is one, and nothing to say about it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::store::Engine;
+use crate::{Store, StoreError};
+
+/// How far a change has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// Replicas in which it is in force.
+    pub replicas: usize,
+    /// Replicas that are alive.
+    pub of: usize,
+    /// Those that have not said yet that they have it, by name.
+    pub pending: Vec<String>,
+}
+
+/// A replica as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplicaRow {
+    /// Its number, which no other life of a process has.
+    pub id: i64,
+    /// Whether it is the one that answers.
+    pub is_own: bool,
+    /// What people call it.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// The digest of its configuration, in hexadecimal.
+    pub config: String,
+    /// Whether it is about to end.
+    pub draining: bool,
+    /// When it started; seconds since 1970, UTC.
+    pub started_at: i64,
+    /// How long it still counts as alive, in milliseconds; negative when it does not.
+    pub lease_ms: i64,
+    /// The number of the last change of accesses that is in force there.
+    pub accesses: i64,
+    /// The same of the keys of operators.
+    pub admin_keys: i64,
+    /// The same of the keys that sign tokens.
+    pub signing_keys: i64,
+}
+
+impl Store {
+    /// Waits until the changes that are in force here are in force in every live replica, and returns how far they have come
+    /// when the time for it is over; nothing where one process has the store for itself.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn spread(&self) -> Result<Option<Spread>, StoreError> {
+        match self.engine() {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.spread().await.map(Some),
+        }
+    }
+
+    /// All replicas that have been seen in the last minutes, the oldest first; nothing where one process has the store for
+    /// itself.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn replicas(&self) -> Result<Option<Vec<ReplicaRow>>, StoreError> {
+        match self.engine() {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.replicas().await.map(Some),
+        }
+    }
+
+    /// How many replicas are alive, this one included.
+    #[must_use]
+    pub fn replica_count(&self) -> u32 {
+        match self.engine() {
+            Engine::Sqlite(_) => 1,
+            Engine::Postgres(postgres) => postgres.lease().replicas(),
+        }
+    }
+
+    /// How long nothing has been heard of a store that others change: what is in memory may be as old as that. Nothing where one
+    /// process has the store for itself.
+    #[must_use]
+    pub fn unheard_for(&self) -> Option<Duration> {
+        match self.engine() {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.lease().age()),
+        }
+    }
+
+    /// Whether nobody can have taken this process for gone.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        match self.engine() {
+            Engine::Sqlite(_) => true,
+            Engine::Postgres(postgres) => postgres.lease().is_good(Instant::now()),
+        }
+    }
+
+    /// Whether a standby has what is written, or need not by the configuration.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        match self.engine() {
+            Engine::Sqlite(_) => true,
+            Engine::Postgres(postgres) => postgres.lease().is_replicated(),
+        }
+    }
+
+    /// Numbers of the changes of signing keys, as they come; nothing where one process has the store for itself. Who has read the
+    /// keys after one says so by [`Store::signing_keys_in_force`].
+    #[must_use]
+    pub fn signing_key_changes(&self) -> Option<watch::Receiver<i64>> {
+        match self.engine() {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.signing_keys()),
+        }
+    }
+
+    /// This process signs and verifies by the keys as they were after this change.
+    pub fn signing_keys_in_force(&self, change: i64) {
+        match self.engine() {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.signing_keys_in_force(change),
+        }
+    }
+}
