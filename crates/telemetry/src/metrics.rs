@@ -82,7 +82,7 @@ impl Metrics {
     #[must_use]
     pub fn new(journal: &Arc<Journal>) -> Metrics {
         let mut registry = Registry::with_prefix("chatgate");
-        let mut new = Names(&mut registry);
+        let mut new = MetricNames(&mut registry);
         let requests = Requests::default();
         new.register("requests", "Requests answered", requests.family.clone());
         let metrics = Metrics {
@@ -201,7 +201,7 @@ const LIMIT: &str = "Most calls at once, as the upstream takes them now";
 const WAITING: &str = "Calls that wait for a place among them";
 
 impl UpstreamGauges {
-    fn new(new: &mut Names<'_>) -> UpstreamGauges {
+    fn new(new: &mut MetricNames<'_>) -> UpstreamGauges {
         UpstreamGauges {
             limit: new.name("upstream_limit", LIMIT),
             calls: new.name("upstream_calls", "Calls under way to the upstream"),
@@ -290,9 +290,9 @@ impl Collector for LogCounts {
 }
 
 /// Makes metrics under their names.
-struct Names<'a>(&'a mut Registry);
+struct MetricNames<'a>(&'a mut Registry);
 
-impl Names<'_> {
+impl MetricNames<'_> {
     fn register<M: Metric>(&mut self, name: &str, help: &str, metric: M) {
         self.0.register(name, help, metric);
     }
