@@ -170,15 +170,19 @@ impl RequestLine {
 /// Appends text with the escapes of a JSON string (RFC 8259, 7), and with those for what a terminal does not show.
 fn escape(line: &mut String, text: &str) {
     // What else nobody sees has bytes beyond ASCII.
-    let has_to_go = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
-    // Without a way out of the loop it is done for many bytes at once, and nearly no text has one of these.
-    let is_plain = !text.bytes().fold(false, |found, b| found | has_to_go(b));
+    let may_go = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
+    // Without a way out of the loop it is done for many bytes at once, and most texts have none of these.
+    let is_plain = !text.bytes().fold(false, |found, b| found | may_go(b));
     if is_plain {
         line.push_str(text);
         return;
     }
-    for c in text.chars() {
-        match c {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(may_go) {
+        let (plain, others) = rest.split_at(at);
+        line.push_str(plain);
+        let mut others = others.chars();
+        match others.next().unwrap_or_default() {
             '"' => line.push_str("\\\""),
             '\\' => line.push_str("\\\\"),
             '\n' => line.push_str("\\n"),
@@ -187,7 +191,9 @@ fn escape(line: &mut String, text: &str) {
             c if is_unseen(c) => escape_in_json(line, c),
             c => line.push(c),
         }
+        rest = others.as_str();
     }
+    line.push_str(rest);
 }
 
 #[cfg(test)]
