@@ -50,18 +50,28 @@ pub(crate) fn envelope(version: SoapVersion, header: &str, body: &str) -> String
 pub(crate) fn around(version: SoapVersion, header: &str) -> (String, String) {
     let prefix = prefix(version);
     let namespace = namespace::of_envelope(version);
-    let open = format!(
-        r#"<?xml version="1.0" encoding="utf-8"?>
-<{prefix}:Envelope xmlns:{prefix}="{namespace}">{header}<{prefix}:Body>"#
-    );
-    (open, format!("</{prefix}:Body></{prefix}:Envelope>"))
+    let open = [
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<",
+        prefix,
+        ":Envelope xmlns:",
+        prefix,
+        "=\"",
+        namespace,
+        "\">",
+        header,
+        "<",
+        prefix,
+        ":Body>",
+    ];
+    let close = ["</", prefix, ":Body></", prefix, ":Envelope>"];
+    (open.concat(), close.concat())
 }
 
 /// The prefix that [`envelope`] binds.
-pub(crate) const fn prefix(version: SoapVersion) -> char {
+pub(crate) const fn prefix(version: SoapVersion) -> &'static str {
     match version {
-        SoapVersion::V11 => 's',
-        SoapVersion::V12 => 'e',
+        SoapVersion::V11 => "s",
+        SoapVersion::V12 => "e",
     }
 }
 

@@ -1,30 +1,39 @@
 //! The upstream's JSON as text for XML: whole values by their source text, strings without their escapes.
 
 use adapter::JsonPairs;
+use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 /// A JSON object. Keys are source text: `serde_json` rejects a key with half a surrogate pair in it, and one such key must not
 /// hide the others.
-pub(crate) struct JsonObject<'a>(JsonPairs<'a, &'a RawValue>);
+pub(crate) struct JsonObject<'a> {
+    pairs: JsonPairs<'a, &'a RawValue>,
+    /// Whether a key may be written with escapes.
+    has_escapes: bool,
+}
 
 impl<'a> JsonObject<'a> {
-    /// Reads an object; `None` when the text is something else.
-    pub(crate) fn read(json: &'a str) -> Option<Self> {
-        serde_json::from_str(json).ok().map(JsonObject)
+    /// Reads the object that the text begins with, and where it ends; `None` when it begins with something else.
+    pub(crate) fn first(json: &'a str) -> Option<(Self, usize)> {
+        let mut values = Deserializer::from_str(json).into_iter();
+        let pairs = values.next()?.ok()?;
+        let end = values.byte_offset();
+        let has_escapes = json[..end].contains('\\');
+        Some((JsonObject { pairs, has_escapes }, end))
     }
 
     /// The source text of a value.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         let is_key = |raw: &RawValue| {
             let raw = raw.get();
-            if raw.contains('\\') {
+            if self.has_escapes && raw.contains('\\') {
                 text(raw) == key
             } else {
                 raw.get(1..raw.len().saturating_sub(1)) == Some(key)
             }
         };
         // Of a doubled key the last one counts, as in most readers of JSON.
-        let mut pairs = self.0.0.iter().rev();
+        let mut pairs = self.pairs.0.iter().rev();
         let found = pairs.find(|(name, _)| is_key(name));
         found.map(|(_, value)| value.get())
     }

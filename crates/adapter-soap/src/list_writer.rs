@@ -91,11 +91,7 @@ impl ListWriter {
             At::Open => {
                 out.push_str(&self.open);
                 out.push_str("<c:list>");
-                let list = JsonObject::read(json).and_then(|object| object.get("list"));
-                let list = list.filter(|list| list.starts_with('['));
-                // Without a list there is nothing but its end.
-                let inside = list.map_or(json.len(), |list| range_in(json, list).start + 1);
-                At::Item(inside)
+                At::Item(list_begin(json))
             }
             At::Item(begin) if matches!(json.as_bytes().get(begin), None | Some(b']')) => {
                 out.push_str("</c:list>");
@@ -132,10 +128,9 @@ impl ListWriter {
     /// The list's element that begins at `begin`.
     fn item(&self, begin: usize) -> ListItem {
         let json = self.response.result();
-        let end = value_end(json, begin);
-        let object = JsonObject::read(&json[begin..end]);
+        let object = JsonObject::first(&json[begin..]);
         let value = |field: &&str| {
-            let text = object.as_ref()?.get(field)?;
+            let text = object.as_ref()?.0.get(field)?;
             let Range { start, end } = range_in(json, text);
             let is_string = text.starts_with('"');
             let inside = if is_string {
@@ -147,7 +142,10 @@ impl ListWriter {
         };
         ListItem {
             values: self.fields.iter().map(value).collect(),
-            end,
+            end: match &object {
+                Some((_, length)) => begin + length,
+                None => value_end(json, begin),
+            },
         }
     }
 
@@ -183,6 +181,18 @@ impl Iterator for ListWriter {
     }
 }
 
+/// Where the first element of a result's list begins; its end where there is none.
+fn list_begin(json: &str) -> usize {
+    // Nearly every result is a list and nothing else, which has not to be read as a whole. No key is there twice.
+    const ALONE: &str = "{\"list\":[";
+    if json.starts_with(ALONE) {
+        return ALONE.len();
+    }
+    let list = JsonObject::first(json).and_then(|(object, _)| object.get("list"));
+    let list = list.filter(|list| list.starts_with('['));
+    list.map_or(json.len(), |list| range_in(json, list).start + 1)
+}
+
 /// The range of a part in its text.
 fn range_in(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - text.as_ptr().addr();
@@ -201,15 +211,15 @@ mod tests {
     /// The same at once, from the elements as a reader of JSON has them.
     fn whole(result: &str) -> String {
         let mut out = "<o><c:list>".to_owned();
-        let list = JsonObject::read(result).and_then(|object| object.get("list"));
+        let list = JsonObject::first(result).and_then(|(object, _)| object.get("list"));
         let list: Vec<&serde_json::value::RawValue> = list.map_or(Vec::new(), |list| {
             serde_json::from_str(list).unwrap_or_default()
         });
         for item in list {
-            let item = JsonObject::read(item.get());
+            let item = JsonObject::first(item.get());
             out.push_str("<c:item>");
             for field in FIELDS {
-                let value = item.as_ref().and_then(|item| item.get(field));
+                let value = item.as_ref().and_then(|(item, _)| item.get(field));
                 push_element(&mut out, field, &value.map(text).unwrap_or_default());
             }
             out.push_str("</c:item>");

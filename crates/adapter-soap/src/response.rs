@@ -13,13 +13,15 @@ const WHOLE_BYTES: usize = 64 * 1024;
 pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Response) -> Reply {
     // An answer without an operation is never a success; the name only keeps the document well formed.
     let method = answer.operation.map_or("", |operation| operation.method);
-    let (mut open, mut close) = around(dialect.version, "");
-    open.push_str(&format!(r#"<c:{method}Response xmlns:c="{NAMESPACE}">"#));
+    let (mut open, close) = around(dialect.version, "");
+    for part in ["<c:", method, "Response xmlns:c=\"", NAMESPACE, "\">"] {
+        open.push_str(part);
+    }
     push_element(&mut open, "request_id", answer.request_id);
     if let Some(delivery) = answer.delivery() {
         push_element(&mut open, "delivery", delivery.word());
     }
-    close.insert_str(0, &format!("</c:{method}Response>"));
+    let close = ["</c:", method, "Response>", &close].concat();
     let fields = answer.operation.map_or(&[][..], |op| op.result_fields);
     let (body, rest) = if fields.is_empty() {
         (open + &close, None)

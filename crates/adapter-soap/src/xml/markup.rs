@@ -77,6 +77,9 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
 
 /// Resolves references in a value and turns literal white space into spaces, as XML 1.0 section 3.3.3 says.
 pub(super) fn attribute_value(raw: &str) -> Checked<String> {
+    if !raw.contains(['&', '\r', '\t', '\n']) {
+        return Ok(raw.to_owned());
+    }
     let mut value = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(c) = rest.chars().next() {
