@@ -94,8 +94,6 @@ async fn plan(
     body: Body,
 ) -> Result<Plan, Error> {
     let adapter = snapshot.adapter(way);
-    let no_body = Bytes::new();
-    record.progress.dialect = adapter.dialect(&record.context.wire(&no_body));
     admit(snapshot, record)?;
     let AccessRecord {
         context, progress, ..
@@ -106,12 +104,12 @@ async fn plan(
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
     if validate::waits_to_go_on(&context.head, &body) {
-        adapter.refuse_head(&context.wire(&no_body))?;
+        adapter.refuse_head(&context.wire(&Bytes::new()))?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let body = validate::read_body(body, snapshot.body_bytes_max(way), deadline).await?;
     let (dialect, decoded) = adapter.decode(&context.wire(&body));
-    progress.dialect = dialect;
+    progress.dialect = Some(dialect);
     let decoded = decoded?;
     let proof = match &decoded.credentials {
         Credentials::Password { user, password } => {
@@ -164,9 +162,10 @@ async fn finish(
         operation: record.progress.operation().filter(|_| !checks_only),
         outcome: outcome.as_deref(),
     };
-    let encoded = snapshot
-        .adapter(way)
-        .encode(record.progress.dialect, &answer);
+    let adapter = snapshot.adapter(way);
+    let dialect = record.progress.dialect;
+    let dialect = dialect.unwrap_or_else(|| adapter.dialect(&record.context.wire(&Bytes::new())));
+    let encoded = adapter.encode(dialect, &answer);
     let response = reply::respond(record, encoded, &answer, held);
     record.progress.send.settled().await;
     response

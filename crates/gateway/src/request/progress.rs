@@ -14,8 +14,8 @@ const PARAMETERS_BYTES: usize = 96;
 /// What the steps returned. Each field is set once.
 #[derive(Default)]
 pub(crate) struct RequestProgress {
-    /// The dialect to answer in.
-    pub(crate) dialect: Dialect,
+    /// The dialect to answer in, once the body is decoded; until then the one that the head announces.
+    pub(crate) dialect: Option<Dialect>,
     /// The access, once the caller has authenticated.
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) call: Option<DecodedCall>,
