@@ -11,6 +11,7 @@ mod client;
 mod coding;
 mod connection;
 mod document;
+mod driver;
 mod error;
 mod pool;
 mod post;

@@ -142,7 +142,8 @@ impl PostClient {
             let was_idle = pooled.is_some();
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                None => self.connect(target, pool).await?,
+                // In a box: the state of a handshake is six kilobytes, which every exchange would carry along and copy.
+                None => Box::pin(self.connect(target, pool)).await?,
             };
             let request = request(
                 connection.version(),
@@ -279,6 +280,12 @@ impl Chunks for PostAnswer {
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
             let frame = self.response.body_mut().frame();
+            let frame = async {
+                match &mut self.lease {
+                    Some(lease) => lease.connection.drive(frame).await,
+                    None => frame.await,
+                }
+            };
             let Ok(frame) = tokio::time::timeout_at(self.deadline.into(), frame).await else {
                 return Err(TransportError {
                     unsent: false,
