@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::class::CallerClass;
@@ -37,14 +38,16 @@ pub(crate) struct Opening {
     pub(crate) obstacle: Option<Obstacle>,
     /// Gets the number of the row as soon as it is on the disk, or the obstacle.
     pub(crate) reply: oneshot::Sender<Result<Result<i64, Obstacle>, StoreError>>,
+    /// Where its caller waits.
+    pub(crate) runtime: Handle,
 }
 
 /// How an open row ends.
 pub(crate) struct Closing {
     pub(crate) row: JournalRow,
     pub(crate) settlement: Option<Settlement>,
-    /// For a caller who waits until it is on the disk.
-    pub(crate) reply: Option<oneshot::Sender<()>>,
+    /// For a caller who waits until it is on the disk, and where.
+    pub(crate) reply: Option<(oneshot::Sender<()>, Handle)>,
 }
 
 /// A count that is to be written.
@@ -152,6 +155,18 @@ impl JournalEntry {
             JournalEntry::Open(_) | JournalEntry::Flush(_) => true,
             JournalEntry::Close(_, closing) => closing.reply.is_some(),
             JournalEntry::Row(_) | JournalEntry::Counted(_) | JournalEntry::Withdraw(_) => false,
+        }
+    }
+
+    /// Where its caller waits for the row to be on the disk.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        match self {
+            JournalEntry::Open(opening) => Some(&opening.runtime),
+            JournalEntry::Close(_, closing) => closing.reply.as_ref().map(|(_, runtime)| runtime),
+            JournalEntry::Row(_)
+            | JournalEntry::Counted(_)
+            | JournalEntry::Withdraw(_)
+            | JournalEntry::Flush(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -78,6 +79,7 @@ impl Journal {
             claim,
             obstacle: None,
             reply,
+            runtime: Handle::current(),
         })));
         pushed.map_err(|_| StoreError::new("the journal has no room"))?;
         let mut awaited = AwaitedRow {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::entry::{Closing, JournalEntry};
@@ -47,7 +48,7 @@ impl Intent {
         self.end(Closing {
             row,
             settlement: Some(settlement),
-            reply: Some(reply),
+            reply: Some((reply, Handle::current())),
         });
         written
     }
