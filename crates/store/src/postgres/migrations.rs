@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::options::PostgresUrl;
-use super::session::PgSession;
+use super::session::{PgSession, START_STATEMENT_MAX};
 use crate::StoreError;
 
 /// A migration: its number, what it is about, and its SQL, of which not a byte may change.
@@ -59,6 +59,7 @@ pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
 /// When they can't be changed, are not to be changed, were changed by a migration of another text, or need a newer program.
 pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(), StoreError> {
     let mut session = connector.connect().await?;
+    session.patient(START_STATEMENT_MAX);
     if is_up_to_date(&mut session).await? {
         return check_contract(&mut session).await;
     }

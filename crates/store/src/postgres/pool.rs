@@ -1,5 +1,6 @@
 //! The connections for look-ups, changes and operators: a handful, opened when they are needed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_postgres::Row;
 
 use super::connector::PgConnector;
 use super::error::PgError;
-use super::session::{PgSession, Value};
+use super::session::{PgSession, START_STATEMENT_MAX, STATEMENT_MAX, Value};
 
 /// How long somebody waits until a connection is free.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -22,6 +23,8 @@ pub(super) struct PgPool {
     connector: Arc<PgConnector>,
     permits: Arc<Semaphore>,
     free: Mutex<Vec<PgSession>>,
+    /// Whether callers wait for what is asked.
+    serves: AtomicBool,
 }
 
 /// A connection that is lent. One that is not given back is closed: so ends whatever was under way over it.
@@ -37,7 +40,13 @@ impl PgPool {
             connector,
             permits: Arc::new(Semaphore::new(most)),
             free: Mutex::default(),
+            serves: AtomicBool::new(false),
         }
+    }
+
+    /// The store is open: from now on callers wait for what is asked.
+    pub(super) fn serve(&self) {
+        self.serves.store(true, Ordering::Relaxed);
     }
 
     /// Lends a connection.
@@ -53,10 +62,15 @@ impl PgPool {
             free.retain(PgSession::is_usable);
             free.pop()
         };
-        let session = match open {
+        let mut session = match open {
             Some(session) => session,
             None => self.connector.connect().await?,
         };
+        session.patient(if self.serves.load(Ordering::Relaxed) {
+            STATEMENT_MAX
+        } else {
+            START_STATEMENT_MAX
+        });
         Ok(PgLease {
             session,
             _permit: permit,

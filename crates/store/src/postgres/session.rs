@@ -12,6 +12,9 @@ use super::error::PgError;
 /// How long a statement may take, the wait for a standby included. A caller who waits has at most three seconds.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(3);
 
+/// How long a statement may take while the store is being opened: nobody waits yet, and all accesses are read.
+pub(super) const START_STATEMENT_MAX: Duration = Duration::from_secs(30);
+
 /// A value of a statement, with the type that the database takes it for. Statements are not prepared beforehand: a pooler may
 /// hand each transaction to another connection.
 pub(super) type Value<'v> = (&'v (dyn ToSql + Sync), Type);

@@ -122,6 +122,7 @@ impl PostgresStore {
         };
         let material = store.key("journal", 0, new_journal_key).await?;
         store.journal_key = hmac::Key::new(hmac::HMAC_SHA256, &material);
+        store.pool.serve();
         Ok(store)
     }
 
