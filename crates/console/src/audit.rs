@@ -55,7 +55,8 @@ pub(crate) async fn record(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    let mut audited = AuditedRequest::new(console, &request);
+    let actor = actor(&console, request.uri().path(), request.headers()).await;
+    let mut audited = AuditedRequest::new(console, actor, &request);
     let response = next.run(request).await;
     audited.answered(&response);
     response
@@ -73,7 +74,11 @@ struct AuditedRequest {
 }
 
 impl AuditedRequest {
-    fn new(console: Arc<Console>, request: &Request<Body>) -> AuditedRequest {
+    fn new(
+        console: Arc<Console>,
+        actor: Option<String>,
+        request: &Request<Body>,
+    ) -> AuditedRequest {
         let headers = request.headers();
         let path = request.extensions().get::<MatchedPath>();
         let path = path.map(MatchedPath::as_str).unwrap_or_default();
@@ -87,7 +92,7 @@ impl AuditedRequest {
             peer,
             client: peer.map(|peer| peer.ip().to_canonical()),
             access: access(&console, path, request.uri().path()),
-            actor: actor(&console, request.uri().path(), headers).map(Cow::Owned),
+            actor: actor.map(Cow::Owned),
             ..JournalRow::default()
         };
         AuditedRequest {
@@ -198,11 +203,11 @@ fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
 }
 
 /// Returns the name of the key: programs present it, people have a session.
-fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
+async fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
     if path.starts_with(BEHIND_KEYS) {
         console.viewer(headers).ok()
     } else {
-        signed_in(console, headers)
+        signed_in(console, headers).await
     }
 }
 

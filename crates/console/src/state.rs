@@ -47,9 +47,9 @@ impl Console {
     pub fn new(gateway: Arc<dyn Gateway>, store: Arc<Store>, hasher: Arc<SecretHasher>) -> Console {
         Console {
             gateway,
+            sessions: Sessions::new(Arc::clone(&store), Arc::clone(&hasher)),
             store,
             copies: Arc::new(Semaphore::new(COPIES_MAX)),
-            sessions: Sessions::new(Arc::clone(&hasher)),
             hasher,
             attempts: Attempts::default(),
             open_pages: Arc::default(),

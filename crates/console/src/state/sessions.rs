@@ -1,16 +1,22 @@
-//! Sessions of the pages. They are kept in memory alone: a restart signs everybody out.
+//! Sessions of the pages. One process keeps them in memory alone, so that a restart signs everybody out; replicas keep them in
+//! the store that they share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret, SecretString};
-use store::{AdminKey, SecretError, SecretHasher, StoredSecret, new_random_secret};
+use store::{
+    AdminKey, SecretHasher, SharedSession, Store, StoreError, StoredSecret, new_random_secret,
+};
 
 /// Seconds after which an unused session ends.
 const IDLE_S: i64 = 30 * 60;
 
 /// Seconds after which every session ends: one working day.
 const LIFE_S: i64 = 12 * 3600;
+
+/// How often the use of a shared session is written down, in seconds.
+const USE_NOTED_S: i64 = 60;
 
 /// Most sessions at once; beyond that the one that was used longest ago ends.
 const SESSIONS_MAX: usize = 1000;
@@ -26,41 +32,58 @@ pub(crate) struct Session {
     used: i64,
 }
 
-/// All sessions, by the keyed hash of their ids.
+/// All sessions, by the keyed hash of their ids: in the store where replicas share one, else in memory.
 pub(crate) struct Sessions {
     hasher: Arc<SecretHasher>,
+    store: Arc<Store>,
     all: Mutex<HashMap<String, Session>>,
 }
 
 impl Sessions {
-    pub(crate) fn new(hasher: Arc<SecretHasher>) -> Sessions {
+    pub(crate) fn new(store: Arc<Store>, hasher: Arc<SecretHasher>) -> Sessions {
         let all = Mutex::default();
-        Sessions { hasher, all }
+        Sessions { hasher, store, all }
     }
 
     /// Opens a session and returns its id. The id is always new: one that the browser came with is not taken.
-    pub(crate) fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, SecretError> {
-        let (id, token) = (new_random_secret()?, new_random_secret()?);
+    ///
+    /// # Errors
+    /// When the system has no random bytes, or the store can't be written.
+    pub(crate) async fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, String> {
+        let made = (new_random_secret(), new_random_secret());
+        let (Ok(id), Ok(token)) = made else {
+            return Err("the system has no random bytes".to_owned());
+        };
         let session = Session {
             key,
             token: token.expose_secret().to_owned(),
             began: now,
             used: now,
         };
+        let Some(shared) = self.store.shared_sessions() else {
+            self.keep(&id, session);
+            return Ok(id);
+        };
+        let cleared = shared.clear((now - IDLE_S, now - LIFE_S)).await;
+        cleared.map_err(|error| error.to_string())?;
+        let put = shared.put(&self.hash(&id), &session.shared()).await;
+        put.map(|()| id).map_err(|error| error.to_string())
+    }
+
+    fn keep(&self, id: &SecretString, session: Session) {
         let mut all = self.lock();
-        all.retain(|_, session| session.is_live(now));
+        all.retain(|_, other| other.is_live(session.began));
         if all.len() >= SESSIONS_MAX {
             let oldest = all.iter().min_by_key(|(_, session)| session.used);
             if let Some(oldest) = oldest.map(|(hash, _)| hash.clone()) {
                 all.remove(&oldest);
             }
         }
-        all.insert(self.hash(&id), session);
-        Ok(id)
+        all.insert(self.hash(id), session);
     }
 
     /// Finds the session with this id, if it lives and its key is one of these. `is_use` keeps it from idling.
-    pub(crate) fn find(
+    pub(crate) async fn find(
         &self,
         id: &SecretString,
         keys: &[AdminKey],
@@ -68,11 +91,33 @@ impl Sessions {
         is_use: bool,
     ) -> Option<Session> {
         let hash = self.hash(id);
+        let Some(shared) = self.store.shared_sessions() else {
+            return self.find_kept(&hash, keys, now, is_use);
+        };
+        let found = shared.find(&hash).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "sessions of the console can't be read");
+            None
+        });
+        let found = Session::of_shared(found?, keys).filter(|session| session.is_live(now));
+        let written = match &found {
+            None => shared.drop(&hash).await,
+            Some(session) if is_use && now - session.used >= USE_NOTED_S => {
+                shared.mark_used(&hash, now).await
+            }
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "sessions of the console can't be written");
+        }
+        found
+    }
+
+    fn find_kept(&self, hash: &str, keys: &[AdminKey], now: i64, is_use: bool) -> Option<Session> {
         let mut all = self.lock();
-        let session = all.get_mut(&hash)?;
+        let session = all.get_mut(hash)?;
         // A rotated key has another hash, a deleted one is not among the keys.
         if !session.is_live(now) || !keys.contains(&session.key) {
-            all.remove(&hash);
+            all.remove(hash);
             return None;
         }
         if is_use {
@@ -82,13 +127,20 @@ impl Sessions {
     }
 
     /// Ends the session with this id.
-    pub(crate) fn close(&self, id: &SecretString) {
-        self.lock().remove(&self.hash(id));
+    pub(crate) async fn close(&self, id: &SecretString) {
+        let hash = self.hash(id);
+        self.lock().remove(&hash);
+        if let Some(shared) = self.store.shared_sessions() {
+            log_failure(&shared.drop(&hash).await);
+        }
     }
 
     /// Ends every session of the key with this name.
-    pub(crate) fn close_all_of(&self, name: &str) {
+    pub(crate) async fn close_all_of(&self, name: &str) {
         self.lock().retain(|_, session| session.key.name != name);
+        if let Some(shared) = self.store.shared_sessions() {
+            log_failure(&shared.drop_all_of(name).await);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
@@ -102,7 +154,37 @@ impl Sessions {
     }
 }
 
+/// A session that could not be ended ends by itself.
+fn log_failure(ended: &Result<(), StoreError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a session of the console could not be ended");
+    }
+}
+
 impl Session {
+    fn shared(&self) -> SharedSession {
+        SharedSession {
+            key_name: self.key.name.clone(),
+            key_hash: self.key.fingerprint().to_owned(),
+            token: self.token.clone(),
+            began: self.began,
+            used: self.used,
+        }
+    }
+
+    /// A rotated key has another hash, a deleted one is not among the keys.
+    fn of_shared(shared: SharedSession, keys: &[AdminKey]) -> Option<Session> {
+        let mut keys = keys.iter();
+        let key =
+            keys.find(|key| key.name == shared.key_name && key.fingerprint() == shared.key_hash)?;
+        Some(Session {
+            key: key.clone(),
+            token: shared.token,
+            began: shared.began,
+            used: shared.used,
+        })
+    }
+
     fn is_live(&self, now: i64) -> bool {
         // A clock that was set back ends the session.
         (0..IDLE_S).contains(&(now - self.used)) && (0..LIFE_S).contains(&(now - self.began))
@@ -117,70 +199,90 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000;
 
+    async fn sessions(hasher: &Arc<SecretHasher>) -> Sessions {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        Sessions::new(Arc::new(store), Arc::clone(hasher))
+    }
+
     fn key(hasher: &SecretHasher, name: &str, secret: &str) -> AdminKey {
         let hash = hasher.keyed(&SecretString::from(secret));
         AdminKey::new(name, Role::Operator, NOW, hash)
     }
 
-    #[test]
-    fn a_session_ends_when_it_idles_and_after_its_life() {
+    #[tokio::test]
+    async fn a_session_ends_when_it_idles_and_after_its_life() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let keys = [key(&hasher, "first", "a")];
-        let sessions = Sessions::new(Arc::clone(&hasher));
-        let lives =
-            |id: &SecretString, now, is_use| sessions.find(id, &keys, now, is_use).is_some();
-        let id = sessions.open(keys[0].clone(), NOW).unwrap();
-        assert!(lives(&id, NOW + IDLE_S - 1, false), "looking is no use");
-        assert!(!lives(&id, NOW + IDLE_S, false));
-        assert!(!lives(&id, NOW, true), "what has ended does not come back");
+        let sessions = sessions(&hasher).await;
+        let lives = async |id: &SecretString, now, is_use| {
+            sessions.find(id, &keys, now, is_use).await.is_some()
+        };
+        let id = sessions.open(keys[0].clone(), NOW).await.unwrap();
+        assert!(
+            lives(&id, NOW + IDLE_S - 1, false).await,
+            "looking is no use"
+        );
+        assert!(!lives(&id, NOW + IDLE_S, false).await);
+        assert!(
+            !lives(&id, NOW, true).await,
+            "what has ended does not come back"
+        );
 
-        let id = sessions.open(keys[0].clone(), NOW).unwrap();
+        let id = sessions.open(keys[0].clone(), NOW).await.unwrap();
         let mut now = NOW;
         while now + IDLE_S - 1 < NOW + LIFE_S {
             now += IDLE_S - 1;
-            assert!(lives(&id, now, true), "{}", now - NOW);
+            assert!(lives(&id, now, true).await, "{}", now - NOW);
         }
         assert!(
-            !lives(&id, NOW + LIFE_S, true),
+            !lives(&id, NOW + LIFE_S, true).await,
             "use does not prolong its life"
         );
     }
 
-    #[test]
-    fn a_session_ends_with_its_key_and_with_all_of_its_name() {
+    #[tokio::test]
+    async fn a_session_ends_with_its_key_and_with_all_of_its_name() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let old = key(&hasher, "first", "a");
         let other = key(&hasher, "other", "c");
         let keys = [old.clone(), other.clone()];
-        let sessions = Sessions::new(Arc::clone(&hasher));
-        let id = sessions.open(old.clone(), NOW).unwrap();
-        let find =
-            |id: &SecretString, keys: &[AdminKey]| sessions.find(id, keys, NOW, true).is_some();
-        assert!(find(&id, &keys));
-        assert!(!find(&id, &[key(&hasher, "first", "rotated")]));
-        assert!(!find(&id, &keys), "nor when the old one comes back");
+        let sessions = sessions(&hasher).await;
+        let id = sessions.open(old.clone(), NOW).await.unwrap();
+        let find = async |id: &SecretString, keys: &[AdminKey]| {
+            sessions.find(id, keys, NOW, true).await.is_some()
+        };
+        assert!(find(&id, &keys).await);
+        assert!(!find(&id, &[key(&hasher, "first", "rotated")]).await);
+        assert!(!find(&id, &keys).await, "nor when the old one comes back");
 
-        let ids: Vec<_> = [&old, &old, &other]
-            .map(|key| sessions.open(key.clone(), NOW).unwrap())
-            .into();
+        let mut ids = Vec::new();
+        for key in [&old, &old, &other] {
+            ids.push(sessions.open(key.clone(), NOW).await.unwrap());
+        }
         assert_ne!(ids[0].expose_secret(), ids[1].expose_secret());
-        sessions.close_all_of("first");
-        let live: Vec<_> = ids.iter().map(|id| find(id, &keys)).collect();
+        sessions.close_all_of("first").await;
+        let mut live = Vec::new();
+        for id in &ids {
+            live.push(find(id, &keys).await);
+        }
         assert_eq!(live, [false, false, true]);
     }
 
-    #[test]
-    fn sessions_are_bounded_and_the_longest_unused_goes_first() {
+    #[tokio::test]
+    async fn sessions_are_bounded_and_the_longest_unused_goes_first() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let keys = [key(&hasher, "first", "a")];
-        let sessions = Sessions::new(Arc::clone(&hasher));
-        let first = sessions.open(keys[0].clone(), NOW).unwrap();
-        let second = sessions.open(keys[0].clone(), NOW).unwrap();
-        sessions.find(&first, &keys, NOW + 1, true);
+        let sessions = sessions(&hasher).await;
+        let first = sessions.open(keys[0].clone(), NOW).await.unwrap();
+        let second = sessions.open(keys[0].clone(), NOW).await.unwrap();
+        sessions.find(&first, &keys, NOW + 1, true).await;
         for _ in 0..SESSIONS_MAX - 1 {
-            sessions.open(keys[0].clone(), NOW + 1).unwrap();
+            sessions.open(keys[0].clone(), NOW + 1).await.unwrap();
         }
-        assert!(sessions.find(&second, &keys, NOW + 1, true).is_none());
+        assert!(sessions.find(&second, &keys, NOW + 1, true).await.is_none());
         assert_eq!(sessions.all.lock().unwrap().len(), SESSIONS_MAX);
     }
 }

@@ -71,6 +71,7 @@ pub(crate) async fn events(
     sse::stream(console, headers, steps, |console, steps| {
         Box::pin(next(console, steps))
     })
+    .await
     .map_err(PageError::from)
 }
 

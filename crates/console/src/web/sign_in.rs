@@ -66,18 +66,13 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     };
     // Signing in again ends the old session.
     if let Some(old) = session_id(&console, &head.headers) {
-        console.sessions.close(&old);
+        console.sessions.close(&old).await;
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
     let signed_in = OpenedSession(key.name.clone());
-    let opened = console.sessions.open(key, now);
-    let id = opened.map_err(|error| {
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "failed",
-            error.to_string(),
-        )
-    })?;
+    let opened = console.sessions.open(key, now).await;
+    let id =
+        opened.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error))?;
     let mut response = see_other(next);
     set_cookie(&console, &mut response, id.expose_secret());
     response.extensions_mut().insert(signed_in);
@@ -108,7 +103,7 @@ pub(crate) async fn sign_out(
     _form: SessionForm,
 ) -> Response {
     if let Some(id) = session_id(&console, &headers) {
-        console.sessions.close(&id);
+        console.sessions.close(&id).await;
     }
     signed_out(&console)
 }
@@ -118,7 +113,7 @@ pub(crate) async fn sign_out_everywhere(
     State(console): ConsoleState,
     form: SessionForm,
 ) -> Response {
-    console.sessions.close_all_of(form.visitor.name());
+    console.sessions.close_all_of(form.visitor.name()).await;
     signed_out(&console)
 }
 

@@ -29,13 +29,14 @@ fn keep_alive() -> Event {
 }
 
 /// Streams events until the session ends or the gateway stops: then the event `bye` keeps the page from coming back.
-pub(crate) fn stream<S: Send + 'static>(
+pub(crate) async fn stream<S: Send + 'static>(
     console: Arc<Console>,
     headers: HeaderMap,
     state: S,
     next: for<'a> fn(&'a Console, &'a mut S) -> NextEvents<'a>,
 ) -> Result<Response, Problem> {
-    let visitor = Visitor::find(&console, &headers, false).ok_or_else(Problem::unauthorized)?;
+    let visitor = Visitor::find(&console, &headers, false).await;
+    let visitor = visitor.ok_or_else(Problem::unauthorized)?;
     let page = console.open_pages.open(visitor.role(), visitor.name());
     let page = page.ok_or_else(|| {
         let text = "Too many pages are open with this key, or with all together.";
@@ -47,7 +48,7 @@ pub(crate) fn stream<S: Send + 'static>(
     let rest = stream::unfold(open, move |open| async move {
         let (console, headers, mut state, page) = open?;
         let mut events = next(&console, &mut state).await;
-        if !goes_on(&console, &headers) {
+        if !goes_on(&console, &headers).await {
             return Some((vec![event("bye", "bye")], None));
         }
         if events.is_empty() {
@@ -64,7 +65,7 @@ pub(crate) fn stream<S: Send + 'static>(
     Ok(response)
 }
 
-fn goes_on(console: &Console, headers: &HeaderMap) -> bool {
+async fn goes_on(console: &Console, headers: &HeaderMap) -> bool {
     console.gateway.not_ready() != Some("draining")
-        && Visitor::find(console, headers, false).is_some()
+        && Visitor::find(console, headers, false).await.is_some()
 }

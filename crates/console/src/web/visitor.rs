@@ -16,10 +16,17 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// Finds the visitor by the session that the request names; `is_use` if the request keeps the session from idling.
-    pub(crate) fn find(console: &Console, headers: &HeaderMap, is_use: bool) -> Option<Visitor> {
+    pub(crate) async fn find(
+        console: &Console,
+        headers: &HeaderMap,
+        is_use: bool,
+    ) -> Option<Visitor> {
         let id = session_id(console, headers)?;
         let keys = console.store.admin_keys();
-        let session = console.sessions.find(&id, &keys, console.now(), is_use)?;
+        let session = console
+            .sessions
+            .find(&id, &keys, console.now(), is_use)
+            .await?;
         Some(Visitor { session })
     }
 
@@ -58,7 +65,7 @@ impl Visitor {
 }
 
 /// Returns the name of the key behind the session that the request names. The session idles on.
-pub(crate) fn signed_in(console: &Console, headers: &HeaderMap) -> Option<String> {
-    let visitor = Visitor::find(console, headers, false)?;
+pub(crate) async fn signed_in(console: &Console, headers: &HeaderMap) -> Option<String> {
+    let visitor = Visitor::find(console, headers, false).await?;
     Some(visitor.session.key.name)
 }

@@ -55,6 +55,7 @@ pub(crate) async fn events(
     sse::stream(console, headers, tail, |console, tail| {
         Box::pin(next(console, tail))
     })
+    .await
     .map_err(PageError::from)
 }
 
