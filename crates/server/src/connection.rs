@@ -74,7 +74,7 @@ async fn open<D: Dispatch>(
     let state = Arc::clone(permit.state());
     let peer = Peer { addr, state };
     let Some(tls) = &policy.tls else {
-        return http1::serve(stream, &peer, context, handles.watcher).await;
+        return http1::serve(stream, &peer, context, handles).await;
     };
     let handshake = tls.acceptor().accept(stream);
     let handshake = tokio::time::timeout(policy.deadlines.head, handshake);
@@ -82,7 +82,7 @@ async fn open<D: Dispatch>(
     if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
         http2::serve(stream, &peer, context, handles).await
     } else {
-        http1::serve(stream, &peer, context, handles.watcher).await
+        http1::serve(stream, &peer, context, handles).await
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct ConnectionState {
     /// Whether a body was left unread, so that bytes of it may still be on their way.
     has_unread_body: AtomicBool,
     evicted: Notify,
+    /// Whether the connection has been idle for long enough to rest.
+    rests: AtomicBool,
     /// Bytes of bodies that the service has received.
     body_bytes: AtomicU64,
     /// Requests that the peer abandoned, less those whose answers it took.
@@ -56,6 +58,7 @@ impl Default for ConnectionState {
             reader: AtomicWaker::new(),
             has_unread_body: AtomicBool::new(false),
             evicted: Notify::new(),
+            rests: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
@@ -199,6 +202,16 @@ impl ConnectionState {
 
     pub(crate) fn has_unread_body(&self) -> bool {
         self.has_unread_body.load(Ordering::Acquire)
+    }
+
+    /// Has the connection rest.
+    pub(crate) fn rest(&self) {
+        self.rests.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has to rest; true only once.
+    pub(crate) fn take_rest(&self) -> bool {
+        self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::Relaxed)
     }
 
     /// Closes the connection at once.

@@ -6,15 +6,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::server::TlsStream;
 
 use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
+use crate::socket::Socket;
+
+mod linger;
+mod rest;
 
 #[cfg(test)]
 mod tests;
@@ -23,15 +25,6 @@ mod tests;
 /// has received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS,
 /// WINDOW_UPDATE, empty ones) exceed this only in a flood.
 const CONTROL_BYTES_MAX: u64 = 512 * 1024;
-
-/// How long a closing connection goes on reading a refused body: a round trip or two, so that the peer sees the answer.
-const LINGER_MAX: Duration = Duration::from_millis(900);
-
-/// How much of such a body is read at once, in bytes.
-const LINGER_CHUNK_BYTES: usize = 8 * 1024;
-
-/// After so many chunks the task yields to other connections.
-const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
 /// Longest answer whose head and body are copied into one buffer before they are sent, in bytes.
 const GATHERED_BYTES_MAX: usize = 1024;
@@ -46,6 +39,8 @@ pub(crate) struct DeadlineStream<S> {
     /// When this idle time or the current head began; unset until it is needed.
     since: Option<Instant>,
     in_head: bool,
+    /// What was read before a rest, and not used yet.
+    unread: Bytes,
     /// On HTTP/2 only.
     control_frames: Option<ControlFrameBudget>,
     read_timer: Pin<Box<Sleep>>,
@@ -69,26 +64,6 @@ struct PendingWrite {
     timer: Pin<Box<Sleep>>,
 }
 
-/// A stream that can be reset.
-pub(crate) trait Abort {
-    /// Makes closing send a reset. Without it the system would go on offering the rest of an answer to a peer that does not
-    /// take it.
-    fn abort(&self);
-}
-
-impl Abort for TcpStream {
-    fn abort(&self) {
-        // A connection that has already gone needs no reset.
-        let _ = self.set_zero_linger();
-    }
-}
-
-impl<S: Abort> Abort for TlsStream<S> {
-    fn abort(&self) {
-        self.get_ref().0.abort();
-    }
-}
-
 impl<S> DeadlineStream<S> {
     /// Wraps a stream that has just been accepted.
     pub(crate) fn new(
@@ -105,6 +80,7 @@ impl<S> DeadlineStream<S> {
             epoch: Epoch::FIRST,
             since: Some(since),
             in_head: false,
+            unread: Bytes::new(),
             control_frames: None,
             read_timer,
             writing: None,
@@ -167,9 +143,15 @@ impl<S> DeadlineStream<S> {
         };
         Some(*self.since.get_or_insert_with(Instant::now) + allowed)
     }
+
+    fn set_read_timer(&mut self, deadline: Instant) {
+        if self.read_timer.deadline() != deadline {
+            self.read_timer.as_mut().reset(deadline);
+        }
+    }
 }
 
-impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
+impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -178,7 +160,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
         let this = self.get_mut();
         let is_busy = this.is_busy();
         let before = buf.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+        match this.poll_stream(cx, buf) {
             Poll::Ready(read) => {
                 if this.floods(buf.filled().len() - before) {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
@@ -204,10 +186,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
                         cx.waker().wake_by_ref();
                     }
                 }
-                if this.read_timer.deadline() != deadline {
-                    this.read_timer.as_mut().reset(deadline);
-                }
-                ready!(this.read_timer.as_mut().poll(cx));
+                ready!(this.poll_deadline(cx, deadline));
                 if this.epoch.is_busy() {
                     // The system would go on offering the answer.
                     this.stream.abort();
@@ -218,7 +197,7 @@ impl<S: AsyncRead + Abort + Unpin> AsyncRead for DeadlineStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Abort + Unpin> DeadlineStream<S> {
+impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
     /// Passes the result of a write on, and counts the bytes that it took; `taken` returns `None` when nothing is left to
     /// take. A pending write fails when the peer has taken nothing for too long, or too little on average.
     fn limit_write<T>(
@@ -265,7 +244,7 @@ fn gather<'a>(pieces: &[io::IoSlice<'_>], buffer: &'a mut [u8]) -> Option<&'a [u
     Some(&buffer[..end])
 }
 
-impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S> {
+impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -310,29 +289,5 @@ impl<S: AsyncRead + AsyncWrite + Abort + Unpin> AsyncWrite for DeadlineStream<S>
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> DeadlineStream<S> {
-    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would
-    /// make the system send a reset, which takes the answer away from a peer that is still writing.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self
-            .linger
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
-        if timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let mut scratch = [std::mem::MaybeUninit::uninit(); LINGER_CHUNK_BYTES];
-        for _ in 0..LINGER_CHUNKS_AT_ONCE {
-            let mut scratch = ReadBuf::uninit(&mut scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
-                // A flood would use the time that is meant for a refused body.
-                Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
-                Ok(()) | Err(_) => return Poll::Ready(()),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

@@ -1,21 +1,25 @@
-//! HTTP/1.1 on a connection: one request after the other.
+//! HTTP/1.1 on a connection: one request after the other. A connection that is idle for a while rests: hyper's part of it ends,
+//! with its buffers, and another one begins when the peer sends something.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::connection_state::ConnectionState;
-use crate::context::{Cause, ConnectionContext};
-use crate::deadline_stream::{Abort, DeadlineStream};
+use crate::context::{Cause, ConnectionContext, ShutdownHandles};
+use crate::deadline_stream::DeadlineStream;
 use crate::dispatch::Dispatch;
 use crate::peer::Peer;
-use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Shutdown};
+use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 
 /// Serves the requests of one connection.
@@ -23,14 +27,47 @@ pub(crate) async fn serve<S, D>(
     stream: S,
     peer: &Peer,
     context: &ConnectionContext<D>,
-    watcher: Watcher,
+    handles: ShutdownHandles,
 ) -> Result<(), Cause>
 where
     D: Dispatch,
-    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
+{
+    // The listener waits as long as the watcher lives.
+    let ShutdownHandles {
+        watcher: _watcher,
+        mut shutdown,
+    } = handles;
+    let deadlines = context.policy.deadlines;
+    let mut stream = DeadlineStream::new(stream, Arc::clone(&peer.state), deadlines);
+    loop {
+        let Some(mut rested) = serve_until_rest(stream, peer, context, &mut shutdown).await? else {
+            return Ok(());
+        };
+        tokio::select! {
+            readable = rested.readable() => readable?,
+            _ = shutdown.requested() => {
+                // The peer may have gone, and then there is nobody to say it to.
+                let _ = rested.shutdown().await;
+                return Ok(());
+            }
+        }
+        stream = rested;
+    }
+}
+
+/// Serves requests until the connection ends, or rests: then its stream comes back.
+async fn serve_until_rest<S, D>(
+    stream: DeadlineStream<S>,
+    peer: &Peer,
+    context: &ConnectionContext<D>,
+    shutdown: &mut Shutdown,
+) -> Result<Option<DeadlineStream<S>>, Cause>
+where
+    D: Dispatch,
+    S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
-    let stream = DeadlineStream::new(stream, Arc::clone(&peer.state), deadlines);
     let service = service_fn(|request: http::Request<Incoming>| {
         let in_flight = ConnectionState::begin(&peer.state);
         let request = request.map(|body| TimedBody::wrap(body, &peer.state, deadlines));
@@ -50,5 +87,25 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    Ok(watcher.watch(connection).await?)
+    // In a box, since the task of a connection that rests must not be as large as this.
+    let mut connection = Box::new(connection);
+    let mut leaving = pin!(shutdown.requested());
+    let mut leaves = false;
+    let ended = poll_fn(|cx| {
+        if !leaves && leaving.as_mut().poll(cx).is_ready() {
+            leaves = true;
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        match Pin::new(&mut *connection).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if peer.state.take_rest() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if let Some(ended) = ended.await {
+        ended?;
+        return Ok(None);
+    }
+    let parts = connection.into_parts();
+    Ok(Some(parts.io.into_inner().with_unread(parts.read_buf)))
 }

@@ -18,11 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection_state::ConnectionState;
 use crate::context::{Cause, ConnectionContext, ShutdownHandles};
-use crate::deadline_stream::{Abort, DeadlineStream};
+use crate::deadline_stream::DeadlineStream;
 use crate::dispatch::Dispatch;
 use crate::paced_body::{FRAME_BYTES_MAX, PacedBody};
 use crate::peer::Peer;
 use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Shutdown};
+use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 
 /// Most requests at once on one connection: as many as browsers and their libraries expect to be allowed.
@@ -58,7 +59,7 @@ pub(crate) async fn serve<S, D>(
 ) -> Result<(), Cause>
 where
     D: Dispatch,
-    S: AsyncRead + AsyncWrite + Abort + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
     let stream = DeadlineStream::multiplexed(stream, Arc::clone(&peer.state), deadlines);

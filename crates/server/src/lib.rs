@@ -17,6 +17,7 @@ mod connection_state;
 mod deadline_stream;
 mod paced_body;
 mod permits;
+mod socket;
 mod timed_body;
 mod workers;
 

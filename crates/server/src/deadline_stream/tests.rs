@@ -1,9 +1,12 @@
 //! Deadlines by a clock that the tests move.
 
 use std::cell::Cell;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use super::linger::LINGER_MAX;
 use super::*;
 
 thread_local! {
@@ -11,14 +14,22 @@ thread_local! {
     static ABORTED: Cell<bool> = const { Cell::new(false) };
 }
 
-impl Abort for DuplexStream {
+impl Socket for DuplexStream {
     fn abort(&self) {
         ABORTED.set(true);
     }
+
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
 }
 
-impl<S: AsyncWrite> Abort for tokio::io::BufWriter<S> {
+impl<S: AsyncWrite> Socket for tokio::io::BufWriter<S> {
     fn abort(&self) {}
+
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
 }
 
 fn stream(
@@ -42,6 +53,12 @@ async fn times_out_after(stream: &mut DeadlineStream<DuplexStream>) -> Duration 
     let read = stream.read(&mut [0; 64]).await;
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
     began.elapsed().max(Duration::from_secs(1))
+}
+
+async fn reads_nothing_for(millis: u64, stream: &mut DeadlineStream<DuplexStream>) {
+    let mut byte = [0];
+    let read = tokio::time::timeout(Duration::from_millis(millis), stream.read(&mut byte));
+    assert!(read.await.is_err(), "something came");
 }
 
 fn is_about(took: Duration, seconds: u64) -> bool {
@@ -246,4 +263,39 @@ async fn pieces_are_sent_as_they_are_gathered_or_not() {
         peer.read_exact(&mut received).await.unwrap();
         assert_eq!(received, [head, &body].concat());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_rests_before_its_deadline_and_what_was_read_before_comes_first() {
+    let (mut peer, mut stream, state) = stream(64);
+    drop(ConnectionState::begin(&state));
+    let began = Instant::now();
+    reads_nothing_for(999, &mut stream).await;
+    assert!(!state.take_rest());
+    reads_nothing_for(2, &mut stream).await;
+    assert!(state.take_rest() && !state.take_rest());
+    let ended = stream.readable().await.unwrap_err();
+    assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+    assert!(is_about(began.elapsed(), 75), "{:?}", began.elapsed());
+
+    let mut stream = stream.with_unread(Bytes::from_static(b"GE"));
+    stream.readable().await.unwrap();
+    peer.write_all(b"T").await.unwrap();
+    let mut head = [0; 3];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"GET");
+    // A head has begun: it has the head's deadline, and no rest.
+    assert!(is_about(times_out_after(&mut stream).await, 10));
+    assert!(!state.take_rest());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_a_request_or_before_its_first_does_not_rest() {
+    let (_peer, mut stream, state) = stream(64);
+    times_out_after(&mut stream).await;
+    assert!(!state.take_rest());
+    let in_flight = ConnectionState::begin(&state);
+    reads_nothing_for(20_000, &mut stream).await;
+    assert!(!state.take_rest());
+    drop(in_flight);
 }

@@ -1,0 +1,43 @@
+//! A closing connection goes on reading a refused body for a moment.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::DeadlineStream;
+
+/// How long a closing connection goes on reading a refused body: a round trip or two, so that the peer sees the answer.
+pub(super) const LINGER_MAX: Duration = Duration::from_millis(900);
+
+/// How much of such a body is read at once, in bytes.
+const LINGER_CHUNK_BYTES: usize = 8 * 1024;
+
+/// After so many chunks the task yields to other connections.
+const LINGER_CHUNKS_AT_ONCE: usize = 16;
+
+impl<S: AsyncRead + Unpin> DeadlineStream<S> {
+    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would
+    /// make the system send a reset, which takes the answer away from a peer that is still writing.
+    pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .linger
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_MAX)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut scratch = [std::mem::MaybeUninit::uninit(); LINGER_CHUNK_BYTES];
+        for _ in 0..LINGER_CHUNKS_AT_ONCE {
+            let mut scratch = ReadBuf::uninit(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
+                // A flood would use the time that is meant for a refused body.
+                Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
