@@ -3,7 +3,7 @@
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adapter::{Code, OPERATIONS, Operation, Way};
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::{Equivalent, HashMap, HashSet};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +16,13 @@ pub(crate) struct RequestLabels {
     pub(crate) outcome: &'static str,
     pub(crate) code: &'static str,
 }
+
+/// Most accesses that have series of their own, the first that call; all others share those of [`OTHERS`]. What every
+/// scrape carries does not grow with the accesses; what each of them does stands in the journal.
+const ACCESSES_MAX: usize = 1000;
+
+/// The label of all other accesses together; no access can have this name.
+const OTHERS: &str = "(other)";
 
 /// The ways in, and none.
 const WAYS: usize = Way::ALL.len() + 1;
@@ -53,7 +60,27 @@ impl<M> ByCall<M> {
 #[derive(Default)]
 pub struct Requests {
     pub(crate) family: Family<RequestLabels, Counter>,
-    at_hand: RwLock<HashMap<Kept, Counter>>,
+    at_hand: RwLock<HandleTable>,
+}
+
+/// The counters so far, and the accesses that have some of their own.
+#[derive(Default)]
+struct HandleTable {
+    counters: HashMap<Kept, Counter>,
+    accesses: HashSet<Box<str>>,
+}
+
+impl HandleTable {
+    /// The label under which an access is counted, now that it has no counter of this kind at hand.
+    fn label<'a>(&self, access: &'a str) -> &'a str {
+        let has_its_own = self.accesses.len() < ACCESSES_MAX || self.accesses.contains(access);
+        if has_its_own { access } else { OTHERS }
+    }
+
+    fn counter(&self, kind: Kind, access: &str) -> Option<&Counter> {
+        let own = self.counters.get(&Wanted(kind, access));
+        own.or_else(|| self.counters.get(&Wanted(kind, self.label(access))))
+    }
 }
 
 /// Way in, operation and code.
@@ -77,7 +104,7 @@ impl Requests {
     pub(crate) fn served_and_failed(&self) -> (u64, u64) {
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
         let (mut served, mut failed) = (0, 0);
-        for (Kept((.., code), _), counter) in at_hand.iter() {
+        for (Kept((.., code), _), counter) in &at_hand.counters {
             let sum = if code.is_none() {
                 &mut served
             } else {
@@ -99,11 +126,13 @@ impl Requests {
         let access = access.unwrap_or("none");
         let kind = (way_number(way), operation_number(operation), code);
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counter) = at_hand.get(&Wanted(kind, access)) {
+        if let Some(counter) = at_hand.counter(kind, access) {
             counter.inc();
             return;
         }
         drop(at_hand);
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
+        let access = at_hand.label(access);
         let counter = self.family.get_or_create_owned(&RequestLabels {
             way: way.map_or("none", Way::name),
             method: operation.map_or("none", |operation| operation.method),
@@ -112,8 +141,10 @@ impl Requests {
             code: code.map_or("", Code::word),
         });
         counter.inc();
-        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
-        at_hand.insert(Kept(kind, access.into()), counter);
+        if access != OTHERS {
+            at_hand.accesses.insert(access.into());
+        }
+        at_hand.counters.insert(Kept(kind, access.into()), counter);
     }
 }
 
@@ -157,5 +188,25 @@ mod tests {
         assert_eq!(counted("soap", "getchats", "b", ""), 1);
         assert_eq!(counted("soap", "getchats", "a", "RATE_LIMITED"), 1);
         assert_eq!(counted("none", "none", "none", "NOT_FOUND"), 1);
+    }
+    #[test]
+    fn the_first_accesses_have_series_of_their_own_and_all_others_one() {
+        let requests = Requests::default();
+        let read = Operation::named("getchats");
+        for number in 0..3 * ACCESSES_MAX {
+            requests.count(Some(Way::Http), read, Some(&number.to_string()), None);
+        }
+        requests.count(Some(Way::Http), read, Some("7"), None);
+        let counted = requests.at_hand.read().unwrap();
+        assert_eq!(counted.counters.len(), ACCESSES_MAX + 1);
+        let kind = (way_number(Some(Way::Http)), operation_number(read), None);
+        let of = |access| counted.counter(kind, access).unwrap().get();
+        assert_eq!((of("7"), of("8")), (2, 1));
+        assert_eq!(of("2999"), 2 * ACCESSES_MAX as u64);
+        drop(counted);
+        assert_eq!(
+            requests.served_and_failed(),
+            (3 * ACCESSES_MAX as u64 + 1, 0)
+        );
     }
 }
