@@ -8,8 +8,8 @@ use moka::sync::Cache;
 
 use crate::token::{Keyring, Subject};
 
-/// Most tokens in the cache; some 300 bytes each.
-const TOKENS_MAX: u64 = 10_000;
+/// Most tokens in the cache, one of each of 100,000 accesses; some 300 bytes each.
+const TOKENS_MAX: u64 = 100_000;
 
 /// Two hashes with keys of this process, 128 bits in all: nobody outside can make two tokens collide, and the token itself is
 /// not stored.

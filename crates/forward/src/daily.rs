@@ -12,6 +12,7 @@ mod counter;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct DailyLimits {
     store: Arc<Store>,
     clock: TimeOfDay,
     counters: RwLock<HashMap<String, Arc<Counter>>>,
+    /// The day of the last sweep: what is over changes once a day, and a sweep holds every call up that is counted.
+    swept: AtomicU32,
 }
 
 impl DailyLimits {
@@ -74,6 +77,7 @@ impl DailyLimits {
         });
         Ok(DailyLimits {
             counters: RwLock::new(counters.collect()),
+            swept: AtomicU32::default(),
             store,
             clock,
         })
@@ -138,6 +142,9 @@ impl DailyLimits {
     /// Forgets the counts of days that are over. Call it every few seconds.
     pub fn sweep(&self) {
         let today = day_of((self.clock)());
+        if self.swept.swap(today, Ordering::Relaxed) == today {
+            return;
+        }
         let mut counters = self
             .counters
             .write()

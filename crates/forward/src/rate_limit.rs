@@ -203,6 +203,13 @@ impl<C: Clock + Clone> RateLimits<C> {
         for limiter in limiters.values() {
             limiter.sweep();
         }
+        drop(limiters);
+        // A rate that no access has any more, or that nobody uses. One that somebody holds may be counted on in this moment.
+        let mut limiters = self
+            .accesses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        limiters.retain(|_, limiter| !limiter.table().is_empty() || Arc::strong_count(limiter) > 1);
     }
 
     fn limiter_of(&self, rate: Rate) -> Arc<KeyLimiter<String, C>> {
