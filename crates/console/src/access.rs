@@ -5,5 +5,6 @@ pub(crate) mod draft;
 pub(crate) mod field_schemas;
 pub(crate) mod imported;
 pub(crate) mod manage;
+pub(crate) mod pages;
 pub(crate) mod secrets;
 pub(crate) mod view;

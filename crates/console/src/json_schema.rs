@@ -40,8 +40,12 @@ pub(crate) fn without(mut properties: Properties, names: &str) -> Properties {
 
 /// An object that holds a list of objects of another schema.
 pub(crate) fn list(name: &str, items: &str) -> Value {
-    let items = json!({"$ref": format!("#/components/schemas/{items}")});
-    whole(properties([(name, array(&items))]))
+    whole(properties([(name, array(&reference(items)))]))
+}
+
+/// Another schema of the document.
+pub(crate) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 pub(crate) fn array(items: &Value) -> Value {

@@ -14,6 +14,7 @@ mod operation;
 mod poll;
 mod port;
 mod problem;
+mod query;
 mod state;
 mod web;
 mod whole_numbers;

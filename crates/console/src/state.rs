@@ -59,13 +59,6 @@ impl Console {
         }
     }
 
-    /// Returns the names of all accesses.
-    pub(crate) fn access_names(&self) -> Vec<String> {
-        let accesses = self.store.accesses();
-        let all = accesses.iter();
-        all.map(|access| access.name.clone()).collect()
-    }
-
     /// Returns the time, in seconds since 1970, UTC.
     pub(crate) fn now(&self) -> i64 {
         self.gateway.now()

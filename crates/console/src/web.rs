@@ -56,6 +56,7 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         )
         .route("/console/accesses", get(list::list).post(list::create))
         .route("/console/accesses/new", get(list::new))
+        .route("/console/access-names", get(list::names))
         .route(
             "/console/accesses/{name}",
             get(page::page).post(page::change),

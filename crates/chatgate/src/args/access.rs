@@ -12,8 +12,8 @@ pub(crate) enum AccessCommand {
     Create(CreateArgs),
     /// Change the given fields and no others
     Set(SetArgs),
-    /// List all accesses
-    List(RequestArgs),
+    /// List all accesses, or those that a search finds
+    List(ListArgs),
     /// Show one access
     Show(OneArgs),
     /// Show who changed an access, when and how
@@ -36,6 +36,21 @@ pub(crate) enum AccessCommand {
     Export(RequestArgs),
     /// Create the accesses of an export unchanged, all or none
     Import(ImportArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// A part of the name, user, owner, note or client id, in capitals or not
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// The name after which the list begins
+    #[arg(long, value_name = "NAME")]
+    pub(crate) after: Option<String>,
+    /// How many are listed at most [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
 }
 
 #[derive(Args, Debug)]

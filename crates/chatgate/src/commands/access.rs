@@ -8,7 +8,8 @@ use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
 use super::progress::{TransferProgress, during};
 use crate::args::access::{
-    AccessCommand, CreateArgs, FieldArgs, ImportArgs, NetworkArgs, OneArgs, RotateArgs, SetArgs,
+    AccessCommand, CreateArgs, FieldArgs, ImportArgs, ListArgs, NetworkArgs, OneArgs, RotateArgs,
+    SetArgs,
 };
 use crate::args::connect::RequestArgs;
 
@@ -18,7 +19,7 @@ pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
     match command {
         AccessCommand::Create(args) => create(args).await,
         AccessCommand::Set(args) => set(args).await,
-        AccessCommand::List(args) => list(&args).await,
+        AccessCommand::List(args) => list(args).await,
         AccessCommand::Show(args) => {
             let access = admin(&args.request)?.get(&path(&args, "")).await?;
             print_access(&args.request, &access)
@@ -126,15 +127,42 @@ fn cache_policy(words: &[String]) -> Result<Value, String> {
     Ok(policy)
 }
 
-async fn list(args: &RequestArgs) -> Result<(), String> {
-    let answer = admin(args)?.get(ACCESSES).await?;
-    let accesses = &answer["accesses"];
-    if args.json {
-        return print_json(accesses);
+async fn list(args: ListArgs) -> Result<(), String> {
+    let admin = admin(&args.request)?;
+    let (mut accesses, mut after) = (Vec::new(), args.after.clone());
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    loop {
+        let mut answer = admin.get(&page_path(&args, after.as_deref(), left)).await?;
+        let Value::Array(page) = answer["accesses"].take() else {
+            return Err("the answer has no accesses".to_owned());
+        };
+        left = left.saturating_sub(page.len() as u64);
+        accesses.extend(page);
+        after = answer["next"].as_str().map(str::to_owned);
+        if after.is_none() || left == 0 {
+            break;
+        }
     }
-    let rows = accesses.as_array().into_iter().flatten().map(row).collect();
+    if args.request.json {
+        return print_json(&accesses.into());
+    }
+    let rows = accesses.iter().map(row).collect();
     let header = ["NAME", "USER", "STATE", "RATE", "LAST USED", "ALLOW"];
     print(table(header, rows))
+}
+
+/// The path of a page that begins after a name; the server bounds how many are on it.
+fn page_path(args: &ListArgs, after: Option<&str>, left: u64) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if let Some(search) = &args.search {
+        query.append_pair("q", search);
+    }
+    if let Some(after) = after {
+        query.append_pair("after", after);
+    }
+    let limit = left.min(u64::from(u32::MAX));
+    query.append_pair("limit", &limit.to_string());
+    format!("{ACCESSES}?{}", query.finish())
 }
 
 fn row(access: &Value) -> [String; 6] {

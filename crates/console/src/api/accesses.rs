@@ -2,20 +2,25 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
-use store::ChangeError;
+use store::{ChangeError, NAME_PATTERN, check_name};
 
 use crate::access::draft::AccessDraft;
 use crate::access::manage::{self, ChangeTarget, Rotation};
+use crate::access::pages::page;
 use crate::access::view::{access_with_last_use, change_view};
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::{body, if_match, tagged};
-use crate::problem::{ApiResult, json_answer, no_content};
+use crate::problem::{ApiResult, Problem, json_answer, no_content};
+use crate::query::{each_once, limit};
 use crate::state::ConsoleState;
 
 const ALL: &str = "/admin/v1/accesses";
 const ONE: &str = "/admin/v1/accesses/{name}";
+
+/// Accesses of a page unless fewer are asked for, and the most: a megabyte or two of JSON.
+const PAGE_ACCESSES_MAX: u32 = 1000;
 
 /// The endpoints that take the name of an existing access. The list of changes is not among them: it outlives the access.
 const ABOUT: &[&str] = &[
@@ -30,9 +35,19 @@ const ABOUT: &[&str] = &[
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(ALL, list)
-            .named("listAccesses", "Lists all accesses")
+            .named(
+                "listAccesses",
+                "Lists accesses by name, a page at a time: next is the name to ask for more with, as after",
+            )
             .wants(RequiredKey::Viewer)
-            .answers(200, "Accesses"),
+            .query("q", &json!({"type": "string"}))
+            .query("after", &json!({"type": "string", "pattern": NAME_PATTERN}))
+            .query(
+                "limit",
+                &json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}),
+            )
+            .answers(200, "Accesses")
+            .refuses(&[422]),
         AdminEndpoint::post(ALL, create)
             .named(
                 "createAccess",
@@ -106,14 +121,47 @@ fn changing() -> [AdminEndpoint; 5] {
     ]
 }
 
-async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+async fn list(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
     console.viewer(&headers)?;
-    let accesses = console.store.accesses();
-    let views: Vec<Value> = accesses
-        .iter()
+    let query = AccessQuery::parse(uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
+    let count_max = query.limit.unwrap_or(PAGE_ACCESSES_MAX);
+    let count_max = count_max.min(PAGE_ACCESSES_MAX) as usize;
+    let from = (query.search.as_str(), query.after.as_str());
+    let page = page(&console.store.accesses(), from, count_max).await;
+    let views = page.accesses.iter();
+    let views: Vec<Value> = views
         .map(|access| access_with_last_use(&console, access))
         .collect();
-    Ok(json_answer(StatusCode::OK, &json!({"accesses": views})))
+    let body = json!({"accesses": views, "next": page.next});
+    Ok(json_answer(StatusCode::OK, &body))
+}
+
+/// Which accesses are listed.
+#[derive(Default)]
+struct AccessQuery {
+    search: String,
+    /// The name after which the page begins.
+    after: String,
+    limit: Option<u32>,
+}
+
+impl AccessQuery {
+    fn parse(query: &str) -> Result<AccessQuery, Vec<(String, String)>> {
+        let mut parsed = AccessQuery::default();
+        each_once(query, |name, value| {
+            match name {
+                "q" => value.clone_into(&mut parsed.search),
+                "after" => {
+                    check_name(value)?;
+                    value.clone_into(&mut parsed.after);
+                }
+                "limit" => parsed.limit = Some(limit(value)?),
+                _ => return Err("this parameter does not exist".to_owned()),
+            }
+            Ok(())
+        })?;
+        Ok(parsed)
+    }
 }
 
 async fn show(

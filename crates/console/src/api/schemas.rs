@@ -13,7 +13,7 @@ use crate::access::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
 use crate::explain::HEADERS_MAX;
 use crate::json_schema::{
     Properties, array, boolean, count, integer, list, nullable, one_of, open, partly, pattern,
-    positive, properties, string, text, time, whole, without,
+    positive, properties, reference, string, text, time, whole, without,
 };
 use crate::moment;
 
@@ -48,6 +48,10 @@ fn access_schemas() -> Properties {
         ("password_hash", phc()),
         ("drop_old", boolean()),
     ]);
+    let page = properties([
+        ("accesses", array(&reference("Access"))),
+        ("next", nullable(name())),
+    ]);
     let document = || nullable(json!({"type": "object"}));
     let entry = properties([
         ("version", count()),
@@ -61,7 +65,7 @@ fn access_schemas() -> Properties {
         ("AccessChange", partly(change, "")),
         ("Access", whole(access())),
         ("AccessMade", partly(made, &names)),
-        ("Accesses", list("accesses", "Access")),
+        ("Accesses", whole(page)),
         ("Rotation", one_secret(partly(rotation, ""))),
         ("Change", whole(entry)),
         ("Changes", list("changes", "Change")),

@@ -1,18 +1,23 @@
 //! `/admin/v1/export` and `/admin/v1/import`: all accesses as one document, hashes included, that round-trips.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::json;
-use store::Access;
+use store::{Access, Accesses};
 
 use crate::access::imported::mistakes;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
-use crate::problem::{ApiResult, Problem, json_answer};
+use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::ConsoleState;
+
+/// Accesses that an export writes at a time: some hundred kilobytes.
+const EXPORTED_AT_ONCE: usize = 200;
 
 /// Lists the paths.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
@@ -38,9 +43,35 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.operator(&headers)?;
-    let accesses = console.store.accesses();
-    let all: Vec<_> = accesses.iter().map(|access| &**access).collect();
-    Ok(json_answer(StatusCode::OK, &json!({"accesses": all})))
+    let document = Body::from_stream(document(console.store.accesses()));
+    Ok(answer(StatusCode::OK, "application/json", document))
+}
+
+/// Writes all accesses, some at a time: neither memory nor the other tasks of the thread see all of them at once.
+fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String, Infallible>> {
+    let start = Some((accesses, None::<String>));
+    stream::unfold(start, |state| async move {
+        let (accesses, last) = state?;
+        let mut text = String::new();
+        if last.is_none() {
+            text.push_str("{\"accesses\":[");
+        }
+        let (mut now, after) = (last.clone(), last.unwrap_or_default());
+        let mut written = 0;
+        for access in accesses.after(&after).take(EXPORTED_AT_ONCE) {
+            if now.replace(access.name.clone()).is_some() {
+                text.push(',');
+            }
+            // An access is written whenever it is stored.
+            text.push_str(&serde_json::to_string(&**access).unwrap_or_default());
+            written += 1;
+        }
+        if written == EXPORTED_AT_ONCE {
+            return Some((Ok(text), Some((accesses, now))));
+        }
+        text.push_str("]}");
+        Some((Ok(text), None))
+    })
 }
 
 /// Stores the accesses of the body, all of them or none; others are left alone.

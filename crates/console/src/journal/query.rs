@@ -1,9 +1,9 @@
 //! Queries of the journal, as the admin API and the pages take them.
 
 use store::{JournalFilter, JournalOrder, JournalStatus, parse_network};
-use url::form_urlencoded;
 
 use crate::moment::time_ms;
+use crate::query::{each_once, limit};
 
 /// Rows of a page unless asked otherwise, and the most that can be asked for.
 const PAGE_ROWS: u32 = 100;
@@ -26,24 +26,8 @@ impl JournalQuery {
     /// Every mistake, by parameter.
     pub(crate) fn parse(query: &str, now: i64) -> Result<JournalQuery, Vec<(String, String)>> {
         let mut parsed = JournalQuery::default();
-        let mut mistakes = Vec::new();
-        let mut known = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let set = if known.contains(&name) {
-                Err("write it once".to_owned())
-            } else {
-                parsed.set(&name, &value, now)
-            };
-            if let Err(text) = set {
-                mistakes.push((name.to_string(), text));
-            }
-            known.push(name);
-        }
-        if mistakes.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(mistakes)
-        }
+        each_once(query, |name, value| parsed.set(name, value, now))?;
+        Ok(parsed)
     }
 
     /// Returns the number of rows of a page.
@@ -74,10 +58,7 @@ impl JournalQuery {
                 let id = id_from_text(value);
                 self.beyond = Some(id.ok_or("write a cursor that an answer holds")?);
             }
-            "limit" => {
-                let count = value.parse().ok().filter(|count| *count >= 1);
-                self.limit = Some(count.ok_or("write a whole number from 1")?);
-            }
+            "limit" => self.limit = Some(limit(value)?),
             _ => return Err("this parameter does not exist".to_owned()),
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::access::draft::{methods, ways};
 use crate::explain::{ExplainBody, HeaderLines};
 use crate::problem::Problem;
 use crate::state::ConsoleState;
+use crate::web::access::list::suggested_names;
 use crate::web::fields::Fields;
 use crate::web::json::{items, text};
 use crate::web::layout::{PageLayout, html};
@@ -82,7 +83,7 @@ pub(crate) async fn page(
     };
     let page = ExplainPage {
         layout: visitor.layout("explain", "Explain"),
-        accesses: console.access_names(),
+        accesses: suggested_names(&console, "").await,
         methods: methods().into(),
         ways: ways().into(),
         fields,

@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
 use store::Access;
+use url::form_urlencoded;
 
-use crate::access::manage;
+use crate::access::{manage, pages};
 use crate::state::{Console, ConsoleState};
 use crate::web::access::form::AccessForm;
 use crate::web::access::form_draft::draft;
@@ -17,7 +18,7 @@ use crate::web::page_error::PageResult;
 use crate::web::text::{moment_of, or_dash, visible};
 use crate::web::visitor::Visitor;
 
-/// Most lines of the list; a search finds the others.
+/// Lines of a page of the list.
 const LINES_MAX: usize = 200;
 
 /// One line of the list.
@@ -37,16 +38,11 @@ struct AccessListPage {
     layout: PageLayout,
     search: String,
     lines: Vec<AccessLine>,
-    found: usize,
     all: usize,
+    /// The query of the next page.
+    next: Option<String>,
     /// The access that has just been deleted.
     deleted: Option<String>,
-}
-
-impl AccessListPage {
-    fn is_cut(&self) -> bool {
-        self.found > self.lines.len()
-    }
 }
 
 #[derive(Template)]
@@ -62,41 +58,29 @@ pub(crate) async fn list(
     visitor: Visitor,
     fields: Fields,
 ) -> PageResult {
-    let search = fields.get("q").to_lowercase();
     let accesses = console.store.accesses();
-    let found: Vec<_> = accesses
-        .iter()
-        .filter(|access| matches_search(access, &search))
-        .collect();
-    let lines = found
-        .iter()
-        .take(LINES_MAX)
-        .map(|access| access_line(&console, access))
-        .collect();
+    let from = (fields.get("q"), fields.get("after"));
+    let found = pages::page(&accesses, from, LINES_MAX).await;
+    let lines = found.accesses.iter();
+    let lines = lines.map(|access| access_line(&console, access)).collect();
+    let next = found.next.map(|after| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if !from.0.is_empty() {
+            query.append_pair("q", from.0);
+        }
+        query.append_pair("after", &after).finish()
+    });
     let page = AccessListPage {
         layout: visitor.layout("accesses", "Accesses"),
         search: fields.get("q").to_owned(),
         lines,
-        found: found.len(),
         all: accesses.len(),
+        next,
         deleted: Some(fields.get("deleted"))
             .filter(|name| !name.is_empty() && accesses.named(name).is_none())
             .map(visible),
     };
     Ok(html(StatusCode::OK, &page))
-}
-
-fn matches_search(access: &Access, search: &str) -> bool {
-    let texts = [
-        &access.name,
-        &access.user,
-        &access.owner,
-        &access.note,
-        &access.client_id,
-    ];
-    texts
-        .iter()
-        .any(|text| text.to_lowercase().contains(search))
 }
 
 fn access_line(console: &Console, access: &Access) -> AccessLine {
@@ -119,6 +103,33 @@ fn access_line(console: &Console, access: &Access) -> AccessLine {
             .map_or_else(|| "–".to_owned(), |rate| format!("{}/min", rate.per_minute)),
         last: last.map_or_else(|| "never".to_owned(), |last| moment_of(last.at)),
     }
+}
+
+/// Most names that a field suggests.
+const NAMES_MAX: usize = 50;
+
+#[derive(Template)]
+#[template(path = "access_names.html")]
+struct SuggestedNames {
+    accesses: Vec<String>,
+}
+
+/// Lists the names that a field for an access suggests, now that this is written in it.
+pub(crate) async fn names(
+    State(console): ConsoleState,
+    _visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let accesses = suggested_names(&console, fields.get("access")).await;
+    Ok(html(StatusCode::OK, &SuggestedNames { accesses }))
+}
+
+/// Returns the first names of accesses in which this text is found.
+pub(crate) async fn suggested_names(console: &Console, search: &str) -> Vec<String> {
+    let accesses = console.store.accesses();
+    let found = pages::page(&accesses, (search, ""), NAMES_MAX).await;
+    let names = found.accesses.iter();
+    names.map(|access| access.name.clone()).collect()
 }
 
 /// Names the state of an access.

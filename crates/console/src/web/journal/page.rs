@@ -15,6 +15,7 @@ use crate::journal::export::{NDJSON, export, export_as};
 use crate::journal::query::{JournalQuery, id_text};
 use crate::problem::{Problem, answer};
 use crate::state::{Console, ConsoleState};
+use crate::web::access::list::suggested_names;
 use crate::web::fields::Fields;
 use crate::web::journal::csv;
 use crate::web::journal::filters::FILTERS;
@@ -71,7 +72,7 @@ pub(crate) async fn page(
         .map(|row| format!("cursor={}", id_text(row.id)));
     let page = JournalPage {
         layout: visitor.layout("journal", "Journal"),
-        accesses: console.access_names(),
+        accesses: suggested_names(&console, "").await,
         methods: methods().into(),
         is_live: fields.has("live") && wrong.is_none(),
         after: id_text(rows.first().map_or(0, |row| row.id)),

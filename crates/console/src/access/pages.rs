@@ -1,0 +1,87 @@
+//! Accesses by the page, by name, and those of them that a search finds.
+
+use std::sync::Arc;
+
+use store::{Access, Accesses};
+use tokio::task::yield_now;
+
+/// Accesses that are looked at before other tasks have their turn: a fraction of a millisecond.
+const LOOKED_AT_ONCE: usize = 500;
+
+/// A page of accesses.
+pub(crate) struct FoundAccesses {
+    pub(crate) accesses: Vec<Arc<Access>>,
+    /// The name after which the next page begins, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+/// Reads at most so many accesses whose names follow this one and in which the search is found, in capitals or not; an empty
+/// one is found in all.
+pub(crate) async fn page(
+    accesses: &Accesses,
+    (search, after): (&str, &str),
+    count_max: usize,
+) -> FoundAccesses {
+    let search = search.to_lowercase();
+    let mut page: Vec<Arc<Access>> = Vec::new();
+    for (number, access) in accesses.after(after).enumerate() {
+        if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
+            yield_now().await;
+        }
+        if !is_found(access, &search) {
+            continue;
+        }
+        if page.len() == count_max {
+            let next = page.last().map(|last| last.name.clone());
+            return FoundAccesses {
+                accesses: page,
+                next,
+            };
+        }
+        page.push(Arc::clone(access));
+    }
+    FoundAccesses {
+        accesses: page,
+        next: None,
+    }
+}
+
+fn is_found(access: &Access, search: &str) -> bool {
+    let texts = [
+        &access.name,
+        &access.user,
+        &access.owner,
+        &access.note,
+        &access.client_id,
+    ];
+    search.is_empty()
+        || texts
+            .iter()
+            .any(|text| text.to_lowercase().contains(search))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_hold_every_access_once_and_a_search_finds_its_own() {
+        let accesses = Accesses::from_iter((0..1000).map(|number| {
+            let mut access = Access::new(&format!("n{number:03}"), &format!("u{number}"), "");
+            access.client_id = format!("c{number}");
+            access.owner = format!("Fräulein {}", number % 10);
+            access
+        }));
+        for (search, expected) in [("", 1000), ("FRÄULEIN 7", 100), ("u99", 11), ("none", 0)] {
+            let (mut names, mut after) = (Vec::new(), Some(String::new()));
+            while let Some(name) = after {
+                let page = page(&accesses, (search, &name), 7).await;
+                assert!(page.next.is_none() || page.accesses.len() == 7);
+                names.extend(page.accesses.iter().map(|access| access.name.clone()));
+                after = page.next;
+            }
+            assert!(names.is_sorted_by(|one, two| one < two), "{search}");
+            assert_eq!(names.len(), expected, "{search}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Queries: pairs of name and value, each name once.
+
+use url::form_urlencoded;
+
+/// Hands each value to `set` with its name.
+///
+/// # Errors
+/// Every mistake, by parameter.
+pub(crate) fn each_once(
+    query: &str,
+    mut set: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), Vec<(String, String)>> {
+    let mut mistakes = Vec::new();
+    let mut known = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let taken = if known.contains(&name) {
+            Err("write it once".to_owned())
+        } else {
+            set(&name, &value)
+        };
+        if let Err(text) = taken {
+            mistakes.push((name.to_string(), text));
+        }
+        known.push(name);
+    }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(mistakes)
+    }
+}
+
+/// Reads how many are asked for.
+///
+/// # Errors
+/// The rule.
+pub(crate) fn limit(value: &str) -> Result<u32, String> {
+    let count = value.parse().ok().filter(|count| *count >= 1);
+    count.ok_or_else(|| "write a whole number from 1".to_owned())
+}
