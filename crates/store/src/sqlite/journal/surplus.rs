@@ -26,7 +26,7 @@ enum Which {
     Unknown,
     /// All requests but sends, and what was refused to operators and strangers on the operators' side.
     Plain,
-    /// All that is left.
+    /// All that is left, but for open rows: their receipts are found by them.
     Any,
 }
 
@@ -42,7 +42,7 @@ impl Which {
                 "SELECT id FROM journal WHERE ((kind = 'request' AND delivery IS NULL AND open = 0)
                  OR (kind = 'operator' AND code IS NOT NULL)) AND id > ? AND id < ? ORDER BY id LIMIT ?"
             }
-            Which::Any => "SELECT id FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+            Which::Any => "SELECT id FROM journal WHERE open = 0 AND id > ? AND id < ? ORDER BY id LIMIT ?",
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn make_room(
 ) -> Result<Option<NoRoom>, StoreError> {
     let refused = refused_now(connection, claim)?;
     let (client, kept_since) = (&claim.client_id, claim.kept_since);
-    if refused.is_none() || clear_some(connection, client, kept_since)? == Cleared::None {
+    if refused.is_none() || clear_some(connection, (client, kept_since), CLEARED_AT_ONCE)? == 0 {
         return Ok(refused);
     }
     refused_now(connection, claim)
@@ -64,29 +64,44 @@ fn oldest(connection: &Connection, claim: &Claim) -> Result<Option<i64>, StoreEr
     Ok(oldest.query_row([&claim.client_id], |row| row.get(0))?)
 }
 
-/// How many receipts were deleted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cleared {
-    None,
-    All,
-    /// As many as go at once: there may be more.
-    Some,
-}
-
-/// Deletes receipts of an access that were made before this, as many as go at once.
+/// Deletes at most so many receipts of an access that were made before this, and returns how many those were.
 pub(super) fn clear_some(
     connection: &Connection,
-    client_id: &str,
-    before: i64,
-) -> Result<Cleared, StoreError> {
+    (client_id, before): (&str, i64),
+    count_max: usize,
+) -> Result<usize, StoreError> {
     let mut clear = connection.prepare_cached(
         "DELETE FROM receipts WHERE row IN (SELECT row FROM receipts
          WHERE client_id = ? AND made_at < ? AND state <> 'open' LIMIT ?)",
     )?;
-    let cleared = clear.execute((client_id, before, CLEARED_AT_ONCE as i64))?;
-    Ok(match cleared {
-        0 => Cleared::None,
-        CLEARED_AT_ONCE => Cleared::Some,
-        _ => Cleared::All,
-    })
+    Ok(clear.execute((client_id, before, count_max as i64))?)
+}
+
+/// Deletes receipts of these accesses that were made before this, as many as go at once. Returns whether there may be more.
+pub(super) fn clear_all_some(
+    connection: &Connection,
+    clients: &[String],
+    before: i64,
+) -> Result<bool, StoreError> {
+    let mut left = CLEARED_AT_ONCE;
+    for client in clients {
+        left -= clear_some(connection, (client, before), left)?;
+        if left == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The accesses, by client id, that have receipts which were made before this.
+pub(super) fn clients_to_clear(
+    connection: &Connection,
+    before: i64,
+) -> Result<Vec<String>, StoreError> {
+    let mut clients = connection.prepare_cached(
+        "SELECT client_id FROM receipt_room WHERE client_id <> '' AND EXISTS (SELECT 1 FROM receipts
+         WHERE receipts.client_id = receipt_room.client_id AND made_at < ? AND state <> 'open')",
+    )?;
+    let clients = clients.query_map([before], |row| row.get(0))?;
+    Ok(clients.collect::<Result<_, _>>()?)
 }

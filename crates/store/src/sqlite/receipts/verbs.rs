@@ -1,10 +1,14 @@
 //! Asking for receipts, and clearing them.
 
-use super::room::{Cleared, clear_some, no_room, taken};
+use super::room::{clear_all_some, clients_to_clear, no_room, taken};
 use super::table::{find, find_all};
 use crate::receipts::hash_of;
 use crate::sqlite::store::SqliteStore;
 use crate::{Claim, Obstacle, Receipt, StoreError};
+
+/// Accesses whose receipts are cleared in one transaction: with one for each access, 100,000 of them would have the disk wait
+/// for as many.
+const CLIENTS_AT_ONCE: usize = 100;
 
 impl SqliteStore {
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
@@ -40,19 +44,14 @@ impl SqliteStore {
     }
 
     pub(crate) async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
-        let clients = self.read(|connection| {
-            let clients = "SELECT client_id FROM receipt_room WHERE client_id <> ''";
-            let mut clients = connection.prepare(clients)?;
-            let clients = clients.query_map([], |row| row.get(0))?;
-            Ok(clients.collect::<Result<Vec<String>, _>>()?)
-        });
-        for client in clients.await? {
-            loop {
-                let client = client.clone();
-                let clear = self.write(move |transaction| clear_some(transaction, &client, before));
-                if clear.await? != Cleared::Some {
-                    break;
-                }
+        let clients = self.read(move |connection| clients_to_clear(connection, before));
+        for clients in clients.await?.chunks(CLIENTS_AT_ONCE) {
+            let mut has_more = true;
+            while has_more {
+                let clients = clients.to_vec();
+                let clear =
+                    self.write(move |transaction| clear_all_some(transaction, &clients, before));
+                has_more = clear.await?;
             }
         }
         Ok(())
