@@ -11,6 +11,10 @@ use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 /// page of a million rows costs milliseconds.
 const SORTED_MAX: i64 = 20_000;
 
+/// Of several conditions the one with the fewest rows finds them; each is counted so far. Where all have more, those that fit
+/// all of them are among the newest as a rule.
+const COUNTED_MAX: i64 = 2000;
+
 /// The status that no index holds: most rows have it, so that the newest with it are found by walking.
 const USUAL_STATUS: u16 = 200;
 
@@ -40,7 +44,6 @@ pub(super) fn page(
     (order, beyond): (JournalOrder, Option<i64>),
     count_max: u32,
 ) -> Result<Query, StoreError> {
-    let sorts = sorts(connection, filter)?;
     // One bound at either end: of two, SQLite would seek only the first, and meet the other by walking.
     let (mut first, mut end) = (
         filter.since_ms.map_or(0, first_id_at),
@@ -56,6 +59,8 @@ pub(super) fn page(
             "ASC"
         }
     };
+    let index = index(connection, filter, (first, end))?;
+    let sorts = index == Some("client");
     // The rows are found by their numbers first, so that only those of the page are read.
     let mut query = Query {
         sql: sql::SELECT.clone(),
@@ -68,28 +73,91 @@ pub(super) fn page(
         first,
     );
     query.bind(&format!(" AND {sign}id < "), end);
-    conditions(&mut query, filter, sorts);
+    conditions(&mut query, filter, index);
     query.bind(&format!(" ORDER BY id {direction} LIMIT "), count_max);
     query.push(&format!(") ORDER BY j.id {direction}"));
     Ok(query)
 }
 
-/// Whether the rows of the filter's network are few enough to be sorted.
-fn sorts(connection: &Connection, filter: &JournalFilter) -> Result<bool, StoreError> {
-    let Some(network) = filter.network else {
-        return Ok(false);
+/// A column that a filter compares with one value.
+type Equality = (&'static str, Value);
+
+/// What the filter compares by columns that have an index; the one that narrows most as a rule comes first.
+fn equalities(filter: &JournalFilter) -> Vec<Equality> {
+    let text = |column, text: Option<&String>| Some((column, text?.clone().into()));
+    let (code, status) = match &filter.status {
+        Some(JournalStatus::Code(code)) => (Some(code), None),
+        Some(JournalStatus::Wire(status)) => (None, Some(("status", (*status).into()))),
+        Some(JournalStatus::Success) | None => (None, None),
     };
-    let (first, last) = address::range(network);
-    let rows = "SELECT count(*) FROM (SELECT 1 FROM journal WHERE client BETWEEN ? AND ? LIMIT ?)";
-    let mut rows = connection.prepare_cached(rows)?;
-    let rows: i64 = rows.query_row((first, last, SORTED_MAX), |row| row.get(0))?;
-    Ok(rows < SORTED_MAX)
+    let all = [
+        text("access", filter.access.as_ref()),
+        text("code", code),
+        text("delivery", filter.delivery.as_ref()),
+        text("method", filter.method.as_ref()),
+        status,
+    ];
+    all.into_iter().flatten().collect()
 }
 
-/// Adds the conditions of the filter, the one that narrows most as a rule first: SQLite uses its index, and no other. The sign
-/// `+` takes a column's index out of account.
-fn conditions(query: &mut Query, filter: &JournalFilter, sorts: bool) {
-    let mut sign = "";
+/// The column whose index finds the rows: that of the network when its rows are few enough to be sorted, and otherwise the one
+/// with the fewest rows between these numbers, as far as they are counted. None when the rows are walked, or found by the id of
+/// the request.
+fn index(
+    connection: &Connection,
+    filter: &JournalFilter,
+    ids: (i64, i64),
+) -> Result<Option<&'static str>, StoreError> {
+    if filter.request_id.is_some() {
+        return Ok(None);
+    }
+    if let Some(network) = filter.network {
+        let (first, last) = address::range(network);
+        let rows =
+            "SELECT count(*) FROM (SELECT 1 FROM journal WHERE client BETWEEN ? AND ? LIMIT ?)";
+        let mut rows = connection.prepare_cached(rows)?;
+        let rows: i64 = rows.query_row((first, last, SORTED_MAX), |row| row.get(0))?;
+        if rows < SORTED_MAX {
+            return Ok(Some("client"));
+        }
+    }
+    let mut candidates = equalities(filter);
+    candidates.retain(|(column, value)| *column != "status" || *value != usual_status());
+    if candidates.len() < 2 {
+        return Ok(candidates.first().map(|(column, _)| *column));
+    }
+    let mut best = None;
+    for (column, value) in candidates {
+        let usual = if column == "status" {
+            is_unusual()
+        } else {
+            String::new()
+        };
+        let rows = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM journal WHERE {column} = ?{usual} AND id >= ? AND id < ? LIMIT ?)"
+        );
+        let mut rows = connection.prepare_cached(&rows)?;
+        let rows = rows.query_row((value, ids.0, ids.1, COUNTED_MAX), |row| row.get(0))?;
+        if best.is_none_or(|(fewest, _): (i64, _)| rows < fewest) {
+            best = Some((rows, column));
+        }
+    }
+    Ok(best.map(|(_, column)| column))
+}
+
+fn usual_status() -> Value {
+    USUAL_STATUS.into()
+}
+
+/// As the index of statuses says it: SQLite does not take the index without.
+fn is_unusual() -> String {
+    format!(" AND status <> {USUAL_STATUS}")
+}
+
+/// Adds the conditions of the filter. SQLite uses the index of this column and no other: the sign `+` takes a column's index out
+/// of account.
+fn conditions(query: &mut Query, filter: &JournalFilter, index: Option<&str>) {
+    let sign = |column| if index == Some(column) { "" } else { "+" };
     if let Some(id) = &filter.request_id {
         // Each half by its own index; either or both in one condition would be met by walking.
         query.bind(
@@ -101,43 +169,19 @@ fn conditions(query: &mut Query, filter: &JournalFilter, sorts: bool) {
             id.clone(),
         );
         query.push(")");
-        sign = "+";
     }
     if let Some(network) = filter.network {
         let (first, last) = address::range(network);
-        query.push(if sorts { " AND client" } else { " AND +client" });
-        query.bind(" BETWEEN ", first);
+        query.bind(&format!(" AND {}client BETWEEN ", sign("client")), first);
         query.bind(" AND ", last);
-        sign = if sorts { "+" } else { sign };
     }
-    let status = filter.status.as_ref();
-    let code = status.and_then(|status| match status {
-        JournalStatus::Code(code) => Some(code),
-        JournalStatus::Wire(_) | JournalStatus::Success => None,
-    });
-    let texts = [
-        ("access", filter.access.as_ref()),
-        ("code", code),
-        ("delivery", filter.delivery.as_ref()),
-        ("method", filter.method.as_ref()),
-    ];
-    for (column, text) in texts {
-        if let Some(text) = text {
-            query.bind(&format!(" AND {sign}{column} = "), text.clone());
-            sign = "+";
+    for (column, value) in equalities(filter) {
+        if column == "status" && value != usual_status() {
+            query.push(&is_unusual());
         }
+        query.bind(&format!(" AND {}{column} = ", sign(column)), value);
     }
-    match status {
-        Some(JournalStatus::Wire(status)) => {
-            query.bind(&format!(" AND {sign}status = "), *status);
-            if *status != USUAL_STATUS {
-                // As the index says it: SQLite does not take the index without.
-                query.push(&format!(" AND status <> {USUAL_STATUS}"));
-            }
-        }
-        Some(JournalStatus::Success) => {
-            query.push(" AND code IS NULL AND kind = 'request' AND open = 0");
-        }
-        Some(JournalStatus::Code(_)) | None => {}
+    if filter.status == Some(JournalStatus::Success) {
+        query.push(" AND code IS NULL AND kind = 'request' AND open = 0");
     }
 }
