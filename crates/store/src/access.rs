@@ -211,6 +211,21 @@ impl Access {
             && self.expires.is_none_or(|expires| now < expires)
     }
 
+    /// The same in as little memory as it takes: lists that were read or edited have room for more.
+    pub(crate) fn fitted(mut self) -> Access {
+        let texts = [&mut self.ways, &mut self.methods];
+        for texts in texts.into_iter().chain(&mut self.platforms) {
+            texts.shrink_to_fit();
+        }
+        self.secrets.shrink_to_fit();
+        self.allow.shrink_to_fit();
+        self.deny.shrink_to_fit();
+        if let Some(channels) = &mut self.channels {
+            channels.shrink_to_fit();
+        }
+        self
+    }
+
     /// The stored forms of its secrets.
     pub fn hashes(&self) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().map(|secret| &secret.hash)

@@ -83,7 +83,7 @@ impl Accesses {
         for (name, access) in changes {
             accesses.remove(&name);
             if let Some(access) = access {
-                accesses.put(Arc::new(access));
+                accesses.put(Arc::new(access.fitted()));
             }
         }
         accesses.names.count();

@@ -18,11 +18,13 @@ pub struct LastUse {
 }
 
 /// The last uses by client id. A call takes the outer lock to read and its own access's slot for a moment; only the first call
-/// of an access and the sweep take the outer one to write.
+/// of an access and the end of one take the outer one to write.
 #[derive(Debug, Default)]
-pub(crate) struct LastUses(
-    RwLock<HashMap<String, Arc<Mutex<UseSlot>>, foldhash::fast::RandomState>>,
-);
+pub(crate) struct LastUses {
+    slots: RwLock<HashMap<String, Arc<Mutex<UseSlot>>, foldhash::fast::RandomState>>,
+    /// The client ids of those that are not on disk yet, so that nobody looks through all to find them.
+    unsaved: Mutex<Vec<String>>,
+}
 
 #[derive(Debug)]
 struct UseSlot {
@@ -40,46 +42,71 @@ impl FromIterator<(String, LastUse)> for LastUses {
             };
             (client_id, Arc::new(Mutex::new(slot)))
         };
-        LastUses(RwLock::new(uses.into_iter().map(saved).collect()))
+        LastUses {
+            slots: RwLock::new(uses.into_iter().map(saved).collect()),
+            unsaved: Mutex::default(),
+        }
     }
 }
 
 impl LastUses {
     fn slot(&self, client_id: &str) -> Option<Arc<Mutex<UseSlot>>> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
         slots.get(client_id).cloned()
     }
 
     pub(crate) fn note(&self, client_id: &str, last: LastUse) {
-        let slot = UseSlot {
-            last,
-            is_saved: false,
-        };
-        match self.slot(client_id) {
-            Some(known) => *known.lock().unwrap_or_else(PoisonError::into_inner) = slot,
-            None => {
-                let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
-                slots.insert(client_id.to_owned(), Arc::new(Mutex::new(slot)));
-            }
+        let was_saved = self.replace(
+            client_id,
+            UseSlot {
+                last,
+                is_saved: false,
+            },
+        );
+        if was_saved {
+            self.will_save(client_id);
         }
     }
 
-    /// Those that are not on disk yet.
-    pub(crate) fn unsaved(&self) -> Vec<(String, LastUse)> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let unsaved = slots.iter().filter_map(|(client_id, slot)| {
-            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            (!slot.is_saved).then(|| (client_id.clone(), slot.last.clone()))
-        });
-        unsaved.collect()
+    /// Replaces a use. Returns whether the one before it was saved, or there was none.
+    fn replace(&self, client_id: &str, slot: UseSlot) -> bool {
+        if let Some(known) = self.slot(client_id) {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            return std::mem::replace(&mut *known, slot).is_saved;
+        }
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.insert(client_id.to_owned(), Arc::new(Mutex::new(slot)));
+        true
     }
 
-    /// These are on disk now, but for what was noted meanwhile.
-    pub(crate) fn mark_saved(&self, uses: &[(String, LastUse)]) {
-        for (client_id, last) in uses {
-            if let Some(slot) = self.slot(client_id) {
-                let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.is_saved = slot.last == *last;
+    fn will_save(&self, client_id: &str) {
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaved.push(client_id.to_owned());
+    }
+
+    /// Takes those that are not on disk yet. They count as saved until the next use, or until they are
+    /// [given back](LastUses::give_back).
+    pub(crate) fn take_unsaved(&self) -> Vec<(String, LastUse)> {
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsaved = std::mem::take(&mut *unsaved).into_iter();
+        let uses = unsaved.filter_map(|client_id| {
+            let slot = self.slot(&client_id)?;
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.is_saved = true;
+            Some((client_id, slot.last.clone()))
+        });
+        uses.collect()
+    }
+
+    /// These are not on disk after all.
+    pub(crate) fn give_back(&self, uses: &[(String, LastUse)]) {
+        for (client_id, _) in uses {
+            let Some(slot) = self.slot(client_id) else {
+                continue;
+            };
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if std::mem::replace(&mut slot.is_saved, false) {
+                self.will_save(client_id);
             }
         }
     }
@@ -87,8 +114,11 @@ impl LastUses {
     /// Takes note of a use that another process has written down, if it is newer than what is known here.
     pub(crate) fn learn(&self, client_id: &str, last: LastUse) {
         if self.last(client_id).is_none_or(|known| known.at < last.at) {
-            self.note(client_id, last.clone());
-            self.mark_saved(&[(client_id.to_owned(), last)]);
+            let slot = UseSlot {
+                last,
+                is_saved: true,
+            };
+            self.replace(client_id, slot);
         }
     }
 
@@ -99,8 +129,45 @@ impl LastUses {
         Some(slot.last.clone())
     }
 
-    pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|client_id, _| is_there(client_id));
+    /// Forgets an access that is gone.
+    pub(crate) fn forget(&self, client_id: &str) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(client_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_use_is_taken_once_and_again_after_a_write_that_failed() {
+        let uses = LastUses::default();
+        let use_at = |at| LastUse {
+            at,
+            address: [192, 0, 2, 1].into(),
+            way: "http".into(),
+        };
+        for at in 0..3 {
+            uses.note("a", use_at(at));
+            uses.note("b", use_at(at));
+        }
+        let taken = uses.take_unsaved();
+        assert_eq!(
+            taken,
+            [("a".to_owned(), use_at(2)), ("b".to_owned(), use_at(2))]
+        );
+        assert_eq!(uses.take_unsaved(), []);
+        uses.note("a", use_at(3));
+        uses.give_back(&taken);
+        let mut again = uses.take_unsaved();
+        again.sort_by_key(|(client_id, _)| client_id.clone());
+        assert_eq!(
+            again,
+            [("a".to_owned(), use_at(3)), ("b".to_owned(), use_at(2))]
+        );
+        uses.note("a", use_at(4));
+        uses.forget("a");
+        assert_eq!((uses.take_unsaved(), uses.last("a")), (Vec::new(), None));
     }
 }

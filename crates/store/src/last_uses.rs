@@ -16,24 +16,31 @@ impl Store {
         self.memory().last_uses.last(&access.client_id)
     }
 
-    /// Writes down what has been noted since the last time, and forgets accesses that are gone. Call it every few seconds,
-    /// and before the end.
+    /// Writes down what has been noted since the last time. Call it every few seconds, and before the end.
     ///
     /// # Errors
     /// When the store can't be written. The next call writes down what was noted then.
     pub async fn save_uses(&self) -> Result<(), StoreError> {
-        let accesses = self.accesses();
-        self.memory()
-            .last_uses
-            .retain(|client_id| accesses.of_client(client_id).is_some());
-        let unsaved = self.memory().last_uses.unsaved();
-        if !unsaved.is_empty() {
-            match self.engine() {
-                Engine::Sqlite(sqlite) => sqlite.write_uses(unsaved.clone()).await?,
-                Engine::Postgres(postgres) => postgres.write_uses(unsaved.clone()).await?,
+        let (accesses, uses) = (self.accesses(), &self.memory().last_uses);
+        let mut unsaved = uses.take_unsaved();
+        // A call may have been under way when its access was deleted.
+        unsaved.retain(|(client_id, _)| {
+            let is_there = accesses.of_client(client_id).is_some();
+            if !is_there {
+                uses.forget(client_id);
             }
-            self.memory().last_uses.mark_saved(&unsaved);
+            is_there
+        });
+        if unsaved.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let written = match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.write_uses(&unsaved).await,
+            Engine::Postgres(postgres) => postgres.write_uses(unsaved.clone()).await,
+        };
+        if written.is_err() {
+            uses.give_back(&unsaved);
+        }
+        written
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::last_use::LastUses;
-use crate::{Accesses, AdminKey, Journal};
+use crate::{Access, Accesses, AdminKey, ChangedAccess, Journal};
 
 /// The memory of one store.
 pub(crate) struct StoreMemory {
@@ -13,4 +13,22 @@ pub(crate) struct StoreMemory {
     pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
     pub(crate) last_uses: LastUses,
     pub(crate) journal: Arc<Journal>,
+}
+
+impl StoreMemory {
+    /// Has the accesses in force that these changes leave, and forgets the uses of those that are gone. Whoever calls it
+    /// keeps other changes away.
+    pub(crate) fn apply(&self, changed: Vec<ChangedAccess>) -> Arc<Accesses> {
+        let before = self.accesses.load_full();
+        let there = changed.iter().filter_map(|(name, _)| before.named(name));
+        let there: Vec<Arc<Access>> = there.cloned().collect();
+        let after = Arc::new(before.with(changed));
+        self.accesses.store(Arc::clone(&after));
+        for access in there {
+            if after.of_client(&access.client_id).is_none() {
+                self.last_uses.forget(&access.client_id);
+            }
+        }
+        after
+    }
 }

@@ -1,3 +1,5 @@
+//! Snapshots against a model, and what they share.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

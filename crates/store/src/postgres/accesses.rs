@@ -1,7 +1,5 @@
 //! Accesses in memory: what has changed is read and put in force.
 
-use std::sync::Arc;
-
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
@@ -57,7 +55,6 @@ impl PostgresStore {
 
     /// Replaces accesses in memory. Called with the epoch held.
     fn replace(&self, changes: Vec<ChangedAccess>) {
-        let accesses = self.memory().accesses.load().with(changes);
-        self.memory().accesses.store(Arc::new(accesses));
+        self.memory().apply(changes);
     }
 }

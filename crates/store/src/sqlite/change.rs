@@ -7,6 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::connection::WriteConnection;
 use super::journal::note_change;
+use super::snapshot::delete_use;
 use super::store::SqliteStore;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
@@ -35,9 +36,10 @@ impl SqliteStore {
             )?;
             let after = after.map(|access| access.numbered(id));
             match &after {
-                Some(access) => write(transaction, access)?,
+                Some(access) => write(transaction, before, access)?,
                 None => {
                     transaction.execute("DELETE FROM accesses WHERE name = ?", [&changed])?;
+                    before.map_or(Ok(()), |before| delete_use(transaction, &before.client_id))?;
                 }
             }
             Ok(vec![(changed, after)])
@@ -73,9 +75,7 @@ impl SqliteStore {
         let memory = Arc::clone(self.memory());
         let write = move |connection: &mut WriteConnection| {
             let changed = connection.within(write)?;
-            // The guard keeps every other change away: this is still what the change began with.
-            let accesses = Arc::new(memory.accesses.load().with(changed));
-            memory.accesses.store(Arc::clone(&accesses));
+            let accesses = memory.apply(changed);
             drop(guard);
             Ok(accesses)
         };
@@ -126,7 +126,7 @@ pub(super) fn put(
         let access = bounded(transaction, (TokenEffect::GoOn, by.1), before, access)?;
         let id = note(transaction, by, (&access.name, before, Some(&access)))?;
         let access = access.numbered(id);
-        write(transaction, &access)?;
+        write(transaction, before, &access)?;
         Ok((access.name.clone(), Some(access)))
     });
     put.collect()
@@ -165,7 +165,12 @@ fn note(
     Ok(id)
 }
 
-fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
+/// Writes an access in the place of the one before it.
+fn write(
+    connection: &Connection,
+    before: Option<&Access>,
+    access: &Access,
+) -> Result<(), ChangeError> {
     let document =
         serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
     connection.execute(
@@ -174,5 +179,8 @@ fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
          document = excluded.document",
         (&access.name, &access.user, &access.client_id, document),
     )?;
+    if let Some(before) = before.filter(|before| before.client_id != access.client_id) {
+        delete_use(connection, &before.client_id)?;
+    }
     Ok(())
 }

@@ -1,26 +1,34 @@
 //! Writing last uses.
 
+use rusqlite::Connection;
+
 use super::store::SqliteStore;
 use crate::StoreError;
 use crate::last_use::LastUse;
 
+/// Uses written in one transaction: a few milliseconds, for which a send may have to wait.
+const WRITTEN_AT_ONCE: usize = 1000;
+
 impl SqliteStore {
-    /// Writes these down, by client id, and forgets accesses that are gone.
-    pub(crate) async fn write_uses(&self, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
-        self.write(move |transaction| {
-            let mut put = transaction.prepare_cached(
-                "INSERT INTO last_uses (client_id, at, address, way) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (client_id) DO UPDATE SET at = excluded.at, address = excluded.address,
-                 way = excluded.way",
-            )?;
-            for (client_id, last) in uses {
-                put.execute((client_id, last.at, last.address.to_string(), last.way))?;
-            }
-            let gone =
-                "DELETE FROM last_uses WHERE client_id NOT IN (SELECT client_id FROM accesses)";
-            transaction.execute(gone, [])?;
-            Ok(())
-        })
-        .await
+    /// Writes these down, by client id.
+    pub(crate) async fn write_uses(&self, uses: &[(String, LastUse)]) -> Result<(), StoreError> {
+        for uses in uses.chunks(WRITTEN_AT_ONCE) {
+            let uses = uses.to_vec();
+            self.write(move |transaction| write_some(transaction, uses))
+                .await?;
+        }
+        Ok(())
     }
+}
+
+fn write_some(connection: &Connection, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO last_uses (client_id, at, address, way) VALUES (?, ?, ?, ?)
+         ON CONFLICT (client_id) DO UPDATE SET at = excluded.at, address = excluded.address,
+         way = excluded.way",
+    )?;
+    for (client_id, last) in uses {
+        put.execute((client_id, last.at, last.address.to_string(), last.way))?;
+    }
+    Ok(())
 }

@@ -10,17 +10,15 @@ use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
 /// All accesses of the store.
 pub(super) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreError> {
     let mut rows = connection.prepare("SELECT name, document FROM accesses ORDER BY name")?;
-    let mut rows = rows.query([])?;
-    let mut accesses = Vec::new();
-    while let Some(row) = rows.next()? {
+    // One at a time: beside the snapshot memory never holds all of them.
+    let accesses = rows.query_and_then([], |row| {
         let document = row.get_ref("document")?.as_str().unwrap_or_default();
-        let access = serde_json::from_str::<Access>(document).map_err(|error| {
+        serde_json::from_str::<Access>(document).map_err(|error| {
             let name: String = row.get("name").unwrap_or_default();
             StoreError::new(format!("the access {name} can't be read: {error}"))
-        })?;
-        accesses.push(access);
-    }
-    Ok(accesses.into_iter().collect())
+        })
+    });
+    accesses?.collect()
 }
 
 /// All keys of the store, by name.
@@ -41,12 +39,20 @@ pub(super) fn read_admin_keys(connection: &Connection) -> Result<Vec<AdminKey>, 
     Ok(read)
 }
 
-/// The last uses that are on the disk.
-pub(super) fn read_last_uses(connection: &Connection) -> Result<LastUses, StoreError> {
+/// The last uses that are on the disk. Those of accesses that are gone, which a crash may have left, are deleted.
+pub(super) fn read_last_uses(
+    connection: &Connection,
+    accesses: &Accesses,
+) -> Result<LastUses, StoreError> {
     let mut rows = connection.prepare("SELECT client_id, at, address, way FROM last_uses")?;
     let mut rows = rows.query([])?;
-    let mut uses = Vec::new();
+    let (mut uses, mut gone) = (Vec::new(), Vec::<String>::new());
     while let Some(row) = rows.next()? {
+        let client_id: String = row.get("client_id")?;
+        if accesses.of_client(&client_id).is_none() {
+            gone.push(client_id);
+            continue;
+        }
         // An address that can't be read does not keep the store from starting.
         let Ok(address) = row.get_ref("address")?.as_str().unwrap_or_default().parse() else {
             continue;
@@ -56,7 +62,16 @@ pub(super) fn read_last_uses(connection: &Connection) -> Result<LastUses, StoreE
             address,
             way: Cow::Owned(row.get("way")?),
         };
-        uses.push((row.get("client_id")?, last));
+        uses.push((client_id, last));
     }
+    gone.iter()
+        .try_for_each(|client_id| delete_use(connection, client_id))?;
     Ok(uses.into_iter().collect())
+}
+
+/// Forgets the use of an access that is gone, by its client id.
+pub(super) fn delete_use(connection: &Connection, client_id: &str) -> Result<(), StoreError> {
+    let mut delete = connection.prepare_cached("DELETE FROM last_uses WHERE client_id = ?")?;
+    delete.execute([client_id])?;
+    Ok(())
 }

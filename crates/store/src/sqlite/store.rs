@@ -60,10 +60,11 @@ impl SqliteStore {
         migrate(&mut connection)?;
         let journal_key = read_journal_key(&connection)?;
         move_receipts(&mut connection, &journal_key)?;
+        let accesses = read_accesses(&connection)?;
         let memory = StoreMemory {
-            accesses: ArcSwap::from_pointee(read_accesses(&connection)?),
+            last_uses: read_last_uses(&connection, &accesses)?,
+            accesses: ArcSwap::from_pointee(accesses),
             admin_keys: ArcSwap::from_pointee(read_admin_keys(&connection)?),
-            last_uses: read_last_uses(&connection)?,
             journal: Arc::new(Journal::new()),
         };
         let writer = StoreWriter::start(
