@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, admin, client, client_from, has_line, made};
+use crate::harness::{Answer, Gateway, admin, client, client_from, has_line, made, run_on};
 
 const READ: &str = "class=chat&method=getchatchannels";
 const SEND: &str =
@@ -419,4 +419,58 @@ async fn the_command_line_does_all_of_it() {
     let (code, _, err) = run(&["show", "a"]);
     assert_eq!(code, Some(1));
     assert!(err.contains("There is no such access."), "{err}");
+}
+
+#[tokio::test]
+async fn lists_are_read_by_the_page_and_searched() {
+    let gateway = Gateway::start();
+    for number in 0..7 {
+        let owner = if number % 2 == 0 { "Éva" } else { "Ole" };
+        let draft = json!({"name": format!("n{number}"), "allow": ["any"], "owner": owner});
+        made(&gateway, draft).await;
+    }
+    for (query, pages) in [
+        ("limit=3", &["demo n0 n1", "n2 n3 n4", "n5 n6"][..]),
+        ("limit=4&after=n0", &["n1 n2 n3 n4", "n5 n6"]),
+        ("limit=2&q=%C3%89VA", &["n0 n2", "n4 n6"]),
+        ("q=nobody", &[""]),
+        ("", &["demo n0 n1 n2 n3 n4 n5 n6"]),
+    ] {
+        let mut after = String::new();
+        for (number, page) in pages.iter().enumerate() {
+            let path = format!("accesses?{query}{after}");
+            let answer = admin(&gateway, Method::GET, &path, Value::Null)
+                .await
+                .json();
+            let names = answer["accesses"].as_array().unwrap().iter();
+            let names: Vec<_> = names
+                .map(|access| access["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(names.join(" "), *page, "{path}");
+            assert_eq!(
+                answer["next"].is_null(),
+                number + 1 == pages.len(),
+                "{path}"
+            );
+            if query.contains("after") {
+                break;
+            }
+            after = format!("&after={}", answer["next"].as_str().unwrap_or_default());
+        }
+    }
+    let wrong = admin(&gateway, Method::GET, "accesses?limit=0&x=1", Value::Null).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+
+    let list = |arguments: &[&str]| {
+        let arguments = [&["access", "list", "--json"], arguments].concat();
+        let listed = run_on(&gateway, &arguments).json();
+        let names = listed.as_array().unwrap().iter();
+        let names: Vec<_> = names
+            .map(|access| access["name"].as_str().unwrap())
+            .collect();
+        names.join(" ")
+    };
+    assert_eq!(list(&["--search", "éva", "--after", "n2"]), "n4 n6");
+    assert_eq!(list(&["--limit", "2"]), "demo n0");
+    assert_eq!(list(&[]), "demo n0 n1 n2 n3 n4 n5 n6");
 }
