@@ -2,7 +2,7 @@
 //! to find connections that it can evict.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct ConnectionState {
     reader: AtomicWaker,
     /// Whether a body was left unread, so that bytes of it may still be on their way.
     has_unread_body: AtomicBool,
+    /// Its place among the connections of its address, which the limiter reads and writes under its lock.
+    pub(crate) permit_place: AtomicUsize,
     evicted: Notify,
     /// Whether the connection has been idle for long enough to rest.
     rests: AtomicBool,
@@ -57,6 +59,7 @@ impl Default for ConnectionState {
             has_completed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             has_unread_body: AtomicBool::new(false),
+            permit_place: AtomicUsize::new(0),
             evicted: Notify::new(),
             rests: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,9 @@ impl ConnectionLimiter {
         }
         open.total += 1;
         let of_address = open.by_address.entry(address).or_default();
+        state
+            .permit_place
+            .store(of_address.len(), Ordering::Relaxed);
         of_address.push(Arc::clone(&state));
         drop(open);
         Some(ConnectionPermit {
@@ -106,8 +110,16 @@ impl OpenConnections {
         let Some(open) = self.by_address.get_mut(&address) else {
             return;
         };
-        if let Some(at) = open.iter().position(|other| Arc::ptr_eq(other, state)) {
-            open.swap_remove(at);
+        // A proxy may have them all, so that they are not searched.
+        let place = state.permit_place.load(Ordering::Relaxed);
+        if open
+            .get(place)
+            .is_some_and(|other| Arc::ptr_eq(other, state))
+        {
+            open.swap_remove(place);
+            if let Some(moved) = open.get(place) {
+                moved.permit_place.store(place, Ordering::Relaxed);
+            }
             self.total -= 1;
         }
         if open.is_empty() {
