@@ -11,6 +11,9 @@ const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const WIDTHS = [390, 1024, 1600];
 const SCHEMES = ["light", "dark"];
 
+// Those of axe-core's default rules that look at colours.
+const COLOUR_RULES = ["color-contrast", "link-in-text-block"];
+
 // Most of a page with all that it loads, in bytes as compressed for the way.
 const PAGE_BYTES_MAX = 150 * 1024;
 
@@ -89,7 +92,7 @@ class Browser {
       // Not injected as a script element, which the policy forbids.
       if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
       // A scheme changes nothing but colours, so that the other rules need only look once.
-      const rules = colorScheme === SCHEMES[0] ? {} : { runOnly: ["cat.color"] };
+      const rules = colorScheme === SCHEMES[0] ? {} : { runOnly: COLOUR_RULES };
       const options = { ...rules, resultTypes: ["violations"], preload: false };
       const { violations } = await page.evaluate((how) => window.axe.run(how), options);
       this.audits += 1;
