@@ -11,6 +11,7 @@ use crate::dispatch::Dispatch;
 use crate::peer::{Peer, PeerAddr};
 use crate::permits::ConnectionPermit;
 use crate::policy::Shutdown;
+use crate::tls::Tls;
 use crate::workers::WorkerLoadGuard;
 use crate::{http1, http2, proxy_protocol, tls};
 
@@ -76,13 +77,24 @@ async fn open<D: Dispatch>(
     let Some(tls) = &policy.tls else {
         return http1::serve(stream, &peer, context, handles).await;
     };
+    // In a box, since the tasks of all other connections would be as large.
+    Box::pin(open_tls((tls, stream), &peer, context, handles)).await
+}
+
+/// Serves a connection with TLS, by the protocol that its handshake agrees on.
+async fn open_tls<D: Dispatch>(
+    (tls, stream): (&Tls, TcpStream),
+    peer: &Peer,
+    context: &ConnectionContext<D>,
+    mut handles: ShutdownHandles,
+) -> Result<(), Cause> {
     let handshake = tls.acceptor().accept(stream);
-    let handshake = tokio::time::timeout(policy.deadlines.head, handshake);
+    let handshake = tokio::time::timeout(context.policy.deadlines.head, handshake);
     let stream = unless_shut_down(&mut handles.shutdown, handshake).await???;
     if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
-        http2::serve(stream, &peer, context, handles).await
+        http2::serve(stream, peer, context, handles).await
     } else {
-        http1::serve(stream, &peer, context, handles).await
+        http1::serve(stream, peer, context, handles).await
     }
 }
 
