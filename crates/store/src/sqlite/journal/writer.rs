@@ -154,8 +154,7 @@ struct SendReplies {
 }
 
 impl SendReplies {
-    /// Has each runtime send its own: from this thread each reply would wake the runtime by a call to the system, which with
-    /// 64 callers was a fifth of a send.
+    /// Has each runtime send its own: from this thread each reply would wake the runtime by a call to the system of its own.
     fn hand_over(queue: &Arc<Queue>, mut sends: Vec<JournalEntry>) {
         sends.retain(|entry| entry.runtime().is_some());
         while let Some(runtime) = sends.last().and_then(JournalEntry::runtime).cloned() {
