@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -17,7 +16,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use crate::driver::Driver;
 use crate::target::Target;
 use crate::write_count::{CountedIo, WriteCount};
 
@@ -77,10 +75,10 @@ where
 {
     let writes = WriteCount::default();
     let io = CountedIo::new(io, writes.clone());
-    let (sender, connection) = http1::handshake(io).await.map_err(|error| causes(&error))?;
-    // What went wrong is the answer to whoever waits for one.
-    let driver = Driver::new(connection.map(drop));
-    Ok(Connection::new(Sender::Http1(sender, driver), writes))
+    let (sender, driver) = http1::handshake(io).await.map_err(|error| causes(&error))?;
+    // Ends with its connection; what went wrong is the answer to whoever waits for one.
+    tokio::spawn(driver);
+    Ok(Connection::new(Sender::Http1(sender), writes))
 }
 
 /// How often an idle HTTP/2 connection is asked whether the peer is still there, and how long that may take.
@@ -114,8 +112,7 @@ pub(crate) struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<FormBody>, Driver),
-    /// Its driver is a task of its own: a connection that several share has to move whoever waits.
+    Http1(http1::SendRequest<FormBody>),
     Http2(http2::SendRequest<FormBody>),
 }
 
@@ -141,7 +138,7 @@ impl Connection {
 
     pub(crate) fn version(&self) -> Version {
         match self.sender {
-            Sender::Http1(..) => Version::HTTP_11,
+            Sender::Http1(_) => Version::HTTP_11,
             Sender::Http2(_) => Version::HTTP_2,
         }
     }
@@ -149,7 +146,7 @@ impl Connection {
     /// Another handle to a connection that several requests share.
     pub(crate) fn shared(&self) -> Option<Connection> {
         match &self.sender {
-            Sender::Http1(..) => None,
+            Sender::Http1(_) => None,
             Sender::Http2(sender) => Some(Connection {
                 sender: Sender::Http2(sender.clone()),
                 writes: self.writes.clone(),
@@ -160,21 +157,10 @@ impl Connection {
     }
 
     /// Whether the peer has ended it, as far as is known.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        match &mut self.sender {
-            Sender::Http1(sender, driver) => {
-                driver.catch_up();
-                sender.is_closed()
-            }
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
             Sender::Http2(sender) => sender.is_closed(),
-        }
-    }
-
-    /// Waits for something that comes over this connection.
-    pub(crate) async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
-        match &mut self.sender {
-            Sender::Http1(_, driver) => driver.drive(work).await,
-            Sender::Http2(_) => work.await,
         }
     }
 
@@ -183,22 +169,19 @@ impl Connection {
         &mut self,
         request: Request<FormBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let not_ready = |error| Unanswered {
-            is_unprocessed: true,
-            cause: causes(&error),
+        let ready = match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http2(sender) => sender.ready().await,
         };
+        if let Err(error) = ready {
+            return Err(Unanswered {
+                is_unprocessed: true,
+                cause: causes(&error),
+            });
+        }
         let answer = match &mut self.sender {
-            Sender::Http1(sender, driver) => {
-                let exchange = async {
-                    sender.ready().await.map_err(not_ready)?;
-                    Ok(sender.try_send_request(request).await)
-                };
-                driver.drive(exchange).await?
-            }
-            Sender::Http2(sender) => {
-                sender.ready().await.map_err(not_ready)?;
-                sender.try_send_request(request).await
-            }
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(request).await,
         };
         answer.map_err(|mut error| Unanswered {
             is_unprocessed: error.take_message().is_some() || is_refused(error.error()),

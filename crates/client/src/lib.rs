@@ -11,7 +11,6 @@ mod client;
 mod coding;
 mod connection;
 mod document;
-mod driver;
 mod error;
 mod pool;
 mod post;

@@ -38,14 +38,14 @@ impl Pool {
     /// A connection for a request that begins now. The peer may have ended it without it being known yet.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
         let mut connections = self.lock();
-        if let Some(shared) = &mut connections.shared {
+        if let Some(shared) = &connections.shared {
             if self.is_usable(shared, now) {
                 return shared.shared();
             }
             connections.shared = None;
         }
-        while let Some(mut connection) = connections.idle.pop() {
-            if self.is_usable(&mut connection, now) {
+        while let Some(connection) = connections.idle.pop() {
+            if self.is_usable(&connection, now) {
                 return Some(connection);
             }
         }
@@ -75,10 +75,10 @@ impl Pool {
         let mut connections = self.lock();
         connections
             .idle
-            .retain_mut(|connection| self.is_usable(connection, now));
+            .retain(|connection| self.is_usable(connection, now));
         if connections
             .shared
-            .as_mut()
+            .as_ref()
             .is_some_and(|shared| !self.is_usable(shared, now))
         {
             // Requests under way have handles of their own.
@@ -86,7 +86,7 @@ impl Pool {
         }
     }
 
-    fn is_usable(&self, connection: &mut Connection, now: Instant) -> bool {
+    fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
         let idle = now.saturating_duration_since(connection.used);
         let age = now.saturating_duration_since(connection.made);
         !connection.is_closed() && idle < IDLE_TIME_MAX && age < self.life

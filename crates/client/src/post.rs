@@ -142,7 +142,7 @@ impl PostClient {
             let was_idle = pooled.is_some();
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                // In a box: the state of a handshake is six kilobytes, which every exchange would carry along and copy.
+                // In a box: every exchange would carry and copy room for a handshake, which was a tenth of a forward (8,700 instructions).
                 None => Box::pin(self.connect(target, pool)).await?,
             };
             let request = request(
@@ -280,12 +280,6 @@ impl Chunks for PostAnswer {
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
             let frame = self.response.body_mut().frame();
-            let frame = async {
-                match &mut self.lease {
-                    Some(lease) => lease.connection.drive(frame).await,
-                    None => frame.await,
-                }
-            };
             let Ok(frame) = tokio::time::timeout_at(self.deadline.into(), frame).await else {
                 return Err(TransportError {
                     unsent: false,
