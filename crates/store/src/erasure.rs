@@ -1,6 +1,7 @@
 //! Forgetting a destination.
 
-pub(crate) mod traces;
+pub(crate) mod sought;
+mod traces;
 
 use crate::store::Engine;
 use crate::{Store, StoreError};

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::scrubbing::scrub_all;
-use super::tables::{Sought, TABLES, Table};
+use super::tables::{erase, find_some};
+use crate::erasure::sought::{Sought, SoughtTable, TABLES};
 use crate::sqlite::journal::note_event;
 use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, StoreError};
@@ -43,13 +44,13 @@ impl SqliteStore {
     /// The rows of a table in which it stands.
     async fn rows_with(
         &self,
-        table: &'static Table,
+        table: &'static SoughtTable,
         sought: &Arc<Sought>,
     ) -> Result<Vec<i64>, StoreError> {
         let (mut found, mut beyond) = (Vec::new(), Some(i64::MIN));
         while let Some(last) = beyond {
             let sought = Arc::clone(sought);
-            let some = self.read(move |connection| table.find_some(connection, &sought, last));
+            let some = self.read(move |connection| find_some(table, connection, &sought, last));
             let (some, last) = some.await?;
             found.extend(some);
             beyond = last;
@@ -60,7 +61,7 @@ impl SqliteStore {
     /// Takes it from these rows.
     async fn erase_rows(
         &self,
-        table: &'static Table,
+        table: &'static SoughtTable,
         sought: &Arc<Sought>,
         ids: &[i64],
     ) -> Result<u64, StoreError> {
@@ -68,7 +69,7 @@ impl SqliteStore {
         self.write(move |transaction| {
             let mut erased = 0;
             for id in ids {
-                erased += u64::from(table.erase(transaction, &sought, id)?);
+                erased += u64::from(erase(table, transaction, &sought, id)?);
             }
             Ok(erased)
         })
