@@ -11,11 +11,16 @@ pub(crate) mod health;
 mod intake;
 mod intent;
 pub(crate) mod minute;
+pub(crate) mod outcome;
+mod part_queue;
+pub(crate) mod parts;
 mod query;
 pub(crate) mod queue;
+pub(crate) mod queued;
 mod retention;
 pub(crate) mod row;
 mod start;
+pub(crate) mod surplus;
 mod tally;
 
 pub use class::CallerClass;
@@ -28,3 +33,4 @@ pub use query::{LimitCall, ReplayCall};
 pub use retention::Retention;
 pub use row::{Calls, JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;
+

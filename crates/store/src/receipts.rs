@@ -9,3 +9,5 @@ pub use receipt::{Claim, NoRoom, Obstacle, Receipt, ReceiptRoom, ReceiptState, S
 pub use room::RECEIPT_ANSWER_BYTES_MAX;
 
 pub(crate) use receipt::hash_of;
+pub(crate) use room::BROKEN_OFF;
+

@@ -133,6 +133,11 @@ impl CountedCalls {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// How many of them the row on the disk counts.
+    pub(crate) fn written_calls(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// The number of its row on the disk, once there is one.
     pub(crate) fn id(&self) -> Option<i64> {
         Some(self.id.load(Ordering::Relaxed)).filter(|id| *id != 0)

@@ -80,6 +80,13 @@ impl CountUpdate {
         });
     }
 
+    /// Counts anew what the row stands for, and returns the calls that neither the row on the disk nor an earlier count had.
+    pub(crate) fn count_anew(&mut self) -> u64 {
+        let calls = self.counted.calls();
+        let before = std::mem::replace(&mut self.calls, calls);
+        calls - before.max(self.counted.written_calls())
+    }
+
     fn weight(&self) -> usize {
         self.counted.row().map_or(0, JournalRow::weight)
     }
@@ -88,8 +95,10 @@ impl CountUpdate {
 /// The line that an entry waits in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Sends that begin and end.
-    Sends,
+    /// Sends that end. They go before those that begin: somebody has been waiting for longer.
+    Closes,
+    /// Sends that begin.
+    Opens,
     /// All other rows of known callers.
     Known,
     /// Rows of unknown callers.
@@ -98,11 +107,11 @@ pub(crate) enum Lane {
 
 impl Lane {
     /// In the order in which they are served.
-    pub(crate) const ALL: [Lane; 3] = [Lane::Sends, Lane::Known, Lane::Unknown];
+    pub(crate) const ALL: [Lane; 4] = [Lane::Closes, Lane::Opens, Lane::Known, Lane::Unknown];
 
     fn class(self) -> CallerClass {
         match self {
-            Lane::Sends | Lane::Known => CallerClass::Known,
+            Lane::Closes | Lane::Opens | Lane::Known => CallerClass::Known,
             Lane::Unknown => CallerClass::Unknown,
         }
     }
@@ -112,9 +121,8 @@ impl JournalEntry {
     /// `None` for a flush, which waits for all lanes.
     pub(crate) fn lane(&self) -> Option<Lane> {
         match self {
-            JournalEntry::Open(_) | JournalEntry::Close(..) | JournalEntry::Withdraw(_) => {
-                Some(Lane::Sends)
-            }
+            JournalEntry::Open(_) => Some(Lane::Opens),
+            JournalEntry::Close(..) | JournalEntry::Withdraw(_) => Some(Lane::Closes),
             JournalEntry::Row(_) => Some(Lane::Known),
             JournalEntry::Counted(update) => Some(match update.counted.key().class() {
                 CallerClass::Known => Lane::Known,
@@ -173,10 +181,5 @@ impl JournalEntry {
     /// Whether it opens a row for somebody who has given up.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self, JournalEntry::Open(opening) if opening.reply.is_closed())
-    }
-
-    /// Whether nothing is lost when it is not written: its caller gets the error.
-    pub(crate) fn can_fail(&self) -> bool {
-        matches!(self, JournalEntry::Open(_) | JournalEntry::Flush(_))
     }
 }

@@ -14,6 +14,7 @@ use super::entry::{CountUpdate, JournalEntry, Opening};
 use super::health::WriterHealth;
 use super::intent::Intent;
 use super::minute::MinuteCounts;
+use super::parts::JournalPart;
 use super::queue::Queue;
 use super::row::JournalRow;
 use crate::{Claim, Obstacle, StoreError};
@@ -30,7 +31,8 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 pub struct Journal {
     pub(crate) queue: Arc<Queue>,
     pub(crate) counts: MinuteCounts,
-    pub(crate) health: WriterHealth,
+    /// Of the writers of each part; a thread that writes all has that of [`JournalPart::Rows`].
+    health: [WriterHealth; JournalPart::ALL.len()],
     pub(crate) dropped: ByClass,
     /// Rows that were cleared because of their room before their time was over.
     pub(crate) cleared_early: ByClass,
@@ -53,7 +55,7 @@ impl Journal {
         Journal {
             queue: Arc::new(Queue::new()),
             counts: MinuteCounts::default(),
-            health: WriterHealth::new(),
+            health: JournalPart::ALL.map(|_| WriterHealth::new()),
             dropped: ByClass::default(),
             cleared_early: ByClass::default(),
             plain_cleared_to: AtomicI64::new(0),
@@ -167,7 +169,13 @@ impl Journal {
     /// Why the store can't be written right now, as far as the journal has noticed; `None` when it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.health.trouble(Instant::now())
+        let now = Instant::now();
+        self.health.iter().find_map(|health| health.trouble(now))
+    }
+
+    /// What is known of the writes of a part.
+    pub(crate) fn health(&self, part: JournalPart) -> &WriterHealth {
+        &self.health[part as usize]
     }
 
     /// Rows that are not on the disk yet.

@@ -65,7 +65,7 @@ impl Intent {
 impl Drop for Intent {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.queue.forgo_outcome();
+            self.queue.lose(self.id);
         }
     }
 }

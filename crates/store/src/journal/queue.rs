@@ -1,41 +1,25 @@
 //! The journal's queue: bounded in rows and in bytes. A request that need not be on the disk never waits for it. What unknown
 //! callers cause waits in a room of its own, and sends go first.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+use std::thread;
 
 use tokio::sync::oneshot;
 
 use super::class::CallerClass;
 use super::entry::{JournalEntry, Lane, OUTCOME_BYTES};
-use super::minute::COUNTED_KEYS_MAX;
-
-/// Most rows that wait. A disk that stalls for the store's five seconds loses nothing at ten thousand requests a second.
-pub(crate) const QUEUE_ROWS_MAX: usize = 65_536;
-
-/// Most that they take together, in bytes: the rows above at their usual length of a kilobyte.
-pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+use super::parts::QueueWriter;
+use super::queued::QueuedEntries;
 
 /// Most rows written at once: some 10 ms of the writer, so that a change of an access waits no longer. Where
 /// many accesses call, a page of an index is written once for all its rows of a batch.
 pub(crate) const BATCH_ROWS_MAX: usize = 2048;
 
-/// Most rows of unknown callers that wait, in a room of their own: those of two full minutes.
-const UNKNOWN_ROWS_MAX: usize = 2 * COUNTED_KEYS_MAX;
-
-/// Most that they take together, in bytes: the rows above at two kilobytes.
-const UNKNOWN_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Most rows of unknown callers that are written with others, beside those above: a millisecond or two.
-const BATCH_UNKNOWN_MAX: usize = 256;
-
 /// The queue of one writer. Closed until the journal is started.
 pub(crate) struct Queue {
     waiting: Mutex<QueuedEntries>,
-    /// The thread that writes: woken when the first entry comes, when a batch is full, when somebody waits, and when the
-    /// queue closes.
-    writer: OnceLock<Thread>,
+    /// What writes: woken when the first entry comes, when a batch is full, when somebody waits, and when the queue closes.
+    pub(super) writer: OnceLock<QueueWriter>,
 }
 
 /// What the writer has to know before it writes.
@@ -44,98 +28,6 @@ pub(crate) struct PendingWork {
     pub(crate) has_entries: bool,
     /// Whether it can't wait for more.
     pub(crate) presses: bool,
-}
-
-/// Room that is taken, also by what is being written and by outcomes that are still to come.
-#[derive(Clone, Copy, Default)]
-struct TakenRoom {
-    rows: usize,
-    bytes: usize,
-}
-
-/// An entry, and when it came: later ones have higher numbers.
-type Numbered = (u64, JournalEntry);
-
-#[derive(Default)]
-struct QueuedEntries {
-    /// In the order of [`Lane::ALL`].
-    lanes: [VecDeque<Numbered>; Lane::ALL.len()],
-    /// Callers who wait until everything before them is on the disk.
-    flushes: VecDeque<Numbered>,
-    last_number: u64,
-    /// In the order of [`CallerClass::ALL`].
-    rooms: [TakenRoom; CallerClass::ALL.len()],
-    /// Whether somebody waits and has not been failed since.
-    is_urgent: bool,
-    closed: bool,
-    /// Dropped when the queue is closed and empty.
-    drained: Option<oneshot::Sender<()>>,
-}
-
-impl QueuedEntries {
-    fn room(&mut self, class: CallerClass) -> &mut TakenRoom {
-        &mut self.rooms[class as usize]
-    }
-
-    /// Frees the room of rows that will not be opened, and of their outcomes.
-    fn free(&mut self, entries: &[JournalEntry]) {
-        let room = self.room(CallerClass::Known);
-        for entry in entries {
-            if let JournalEntry::Open(opening) = entry {
-                room.rows -= 2;
-                room.bytes -= opening.row.weight() + OUTCOME_BYTES;
-            }
-        }
-    }
-
-    /// Whether there is so much room for it.
-    fn has_room(&self, class: CallerClass, rows: usize, bytes: usize) -> bool {
-        let room = self.rooms[class as usize];
-        let (rows_max, bytes_max) = match class {
-            CallerClass::Known => (QUEUE_ROWS_MAX, QUEUE_BYTES_MAX),
-            CallerClass::Unknown => (UNKNOWN_ROWS_MAX, UNKNOWN_BYTES_MAX),
-        };
-        room.rows + rows <= rows_max && room.bytes + bytes <= bytes_max
-    }
-
-    fn push_back(&mut self, entry: JournalEntry) {
-        self.last_number += 1;
-        let numbered = (self.last_number, entry);
-        match numbered.1.lane() {
-            Some(lane) => self.lanes[lane as usize].push_back(numbered),
-            None => self.flushes.push_back(numbered),
-        }
-    }
-
-    /// Entries that wait, of known callers and of all.
-    fn len(&self) -> (usize, usize) {
-        let [sends, known, unknown] = self.lanes.each_ref().map(VecDeque::len);
-        let known = sends + known + self.flushes.len();
-        (known, known + unknown)
-    }
-
-    /// What is written next: sends first, and of unknown callers a few. In the order of coming.
-    fn next_batch(&mut self) -> Vec<JournalEntry> {
-        let mut left = BATCH_ROWS_MAX;
-        let mut taken: Vec<Numbered> = Vec::new();
-        for (lane, entries) in Lane::ALL.into_iter().zip(&mut self.lanes) {
-            let most = match lane {
-                Lane::Sends | Lane::Known => left,
-                Lane::Unknown => BATCH_UNKNOWN_MAX,
-            };
-            let count = entries.len().min(most);
-            taken.extend(entries.drain(..count));
-            left -= if lane == Lane::Unknown { 0 } else { count };
-        }
-        let oldest_left = self.lanes.iter().filter_map(|lane| lane.front());
-        let oldest_left = oldest_left.map(|(number, _)| *number).min();
-        let is_done = |number: u64| oldest_left.is_none_or(|oldest| number < oldest);
-        while let Some(flush) = self.flushes.pop_front_if(|(number, _)| is_done(*number)) {
-            taken.push(flush);
-        }
-        taken.sort_by_key(|(number, _)| *number);
-        taken.into_iter().map(|(_, entry)| entry).collect()
-    }
 }
 
 impl Queue {
@@ -152,13 +44,7 @@ impl Queue {
     /// Has this thread woken when there is something to write.
     pub(crate) fn wake_this_thread(&self) {
         // There is one writer.
-        let _ = self.writer.set(thread::current());
-    }
-
-    fn wake(&self) {
-        if let Some(writer) = self.writer.get() {
-            writer.unpark();
-        }
+        let _ = self.writer.set(QueueWriter::Thread(thread::current()));
     }
 
     /// Takes entries from now on.
@@ -187,11 +73,18 @@ impl Queue {
         room.bytes += bytes;
         let is_urgent = entry.is_urgent();
         waiting.is_urgent |= is_urgent;
+        let lane = entry.lane();
         waiting.push_back(entry);
         let (known, all) = waiting.len();
+        let is_first = all == 1 || lane.is_some_and(|lane| waiting.lanes[lane as usize].len() == 1);
         drop(waiting);
-        if is_urgent || all == 1 || (class == CallerClass::Known && known == BATCH_ROWS_MAX) {
-            self.wake();
+        let is_full = class == CallerClass::Known && known == BATCH_ROWS_MAX;
+        if let Some(writer) = self.writer.get() {
+            match writer {
+                QueueWriter::Thread(thread) if is_urgent || all == 1 || is_full => thread.unpark(),
+                QueueWriter::Parts(parts) if is_urgent || is_first || is_full => parts.wake(lane),
+                QueueWriter::Thread(_) | QueueWriter::Parts(_) => {}
+            }
         }
         Ok(())
     }
@@ -199,36 +92,16 @@ impl Queue {
     /// The next batch, without the openings that nobody waits for any more. It keeps its room until [`Queue::settle`].
     pub(crate) fn take(&self) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
-        let taken = waiting.next_batch();
-        waiting.is_urgent =
-            !waiting.flushes.is_empty() || !waiting.lanes[Lane::Sends as usize].is_empty();
-        let (given_up, taken): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(JournalEntry::is_given_up);
-        waiting.free(&given_up);
-        taken
+        let mut taken = waiting.next_of(&Lane::ALL, BATCH_ROWS_MAX);
+        taken.extend(waiting.done_flushes());
+        waiting.is_urgent = waiting.is_awaited();
+        waiting.without_given_up(taken)
     }
 
     /// Puts entries back to where they came from, except those that can fail, which it returns together with all others like
     /// them that wait. What is left is not urgent any more: the writer tries again after a pause.
     pub(crate) fn put_back(&self, entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
-        let mut waiting = self.waiting();
-        let mut failed = Vec::new();
-        for entry in entries.into_iter().rev() {
-            match entry.lane() {
-                // Before all others, and in their order.
-                Some(lane) => waiting.lanes[lane as usize].push_front((0, entry)),
-                None => failed.push(entry),
-            }
-        }
-        let sends = std::mem::take(&mut waiting.lanes[Lane::Sends as usize]);
-        let (opens, rest): (VecDeque<_>, _) =
-            sends.into_iter().partition(|(_, entry)| entry.can_fail());
-        waiting.lanes[Lane::Sends as usize] = rest;
-        let flushes = std::mem::take(&mut waiting.flushes);
-        failed.extend(opens.into_iter().chain(flushes).map(|(_, entry)| entry));
-        waiting.is_urgent = false;
-        waiting.free(&failed);
-        failed
+        self.waiting().put_back(entries, &Lane::ALL)
     }
 
     /// Frees the room of entries that have been written.
@@ -265,7 +138,11 @@ impl Queue {
         (waiting.closed, waiting.is_urgent) = (true, true);
         waiting.drained = Some(drained);
         drop(waiting);
-        self.wake();
+        match self.writer.get() {
+            Some(QueueWriter::Thread(thread)) => thread.unpark(),
+            Some(QueueWriter::Parts(parts)) => parts.wake_all(),
+            None => {}
+        }
         true
     }
 
@@ -299,7 +176,7 @@ impl Queue {
         self.waiting().rooms.iter().map(|room| room.bytes).sum()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, QueuedEntries> {
+    pub(super) fn waiting(&self) -> MutexGuard<'_, QueuedEntries> {
         // Nothing between two changes of it can panic half way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

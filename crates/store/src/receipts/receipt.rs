@@ -68,6 +68,18 @@ pub enum ReceiptState {
     Unknown,
 }
 
+impl ReceiptState {
+    /// The word in the table.
+    pub(crate) fn from_word(word: &str) -> Option<ReceiptState> {
+        match word {
+            "open" => Some(ReceiptState::Open),
+            "sent" => Some(ReceiptState::Sent),
+            "unknown" => Some(ReceiptState::Unknown),
+            _ => None,
+        }
+    }
+}
+
 /// How a claimed key is left.
 #[derive(Clone, Debug)]
 pub enum Settlement {

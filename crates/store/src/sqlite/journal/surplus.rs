@@ -6,18 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Why};
 use crate::journal::row::first_id_at;
+use crate::journal::surplus::{EarlyRows, KEPT_PERCENT, unknown_rows_max};
 use crate::sqlite::erasure::scrub_all;
 use crate::sqlite::store::SqliteStore;
 use crate::{CallerClass, Retention, StoreError};
-
-/// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
-const KEPT_PERCENT: u64 = 95;
-
-/// The part of the journal's room that rows of unknown callers may take: one in so many.
-const UNKNOWN_SHARE: u64 = 16;
-
-/// What a row of an unknown caller takes at most with its places in indexes, in bytes: a long user agent and cause.
-const UNKNOWN_ROW_BYTES: u64 = 1280;
 
 /// Which rows are looked for, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +44,7 @@ struct Surplus {
     clearing: Clearing,
     /// Rows with this number and above have not come to the end of their retention.
     young_from: i64,
-    unknown: u64,
-    plain: u64,
-    lasting: u64,
+    early: EarlyRows,
 }
 
 impl SqliteStore {
@@ -67,12 +57,10 @@ impl SqliteStore {
         let mut surplus = Surplus {
             clearing: Clearing::new(now_ms, Why::Size),
             young_from: first_id_at(now_ms.saturating_sub(age_ms)),
-            unknown: 0,
-            plain: 0,
-            lasting: 0,
+            early: EarlyRows::default(),
         };
         let cleared = self.clear_by_size(&mut surplus, now_ms, retention).await;
-        surplus.log();
+        surplus.early.log();
         cleared
     }
 
@@ -82,7 +70,7 @@ impl SqliteStore {
         now_ms: i64,
         retention: &Retention,
     ) -> Result<(), StoreError> {
-        self.clear_unknown(surplus, now_ms, retention.bytes / UNKNOWN_SHARE)
+        self.clear_unknown(surplus, now_ms, unknown_rows_max(retention.bytes))
             .await?;
         if self.bytes_in_use().await? <= retention.bytes {
             return Ok(());
@@ -112,14 +100,13 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes away the oldest rows of unknown callers that take more than this room.
+    /// Takes away the oldest rows of unknown callers if they are more than this.
     async fn clear_unknown(
         &self,
         surplus: &mut Surplus,
         now_ms: i64,
-        bytes_max: u64,
+        rows_max: u64,
     ) -> Result<(), StoreError> {
-        let rows_max = bytes_max / UNKNOWN_ROW_BYTES;
         let rows = self.read(|connection| {
             let rows = "SELECT count(*) FROM journal INDEXED BY journal_of_unknown
                  WHERE access IS NULL AND kind = 'request'";
@@ -240,34 +227,11 @@ impl Surplus {
             return None;
         }
         let (count, class) = match (gone.is_unknown, gone.is_plain) {
-            (true, _) => (&mut self.unknown, CallerClass::Unknown),
-            (false, true) => (&mut self.plain, CallerClass::Known),
-            (false, false) => (&mut self.lasting, CallerClass::Known),
+            (true, _) => (&mut self.early.unknown, CallerClass::Unknown),
+            (false, true) => (&mut self.early.plain, CallerClass::Known),
+            (false, false) => (&mut self.early.lasting, CallerClass::Known),
         };
         *count += 1;
         Some(class)
-    }
-
-    /// Logs the rows that went before their time.
-    fn log(&self) {
-        let Surplus {
-            unknown,
-            plain,
-            lasting,
-            ..
-        } = self;
-        if plain + lasting > 0 {
-            tracing::warn!(
-                unknown_callers = unknown,
-                calls = plain,
-                sends_and_changes = lasting,
-                "the journal has no room: rows younger than journal.retention were cleared; raise journal.bytes"
-            );
-        } else if *unknown > 0 {
-            tracing::info!(
-                unknown_callers = unknown,
-                "rows of unknown callers were cleared before journal.retention: they had taken their share of journal.bytes"
-            );
-        }
     }
 }

@@ -10,6 +10,8 @@ use tokio::runtime::Handle;
 use super::batch::{Batch, try_writing};
 use crate::journal::entry::JournalEntry;
 use crate::journal::health::WriterHealth;
+use crate::journal::outcome::{reply_failed, reply_to_send};
+use crate::journal::parts::JournalPart;
 use crate::journal::queue::Queue;
 use crate::sqlite::connection::WriteConnection;
 use crate::{Journal, StoreError};
@@ -46,7 +48,7 @@ impl JournalWriter {
 
     /// What is known of this thread's writes.
     pub(crate) fn health(&self) -> &WriterHealth {
-        &self.journal.health
+        self.journal.health(JournalPart::Rows)
     }
 
     /// Writes a batch if one is due, and returns when to ask again at the latest.
@@ -68,7 +70,7 @@ impl JournalWriter {
         } else {
             // A gateway that is not ready may get no calls that would show that the store can be written again.
             let tried = connection.within(|transaction| try_writing(transaction));
-            self.judge(&tried);
+            self.journal.judge(JournalPart::Rows, &tried);
             tried
         };
         self.due = written.is_err().then(|| Instant::now() + RETRY_INTERVAL);
@@ -88,32 +90,15 @@ impl JournalWriter {
         let written =
             connection.within(|transaction| Batch::of(transaction, key).write(&mut batch));
         // A caller who gets a reply finds the journal's health in accord with it.
-        self.judge(&written);
+        self.journal.judge(JournalPart::Rows, &written);
         match &written {
             Ok(()) => {
                 queue.settle(&batch);
                 self.acknowledge(batch);
             }
-            Err(error) => self.give_back(batch, error),
+            Err(error) => reply_failed(queue.put_back(batch), error),
         }
         written
-    }
-
-    /// Notes how a try to write went, and logs what is new about it.
-    fn judge(&self, written: &Result<(), StoreError>) {
-        let journal = &self.journal;
-        match written {
-            Ok(()) => {
-                if journal.health.succeeded() {
-                    tracing::warn!(dropped = journal.dropped(), "the journal is written again");
-                }
-            }
-            Err(error) => {
-                if journal.health.failed(error.to_string()) {
-                    tracing::error!(%error, "the journal can't be written; rows wait as long as there is room");
-                }
-            }
-        }
     }
 
     /// Replies to those who wait.
@@ -128,22 +113,6 @@ impl JournalWriter {
             }
         }
         SendReplies::hand_over(&self.journal.queue, sends);
-    }
-
-    /// Puts a batch back that was not written, and replies to those who wait.
-    fn give_back(&self, batch: Vec<JournalEntry>, error: &StoreError) {
-        let failed = || StoreError::new(format!("the journal can't be written: {error}"));
-        for waiting in self.journal.queue.put_back(batch) {
-            // A caller who has gone away meanwhile needs no reply.
-            match waiting {
-                JournalEntry::Open(opening) => drop(opening.reply.send(Err(failed()))),
-                JournalEntry::Flush(reply) => drop(reply.send(Err(failed()))),
-                JournalEntry::Row(_)
-                | JournalEntry::Counted(_)
-                | JournalEntry::Close(..)
-                | JournalEntry::Withdraw(_) => {}
-            }
-        }
     }
 }
 
@@ -173,29 +142,7 @@ impl SendReplies {
 impl Drop for SendReplies {
     fn drop(&mut self) {
         for entry in self.sends.drain(..) {
-            match entry {
-                JournalEntry::Open(opening) => match opening.obstacle {
-                    Some(obstacle) => {
-                        self.queue.forgo_outcome();
-                        let _ = opening.reply.send(Ok(Err(obstacle)));
-                    }
-                    // A row that nobody takes any more is taken back.
-                    None => {
-                        if opening.reply.send(Ok(Ok(opening.row.id))).is_err() {
-                            self.queue.withdraw(opening.row.id);
-                        }
-                    }
-                },
-                JournalEntry::Close(_, closing) => {
-                    if let Some((reply, _)) = closing.reply {
-                        let _ = reply.send(());
-                    }
-                }
-                JournalEntry::Row(_)
-                | JournalEntry::Counted(_)
-                | JournalEntry::Withdraw(_)
-                | JournalEntry::Flush(_) => {}
-            }
+            reply_to_send(&self.queue, entry);
         }
     }
 }

@@ -5,15 +5,8 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::room::make_room;
-use crate::{
-    Claim, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptState, Settlement, StoreError,
-};
-
-/// The code of a send that a crash has broken off: something may have left, and no answer came.
-const BROKEN_OFF: &str = "UPSTREAM_ERROR";
-
-/// The result of a send whose own is too long to be kept.
-const NO_RESULT: &str = "{}";
+use crate::receipts::BROKEN_OFF;
+use crate::{Claim, Obstacle, Receipt, ReceiptState, Settlement, StoreError};
 
 /// Claims a key for the send with this row; what stands in its way, if anything does.
 pub(crate) fn claim(
@@ -98,12 +91,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Receipt> {
 
 impl FromSql for ReceiptState {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<ReceiptState> {
-        match value.as_str()? {
-            "open" => Ok(ReceiptState::Open),
-            "sent" => Ok(ReceiptState::Sent),
-            "unknown" => Ok(ReceiptState::Unknown),
-            _ => Err(FromSqlError::InvalidType),
-        }
+        ReceiptState::from_word(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }
 
@@ -113,15 +101,10 @@ pub(crate) fn settle(
     row: i64,
     settlement: &Settlement,
 ) -> Result<(), StoreError> {
-    let (state, answer) = match settlement {
-        Settlement::Free => {
-            let mut free = connection.prepare_cached("DELETE FROM receipts WHERE row = ?")?;
-            free.execute([row])?;
-            return Ok(());
-        }
-        Settlement::Sent(result) if result.len() > RECEIPT_ANSWER_BYTES_MAX => ("sent", NO_RESULT),
-        Settlement::Sent(result) => ("sent", result.as_str()),
-        Settlement::Unknown(code) => ("unknown", *code),
+    let Some((state, answer)) = settlement.kept() else {
+        let mut free = connection.prepare_cached("DELETE FROM receipts WHERE row = ?")?;
+        free.execute([row])?;
+        return Ok(());
     };
     let settled = "UPDATE receipts SET state = ?, answer = ? WHERE row = ?";
     let mut settled = connection.prepare_cached(settled)?;

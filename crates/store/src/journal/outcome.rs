@@ -1,0 +1,78 @@
+//! What becomes of a batch, whatever has written it: its callers get their replies, and the journal's health is noted.
+
+use super::entry::JournalEntry;
+use super::intake::Journal;
+use super::parts::JournalPart;
+use super::queue::Queue;
+use crate::StoreError;
+
+impl Journal {
+    /// Notes how a try to write went, and logs what is new about it.
+    pub(crate) fn judge(&self, part: JournalPart, written: &Result<(), StoreError>) {
+        match written {
+            Ok(()) => {
+                if self.health(part).succeeded() {
+                    tracing::warn!(dropped = self.dropped(), "the journal is written again");
+                }
+            }
+            Err(error) => {
+                if self.health(part).failed(error.to_string()) {
+                    tracing::error!(%error, "the journal can't be written; rows wait as long as there is room");
+                }
+            }
+        }
+    }
+
+    /// Replies to those who wait for a batch that has been written.
+    pub(crate) fn acknowledge(&self, batch: Vec<JournalEntry>) {
+        for entry in batch {
+            match entry {
+                JournalEntry::Flush(reply) => drop(reply.send(Ok(()))),
+                JournalEntry::Counted(update) => update.counted.written(update.id, update.calls),
+                send => reply_to_send(&self.queue, send),
+            }
+        }
+    }
+}
+
+/// Replies to whoever waits for a send that has been opened or closed. A row that nobody takes any more is taken back.
+pub(crate) fn reply_to_send(queue: &Queue, send: JournalEntry) {
+    match send {
+        JournalEntry::Open(opening) => match opening.obstacle {
+            Some(obstacle) => {
+                queue.forgo_outcome();
+                let _ = opening.reply.send(Ok(Err(obstacle)));
+            }
+            None => {
+                if opening.reply.send(Ok(Ok(opening.row.id))).is_err() {
+                    queue.withdraw(opening.row.id);
+                }
+            }
+        },
+        JournalEntry::Close(_, closing) => {
+            if let Some((reply, _)) = closing.reply {
+                let _ = reply.send(());
+            }
+        }
+        JournalEntry::Row(_)
+        | JournalEntry::Counted(_)
+        | JournalEntry::Withdraw(_)
+        | JournalEntry::Flush(_) => {}
+    }
+}
+
+/// Replies to those who wait for what has not been written and will not be.
+pub(crate) fn reply_failed(waiting: Vec<JournalEntry>, error: &StoreError) {
+    let failed = || StoreError::new(format!("the journal can't be written: {error}"));
+    for waiting in waiting {
+        // A caller who has gone away meanwhile needs no reply.
+        match waiting {
+            JournalEntry::Open(opening) => drop(opening.reply.send(Err(failed()))),
+            JournalEntry::Flush(reply) => drop(reply.send(Err(failed()))),
+            JournalEntry::Row(_)
+            | JournalEntry::Counted(_)
+            | JournalEntry::Close(..)
+            | JournalEntry::Withdraw(_) => {}
+        }
+    }
+}

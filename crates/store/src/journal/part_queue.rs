@@ -1,0 +1,115 @@
+//! The queue of a journal that is written in parts.
+
+use tokio::sync::oneshot;
+
+use super::entry::{JournalEntry, Lane};
+use super::parts::{JournalPart, PartTasks, QueueWriter};
+use super::queue::{BATCH_ROWS_MAX, Queue};
+use crate::StoreError;
+
+/// Most sends that begin or end in one batch: some 15 ms of a connection.
+const BATCH_SENDS_MAX: usize = 512;
+
+fn batch_max(part: JournalPart) -> usize {
+    match part {
+        JournalPart::Opens | JournalPart::Closes => BATCH_SENDS_MAX,
+        JournalPart::Rows => BATCH_ROWS_MAX,
+    }
+}
+
+/// Somebody who waits until everything before them is on the disk.
+type Flush = oneshot::Sender<Result<(), StoreError>>;
+
+/// What there is to write of a part.
+pub(crate) struct PartWork {
+    pub(crate) has_entries: bool,
+    /// Whether it can't wait for more.
+    pub(crate) presses: bool,
+}
+
+impl Queue {
+    /// Has a task for each part woken when there is something to write, and not one thread.
+    pub(crate) fn write_in_parts(&self) {
+        // There is one writer.
+        let _ = self.writer.set(QueueWriter::Parts(PartTasks::default()));
+    }
+
+    /// Waits until there may be something to write of a part.
+    pub(crate) async fn woken(&self, part: JournalPart) {
+        match self.writer.get() {
+            Some(QueueWriter::Parts(parts)) => parts.woken(part).await,
+            Some(QueueWriter::Thread(_)) | None => std::future::pending().await,
+        }
+    }
+
+    /// Wakes the tasks of all parts.
+    pub(crate) fn wake_parts(&self) {
+        if let Some(QueueWriter::Parts(parts)) = self.writer.get() {
+            parts.wake_all();
+        }
+    }
+
+    /// What there is to write of a part.
+    pub(crate) fn work_of(&self, part: JournalPart) -> PartWork {
+        let waiting = self.waiting();
+        let lens = part
+            .lanes()
+            .iter()
+            .map(|lane| waiting.lanes[*lane as usize].len());
+        let known = waiting.lanes[Lane::Known as usize].len();
+        PartWork {
+            has_entries: lens.sum::<usize>() > 0,
+            presses: waiting.closed || !waiting.flushes.is_empty() || known >= BATCH_ROWS_MAX,
+        }
+    }
+
+    /// The next batch of a part, without the openings that nobody waits for any more. It counts as being under way until
+    /// [`Queue::end_batch`].
+    pub(crate) fn take_part(&self, part: JournalPart) -> Vec<JournalEntry> {
+        let mut waiting = self.waiting();
+        let taken = waiting.next_of(part.lanes(), batch_max(part));
+        waiting.under_way[part as usize] = taken.first().map(|(number, _)| *number);
+        waiting.without_given_up(taken)
+    }
+
+    /// Puts a batch of a part back, except what can fail, which it returns with all else of the part that can, and with flushes.
+    pub(crate) fn put_back_part(
+        &self,
+        part: JournalPart,
+        batch: Vec<JournalEntry>,
+    ) -> Vec<JournalEntry> {
+        let mut waiting = self.waiting();
+        waiting.under_way[part as usize] = None;
+        waiting.put_back(batch, part.lanes())
+    }
+
+    /// Nothing of a part is under way any more. Returns the flushes that this ends. A closed queue that is empty is drained.
+    pub(crate) fn end_batch(&self, part: JournalPart) -> Vec<Flush> {
+        let mut waiting = self.waiting();
+        waiting.under_way[part as usize] = None;
+        let done = waiting.done_flushes();
+        let (_, left) = waiting.len();
+        if left == 0 && waiting.under_way.iter().all(Option::is_none) {
+            waiting.drained = None;
+        }
+        let done = done.into_iter();
+        done.filter_map(|(_, entry)| match entry {
+            JournalEntry::Flush(reply) => Some(reply),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// An open row whose intent was dropped without an outcome: its place is free.
+    pub(crate) fn lose(&self, id: i64) {
+        self.forgo_outcome();
+        if matches!(self.writer.get(), Some(QueueWriter::Parts(_))) {
+            self.waiting().lost.push(id);
+        }
+    }
+
+    /// The sends whose outcomes will never come, since the last time.
+    pub(crate) fn take_lost(&self) -> Vec<i64> {
+        std::mem::take(&mut self.waiting().lost)
+    }
+}
