@@ -60,6 +60,21 @@ impl PgError {
         )
     }
 
+    /// Whether the statement did not end in time.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.fault == PgFault::TooLong
+    }
+
+    /// Whether something that has to be unique, or a table, was there already.
+    pub(super) fn is_there_already(&self) -> bool {
+        self.fault == PgFault::Unique
+    }
+
+    /// Whether nothing of the statement has been done, nor will be.
+    pub(super) fn undoes(&self) -> bool {
+        !matches!(self.fault, PgFault::Connection | PgFault::TooLong)
+    }
+
     /// Whether the same may succeed at once, as nothing has been done.
     pub(super) fn passes(&self) -> bool {
         matches!(self.fault, PgFault::Contention | PgFault::CachedPlan)
@@ -111,7 +126,7 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
         PgFault::Contention
     } else if *code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan") {
         PgFault::CachedPlan
-    } else if *code == SqlState::UNIQUE_VIOLATION {
+    } else if [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE].contains(code) {
         PgFault::Unique
     } else {
         PgFault::Other

@@ -77,6 +77,11 @@ impl ReplicaLease {
         now < asked_at + self.length.saturating_sub(MARGIN)
     }
 
+    /// How far the database's clock is ahead, in seconds.
+    pub(super) fn ahead_s(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed) / 1000
+    }
+
     /// A time of this process by the database's clock, both in milliseconds since 1970.
     pub(super) fn database_ms(&self, ms: i64) -> i64 {
         ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed))

@@ -17,9 +17,10 @@ use crate::StoreError;
 type PgMigration = (i32, &'static str, &'static str);
 
 #[rustfmt::skip]
-const MIGRATIONS: [PgMigration; 2] = [
+const MIGRATIONS: [PgMigration; 3] = [
     (1, "deployment", include_str!("migrations/0001_deployment.sql")),
     (2, "sends and journal", include_str!("migrations/0002_sends_and_journal.sql")),
+    (3, "receipt room", include_str!("migrations/0003_receipt_room.sql")),
 ];
 
 /// What this program knows of the tables: it may write those whose `contract` is this or less.

@@ -1,6 +1,6 @@
 //! A store in PostgreSQL: what it holds, and how its verbs, each in a file of its own, come to read and write.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use tokio_postgres::types::Type;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::ids::RowIds;
+use super::journal::Lanes;
 use super::lease::ReplicaLease;
 use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
@@ -32,7 +33,7 @@ pub(crate) struct PostgresStore {
     deployment: String,
     seal: SealKeys,
     /// The key of the hashes of destinations and of idempotency keys.
-    journal_key: hmac::Key,
+    pub(super) journal_key: hmac::Key,
     ids: Arc<RowIds>,
     connector: Arc<PgConnector>,
     /// Without a pooler in between.
@@ -40,6 +41,10 @@ pub(crate) struct PostgresStore {
     replica_options: ReplicaOptions,
     demands_standby: bool,
     lease: Arc<ReplicaLease>,
+    /// What writes the journal.
+    pub(super) lanes: Option<Lanes>,
+    /// What the journal took when rows of a day were last cleared, in bytes: what they left is filled before it grows.
+    pub(super) filled_day: AtomicU64,
     /// Has the next heartbeat come at once.
     wake: Arc<Notify>,
     /// Another replica has something in force that it had not before.
@@ -112,6 +117,8 @@ impl PostgresStore {
             replica_options: options.replica.clone(),
             demands_standby: options.is_replicated,
             lease: Arc::new(ReplicaLease::new(options.replica.lease, sent)),
+            lanes: None,
+            filled_day: AtomicU64::new(0),
             wake: Arc::default(),
             applied: Notify::new(),
             heartbeat: std::sync::Mutex::default(),
@@ -123,11 +130,17 @@ impl PostgresStore {
         let material = store.key("journal", 0, new_journal_key).await?;
         store.journal_key = hmac::Key::new(hmac::HMAC_SHA256, &material);
         store.pool.serve();
+        let (journal, key) = (&store.memory.journal, &store.journal_key);
+        let replica = (&store.ids, &store.lease);
+        store.lanes = Some(Lanes::start(journal, key, replica, &store.connector));
         Ok(store)
     }
 
-    /// Takes this replica out of the others' sight, and closes the connections.
+    /// Ends what writes, takes this replica out of the others' sight, and closes the connections.
     pub(crate) async fn close(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.close().await;
+        }
         let tasks = std::mem::take(&mut *self.heartbeat());
         drop(tasks);
         if let Err(error) = leave(&self.pool, self.ids.replica()).await {

@@ -1,0 +1,23 @@
+//! Sends and the journal in PostgreSQL. Three lanes write, each over a connection of its own (`lane.rs`): sends that begin
+//! (`opens.rs`), sends that end (`closes.rs`), and all other rows (`rows.rs`). What has no outcome is closed by `sweep.rs`. The
+//! rest reads (`query.rs`, `page.rs`) and clears (`retention.rs`, `surplus.rs`).
+
+mod closes;
+mod columns;
+mod held;
+mod lane;
+mod lanes;
+mod open_row;
+mod opens;
+mod page;
+mod partitions;
+mod query;
+mod retention;
+mod rows;
+mod shared;
+mod start;
+mod surplus;
+mod sweep;
+mod tallies;
+
+pub(super) use lanes::Lanes;

@@ -1,0 +1,267 @@
+//! The columns of the journal: rows on their way to the database, a list for each column, and rows as they are read.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use aws_lc_rs::hmac;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::journal::row::destination_hash;
+use crate::postgres::error::PgError;
+use crate::postgres::session::Value;
+use crate::{Calls, JournalKind, JournalPayload, JournalRow};
+
+/// Columns of numbers, in the order of [`numbers_of`].
+const NUMBERS: [&str; 11] = [
+    "id",
+    "count",
+    "status",
+    "canonical",
+    "attempts",
+    "queue_us",
+    "upstream_us",
+    "total_us",
+    "limit_max",
+    "limit_left",
+    "generation",
+];
+
+/// Columns of texts, in the order of [`texts_of`].
+const TEXTS: [&str; 18] = [
+    "kind",
+    "request_id",
+    "caller_request_id",
+    "trace_id",
+    "way",
+    "access",
+    "method",
+    "http_method",
+    "path",
+    "code",
+    "upstream_code",
+    "delivery",
+    "cache",
+    "limited_by",
+    "user_agent",
+    "cause",
+    "would_refuse",
+    "actor",
+];
+
+/// Columns of texts that stand in the table of what was said.
+const SAID: [&str; 2] = ["parameters", "answer"];
+
+/// The values that a row brings: numbers, texts, what was said, the peer, the client and the destination.
+pub(super) const VALUES: usize = NUMBERS.len() + TEXTS.len() + SAID.len() + 3;
+
+/// The names of the journal's columns.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let columns = NUMBERS.iter().chain(&TEXTS).chain(&["peer", "client"]);
+    columns.copied().collect::<Vec<_>>().join(", ")
+});
+
+/// The names of a row's values, in the order of [`RowLists::values`].
+pub(super) static NAMES: LazyLock<String> =
+    LazyLock::new(|| format!("{}, destination, {}", *COLUMNS, SAID.join(", ")));
+
+/// The columns with this before each.
+pub(super) fn columns_of(table: &str) -> String {
+    let columns = COLUMNS
+        .split(", ")
+        .map(|column| format!("{table}.{column}"));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// Parameters from this number on, so many of them.
+pub(super) fn parameters(first: usize, count: usize) -> String {
+    let parameters = (first..first + count).map(|number| format!("${number}"));
+    parameters.collect::<Vec<_>>().join(", ")
+}
+
+/// PostgreSQL has no place for a zero in a text.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        return Cow::Owned(text.replace('\0', "\u{fffd}"));
+    }
+    Cow::Borrowed(text)
+}
+
+fn numbers_of(row: &JournalRow) -> [Option<i64>; NUMBERS.len()] {
+    let wide = |number: Option<u32>| number.map(i64::from);
+    [
+        Some(row.id),
+        Some(i64::try_from(row.count.0).unwrap_or(i64::MAX)),
+        row.status.map(i64::from),
+        row.canonical.map(i64::from),
+        wide(row.attempts),
+        row.queue_us,
+        row.upstream_us,
+        row.total_us,
+        wide(row.limit_max),
+        wide(row.limit_left),
+        row.generation,
+    ]
+}
+
+fn texts_of(row: &JournalRow) -> [Option<&str>; TEXTS.len()] {
+    [
+        Some(row.kind.word()),
+        row.request_id.as_deref(),
+        row.caller_request_id.as_deref(),
+        row.trace_id.as_deref(),
+        row.way.as_deref(),
+        row.access.as_deref(),
+        row.method.as_deref(),
+        row.http_method.as_deref(),
+        row.path.as_deref(),
+        row.code.as_deref(),
+        row.upstream_code.as_deref(),
+        row.delivery.as_deref(),
+        row.cache.as_deref(),
+        row.limited_by.as_deref(),
+        row.user_agent.as_deref(),
+        row.cause.as_deref(),
+        row.would_refuse.as_deref(),
+        row.actor.as_deref(),
+    ]
+}
+
+/// The values of one column of many rows.
+type List<T> = Vec<Option<T>>;
+
+/// Rows, column by column.
+#[derive(Default)]
+pub(super) struct RowLists<'r> {
+    numbers: [List<i64>; NUMBERS.len()],
+    texts: [List<Cow<'r, str>>; TEXTS.len()],
+    peers: List<String>,
+    clients: List<IpAddr>,
+    destinations: List<Vec<u8>>,
+    said: [List<Cow<'r, str>>; SAID.len()],
+}
+
+impl<'r> RowLists<'r> {
+    /// Adds a row, with this key for the hash of its destination.
+    pub(super) fn push(&mut self, row: &'r JournalRow, key: &hmac::Key) {
+        for (list, number) in self.numbers.iter_mut().zip(numbers_of(row)) {
+            list.push(number);
+        }
+        for (list, text) in self.texts.iter_mut().zip(texts_of(row)) {
+            list.push(text.map(clean));
+        }
+        self.peers.push(row.peer.map(|peer| peer.to_string()));
+        self.clients
+            .push(row.client.map(|client| client.to_canonical()));
+        let JournalPayload {
+            destination,
+            parameters,
+            answer,
+        } = &row.payload;
+        let hash = destination
+            .as_deref()
+            .map(|text| destination_hash(key, text));
+        self.destinations.push(hash);
+        for (list, text) in self.said.iter_mut().zip([parameters, answer]) {
+            list.push(text.as_deref().map(clean));
+        }
+    }
+
+    /// The lists, as values of a statement.
+    pub(super) fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        fn text<'v>(list: &'v List<Cow<'_, str>>) -> Value<'v> {
+            (list, Type::TEXT_ARRAY)
+        }
+        let numbers = self.numbers.iter();
+        let numbers = numbers.map(|list| -> Value<'_> { (list, Type::INT8_ARRAY) });
+        let between: [Value<'_>; 3] = [
+            (&self.peers, Type::TEXT_ARRAY),
+            (&self.clients, Type::INET_ARRAY),
+            (&self.destinations, Type::BYTEA_ARRAY),
+        ];
+        let texts = self.texts.iter().map(text);
+        numbers
+            .chain(texts)
+            .chain(between)
+            .chain(self.said.iter().map(text))
+    }
+}
+
+/// What belongs to a row `j` beside the journal's columns.
+pub(super) const SELECT_FROM: &str = "LEFT JOIN chatgate.journal_payload p ON p.id = j.id LEFT JOIN chatgate.changes c ON c.id = j.change";
+
+/// Reads whole rows; what follows has to name them by `j.id`.
+pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {}, p.parameters, p.answer, c.before, c.after FROM chatgate.journal j {SELECT_FROM}",
+        columns_of("j")
+    )
+});
+
+/// A row as it was read by [`SELECT`].
+pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
+    let word = |name: &str| -> Result<Option<Cow<'static, str>>, PgError> {
+        let text: Option<String> = row.try_get(name)?;
+        Ok(text.map(Cow::Owned))
+    };
+    let status = |name: &str| -> Result<Option<u16>, PgError> {
+        let status: Option<i32> = row.try_get(name)?;
+        Ok(status.and_then(|status| u16::try_from(status).ok()))
+    };
+    let narrow = |name: &str| -> Result<Option<u32>, PgError> {
+        let number: Option<i64> = row.try_get(name)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()))
+    };
+    let document = |name: &str| -> Result<Option<Box<serde_json::Value>>, PgError> {
+        let text: Option<&str> = row.try_get(name)?;
+        Ok(text
+            .and_then(|text| serde_json::from_str(text).ok())
+            .map(Box::new))
+    };
+    let id = row.try_get("id")?;
+    let peer: Option<&str> = row.try_get("peer")?;
+    Ok(JournalRow {
+        id,
+        at_ms: JournalRow::time_of(id),
+        kind: JournalKind::from_word(row.try_get("kind")?)
+            .ok_or_else(|| PgError::new("a journal row is of an unknown kind"))?,
+        open: false,
+        count: Calls(row.try_get::<_, i64>("count")?.unsigned_abs()),
+        request_id: row.try_get("request_id")?,
+        caller_request_id: row.try_get("caller_request_id")?,
+        trace_id: row.try_get("trace_id")?,
+        way: word("way")?,
+        access: row.try_get("access")?,
+        method: word("method")?,
+        http_method: word("http_method")?,
+        path: word("path")?,
+        peer: peer.and_then(|text| text.parse().ok()),
+        client: row.try_get("client")?,
+        status: status("status")?,
+        canonical: status("canonical")?,
+        code: word("code")?,
+        upstream_code: word("upstream_code")?,
+        delivery: word("delivery")?,
+        attempts: narrow("attempts")?,
+        queue_us: row.try_get("queue_us")?,
+        upstream_us: row.try_get("upstream_us")?,
+        total_us: row.try_get("total_us")?,
+        cache: word("cache")?,
+        limited_by: word("limited_by")?,
+        limit_max: narrow("limit_max")?,
+        limit_left: narrow("limit_left")?,
+        generation: row.try_get("generation")?,
+        user_agent: row.try_get("user_agent")?,
+        cause: word("cause")?,
+        would_refuse: row.try_get("would_refuse")?,
+        actor: word("actor")?,
+        before: document("before")?,
+        after: document("after")?,
+        payload: JournalPayload {
+            destination: None,
+            parameters: row.try_get("parameters")?,
+            answer: row.try_get("answer")?,
+        },
+    })
+}

@@ -1,0 +1,223 @@
+//! One connection that writes a part of the journal, batch after batch. What comes while a statement is under way is the next
+//! batch, so that a commit is shared by as many as wait for one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::shared::LaneState;
+use crate::StoreError;
+use crate::journal::entry::JournalEntry;
+use crate::journal::outcome::reply_failed;
+use crate::journal::parts::JournalPart;
+use crate::postgres::error::PgError;
+use crate::postgres::session::PgSession;
+
+/// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and refusals.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pause between two tries while the store can't be written: somebody waits for sends that begin.
+const RETRY_OPENS: Duration = Duration::from_millis(250);
+const RETRY_OTHERS: Duration = Duration::from_secs(1);
+
+/// How long a statement is waited for before the connection is given up, at first and at most. Callers wait for three seconds and
+/// no longer; but a commit that waits for a standby goes on whoever has left, and each connection that is given up meanwhile
+/// takes another one of the database's.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_MAX: Duration = Duration::from_secs(600);
+
+/// Changes nothing, and fails where nothing can be changed.
+const TRY_WRITING: &str = "DELETE FROM chatgate.intents WHERE id = -1";
+
+/// The writer of one part.
+pub(super) struct LaneWriter {
+    part: JournalPart,
+    state: Arc<LaneState>,
+    session: Option<PgSession>,
+    patience: Duration,
+    /// When the next batch is written at the latest, or the next try made.
+    due: Option<Instant>,
+}
+
+impl LaneWriter {
+    pub(super) fn new(part: JournalPart, state: Arc<LaneState>) -> LaneWriter {
+        LaneWriter {
+            part,
+            state,
+            session: None,
+            patience: PATIENCE,
+            due: None,
+        }
+    }
+
+    /// Writes for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.wait().await;
+            let health = self.state.journal.health(self.part);
+            health.begins(Instant::now());
+            let written = self.write().await;
+            if let Err(error) = &written {
+                self.session = None;
+                if error.is_too_long() {
+                    self.patience = (self.patience * 2).min(PATIENCE_MAX);
+                }
+                let pause = match self.part {
+                    JournalPart::Opens => RETRY_OPENS,
+                    JournalPart::Closes | JournalPart::Rows => RETRY_OTHERS,
+                };
+                self.due = Some(Instant::now() + pause);
+            } else {
+                self.patience = PATIENCE;
+                self.due = None;
+            }
+        }
+    }
+
+    /// Waits until there is something to write and it is time to.
+    async fn wait(&mut self) {
+        let queue = &self.state.journal.queue;
+        loop {
+            let is_failing = self.state.journal.health(self.part).is_failing();
+            let work = queue.work_of(self.part);
+            let has_sums = self.part == JournalPart::Rows && self.state.tallies.is_due();
+            if !(work.has_entries || has_sums || is_failing) {
+                self.due = None;
+                self.end_batch();
+                queue.woken(self.part).await;
+                continue;
+            }
+            let now = Instant::now();
+            let delay = match self.part {
+                JournalPart::Opens | JournalPart::Closes => Duration::ZERO,
+                JournalPart::Rows => FLUSH_INTERVAL,
+            };
+            let due = *self.due.get_or_insert(now + delay);
+            if now >= due || (work.presses && !is_failing) {
+                return;
+            }
+            let until_due = due.saturating_duration_since(now);
+            // Woken or not, it is looked at again.
+            let _ = tokio::time::timeout(until_due, queue.woken(self.part)).await;
+        }
+    }
+
+    /// Writes a batch and replies to those who wait for it.
+    async fn write(&mut self) -> Result<(), PgError> {
+        let journal = Arc::clone(&self.state.journal);
+        let connected = match self.session.take().filter(PgSession::is_usable) {
+            Some(session) => Ok(session),
+            None => self.state.connector.connect().await,
+        };
+        let mut session = match connected {
+            Ok(session) => session,
+            Err(error) => {
+                let waiting = journal.queue.put_back_part(self.part, Vec::new());
+                return Err(self.failed(error, waiting));
+            }
+        };
+        session.patient(self.patience);
+        let mut batch = journal.queue.take_part(self.part);
+        if let Err(error) = self.write_batch(&mut session, &mut batch).await {
+            self.let_go(&batch, &error);
+            let waiting = journal.queue.put_back_part(self.part, batch);
+            return Err(self.failed(error, waiting));
+        }
+        self.session = Some(session);
+        // A caller who gets a reply finds the journal's health in accord with it.
+        journal.judge(self.part, &Ok(()));
+        journal.queue.settle(&batch);
+        self.keep(&mut batch);
+        journal.acknowledge(batch);
+        self.end_batch();
+        Ok(())
+    }
+
+    async fn write_batch(
+        &self,
+        session: &mut PgSession,
+        batch: &mut [JournalEntry],
+    ) -> Result<(), PgError> {
+        let state = &self.state;
+        match self.part {
+            JournalPart::Rows if state.tallies.is_due() => state.add(session, batch).await,
+            _ if batch.is_empty() => {
+                if state.journal.health(self.part).is_failing() {
+                    // A gateway that is not ready may get no calls that would show that the store can be written again.
+                    session.execute(TRY_WRITING, &[]).await?;
+                }
+                Ok(())
+            }
+            JournalPart::Opens => state.open(session, batch).await,
+            JournalPart::Closes => state.close(session, batch).await,
+            JournalPart::Rows => state.add(session, batch).await,
+        }
+    }
+
+    /// Notes a failure, and replies to those who waited.
+    fn failed(&self, error: PgError, waiting: Vec<JournalEntry>) -> PgError {
+        let text = StoreError::new(error.to_string());
+        reply_failed(waiting, &text);
+        self.state.journal.judge(self.part, &Err(text));
+        error
+    }
+
+    /// Lets go of sends that will not begin, although their rows may be there, or come later.
+    fn let_go(&self, batch: &[JournalEntry], error: &PgError) {
+        for entry in batch {
+            match entry {
+                JournalEntry::Open(opening) if error.undoes() => {
+                    self.state.held.end(opening.row.id)
+                }
+                JournalEntry::Open(opening) => {
+                    self.state.held.abandon(opening.row.id, Instant::now());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Keeps the rows that were opened, for their outcomes. A send begins only while the lease is good by this process's own clock:
+    /// nobody else can have closed its row then.
+    fn keep(&self, batch: &mut Vec<JournalEntry>) {
+        if self.part != JournalPart::Opens {
+            return;
+        }
+        let lease = &self.state.lease;
+        let is_good = lease.is_good(Instant::now()) && lease.is_replicated();
+        for entry in batch.iter_mut() {
+            if let JournalEntry::Open(opening) = entry
+                && opening.obstacle.is_none()
+            {
+                let row = std::mem::take(&mut opening.row);
+                opening.row.id = row.id;
+                self.state.held.keep(row.id, Box::new(row));
+            }
+        }
+        if is_good {
+            return;
+        }
+        let reason = if lease.is_replicated() {
+            "this replica's lease is over"
+        } else {
+            "no standby has what is written"
+        };
+        let error = StoreError::new(reason);
+        for opened in batch.extract_if(.., is_opened) {
+            if let JournalEntry::Open(opening) = &opened {
+                self.state.journal.queue.withdraw(opening.row.id);
+            }
+            reply_failed(vec![opened], &error);
+        }
+    }
+
+    /// Replies to those who wait until everything before them is written.
+    fn end_batch(&self) {
+        for flush in self.state.journal.queue.end_batch(self.part) {
+            let _ = flush.send(Ok(()));
+        }
+    }
+}
+
+fn is_opened(entry: &mut JournalEntry) -> bool {
+    matches!(entry, JournalEntry::Open(opening) if opening.obstacle.is_none())
+}

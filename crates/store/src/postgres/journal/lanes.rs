@@ -1,0 +1,93 @@
+//! The tasks that write the sends and the journal of one replica.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::held::HeldSends;
+use super::lane::LaneWriter;
+use super::shared::LaneState;
+use super::sweep::Sweeper;
+use super::tallies::Tallies;
+use crate::Journal;
+use crate::journal::parts::JournalPart;
+use crate::postgres::connector::PgConnector;
+use crate::postgres::error::PgError;
+use crate::postgres::ids::RowIds;
+use crate::postgres::lease::ReplicaLease;
+
+/// How long the end of the store takes for what is left open.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// The lanes of one replica. They end with this.
+pub(in crate::postgres) struct Lanes {
+    state: Arc<LaneState>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Lanes {
+    /// Starts the lanes of a journal. They write as soon as it takes rows.
+    pub(in crate::postgres) fn start(
+        journal: &Arc<Journal>,
+        key: &hmac::Key,
+        (ids, lease): (&Arc<RowIds>, &Arc<ReplicaLease>),
+        connector: &Arc<PgConnector>,
+    ) -> Lanes {
+        journal.queue.write_in_parts();
+        let state = Arc::new(LaneState {
+            journal: Arc::clone(journal),
+            key: key.clone(),
+            ids: Arc::clone(ids),
+            lease: Arc::clone(lease),
+            connector: Arc::clone(connector),
+            held: HeldSends::default(),
+            tallies: Tallies::default(),
+        });
+        let mut tasks = JoinSet::new();
+        for part in JournalPart::ALL {
+            tasks.spawn(LaneWriter::new(part, Arc::clone(&state)).run());
+        }
+        tasks.spawn(Sweeper::new(Arc::clone(&state)).run());
+        Lanes {
+            state,
+            tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// What the lanes share.
+    pub(super) fn state(&self) -> &LaneState {
+        &self.state
+    }
+
+    /// Ends the lanes, and closes as unknown what this replica has left open: nobody will.
+    pub(in crate::postgres) async fn close(&self) {
+        {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.abort_all();
+        }
+        self.state.journal.queue.abandon();
+        match timeout(END_MAX, self.close_own()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "sends are left open; other replicas close them")
+            }
+            Err(_) => tracing::warn!("sends are left open; other replicas close them"),
+        }
+    }
+
+    async fn close_own(&self) -> Result<(), PgError> {
+        let mut session = self.state.connector.connect().await?;
+        self.state.held.forget();
+        self.state.sweep(&mut session).await?;
+        Ok(())
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.state.journal.queue.abandon();
+    }
+}

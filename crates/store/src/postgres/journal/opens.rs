@@ -1,0 +1,316 @@
+//! Sends that begin: a batch of them claims its keys and puts its rows on the disk in one statement.
+
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tokio_postgres::types::Type;
+
+use super::columns::clean;
+use super::open_row::OpenRow;
+use super::shared::LaneState;
+use crate::journal::entry::{JournalEntry, Opening};
+use crate::postgres::error::PgError;
+use crate::postgres::receipts::{Looked, clear_some, look_up};
+use crate::postgres::session::{PgSession, Value};
+use crate::{Claim, Obstacle, Receipt, ReceiptState};
+
+/// How often a claim is tried that finds neither its own receipt nor another's: the other one was freed in between.
+const CLAIM_TRIES: u32 = 3;
+
+/// How often a statement is tried that another transaction came in the way of. Nothing was written then.
+const STATEMENT_TRIES: u32 = 3;
+
+/// Claims keys and opens rows. The order of the claims is the same for all, so that no two replicas wait for each other. What is
+/// neither claimed nor opened stays out of the answer; a replica without a lease opens nothing, and gets a row without a number.
+const OPEN: &str = "WITH o AS (
+        SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            AS o(id, client_id, method, key, fingerprint, request_id, made_at, kept_since, own_bytes, own_max, all_bytes, all_max, row)
+        WHERE EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now())
+    ), claimed AS (
+        INSERT INTO chatgate.receipts AS r (client_id, method, key, fingerprint, row, request_id, made_at, state)
+        SELECT client_id, method, key, fingerprint, id, request_id, made_at, 'open' FROM o
+        WHERE key IS NOT NULL
+            AND own_bytes + (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = o.client_id) <= own_max
+            AND all_bytes + (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') <= all_max
+        ORDER BY client_id, method, key
+        ON CONFLICT (client_id, method, key) DO UPDATE SET fingerprint = excluded.fingerprint, row = excluded.row,
+            request_id = excluded.request_id, made_at = excluded.made_at, state = 'open', answer = NULL
+            WHERE r.state <> 'open' AND r.made_at < (SELECT kept_since FROM o WHERE o.id = excluded.row)
+        RETURNING row
+    ), opened AS (
+        INSERT INTO chatgate.intents (id, owner, row)
+        SELECT id, $1, row FROM o WHERE key IS NULL OR id IN (SELECT row FROM claimed) RETURNING id
+    )
+    SELECT id FROM opened
+    UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now())";
+
+/// A row that is to be opened, as the statement takes it.
+struct WantedRow<'b> {
+    /// Its place in the batch.
+    place: usize,
+    id: i64,
+    row: String,
+    /// The key that it claims, with its hash.
+    claim: Option<(&'b Claim, Vec<u8>)>,
+}
+
+/// Places of a batch, and what stands in their way.
+type Obstacles = HashMap<usize, Obstacle>;
+
+impl LaneState {
+    /// Opens a batch. What stands in the way of an opening is noted in it.
+    ///
+    /// # Errors
+    /// When the statement failed. Nothing of the batch may be begun then, although it may have been opened.
+    pub(super) async fn open(
+        &self,
+        session: &mut PgSession,
+        batch: &mut [JournalEntry],
+    ) -> Result<(), PgError> {
+        for opening in batch.iter_mut().filter_map(opening_of) {
+            opening.row.id = self.ids.next(self.lease.database_ms(opening.row.at_ms));
+            self.held.begin(opening.row.id);
+        }
+        let obstacles = self.claim_and_open(session, batch).await?;
+        for (place, obstacle) in obstacles {
+            if let Some(opening) = batch.get_mut(place).and_then(opening_of) {
+                self.held.end(opening.row.id);
+                opening.obstacle = Some(obstacle);
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim_and_open(
+        &self,
+        session: &mut PgSession,
+        batch: &[JournalEntry],
+    ) -> Result<Obstacles, PgError> {
+        let (mut left, second) = self.gather(batch);
+        let mut obstacles = Obstacles::new();
+        for _ in 0..CLAIM_TRIES {
+            left = self.open_some(session, left).await?;
+            if left.is_empty() {
+                break;
+            }
+            left = look_at(session, left, &mut obstacles, self.lease.ahead_s()).await?;
+        }
+        // Others claim these keys and free them again and again.
+        for wanted in left {
+            if let Some((claim, _)) = wanted.claim {
+                obstacles.insert(wanted.place, under_way(claim));
+            }
+        }
+        // A key that stands twice in the batch is claimed once; the second finds what the first has come to.
+        for (place, first, claim) in second {
+            let found = obstacles.get(&first).cloned();
+            obstacles.insert(place, found.unwrap_or_else(|| under_way(claim)));
+        }
+        Ok(obstacles)
+    }
+
+    /// What is to be opened, and the places whose key another place claims: each with that place and its claim.
+    fn gather<'b>(
+        &self,
+        batch: &'b [JournalEntry],
+    ) -> (Vec<WantedRow<'b>>, Vec<(usize, usize, &'b Claim)>) {
+        let mut first = HashMap::new();
+        let (mut wanted, mut second) = (Vec::new(), Vec::new());
+        for (place, entry) in batch.iter().enumerate() {
+            let JournalEntry::Open(opening) = entry else {
+                continue;
+            };
+            let claim = opening.claim.as_ref();
+            let claim = claim.map(|claim| (claim, claim.hashed_key(&self.key)));
+            if let Some((claim, key)) = &claim {
+                match first.entry((&claim.client_id, claim.method, key.clone())) {
+                    Entry::Occupied(first) => {
+                        let (first, claim) = *first.get();
+                        second.push((place, first, claim));
+                        continue;
+                    }
+                    Entry::Vacant(vacant) => {
+                        vacant.insert((place, *claim));
+                    }
+                }
+            }
+            wanted.push(WantedRow {
+                place,
+                id: opening.row.id,
+                row: OpenRow::text_of(&opening.row, &self.key),
+                claim,
+            });
+        }
+        (wanted, second)
+    }
+
+    /// Opens what can be opened, and returns the rest.
+    async fn open_some<'b>(
+        &self,
+        session: &mut PgSession,
+        mut wanted: Vec<WantedRow<'b>>,
+    ) -> Result<Vec<WantedRow<'b>>, PgError> {
+        let lists = OpenLists::of(&wanted, self.lease.ahead_s());
+        let owner = self.ids.replica().id;
+        let values = lists.values(&owner);
+        let mut tries = 1;
+        let opened = loop {
+            match session.query(OPEN, &values).await {
+                Err(error) if error.passes() && tries < STATEMENT_TRIES => tries += 1,
+                ended => break ended?,
+            }
+        };
+        let mut ids = HashSet::new();
+        for row in &opened {
+            let id: Option<i64> = row.try_get("id")?;
+            ids.insert(id.ok_or_else(|| PgError::new("this replica's lease is over"))?);
+        }
+        wanted.retain(|wanted| !ids.contains(&wanted.id));
+        Ok(wanted)
+    }
+}
+
+fn opening_of(entry: &mut JournalEntry) -> Option<&mut Opening> {
+    match entry {
+        JournalEntry::Open(opening) => Some(opening),
+        _ => None,
+    }
+}
+
+/// Sees what stands in the way of claims, and returns those that may succeed when they are tried again. The statement that
+/// claims does not see a receipt that another one makes at the same time.
+async fn look_at<'b>(
+    session: &mut PgSession,
+    mut left: Vec<WantedRow<'b>>,
+    obstacles: &mut Obstacles,
+    ahead_s: i64,
+) -> Result<Vec<WantedRow<'b>>, PgError> {
+    let claims = left.iter().filter_map(|wanted| wanted.claim.as_ref());
+    let claims: Vec<_> = claims
+        .map(|(claim, key)| (*claim, key.as_slice()))
+        .collect();
+    let looked = look_up(session, &claims, ahead_s).await?;
+    let mut expired = BTreeMap::new();
+    let mut looked = looked.into_iter();
+    left.retain(|wanted| {
+        let (Some((claim, _)), Some(looked)) = (&wanted.claim, looked.next()) else {
+            return false;
+        };
+        let Looked {
+            receipt,
+            taken,
+            oldest,
+        } = looked;
+        let counts = |receipt: &Receipt| {
+            receipt.made_at >= claim.kept_since || receipt.state == ReceiptState::Open
+        };
+        if let Some(receipt) = receipt.filter(counts) {
+            obstacles.insert(wanted.place, Obstacle::Known(receipt));
+            return false;
+        }
+        let Some(no_room) = claim.refused(taken, oldest) else {
+            return true;
+        };
+        if oldest.is_some_and(|made_at| made_at < claim.kept_since) {
+            expired.insert(claim.client_id.as_str(), claim.kept_since);
+            return true;
+        }
+        obstacles.insert(wanted.place, Obstacle::NoRoom(no_room));
+        false
+    });
+    for (client_id, kept_since) in expired {
+        clear_some(session, client_id, kept_since + ahead_s).await?;
+    }
+    Ok(left)
+}
+
+/// What stands in the way of a claim of a key that another send is about to use.
+fn under_way(claim: &Claim) -> Obstacle {
+    Obstacle::Known(Receipt {
+        method: claim.method.to_owned(),
+        state: ReceiptState::Open,
+        request_id: claim.request_id.clone(),
+        made_at: claim.now,
+        fingerprint: claim.fingerprint,
+        answer: None,
+    })
+}
+
+/// Rows that are to be opened, column by column.
+#[derive(Default)]
+struct OpenLists<'b> {
+    ids: Vec<i64>,
+    client_ids: Vec<Option<&'b str>>,
+    methods: Vec<Option<&'b str>>,
+    keys: Vec<Option<&'b [u8]>>,
+    fingerprints: Vec<Option<&'b [u8]>>,
+    request_ids: Vec<Option<Cow<'b, str>>>,
+    made_at: Vec<Option<i64>>,
+    kept_since: Vec<Option<i64>>,
+    /// What the receipts of the access take up to here, besides those in the table; then what they may take.
+    own_bytes: Vec<i64>,
+    own_max: Vec<Option<i64>>,
+    /// The same of all accesses.
+    all_bytes: Vec<i64>,
+    all_max: Vec<Option<i64>>,
+    rows: Vec<&'b str>,
+}
+
+impl<'b> OpenLists<'b> {
+    /// With the database's clock so many seconds ahead of this process's.
+    fn of(wanted: &'b [WantedRow<'_>], ahead_s: i64) -> OpenLists<'b> {
+        let mut lists = OpenLists::default();
+        let (mut own, mut all) = (HashMap::new(), 0);
+        for wanted in wanted {
+            let claim = wanted.claim.as_ref().map(|(claim, _)| *claim);
+            let bytes = claim.map_or(0, Claim::open_bytes);
+            all += bytes;
+            let own = own.entry(claim.map(|claim| &claim.client_id)).or_insert(0);
+            *own += bytes;
+            lists.ids.push(wanted.id);
+            lists
+                .client_ids
+                .push(claim.map(|claim| claim.client_id.as_str()));
+            lists.methods.push(claim.map(|claim| claim.method));
+            lists
+                .keys
+                .push(wanted.claim.as_ref().map(|(_, key)| key.as_slice()));
+            lists
+                .fingerprints
+                .push(claim.map(|claim| &claim.fingerprint[..]));
+            lists
+                .request_ids
+                .push(claim.map(|claim| clean(&claim.request_id)));
+            lists.made_at.push(claim.map(|claim| claim.now + ahead_s));
+            lists
+                .kept_since
+                .push(claim.map(|claim| claim.kept_since + ahead_s));
+            lists.own_bytes.push(*own);
+            lists.own_max.push(claim.map(|claim| claim.room.per_access));
+            lists.all_bytes.push(all);
+            lists.all_max.push(claim.map(|claim| claim.room.all));
+            lists.rows.push(&wanted.row);
+        }
+        lists
+    }
+
+    fn values<'v>(&'v self, owner: &'v i64) -> [Value<'v>; 14] {
+        [
+            (owner, Type::INT8),
+            (&self.ids, Type::INT8_ARRAY),
+            (&self.client_ids, Type::TEXT_ARRAY),
+            (&self.methods, Type::TEXT_ARRAY),
+            (&self.keys, Type::BYTEA_ARRAY),
+            (&self.fingerprints, Type::BYTEA_ARRAY),
+            (&self.request_ids, Type::TEXT_ARRAY),
+            (&self.made_at, Type::INT8_ARRAY),
+            (&self.kept_since, Type::INT8_ARRAY),
+            (&self.own_bytes, Type::INT8_ARRAY),
+            (&self.own_max, Type::INT8_ARRAY),
+            (&self.all_bytes, Type::INT8_ARRAY),
+            (&self.all_max, Type::INT8_ARRAY),
+            (&self.rows, Type::TEXT_ARRAY),
+        ]
+    }
+}

@@ -1,0 +1,145 @@
+//! The days of the journal: each is a partition, made ahead and dropped as a whole.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use crate::StoreError;
+use crate::journal::row::first_id_at;
+use crate::postgres::error::PgError;
+use crate::postgres::store::PostgresStore;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Days that are made ahead: so long nobody has to look after them.
+const DAYS_AHEAD: i64 = 7;
+
+/// How long a day may take to be counted, or cleared of what was deleted.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a change of the tables waits for those who use them, and holds up others meanwhile.
+const LOCK_MAX: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// The tables that have a partition for each day.
+pub(super) const TABLES: [&str; 2] = ["journal", "journal_payload"];
+
+/// The partitions of these tables, oldest first, with the day of each; none for what found no partition of its day.
+const PARTITIONS: &str =
+    "SELECT c.relname AS name, p.relname AS parent, pg_total_relation_size(c.oid) AS bytes,
+        substring(c.relname FROM '_d([0-9]+)$')::bigint AS day
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+    JOIN pg_namespace n ON n.oid = p.relnamespace
+    WHERE n.nspname = 'chatgate' AND p.relname = ANY($1) ORDER BY day, name";
+
+/// A partition.
+#[derive(Clone, Debug)]
+pub(super) struct Partition {
+    pub(super) name: String,
+    pub(super) parent: String,
+    /// What it takes with its indexes.
+    pub(super) bytes: u64,
+    /// Its day since 1970; none for what found no partition of its day.
+    pub(super) day: Option<i64>,
+}
+
+impl Partition {
+    /// Whether all its rows have numbers below this one.
+    pub(super) fn is_below(&self, id: i64) -> bool {
+        self.day
+            .is_some_and(|day| first_id_at((day + 1).saturating_mul(DAY_MS)) <= id)
+    }
+}
+
+/// The day of a time in milliseconds since 1970.
+pub(super) fn day_of(ms: i64) -> i64 {
+    ms.div_euclid(DAY_MS)
+}
+
+impl PostgresStore {
+    /// The partitions of the journal and of what was said.
+    pub(super) async fn partitions(&self) -> Result<Vec<Partition>, PgError> {
+        let tables: &[&str] = &TABLES;
+        let rows = self
+            .pool()
+            .read(PARTITIONS, &[(&tables, Type::TEXT_ARRAY)])
+            .await?;
+        let partition = |row: &tokio_postgres::Row| -> Result<Partition, PgError> {
+            Ok(Partition {
+                name: row.try_get("name")?,
+                parent: row.try_get("parent")?,
+                bytes: row.try_get::<_, i64>("bytes")?.unsigned_abs(),
+                day: row.try_get("day")?,
+            })
+        };
+        rows.iter().map(partition).collect()
+    }
+
+    /// Makes the partitions of these days, as far as they are not there.
+    ///
+    /// # Errors
+    /// When the tables can't be changed.
+    pub(super) async fn make_partitions(&self, now_ms: i64) -> Result<(), StoreError> {
+        let there = self.partitions().await?;
+        let today = day_of(now_ms);
+        for day in today..=today + DAYS_AHEAD {
+            for table in TABLES {
+                let name = format!("{table}_d{day}");
+                if there.iter().any(|partition| partition.name == name) {
+                    continue;
+                }
+                let (from, to) = (first_id_at(day * DAY_MS), first_id_at((day + 1) * DAY_MS));
+                // What found no partition of this day would stand in its way.
+                let make = format!(
+                    "{LOCK_MAX}; CREATE TABLE chatgate.{name} (LIKE chatgate.{table} INCLUDING ALL);
+                     WITH moved AS (DELETE FROM chatgate.{table}_rest WHERE id >= {from} AND id < {to} RETURNING *)
+                     INSERT INTO chatgate.{name} TABLE moved;
+                     ALTER TABLE chatgate.{table} ATTACH PARTITION chatgate.{name} FOR VALUES FROM ({from}) TO ({to})"
+                );
+                match self.run(&make).await {
+                    // Another replica makes it at the same time.
+                    Err(error) if !error.is_there_already() => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a partition.
+    pub(super) async fn drop_partition(&self, name: &str) -> Result<(), PgError> {
+        self.run(&format!("{LOCK_MAX}; DROP TABLE IF EXISTS chatgate.{name}"))
+            .await
+    }
+
+    /// Counts the rows of a partition, and those of them that meet a condition.
+    pub(super) async fn count_rows(
+        &self,
+        name: &str,
+        conditions: [&str; 2],
+    ) -> Result<[u64; 3], PgError> {
+        let [first, second] = conditions;
+        let count = format!(
+            "SELECT count(*) AS all_rows, count(*) FILTER (WHERE {first}) AS first, count(*) FILTER (WHERE {second}) AS second
+             FROM chatgate.{name}"
+        );
+        let mut lease = self.pool().take().await?;
+        lease.session.patient(PATIENCE);
+        let counted = lease.session.query(&count, &[]).await?;
+        let row = counted.first();
+        let row = row.ok_or_else(|| PgError::new("nothing was counted"))?;
+        let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
+        Ok([count("all_rows")?, count("first")?, count("second")?])
+    }
+
+    /// Runs statements without values, for as long as they take.
+    pub(in crate::postgres) async fn run(&self, sql: &str) -> Result<(), PgError> {
+        let mut lease = self.pool().take().await?;
+        lease.session.patient(PATIENCE);
+        let done = lease.session.batch(sql).await;
+        if let Err(error) = &done {
+            self.pool().note(error);
+        }
+        // The connection is closed: others have less patience.
+        done
+    }
+}

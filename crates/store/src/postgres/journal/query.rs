@@ -1,0 +1,163 @@
+//! Reading the journal over all replicas.
+
+use std::net::IpAddr;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::columns::{SELECT, read};
+use super::open_row::OpenRow;
+use super::page::PageQuery;
+use super::tallies::minute_from;
+use crate::journal::row::first_id_at;
+use crate::postgres::error::PgError;
+use crate::postgres::session::Value;
+use crate::postgres::store::PostgresStore;
+use crate::{JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError, Tally};
+
+/// Calls of an access whose networks let them in. Sends under way are none of them yet.
+const LIMIT_CALLS: &str = "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
+        CASE WHEN $1 THEN (SELECT destination FROM chatgate.journal_payload p WHERE p.id = j.id) END AS destination
+    FROM chatgate.journal j WHERE access = $2 AND id > $3 AND kind = 'request'
+        AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND code IS DISTINCT FROM 'IP_NOT_ALLOWED' ORDER BY id LIMIT $4";
+
+/// Calls of an access that came to be judged by its networks: one that is refused for its access's state is refused before.
+const REPLAY_CALLS: &str = "SELECT id, client, request_id, caller_request_id, method, code, count FROM chatgate.journal
+    WHERE access = $1 AND id > $2 AND kind = 'request' AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND client IS NOT NULL
+    ORDER BY id LIMIT $3";
+
+const NEWEST: &str = "SELECT greatest((SELECT max(id) FROM chatgate.journal), (SELECT max(id) FROM chatgate.intents), 0) AS newest";
+
+const TALLY: &str =
+    "SELECT coalesce(sum(calls), 0)::bigint AS calls, coalesce(sum(failed), 0)::bigint AS failed
+    FROM chatgate.tallies WHERE minute >= $1 AND minute < $2";
+
+impl PostgresStore {
+    pub(crate) async fn limit_calls(
+        &self,
+        (access, with_destinations): (&str, bool),
+        (since_ms, beyond): (i64, i64),
+        count_max: u32,
+    ) -> Result<Vec<LimitCall>, StoreError> {
+        let (after, most) = (beyond.max(first_id_at(since_ms) - 1), i64::from(count_max));
+        let values: [Value<'_>; 4] = [
+            (&with_destinations, Type::BOOL),
+            (&access, Type::TEXT),
+            (&after, Type::INT8),
+            (&most, Type::INT8),
+        ];
+        let rows = self.pool().read(LIMIT_CALLS, &values).await?;
+        let call = |row: &Row| -> Result<LimitCall, PgError> {
+            Ok(LimitCall {
+                id: row.try_get("id")?,
+                method: row.try_get("method")?,
+                code: row.try_get("code")?,
+                held_us: row.try_get("held_us")?,
+                destination: row.try_get("destination")?,
+                count: row.try_get::<_, i64>("count")?.unsigned_abs(),
+            })
+        };
+        Ok(rows.iter().map(call).collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) async fn journal_rows(
+        &self,
+        filter: &JournalFilter,
+        (order, beyond): (JournalOrder, Option<i64>),
+        count_max: u32,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        let query = PageQuery::of(filter, (order, beyond), count_max);
+        let found = self.pool().read(&query.sql, &query.values()).await?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in &found {
+            match row.try_get("open_row").map_err(PgError::from)? {
+                None => rows.push(read(row)?),
+                Some(text) => {
+                    let id = row.try_get("id").map_err(PgError::from)?;
+                    let open = OpenRow::read(text, id);
+                    rows.extend(open.filter(|row| filter.matches(row)));
+                }
+            }
+        }
+        match order {
+            JournalOrder::NewestFirst => rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id)),
+            JournalOrder::OldestFirst => rows.sort_unstable_by_key(|row| row.id),
+        }
+        rows.truncate(count_max as usize);
+        Ok(rows)
+    }
+
+    pub(crate) async fn replay_calls(
+        &self,
+        access: &str,
+        (since_ms, beyond): (i64, i64),
+        count_max: u32,
+    ) -> Result<Vec<ReplayCall>, StoreError> {
+        let (after, most) = (beyond.max(first_id_at(since_ms) - 1), i64::from(count_max));
+        let values: [Value<'_>; 3] = [
+            (&access, Type::TEXT),
+            (&after, Type::INT8),
+            (&most, Type::INT8),
+        ];
+        let rows = self.pool().read(REPLAY_CALLS, &values).await?;
+        let call = |row: &Row| -> Result<ReplayCall, PgError> {
+            Ok(ReplayCall {
+                id: row.try_get("id")?,
+                client: row.try_get::<_, IpAddr>("client")?,
+                request_id: row
+                    .try_get::<_, Option<_>>("request_id")?
+                    .unwrap_or_default(),
+                caller_request_id: row.try_get("caller_request_id")?,
+                method: row.try_get("method")?,
+                code: row.try_get("code")?,
+                count: row.try_get::<_, i64>("count")?.unsigned_abs(),
+            })
+        };
+        Ok(rows.iter().map(call).collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) async fn newest_row(&self) -> Result<i64, StoreError> {
+        let rows = self.pool().read(NEWEST, &[]).await?;
+        let newest = rows.first().map(|row| row.try_get("newest"));
+        Ok(newest.transpose().map_err(PgError::from)?.unwrap_or(0))
+    }
+
+    pub(crate) async fn journal_row(&self, id: i64) -> Result<Option<JournalRow>, StoreError> {
+        let open = "SELECT row FROM chatgate.intents WHERE id = $1";
+        let open = self.pool().read(open, &[(&id, Type::INT8)]).await?;
+        if let Some(row) = open.first() {
+            return Ok(OpenRow::read(
+                row.try_get("row").map_err(PgError::from)?,
+                id,
+            ));
+        }
+        let whole = format!("{} WHERE j.id = $1", *SELECT);
+        let rows = self.pool().read(&whole, &[(&id, Type::INT8)]).await?;
+        Ok(rows.first().map(read).transpose()?)
+    }
+
+    /// The calls of all minutes that begin between two times, over all replicas: there is nothing to count on from.
+    pub(crate) async fn tally(
+        &self,
+        (since_ms, until_ms): (i64, i64),
+        _so_far: Tally,
+        _count_max: u32,
+    ) -> Result<(Tally, bool), StoreError> {
+        let (since, until) = (minute_from(since_ms), minute_from(until_ms));
+        let values: [Value<'_>; 2] = [(&since, Type::INT8), (&until, Type::INT8)];
+        let rows = self.pool().read(TALLY, &values).await?;
+        let count = |name| -> Result<u64, PgError> {
+            let row = rows
+                .first()
+                .map(|row| row.try_get::<_, i64>(name))
+                .transpose()?;
+            Ok(row.unwrap_or(0).unsigned_abs())
+        };
+        let tally = Tally {
+            calls: count("calls")?,
+            failed: count("failed")?,
+            last: 0,
+        };
+        Ok((tally, true))
+    }
+}

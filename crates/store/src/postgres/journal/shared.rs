@@ -1,0 +1,24 @@
+//! What the lanes of one replica share.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+
+use super::held::HeldSends;
+use super::tallies::Tallies;
+use crate::Journal;
+use crate::postgres::connector::PgConnector;
+use crate::postgres::ids::RowIds;
+use crate::postgres::lease::ReplicaLease;
+
+/// What the lanes of one replica share.
+pub(super) struct LaneState {
+    pub(super) journal: Arc<Journal>,
+    /// The key of the hashes of destinations and of idempotency keys.
+    pub(super) key: hmac::Key,
+    pub(super) ids: Arc<RowIds>,
+    pub(super) lease: Arc<ReplicaLease>,
+    pub(super) connector: Arc<PgConnector>,
+    pub(super) held: HeldSends,
+    pub(super) tallies: Tallies,
+}

@@ -1,0 +1,25 @@
+//! The start of the journal.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::StoreError;
+use crate::postgres::store::PostgresStore;
+
+impl PostgresStore {
+    /// Closes what replicas that are gone have left open, and makes the partitions of the next days. Returns the number of rows.
+    pub(crate) async fn close_left_open(&self) -> Result<u64, StoreError> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        self.make_partitions(self.lease().database_ms(now_ms))
+            .await?;
+        let Some(lanes) = &self.lanes else {
+            return Ok(0);
+        };
+        let mut lease = self.pool().take().await?;
+        let closed = lanes.state().close_of_gone(&mut lease.session).await;
+        self.pool().give_back(lease);
+        Ok(closed? as u64)
+    }
+}

@@ -1,0 +1,194 @@
+//! Receipts in PostgreSQL: asking for them, and clearing them. They are claimed and settled by the statements of sends
+//! (`journal/opens.rs`, `journal/closes.rs`). Triggers count the room that they take, each connection in rows of its own, so that no
+//! two sends wait for the same row.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::session::{PgSession, Value};
+use super::store::PostgresStore;
+use crate::receipts::hash_of;
+use crate::{Claim, Obstacle, Receipt, ReceiptState, StoreError};
+
+/// Receipts deleted at once: some 20 ms, for which nobody has to wait.
+const CLEARED_AT_ONCE: i64 = 1000;
+
+/// What stands where a claim wants to be, in the order of the claims.
+const LOOK_UP: &str = "SELECT r.method, r.state, r.request_id, r.made_at, r.fingerprint, r.answer,
+        (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = q.client_id) AS own,
+        (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') AS taken,
+        (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = q.client_id) AS oldest
+    FROM unnest($1, $2, $3) WITH ORDINALITY AS q(client_id, method, key, n)
+    LEFT JOIN chatgate.receipts r USING (client_id, method, key) ORDER BY q.n";
+
+const OF_KEY: &str =
+    "SELECT method, state, request_id, made_at, fingerprint, answer FROM chatgate.receipts
+    WHERE client_id = $1 AND key = $2 ORDER BY method";
+
+const TAKEN: &str = "SELECT coalesce(sum(receipts), 0)::bigint AS receipts, coalesce(sum(bytes), 0)::bigint AS bytes
+    FROM chatgate.receipt_room WHERE client_id = $1";
+
+const CLEAR_SOME: &str =
+    "DELETE FROM chatgate.receipts WHERE row = ANY(ARRAY(SELECT row FROM chatgate.receipts
+    WHERE client_id = $1 AND made_at < $2 AND state <> 'open' ORDER BY row LIMIT $3))";
+
+/// What is there where a claim wants to be. Times are by this process's clock.
+pub(super) struct Looked {
+    pub(super) receipt: Option<Receipt>,
+    /// The bytes that the receipts of the access take, and those of all.
+    pub(super) taken: (i64, i64),
+    /// When the oldest of the access was made.
+    pub(super) oldest: Option<i64>,
+}
+
+/// Looks where claims with these hashed keys want to be, with the database's clock so many seconds ahead.
+///
+/// # Errors
+/// When the database can't be read.
+pub(super) async fn look_up(
+    session: &mut PgSession,
+    claims: &[(&Claim, &[u8])],
+    ahead_s: i64,
+) -> Result<Vec<Looked>, PgError> {
+    let client_ids: Vec<&str> = claims.iter().map(|(claim, _)| &*claim.client_id).collect();
+    let methods: Vec<&str> = claims.iter().map(|(claim, _)| claim.method).collect();
+    let keys: Vec<&[u8]> = claims.iter().map(|(_, key)| *key).collect();
+    let values: [Value<'_>; 3] = [
+        (&client_ids, Type::TEXT_ARRAY),
+        (&methods, Type::TEXT_ARRAY),
+        (&keys, Type::BYTEA_ARRAY),
+    ];
+    let rows = session.query(LOOK_UP, &values).await?;
+    rows.iter().map(|row| looked(row, ahead_s)).collect()
+}
+
+fn looked(row: &Row, ahead_s: i64) -> Result<Looked, PgError> {
+    let state: Option<&str> = row.try_get("state")?;
+    let oldest: Option<i64> = row.try_get("oldest")?;
+    Ok(Looked {
+        receipt: state.map(|_| read(row, ahead_s)).transpose()?,
+        taken: (row.try_get("own")?, row.try_get("taken")?),
+        oldest: oldest.map(|made_at| made_at - ahead_s),
+    })
+}
+
+fn read(row: &Row, ahead_s: i64) -> Result<Receipt, PgError> {
+    let fingerprint: &[u8] = row.try_get("fingerprint")?;
+    Ok(Receipt {
+        method: row.try_get("method")?,
+        state: ReceiptState::from_word(row.try_get("state")?)
+            .ok_or_else(|| PgError::new("a receipt is in an unknown state"))?,
+        request_id: row.try_get("request_id")?,
+        made_at: row.try_get::<_, i64>("made_at")? - ahead_s,
+        fingerprint: fingerprint
+            .try_into()
+            .map_err(|_| PgError::new("a receipt has no fingerprint"))?,
+        answer: row.try_get("answer")?,
+    })
+}
+
+/// Deletes receipts of an access that were made before this by the database's clock, as many as go at once, and returns their
+/// number.
+///
+/// # Errors
+/// When the database can't be written.
+pub(super) async fn clear_some(
+    session: &mut PgSession,
+    client_id: &str,
+    before: i64,
+) -> Result<u64, PgError> {
+    let values: [Value<'_>; 3] = [
+        (&client_id, Type::TEXT),
+        (&before, Type::INT8),
+        (&CLEARED_AT_ONCE, Type::INT8),
+    ];
+    session.execute(CLEAR_SOME, &values).await
+}
+
+impl PostgresStore {
+    /// What stands in the way of a claim, without making it.
+    pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
+        let keys = vec![claim.hashed_key(&self.journal_key)];
+        let (client_ids, methods) = (vec![claim.client_id.as_str()], vec![claim.method]);
+        let values: [Value<'_>; 3] = [
+            (&client_ids, Type::TEXT_ARRAY),
+            (&methods, Type::TEXT_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+        ];
+        let rows = self.pool().read(LOOK_UP, &values).await?;
+        let looked = rows.first().map(|row| looked(row, self.lease().ahead_s()));
+        let Some(looked) = looked.transpose()? else {
+            return Ok(None);
+        };
+        let counts = |receipt: &Receipt| receipt.made_at >= claim.kept_since;
+        if let Some(receipt) = looked.receipt.filter(counts) {
+            return Ok(Some(Obstacle::Known(receipt)));
+        }
+        // Where receipts have expired and are still there, only claiming can say.
+        if looked
+            .oldest
+            .is_some_and(|made_at| made_at < claim.kept_since)
+        {
+            return Ok(None);
+        }
+        Ok(claim
+            .refused(looked.taken, looked.oldest)
+            .map(Obstacle::NoRoom))
+    }
+
+    /// The receipts of one key of an access.
+    pub(crate) async fn receipts(
+        &self,
+        client_id: &str,
+        key: &str,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let key = hash_of(&self.journal_key, client_id, key);
+        let values: [Value<'_>; 2] = [(&client_id, Type::TEXT), (&key, Type::BYTEA)];
+        let rows = self.pool().read(OF_KEY, &values).await?;
+        let ahead_s = self.lease().ahead_s();
+        Ok(rows
+            .iter()
+            .map(|row| read(row, ahead_s))
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// What the receipts of an access take: their number, and their bytes; those of all for an empty client id.
+    pub(crate) async fn receipts_taken(&self, client_id: &str) -> Result<(u64, u64), StoreError> {
+        let rows = self.pool().read(TAKEN, &[(&client_id, Type::TEXT)]).await?;
+        let Some(row) = rows.first() else {
+            return Ok((0, 0));
+        };
+        let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
+        let taken = count("receipts").and_then(|receipts| Ok((receipts, count("bytes")?)));
+        Ok(taken.map_err(PgError::from)?)
+    }
+
+    /// Deletes the receipts that were made before this.
+    pub(crate) async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
+        let before = before + self.lease().ahead_s();
+        let clients = "SELECT DISTINCT client_id FROM chatgate.receipt_room WHERE client_id <> ''";
+        for row in self.pool().read(clients, &[]).await? {
+            let client_id: &str = row.try_get("client_id").map_err(PgError::from)?;
+            let values: [Value<'_>; 3] = [
+                (&client_id, Type::TEXT),
+                (&before, Type::INT8),
+                (&CLEARED_AT_ONCE, Type::INT8),
+            ];
+            let clear = format!(
+                "WITH gone AS ({CLEAR_SOME} RETURNING 1) SELECT count(*) AS gone FROM gone"
+            );
+            loop {
+                let gone = self.pool().write(&clear, &values).await?;
+                let gone = gone.first().map(|row| row.try_get::<_, i64>("gone"));
+                let gone = gone.transpose().map_err(PgError::from)?;
+                if gone != Some(CLEARED_AT_ONCE) {
+                    break;
+                }
+            }
+        }
+        let zero = "DELETE FROM chatgate.receipt_room WHERE receipts = 0 AND bytes = 0";
+        self.pool().write(zero, &[]).await?;
+        Ok(())
+    }
+}
