@@ -34,3 +34,5 @@ pub use retention::Retention;
 pub use row::{Calls, JournalKind, JournalPayload, JournalRow};
 pub use tally::Tally;
 
+#[cfg(test)]
+pub(crate) mod tests;

@@ -11,3 +11,5 @@ pub use room::RECEIPT_ANSWER_BYTES_MAX;
 pub(crate) use receipt::hash_of;
 pub(crate) use room::BROKEN_OFF;
 
+#[cfg(test)]
+pub(crate) mod tests;

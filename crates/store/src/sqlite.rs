@@ -19,4 +19,6 @@ mod snapshot;
 mod store;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use connection::WriteConnection;
 pub(crate) use store::SqliteStore;

@@ -29,6 +29,99 @@ impl TestEngine {
     }
 }
 
+/// Has every write wait as long as it lives.
+pub(crate) enum WriteLock {
+    Sqlite(#[expect(dead_code, reason = "it is held")] rusqlite::Connection),
+    Postgres(#[expect(dead_code, reason = "it is held")] tokio_postgres::Client),
+}
+
+impl TestEngine {
+    /// Has every write of journal and receipts wait until the lock is dropped.
+    pub(crate) async fn lock(&self) -> WriteLock {
+        match self {
+            TestEngine::Sqlite(folder) => {
+                let connection = rusqlite::Connection::open(folder.path().join("chatgate.db"));
+                let connection = connection.unwrap();
+                connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                WriteLock::Sqlite(connection)
+            }
+            TestEngine::Postgres(options) => {
+                let client = connect(options).await;
+                let lock = "BEGIN; LOCK TABLE chatgate.intents, chatgate.receipts, chatgate.journal IN EXCLUSIVE MODE";
+                client.batch_execute(lock).await.unwrap();
+                WriteLock::Postgres(client)
+            }
+        }
+    }
+
+    /// Has every write fail, or no longer.
+    pub(crate) async fn read_only(&self, store: &Store, on: bool) {
+        match self {
+            TestEngine::Sqlite(_) => {
+                let set = move |connection: &mut crate::sqlite::WriteConnection| {
+                    let set = connection.raw().pragma_update(None, "query_only", on);
+                    Ok::<_, crate::StoreError>(set?)
+                };
+                store.sqlite().writer().run(set).await.unwrap();
+            }
+            TestEngine::Postgres(options) => {
+                let client = connect(options).await;
+                // Each batch is a transaction, which is what the session was when it began.
+                let writes = "SET default_transaction_read_only = off";
+                client.batch_execute(writes).await.unwrap();
+                let set = format!(
+                    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', current_database()); END $$;
+                     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                );
+                client.batch_execute(&set).await.unwrap();
+            }
+        }
+    }
+
+    /// Whether a text stands anywhere in the store.
+    pub(crate) async fn holds(&self, text: &str) -> bool {
+        match self {
+            TestEngine::Sqlite(folder) => {
+                let entries = std::fs::read_dir(folder.path()).unwrap();
+                entries.into_iter().any(|entry| {
+                    let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+                    String::from_utf8_lossy(&bytes).contains(text)
+                })
+            }
+            TestEngine::Postgres(options) => {
+                let client = connect(options).await;
+                let tables = [
+                    "intents",
+                    "receipts",
+                    "journal",
+                    "journal_payload",
+                    "changes",
+                ];
+                for table in tables {
+                    let find = format!(
+                        "SELECT count(*) FROM chatgate.{table} t WHERE position($1 IN t::text) > 0"
+                    );
+                    let found: i64 = client.query_one(&find, &[&text]).await.unwrap().get(0);
+                    if found > 0 {
+                        return true;
+                    }
+                }
+                false
+            }
+        }
+    }
+}
+
+/// A connection beside the store's.
+pub(crate) async fn connect(options: &PostgresOptions) -> tokio_postgres::Client {
+    let mut config = options.url.config().clone();
+    config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::Any);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// Makes a test for each engine of each function, which gets a [`TestEngine`].
 macro_rules! on_every_engine {
     ($($test:ident),* $(,)?) => {

@@ -21,3 +21,6 @@ mod sweep;
 mod tallies;
 
 pub(super) use lanes::Lanes;
+
+#[cfg(test)]
+mod tests;

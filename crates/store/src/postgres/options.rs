@@ -95,7 +95,7 @@ impl PostgresUrl {
         Ok(PostgresUrl(config))
     }
 
-    pub(super) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.0
     }
 }

@@ -9,6 +9,13 @@ use crate::{CountKey, Noted};
 /// Rows of an access that find room, as long as it is theirs alone.
 const KNOWN_ROWS: usize = QUEUE_ROWS_MAX / 2;
 
+on_every_engine!(
+    a_counted_row_is_there_at_once_and_grows_to_the_call,
+    counts_that_wait_while_the_disk_stalls_are_whole_afterwards,
+    unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others,
+    rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last,
+);
+
 const NOW: i64 = 1_700_000_000_000;
 
 fn key(n: u64) -> CountKey {
@@ -41,9 +48,8 @@ fn of_access(at_ms: i64, id: impl ToString, delivery: Option<&'static str>) -> J
     }
 }
 
-#[tokio::test]
-async fn a_counted_row_is_there_at_once_and_grows_to_the_call() {
-    let bench = Bench::new().await;
+async fn a_counted_row_is_there_at_once_and_grows_to_the_call(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
     bench.refuse(1, NOW);
     let rows = bench.all(JournalFilter::default()).await;
     assert_eq!((rows.len(), rows[0].count), (1, Calls(1)));
@@ -59,7 +65,7 @@ async fn a_counted_row_is_there_at_once_and_grows_to_the_call() {
     bench.refuse(2, NOW + 60_000);
     bench.journal.stop().await;
     bench.store.close().await;
-    let bench = Bench::over(bench.folder).await;
+    let bench = Bench::over(bench.engine).await;
     assert_eq!(
         counts(bench.all(JournalFilter::default()).await),
         [1001, 1, 1, 1]
@@ -72,10 +78,9 @@ async fn a_counted_row_is_there_at_once_and_grows_to_the_call() {
     assert_eq!((tally.calls, tally.failed, is_whole), (1004, 0, true));
 }
 
-#[tokio::test]
-async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards() {
-    let bench = Bench::new().await;
-    let lock = bench.lock();
+async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let lock = bench.lock().await;
     for n in 0..100 {
         for _ in 0..10 {
             bench.refuse(n, NOW);
@@ -93,10 +98,9 @@ async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards() {
     );
 }
 
-#[tokio::test]
-async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others() {
-    let bench = Bench::new().await;
-    let lock = bench.lock();
+async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let lock = bench.lock().await;
     for minute in 0..5 {
         for n in 0..2000 {
             bench.refuse(n, NOW + minute * 60_000);
@@ -174,9 +178,8 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     );
 }
 
-#[tokio::test]
-async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last() {
-    let bench = Bench::new().await;
+async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
     let retention = Retention {
         rows: Duration::from_secs(3600),
         payloads: Duration::from_secs(3600),

@@ -1,0 +1,708 @@
+//! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is recorded.
+
+mod classes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::journal::queued::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
+use crate::test_engine::{TestEngine, WriteLock, on_every_engine};
+use crate::{
+    CallerClass, Calls, Claim, Intent, Journal, JournalFilter, JournalKind, JournalOrder,
+    JournalPayload, JournalRow, JournalStatus, Opened, ReceiptRoom, Retention, Settlement, Store,
+    StoreError, Tally,
+};
+
+const NEWEST: JournalOrder = JournalOrder::NewestFirst;
+/// After the full row, in milliseconds since 1970.
+const LATER: i64 = 1_700_000_000_200;
+
+const DAY_MS: i64 = 86_400_000;
+
+const OLDEST: JournalOrder = JournalOrder::OldestFirst;
+
+on_every_engine!(
+    a_row_comes_back_as_it_went_in_but_for_the_destination,
+    pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive,
+    each_filter_finds_its_rows_alone,
+    a_network_finds_its_addresses_whether_they_are_few_or_many,
+    a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted,
+    no_more_rows_wait_than_the_bound_and_outcomes_find_their_places,
+    an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown,
+    a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself,
+    a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind,
+    a_row_whose_opener_leaves_after_it_was_written_is_taken_back,
+    a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free,
+    whatever_is_dropped_while_the_disk_stalls_no_send_is,
+    rows_and_payloads_go_by_their_own_age_and_a_row_records_it,
+    the_oldest_go_when_all_together_take_too_much_room,
+    what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file,
+    replayed_calls_are_those_that_networks_were_asked_about,
+);
+
+pub(crate) struct Bench {
+    pub(crate) engine: TestEngine,
+    pub(crate) store: Arc<Store>,
+    pub(crate) journal: Arc<Journal>,
+}
+
+impl Bench {
+    pub(crate) async fn open(&self, row: JournalRow) -> Result<Intent, StoreError> {
+        match self.journal.open(row, None).await? {
+            Opened::Intent(intent) => Ok(intent),
+            Opened::Obstacle(obstacle) => panic!("no key was claimed, but {obstacle:?}"),
+        }
+    }
+
+    pub(crate) async fn over(engine: TestEngine) -> Bench {
+        let store = Arc::new(engine.open().await);
+        let journal = Journal::start(&store).await.unwrap();
+        Bench {
+            engine,
+            store,
+            journal,
+        }
+    }
+
+    pub(crate) async fn all(&self, filter: JournalFilter) -> Vec<JournalRow> {
+        // A full queue takes longer than one flush waits when the machine is busy.
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while let Err(error) = self.journal.flush().await {
+            assert!(std::time::Instant::now() < patience, "{error}");
+        }
+        let (mut all, mut beyond) = (Vec::new(), None);
+        loop {
+            let page = self
+                .store
+                .journal_rows(&filter, (OLDEST, beyond), 20_000)
+                .await
+                .unwrap();
+            let Some(last) = page.last() else { return all };
+            beyond = Some(last.id);
+            all.extend(page);
+        }
+    }
+
+    pub(crate) async fn ids(&self, filter: JournalFilter) -> Vec<String> {
+        let rows = self.all(filter).await.into_iter();
+        rows.filter_map(|row| row.request_id).collect()
+    }
+
+    /// Has every write wait until the guard is dropped.
+    async fn lock(&self) -> WriteLock {
+        self.engine.lock().await
+    }
+
+    /// Has every write fail, or no longer.
+    async fn read_only(&self, on: bool) {
+        self.engine.read_only(&self.store, on).await;
+    }
+}
+
+fn filter(set: impl FnOnce(&mut JournalFilter)) -> JournalFilter {
+    let mut filter = JournalFilter::default();
+    set(&mut filter);
+    filter
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
+pub(crate) fn row(at_ms: i64, request_id: impl ToString) -> JournalRow {
+    JournalRow {
+        at_ms,
+        request_id: Some(request_id.to_string()),
+        ..JournalRow::default()
+    }
+}
+
+fn claim(key: &str) -> Claim {
+    Claim {
+        client_id: "client".to_owned(),
+        method: "sendmessage",
+        key: key.to_owned(),
+        fingerprint: [0; 32],
+        request_id: "send".to_owned(),
+        now: 1,
+        kept_since: 0,
+        room: ReceiptRoom {
+            per_access: 1 << 30,
+            all: 1 << 30,
+        },
+    }
+}
+
+fn full_row() -> JournalRow {
+    JournalRow {
+        id: 0,
+        at_ms: 1_700_000_000_123,
+        kind: JournalKind::Request,
+        open: false,
+        count: Calls(3),
+        request_id: Some("r".to_owned()),
+        caller_request_id: Some("c".to_owned()),
+        trace_id: Some("t".to_owned()),
+        way: Some("http".into()),
+        access: Some("shop".to_owned()),
+        method: Some("sendmessage".into()),
+        http_method: Some("POST".into()),
+        path: Some("/api/http/".into()),
+        peer: Some("[::1]:7".parse().unwrap()),
+        client: Some("10.0.0.1".parse().unwrap()),
+        status: Some(200),
+        canonical: Some(404),
+        code: Some("CHANNEL_NOT_FOUND".into()),
+        upstream_code: Some("CHANNEL_NOT_FOUND".into()),
+        delivery: Some("not_sent".into()),
+        attempts: Some(1),
+        queue_us: Some(2),
+        upstream_us: Some(3),
+        total_us: Some(4),
+        cache: Some("effect".into()),
+        limited_by: Some("minute".into()),
+        limit_max: Some(60),
+        limit_left: Some(59),
+        generation: Some(5),
+        user_agent: Some("curl".to_owned()),
+        cause: Some("said by the upstream".into()),
+        would_refuse: Some("on no list".to_owned()),
+        actor: Some("nobody".into()),
+        before: None,
+        after: None,
+        payload: JournalPayload {
+            destination: Some("34600000000".to_owned()),
+            parameters: Some("platform=whatsapp".to_owned()),
+            answer: Some("{}".to_owned()),
+        },
+    }
+}
+
+async fn a_row_comes_back_as_it_went_in_but_for_the_destination(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    bench.journal.add(full_row());
+    let mut read = bench.all(JournalFilter::default()).await;
+    let mut expected = full_row();
+    expected.payload.destination = None;
+    expected.id = read[0].id;
+    assert_eq!(JournalRow::time_of(expected.id), expected.at_ms);
+    assert_eq!(read.pop(), Some(expected));
+    assert!(read.is_empty());
+    assert!(bench.engine.holds("CHANNEL_NOT_FOUND").await);
+    assert!(!bench.engine.holds("34600000000").await);
+}
+
+async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    for n in 0..1000 {
+        bench.journal.add(row(n / 7, n));
+    }
+    bench.journal.flush().await.unwrap();
+    let filter = JournalFilter::default();
+    let (mut back, mut beyond) = (Vec::new(), None);
+    loop {
+        // The clock goes back for these, and they are new all the same.
+        bench.journal.add(row(3, "new"));
+        bench.journal.flush().await.unwrap();
+        let page = bench
+            .store
+            .journal_rows(&filter, (NEWEST, beyond), 64)
+            .await
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        beyond = Some(last.id);
+        back.extend(page.into_iter().filter_map(|row| row.request_id));
+    }
+    let expected: Vec<_> = (0..1000).rev().map(|n: i32| n.to_string()).collect();
+    let old: Vec<_> = back.into_iter().filter(|id| id != "new").collect();
+    assert_eq!(old, expected);
+
+    let (mut followed, mut beyond) = (0, None);
+    loop {
+        let page = bench
+            .store
+            .journal_rows(&filter, (OLDEST, beyond), 100)
+            .await
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        beyond = Some(last.id);
+        followed += page.len();
+    }
+    let all = bench.all(filter).await;
+    assert_eq!(followed, all.len());
+    assert!(all.is_sorted_by(|a, b| a.id < b.id));
+}
+
+async fn each_filter_finds_its_rows_alone(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let other = JournalRow {
+        access: Some("other".to_owned()),
+        request_id: Some("other".to_owned()),
+        at_ms: LATER,
+        method: Some("getchats".into()),
+        status: Some(403),
+        code: Some("IP_NOT_ALLOWED".into()),
+        delivery: None,
+        ..full_row()
+    };
+    let served = JournalRow {
+        at_ms: 1_700_000_000_300,
+        code: None,
+        ..row(0, "served")
+    };
+    for row in [full_row(), other, served] {
+        bench.journal.add(row);
+    }
+    let text = |text: &str| Some(text.to_owned());
+    let status = |text| Some(JournalStatus::parse(text).unwrap());
+    for (filter, expected) in [
+        (filter(|_| {}), &["r", "other", "served"][..]),
+        (filter(|f| f.access = text("shop")), &["r"]),
+        (filter(|f| f.method = text("getchats")), &["other"]),
+        (filter(|f| f.status = status("200")), &["r"]),
+        (filter(|f| f.status = status("403")), &["other"]),
+        (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
+        (filter(|f| f.status = status("SUCCESS")), &["served"]),
+        (filter(|f| f.request_id = text("served")), &["served"]),
+        (filter(|f| f.delivery = text("not_sent")), &["r"]),
+        (filter(|f| f.since_ms = Some(LATER)), &["other", "served"]),
+        (filter(|f| f.until_ms = Some(LATER)), &["r"]),
+    ] {
+        assert_eq!(bench.ids(filter.clone()).await, expected, "{filter:?}");
+        let all = bench.all(JournalFilter::default()).await.into_iter();
+        let matching = all.filter(|row| filter.matches(row));
+        let ids: Vec<_> = matching.filter_map(|row| row.request_id).collect();
+        assert_eq!(ids, expected, "{filter:?} in memory");
+    }
+    for wrong in ["", "99", "1000", "ok", "IP NOT"] {
+        assert!(JournalStatus::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+async fn a_network_finds_its_addresses_whether_they_are_few_or_many(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let from = |address: &str, id: &str| JournalRow {
+        client: Some(address.parse().unwrap()),
+        ..row(1, id)
+    };
+    for (address, id) in [
+        ("10.0.0.1", "a"),
+        ("::ffff:10.0.0.255", "b"),
+        ("10.0.1.0", "c"),
+        ("2001:db8::1", "d"),
+        ("2001:db9::1", "e"),
+    ] {
+        bench.journal.add(from(address, id));
+    }
+    let found = async |network: &str| {
+        let network = network.parse().ok();
+        let filter = filter(|f| f.network = network);
+        let all = bench.all(JournalFilter::default()).await.into_iter();
+        let matching = all.filter(|row| filter.matches(row));
+        let matching: Vec<_> = matching.filter_map(|row| row.request_id).collect();
+        let ids = bench.ids(filter.clone()).await;
+        assert_eq!(ids, matching, "{filter:?} in memory");
+        ids
+    };
+    assert_eq!(found("10.0.0.0/24").await, ["a", "b"]);
+    assert_eq!(found("10.0.0.1/32").await, ["a"]);
+    assert_eq!(found("0.0.0.0/0").await, ["a", "b", "c"]);
+    assert_eq!(found("2001:db8::/32").await, ["d"]);
+    assert_eq!(found("::/0").await, ["d", "e"]);
+    assert!(found("192.0.2.0/24").await.is_empty());
+
+    // Beyond the bound the other plan is taken, with the same answer.
+    for _ in 0..20_000 {
+        bench.journal.add(from("10.0.0.7", "many"));
+    }
+    let many = found("10.0.0.0/24").await;
+    assert_eq!(
+        (many.len(), many[0].as_str(), many[1].as_str()),
+        (20_002, "a", "b")
+    );
+}
+
+async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted(
+    engine: TestEngine,
+) {
+    let bench = Bench::over(engine).await;
+    let lock = bench.lock().await;
+    let large = || JournalRow {
+        payload: JournalPayload {
+            answer: Some("x".repeat(256 * 1024)),
+            ..JournalPayload::default()
+        },
+        ..row(1, "large")
+    };
+    let tried = 400_u64;
+    for _ in 0..tried {
+        bench.journal.add(large());
+        assert!(bench.journal.queued_bytes() <= QUEUE_BYTES_MAX);
+    }
+    let (kept, dropped) = (bench.journal.queued() as u64, bench.journal.dropped());
+    assert!(
+        kept > 200 && dropped > 100 && kept + dropped == tried,
+        "{kept} {dropped}"
+    );
+    drop(lock);
+    assert_eq!(bench.all(JournalFilter::default()).await.len() as u64, kept);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    assert_eq!(bench.journal.dropped(), dropped);
+}
+
+async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let intent = bench.open(row(1, "send")).await.unwrap();
+    let lock = bench.lock().await;
+    for n in 0..QUEUE_ROWS_MAX {
+        bench.journal.add(row(1, n));
+    }
+    // One place is the outcome's.
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.dropped()),
+        (QUEUE_ROWS_MAX, 1)
+    );
+    assert!(bench.open(row(1, "another send")).await.is_err());
+    intent.close(JournalRow {
+        delivery: Some("sent".into()),
+        ..row(1, "send")
+    });
+    assert_eq!(bench.journal.dropped(), 1);
+    drop(lock);
+    let filter = filter(|f| f.delivery = Some("sent".to_owned()));
+    assert_eq!(bench.ids(filter).await, ["send"]);
+    assert_eq!(bench.journal.queued_bytes(), 0);
+}
+
+async fn an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown(
+    engine: TestEngine,
+) {
+    let bench = Bench::over(engine).await;
+    let closed = bench.open(row(1, "closed")).await.unwrap();
+    let left = bench.open(row(1, "left")).await.unwrap();
+    assert!(left.id() > closed.id());
+    let open = bench.all(JournalFilter::default()).await;
+    assert_eq!(open.iter().filter(|row| row.open).count(), 2);
+    closed.close(JournalRow {
+        delivery: Some("sent".into()),
+        status: Some(200),
+        ..row(1, "")
+    });
+    bench.journal.stop().await;
+    assert!(bench.open(row(1, "late")).await.is_err());
+    bench.store.close().await;
+
+    let bench = Bench::over(bench.engine).await;
+    let rows: Vec<_> = bench
+        .all(JournalFilter::default())
+        .await
+        .into_iter()
+        .map(|row| {
+            (
+                row.request_id.unwrap(),
+                row.open,
+                row.delivery.unwrap(),
+                row.status,
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("closed".to_owned(), false, "sent".into(), Some(200)),
+            ("left".to_owned(), false, "unknown".into(), None)
+        ]
+    );
+}
+
+async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    bench.read_only(true).await;
+    bench.journal.add(row(1, "kept"));
+    assert!(bench.open(row(1, "send")).await.is_err());
+    assert!(bench.journal.flush().await.is_err());
+    assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
+    bench.read_only(false).await;
+    // A caller who waits has the writer try at once.
+    let intent = bench.open(row(1, "again")).await.unwrap();
+    // Their order is that in which they were tried again.
+    let mut ids = bench.ids(JournalFilter::default()).await;
+    ids.sort_unstable();
+    assert_eq!(ids, ["again", "kept"]);
+    drop(intent);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+}
+
+async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind(
+    engine: TestEngine,
+) {
+    let bench = Bench::over(engine).await;
+    let lock = bench.lock().await;
+    // One after the other, so that each meets another moment of the writer's tries.
+    for n in 0..3 {
+        let began = std::time::Instant::now();
+        let claim = claim(&format!("k-{n}"));
+        let opened = bench.journal.open(row(1, "send"), Some(claim)).await;
+        assert!(opened.is_err() && began.elapsed() < Duration::from_secs(4));
+    }
+    assert!(bench.journal.trouble().is_some());
+    drop(lock);
+    assert!(bench.all(JournalFilter::default()).await.is_empty());
+    assert_eq!(bench.journal.trouble(), None);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    for n in 0..3 {
+        let receipt = bench.store.obstacle(&claim(&format!("k-{n}"))).await;
+        assert_eq!(receipt.unwrap(), None);
+    }
+}
+
+async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let mut opening = Box::pin(bench.journal.open(row(1, "send"), Some(claim("k"))));
+    // It is asked once, and leaves when its row is written and its reply is there.
+    tokio::select! {
+        biased;
+        _ = &mut opening => panic!("nothing was written yet"),
+        () = std::future::ready(()) => {}
+    }
+    bench.journal.flush().await.unwrap();
+    drop(opening);
+    assert!(bench.all(JournalFilter::default()).await.is_empty());
+    assert_eq!(bench.store.obstacle(&claim("k")).await.unwrap(), None);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
+async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let (mut taken, mut given_up) = (Vec::new(), 0);
+    // Callers give up in the very moment in which their row is written, at many moments.
+    for n in 0..300_u32 {
+        let opening = bench
+            .journal
+            .open(row(1, n), Some(claim(&format!("k-{n}"))));
+        let wait = Duration::from_micros((n * 10).into());
+        match tokio::time::timeout(wait, opening).await {
+            Ok(Ok(Opened::Intent(intent))) => {
+                taken.push(n.to_string());
+                drop(intent.settle(row(1, n), Settlement::Free));
+            }
+            Ok(_) => panic!("{n} can be written"),
+            Err(_) => given_up += 1,
+        }
+    }
+    // What is taken back is written after its opener gave up.
+    bench.journal.flush().await.unwrap();
+    assert_eq!(bench.ids(JournalFilter::default()).await, taken);
+    assert_eq!(
+        (bench.journal.queued(), bench.journal.queued_bytes()),
+        (0, 0)
+    );
+    for n in 0..300_u32 {
+        let receipt = bench.store.obstacle(&claim(&format!("k-{n}"))).await;
+        assert_eq!(receipt.unwrap(), None, "{n}");
+    }
+    println!("{given_up} given up, {} taken", taken.len());
+}
+
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
+async fn whatever_is_dropped_while_the_disk_stalls_no_send_is(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let mut intents = Vec::new();
+    for n in 0..1000 {
+        intents.push(bench.open(row(1, format!("send-{n}"))).await.unwrap());
+    }
+    let lock = bench.lock().await;
+    let (mut refused, mut most) = (0, 0);
+    for n in 0..2 * QUEUE_ROWS_MAX {
+        bench.journal.add(row(1, n));
+        most = most.max(bench.journal.queued_bytes());
+    }
+    for (n, intent) in intents.into_iter().enumerate() {
+        refused += u64::from(bench.open(row(1, "late")).await.is_err());
+        intent.close(JournalRow {
+            delivery: Some("sent".into()),
+            ..row(1, format!("send-{n}"))
+        });
+    }
+    let dropped = bench.journal.dropped();
+    drop(lock);
+    let sent = filter(|f| f.delivery = Some("sent".to_owned()));
+    let (sends, all) = (
+        bench.all(sent).await.len(),
+        bench.all(JournalFilter::default()).await,
+    );
+    assert_eq!(
+        (sends, refused, bench.journal.dropped()),
+        (1000, 1000, dropped)
+    );
+    assert_eq!(
+        (all.len() as u64, most <= QUEUE_BYTES_MAX),
+        (2 * QUEUE_ROWS_MAX as u64 + 1000 - dropped, true)
+    );
+    println!(
+        "a stalled disk: {} rows added, {dropped} dropped, {most} bytes at most; 1000 sends closed, 0 dropped; {refused} refused",
+        2 * QUEUE_ROWS_MAX
+    );
+}
+
+async fn rows_and_payloads_go_by_their_own_age_and_a_row_records_it(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    for n in 0..2500 {
+        let payload = JournalPayload {
+            parameters: Some("p".to_owned()),
+            ..Default::default()
+        };
+        bench.journal.add(JournalRow {
+            payload,
+            ..row(n * DAY_MS, n)
+        });
+    }
+    bench.journal.flush().await.unwrap();
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    let retention = Retention {
+        rows: days(1000),
+        payloads: days(500),
+        bytes: u64::MAX,
+    };
+    let now_ms = 2500 * DAY_MS;
+    bench.store.clear_old(now_ms, &retention).await.unwrap();
+    let rows = bench.all(JournalFilter::default()).await;
+    let with_payload = rows
+        .iter()
+        .filter(|row| row.payload.parameters.is_some())
+        .count();
+    assert_eq!((rows.len(), with_payload), (1000 + 1, 500));
+    assert_eq!(rows[0].request_id.as_deref(), Some("1500"));
+    let clearing = rows.last().unwrap();
+    assert_eq!(clearing.kind, JournalKind::Clearing);
+    assert_eq!(
+        clearing.cause.as_deref(),
+        Some("1500 rows and 2000 payloads, by age")
+    );
+    bench.store.clear_old(now_ms, &retention).await.unwrap();
+    assert_eq!(bench.all(JournalFilter::default()).await.len(), 1001);
+}
+
+async fn the_oldest_go_when_all_together_take_too_much_room(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    for n in 0..5000 {
+        let parameters = Some("p".repeat(1000));
+        let payload = JournalPayload {
+            parameters,
+            ..Default::default()
+        };
+        bench.journal.add(JournalRow {
+            payload,
+            access: Some("a".to_owned()),
+            ..row(n, n)
+        });
+    }
+    bench.journal.flush().await.unwrap();
+    let retention = |bytes| Retention {
+        rows: Duration::MAX,
+        payloads: Duration::MAX,
+        bytes,
+    };
+    bench
+        .store
+        .clear_surplus(5000, &retention(100 << 20))
+        .await
+        .unwrap();
+    assert_eq!(bench.all(JournalFilter::default()).await.len(), 5000);
+    bench
+        .store
+        .clear_surplus(5000, &retention(4 << 20))
+        .await
+        .unwrap();
+    let rows = bench.all(JournalFilter::default()).await;
+    assert!((1000..4000).contains(&rows.len()), "{}", rows.len());
+    assert!(
+        rows.iter()
+            .all(|row| row.kind != JournalKind::Request || row.payload.parameters.is_some())
+    );
+    let cause = rows.last().unwrap().cause.clone().unwrap();
+    assert!(cause.ends_with("by size"), "{cause}");
+    let kept: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.request_id.as_deref())
+        .collect();
+    assert_eq!(kept.last(), Some(&"4999"));
+}
+
+async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let said = |destination: &str, answer: &str| JournalRow {
+        payload: JournalPayload {
+            destination: Some(destination.to_owned()),
+            parameters: Some(format!("canary-of-{}", destination.len())),
+            answer: Some(answer.to_owned()),
+        },
+        ..row(1, "said")
+    };
+    bench.journal.add(said("346", "the canary's own answer"));
+    bench.journal.add(said("34600", "speaks of 346 too"));
+    bench.journal.add(said("9", "of nobody"));
+    bench.journal.flush().await.unwrap();
+    let erased = bench
+        .store
+        .erase_destination(("ann", 2), "346")
+        .await
+        .unwrap();
+    assert_eq!(erased, 2);
+    let rows = bench.all(JournalFilter::default()).await;
+    let answers: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.payload.answer.as_deref())
+        .collect();
+    assert_eq!((rows.len(), answers), (4, vec!["of nobody"]));
+    let erasure = rows.last().unwrap();
+    assert_eq!(
+        (erasure.kind, erasure.actor.as_deref()),
+        (JournalKind::Erasure, Some("ann"))
+    );
+    assert!(!erasure.cause.as_deref().unwrap().contains("346"));
+    assert!(!bench.engine.holds("the canary's own answer").await);
+    assert!(!bench.engine.holds("speaks of").await);
+}
+
+async fn replayed_calls_are_those_that_networks_were_asked_about(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let call = |id: &str, at_ms, access: &str, code: Option<&'static str>| JournalRow {
+        access: Some(access.to_owned()),
+        client: Some("10.0.0.1".parse().unwrap()),
+        code: code.map(Into::into),
+        ..row(at_ms, id)
+    };
+    bench.journal.add(call("too old", 1, "a", None));
+    bench.journal.add(call("served", 2, "a", None));
+    bench
+        .journal
+        .add(call("refused", 2, "a", Some("IP_NOT_ALLOWED")));
+    bench
+        .journal
+        .add(call("suspended", 2, "a", Some("ACCESS_DISABLED")));
+    bench.journal.add(call("another's", 2, "b", None));
+    bench.journal.flush().await.unwrap();
+    let first = bench.store.replay_calls("a", (2, 0), 1).await.unwrap();
+    let rest = bench
+        .store
+        .replay_calls("a", (2, first[0].id), 9)
+        .await
+        .unwrap();
+    let ids: Vec<_> = first
+        .iter()
+        .chain(&rest)
+        .map(|call| call.request_id.as_str())
+        .collect();
+    assert_eq!(ids, ["served", "refused"]);
+}

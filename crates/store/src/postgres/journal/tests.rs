@@ -1,0 +1,354 @@
+//! What holds for sends when replicas die, meet each other, or are cut off from the database.
+
+mod killed;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::test_engine::{TestEngine, connect};
+use crate::{
+    Claim, Intent, Journal, JournalFilter, JournalOrder, JournalRow, Obstacle, Opened,
+    PostgresOptions, Receipt, ReceiptRoom, ReceiptState, Settlement, Store, StoreError,
+};
+
+/// How long something that happens by itself may take: the intervals of the reaper and of the sweep, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Replica {
+    store: Arc<Store>,
+    journal: Arc<Journal>,
+}
+
+impl Replica {
+    async fn start(options: &PostgresOptions) -> Replica {
+        let store = Arc::new(Store::open_postgres(options).await.unwrap());
+        let journal = Journal::start(&store).await.unwrap();
+        Replica { store, journal }
+    }
+
+    async fn open(&self, key: impl std::fmt::Display) -> Result<Opened, StoreError> {
+        self.journal.open(row(), Some(claim(key))).await
+    }
+
+    async fn intent(&self, key: impl std::fmt::Display) -> Intent {
+        match self.open(key).await.unwrap() {
+            Opened::Intent(intent) => intent,
+            Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+        }
+    }
+
+    async fn rows(&self) -> Vec<JournalRow> {
+        let (all, from) = (JournalFilter::default(), (JournalOrder::OldestFirst, None));
+        self.store.journal_rows(&all, from, 10_000).await.unwrap()
+    }
+
+    async fn receipt(&self, key: &str) -> Option<Receipt> {
+        self.store.receipts("client", key).await.unwrap().pop()
+    }
+
+    /// Waits likewise, with all other replicas dead.
+    async fn settled_rows_of_dead(&self, options: &PostgresOptions) -> Vec<JournalRow> {
+        until(async || {
+            // Those that live in truth renew their leases.
+            bury_all_but(options, self).await;
+            let rows = self.rows().await;
+            (!rows.is_empty() && rows.iter().all(|row| !row.open)).then_some(rows)
+        })
+        .await
+    }
+
+    /// Waits until there are rows, and all of them have an outcome.
+    async fn settled_rows(&self) -> Vec<JournalRow> {
+        until(async || {
+            let rows = self.rows().await;
+            (!rows.is_empty() && rows.iter().all(|row| !row.open)).then_some(rows)
+        })
+        .await
+    }
+}
+
+/// Asks again and again until there is an answer.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut ticks = interval(Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("it comes about")
+}
+
+async fn database() -> Option<PostgresOptions> {
+    match TestEngine::postgres().await? {
+        TestEngine::Postgres(options) => Some(*options),
+        TestEngine::Sqlite(_) => None,
+    }
+}
+
+fn row() -> JournalRow {
+    JournalRow {
+        at_ms: 1_700_000_000_000,
+        access: Some("shop".to_owned()),
+        ..JournalRow::default()
+    }
+}
+
+fn sent_row() -> JournalRow {
+    JournalRow {
+        delivery: Some("sent".into()),
+        status: Some(200),
+        ..row()
+    }
+}
+
+fn claim(key: impl std::fmt::Display) -> Claim {
+    Claim {
+        client_id: "client".to_owned(),
+        method: "sendmessage",
+        key: key.to_string(),
+        fingerprint: [0; 32],
+        request_id: "send".to_owned(),
+        now: 1_700_000_000,
+        kept_since: 1_600_000_000,
+        room: ReceiptRoom {
+            per_access: 1 << 30,
+            all: 1 << 30,
+        },
+    }
+}
+
+fn sent() -> Settlement {
+    Settlement::Sent("{}".to_owned())
+}
+
+/// Has the lease of every other replica be over, and every send begun long ago.
+async fn bury_all_but(options: &PostgresOptions, replica: &Replica) {
+    let own = replica.store.postgres().ids().replica().id;
+    let bury = format!(
+        "UPDATE chatgate.replicas SET lease_until = now() - interval '1 s' WHERE id <> {own};
+         UPDATE chatgate.intents SET at = now() - interval '1 min'"
+    );
+    connect(options).await.batch_execute(&bury).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_replicas_one_has_a_key_and_the_other_learns_of_it() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (a, b) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    for key in 0..100 {
+        let (first, second) = tokio::join!(a.open(key), b.open(key));
+        let mut intents = 0;
+        for opened in [first.unwrap(), second.unwrap()] {
+            match opened {
+                Opened::Intent(intent) => {
+                    intents += 1;
+                    drop(intent.settle(sent_row(), sent()));
+                }
+                Opened::Obstacle(Obstacle::Known(receipt)) => {
+                    assert_ne!(receipt.state, ReceiptState::Unknown);
+                }
+                Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+            }
+        }
+        assert_eq!(intents, 1, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_want_the_same_keys_in_opposite_orders_all_get_an_answer() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (a, b) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    let (a, b) = (Arc::new(a), Arc::new(b));
+    for round in 0..10 {
+        let mut sends = JoinSet::new();
+        for n in 0..50 {
+            let (a, b) = (Arc::clone(&a), Arc::clone(&b));
+            sends.spawn(async move { a.open(format!("{round}-{n}")).await });
+            sends.spawn(async move { b.open(format!("{round}-{}", 49 - n)).await });
+        }
+        let opened = sends.join_all().await;
+        let is_intent = |opened: &Result<Opened, StoreError>| {
+            matches!(opened.as_ref().unwrap(), Opened::Intent(_))
+        };
+        assert_eq!(opened.iter().filter(|opened| is_intent(opened)).count(), 50);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_stands_twice_in_a_batch_is_one_send() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = Arc::new(Replica::start(&options).await);
+    let lock = TestEngine::Postgres(Box::new(options)).lock().await;
+    // The first is under way alone, the others wait together for the next statement.
+    let mut sends = JoinSet::new();
+    for n in 0..7 {
+        let replica = Arc::clone(&replica);
+        sends.spawn(async move { (n, replica.open(if n == 0 { "other" } else { "key" }).await) });
+    }
+    until(async || (replica.journal.queued() == 14).then_some(())).await;
+    drop(lock);
+    let (mut intents, mut known) = (Vec::new(), 0);
+    for (n, opened) in sends.join_all().await {
+        match opened.unwrap() {
+            Opened::Intent(intent) => intents.push((n, intent)),
+            Opened::Obstacle(Obstacle::Known(receipt)) if receipt.state == ReceiptState::Open => {
+                known += 1;
+            }
+            Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+        }
+    }
+    assert_eq!((intents.len(), known), (2, 5));
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_left_is_unknown_and_its_late_truth_still_counts() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (a, b) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    let (sent_late, freed_late) = (a.intent("sent").await, a.intent("freed").await);
+    let rows = b.settled_rows_of_dead(&options).await;
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        assert_eq!(row.delivery.as_deref(), Some("unknown"));
+        assert_eq!(row.access.as_deref(), Some("shop"));
+        assert!(row.cause.as_deref().unwrap().contains("replica ended"));
+    }
+    assert_eq!(
+        b.receipt("sent").await.unwrap().state,
+        ReceiptState::Unknown
+    );
+    // It was only paused.
+    sent_late.settle(sent_row(), sent()).await.unwrap();
+    freed_late.settle(row(), Settlement::Free).await.unwrap();
+    assert_eq!(b.receipt("sent").await.unwrap().state, ReceiptState::Sent);
+    assert_eq!(
+        b.receipt("freed").await.unwrap().state,
+        ReceiptState::Unknown
+    );
+    let deliveries = b.rows().await.into_iter().map(|row| row.delivery.unwrap());
+    assert_eq!(deliveries.collect::<Vec<_>>(), ["sent", "unknown"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let b = Replica::start(&options).await;
+    let lock = TestEngine::Postgres(Box::new(options.clone())).lock().await;
+    {
+        let a = Replica::start_locked(&options).await;
+        // Its statement waits as a commit waits for a standby, and goes on without it.
+        let waits = timeout(Duration::from_millis(500), a.open("orphan")).await;
+        assert!(waits.is_err(), "nothing can be written");
+    }
+    assert!(b.rows().await.is_empty());
+    drop(lock);
+    until(async || b.rows().await.iter().any(|row| row.open).then_some(())).await;
+    b.settled_rows_of_dead(&options).await;
+    assert_eq!(
+        b.receipt("orphan").await.unwrap().state,
+        ReceiptState::Unknown
+    );
+}
+
+impl Replica {
+    /// As a replica that started before the lock.
+    async fn start_locked(options: &PostgresOptions) -> Replica {
+        let store = Arc::new(Store::open_postgres(options).await.unwrap());
+        let journal = Arc::clone(store.journal());
+        journal.queue.open();
+        Replica { store, journal }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let a = Replica::start(&options).await;
+    let postgres = a.store.postgres();
+    let state = postgres.lanes.as_ref().unwrap().state();
+    state.held.abandon(77, Instant::now());
+    let mut session = state.connector.connect().await.unwrap();
+    assert_eq!(state.sweep(&mut session).await.unwrap(), 0);
+    // It comes when it has been looked for already.
+    let own = postgres.ids().replica().id;
+    let appear = format!(
+        "INSERT INTO chatgate.intents (id, owner, row) VALUES (77, {own}, '{{}}'), (78, {own}, '{{}}');
+         INSERT INTO chatgate.receipts (client_id, method, key, fingerprint, row, request_id, made_at, state)
+         VALUES ('client', 'sendmessage', '\\x01', '\\x', 77, 'r', 1, 'open'), ('client', 'sendmessage', '\\x02', '\\x', 78, 'r', 1, 'open')"
+    );
+    connect(&options)
+        .await
+        .batch_execute(&appear)
+        .await
+        .unwrap();
+    // The other row is this replica's as well, and no send of it is known.
+    assert_eq!(state.sweep(&mut session).await.unwrap(), 1);
+    let receipts = "SELECT row, state FROM chatgate.receipts";
+    let receipts = connect(&options).await.query(receipts, &[]).await.unwrap();
+    let receipts: Vec<(i64, String)> = receipts
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
+    assert_eq!(receipts, [(78, "unknown".to_owned())]);
+    assert_eq!(a.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_send_whose_intent_is_dropped_is_unknown_and_not_under_way_for_ever() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let a = Replica::start(&options).await;
+    drop(a.intent("dropped").await);
+    let rows = a.settled_rows().await;
+    assert_eq!(rows[0].delivery.as_deref(), Some("unknown"));
+    assert_eq!(
+        a.receipt("dropped").await.unwrap().state,
+        ReceiptState::Unknown
+    );
+}
+
+#[tokio::test]
+async fn a_replica_without_a_lease_begins_nothing() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let a = Replica::start(&options).await;
+    let (client, mut key) = (connect(&options).await, 0);
+    until(async || {
+        let gone = "DELETE FROM chatgate.replicas";
+        client.batch_execute(gone).await.unwrap();
+        key += 1;
+        // A heartbeat may come in between.
+        let refused = a.open(key).await.err()?.to_string();
+        assert!(refused.contains("lease is over"), "{refused}");
+        Some(())
+    })
+    .await;
+}

@@ -1,0 +1,263 @@
+//! What the room of receipts promises: no access takes more than its own, what is counted is what is there, and the journal
+//! loses nothing by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::test_engine::{TestEngine, connect, on_every_engine};
+use crate::{
+    Claim, Journal, JournalFilter, JournalOrder, JournalRow, NoRoom, Obstacle, Opened,
+    RECEIPT_ANSWER_BYTES_MAX, ReceiptRoom, Retention, Settlement, Store,
+};
+
+/// Keyed sends of one access: far more than find room.
+const SENDS: usize = 20_000;
+
+/// Sends that are under way at once, so that they share commits.
+const AT_ONCE: usize = 500;
+
+/// Room for some ten thousand receipts, and for those that are under way.
+const ROOM: ReceiptRoom = ReceiptRoom {
+    per_access: 48 << 20,
+    all: 64 << 20,
+};
+
+async fn open(engine: &TestEngine) -> (Arc<Store>, Arc<Journal>) {
+    let store = Arc::new(engine.open().await);
+    let journal = Journal::start(&store).await.unwrap();
+    (store, journal)
+}
+
+pub(crate) fn claim(client_id: &str, key: impl std::fmt::Display, now: i64) -> Claim {
+    Claim {
+        client_id: client_id.to_owned(),
+        method: "sendmessage",
+        key: format!("key-{key}"),
+        fingerprint: [0; 32],
+        request_id: "019aca00-0000-7000-8000-000000000000".to_owned(),
+        now,
+        kept_since: now - 100,
+        room: ROOM,
+    }
+}
+
+fn row(access: &str) -> JournalRow {
+    JournalRow {
+        at_ms: 1,
+        access: Some(access.to_owned()),
+        ..JournalRow::default()
+    }
+}
+
+/// Sends with this key, and settles it so; why not, if it can't be claimed.
+async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option<Obstacle> {
+    match journal.open(row("many"), Some(claim)).await.unwrap() {
+        Opened::Intent(intent) => {
+            intent.settle(row("many"), settlement).await.unwrap();
+            None
+        }
+        Opened::Obstacle(obstacle) => Some(obstacle),
+    }
+}
+
+/// What an access has taken as it is counted, once it is seen to be what is there.
+async fn taken(engine: &TestEngine, store: &Store, client_id: &str) -> (u64, u64) {
+    let there = receipts_there(engine, client_id).await;
+    let taken = store.receipts_taken(client_id).await.unwrap();
+    assert_eq!(taken, (there.0.unsigned_abs(), there.1.unsigned_abs()));
+    taken
+}
+
+async fn receipts_there(engine: &TestEngine, client_id: &str) -> (i64, i64) {
+    match engine {
+        TestEngine::Sqlite(folder) => {
+            let there = "SELECT count(*), coalesce(sum(bytes), 0) FROM receipts WHERE client_id = ?1 OR ?1 = ''";
+            let file = rusqlite::Connection::open(folder.path().join("chatgate.db")).unwrap();
+            file.query_row(there, [client_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+        }
+        TestEngine::Postgres(options) => {
+            let there = "SELECT count(*), coalesce(sum(chatgate.receipt_bytes(request_id, state, answer)), 0)::bigint
+                 FROM chatgate.receipts WHERE client_id = $1 OR $1 = ''";
+            let row = connect(options).await.query_one(there, &[&client_id]).await;
+            let row = row.unwrap();
+            (row.get(0), row.get(1))
+        }
+    }
+}
+
+/// Bytes of the pages in which receipts and their indexes are.
+fn pages(folder: &tempfile::TempDir) -> u64 {
+    let sum = "SELECT sum(pgsize) FROM dbstat WHERE name IN ('receipts', 'receipts_by_row', 'receipts_by_age')";
+    let file = rusqlite::Connection::open(folder.path().join("chatgate.db")).unwrap();
+    let sum: i64 = file.query_row(sum, [], |row| row.get(0)).unwrap();
+    sum.unsigned_abs()
+}
+
+on_every_engine!(
+    many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole,
+    what_is_counted_outlives_a_restart_and_goes_with_what_is_freed,
+    what_has_expired_makes_room_by_itself,
+);
+
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
+async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole(
+    engine: TestEngine,
+) {
+    let (store, journal) = open(&engine).await;
+    for _ in 0..1000 {
+        journal.add(row("other"));
+    }
+    let (mut sent, mut refused) = (0, 0);
+    for first in (0..SENDS).step_by(AT_ONCE) {
+        let mut sends = JoinSet::new();
+        for n in first..first + AT_ONCE {
+            let (journal, claim) = (Arc::clone(&journal), claim("cga_many", n, 1000));
+            let answer = Settlement::Sent(format!("{{\"of\":\"{n:0>1000}\"}}"));
+            sends.spawn(async move { send(&journal, claim, answer).await });
+        }
+        for obstacle in sends.join_all().await {
+            match obstacle {
+                None => sent += 1,
+                Some(Obstacle::NoRoom(no_room)) => {
+                    // Those of this moment are over when one more second than they are kept has gone by.
+                    assert_eq!((no_room.own, no_room.retry_s), (true, 101));
+                    refused += 1;
+                }
+                Some(known) => panic!("{known:?}"),
+            }
+        }
+    }
+    let (receipts, bytes) = taken(&engine, &store, "cga_many").await;
+    assert_eq!((receipts, sent + refused), (sent, SENDS as u64));
+    assert!(
+        refused > 0 && bytes <= ROOM.per_access.unsigned_abs(),
+        "{bytes}"
+    );
+    if let TestEngine::Sqlite(folder) = &engine {
+        let pages = pages(folder);
+        assert!(pages <= bytes, "{pages} bytes on the disk, {bytes} counted");
+    }
+    println!("{SENDS} keyed sends: {sent} sent, {refused} refused, {bytes} bytes counted");
+
+    // Somebody else has a key, and nothing of their journal goes, although the file is larger than the journal may be.
+    assert_eq!(
+        send(
+            &journal,
+            claim("cga_other", 1, 1000),
+            Settlement::Unknown("UPSTREAM_ERROR")
+        )
+        .await,
+        None
+    );
+    let retention = Retention {
+        rows: Duration::from_secs(1),
+        payloads: Duration::from_secs(1),
+        bytes: 24 << 20,
+    };
+    store.clear_surplus(5, &retention).await.unwrap();
+    let filter = JournalFilter {
+        access: Some("other".to_owned()),
+        ..JournalFilter::default()
+    };
+    let rows = store
+        .journal_rows(&filter, (JournalOrder::OldestFirst, None), u32::MAX)
+        .await;
+    assert_eq!(rows.unwrap().len(), 1000);
+}
+
+/// Room for one send under way, and a little.
+fn small(key: u32, now: i64) -> Claim {
+    Claim {
+        room: ReceiptRoom {
+            per_access: 75_000,
+            all: 200_000,
+        },
+        ..claim("cga_many", key, now)
+    }
+}
+
+async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: TestEngine) {
+    let (store, journal) = open(&engine).await;
+    let long = "x".repeat(RECEIPT_ANSWER_BYTES_MAX + 1);
+    assert_eq!(
+        send(&journal, small(1, 1000), Settlement::Sent(long)).await,
+        None
+    );
+    let empty = taken(&engine, &store, "cga_many").await;
+    assert!(empty.1 < 1000, "what is too long is not kept: {empty:?}");
+    assert_eq!(send(&journal, small(2, 1000), Settlement::Free).await, None);
+    assert_eq!(taken(&engine, &store, "cga_many").await, empty);
+    // An open one counts with what it may become.
+    let opened = journal
+        .open(row("many"), Some(small(3, 1000)))
+        .await
+        .unwrap();
+    let no_room = NoRoom {
+        own: true,
+        retry_s: 101,
+    };
+    let no_room = Some(Obstacle::NoRoom(no_room));
+    assert_eq!(store.obstacle(&small(4, 1000)).await.unwrap(), no_room);
+    assert_eq!(
+        send(&journal, small(4, 1000), Settlement::Free).await,
+        no_room
+    );
+    // A known key is answered as before, room or not.
+    let known = send(&journal, small(1, 1000), Settlement::Free).await;
+    assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
+    let others = Claim {
+        room: ReceiptRoom {
+            per_access: 75_000,
+            all: 85_000,
+        },
+        ..claim("cga_other", 1, 1000)
+    };
+    let refused = store.obstacle(&others).await.unwrap();
+    assert!(
+        matches!(refused, Some(Obstacle::NoRoom(NoRoom { own: false, .. }))),
+        "{refused:?}"
+    );
+    drop(opened);
+    journal.stop().await;
+    store.close().await;
+    drop(store);
+
+    let (store, _journal) = open(&engine).await;
+    assert_eq!(taken(&engine, &store, "cga_many").await.0, 2);
+    assert_eq!(
+        taken(&engine, &store, "").await,
+        taken(&engine, &store, "cga_many").await
+    );
+}
+
+async fn what_has_expired_makes_room_by_itself(engine: TestEngine) {
+    let (store, journal) = open(&engine).await;
+    let fill = "y".repeat(RECEIPT_ANSWER_BYTES_MAX);
+    assert_eq!(
+        send(&journal, small(5, 1000), Settlement::Sent(fill)).await,
+        None
+    );
+    assert_eq!(
+        store.obstacle(&small(6, 1100)).await.unwrap(),
+        Some(Obstacle::NoRoom(NoRoom {
+            own: true,
+            retry_s: 1
+        }))
+    );
+    assert_eq!(
+        send(&journal, small(6, 1101), Settlement::Sent("{}".to_owned())).await,
+        None
+    );
+    assert_eq!(taken(&engine, &store, "cga_many").await.0, 1);
+    store.clear_receipts(1102).await.unwrap();
+    assert_eq!(
+        (
+            taken(&engine, &store, "cga_many").await,
+            taken(&engine, &store, "").await
+        ),
+        ((0, 0), (0, 0))
+    );
+}
