@@ -1,6 +1,7 @@
 //! The operators' pages: whole stories in Chromium, and what holds of sessions, texts of strangers and weight.
 
 mod cost;
+mod growth;
 mod guard;
 mod naughty;
 mod overview;

@@ -1,0 +1,81 @@
+//! Pages and answers over many accesses: as long as over few.
+
+use std::ops::Range;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Visitor;
+use crate::harness::{Answer, Gateway, admin, client};
+
+/// Enough to fill every list.
+const FEW: u32 = 1000;
+const MANY: u32 = 2500;
+
+/// Bytes by which an answer may grow with the figures in it.
+const FIGURES: usize = 200;
+
+const PAGES: [&str; 8] = [
+    "/console/",
+    "/console/accesses",
+    "/console/accesses?q=access-0",
+    "/console/accesses?after=access-00500",
+    "/console/access-names?access=access-0",
+    "/console/journal",
+    "/console/explain",
+    "/console/status",
+];
+
+/// Imports accesses like the one that is there.
+async fn import(gateway: &Gateway, numbers: Range<u32>) {
+    let exported = admin(gateway, Method::GET, "export", Value::Null).await;
+    let template = exported.json()["accesses"][0].clone();
+    let accesses = numbers.map(|number| {
+        let mut access = template.clone();
+        access["name"] = format!("access-{number:05}").into();
+        access["user"] = access["name"].clone();
+        access["client_id"] = format!("cga_{number:016}").into();
+        access
+    });
+    let accesses: Vec<Value> = accesses.collect();
+    let body = json!({"accesses": accesses});
+    let imported = admin(gateway, Method::POST, "import", body).await;
+    assert_eq!(imported.status, 200, "{}", imported.body);
+    assert_eq!(imported.json()["changed"], accesses.len());
+}
+
+/// The length of each page and answer.
+async fn lengths(gateway: &Gateway, visitor: &Visitor<'_>) -> Vec<(String, usize)> {
+    let mut lengths = Vec::new();
+    for path in PAGES {
+        let page = visitor.page(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        lengths.push((path.to_owned(), page.body.len()));
+    }
+    let list = admin(gateway, Method::GET, "accesses", Value::Null).await;
+    lengths.push(("the list of accesses".to_owned(), list.body.len()));
+    let metrics = client().get(format!("http://{}/metrics", gateway.admin));
+    let metrics = Answer::of(metrics).await;
+    lengths.push(("the metrics".to_owned(), metrics.body.len()));
+    lengths
+}
+
+#[tokio::test]
+async fn no_page_and_no_answer_grows_with_the_accesses() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    import(&gateway, 0..FEW).await;
+    let few = lengths(&gateway, &visitor).await;
+    import(&gateway, FEW..MANY).await;
+    let many = lengths(&gateway, &visitor).await;
+    for ((what, few), (_, many)) in few.iter().zip(&many) {
+        assert!(
+            *many <= few + few / 50 + FIGURES,
+            "{what}: {few} bytes with {FEW} accesses, {many} with {MANY}"
+        );
+    }
+    // An export has them all.
+    let exported = admin(&gateway, Method::GET, "export", Value::Null).await;
+    let exported = exported.json()["accesses"].as_array().map(Vec::len);
+    assert_eq!(exported, Some(MANY as usize + 1));
+}
