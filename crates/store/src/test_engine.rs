@@ -70,11 +70,13 @@ impl TestEngine {
                 let writes = "SET default_transaction_read_only = off";
                 client.batch_execute(writes).await.unwrap();
                 let set = format!(
-                    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', current_database()); END $$;
-                     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', current_database()); END $$"
                 );
                 client.batch_execute(&set).await.unwrap();
+                // Whoever is there goes on as before, and has to be gone when this returns.
+                let set = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                client.batch_execute(set).await.unwrap();
             }
         }
     }
