@@ -92,6 +92,65 @@ fn every_mistake_is_reported_with_its_place() {
 }
 
 #[test]
+fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_settings() {
+    let reported = |file: &str, keys: &[&str]| {
+        let found = mistakes(file);
+        for key in keys {
+            let line = format!("{key}: ");
+            assert!(
+                found.iter().any(|text| text.contains(&line)),
+                "{key}: {found:?}"
+            );
+        }
+        assert_eq!(found.len(), keys.len(), "{found:?}");
+    };
+    let alone = "[store]\nkind = \"postgres\"\n[server]\ndemo = true\n";
+    reported(
+        alone,
+        &[
+            "store.kind",
+            "server.demo",
+            "store.url",
+            "store.seal",
+            "admin.key",
+            "upstream.url",
+            "server.public_url",
+        ],
+    );
+    let file = "[store]\nconnections = 9\n[replicas]\nname = \"a\"\n";
+    reported(file, &["store.connections", "replicas.name"]);
+    let times = "[replicas]\nlease = \"2s\"\nstale_max = \"1s\"\n";
+    let found = mistakes(times).join("\n");
+    assert!(found.contains("less than 5s") && found.contains("less than replicas.lease"));
+    let environment = [
+        (
+            "CHATGATE__STORE__URL",
+            "postgres://u:secret-word@db/chatgate",
+        ),
+        ("CHATGATE__STORE__SEAL", "c2hvcnQ="),
+        ("CHATGATE__ADMIN__KEY", "short"),
+    ];
+    let sources = Sources {
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        file: alone.to_owned(),
+        ..Sources::default()
+    };
+    let found = Config::read(&sources).err().unwrap_or_default();
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let found = found.join("\n");
+    assert!(
+        found.contains("openssl rand") && found.contains("shorter than 32"),
+        "{found}"
+    );
+    assert!(
+        !found.contains("secret-word") && !found.contains("c2hvcnQ"),
+        "{found}"
+    );
+}
+
+#[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let mut sources = Sources {
         file: "[limits]\nsoap_bytes = 1\n[server]\nlisten = \"127.0.0.1:1\"".to_owned(),

@@ -17,7 +17,7 @@ use connect::{AdminArgs, ReachArgs, RequestArgs};
 use explain::ExplainArgs;
 use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
-use serve::{CheckArgs, SandboxArgs, ServeArgs};
+use serve::{CheckArgs, MigrateArgs, SandboxArgs, ServeArgs};
 
 /// The manual's paragraph about signals.
 const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it once the requests under way have ended. SIGHUP \
@@ -65,6 +65,10 @@ pub(crate) enum Command {
     /// Make a new key for the first operator while no gateway runs
     #[command(subcommand)]
     AdminKey(AdminKeyCommand),
+    /// List the replicas that share the store of a running gateway
+    Replicas(RequestArgs),
+    /// Bring the tables of a shared store up to date
+    Migrate(MigrateArgs),
     /// Make a running gateway read its configuration again
     Reload(RequestArgs),
     /// Show the outcome of the sends with one idempotency key

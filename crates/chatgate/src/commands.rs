@@ -13,12 +13,14 @@ mod journal;
 mod keys;
 mod log;
 mod log_row;
+mod migrate;
 mod output;
 mod pages;
 mod progress;
 mod receipt;
 mod reload;
 mod replay;
+mod replicas;
 mod sample;
 mod sandbox;
 mod serve;
@@ -69,6 +71,8 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Journal(command) => journal::run(command).await?,
         Command::Keys(command) => keys::run(command).await?,
         Command::AdminKey(command) => admin_key::run(command).await?,
+        Command::Replicas(args) => replicas::run(args).await?,
+        Command::Migrate(args) => migrate::run(&args).await?,
         Command::Reload(args) => reload::run(args).await?,
         Command::Receipt(args) => receipt::run(args).await?,
         Command::Backup(args) => backup::run(args).await?,

@@ -13,6 +13,7 @@ mod openapi;
 mod receipts;
 mod reload;
 mod replay;
+mod replicas;
 mod request;
 mod schemas;
 mod signing_keys;
@@ -53,6 +54,7 @@ fn endpoints() -> Vec<AdminEndpoint> {
         explain::endpoints(),
         replay::endpoints(),
         signing_keys::endpoints(),
+        replicas::endpoints(),
         reload::endpoints(),
         backup::endpoints(),
     ]

@@ -15,6 +15,7 @@ mod poll;
 mod port;
 mod problem;
 mod query;
+mod spread;
 mod state;
 mod web;
 mod whole_numbers;
@@ -39,6 +40,10 @@ impl Console {
             .fallback(api::fallback::not_found)
             .method_not_allowed_fallback(api::fallback::method_not_allowed)
             .with_state(Arc::clone(&console))
+            .layer(from_fn_with_state(
+                Arc::clone(&console),
+                spread::acknowledge,
+            ))
             .layer(from_fn_with_state(Arc::clone(&console), audit::record))
             .layer(from_fn_with_state(Arc::clone(&console), host::guard));
         (router, poll::run(console))

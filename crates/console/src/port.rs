@@ -18,6 +18,9 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns why the gateway can't take traffic right now; `None` when it can.
     fn not_ready(&self) -> Option<&'static str>;
 
+    /// Returns what is out of order while the gateway takes traffic, a word each.
+    fn degraded(&self) -> Vec<&'static str>;
+
     /// Returns the metrics in Prometheus's text format.
     fn metrics(&self) -> String;
 

@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod parse_chatgate;
 mod seeds;
+mod shared_store;
 mod tls;
 mod upstream;
 mod ways;
@@ -32,6 +33,7 @@ use parse_chatgate::{host_name, origin, public_url};
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
+pub use shared_store::SharedStore;
 pub use ways::WaysConfig;
 
 /// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
@@ -44,6 +46,8 @@ const EXAMPLE: &str = include_str!("../../../config/chatgate.toml");
 pub struct Config {
     /// The folder of store, keys and demo access.
     pub data: PathBuf,
+    /// The store that replicas share; a file of the data folder when absent.
+    pub shared_store: Option<SharedStore>,
     /// The address of the public listener.
     pub listen: SocketAddr,
     /// The address of the admin listener.
@@ -180,6 +184,10 @@ impl Config {
     fn pinned(&self, next: &Config) -> impl Iterator<Item = &'static str> {
         let changes = [
             ("server.data", self.data != next.data),
+            (
+                "store.kind",
+                self.store_fingerprint() != next.store_fingerprint(),
+            ),
             ("server.listen", self.listen != next.listen),
             (
                 "server.admin_listen",
@@ -198,6 +206,10 @@ impl Config {
             .map(|(key, _)| key)
     }
 
+    fn store_fingerprint(&self) -> Option<u64> {
+        Some(self.shared_store.as_ref()?.fingerprint)
+    }
+
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream::upstream_limits(reader);
         let trusted_proxies = reader.texts("server.trusted_proxies", &[], parse_network);
@@ -205,6 +217,7 @@ impl Config {
         let upstream = upstream::upstream(reader, &upstream_limits, listen);
         Config {
             data: reader.text("server.data", "./data", parse::path),
+            shared_store: shared_store::shared_store(reader),
             listen,
             admin_listen: reader.address("server.admin_listen", "127.0.0.1:8081"),
             admin_hosts: reader.texts("server.admin_hosts", &[], host_name),

@@ -11,12 +11,15 @@ mod housekeeping;
 mod operators;
 mod policies;
 mod reload;
+pub(crate) mod replicas;
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use console::Console;
 use sandbox::{Sandbox, SandboxConfig};
@@ -48,17 +51,17 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     let log_level = telemetry::start_log(&config.log)?;
     fd_limit::raise();
     let data = DataFolder::new(&config.data);
-    data.make()?;
-    let _lock = data.lock()?;
-    let store = Store::open(&data.store()).await;
-    let store = Arc::new(store.map_err(|error| error.to_string())?);
+    let (store, _lock) = open_store(&config, &sources, &data).await?;
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
     let policies = policies::from_config(&config)?;
 
     let hasher = Arc::new(bootstrap::open_hasher(&store).await?);
-    bootstrap::ensure_first_operator(&store, &hasher, &data).await?;
+    match &config.shared_store {
+        Some(shared) => bootstrap::put_given_operator(&store, &hasher, &shared.admin_key).await?,
+        None => bootstrap::ensure_first_operator(&store, &hasher, &data).await?,
+    }
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let file = source.file.clone();
@@ -103,6 +106,28 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     Ok(())
 }
 
+/// Opens the store that the configuration names, and for a file the lock of its folder.
+async fn open_store(
+    config: &Config,
+    sources: &Sources,
+    data: &DataFolder,
+) -> Result<(Arc<Store>, Option<File>), String> {
+    let (store, lock) = match &config.shared_store {
+        Some(shared) => {
+            let mut options = shared.options.clone();
+            options.replica.config = digest(&SHA256, sources.file.as_bytes()).as_ref().to_vec();
+            (Store::open_postgres(&options).await, None)
+        }
+        None => {
+            data.make()?;
+            let lock = data.lock()?;
+            (Store::open(&data.store()).await, Some(lock))
+        }
+    };
+    let store = store.map_err(|error| error.to_string())?;
+    Ok((Arc::new(store), lock))
+}
+
 /// Saves what the forwarder and the store still hold in memory.
 async fn save(runtime: &Runtime) {
     let snapshot = runtime.snapshot();
@@ -130,6 +155,7 @@ async fn run(
         policies.filter_map(|policy| policy.tls.clone()).collect()
     }));
     beside.spawn(housekeeping::run(Arc::clone(runtime)));
+    beside.spawn(replicas::follow_signing_keys(Arc::clone(runtime)));
     beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
     if let Some(file) = file {
         beside.spawn(reload::on_change(Arc::clone(runtime), file));

@@ -253,7 +253,7 @@ impl Tokens {
         };
         let own = self.own.load();
         let key = own
-            .signing()
+            .signing(now)
             .ok_or_else(|| internal("there is no signing key"))?;
         key.sign(&claims).map_err(|error| internal(error.text()))
     }
@@ -271,6 +271,16 @@ impl Tokens {
     /// Returns our own keys as operators see them.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
         self.own.load().rows()
+    }
+
+    /// Takes over the keys as they are in the store.
+    ///
+    /// # Errors
+    /// When they can't be read. Those in force stay then.
+    pub(crate) async fn reread(&self, store: &Store) -> Result<(), String> {
+        let Signing { algorithm, life_s } = self.signing;
+        self.publish(SigningKeys::read(store, algorithm, life_s).await?);
+        Ok(())
     }
 
     /// Generates a new key, which signs all tokens from now on. Do not drop it before its end: disk and memory would then

@@ -37,6 +37,12 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct SandboxArgs {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = SANDBOX_ADDRESS)]

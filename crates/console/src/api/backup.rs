@@ -95,6 +95,10 @@ mod tests {
     }
 
     impl Gateway for Fake {
+        fn degraded(&self) -> Vec<&'static str> {
+            unimplemented!()
+        }
+
         fn not_ready(&self) -> Option<&'static str> {
             None
         }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::problem::{ApiResult, answer, json_answer};
@@ -39,7 +40,14 @@ async fn livez() -> Response {
 
 async fn readyz(State(console): ConsoleState) -> Response {
     match console.gateway.not_ready() {
-        None => json_text(StatusCode::OK, "{\"status\":\"ready\"}".to_owned()),
+        None => {
+            let degraded = console.gateway.degraded();
+            let mut body = json!({"status": "ready"});
+            if !degraded.is_empty() {
+                body["degraded"] = json!(degraded);
+            }
+            json_text(StatusCode::OK, body.to_string())
+        }
         Some(reason) => {
             let body = format!("{{\"status\":\"not_ready\",\"reason\":\"{reason}\"}}");
             json_text(StatusCode::SERVICE_UNAVAILABLE, body)

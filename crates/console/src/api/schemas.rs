@@ -140,6 +140,7 @@ fn gateway_schemas() -> Properties {
     let health = properties([
         ("status", one_of(&["ok", "ready", "not_ready"])),
         ("reason", string()),
+        ("degraded", array(&string())),
     ]);
     let status = "version public_url config_generation last_reload accesses ready";
     let problem = properties([
@@ -156,6 +157,11 @@ fn gateway_schemas() -> Properties {
         ("Explanation", open(explanation)),
         ("Health", partly(health, "status")),
         ("Status", open(status)),
+        ("Replicas", list("replicas", "Replica")),
+        (
+            "Replica",
+            open("id name answers state version config started_at lease_ms in_force"),
+        ),
         ("Reload", open("at by config_generation outcome")),
         ("OpenApi", open("openapi info servers paths components")),
         ("Problem", partly(problem, required)),

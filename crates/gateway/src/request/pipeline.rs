@@ -200,6 +200,7 @@ pub(crate) async fn authorize(
     proof: Proof<'_>,
     auth: AuthContext,
 ) -> Result<(Arc<Access>, Option<Scope>), Error> {
+    snapshot.check_fresh()?;
     let AuthContext { address, now, .. } = auth;
     let (accesses, forwarder) = (snapshot.store.accesses(), &snapshot.forwarder);
     let (access, scope) = match proof {

@@ -154,6 +154,29 @@ pub(crate) async fn ensure_first_operator(
     }
 }
 
+/// Stores the key of the configuration as the first operator's, in a store that has no admin keys.
+///
+/// # Errors
+/// One line that says what failed.
+pub(crate) async fn put_given_operator(
+    store: &Store,
+    hasher: &SecretHasher,
+    key: &SecretString,
+) -> Result<(), String> {
+    let first = AdminKey::new(
+        FIRST_OPERATOR,
+        Role::Operator,
+        Snapshot::now(),
+        hasher.keyed(key),
+    );
+    let put = store.put_first_admin_key(&first).await;
+    let is_new = put.map_err(|error| error.to_string())?;
+    if !is_new && find_presented(&store.admin_keys(), hasher, key).is_none() {
+        tracing::warn!("admin.key of the configuration opens nothing: the store has other keys");
+    }
+    Ok(())
+}
+
 /// Stores a key as the first operator's, in place of the one before.
 ///
 /// # Errors

@@ -17,8 +17,19 @@ impl console::Gateway for Runtime {
         if self.is_draining() {
             return Some("draining");
         }
-        let trouble = self.snapshot().store.journal().trouble();
-        trouble.map(|_| "store_failing")
+        let snapshot = self.snapshot();
+        if snapshot.check_fresh().is_err() {
+            return Some("cut_off");
+        }
+        let trouble = snapshot.store.journal().trouble();
+        // Replicas that share a store would all go at once: they go on as long as they may.
+        trouble
+            .filter(|_| snapshot.stale_max.is_none())
+            .map(|_| "store_failing")
+    }
+
+    fn degraded(&self) -> Vec<&'static str> {
+        degraded(&self.snapshot())
     }
 
     fn metrics(&self) -> String {
@@ -62,9 +73,22 @@ impl console::Gateway for Runtime {
             "upstream": upstream(&snapshot.forwarder.upstream_status()),
             "accesses": snapshot.store.accesses().len(),
             "store": store(snapshot.store.journal()),
+            "degraded": degraded(&snapshot),
             "ready": self.not_ready().is_none(),
         })
     }
+}
+
+/// What is out of order while calls are taken, a word each.
+fn degraded(snapshot: &Snapshot) -> Vec<&'static str> {
+    let store = &snapshot.store;
+    let is_failing = store.journal().trouble().is_some();
+    let words = [
+        ("store", is_failing || !store.has_lease()),
+        ("standby", !store.is_replicated()),
+    ];
+    let words = words.into_iter().filter(|(_, is_out)| *is_out);
+    words.map(|(word, _)| word).collect()
 }
 
 fn store(journal: &Journal) -> Value {

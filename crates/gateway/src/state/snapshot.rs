@@ -2,9 +2,9 @@
 //! configuration makes a new snapshot.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adapter::{Adapter, Way};
+use adapter::{Adapter, Code, Error, Way};
 use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
@@ -21,6 +21,9 @@ use crate::client_addr::{ForwardedHeader, Trust};
 use crate::config::{Config, LimitsConfig};
 use crate::tokens::Tokens;
 
+/// When to come again while the store is out of reach.
+const CUT_OFF_RETRY_S: u32 = 2;
+
 /// Everything that the requests of one configuration share.
 pub(crate) struct Snapshot {
     /// The number of the configuration: 1 at the start, and one more at each reload.
@@ -31,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) limits: LimitsConfig,
     pub(crate) retention: Retention,
+    /// How old what is known of accesses may be, where other processes change them.
+    pub(crate) stale_max: Option<Duration>,
     /// Whether the journal has a row for every request, or for sends only.
     pub(crate) journals_all: bool,
     /// Whether reads are served while the store can't be written.
@@ -84,6 +89,7 @@ impl Snapshot {
             tokens,
             limits: config.limits,
             retention: config.retention,
+            stale_max: config.shared_store.as_ref().map(|shared| shared.stale_max),
             journals_all: config.journals_all,
             serves_without_store: config.serves_without_store,
             trusted_proxies: config.trusted_proxies.clone(),
@@ -157,6 +163,21 @@ impl Snapshot {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Refuses where others change the store and it has not been heard of for so long that a change may be unknown here.
+    ///
+    /// # Errors
+    /// OVERLOADED, for the time that connecting takes.
+    pub(crate) fn check_fresh(&self) -> Result<(), Error> {
+        let Some((age, stale_max)) = self.store.unheard_for().zip(self.stale_max) else {
+            return Ok(());
+        };
+        if age <= stale_max {
+            return Ok(());
+        }
+        let refused = Error::refused(Code::Overloaded).because("cut off from the store");
+        Err(refused.retry_after(CUT_OFF_RETRY_S))
     }
 
     /// Stores when, from where and by which way an access was last let in.

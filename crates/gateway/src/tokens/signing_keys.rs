@@ -16,6 +16,8 @@ const KEYS_MAX: usize = 16;
 struct StoredSigningKey {
     id: i64,
     created_at: i64,
+    /// Before this time others may not know it.
+    signs_from: i64,
     key: SigningKey,
 }
 
@@ -41,23 +43,35 @@ impl SigningKeys {
         life_s: u32,
         now: i64,
     ) -> Result<SigningKeys, String> {
-        let kept = store.keys(PURPOSE_START).await;
-        let kept = kept.map_err(|error| error.to_string())?;
-        let keys: Result<Vec<_>, String> = kept.iter().map(read).collect();
-        let all = SigningKeys {
-            algorithm,
-            life_s,
-            keys: keys?,
-        };
+        let all = SigningKeys::read(store, algorithm, life_s).await?;
         let last = all.keys.last().map(|kept| kept.key.algorithm());
         let all = if last == Some(algorithm) {
             all
         } else {
-            all.with_another(store, now).await?
+            all.with_first(store, now).await?
         };
         let (left, over) = all.split_expired(now);
         delete_keys(store, &over).await?;
         Ok(left)
+    }
+
+    /// Reads the keys as they are in the store.
+    ///
+    /// # Errors
+    /// When the store can't be read, or a key in it is broken.
+    pub(crate) async fn read(
+        store: &Store,
+        algorithm: Algorithm,
+        life_s: u32,
+    ) -> Result<SigningKeys, String> {
+        let kept = store.keys(PURPOSE_START).await;
+        let kept = kept.map_err(|error| error.to_string())?;
+        let keys: Result<Vec<_>, String> = kept.iter().map(read).collect();
+        Ok(SigningKeys {
+            algorithm,
+            life_s,
+            keys: keys?,
+        })
     }
 
     /// Adds a new key, which signs from now on. It is on the disk when this returns.
@@ -98,21 +112,30 @@ impl SigningKeys {
         Ok((keys, over))
     }
 
+    /// With a key of this algorithm, of which several who find that it is wanting make one.
+    async fn with_first(&self, store: &Store, now: i64) -> Result<SigningKeys, String> {
+        let material = generate(self.algorithm).await?;
+        let purpose = self.purpose();
+        let added = store.add_key_once(PURPOSE_START, (&purpose, &material), now);
+        added.await.map_err(|error| error.to_string())?;
+        SigningKeys::read(store, self.algorithm, self.life_s).await
+    }
+
+    fn purpose(&self) -> String {
+        format!("{PURPOSE_START}{}", self.algorithm.name())
+    }
+
     async fn with_another(&self, store: &Store, now: i64) -> Result<SigningKeys, String> {
-        let algorithm = self.algorithm;
-        // An RSA key takes some hundred milliseconds to find.
-        let made = tokio::task::spawn_blocking(move || SigningKey::generate_pkcs8(algorithm)).await;
-        let made = made.map_err(|error| error.to_string())?;
-        let material = made.map_err(|error| error.to_string())?;
+        let material = generate(self.algorithm).await?;
         let key =
-            SigningKey::from_pkcs8(algorithm, &material).map_err(|error| error.to_string())?;
-        let purpose = format!("{PURPOSE_START}{}", algorithm.name());
-        let id = store.add_key(&purpose, &material, now).await;
+            SigningKey::from_pkcs8(self.algorithm, &material).map_err(|error| error.to_string())?;
+        let id = store.add_key(&self.purpose(), &material, now).await;
         let id = id.map_err(|error| error.to_string())?;
         let mut all = self.clone();
         all.keys.push(Arc::new(StoredSigningKey {
             id,
             created_at: now,
+            signs_from: store.signs_from(now),
             key,
         }));
         Ok(all)
@@ -135,12 +158,13 @@ impl SigningKeys {
     /// token also covers those signed while the successor was being written.
     fn verifies_until(&self, at: usize) -> Option<i64> {
         let successor = self.keys.get(at + 1)?;
-        Some(successor.created_at + i64::from(self.life_s) + i64::from(SKEW_S))
+        Some(successor.signs_from + i64::from(self.life_s) + i64::from(SKEW_S))
     }
 
-    /// Returns the key that signs.
-    pub(crate) fn signing(&self) -> Option<&SigningKey> {
-        self.keys.last().map(|kept| &kept.key)
+    /// Returns the key that signs: the newest that others know by now.
+    pub(crate) fn signing(&self, now: i64) -> Option<&SigningKey> {
+        let known = self.keys.iter().rfind(|kept| kept.signs_from <= now);
+        known.or(self.keys.first()).map(|kept| &kept.key)
     }
 
     /// Returns the public half of each key.
@@ -179,6 +203,13 @@ pub(crate) async fn delete_keys(store: &Store, ids: &[i64]) -> Result<(), String
     Ok(())
 }
 
+async fn generate(algorithm: Algorithm) -> Result<Vec<u8>, String> {
+    // An RSA key takes some hundred milliseconds to find.
+    let made = tokio::task::spawn_blocking(move || SigningKey::generate_pkcs8(algorithm)).await;
+    let made = made.map_err(|error| error.to_string())?;
+    made.map_err(|error| error.to_string())
+}
+
 fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
     let broken = |error| format!("a signing key of the store is broken: {error}");
     let name = stored
@@ -190,6 +221,7 @@ fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
     Ok(Arc::new(StoredSigningKey {
         id: stored.id,
         created_at: stored.created_at,
+        signs_from: stored.signs_from,
         key,
     }))
 }

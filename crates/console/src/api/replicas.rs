@@ -1,0 +1,54 @@
+//! `/admin/v1/replicas`: the processes that share the store.
+
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use store::ReplicaRow;
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::moment::rfc3339;
+use crate::problem::{ApiResult, json_answer};
+use crate::state::ConsoleState;
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    vec![
+        AdminEndpoint::get("/admin/v1/replicas", list)
+            .named(
+                "listReplicas",
+                "Lists the processes that share the store, and what is in force in each; none where one has it for itself",
+            )
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Replicas")
+            .refuses(&[500]),
+    ]
+}
+
+async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    console.viewer(&headers)?;
+    let rows = console.store.replicas().await?;
+    let rows: Vec<_> = rows.unwrap_or_default().iter().map(row).collect();
+    Ok(json_answer(StatusCode::OK, &json!({ "replicas": rows })))
+}
+
+fn row(row: &ReplicaRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "answers": row.is_own,
+        "state": match (row.lease_ms > 0, row.draining) {
+            (false, _) => "gone",
+            (true, true) => "draining",
+            (true, false) => "live",
+        },
+        "version": row.version,
+        "config": row.config,
+        "started_at": rfc3339(row.started_at),
+        "lease_ms": row.lease_ms,
+        "in_force": {
+            "accesses": row.accesses,
+            "admin_keys": row.admin_keys,
+            "signing_keys": row.signing_keys,
+        },
+    })
+}

@@ -1,0 +1,216 @@
+//! The store: a file of the data folder, or a PostgreSQL database that several replicas share.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+use settings::{Reader, ValueKind, parse};
+use store::{PostgresOptions, PostgresUrl, ReplicaOptions, SealKeys};
+
+use super::parse_chatgate::bounded;
+
+/// Connections that have a part of their own: opens, closes and rows of the journal, heartbeat, notifications.
+const OWN_CONNECTIONS: u32 = 5;
+
+/// Fewest connections: one is left for look-ups and operators.
+const CONNECTIONS_LEAST: u32 = OWN_CONNECTIONS + 1;
+
+/// Most connections of one replica: beyond it the database's own limit is near.
+const CONNECTIONS_MOST: u32 = 100;
+
+/// Shortest lease: three heartbeats, and the margin that a replica takes off it.
+const LEASE_LEAST: Duration = Duration::from_secs(5);
+
+/// Fewest characters of the first operator's key: somebody who has to invent one invents more.
+const ADMIN_KEY_LEAST: usize = 32;
+
+/// Longest name of a replica, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The settings that a store in a file has no use for.
+const SHARED_KEYS: [&str; 12] = [
+    "store.url",
+    "store.direct_url",
+    "store.seal",
+    "store.connections",
+    "store.durability",
+    "store.migrate",
+    "admin.key",
+    "replicas.name",
+    "replicas.lease",
+    "replicas.cut_off",
+    "replicas.stale_max",
+    "replicas.ack_wait",
+];
+
+/// A store that replicas share.
+#[derive(Clone, Debug)]
+pub struct SharedStore {
+    /// How it is reached, and what others see of this process.
+    pub options: PostgresOptions,
+    /// The key of the first operator, of a database that has none.
+    pub admin_key: SecretString,
+    /// How old what is known of accesses may be before nobody is let in by it.
+    pub stale_max: Duration,
+    /// Differs when any of its settings does.
+    pub(super) fingerprint: u64,
+}
+
+/// The shared store; nothing when the store is a file.
+pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
+    let kinds = [("sqlite", false), ("postgres", true)];
+    let is_shared = reader.choice("store.kind", "sqlite", &kinds);
+    let mut fingerprint = DefaultHasher::new();
+    let url = url(reader, "store.url", &mut fingerprint);
+    let direct_url = url_or(reader, "store.direct_url", url.as_ref(), &mut fingerprint);
+    let seal = seal(reader, &mut fingerprint);
+    let admin_key = reader.secret("admin.key");
+    if admin_key
+        .as_ref()
+        .is_some_and(|key| key.len() < ADMIN_KEY_LEAST)
+    {
+        reader.reject("admin.key", "it is shorter than 32 characters");
+    }
+    let connections = reader.value("store.connections", "8", ValueKind::Count(6), |text| {
+        parse::count_within(text, CONNECTIONS_LEAST..=CONNECTIONS_MOST)
+    });
+    let durabilities = [("local", false), ("replicated", true)];
+    let is_replicated = reader.choice("store.durability", "local", &durabilities);
+    let migrations = [("auto", true), ("check", false)];
+    let migrates = reader.choice("store.migrate", "auto", &migrations);
+    let (replica, stale_max) = replica(reader);
+    let pooled = connections.get() - OWN_CONNECTIONS;
+    (pooled, is_replicated, migrates, stale_max).hash(&mut fingerprint);
+    (&replica.name, replica.lease, replica.ack_wait).hash(&mut fingerprint);
+    if !is_shared {
+        reject_shared(reader);
+        return None;
+    }
+    // Its journal is still to be written.
+    reader.reject("store.kind", "\"postgres\" is not ready yet");
+    demand(reader);
+    Some(SharedStore {
+        options: PostgresOptions {
+            url: url?,
+            direct_url: direct_url?,
+            connections: pooled as usize,
+            seal: seal?,
+            is_replicated,
+            migrates,
+            replica,
+        },
+        admin_key: admin_key?.into(),
+        stale_max,
+        fingerprint: fingerprint.finish(),
+    })
+}
+
+/// Rejects what only a shared store has a use for: somebody who sets it means to have one.
+fn reject_shared(reader: &mut Reader<'_>) {
+    for key in SHARED_KEYS {
+        if reader.is_set(key) {
+            reader.reject(
+                key,
+                "it is of a shared store; set store.kind = \"postgres\" as well",
+            );
+        }
+    }
+}
+
+/// Demands what replicas can't make up, each for itself.
+fn demand(reader: &mut Reader<'_>) {
+    for key in ["store.url", "store.seal", "admin.key"] {
+        if !reader.is_set(key) {
+            reader.reject(key, "store.kind = \"postgres\" needs it");
+        }
+    }
+    if !reader.is_set("upstream.url") {
+        let why = "replicas need one upstream; the embedded sandbox is of one process";
+        reader.reject("upstream.url", why);
+    }
+    if !reader.is_set("server.public_url") {
+        let why = "replicas need one name: it is the issuer of their tokens";
+        reader.reject("server.public_url", why);
+    }
+    if reader.optional_boolean("server.demo") == Some(true) {
+        reader.reject("server.demo", "the demo access is of one process");
+    }
+}
+
+fn url(reader: &mut Reader<'_>, key: &str, fingerprint: &mut DefaultHasher) -> Option<PostgresUrl> {
+    let text = reader.secret(key)?;
+    text.hash(fingerprint);
+    match PostgresUrl::parse(&text.into()) {
+        Ok(url) => Some(url),
+        Err(error) => {
+            reader.reject(key, &error);
+            None
+        }
+    }
+}
+
+fn url_or(
+    reader: &mut Reader<'_>,
+    key: &str,
+    otherwise: Option<&PostgresUrl>,
+    fingerprint: &mut DefaultHasher,
+) -> Option<PostgresUrl> {
+    if reader.is_set(key) {
+        return url(reader, key, fingerprint);
+    }
+    // Read all the same, so that the schema has it.
+    let _ = reader.secret(key);
+    otherwise.cloned()
+}
+
+/// The key that seals, and after it one that sealed before.
+fn seal(reader: &mut Reader<'_>, fingerprint: &mut DefaultHasher) -> Option<SealKeys> {
+    let key = "store.seal";
+    let text = reader.secret(key)?;
+    text.hash(fingerprint);
+    let keys = text.split_whitespace().map(|part| STANDARD.decode(part));
+    let keys: Result<Vec<_>, _> = keys.collect();
+    let sealed = match keys {
+        Ok(keys) => SealKeys::new(&keys),
+        Err(_) => Err("it is not base64".to_owned()),
+    };
+    match sealed {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            let text = format!("{error}; write 32 random bytes in base64: openssl rand -base64 32");
+            reader.reject(key, &text);
+            None
+        }
+    }
+}
+
+/// What others see of this process, and how old what it knows may be.
+fn replica(reader: &mut Reader<'_>) -> (ReplicaOptions, Duration) {
+    let name = reader.optional_text("replicas.name", |text| bounded(text, NAME_BYTES_MAX));
+    let lease = reader.timeout("replicas.lease", "10s");
+    if lease < LEASE_LEAST {
+        reader.reject("replicas.lease", "it is less than 5s");
+    }
+    let refuses = [("serve", false), ("refuse", true)];
+    let refuses = reader.choice("replicas.cut_off", "serve", &refuses);
+    let stale_max = reader.timeout("replicas.stale_max", "60s");
+    if stale_max < lease {
+        reader.reject("replicas.stale_max", "it is less than replicas.lease");
+    }
+    let replica = ReplicaOptions {
+        name: name.unwrap_or_else(host_name),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: Vec::new(),
+        lease,
+        ack_wait: reader.duration("replicas.ack_wait", "2s"),
+    };
+    (replica, if refuses { lease } else { stale_max })
+}
+
+/// This machine's name.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    bounded(name.trim(), NAME_BYTES_MAX).unwrap_or_else(|_| "chatgate".to_owned())
+}
