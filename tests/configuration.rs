@@ -108,7 +108,6 @@ fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_se
     reported(
         alone,
         &[
-            "store.kind",
             "server.demo",
             "store.url",
             "store.seal",

@@ -3,16 +3,19 @@
 
 mod caller;
 mod command;
+mod fleet;
 mod gateway;
 pub mod http2;
 mod issuer;
 mod operator;
+mod postgres;
 mod process;
 mod skipped;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
 pub use command::{on_a_terminal, run, run_on, start_on};
+pub use fleet::Fleet;
 pub use gateway::{
     DEMO, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };

@@ -1,13 +1,13 @@
 //! Changes of an access while it is being used: from the moment that a change is acknowledged, no request that begins is
 //! judged by what was before.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, admin_request, client_from, load};
+use crate::harness::{Answer, Fleet, Gateway, admin_request, client_from, load, skipped};
 
 const READ: &str = "class=chat&method=getchatchannels";
 
@@ -16,30 +16,34 @@ const CALLERS: u8 = 4;
 
 /// One access that is opened and shut.
 struct Raced {
-    gateway: Gateway,
+    /// One, or several that share a store.
+    gateways: Vec<Gateway>,
     admin: reqwest::Client,
     /// What its callers show.
     secret: Mutex<String>,
     /// Even while the access is open to them, odd while it is shut, and at least [`CHANGING`] from before a change is asked
     /// for until it is acknowledged.
     phase: AtomicU64,
+    /// Which of them gets the next call, and the next change.
+    next: AtomicUsize,
 }
+
+const LIMITS: &str = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\nguesses_per_address = 4000000000\n[log]\nlevel = \"warn\"\n";
 
 const CHANGING: u64 = 1 << 32;
 
 impl Raced {
-    async fn start() -> Raced {
-        let toml = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\nguesses_per_address = 4000000000\n[log]\nlevel = \"warn\"\n";
-        let gateway = Gateway::configured(toml, &[]);
+    async fn start(gateways: Vec<Gateway>) -> Raced {
         let admin = client_from([127, 0, 0, 1].into());
         let draft = json!({"name": "raced", "allow": ["127.0.0.0/24"]});
-        let made = admin_request(&admin, &gateway, Method::POST, "accesses", &draft);
+        let made = admin_request(&admin, &gateways[0], Method::POST, "accesses", &draft);
         let made = Answer::of(made).await.json();
         Raced {
             secret: Mutex::new(made["password"].as_str().unwrap().to_owned()),
-            gateway,
+            gateways,
             admin,
             phase: AtomicU64::new(0),
+            next: AtomicUsize::new(0),
         }
     }
 
@@ -50,9 +54,15 @@ impl Raced {
             _ => Method::POST,
         };
         self.phase.fetch_add(CHANGING, Ordering::SeqCst);
-        let changed = admin_request(&self.admin, &self.gateway, method, path, change);
+        let gateway =
+            &self.gateways[self.next.fetch_add(1, Ordering::SeqCst) % self.gateways.len()];
+        let changed = admin_request(&self.admin, gateway, method, path, change);
         let answer = Answer::of(changed).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
+        if let [_, _, ..] = &self.gateways[..] {
+            let all = format!("{0}/{0}", self.gateways.len());
+            assert_eq!(answer.header("chatgate-in-force"), all);
+        }
         self.phase.fetch_sub(CHANGING - 1, Ordering::SeqCst);
         answer.json()
     }
@@ -69,7 +79,9 @@ impl Raced {
     async fn call(&self, client: &reqwest::Client) -> Option<(bool, bool)> {
         let before = self.phase.load(Ordering::SeqCst);
         let secret = self.secret.lock().unwrap().clone();
-        let call = client.post(self.gateway.url("/api/basic/"));
+        let gateway =
+            &self.gateways[self.next.fetch_add(1, Ordering::SeqCst) % self.gateways.len()];
+        let call = client.post(gateway.url("/api/basic/"));
         let answer = Answer::of(call.basic_auth("raced", Some(secret)).body(READ)).await;
         let unchanged = before < CHANGING && before == self.phase.load(Ordering::SeqCst);
         unchanged.then_some((answer.status == 200, before.is_multiple_of(2)))
@@ -107,8 +119,20 @@ impl Race {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_judged_by_what_was_before_an_acknowledged_change() {
-    let races = load(300, 10_000);
-    let raced = Arc::new(Raced::start().await);
+    let gateway = Gateway::configured(LIMITS, &[]);
+    race(vec![gateway], load(300, 10_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_replica_judges_by_what_was_before_an_acknowledged_change() {
+    match Fleet::of(3, LIMITS) {
+        Some(fleet) => race(fleet.gateways, load(60, 2_000)).await,
+        None => skipped("PostgreSQL"),
+    }
+}
+
+async fn race(gateways: Vec<Gateway>, races: usize) {
+    let raced = Arc::new(Raced::start(gateways).await);
     let done = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (1..=CALLERS)
         .map(|address| {

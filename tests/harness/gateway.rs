@@ -78,7 +78,12 @@ impl Gateway {
         // By itself no demo access is made beside an upstream.
         let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
         let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
-        let demo = if has_upstream { &[DEMO][..] } else { &[] };
+        let is_replica = toml.contains("kind = \"postgres\"");
+        let demo = if has_upstream && !is_replica {
+            &[DEMO][..]
+        } else {
+            &[]
+        };
         let process = start(&arguments, &[environment, demo].concat());
         let public = address_in(&process.wait_for("the public address", |line| {
             line.starts_with("Chatgate listens on")

@@ -88,8 +88,6 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
         reject_shared(reader);
         return None;
     }
-    // Its journal is still to be written.
-    reader.reject("store.kind", "\"postgres\" is not ready yet");
     demand(reader);
     Some(SharedStore {
         options: PostgresOptions {
