@@ -52,6 +52,7 @@ mod receipt_room;
 mod receipts;
 mod reload;
 mod replay;
+mod replicas;
 mod resets;
 mod same_call;
 mod samples;

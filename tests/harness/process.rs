@@ -37,7 +37,8 @@ impl Process {
         Process::of(command, environment)
     }
 
-    fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
+    /// Starts any command likewise.
+    pub fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
         let mut child = command
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -27,6 +27,8 @@ pub(super) async fn follow_signing_keys(runtime: Arc<Runtime>) {
     let Some(mut changes) = store.signing_key_changes() else {
         return;
     };
+    // What was made between the start's look and this one is taken over as well.
+    changes.mark_changed();
     while changes.changed().await.is_ok() {
         let change = *changes.borrow_and_update();
         // A reload or a rotation here has the keys in hand.
