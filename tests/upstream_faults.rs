@@ -125,7 +125,11 @@ impl Stage {
                 upstream = Some(started);
                 url
             }
-            Place::Refused => format!("http://{}/", closed_port()),
+            Place::Refused => {
+                let (address, closed) = closed_port();
+                held = Some(closed);
+                format!("http://{address}/")
+            }
             // RFC 6761 reserves it for names that are nobody's.
             Place::NoName => "http://upstream.invalid/".to_owned(),
             Place::NoTls => {
@@ -199,17 +203,24 @@ impl Stage {
     }
 }
 
-/// A port that was free a moment ago and is closed again.
-fn closed_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// A port that nobody listens on, and that the system gives to nobody else meanwhile.
+fn closed_port() -> (SocketAddr, Held) {
+    let socket = bound();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (address, (socket.into(), Vec::new()))
+}
+
+/// A socket on a port of its own.
+fn bound() -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket
 }
 
 /// A listener whose queue is full, so that the system drops every further attempt to connect.
 fn full_backlog() -> (SocketAddr, Held) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
+    let socket = bound();
     socket.listen(0).unwrap();
     let listener: std::net::TcpListener = socket.into();
     let address = listener.local_addr().unwrap();
