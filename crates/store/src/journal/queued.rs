@@ -48,7 +48,7 @@ pub(super) struct QueuedEntries {
     pub(super) closed: bool,
     /// The oldest entry that is being written, of each part that is written apart. In the order of [`JournalPart::ALL`].
     pub(super) under_way: [Option<u64>; JournalPart::ALL.len()],
-    /// Sends whose outcome will never come, as far as they are looked for by [`Queue::take_lost`].
+    /// Sends whose outcome will never come, as far as they are looked for by the sweep.
     pub(super) lost: Vec<i64>,
     /// Dropped when the queue is closed and empty.
     pub(super) drained: Option<oneshot::Sender<()>>,
