@@ -87,23 +87,14 @@ async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_con
         );
     }
     let newest = again.json()["password"].as_str().unwrap().to_owned();
-    admin(
-        &gateway,
-        Method::PATCH,
-        "accesses/a",
-        json!({"state": "suspended"}),
-    )
-    .await;
+    let suspended = json!({"state": "suspended"});
+    admin(&gateway, Method::PATCH, "accesses/a", suspended).await;
     assert_eq!(
         said(call(&two, &gateway, &newest, READ)).await,
         "ACCESS_DISABLED"
     );
-    assert_eq!(
-        admin(&gateway, Method::DELETE, "accesses/a", Value::Null)
-            .await
-            .status,
-        204
-    );
+    let deleted = admin(&gateway, Method::DELETE, "accesses/a", Value::Null).await;
+    assert_eq!(deleted.status, 204);
     assert_eq!(
         said(call(&two, &gateway, &newest, READ)).await,
         "INCORRECT_USER_PASSWORD"
@@ -243,13 +234,8 @@ async fn an_export_round_trips_with_its_secrets() {
 #[tokio::test]
 async fn a_viewer_may_look_and_change_nothing_and_the_last_operator_stays() {
     let gateway = Gateway::start();
-    let made = admin(
-        &gateway,
-        Method::POST,
-        "admin-keys",
-        json!({"name": "ann", "role": "viewer"}),
-    )
-    .await;
+    let viewer = json!({"name": "ann", "role": "viewer"});
+    let made = admin(&gateway, Method::POST, "admin-keys", viewer).await;
     let key = made.json()["key"].as_str().unwrap().to_owned();
     assert_eq!((made.status, &key[..4]), (201, "cgk_"));
     for path in [
@@ -352,24 +338,23 @@ async fn limits_may_bound_destinations_calls_at_once_and_secrets_in_urls_or_only
     assert!(has_line(&metrics, "chatgate_would_deny_total 2"));
 }
 
+/// `chatgate access` with these arguments: its exit code, its output and its errors.
+fn access_command(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let ran = std::process::Command::new(crate::harness::binary())
+        .arg("access")
+        .args(arguments)
+        .args(["--admin", &gateway.admin.to_string(), "--data"])
+        .arg(gateway.data())
+        .output()
+        .unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (ran.status.code(), said(&ran.stdout), said(&ran.stderr))
+}
+
 #[tokio::test]
 async fn the_command_line_does_all_of_it() {
     let gateway = Gateway::start();
-    let run = |arguments: &[&str]| {
-        let ran = std::process::Command::new(crate::harness::binary())
-            .arg("access")
-            .args(arguments)
-            .args([
-                "--admin",
-                &gateway.admin.to_string(),
-                "--data",
-                gateway.data().to_str().unwrap(),
-            ])
-            .output()
-            .unwrap();
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (ran.status.code(), said(&ran.stdout), said(&ran.stderr))
-    };
+    let run = |arguments: &[&str]| access_command(&gateway, arguments);
     let json = |arguments: &[&str]| {
         let (code, out, err) = run(&[arguments, &["--json"]].concat());
         assert_eq!(code, Some(0), "{err}");

@@ -301,9 +301,8 @@ async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
 
     let began = Instant::now();
     gateway.process.signal("TERM");
-    let draining = gateway
-        .process
-        .wait_for("the drain", |line| line.contains("draining"));
+    let is_drain = |line: &str| line.contains("draining");
+    let draining = gateway.process.wait_for("the drain", is_drain);
     assert!(draining.contains("INFO"), "{draining}");
     let ready = Answer::of(client().get(format!("http://{}/readyz", gateway.admin))).await;
     assert_eq!(ready.status, 503, "{}", ready.body);
@@ -341,9 +340,9 @@ async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
         };
         assert_eq!(second, expected, "{number}");
     }
+    let (resting, rows) = (resting.len(), rows.len());
     println!(
-        "a drain with {CALLERS} connections: {answered} answered, {} let go, none failed; over after {took:.1?}; {} rows",
-        resting.len(),
-        rows.len()
+        "a drain with {CALLERS} connections: {answered} answered, {resting} let go, none failed; over after {took:.1?}; \
+         {rows} rows"
     );
 }

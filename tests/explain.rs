@@ -375,15 +375,9 @@ async fn the_command_prints_a_line_a_hop_a_line_a_judgement_and_the_verdict_last
     let (gateway, _) = gateway().await;
     let run = |arguments: &[&str]| {
         let (admin, data) = (gateway.admin.to_string(), gateway.data());
-        let mut all = vec![
-            "explain",
-            "--admin",
-            &admin,
-            "--data",
-            data.to_str().unwrap(),
-        ];
-        all.extend(arguments);
-        let ran = Command::new(binary()).args(all).output().unwrap();
+        let mut command = Command::new(binary());
+        command.args(["explain", "--admin", &admin, "--data"]);
+        let ran = command.arg(data).args(arguments).output().unwrap();
         let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8(said).unwrap());
         (ran.status.code(), said)
     };

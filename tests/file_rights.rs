@@ -65,13 +65,8 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
         let (_, mend) = said.split_once("): ").unwrap();
         paste(mend.split_once(';').unwrap().0);
     }
-    for name in [
-        "lock",
-        "chatgate.db",
-        "admin.key",
-        "demo.json",
-        "sandbox.db",
-    ] {
+    let [lock, store, key, demo] = ["lock", "chatgate.db", "admin.key", "demo.json"];
+    for name in [lock, store, key, demo, "sandbox.db"] {
         let file = data.join(name);
         mode(&file, 0o640);
         let said = refused(&data, "is open to others");
@@ -83,14 +78,8 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
         assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
     }
     let elsewhere = folder.path().join("elsewhere");
-    for name in [
-        "lock",
-        "chatgate.db",
-        "chatgate.db-wal",
-        "chatgate.db-shm",
-        "admin.key",
-        "demo.json",
-    ] {
+    let (wal, index) = ("chatgate.db-wal", "chatgate.db-shm");
+    for name in [lock, store, wal, index, key, demo] {
         let (file, kept) = (data.join(name), folder.path().join("kept"));
         let was_there = fs::rename(&file, &kept).is_ok();
         symlink(&elsewhere, &file).unwrap();

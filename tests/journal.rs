@@ -51,11 +51,8 @@ const ROWS: [(&str, &str); 18] = [
 /// One request of every kind, each under the id that says which.
 async fn requests_of_every_kind(gateway: &Gateway) {
     let demo = gateway.demo();
-    let narrow = made(
-        gateway,
-        json!({"name": "narrow", "allow": ["127.0.0.2"], "rate": "1/min"}),
-    )
-    .await;
+    let narrow = json!({"name": "narrow", "allow": ["127.0.0.2"], "rate": "1/min"});
+    let narrow = made(gateway, narrow).await;
     let tokens = [
         ("grant_type", "client_credentials"),
         ("client_id", &demo.client_id),
@@ -71,10 +68,7 @@ async fn requests_of_every_kind(gateway: &Gateway) {
         .await
         .json();
     let token = token["access_token"].as_str().unwrap().to_owned();
-    let account = [
-        ("user", demo.user.as_str()),
-        ("password", demo.password.as_str()),
-    ];
+    let account = [("user", &*demo.user), ("password", &*demo.password)];
     let wrong = form(&[("user", "demo"), ("password", "wrong-password")]);
     let url = |path: &str| gateway.url(path);
     let request = |method: Method, path: &str, id: &str| {

@@ -235,7 +235,7 @@ async fn run(
         .arg(gateway.data())
         .output()
         .unwrap();
-    let demo = gateway.demo();
+    let (token, demo) = (String::from_utf8(token.stdout).unwrap(), gateway.demo());
     let ours = repository().join("tests/clients/schemathesis");
     // Twice as many as are wanted: where there is little to choose from there are fewer.
     let for_each = (2 * cases).div_ceil(operations(&document).len());
@@ -245,13 +245,8 @@ async fn run(
         .arg("run")
         .arg(&file)
         // All checks, by default: named here, they would be made of the operations too that the file leaves out of some.
-        .args([
-            "--url",
-            &server(&gateway),
-            "--no-color",
-            "--warnings",
-            "off",
-        ])
+        .args(["--url", &server(&gateway), "--no-color"])
+        .args(["--warnings", "off"])
         .args(["--phases", phases])
         .args(["--max-examples", &for_each.to_string(), "--report", "json"])
         .args(excluded)
@@ -264,10 +259,7 @@ async fn run(
         .env("ADMIN_KEY", first_key(&gateway))
         .env("ACCESS_USER", demo.user)
         .env("ACCESS_PASSWORD", demo.password)
-        .env(
-            "ACCESS_TOKEN",
-            String::from_utf8(token.stdout).unwrap().trim(),
-        )
+        .env("ACCESS_TOKEN", token.trim())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);

@@ -173,13 +173,8 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     for _ in 0..3 {
         let own = token(&gateway, &by).await;
         assert_eq!(status(&gateway, &own).await, 200);
-        let ended = admin(
-            &gateway,
-            Method::POST,
-            "accesses/shop/revoke-tokens",
-            Value::Null,
-        )
-        .await;
+        let path = "accesses/shop/revoke-tokens";
+        let ended = admin(&gateway, Method::POST, path, Value::Null).await;
         assert_eq!(ended.status, 200, "{}", ended.body);
         assert!(ended.json()["tokens_since"].is_string(), "{}", ended.body);
         assert_eq!(status(&gateway, &own).await, 401);
@@ -201,13 +196,8 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     assert_eq!(status(&gateway, &token(&gateway, &by).await).await, 200);
     taken_in_a_moment(&gateway, &issuer, "shop").await;
     assert_eq!(status(&gateway, &others).await, 200);
-    let nobody = admin(
-        &gateway,
-        Method::POST,
-        "accesses/none/revoke-tokens",
-        Value::Null,
-    )
-    .await;
+    let path = "accesses/none/revoke-tokens";
+    let nobody = admin(&gateway, Method::POST, path, Value::Null).await;
     assert_eq!(nobody.status, 404);
     let changes = admin(&gateway, Method::GET, "accesses/shop/changes", Value::Null).await;
     assert!(changes.body.contains("tokens_since"), "{}", changes.body);

@@ -170,28 +170,18 @@ async fn targets_methods_and_heads_that_are_none_differ_from_what_is_not_there()
     let long = |bytes: usize| "x".repeat(bytes);
     let get = "GET /api/http/ HTTP/1.1\r\nHost: x";
     cases.push((format!("{get}\r\nX-Long: {}", long(60_000)), vec![200]));
-    cases.push((format!("{get}\r\nX-Long: {}", long(66_000)), vec![400, 431]));
-    cases.push((
-        format!("{get}\r\nX-Long: {}", long(100_000)),
-        vec![400, 431],
-    ));
-    cases.push((
-        format!("{get}\r\nX-Long: {}", long(1_000_000)),
-        vec![400, 431],
-    ));
+    for bytes in [66_000, 100_000, 1_000_000] {
+        cases.push((format!("{get}\r\nX-Long: {}", long(bytes)), vec![400, 431]));
+    }
     cases.push((format!("{get}{}", "\r\nX: y".repeat(101)), vec![431]));
     cases.push((
         format!("GET /{} HTTP/1.1\r\nHost: x", long(70_000)),
         vec![400, 414, 431],
     ));
-    cases.push((
-        format!("{} /api/http/ HTTP/1.1\r\nHost: x", long(33)),
-        vec![400],
-    ));
-    cases.push((
-        format!("{} /api/http/ HTTP/1.1\r\nHost: x", long(50_000)),
-        vec![400],
-    ));
+    for bytes in [33, 50_000] {
+        let head = format!("{} /api/http/ HTTP/1.1\r\nHost: x", long(bytes));
+        cases.push((head, vec![400]));
+    }
     let requests = cases
         .iter()
         .map(|(head, _)| format!("{head}\r\n\r\n").into_bytes());

@@ -228,6 +228,24 @@ const WRITING: [&str; 24] = [
     "\u{1f}".trim_ascii(),
 ];
 
+/// Nothing, or hardly anything.
+const SHORT: [&str; 14] = [
+    "",
+    " ",
+    "  ",
+    "\t",
+    ".",
+    "-",
+    "'",
+    "\"",
+    "\\",
+    "/",
+    "%",
+    "?",
+    "#",
+    "😀\u{fe0f}",
+];
+
 /// All of them.
 pub fn strings() -> Vec<String> {
     let mut all: Vec<String> = MARKUP.map(str::to_owned).into();
@@ -273,24 +291,6 @@ pub fn strings() -> Vec<String> {
         .map(|piece| piece.repeat(LONG / piece.chars().count())),
     );
     all.extend((1..20).map(|n| format!("{}alert({n}){}", "<".repeat(n), ">".repeat(n))));
-    all.extend(
-        [
-            "",
-            " ",
-            "  ",
-            "\t",
-            ".",
-            "-",
-            "'",
-            "\"",
-            "\\",
-            "/",
-            "%",
-            "?",
-            "#",
-            "😀\u{fe0f}",
-        ]
-        .map(str::to_owned),
-    );
+    all.extend(SHORT.map(str::to_owned));
     all
 }

@@ -286,15 +286,8 @@ async fn print(heard: &mut Heard, folder: &Path) {
     std::fs::write(&file, right).unwrap();
     heard.run(&["reload"]);
     let basic = format!("Authorization: Bearer {WRONG}");
-    let explain = [
-        "explain",
-        "--peer",
-        "127.0.0.1",
-        "--access",
-        "random",
-        "--method",
-        "sendmessage",
-    ];
+    let explain = "explain --peer 127.0.0.1 --access random --method sendmessage";
+    let explain: Vec<_> = explain.split(' ').collect();
     for rest in [&["--header", &basic][..], &["--header", &basic, "--json"]] {
         heard.run(&[&explain[..], rest].concat());
     }
@@ -307,16 +300,8 @@ async fn print(heard: &mut Heard, folder: &Path) {
     let calls: u64 = calls.sum();
     assert!(calls > 500, "{calls}");
     heard.run(&["log", "--limit", "100000"]);
-    heard.run(&[
-        "replay",
-        "--access",
-        "random",
-        "--allow",
-        "192.0.2.0/24",
-        "--since",
-        "1h",
-        "--json",
-    ]);
+    let replay = "replay --access random --allow 192.0.2.0/24 --since 1h --json";
+    heard.run(&replay.split(' ').collect::<Vec<_>>());
     heard.run(&["receipt", "random", "a-key", "--json"]);
     heard.run(&["access", "export"]);
     heard.run(&["access", "list", "--json"]);

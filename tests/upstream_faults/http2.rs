@@ -143,20 +143,16 @@ async fn serve(
             PING if flags & 1 == 0 => stream.write_all(&frame(PING, 1, 0, &payload)).await?,
             HEADERS => {
                 counts.lock().unwrap().requests += 1;
-                open.insert(id);
                 match behaviour {
                     Behaviour::RefusesStream => {
                         stream.write_all(&reset(id, REFUSED_STREAM)).await?;
-                        open.remove(&id);
                     }
                     Behaviour::ResetsStream => {
                         stream.write_all(&reset(id, INTERNAL_ERROR)).await?;
-                        open.remove(&id);
                     }
+                    // Settings belong to the connection (RFC 9113, 6.5).
                     Behaviour::BreaksProtocol => {
-                        // Settings belong to the connection (RFC 9113, 6.5).
                         stream.write_all(&frame(SETTINGS, 0, id, &[])).await?;
-                        open.remove(&id);
                     }
                     Behaviour::GoAwayBefore => {
                         stream.write_all(&go_away(0)).await?;
@@ -167,7 +163,9 @@ async fn serve(
                         return stream.shutdown().await;
                     }
                     Behaviour::Closes => return stream.shutdown().await,
-                    _ => {}
+                    _ => {
+                        open.insert(id);
+                    }
                 }
             }
             _ => {}
@@ -177,9 +175,8 @@ async fn serve(
                 stream.write_all(&go_away(id)).await?;
             }
             // `:status: 200` in HPACK's static table.
-            stream
-                .write_all(&frame(HEADERS, END_HEADERS, id, &[0x88]))
-                .await?;
+            let head = frame(HEADERS, END_HEADERS, id, &[0x88]);
+            stream.write_all(&head).await?;
             let body = br#"{"status":"SUCCESS","result":{"list":[]}}"#;
             stream.write_all(&frame(DATA, END_STREAM, id, body)).await?;
             counts.lock().unwrap().answered += 1;

@@ -69,6 +69,20 @@ pub enum Asked {
     Error(&'static str),
 }
 
+impl Asked {
+    /// The value of the header, and the body beside it.
+    fn header_and_body(self) -> (String, &'static str) {
+        match self {
+            Asked::Words(words) => (words.to_owned(), "<html></html>"),
+            Asked::Error(words) => (words.to_owned(), r#"{"status":"ERROR","error":"TOO_MANY"}"#),
+            Asked::Date(seconds) => {
+                let date = SystemTime::now() + Duration::from_secs(seconds);
+                (httpdate::fmt_http_date(date), "<html></html>")
+            }
+        }
+    }
+}
+
 /// The mark of requests of which nothing but the first bytes is read.
 pub const FIRST_BYTES: &str = "(the first bytes)";
 
@@ -303,10 +317,8 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
             Fault::Empty => format!("{}\r\n", head("200 OK", 0)),
             Fault::GzipBomb => {
                 let bomb = sandbox::gzip_bomb(100 * 1024 * 1024);
-                let head = format!(
-                    "{}Content-Encoding: gzip\r\n\r\n",
-                    head("200 OK", bomb.len())
-                );
+                let head = head("200 OK", bomb.len());
+                let head = format!("{head}Content-Encoding: gzip\r\n\r\n");
                 return Some([head.into_bytes(), bomb].concat());
             }
             Fault::Packed(name, packing) => {
@@ -316,16 +328,7 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
                 return Some([head.into_bytes(), body].concat());
             }
             Fault::ComeAgain(status, asked) => {
-                let (again, body) = match asked {
-                    Asked::Words(words) => (words.to_owned(), "<html></html>"),
-                    Asked::Error(words) => {
-                        (words.to_owned(), r#"{"status":"ERROR","error":"TOO_MANY"}"#)
-                    }
-                    Asked::Date(seconds) => {
-                        let date = SystemTime::now() + Duration::from_secs(seconds);
-                        (httpdate::fmt_http_date(date), "<html></html>")
-                    }
-                };
+                let (again, body) = asked.header_and_body();
                 let head = head(&format!("{status} No"), body.len());
                 format!("{head}Retry-After: {again}\r\n\r\n{body}")
             }

@@ -199,12 +199,13 @@ async fn main() {
     assert!(slowest <= 50.0 && dropped == 0, "beyond the aim");
 }
 
+fn filter(set: &dyn Fn(&mut JournalFilter)) -> JournalFilter {
+    let mut filter = JournalFilter::default();
+    set(&mut filter);
+    filter
+}
+
 fn filters(rows: u32) -> Vec<(&'static str, JournalFilter)> {
-    let filter = |set: &dyn Fn(&mut JournalFilter)| {
-        let mut filter = JournalFilter::default();
-        set(&mut filter);
-        filter
-    };
     let text = |text: &str| Some(text.to_owned());
     let ms = |n: u32| Some(1_700_000_000_000 + i64::from(n) * 86);
     let status = |text: &str| JournalStatus::parse(text).ok();

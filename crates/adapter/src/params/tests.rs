@@ -272,20 +272,16 @@ fn names_and_tokens_of_headers_stand_in_any_case() {
         let found = read("", Some(twice), &plain);
         check(found, "message", Err(Code::MalformedRequest));
     }
-    check(
-        read(
-            "",
-            Some("Application/JSON; Charset=utf-8"),
-            "{\"message\":\"v\"}",
-        ),
-        "message",
-        Ok(Some("v")),
-    );
-    check(
-        read("", Some("APPLICATION/X-WWW-FORM-URLENCODED"), "message=v"),
-        "message",
-        Ok(Some("v")),
-    );
+}
+
+#[test]
+fn media_types_stand_in_any_case() {
+    for (media_type, body) in [
+        ("Application/JSON; Charset=utf-8", "{\"message\":\"v\"}"),
+        ("APPLICATION/X-WWW-FORM-URLENCODED", "message=v"),
+    ] {
+        check(read("", Some(media_type), body), "message", Ok(Some("v")));
+    }
 }
 
 #[test]

@@ -199,6 +199,14 @@ pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// A JSON document of a text column.
+fn document(row: &Row, name: &str) -> Result<Option<Box<serde_json::Value>>, PgError> {
+    let text: Option<&str> = row.try_get(name)?;
+    Ok(text
+        .and_then(|text| serde_json::from_str(text).ok())
+        .map(Box::new))
+}
+
 /// A row as it was read by [`SELECT`].
 pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     let word = |name: &str| -> Result<Option<Cow<'static, str>>, PgError> {
@@ -212,12 +220,6 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     let narrow = |name: &str| -> Result<Option<u32>, PgError> {
         let number: Option<i64> = row.try_get(name)?;
         Ok(number.and_then(|number| u32::try_from(number).ok()))
-    };
-    let document = |name: &str| -> Result<Option<Box<serde_json::Value>>, PgError> {
-        let text: Option<&str> = row.try_get(name)?;
-        Ok(text
-            .and_then(|text| serde_json::from_str(text).ok())
-            .map(Box::new))
     };
     let id = row.try_get("id")?;
     let peer: Option<&str> = row.try_get("peer")?;
@@ -256,8 +258,8 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
         cause: word("cause")?,
         would_refuse: row.try_get("would_refuse")?,
         actor: word("actor")?,
-        before: document("before")?,
-        after: document("after")?,
+        before: document(row, "before")?,
+        after: document(row, "after")?,
         payload: JournalPayload {
             destination: None,
             parameters: row.try_get("parameters")?,
