@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter::{Code, Error};
 use store::Access;
 
 use crate::remaining::Remaining;
+use crate::share::Share;
 
 /// When to come again: calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -16,17 +17,27 @@ const RETRY_AFTER_S: u32 = 1;
 pub(crate) const AT_ONCE: &str = "calls at once";
 
 /// Calls under way, by access. An access without any has no entry.
-#[derive(Debug, Default)]
-pub(crate) struct ConcurrencyLimit(Mutex<HashMap<String, u32>>);
+#[derive(Default)]
+pub(crate) struct ConcurrencyLimit {
+    under_way: Mutex<HashMap<String, u32>>,
+    share: Share,
+}
 
 /// One call under way; ends when dropped.
-#[derive(Debug)]
 pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
 }
 
 impl ConcurrencyLimit {
+    /// Nothing under way, in a process that has this share of each bound.
+    pub(crate) fn new(share: Share) -> ConcurrencyLimit {
+        ConcurrencyLimit {
+            under_way: Mutex::default(),
+            share,
+        }
+    }
+
     /// Takes a permit, if the access has a bound at all and has not reached it.
     ///
     /// # Errors
@@ -35,10 +46,10 @@ impl ConcurrencyLimit {
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
     ) -> Result<Option<ConcurrencyPermit>, Error> {
-        let Some(most) = access.limits.concurrent else {
+        let Some(most) = concurrency.most(access) else {
             return Ok(None);
         };
-        let mut under_way = concurrency.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = concurrency.under_way();
         let mine = under_way.entry(access.name.clone()).or_insert(0);
         free(*mine, most)?;
         *mine += 1;
@@ -47,16 +58,14 @@ impl ConcurrencyLimit {
             access: access.name.clone(),
         }))
     }
-}
 
-impl ConcurrencyLimit {
-    /// How many concurrency are left, if there is a bound at all, and what [`ConcurrencyLimit::acquire`] would say now.
+    /// How many calls may begin, if there is a bound at all, and what [`ConcurrencyLimit::acquire`] would say now.
     pub(crate) fn look(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
     ) -> Option<(Remaining, Result<(), Error>)> {
-        let most = access.limits.concurrent?;
-        let under_way = concurrency.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = concurrency.most(access)?;
+        let under_way = concurrency.under_way();
         let mine = under_way.get(&access.name).copied().unwrap_or(0);
         let left = Remaining {
             most: most.get().into(),
@@ -64,6 +73,18 @@ impl ConcurrencyLimit {
             window_s: None,
         };
         Some((left, free(mine, most)))
+    }
+
+    /// How many may be under way in this process.
+    fn most(&self, access: &Access) -> Option<NonZeroU32> {
+        let most = access.limits.concurrent?;
+        NonZeroU32::new(most.get() / self.share.cells(most))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,11 +98,7 @@ fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
 
 impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
-        let mut under_way = self
-            .concurrency
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.concurrency.under_way();
         if let Some(mine) = under_way.get_mut(&self.access) {
             *mine -= 1;
             if *mine == 0 {
@@ -111,6 +128,19 @@ mod tests {
             }));
             assert!(panicked.is_err());
         }
-        assert!(concurrency.0.lock().unwrap().is_empty());
+        assert!(concurrency.under_way().is_empty());
+    }
+
+    #[test]
+    fn each_of_several_processes_has_its_part_of_the_permits() {
+        let mut access = Access::new("a", "u", "c");
+        for (most, part) in [(7, 2), (3, 1), (2, 1)] {
+            access.limits.concurrent = NonZeroU32::new(most);
+            let concurrency = Arc::new(ConcurrencyLimit::new(Share::of(|| 3)));
+            let permits: Vec<_> = (0..most)
+                .filter_map(|_| ConcurrencyLimit::acquire(&concurrency, &access).ok())
+                .collect();
+            assert_eq!(permits.len(), part, "of {most}");
+        }
     }
 }

@@ -20,6 +20,7 @@ use adapter::{Code, Error};
 use store::{Access, DailyCount, Store, StoreError};
 use tokio::time::Instant;
 
+use crate::share::Share;
 use counter::{Counter, Taken};
 
 /// Seconds of a day. UTC knows no others here: a leap second belongs to the second before it.
@@ -186,6 +187,11 @@ impl DailyLimits {
             }
             refill.end(taken.is_ok());
         });
+    }
+
+    /// What part of the other limits this process admits, by the same store.
+    pub(crate) fn share(&self) -> Share {
+        Share::of_store(&self.store)
     }
 
     fn block(&self, per_day: u32) -> u32 {

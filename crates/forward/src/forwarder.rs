@@ -65,13 +65,14 @@ impl Forwarder {
         process_key: &[u8],
         daily: Arc<DailyLimits>,
     ) -> Result<Forwarder, String> {
-        let throttle = LoginThrottle::new(config.guesses, process_key);
+        let share = daily.share();
+        let throttle = LoginThrottle::new(config.guesses, process_key, &share);
         let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
         Ok(Forwarder {
             authenticator: Arc::new(authenticator),
-            limits: Arc::new(RateLimits::new(config.per_address_per_minute)),
+            limits: Arc::new(RateLimits::new(config.per_address_per_minute, &share)),
             daily,
-            concurrency: Arc::default(),
+            concurrency: Arc::new(ConcurrencyLimit::new(share)),
             answers: Arc::new(Answers::new(config.answers)),
             cache: ReadCache::new(config.cache.clone()),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
@@ -13,8 +14,14 @@ use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::state::{NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 
-/// What the limit says of a call: how much is left after it, or until when it has to wait.
-pub(crate) type RateDecision<C> = Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>;
+use crate::share::Share;
+
+/// What the limit says of a call, and as how many it counts where several processes share the limit: how much is left after it, or
+/// until when it has to wait.
+pub(crate) type RateDecision<C> = (
+    NonZeroU32,
+    Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>,
+);
 
 /// Counts by key: for each the time at which its limit is full again.
 pub(crate) trait CountTable<K: Hash>: ShrinkableKeyedStateStore<K> {
@@ -46,29 +53,44 @@ impl<K: Hash + Eq + Clone> CountTable<K> for GrowingTable<K> {
 /// microsecond on the machine's clock.
 pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     table: Arc<T>,
+    share: Share,
+    at_once: NonZeroU32,
     counting: RateLimiter<K, Counting<T>, C, StateInformationMiddleware>,
     looking: RateLimiter<K, Looking<K, T>, C, StateInformationMiddleware>,
 }
 
 impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> {
-    pub(crate) fn new(quota: Quota, table: T, clock: &C) -> Limiter<K, T, C> {
+    pub(crate) fn new(quota: Quota, table: T, (clock, share): (&C, &Share)) -> Limiter<K, T, C> {
         let table = Arc::new(table);
         let looking = Looking(Arc::clone(&table), PhantomData);
         Limiter {
             counting: RateLimiter::new(quota, Counting(Arc::clone(&table)), clock.clone()),
             looking: RateLimiter::new(quota, looking, clock.clone()),
+            share: share.clone(),
+            at_once: quota.burst_size(),
             table,
         }
     }
 
     /// Counts a call.
     pub(crate) fn check_key(&self, key: &K) -> RateDecision<C> {
-        self.counting.check_key(key)
+        let cells = self.share.cells(self.at_once);
+        // There are never more than it has room for, so that the other error does not occur.
+        let counted = self.counting.check_key_n(key, cells);
+        (
+            cells,
+            counted.unwrap_or_else(|_| self.counting.check_key(key)),
+        )
     }
 
     /// What [`Limiter::check_key`] would say now; counts nothing and keeps no key.
     pub(crate) fn look_at(&self, key: &K) -> RateDecision<C> {
-        self.looking.check_key(key)
+        let cells = self.share.cells(self.at_once);
+        let looked = self.looking.check_key_n(key, cells);
+        (
+            cells,
+            looked.unwrap_or_else(|_| self.looking.check_key(key)),
+        )
     }
 
     /// Forgets the keys that have run full again, and gives memory back.
@@ -141,13 +163,18 @@ mod tests {
     fn who_looks_while_others_count_lets_nobody_slip_through() {
         let quota = Quota::per_minute(NonZeroU32::new(10_000).unwrap());
         let table = GrowingTable::with_hasher(RandomState::default());
-        let limiter = Limiter::new(quota, table, &FakeRelativeClock::default());
+        let clock = FakeRelativeClock::default();
+        let limiter = Limiter::new(quota, table, (&clock, &Share::default()));
         let counted = || {
             (0..5000)
-                .filter(|_| limiter.check_key(&"a").is_ok())
+                .filter(|_| limiter.check_key(&"a").1.is_ok())
                 .count()
         };
-        let looked = || (0..5000).filter(|_| limiter.look_at(&"a").is_ok()).count();
+        let looked = || {
+            (0..5000)
+                .filter(|_| limiter.look_at(&"a").1.is_ok())
+                .count()
+        };
         let let_through: usize = std::thread::scope(|scope| {
             let counting: Vec<_> = (0..4).map(|_| scope.spawn(counted)).collect();
             let looking: Vec<_> = (0..4).map(|_| scope.spawn(looked)).collect();
@@ -160,6 +187,6 @@ mod tests {
                 .sum()
         });
         assert_eq!(let_through, 10_000);
-        assert!(limiter.look_at(&"a").is_err());
+        assert!(limiter.look_at(&"a").1.is_err());
     }
 }

@@ -25,6 +25,7 @@ mod per_core;
 mod rate_limit;
 mod remaining;
 mod rules;
+mod share;
 mod throttle;
 mod upstream;
 mod verified;
@@ -43,6 +44,7 @@ pub use per_core::{enter_worker, workers};
 pub use rate_limit::{LimitState, RateLimits};
 pub use remaining::Remaining;
 pub use rules::may_call;
+pub use share::Share;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use upstream::{
     Upstream, UpstreamAccount, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,

@@ -16,6 +16,7 @@ use governor::middleware::StateSnapshot;
 use store::{Access, Rate};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
+use crate::share::Share;
 
 /// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
 const ADDRESSES_MAX: usize = 200_000;
@@ -30,21 +31,22 @@ pub(crate) const PER_DESTINATION: &str = "limit per destination";
 pub struct LimitState {
     /// Calls per minute, which is also the burst.
     pub per_minute: u32,
-    /// Calls left at once.
+    /// Calls left at once, by this process.
     pub remaining: u32,
     /// Seconds until all of them are back, or until the next one is when none is left.
     pub reset_s: u32,
 }
 
 impl LimitState {
-    fn of(snapshot: &StateSnapshot) -> LimitState {
+    /// The state after a call that counts as so many.
+    fn of(cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
         let per_minute = snapshot.quota().burst_size().get();
         let remaining = snapshot.remaining_burst_capacity();
         let used = u64::from(per_minute.saturating_sub(remaining));
         let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
         LimitState {
             per_minute,
-            remaining,
+            remaining: remaining / cells,
             reset_s,
         }
     }
@@ -56,6 +58,7 @@ type ByRate<C> = HashMap<Rate, Arc<KeyLimiter<String, C>>, foldhash::fast::Rando
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
+    share: Share,
     addresses: Arc<KeyLimiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
     /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
@@ -65,19 +68,20 @@ pub struct RateLimits<C: Clock = DefaultClock> {
 impl RateLimits<DefaultClock> {
     /// Limits on the machine's clock; `per_address` calls a minute before authentication.
     #[must_use]
-    pub fn new(per_address: NonZeroU32) -> RateLimits {
-        RateLimits::with_clock(per_address, DefaultClock::default())
+    pub fn new(per_address: NonZeroU32, share: &Share) -> RateLimits {
+        RateLimits::with_clock(per_address, DefaultClock::default(), share)
     }
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
     /// Limits on the given clock.
     #[must_use]
-    pub fn with_clock(per_address: NonZeroU32, clock: C) -> RateLimits<C> {
+    pub fn with_clock(per_address: NonZeroU32, clock: C, share: &Share) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, &clock)),
+            addresses: Arc::new(limiter(per_address, (&clock, share))),
             addresses_full: Arc::default(),
             accesses: Arc::default(),
+            share: share.clone(),
             clock,
         }
     }
@@ -86,9 +90,10 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, &self.clock)),
+            addresses: Arc::new(limiter(per_address, (&self.clock, &self.share))),
             addresses_full: Arc::default(),
             accesses: Arc::clone(&self.accesses),
+            share: self.share.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -174,11 +179,11 @@ impl<C: Clock + Clone> RateLimits<C> {
 
     fn state_and_result(
         &self,
-        decision: RateDecision<C>,
+        (cells, decision): RateDecision<C>,
         limit: &'static str,
     ) -> (LimitState, Result<(), Error>) {
         match decision {
-            Ok(snapshot) => (LimitState::of(&snapshot), Ok(())),
+            Ok(snapshot) => (LimitState::of(cells, &snapshot), Ok(())),
             Err(not_until) => {
                 let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
                 let state = LimitState {
@@ -228,17 +233,17 @@ impl<C: Clock + Clone> RateLimits<C> {
         Arc::clone(
             limiters
                 .entry(rate)
-                .or_insert_with(|| Arc::new(limiter(rate.per_minute, &self.clock))),
+                .or_insert_with(|| Arc::new(limiter(rate.per_minute, (&self.clock, &self.share)))),
         )
     }
 }
 
 fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
     per_minute: NonZeroU32,
-    clock: &C,
+    clock_and_share: (&C, &Share),
 ) -> KeyLimiter<K, C> {
     let table = GrowingTable::with_hasher(RandomState::default());
-    Limiter::new(Quota::per_minute(per_minute), table, clock)
+    Limiter::new(Quota::per_minute(per_minute), table, clock_and_share)
 }
 
 /// A name holds no line end, so that no two pairs make one key.
@@ -262,16 +267,24 @@ pub(crate) fn whole_seconds(wait: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use governor::clock::FakeRelativeClock;
 
     use super::*;
 
     fn limits(per_address: u32) -> (FakeRelativeClock, RateLimits<FakeRelativeClock>) {
+        shared_limits(per_address, &Share::default())
+    }
+
+    fn shared_limits(
+        per_address: u32,
+        share: &Share,
+    ) -> (FakeRelativeClock, RateLimits<FakeRelativeClock>) {
         let clock = FakeRelativeClock::default();
-        (
-            clock.clone(),
-            RateLimits::with_clock(NonZeroU32::new(per_address).unwrap(), clock),
-        )
+        let per_address = NonZeroU32::new(per_address).unwrap();
+        let limits = RateLimits::with_clock(per_address, clock.clone(), share);
+        (clock, limits)
     }
 
     fn access(per_minute: u32) -> Access {
@@ -295,6 +308,46 @@ mod tests {
         assert!(limits.check_address(address).1.is_ok());
         assert!(limits.check_address(address).1.is_err());
         assert!(limits.check_address("192.0.2.2".parse().unwrap()).1.is_ok());
+    }
+
+    #[test]
+    fn several_processes_admit_together_what_the_limit_says_however_many_they_become() {
+        let replicas = Arc::new(AtomicU32::new(3));
+        let counted = Arc::clone(&replicas);
+        let share = Share::of(move || counted.load(Ordering::Relaxed));
+        let three = [(); 3].map(|()| shared_limits(60, &share));
+        let address = "192.0.2.1".parse().unwrap();
+        let admitted = |(_, limits): &(_, RateLimits<FakeRelativeClock>)| {
+            (0..60)
+                .filter(|_| limits.check_address(address).1.is_ok())
+                .count()
+        };
+        assert_eq!(three.each_ref().map(admitted), [20; 3]);
+        let (state, refused) = three[0].1.look_at_address(address);
+        assert_eq!(state.unwrap().per_minute, 60);
+        // One call in three seconds: a third of one a second.
+        assert_eq!(refused.unwrap_err().retry_after_s(), Some(3));
+        let pass = |s| {
+            for (clock, _) in &three {
+                clock.advance(Duration::from_secs(s));
+            }
+        };
+        pass(60);
+        assert_eq!(three.each_ref().map(admitted), [20; 3]);
+        // Two have ended: the one that is left admits what all did.
+        replicas.store(1, Ordering::Relaxed);
+        pass(30);
+        assert_eq!(admitted(&three[0]), 30);
+    }
+
+    #[test]
+    fn a_limit_below_the_number_of_processes_lets_each_admit_one_at_once() {
+        let (clock, limits) = shared_limits(2, &Share::of(|| 5));
+        let address = "192.0.2.1".parse().unwrap();
+        assert!(limits.check_address(address).1.is_ok());
+        assert!(limits.check_address(address).1.is_err());
+        clock.advance(Duration::from_secs(60));
+        assert!(limits.check_address(address).1.is_ok());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use store::{Access, Accesses};
 use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
+use crate::share::Share;
 use buckets::{BucketTake, Buckets};
 
 pub use buckets::MonotonicClock;
@@ -47,6 +48,7 @@ pub struct ThrottleLimits {
 /// The guesses of one gateway.
 pub struct LoginThrottle {
     clock: MonotonicClock,
+    share: Share,
     key: hmac::Key,
     inside: Buckets<NameHash>,
     outside: Buckets<NameHash>,
@@ -80,6 +82,8 @@ pub(crate) struct ThrottleKey {
 pub(crate) struct Reservation {
     throttle: Arc<LoginThrottle>,
     throttle_key: ThrottleKey,
+    /// As how many it counts for the address and for the name.
+    cells: [NonZeroU32; 2],
     is_spent: bool,
 }
 
@@ -96,9 +100,10 @@ pub(crate) struct Peek {
 impl LoginThrottle {
     /// Counts on the machine's clock. The key is random and of this process.
     #[must_use]
-    pub fn new(limits: ThrottleLimits, process_key: &[u8]) -> LoginThrottle {
+    pub fn new(limits: ThrottleLimits, process_key: &[u8], share: &Share) -> LoginThrottle {
         let began = Instant::now();
-        LoginThrottle::with_clock(limits, process_key, Arc::new(move || began.elapsed()))
+        let clock: MonotonicClock = Arc::new(move || began.elapsed());
+        LoginThrottle::with_clock(limits, process_key, (clock, share))
     }
 
     /// Counts on the given clock.
@@ -106,31 +111,34 @@ impl LoginThrottle {
     pub fn with_clock(
         limits: ThrottleLimits,
         process_key: &[u8],
-        clock: MonotonicClock,
+        clock_and_share: (MonotonicClock, &Share),
     ) -> LoginThrottle {
-        LoginThrottle::counted(
-            limits,
-            hmac::Key::new(hmac::HMAC_SHA256, process_key),
-            clock,
-        )
+        let key = hmac::Key::new(hmac::HMAC_SHA256, process_key);
+        LoginThrottle::counted(limits, key, clock_and_share)
     }
 
     /// The same clock and names under other limits, which start full.
     pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
-        LoginThrottle::counted(limits, self.key.clone(), Arc::clone(&self.clock))
+        let clock = Arc::clone(&self.clock);
+        LoginThrottle::counted(limits, self.key.clone(), (clock, &self.share))
     }
 
-    fn counted(limits: ThrottleLimits, key: hmac::Key, clock: MonotonicClock) -> LoginThrottle {
+    fn counted(
+        limits: ThrottleLimits,
+        key: hmac::Key,
+        (clock, share): (MonotonicClock, &Share),
+    ) -> LoginThrottle {
         let of_names = |tries: u32| {
             let tries = NonZeroU32::new(tries).unwrap_or(NonZeroU32::MIN);
-            Buckets::new(buckets::within_window(tries), NAMES_MAX, &clock)
+            Buckets::new(buckets::within_window(tries), NAMES_MAX, (&clock, share))
         };
         let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
         let of_address = buckets::at_once(limits.per_address);
         LoginThrottle {
             inside: of_names(limits.per_name.get() - outside),
             outside: of_names(outside),
-            addresses: Buckets::new(of_address, ADDRESSES_MAX, &clock),
+            addresses: Buckets::new(of_address, ADDRESSES_MAX, (&clock, share)),
+            share: share.clone(),
             clock,
             key,
         }
@@ -202,7 +210,7 @@ impl LoginThrottle {
                 left,
                 window_s,
             },
-            judged: taken.map_err(|wait| too_many(wait, rule)),
+            judged: taken.map(drop).map_err(|wait| too_many(wait, rule)),
         };
         [
             peek(ADDRESS_CAUSE, self.addresses.look(&throttle_key.address)),
@@ -221,17 +229,20 @@ impl LoginThrottle {
         self: &Arc<Self>,
         throttle_key: ThrottleKey,
     ) -> Result<Reservation, Error> {
-        self.addresses
-            .take(throttle_key.address)
-            .map_err(|wait| too_many(wait, ADDRESS_CAUSE))?;
-        if let Err(wait) = self.names(&throttle_key).take(throttle_key.name) {
-            // What is not checked costs nothing.
-            self.addresses.give_back(throttle_key.address);
-            return Err(too_many(wait, throttle_key.cause()));
-        }
+        let of_address = self.addresses.take(throttle_key.address);
+        let of_address = of_address.map_err(|wait| too_many(wait, ADDRESS_CAUSE))?;
+        let of_name = match self.names(&throttle_key).take(throttle_key.name) {
+            Ok(cells) => cells,
+            Err(wait) => {
+                // What is not checked costs nothing.
+                self.addresses.give_back(throttle_key.address, of_address);
+                return Err(too_many(wait, throttle_key.cause()));
+            }
+        };
         Ok(Reservation {
             throttle: Arc::clone(self),
             throttle_key,
+            cells: [of_address, of_name],
             is_spent: false,
         })
     }
@@ -241,8 +252,9 @@ impl LoginThrottle {
     /// # Errors
     /// TOO_MANY_FAILURES when there was nothing left to take.
     pub(crate) fn count_token(&self, address: IpAddr) -> Result<(), Error> {
-        self.addresses
-            .take(counted_as(address))
+        let taken = self.addresses.take(counted_as(address));
+        taken
+            .map(drop)
             .map_err(|wait| too_many(wait, ADDRESS_CAUSE))
     }
 
@@ -300,8 +312,12 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.is_spent {
             let (throttle, throttle_key) = (&self.throttle, &self.throttle_key);
-            throttle.names(throttle_key).give_back(throttle_key.name);
-            throttle.addresses.give_back(throttle_key.address);
+            let [of_address, of_name] = self.cells;
+            let names = throttle.names(throttle_key);
+            names.give_back(throttle_key.name, of_name);
+            throttle
+                .addresses
+                .give_back(throttle_key.address, of_address);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use forward::RateLimits;
+use forward::{RateLimits, Share};
 use governor::clock::FakeRelativeClock;
 use store::{Access, Rate};
 
@@ -80,7 +80,11 @@ fn access(key: u32) -> Access {
 #[test]
 fn a_million_decisions_of_64_threads_admit_what_is_due_and_not_one_more() {
     let clock = FakeRelativeClock::default();
-    let limits = RateLimits::with_clock(NonZeroU32::new(600).unwrap(), clock.clone());
+    let limits = RateLimits::with_clock(
+        NonZeroU32::new(600).unwrap(),
+        clock.clone(),
+        &Share::default(),
+    );
     let accesses: Vec<_> = (0..KEYS).map(access).collect();
     let decide = |key: u32| limits.check_access(&accesses[key as usize]).1.is_ok();
     let asked = asked();

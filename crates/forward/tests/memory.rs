@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapter::Code;
-use forward::{Authenticator, LoginThrottle, PresentedCredentials, RateLimits, ThrottleLimits};
+use forward::{
+    Authenticator, LoginThrottle, PresentedCredentials, RateLimits, Share, ThrottleLimits,
+};
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
 use store::{Access, Accesses, Rate, SecretHasher};
@@ -64,14 +66,18 @@ fn access() -> Access {
 #[tokio::test]
 async fn memory_is_flat_under_1e5_random_names_and_addresses() {
     let (clock, seconds) = (FakeRelativeClock::default(), Arc::new(AtomicU64::new(0)));
-    let limits = RateLimits::with_clock(NonZeroU32::new(600).unwrap(), clock.clone());
+    let limits = RateLimits::with_clock(
+        NonZeroU32::new(600).unwrap(),
+        clock.clone(),
+        &Share::default(),
+    );
     let guess_limits = ThrottleLimits {
         per_name: NonZeroU32::new(60).unwrap(),
         per_address: NonZeroU32::new(300).unwrap(),
     };
     let elapsed = Arc::clone(&seconds);
     let elapsed = Arc::new(move || Duration::from_secs(elapsed.load(Ordering::SeqCst)));
-    let guesses = LoginThrottle::with_clock(guess_limits, b"key", elapsed);
+    let guesses = LoginThrottle::with_clock(guess_limits, b"key", (elapsed, &Share::default()));
     let authenticator = Authenticator::new(Arc::new(SecretHasher::new(b"key")), b"key", 1, guesses);
     let (access, accesses) = (access(), Accesses::from_iter([access()]));
     let password = SecretString::from("cgs_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w");

@@ -13,6 +13,7 @@ use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{NotUntil, Quota};
 
 use crate::gcra::{CountTable, Limiter};
+use crate::share::Share;
 
 /// The time over which a bucket is meant: ten minutes, as the contract counts guesses.
 pub(super) const WINDOW: Duration = Duration::from_secs(10 * 60);
@@ -59,11 +60,15 @@ pub(super) struct Buckets<K: Copy + Ord + Hash> {
     limiter: Limiter<K, BoundedTable<K>, BucketClock>,
 }
 
-/// What a bucket says of one more try: how long it has to wait, if it is empty.
-pub(super) type BucketTake = Result<(), Duration>;
+/// What a bucket says of one more try: as how many it counts, or how long it has to wait.
+pub(super) type BucketTake = Result<NonZeroU32, Duration>;
 
 impl<K: Copy + Ord + Hash> Buckets<K> {
-    pub(super) fn new(quota: Quota, entries_max: usize, clock: &MonotonicClock) -> Buckets<K> {
+    pub(super) fn new(
+        quota: Quota,
+        entries_max: usize,
+        (clock, share): (&MonotonicClock, &Share),
+    ) -> Buckets<K> {
         let clock = BucketClock(Arc::clone(clock));
         let table = BoundedTable {
             entries_max,
@@ -74,7 +79,7 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
         };
         Buckets {
             interval: quota.replenish_interval(),
-            limiter: Limiter::new(quota, table, &clock),
+            limiter: Limiter::new(quota, table, (&clock, share)),
             clock,
         }
     }
@@ -84,27 +89,33 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     /// # Errors
     /// The time until there is one to take.
     pub(super) fn take(&self, key: K) -> BucketTake {
-        let taken = self.limiter.check_key(&key);
-        taken.map(drop).map_err(|not_until| self.wait(&not_until))
+        let (cells, taken) = self.limiter.check_key(&key);
+        match taken {
+            Ok(_) => Ok(cells),
+            Err(not_until) => Err(self.wait(&not_until)),
+        }
     }
 
     /// How many there are to take, of how many, and what [`Buckets::take`] would say now.
     pub(super) fn look(&self, key: &K) -> (u64, u64, BucketTake) {
-        match self.limiter.look_at(key) {
+        let (cells, looked) = self.limiter.look_at(key);
+        match looked {
             Ok(snapshot) => {
-                let left = u64::from(snapshot.remaining_burst_capacity()) + 1;
-                (left, snapshot.quota().burst_size().get().into(), Ok(()))
+                let left = u64::from(snapshot.remaining_burst_capacity() / cells) + 1;
+                let most = snapshot.quota().burst_size().get() / cells;
+                (left, most.into(), Ok(cells))
             }
             Err(not_until) => {
-                let most = not_until.quota().burst_size().get().into();
-                (0, most, Err(self.wait(&not_until)))
+                let most = not_until.quota().burst_size().get() / cells;
+                (0, most.into(), Err(self.wait(&not_until)))
             }
         }
     }
 
-    /// Gives one back that was taken: the bucket is as if it never had been.
-    pub(super) fn give_back(&self, key: K) {
-        self.limiter.table().give_back(key, self.interval.into());
+    /// Gives one back that was taken and counted as so many: the bucket is as if it never had been.
+    pub(super) fn give_back(&self, key: K, cells: NonZeroU32) {
+        let taken = self.interval * cells.get();
+        self.limiter.table().give_back(key, taken.into());
     }
 
     /// Forgets the keys whose bucket is full, and gives memory back.

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use secrecy::SecretString;
 use store::{Secret, SecretHasher, StoredSecret};
 
 use super::*;
+use crate::share::Share;
 use crate::{Authenticator, PresentedCredentials};
 
 const WINDOW_MS: u64 = 10 * 60 * 1000;
@@ -26,13 +27,17 @@ impl Time {
     }
 
     fn throttle(&self, per_name: u32, per_address: u32) -> LoginThrottle {
+        self.shared_throttle((per_name, per_address), &Share::default())
+    }
+
+    fn shared_throttle(&self, (per_name, per_address): (u32, u32), share: &Share) -> LoginThrottle {
         let limits = ThrottleLimits {
             per_name: NonZeroU32::new(per_name).unwrap(),
             per_address: NonZeroU32::new(per_address).unwrap(),
         };
         let now = Arc::clone(&self.0);
         let clock = move || Duration::from_millis(now.load(Ordering::SeqCst));
-        LoginThrottle::with_clock(limits, KEY, Arc::new(clock))
+        LoginThrottle::with_clock(limits, KEY, (Arc::new(clock), share))
     }
 
     fn authenticator(&self, per_name: u32, per_address: u32) -> Authenticator {
@@ -184,6 +189,25 @@ fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
         );
     }
     assert_eq!(checked(&throttle, "shop", INSIDE, 100), 30);
+}
+
+#[test]
+fn each_of_several_processes_checks_its_part_of_the_guesses() {
+    let replicas = Arc::new(AtomicU32::new(3));
+    let counted = Arc::clone(&replicas);
+    let share = Share::of(move || counted.load(Ordering::SeqCst));
+    let throttle = Arc::new(Time::default().shared_throttle((60, 90), &share));
+    let reserved = throttle.reserve(throttle_key(&throttle, "shop", INSIDE));
+    // What was taken as one of three comes back as such, though the others have ended.
+    replicas.store(1, Ordering::SeqCst);
+    drop(reserved.unwrap_or_else(|error| panic!("{error}")));
+    replicas.store(3, Ordering::SeqCst);
+    assert_eq!(checked(&throttle, "shop", INSIDE, 100), 10);
+    assert_eq!(checked(&throttle, "shop", OUTSIDE, 100), 5);
+    // Of the address 10 of 30 are used up.
+    assert_eq!(checked(&throttle, "other", INSIDE, 100), 10);
+    assert_eq!(checked(&throttle, "third", INSIDE, 100), 10);
+    assert_eq!(checked(&throttle, "fourth", INSIDE, 100), 0);
 }
 
 #[test]

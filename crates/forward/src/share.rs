@@ -1,0 +1,31 @@
+//! What part of a limit a process admits that is one of several.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use store::Store;
+
+/// How many processes admit the calls of a deployment, each by counts of its own: a call counts as that many in each of them, so
+/// that together they admit what the limit says. Where calls come to one of them alone, it admits no more than its part.
+#[derive(Clone, Default)]
+pub struct Share(Option<Arc<dyn Fn() -> u32 + Send + Sync>>);
+
+impl Share {
+    /// The share of one of so many processes; asked for each call, so that it has to be quick.
+    pub fn of(replicas: impl Fn() -> u32 + Send + Sync + 'static) -> Share {
+        Share(Some(Arc::new(replicas)))
+    }
+
+    /// The share of a process by what its store says of the others.
+    pub(crate) fn of_store(store: &Arc<Store>) -> Share {
+        let store = Arc::clone(store);
+        Share::of(move || store.replica_count())
+    }
+
+    /// As how many a call counts, of a limit that lets so many through at once. A limit that is smaller than the number of
+    /// processes can't be divided: each of them admits one call at once, and as many a minute as if there were that many.
+    pub(crate) fn cells(&self, at_once: NonZeroU32) -> NonZeroU32 {
+        let replicas = self.0.as_ref().map_or(1, |replicas| replicas());
+        NonZeroU32::new(replicas).map_or(NonZeroU32::MIN, |cells| cells.min(at_once))
+    }
+}
