@@ -104,6 +104,8 @@ struct Stage {
     gateway: Gateway,
     demo: Demo,
     token: String,
+    /// Keeps its connections: a client for each call runs the machine out of ports.
+    client: reqwest::Client,
     upstream: Option<Raw>,
     /// What keeps the other end as it is.
     _held: Option<Held>,
@@ -169,7 +171,8 @@ impl Stage {
         let environment = [&[UPSTREAM_ENVIRONMENT], environment].concat();
         let gateway = Gateway::on_one_core(&toml, &environment);
         let demo = gateway.demo();
-        let ask = client().post(gateway.url("/oauth/token"));
+        let client = client();
+        let ask = client.post(gateway.url("/oauth/token"));
         let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));
         let answer = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
         let token = answer.json()["access_token"].as_str().unwrap().to_owned();
@@ -177,13 +180,14 @@ impl Stage {
             gateway,
             demo,
             token,
+            client,
             upstream: None,
             _held: None,
         }
     }
 
     async fn call(&self, way: Way, call: &[(&str, &str)]) -> Answer {
-        let (demo, request) = (&self.demo, client().post(self.gateway.url(way.path())));
+        let (demo, request) = (&self.demo, self.client.post(self.gateway.url(way.path())));
         let credentials = [("user", &*demo.user), ("password", &*demo.password)];
         let named = [&[("class", "chat")], call].concat();
         Answer::of(match way {
