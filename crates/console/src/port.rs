@@ -109,7 +109,9 @@ pub struct KeyRow {
     pub algorithm: &'static str,
     /// When the key was made, in seconds since 1970, UTC.
     pub created_at: i64,
-    /// Until when the key verifies, likewise; absent for the one that signs.
+    /// Whether it signs. One that a replica may not know yet verifies alone.
+    pub signs: bool,
+    /// Until when the key verifies, likewise; absent for the one that signs, and for one that will.
     pub verifies_until: Option<i64>,
 }
 

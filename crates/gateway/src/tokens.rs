@@ -253,7 +253,7 @@ impl Tokens {
         };
         let own = self.own.load();
         let key = own
-            .signing(now)
+            .signing()
             .ok_or_else(|| internal("there is no signing key"))?;
         key.sign(&claims).map_err(|error| internal(error.text()))
     }
@@ -273,6 +273,11 @@ impl Tokens {
         self.own.load().rows()
     }
 
+    /// Whether there is a key of ours that does not sign yet, because a replica may not know it.
+    pub(crate) fn has_waiting_key(&self) -> bool {
+        self.own.load().has_waiting()
+    }
+
     /// Takes over the keys as they are in the store.
     ///
     /// # Errors
@@ -283,20 +288,15 @@ impl Tokens {
         Ok(())
     }
 
-    /// Generates a new key, which signs all tokens from now on. Do not drop it before its end: disk and memory would then
-    /// differ.
+    /// Generates a new key, which signs all tokens from now on, or where others share the store as soon as they know it. Do not
+    /// drop it before its end: disk and memory would then differ.
     ///
     /// # Errors
     /// When there are too many keys, or the new one can't be generated or stored.
-    pub(crate) async fn rotate(
-        &self,
-        store: &Store,
-        now: i64,
-    ) -> Result<Vec<KeyRow>, OperationError> {
+    pub(crate) async fn rotate(&self, store: &Store, now: i64) -> Result<(), OperationError> {
         let keys = self.own.load().rotated(store, now).await?;
-        let rows = keys.rows();
         self.publish(keys);
-        Ok(rows)
+        Ok(())
     }
 
     /// Generates a new key and removes all others, which ends every token that they signed. Do not drop it before its end.
@@ -304,18 +304,11 @@ impl Tokens {
     /// # Errors
     /// When the new key can't be generated or stored; then nothing has changed. When the old ones can't be deleted from the
     /// store; then they are back after the next start.
-    pub(crate) async fn revoke(
-        &self,
-        store: &Store,
-        now: i64,
-    ) -> Result<Vec<KeyRow>, OperationError> {
+    pub(crate) async fn revoke(&self, store: &Store, now: i64) -> Result<(), OperationError> {
         let (keys, over) = self.own.load().revoked(store, now).await?;
-        let rows = keys.rows();
         self.publish(keys);
-        delete_keys(store, &over)
-            .await
-            .map_err(OperationError::Broken)?;
-        Ok(rows)
+        let deleted = delete_keys(store, &over).await;
+        deleted.map_err(OperationError::Broken)
     }
 
     /// Removes our keys whose last token has expired. Call it every few seconds.

@@ -3,10 +3,6 @@
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// How long a further key is known before it is used, where several processes use it, in seconds: one that has not heard of it by
-/// then is not alive.
-pub(crate) const KNOWN_BEFORE_S: i64 = 10;
-
 /// A key as it is kept. It has no Debug: the material stands in no log.
 pub struct StoredKey {
     /// Its number; a later key has a higher one.
@@ -17,8 +13,8 @@ pub struct StoredKey {
     pub material: Vec<u8>,
     /// When it was made, in seconds since 1970, UTC.
     pub created_at: i64,
-    /// From when on it may be used for what others have to know it for; seconds since 1970, UTC.
-    pub signs_from: i64,
+    /// From when on it signs, in seconds since 1970, UTC; nothing while a live replica may not know it.
+    pub signs_from: Option<i64>,
 }
 
 impl Store {
@@ -72,12 +68,24 @@ impl Store {
         }
     }
 
-    /// From when on a further key that is added now may be used for what others have to know it for.
+    /// From when on a further key signs that is added now; nothing where other replicas have to know it first.
     #[must_use]
-    pub fn signs_from(&self, now: i64) -> i64 {
+    pub fn signs_from(&self, now: i64) -> Option<i64> {
         match self.engine() {
-            Engine::Sqlite(_) => now,
-            Engine::Postgres(_) => now + KNOWN_BEFORE_S,
+            Engine::Sqlite(_) => Some(now),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Has the keys sign that do not yet, if all live replicas verify by them; else waits for a moment, or until another replica
+    /// has something new in force.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn let_keys_sign(&self) -> Result<(), StoreError> {
+        match self.engine() {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.let_keys_sign().await,
         }
     }
 

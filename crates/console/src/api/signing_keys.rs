@@ -69,7 +69,7 @@ fn document(keys: &[KeyRow]) -> Value {
             "kid": key.kid,
             "algorithm": key.algorithm,
             "created_at": rfc3339(key.created_at),
-            "state": if key.verifies_until.is_none() { "signing" } else { "verifying" },
+            "state": if key.signs { "signing" } else { "verifying" },
             "verifies_until": key.verifies_until.map(rfc3339),
         })
     });

@@ -173,9 +173,11 @@ fn upstream_facts(upstream: &Value) -> Vec<(String, String)> {
 fn signing_keys(console: &Console) -> Vec<(String, &'static str, String, String)> {
     let now = console.now();
     let keys = console.gateway.keys().into_iter().map(|key| {
-        let state = key.verifies_until.map_or("signs".to_owned(), |until| {
-            format!("verifies until {}", moment_of(until))
-        });
+        let state = match key.verifies_until {
+            Some(until) => format!("verifies until {}", moment_of(until)),
+            None if key.signs => "signs".to_owned(),
+            None => "signs when all replicas know it".to_owned(),
+        };
         (key.kid, key.algorithm, age(now - key.created_at), state)
     });
     keys.collect()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use store::Journal;
 
 use crate::serve::reload::reload;
+use crate::serve::replicas::keys_that_sign;
 use crate::state::current::{LastReload, Runtime};
 use crate::state::snapshot::Snapshot;
 
@@ -122,16 +123,22 @@ impl console::Keys for Runtime {
 
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
         Box::pin(async move {
-            let _held = self.loaded.lock().await;
+            let held = self.loaded.lock().await;
             let snapshot = self.snapshot();
             let now = Snapshot::now();
-            let keys = if revoke {
-                snapshot.tokens.revoke(&snapshot.store, now).await?
+            if revoke {
+                snapshot.tokens.revoke(&snapshot.store, now).await?;
             } else {
-                snapshot.tokens.rotate(&snapshot.store, now).await?
-            };
-            let kid = keys.first().map(|key| key.kid.as_str());
-            tracing::info!(kid, revoke, "a new key signs tokens");
+                snapshot.tokens.rotate(&snapshot.store, now).await?;
+            }
+            drop(held);
+            let keys = keys_that_sign(&self).await;
+            let newest = keys.first();
+            let (kid, signs) = (
+                newest.map(|key| key.kid.as_str()),
+                newest.map(|key| key.signs),
+            );
+            tracing::info!(kid, signs, revoke, "there is a new key for tokens");
             Ok(keys)
         })
     }

@@ -16,8 +16,8 @@ const KEYS_MAX: usize = 16;
 struct StoredSigningKey {
     id: i64,
     created_at: i64,
-    /// Before this time others may not know it.
-    signs_from: i64,
+    /// From when on it signs; nothing while a replica may not know it.
+    signs_from: Option<i64>,
     key: SigningKey,
 }
 
@@ -74,7 +74,8 @@ impl SigningKeys {
         })
     }
 
-    /// Adds a new key, which signs from now on. It is on the disk when this returns.
+    /// Adds a new key, which signs from now on, or where others share the store as soon as they know it. It is on the disk when
+    /// this returns.
     ///
     /// # Errors
     /// A conflict when too many still verify; a failure of the store or of the system.
@@ -158,13 +159,22 @@ impl SigningKeys {
     /// token also covers those signed while the successor was being written.
     fn verifies_until(&self, at: usize) -> Option<i64> {
         let successor = self.keys.get(at + 1)?;
-        Some(successor.signs_from + i64::from(self.life_s) + i64::from(SKEW_S))
+        Some(successor.signs_from? + i64::from(self.life_s) + i64::from(SKEW_S))
     }
 
-    /// Returns the key that signs: the newest that others know by now.
-    pub(crate) fn signing(&self, now: i64) -> Option<&SigningKey> {
-        let known = self.keys.iter().rfind(|kept| kept.signs_from <= now);
-        known.or(self.keys.first()).map(|kept| &kept.key)
+    /// Returns the key that signs: the newest that all replicas know, or one that is alone.
+    pub(crate) fn signing(&self) -> Option<&SigningKey> {
+        self.signing_at().map(|at| &self.keys[at].key)
+    }
+
+    fn signing_at(&self) -> Option<usize> {
+        let known = self.keys.iter().rposition(|kept| kept.signs_from.is_some());
+        known.or_else(|| (!self.keys.is_empty()).then_some(0))
+    }
+
+    /// Whether there is a key that does not sign yet.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.keys.iter().any(|kept| kept.signs_from.is_none())
     }
 
     /// Returns the public half of each key.
@@ -179,12 +189,13 @@ impl SigningKeys {
         adapter_jwt::jwks(&keys)
     }
 
-    /// Returns what operators see, the signing key first.
+    /// Returns what operators see, the newest first.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
         let row = |(at, kept): (usize, &Arc<StoredSigningKey>)| KeyRow {
             kid: kept.key.kid().to_owned(),
             algorithm: kept.key.algorithm().name(),
             created_at: kept.created_at,
+            signs: self.signing_at() == Some(at),
             verifies_until: self.verifies_until(at),
         };
         self.keys.iter().enumerate().map(row).rev().collect()

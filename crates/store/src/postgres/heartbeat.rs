@@ -50,10 +50,11 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
 
 async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
     let mut connection = None;
+    let mut published = KnownEpochs::default();
     let mut fails = false;
     loop {
         let Some(store) = store.upgrade() else { return };
-        let beaten = beat_once(&store, &mut connection).await;
+        let beaten = beat_once(&store, &mut connection, &mut published).await;
         match (&beaten, fails) {
             (Err(error), false) => {
                 tracing::error!(%error, "the database does not answer this replica's heartbeat");
@@ -71,12 +72,15 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
 async fn beat_once(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
+    published: &mut KnownEpochs,
 ) -> Result<(), StoreError> {
-    let published = store.epochs_in_force().await;
-    let seen = beat(store, connection, published, false).await?;
+    let known = store.epochs_in_force().await;
+    let seen = beat(store, connection, known, known != *published).await?;
+    *published = known;
     let in_force = store.catch_up(seen).await?;
-    if in_force != published {
+    if in_force != known {
         beat(store, connection, in_force, true).await?;
+        *published = in_force;
     }
     Ok(())
 }

@@ -1,13 +1,26 @@
 //! Key material, which leaves this process sealed.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
 use super::seal::SealContext;
 use super::session::Value;
 use super::store::{EpochOf, PostgresStore};
-use crate::keys::KNOWN_BEFORE_S;
 use crate::{StoreError, StoredKey};
+
+/// What stands for the time from which a key signs while a live replica may not know it.
+const NOT_YET: i64 = i64::MAX;
+
+/// Pause between two looks whether all live replicas know a key, unless one says that it has something new: the lease of one that
+/// has ended lapses without a word.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Whether a live replica has not said yet that it verifies by the keys of an epoch.
+const IS_AWAITED: &str =
+    "SELECT FROM chatgate.replicas r WHERE r.lease_until > now() AND r.signing_keys <";
 
 impl PostgresStore {
     /// The key for a purpose of which there is one for ever: of those who make one at once all get the same.
@@ -54,7 +67,8 @@ impl PostgresStore {
                 material: self.seal().open(&self.context(&purpose), sealed)?,
                 purpose,
                 created_at: row.try_get("created_at").map_err(PgError::from)?,
-                signs_from: row.try_get("signs_from").map_err(PgError::from)?,
+                signs_from: Some(row.try_get("signs_from").map_err(PgError::from)?)
+                    .filter(|from| *from != NOT_YET),
             });
         }
         Ok(keys)
@@ -69,12 +83,12 @@ impl PostgresStore {
         let sealed = self.sealed(purpose, material)?;
         let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3,
              CASE WHEN EXISTS (SELECT FROM chatgate.keys k WHERE starts_with(k.purpose, split_part($1, '/', 1) || '/'))
-             THEN $3 + $4 ELSE $3 END RETURNING id";
+             THEN $4 ELSE $3 END RETURNING id";
         let values: [Value<'_>; 4] = [
             (&purpose, Type::TEXT),
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
-            (&KNOWN_BEFORE_S, Type::INT8),
+            (&NOT_YET, Type::INT8),
         ];
         let id = self.change_keys(add, &values).await?;
         id.ok_or_else(|| StoreError::new("a key was not kept"))
@@ -89,7 +103,7 @@ impl PostgresStore {
     ) -> Result<Option<i64>, StoreError> {
         let sealed = self.sealed(purpose, material)?;
         let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3,
-             CASE WHEN EXISTS (SELECT FROM chatgate.keys k WHERE starts_with(k.purpose, $4)) THEN $3 + $5 ELSE $3 END
+             CASE WHEN EXISTS (SELECT FROM chatgate.keys k WHERE starts_with(k.purpose, $4)) THEN $5 ELSE $3 END
              WHERE $1 IS DISTINCT FROM
                  (SELECT purpose FROM chatgate.keys WHERE starts_with(purpose, $4) ORDER BY id DESC LIMIT 1)
              RETURNING id";
@@ -98,7 +112,7 @@ impl PostgresStore {
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
             (&purpose_start, Type::TEXT),
-            (&KNOWN_BEFORE_S, Type::INT8),
+            (&NOT_YET, Type::INT8),
         ];
         self.change_keys(add, &values).await
     }
@@ -110,7 +124,27 @@ impl PostgresStore {
             .map(drop)
     }
 
-    /// Changes them by one statement, and returns the number of the key that it changed.
+    pub(crate) async fn let_keys_sign(&self) -> Result<(), StoreError> {
+        let applied = self.applied().notified();
+        let awaited = format!(
+            "SELECT EXISTS ({IS_AWAITED} e.epoch) AS awaited FROM chatgate.epochs e WHERE e.what = 'signing_keys'"
+        );
+        let rows = self.pool().read(&awaited, &[]).await?;
+        let row = rows.first().map(|row| row.try_get("awaited"));
+        if row.transpose().map_err(PgError::from)?.unwrap_or(true) {
+            let _ = timeout(LOOK_INTERVAL, applied).await;
+            return Ok(());
+        }
+        // Looked at once more where nobody else changes a key: the epoch is one further by then.
+        let sign = format!(
+            "UPDATE chatgate.keys SET signs_from = extract(epoch FROM now())::bigint WHERE signs_from = $1 AND NOT EXISTS
+             ({IS_AWAITED} (SELECT epoch - 1 FROM chatgate.epochs WHERE what = 'signing_keys')) RETURNING id"
+        );
+        let signs = self.change_keys(&sign, &[(&NOT_YET, Type::INT8)]);
+        signs.await.map(drop)
+    }
+
+    /// Changes them by one statement, and returns the number of a key that it changed. Where that is none, their epoch stays.
     async fn change_keys(
         &self,
         sql: &str,
@@ -124,7 +158,14 @@ impl PostgresStore {
             let id = rows.first().map(|row| row.try_get("id"));
             Ok::<_, PgError>(id.transpose()?)
         };
-        let changed = changed.await;
+        let changed = match changed.await {
+            Ok(None) => {
+                let undone = self.end(lease, Err::<(), _>(PgError::new("no key changes")));
+                let _ = undone.await;
+                return Ok(None);
+            }
+            changed => changed,
+        };
         let changed = self.end(lease, changed).await?;
         self.note_signing_keys(epoch);
         Ok(changed)

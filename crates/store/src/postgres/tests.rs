@@ -154,6 +154,37 @@ async fn keys_do_not_open_with_another_seal_and_stand_nowhere_in_the_clear() {
 }
 
 #[tokio::test]
+async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let stores = [open(&options).await, open(&options).await];
+    let signs_from = async || {
+        let keys = stores[0].keys("tokens/").await.unwrap();
+        keys.iter().map(|key| key.signs_from).collect::<Vec<_>>()
+    };
+    stores[0].add_key("tokens/a", b"one", 1).await.unwrap();
+    stores[0].add_key("tokens/a", b"two", 2).await.unwrap();
+    let change = *stores[0].signing_key_changes().unwrap().borrow();
+    for knows in 0..2 {
+        // One knows it, and says so long before this is over; the other one has said nothing.
+        for _ in 0..4 {
+            stores[1 - knows].let_keys_sign().await.unwrap();
+            assert_eq!(signs_from().await, [Some(1), None]);
+        }
+        stores[knows].signing_keys_in_force(change);
+    }
+    let until = Instant::now() + Duration::from_secs(30);
+    while signs_from().await[1].is_none() {
+        assert!(Instant::now() < until, "it does not sign");
+        stores[1].let_keys_sign().await.unwrap();
+    }
+    // And is known to do so by an epoch of its own.
+    let signs = *stores[1].signing_key_changes().unwrap().borrow();
+    assert!(signs > change);
+}
+
+#[tokio::test]
 async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused() {
     let Some(mut options) = new_database() else {
         return;

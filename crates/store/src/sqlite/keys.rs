@@ -17,7 +17,7 @@ impl SqliteStore {
                     purpose: row.get("purpose")?,
                     material: row.get("material")?,
                     created_at: row.get("created_at")?,
-                    signs_from: row.get("created_at")?,
+                    signs_from: Some(row.get("created_at")?),
                 })
             })?;
             Ok(keys.collect::<Result<_, _>>()?)
