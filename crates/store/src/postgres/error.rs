@@ -120,13 +120,21 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     } else if [
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::LOCK_NOT_AVAILABLE,
     ]
     .contains(code)
     {
         PgFault::Contention
     } else if *code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan") {
         PgFault::CachedPlan
-    } else if [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE].contains(code) {
+    } else if [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::DUPLICATE_TABLE,
+        // A table that two make at once has a type of its name.
+        SqlState::DUPLICATE_OBJECT,
+    ]
+    .contains(code)
+    {
         PgFault::Unique
     } else {
         PgFault::Other
@@ -166,6 +174,7 @@ mod tests {
             ("25006", "", PgFault::Connection),
             ("40P01", "", PgFault::Contention),
             ("40001", "", PgFault::Contention),
+            ("55P03", "", PgFault::Contention),
             (
                 "0A000",
                 "cached plan must not change result type",
@@ -173,6 +182,7 @@ mod tests {
             ),
             ("0A000", "something else", PgFault::Other),
             ("23505", "", PgFault::Unique),
+            ("42710", "", PgFault::Unique),
             ("57014", "", PgFault::Other),
             ("42P01", "", PgFault::Other),
         ] {

@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a change of the tables waits for those who use them, and holds up others meanwhile.
 const LOCK_MAX: &str = "SET LOCAL lock_timeout = '2s'";
 
+/// How often a partition is tried to be made while others are in the way: those who start at once make the same ones.
+const MAKE_TRIES: u32 = 10;
+
 /// The tables that have a partition for each day.
 pub(super) const TABLES: [&str; 2] = ["journal", "journal_payload"];
 
@@ -95,14 +98,22 @@ impl PostgresStore {
                      INSERT INTO chatgate.{name} TABLE moved;
                      ALTER TABLE chatgate.{table} ATTACH PARTITION chatgate.{name} FOR VALUES FROM ({from}) TO ({to})"
                 );
-                match self.run(&make).await {
-                    // Another replica makes it at the same time.
-                    Err(error) if !error.is_there_already() => return Err(error.into()),
-                    Ok(()) | Err(_) => {}
-                }
+                self.make_partition(&make).await?;
             }
         }
         Ok(())
+    }
+
+    /// Makes a partition, unless another replica makes it at the same time.
+    async fn make_partition(&self, make: &str) -> Result<(), PgError> {
+        for _ in 1..MAKE_TRIES {
+            match self.run(make).await {
+                Err(error) if error.passes() => {}
+                Err(error) if error.is_there_already() => return Ok(()),
+                made => return made,
+            }
+        }
+        self.run(make).await
     }
 
     /// Drops a partition.
