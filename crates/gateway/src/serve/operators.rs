@@ -147,6 +147,10 @@ impl console::Keys for Runtime {
 impl console::Backups for Runtime {
     fn backup(self: Arc<Self>) -> Pending<File> {
         Box::pin(async move {
+            if self.snapshot().stale_max.is_some() {
+                let why = "The store is a PostgreSQL database, which is copied by its own tools, such as pg_dump.";
+                return Err(OperationError::Conflict(why.to_owned()));
+            }
             let copied = self.snapshot().store.backup().await;
             let copy = copied.map_err(|error| OperationError::Broken(error.to_string()))?;
             tracing::info!("a copy of the store was made");
