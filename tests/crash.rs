@@ -1,21 +1,23 @@
 //! Killed at any instant, over and over: nothing that was told is lost, nothing is sent twice for one key, and every word
 //! on delivery is true.
 
-mod callers;
+pub(crate) mod callers;
 mod disk;
-mod ledger;
-mod upstream;
+pub(crate) mod ledger;
+pub(crate) mod upstream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, DEMO, Gateway, Issuer, Process, UPSTREAM_ENVIRONMENT, admin, client, load, pass,
+    Answer, Gateway, Issuer, UPSTREAM_ENVIRONMENT, admin, client, is_postgres, load, pass,
     upstream as way_out,
 };
-use callers::{ACCESSES, Asked, Callers, Message};
+use callers::{Asked, Callers, Message};
 use ledger::Ledger;
 use upstream::Counting;
 
@@ -35,8 +37,11 @@ const STILLBORN_MS: u64 = 250;
 /// things to do, and where the whole load is made.
 const READY_MS: (usize, usize) = (5000, 500);
 
+/// Over PostgreSQL each kill takes at least a lease until all that it left is closed.
+const SHORT_LEASE: &str = "[replicas]\nlease = \"5s\"\n";
+
 /// Chance that can be had again: SplitMix64.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
     fn next(&mut self) -> u64 {
@@ -47,22 +52,22 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn one_in(&mut self, many: u64) -> bool {
+    pub(crate) fn one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 
     /// Another stream of chance.
-    fn branch(&mut self) -> Chance {
+    pub(crate) fn branch(&mut self) -> Chance {
         Chance(self.next())
     }
 }
 
 /// The seed: `CHATGATE_SEED`, or another one each time.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
     match std::env::var_os("CHATGATE_SEED") {
         Some(seed) => seed.to_str().unwrap().parse().unwrap(),
@@ -83,21 +88,14 @@ struct Stage {
 impl Stage {
     async fn set(chance: Chance) -> Stage {
         let (upstream, issuer) = (Counting::start(chance).await, Issuer::new());
-        let accesses: String = ACCESSES
-            .iter()
-            .map(|(name, _)| {
-                format!(
-                    "[[accesses]]\nname = \"{name}\"\nuser = \"{name}\"\npassword = \"env:{}\"\nallow = [\"127.0.0.1\"]\n",
-                    name.to_uppercase()
-                )
-            })
-            .collect();
         // The oldest rows go while it runs, so that the folder stays small and kills find clearings under way as well.
         let toml = format!(
             "{}[limits]\nper_address_per_minute = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n\
-             [journal]\nbytes = \"16MiB\"\n{}{accesses}",
+             [journal]\nbytes = \"16MiB\"\n{}{}{}",
             way_out(upstream.address),
-            issuer.as_configuration()
+            if is_postgres() { SHORT_LEASE } else { "" },
+            issuer.as_configuration(),
+            callers::accesses()
         );
         Stage {
             folder: Arc::new(TempDir::new().unwrap()),
@@ -110,9 +108,7 @@ impl Stage {
     }
 
     fn environment() -> Vec<(&'static str, &'static str)> {
-        let names = ["SHOP", "CLUB", "DESK"];
-        let secrets = ACCESSES.map(|(_, secret)| secret);
-        let accesses = names.into_iter().zip(secrets);
+        let accesses = callers::environment().into_iter();
         accesses.chain([UPSTREAM_ENVIRONMENT]).collect()
     }
 
@@ -128,9 +124,7 @@ impl Stage {
 
     /// Starts a gateway and kills it before anybody has called.
     async fn start_in_vain(&self, chance: &mut Chance) {
-        let file = self.folder.path().join("chatgate.toml");
-        let more = ["--config", file.to_str().unwrap()];
-        kill_at_start(&self.folder, &more, &Stage::environment(), chance).await;
+        kill_at_start(&self.folder, &self.toml, &Stage::environment(), chance).await;
     }
 
     /// Lets callers ask until the gateway is killed; gives what they asked, and when it was killed.
@@ -158,15 +152,11 @@ impl Stage {
 /// Starts a gateway over a data folder, and kills it a moment later.
 async fn kill_at_start(
     folder: &TempDir,
-    more: &[&str],
+    toml: &str,
     environment: &[(&str, &str)],
     chance: &mut Chance,
 ) {
-    let data = folder.path().join("data");
-    let data = ["--data", data.to_str().unwrap()];
-    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let environment = [environment, &[DEMO]].concat();
-    let process = Process::start(&[&data[..], &listen, more].concat(), &environment);
+    let process = Gateway::unready(folder, toml, environment);
     pass(Duration::from_millis(chance.below(STILLBORN_MS))).await;
     drop(process);
 }
@@ -212,7 +202,12 @@ async fn ask_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice() {
-    let (seed, instants) = (seed(), load(25, 1000));
+    let instants = if is_postgres() {
+        load(4, 100)
+    } else {
+        load(25, 1000)
+    };
+    let seed = seed();
     println!("crash, seed {seed}");
     let mut chance = Chance(seed);
     let stage = Stage::set(chance.branch()).await;
@@ -227,6 +222,9 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
         }
         let (next, took) = stage.start().await;
         starts.push(took);
+        if is_postgres() {
+            ledger.wait_for_outcomes(&next, &stage.client).await;
+        }
         let (client, upstream) = (&stage.client, &stage.upstream);
         ledger
             .check(&next, client, upstream, (&asked, killed))
@@ -263,7 +261,7 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_
     let mut unmade = 0;
     for _ in 0..times {
         let folder = Arc::new(TempDir::new().unwrap());
-        kill_at_start(&folder, &[], &[], &mut chance).await;
+        kill_at_start(&folder, "", &[], &mut chance).await;
         unmade += usize::from(!folder.path().join("data/demo.json").exists());
         let gateway = Gateway::over(folder, "", &[]);
         let demo = gateway.demo();
@@ -275,12 +273,7 @@ async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_
             "seed {seed}: {}",
             answer.body
         );
-        let status = admin(
-            &gateway,
-            reqwest::Method::GET,
-            "status",
-            &serde_json::Value::Null,
-        );
+        let status = admin(&gateway, Method::GET, "status", &Value::Null);
         assert_eq!(status.await.status, 200, "seed {seed}");
     }
     println!(

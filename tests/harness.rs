@@ -10,6 +10,7 @@ mod issuer;
 mod operator;
 mod postgres;
 mod process;
+mod shared_store;
 mod skipped;
 mod wait;
 
@@ -17,10 +18,12 @@ pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has
 pub use command::{on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;
 pub use gateway::{
-    DEMO, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
+    Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };
 pub use issuer::{ISSUER, Issuer};
 pub use operator::{admin, admin_request, made, rows};
 pub use process::{Process, binary, load, repository};
+pub(crate) use shared_store::is_of_files;
+pub use shared_store::is_postgres;
 pub(crate) use skipped::skipped;
 pub use wait::{PATIENCE, accepted, as_soon_as, pass, stays, until};

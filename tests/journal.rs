@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{
     Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, accepted, admin, callers_id, client,
-    client_from, envelope, made, rows, run_on, start_on, upstream,
+    client_from, envelope, is_of_files, made, rows, run_on, start_on, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
@@ -214,6 +214,8 @@ async fn some_calls(gateway: &Gateway) {
     let wider = json!({"allow": ["127.0.0.2", "127.0.0.3"]});
     admin(gateway, Method::PATCH, "accesses/a", wider).await;
     read(gateway, user, [127, 0, 0, 4], "refused").await;
+    // Whoever reads has what came before written; else a send, whose row is written at once, may come before it.
+    admin(gateway, Method::GET, "journal", Value::Null).await;
     let demo = gateway.demo();
     let send = client()
         .post(gateway.url("/api/http/"))
@@ -353,6 +355,9 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
 
 #[tokio::test]
 async fn rows_go_as_configured_and_a_row_says_so() {
+    if is_of_files("rows go by whole days") {
+        return;
+    }
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let user = (demo.user.as_str(), demo.password.as_str());

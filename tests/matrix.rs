@@ -93,7 +93,7 @@ async fn played(stage: &Stage, way: Way) -> (String, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_by_every_way_shows_success_and_every_code_that_applies() {
     let stage = Stage::set();
-    // The one call of the minute, so that every later one is over the limit.
+    // The one call of the day, so that every later one is over the limit.
     let spent = Cell {
         access: Some("slow"),
         ..Cell::default()

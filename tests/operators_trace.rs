@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, admin, client};
+use crate::harness::{Answer, Gateway, admin, client, is_postgres};
 
 /// Wrong keys presented at each door.
 const WRONG_KEYS: usize = 40;
@@ -115,7 +115,7 @@ async fn by_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
     }
     let backup = client().post(url(gateway, "/admin/v1/backup"));
     let backup = backup.bearer_auth(key).send().await.unwrap();
-    assert_eq!(backup.status(), 200);
+    assert_eq!(backup.status(), if is_postgres() { 409 } else { 200 });
     backup.bytes().await.unwrap();
     let lines = client().get(url(gateway, "/admin/v1/journal"));
     let lines = lines
@@ -165,6 +165,11 @@ async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
     let wanted: Vec<String> = wanted
         .iter()
         .map(|line| line.replacen("operator ", &format!("{first} "), 1))
+        // A database is copied by its own tools.
+        .map(|line| match is_postgres() {
+            true => line.replace("backup 200 -", "backup 409 conflict"),
+            false => line,
+        })
         .collect();
     assert_eq!(shown, wanted);
     assert!(

@@ -122,6 +122,7 @@ async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway 
         admin: (ADMIN, found[&ADMIN]).into(),
         process,
         folder,
+        sandbox: None,
     };
     let ready = format!("http://{}/readyz", gateway.admin);
     until("it gets ready", async || {

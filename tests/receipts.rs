@@ -313,6 +313,11 @@ async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
         sandbox,
         demo,
     };
+    // Over a file by the start; among replicas when the lease of the one that was killed is over.
+    until("the open one has ended", async || {
+        stage.receipt("open").await.json()["receipts"][0]["state"] == "ended"
+    })
+    .await;
     let sent = stage.sent().await;
     let kept = stage.send("kept", "m").await;
     assert_eq!(

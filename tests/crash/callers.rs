@@ -12,51 +12,68 @@ use super::Chance;
 use crate::harness::{Issuer, client, envelope};
 
 /// The accesses, each with its secret.
-pub(super) const ACCESSES: [(&str, &str); 3] = [
+pub(crate) const ACCESSES: [(&str, &str); 3] = [
     ("shop", "cgs_crash-crash-crash-crash-crash-crash-crash-1"),
     ("club", "cgs_crash-crash-crash-crash-crash-crash-crash-2"),
     ("desk", "cgs_crash-crash-crash-crash-crash-crash-crash-3"),
 ];
+
+/// What configures them.
+pub(crate) fn accesses() -> String {
+    let access = |(name, _): &(&str, &str)| {
+        let secret = name.to_uppercase();
+        format!(
+            "[[accesses]]\nname = \"{name}\"\nuser = \"{name}\"\npassword = \"env:{secret}\"\nallow = [\"127.0.0.1\"]\n"
+        )
+    };
+    ACCESSES.iter().map(access).collect()
+}
+
+/// The environment that goes with it.
+pub(crate) fn environment() -> [(&'static str, &'static str); 3] {
+    let [shop, club, desk] = ACCESSES.map(|(_, secret)| secret);
+    [("SHOP", shop), ("CLUB", club), ("DESK", desk)]
+}
 
 /// Keys that callers come back to of their own accord.
 const RECENT_KEYS: usize = 8;
 
 /// A message, its access, and whether it is sent under a key; the key is the message.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
-    pub(super) mark: String,
-    pub(super) access: usize,
-    pub(super) has_key: bool,
+pub(crate) struct Message {
+    pub(crate) mark: String,
+    pub(crate) access: usize,
+    pub(crate) has_key: bool,
 }
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) request_id: String,
+pub(crate) struct Asked {
+    pub(crate) request_id: String,
     /// Of a send.
-    pub(super) message: Option<Message>,
-    pub(super) reported: Option<Reported>,
+    pub(crate) message: Option<Message>,
+    pub(crate) reported: Option<Reported>,
 }
 
 /// Its answer.
 #[derive(Debug)]
-pub(super) struct Reported {
-    pub(super) at: Instant,
+pub(crate) struct Reported {
+    pub(crate) at: Instant,
     /// `SUCCESS`, or the code of an error.
-    pub(super) code: String,
-    pub(super) delivery: String,
-    pub(super) replayed: bool,
+    pub(crate) code: String,
+    pub(crate) delivery: String,
+    pub(crate) replayed: bool,
 }
 
 impl Reported {
     /// Whether the request itself was made at the upstream, or was to be.
-    pub(super) fn is_first_hand(&self) -> bool {
+    pub(crate) fn is_first_hand(&self) -> bool {
         !self.replayed && self.code != "IDEMPOTENCY_IN_PROGRESS"
     }
 }
 
 /// What all callers share.
-pub(super) struct Callers {
+pub(crate) struct Callers {
     client: reqwest::Client,
     tokens: Vec<String>,
     numbers: AtomicU64,
@@ -64,7 +81,7 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    pub(super) fn new(issuer: &Issuer) -> Callers {
+    pub(crate) fn new(issuer: &Issuer) -> Callers {
         let a_day = 24 * 3600;
         Callers {
             client: client(),
@@ -75,7 +92,7 @@ impl Callers {
     }
 
     /// Asks until nobody answers. `sends_of_ten` of ten requests are sends.
-    pub(super) async fn ask_on(
+    pub(crate) async fn ask_on(
         &self,
         gateway: SocketAddr,
         mut chance: Chance,
@@ -93,6 +110,19 @@ impl Callers {
         }
     }
 
+    /// A new message under a key.
+    pub(crate) fn message_under_key(&self, chance: &mut Chance) -> Message {
+        self.new_message(chance, true)
+    }
+
+    fn new_message(&self, chance: &mut Chance, has_key: bool) -> Message {
+        Message {
+            mark: format!("mark-{}", self.numbers.fetch_add(1, Ordering::Relaxed)),
+            access: usize::try_from(chance.below(ACCESSES.len() as u64)).unwrap(),
+            has_key,
+        }
+    }
+
     /// A new message, half of them under a key, or one whose key was used a moment ago.
     fn message(&self, chance: &mut Chance) -> Message {
         let mut recent = self.recent.lock().unwrap();
@@ -100,11 +130,8 @@ impl Callers {
             let at = usize::try_from(chance.below(recent.len() as u64)).unwrap();
             return recent[at].clone();
         }
-        let message = Message {
-            mark: format!("mark-{}", self.numbers.fetch_add(1, Ordering::Relaxed)),
-            access: usize::try_from(chance.below(ACCESSES.len() as u64)).unwrap(),
-            has_key: chance.one_in(2),
-        };
+        let has_key = chance.one_in(2);
+        let message = self.new_message(chance, has_key);
         if message.has_key {
             recent.push_back(message.clone());
             if recent.len() > RECENT_KEYS {
@@ -115,7 +142,7 @@ impl Callers {
     }
 
     /// Asks once, by any way in.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         gateway: SocketAddr,
         chance: &mut Chance,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::callers::{Asked, Message, Reported};
 use super::disk::Probe;
 use super::upstream::Counting;
-use crate::harness::{Answer, Gateway, admin_request, callers_id};
+use crate::harness::{Answer, Gateway, admin_request, callers_id, until};
 
 /// What a crash may lose of reads: the journal's flush interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -23,7 +23,7 @@ const COMMITS: u32 = 2;
 /// How far back a stall of the disk may have held up a row.
 const STALL_WINDOW: Duration = Duration::from_secs(2);
 
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     disk: Probe,
     /// Where the journal has been read to.
     cursor: Option<String>,
@@ -31,24 +31,24 @@ pub(super) struct Ledger {
     journalled: HashSet<String>,
     /// What became of each key for good, by its mark.
     ended: HashMap<String, String>,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// What has been checked.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) sends: usize,
-    pub(super) others: usize,
-    pub(super) unanswered: usize,
-    pub(super) replayed: usize,
-    pub(super) rows: usize,
+pub(crate) struct Counts {
+    pub(crate) sends: usize,
+    pub(crate) others: usize,
+    pub(crate) unanswered: usize,
+    pub(crate) replayed: usize,
+    pub(crate) rows: usize,
     /// Answered reads and refusals without a row, and the longest time between such an answer and the kill.
-    pub(super) lost: usize,
-    pub(super) lost_oldest: Duration,
+    pub(crate) lost: usize,
+    pub(crate) lost_oldest: Duration,
     /// Answered requests that had been told long enough before the kill for their rows to be due.
-    pub(super) due: usize,
+    pub(crate) due: usize,
     /// The longest time that a row was granted because of the disk.
-    pub(super) granted_most: Duration,
+    pub(crate) granted_most: Duration,
 }
 
 /// A row as far as it matters here.
@@ -59,7 +59,7 @@ struct Row {
 
 impl Ledger {
     /// Beside the gateways over this folder.
-    pub(super) fn new(folder: &Path) -> Ledger {
+    pub(crate) fn new(folder: &Path) -> Ledger {
         Ledger {
             disk: Probe::start(folder),
             cursor: None,
@@ -70,7 +70,7 @@ impl Ledger {
     }
 
     /// Checks what a gateway has left behind that was killed then, by another one over the same folder.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &mut self,
         gateway: &Gateway,
         client: &reqwest::Client,
@@ -173,8 +173,21 @@ impl Ledger {
     }
 
     /// Whether a key's caller doesn't know yet what became of it.
-    pub(super) fn is_left_open(&self, message: &Message) -> bool {
+    pub(crate) fn is_left_open(&self, message: &Message) -> bool {
         message.has_key && !self.ended.contains_key(&message.mark)
+    }
+
+    /// Waits until none of the sends that are new to it is open. Over a file a start has closed those that a kill left open; among
+    /// replicas they are closed when the lease of the one that was killed is over.
+    pub(crate) async fn wait_for_outcomes(&mut self, gateway: &Gateway, client: &reqwest::Client) {
+        let from = self.cursor.clone();
+        until("no send is open", async || {
+            self.cursor.clone_from(&from);
+            let rows = self.rows(gateway, client).await;
+            rows.values().all(|row| !row.open)
+        })
+        .await;
+        self.cursor = from;
     }
 
     /// The rows that were written since the last time, by request id.

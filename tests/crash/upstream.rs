@@ -17,8 +17,8 @@ const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;
 /// Longest that it thinks, in milliseconds: long enough that any kill finds sends under way.
 const THINKS_MS: u64 = 30;
 
-pub(super) struct Counting {
-    pub(super) address: SocketAddr,
+pub(crate) struct Counting {
+    pub(crate) address: SocketAddr,
     taken: Arc<Mutex<HashMap<String, u32>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -34,7 +34,7 @@ enum Mood {
 }
 
 impl Counting {
-    pub(super) async fn start(mut chance: Chance) -> Counting {
+    pub(crate) async fn start(mut chance: Chance) -> Counting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::<Mutex<HashMap<String, u32>>>::default();
@@ -55,12 +55,12 @@ impl Counting {
     }
 
     /// How many times it has taken the message with this mark.
-    pub(super) fn taken(&self, mark: &str) -> u32 {
+    pub(crate) fn taken(&self, mark: &str) -> u32 {
         self.taken.lock().unwrap().get(mark).copied().unwrap_or(0)
     }
 
     /// Messages that it has taken, of all marks together.
-    pub(super) fn all_taken(&self) -> u32 {
+    pub(crate) fn all_taken(&self) -> u32 {
         self.taken.lock().unwrap().values().sum()
     }
 }

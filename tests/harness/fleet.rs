@@ -1,60 +1,89 @@
-//! Several gateways over one database, in front of one sandbox.
+//! Several gateways over one database, in front of one upstream.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::gateway::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT};
+use super::gateway::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, upstream};
 use super::postgres::SERVER;
-
-/// The key of the first operator, the same for all.
-const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
-
-/// 32 bytes in base64.
-const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+use super::shared_store::{environment_of, write_admin_key};
 
 /// Replicas that share a store.
 pub struct Fleet {
     pub gateways: Vec<Gateway>,
-    _sandbox: Sandbox,
+    _sandbox: Option<Sandbox>,
     database: String,
     toml: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Fleet {
-    /// So many replicas over a new database; nothing where PostgreSQL is missing.
+    /// So many replicas over a new database, in front of a sandbox of their own; nothing where PostgreSQL is missing.
     pub fn of(count: usize, toml: &str) -> Option<Fleet> {
         let database = SERVER.as_ref()?.new_database();
         let sandbox = Sandbox::start();
-        let shared = "[store]\nkind = \"postgres\"\nurl = \"env:TEST_DATABASE\"\nseal = \"env:TEST_SEAL\"\n\
-             [admin]\nkey = \"env:TEST_ADMIN_KEY\"\n[server]\npublic_url = \"http://chat.test\"\n";
-        let toml = format!("{shared}{}{toml}", sandbox.as_upstream());
+        let toml = format!("{}{toml}", sandbox.as_upstream());
+        Some(Fleet::start(database, Some(sandbox), (&toml, &[]), count))
+    }
+
+    /// Likewise, in front of the test's own upstream, with an environment that its configuration names.
+    pub fn in_front_of(
+        address: SocketAddr,
+        count: usize,
+        (toml, environment): (&str, &[(&str, &str)]),
+    ) -> Option<Fleet> {
+        let database = SERVER.as_ref()?.new_database();
+        let toml = format!("{}{toml}", upstream(address));
+        Some(Fleet::start(database, None, (&toml, environment), count))
+    }
+
+    /// Starts them all at once.
+    fn start(
+        database: String,
+        sandbox: Option<Sandbox>,
+        (toml, environment): (&str, &[(&str, &str)]),
+        count: usize,
+    ) -> Fleet {
+        let owned = environment.iter().copied();
+        let owned = owned.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut fleet = Fleet {
             gateways: Vec::new(),
             _sandbox: sandbox,
+            environment: owned.chain(environment_of(&database)).collect(),
             database,
-            toml,
+            toml: toml.to_owned(),
         };
-        for number in 0..count {
-            let gateway = fleet.replica(&format!("replica-{number}"));
-            fleet.gateways.push(gateway);
-        }
-        Some(fleet)
+        let one = &fleet;
+        fleet.gateways = std::thread::scope(|scope| {
+            let start = |number| scope.spawn(move || one.replica(&format!("replica-{number}")));
+            let starting: Vec<_> = (0..count).map(start).collect();
+            let started = starting
+                .into_iter()
+                .map(|starting| starting.join().unwrap());
+            started.collect()
+        });
+        fleet
     }
 
     /// Starts a further replica.
     pub fn replica(&self, name: &str) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
-        // Where the tests' operator looks for the key.
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::write(folder.path().join("data/admin.key"), ADMIN_KEY).unwrap();
-        let environment = [
+        write_admin_key(folder.path());
+        let own = [
             UPSTREAM_ENVIRONMENT,
-            ("TEST_DATABASE", &self.database),
-            ("TEST_SEAL", SEAL),
-            ("TEST_ADMIN_KEY", ADMIN_KEY),
+            ("CHATGATE__SERVER__PUBLIC_URL", "http://chat.test"),
             ("CHATGATE__REPLICAS__NAME", name),
         ];
+        let shared = self.environment.iter();
+        let shared = shared.map(|(name, value)| (&**name, &**value));
+        let environment: Vec<_> = shared.chain(own).collect();
         Gateway::over(folder, &self.toml, &environment)
+    }
+
+    /// Has the database itself do something, and returns what psql prints of it.
+    pub fn sql(&self, sql: &str) -> String {
+        let (_, name) = self.database.rsplit_once('/').unwrap();
+        SERVER.as_ref().unwrap().sql(name, sql)
     }
 }

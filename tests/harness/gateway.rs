@@ -9,6 +9,10 @@ use tempfile::TempDir;
 
 use super::caller::client;
 use super::process::Process;
+use super::shared_store::{SharedStore, is_named, is_postgres};
+
+/// Where ways in listen unless a test says otherwise.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A running gateway.
 pub struct Gateway {
@@ -16,6 +20,8 @@ pub struct Gateway {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     pub folder: Arc<TempDir>,
+    /// Its upstream, where it has none of its own and needs one.
+    pub sandbox: Option<Sandbox>,
 }
 
 impl Gateway {
@@ -31,12 +37,12 @@ impl Gateway {
 
     /// Over a data folder that may have been used before.
     pub fn over(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Gateway {
-        Gateway::started((folder, "127.0.0.1:0"), toml, environment, Process::start)
+        Gateway::started((folder, ANY_PORT), toml, environment, Process::start)
     }
 
     /// With so many files that it may have open.
     pub fn with_files(files: u32, toml: &str, environment: &[(&str, &str)]) -> Gateway {
-        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        let folder = (Arc::new(TempDir::new().unwrap()), ANY_PORT);
         Gateway::started(folder, toml, environment, |arguments, environment| {
             Process::with_files(files, arguments, environment)
         })
@@ -44,7 +50,7 @@ impl Gateway {
 
     /// On one core.
     pub fn on_one_core(toml: &str, environment: &[(&str, &str)]) -> Gateway {
-        let folder = (Arc::new(TempDir::new().unwrap()), "127.0.0.1:0");
+        let folder = (Arc::new(TempDir::new().unwrap()), ANY_PORT);
         Gateway::started(folder, toml, environment, Process::on_one_core)
     }
 
@@ -55,15 +61,54 @@ impl Gateway {
         Gateway::started((folder, listen), toml, &wanted, Process::start)
     }
 
+    /// Over a data folder, and not waited for.
+    pub fn unready(folder: &TempDir, toml: &str, environment: &[(&str, &str)]) -> Process {
+        Gateway::begin((folder, ANY_PORT), toml, environment, Process::start).0
+    }
+
     fn started(
         (folder, listen): (Arc<TempDir>, &str),
         toml: &str,
         environment: &[(&str, &str)],
         start: impl Fn(&[&str], &[(&str, &str)]) -> Process,
     ) -> Gateway {
+        let (process, shared) = Gateway::begin((&folder, listen), toml, environment, start);
+        let public = address_in(&process.wait_for("the public address", |line| {
+            line.starts_with("Chatgate listens on")
+        }));
+        let admin = address_in(&process.wait_for("the admin address", |line| {
+            line.starts_with("Operators' side")
+        }));
+        process.wait_for("the upstream", |line| line.starts_with("Upstream"));
+        let mut gateway = Gateway {
+            process,
+            public,
+            admin,
+            folder,
+            sandbox: None,
+        };
+        if let Some(shared) = shared {
+            shared.complete(&mut gateway);
+        }
+        gateway
+    }
+
+    fn begin(
+        (folder, listen): (&TempDir, &str),
+        toml: &str,
+        environment: &[(&str, &str)],
+        start: impl Fn(&[&str], &[(&str, &str)]) -> Process,
+    ) -> (Process, Option<SharedStore>) {
+        let data = folder.path().join("data");
+        let is_shared = is_postgres() && !is_named(environment);
+        let shared = is_shared.then(|| SharedStore::of(folder, toml, environment));
+        let listen = match &shared {
+            Some(shared) if listen == ANY_PORT => &shared.listen,
+            _ => listen,
+        };
+        let toml = shared.as_ref().map_or(toml, |shared| &shared.toml);
         let file = folder.path().join("chatgate.toml");
         std::fs::write(&file, toml).unwrap();
-        let data = folder.path().join("data");
         let mut arguments = vec![
             "--data",
             data.to_str().unwrap(),
@@ -78,26 +123,14 @@ impl Gateway {
         // By itself no demo access is made beside an upstream.
         let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
         let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
-        let is_replica = toml.contains("kind = \"postgres\"");
-        let demo = if has_upstream && !is_replica {
-            &[DEMO][..]
-        } else {
-            &[]
+        let mut all = match &shared {
+            Some(shared) => shared.environment(environment),
+            None => environment.to_vec(),
         };
-        let process = start(&arguments, &[environment, demo].concat());
-        let public = address_in(&process.wait_for("the public address", |line| {
-            line.starts_with("Chatgate listens on")
-        }));
-        let admin = address_in(&process.wait_for("the admin address", |line| {
-            line.starts_with("Operators' side")
-        }));
-        process.wait_for("the upstream", |line| line.starts_with("Upstream"));
-        Gateway {
-            process,
-            public,
-            admin,
-            folder,
+        if has_upstream && !is_named(&all) {
+            all.push(DEMO);
         }
+        (start(&arguments, &all), shared)
     }
 
     pub fn data(&self) -> PathBuf {

@@ -21,7 +21,7 @@ const NOBODY: u32 = 65_534;
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
-    "$1/postgres" -D "$0/data" -c listen_addresses= -c max_connections=200 -k "$0" </dev/null &
+    "$1/postgres" -D "$0/data" -c listen_addresses= -c max_connections=500 -k "$0" </dev/null &
     cat >/dev/null
     kill -QUIT $!
     wait

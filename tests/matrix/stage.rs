@@ -50,7 +50,7 @@ name = "slow"
 user = "slow"
 password = "env:SECRET"
 allow = ["127.0.0.0/8"]
-per_minute = 1
+per_day = 1
 "#;
 
 const LIMITS: &str = r#"

@@ -1,0 +1,174 @@
+//! Gateways over PostgreSQL. With `CHATGATE_STORE=postgres` each gateway of the tests has a database of its own, and an upstream
+//! and a demo access such as one over a file makes for itself.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::command::run_on;
+use super::gateway::{DEMO, Gateway, Sandbox, UPSTREAM_PASSWORD, UPSTREAM_USER};
+use super::postgres::SERVER;
+
+/// The key of the first operator.
+const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
+
+/// 32 bytes in base64.
+const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// What a database that is new gets, as a file does by itself.
+const DEMO_ACCESS: &str = "\n[[accesses]]\nname = \"demo\"\nuser = \"demo\"\npassword = \"env:TEST_DEMO\"\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n";
+const DEMO_PASSWORD: &str = "cgs_the-demo-access-of-a-gateway-over-postgresql";
+
+/// Gateways that have an address of their own in one part of the loopback network.
+const GATEWAYS_OF_A_PART: u32 = 250;
+
+/// The setting that says where a gateway keeps what it has to keep.
+const KIND: &str = "CHATGATE__STORE__KIND";
+
+/// Whether gateways are over PostgreSQL, unless a test says otherwise.
+pub fn is_postgres() -> bool {
+    std::env::var_os("CHATGATE_STORE").is_some_and(|store| store == "postgres")
+}
+
+/// Whether a test is of a store in a file, and the run is over PostgreSQL; says so, and why: for want of nothing.
+pub(crate) fn is_of_files(why: &str) -> bool {
+    if is_postgres() {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a test");
+        let _ = writeln!(std::io::stderr(), "skipped: {name}: over PostgreSQL {why}");
+    }
+    is_postgres()
+}
+
+/// Whether this environment says where a gateway keeps what it has to keep.
+pub(super) fn is_named(environment: &[(&str, &str)]) -> bool {
+    environment.iter().any(|(name, _)| *name == KIND)
+}
+
+/// The environment of a replica over this database.
+pub(super) fn environment_of(database: &str) -> Vec<(String, String)> {
+    let settings = [
+        (KIND, "postgres"),
+        ("CHATGATE__STORE__URL", "env:TEST_DATABASE"),
+        ("CHATGATE__STORE__SEAL", "env:TEST_SEAL"),
+        ("CHATGATE__ADMIN__KEY", "env:TEST_ADMIN_KEY"),
+        ("TEST_DATABASE", database),
+        ("TEST_SEAL", SEAL),
+        ("TEST_ADMIN_KEY", ADMIN_KEY),
+    ];
+    let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    owned.into()
+}
+
+/// Writes the first operator's key where the tests look for it.
+pub(super) fn write_admin_key(folder: &Path) {
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    std::fs::write(folder.join("data/admin.key"), ADMIN_KEY).unwrap();
+}
+
+/// What a gateway over PostgreSQL has beside its folder.
+pub(super) struct SharedStore {
+    /// Where its ways in listen: known before it starts, since its public URL names it, and the same after a restart.
+    pub(super) listen: String,
+    environment: Vec<(String, String)>,
+    /// Its configuration.
+    pub(super) toml: String,
+    sandbox: Option<Sandbox>,
+    has_demo: bool,
+}
+
+impl SharedStore {
+    /// For a gateway over this folder that is configured so, and that may have been started before.
+    pub(super) fn of(folder: &TempDir, toml: &str, environment: &[(&str, &str)]) -> SharedStore {
+        write_admin_key(folder.path());
+        let (database, listen) = place(folder.path());
+        let mut own = environment_of(&database);
+        let mut set = |name: &str, value: &str| own.push((name.to_owned(), value.to_owned()));
+        if !toml.contains("public_url") {
+            set("CHATGATE__SERVER__PUBLIC_URL", &format!("http://{listen}"));
+        }
+        let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
+        let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
+        let sandbox = (!has_upstream).then(Sandbox::start);
+        if let Some(sandbox) = &sandbox {
+            let url = format!("http://{}/api/http/", sandbox.address);
+            set("CHATGATE__UPSTREAM__URL", &url);
+            set("CHATGATE__UPSTREAM__USER", UPSTREAM_USER);
+            set("CHATGATE__UPSTREAM__PASSWORD", "env:UPSTREAM_PASSWORD");
+            set("UPSTREAM_PASSWORD", UPSTREAM_PASSWORD);
+        }
+        let is_new = !folder.path().join("data/demo.json").exists();
+        let has_demo = is_new && !toml.contains("[[accesses]]");
+        let toml = format!("{toml}{}", if has_demo { DEMO_ACCESS } else { "" });
+        set("TEST_DEMO", DEMO_PASSWORD);
+        SharedStore {
+            listen,
+            toml,
+            environment: own,
+            sandbox,
+            has_demo,
+        }
+    }
+
+    /// The whole environment of a process over it that is configured so.
+    pub(super) fn environment<'e>(
+        &'e self,
+        configured: &[(&'e str, &'e str)],
+    ) -> Vec<(&'e str, &'e str)> {
+        let own = self
+            .environment
+            .iter()
+            .map(|(name, value)| (&**name, &**value));
+        // It has no demo access of its own making.
+        let configured = configured
+            .iter()
+            .copied()
+            .filter(|setting| *setting != DEMO);
+        configured.chain(own).collect()
+    }
+
+    /// Gives the gateway its upstream, and writes the credentials of a new demo access where one over a file does.
+    pub(super) fn complete(self, gateway: &mut Gateway) {
+        gateway.sandbox = self.sandbox;
+        if !self.has_demo {
+            return;
+        }
+        let made = run_on(gateway, &["access", "show", "demo", "--json"]);
+        assert_eq!(made.code, Some(0), "{}", made.error);
+        let demo = json!({
+            "user": "demo", "password": DEMO_PASSWORD,
+            "client_id": made.json()["client_id"], "client_secret": DEMO_PASSWORD,
+        });
+        std::fs::write(gateway.data().join("demo.json"), demo.to_string()).unwrap();
+    }
+}
+
+/// The database of this folder and the address of its gateway; new ones at the first start.
+fn place(folder: &Path) -> (String, String) {
+    let file = folder.join("place");
+    if let Ok(known) = std::fs::read_to_string(&file) {
+        let (database, listen) = known.split_once('\n').unwrap();
+        return (database.to_owned(), listen.to_owned());
+    }
+    let server = SERVER
+        .as_ref()
+        .expect("CHATGATE_STORE=postgres needs PostgreSQL");
+    let (database, listen) = (server.new_database(), new_listen());
+    std::fs::write(file, format!("{database}\n{listen}")).unwrap();
+    (database, listen)
+}
+
+/// An address that nobody else has: no other gateway of these tests, nor one of another run.
+fn new_listen() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let (process, part) = (std::process::id(), number / GATEWAYS_OF_A_PART);
+    let (of_process, port) = (64 + process % 128, 20_000 + process / 128 % 10_000);
+    format!(
+        "127.{of_process}.{part}.{}:{port}",
+        1 + number % GATEWAYS_OF_A_PART
+    )
+}
