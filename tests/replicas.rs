@@ -1,4 +1,8 @@
-//! The try-out of several replicas, as its own lines say: a call, one gateway that is killed, and callers who go on.
+//! Several replicas over one database. Here the try-out, as its own lines say: a call, one gateway that is killed, and callers who
+//! go on.
+
+mod keys;
+mod kill;
 
 use std::net::TcpListener;
 use std::path::Path;

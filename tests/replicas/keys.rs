@@ -1,0 +1,127 @@
+//! The signing key is rotated while tokens of one replica are shown at the others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Fleet, Gateway, admin, client, load, skipped, until};
+
+const REPLICAS: usize = 3;
+const CALLERS: usize = 4;
+
+/// Tokens are short-lived, so that old keys make room for new ones.
+const SETTINGS: &str = "[jwt]\ntoken_life = \"1s\"\n[limits]\nper_address_per_minute = 4000000000\n[log]\nlevel = \"warn\"\n";
+
+struct Stage {
+    gateways: Vec<Gateway>,
+    client: reqwest::Client,
+    /// The access's client id and secret.
+    access: (String, String),
+    next: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Stage {
+    fn next(&self) -> &Gateway {
+        &self.gateways[self.next.fetch_add(1, Ordering::SeqCst) % self.gateways.len()]
+    }
+
+    async fn token(&self, gateway: &Gateway) -> String {
+        let ask = self.client.post(gateway.url("/oauth/token"));
+        let ask = ask.basic_auth(&self.access.0, Some(&self.access.1));
+        let answer = Answer::of(ask.form(&[("grant_type", "client_credentials")])).await;
+        let token = answer.json()["access_token"].as_str().map(str::to_owned);
+        token.unwrap_or_else(|| panic!("{}", answer.body))
+    }
+
+    /// Has one replica make a token and shows it at another at once, over and over; counts the tokens.
+    async fn call(&self) -> usize {
+        let mut shown = 0;
+        while !self.is_over.load(Ordering::SeqCst) {
+            let token = self.token(self.next()).await;
+            let url = self
+                .next()
+                .url("/api/jwt/?class=chat&method=getchatchannels");
+            let answer = Answer::of(self.client.get(url).bearer_auth(token)).await;
+            // On a busy machine a second may pass on the way.
+            let is_late = answer.body.contains("EXPIRED_TOKEN");
+            assert!(answer.status == 200 || is_late, "{}", answer.body);
+            shown += 1;
+        }
+        shown
+    }
+
+    /// Rotates at a replica, and waits until each signs by the new key.
+    async fn rotate(&self) {
+        let gateway = self.next();
+        let rotate = async || {
+            let body = json!({"revoke": false});
+            let answer = admin(gateway, Method::POST, "keys/rotate", &body).await;
+            // Sixteen keys are in use until the first has stopped verifying.
+            (answer.status != 409).then_some(answer)
+        };
+        let mut rotated = None;
+        until("there is room for a key", async || {
+            rotated = rotate().await;
+            rotated.is_some()
+        })
+        .await;
+        let rotated = rotated.unwrap();
+        assert_eq!(rotated.status, 200, "{}", rotated.body);
+        let kid = rotated.json()["keys"][0]["kid"].clone();
+        for gateway in &self.gateways {
+            until("the new key signs", async || {
+                let keys = admin(gateway, Method::GET, "keys", &Value::Null)
+                    .await
+                    .json();
+                let newest = keys["keys"][0].clone();
+                (&newest["kid"], &newest["state"]) == (&kid, &json!("signing"))
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_good_at_every_replica_while_the_signing_key_is_rotated() {
+    let Some(mut fleet) = Fleet::of(REPLICAS, SETTINGS) else {
+        return skipped("PostgreSQL");
+    };
+    let gateways = std::mem::take(&mut fleet.gateways);
+    let draft = json!({"name": "shop", "allow": ["127.0.0.1"]});
+    let made = admin(&gateways[0], Method::POST, "accesses", &draft)
+        .await
+        .json();
+    let member = |name: &str| made[name].as_str().unwrap().to_owned();
+    let stage = Arc::new(Stage {
+        gateways,
+        client: client(),
+        access: (member("client_id"), member("password")),
+        next: AtomicUsize::new(0),
+        is_over: AtomicBool::new(false),
+    });
+    let mut calling = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let stage = Arc::clone(&stage);
+        calling.spawn(async move { stage.call().await });
+    }
+    let rotations = load(4, 20);
+    let mut took = Vec::new();
+    for _ in 0..rotations {
+        let began = Instant::now();
+        stage.rotate().await;
+        took.push(began.elapsed());
+    }
+    stage.is_over.store(true, Ordering::SeqCst);
+    let shown: usize = calling.join_all().await.into_iter().sum();
+    took.sort();
+    println!(
+        "{rotations} rotations over {REPLICAS} replicas, {shown} tokens shown at another one at once: 0 INCORRECT_TOKEN; the new key signs \
+         everywhere after {:.1?} (median)",
+        took[took.len() / 2]
+    );
+    assert!(shown > rotations);
+}

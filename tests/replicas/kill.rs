@@ -1,0 +1,173 @@
+//! Replicas that are killed, one a second: each key is asked for three times, at any of them, by any way in.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::crash::callers::{self, Asked, Callers, Message};
+use crate::crash::ledger::Ledger;
+use crate::crash::upstream::Counting;
+use crate::crash::{Chance, seed};
+use crate::harness::{Fleet, Issuer, load, pass, skipped, until};
+
+const REPLICAS: usize = 3;
+const CALLERS: usize = 8;
+
+/// How often a key is asked for.
+const TIMES: usize = 3;
+
+/// Between two kills.
+const BETWEEN_KILLS: Duration = Duration::from_secs(1);
+
+/// When the sends of the last one that was killed have to be closed, in seconds, on a machine that has other things to do and
+/// where the whole load is made: its lease is over after ten.
+const CLOSED_WITHIN_S: (usize, usize) = (30, 15);
+
+/// Seconds of it.
+const LASTING_S: (usize, usize) = (12, 30 * 60);
+
+/// Where the live replicas are.
+type Addresses = Mutex<Vec<SocketAddr>>;
+
+/// One caller: a new key after the other, each asked for three times.
+struct Caller {
+    callers: Arc<Callers>,
+    addresses: Arc<Addresses>,
+    chance: Chance,
+}
+
+impl Caller {
+    async fn call_on(mut self, is_over: &AtomicBool) -> Vec<Asked> {
+        let mut all = Vec::new();
+        while !is_over.load(Ordering::SeqCst) {
+            let message = self.callers.message_under_key(&mut self.chance);
+            if self.chance.one_in(2) {
+                // Two at once, wherever they go.
+                let (one, other) = (self.place(), self.place());
+                let mut branch = self.chance.branch();
+                let one = self
+                    .callers
+                    .ask(one, &mut self.chance, Some(message.clone()));
+                let other = self.callers.ask(other, &mut branch, Some(message.clone()));
+                let (one, other) = tokio::join!(one, other);
+                all.extend([one, other, self.ask(message).await]);
+            } else {
+                for _ in 0..TIMES {
+                    all.push(self.ask(message.clone()).await);
+                }
+            }
+        }
+        all
+    }
+
+    async fn ask(&mut self, message: Message) -> Asked {
+        let place = self.place();
+        self.callers
+            .ask(place, &mut self.chance, Some(message))
+            .await
+    }
+
+    fn place(&mut self) -> SocketAddr {
+        let addresses = self.addresses.lock().unwrap();
+        addresses[usize::try_from(self.chance.below(REPLICAS as u64)).unwrap()]
+    }
+}
+
+/// Kills one replica after the other, at random, each as soon as another one is there in its place. Returns how many it was.
+async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut Chance) -> usize {
+    let (began, mut kills) = (Instant::now(), 0);
+    let lasting = Duration::from_secs(load(LASTING_S.0, LASTING_S.1) as u64);
+    while began.elapsed() < lasting {
+        let last = Instant::now();
+        let next = tokio::task::block_in_place(|| fleet.replica(&format!("replica-{kills}")));
+        pass(BETWEEN_KILLS.saturating_sub(last.elapsed())).await;
+        let at = usize::try_from(chance.below(REPLICAS as u64)).unwrap();
+        addresses.lock().unwrap()[at] = next.public;
+        drop(std::mem::replace(&mut fleet.gateways[at], next));
+        kills += 1;
+    }
+    kills
+}
+
+/// Where every attempt of a key was answered, and each time that nothing was sent, nothing was.
+fn check_not_sent(asked: &[Asked], upstream: &Counting) -> usize {
+    let mut by_key = std::collections::HashMap::<&str, Vec<&Asked>>::new();
+    for asked in asked {
+        let mark = &asked.message.as_ref().unwrap().mark;
+        by_key.entry(mark).or_default().push(asked);
+    }
+    let is_not_sent = |asked: &&Asked| {
+        let reported = asked.reported.as_ref();
+        reported.is_some_and(|reported| reported.delivery == "not_sent")
+    };
+    let unsent = by_key
+        .iter()
+        .filter(|(_, asked)| asked.iter().all(is_not_sent));
+    unsent
+        .map(|(mark, asked)| assert_eq!(upstream.taken(mark), 0, "{asked:?}"))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
+    let seed = seed();
+    let mut chance = Chance(seed);
+    let (upstream, issuer) = (Counting::start(chance.branch()).await, Issuer::new());
+    let toml = format!(
+        "[limits]\nper_address_per_minute = 4000000000\n[log]\nlevel = \"warn\"\n{}{}",
+        issuer.as_configuration(),
+        callers::accesses()
+    );
+    let settings = (&*toml, &callers::environment()[..]);
+    let Some(mut fleet) = Fleet::in_front_of(upstream.address, REPLICAS, settings) else {
+        return skipped("PostgreSQL");
+    };
+    let addresses = fleet.gateways.iter().map(|gateway| gateway.public);
+    let addresses = Arc::new(Mutex::new(addresses.collect::<Vec<_>>()));
+    let callers = Arc::new(Callers::new(&issuer));
+    let (is_over, began) = (Arc::new(AtomicBool::new(false)), Instant::now());
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let caller = Caller {
+            callers: Arc::clone(&callers),
+            addresses: Arc::clone(&addresses),
+            chance: chance.branch(),
+        };
+        let is_over = Arc::clone(&is_over);
+        asking.spawn(async move { caller.call_on(&is_over).await });
+    }
+    let kills = kill(&mut fleet, &addresses, &mut chance).await;
+    let ended = Instant::now();
+    is_over.store(true, Ordering::SeqCst);
+    let asked: Vec<Asked> = asking.join_all().await.into_iter().flatten().collect();
+
+    let (gateway, client) = (&fleet.gateways[0], crate::harness::client());
+    let mut ledger = Ledger::new(gateway.folder.path());
+    let open = "SELECT count(*) FROM chatgate.intents";
+    until("no send is open", async || fleet.sql(open) == "0").await;
+    let closed = ended.elapsed();
+    let under_way = "SELECT count(*) FROM chatgate.receipts WHERE state = 'open'";
+    assert_eq!(fleet.sql(under_way), "0");
+    // Rows of answers that were told again may go with a kill: each of them was before the last.
+    ledger
+        .check(gateway, &client, &upstream, (&asked, began))
+        .await;
+    let unsent = check_not_sent(&asked, &upstream);
+    println!(
+        "kill storm, seed {seed}: {kills} kills of {REPLICAS} replicas in {:.0?}, {} attempts of some {} keys, {} messages taken, {unsent} \
+         keys told that nothing was sent; all closed {closed:.1?} after the end: {:?}",
+        ended - began,
+        asked.len(),
+        asked.len() / TIMES,
+        upstream.all_taken(),
+        ledger.counts,
+    );
+    let most = load(CLOSED_WITHIN_S.0, CLOSED_WITHIN_S.1) as u64;
+    assert!(closed < Duration::from_secs(most), "{closed:?}");
+    let counts = &ledger.counts;
+    assert!(
+        kills > 2 && counts.replayed > kills && counts.unanswered > 0,
+        "{counts:?}"
+    );
+}
