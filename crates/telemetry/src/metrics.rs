@@ -241,6 +241,11 @@ impl Collector for JournalCounts {
         );
         by_class(&mut encoder, (name, help), |class| self.0.dropped_of(class))?;
         let (name, help) = (
+            "journal_refused",
+            "Journal rows that the store does not take, and that were dropped",
+        );
+        by_class(&mut encoder, (name, help), |class| self.0.refused_of(class))?;
+        let (name, help) = (
             "journal_cleared_early",
             "Journal rows that were cleared for their room before journal.retention",
         );

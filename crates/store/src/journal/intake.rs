@@ -34,6 +34,8 @@ pub struct Journal {
     /// Of the writers of each part; a thread that writes all has that of [`JournalPart::Rows`].
     health: [WriterHealth; JournalPart::ALL.len()],
     pub(crate) dropped: ByClass,
+    /// Rows that the store does not take.
+    pub(crate) refused: ByClass,
     /// Rows that were cleared because of their room before their time was over.
     pub(crate) cleared_early: ByClass,
     /// Before this row nothing is left but what is cleared last.
@@ -57,6 +59,7 @@ impl Journal {
             counts: MinuteCounts::default(),
             health: JournalPart::ALL.map(|_| WriterHealth::new()),
             dropped: ByClass::default(),
+            refused: ByClass::default(),
             cleared_early: ByClass::default(),
             plain_cleared_to: AtomicI64::new(0),
         }
@@ -194,6 +197,12 @@ impl Journal {
     #[must_use]
     pub fn dropped_of(&self, class: CallerClass) -> u64 {
         self.dropped.of(class)
+    }
+
+    /// Rows of one class that the store has refused since the start.
+    #[must_use]
+    pub fn refused_of(&self, class: CallerClass) -> u64 {
+        self.refused.of(class)
     }
 
     /// Rows of one class that were cleared since the start because of their room, before their retention was over.

@@ -24,6 +24,8 @@ enum PgFault {
     CachedPlan,
     /// Something that has to be unique is there already.
     Unique,
+    /// A value that the database never takes, however often it is tried.
+    Value,
     /// The statement itself is refused.
     Other,
 }
@@ -70,6 +72,11 @@ impl PgError {
         self.fault == PgFault::Unique
     }
 
+    /// Whether a row is at fault: without it the same statement may succeed.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        matches!(self.fault, PgFault::Value | PgFault::Unique)
+    }
+
     /// Whether nothing of the statement has been done, nor will be.
     pub(super) fn undoes(&self) -> bool {
         !matches!(self.fault, PgFault::Connection | PgFault::TooLong)
@@ -113,6 +120,9 @@ pub(super) fn said(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Classes of states that speak of values: data exceptions, constraints, and what is too long for an index.
+const OF_VALUES: [&str; 3] = ["22", "23", "54"];
+
 fn fault_of(code: &SqlState, message: &str) -> PgFault {
     let is_lost = code.code().starts_with("08") || code.code().starts_with("57P0");
     if is_lost || *code == SqlState::READ_ONLY_SQL_TRANSACTION {
@@ -136,6 +146,8 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     .contains(code)
     {
         PgFault::Unique
+    } else if OF_VALUES.iter().any(|class| code.code().starts_with(class)) {
+        PgFault::Value
     } else {
         PgFault::Other
     }
@@ -183,6 +195,11 @@ mod tests {
             ("0A000", "something else", PgFault::Other),
             ("23505", "", PgFault::Unique),
             ("42710", "", PgFault::Unique),
+            ("22P05", "", PgFault::Value),
+            ("22003", "", PgFault::Value),
+            ("23514", "", PgFault::Value),
+            ("54000", "", PgFault::Value),
+            ("53100", "", PgFault::Other),
             ("57014", "", PgFault::Other),
             ("42P01", "", PgFault::Other),
         ] {

@@ -12,6 +12,7 @@ mod opens;
 mod page;
 mod partitions;
 mod query;
+mod refused;
 mod retention;
 mod rows;
 mod shared;

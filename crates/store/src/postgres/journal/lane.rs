@@ -116,19 +116,54 @@ impl LaneWriter {
             }
         };
         session.patient(self.patience);
-        let mut batch = journal.queue.take_part(self.part);
-        if let Err(error) = self.write_batch(&mut session, &mut batch).await {
-            self.let_go(&batch, &error);
-            let waiting = journal.queue.put_back_part(self.part, batch);
+        let batch = journal.queue.take_part(self.part);
+        if let Err((error, left)) = self.write_all(&mut session, batch).await {
+            self.let_go(&left, &error);
+            let waiting = journal.queue.put_back_part(self.part, left);
             return Err(self.failed(error, waiting));
         }
         self.session = Some(session);
-        // A caller who gets a reply finds the journal's health in accord with it.
-        journal.judge(self.part, &Ok(()));
-        journal.queue.settle(&batch);
-        self.keep(&mut batch);
-        journal.acknowledge(batch);
         self.end_batch();
+        Ok(())
+    }
+
+    /// Writes a batch and replies to those who wait for it. Where a row is refused, the batch is halved until that row is alone, and
+    /// dropped with it: the others would never be written.
+    ///
+    /// # Errors
+    /// What went wrong, and what is not written.
+    async fn write_all(
+        &self,
+        session: &mut PgSession,
+        batch: Vec<JournalEntry>,
+    ) -> Result<(), (PgError, Vec<JournalEntry>)> {
+        let journal = &self.state.journal;
+        let mut left = vec![batch];
+        while let Some(mut batch) = left.pop() {
+            match self.write_batch(session, &mut batch).await {
+                Ok(()) => {
+                    // A caller who gets a reply finds the journal's health in accord with it.
+                    journal.judge(self.part, &Ok(()));
+                    journal.queue.settle(&batch);
+                    self.keep(&mut batch);
+                    journal.acknowledge(batch);
+                }
+                Err(error) if error.is_of_a_row() && batch.len() > 1 => {
+                    self.let_go(&batch, &error);
+                    left.push(batch.split_off(batch.len() / 2));
+                    left.push(batch);
+                }
+                Err(error) if error.is_of_a_row() && !batch.is_empty() => {
+                    journal.judge(self.part, &Ok(()));
+                    self.state.refuse(batch, &error);
+                }
+                Err(error) => {
+                    let later = left.into_iter().rev().flatten();
+                    batch.extend(later);
+                    return Err((error, batch));
+                }
+            }
+        }
         Ok(())
     }
 

@@ -34,8 +34,8 @@ const WITHDRAW: &str = "WITH gone AS (
 /// The rows of this replica.
 const OWN: &str = "SELECT id FROM chatgate.intents WHERE owner = $1";
 
-/// Closes rows as unknown; which, is said in place of `{which}`.
-fn close_as_unknown(which: &str) -> String {
+/// Closes rows as unknown; which, is said in place of `{which}`, and what is read of them in place of `{row}`.
+fn close_as_unknown(which: &str, row: &str) -> String {
     let known: Vec<String> = COLUMNS
         .split(", ")
         .map(|column| match column {
@@ -49,7 +49,7 @@ fn close_as_unknown(which: &str) -> String {
         .collect();
     format!(
         "WITH dead AS (
-            DELETE FROM chatgate.intents i WHERE {which} RETURNING i.id, i.owner, i.row::jsonb AS row
+            DELETE FROM chatgate.intents i WHERE {which} RETURNING i.id, i.owner, {row}::jsonb AS row
         ), settled AS (
             UPDATE chatgate.receipts r SET state = 'unknown', answer = '{BROKEN_OFF}' FROM dead
             WHERE r.row = dead.id AND r.state = 'open'
@@ -66,16 +66,19 @@ fn close_as_unknown(which: &str) -> String {
     )
 }
 
-static CLOSE_THESE: LazyLock<String> = LazyLock::new(|| close_as_unknown("i.id = ANY($1)"));
+static CLOSE_THESE: LazyLock<String> =
+    LazyLock::new(|| close_as_unknown("i.id = ANY($1)", "i.row"));
+
+/// The same of rows that can't be read: what remains is that there was a send.
+static CLOSE_UNREAD: LazyLock<String> =
+    LazyLock::new(|| close_as_unknown("i.id = ANY($1)", "'{}'"));
 
 /// A replica counts as gone when its lease is over. A row that is younger than a lease may belong to one that the reader does not
 /// see yet.
-static CLOSE_OF_GONE: LazyLock<String> = LazyLock::new(|| {
-    close_as_unknown(
-        "i.at < now() - $1 * interval '1 ms' AND NOT EXISTS (
-            SELECT FROM chatgate.replicas r WHERE r.id = i.owner AND r.lease_until > now())",
-    )
-});
+const OF_GONE: &str = "i.at < now() - $1 * interval '1 ms' AND NOT EXISTS (
+    SELECT FROM chatgate.replicas r WHERE r.id = i.owner AND r.lease_until > now())";
+
+static CLOSE_OF_GONE: LazyLock<String> = LazyLock::new(|| close_as_unknown(OF_GONE, "i.row"));
 
 /// Looks after rows without outcomes.
 pub(super) struct Sweeper {
@@ -152,7 +155,10 @@ impl LaneState {
         }
         let cause = "the gateway lost sight of the send";
         let values: [Value<'_>; 2] = [(&unknown, Type::INT8_ARRAY), (&cause, Type::TEXT)];
-        self.close_as_unknown(session, &CLOSE_THESE, &values).await
+        match self.close_as_unknown(session, &CLOSE_THESE, &values).await {
+            Err(error) if error.is_of_a_row() => self.close_each(session, &unknown, cause).await,
+            closed => closed,
+        }
     }
 
     /// Closes the rows of replicas that are gone, and returns how many they were.
@@ -163,8 +169,43 @@ impl LaneState {
         let young_ms = i64::try_from(self.lease.length().as_millis()).unwrap_or(i64::MAX);
         let cause = "the replica ended before the outcome was known";
         let values: [Value<'_>; 2] = [(&young_ms, Type::INT8), (&cause, Type::TEXT)];
-        self.close_as_unknown(session, &CLOSE_OF_GONE, &values)
+        match self
+            .close_as_unknown(session, &CLOSE_OF_GONE, &values)
             .await
+        {
+            Err(error) if error.is_of_a_row() => {
+                let which = format!("SELECT i.id FROM chatgate.intents i WHERE {OF_GONE}");
+                let gone = session.query(&which, &values[..1]).await?;
+                let gone = gone.iter().map(|row| row.try_get("id"));
+                let gone: Vec<i64> = gone.collect::<Result<_, _>>()?;
+                self.close_each(session, &gone, cause).await
+            }
+            closed => closed,
+        }
+    }
+
+    /// Closes rows one by one, those that can't be read with nothing but their numbers: one of them holds up no other.
+    async fn close_each(
+        &self,
+        session: &mut PgSession,
+        ids: &[i64],
+        cause: &str,
+    ) -> Result<usize, PgError> {
+        let mut all = 0;
+        for id in ids {
+            let this = vec![*id];
+            let values: [Value<'_>; 2] = [(&this, Type::INT8_ARRAY), (&cause, Type::TEXT)];
+            let closed = self.close_as_unknown(session, &CLOSE_THESE, &values).await;
+            all += match closed {
+                Err(error) if error.is_of_a_row() => {
+                    tracing::error!(%error, id, "a send under way is closed without its row: the database can't read it");
+                    self.close_as_unknown(session, &CLOSE_UNREAD, &values)
+                        .await?
+                }
+                closed => closed?,
+            };
+        }
+        Ok(all)
     }
 
     async fn close_as_unknown(

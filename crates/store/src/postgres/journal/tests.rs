@@ -1,6 +1,7 @@
 //! What holds for sends when replicas die, meet each other, or are cut off from the database.
 
 mod killed;
+mod refused;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,30 @@
+//! Rows that the database does not take, however often they are tried.
+
+use super::shared::LaneState;
+use crate::StoreError;
+use crate::journal::entry::JournalEntry;
+use crate::journal::outcome::reply_failed;
+use crate::postgres::error::PgError;
+
+impl LaneState {
+    /// Drops entries that the database refuses, and counts them. A send that was to begin does not. One that ends is closed by the
+    /// sweep, as one whose outcome nobody knows.
+    pub(super) fn refuse(&self, entries: Vec<JournalEntry>, error: &PgError) {
+        tracing::error!(%error, "a journal row is dropped: the database refuses it");
+        let text = StoreError::new(error.to_string());
+        self.journal.queue.settle(&entries);
+        for entry in entries {
+            self.journal.refused.add(entry.class(), 1);
+            match &entry {
+                JournalEntry::Open(opening) => {
+                    self.held.end(opening.row.id);
+                    self.journal.queue.forgo_outcome();
+                }
+                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.held.end(*id),
+                JournalEntry::Counted(update) => update.counted.dropped(),
+                JournalEntry::Row(_) | JournalEntry::Flush(_) => {}
+            }
+            reply_failed(vec![entry], &text);
+        }
+    }
+}
