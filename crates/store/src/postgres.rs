@@ -18,6 +18,7 @@ mod lease;
 mod migrations;
 mod options;
 mod pool;
+mod primary;
 mod receipts;
 mod replica;
 mod seal;

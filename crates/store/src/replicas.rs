@@ -104,7 +104,7 @@ impl Store {
     pub fn is_replicated(&self) -> bool {
         match self.engine() {
             Engine::Sqlite(_) => true,
-            Engine::Postgres(postgres) => postgres.lease().is_replicated(),
+            Engine::Postgres(postgres) => postgres.is_replicated(),
         }
     }
 

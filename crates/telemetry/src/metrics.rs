@@ -235,6 +235,17 @@ impl Collector for JournalCounts {
             "Whether the store can't be written right now",
         );
         failing.encode(encoder.encode_descriptor(name, help, None, failing.metric_type())?)?;
+        let failovers = ConstCounter::new(self.0.failovers());
+        let (name, help) = (
+            "store_failovers",
+            "How often another server took the place of the database's",
+        );
+        failovers.encode(encoder.encode_descriptor(
+            name,
+            help,
+            None,
+            failovers.metric_type(),
+        )?)?;
         let (name, help) = (
             "journal_dropped",
             "Journal rows for which there was no room",

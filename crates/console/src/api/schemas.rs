@@ -102,7 +102,9 @@ fn key_schemas() -> Properties {
 }
 
 fn journal_schemas() -> Properties {
-    let kind = one_of(&["request", "change", "clearing", "erasure", "operator"]);
+    let kind = one_of(&[
+        "request", "change", "clearing", "erasure", "operator", "failover",
+    ]);
     let calls =
         json!({"type": "integer", "minimum": 1, "description": "Calls that the row stands for"});
     let row = json!({"type": "object", "required": ["id", "time", "kind", "count"],

@@ -1,7 +1,7 @@
 //! The journal as requests see it: it takes rows without making anybody wait who need not.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -33,9 +33,13 @@ pub struct Journal {
     pub(crate) counts: MinuteCounts,
     /// Of the writers of each part; a thread that writes all has that of [`JournalPart::Rows`].
     health: [WriterHealth; JournalPart::ALL.len()],
+    /// Of what a store is asked that others share: it is there all the while, although nothing may be written.
+    pub(crate) heard: WriterHealth,
     pub(crate) dropped: ByClass,
     /// Rows that the store does not take.
     pub(crate) refused: ByClass,
+    /// How often another server took the place of the database's.
+    pub(crate) failovers: AtomicU64,
     /// Rows that were cleared because of their room before their time was over.
     pub(crate) cleared_early: ByClass,
     /// Before this row nothing is left but what is cleared last.
@@ -58,8 +62,10 @@ impl Journal {
             queue: Arc::new(Queue::new()),
             counts: MinuteCounts::default(),
             health: JournalPart::ALL.map(|_| WriterHealth::new()),
+            heard: WriterHealth::new(),
             dropped: ByClass::default(),
             refused: ByClass::default(),
+            failovers: AtomicU64::new(0),
             cleared_early: ByClass::default(),
             plain_cleared_to: AtomicI64::new(0),
         }
@@ -173,7 +179,8 @@ impl Journal {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let now = Instant::now();
-        self.health.iter().find_map(|health| health.trouble(now))
+        let mut all = self.health.iter().chain([&self.heard]);
+        all.find_map(|health| health.trouble(now))
     }
 
     /// What is known of the writes of a part.
@@ -197,6 +204,12 @@ impl Journal {
     #[must_use]
     pub fn dropped_of(&self, class: CallerClass) -> u64 {
         self.dropped.of(class)
+    }
+
+    /// How often another server took the place of the database's, as far as sends were put back there.
+    #[must_use]
+    pub fn failovers(&self) -> u64 {
+        self.failovers.load(Ordering::Relaxed)
     }
 
     /// Rows of one class that the store has refused since the start.

@@ -34,15 +34,18 @@ pub enum JournalKind {
     Erasure,
     /// What an admin key did or failed to do on the operators' side, and wrong keys there.
     Operator,
+    /// Another server took the place of the database's.
+    Failover,
 }
 
 impl JournalKind {
-    const ALL: [JournalKind; 5] = [
+    const ALL: [JournalKind; 6] = [
         JournalKind::Request,
         JournalKind::Change,
         JournalKind::Clearing,
         JournalKind::Erasure,
         JournalKind::Operator,
+        JournalKind::Failover,
     ];
 
     /// The word in the table and in the admin API.
@@ -54,6 +57,7 @@ impl JournalKind {
             JournalKind::Clearing => "clearing",
             JournalKind::Erasure => "erasure",
             JournalKind::Operator => "operator",
+            JournalKind::Failover => "failover",
         }
     }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::config::LoadBalanceHosts;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::PgError;
 use super::options::PostgresUrl;
+use super::primary::Primary;
 use super::session::PgSession;
 use crate::StoreError;
 
@@ -27,10 +28,14 @@ pub(super) type Notified = Receiver<String>;
 /// Notifications that wait; each only says that something is to be read, so that more of them say no more.
 const NOTIFIED_MAX: usize = 64;
 
+/// How often hosts are tried in another order when one is a former primary that can still be written.
+const OTHER_ORDERS: u32 = 8;
+
 /// Makes connections to one database.
 pub(super) struct PgConnector {
     url: PostgresUrl,
     tls: MakeRustlsConnect,
+    primary: Arc<Primary>,
 }
 
 impl PgConnector {
@@ -38,14 +43,18 @@ impl PgConnector {
     ///
     /// # Errors
     /// When the machine's list of authorities can't be read.
-    pub(super) fn new(url: PostgresUrl) -> Result<PgConnector, StoreError> {
+    pub(super) fn new(url: PostgresUrl, primary: &Arc<Primary>) -> Result<PgConnector, StoreError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_platform_verifier())
             .map_err(|error| StoreError::new(error.to_string()))?;
         let tls = MakeRustlsConnect::new(tls.with_no_client_auth());
-        Ok(PgConnector { url, tls })
+        Ok(PgConnector {
+            url,
+            tls,
+            primary: Arc::clone(primary),
+        })
     }
 
     /// A connection to the first host that can be written.
@@ -53,9 +62,7 @@ impl PgConnector {
     /// # Errors
     /// When there is none in time.
     pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
-        let (client, connection) = self.open().await?;
-        tokio::spawn(connection);
-        Ok(PgSession::new(client))
+        self.open(None).await
     }
 
     /// A connection like it, and what it is notified of.
@@ -63,26 +70,43 @@ impl PgConnector {
     /// # Errors
     /// When there is none in time.
     pub(super) async fn connect_to_listen(&self) -> Result<(PgSession, Notified), PgError> {
-        let (client, mut connection) = self.open().await?;
         let (passes_on, notified) = channel(NOTIFIED_MAX);
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
-                if let AsyncMessage::Notification(notification) = message {
-                    // What does not fit says what those that wait say.
-                    let _ = passes_on.try_send(notification.payload().to_owned());
-                }
-            }
-        });
-        Ok((PgSession::new(client), notified))
+        Ok((self.open(Some(passes_on)).await?, notified))
     }
 
-    async fn open(&self) -> Result<(Client, Connection<Socket, PgStream>), PgError> {
-        let connected = timeout(CONNECTED_MAX, self.url.config().connect(self.tls.clone())).await;
-        let connected = connected.map_err(|_| PgError::no_connection("no database answered"))?;
-        Ok(connected?)
+    async fn open(&self, passes_on: Option<Sender<String>>) -> Result<PgSession, PgError> {
+        let opened = timeout(CONNECTED_MAX, self.find_primary(passes_on)).await;
+        opened.map_err(|_| PgError::no_connection("no database answered"))?
+    }
+
+    async fn find_primary(&self, passes_on: Option<Sender<String>>) -> Result<PgSession, PgError> {
+        let mut config = self.url.config().clone();
+        let mut orders = match config.get_hosts() {
+            [_, _, ..] => OTHER_ORDERS,
+            _ => 0,
+        };
+        loop {
+            let (client, mut connection) = config.connect(self.tls.clone()).await?;
+            let passes_on = passes_on.clone();
+            tokio::spawn(async move {
+                while let Some(Ok(message)) =
+                    poll_fn(|context| connection.poll_message(context)).await
+                {
+                    if let AsyncMessage::Notification(notification) = message
+                        && let Some(passes_on) = &passes_on
+                    {
+                        // What does not fit says what those that wait say.
+                        let _ = passes_on.try_send(notification.payload().to_owned());
+                    }
+                }
+            });
+            match PgSession::begin_with(client, Arc::clone(&self.primary)).await {
+                Err(error) if error.is_of_former_primary() && orders > 0 => {
+                    orders -= 1;
+                    config.load_balance_hosts(LoadBalanceHosts::Random);
+                }
+                begun => return begun,
+            }
+        }
     }
 }
-
-/// A connection's bytes, encrypted or not.
-type PgStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;

@@ -16,6 +16,8 @@ pub(super) struct PgError {
 enum PgFault {
     /// The connection is lost, or leads to a server that can't be written: it is dropped, and so are those beside it.
     Connection,
+    /// The server was the primary, and is not any more: another host may lead to the one that is.
+    FormerPrimary,
     /// The statement did not end in time: nobody knows whether it was carried out, and the connection is dropped.
     TooLong,
     /// Another transaction was in the way: the same again may succeed.
@@ -54,11 +56,24 @@ impl PgError {
         }
     }
 
+    /// Others have taken the place of this server.
+    pub(super) fn former_primary(timeline: i64, newer: i64) -> PgError {
+        PgError {
+            fault: PgFault::FormerPrimary,
+            text: format!("a former primary answers, of timeline {timeline} after {newer}"),
+        }
+    }
+
+    /// Whether the server was the primary, and is not any more.
+    pub(super) fn is_of_former_primary(&self) -> bool {
+        self.fault == PgFault::FormerPrimary
+    }
+
     /// Whether the connection may not be used again.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(
             self.fault,
-            PgFault::Connection | PgFault::TooLong | PgFault::CachedPlan
+            PgFault::Connection | PgFault::FormerPrimary | PgFault::TooLong | PgFault::CachedPlan
         )
     }
 
@@ -79,7 +94,10 @@ impl PgError {
 
     /// Whether nothing of the statement has been done, nor will be.
     pub(super) fn undoes(&self) -> bool {
-        !matches!(self.fault, PgFault::Connection | PgFault::TooLong)
+        !matches!(
+            self.fault,
+            PgFault::Connection | PgFault::FormerPrimary | PgFault::TooLong
+        )
     }
 
     /// Whether the same may succeed at once, as nothing has been done.
@@ -89,7 +107,7 @@ impl PgError {
 
     /// Whether the connection was lost. Others that are open lead to the same trouble.
     pub(super) fn is_lost(&self) -> bool {
-        self.fault == PgFault::Connection
+        matches!(self.fault, PgFault::Connection | PgFault::FormerPrimary)
     }
 }
 

@@ -2,8 +2,8 @@
 //! in force. A notification only makes it come sooner: nothing is in force because a message came, and none that is lost keeps a
 //! change away.
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -12,6 +12,8 @@ use tokio_postgres::types::Type;
 
 use super::connector::{Notified, PgConnector};
 use super::error::PgError;
+use super::lease::now_ms;
+use super::primary::OF_SERVER;
 use super::replica::register;
 use super::session::{PgSession, Value};
 use super::store::{KnownEpochs, PostgresStore};
@@ -26,7 +28,14 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// How often a connection that listens is asked whether it is still there: it says nothing by itself.
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
 
-const BEAT: &str = "WITH beat AS (
+/// Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent.
+static BEAT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH rule AS MATERIALIZED (
+        SELECT current_setting('synchronous_commit') AS synchronous
+    ), alone AS MATERIALIZED (
+        SELECT synchronous, set_config('synchronous_commit', 'local', true) FROM rule
+    ), beat AS (
         UPDATE chatgate.replicas SET lease_until = now() + $2 * interval '1 ms', accesses = $3, admin_keys = $4, signing_keys = $5
         WHERE id = $1 RETURNING id
     ) SELECT
@@ -35,10 +44,11 @@ const BEAT: &str = "WITH beat AS (
         (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys,
         (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
-        current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') NOT IN ('off', 'local')
-            AS replicated,
+        {OF_SERVER},
         CASE WHEN $6 THEN pg_notify('chatgate', 'applied')::text END AS applied
-    FROM beat";
+    FROM beat, alone"
+    )
+});
 
 /// Starts the heartbeat of a store, and what wakes it. Both end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
@@ -51,18 +61,20 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
 async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
     let mut connection = None;
     let mut published = KnownEpochs::default();
-    let mut fails = false;
     loop {
         let Some(store) = store.upgrade() else { return };
+        let heard = &store.memory().journal.heard;
+        heard.begins(Instant::now());
         let beaten = beat_once(&store, &mut connection, &mut published).await;
-        match (&beaten, fails) {
-            (Err(error), false) => {
+        match &beaten {
+            Err(error) if heard.failed(error.to_string()) => {
                 tracing::error!(%error, "the database does not answer this replica's heartbeat");
             }
-            (Ok(()), true) => tracing::warn!("the database answers this replica's heartbeat again"),
+            Ok(()) if heard.succeeded() => {
+                tracing::warn!("the database answers this replica's heartbeat again");
+            }
             _ => {}
         }
-        fails = beaten.is_err();
         drop(store);
         let _ = timeout(INTERVAL, wake.notified()).await;
     }
@@ -107,23 +119,23 @@ async fn beat(
         (&in_force.signing_keys, Type::INT8),
         (&is_news, Type::BOOL),
     ];
-    let rows = session.query(BEAT, &values).await?;
+    let rows = session.query(&BEAT, &values).await?;
     let Some(row) = rows.first() else {
         // Somebody has taken this life's row away: the next one begins.
-        let replica = register(store.pool(), store.replica_options()).await?;
+        let (replica, _) = register(store.pool(), store.replica_options()).await?;
         tracing::warn!("this replica was taken for dead, and goes on as another one");
         store.ids().begin(replica);
         return Ok(in_force);
     };
+    store.primary().observe(row)?;
+    if let Some(lanes) = &store.lanes {
+        lanes.look_for_failover();
+    }
     let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
     let replicas = u32::try_from(read("replicas")?).unwrap_or(u32::MAX);
     store
         .lease()
         .renew(sent, read("now_ms")? - asked_ms, replicas);
-    let is_replicated: bool = row.try_get("replicated").map_err(PgError::from)?;
-    store
-        .lease()
-        .set_replicated(is_replicated || !store.demands_standby());
     let seen = KnownEpochs {
         accesses: read("accesses")?,
         admin_keys: read("admin_keys")?,
@@ -164,12 +176,4 @@ async fn pass_on(store: &Weak<PostgresStore>, session: &mut PgSession, notified:
             _ => store.wake().notify_one(),
         }
     }
-}
-
-/// Milliseconds since 1970 by this machine's clock.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }

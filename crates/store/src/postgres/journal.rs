@@ -4,6 +4,7 @@
 
 mod closes;
 mod columns;
+mod failover;
 mod held;
 mod lane;
 mod lanes;

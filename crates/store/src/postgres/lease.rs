@@ -1,15 +1,25 @@
 //! How long this replica counts as being there, by its own clock, how far the database's clock is ahead of it, and how many
 //! replicas there are.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How much earlier than the database this process takes its lease to be over, for what its clock may lag.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A difference of clocks that may be the time which a question took: it counts as none. In milliseconds.
 const SAME_TIME_MS: i64 = 1000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Milliseconds since 1970 by this machine's clock.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
 
 /// The lease of one replica.
 pub(crate) struct ReplicaLease {
@@ -18,8 +28,6 @@ pub(crate) struct ReplicaLease {
     asked_at: Mutex<Instant>,
     ahead_ms: AtomicI64,
     replicas: AtomicU32,
-    /// Whether a standby has what is written, as far as that is asked for.
-    is_replicated: AtomicBool,
 }
 
 impl ReplicaLease {
@@ -30,7 +38,6 @@ impl ReplicaLease {
             asked_at: Mutex::new(asked_at),
             ahead_ms: AtomicI64::new(0),
             replicas: AtomicU32::new(1),
-            is_replicated: AtomicBool::new(true),
         }
     }
 
@@ -51,15 +58,6 @@ impl ReplicaLease {
         *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at;
     }
 
-    /// Whether a standby has what is written, or need not.
-    pub(crate) fn is_replicated(&self) -> bool {
-        self.is_replicated.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_replicated(&self, is_replicated: bool) {
-        self.is_replicated.store(is_replicated, Ordering::Relaxed);
-    }
-
     /// How long it is since the last renewal: what is in memory may be as old as that.
     pub(crate) fn age(&self) -> Duration {
         let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +73,11 @@ impl ReplicaLease {
     pub(crate) fn is_good(&self, now: Instant) -> bool {
         let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
         now < asked_at + self.length.saturating_sub(MARGIN)
+    }
+
+    /// How many days the database is ahead of this process, whose clock says this in milliseconds since 1970.
+    pub(super) fn ahead_days(&self, ms: i64) -> i64 {
+        self.database_ms(ms).div_euclid(DAY_MS) - ms.div_euclid(DAY_MS)
     }
 
     /// How far the database's clock is ahead, in seconds.

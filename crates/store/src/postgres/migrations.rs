@@ -1,6 +1,7 @@
 //! The migrations of a database, and who may run them: one process at a time, under a lock that is asked for and never waited for.
 //! A statement that waits for a lock holds a snapshot, which others' migrations wait for in turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,6 +11,7 @@ use tokio_postgres::types::Type;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::options::PostgresUrl;
+use super::primary::Primary;
 use super::session::{PgSession, START_STATEMENT_MAX};
 use crate::StoreError;
 
@@ -51,7 +53,8 @@ const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
 /// # Errors
 /// When it can't be reached or changed, or a newer program has changed it.
 pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
-    migrate(&PgConnector::new(url.clone())?, true).await
+    let primary = Arc::new(Primary::new(false));
+    migrate(&PgConnector::new(url.clone(), &primary)?, true).await
 }
 
 /// Brings the tables up to date, or only looks whether they are.

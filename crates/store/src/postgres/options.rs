@@ -62,12 +62,16 @@ impl std::fmt::Debug for PostgresUrl {
 impl PostgresUrl {
     /// Reads a URL, `postgres://user:password@host:5432/database`. It may name several hosts, `…@pg-a:5432,pg-b:5432/…`, which are
     /// tried in their order until one can be written. Connections beyond this machine are encrypted and the server's certificate
-    /// is checked, unless it says `sslmode=disable`.
+    /// is checked, unless it says `sslmode=disable`; with `sslmode=verify-full` those to this machine as well.
     ///
     /// # Errors
     /// A sentence without the URL's text.
     pub fn parse(text: &SecretString) -> Result<PostgresUrl, String> {
-        let parsed = text.expose_secret().parse::<Config>();
+        // Certificates and their names are always checked: libpq's word for that is what is meant by its word for encryption.
+        let text = text
+            .expose_secret()
+            .replace("sslmode=verify-full", "sslmode=require");
+        let parsed = text.parse::<Config>();
         let mut config = parsed.map_err(|error| said(&error))?;
         let nowhere = Host::Tcp(String::new());
         if config.get_hosts().is_empty() || config.get_hosts().contains(&nowhere) {
@@ -129,6 +133,10 @@ mod tests {
             ("postgres://u:p@localhost,pg-b/d", SslMode::Require),
             ("postgres://u:p@pg-a/d?sslmode=prefer", SslMode::Require),
             ("postgres://u:p@pg-a/d?sslmode=disable", SslMode::Disable),
+            (
+                "postgres://u@localhost/d?sslmode=verify-full",
+                SslMode::Require,
+            ),
         ] {
             let url = parsed(text).unwrap();
             assert_eq!(url.config().get_ssl_mode(), expected, "{text}");

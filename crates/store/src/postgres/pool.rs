@@ -100,7 +100,22 @@ impl PgPool {
         self.ask(sql, values, false).await
     }
 
+    /// Asks, for no longer than a caller waits: connections that are sought, and what is asked again, take their time together.
     async fn ask(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+        may_repeat: bool,
+    ) -> Result<Vec<Row>, PgError> {
+        let asking = self.ask_on(sql, values, may_repeat);
+        if !self.serves.load(Ordering::Relaxed) {
+            return asking.await;
+        }
+        let asked = timeout(STATEMENT_MAX, asking).await;
+        asked.unwrap_or_else(|_| Err(PgError::too_long()))
+    }
+
+    async fn ask_on(
         &self,
         sql: &str,
         values: &[Value<'_>],

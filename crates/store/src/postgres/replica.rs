@@ -22,16 +22,16 @@ const REGISTER: &str = "WITH gone AS (
     SELECT min(s), $1, $2, $3, $4, now() + $5 * interval '1 ms' FROM generate_series(0, 255) s
     WHERE NOT EXISTS (SELECT FROM chatgate.replicas r WHERE r.slot = s)
     HAVING min(s) IS NOT NULL
-    ON CONFLICT (slot) DO NOTHING RETURNING id, slot";
+    ON CONFLICT (slot) DO NOTHING RETURNING id, slot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
 
-/// Makes the row of this life.
+/// Makes the row of this life. Returns as well what the database's clock says, in milliseconds since 1970.
 ///
 /// # Errors
 /// When the database can't be written, or 256 replicas are there already.
 pub(super) async fn register(
     pool: &PgPool,
     options: &ReplicaOptions,
-) -> Result<ReplicaId, StoreError> {
+) -> Result<(ReplicaId, i64), StoreError> {
     let lease_ms = i64::try_from(options.lease.as_millis()).unwrap_or(i64::MAX);
     let values: [Value<'_>; 5] = [
         (&options.name, Type::TEXT),
@@ -44,10 +44,11 @@ pub(super) async fn register(
         let rows = pool.write(REGISTER, &values).await?;
         if let Some(row) = rows.first() {
             let slot: i16 = row.try_get("slot").map_err(PgError::from)?;
-            return Ok(ReplicaId {
+            let replica = ReplicaId {
                 id: row.try_get("id").map_err(PgError::from)?,
                 slot: slot.into(),
-            });
+            };
+            return Ok((replica, row.try_get("now_ms").map_err(PgError::from)?));
         }
     }
     Err(StoreError::new("there are 256 replicas already"))

@@ -1,6 +1,7 @@
 //! One connection, used by one at a time. What does not end in time, or is given up half way, ends the connection with it: nobody
 //! ever gets the answer to another's question, nor another's transaction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -8,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::error::PgError;
+use super::primary::{OF_SERVER, Primary};
 
 /// How long a statement may take, the wait for a standby included. A caller who waits has at most three seconds.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(3);
@@ -26,15 +28,40 @@ pub(super) struct PgSession {
     most: Duration,
     /// Whether nothing is under way, and no transaction is open.
     is_idle: bool,
+    primary: Arc<Primary>,
+    /// The server's timeline when the connection began.
+    timeline: i64,
 }
 
 impl PgSession {
-    pub(super) fn new(client: Client) -> PgSession {
-        PgSession {
+    /// Begins with a connection, if the server is the one that is written.
+    ///
+    /// # Errors
+    /// When another one has taken its place, or it does not answer.
+    pub(super) async fn begin_with(
+        client: Client,
+        primary: Arc<Primary>,
+    ) -> Result<PgSession, PgError> {
+        let mut session = PgSession {
             client,
             most: STATEMENT_MAX,
             is_idle: true,
-        }
+            primary,
+            timeline: 0,
+        };
+        let which =
+            format!("SELECT {OF_SERVER} FROM current_setting('synchronous_commit') AS synchronous");
+        let rows = session.query(&which, &[]).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| PgError::no_connection("the server does not say which one it is"))?;
+        session.timeline = session.primary.observe(row)?;
+        Ok(session)
+    }
+
+    /// The server's timeline when the connection began.
+    pub(super) fn timeline(&self) -> i64 {
+        self.timeline
     }
 
     /// How long a statement may take from now on.
@@ -42,9 +69,9 @@ impl PgSession {
         self.most = most;
     }
 
-    /// Whether another one may use it.
+    /// Whether another one may use it. One that began before a failover may lead to the former primary.
     pub(super) fn is_usable(&self) -> bool {
-        self.is_idle && !self.client.is_closed()
+        self.is_idle && !self.client.is_closed() && self.timeline == self.primary.timeline()
     }
 
     /// Asks, and returns all rows.

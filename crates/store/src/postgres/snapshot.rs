@@ -60,6 +60,17 @@ pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64
     Ok((keys, epoch))
 }
 
+/// The number of the deployment.
+pub(super) async fn read_deployment(pool: &PgPool) -> Result<String, StoreError> {
+    let rows = pool
+        .read("SELECT id::text AS id FROM chatgate.deployment", &[])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| StoreError::new("the database names no deployment"))?;
+    Ok(row.try_get("id").map_err(PgError::from)?)
+}
+
 /// The last uses that the database has.
 pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError> {
     Ok(read_uses_since(pool, 0).await?.into_iter().collect())

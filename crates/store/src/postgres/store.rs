@@ -15,14 +15,15 @@ use super::connector::PgConnector;
 use super::error::PgError;
 use super::ids::RowIds;
 use super::journal::Lanes;
-use super::lease::ReplicaLease;
+use super::lease::{ReplicaLease, now_ms};
 use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
+use super::primary::Primary;
 use super::replica::{leave, register};
 use super::seal::SealKeys;
 use super::session::{PgSession, Value};
-use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
+use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use crate::memory::StoreMemory;
 use crate::{Journal, StoreError};
 
@@ -39,7 +40,7 @@ pub(crate) struct PostgresStore {
     /// Without a pooler in between.
     direct: Arc<PgConnector>,
     replica_options: ReplicaOptions,
-    demands_standby: bool,
+    primary: Arc<Primary>,
     lease: Arc<ReplicaLease>,
     /// What writes the journal.
     pub(super) lanes: Option<Lanes>,
@@ -89,9 +90,10 @@ impl EpochOf {
 impl PostgresStore {
     /// Connects, brings the tables up to date and reads all accesses.
     pub(crate) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
-        let direct = Arc::new(PgConnector::new(options.direct_url.clone())?);
+        let primary = Arc::new(Primary::new(options.is_replicated));
+        let direct = Arc::new(PgConnector::new(options.direct_url.clone(), &primary)?);
         migrate(&direct, options.migrates).await?;
-        let connector = Arc::new(PgConnector::new(options.url.clone())?);
+        let connector = Arc::new(PgConnector::new(options.url.clone(), &primary)?);
         let pool = PgPool::new(Arc::clone(&connector), options.connections);
         let deployment = read_deployment(&pool).await?;
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
@@ -103,8 +105,10 @@ impl PostgresStore {
             journal: Arc::new(Journal::new()),
         };
         let signing_keys = read_epoch(&pool, EpochOf::SigningKeys).await?;
-        let sent = Instant::now();
-        let replica = register(&pool, &options.replica).await?;
+        let (sent, asked_ms) = (Instant::now(), now_ms());
+        let (replica, database_ms) = register(&pool, &options.replica).await?;
+        let lease = ReplicaLease::new(options.replica.lease, sent);
+        lease.renew(sent, database_ms - asked_ms, 1);
         let mut store = PostgresStore {
             pool,
             memory: Arc::new(memory),
@@ -115,8 +119,8 @@ impl PostgresStore {
             connector,
             direct,
             replica_options: options.replica.clone(),
-            demands_standby: options.is_replicated,
-            lease: Arc::new(ReplicaLease::new(options.replica.lease, sent)),
+            primary,
+            lease: Arc::new(lease),
             lanes: None,
             filled_day: AtomicU64::new(0),
             wake: Arc::default(),
@@ -132,7 +136,8 @@ impl PostgresStore {
         store.pool.serve();
         let (journal, key) = (&store.memory.journal, &store.journal_key);
         let replica = (&store.ids, &store.lease);
-        store.lanes = Some(Lanes::start(journal, key, replica, &store.connector));
+        let server = (&store.connector, &store.primary);
+        store.lanes = Some(Lanes::start(journal, key, replica, server));
         Ok(store)
     }
 
@@ -183,9 +188,13 @@ impl PostgresStore {
         &self.replica_options
     }
 
-    /// Whether nothing is sent unless a standby has what is written about it.
-    pub(super) fn demands_standby(&self) -> bool {
-        self.demands_standby
+    pub(super) fn primary(&self) -> &Primary {
+        &self.primary
+    }
+
+    /// Whether a standby has what is written, or need not.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.primary.is_replicated()
     }
 
     pub(super) fn wake(&self) -> &Arc<Notify> {
@@ -326,16 +335,6 @@ async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
         .first()
         .ok_or_else(|| PgError::new("there is no epoch"))?;
     Ok(row.try_get("epoch")?)
-}
-
-async fn read_deployment(pool: &PgPool) -> Result<String, StoreError> {
-    let rows = pool
-        .read("SELECT id::text AS id FROM chatgate.deployment", &[])
-        .await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| StoreError::new("the database names no deployment"))?;
-    Ok(row.try_get("id").map_err(PgError::from)?)
 }
 
 /// Bytes of the key of hashes.

@@ -74,6 +74,9 @@ fn what(row: &JournalRow) -> String {
             let parts: Vec<_> = std::iter::once(word).chain(request).collect();
             parts.join(" ")
         }
-        JournalKind::Change | JournalKind::Clearing | JournalKind::Erasure => word.to_owned(),
+        JournalKind::Change
+        | JournalKind::Clearing
+        | JournalKind::Erasure
+        | JournalKind::Failover => word.to_owned(),
     }
 }

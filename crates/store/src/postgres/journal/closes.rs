@@ -1,6 +1,7 @@
 //! Sends that end: whoever takes a row away from those under way writes its outcome, in one statement.
 
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use tokio_postgres::types::Type;
 
@@ -30,9 +31,10 @@ static CLOSE: LazyLock<String> = LazyLock::new(|| {
             INSERT INTO chatgate.journal_payload (id, destination, parameters, answer)
             SELECT c.id, c.destination, c.parameters, c.answer FROM c JOIN mine USING (id)
             WHERE c.is_whole AND (c.destination IS NOT NULL OR c.parameters IS NOT NULL OR c.answer IS NOT NULL)
+            ON CONFLICT (id) DO NOTHING
         ), closed AS (
             INSERT INTO chatgate.journal (replica, {columns})
-            SELECT mine.owner, {of_c} FROM c JOIN mine USING (id) WHERE c.is_whole
+            SELECT mine.owner, {of_c} FROM c JOIN mine USING (id) WHERE c.is_whole ON CONFLICT (id) DO NOTHING
         )
         SELECT c.id FROM c WHERE c.is_whole AND c.settled = 'sent' AND c.id NOT IN (SELECT id FROM mine)",
         values = parameters(5, VALUES),
@@ -72,15 +74,21 @@ impl LaneState {
             }
         }
         self.close_rows(session, batch).await?;
+        let (remembers, now) = (self.primary.may_forget(), Instant::now());
         for entry in batch {
-            if let JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) = entry {
-                self.held.end(*id);
+            match entry {
+                JournalEntry::Close(_, closing) if remembers => {
+                    let row = std::mem::take(&mut closing.row);
+                    self.held.end_with(row, closing.settlement.take(), now);
+                }
+                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.held.end(*id),
+                _ => {}
             }
         }
         Ok(())
     }
 
-    async fn close_rows(
+    pub(super) async fn close_rows(
         &self,
         session: &mut PgSession,
         batch: &[JournalEntry],

@@ -79,8 +79,12 @@ impl LaneWriter {
         loop {
             let is_failing = self.state.journal.health(self.part).is_failing();
             let work = queue.work_of(self.part);
-            let has_sums = self.part == JournalPart::Rows && self.state.tallies.is_due();
-            if !(work.has_entries || has_sums || is_failing) {
+            let has_more = match self.part {
+                JournalPart::Opens => self.state.owes_sends(),
+                JournalPart::Closes => false,
+                JournalPart::Rows => self.state.tallies.is_due(),
+            };
+            if !(work.has_entries || has_more || is_failing) {
                 self.due = None;
                 self.end_batch();
                 queue.woken(self.part).await;
@@ -104,18 +108,13 @@ impl LaneWriter {
     /// Writes a batch and replies to those who wait for it.
     async fn write(&mut self) -> Result<(), PgError> {
         let journal = Arc::clone(&self.state.journal);
-        let connected = match self.session.take().filter(PgSession::is_usable) {
-            Some(session) => Ok(session),
-            None => self.state.connector.connect().await,
-        };
-        let mut session = match connected {
+        let mut session = match self.connected().await {
             Ok(session) => session,
             Err(error) => {
                 let waiting = journal.queue.put_back_part(self.part, Vec::new());
                 return Err(self.failed(error, waiting));
             }
         };
-        session.patient(self.patience);
         let batch = journal.queue.take_part(self.part);
         if let Err((error, left)) = self.write_all(&mut session, batch).await {
             self.let_go(&left, &error);
@@ -125,6 +124,21 @@ impl LaneWriter {
         self.session = Some(session);
         self.end_batch();
         Ok(())
+    }
+
+    /// The connection. Over one to a new primary, sends that are known here are put back before others begin.
+    async fn connected(&mut self) -> Result<PgSession, PgError> {
+        let open = self.session.take().filter(PgSession::is_usable);
+        let is_new = open.is_none();
+        let mut session = match open {
+            Some(session) => session,
+            None => self.state.connector.connect().await?,
+        };
+        session.patient(self.patience);
+        if is_new && self.part == JournalPart::Opens {
+            self.state.after_failover(&mut session).await?;
+        }
+        Ok(session)
     }
 
     /// Writes a batch and replies to those who wait for it. Where a row is refused, the batch is halved until that row is alone, and
@@ -218,20 +232,22 @@ impl LaneWriter {
             return;
         }
         let lease = &self.state.lease;
-        let is_good = lease.is_good(Instant::now()) && lease.is_replicated();
+        let is_replicated = self.state.primary.is_replicated();
+        let is_good = lease.is_good(Instant::now()) && is_replicated;
         for entry in batch.iter_mut() {
             if let JournalEntry::Open(opening) = entry
                 && opening.obstacle.is_none()
             {
                 let row = std::mem::take(&mut opening.row);
                 opening.row.id = row.id;
-                self.state.held.keep(row.id, Box::new(row));
+                let claim = opening.claim.take();
+                self.state.held.keep(Box::new(row), claim);
             }
         }
         if is_good {
             return;
         }
-        let reason = if lease.is_replicated() {
+        let reason = if is_replicated {
             "this replica's lease is over"
         } else {
             "no standby has what is written"

@@ -1,5 +1,6 @@
 //! The tasks that write the sends and the journal of one replica.
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::postgres::connector::PgConnector;
 use crate::postgres::error::PgError;
 use crate::postgres::ids::RowIds;
 use crate::postgres::lease::ReplicaLease;
+use crate::postgres::primary::Primary;
 
 /// How long the end of the store takes for what is left open.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ impl Lanes {
         journal: &Arc<Journal>,
         key: &hmac::Key,
         (ids, lease): (&Arc<RowIds>, &Arc<ReplicaLease>),
-        connector: &Arc<PgConnector>,
+        (connector, primary): (&Arc<PgConnector>, &Arc<Primary>),
     ) -> Lanes {
         journal.queue.write_in_parts();
         let state = Arc::new(LaneState {
@@ -43,6 +45,8 @@ impl Lanes {
             ids: Arc::clone(ids),
             lease: Arc::clone(lease),
             connector: Arc::clone(connector),
+            primary: Arc::clone(primary),
+            put_back_at: AtomicI64::new(0),
             held: HeldSends::default(),
             tallies: Tallies::default(),
         });
@@ -54,6 +58,13 @@ impl Lanes {
         Lanes {
             state,
             tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// Has sends put back at once if there was a failover, although none begins.
+    pub(in crate::postgres) fn look_for_failover(&self) {
+        if self.state.owes_sends() {
+            self.state.journal.queue.wake_parts();
         }
     }
 

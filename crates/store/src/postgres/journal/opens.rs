@@ -46,13 +46,13 @@ const OPEN: &str = "WITH o AS (
     UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now())";
 
 /// A row that is to be opened, as the statement takes it.
-struct WantedRow<'b> {
+pub(super) struct WantedRow<'b> {
     /// Its place in the batch.
-    place: usize,
-    id: i64,
-    row: String,
+    pub(super) place: usize,
+    pub(super) id: i64,
+    pub(super) row: String,
     /// The key that it claims, with its hash.
-    claim: Option<(&'b Claim, Vec<u8>)>,
+    pub(super) claim: Option<(&'b Claim, Vec<u8>)>,
 }
 
 /// Places of a batch, and what stands in their way.
@@ -239,7 +239,7 @@ fn under_way(claim: &Claim) -> Obstacle {
 
 /// Rows that are to be opened, column by column.
 #[derive(Default)]
-struct OpenLists<'b> {
+pub(super) struct OpenLists<'b> {
     ids: Vec<i64>,
     client_ids: Vec<Option<&'b str>>,
     methods: Vec<Option<&'b str>>,
@@ -259,7 +259,7 @@ struct OpenLists<'b> {
 
 impl<'b> OpenLists<'b> {
     /// With the database's clock so many seconds ahead of this process's.
-    fn of(wanted: &'b [WantedRow<'_>], ahead_s: i64) -> OpenLists<'b> {
+    pub(super) fn of(wanted: &'b [WantedRow<'_>], ahead_s: i64) -> OpenLists<'b> {
         let mut lists = OpenLists::default();
         let (mut own, mut all) = (HashMap::new(), 0);
         for wanted in wanted {
@@ -295,7 +295,7 @@ impl<'b> OpenLists<'b> {
         lists
     }
 
-    fn values<'v>(&'v self, owner: &'v i64) -> [Value<'v>; 14] {
+    pub(super) fn values<'v>(&'v self, owner: &'v i64) -> [Value<'v>; 14] {
         [
             (owner, Type::INT8),
             (&self.ids, Type::INT8_ARRAY),

@@ -1,6 +1,7 @@
 //! What the lanes of one replica share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use aws_lc_rs::hmac;
 
@@ -10,6 +11,7 @@ use crate::Journal;
 use crate::postgres::connector::PgConnector;
 use crate::postgres::ids::RowIds;
 use crate::postgres::lease::ReplicaLease;
+use crate::postgres::primary::Primary;
 
 /// What the lanes of one replica share.
 pub(super) struct LaneState {
@@ -19,6 +21,9 @@ pub(super) struct LaneState {
     pub(super) ids: Arc<RowIds>,
     pub(super) lease: Arc<ReplicaLease>,
     pub(super) connector: Arc<PgConnector>,
+    pub(super) primary: Arc<Primary>,
+    /// The timeline on which this replica's sends were put back last; 0 before there was a connection.
+    pub(super) put_back_at: AtomicI64,
     pub(super) held: HeldSends,
     pub(super) tallies: Tallies,
 }

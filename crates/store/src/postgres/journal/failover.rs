@@ -1,0 +1,120 @@
+//! After a failover: what this replica knows of its sends is put back where the new primary lacks it. Nobody else can; and until it
+//! is there, this replica begins no other send.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::held::EndedSend;
+use super::open_row::OpenRow;
+use super::opens::{OpenLists, WantedRow};
+use super::shared::LaneState;
+use crate::journal::entry::{Closing, JournalEntry};
+use crate::postgres::error::PgError;
+use crate::postgres::lease::now_ms;
+use crate::postgres::session::PgSession;
+use crate::{Claim, JournalKind, JournalRow};
+
+/// Opens rows and claims keys again that are not there. What others have claimed since stays theirs, and what has been closed stays
+/// closed.
+const PUT_BACK: &str = "WITH o AS (
+        SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            AS o(id, client_id, method, key, fingerprint, request_id, made_at, kept_since, own_bytes, own_max, all_bytes, all_max, row)
+        WHERE NOT EXISTS (SELECT FROM chatgate.journal j WHERE j.id = o.id)
+    ), claimed AS (
+        INSERT INTO chatgate.receipts (client_id, method, key, fingerprint, row, request_id, made_at, state)
+        SELECT client_id, method, key, fingerprint, id, request_id, made_at, 'open' FROM o WHERE key IS NOT NULL
+        ORDER BY client_id, method, key ON CONFLICT DO NOTHING
+    )
+    INSERT INTO chatgate.intents (id, owner, row) SELECT id, $1, row FROM o ON CONFLICT DO NOTHING RETURNING id";
+
+/// A send as it stood open: its number, its row as it is kept, and the key that it claimed.
+type OpenSend = (i64, String, Option<Claim>);
+
+impl LaneState {
+    /// Whether there was a failover since sends were put back last.
+    pub(super) fn owes_sends(&self) -> bool {
+        let since = self.put_back_at.load(Ordering::Acquire);
+        since != 0 && self.primary.timeline() > since
+    }
+
+    /// Puts back what a new primary lacks, if the connection leads to one, and says so.
+    ///
+    /// # Errors
+    /// When the database can't be written. It is to be tried again then.
+    pub(super) async fn after_failover(&self, session: &mut PgSession) -> Result<(), PgError> {
+        let (before, now) = (self.put_back_at.load(Ordering::Acquire), session.timeline());
+        if before != 0 && now > before {
+            let open = self.held.under_way(|row| OpenRow::text_of(row, &self.key));
+            let (held, mut back) = (open.len(), self.put_back(session, open).await?);
+            // Among them those that have ended meanwhile.
+            let ended = self.held.take_ended(Instant::now());
+            let closed = self.put_back_ended(session, &ended).await;
+            self.held.give_back(ended);
+            back += closed?;
+            self.journal.failovers.fetch_add(1, Ordering::Relaxed);
+            let cause = format!(
+                "timeline {now} after {before}: {back} sends were put back, {held} are under way"
+            );
+            tracing::warn!(timeline = now, back, held, "the database has failed over");
+            self.journal.add(JournalRow {
+                kind: JournalKind::Failover,
+                at_ms: now_ms(),
+                actor: Some("housekeeping".into()),
+                cause: Some(cause.into()),
+                ..JournalRow::default()
+            });
+        }
+        self.put_back_at.store(now, Ordering::Release);
+        Ok(())
+    }
+
+    async fn put_back(
+        &self,
+        session: &mut PgSession,
+        sends: Vec<OpenSend>,
+    ) -> Result<usize, PgError> {
+        let claims: Vec<_> = sends.iter().map(|(_, _, claim)| claim.as_ref()).collect();
+        let wanted = sends
+            .iter()
+            .zip(claims)
+            .map(|((id, row, _), claim)| WantedRow {
+                place: 0,
+                id: *id,
+                row: row.clone(),
+                claim: claim.map(|claim| (claim, claim.hashed_key(&self.key))),
+            });
+        let wanted: Vec<_> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let lists = OpenLists::of(&wanted, self.lease.ahead_s());
+        let owner = self.ids.replica().id;
+        Ok(session.query(PUT_BACK, &lists.values(&owner)).await?.len())
+    }
+
+    /// Opens those that had ended once more, and closes them as they were.
+    async fn put_back_ended(
+        &self,
+        session: &mut PgSession,
+        ended: &[EndedSend],
+    ) -> Result<usize, PgError> {
+        let open = ended.iter().map(|send| {
+            let row = OpenRow::text_of(&send.row, &self.key);
+            (send.row.id, row, send.claim.clone())
+        });
+        let back = self.put_back(session, open.collect()).await?;
+        let closings = ended.iter().map(|send| {
+            let closing = Closing {
+                row: send.row.clone(),
+                settlement: send.settlement.clone(),
+                reply: None,
+            };
+            JournalEntry::Close(send.row.id, Box::new(closing))
+        });
+        let closings: Vec<_> = closings.collect();
+        if !closings.is_empty() {
+            self.close_rows(session, &closings).await?;
+        }
+        Ok(back)
+    }
+}
