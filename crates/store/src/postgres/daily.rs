@@ -1,8 +1,10 @@
-//! Counts of a day: replicas take blocks out of one count.
+//! Counts of a day: replicas take blocks out of one count. The day is the database's: by their own clocks replicas may be on
+//! different days, and each would begin a count of its own.
 
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
+use super::lease::now_ms;
 use super::session::Value;
 use super::store::PostgresStore;
 use crate::{DailyBlock, DailyCount, StoreError};
@@ -17,8 +19,13 @@ const TAKE: &str = "INSERT INTO chatgate.daily_counts AS d (access, day, given, 
     RETURNING day, block, given";
 
 impl PostgresStore {
+    fn ahead_days(&self) -> i64 {
+        self.lease().ahead_days(now_ms())
+    }
+
     pub(crate) async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
-        let yesterday = number(today.saturating_sub(1));
+        let ahead = self.ahead_days();
+        let yesterday = number(today.saturating_sub(1), ahead);
         let old = "DELETE FROM chatgate.daily_counts WHERE day < $1";
         self.pool().write(old, &[(&yesterday, Type::INT4)]).await?;
         let counts = "SELECT access, day, given FROM chatgate.daily_counts";
@@ -26,7 +33,7 @@ impl PostgresStore {
         let read = |row: &tokio_postgres::Row| {
             Ok(DailyCount {
                 access: row.try_get("access")?,
-                day: row.try_get::<_, i32>("day")?.unsigned_abs(),
+                day: day_from(row.try_get("day")?, ahead),
                 given: calls(row.try_get("given")?),
             })
         };
@@ -40,7 +47,9 @@ impl PostgresStore {
         day: u32,
         (wanted, per_day): (u32, u32),
     ) -> Result<DailyBlock, StoreError> {
-        let (day, wanted, per_day) = (number(day), i64::from(wanted), i64::from(per_day));
+        let ahead = self.ahead_days();
+        let (wanted, per_day) = (i64::from(wanted), i64::from(per_day));
+        let day = number(day, ahead);
         let values: [Value<'_>; 4] = [
             (&access, Type::TEXT),
             (&day, Type::INT4),
@@ -53,7 +62,7 @@ impl PostgresStore {
             .ok_or_else(|| PgError::new("a block has no row"))?;
         let read = || {
             Ok::<_, PgError>(DailyBlock {
-                day: row.try_get::<_, i32>("day")?.unsigned_abs(),
+                day: day_from(row.try_get("day")?, ahead),
                 calls: calls(row.try_get("block")?),
                 given: calls(row.try_get("given")?),
             })
@@ -63,7 +72,11 @@ impl PostgresStore {
 
     pub(crate) async fn return_daily_calls(&self, unused: &[DailyCount]) -> Result<(), StoreError> {
         let names: Vec<&str> = unused.iter().map(|count| count.access.as_str()).collect();
-        let days: Vec<i32> = unused.iter().map(|count| number(count.day)).collect();
+        let ahead = self.ahead_days();
+        let days: Vec<i32> = unused
+            .iter()
+            .map(|count| number(count.day, ahead))
+            .collect();
         let given: Vec<i64> = unused.iter().map(|count| count.given.into()).collect();
         // In one order, so that no two replicas wait for each other's rows.
         let take_back = "WITH back AS (
@@ -81,8 +94,14 @@ impl PostgresStore {
     }
 }
 
-fn number(day: u32) -> i32 {
-    i32::try_from(day).unwrap_or(i32::MAX)
+/// A day of this process as the database counts it, which is so many days ahead.
+fn number(day: u32, ahead: i64) -> i32 {
+    i32::try_from(i64::from(day) + ahead).unwrap_or(i32::MAX)
+}
+
+/// A day of the database as this process counts it.
+fn day_from(day: i32, ahead: i64) -> u32 {
+    u32::try_from(i64::from(day) - ahead).unwrap_or(0)
 }
 
 fn calls(count: i64) -> u32 {

@@ -16,8 +16,11 @@ const LOOK_BACK_S: i64 = 20;
 impl PostgresStore {
     /// Writes these down, by client id, forgets accesses that are gone, and learns what others have written.
     pub(crate) async fn write_uses(&self, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
-        let oldest = uses.iter().map(|(_, last)| last.at).min();
+        // The newest of all replicas is so by one clock, the database's.
+        let ahead_s = self.lease().ahead_s();
         let mut uses = uses;
+        uses.iter_mut().for_each(|(_, last)| last.at += ahead_s);
+        let oldest = uses.iter().map(|(_, last)| last.at).min();
         // In one order, so that no two replicas wait for each other's rows.
         uses.sort_by(|a, b| a.0.cmp(&b.0));
         let clients: Vec<&str> = uses
@@ -44,7 +47,8 @@ impl PostgresStore {
              WHERE NOT EXISTS (SELECT FROM chatgate.accesses a WHERE a.client_id = l.client_id)";
         self.pool().write(gone, &[]).await?;
         let since = oldest.unwrap_or(0) - LOOK_BACK_S;
-        for (client_id, last) in read_uses_since(self.pool(), since).await? {
+        for (client_id, mut last) in read_uses_since(self.pool(), since).await? {
+            last.at -= ahead_s;
             self.memory().last_uses.learn(&client_id, last);
         }
         Ok(())
