@@ -2,11 +2,13 @@
 //! clients with any source address of the loopback network, and the first operator.
 
 mod caller;
+mod cluster;
 mod command;
 mod fleet;
 mod gateway;
 pub mod http2;
 mod issuer;
+mod link;
 mod operator;
 mod postgres;
 mod process;
@@ -15,12 +17,14 @@ mod skipped;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
+pub use cluster::Cluster;
 pub use command::{on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;
 pub use gateway::{
     Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };
 pub use issuer::{ISSUER, Issuer};
+pub use link::{Link, LinkState};
 pub use operator::{admin, admin_request, made, rows};
 pub use process::{Process, binary, load, repository};
 pub(crate) use shared_store::is_of_files;

@@ -43,6 +43,7 @@ mod manners;
 mod matrix;
 mod openapi;
 mod operators_trace;
+mod outage;
 mod output;
 mod outside_issuers;
 mod proxy_protocol;

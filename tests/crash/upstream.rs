@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const THINKS_MS: u64 = 30;
 pub(crate) struct Counting {
     pub(crate) address: SocketAddr,
     taken: Arc<Mutex<HashMap<String, u32>>>,
+    /// How long it waits with the answer of every send, in milliseconds.
+    thinks: Arc<AtomicU64>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -38,20 +41,29 @@ impl Counting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::<Mutex<HashMap<String, u32>>>::default();
-        let counting = Arc::clone(&taken);
+        let thinks = Arc::<AtomicU64>::default();
+        let (counting, thinking) = (Arc::clone(&taken), Arc::clone(&thinks));
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (taken, chance) = (Arc::clone(&counting), chance.branch());
-                connections.spawn(async move { serve(stream, chance, &taken).await });
+                let thinks = Arc::clone(&thinking);
+                connections.spawn(async move { serve(stream, chance, (&taken, &thinks)).await });
                 while connections.try_join_next().is_some() {}
             }
         });
         Counting {
             address,
             taken,
+            thinks,
             accepting,
         }
+    }
+
+    /// From now on it answers each send so long after it has taken it, and takes all of them.
+    pub(crate) fn think(&self, long: Duration) {
+        let long = u64::try_from(long.as_millis()).unwrap();
+        self.thinks.store(long, Ordering::Relaxed);
     }
 
     /// How many times it has taken the message with this mark.
@@ -75,7 +87,7 @@ impl Drop for Counting {
 async fn serve(
     mut stream: TcpStream,
     mut chance: Chance,
-    taken: &Mutex<HashMap<String, u32>>,
+    (taken, thinks): (&Mutex<HashMap<String, u32>>, &AtomicU64),
 ) -> Option<()> {
     loop {
         let form = request(&mut stream).await?;
@@ -86,7 +98,9 @@ async fn serve(
             answer(&mut stream, SUCCESS).await?;
             continue;
         };
+        let thinks = thinks.load(Ordering::Relaxed);
         let mood = match chance.below(20) {
+            _ if thinks > 0 => Mood::Takes,
             0 => Mood::Refuses,
             1 => Mood::TakesAndResets,
             _ => Mood::Takes,
@@ -101,6 +115,7 @@ async fn serve(
         if chance.one_in(4) {
             think(&mut chance).await;
         }
+        pass(Duration::from_millis(thinks)).await;
         match mood {
             Mood::Takes => answer(&mut stream, SUCCESS).await?,
             Mood::Refuses => answer(&mut stream, REFUSAL).await?,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// Who runs it where the tests run as root: PostgreSQL does not.
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// Serves as long as somebody holds its standard input, however they end, and leaves nothing behind. A signal to the tests is none
 /// to it, and it holds none of their files: somebody may wait for a lock on one.
@@ -48,7 +48,7 @@ pub(crate) static SERVER: LazyLock<Option<PostgresServer>> = LazyLock::new(|| {
 });
 
 /// Where the newest version's programs are.
-fn programs() -> Option<PathBuf> {
+pub(super) fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let programs = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
     programs
@@ -61,7 +61,7 @@ fn version_of(bin: &Path) -> Option<u32> {
 }
 
 /// A program, as a user that PostgreSQL accepts.
-fn command(programs: &Path, name: &str) -> Command {
+pub(super) fn command(programs: &Path, name: &str) -> Command {
     let mut command = Command::new(programs.join(name));
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -69,12 +69,12 @@ fn command(programs: &Path, name: &str) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 /// An empty cluster, made once for all processes and copied by each.
-fn template(programs: &Path) -> PathBuf {
+pub(super) fn template(programs: &Path) -> PathBuf {
     let version = version_of(programs).unwrap();
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let template = target.join(format!("postgres-{version}"));
@@ -108,13 +108,13 @@ fn template(programs: &Path) -> PathBuf {
     template
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.unwrap().success());
 }
 
 /// Has the folder belong to the user that runs the server.
-fn give_away(folder: &Path) {
+pub(super) fn give_away(folder: &Path) {
     std::fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     if is_root() {
         let owner = format!("{NOBODY}:{NOBODY}");

@@ -1,0 +1,312 @@
+//! A PostgreSQL server that one test has for itself: it can be killed and started again, filled, made read-only, followed by a
+//! standby and replaced by it.
+
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::postgres::{NOBODY, command, copy, give_away, is_root, programs, template};
+use super::wait::{PATIENCE, until};
+
+/// Ends with the server, and serves no longer than somebody holds its standard input. A signal to the tests is none to it, and it
+/// holds none of their files.
+const SERVE: &str = r#"
+    trap '' TERM INT HUP
+    exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9<&0
+    "$1/postgres" -D "$0/data" -c max_connections=200 -k "$0" </dev/null 9<&- &
+    server=$!
+    { cat <&9 >/dev/null; kill -QUIT $server; } &
+    wait $server
+"#;
+
+/// The name of its database.
+const DATABASE: &str = "chatgate";
+
+/// Its port, as far as the name of a socket goes.
+const PORT: u16 = 5432;
+
+/// A server, running or not.
+pub struct Cluster {
+    programs: PathBuf,
+    folder: Option<TempDir>,
+    path: PathBuf,
+    process: Option<Child>,
+    is_mounted: bool,
+    port: u16,
+}
+
+impl Cluster {
+    /// Starts one with an empty database; nothing where PostgreSQL is missing.
+    pub async fn start() -> Option<Cluster> {
+        let cluster = Cluster::new()?;
+        Some(cluster.with_data().await)
+    }
+
+    /// Likewise, on a disk of its own of this size; nothing where the system lets us mount nothing.
+    pub async fn on_disk(size: &str) -> Option<Cluster> {
+        let mut cluster = Cluster::new()?;
+        let mounted = Command::new("mount")
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size}"),
+                "chatgate-tests",
+            ])
+            .arg(&cluster.path)
+            .stderr(Stdio::null())
+            .status();
+        cluster.is_mounted = mounted.is_ok_and(|status| status.success());
+        if !cluster.is_mounted {
+            return None;
+        }
+        Some(cluster.with_data().await)
+    }
+
+    /// Starts it again, on a port as well, where it speaks TLS by the certificate in its data. Returns the port.
+    pub async fn over_tls(&mut self) -> u16 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        for (parameter, value) in [
+            ("ssl", "on"),
+            ("listen_addresses", "127.0.0.1"),
+            ("port", &port.to_string()),
+        ] {
+            self.sql(&format!("ALTER SYSTEM SET {parameter} = '{value}'"));
+        }
+        self.kill();
+        self.port = port;
+        self.run().await;
+        port
+    }
+
+    fn new() -> Option<Cluster> {
+        let programs = programs()?;
+        let folder = TempDir::new().unwrap();
+        Some(Cluster {
+            programs,
+            path: folder.path().to_owned(),
+            folder: Some(folder),
+            process: None,
+            is_mounted: false,
+            port: PORT,
+        })
+    }
+
+    async fn with_data(mut self) -> Cluster {
+        copy(&template(&self.programs), &self.data());
+        let mut settings = File::options()
+            .append(true)
+            .open(self.data().join("postgresql.conf"))
+            .unwrap();
+        settings.write_all(b"listen_addresses = ''\n").unwrap();
+        give_away(&self.path);
+        self.run().await;
+        self.sql_in("postgres", &format!("CREATE DATABASE {DATABASE}"));
+        self
+    }
+
+    /// A standby that follows it, and has what it has.
+    pub async fn standby(&self) -> Cluster {
+        let mut standby = Cluster::new().unwrap();
+        give_away(&standby.path);
+        standby.follow(self).await;
+        standby
+    }
+
+    /// Forgets what it has, and is a standby of another one from now on.
+    pub async fn follow(&mut self, primary: &Cluster) {
+        let _ = std::fs::remove_dir_all(self.data());
+        let mut copy = command(&self.programs, "pg_basebackup");
+        copy.args([
+            "-U",
+            "chatgate",
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+            "-h",
+        ]);
+        let copied = copy.arg(&primary.path).arg("-D").arg(self.data()).status();
+        assert!(copied.unwrap().success());
+        self.run().await;
+    }
+
+    /// Starts it, or starts it again, and waits until it answers.
+    pub async fn run(&mut self) {
+        self.launch();
+        self.answers().await;
+    }
+
+    fn launch(&mut self) {
+        let mut server = command(Path::new("/bin"), "sh");
+        server
+            .args(["-c", SERVE])
+            .arg(&self.path)
+            .arg(&self.programs);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path.join("log"));
+        let process = server.stdin(Stdio::piped()).stdout(Stdio::null());
+        self.process = Some(process.stderr(log.unwrap()).spawn().unwrap());
+    }
+
+    /// Waits until it answers. What is left of one that was killed may have to end first; it is started again then.
+    pub async fn answers(&mut self) {
+        until("PostgreSQL answers", async || {
+            let mut asks = command(&self.programs, "pg_isready");
+            asks.args(["-q", "-p", &self.port.to_string(), "-h"])
+                .arg(&self.path);
+            let is_there = asks.status().unwrap().success();
+            if !is_there && self.has_ended() {
+                self.launch();
+            }
+            is_there
+        })
+        .await;
+    }
+
+    /// Whether the server has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let process = self.process.as_mut();
+        process.is_none_or(|process| process.try_wait().unwrap().is_some())
+    }
+
+    /// The number of its first process, while there is one.
+    fn id(&self) -> Option<String> {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        file.lines().next().map(str::to_owned)
+    }
+
+    /// Kills all its processes.
+    pub fn kill(&mut self) {
+        let running = self.id().filter(|_| !self.has_ended());
+        let Some(id) = running else { return };
+        let children = format!("/proc/{id}/task/{id}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        // The first one first: it would start others.
+        let kill = format!("kill -KILL {id} {children} 2>/dev/null");
+        let _ = Command::new("sh").args(["-c", &kill]).status();
+        if let Some(mut process) = self.process.take() {
+            drop(process.stdin.take());
+            process.wait().unwrap();
+        }
+    }
+
+    /// Has a standby become the server that is written.
+    pub fn promote(&self) {
+        let mut promote = command(&self.programs, "pg_ctl");
+        let seconds = PATIENCE.as_secs().to_string();
+        promote.args(["promote", "-w", "-s", "-t", &seconds, "-D"]);
+        assert!(promote.arg(self.data()).status().unwrap().success());
+    }
+
+    /// Sets a parameter of the server while it runs.
+    pub fn set(&self, parameter: &str, value: &str) {
+        // Neither has a place in a transaction with others.
+        self.sql(&format!("ALTER SYSTEM SET {parameter} = '{value}'"));
+        self.sql("SELECT pg_reload_conf()");
+    }
+
+    /// Has psql execute something in its database, and returns what it prints.
+    pub fn sql(&self, sql: &str) -> String {
+        self.sql_in(DATABASE, sql)
+    }
+
+    fn sql_in(&self, database: &str, sql: &str) -> String {
+        let mut psql = command(&self.programs, "psql");
+        // Whatever the server makes of new transactions, this one writes.
+        psql.env("PGOPTIONS", "-c default_transaction_read_only=off");
+        psql.args([
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "chatgate",
+            "-d",
+            database,
+            "-c",
+            sql,
+        ]);
+        psql.args(["-p", &self.port.to_string(), "-h"]);
+        let output = psql.arg(&self.path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// The socket that it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join(".s.PGSQL.5432")
+    }
+
+    /// The URL of its database.
+    pub fn url(&self) -> String {
+        self.url_at(PORT)
+    }
+
+    /// The same at another port, where something stands in front of it.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("postgres://chatgate@{}:{port}/{DATABASE}", self.host())
+    }
+
+    /// The URL of its database, if it can be written, otherwise of that of another one.
+    pub fn url_or(&self, other: &Cluster) -> String {
+        format!(
+            "postgres://chatgate@{},{}/{DATABASE}",
+            self.host(),
+            other.host()
+        )
+    }
+
+    fn host(&self) -> String {
+        self.path.to_str().unwrap().replace('/', "%2F")
+    }
+
+    /// Writes a file of its folder that its user alone may read, and returns its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path.join(name);
+        std::fs::write(&path, text).unwrap();
+        if is_root() {
+            std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Takes all the room of its disk.
+    pub fn fill(&self) {
+        let mut file = File::create(self.path.join("filling")).unwrap();
+        for size in [64 * 1024, 4096, 1] {
+            let piece = vec![0; size];
+            while file.write_all(&piece).is_ok() {}
+        }
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        std::fs::remove_file(self.path.join("filling")).unwrap();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill();
+        if self.is_mounted && is_root() {
+            let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+        }
+        drop(self.folder.take());
+    }
+}

@@ -1,0 +1,10 @@
+//! What happens when PostgreSQL or a replica fails: nothing is sent twice, nothing is sent without a trace, everybody gets an
+//! answer in time, and all goes on by itself.
+
+mod cut_off;
+mod encrypted;
+mod failover;
+mod paused;
+mod restarted;
+mod stage;
+mod storm;

@@ -1,0 +1,166 @@
+//! One of three replicas can't reach the database any more: the acknowledgement of a change names it, and it admits nobody by what
+//! was before for longer than its settings say.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::stage::{LEASE, Stage, linked};
+use crate::harness::{Answer, Cluster, Link, LinkState, load, pass, skipped, until};
+
+/// How long an acknowledgement waits for those that say nothing.
+const ACK_WAIT: Duration = Duration::from_secs(2);
+
+/// What the replica that serves when it is cut off does so for.
+const STALE_MAX: Duration = Duration::from_secs(7);
+
+/// How much earlier than its lease is over a replica takes it to be.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Pause between two calls of a caller.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Two replicas, each behind a link: one that refuses when it is cut off, and one that serves.
+struct Cut {
+    stage: Stage,
+    links: [Link; 2],
+    _cluster: Cluster,
+}
+
+const REFUSES: usize = 1;
+const SERVES: usize = 2;
+
+impl Cut {
+    async fn start() -> Option<Cut> {
+        let cluster = Cluster::start().await?;
+        let [(first, first_url), (second, second_url)] = [linked(&cluster), linked(&cluster)];
+        let refuses = [("CHATGATE__REPLICAS__CUT_OFF", "refuse")];
+        let serves = [("CHATGATE__REPLICAS__STALE_MAX", "7s")];
+        let replicas = [
+            (cluster.url(), &[][..]),
+            (first_url, &refuses),
+            (second_url, &serves),
+        ];
+        Some(Cut {
+            stage: Stage::over(&replicas).await,
+            links: [first, second],
+            _cluster: cluster,
+        })
+    }
+
+    fn set(&self, states: [LinkState; 2]) {
+        let links = self.links.iter().zip(states);
+        links.for_each(|(link, state)| link.set(state));
+    }
+
+    /// Calls a replica until it has refused to be sure, and gives the time between the cut and the beginning of the last call
+    /// that was let in.
+    async fn last_admitted(&self, replica: usize, cut: Instant, until: Duration) -> Duration {
+        let mut last = Duration::ZERO;
+        while cut.elapsed() < until {
+            let began = cut.elapsed();
+            let answer = Answer::of(self.stage.read(replica)).await;
+            match answer.status {
+                200 => last = began,
+                _ => assert!(answer.body.contains("OVERLOADED"), "{}", answer.body),
+            }
+            pass(PAUSE).await;
+        }
+        last
+    }
+
+    /// Cut off in this way, changes are acknowledged without these two, and they end to admit in time.
+    async fn is_cut(&self, states: [LinkState; 2]) {
+        let stage = &self.stage;
+        for replica in [REFUSES, SERVES] {
+            stage.is_whole(replica).await;
+        }
+        let cut = Instant::now();
+        self.set(states);
+        let changed = stage.change(0, json!({"state": "suspended"})).await;
+        let waited = cut.elapsed();
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        assert_eq!(changed.header("chatgate-in-force"), "1/3");
+        let pending = changed.header("chatgate-pending");
+        assert!(
+            pending.contains("replica-1") && pending.contains("replica-2"),
+            "{pending}"
+        );
+        assert!(
+            waited >= ACK_WAIT && waited < ACK_WAIT + Duration::from_secs(1),
+            "{waited:?}"
+        );
+        assert_eq!(Answer::of(stage.read(0)).await.status, 403);
+        // By what they know it is let in, as long as they may go by that; and they say that they lack something.
+        for replica in [REFUSES, SERVES] {
+            until("a replica says that it lacks its store", async || {
+                let ready = stage.ready(replica).await;
+                assert_eq!(ready.status, 200, "{}", ready.body);
+                ready.body.contains("\"store\"")
+            })
+            .await;
+            let metrics = stage.gateways[replica].metrics().await;
+            assert!(metrics.contains("chatgate_store_failing 1\n"), "{metrics}");
+        }
+        assert!(cut.elapsed() < LEASE - MARGIN, "{:?}", cut.elapsed());
+        let (refuses, serves) = tokio::join!(
+            self.last_admitted(REFUSES, cut, LEASE + ACK_WAIT),
+            self.last_admitted(SERVES, cut, STALE_MAX + ACK_WAIT),
+        );
+        println!("{states:?}: let in for {refuses:?} with refuse, {serves:?} with serve");
+        assert!(refuses <= LEASE && refuses > ACK_WAIT, "{refuses:?}");
+        assert!(serves <= STALE_MAX && serves > LEASE, "{serves:?}");
+        for replica in [REFUSES, SERVES] {
+            let ready = stage.ready(replica).await;
+            assert!(
+                ready.status == 503 && ready.body.contains("cut_off"),
+                "{}",
+                ready.body
+            );
+            let status = stage.status(replica).await;
+            assert_eq!(
+                (&status["ready"], &status["store"]["state"]),
+                (&json!(false), &json!("failing"))
+            );
+        }
+    }
+
+    /// Connected again, they go on with what they have missed, by themselves.
+    async fn is_mended(&self, round: usize) {
+        let stage = &self.stage;
+        let began = Instant::now();
+        self.set([LinkState::Passes; 2]);
+        for replica in [REFUSES, SERVES] {
+            until("it has missed nothing", async || {
+                Answer::of(stage.read(replica)).await.status == 403
+            })
+            .await;
+        }
+        println!("connected again: {:?}", began.elapsed());
+        let changed = stage.change(0, json!({"state": "active"})).await;
+        assert_eq!(
+            changed.header("chatgate-in-force"),
+            "3/3",
+            "{}",
+            changed.body
+        );
+        for replica in 0..3 {
+            stage.is_whole(replica).await;
+            let sent = Answer::of(stage.keyed(replica, &format!("after-{replica}-{round}"))).await;
+            assert!(!sent.body.contains("OVERLOADED"), "{}", sent.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_cut_off_is_named_and_admits_nobody_for_longer_than_it_may() {
+    let Some(cut) = Cut::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let (closes, swallows) = (LinkState::Closes, LinkState::Swallows);
+    for round in 0..load(1, 4) {
+        let states = [[closes, swallows], [swallows, closes]][round % 2];
+        cut.is_cut(states).await;
+        cut.is_mended(round).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! A standby takes the place of the database's server: with a standby that has everything nothing is sent twice, and a server that
+//! comes back from before is not believed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::stage::{ReplicaSettings, Stage};
+use super::storm::{ANSWER_MAX, Storm, Verdict, judge};
+use crate::crash::{Chance, seed};
+use crate::harness::{Answer, Cluster, load, pass, skipped, until};
+
+const REPLICATED: ReplicaSettings<'_> = &[("CHATGATE__STORE__DURABILITY", "replicated")];
+
+/// How long callers send between two failovers, in milliseconds.
+const BETWEEN_MS: u64 = 2_000;
+
+/// Two servers, of which one follows the other, and replicas that know both.
+struct Pair {
+    /// The one that is written first.
+    servers: [Cluster; 2],
+    stage: Arc<Stage>,
+}
+
+impl Pair {
+    async fn start(settings: ReplicaSettings<'_>) -> Option<Pair> {
+        let first = Cluster::start().await?;
+        if !settings.is_empty() {
+            // A standby has it as well, for the time when it is the primary.
+            first.set("synchronous_standby_names", "*");
+        }
+        let second = first.standby().await;
+        let url = first.url_or(&second);
+        let replicas: Vec<_> = (0..3).map(|_| (url.clone(), settings)).collect();
+        Some(Pair {
+            stage: Arc::new(Stage::over(&replicas).await),
+            servers: [first, second],
+        })
+    }
+
+    /// Kills the one that is written, has the other one take its place, and has the first one follow that.
+    async fn fail_over(&mut self) {
+        self.servers[0].kill();
+        self.servers[1].promote();
+        self.servers.swap(0, 1);
+        let [now, before] = &mut self.servers;
+        before.follow(now).await;
+    }
+
+    /// Waits until every replica sends again.
+    async fn resumed(&self, round: usize) -> Duration {
+        let began = Instant::now();
+        for replica in 0..self.stage.gateways.len() {
+            let mut number = 0;
+            until("sends go on", async || {
+                number += 1;
+                let mark = format!("probe-{round}-{replica}-{number}");
+                let answer = Answer::of(self.stage.keyed(replica, &mark)).await;
+                !answer.body.contains("OVERLOADED")
+            })
+            .await;
+        }
+        began.elapsed()
+    }
+}
+
+/// Fails over while callers send, and says what became of it.
+async fn storm(settings: ReplicaSettings<'_>, failovers: usize) -> Option<(Pair, Verdict)> {
+    let (mut pair, mut chance) = (Pair::start(settings).await?, Chance(seed()));
+    let storm = Storm::over(&pair.stage, chance.branch());
+    for round in 0..failovers {
+        pass(Duration::from_millis(500 + chance.below(BETWEEN_MS))).await;
+        pair.fail_over().await;
+        let resumed = pair.resumed(round).await;
+        println!("failover {round}: sends went on {resumed:?} after there was a standby again");
+    }
+    let (asked, stage) = storm.end().await;
+    for replica in 0..stage.gateways.len() {
+        stage.is_whole(replica).await;
+    }
+    let verdict = judge(&stage, &asked).await;
+    Some((pair, verdict))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
+    let failovers = load(1, 10);
+    let Some((_, verdict)) = storm(&[], failovers).await else {
+        return skipped("PostgreSQL");
+    };
+    println!(
+        "local, {failovers} failovers: {} doubled, {} lost",
+        verdict.doubled, verdict.lost
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_primary_that_comes_back_takes_nothing() {
+    let Some(mut pair) = Pair::start(&[]).await else {
+        return skipped("PostgreSQL");
+    };
+    pair.servers[0].kill();
+    pair.servers[1].promote();
+    pair.resumed(0).await;
+    // It stands first in the URL, can be written, and does not know that its time is over.
+    pair.servers[0].run().await;
+    let count = "SELECT count(*) FROM chatgate.receipts";
+    let before = pair.servers[0].sql(count);
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'chatgate'";
+    pair.servers[1].sql(end);
+    pair.resumed(1).await;
+    assert_eq!(pair.servers[0].sql(count), before);
+    let sent = Answer::of(pair.stage.keyed(0, "after")).await;
+    assert_eq!(sent.json()["delivery"], "sent", "{}", sent.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() {
+    let Some(mut pair) = Pair::start(REPLICATED).await else {
+        return skipped("PostgreSQL");
+    };
+    let storm = Storm::over(&pair.stage, Chance(seed()));
+    pass(Duration::from_millis(500)).await;
+    pair.servers[1].kill();
+    // Longer than a lease: who serves reads needs none.
+    pass(Duration::from_secs(load(6, 30) as u64)).await;
+    let ready = pair.stage.ready(0).await;
+    assert!(
+        ready.status == 200 && ready.body.contains("\"store\""),
+        "{}",
+        ready.body
+    );
+    pair.servers[1].run().await;
+    let resumed = pair.resumed(0).await;
+    let (asked, stage) = storm.end().await;
+    println!("the standby is back: sends went on within {resumed:?}");
+    for replica in 0..stage.gateways.len() {
+        stage.is_whole(replica).await;
+    }
+    let verdict = judge(&stage, &asked).await;
+    assert_eq!((verdict.doubled, verdict.lost), (0, 0));
+    assert!(verdict.slowest <= ANSWER_MAX, "{:?}", verdict.slowest);
+    assert!(verdict.not_sent > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_demand_for_standbys_nothing_is_sent_that_should_be_replicated() {
+    let Some(mut pair) = Pair::start(REPLICATED).await else {
+        return skipped("PostgreSQL");
+    };
+    pair.resumed(0).await;
+    pair.servers[0].set("synchronous_standby_names", "");
+    until("the demand is missed", async || {
+        let answer = Answer::of(pair.stage.send(0, "never")).await;
+        answer.body.contains("OVERLOADED")
+    })
+    .await;
+    let ready = pair.stage.ready(0).await;
+    assert!(
+        ready.status == 200 && ready.body.contains("\"standby\""),
+        "{}",
+        ready.body
+    );
+    assert_eq!(pair.stage.status(0).await["degraded"], json!(["standby"]));
+    let reading = Answer::of(pair.stage.read(0)).await;
+    assert_eq!(reading.status, 200, "{}", reading.body);
+    // A connection that is new knows it at once.
+    pair.servers[1].kill();
+    pair.servers[0].kill();
+    pair.servers[0].run().await;
+    let answer = Answer::of(pair.stage.send(0, "never either")).await;
+    assert!(answer.body.contains("OVERLOADED"), "{}", answer.body);
+    assert_eq!(pair.stage.upstream.taken("never either"), 0);
+}

@@ -1,0 +1,80 @@
+//! A replica that is stopped in the midst of a send and goes on later, as a machine does that was moved.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::stage::{LEASE, Stage};
+use crate::crash::{Chance, seed};
+use crate::harness::{Answer, Cluster, load, pass, rows, skipped, until};
+
+/// How much later than its lease is over others say what became of a send: their pause between two looks.
+const REAPED_MAX: Duration = Duration::from_secs(2);
+
+/// Sends that are under way when the replica is stopped.
+const SENDS: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sends_of_a_stopped_replica_are_unknown_to_others_and_its_late_truth_counts() {
+    let Some(cluster) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let lasting = Duration::from_secs(load(9, 30) as u64);
+    // The upstream answers while the replica is stopped; its patience must not have run out when it goes on.
+    let patient = [("CHATGATE__UPSTREAM__TIMEOUT", "60s")];
+    let replicas = [(cluster.url(), &patient[..]), (cluster.url(), &patient)];
+    let stage = Stage::over(&replicas).await;
+    stage.upstream.think(Duration::from_secs(2));
+    let mut chance = Chance(seed());
+    let marks: Vec<String> = (0..SENDS).map(|n| format!("paused-{n}")).collect();
+    let sends: Vec<_> = marks
+        .iter()
+        .map(|mark| tokio::spawn(Answer::of(stage.keyed(0, mark))))
+        .collect();
+    until("the upstream has them", async || {
+        marks.iter().all(|mark| stage.upstream.taken(mark) == 1)
+    })
+    .await;
+    pass(Duration::from_millis(chance.below(500))).await;
+    stage.gateways[0].process.signal("STOP");
+    let stopped = Instant::now();
+    for mark in &marks {
+        until("the other one says what became of it", async || {
+            let answer = Answer::of(stage.keyed(1, mark)).await;
+            let said = answer.json();
+            let is_open = said["error"] == "IDEMPOTENCY_IN_PROGRESS";
+            assert!(is_open || said["delivery"] == "unknown", "{}", answer.body);
+            !is_open
+        })
+        .await;
+    }
+    let known = stopped.elapsed();
+    println!("{SENDS} sends of a stopped replica are unknown after {known:?}");
+    assert!(known <= LEASE + REAPED_MAX, "{known:?}");
+    pass(lasting.saturating_sub(stopped.elapsed())).await;
+    stage.gateways[0].process.signal("CONT");
+    for (send, mark) in sends.into_iter().zip(&marks) {
+        let answer = send.await.unwrap();
+        assert_eq!(answer.json()["delivery"], "sent", "{}", answer.body);
+        until("the truth that came late counts", async || {
+            let again = Answer::of(stage.keyed(1, mark)).await;
+            assert_eq!(
+                again.header("idempotent-replayed"),
+                "true",
+                "{}",
+                again.body
+            );
+            again.json()["delivery"] == "sent"
+        })
+        .await;
+        assert_eq!(stage.upstream.taken(mark), 1, "{mark}");
+    }
+    let rows = rows(&stage.gateways[1], "method=sendmessage").await;
+    let is_late = |row: &serde_json::Value| row["cause"] == json!("the outcome was known late");
+    let late: Vec<_> = rows.iter().filter(|row| is_late(row)).collect();
+    assert_eq!(late.len(), SENDS);
+    assert!(late.iter().all(|row| row["delivery"] == "sent"));
+    stage.is_whole(0).await;
+    let sent = Answer::of(stage.keyed(0, "goes-on")).await;
+    assert_eq!(sent.json()["delivery"], "sent", "{}", sent.body);
+}

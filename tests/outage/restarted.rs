@@ -1,0 +1,189 @@
+//! PostgreSQL is killed and started again, its disk is full, or it can only be read: reads are served, nothing is sent without a
+//! trace, and all goes on by itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::stage::Stage;
+use super::storm::{ANSWER_MAX, Storm, judge};
+use crate::crash::{Chance, seed};
+use crate::harness::{Answer, Cluster, load, pass, skipped};
+
+/// How long after the database can be written sends may take to go on.
+const RESUMED_MAX: Duration = Duration::from_secs(3);
+
+/// Longest between two kills, in milliseconds.
+const BETWEEN_MS: u64 = 2_000;
+
+/// Replicas over a server, while callers send.
+struct Scene {
+    cluster: Cluster,
+    stage: Arc<Stage>,
+    sends: usize,
+}
+
+impl Scene {
+    async fn over(cluster: Cluster) -> Scene {
+        let stage = Stage::of(3, &cluster.url()).await;
+        Scene {
+            cluster,
+            stage: Arc::new(stage),
+            sends: 0,
+        }
+    }
+
+    /// Waits until every replica sends again, and gives how long that takes.
+    async fn resumed(&mut self) -> Duration {
+        let began = Instant::now();
+        for replica in 0..self.stage.gateways.len() {
+            loop {
+                self.sends += 1;
+                let mark = format!("probe-{}", self.sends);
+                let answer = Answer::of(self.stage.keyed(replica, &mark)).await;
+                if !answer.body.contains("OVERLOADED") {
+                    break;
+                }
+                assert!(began.elapsed() < 10 * RESUMED_MAX, "{}", answer.body);
+                pass(Duration::from_millis(20)).await;
+            }
+        }
+        began.elapsed()
+    }
+
+    /// While the database can't be written: every replica refuses sends in time, serves reads, and says so.
+    async fn is_degraded(&self) {
+        for replica in 0..self.stage.gateways.len() {
+            for (what, request) in [
+                ("send", self.stage.send(replica, "never")),
+                ("keyed", self.stage.keyed(replica, "never-keyed")),
+            ] {
+                let began = Instant::now();
+                let answer = Answer::of(request).await;
+                let took = began.elapsed();
+                assert!(took <= ANSWER_MAX, "{what}: {took:?}");
+                assert_eq!(answer.status, 503, "{what}: {}", answer.body);
+                let said = answer.json();
+                assert_eq!(
+                    (&said["error"], &said["delivery"]),
+                    (&"OVERLOADED".into(), &"not_sent".into())
+                );
+                assert!(!answer.header("retry-after").is_empty());
+            }
+            let read = Answer::of(self.stage.read(replica)).await;
+            assert_eq!(read.status, 200, "{}", read.body);
+            let ready = self.stage.ready(replica).await;
+            assert_eq!(ready.status, 200, "{}", ready.body);
+            assert!(ready.body.contains("\"store\""), "{}", ready.body);
+            let status = self.stage.status(replica).await;
+            assert_eq!(status["store"]["state"], "failing", "{status}");
+            let change = self.stage.change(replica, json!({"note": "never"})).await;
+            let said = (change.status, &change.json()["code"]);
+            assert_eq!(said, (503, &json!("store_failing")), "{}", change.body);
+        }
+    }
+
+    /// Nothing was sent that was refused, and all is whole.
+    async fn is_whole(&self) {
+        for replica in 0..self.stage.gateways.len() {
+            self.stage.is_whole(replica).await;
+        }
+        for mark in ["never", "never-keyed"] {
+            assert_eq!(self.stage.upstream.taken(mark), 0, "{mark}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_killed_over_and_over_doubles_and_loses_nothing() {
+    let Some(cluster) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let (mut scene, mut chance) = (Scene::over(cluster).await, Chance(seed()));
+    let storm = Storm::over(&scene.stage, chance.branch());
+    let (kills, mut slowest) = (load(3, 20), Duration::ZERO);
+    for _ in 0..kills {
+        pass(Duration::from_millis(500 + chance.below(BETWEEN_MS))).await;
+        scene.cluster.kill();
+        pass(Duration::from_millis(chance.below(BETWEEN_MS))).await;
+        scene.cluster.run().await;
+        slowest = slowest.max(scene.resumed().await);
+    }
+    let (asked, stage) = storm.end().await;
+    scene.is_whole().await;
+    let verdict = judge(&stage, &asked).await;
+    println!("the database killed {kills} times: sends went on within {slowest:?}");
+    assert_eq!((verdict.doubled, verdict.lost), (0, 0));
+    assert!(verdict.sent > 0 && verdict.not_sent > 0);
+    assert!(slowest <= RESUMED_MAX, "{slowest:?}");
+    assert!(verdict.slowest <= ANSWER_MAX, "{:?}", verdict.slowest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_served() {
+    let Some(cluster) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let mut scene = Scene::over(cluster).await;
+    scene.cluster.kill();
+    scene.is_degraded().await;
+    scene.cluster.run().await;
+    let resumed = scene.resumed().await;
+    println!("away: sends went on after {resumed:?}");
+    assert!(resumed <= RESUMED_MAX, "{resumed:?}");
+    scene.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_can_only_be_read_sends_are_refused_and_reads_are_served() {
+    let Some(cluster) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let mut scene = Scene::over(cluster).await;
+    scene.cluster.set("default_transaction_read_only", "on");
+    scene.is_degraded().await;
+    scene.cluster.set("default_transaction_read_only", "off");
+    let resumed = scene.resumed().await;
+    println!("read-only: sends went on after {resumed:?}");
+    assert!(resumed <= RESUMED_MAX, "{resumed:?}");
+    scene.is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_disk_of_the_database_is_full_sends_are_refused_and_reads_are_served() {
+    let Some(cluster) = Cluster::on_disk("160m").await else {
+        return skipped("PostgreSQL, or a small disk that can be mounted");
+    };
+    let mut scene = Scene::over(cluster).await;
+    let (storm, began) = (Storm::over(&scene.stage, Chance(seed())), Instant::now());
+    scene.cluster.fill();
+    // The files that are there still have room; callers fill it.
+    let mut number = 0;
+    let is_full = async || {
+        number += 1;
+        let answer = Answer::of(scene.stage.keyed(0, &format!("fills-{number}"))).await;
+        answer.body.contains("OVERLOADED")
+    };
+    crate::harness::until("nothing can be written", is_full).await;
+    let (asked, stage) = storm.end().await;
+    println!(
+        "full after {:?}; the server has ended: {}",
+        began.elapsed(),
+        scene.cluster.has_ended()
+    );
+    scene.is_degraded().await;
+    scene.cluster.free();
+    // One that can't write its log ends itself, and is started again as somebody would.
+    if scene.cluster.has_ended() {
+        scene.cluster.run().await;
+    } else {
+        scene.cluster.answers().await;
+    }
+    let resumed = scene.resumed().await;
+    println!("room again: sends went on after {resumed:?}");
+    assert!(resumed <= RESUMED_MAX, "{resumed:?}");
+    scene.is_whole().await;
+    let verdict = judge(&stage, &asked).await;
+    assert_eq!((verdict.doubled, verdict.lost), (0, 0));
+}

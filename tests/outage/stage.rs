@@ -1,0 +1,178 @@
+//! Replicas over a server that can fail, each by a way of its own to it, in front of an upstream that counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::crash::{Chance, seed, upstream::Counting};
+use crate::harness::{
+    Answer, Cluster, Gateway, Link, Process, UPSTREAM_ENVIRONMENT, admin, client, until, upstream,
+};
+
+/// The key of the first operator, the same for all.
+const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
+
+/// 32 bytes in base64.
+const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+const LIMITS: &str = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\n\
+    guesses_per_address = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n";
+
+/// The lease of every replica: the shortest that there is.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
+
+/// The access that calls.
+const NAME: &str = "caller";
+
+pub(super) struct Stage {
+    pub(super) gateways: Vec<Gateway>,
+    pub(super) upstream: Counting,
+    pub(super) client: reqwest::Client,
+    secret: String,
+    toml: String,
+}
+
+/// How a replica is started, beside what all have in common.
+pub(super) type ReplicaSettings<'s> = &'s [(&'s str, &'s str)];
+
+impl Stage {
+    /// Replicas over the databases of these URLs, with settings of their own.
+    pub(super) async fn over(replicas: &[(String, ReplicaSettings<'_>)]) -> Stage {
+        let upstream_calls = Counting::start(Chance(seed())).await;
+        let toml = format!(
+            "[store]\nkind = \"postgres\"\nurl = \"env:TEST_DATABASE\"\nseal = \"env:TEST_SEAL\"\n\
+             [admin]\nkey = \"env:TEST_ADMIN_KEY\"\n[server]\npublic_url = \"http://chat.test\"\n\
+             [replicas]\nlease = \"5s\"\n{}{LIMITS}",
+            upstream(upstream_calls.address)
+        );
+        let mut stage = Stage {
+            gateways: Vec::new(),
+            upstream: upstream_calls,
+            client: client(),
+            secret: String::new(),
+            toml,
+        };
+        for (url, settings) in replicas {
+            let gateway = stage.replica(url, settings);
+            stage.gateways.push(gateway);
+        }
+        stage.secret = stage.access().await;
+        stage
+    }
+
+    /// So many replicas over one database.
+    pub(super) async fn of(count: usize, url: &str) -> Stage {
+        let all: Vec<_> = (0..count).map(|_| (url.to_owned(), &[][..])).collect();
+        Stage::over(&all).await
+    }
+
+    /// Starts a further replica.
+    fn replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Gateway {
+        let folder = Arc::new(TempDir::new().unwrap());
+        // Where the tests' operator looks for the key.
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/admin.key"), ADMIN_KEY).unwrap();
+        let name = format!("replica-{}", self.gateways.len());
+        let environment = [
+            &environment(url)[..],
+            &[("CHATGATE__REPLICAS__NAME", &name)],
+            settings,
+        ];
+        Gateway::over(folder, &self.toml, &environment.concat())
+    }
+
+    /// Starts one that will not get far.
+    pub(super) fn try_replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Process {
+        let file = self.gateways[0].folder.path().join("chatgate.toml");
+        let config = ["--config", file.to_str().unwrap()];
+        let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        Process::start(
+            &[&config[..], &listen].concat(),
+            &[&environment(url)[..], settings].concat(),
+        )
+    }
+
+    /// Makes the access that calls, and returns its password.
+    async fn access(&self) -> String {
+        let draft = json!({"name": NAME, "allow": ["127.0.0.0/8"]});
+        let made = admin(&self.gateways[0], Method::POST, "accesses", draft).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["password"].as_str().unwrap().to_owned()
+    }
+
+    /// A call by the access of this stage.
+    pub(super) fn call(&self, replica: usize, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let url = self.gateways[replica].url("/api/basic/");
+        let call = self.client.post(url).basic_auth(NAME, Some(&self.secret));
+        call.form(&[&[("class", "chat")], form].concat())
+    }
+
+    pub(super) fn read(&self, replica: usize) -> reqwest::RequestBuilder {
+        let channel = [("platform", "whatsapp"), ("platformid", "100")];
+        self.call(replica, &[&[("method", "getchats")], &channel[..]].concat())
+    }
+
+    pub(super) fn send(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
+        self.call(
+            replica,
+            &[
+                ("method", "sendmessage"),
+                ("platform", "whatsapp"),
+                ("platformid", "100"),
+                ("destination", "34600000000"),
+                ("message", mark),
+            ],
+        )
+    }
+
+    pub(super) fn keyed(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
+        self.send(replica, mark).header("Idempotency-Key", mark)
+    }
+
+    /// Changes the access at a replica.
+    pub(super) async fn change(&self, replica: usize, change: Value) -> Answer {
+        let path = format!("accesses/{NAME}");
+        admin(&self.gateways[replica], Method::PATCH, &path, change).await
+    }
+
+    pub(super) async fn ready(&self, replica: usize) -> Answer {
+        let url = format!("http://{}/readyz", self.gateways[replica].admin);
+        Answer::of(self.client.get(url)).await
+    }
+
+    pub(super) async fn status(&self, replica: usize) -> Value {
+        admin(&self.gateways[replica], Method::GET, "status", Value::Null)
+            .await
+            .json()
+    }
+
+    /// Waits until a replica is ready and lacks nothing.
+    pub(super) async fn is_whole(&self, replica: usize) {
+        until("nothing is degraded", async || {
+            let ready = self.ready(replica).await;
+            ready.status == 200 && !ready.body.contains("degraded")
+        })
+        .await;
+    }
+}
+
+/// What all replicas over a database are started with.
+fn environment(url: &str) -> [(&'static str, &str); 5] {
+    [
+        UPSTREAM_ENVIRONMENT,
+        ("CHATGATE__STORE__KIND", "postgres"),
+        ("TEST_DATABASE", url),
+        ("TEST_SEAL", SEAL),
+        ("TEST_ADMIN_KEY", ADMIN_KEY),
+    ]
+}
+
+/// A link to a server, and the URL of the database behind it.
+pub(super) fn linked(cluster: &Cluster) -> (Link, String) {
+    let link = Link::to(cluster.socket());
+    let url = format!("postgres://chatgate@{}/chatgate", link.address);
+    (link, url)
+}

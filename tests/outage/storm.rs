@@ -1,0 +1,243 @@
+//! Callers who send all the while, each message up to three times under its key at any replica, and what has to be true of it
+//! afterwards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::stage::Stage;
+use crate::crash::Chance;
+use crate::harness::{Answer, callers_id, pass, rows};
+
+/// Callers at once.
+const CALLERS: usize = 6;
+
+/// How often a key is asked.
+const ASKED: u64 = 3;
+
+/// Longest that a caller may have to wait for a refusal: what the store takes at most, and a little.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(3_200);
+
+/// Longest that a send waits for an answer that has begun: its outcome is waited for on the disk for five seconds.
+const SETTLED_MAX: Duration = Duration::from_secs(6);
+
+/// Longest that a key may count as under way when all is well again: a lease, the pauses of reaper and sweep, and a little.
+const OPEN_MAX: Duration = Duration::from_secs(15);
+
+/// One request and its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: String,
+    /// What is sent; nothing of a read.
+    mark: Option<String>,
+    has_key: bool,
+    took: Duration,
+    status: u16,
+    code: String,
+    delivery: String,
+    is_replayed: bool,
+    retry_after: String,
+}
+
+impl Asked {
+    fn is_sent(&self) -> bool {
+        self.delivery == "sent" && !self.is_replayed
+    }
+
+    fn is_open(&self) -> bool {
+        self.code == "IDEMPOTENCY_IN_PROGRESS"
+    }
+}
+
+/// What has been checked.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) keys: usize,
+    pub(super) sent: usize,
+    pub(super) not_sent: usize,
+    pub(super) unknown: usize,
+    /// Messages that the upstream took twice under one key.
+    pub(super) doubled: usize,
+    /// Sends that were answered, and have no row.
+    pub(super) lost: usize,
+    /// The longest that a refused send and a read took.
+    pub(super) slowest: Duration,
+}
+
+pub(super) struct Storm {
+    stage: Arc<Stage>,
+    ends: Arc<AtomicBool>,
+    numbers: Arc<AtomicU64>,
+    callers: JoinSet<Vec<Asked>>,
+}
+
+impl Storm {
+    /// Begins. Connections that replicas break off are no matter here: replicas are not killed.
+    pub(super) fn over(stage: &Arc<Stage>, mut chance: Chance) -> Storm {
+        let mut storm = Storm {
+            stage: Arc::clone(stage),
+            ends: Arc::default(),
+            numbers: Arc::default(),
+            callers: JoinSet::new(),
+        };
+        for _ in 0..CALLERS {
+            let (stage, ends) = (Arc::clone(stage), Arc::clone(&storm.ends));
+            let (numbers, chance) = (Arc::clone(&storm.numbers), chance.branch());
+            storm
+                .callers
+                .spawn(async move { call_on(&stage, &ends, &numbers, chance).await });
+        }
+        storm
+    }
+
+    /// Ends, and gives all that was asked.
+    pub(super) async fn end(self) -> (Vec<Asked>, Arc<Stage>) {
+        self.ends.store(true, Ordering::SeqCst);
+        let asked = self.callers.join_all().await;
+        (asked.into_iter().flatten().collect(), self.stage)
+    }
+}
+
+async fn call_on(
+    stage: &Stage,
+    ends: &AtomicBool,
+    numbers: &AtomicU64,
+    mut chance: Chance,
+) -> Vec<Asked> {
+    let mut all = Vec::new();
+    while !ends.load(Ordering::SeqCst) {
+        if chance.one_in(5) {
+            all.push(ask(stage, None, false, numbers, &mut chance).await);
+            continue;
+        }
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
+        let (mark, has_key) = (format!("mark-{number}"), !chance.one_in(4));
+        let times = if has_key { 1 + chance.below(ASKED) } else { 1 };
+        for _ in 0..times {
+            let asked = ask(stage, Some(&mark), has_key, numbers, &mut chance).await;
+            all.push(asked);
+        }
+    }
+    all
+}
+
+async fn ask(
+    stage: &Stage,
+    mark: Option<&str>,
+    has_key: bool,
+    numbers: &AtomicU64,
+    chance: &mut Chance,
+) -> Asked {
+    let replica = usize::try_from(chance.below(stage.gateways.len() as u64)).unwrap();
+    let id = format!("ask-{}", numbers.fetch_add(1, Ordering::Relaxed));
+    let request = match mark {
+        None => stage.read(replica),
+        Some(mark) if has_key => stage.keyed(replica, mark),
+        Some(mark) => stage.send(replica, mark),
+    };
+    let began = Instant::now();
+    let answer = Answer::of(request.header("X-Request-ID", &id)).await;
+    let said = answer.json();
+    let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
+    Asked {
+        id,
+        mark: mark.map(str::to_owned),
+        has_key,
+        took: began.elapsed(),
+        status: answer.status,
+        code: text("error"),
+        delivery: text("delivery"),
+        is_replayed: answer.header("idempotent-replayed") == "true",
+        retry_after: answer.header("retry-after").to_owned(),
+    }
+}
+
+/// Holds what was asked against what the upstream took and what the journal says, when all is well again.
+pub(super) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut keys: HashMap<&str, Vec<&Asked>> = HashMap::new();
+    for asked in asked {
+        if asked.mark.is_none() || asked.code == "OVERLOADED" {
+            verdict.slowest = verdict.slowest.max(asked.took);
+        }
+        assert!(asked.took <= SETTLED_MAX, "{asked:?}");
+        match &asked.mark {
+            None => assert_eq!(asked.status, 200, "reads are served: {asked:?}"),
+            Some(mark) => keys.entry(mark).or_default().push(asked),
+        }
+    }
+    verdict.keys = keys.len();
+    for (mark, asked) in &keys {
+        judge_key(stage, mark, asked, &mut verdict);
+    }
+    are_settled(stage, &keys, &mut verdict).await;
+    let rows = rows(&stage.gateways[0], "").await;
+    let rows: HashMap<&str, &serde_json::Value> = rows
+        .iter()
+        .filter_map(|row| Some((callers_id(row)?, row)))
+        .collect();
+    for asked in asked.iter().filter(|asked| asked.is_sent()) {
+        let row = rows.get(&*asked.id);
+        verdict.lost += usize::from(row.is_none());
+        let open = row.is_some_and(|row| row["open"] == true);
+        assert!(!open, "left open: {asked:?}");
+    }
+    println!("{verdict:?}");
+    verdict
+}
+
+fn judge_key(stage: &Stage, mark: &str, asked: &[&Asked], verdict: &mut Verdict) {
+    let taken = stage.upstream.taken(mark);
+    verdict.doubled += usize::from(taken > 1);
+    for asked in asked {
+        match &*asked.delivery {
+            "sent" => {
+                verdict.sent += 1;
+                assert!(taken >= 1, "sent, and never taken: {asked:?}");
+            }
+            "unknown" => verdict.unknown += 1,
+            "not_sent" => {
+                verdict.not_sent += 1;
+                let is_refusal = asked.code == "OVERLOADED";
+                assert!(!is_refusal || !asked.retry_after.is_empty(), "{asked:?}");
+                assert!(
+                    asked.has_key || taken == 0,
+                    "not sent, and taken: {asked:?}"
+                );
+            }
+            _ => panic!("no word on delivery: {asked:?}"),
+        }
+    }
+    let is_never = asked.iter().all(|asked| asked.delivery == "not_sent");
+    // One that is under way may have been taken.
+    let is_open = asked.iter().any(|asked| asked.is_open());
+    assert!(
+        !is_never || is_open || taken == 0,
+        "never sent, and taken: {asked:?}"
+    );
+}
+
+/// No key stays under way. Asking once more sends what was never sent, and what has been stays so.
+async fn are_settled(stage: &Stage, keys: &HashMap<&str, Vec<&Asked>>, verdict: &mut Verdict) {
+    let began = Instant::now();
+    let open = keys.iter().filter(|(_, asked)| {
+        let has_ended = |asked: &&&Asked| !asked.is_open() && asked.delivery != "not_sent";
+        asked[0].has_key && !asked.iter().any(|asked| has_ended(&asked))
+    });
+    for (mark, asked) in open {
+        let taken = stage.upstream.taken(mark);
+        loop {
+            let answer = Answer::of(stage.keyed(0, mark)).await;
+            let said = answer.json();
+            if said["error"] != "IDEMPOTENCY_IN_PROGRESS" {
+                verdict.doubled += usize::from(taken == 1 && stage.upstream.taken(mark) > 1);
+                break;
+            }
+            assert!(began.elapsed() < OPEN_MAX, "under way: {asked:?}");
+            pass(Duration::from_millis(100)).await;
+        }
+    }
+}
