@@ -185,10 +185,10 @@ async fn main() {
         for _ in 0..TRIES {
             let began = Instant::now();
             let page = store
-                .journal_rows(&filter, (JournalOrder::NewestFirst, None), 100)
+                .journal_page(&filter, (JournalOrder::NewestFirst, None), 100)
                 .await;
             worst = worst.max(began.elapsed().as_secs_f64() * 1000.0);
-            found = page.unwrap().len();
+            found = page.unwrap().rows.len();
         }
         println!("{name:<24} {found:>4} rows {worst:>8.2} ms");
         slowest = slowest.max(worst);

@@ -6,7 +6,7 @@
 pub(crate) mod class;
 pub(crate) mod counted;
 pub(crate) mod entry;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod health;
 mod intake;
 mod intent;
@@ -25,7 +25,7 @@ mod tally;
 
 pub use class::CallerClass;
 pub use counted::{CountKey, CountedCalls, Noted};
-pub use filter::{JournalFilter, JournalOrder, JournalStatus};
+pub use filter::{FoundRows, JournalFilter, JournalOrder, JournalStatus};
 pub use intake::{Journal, Opened};
 pub use intent::Intent;
 pub use minute::{COUNTED_KEYS_MAX, LISTED_REFUSALS_MAX};

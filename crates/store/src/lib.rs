@@ -47,9 +47,9 @@ pub use change_error::ChangeError;
 pub use daily::{DailyBlock, DailyCount};
 pub use error::StoreError;
 pub use journal::{
-    COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, Intent, Journal, JournalFilter,
-    JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus, LISTED_REFUSALS_MAX,
-    LimitCall, Noted, Opened, ReplayCall, Retention, Tally,
+    COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, FoundRows, Intent, Journal,
+    JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus,
+    LISTED_REFUSALS_MAX, LimitCall, Noted, Opened, ReplayCall, Retention, Tally,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;

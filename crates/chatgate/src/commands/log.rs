@@ -37,9 +37,10 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
         let query = [("order", "oldest"), ("cursor", &cursor)];
         let page = admin.get(&path(&args, &query, PAGE_ROWS)).await?;
         let rows = rows_of(&page);
-        if let Some(last) = rows.last() {
-            cursor = cell(&last["id"]);
-        }
+        // A page may end with no row, and have a next one.
+        let next = page["next"].as_str().map(str::to_owned);
+        let last = || rows.last().map(|row| cell(&row["id"]));
+        cursor = next.or_else(last).unwrap_or(cursor);
         if !print_while_read(lines(&args, rows))? {
             return Ok(());
         }
@@ -65,7 +66,7 @@ async fn latest(admin: &Admin, args: &LogArgs) -> Result<Vec<Value>, String> {
         let page = admin.get(&path(args, query, count)).await?;
         rows.extend_from_slice(rows_of(&page));
         match page["next"].as_str() {
-            Some(next) if left > count => next.clone_into(&mut cursor),
+            Some(next) if rows.len() < args.limit as usize => next.clone_into(&mut cursor),
             _ => break,
         }
     }

@@ -16,7 +16,7 @@ use crate::api::request::body;
 use crate::api::schemas;
 use crate::journal::export::{NDJSON, export, wants_ndjson};
 use crate::journal::query::{JournalQuery, id_text};
-use crate::journal::rows::row_view;
+use crate::journal::rows::{row_view, time_text};
 use crate::moment;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::{Console, ConsoleState};
@@ -77,20 +77,20 @@ async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
 async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     let order = query.order.unwrap_or(JournalOrder::NewestFirst);
     let from = (order, query.beyond);
-    let rows = console
+    let page = console
         .store
-        .journal_rows(&query.filter, from, query.limit())
-        .await?;
-    let is_full = rows.len() == query.limit() as usize;
-    let next = rows.last().filter(|_| is_full).map(|row| id_text(row.id));
+        .journal_page(&query.filter, from, query.limit());
+    let page = page.await?;
+    let searched_to = page.next.filter(|_| page.is_cut).map(time_text);
     let with_answers = query.filter.request_id.is_some();
-    let rows: Vec<Value> = rows
+    let rows: Vec<Value> = page
+        .rows
         .into_iter()
         .map(|row| row_view(row, with_answers))
         .collect();
     Ok(json_answer(
         StatusCode::OK,
-        &json!({"rows": rows, "next": next}),
+        &json!({"rows": rows, "next": page.next.map(id_text), "searched_to": searched_to}),
     ))
 }
 

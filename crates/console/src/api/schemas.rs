@@ -109,7 +109,13 @@ fn journal_schemas() -> Properties {
         json!({"type": "integer", "minimum": 1, "description": "Calls that the row stands for"});
     let row = json!({"type": "object", "required": ["id", "time", "kind", "count"],
         "properties": {"kind": kind, "count": calls}});
-    let page = properties([("rows", array(&row)), ("next", nullable(pattern(CURSOR)))]);
+    let searched_to = json!({"type": ["string", "null"], "format": "date-time",
+        "description": "How far the search came, when it ended before the page was full; next goes on from there"});
+    let page = properties([
+        ("rows", array(&row)),
+        ("next", nullable(pattern(CURSOR))),
+        ("searched_to", searched_to),
+    ]);
     let receipt = properties([
         ("method", one_of(&methods())),
         ("state", one_of(&["under_way", "ended"])),

@@ -40,17 +40,17 @@ pub(crate) fn export_as(
 ) -> impl stream::Stream<Item = Result<String, StoreError>> {
     let order = query.order.unwrap_or(JournalOrder::OldestFirst);
     let left = query.limit.map_or(u64::MAX, u64::from);
-    let begin = (console, query.filter, query.beyond, left);
-    stream::try_unfold(begin, move |(console, filter, beyond, left)| async move {
-        let count = left.min(EXPORT_PAGE_ROWS.into()) as u32;
-        if count == 0 {
+    let begin = Some((console, query.filter, query.beyond, left));
+    stream::try_unfold(begin, move |from_here| async move {
+        let Some((console, filter, beyond, left)) = from_here.filter(|(.., left)| *left > 0) else {
             return Ok(None);
-        }
-        let from = (order, beyond);
-        let rows = console.store.journal_rows(&filter, from, count).await?;
-        let beyond = rows.last().map(|row| row.id);
-        let left = left - rows.len() as u64;
-        let lines: String = rows.into_iter().map(line).collect();
-        Ok(beyond.map(|_| (lines, (console, filter, beyond, left))))
+        };
+        let count = left.min(EXPORT_PAGE_ROWS.into()) as u32;
+        let page = console.store.journal_page(&filter, (order, beyond), count);
+        let page = page.await?;
+        let left = left - page.rows.len() as u64;
+        let lines: String = page.rows.into_iter().map(line).collect();
+        let rest = page.next.map(|next| (console, filter, Some(next), left));
+        Ok(Some((lines, rest)))
     })
 }

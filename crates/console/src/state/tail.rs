@@ -100,8 +100,8 @@ impl Tail {
         let (read, rows_max) = if wants_all {
             let from = (JournalOrder::OldestFirst, Some(last));
             let all = JournalFilter::default();
-            let rows = store.journal_rows(&all, from, BATCH_ROWS).await;
-            (rows, BATCH_ROWS as usize)
+            let page = store.journal_page(&all, from, BATCH_ROWS).await;
+            (page.map(|page| page.rows), BATCH_ROWS as usize)
         } else {
             let rows = newest_after(store, JournalFilter::default(), last).await;
             (rows, SHOWN_ROWS)
@@ -157,7 +157,8 @@ pub(crate) async fn newest_after(
         ..filter
     };
     let from = (JournalOrder::NewestFirst, None);
-    let mut rows = store.journal_rows(&filter, from, SHOWN_ROWS as u32).await?;
+    let page = store.journal_page(&filter, from, SHOWN_ROWS as u32);
+    let mut rows = page.await?.rows;
     rows.retain(|row| row.id > last);
     rows.reverse();
     Ok(rows)

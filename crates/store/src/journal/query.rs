@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::store::Engine;
-use crate::{JournalFilter, JournalOrder, JournalRow, Store, StoreError};
+use crate::{FoundRows, JournalFilter, JournalOrder, JournalRow, Store, StoreError};
 
 /// What is known of a call for judging its address once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,19 +59,20 @@ impl Store {
         }
     }
 
-    /// At most so many rows, beyond the row with the given number in the given order.
+    /// At most so many rows, beyond the row with the given number in the given order. Where several conditions rarely meet, the
+    /// page is cut, and the next one goes on.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn journal_rows(
+    pub async fn journal_page(
         &self,
         filter: &JournalFilter,
         from: (JournalOrder, Option<i64>),
         count_max: u32,
-    ) -> Result<Vec<JournalRow>, StoreError> {
+    ) -> Result<FoundRows, StoreError> {
         match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.journal_rows(filter, from, count_max).await,
-            Engine::Postgres(postgres) => postgres.journal_rows(filter, from, count_max).await,
+            Engine::Sqlite(sqlite) => sqlite.journal_page(filter, from, count_max).await,
+            Engine::Postgres(postgres) => postgres.journal_page(filter, from, count_max).await,
         }
     }
 

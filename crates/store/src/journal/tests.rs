@@ -5,6 +5,7 @@ mod classes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::journal::filter::LOOKED_AT_MAX;
 use crate::journal::queued::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use crate::test_engine::{TestEngine, WriteLock, on_every_engine};
 use crate::{
@@ -25,6 +26,7 @@ on_every_engine!(
     a_row_comes_back_as_it_went_in_but_for_the_destination,
     pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive,
     each_filter_finds_its_rows_alone,
+    conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came,
     a_network_finds_its_addresses_whether_they_are_few_or_many,
     a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted,
     no_more_rows_wait_than_the_bound_and_outcomes_find_their_places,
@@ -74,12 +76,12 @@ impl Bench {
         loop {
             let page = self
                 .store
-                .journal_rows(&filter, (OLDEST, beyond), 20_000)
+                .journal_page(&filter, (OLDEST, beyond), 20_000)
                 .await
                 .unwrap();
-            let Some(last) = page.last() else { return all };
-            beyond = Some(last.id);
-            all.extend(page);
+            all.extend(page.rows);
+            let Some(next) = page.next else { return all };
+            beyond = Some(next);
         }
     }
 
@@ -203,12 +205,12 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
         bench.journal.flush().await.unwrap();
         let page = bench
             .store
-            .journal_rows(&filter, (NEWEST, beyond), 64)
+            .journal_page(&filter, (NEWEST, beyond), 64)
             .await
             .unwrap();
-        let Some(last) = page.last() else { break };
-        beyond = Some(last.id);
-        back.extend(page.into_iter().filter_map(|row| row.request_id));
+        back.extend(page.rows.into_iter().filter_map(|row| row.request_id));
+        let Some(next) = page.next else { break };
+        beyond = Some(next);
     }
     let expected: Vec<_> = (0..1000).rev().map(|n: i32| n.to_string()).collect();
     let old: Vec<_> = back.into_iter().filter(|id| id != "new").collect();
@@ -218,16 +220,50 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
     loop {
         let page = bench
             .store
-            .journal_rows(&filter, (OLDEST, beyond), 100)
+            .journal_page(&filter, (OLDEST, beyond), 100)
             .await
             .unwrap();
-        let Some(last) = page.last() else { break };
-        beyond = Some(last.id);
-        followed += page.len();
+        followed += page.rows.len();
+        let Some(next) = page.next else { break };
+        beyond = Some(next);
     }
     let all = bench.all(filter).await;
     assert_eq!(followed, all.len());
     assert!(all.is_sorted_by(|a, b| a.id < b.id));
+}
+
+async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came(
+    engine: TestEngine,
+) {
+    let bench = Bench::over(engine).await;
+    // Each condition is met by more rows than a page looks at, and both by the first and the last row alone.
+    let rows = 2 * i64::from(LOOKED_AT_MAX) + 200;
+    for n in 0..rows {
+        let (both, is_even) = (n == 0 || n == rows - 1, n % 2 == 0);
+        let mut row = row(n, n);
+        row.access = (both || is_even).then(|| "shop".to_owned());
+        row.status = Some(if both || !is_even { 403 } else { 200 });
+        bench.journal.add(row);
+        if n % 5000 == 0 {
+            bench.journal.flush().await.unwrap();
+        }
+    }
+    let of_both = filter(|f| {
+        f.access = Some("shop".to_owned());
+        f.status = Some(JournalStatus::Wire(403));
+    });
+    bench.journal.flush().await.unwrap();
+    for (order, ids) in [(NEWEST, [rows - 1, 0]), (OLDEST, [0, rows - 1])] {
+        let page = bench.store.journal_page(&of_both, (order, None), 50);
+        let page = page.await.unwrap();
+        assert!(page.is_cut && page.rows.len() == 1, "{page:?}");
+        let rest = bench.store.journal_page(&of_both, (order, page.next), 50);
+        let rest = rest.await.unwrap();
+        assert_eq!((rest.is_cut, rest.next), (false, None));
+        let found = page.rows.into_iter().chain(rest.rows);
+        let found: Vec<_> = found.filter_map(|row| row.request_id).collect();
+        assert_eq!(found, ids.map(|id| id.to_string()));
+    }
 }
 
 async fn each_filter_finds_its_rows_alone(engine: TestEngine) {

@@ -163,9 +163,9 @@ async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole
         ..JournalFilter::default()
     };
     let rows = store
-        .journal_rows(&filter, (JournalOrder::OldestFirst, None), u32::MAX)
+        .journal_page(&filter, (JournalOrder::OldestFirst, None), u32::MAX)
         .await;
-    assert_eq!(rows.unwrap().len(), 1000);
+    assert_eq!(rows.unwrap().rows.len(), 1000);
 }
 
 /// Room for one send under way, and a little.

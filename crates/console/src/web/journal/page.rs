@@ -13,6 +13,7 @@ use store::JournalOrder;
 use crate::access::draft::methods;
 use crate::journal::export::{NDJSON, export, export_as};
 use crate::journal::query::{JournalQuery, id_text};
+use crate::journal::rows::time_text;
 use crate::problem::{Problem, answer};
 use crate::state::{Console, ConsoleState};
 use crate::web::access::list::suggested_names;
@@ -42,6 +43,8 @@ struct JournalPage {
     /// The row after which the tail begins.
     after: String,
     older: Option<String>,
+    /// The time that the search came to, when it ended before the page was full.
+    searched_to: Option<String>,
 }
 
 /// Shows the table.
@@ -51,25 +54,25 @@ pub(crate) async fn page(
     fields: Fields,
 ) -> PageResult {
     let parameters = fields.query(&[&FILTERS[..], &["cursor"]].concat());
-    let (rows, wrong) = match JournalQuery::parse(&parameters, console.now()) {
+    let (found, wrong) = match JournalQuery::parse(&parameters, console.now()) {
         Err(mistakes) => {
             let problem = Problem::unreadable(mistakes);
-            (Vec::new(), Some(problem.detail().to_owned()))
+            (None, Some(problem.detail().to_owned()))
         }
         Ok(query) => {
             // Rows that can't be written can't be read either; the others can.
             let _ = console.store.journal().flush().await;
             let from = (JournalOrder::NewestFirst, query.beyond);
-            let rows = console.store.journal_rows(&query.filter, from, PAGE_ROWS);
-            (rows.await?, None)
+            let found = console.store.journal_page(&query.filter, from, PAGE_ROWS);
+            (Some(found.await?), None)
         }
     };
     let query = fields.query(&FILTERS);
-    let is_full = rows.len() == PAGE_ROWS as usize;
-    let older = rows
-        .last()
-        .filter(|_| is_full)
-        .map(|row| format!("cursor={}", id_text(row.id)));
+    let (next, is_cut) = found
+        .as_ref()
+        .map_or((None, false), |found| (found.next, found.is_cut));
+    let rows = found.map(|found| found.rows).unwrap_or_default();
+    let older = next.map(|next| format!("cursor={}", id_text(next)));
     let page = JournalPage {
         layout: visitor.layout("journal", "Journal"),
         accesses: suggested_names(&console, "").await,
@@ -83,6 +86,7 @@ pub(crate) async fn page(
                 format!("{query}&{cursor}")
             }
         }),
+        searched_to: next.filter(|_| is_cut).map(time_text),
         lines: rows.iter().map(JournalLine::of).collect(),
         query,
         fields,

@@ -5,12 +5,9 @@ use std::net::IpAddr;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::{COLUMNS, SELECT_FROM, columns_of};
-use crate::journal::row::first_id_at;
+use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
 use crate::postgres::session::Value;
 use crate::{JournalFilter, JournalOrder, JournalStatus};
-
-/// The status that no index holds: most rows have it.
-const USUAL_STATUS: u16 = 200;
 
 /// A value of a query in the making.
 enum Bound {
@@ -45,31 +42,12 @@ impl PageQuery {
     /// The page's rows, in which a send under way is a row with nothing but its number and its text.
     pub(super) fn of(
         filter: &JournalFilter,
-        (order, beyond): (JournalOrder, Option<i64>),
+        ids: (i64, i64),
+        order: JournalOrder,
         count_max: u32,
     ) -> PageQuery {
-        let (mut first, mut end) = (
-            filter.since_ms.map_or(0, first_id_at),
-            filter.until_ms.map_or(i64::MAX, first_id_at),
-        );
-        let direction = match order {
-            JournalOrder::NewestFirst => {
-                end = end.min(beyond.unwrap_or(i64::MAX));
-                "DESC"
-            }
-            JournalOrder::OldestFirst => {
-                first = first.max(beyond.map_or(0, |id| id.saturating_add(1)));
-                "ASC"
-            }
-        };
-        let mut query = PageQuery {
-            sql: String::new(),
-            values: Vec::new(),
-        };
-        let (first, end) = (
-            query.bind(Bound::Number(first)),
-            query.bind(Bound::Number(end)),
-        );
+        let (mut query, direction) = (PageQuery::new(), order.direction());
+        let (first, end) = query.bind_ids(ids);
         let most = query.bind(Bound::Number(count_max.into()));
         let conditions = query.conditions(filter);
         // As many columns as the other half has: those of the journal but its number, what was said, and the change.
@@ -82,6 +60,70 @@ impl PageQuery {
             of_j = columns_of("j"),
         );
         query
+    }
+
+    /// The last row that a page looks at, by each condition that has an index; none when few conditions are to be met.
+    pub(super) fn last_looked_at(
+        filter: &JournalFilter,
+        ids: (i64, i64),
+        order: JournalOrder,
+    ) -> Option<PageQuery> {
+        let mut query = PageQuery::new();
+        let (first, end) = query.bind_ids(ids);
+        let texts = filter.texts();
+        let mut by: Vec<_> = texts
+            .map(|(column, text)| query.equals(column, text))
+            .collect();
+        let status = filter.wire_status();
+        by.extend(
+            status
+                .filter(|status| *status != USUAL_STATUS)
+                .map(|status| query.status_is(status)),
+        );
+        if filter.request_id.is_some() || filter.conditions() <= by.len().min(1) {
+            return None;
+        }
+        if by.is_empty() {
+            by.push(String::new());
+        }
+        let last = by.iter().map(|condition| {
+            format!(
+                "(SELECT id FROM chatgate.journal WHERE id >= {first} AND id < {end}{condition}
+                  ORDER BY id {} LIMIT 1 OFFSET {})",
+                order.direction(),
+                LOOKED_AT_MAX - 1
+            )
+        });
+        query.sql = format!("SELECT {}", last.collect::<Vec<_>>().join(", "));
+        Some(query)
+    }
+
+    fn new() -> PageQuery {
+        PageQuery {
+            sql: String::new(),
+            values: Vec::new(),
+        }
+    }
+
+    fn bind_ids(&mut self, (first, end): (i64, i64)) -> (String, String) {
+        let first = self.bind(Bound::Number(first));
+        (first, self.bind(Bound::Number(end)))
+    }
+
+    fn equals(&mut self, column: &str, text: &str) -> String {
+        let text = self.bind(Bound::Text(text.to_owned()));
+        format!(" AND {column} = {text}")
+    }
+
+    fn status_is(&mut self, status: u16) -> String {
+        let is = self.bind(Bound::Number(status.into()));
+        // As the index says it.
+        let unusual = if status == USUAL_STATUS {
+            String::new()
+        } else {
+            format!(" AND status <> {USUAL_STATUS}")
+        };
+        format!(" AND status = {is}{unusual}")
     }
 
     pub(super) fn values(&self) -> Vec<Value<'_>> {
@@ -110,32 +152,14 @@ impl PageQuery {
             let last = self.bind(Bound::Address(network.broadcast()));
             sql += &format!(" AND client BETWEEN {first} AND {last}");
         }
-        let code = match &filter.status {
-            Some(JournalStatus::Code(code)) => Some(code),
-            Some(JournalStatus::Wire(_) | JournalStatus::Success) | None => None,
-        };
-        for (column, text) in [
-            ("access", filter.access.as_ref()),
-            ("code", code),
-            ("delivery", filter.delivery.as_ref()),
-            ("method", filter.method.as_ref()),
-        ] {
-            if let Some(text) = text {
-                let text = self.bind(Bound::Text(text.clone()));
-                sql += &format!(" AND {column} = {text}");
-            }
+        for (column, text) in filter.texts() {
+            sql += &self.equals(column, text);
         }
-        match &filter.status {
-            Some(JournalStatus::Wire(status)) => {
-                let is = self.bind(Bound::Number((*status).into()));
-                sql += &format!(" AND status = {is}");
-                if *status != USUAL_STATUS {
-                    // As the index says it.
-                    sql += &format!(" AND status <> {USUAL_STATUS}");
-                }
-            }
-            Some(JournalStatus::Success) => sql += " AND code IS NULL AND kind = 'request'",
-            Some(JournalStatus::Code(_)) | None => {}
+        if let Some(status) = filter.wire_status() {
+            sql += &self.status_is(status);
+        }
+        if filter.status == Some(JournalStatus::Success) {
+            sql += " AND code IS NULL AND kind = 'request'";
         }
         sql
     }

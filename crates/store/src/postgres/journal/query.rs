@@ -13,7 +13,9 @@ use crate::journal::row::first_id_at;
 use crate::postgres::error::PgError;
 use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
-use crate::{JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError, Tally};
+use crate::{
+    FoundRows, JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError, Tally,
+};
 
 /// Calls of an access whose networks let them in. Sends under way are none of them yet.
 const LIMIT_CALLS: &str = "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
@@ -60,13 +62,18 @@ impl PostgresStore {
         Ok(rows.iter().map(call).collect::<Result<_, _>>()?)
     }
 
-    pub(crate) async fn journal_rows(
+    pub(crate) async fn journal_page(
         &self,
         filter: &JournalFilter,
         (order, beyond): (JournalOrder, Option<i64>),
         count_max: u32,
-    ) -> Result<Vec<JournalRow>, StoreError> {
-        let query = PageQuery::of(filter, (order, beyond), count_max);
+    ) -> Result<FoundRows, StoreError> {
+        let mut ids = filter.ids(order, beyond);
+        let last = self.last_looked_at(filter, ids, order).await?;
+        if let Some(last) = last {
+            ids = order.up_to(last, ids);
+        }
+        let query = PageQuery::of(filter, ids, order, count_max);
         let found = self.pool().read(&query.sql, &query.values()).await?;
         let mut rows = Vec::with_capacity(found.len());
         for row in &found {
@@ -84,7 +91,31 @@ impl PostgresStore {
             JournalOrder::OldestFirst => rows.sort_unstable_by_key(|row| row.id),
         }
         rows.truncate(count_max as usize);
-        Ok(rows)
+        Ok(FoundRows::new(rows, count_max, last))
+    }
+
+    /// The last row that a page looks at; none when a condition is met by so few rows that all of them are.
+    async fn last_looked_at(
+        &self,
+        filter: &JournalFilter,
+        ids: (i64, i64),
+        order: JournalOrder,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(query) = PageQuery::last_looked_at(filter, ids, order) else {
+            return Ok(None);
+        };
+        let found = self.pool().read(&query.sql, &query.values()).await?;
+        let Some(row) = found.first() else {
+            return Ok(None);
+        };
+        let each = (0..row.len()).map(|at| row.try_get(at));
+        let each: Vec<Option<i64>> = each.collect::<Result<_, _>>().map_err(PgError::from)?;
+        let each: Option<Vec<i64>> = each.into_iter().collect();
+        // What the condition with the fewest rows finds reaches furthest.
+        Ok(each.and_then(|each| match order {
+            JournalOrder::NewestFirst => each.into_iter().min(),
+            JournalOrder::OldestFirst => each.into_iter().max(),
+        }))
     }
 
     pub(crate) async fn replay_calls(

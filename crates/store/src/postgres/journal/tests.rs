@@ -43,7 +43,11 @@ impl Replica {
 
     async fn rows(&self) -> Vec<JournalRow> {
         let (all, from) = (JournalFilter::default(), (JournalOrder::OldestFirst, None));
-        self.store.journal_rows(&all, from, 10_000).await.unwrap()
+        self.store
+            .journal_page(&all, from, 10_000)
+            .await
+            .unwrap()
+            .rows
     }
 
     async fn receipt(&self, key: &str) -> Option<Receipt> {

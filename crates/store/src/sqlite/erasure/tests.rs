@@ -148,7 +148,7 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
                 let from = (JournalOrder::OldestFirst, None);
                 while !ended.load(Ordering::Relaxed) {
                     store
-                        .journal_rows(&JournalFilter::default(), from, 1000)
+                        .journal_page(&JournalFilter::default(), from, 1000)
                         .await
                         .unwrap();
                 }
@@ -214,8 +214,8 @@ async fn not_a_byte_of_what_was_cleared_by_age_or_size_is_left() {
     bench.store.scrub().await.unwrap();
     assert!(bench.is_sound());
     let (all, from) = (JournalFilter::default(), (JournalOrder::OldestFirst, None));
-    let kept = bench.store.journal_rows(&all, from, 1);
-    let first_kept = kept.await.unwrap()[0].at_ms;
+    let kept = bench.store.journal_page(&all, from, 1);
+    let first_kept = kept.await.unwrap().rows[0].at_ms;
     assert!(first_kept > 1000, "{first_kept}");
     for n in (1000..first_kept).step_by(53).chain([first_kept - 1]) {
         assert_eq!(bench.hits(&text(n)).await, 0, "{n}");

@@ -1,10 +1,10 @@
 //! The SQL of a page of the journal.
 
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::{address, sql};
-use crate::journal::row::first_id_at;
+use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
 use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 
 /// Up to so many rows of a network are sorted; of more than that the newest are quickly found among all. Either way a
@@ -14,9 +14,6 @@ const SORTED_MAX: i64 = 20_000;
 /// Of several conditions the one with the fewest rows finds them; each is counted so far. Where all have more, those that fit
 /// all of them are among the newest as a rule.
 const COUNTED_MAX: i64 = 2000;
-
-/// The status that no index holds: most rows have it, so that the newest with it are found by walking.
-const USUAL_STATUS: u16 = 200;
 
 /// SQL in the making, with the values of its parameters in their order.
 pub(super) struct Query {
@@ -37,30 +34,14 @@ impl Query {
     }
 }
 
-/// The query for a page of rows.
+/// The query for a page of rows with numbers of this range, found by this index.
 pub(super) fn page(
-    connection: &Connection,
-    filter: &JournalFilter,
-    (order, beyond): (JournalOrder, Option<i64>),
+    (filter, index): (&JournalFilter, Option<&str>),
+    (first, end): (i64, i64),
+    order: JournalOrder,
     count_max: u32,
-) -> Result<Query, StoreError> {
-    // One bound at either end: of two, SQLite would seek only the first, and meet the other by walking.
-    let (mut first, mut end) = (
-        filter.since_ms.map_or(0, first_id_at),
-        filter.until_ms.map_or(i64::MAX, first_id_at),
-    );
-    let direction = match order {
-        JournalOrder::NewestFirst => {
-            end = end.min(beyond.unwrap_or(i64::MAX));
-            "DESC"
-        }
-        JournalOrder::OldestFirst => {
-            first = first.max(beyond.map_or(0, |id| id.saturating_add(1)));
-            "ASC"
-        }
-    };
-    let index = index(connection, filter, (first, end))?;
-    let sorts = index == Some("client");
+) -> Query {
+    let (sorts, direction) = (index == Some("client"), order.direction());
     // The rows are found by their numbers first, so that only those of the page are read.
     let mut query = Query {
         sql: sql::SELECT.clone(),
@@ -76,7 +57,37 @@ pub(super) fn page(
     conditions(&mut query, filter, index);
     query.bind(&format!(" ORDER BY id {direction} LIMIT "), count_max);
     query.push(&format!(") ORDER BY j.id {direction}"));
-    Ok(query)
+    query
+}
+
+/// The last row that a page looks at when more conditions than that of its index are to be met; none when it comes to the end.
+pub(super) fn last_looked_at(
+    connection: &Connection,
+    (filter, index): (&JournalFilter, Option<&str>),
+    (first, end): (i64, i64),
+    order: JournalOrder,
+) -> Result<Option<i64>, StoreError> {
+    // Few rows are sorted, and few have one request's id.
+    let is_short = index == Some("client") || filter.request_id.is_some();
+    if is_short || filter.conditions() <= usize::from(index.is_some()) {
+        return Ok(None);
+    }
+    let mut query = Query {
+        sql: "SELECT id FROM journal WHERE id >= ?".to_owned(),
+        values: vec![first.into()],
+    };
+    query.bind(" AND id < ", end);
+    let mut candidates = equalities(filter).into_iter();
+    if let Some((column, value)) = candidates.find(|(column, _)| index == Some(column)) {
+        query.bind(&format!("{} AND {column} = ", unusual(column)), value);
+    }
+    query.bind(
+        &format!(" ORDER BY id {} LIMIT 1 OFFSET ", order.direction()),
+        LOOKED_AT_MAX - 1,
+    );
+    let mut last = connection.prepare_cached(&query.sql)?;
+    let last = last.query_row(params_from_iter(query.values), |row| row.get(0));
+    Ok(last.optional()?)
 }
 
 /// A column that a filter compares with one value.
@@ -84,26 +95,18 @@ type Equality = (&'static str, Value);
 
 /// What the filter compares by columns that have an index; the one that narrows most as a rule comes first.
 fn equalities(filter: &JournalFilter) -> Vec<Equality> {
-    let text = |column, text: Option<&String>| Some((column, text?.clone().into()));
-    let (code, status) = match &filter.status {
-        Some(JournalStatus::Code(code)) => (Some(code), None),
-        Some(JournalStatus::Wire(status)) => (None, Some(("status", (*status).into()))),
-        Some(JournalStatus::Success) | None => (None, None),
-    };
-    let all = [
-        text("access", filter.access.as_ref()),
-        text("code", code),
-        text("delivery", filter.delivery.as_ref()),
-        text("method", filter.method.as_ref()),
-        status,
-    ];
-    all.into_iter().flatten().collect()
+    let texts = filter.texts();
+    let texts = texts.map(|(column, text)| (column, text.to_owned().into()));
+    let status = filter.wire_status();
+    texts
+        .chain(status.map(|status| ("status", status.into())))
+        .collect()
 }
 
 /// The column whose index finds the rows: that of the network when its rows are few enough to be sorted, and otherwise the one
 /// with the fewest rows between these numbers, as far as they are counted. None when the rows are walked, or found by the id of
 /// the request.
-fn index(
+pub(super) fn index(
     connection: &Connection,
     filter: &JournalFilter,
     ids: (i64, i64),
@@ -128,13 +131,9 @@ fn index(
     }
     let mut best = None;
     for (column, value) in candidates {
-        let usual = if column == "status" {
-            is_unusual()
-        } else {
-            String::new()
-        };
+        let unusual = unusual(column);
         let rows = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM journal WHERE {column} = ?{usual} AND id >= ? AND id < ? LIMIT ?)"
+            "SELECT count(*) FROM (SELECT 1 FROM journal WHERE {column} = ?{unusual} AND id >= ? AND id < ? LIMIT ?)"
         );
         let mut rows = connection.prepare_cached(&rows)?;
         let rows = rows.query_row((value, ids.0, ids.1, COUNTED_MAX), |row| row.get(0))?;
@@ -149,9 +148,13 @@ fn usual_status() -> Value {
     USUAL_STATUS.into()
 }
 
-/// As the index of statuses says it: SQLite does not take the index without.
-fn is_unusual() -> String {
-    format!(" AND status <> {USUAL_STATUS}")
+/// What the index of statuses says of itself: SQLite does not take it without.
+fn unusual(column: &str) -> String {
+    if column == "status" {
+        format!(" AND status <> {USUAL_STATUS}")
+    } else {
+        String::new()
+    }
 }
 
 /// Adds the conditions of the filter. SQLite uses the index of this column and no other: the sign `+` takes a column's index out
@@ -176,8 +179,8 @@ fn conditions(query: &mut Query, filter: &JournalFilter, index: Option<&str>) {
         query.bind(" AND ", last);
     }
     for (column, value) in equalities(filter) {
-        if column == "status" && value != usual_status() {
-            query.push(&is_unusual());
+        if value != usual_status() {
+            query.push(&unusual(column));
         }
         query.bind(&format!(" AND {}{column} = ", sign(column)), value);
     }

@@ -2,11 +2,13 @@
 
 use rusqlite::params_from_iter;
 
-use super::page::page;
+use super::page::{index, last_looked_at, page};
 use super::{address, sql};
 use crate::journal::row::first_id_at;
 use crate::sqlite::store::SqliteStore;
-use crate::{JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError};
+use crate::{
+    FoundRows, JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError,
+};
 
 impl SqliteStore {
     pub(crate) async fn limit_calls(
@@ -39,22 +41,28 @@ impl SqliteStore {
         .await
     }
 
-    pub(crate) async fn journal_rows(
+    pub(crate) async fn journal_page(
         &self,
         filter: &JournalFilter,
         (order, beyond): (JournalOrder, Option<i64>),
         count_max: u32,
-    ) -> Result<Vec<JournalRow>, StoreError> {
+    ) -> Result<FoundRows, StoreError> {
         let filter = filter.clone();
         self.read(move |connection| {
-            let query = page(connection, &filter, (order, beyond), count_max)?;
+            let mut ids = filter.ids(order, beyond);
+            let index = index(connection, &filter, ids)?;
+            let last = last_looked_at(connection, (&filter, index), ids, order)?;
+            if let Some(last) = last {
+                ids = order.up_to(last, ids);
+            }
+            let query = page((&filter, index), ids, order, count_max);
             let mut rows = connection.prepare(&query.sql)?;
             let mut rows = rows.query(params_from_iter(query.values))?;
-            let mut page = Vec::new();
+            let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                page.push(sql::read(row)?);
+                found.push(sql::read(row)?);
             }
-            Ok(page)
+            Ok(FoundRows::new(found, count_max, last))
         })
         .await
     }
