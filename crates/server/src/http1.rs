@@ -107,5 +107,5 @@ where
         return Ok(None);
     }
     let parts = connection.into_parts();
-    Ok(Some(parts.io.into_inner().with_unread(parts.read_buf)))
+    Ok(Some(parts.io.into_inner().with_unread(&parts.read_buf)))
 }

@@ -20,8 +20,12 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 
 impl<S> DeadlineStream<S> {
     /// Goes on after a rest with what had been read and not used: the beginning of a head that came with the request before.
-    pub(crate) fn with_unread(self, unread: Bytes) -> DeadlineStream<S> {
-        DeadlineStream { unread, ..self }
+    pub(crate) fn with_unread(self, unread: &[u8]) -> DeadlineStream<S> {
+        DeadlineStream {
+            // A piece of hyper's buffer, and an empty one too, would keep all of it: 8 KiB.
+            unread: Bytes::copy_from_slice(unread),
+            ..self
+        }
     }
 
     /// When the connection may rest; `None` while it has something to do, or has not had a request.

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::linger::LINGER_MAX;
@@ -278,7 +277,7 @@ async fn an_idle_connection_rests_before_its_deadline_and_what_was_read_before_c
     assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
     assert!(is_about(began.elapsed(), 75), "{:?}", began.elapsed());
 
-    let mut stream = stream.with_unread(Bytes::from_static(b"GE"));
+    let mut stream = stream.with_unread(b"GE");
     stream.readable().await.unwrap();
     peer.write_all(b"T").await.unwrap();
     let mut head = [0; 3];
