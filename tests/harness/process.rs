@@ -3,14 +3,22 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use super::wait::PATIENCE;
 
 /// A process that is ended, by its id, when the test ends.
 pub struct Process {
     child: Child,
-    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+}
+
+/// What it has printed.
+#[derive(Default)]
+struct Heard {
+    lines: Vec<String>,
+    /// Outputs that have not ended.
+    open: usize,
 }
 
 impl Process {
@@ -46,24 +54,25 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        for output in [
+        let outputs = [
             Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
             Box::new(child.stderr.take().unwrap()),
-        ] {
-            let lines = Arc::clone(&lines);
+        ];
+        let heard = Arc::<(Mutex<Heard>, Condvar)>::default();
+        heard.0.lock().unwrap().open = outputs.len();
+        for output in outputs {
+            let heard = Arc::clone(&heard);
             std::thread::spawn(move || {
                 for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                    lines
-                        .0
-                        .lock()
-                        .unwrap()
-                        .push(String::from_utf8_lossy(&line).into_owned());
-                    lines.1.notify_all();
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    heard.0.lock().unwrap().lines.push(line);
+                    heard.1.notify_all();
                 }
+                heard.0.lock().unwrap().open -= 1;
+                heard.1.notify_all();
             });
         }
-        Process { child, lines }
+        Process { child, heard }
     }
 
     /// Likewise by this command, whose output is what the test has made it. No line is kept.
@@ -73,31 +82,33 @@ impl Process {
         drop(command);
         Process {
             child,
-            lines: Arc::default(),
+            heard: Arc::default(),
         }
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.0.lock().unwrap().clone()
+        self.heard.0.lock().unwrap().lines.clone()
     }
 
     /// Waits until a line fits, and gives it back.
     pub fn wait_for(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
-        let lines = self.lines.0.lock().unwrap();
-        let missing = |lines: &mut Vec<String>| !lines.iter().any(|line| fits(line));
-        let (lines, _) = self
-            .lines
-            .1
-            .wait_timeout_while(lines, PATIENCE, missing)
-            .unwrap();
-        match lines.iter().find(|line| fits(line)) {
+        let heard = self.until(|heard| heard.lines.iter().any(|line| fits(line)));
+        match heard.lines.iter().find(|line| fits(line)) {
             Some(line) => line.clone(),
             None => panic!(
                 "{what} did not come; the process said:\n{}",
-                lines.join("\n")
+                heard.lines.join("\n")
             ),
         }
+    }
+
+    /// Waits until this is so, or for long enough.
+    fn until(&self, is_so: impl Fn(&Heard) -> bool) -> MutexGuard<'_, Heard> {
+        let heard = self.heard.0.lock().unwrap();
+        let is_missing = |heard: &mut Heard| !is_so(heard);
+        let waited = self.heard.1.wait_timeout_while(heard, PATIENCE, is_missing);
+        waited.unwrap().0
     }
 
     /// Bytes of memory that it has.
@@ -132,10 +143,11 @@ impl Process {
         );
     }
 
-    /// Waits for the end and gives back the exit code.
+    /// Waits for the end and gives back the exit code, and all lines: the last ones may be read later than the process ends.
     pub fn ended(mut self) -> (Option<i32>, Vec<String>) {
         let code = self.child.wait().unwrap().code();
-        (code, self.lines())
+        let lines = self.until(|heard| heard.open == 0).lines.clone();
+        (code, lines)
     }
 }
 
