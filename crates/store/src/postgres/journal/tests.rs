@@ -2,6 +2,7 @@
 
 mod killed;
 mod refused;
+mod simulation;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

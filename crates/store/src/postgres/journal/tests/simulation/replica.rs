@@ -1,0 +1,236 @@
+//! A replica: what it does about calls, replies and the time.
+
+use std::time::Duration;
+
+use super::database::{Broken, LEASE_MS, Reply, Statement, Word};
+use super::oracle::Attempt;
+use super::{Asked, Asker, Event, Job, World};
+use crate::postgres::ids::{ReplicaId, RowIds};
+use crate::postgres::journal::held::HeldSends;
+use crate::postgres::lease::ReplicaLease;
+
+/// The pauses between two rounds of its jobs, as in `heartbeat.rs` and `sweep.rs`, in milliseconds.
+const BEAT_MS: u64 = 1000;
+const REAP_MS: u64 = 2000;
+const SWEEP_MS: u64 = 10_000;
+
+/// Pause before a close is tried again.
+const RETRY_MS: u64 = 1000;
+
+/// A place for processes, one after the other.
+#[derive(Default)]
+pub(super) struct Replica {
+    pub(super) process: u64,
+    pub(super) paused_until: u64,
+    pub(super) life: Option<Life>,
+}
+
+/// A process.
+pub(super) struct Life {
+    ids: RowIds,
+    lease: ReplicaLease,
+    held: HeldSends,
+    is_registered: bool,
+}
+
+impl World {
+    /// A process starts, and asks for a row of its own.
+    pub(super) fn start(&mut self, replica: usize) {
+        let (began, length) = (self.instant(), Duration::from_millis(LEASE_MS));
+        let place = &mut self.replicas[replica];
+        place.process += 1;
+        place.paused_until = 0;
+        let slot = i64::try_from(replica).unwrap();
+        place.life = Some(Life {
+            ids: RowIds::of(ReplicaId { id: 0, slot }),
+            lease: ReplicaLease::new(length, began),
+            held: HeldSends::default(),
+            is_registered: false,
+        });
+        let process = place.process;
+        let asker = Asker { replica, process };
+        self.ask(asker, Statement::Register, None);
+        for (job, pause) in [
+            (Job::Beat, BEAT_MS),
+            (Job::Reap, REAP_MS),
+            (Job::Sweep, SWEEP_MS),
+        ] {
+            let first = self.now + 1 + self.chance.below(pause);
+            self.at(first, Event::Job { asker, job });
+        }
+    }
+
+    pub(super) fn die(&mut self, replica: usize) {
+        self.replicas[replica].life = None;
+        let again = self.now + 200 + self.chance.below(5000);
+        self.at(again, Event::Starts { replica });
+    }
+
+    /// Whether a process may send as this life, by its own clock.
+    pub(super) fn has_lease(&self, asker: Asker, owner: i64) -> bool {
+        let life = self.life(asker);
+        life.ids.replica().id == owner && life.lease.is_good(self.instant())
+    }
+
+    fn life(&self, asker: Asker) -> &Life {
+        self.replicas[asker.replica].life.as_ref().unwrap()
+    }
+
+    pub(super) fn call(&mut self, replica: usize, key: usize) {
+        let process = self.replicas[replica].process;
+        let asker = Asker { replica, process };
+        let Some(life) = self.replicas[replica].life.as_ref() else {
+            return;
+        };
+        if !life.is_registered {
+            return;
+        }
+        let now_ms = 1_700_000_000_000 + i64::try_from(self.now).unwrap();
+        let (id, owner) = (life.ids.next(now_ms), life.ids.replica().id);
+        life.held.begin(id);
+        self.rows.insert(id, self.attempts.len());
+        self.attempts.push(Attempt {
+            asker,
+            owner,
+            key,
+            id,
+            has_begun: false,
+            told: None,
+            is_first_hand: false,
+            delivered: false,
+        });
+        let attempt = self.attempts.len() - 1;
+        self.at(self.now + super::WAIT_MAX_MS, Event::GivesUp { attempt });
+        // The worst moment to be paused: when it goes on, its row may have been closed by others.
+        if self.now < super::TROUBLE_MS && self.chance.one_in(100) {
+            self.at(self.now, Event::Pauses { replica });
+        }
+        self.ask(asker, Statement::Open { owner, id, key }, Some(attempt));
+    }
+
+    /// A job is due.
+    pub(super) fn work(&mut self, asker: Asker, job: Job) {
+        let life = self.life(asker);
+        let owner = life.ids.replica().id;
+        let (statement, pause) = match job {
+            Job::Sweep if self.broken == Broken::NoSweep => return,
+            Job::Beat if !life.is_registered => (Statement::Register, BEAT_MS),
+            Job::Beat => (Statement::Beat(owner), BEAT_MS),
+            Job::Reap => (Statement::Reap, REAP_MS),
+            Job::Sweep => {
+                let abandoned = life.held.abandoned(self.instant());
+                if !abandoned.is_empty() {
+                    self.ask(asker, Statement::Withdraw(abandoned), None);
+                }
+                (Statement::Own(owner), SWEEP_MS)
+            }
+        };
+        self.ask(asker, statement, None);
+        self.at(self.now + pause, Event::Job { asker, job });
+    }
+
+    /// The outcome of an attempt is known: its row is closed.
+    pub(super) fn settle(&mut self, asker: Asker, attempt: usize, word: Word) {
+        let Attempt { key, id, .. } = self.attempts[attempt];
+        self.ask(asker, Statement::Close { id, key, word }, Some(attempt));
+    }
+
+    /// A reply has come, or its connection has broken.
+    pub(super) fn reply(&mut self, asked: Asked, reply: Option<Reply>) {
+        let Asked {
+            asker,
+            statement,
+            asked_at,
+            attempt,
+        } = asked;
+        match (statement, reply) {
+            (Statement::Register, Some(Reply::Life(owner))) => self.begin(asker, owner, asked_at),
+            (Statement::Beat(_), Some(Reply::Beat(true))) => self.renew(asker, asked_at),
+            (Statement::Beat(_), Some(_)) => self.ask(asker, Statement::Register, None),
+            (Statement::Open { id, .. }, reply) => {
+                self.opened(asker, (attempt, id), (reply.as_ref(), asked_at))
+            }
+            (Statement::Close { id, word, .. }, Some(_)) => {
+                self.life(asker).held.end(id);
+                if let Some(attempt) = attempt {
+                    self.tell(attempt, (word, asked_at), true);
+                }
+            }
+            // Tried for ever: it may be done already, and does nothing then.
+            (Statement::Close { word, .. }, None) => {
+                if let Some(attempt) = attempt {
+                    let again = self.now + RETRY_MS;
+                    self.at(
+                        again,
+                        Event::Outcome {
+                            asker,
+                            attempt,
+                            word,
+                        },
+                    );
+                }
+            }
+            (Statement::Withdraw(_), Some(Reply::Rows(found))) => {
+                self.life(asker).held.found(&found);
+            }
+            (Statement::Own(_), Some(Reply::Rows(own))) => {
+                let unknown = self.life(asker).held.unknown(own);
+                if !unknown.is_empty() {
+                    self.ask(asker, Statement::CloseThese(unknown), None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, asker: Asker, owner: i64, asked_at: u64) {
+        let slot = i64::try_from(asker.replica).unwrap();
+        let life = self.replicas[asker.replica].life.as_mut().unwrap();
+        life.ids.begin(ReplicaId { id: owner, slot });
+        life.is_registered = true;
+        self.renew(asker, asked_at);
+    }
+
+    fn renew(&mut self, asker: Asker, asked_at: u64) {
+        let asked_at = self.began + Duration::from_millis(asked_at);
+        self.life(asker).lease.renew(asked_at, 0, 1);
+    }
+
+    /// A row was opened, or not.
+    fn opened(
+        &mut self,
+        asker: Asker,
+        (attempt, id): (Option<usize>, i64),
+        (reply, asked_at): (Option<&Reply>, u64),
+    ) {
+        let attempt = attempt.unwrap();
+        let (now, broken) = (self.instant(), self.broken);
+        let life = self.life(asker);
+        let is_good = life.lease.is_good(now) || broken == Broken::LeaseUnchecked;
+        match reply {
+            Some(Reply::Claimed(word)) => {
+                life.held.end(id);
+                self.tell(attempt, (*word, asked_at), false);
+            }
+            Some(Reply::Opened) if self.attempts[attempt].told.is_none() && is_good => {
+                let (word, at) = self.deliver(attempt);
+                self.at(
+                    at,
+                    Event::Outcome {
+                        asker,
+                        attempt,
+                        word,
+                    },
+                );
+            }
+            // Nobody waits, or nothing may be sent: it is taken back.
+            Some(Reply::Opened) => {
+                self.settle(asker, attempt, Word::NotSent);
+            }
+            _ => {
+                life.held.abandon(id, now);
+                self.tell(attempt, (Word::NotSent, asked_at), true);
+            }
+        }
+    }
+}
