@@ -28,7 +28,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// How often a connection that listens is asked whether it is still there: it says nothing by itself.
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
 
-/// Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent.
+/// Never shortens a lease: a heartbeat whose connection has broken may be carried out after a later one, with the time of its own
+/// beginning. Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent.
 static BEAT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH rule AS MATERIALIZED (
@@ -36,7 +37,8 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
     ), alone AS MATERIALIZED (
         SELECT synchronous, set_config('synchronous_commit', 'local', true) FROM rule
     ), beat AS (
-        UPDATE chatgate.replicas SET lease_until = now() + $2 * interval '1 ms', accesses = $3, admin_keys = $4, signing_keys = $5
+        UPDATE chatgate.replicas SET lease_until = greatest(lease_until, now() + $2 * interval '1 ms'),
+            accesses = $3, admin_keys = $4, signing_keys = $5
         WHERE id = $1 RETURNING id
     ) SELECT
         (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
