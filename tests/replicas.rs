@@ -1,8 +1,11 @@
 //! Several replicas over one database. Here the try-out, as its own lines say: a call, one gateway that is killed, and callers who
 //! go on.
 
+mod day_limit;
 mod keys;
 mod kill;
+mod start;
+mod suites;
 
 use std::net::TcpListener;
 use std::path::Path;
