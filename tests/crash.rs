@@ -203,7 +203,7 @@ async fn ask_again(
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice() {
     let instants = if is_postgres() {
-        load(4, 100)
+        load(3, 100)
     } else {
         load(25, 1000)
     };

@@ -25,7 +25,7 @@ const BETWEEN_KILLS: Duration = Duration::from_secs(1);
 const CLOSED_WITHIN_S: (usize, usize) = (30, 15);
 
 /// Seconds of it.
-const LASTING_S: (usize, usize) = (12, 30 * 60);
+const LASTING_S: (usize, usize) = (10, 30 * 60);
 
 /// Where the live replicas are.
 type Addresses = Mutex<Vec<SocketAddr>>;
