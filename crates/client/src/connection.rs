@@ -69,13 +69,20 @@ impl Connector {
     }
 }
 
+/// Most that a connection reads ahead of an answer over HTTP/1.1, in bytes, and the largest head of one. A large body waits until
+/// few others are read: hyper's own bound, 400 KiB, is held by each connection meanwhile, and twice.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
+
 async fn http1<T>(io: T) -> Result<Connection, String>
 where
     T: Read + Write + Unpin + Send + 'static,
 {
     let writes = WriteCount::default();
     let io = CountedIo::new(io, writes.clone());
-    let (sender, driver) = http1::handshake(io).await.map_err(|error| causes(&error))?;
+    let made = http1::Builder::new()
+        .max_buf_size(READ_AHEAD_BYTES)
+        .handshake(io);
+    let (sender, driver) = made.await.map_err(|error| causes(&error))?;
     // Ends with its connection; what went wrong is the answer to whoever waits for one.
     tokio::spawn(driver);
     Ok(Connection::new(Sender::Http1(sender), writes))
