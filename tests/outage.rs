@@ -5,6 +5,7 @@ mod cut_off;
 mod encrypted;
 mod failover;
 mod paused;
+mod pooler;
 mod restarted;
 mod stage;
 mod storm;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::link::Link;
 use super::postgres::{NOBODY, command, copy, give_away, is_root, programs, template};
 use super::wait::{PATIENCE, until};
 
@@ -119,9 +120,28 @@ impl Cluster {
         standby
     }
 
+    /// Likewise, over a link to it.
+    pub async fn standby_over(&self, link: &Link) -> Cluster {
+        let mut standby = Cluster::new().unwrap();
+        give_away(&standby.path);
+        standby.copy_of(self);
+        let (host, port) = (link.address.ip(), link.address.port());
+        let follows = format!("primary_conninfo = 'host={host} port={port} user=chatgate'\n");
+        let settings = standby.data().join("postgresql.auto.conf");
+        let settings = File::options().append(true).open(settings);
+        settings.unwrap().write_all(follows.as_bytes()).unwrap();
+        standby.run().await;
+        standby
+    }
+
     /// Forgets what it has, and is a standby of another one from now on.
     pub async fn follow(&mut self, primary: &Cluster) {
         let _ = std::fs::remove_dir_all(self.data());
+        self.copy_of(primary);
+        self.run().await;
+    }
+
+    fn copy_of(&self, primary: &Cluster) {
         let mut copy = command(&self.programs, "pg_basebackup");
         copy.args([
             "-U",
@@ -136,7 +156,6 @@ impl Cluster {
         ]);
         let copied = copy.arg(&primary.path).arg("-D").arg(self.data()).status();
         assert!(copied.unwrap().success());
-        self.run().await;
     }
 
     /// Starts it, or starts it again, and waits until it answers.
@@ -284,6 +303,14 @@ impl Cluster {
         }
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
+    }
+
+    /// A program, as the user that servers run as.
+    pub fn program(path: &Path) -> Command {
+        command(
+            path.parent().unwrap(),
+            path.file_name().unwrap().to_str().unwrap(),
+        )
     }
 
     /// Takes all the room of its disk.

@@ -9,7 +9,9 @@ use serde_json::json;
 use super::stage::{ReplicaSettings, Stage};
 use super::storm::{ANSWER_MAX, Storm, Verdict, judge};
 use crate::crash::{Chance, seed};
-use crate::harness::{Answer, Cluster, load, pass, skipped, until};
+use crate::harness::{
+    Answer, Cluster, Link, LinkState, has_line, load, pass, rows, skipped, until,
+};
 
 const REPLICATED: ReplicaSettings<'_> = &[("CHATGATE__STORE__DURABILITY", "replicated")];
 
@@ -31,12 +33,16 @@ impl Pair {
             first.set("synchronous_standby_names", "*");
         }
         let second = first.standby().await;
+        Some(Pair::over([first, second], settings).await)
+    }
+
+    async fn over([first, second]: [Cluster; 2], settings: ReplicaSettings<'_>) -> Pair {
         let url = first.url_or(&second);
         let replicas: Vec<_> = (0..3).map(|_| (url.clone(), settings)).collect();
-        Some(Pair {
+        Pair {
             stage: Arc::new(Stage::over(&replicas).await),
             servers: [first, second],
-        })
+        }
     }
 
     /// Kills the one that is written, has the other one take its place, and has the first one follow that.
@@ -84,6 +90,28 @@ async fn storm(settings: ReplicaSettings<'_>, failovers: usize) -> Option<(Pair,
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_standby_that_has_everything_failovers_double_and_lose_nothing() {
+    let failovers = load(1, 10);
+    let Some((pair, verdict)) = storm(REPLICATED, failovers).await else {
+        return skipped("PostgreSQL");
+    };
+    println!(
+        "replicated, {failovers} failovers: {} doubled, {} lost",
+        verdict.doubled, verdict.lost
+    );
+    assert_eq!((verdict.doubled, verdict.lost), (0, 0));
+    assert!(verdict.slowest <= ANSWER_MAX, "{:?}", verdict.slowest);
+    for gateway in &pair.stage.gateways {
+        let metrics = gateway.metrics().await;
+        let line = format!("chatgate_store_failovers_total {failovers}");
+        assert!(has_line(&metrics, &line), "{metrics}");
+    }
+    let rows = rows(&pair.stage.gateways[0], "").await;
+    let noted = rows.iter().filter(|row| row["kind"] == "failover");
+    assert_eq!(noted.count(), failovers * pair.stage.gateways.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
     let failovers = load(1, 10);
     let Some((_, verdict)) = storm(&[], failovers).await else {
@@ -93,6 +121,57 @@ async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
         "local, {failovers} failovers: {} doubled, {} lost",
         verdict.doubled, verdict.lost
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
+    let Some(first) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let link = Link::to(first.socket());
+    let second = first.standby_over(&link).await;
+    let mut pair = Pair::over([first, second], &[]).await;
+    let stage = Arc::clone(&pair.stage);
+    stage.upstream.think(Duration::from_millis(1));
+    pair.resumed(0).await;
+    // From now on the standby learns of nothing.
+    link.set(LinkState::Swallows);
+    let ended: Vec<String> = (0..20).map(|n| format!("ended-{n}")).collect();
+    for (number, mark) in ended.iter().enumerate() {
+        let sent = Answer::of(stage.keyed(number % 3, mark)).await;
+        assert_eq!(sent.json()["delivery"], "sent", "{}", sent.body);
+    }
+    stage.upstream.think(Duration::from_secs(2));
+    let open: Vec<String> = (0..6).map(|n| format!("open-{n}")).collect();
+    let sends = open.iter().enumerate();
+    let sends = sends.map(|(n, mark)| tokio::spawn(Answer::of(stage.keyed(n % 3, mark))));
+    let sends: Vec<_> = sends.collect();
+    until("the upstream has them", async || {
+        open.iter().all(|mark| stage.upstream.taken(mark) == 1)
+    })
+    .await;
+    pair.servers[0].kill();
+    pair.servers[1].promote();
+    for send in sends {
+        let answer = send.await.unwrap();
+        assert_eq!(answer.json()["delivery"], "sent", "{}", answer.body);
+    }
+    stage.upstream.think(Duration::from_millis(1));
+    pair.resumed(1).await;
+    let all = rows(&stage.gateways[0], "").await;
+    let sent = all.iter().filter(|row| row["delivery"] == "sent").count();
+    println!(
+        "put back: {sent} rows of {} sends",
+        stage.upstream.all_taken()
+    );
+    assert_eq!(u32::try_from(sent).unwrap(), stage.upstream.all_taken());
+    for (number, mark) in ended.iter().chain(&open).enumerate() {
+        let again = Answer::of(stage.keyed(number % 3, mark)).await;
+        let replayed = again.header("idempotent-replayed");
+        assert_eq!(replayed, "true", "{mark}: {}", again.body);
+        assert_eq!(again.json()["delivery"], "sent", "{}", again.body);
+        assert_eq!(stage.upstream.taken(mark), 1, "{mark}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,14 +196,15 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() {
-    let Some(mut pair) = Pair::start(REPLICATED).await else {
+    // Who serves reads knows what is true all the while, although nothing can be written.
+    let fresh = [REPLICATED[0], ("CHATGATE__REPLICAS__STALE_MAX", "5s")];
+    let Some(mut pair) = Pair::start(&fresh).await else {
         return skipped("PostgreSQL");
     };
     let storm = Storm::over(&pair.stage, Chance(seed()));
     pass(Duration::from_millis(500)).await;
     pair.servers[1].kill();
-    // Longer than a lease: who serves reads needs none.
-    pass(Duration::from_secs(load(6, 30) as u64)).await;
+    pass(Duration::from_secs(load(7, 30) as u64)).await;
     let ready = pair.stage.ready(0).await;
     assert!(
         ready.status == 200 && ready.body.contains("\"store\""),

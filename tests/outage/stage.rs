@@ -31,6 +31,7 @@ pub(super) struct Stage {
     pub(super) gateways: Vec<Gateway>,
     pub(super) upstream: Counting,
     pub(super) client: reqwest::Client,
+    client_id: String,
     secret: String,
     toml: String,
 }
@@ -52,6 +53,7 @@ impl Stage {
             gateways: Vec::new(),
             upstream: upstream_calls,
             client: client(),
+            client_id: String::new(),
             secret: String::new(),
             toml,
         };
@@ -59,7 +61,7 @@ impl Stage {
             let gateway = stage.replica(url, settings);
             stage.gateways.push(gateway);
         }
-        stage.secret = stage.access().await;
+        (stage.client_id, stage.secret) = stage.access().await;
         stage
     }
 
@@ -95,12 +97,13 @@ impl Stage {
         )
     }
 
-    /// Makes the access that calls, and returns its password.
-    async fn access(&self) -> String {
+    /// Makes the access that calls, and returns its client id and its password.
+    async fn access(&self) -> (String, String) {
         let draft = json!({"name": NAME, "allow": ["127.0.0.0/8"]});
         let made = admin(&self.gateways[0], Method::POST, "accesses", draft).await;
         assert_eq!(made.status, 201, "{}", made.body);
-        made.json()["password"].as_str().unwrap().to_owned()
+        let text = |name: &str| made.json()[name].as_str().unwrap().to_owned();
+        (text("client_id"), text("password"))
     }
 
     /// A call by the access of this stage.
@@ -108,6 +111,17 @@ impl Stage {
         let url = self.gateways[replica].url("/api/basic/");
         let call = self.client.post(url).basic_auth(NAME, Some(&self.secret));
         call.form(&[&[("class", "chat")], form].concat())
+    }
+
+    /// Asks a replica for a token.
+    pub(super) fn token(&self, replica: usize) -> reqwest::RequestBuilder {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.client_id),
+            ("client_secret", &self.secret),
+        ];
+        let url = self.gateways[replica].url("/oauth/token");
+        self.client.post(url).form(&form)
     }
 
     pub(super) fn read(&self, replica: usize) -> reqwest::RequestBuilder {
