@@ -74,7 +74,9 @@ impl LaneState {
             }
         }
         self.close_rows(session, batch).await?;
-        let (remembers, now) = (self.primary.may_forget(), Instant::now());
+        // What was closed over a new primary before sends were put back there may have found nothing to close.
+        let remembers = self.primary.may_forget() || self.owes_sends();
+        let now = Instant::now();
         for entry in batch {
             match entry {
                 JournalEntry::Close(_, closing) if remembers => {
