@@ -21,8 +21,8 @@ const ASKED: u64 = 3;
 /// Longest that a caller may have to wait for a refusal: what the store takes at most, and a little.
 pub(super) const ANSWER_MAX: Duration = Duration::from_millis(3_200);
 
-/// Longest that a send waits for an answer that has begun: its outcome is waited for on the disk for five seconds.
-const SETTLED_MAX: Duration = Duration::from_secs(6);
+/// Longest that any answer takes: three seconds until the row of a send is on the disk, five for its outcome, and a little.
+const SETTLED_MAX: Duration = Duration::from_secs(9);
 
 /// Longest that a key may count as under way when all is well again: a lease, the pauses of reaper and sweep, and a little.
 const OPEN_MAX: Duration = Duration::from_secs(15);
