@@ -5,6 +5,7 @@ mod traces;
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
+use sought::Sought;
 
 impl Store {
     /// Takes away what is kept of a destination: parameters and answers of calls to it, and every text of the journal, of
@@ -20,9 +21,17 @@ impl Store {
         by: (&str, i64),
         destination: &str,
     ) -> Result<u64, StoreError> {
+        // What waits to be written may speak of it as well.
+        self.journal().flush().await?;
         match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.erase_destination(by, destination).await,
-            Engine::Postgres(postgres) => postgres.erase_destination(by, destination).await,
+            Engine::Sqlite(sqlite) => {
+                let sought = Sought::new(destination, sqlite.journal_key());
+                sqlite.erase(by, sought).await
+            }
+            Engine::Postgres(postgres) => {
+                let sought = Sought::new(destination, &postgres.journal_key);
+                postgres.erase(by, &sought).await
+            }
         }
     }
 

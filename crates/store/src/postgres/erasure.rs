@@ -25,17 +25,15 @@ struct FoundRow {
 }
 
 impl PostgresStore {
-    pub(crate) async fn erase_destination(
+    /// Takes a destination from all rows in which it stands.
+    pub(crate) async fn erase(
         &self,
         (actor, now_ms): (&str, i64),
-        destination: &str,
+        sought: &Sought,
     ) -> Result<u64, StoreError> {
-        // What waits to be written may speak of it as well.
-        self.memory().journal.flush().await?;
-        let sought = Sought::new(destination, &self.journal_key);
         let (mut erased, mut touched) = (0, BTreeSet::new());
         for table in &TABLES {
-            let found = self.rows_with(table, &sought).await?;
+            let found = self.rows_with(table, sought).await?;
             erased += found.len() as u64;
             touched.extend(self.erase_rows(table, &found).await?);
         }

@@ -34,7 +34,7 @@ pub(crate) struct PostgresStore {
     deployment: String,
     seal: SealKeys,
     /// The key of the hashes of destinations and of idempotency keys.
-    pub(super) journal_key: hmac::Key,
+    pub(crate) journal_key: hmac::Key,
     ids: Arc<RowIds>,
     connector: Arc<PgConnector>,
     /// Without a pooler in between.

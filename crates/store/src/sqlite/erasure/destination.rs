@@ -14,14 +14,13 @@ use crate::{JournalKind, StoreError};
 const ERASED_AT_ONCE: usize = 64;
 
 impl SqliteStore {
-    pub(crate) async fn erase_destination(
+    /// Takes a destination from all rows in which it stands.
+    pub(crate) async fn erase(
         &self,
         (actor, now_ms): (&str, i64),
-        destination: &str,
+        sought: Sought,
     ) -> Result<u64, StoreError> {
-        // What waits to be written may speak of it as well.
-        self.memory().journal.flush().await?;
-        let sought = Arc::new(Sought::new(destination, self.journal_key()));
+        let sought = Arc::new(sought);
         let mut erased = 0;
         for table in &TABLES {
             let ids = self.rows_with(table, &sought).await?;
