@@ -59,6 +59,11 @@ impl JournalOrder {
     }
 }
 
+/// The row beyond which those are that came since a time, in milliseconds since 1970, and after a row.
+pub(crate) fn after(since_ms: i64, beyond: i64) -> i64 {
+    beyond.max(first_id_at(since_ms) - 1)
+}
+
 /// Rows that were found.
 #[derive(Debug)]
 pub struct FoundRows {

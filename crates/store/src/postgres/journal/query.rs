@@ -9,7 +9,7 @@ use super::columns::{SELECT, read};
 use super::open_row::OpenRow;
 use super::page::PageQuery;
 use super::tallies::minute_from;
-use crate::journal::row::first_id_at;
+use crate::journal::filter::after;
 use crate::postgres::error::PgError;
 use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
@@ -41,7 +41,7 @@ impl PostgresStore {
         (since_ms, beyond): (i64, i64),
         count_max: u32,
     ) -> Result<Vec<LimitCall>, StoreError> {
-        let (after, most) = (beyond.max(first_id_at(since_ms) - 1), i64::from(count_max));
+        let (after, most) = (after(since_ms, beyond), i64::from(count_max));
         let values: [Value<'_>; 4] = [
             (&with_destinations, Type::BOOL),
             (&access, Type::TEXT),
@@ -124,7 +124,7 @@ impl PostgresStore {
         (since_ms, beyond): (i64, i64),
         count_max: u32,
     ) -> Result<Vec<ReplayCall>, StoreError> {
-        let (after, most) = (beyond.max(first_id_at(since_ms) - 1), i64::from(count_max));
+        let (after, most) = (after(since_ms, beyond), i64::from(count_max));
         let values: [Value<'_>; 3] = [
             (&access, Type::TEXT),
             (&after, Type::INT8),

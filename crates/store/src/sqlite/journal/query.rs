@@ -4,7 +4,7 @@ use rusqlite::params_from_iter;
 
 use super::page::{index, last_looked_at, page};
 use super::{address, sql};
-use crate::journal::row::first_id_at;
+use crate::journal::filter::after;
 use crate::sqlite::store::SqliteStore;
 use crate::{
     FoundRows, JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError,
@@ -17,7 +17,7 @@ impl SqliteStore {
         (since_ms, beyond): (i64, i64),
         count_max: u32,
     ) -> Result<Vec<LimitCall>, StoreError> {
-        let (access, after) = (access.to_owned(), beyond.max(first_id_at(since_ms) - 1));
+        let (access, after) = (access.to_owned(), after(since_ms, beyond));
         self.read(move |connection| {
             let mut calls = connection.prepare_cached(
                 "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
@@ -73,7 +73,7 @@ impl SqliteStore {
         (since_ms, beyond): (i64, i64),
         count_max: u32,
     ) -> Result<Vec<ReplayCall>, StoreError> {
-        let (access, after) = (access.to_owned(), beyond.max(first_id_at(since_ms) - 1));
+        let (access, after) = (access.to_owned(), after(since_ms, beyond));
         self.read(move |connection| {
             // A call is refused for the state of its access before its networks are asked.
             let mut rows = connection.prepare_cached(
