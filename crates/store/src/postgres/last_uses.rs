@@ -14,7 +14,7 @@ use crate::last_use::LastUse;
 const LOOK_BACK_S: i64 = 20;
 
 impl PostgresStore {
-    /// Writes these down, by client id, forgets accesses that are gone, and learns what others have written.
+    /// Writes these down, by client id, and learns what others have written.
     pub(crate) async fn write_uses(&self, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
         // The newest of all replicas is so by one clock, the database's.
         let ahead_s = self.lease().ahead_s();
@@ -43,9 +43,6 @@ impl PostgresStore {
             (&ways, Type::TEXT_ARRAY),
         ];
         self.pool().write(put, &values).await?;
-        let gone = "DELETE FROM chatgate.last_uses l
-             WHERE NOT EXISTS (SELECT FROM chatgate.accesses a WHERE a.client_id = l.client_id)";
-        self.pool().write(gone, &[]).await?;
         let since = oldest.unwrap_or(0) - LOOK_BACK_S;
         for (client_id, mut last) in read_uses_since(self.pool(), since).await? {
             last.at -= ahead_s;

@@ -71,17 +71,21 @@ pub(super) async fn read_deployment(pool: &PgPool) -> Result<String, StoreError>
     Ok(row.try_get("id").map_err(PgError::from)?)
 }
 
-/// The last uses that the database has.
+/// The last uses that the database has. Those of accesses that are gone are forgotten: at a start, since that takes a look at all.
 pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError> {
+    let gone = "DELETE FROM chatgate.last_uses l
+         WHERE NOT EXISTS (SELECT FROM chatgate.accesses a WHERE a.client_id = l.client_id)";
+    pool.write(gone, &[]).await?;
     Ok(read_uses_since(pool, 0).await?.into_iter().collect())
 }
 
-/// Those of this second and later.
+/// Those of this second and later, of accesses that are there.
 pub(super) async fn read_uses_since(
     pool: &PgPool,
     since: i64,
 ) -> Result<Vec<(String, LastUse)>, PgError> {
-    let uses = "SELECT client_id, at, address, way FROM chatgate.last_uses WHERE at >= $1";
+    let uses = "SELECT l.client_id, l.at, l.address, l.way FROM chatgate.last_uses l
+         JOIN chatgate.accesses a ON a.client_id = l.client_id WHERE l.at >= $1";
     let rows = pool.read(uses, &[(&since, Type::INT8)]).await?;
     let read = |row: &tokio_postgres::Row| {
         let last = LastUse {
