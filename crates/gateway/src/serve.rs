@@ -180,7 +180,8 @@ async fn run(
     let snapshot = runtime.snapshot();
     let deadline = Instant::now() + snapshot.limits.drain_timeout;
     stop.send_replace(Some(deadline));
-    let drained = public.await;
+    let store = &snapshot.store;
+    let (drained, ()) = tokio::join!(public, store.drain());
     snapshot.under_way.close();
     // Callers who are gone don't hold connections open, and their sends count no less.
     if timeout_at(deadline, snapshot.under_way.wait())
@@ -189,6 +190,7 @@ async fn run(
     {
         tracing::warn!("calls were still under way at the drain deadline");
     }
+    store.leave().await;
     stop_admin.send_replace(Some(deadline.max(Instant::now() + OPERATORS_GRACE)));
     let admin_drained = admin.await;
     beside.shutdown().await;

@@ -6,6 +6,7 @@ mod admin_keys;
 mod change;
 mod connector;
 mod daily;
+mod departure;
 mod erasure;
 mod error;
 mod first_start;

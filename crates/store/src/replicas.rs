@@ -71,6 +71,24 @@ impl Store {
         }
     }
 
+    /// Says to the others that this process is about to end: it counts no longer among those that share what is divided. They
+    /// still wait for it to take over changes, since it may still admit calls.
+    pub async fn drain(&self) {
+        match self.engine() {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.drain().await,
+        }
+    }
+
+    /// This process admits nothing any more, and nothing of a caller is under way: nobody waits for it from now on. What it has
+    /// in memory it may still write.
+    pub async fn leave(&self) {
+        match self.engine() {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.leave().await,
+        }
+    }
+
     /// How many replicas are alive, this one included.
     #[must_use]
     pub fn replica_count(&self) -> u32 {

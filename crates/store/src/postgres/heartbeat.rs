@@ -14,7 +14,7 @@ use super::connector::{Notified, PgConnector};
 use super::error::PgError;
 use super::lease::now_ms;
 use super::primary::OF_SERVER;
-use super::replica::register;
+use super::replica::{drain, register};
 use super::session::{PgSession, Value};
 use super::store::{KnownEpochs, PostgresStore};
 use crate::StoreError;
@@ -29,7 +29,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
 
 /// Never shortens a lease: a heartbeat whose connection has broken may be carried out after a later one, with the time of its own
-/// beginning. Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent.
+/// beginning. Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent. One
+/// that has left stays away: a heartbeat that was still on its way does not bring it back.
 static BEAT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH rule AS MATERIALIZED (
@@ -39,7 +40,7 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
     ), beat AS (
         UPDATE chatgate.replicas SET lease_until = greatest(lease_until, now() + $2 * interval '1 ms'),
             accesses = $3, admin_keys = $4, signing_keys = $5
-        WHERE id = $1 RETURNING id
+        WHERE id = $1 AND (lease_until > now() OR NOT draining) RETURNING id
     ) SELECT
         (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
         (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
@@ -127,6 +128,9 @@ async fn beat(
         let (replica, _) = register(store.pool(), store.replica_options()).await?;
         tracing::warn!("this replica was taken for dead, and goes on as another one");
         store.ids().begin(replica);
+        if store.is_draining() {
+            drain(store.pool(), replica).await?;
+        }
         return Ok(in_force);
     };
     store.primary().observe(row)?;

@@ -54,9 +54,16 @@ pub(super) async fn register(
     Err(StoreError::new("there are 256 replicas already"))
 }
 
-/// Ends this life, so that nobody waits for it.
+/// Says that this life is about to end: others have its share of what is divided among replicas.
+pub(super) async fn drain(pool: &PgPool, replica: ReplicaId) -> Result<(), StoreError> {
+    let drain = "UPDATE chatgate.replicas SET draining = true WHERE id = $1";
+    pool.write(drain, &[(&replica.id, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// Ends this life, so that nobody waits for it. Its row stays for a minute, as the one who takes its slot has to come later.
 pub(super) async fn leave(pool: &PgPool, replica: ReplicaId) -> Result<(), StoreError> {
-    let leave = "UPDATE chatgate.replicas SET lease_until = now(), draining = true WHERE id = $1";
+    let leave = "UPDATE chatgate.replicas SET lease_until = now(), draining = true WHERE id = $1 AND lease_until > now()";
     pool.write(leave, &[(&replica.id, Type::INT8)]).await?;
     Ok(())
 }

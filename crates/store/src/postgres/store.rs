@@ -1,6 +1,6 @@
 //! A store in PostgreSQL: what it holds, and how its verbs, each in a file of its own, come to read and write.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
 use super::primary::Primary;
-use super::replica::{leave, register};
+use super::replica::register;
 use super::seal::SealKeys;
 use super::session::{PgSession, Value};
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
@@ -51,6 +51,8 @@ pub(crate) struct PostgresStore {
     /// Another replica has something in force that it had not before.
     applied: Notify,
     heartbeat: std::sync::Mutex<JoinSet<()>>,
+    /// Whether this process is about to end.
+    pub(super) is_draining: AtomicBool,
     /// The epoch of the signing keys as they are in the database.
     signing_keys: watch::Sender<i64>,
     /// The epoch of those by which this process signs and verifies.
@@ -126,6 +128,7 @@ impl PostgresStore {
             wake: Arc::default(),
             applied: Notify::new(),
             heartbeat: std::sync::Mutex::default(),
+            is_draining: AtomicBool::new(false),
             signing_keys: watch::Sender::new(signing_keys),
             signing_keys_epoch: AtomicI64::new(signing_keys),
             accesses_epoch: Mutex::new(accesses_epoch),
@@ -141,16 +144,12 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Ends what writes, takes this replica out of the others' sight, and closes the connections.
+    /// Ends what writes, and closes the connections.
     pub(crate) async fn close(&self) {
         if let Some(lanes) = &self.lanes {
             lanes.close().await;
         }
-        let tasks = std::mem::take(&mut *self.heartbeat());
-        drop(tasks);
-        if let Err(error) = leave(&self.pool, self.ids.replica()).await {
-            tracing::warn!(%error, "the others will wait for this replica until its lease is over");
-        }
+        self.leave().await;
         self.pool.close();
     }
 
@@ -160,7 +159,7 @@ impl PostgresStore {
         drop(std::mem::take(&mut *self.heartbeat()));
     }
 
-    fn heartbeat(&self) -> MutexGuard<'_, JoinSet<()>> {
+    pub(super) fn heartbeat(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.heartbeat
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,29 @@
+//! The end of this replica, as the others see it.
+
+use std::sync::atomic::Ordering;
+
+use super::replica::{drain, leave};
+use super::store::PostgresStore;
+
+impl PostgresStore {
+    /// Says to the others that this process is about to end.
+    pub(crate) async fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        if let Err(error) = drain(self.pool(), self.ids().replica()).await {
+            tracing::warn!(%error, "the others do not know that this replica is about to end");
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends the heartbeat, and takes this replica out of the others' sight.
+    pub(crate) async fn leave(&self) {
+        let mut tasks = std::mem::take(&mut *self.heartbeat());
+        tasks.shutdown().await;
+        if let Err(error) = leave(self.pool(), self.ids().replica()).await {
+            tracing::warn!(%error, "the others will wait for this replica until its lease is over");
+        }
+    }
+}
