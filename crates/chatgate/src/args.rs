@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use access::AccessCommand;
-use connect::{AdminArgs, ReachArgs, RequestArgs};
+use connect::{AdminArgs, ChangeArgs, ReachArgs, RequestArgs};
 use explain::ExplainArgs;
 use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
@@ -124,7 +124,7 @@ pub(crate) struct KeysRotateArgs {
     #[arg(long)]
     pub(crate) revoke: bool,
     #[command(flatten)]
-    pub(crate) request: RequestArgs,
+    pub(crate) change: ChangeArgs,
 }
 
 #[derive(Debug, Subcommand)]

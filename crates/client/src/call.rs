@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::HeaderMap;
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -51,15 +52,27 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Sends one request and gives back the body of a 2xx answer.
+/// A 2xx answer.
+#[derive(Debug)]
+pub struct GatewayAnswer {
+    /// Its header lines.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: String,
+}
+
+/// Sends one request and gives back a 2xx answer.
 ///
 /// # Errors
 /// When there is no answer, or any other.
-pub async fn call(client: &Client, call: GatewayCall<'_>) -> Result<String, CallError> {
+pub async fn call(client: &Client, call: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
     let response = answered(client, call).await?;
-    text_of(response, ANSWER_BYTES_MAX)
-        .await
-        .map_err(CallError::NoAnswer)
+    let headers = response.headers().clone();
+    let body = text_of(response, ANSWER_BYTES_MAX).await;
+    Ok(GatewayAnswer {
+        headers,
+        body: body.map_err(CallError::NoAnswer)?,
+    })
 }
 
 /// Sends one request and writes the body of a 2xx answer as it comes. Its size has no bound but the client's time-out:

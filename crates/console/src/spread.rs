@@ -3,17 +3,35 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::Next;
-use axum::response::Response;
-use http::{HeaderName, HeaderValue, Method, Request};
-use store::Spread;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, Method, Request, header};
+use serde_json::{Value, json};
+use store::{Spread, SpreadWait, StoreError};
+use url::form_urlencoded;
 
+use crate::problem::Problem;
 use crate::state::ConsoleState;
 
-/// In how many replicas of how many a change is in force: `2/3`.
-const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
+/// In how many replicas of how many a change is in force: `2/3`, or [`UNKNOWN`].
+pub(crate) const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
 
 /// The replicas that have not said yet that it is.
-const PENDING: HeaderName = HeaderName::from_static("chatgate-pending");
+pub(crate) const PENDING: HeaderName = HeaderName::from_static("chatgate-pending");
+
+/// The change is stored, and nobody can say who has it in force.
+const UNKNOWN: &str = "unknown";
+
+/// The parameter by which a request waits for the leases of those that say nothing.
+const WAIT: &str = "wait";
+
+/// The field of a page's address that says how far a change has come when the page's form made it.
+pub(crate) const FIELD: &str = "in_force";
+
+/// Describes the parameter.
+pub(crate) fn parameter() -> Value {
+    let text = "Where several gateways share the store: wait until each has the change in force or its lease is over.";
+    json!({"name": WAIT, "in": "query", "description": text, "schema": {"enum": ["all"]}})
+}
 
 /// Waits for the other replicas after a request that may have changed something. One process over a file waits for nobody.
 pub(crate) async fn acknowledge(
@@ -21,32 +39,105 @@ pub(crate) async fn acknowledge(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    let may_change = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let wait = match wait_of(request.uri().query().unwrap_or_default()) {
+        Ok(wait) => wait,
+        Err(problem) => return problem.into_response(),
+    };
     let mut response = next.run(request).await;
     let status = response.status();
-    if !may_change || status.is_client_error() || status.is_server_error() {
+    if status.is_client_error() || status.is_server_error() {
         return response;
     }
-    match console.store.spread().await {
-        Ok(Some(spread)) => announce(&mut response, &spread),
-        Ok(None) => {}
-        Err(error) => {
-            tracing::warn!(%error, "whether other replicas have a change is not known");
-        }
+    let spread = console.store.spread(wait).await;
+    if let Some(spread) = spread.transpose() {
+        announce(&mut response, &spread);
     }
     response
 }
 
-fn announce(response: &mut Response, spread: &Spread) {
-    let in_force = format!("{}/{}", spread.replicas, spread.of);
-    if let Ok(in_force) = HeaderValue::from_str(&in_force) {
-        response.headers_mut().insert(IN_FORCE, in_force);
+fn wait_of(query: &str) -> Result<SpreadWait, Problem> {
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == WAIT);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(SpreadWait::Acknowledgement),
+        (Some((_, value)), None) if value == "all" => Ok(SpreadWait::Leases),
+        _ => {
+            let mistake = (WAIT.to_owned(), "write all, once".to_owned());
+            Err(Problem::unreadable(vec![mistake]))
+        }
     }
-    if spread.pending.is_empty() {
+}
+
+fn announce(response: &mut Response, spread: &Result<Spread, StoreError>) {
+    let (in_force, pending) = match spread {
+        Ok(spread) => {
+            let in_force = format!("{}/{}", spread.replicas, spread.of);
+            (in_force, spread.pending.join(", "))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "whether other replicas have a change is not known");
+            (UNKNOWN.to_owned(), String::new())
+        }
+    };
+    set(response, IN_FORCE, &in_force);
+    if spread.is_ok() && pending.is_empty() {
         return;
     }
-    tracing::warn!(pending = ?spread.pending, "a change is not in force in all replicas yet");
-    if let Ok(pending) = HeaderValue::from_str(&spread.pending.join(", ")) {
-        response.headers_mut().insert(PENDING, pending);
+    if !pending.is_empty() {
+        tracing::warn!(pending, "a change is not in force in all replicas yet");
+        set(response, PENDING, &pending);
+    }
+    let headers = response.headers();
+    let next = headers
+        .get(header::LOCATION)
+        .and_then(|to| to.to_str().ok());
+    if let Some(next) = next.filter(|_| response.status().is_redirection()) {
+        let sign = if next.contains('?') { '&' } else { '?' };
+        let next = format!("{next}{sign}{FIELD}={in_force}");
+        set(response, header::LOCATION, &next);
+    }
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// What a page says that follows a change which not all have in force; nothing about any other text.
+pub(crate) fn notice(in_force: &str) -> Option<String> {
+    if in_force == UNKNOWN {
+        let text = "The change is stored. Which replicas have it in force is not known: the database does not say.";
+        return Some(text.to_owned());
+    }
+    let (replicas, of) = in_force.split_once('/')?;
+    let (replicas, of): (u16, u16) = (replicas.parse().ok()?, of.parse().ok()?);
+    Some(format!(
+        "The change is stored, and in force in {replicas} of {of} replicas. The others take it over when they reach the database."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_nothing_but_numbers_of_a_change() {
+        assert!(notice("2/3").unwrap().contains("2 of 3"));
+        assert!(notice("unknown").unwrap().contains("not known"));
+        for other in ["", "2", "2/", "a/b", "<b>/3", "2/3/4"] {
+            assert_eq!(notice(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_leases_of_all_are_waited_for_on_request() {
+        assert_eq!(wait_of("").ok(), Some(SpreadWait::Acknowledgement));
+        assert_eq!(wait_of("a=b&wait=all").ok(), Some(SpreadWait::Leases));
+        for wrong in ["wait=", "wait=1", "wait=all&wait=all"] {
+            assert!(wait_of(wrong).is_err(), "{wrong}");
+        }
     }
 }

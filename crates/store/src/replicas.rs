@@ -19,6 +19,15 @@ pub struct Spread {
     pub pending: Vec<String>,
 }
 
+/// How long those are waited for that do not say that they have a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpreadWait {
+    /// As long as an acknowledgement may wait.
+    Acknowledgement,
+    /// Until their leases are over: from then on they are none of the live replicas.
+    Leases,
+}
+
 /// A replica as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplicaRow {
@@ -52,10 +61,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn spread(&self) -> Result<Option<Spread>, StoreError> {
+    pub async fn spread(&self, wait: SpreadWait) -> Result<Option<Spread>, StoreError> {
         match self.engine() {
             Engine::Sqlite(_) => Ok(None),
-            Engine::Postgres(postgres) => postgres.spread().await.map(Some),
+            Engine::Postgres(postgres) => postgres.spread(wait).await.map(Some),
         }
     }
 

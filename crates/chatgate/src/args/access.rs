@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::connect::RequestArgs;
+use super::connect::{ChangeArgs, RequestArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessCommand {
@@ -21,17 +21,17 @@ pub(crate) enum AccessCommand {
     /// Create a new secret beside the current one and show it this once
     Rotate(RotateArgs),
     /// Revoke every token that was issued for the access so far, here and by outside issuers
-    RevokeTokens(OneArgs),
+    RevokeTokens(ChangeOneArgs),
     /// Refuse the access from the next request on
-    Suspend(OneArgs),
+    Suspend(ChangeOneArgs),
     /// Admit a suspended access again
-    Resume(OneArgs),
+    Resume(ChangeOneArgs),
     /// Add networks from which the access may call
     Allow(NetworkArgs),
     /// Add networks from which the access may not call
     Deny(NetworkArgs),
     /// Delete the access
-    Delete(OneArgs),
+    Delete(ChangeOneArgs),
     /// Print all accesses, with the hashes of their secrets
     Export(RequestArgs),
     /// Create the accesses of an export unchanged, all or none
@@ -75,7 +75,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
     #[command(flatten)]
-    pub(crate) request: RequestArgs,
+    pub(crate) change: ChangeArgs,
 }
 
 #[derive(Args, Debug)]
@@ -85,7 +85,7 @@ pub(crate) struct SetArgs {
     #[command(flatten)]
     pub(crate) fields: FieldArgs,
     #[command(flatten)]
-    pub(crate) request: RequestArgs,
+    pub(crate) change: ChangeArgs,
 }
 
 #[derive(Args, Debug)]
@@ -125,18 +125,26 @@ pub(crate) struct OneArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ChangeOneArgs {
+    /// The name of the access
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct RotateArgs {
     /// Revoke the current secrets at once
     #[arg(long)]
     pub(crate) drop_old: bool,
     #[command(flatten)]
-    pub(crate) one: OneArgs,
+    pub(crate) one: ChangeOneArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct NetworkArgs {
     #[command(flatten)]
-    pub(crate) one: OneArgs,
+    pub(crate) one: ChangeOneArgs,
     /// The networks
     #[arg(required = true, value_name = "CIDR")]
     pub(crate) networks: Vec<String>,
@@ -150,5 +158,5 @@ pub(crate) struct ImportArgs {
     /// The export
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) request: RequestArgs,
+    pub(crate) change: ChangeArgs,
 }

@@ -50,6 +50,16 @@ pub(crate) struct RequestArgs {
     pub(crate) json: bool,
 }
 
+/// A request that changes something.
+#[derive(Args, Debug)]
+pub(crate) struct ChangeArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    /// Wait until every replica has the change in force, or its lease is over
+    #[arg(long)]
+    pub(crate) wait_all: bool,
+}
+
 /// Parses `ADDR`, or a URL without a path.
 fn admin_url(text: &str) -> Result<Url, String> {
     let url = if text.contains("://") {

@@ -8,8 +8,8 @@ use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
 use super::progress::{TransferProgress, during};
 use crate::args::access::{
-    AccessCommand, CreateArgs, FieldArgs, ImportArgs, ListArgs, NetworkArgs, OneArgs, RotateArgs,
-    SetArgs,
+    AccessCommand, ChangeOneArgs, CreateArgs, FieldArgs, ImportArgs, ListArgs, NetworkArgs,
+    RotateArgs, SetArgs,
 };
 use crate::args::connect::RequestArgs;
 
@@ -21,29 +21,28 @@ pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
         AccessCommand::Set(args) => set(args).await,
         AccessCommand::List(args) => list(args).await,
         AccessCommand::Show(args) => {
-            let access = admin(&args.request)?.get(&path(&args, "")).await?;
+            let access = admin(&args.request)?.get(&path(&args.name, "")).await?;
             print_access(&args.request, &access)
         }
         AccessCommand::Changes(args) => {
-            let changes = admin(&args.request)?.get(&path(&args, "/changes")).await?;
+            let path = path(&args.name, "/changes");
+            let changes = admin(&args.request)?.get(&path).await?;
             print_json(&changes["changes"])
         }
         AccessCommand::Rotate(args) => rotate(args).await,
         AccessCommand::RevokeTokens(args) => {
-            let (admin, path) = (admin(&args.request)?, path(&args, "/revoke-tokens"));
-            let access = admin.post(&path).await?;
-            print_access(&args.request, &access)
+            let admin = Admin::for_change(&args.change)?;
+            let access = admin.post(&path(&args.name, "/revoke-tokens")).await?;
+            print_access(&args.change.request, &access)
         }
         AccessCommand::Suspend(args) => change(&args, &json!({"state": "suspended"})).await,
         AccessCommand::Resume(args) => change(&args, &json!({"state": "active"})).await,
         AccessCommand::Allow(args) => networks(args, "allow").await,
         AccessCommand::Deny(args) => networks(args, "deny").await,
         AccessCommand::Delete(args) => {
-            let (admin, path) = (admin(&args.request)?, path(&args, ""));
-            admin
-                .send(Method::DELETE, &path, &Value::Null)
-                .await
-                .map(|_| ())
+            let (admin, path) = (Admin::for_change(&args.change)?, path(&args.name, ""));
+            let deleted = admin.send(Method::DELETE, &path, &Value::Null).await;
+            deleted.map(drop)
         }
         AccessCommand::Export(args) => {
             let admin = admin(&args)?;
@@ -68,17 +67,17 @@ async fn create(args: CreateArgs) -> Result<(), String> {
     if args.password_hash_stdin {
         draft["password_hash"] = read_secret()?.into();
     }
-    let access = admin(&args.request)?
+    let access = Admin::for_change(&args.change)?
         .send(Method::POST, ACCESSES, &draft)
         .await?;
-    print_access(&args.request, &access)
+    print_access(&args.change.request, &access)
 }
 
 async fn set(args: SetArgs) -> Result<(), String> {
     let patch = fields(args.fields)?;
-    let one = OneArgs {
+    let one = ChangeOneArgs {
         name: args.name,
-        request: args.request,
+        change: args.change,
     };
     change(&one, &patch).await
 }
@@ -189,17 +188,17 @@ fn row(access: &Value) -> [String; 6] {
 
 async fn rotate(args: RotateArgs) -> Result<(), String> {
     let wanted = json!({"drop_old": args.drop_old});
-    let sent = admin(&args.one.request)?
-        .send(Method::POST, &path(&args.one, "/rotate"), &wanted)
+    let sent = Admin::for_change(&args.one.change)?
+        .send(Method::POST, &path(&args.one.name, "/rotate"), &wanted)
         .await?;
-    print_access(&args.one.request, &sent)
+    print_access(&args.one.change.request, &sent)
 }
 
-async fn change(args: &OneArgs, patch: &Value) -> Result<(), String> {
-    let changed = admin(&args.request)?
-        .send(Method::PATCH, &path(args, ""), patch)
+async fn change(args: &ChangeOneArgs, patch: &Value) -> Result<(), String> {
+    let changed = Admin::for_change(&args.change)?
+        .send(Method::PATCH, &path(&args.name, ""), patch)
         .await?;
-    print_access(&args.request, &changed)
+    print_access(&args.change.request, &changed)
 }
 
 /// Adds networks to a list or removes them. A network to remove has to be spelled as it is listed.
@@ -209,7 +208,8 @@ async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
         networks,
         remove,
     } = args;
-    let access = admin(&one.request)?.get(&path(&one, "")).await?;
+    let access = admin(&one.change.request)?;
+    let access = access.get(&path(&one.name, "")).await?;
     let there = access[list].as_array().cloned().unwrap_or_default();
     let mut wanted: Vec<String> = there.iter().map(cell).collect();
     if remove {
@@ -232,10 +232,10 @@ async fn import(args: ImportArgs) -> Result<(), String> {
         .map_err(|error| format!("{file}: {error}; name a file that `access export` has made"))?;
     let document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-    let admin = admin(&args.request)?;
+    let admin = Admin::for_change(&args.change)?;
     let importing = admin.send(Method::POST, "/admin/v1/import", &document);
     let answer = during("Importing", &TransferProgress::default(), importing).await?;
-    if args.request.json {
+    if args.change.request.json {
         print_json(&answer)
     } else {
         print(format!("{} changed\n", answer["changed"]))
@@ -247,8 +247,8 @@ fn admin(args: &RequestArgs) -> Result<Admin, String> {
 }
 
 /// The path of an access. The server rejects wrong names; here a name only must not become another path.
-fn path(args: &OneArgs, rest: &str) -> String {
-    let name: String = url::form_urlencoded::byte_serialize(args.name.as_bytes()).collect();
+fn path(name: &str, rest: &str) -> String {
+    let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("{ACCESSES}/{name}{rest}")
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use client::call::{CallError, GatewayCall, call, save};
 use client::{Client, ClientConfig, Roots};
 use gateway::data_folder::{DataFolder, read_key};
-use http::Method;
+use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::io::AsyncWrite;
 use url::Url;
 
 use super::progress::TransferProgress;
-use crate::args::connect::{AdminArgs, ReachArgs};
+use super::terminal::print_warning;
+use crate::args::connect::{AdminArgs, ChangeArgs, ReachArgs};
 
 /// Longest wait of a command for the running gateway.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +26,8 @@ pub(crate) struct Admin {
     client: Client,
     address: Url,
     key: SecretString,
+    /// Whether a change waits for every replica.
+    waits_for_all: bool,
 }
 
 impl Admin {
@@ -44,6 +47,23 @@ impl Admin {
             client: new_client(&args.reach, timeout)?,
             address: args.reach.admin.clone(),
             key,
+            waits_for_all: false,
+        })
+    }
+
+    /// As [`Admin::new`], for a command that changes something.
+    ///
+    /// # Errors
+    /// As [`Admin::new`].
+    pub(crate) fn for_change(args: &ChangeArgs) -> Result<Admin, String> {
+        let timeout = if args.wait_all {
+            LONG_TIMEOUT
+        } else {
+            COMMAND_TIMEOUT
+        };
+        Ok(Admin {
+            waits_for_all: args.wait_all,
+            ..Admin::new(&args.request.admin, timeout)?
         })
     }
 
@@ -104,10 +124,14 @@ impl Admin {
     async fn send_call(&self, request: GatewayCall<'_>) -> Result<Value, String> {
         let answer = call(&self.client, request).await;
         let answer = answer.map_err(|error| explained(&self.address, &error))?;
-        if answer.is_empty() {
+        if let Some(text) = not_everywhere(&answer.headers) {
+            print_warning(&text);
+        }
+        if answer.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&answer).map_err(|error| format!("the answer is not JSON: {error}"))
+        serde_json::from_str(&answer.body)
+            .map_err(|error| format!("the answer is not JSON: {error}"))
     }
 
     fn call<'a>(
@@ -115,12 +139,31 @@ impl Admin {
         path: &str,
         form: Option<&'a [(&'a str, &'a str)]>,
     ) -> Result<GatewayCall<'a>, String> {
+        let mut url = url(&self.address, path)?;
+        if self.waits_for_all {
+            url.query_pairs_mut().append_pair("wait", "all");
+        }
         Ok(GatewayCall {
-            url: url(&self.address, path)?,
+            url,
             form,
             json: None,
             bearer: Some(self.key.expose_secret()),
         })
+    }
+}
+
+/// What a person has to know about a change that is not in force in all replicas, if that is so.
+fn not_everywhere(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let in_force = text("chatgate-in-force")?;
+    match text("chatgate-pending") {
+        Some(pending) => Some(format!(
+            "the change is stored, and in force in {in_force} of the replicas; not yet in: {pending}"
+        )),
+        None if in_force == "unknown" => Some(
+            "the change is stored; which replicas have it in force is not known: the database does not say".to_owned(),
+        ),
+        None => None,
     }
 }
 

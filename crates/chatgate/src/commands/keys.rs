@@ -8,17 +8,19 @@ use super::output::{print, print_json, table};
 use crate::args::KeysCommand;
 
 pub(crate) async fn run(command: KeysCommand) -> Result<(), String> {
-    let (args, rotation) = match command {
-        KeysCommand::List(args) => (args, None),
-        KeysCommand::Rotate(args) => (args.request, Some(json!({"revoke": args.revoke}))),
-    };
-    let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
-    let answer = match rotation {
-        Some(wanted) => {
-            let path = "/admin/v1/keys/rotate";
-            admin.send(Method::POST, path, &wanted).await?
+    let (args, answer) = match command {
+        KeysCommand::List(args) => {
+            let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
+            let answer = admin.get("/admin/v1/keys").await?;
+            (args, answer)
         }
-        None => admin.get("/admin/v1/keys").await?,
+        KeysCommand::Rotate(args) => {
+            let wanted = json!({"revoke": args.revoke});
+            let admin = Admin::for_change(&args.change)?;
+            let path = "/admin/v1/keys/rotate";
+            let answer = admin.send(Method::POST, path, &wanted).await?;
+            (args.change.request, answer)
+        }
     };
     let keys = &answer["keys"];
     if args.json {

@@ -42,7 +42,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
     };
     let answer = call(admin.client(), request).await;
     let answer = answer.map_err(|error| format!("no token from {endpoint}: {error}"))?;
-    let answer = serde_json::from_str(&answer)
+    let answer = serde_json::from_str(&answer.body)
         .map_err(|error| format!("the answer is not JSON: {error}"))?;
     print(format!("{}\n", member(&answer, "access_token")?))
 }

@@ -179,6 +179,11 @@ impl AdminEndpoint {
         AdminEndpoint { links, ..self }
     }
 
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        self.method != "get" && self.key == RequiredKey::Operator
+    }
+
     /// Adds the route to a router.
     pub(super) fn add_to(self, router: Router<Arc<Console>>) -> Router<Arc<Console>> {
         router.route(self.path, self.route)

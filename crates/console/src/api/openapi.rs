@@ -9,6 +9,7 @@ use store::NAME_PATTERN;
 use crate::api::endpoint::{AdminEndpoint, AnswerSpec, RequiredKey};
 use crate::api::schemas;
 use crate::problem::{ApiResult, json_answer};
+use crate::spread;
 use crate::state::ConsoleState;
 
 /// Lists the path of the gateway's document.
@@ -55,10 +56,11 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     let of_path: Vec<_> = of_path.map(path_parameter).collect();
     let mut parameters = endpoint.parameters.clone();
     parameters.extend(of_path.iter().cloned());
+    parameters.extend(endpoint.changes().then(spread::parameter));
     let mut refusals = endpoint.refusals.to_vec();
     refusals.extend((endpoint.key != RequiredKey::None).then_some(401));
     refusals.extend((endpoint.key == RequiredKey::Operator).then_some(403));
-    refusals.extend(endpoint.body.map(|_| 400));
+    refusals.extend((endpoint.body.is_some() || endpoint.changes()).then_some(400));
     refusals.extend((!of_path.is_empty()).then_some(404));
     let answers = endpoint
         .answers
@@ -124,6 +126,11 @@ fn response(endpoint: &AdminEndpoint, answer: &AnswerSpec) -> Value {
         headers["Location"] = header("^/admin/v1/");
     }
     response["headers"] = headers;
+    if endpoint.changes() {
+        for name in [spread::IN_FORCE, spread::PENDING] {
+            response["headers"][name.as_str()] = json!({"schema": {"type": "string"}});
+        }
+    }
     for id in endpoint.links {
         let parameters = json!({"name": "$response.body#/name"});
         response["links"][id] = json!({"operationId": id, "parameters": parameters});

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::access::manage::ChangeTarget;
 use crate::problem::Problem;
+use crate::spread;
 use crate::state::Console;
 use crate::web::fields::Fields;
 use crate::web::page_error::PageError;
@@ -50,7 +51,10 @@ impl FromRequestParts<Arc<Console>> for Visitor {
     ) -> Result<Visitor, PageError> {
         let next = || Some(parts.uri.path_and_query()?.as_str().to_owned());
         let visitor = Visitor::find(console, &parts.headers, true).await;
-        visitor.ok_or_else(|| PageError::SignIn(next()))
+        let mut visitor = visitor.ok_or_else(|| PageError::SignIn(next()))?;
+        let fields = Fields::read(parts.uri.query().unwrap_or_default().as_bytes());
+        visitor.notice = spread::notice(fields.get(spread::FIELD));
+        Ok(visitor)
     }
 }
 

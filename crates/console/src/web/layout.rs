@@ -18,6 +18,8 @@ pub(crate) struct PageLayout {
     /// The item of the navigation bar that the page belongs to.
     pub(crate) place: &'static str,
     pub(crate) user: Option<LayoutUser>,
+    /// What stands above the page: that a change is not in force everywhere.
+    pub(crate) notice: Option<String>,
     /// Changes with the assets, so that browsers fetch new ones.
     pub(crate) edition: &'static str,
     /// The items of the navigation bar.
@@ -74,6 +76,7 @@ impl PageLayout {
             title: title.into(),
             place: "",
             user: None,
+            notice: None,
             edition: assets::edition(),
             links: &[],
         }

@@ -12,6 +12,8 @@ use crate::web::layout::{LayoutUser, PageLayout};
 /// A person who is signed in.
 pub(crate) struct Visitor {
     session: Session,
+    /// How far a change has come, by the address of the page that follows it.
+    pub(crate) notice: Option<String>,
 }
 
 impl Visitor {
@@ -27,7 +29,8 @@ impl Visitor {
             .sessions
             .find(&id, &keys, console.now(), is_use)
             .await?;
-        Some(Visitor { session })
+        let notice = None;
+        Some(Visitor { session, notice })
     }
 
     /// Returns the name of the key if it may change things.
@@ -60,7 +63,10 @@ impl Visitor {
             role: self.role(),
             token: self.token().to_owned(),
         };
-        PageLayout::of(user, place, title)
+        PageLayout {
+            notice: self.notice.clone(),
+            ..PageLayout::of(user, place, title)
+        }
     }
 }
 

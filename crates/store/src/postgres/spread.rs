@@ -6,17 +6,35 @@ use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
-use super::session::Value;
+use super::session::{STATEMENT_MAX, Value};
 use super::store::PostgresStore;
-use crate::{ReplicaRow, Spread, StoreError};
+use crate::{ReplicaRow, Spread, SpreadWait, StoreError};
 
 /// Pause between two looks, unless another replica says that it has something new.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How much longer than a lease those may take that say nothing: a heartbeat that was under way has renewed it once more.
+const BEYOND_LEASE: Duration = Duration::from_secs(2);
+
 impl PostgresStore {
-    /// Waits until every live replica has in force what this one has, for as long as an acknowledgement may wait.
-    pub(crate) async fn spread(&self) -> Result<Spread, StoreError> {
-        let until = Instant::now() + self.replica_options().ack_wait;
+    /// Waits until every live replica has in force what this one has, for as long as an acknowledgement may wait, or until the
+    /// leases of those that say nothing are over.
+    pub(crate) async fn spread(&self, wait: SpreadWait) -> Result<Spread, StoreError> {
+        let options = self.replica_options();
+        let most = match wait {
+            SpreadWait::Acknowledgement => options.ack_wait,
+            SpreadWait::Leases => options.lease + BEYOND_LEASE,
+        };
+        let spread = timeout(
+            most + STATEMENT_MAX,
+            self.spread_until(Instant::now() + most),
+        );
+        let spread = spread.await;
+        spread
+            .map_err(|_| StoreError::new("the database does not say in time who has the change"))?
+    }
+
+    async fn spread_until(&self, until: Instant) -> Result<Spread, StoreError> {
         let mut wanted = self.epochs_in_force().await;
         wanted.signing_keys = wanted.signing_keys.max(*self.signing_keys().borrow());
         let has = "SELECT name, id = $1 OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has

@@ -7,7 +7,9 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 
 use super::test_server::new_database;
-use crate::{Access, AdminKey, PostgresOptions, Role, SharedSession, Spread, Store, StoredSecret};
+use crate::{
+    Access, AdminKey, PostgresOptions, Role, SharedSession, Spread, SpreadWait, Store, StoredSecret,
+};
 
 /// Replicas that start in the same moment.
 const REPLICAS: usize = 5;
@@ -260,7 +262,10 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
             .await
             .unwrap();
         assert_eq!(
-            stores[number % REPLICAS].spread().await.unwrap(),
+            stores[number % REPLICAS]
+                .spread(SpreadWait::Acknowledgement)
+                .await
+                .unwrap(),
             Some(all.clone())
         );
         for store in &stores {
@@ -269,7 +274,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     }
     let key = AdminKey::new("ann", Role::Viewer, 1, StoredSecret::Keyed("h".to_owned()));
     stores[0].put_admin_key(&key).await.unwrap();
-    stores[0].spread().await.unwrap();
+    stores[0].spread(SpreadWait::Acknowledgement).await.unwrap();
     assert!(stores.iter().all(|store| store.admin_keys().len() == 1));
     assert!(
         stores
@@ -279,7 +284,11 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     // One that has ended is not waited for.
     stores[1].close().await;
     stores[0].put_admin_key(&key).await.unwrap();
-    let spread = stores[0].spread().await.unwrap().unwrap();
+    let spread = stores[0]
+        .spread(SpreadWait::Acknowledgement)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((spread.replicas, spread.of), (REPLICAS - 1, REPLICAS - 1));
     let rows = stores[0].replicas().await.unwrap().unwrap();
     let live = rows.iter().filter(|row| row.lease_ms > 0);
@@ -302,7 +311,11 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
     let change = async || {
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
         store.change_access(("me", 7), "a", change).await.unwrap();
-        store.spread().await.unwrap().unwrap()
+        store
+            .spread(SpreadWait::Acknowledgement)
+            .await
+            .unwrap()
+            .unwrap()
     };
     let spread = change().await;
     assert_eq!(
