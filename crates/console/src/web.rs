@@ -15,6 +15,7 @@ mod layout;
 mod limits;
 mod overview;
 pub(crate) mod page_error;
+mod replicas;
 mod sign_in;
 mod sse;
 mod status;
@@ -79,6 +80,7 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/journal.ndjson", get(journal::page::ndjson))
         .route("/console/journal.csv", get(journal::page::csv))
         .route("/console/explain", get(explain::page))
+        .route("/console/replicas", get(replicas::page))
         .route("/console/status", get(status::page))
         .route("/console/status/reload", post(status::reload))
         .route("/console/status/rotate", post(status::rotate))

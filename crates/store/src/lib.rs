@@ -63,7 +63,7 @@ pub use receipts::{
     Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,
     Settlement,
 };
-pub use replicas::{ReplicaRow, Spread, SpreadWait};
+pub use replicas::{ReplicaCensus, ReplicaRow, Spread, SpreadWait};
 pub use secret::{
     RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
     new_random_secret, unknown_name_hash, verify_chosen,

@@ -53,9 +53,56 @@ pub struct ReplicaRow {
     pub admin_keys: i64,
     /// The same of the keys that sign tokens.
     pub signing_keys: i64,
+    /// How many changes are not in force there yet.
+    pub behind: i64,
+}
+
+impl ReplicaRow {
+    /// Its state in a word: `live`; `draining`, when it is about to end; `cut_off`, when its lease is over and it has not said that
+    /// it ends; `gone`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.lease_ms > 0, self.draining) {
+            (true, false) => "live",
+            (true, true) => "draining",
+            (false, false) => "cut_off",
+            (false, true) => "gone",
+        }
+    }
+}
+
+/// What a replica knows of all of them without asking, by its last heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaCensus {
+    /// How many are alive and not about to end, this one included.
+    pub live: u32,
+    /// How many different configurations they have.
+    pub configurations: u32,
+    /// How long it is since the database has last answered: what is in force here may be as old as that.
+    pub silent: Duration,
+    /// Whether the others may take this one for gone.
+    pub is_cut_off: bool,
+    /// Whether this one is about to end.
+    pub is_draining: bool,
 }
 
 impl Store {
+    /// What this process knows of the replicas without asking; nothing where it has the store for itself.
+    #[must_use]
+    pub fn census(&self) -> Option<ReplicaCensus> {
+        let Engine::Postgres(postgres) = self.engine() else {
+            return None;
+        };
+        let lease = postgres.lease();
+        Some(ReplicaCensus {
+            live: lease.replicas(),
+            configurations: lease.configurations(),
+            silent: lease.age(),
+            is_cut_off: !lease.is_good(Instant::now()),
+            is_draining: postgres.is_draining(),
+        })
+    }
+
     /// Waits until the changes that are in force here are in force in every live replica, and returns how far they have come
     /// when the time for it is over; nothing where one process has the store for itself.
     ///

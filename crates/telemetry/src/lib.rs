@@ -11,6 +11,7 @@ mod log_writer;
 mod metric_handles;
 mod metrics;
 mod metrics_snapshot;
+mod replica_gauges;
 pub mod text;
 
 pub use histogram::DurationHistogram;

@@ -13,12 +13,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
-use store::Journal;
+use store::{Journal, Store};
 
 use crate::histogram::DurationHistogram;
 use crate::log;
 use crate::log_queue::LogClass;
 use crate::metric_handles::{ByCall, Requests};
+use crate::replica_gauges::ReplicaGauges;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabels {
@@ -113,6 +114,14 @@ impl Metrics {
             registry,
             ..metrics
         }
+    }
+
+    /// With what is known of the replicas that share a store.
+    #[must_use]
+    pub fn with_replicas(mut self, store: &Arc<Store>) -> Metrics {
+        let gauges = ReplicaGauges(Arc::clone(store));
+        self.registry.register_collector(Box::new(gauges));
+        self
     }
 
     /// How long requests of this kind took, in seconds.

@@ -36,11 +36,7 @@ fn row(row: &ReplicaRow) -> Value {
         "id": row.id,
         "name": row.name,
         "answers": row.is_own,
-        "state": match (row.lease_ms > 0, row.draining) {
-            (false, _) => "gone",
-            (true, true) => "draining",
-            (true, false) => "live",
-        },
+        "state": row.state(),
         "version": row.version,
         "config": row.config,
         "started_at": rfc3339(row.started_at),
@@ -50,5 +46,6 @@ fn row(row: &ReplicaRow) -> Value {
             "admin_keys": row.admin_keys,
             "signing_keys": row.signing_keys,
         },
+        "behind": row.behind,
     })
 }

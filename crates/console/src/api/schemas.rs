@@ -168,7 +168,7 @@ fn gateway_schemas() -> Properties {
         ("Replicas", list("replicas", "Replica")),
         (
             "Replica",
-            open("id name answers state version config started_at lease_ms in_force"),
+            open("id name answers state version config started_at lease_ms in_force behind"),
         ),
         ("Reload", open("at by config_generation outcome")),
         ("OpenApi", open("openapi info servers paths components")),

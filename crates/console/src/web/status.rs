@@ -27,6 +27,8 @@ struct StatusPage {
     failed: Option<String>,
     gateway: Vec<(&'static str, String)>,
     store: Vec<(&'static str, String)>,
+    /// Whether several gateways share it.
+    is_shared: bool,
     upstream: Vec<(String, String)>,
     reload: Option<ReloadView>,
     /// Id, algorithm, age, and until when it verifies.
@@ -125,7 +127,8 @@ impl StatusPage {
             done: None,
             failed: None,
             gateway: gateway_facts(console, &status),
-            store: store_facts(&status["store"]),
+            store: store_facts(&status["store"], &status["replicas"]),
+            is_shared: status["replicas"].is_object(),
             upstream: upstream_facts(&status["upstream"]),
             reload: ReloadView::of(&status["last_reload"]),
             issuers: items(&status["issuers"]).map(IssuerView::of).collect(),
@@ -150,14 +153,22 @@ fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String
     ]
 }
 
-fn store_facts(store: &Value) -> Vec<(&'static str, String)> {
+fn store_facts(store: &Value, replicas: &Value) -> Vec<(&'static str, String)> {
     let trouble = store["reason"].as_str();
-    vec![
+    let mut facts = vec![
         ("State", text(&store["state"])),
         ("Trouble", trouble.map_or("none".to_owned(), visible)),
         ("Journal rows waiting", grouped(count(&store["queued"]))),
         ("Journal rows dropped", grouped(count(&store["dropped"]))),
-    ]
+    ];
+    if replicas.is_object() {
+        facts.push(("Live replicas", grouped(count(&replicas["live"]))));
+        facts.push((
+            "Their configurations",
+            grouped(count(&replicas["configurations"])),
+        ));
+    }
+    facts
 }
 
 fn upstream_facts(upstream: &Value) -> Vec<(String, String)> {

@@ -40,7 +40,8 @@ pub(super) async fn assemble(
     };
     let metrics = previous.map(|previous| Arc::clone(&previous.metrics));
     let parts = SnapshotParts {
-        metrics: metrics.unwrap_or_else(|| Arc::new(Metrics::new(store.journal()))),
+        metrics: metrics
+            .unwrap_or_else(|| Arc::new(Metrics::new(store.journal()).with_replicas(store))),
         forwarder,
         store: Arc::clone(store),
         tokens: Arc::new(tokens),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use console::{KeyRow, MetricsSnapshot, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
-use store::Journal;
+use store::{Journal, ReplicaCensus};
 
 use crate::serve::reload::reload;
 use crate::serve::replicas::keys_that_sign;
@@ -74,6 +74,7 @@ impl console::Gateway for Runtime {
             "upstream": upstream(&snapshot.forwarder.upstream_status()),
             "accesses": snapshot.store.accesses().len(),
             "store": store(snapshot.store.journal()),
+            "replicas": snapshot.store.census().as_ref().map(replicas),
             "degraded": degraded(&snapshot),
             "ready": self.not_ready().is_none(),
         })
@@ -99,6 +100,17 @@ fn store(journal: &Journal) -> Value {
         "reason": trouble,
         "queued": journal.queued(),
         "dropped": journal.dropped(),
+    })
+}
+
+/// What this process knows of the replicas that share its store.
+fn replicas(census: &ReplicaCensus) -> Value {
+    json!({
+        "live": census.live,
+        "configurations": census.configurations,
+        "silent_ms": u64::try_from(census.silent.as_millis()).unwrap_or(u64::MAX),
+        "cut_off": census.is_cut_off,
+        "draining": census.is_draining,
     })
 }
 

@@ -46,6 +46,7 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
         (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
         (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys,
         (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
+        (SELECT count(DISTINCT config) FROM chatgate.replicas r WHERE r.id = $1 OR r.lease_until > now()) AS configurations,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
         {OF_SERVER},
         CASE WHEN $6 THEN pg_notify('chatgate', 'applied')::text END AS applied
@@ -138,7 +139,9 @@ async fn beat(
         lanes.look_for_failover();
     }
     let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
-    let replicas = u32::try_from(read("replicas")?).unwrap_or(u32::MAX);
+    let count = |name| Ok::<_, PgError>(u32::try_from(read(name)?).unwrap_or(u32::MAX));
+    let replicas = count("replicas")?;
+    store.lease().set_configurations(count("configurations")?);
     store
         .lease()
         .renew(sent, read("now_ms")? - asked_ms, replicas);

@@ -28,6 +28,8 @@ pub(crate) struct ReplicaLease {
     asked_at: Mutex<Instant>,
     ahead_ms: AtomicI64,
     replicas: AtomicU32,
+    /// How many different configurations those that are alive have.
+    configurations: AtomicU32,
 }
 
 impl ReplicaLease {
@@ -38,6 +40,7 @@ impl ReplicaLease {
             asked_at: Mutex::new(asked_at),
             ahead_ms: AtomicI64::new(0),
             replicas: AtomicU32::new(1),
+            configurations: AtomicU32::new(1),
         }
     }
 
@@ -56,6 +59,15 @@ impl ReplicaLease {
         };
         self.ahead_ms.store(counts, Ordering::Relaxed);
         *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at;
+    }
+
+    /// How many different configurations the live replicas have.
+    pub(crate) fn configurations(&self) -> u32 {
+        self.configurations.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_configurations(&self, count: u32) {
+        self.configurations.store(count.max(1), Ordering::Relaxed);
     }
 
     /// How long it is since the last renewal: what is in memory may be as old as that.

@@ -70,7 +70,8 @@ impl PostgresStore {
     pub(crate) async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
         let all = "SELECT id, name, version, encode(config, 'hex') AS config, draining, accesses, admin_keys, signing_keys,
              extract(epoch FROM started_at)::bigint AS started_at,
-             (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_ms
+             (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_ms,
+             (SELECT sum(epoch)::bigint FROM chatgate.epochs) - accesses - admin_keys - signing_keys AS behind
              FROM chatgate.replicas ORDER BY id";
         let rows = self.pool().read(all, &[]).await?;
         let own = self.ids().replica().id;
@@ -88,6 +89,7 @@ impl PostgresStore {
                 accesses: row.try_get("accesses")?,
                 admin_keys: row.try_get("admin_keys")?,
                 signing_keys: row.try_get("signing_keys")?,
+                behind: row.try_get("behind")?,
             })
         };
         let rows: Result<Vec<ReplicaRow>, PgError> = rows.iter().map(read).collect();

@@ -1,0 +1,76 @@
+//! The replicas that share the store: who is there, and what is in force in each.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use axum::extract::State;
+use http::StatusCode;
+use store::ReplicaRow;
+
+use crate::state::ConsoleState;
+use crate::web::layout::{PageLayout, html};
+use crate::web::page_error::PageResult;
+use crate::web::text::{age, visible};
+use crate::web::visitor::Visitor;
+
+/// Characters of a configuration's digest that are shown: as many as tell one from another.
+const DIGEST_SHOWN: usize = 8;
+
+#[derive(Template)]
+#[template(path = "replicas.html")]
+struct ReplicasPage {
+    layout: PageLayout,
+    replicas: Vec<ReplicaView>,
+    /// Different configurations among those that are alive.
+    configurations: usize,
+}
+
+/// A replica as people read it.
+struct ReplicaView {
+    name: String,
+    /// Whether it has answered this page.
+    is_own: bool,
+    /// Its state, and whether that is as it should be.
+    state: (&'static str, bool),
+    version: String,
+    config: String,
+    age: String,
+    in_force: [i64; 3],
+    behind: i64,
+}
+
+/// Shows the page.
+pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> PageResult {
+    let rows = console.store.replicas().await?.unwrap_or_default();
+    let live = rows.iter().filter(|row| row.lease_ms > 0);
+    let configurations: BTreeSet<_> = live.map(|row| &row.config).collect();
+    let page = ReplicasPage {
+        layout: visitor.layout("status", "Replicas"),
+        configurations: configurations.len(),
+        replicas: rows
+            .iter()
+            .map(|row| ReplicaView::of(row, console.now()))
+            .collect(),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+impl ReplicaView {
+    fn of(row: &ReplicaRow, now: i64) -> ReplicaView {
+        let state = row.state();
+        let shown = match state {
+            "cut_off" => "cut off",
+            state => state,
+        };
+        ReplicaView {
+            name: visible(&row.name),
+            is_own: row.is_own,
+            state: (shown, state == "live"),
+            version: visible(&row.version),
+            config: row.config.chars().take(DIGEST_SHOWN).collect(),
+            age: age(now - row.started_at),
+            in_force: [row.accesses, row.admin_keys, row.signing_keys],
+            behind: row.behind,
+        }
+    }
+}
