@@ -191,7 +191,7 @@ fn read_form(demo: &Demo, method: &str, platformid: &str) -> String {
 async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
     let (client, mut rows, mut cursor) = (client(), HashMap::new(), String::new());
     loop {
-        let path = format!("journal?order=oldest&limit=1000{cursor}");
+        let path = format!("journal?order=oldest&follow=true&limit=1000{cursor}");
         let page = admin_request(&client, gateway, Method::GET, &path, &Value::Null);
         let page = Answer::of(page).await.json();
         for row in page["rows"].as_array().unwrap() {

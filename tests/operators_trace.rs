@@ -32,7 +32,7 @@ async fn rows(gateway: &Gateway) -> Vec<Value> {
     let answer = admin(
         gateway,
         Method::GET,
-        "journal?order=oldest&limit=1000",
+        "journal?order=oldest&follow=true&limit=1000",
         &Value::Null,
     );
     let rows = answer.await.json()["rows"].as_array().unwrap().clone();

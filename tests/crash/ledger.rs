@@ -196,7 +196,7 @@ impl Ledger {
         loop {
             let cursor = self.cursor.as_ref();
             let cursor = cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
-            let path = format!("journal?order=oldest&limit=1000{cursor}");
+            let path = format!("journal?order=oldest&follow=true&limit=1000{cursor}");
             let page = admin_request(client, gateway, Method::GET, &path, &Value::Null);
             let page = Answer::of(page).await.json();
             let Some(page) = page["rows"].as_array() else {

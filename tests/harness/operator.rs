@@ -52,7 +52,7 @@ pub async fn made(gateway: &Gateway, draft: Value) -> String {
 
 /// All rows of the journal that fit the query, the oldest first.
 pub async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
-    let path = format!("journal?{query}");
+    let path = format!("journal?{query}&follow=true");
     let request = admin_request(&client(), gateway, Method::GET, &path, &Value::Null);
     let answer = Answer::of(request.header("Accept", "application/x-ndjson")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -1,5 +1,6 @@
 //! `chatgate log`: searches the journal.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,16 +16,16 @@ use crate::args::journal::LogArgs;
 /// Rows of one page.
 const PAGE_ROWS: u32 = 100;
 
+/// Rows of one page while following: some of them come again.
+const FOLLOW_ROWS: u32 = 1000;
+
 /// The pause between two requests for new rows: a person takes it for at once.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Prints the latest rows, the newest last, and with `--follow` the new ones as they come.
 pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
-    let rows = latest(&admin, &args).await?;
-    let mut cursor = rows
-        .last()
-        .map_or_else(|| "0".to_owned(), |row| cell(&row["id"]));
+    let (rows, follow) = latest(&admin, &args).await?;
     let header = if args.json {
         String::new()
     } else {
@@ -33,26 +34,43 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
     if !print_while_read(header + &lines(&args, &rows))? || !args.follow {
         return Ok(());
     }
+    let mut shown: BTreeSet<String> = rows.iter().map(id_of).collect();
+    let mut follow = follow.unwrap_or_else(|| "0".to_owned());
+    let mut cursor = follow.clone();
     loop {
-        let query = [("order", "oldest"), ("cursor", &cursor)];
-        let page = admin.get(&path(&args, &query, PAGE_ROWS)).await?;
-        let rows = rows_of(&page);
-        // A page may end with no row, and have a next one.
-        let next = page["next"].as_str().map(str::to_owned);
-        let last = || rows.last().map(|row| cell(&row["id"]));
-        cursor = next.or_else(last).unwrap_or(cursor);
-        if !print_while_read(lines(&args, rows))? {
+        let query = [("order", "oldest"), ("follow", "true"), ("cursor", &cursor)];
+        let page = admin.get(&path(&args, &query, FOLLOW_ROWS)).await?;
+        // Rows of several gateways come late and out of order: some are read again.
+        let rows = rows_of(&page).iter();
+        let rows: Vec<Value> = rows
+            .filter(|row| shown.insert(id_of(row)))
+            .cloned()
+            .collect();
+        if !print_while_read(lines(&args, &rows))? {
             return Ok(());
         }
-        if page["next"].is_null() {
-            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        if let Some(again) = page["follow"].as_str() {
+            again.clone_into(&mut follow);
+        }
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => {
+                // Ids are of one length.
+                shown = shown.split_off(&follow);
+                cursor.clone_from(&follow);
+                tokio::time::sleep(FOLLOW_INTERVAL).await;
+            }
         }
     }
 }
 
-/// The latest rows that fit, the newest last.
-async fn latest(admin: &Admin, args: &LogArgs) -> Result<Vec<Value>, String> {
-    let mut rows = Vec::new();
+fn id_of(row: &Value) -> String {
+    cell(&row["id"])
+}
+
+/// The latest rows that fit, the newest last, and the cursor from which those who follow go on.
+async fn latest(admin: &Admin, args: &LogArgs) -> Result<(Vec<Value>, Option<String>), String> {
+    let (mut rows, mut follow) = (Vec::new(), None);
     let mut cursor = String::new();
     loop {
         let left = args
@@ -65,13 +83,14 @@ async fn latest(admin: &Admin, args: &LogArgs) -> Result<Vec<Value>, String> {
         };
         let page = admin.get(&path(args, query, count)).await?;
         rows.extend_from_slice(rows_of(&page));
+        follow = follow.or_else(|| page["follow"].as_str().map(str::to_owned));
         match page["next"].as_str() {
             Some(next) if rows.len() < args.limit as usize => next.clone_into(&mut cursor),
             _ => break,
         }
     }
     rows.reverse();
-    Ok(rows)
+    Ok((rows, follow))
 }
 
 fn rows_of(page: &Value) -> &[Value] {

@@ -45,6 +45,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "cursor",
                 &json!({"type": "string", "pattern": schemas::CURSOR}),
             )
+            .query("follow", &json!({"type": "boolean"}))
             .query(
                 "limit",
                 &json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}),
@@ -64,10 +65,14 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
     console.viewer(&headers)?;
     let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.now());
-    let query = query.map_err(Problem::invalid)?;
+    let mut query = query.map_err(Problem::invalid)?;
     // Rows that can't be written can't be read either; the others can.
     let _ = console.store.journal().flush().await;
-    if wants_ndjson(&headers) {
+    let is_export = wants_ndjson(&headers);
+    if is_export || query.order == Some(JournalOrder::OldestFirst) {
+        query.settle(&console.store, console.now().saturating_mul(1000));
+    }
+    if is_export {
         let body = Body::from_stream(export(Arc::clone(&console), query));
         return Ok(answer(StatusCode::OK, NDJSON, body));
     }
@@ -82,6 +87,11 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
         .journal_page(&query.filter, from, query.limit());
     let page = page.await?;
     let searched_to = page.next.filter(|_| page.is_cut).map(time_text);
+    let newest = page.rows.iter().map(|row| row.id);
+    // Rows that do not fit the filter have been looked at as well.
+    let looked_at = page.next.filter(|_| order == JournalOrder::OldestFirst);
+    let newest = newest.chain(looked_at).max();
+    let follow = newest.map(|id| id_text(console.store.look_back(id)));
     let with_answers = query.filter.request_id.is_some();
     let rows: Vec<Value> = page
         .rows
@@ -90,7 +100,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
         .collect();
     Ok(json_answer(
         StatusCode::OK,
-        &json!({"rows": rows, "next": page.next.map(id_text), "searched_to": searched_to}),
+        &json!({"rows": rows, "next": page.next.map(id_text), "searched_to": searched_to, "follow": follow}),
     ))
 }
 

@@ -115,6 +115,7 @@ fn journal_schemas() -> Properties {
         ("rows", array(&row)),
         ("next", nullable(pattern(CURSOR))),
         ("searched_to", searched_to),
+        ("follow", nullable(pattern(CURSOR))),
     ]);
     let receipt = properties([
         ("method", one_of(&methods())),

@@ -1,6 +1,6 @@
 //! Queries of the journal, as the admin API and the pages take them.
 
-use store::{JournalFilter, JournalOrder, JournalStatus, parse_network};
+use store::{JournalFilter, JournalOrder, JournalStatus, Store, parse_network};
 
 use crate::moment::time_ms;
 use crate::query::{each_once, limit};
@@ -17,6 +17,8 @@ pub(crate) struct JournalQuery {
     /// The row beyond which the page begins.
     pub(crate) beyond: Option<i64>,
     pub(crate) limit: Option<u32>,
+    /// Whether rows are wanted before which others may still come.
+    follow: bool,
 }
 
 impl JournalQuery {
@@ -33,6 +35,17 @@ impl JournalQuery {
     /// Returns the number of rows of a page.
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS_MAX)
+    }
+
+    /// Leaves out rows before which others may still come: somebody who takes all rows, the oldest first, gets pages that do not
+    /// change after. Somebody who follows wants them, and drops what comes again.
+    pub(crate) fn settle(&mut self, store: &Store, now_ms: i64) {
+        if !self.follow
+            && let Some(settled_ms) = store.settled_ms(now_ms)
+        {
+            let until_ms = self.filter.until_ms.unwrap_or(i64::MAX);
+            self.filter.until_ms = Some(until_ms.min(settled_ms));
+        }
     }
 
     fn set(&mut self, name: &str, value: &str, now: i64) -> Result<(), String> {
@@ -59,6 +72,7 @@ impl JournalQuery {
                 self.beyond = Some(id.ok_or("write a cursor that an answer holds")?);
             }
             "limit" => self.limit = Some(limit(value)?),
+            "follow" => self.follow = value.parse().map_err(|_| "write true or false")?,
             _ => return Err("this parameter does not exist".to_owned()),
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! The journal as it grows. One read of the store serves all live tails: each finds its rows in the same batch.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use store::{JournalFilter, JournalOrder, JournalRow, Store, StoreError};
 use tokio::sync::{Mutex, broadcast};
 
 /// Most rows of one batch: at a thousand calls per second four times as many as come.
-const BATCH_ROWS: u32 = 2000;
+const BATCH_ROWS: usize = 2000;
 
 /// Most rows of one batch that one page shows: nobody reads more.
 pub(crate) const SHOWN_ROWS: usize = 20;
@@ -53,8 +54,10 @@ pub(crate) struct Tail {
 /// How far the polls have come.
 #[derive(Default)]
 struct TailCursor {
-    /// The last row that was read; none while nobody watches.
-    last: Option<i64>,
+    /// The row beyond which the next poll reads; none while nobody watches.
+    beyond: Option<i64>,
+    /// Rows beyond it that were read already.
+    seen: BTreeSet<i64>,
     /// Rows of sends whose outcome is still to come: they are shown when they have one.
     open: Vec<i64>,
 }
@@ -74,8 +77,8 @@ impl Tail {
     pub(crate) async fn subscribe(&self, store: &Store) -> broadcast::Receiver<Arc<TailBatch>> {
         let batches = self.batches.subscribe();
         let mut cursor = self.cursor.lock().await;
-        if cursor.last.is_none() {
-            cursor.last = store.newest_row().await.ok();
+        if cursor.beyond.is_none() {
+            cursor.begin(store).await;
         }
         batches
     }
@@ -92,29 +95,20 @@ impl Tail {
             *cursor = TailCursor::default();
             return;
         }
-        let Some(last) = cursor.last else {
-            cursor.last = store.newest_row().await.ok();
+        let Some(beyond) = cursor.beyond else {
+            cursor.begin(store).await;
             return;
         };
         let wants_all = Arc::strong_count(&self.filtered) > 1;
-        let (read, rows_max) = if wants_all {
-            let from = (JournalOrder::OldestFirst, Some(last));
-            let all = JournalFilter::default();
-            let page = store.journal_page(&all, from, BATCH_ROWS).await;
-            (page.map(|page| page.rows), BATCH_ROWS as usize)
-        } else {
-            let rows = newest_after(store, JournalFilter::default(), last).await;
-            (rows, SHOWN_ROWS)
-        };
+        let rows_max = if wants_all { BATCH_ROWS } else { SHOWN_ROWS };
+        let most = rows_max.saturating_add(cursor.seen.len());
+        let read = newest_after(store, JournalFilter::default(), beyond, most).await;
         let Ok(mut rows) = read else { return };
-        let is_cut = rows.len() == rows_max;
+        rows.retain(|row| !cursor.seen.contains(&row.id));
         // Rows beyond the batch are passed over, so that no tail falls behind for good.
-        let newest = if is_cut && wants_all {
-            store.newest_row().await.ok()
-        } else {
-            None
-        };
-        cursor.last = newest.or(rows.last().map(|row| row.id)).or(cursor.last);
+        let is_cut = rows.len() >= rows_max;
+        rows.drain(..rows.len().saturating_sub(rows_max));
+        cursor.advance(store, &rows, is_cut);
         cursor.settle(store, &mut rows).await;
         if !rows.is_empty() {
             let rows = rows.into_iter().map(TailRow::new).collect();
@@ -125,6 +119,33 @@ impl Tail {
 }
 
 impl TailCursor {
+    /// Begins with what is there now.
+    async fn begin(&mut self, store: &Store) {
+        let Ok(newest) = store.newest_row().await else {
+            return;
+        };
+        let beyond = store.look_back(newest);
+        if beyond < newest {
+            let rows = newest_after(store, JournalFilter::default(), beyond, BATCH_ROWS).await;
+            let Ok(rows) = rows else { return };
+            self.seen.extend(rows.iter().map(|row| row.id));
+        }
+        self.beyond = Some(beyond);
+    }
+
+    /// These rows, oldest first, were read; `is_cut` if there were more before them.
+    fn advance(&mut self, store: &Store, rows: &[JournalRow], is_cut: bool) {
+        let (Some(first), Some(newest)) = (rows.first(), rows.last()) else {
+            return;
+        };
+        let passed_over = if is_cut { first.id - 1 } else { 0 };
+        let beyond = store.look_back(newest.id).max(passed_over);
+        let beyond = self.beyond.map_or(beyond, |before| before.max(beyond));
+        self.seen.extend(rows.iter().map(|row| row.id));
+        self.seen = self.seen.split_off(&(beyond + 1));
+        self.beyond = Some(beyond);
+    }
+
     /// Adds the sends that have ended since, and holds back those that are still open.
     async fn settle(&mut self, store: &Store, rows: &mut Vec<JournalRow>) {
         for id in std::mem::take(&mut self.open) {
@@ -144,22 +165,23 @@ impl TailCursor {
     }
 }
 
-/// Returns the newest rows beyond one, as many as a page shows, oldest first.
+/// Returns the newest rows beyond one, so many at most, oldest first.
 pub(crate) async fn newest_after(
     store: &Store,
     filter: JournalFilter,
-    last: i64,
+    beyond: i64,
+    rows_max: usize,
 ) -> Result<Vec<JournalRow>, StoreError> {
     // The time bounds the search; the rows of the same millisecond are sorted out after.
-    let since_ms = JournalRow::time_of(last).max(filter.since_ms.unwrap_or(0));
+    let since_ms = JournalRow::time_of(beyond).max(filter.since_ms.unwrap_or(0));
     let filter = JournalFilter {
         since_ms: Some(since_ms),
         ..filter
     };
     let from = (JournalOrder::NewestFirst, None);
-    let page = store.journal_page(&filter, from, SHOWN_ROWS as u32);
-    let mut rows = page.await?.rows;
-    rows.retain(|row| row.id > last);
+    let count = u32::try_from(rows_max).unwrap_or(u32::MAX);
+    let mut rows = store.journal_page(&filter, from, count).await?.rows;
+    rows.retain(|row| row.id > beyond);
     rows.reverse();
     Ok(rows)
 }

@@ -2,8 +2,13 @@
 
 use std::net::IpAddr;
 
+use crate::journal::row::first_id_at;
 use crate::store::Engine;
 use crate::{FoundRows, JournalFilter, JournalOrder, JournalRow, Store, StoreError};
+
+/// How much later than the newest row one may come whose number is lower, where several processes write: the batches of a lane,
+/// and a second in which the database hesitates. In milliseconds.
+const LATE_MS: i64 = 5000;
 
 /// What is known of a call for judging its address once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +106,26 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.newest_row().await,
             Engine::Postgres(postgres) => postgres.newest_row().await,
+        }
+    }
+
+    /// The number beyond which somebody reads again who has seen rows up to this one, so as to miss none that comes late. In a
+    /// store of one process it is the same number: no row comes late.
+    #[must_use]
+    pub fn look_back(&self, id: i64) -> i64 {
+        match self.engine() {
+            Engine::Sqlite(_) => id,
+            Engine::Postgres(_) => (first_id_at(JournalRow::time_of(id) - LATE_MS) - 1).max(0),
+        }
+    }
+
+    /// Before which time no row comes any more, unless the database was away; both in milliseconds since 1970, UTC. Nothing where
+    /// no row comes late.
+    #[must_use]
+    pub fn settled_ms(&self, now_ms: i64) -> Option<i64> {
+        match self.engine() {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.lease().database_ms(now_ms) - LATE_MS),
         }
     }
 

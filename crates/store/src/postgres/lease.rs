@@ -98,7 +98,7 @@ impl ReplicaLease {
     }
 
     /// A time of this process by the database's clock, both in milliseconds since 1970.
-    pub(super) fn database_ms(&self, ms: i64) -> i64 {
+    pub(crate) fn database_ms(&self, ms: i64) -> i64 {
         ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 }

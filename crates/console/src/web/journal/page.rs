@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
-use store::JournalOrder;
+use store::{JournalOrder, JournalRow};
 
 use crate::access::draft::methods;
 use crate::journal::export::{NDJSON, export, export_as};
@@ -40,7 +40,7 @@ struct JournalPage {
     is_live: bool,
     /// The filters as a query.
     query: String,
-    /// The row after which the tail begins.
+    /// The rows after which the tail begins, the newest first; those before which others may still come are among them.
     after: String,
     older: Option<String>,
     /// The time that the search came to, when it ended before the page was full.
@@ -78,7 +78,7 @@ pub(crate) async fn page(
         accesses: suggested_names(&console, "").await,
         methods: methods().into(),
         is_live: fields.has("live") && wrong.is_none(),
-        after: id_text(rows.first().map_or(0, |row| row.id)),
+        after: after(&console, &rows),
         older: older.map(|cursor| {
             if query.is_empty() {
                 cursor
@@ -98,6 +98,18 @@ pub(crate) async fn page(
         StatusCode::OK
     };
     Ok(html(status, &page))
+}
+
+fn after(console: &Console, rows: &[JournalRow]) -> String {
+    let newest = rows.first().map_or(0, |row| row.id);
+    let beyond = console.store.look_back(newest);
+    let others = rows.iter().skip(1).map(|row| row.id);
+    let unsettled = others.filter(|id| *id > beyond);
+    let ids: Vec<String> = std::iter::once(newest)
+        .chain(unsettled)
+        .map(id_text)
+        .collect();
+    ids.join(",")
 }
 
 /// Exports the rows that the filters find, as lines of JSON.
@@ -132,7 +144,10 @@ pub(crate) async fn csv(
 }
 
 fn query_of(console: &Console, fields: &Fields) -> Result<JournalQuery, Problem> {
-    JournalQuery::parse(&fields.query(&FILTERS), console.now()).map_err(Problem::unreadable)
+    let query = JournalQuery::parse(&fields.query(&FILTERS), console.now());
+    let mut query = query.map_err(Problem::unreadable)?;
+    query.settle(&console.store, console.now().saturating_mul(1000));
+    Ok(query)
 }
 
 fn file(mut response: Response, name: &'static str) -> Response {

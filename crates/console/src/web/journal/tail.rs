@@ -24,8 +24,10 @@ use crate::web::visitor::Visitor;
 struct PageTail {
     filter: JournalFilter,
     batches: broadcast::Receiver<Arc<TailBatch>>,
-    /// The last row before the batches begin.
-    last: i64,
+    /// The row beyond which the page's rows begin.
+    beyond: i64,
+    /// Rows beyond it that the page shows already.
+    shown: Vec<i64>,
     /// Whether the rows between the page and the first batch have been sent.
     has_caught_up: bool,
     /// Held by a tail with a filter.
@@ -43,14 +45,20 @@ pub(crate) async fn events(
     let last_event = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
-    let last = last_event.or(Some(fields.get("after")));
-    let last = last.and_then(id_from_text);
+    let after = last_event.unwrap_or_else(|| fields.get("after"));
+    let shown: Vec<i64> = after.split(',').filter_map(id_from_text).collect();
+    let newest = shown.iter().max().copied();
     let tail = PageTail {
         _read_all: is_filtered(&fields).then(|| console.tail.read_all()),
         filter,
         batches: console.tail.subscribe(&console.store).await,
-        last: last.unwrap_or(0),
-        has_caught_up: last.is_none(),
+        beyond: newest.map_or(0, |newest| match last_event {
+            // What else the page has shown is not known any more: it shows no row twice.
+            Some(_) => newest,
+            None => console.store.look_back(newest),
+        }),
+        shown,
+        has_caught_up: newest.is_none(),
     };
     sse::stream(console, headers, tail, |console, tail| {
         Box::pin(next(console, tail))
@@ -63,10 +71,16 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
     if !tail.has_caught_up {
         tail.has_caught_up = true;
         let filter = tail.filter.clone();
-        let rows = newest_after(&console.store, filter, tail.last).await;
-        let rows = rows.unwrap_or_default().into_iter();
-        let rows: Vec<_> = rows.map(TailRow::new).collect();
-        tail.last = rows.last().map_or(tail.last, |tailed| tailed.row.id);
+        let most = SHOWN_ROWS + tail.shown.len();
+        let rows = newest_after(&console.store, filter, tail.beyond, most).await;
+        let mut rows = rows.unwrap_or_default();
+        rows.retain(|row| !tail.shown.contains(&row.id));
+        rows.drain(..rows.len().saturating_sub(SHOWN_ROWS));
+        if let Some(newest) = rows.last() {
+            tail.beyond = tail.beyond.max(console.store.look_back(newest.id));
+            tail.shown.extend(rows.iter().map(|row| row.id));
+        }
+        let rows: Vec<_> = rows.into_iter().map(TailRow::new).collect();
         return row_events(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
     }
     match tokio::time::timeout(sse::WAIT_MAX, tail.batches.recv()).await {
@@ -76,8 +90,9 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
             vec![event("note", text)]
         }
         Ok(Ok(batch)) => {
+            let is_new = |id| id > tail.beyond && !tail.shown.contains(&id);
             let is_wanted =
-                |tailed: &&TailRow| tailed.row.id > tail.last && tail.filter.matches(&tailed.row);
+                |tailed: &&TailRow| is_new(tailed.row.id) && tail.filter.matches(&tailed.row);
             let rows: Vec<_> = batch.rows.iter().filter(is_wanted).collect();
             row_events(&rows, batch.is_cut)
         }
