@@ -17,7 +17,7 @@ use connect::{AdminArgs, ChangeArgs, ReachArgs, RequestArgs};
 use explain::ExplainArgs;
 use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
-use serve::{CheckArgs, MigrateArgs, SandboxArgs, ServeArgs};
+use serve::{CheckArgs, SandboxArgs, ServeArgs, SharedStoreArgs, StoreCommand};
 
 /// The manual's paragraph about signals.
 const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it once the requests under way have ended. SIGHUP \
@@ -68,7 +68,10 @@ pub(crate) enum Command {
     /// List the replicas that share the store of a running gateway
     Replicas(RequestArgs),
     /// Bring the tables of a shared store up to date
-    Migrate(MigrateArgs),
+    Migrate(SharedStoreArgs),
+    /// Move from a data folder to a store that gateways share
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Make a running gateway read its configuration again
     Reload(RequestArgs),
     /// Show the outcome of the sends with one idempotency key
@@ -116,6 +119,8 @@ pub(crate) enum KeysCommand {
     List(RequestArgs),
     /// Sign with a new key from now on; tokens signed before remain valid until they expire
     Rotate(KeysRotateArgs),
+    /// Seal the keys of a shared store by the first key of store.seal; those after it open what they sealed before
+    Reseal(SharedStoreArgs),
 }
 
 #[derive(Args, Debug)]

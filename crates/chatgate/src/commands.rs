@@ -13,7 +13,6 @@ mod journal;
 mod keys;
 mod log;
 mod log_row;
-mod migrate;
 mod output;
 mod pages;
 mod progress;
@@ -24,6 +23,7 @@ mod replicas;
 mod sample;
 mod sandbox;
 mod serve;
+mod shared_store;
 mod terminal;
 mod token;
 mod verify;
@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::args::serve::StoreCommand;
 use crate::args::{Cli, Command};
 use error::CommandError;
 use terminal::print_error;
@@ -62,7 +63,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Serve(args) => serve::run(&args).await?,
         Command::Sandbox(args) => sandbox::run(args).await?,
         Command::Token(args) => token::run(args).await?,
-        Command::Check(args) => check::run(&args)?,
+        Command::Check(args) => check::run(&args).await?,
         Command::Access(command) => access::run(*command).await?,
         Command::Explain(args) => explain::run(*args).await?,
         Command::Sample(args) => sample::run(*args).await?,
@@ -72,7 +73,8 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Keys(command) => keys::run(command).await?,
         Command::AdminKey(command) => admin_key::run(command).await?,
         Command::Replicas(args) => replicas::run(args).await?,
-        Command::Migrate(args) => migrate::run(&args).await?,
+        Command::Migrate(args) => shared_store::migrate(&args).await?,
+        Command::Store(StoreCommand::Copy(args)) => shared_store::copy(&args).await?,
         Command::Reload(args) => reload::run(args).await?,
         Command::Receipt(args) => receipt::run(args).await?,
         Command::Backup(args) => backup::run(args).await?,

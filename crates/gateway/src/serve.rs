@@ -11,7 +11,8 @@ mod housekeeping;
 mod operators;
 mod policies;
 mod reload;
-pub(crate) mod replicas;
+mod replicas;
+pub(crate) mod shared;
 
 use std::fs::File;
 use std::net::SocketAddr;

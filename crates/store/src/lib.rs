@@ -13,6 +13,7 @@ mod backup;
 mod cache_policy;
 mod change;
 mod change_error;
+mod copy;
 mod daily;
 mod erasure;
 mod error;
@@ -57,7 +58,8 @@ pub use name::{NAME_PATTERN, check_name};
 pub use network::{NetworkDecision, judge, parse_access_network, parse_network};
 pub use object::{Object, objects};
 pub use postgres::{
-    PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys, migrate_postgres,
+    DatabaseFinding, PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys,
+    inspect_postgres, migrate_postgres, reseal_postgres,
 };
 pub use receipts::{
     Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,

@@ -5,6 +5,7 @@ mod accesses;
 mod admin_keys;
 mod change;
 mod connector;
+mod copy;
 mod daily;
 mod departure;
 mod erasure;
@@ -12,6 +13,7 @@ mod error;
 mod first_start;
 mod heartbeat;
 mod ids;
+mod inspect;
 mod journal;
 mod keys;
 mod last_uses;
@@ -22,6 +24,7 @@ mod pool;
 mod primary;
 mod receipts;
 mod replica;
+mod reseal;
 mod seal;
 mod session;
 mod sessions;
@@ -29,10 +32,13 @@ mod snapshot;
 mod spread;
 mod store;
 
+pub use inspect::{DatabaseFinding, inspect_postgres};
 pub use migrations::migrate_postgres;
 pub use options::{PostgresOptions, PostgresUrl, ReplicaOptions};
+pub use reseal::reseal_postgres;
 pub use seal::{SEAL_BYTES, SealKeys};
 
+pub(crate) use copy::copy_into;
 pub(crate) use heartbeat::start_heartbeat;
 pub(crate) use store::PostgresStore;
 

@@ -4,6 +4,7 @@ mod admin_keys;
 mod backup;
 mod change;
 mod connection;
+mod copy;
 mod daily;
 mod erasure;
 mod error;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// The default address of a sandbox that runs alone: beside the gateway's two.
 const SANDBOX_ADDRESS: &str = "127.0.0.1:8082";
@@ -31,15 +31,41 @@ pub(crate) struct ServeArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+    /// Connect to the database of a shared store as well, and check what a start needs of it
+    #[arg(long)]
+    pub(crate) online: bool,
     /// Print the errors as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct MigrateArgs {
-    #[command(flatten)]
-    pub(crate) serve: ServeArgs,
+pub(crate) struct SharedStoreArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy the store of a data folder, on which no gateway runs, into the empty database of a configuration
+    Copy(StoreCopyArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StoreCopyArgs {
+    /// The data folder to copy from
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    pub(crate) from: PathBuf,
+    /// The configuration file of the gateways that will share the store
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Copy the journal too
+    #[arg(long)]
+    pub(crate) journal: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

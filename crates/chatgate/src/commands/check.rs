@@ -3,18 +3,22 @@
 use std::path::Path;
 
 use gateway::config::Config;
+use serde_json::json;
 use settings::{ConfigError, ConfigSource, Flag, Sources};
 
 use super::error::CommandError;
-use super::output::{print, print_json};
+use super::output::{print, print_json, table};
 use super::terminal::print_warning;
 use crate::args::serve::{CheckArgs, ServeArgs};
 
-pub(crate) fn run(args: &CheckArgs) -> Result<(), CommandError> {
+pub(crate) async fn run(args: &CheckArgs) -> Result<(), CommandError> {
     let source = config_source(&args.serve);
     let read = Config::read(&source.read().map_err(CommandError::Usage)?);
     for warning in read.iter().flat_map(Config::warnings) {
         print_warning(&warning);
+    }
+    if let (Ok(config), true) = (&read, args.online) {
+        return online(config, args.json).await;
     }
     if !args.json {
         read.map_err(|errors| all_errors(source.file.as_deref(), &errors))?;
@@ -27,6 +31,30 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), CommandError> {
         0 => Ok(()),
         1 => Err(CommandError::Usage("there is one mistake".to_owned())),
         count => Err(CommandError::Usage(format!("there are {count} mistakes"))),
+    }
+}
+
+/// Checks the database as well, and prints what was found there.
+async fn online(config: &Config, as_json: bool) -> Result<(), CommandError> {
+    let findings = gateway::inspect(config).await?;
+    let wrong = findings.iter().filter(|(_, found)| found.is_err()).count();
+    if as_json {
+        let list = findings.iter().map(|(what, found)| {
+            let text = found.as_ref().unwrap_or_else(|wrong| wrong);
+            json!({"what": what, "is_right": found.is_ok(), "text": text})
+        });
+        print_json(&list.collect())?;
+    } else {
+        let rows = findings.iter().map(|(what, found)| match found {
+            Ok(text) => [(*what).to_owned(), "right".to_owned(), text.clone()],
+            Err(text) => [(*what).to_owned(), "wrong".to_owned(), text.clone()],
+        });
+        print(table(["WHAT", "STATE", "FOUND"], rows.collect()))?;
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err(CommandError::Failed("one thing is wrong".to_owned())),
+        count => Err(CommandError::Failed(format!("{count} things are wrong"))),
     }
 }
 

@@ -4,16 +4,19 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::error::CommandError;
 use super::output::{print, print_json, table};
+use super::shared_store;
 use crate::args::KeysCommand;
 
-pub(crate) async fn run(command: KeysCommand) -> Result<(), String> {
+pub(crate) async fn run(command: KeysCommand) -> Result<(), CommandError> {
     let (args, answer) = match command {
         KeysCommand::List(args) => {
             let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
             let answer = admin.get("/admin/v1/keys").await?;
             (args, answer)
         }
+        KeysCommand::Reseal(args) => return shared_store::reseal(&args).await,
         KeysCommand::Rotate(args) => {
             let wanted = json!({"revoke": args.revoke});
             let admin = Admin::for_change(&args.change)?;
@@ -24,10 +27,13 @@ pub(crate) async fn run(command: KeysCommand) -> Result<(), String> {
     };
     let keys = &answer["keys"];
     if args.json {
-        return print_json(keys);
+        return Ok(print_json(keys)?);
     }
     let rows = keys.as_array().into_iter().flatten().map(row).collect();
-    print(table(["KID", "ALGORITHM", "CREATED", "STATE"], rows))
+    Ok(print(table(
+        ["KID", "ALGORITHM", "CREATED", "STATE"],
+        rows,
+    ))?)
 }
 
 fn row(key: &Value) -> [String; 4] {

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::KeyRow;
-use store::migrate_postgres;
 use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
 use crate::state::current::Runtime;
 
 /// Longest wait of an operator for a new key to sign.
@@ -18,20 +16,6 @@ const SIGNS_LOOK: Duration = Duration::from_millis(20);
 
 /// Pause after a key could not be let sign: the store is failing.
 const LET_SIGN_AGAIN: Duration = Duration::from_secs(1);
-
-/// Brings the tables of the shared store up to date.
-///
-/// # Errors
-/// One line that says what failed, or that there is no shared store.
-pub async fn migrate(config: &Config) -> Result<(), String> {
-    let Some(shared) = &config.shared_store else {
-        let text =
-            "the configuration names no shared store; a file is brought up to date at each start";
-        return Err(text.to_owned());
-    };
-    let migrated = migrate_postgres(&shared.options.direct_url).await;
-    migrated.map_err(|error| error.to_string())
-}
 
 /// Takes over signing keys that another replica has made or removed, and has new ones sign as soon as all verify by them, until
 /// the task is aborted.

@@ -57,6 +57,14 @@ impl PgConnector {
         })
     }
 
+    /// The same for a command, which sends nothing: whether a standby has what is written is of no account to it.
+    ///
+    /// # Errors
+    /// As [`PgConnector::new`].
+    pub(super) fn for_command(url: &PostgresUrl) -> Result<PgConnector, StoreError> {
+        PgConnector::new(url.clone(), &Arc::new(Primary::new(false)))
+    }
+
     /// A connection to the first host that can be written.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod sweep;
 mod tallies;
 
 pub(super) use lanes::Lanes;
+pub(super) use partitions::{day_of, partition};
 
 #[cfg(test)]
 mod tests;

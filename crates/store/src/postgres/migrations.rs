@@ -1,7 +1,6 @@
 //! The migrations of a database, and who may run them: one process at a time, under a lock that is asked for and never waited for.
 //! A statement that waits for a lock holds a snapshot, which others' migrations wait for in turn.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,7 +10,6 @@ use tokio_postgres::types::Type;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::options::PostgresUrl;
-use super::primary::Primary;
 use super::session::{PgSession, START_STATEMENT_MAX};
 use crate::StoreError;
 
@@ -53,8 +51,7 @@ const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
 /// # Errors
 /// When it can't be reached or changed, or a newer program has changed it.
 pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
-    let primary = Arc::new(Primary::new(false));
-    migrate(&PgConnector::new(url.clone(), &primary)?, true).await
+    migrate(&PgConnector::for_command(url)?, true).await
 }
 
 /// Brings the tables up to date, or only looks whether they are.
@@ -87,7 +84,7 @@ pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(
 }
 
 /// Whether nothing is left to do. A newer program may have done more.
-async fn is_up_to_date(session: &mut PgSession) -> Result<bool, StoreError> {
+pub(super) async fn is_up_to_date(session: &mut PgSession) -> Result<bool, StoreError> {
     let table = "SELECT to_regclass('chatgate.migrations') IS NOT NULL AS there";
     let there = session.query(table, &[]).await?;
     let there = there.first().map(|row| row.try_get("there"));

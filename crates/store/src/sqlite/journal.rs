@@ -13,6 +13,7 @@ mod tally;
 mod values;
 mod writer;
 
+pub(super) use address::from_bytes as address_from_bytes;
 pub(super) use sql::{note_change, note_event};
 pub(super) use writer::JournalWriter;
 

@@ -53,8 +53,18 @@ impl Partition {
     }
 }
 
+/// The name of the partition of a day, its first id and the first of the next day.
+pub(in crate::postgres) fn partition(table: &str, day: i64) -> (String, i64, i64) {
+    let name = format!("{table}_d{day}");
+    (
+        name,
+        first_id_at(day * DAY_MS),
+        first_id_at((day + 1) * DAY_MS),
+    )
+}
+
 /// The day of a time in milliseconds since 1970.
-pub(super) fn day_of(ms: i64) -> i64 {
+pub(in crate::postgres) fn day_of(ms: i64) -> i64 {
     ms.div_euclid(DAY_MS)
 }
 
@@ -86,11 +96,10 @@ impl PostgresStore {
         let today = day_of(now_ms);
         for day in today..=today + DAYS_AHEAD {
             for table in TABLES {
-                let name = format!("{table}_d{day}");
+                let (name, from, to) = partition(table, day);
                 if there.iter().any(|partition| partition.name == name) {
                     continue;
                 }
-                let (from, to) = (first_id_at(day * DAY_MS), first_id_at((day + 1) * DAY_MS));
                 // What found no partition of this day would stand in its way.
                 let make = format!(
                     "{LOCK_MAX}; CREATE TABLE chatgate.{name} (LIKE chatgate.{table} INCLUDING ALL);

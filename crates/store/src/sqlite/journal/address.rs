@@ -14,7 +14,7 @@ pub(super) fn to_bytes(address: IpAddr) -> Vec<u8> {
 }
 
 /// The address that was kept so.
-pub(super) fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
+pub(in crate::sqlite) fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.split_first()? {
         (&V4, octets) => Some(<[u8; 4]>::try_from(octets).ok()?.into()),
         (&V6, octets) => Some(<[u8; 16]>::try_from(octets).ok()?.into()),

@@ -1,0 +1,51 @@
+//! Commands on a store that gateways share, with its configuration and without a running gateway.
+
+use std::path::PathBuf;
+
+use gateway::config::Config;
+use serde_json::{Value, json};
+
+use super::check::{config_source, read_config};
+use super::error::CommandError;
+use super::output::{print, print_json, table};
+use super::progress::{TransferProgress, during};
+use crate::args::serve::{ServeArgs, SharedStoreArgs, StoreCopyArgs};
+
+/// `chatgate migrate`: brings the tables up to date, so that gateways may start with store.migrate = "check".
+pub(crate) async fn migrate(args: &SharedStoreArgs) -> Result<(), CommandError> {
+    gateway::migrate(&config(args.config.as_ref())?).await?;
+    Ok(print("The tables are up to date.\n")?)
+}
+
+/// `chatgate keys reseal`: seals all keys anew.
+pub(crate) async fn reseal(args: &SharedStoreArgs) -> Result<(), CommandError> {
+    let keys = gateway::reseal(&config(args.config.as_ref())?).await?;
+    Ok(print(format!(
+        "{keys} keys are sealed by the first key of store.seal; the others are needed no more.\n"
+    ))?)
+}
+
+/// `chatgate store copy`: moves from a data folder.
+pub(crate) async fn copy(args: &StoreCopyArgs) -> Result<(), CommandError> {
+    let config = config(args.config.as_ref())?;
+    let copying = gateway::copy_store(&config, &args.from, args.journal);
+    let copied = during("Copying the store", &TransferProgress::default(), copying).await?;
+    if args.json {
+        let rows = copied
+            .into_iter()
+            .map(|(name, rows)| (name.to_owned(), json!(rows)));
+        return Ok(print_json(&Value::Object(rows.collect()))?);
+    }
+    let rows = copied.into_iter();
+    let rows = rows.map(|(name, rows)| [name.replace('_', " "), rows.to_string()]);
+    Ok(print(table(["COPIED", "ROWS"], rows.collect()))?)
+}
+
+fn config(file: Option<&PathBuf>) -> Result<Config, CommandError> {
+    let serve = ServeArgs {
+        config: file.cloned(),
+        ..ServeArgs::default()
+    };
+    let (_, config) = read_config(&config_source(&serve))?;
+    Ok(config)
+}

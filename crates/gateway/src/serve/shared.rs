@@ -1,0 +1,75 @@
+//! What can be done with a shared store while no gateway of this process runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use store::{DatabaseFinding, Journal, Store, inspect_postgres, migrate_postgres, reseal_postgres};
+
+use crate::config::{Config, SharedStore};
+use crate::serve::data_folder::DataFolder;
+
+/// Brings the tables of the shared store up to date.
+///
+/// # Errors
+/// One line that says what failed, or that there is no shared store.
+pub async fn migrate(config: &Config) -> Result<(), String> {
+    let migrated = migrate_postgres(&shared(config)?.options.direct_url).await;
+    migrated.map_err(|error| error.to_string())
+}
+
+/// Seals all keys of the shared store by the newest key of `store.seal`. Returns how many they are.
+///
+/// # Errors
+/// One line that says what failed, or that there is no shared store. All keys are as before then.
+pub async fn reseal(config: &Config) -> Result<usize, String> {
+    reseal_postgres(&shared(config)?.options)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Looks at the shared store as a start would find it, and changes nothing.
+///
+/// # Errors
+/// A line that says that there is no shared store.
+pub async fn inspect(config: &Config) -> Result<Vec<DatabaseFinding>, String> {
+    Ok(inspect_postgres(&shared(config)?.options).await)
+}
+
+/// Copies the store of a data folder, on which no gateway runs, into the shared store, which has to be empty. Returns what was
+/// copied and how many rows of it.
+///
+/// # Errors
+/// One line that says what failed. The shared store is as before then.
+pub async fn copy_store(
+    config: &Config,
+    from: &Path,
+    with_journal: bool,
+) -> Result<Vec<(&'static str, u64)>, String> {
+    let database = &shared(config)?.options;
+    let folder = DataFolder::new(from);
+    if !folder.store().exists() {
+        let store = folder.store();
+        return Err(format!(
+            "there is no store {}; name the data folder of a gateway with --from",
+            store.display()
+        ));
+    }
+    let _lock = folder.lock()?;
+    let store = Store::open(&folder.store())
+        .await
+        .map_err(|error| error.to_string())?;
+    let store = Arc::new(store);
+    // What a crash has left open gets its outcome first.
+    let journal = Journal::start(&store)
+        .await
+        .map_err(|error| error.to_string())?;
+    journal.stop().await;
+    let copied = store.copy_into(database, with_journal).await;
+    store.close().await;
+    copied.map_err(|error| error.to_string())
+}
+
+fn shared(config: &Config) -> Result<&SharedStore, String> {
+    let text = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
+    config.shared_store.as_ref().ok_or_else(|| text.to_owned())
+}

@@ -1,0 +1,89 @@
+//! Moving from a file to a database.
+
+use crate::postgres::copy_into;
+use crate::store::Engine;
+use crate::{PostgresOptions, Store, StoreError};
+
+impl Store {
+    /// Copies this store, a file's, into a database that has none yet: accesses with their secrets and history, keys, sealed anew,
+    /// keys of operators, receipts, counts of the day, last uses, and the journal on request. Returns what was copied and how many
+    /// rows of it.
+    ///
+    /// # Errors
+    /// When this is no file, the database has something already, or either can't be read or written. The database is as before
+    /// then.
+    pub async fn copy_into(
+        &self,
+        database: &PostgresOptions,
+        with_journal: bool,
+    ) -> Result<Vec<(&'static str, u64)>, StoreError> {
+        let keys = self.keys("").await?;
+        match self.engine() {
+            Engine::Sqlite(sqlite) => copy_into(database, sqlite, &keys, with_journal).await,
+            Engine::Postgres(_) => Err(StoreError::new("only a file's store can be copied")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::postgres::test_server::new_database;
+    use crate::{Access, AdminKey, DailyCount, Role, Store, StoredSecret};
+
+    #[tokio::test]
+    async fn a_copy_has_all_that_a_gateway_needs_and_goes_into_an_empty_database_alone() {
+        let Some(options) = new_database() else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        let access = Access::new("a", "u", "c");
+        file.first_start(("first start", 7), &[access])
+            .await
+            .unwrap();
+        file.add_key("tokens/ES256", b"signs", 7).await.unwrap();
+        file.key("secrets", 7, || Ok(vec![5; 32])).await.unwrap();
+        let key = AdminKey::new("ann", Role::Viewer, 7, StoredSecret::Keyed("h".to_owned()));
+        file.put_admin_key(&key).await.unwrap();
+        file.take_daily_block("a", 3, (5, 9)).await.unwrap();
+        let copied = file.copy_into(&options, true).await.unwrap();
+        assert!(
+            copied.contains(&("accesses", 1)) && copied.contains(&("keys", 3)),
+            "{copied:?}"
+        );
+
+        let again = file.copy_into(&options, false).await.err().unwrap();
+        assert!(again.to_string().contains("not empty"), "{again}");
+        let database = Store::open_postgres(&options).await.unwrap();
+        assert_eq!(database.accesses().named("a"), file.accesses().named("a"));
+        assert_eq!(database.admin_keys().len(), 1);
+        assert!(database.has_started().await.unwrap());
+        let material = |mut keys: Vec<crate::StoredKey>| {
+            keys.sort_by_key(|key| key.id);
+            let keys = keys.into_iter().map(|key| (key.purpose, key.material));
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            material(database.keys("").await.unwrap()),
+            material(file.keys("").await.unwrap())
+        );
+        let count = DailyCount {
+            access: "a".to_owned(),
+            day: 3,
+            given: 5,
+        };
+        assert_eq!(database.daily_counts(3).await.unwrap(), [count]);
+        assert_eq!(database.changes("a", 9).await.unwrap().len(), 1);
+        // Changes go on above the file's.
+        let change = |_: Option<&Access>| Ok(Some(Access::new("a", "other", "c")));
+        database
+            .change_access(("me", 9), "a", change)
+            .await
+            .unwrap();
+        assert_eq!(database.accesses().named("a").unwrap().version, 2);
+        let refused = database.copy_into(&options, false).await.err().unwrap();
+        assert!(refused.to_string().contains("only a file"), "{refused}");
+    }
+}
