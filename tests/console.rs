@@ -6,6 +6,7 @@ mod guard;
 mod naughty;
 mod overview;
 mod preview;
+mod replicas;
 mod sessions;
 mod speed;
 mod steering;
@@ -150,6 +151,7 @@ async fn pages(gateway: &Gateway) -> Vec<(&'static str, String)> {
         ("row", &format!("/console/journal/rows/{row}")),
         ("explain", explain),
         ("status", "/console/status"),
+        ("replicas", "/console/replicas"),
         ("nothing", "/console/nothing"),
     ]
     .map(|(name, path)| (name, path.to_owned()))

@@ -18,7 +18,7 @@ mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
 pub use cluster::Cluster;
-pub use command::{on_a_terminal, run, run_on, start_on};
+pub use command::{Ran, on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;
 pub use gateway::{
     Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,

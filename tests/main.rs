@@ -34,6 +34,7 @@ mod exposure;
 mod file_rights;
 mod file_urls;
 mod first_start;
+mod fleet;
 mod guessing;
 mod journal;
 mod life;

@@ -7,22 +7,30 @@ mod kill;
 mod start;
 mod suites;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::harness::{Process, binary, repository, skipped};
+use crate::harness::{Answer, Process, binary, client, repository, skipped};
 
 /// The last of its lines.
 const READY: &str = "Ctrl-C ends all of it.";
 
-/// The first of ten free ports below those that the system gives to connections.
+/// The first of ten free ports below those that the system gives to connections, for each try-out others.
 fn ports() -> u16 {
-    let first = std::process::id() % 1000;
-    let mut places = (0..1000).map(|n| 20_000 + u16::try_from((first + n) % 1000).unwrap() * 10);
+    static TRYOUTS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() + 100 * TRYOUTS.fetch_add(1, Ordering::Relaxed);
+    let mut places = (0..100).map(|n| 20_000 + u16::try_from((first + n) % 1000).unwrap() * 10);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let free = places.find(|port| (*port..port + 10).all(is_free));
     free.unwrap()
+}
+
+fn has_packages() -> bool {
+    let has = |name: &str| Path::new(name).exists();
+    has("/usr/lib/postgresql") && has("/usr/sbin/haproxy")
 }
 
 fn started() -> Process {
@@ -40,8 +48,7 @@ fn shell(command: &str) -> String {
 
 #[test]
 fn one_of_three_is_killed_and_callers_go_on() {
-    let has = |name: &str| Path::new(name).exists();
-    if !has("/usr/lib/postgresql") || !has("/usr/sbin/haproxy") {
+    if !has_packages() {
         return skipped("Debian's packages postgresql and haproxy");
     }
     let tryout = started();
@@ -75,4 +82,56 @@ fn one_of_three_is_killed_and_callers_go_on() {
     tryout.signal("TERM");
     let (code, lines) = tryout.ended();
     assert_eq!(code, Some(143), "{lines:#?}");
+}
+
+/// The console over HAProxy, which sends each request to the next gateway.
+#[tokio::test]
+async fn a_session_of_the_console_holds_at_all_of_them_and_ends_at_all() {
+    if !has_packages() {
+        return skipped("Debian's packages postgresql and haproxy");
+    }
+    let tryout = started();
+    let text = tryout.lines().join("\n");
+    let operators = after(&text, "operators on ");
+    let key =
+        std::fs::read_to_string(after(&text, "sign in with the key in ").trim_end_matches(")."))
+            .unwrap();
+    let form = client().post(format!("{operators}/console/sign-in"));
+    let signed_in = Answer::of(form.form(&[("key", key.trim())])).await;
+    assert_eq!(signed_in.status, 303, "{}", signed_in.body);
+    let cookie = signed_in
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let page = async |path: &str| {
+        let page = client().get(format!("{operators}{path}"));
+        Answer::of(page.header("cookie", &cookie)).await
+    };
+    let mut answered = BTreeSet::new();
+    for _ in 0..200 {
+        let replicas = page("/console/replicas").await;
+        assert_eq!(replicas.status, 200, "{}", replicas.body);
+        let (before, _) = replicas.body.split_once("(this one)").unwrap();
+        answered.insert(before.rsplit("<bdi>").next().unwrap()[..1].to_owned());
+    }
+    assert_eq!(answered.len(), 3, "{answered:?}");
+    let status = page("/console/status").await;
+    let token = status.body.split("name=\"token\" value=\"").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    let out = client().post(format!("{operators}/console/sign-out-everywhere"));
+    let out = Answer::of(out.header("cookie", &cookie).form(&[("token", token)])).await;
+    assert_eq!(out.status, 303, "{}", out.body);
+    // From now on, and not a second later.
+    for _ in 0..12 {
+        let asks = page("/console/replicas").await;
+        assert_eq!(asks.status, 303, "{}", asks.body);
+    }
+}
+
+/// The word after this in a text.
+fn after<'t>(text: &'t str, mark: &str) -> &'t str {
+    let rest = text.split(mark).nth(1).unwrap();
+    rest.split_whitespace().next().unwrap()
 }

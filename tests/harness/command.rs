@@ -38,7 +38,14 @@ impl Ran {
 }
 
 pub fn run(arguments: &[&str]) -> Ran {
-    let ran = Command::new(binary()).args(arguments).output().unwrap();
+    run_in(arguments, &[])
+}
+
+/// Runs a command in an environment.
+pub fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(binary());
+    let command = command.args(arguments).envs(environment.iter().copied());
+    let ran = command.output().unwrap();
     Ran {
         code: ran.status.code(),
         output: String::from_utf8(ran.stdout).unwrap(),

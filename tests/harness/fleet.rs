@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::command::{Ran, run_in};
 use super::gateway::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, upstream};
 use super::postgres::SERVER;
 use super::shared_store::{environment_of, write_admin_key};
@@ -12,7 +13,7 @@ use super::shared_store::{environment_of, write_admin_key};
 /// Replicas that share a store.
 pub struct Fleet {
     pub gateways: Vec<Gateway>,
-    _sandbox: Option<Sandbox>,
+    sandbox: Option<Sandbox>,
     database: String,
     toml: String,
     environment: Vec<(String, String)>,
@@ -49,7 +50,7 @@ impl Fleet {
         let owned = owned.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut fleet = Fleet {
             gateways: Vec::new(),
-            _sandbox: sandbox,
+            sandbox,
             environment: owned.chain(environment_of(&database)).collect(),
             database,
             toml: toml.to_owned(),
@@ -66,10 +67,42 @@ impl Fleet {
         fleet
     }
 
+    /// Has the database itself do something, and returns what psql prints of it.
+    pub fn sql(&self, sql: &str) -> String {
+        let (_, name) = self.database.rsplit_once('/').unwrap();
+        SERVER.as_ref().unwrap().sql(name, sql)
+    }
+
+    /// The sandbox of their own that they stand in front of.
+    pub fn sandbox(&self) -> &Sandbox {
+        self.sandbox.as_ref().unwrap()
+    }
+
     /// Starts a further replica.
     pub fn replica(&self, name: &str) -> Gateway {
+        self.replica_with(name, "")
+    }
+
+    /// Starts a further replica with more in its configuration than the others have.
+    pub fn replica_with(&self, name: &str, more: &str) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
         write_admin_key(folder.path());
+        let toml = format!("{}{more}", self.toml);
+        Gateway::over(folder, &toml, &self.environment(name))
+    }
+
+    /// Runs a command with their configuration.
+    pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("chatgate.toml");
+        std::fs::write(&file, &self.toml).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let own = self.environment("command");
+        let environment = [&own[..], environment].concat();
+        run_in(&[arguments, &config].concat(), &environment)
+    }
+
+    fn environment<'e>(&'e self, name: &'e str) -> Vec<(&'e str, &'e str)> {
         let own = [
             UPSTREAM_ENVIRONMENT,
             ("CHATGATE__SERVER__PUBLIC_URL", "http://chat.test"),
@@ -77,13 +110,6 @@ impl Fleet {
         ];
         let shared = self.environment.iter();
         let shared = shared.map(|(name, value)| (&**name, &**value));
-        let environment: Vec<_> = shared.chain(own).collect();
-        Gateway::over(folder, &self.toml, &environment)
-    }
-
-    /// Has the database itself do something, and returns what psql prints of it.
-    pub fn sql(&self, sql: &str) -> String {
-        let (_, name) = self.database.rsplit_once('/').unwrap();
-        SERVER.as_ref().unwrap().sql(name, sql)
+        shared.chain(own).collect()
     }
 }
