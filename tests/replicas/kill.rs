@@ -1,5 +1,6 @@
 //! Replicas that are killed, one a second: each key is asked for three times, at any of them, by any way in.
 
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,8 @@ const CLOSED_WITHIN_S: (usize, usize) = (30, 15);
 
 /// Seconds of it.
 const LASTING_S: (usize, usize) = (10, 30 * 60);
+
+const SETTINGS: &str = "[limits]\nper_address_per_minute = 4000000000\n[log]\nlevel = \"warn\"\n";
 
 /// Where the live replicas are.
 type Addresses = Mutex<Vec<SocketAddr>>;
@@ -90,9 +93,46 @@ async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut Chance) -> 
     kills
 }
 
+/// Waits until no send is open and no key under way; how long after this instant that is.
+async fn closed_after(fleet: &Fleet, ended: Instant) -> Duration {
+    let open = "SELECT count(*) FROM chatgate.intents";
+    until("no send is open", async || fleet.sql(open) == "0").await;
+    let closed = ended.elapsed();
+    let under_way = "SELECT count(*) FROM chatgate.receipts WHERE state = 'open'";
+    assert_eq!(fleet.sql(under_way), "0");
+    closed
+}
+
+/// Asks once more for each key of which nobody was told that it was sent: when all is closed none is under way, and what may have
+/// been sent is not sent again.
+async fn ask_again(caller: &mut Caller, asked: &[Asked]) -> Vec<Asked> {
+    let is_sent = |asked: &&Asked| {
+        let reported = asked.reported.as_ref();
+        reported.is_some_and(|reported| reported.delivery == "sent")
+    };
+    let mark = |asked: &Asked| {
+        asked
+            .message
+            .clone()
+            .map(|message| (message.mark.clone(), message))
+    };
+    let mut open: BTreeMap<_, _> = asked.iter().filter_map(mark).collect();
+    for (mark, _) in asked.iter().filter(is_sent).filter_map(mark) {
+        open.remove(&mark);
+    }
+    let mut again = Vec::new();
+    for message in open.into_values() {
+        let asked = caller.ask(message).await;
+        let reported = asked.reported.as_ref().map(|reported| &*reported.code);
+        assert_ne!(reported, Some("IDEMPOTENCY_IN_PROGRESS"), "{asked:?}");
+        again.push(asked);
+    }
+    again
+}
+
 /// Where every attempt of a key was answered, and each time that nothing was sent, nothing was.
 fn check_not_sent(asked: &[Asked], upstream: &Counting) -> usize {
-    let mut by_key = std::collections::HashMap::<&str, Vec<&Asked>>::new();
+    let mut by_key = HashMap::<&str, Vec<&Asked>>::new();
     for asked in asked {
         let mark = &asked.message.as_ref().unwrap().mark;
         by_key.entry(mark).or_default().push(asked);
@@ -115,7 +155,7 @@ async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
     let mut chance = Chance(seed);
     let (upstream, issuer) = (Counting::start(chance.branch()).await, Issuer::new());
     let toml = format!(
-        "[limits]\nper_address_per_minute = 4000000000\n[log]\nlevel = \"warn\"\n{}{}",
+        "{SETTINGS}{}{}",
         issuer.as_configuration(),
         callers::accesses()
     );
@@ -128,27 +168,28 @@ async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
     let callers = Arc::new(Callers::new(&issuer));
     let (is_over, began) = (Arc::new(AtomicBool::new(false)), Instant::now());
     let mut asking = tokio::task::JoinSet::new();
+    let mut caller = || Caller {
+        callers: Arc::clone(&callers),
+        addresses: Arc::clone(&addresses),
+        chance: chance.branch(),
+    };
+    let mut last = caller();
     for _ in 0..CALLERS {
-        let caller = Caller {
-            callers: Arc::clone(&callers),
-            addresses: Arc::clone(&addresses),
-            chance: chance.branch(),
-        };
+        let caller = caller();
         let is_over = Arc::clone(&is_over);
         asking.spawn(async move { caller.call_on(&is_over).await });
     }
     let kills = kill(&mut fleet, &addresses, &mut chance).await;
     let ended = Instant::now();
     is_over.store(true, Ordering::SeqCst);
-    let asked: Vec<Asked> = asking.join_all().await.into_iter().flatten().collect();
+    let mut asked: Vec<Asked> = asking.join_all().await.into_iter().flatten().collect();
 
     let (gateway, client) = (&fleet.gateways[0], crate::harness::client());
     let mut ledger = Ledger::new(gateway.folder.path());
-    let open = "SELECT count(*) FROM chatgate.intents";
-    until("no send is open", async || fleet.sql(open) == "0").await;
-    let closed = ended.elapsed();
-    let under_way = "SELECT count(*) FROM chatgate.receipts WHERE state = 'open'";
-    assert_eq!(fleet.sql(under_way), "0");
+    let closed = closed_after(&fleet, ended).await;
+    let again = ask_again(&mut last, &asked).await;
+    let asked_again = again.len();
+    asked.extend(again);
     // Rows of answers that were told again may go with a kill: each of them was before the last.
     ledger
         .check(gateway, &client, &upstream, (&asked, began))
@@ -156,7 +197,7 @@ async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
     let unsent = check_not_sent(&asked, &upstream);
     println!(
         "kill storm, seed {seed}: {kills} kills of {REPLICAS} replicas in {:.0?}, {} attempts of some {} keys, {} messages taken, {unsent} \
-         keys told that nothing was sent; all closed {closed:.1?} after the end: {:?}",
+         keys told that nothing was sent, {asked_again} asked for once more; all closed {closed:.1?} after the end: {:?}",
         ended - began,
         asked.len(),
         asked.len() / TIMES,
