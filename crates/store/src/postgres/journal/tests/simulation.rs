@@ -122,7 +122,7 @@ struct World {
     attempts: Vec<Attempt>,
     /// The attempt of each row.
     rows: HashMap<i64, usize>,
-    /// When somebody was told first that the message of a key is sent.
+    /// When somebody heard first that the message of a key is sent.
     sent_at: Vec<Option<u64>>,
     delivered: Vec<u32>,
 }

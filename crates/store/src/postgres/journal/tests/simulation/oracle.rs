@@ -12,7 +12,7 @@ pub(super) struct Attempt {
     pub(super) id: i64,
     /// Whether it may send.
     pub(super) has_begun: bool,
-    pub(super) told: Option<Word>,
+    pub(super) answer: Option<Word>,
     pub(super) is_first_hand: bool,
     pub(super) delivered: bool,
 }
@@ -36,22 +36,22 @@ impl World {
     /// A caller whose row is there waits for the outcome.
     pub(super) fn give_up(&mut self, attempt: usize) {
         if !self.attempts[attempt].has_begun {
-            self.tell(attempt, (Word::NotSent, self.now), true);
+            self.answer(attempt, (Word::NotSent, self.now), true);
         }
     }
 
     /// The caller of an attempt hears a word that was asked for then, unless it has heard one before.
-    pub(super) fn tell(
+    pub(super) fn answer(
         &mut self,
         attempt: usize,
         (word, asked_at): (Word, u64),
         is_first_hand: bool,
     ) {
         let attempt = &mut self.attempts[attempt];
-        if attempt.told.is_some() {
+        if attempt.answer.is_some() {
             return;
         }
-        attempt.told = Some(word);
+        attempt.answer = Some(word);
         attempt.is_first_hand = is_first_hand;
         let (key, now) = (attempt.key, self.now);
         let sent_at = &mut self.sent_at[key];
@@ -71,7 +71,7 @@ impl World {
         self.attempts[attempt].has_begun = true;
         assert!(
             self.database.is_open(id),
-            "key {key} is sent, and others were told what became of it"
+            "key {key} is sent, and others heard what became of it"
         );
         let (is_delivered, word) = match self.chance.below(10) {
             0 => (false, Word::NotSent),
@@ -99,12 +99,12 @@ impl World {
         assert_eq!(open, 0, "keys are under way for ever");
         for attempt in &self.attempts {
             let key = attempt.key;
-            match attempt.told {
+            match attempt.answer {
                 Some(Word::Sent) => assert_eq!(self.delivered[key], 1, "key {key} was not sent"),
                 Some(Word::NotSent) => assert!(!attempt.delivered, "key {key} was sent"),
                 _ => {}
             }
-            if attempt.is_first_hand && matches!(attempt.told, Some(Word::Sent | Word::Unknown)) {
+            if attempt.is_first_hand && matches!(attempt.answer, Some(Word::Sent | Word::Unknown)) {
                 let row = self.database.journal.get(&attempt.id);
                 assert!(row.is_some(), "an answered send of key {key} has no row");
             }

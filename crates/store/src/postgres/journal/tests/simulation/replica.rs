@@ -95,7 +95,7 @@ impl World {
             key,
             id,
             has_begun: false,
-            told: None,
+            answer: None,
             is_first_hand: false,
             delivered: false,
         });
@@ -153,7 +153,7 @@ impl World {
             (Statement::Close { id, word, .. }, Some(_)) => {
                 self.life(asker).held.end(id);
                 if let Some(attempt) = attempt {
-                    self.tell(attempt, (word, asked_at), true);
+                    self.answer(attempt, (word, asked_at), true);
                 }
             }
             // Tried for ever: it may be done already, and does nothing then.
@@ -210,9 +210,9 @@ impl World {
         match reply {
             Some(Reply::Claimed(word)) => {
                 life.held.end(id);
-                self.tell(attempt, (*word, asked_at), false);
+                self.answer(attempt, (*word, asked_at), false);
             }
-            Some(Reply::Opened) if self.attempts[attempt].told.is_none() && is_good => {
+            Some(Reply::Opened) if self.attempts[attempt].answer.is_none() && is_good => {
                 let (word, at) = self.deliver(attempt);
                 self.at(
                     at,
@@ -229,7 +229,7 @@ impl World {
             }
             _ => {
                 life.held.abandon(id, now);
-                self.tell(attempt, (Word::NotSent, asked_at), true);
+                self.answer(attempt, (Word::NotSent, asked_at), true);
             }
         }
     }
