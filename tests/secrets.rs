@@ -1,6 +1,7 @@
 //! Canaries: the upstream's account and the callers' secrets are driven through every failure path, and then looked for in
 //! everything that leaves the gateway.
 
+mod database;
 mod everywhere;
 mod misuse;
 
