@@ -44,6 +44,14 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
         replicas["live"] == number && replicas["configurations"] == 2
     };
     until("all three", async || live(3).await).await;
+    let sees = async |text: &str| {
+        let page = visitor.page("/console/replicas").await;
+        page.body.contains(text)
+    };
+    until("the limits' parts", async || {
+        sees("are divided by 3:").await
+    })
+    .await;
     let metrics = first.metrics().await;
     for line in [
         "chatgate_replicas 3.0\n",
@@ -54,14 +62,7 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
     }
     // One that says nothing is cut off when its lease is over.
     fleet.gateways[1].process.signal("STOP");
-    until("its lease", async || {
-        visitor
-            .page("/console/replicas")
-            .await
-            .body
-            .contains("cut off")
-    })
-    .await;
+    until("its lease", async || sees("cut off").await).await;
     until("the others know", async || live(2).await).await;
     fleet.gateways[1].process.signal("CONT");
     // A change that not all have yet says so on the page that follows.

@@ -2,6 +2,7 @@
 //! end-to-end tests and those of the store share it.
 
 use std::fs::Permissions;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,8 @@ pub(crate) static SERVER: LazyLock<Option<PostgresServer>> = LazyLock::new(|| {
     let Some(programs) = programs() else {
         let said = "skipped: PostgreSQL is missing; apt-get install postgresql";
         assert!(std::env::var_os("CI").is_none(), "{said}");
-        eprintln!("{said}");
+        // On standard error itself: the macros' output is shown for failures alone.
+        let _ = writeln!(std::io::stderr(), "{said}");
         return None;
     };
     Some(PostgresServer::start(&programs))

@@ -23,6 +23,8 @@ struct ReplicasPage {
     replicas: Vec<ReplicaView>,
     /// Different configurations among those that are alive.
     configurations: usize,
+    /// By how many the limits are divided.
+    sharers: u32,
 }
 
 /// A replica as people read it.
@@ -47,6 +49,7 @@ pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> Page
     let page = ReplicasPage {
         layout: visitor.layout("status", "Replicas"),
         configurations: configurations.len(),
+        sharers: console.store.replica_count(),
         replicas: rows
             .iter()
             .map(|row| ReplicaView::of(row, console.now()))
