@@ -156,11 +156,11 @@ async fn serve(
                     }
                     Behaviour::GoAwayBefore => {
                         stream.write_all(&go_away(0)).await?;
-                        return stream.shutdown().await;
+                        return leave(stream).await;
                     }
                     Behaviour::GoAwayAfter => {
                         stream.write_all(&go_away(id)).await?;
-                        return stream.shutdown().await;
+                        return leave(stream).await;
                     }
                     Behaviour::Closes => return stream.shutdown().await,
                     _ => {
@@ -182,6 +182,16 @@ async fn serve(
             counts.lock().unwrap().answered += 1;
         }
     }
+}
+
+/// Ends the connection, and takes what the peer still sends: what is not read when a socket closes makes the system reset the
+/// connection, and the peer may lose the last frames.
+async fn leave(
+    mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 fn reset(id: u32, code: u32) -> Vec<u8> {
