@@ -29,6 +29,9 @@ const BUSY: (usize, u64) = (12, 500);
 const QUIET: (usize, u64) = (1, 2000);
 const QUIET_ONE_IN: u64 = 5;
 
+/// From so many kills on some life has had sends whose keys were asked for again: two lives in five have no send at all.
+const ENOUGH: usize = 20;
+
 /// One start in so many is killed before it is ready, within so many milliseconds.
 const STILLBORN_ONE_IN: u64 = 8;
 const STILLBORN_MS: u64 = 250;
@@ -247,7 +250,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
     );
     let counts = &ledger.counts;
     assert!(
-        counts.replayed > 0 && counts.unanswered > instants,
+        (counts.replayed > 0 || instants < ENOUGH) && counts.unanswered > instants,
         "{counts:?}"
     );
     let most = Duration::from_millis(load(READY_MS.0, READY_MS.1) as u64);
