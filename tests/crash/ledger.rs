@@ -129,8 +129,8 @@ impl Ledger {
         let before = killed.saturating_duration_since(reported.at);
         let had_time = before > granted;
         // A gateway that is overloaded refuses before it writes: its row may be lost like that of any refusal.
-        let is_send =
-            asked.message.is_some() && reported.is_first_hand() && reported.code != "OVERLOADED";
+        let is_refused = reported.code == "OVERLOADED" && reported.delivery == "not_sent";
+        let is_send = asked.message.is_some() && reported.is_first_hand() && !is_refused;
         self.counts.due += usize::from(had_time);
         let Some(row) = row else {
             assert!(!is_send, "an answered send without a row: {asked:?}");
