@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::link::Link;
-use super::postgres::{NOBODY, command, copy, give_away, is_root, programs, template};
+use super::postgres::{NOBODY, command, copy, give_away, is_root, programs, psql, template};
 use super::wait::{PATIENCE, until};
 
 /// Ends with the server, and serves no longer than somebody holds its standard input. A signal to the tests is none to it, and it
@@ -241,20 +241,9 @@ impl Cluster {
     }
 
     fn sql_in(&self, database: &str, sql: &str) -> String {
-        let mut psql = command(&self.programs, "psql");
+        let mut psql = psql(&self.programs, database, sql);
         // Whatever the server makes of new transactions, this one writes.
         psql.env("PGOPTIONS", "-c default_transaction_read_only=off");
-        psql.args([
-            "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            "chatgate",
-            "-d",
-            database,
-            "-c",
-            sql,
-        ]);
         psql.args(["-p", &self.port.to_string(), "-h"]);
         let output = psql.arg(&self.path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

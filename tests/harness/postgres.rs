@@ -62,6 +62,14 @@ fn version_of(bin: &Path) -> Option<u32> {
     bin.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
+/// psql, told to execute something in a database and to print nothing but what is asked for; where the server is, it does not know yet.
+pub(super) fn psql(programs: &Path, database: &str, sql: &str) -> Command {
+    let mut psql = command(programs, "psql");
+    psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "chatgate"]);
+    psql.args(["-d", database, "-c", sql]);
+    psql
+}
+
 /// A program, as a user that PostgreSQL accepts.
 pub(super) fn command(programs: &Path, name: &str) -> Command {
     let mut command = Command::new(programs.join(name));
@@ -171,18 +179,7 @@ impl PostgresServer {
 
     /// Has psql execute something in a database, and returns what it prints.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        let mut psql = command(&self.programs, "psql");
-        psql.args([
-            "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            "chatgate",
-            "-d",
-            database,
-            "-c",
-            sql,
-        ]);
+        let mut psql = psql(&self.programs, database, sql);
         let output = psql.arg("-h").arg(&self.folder).output().unwrap();
         assert!(
             output.status.success(),
