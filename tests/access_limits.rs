@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::accesses::said;
 use crate::harness::{
-    Answer, Fleet, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, made, skipped,
-    until,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, made, until,
 };
 
 const READ: &str = "class=chat&method=getchatchannels";
@@ -55,38 +54,6 @@ async fn shown(gateway: &Gateway, name: &str) -> Answer {
         Value::Null,
     )
     .await
-}
-
-/// How many calls of the access `a` a gateway would admit now.
-async fn left(gateway: &Gateway) -> u64 {
-    let question = json!({"peer": "127.0.0.1", "access": "a", "method": "getchatchannels"});
-    let explained = admin(gateway, Method::POST, "explain", question).await;
-    let explained = explained.json();
-    let judgements = explained["judgements"].as_array().unwrap();
-    let rate = judgements
-        .iter()
-        .find(|judgement| judgement["rule"] == "limit of the access");
-    rate.unwrap()["limit"]["left"].as_u64().unwrap()
-}
-
-#[tokio::test]
-async fn three_replicas_admit_together_what_the_limit_of_an_access_says() {
-    let Some(fleet) = Fleet::of(3, "") else {
-        return skipped("PostgreSQL");
-    };
-    // One of them admits a call a minute and two at once, so that hardly any comes back while the test runs.
-    let draft = json!({"name": "a", "allow": ["any"], "rate": "6/min"});
-    let secret = made(&fleet.gateways[0], draft).await;
-    for gateway in &fleet.gateways {
-        until("it knows the others", async || left(gateway).await == 2).await;
-    }
-    let began = std::time::Instant::now();
-    let mut all = 0;
-    for gateway in &fleet.gateways {
-        all += admitted(gateway, &secret, 6).await;
-    }
-    let earned = usize::try_from(began.elapsed().as_secs() / 10).unwrap();
-    assert!((6..=6 + earned).contains(&all), "{all}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod day_limit;
 mod keys;
 mod kill;
+mod rate;
 mod start;
 mod suites;
 
