@@ -5,8 +5,11 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -45,6 +48,8 @@ where
             return Ok(());
         };
         tokio::select! {
+            // A request that is there already is answered, whatever else has come.
+            biased;
             readable = rested.readable() => readable?,
             _ = shutdown.requested() => {
                 // The peer may have gone, and then there is nobody to say it to.
@@ -68,13 +73,18 @@ where
     S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
 {
     let deadlines = context.policy.deadlines;
+    let is_last = &AtomicBool::new(false);
     let service = service_fn(|request: http::Request<Incoming>| {
         let in_flight = ConnectionState::begin(&peer.state);
         let request = request.map(|body| TimedBody::wrap(body, &peer.state, deadlines));
         let response = context.dispatch.call(peer.clone(), request);
         async move {
-            let response = response.await;
+            let mut response = response.await;
             drop(in_flight);
+            if is_last.load(Ordering::Relaxed) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -89,7 +99,11 @@ where
         .serve_connection(TokioIo::new(stream), service);
     // In a box, since the task of a connection that rests must not be as large as this.
     let mut connection = Box::new(connection);
-    let mut leaving = pin!(shutdown.requested());
+    let mut leaving = pin!(async {
+        shutdown.announced().await;
+        is_last.store(true, Ordering::Relaxed);
+        shutdown.requested().await;
+    });
     let mut leaves = false;
     let ended = poll_fn(|cx| {
         if !leaves && leaving.as_mut().poll(cx).is_ready() {

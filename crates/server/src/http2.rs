@@ -124,7 +124,7 @@ fn builder() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Sends GOAWAY when the listener shuts down, or after too many refusals in a row. Completes with the cause if the peer has
+/// Sends GOAWAY when the shutdown of the listener is announced, or after too many refusals in a row. Completes with the cause if the peer has
 /// nothing under way then and does not close: a peer at rest does not answer GOAWAY.
 async fn leave(
     goaway: GracefulShutdown,
@@ -132,7 +132,7 @@ async fn leave(
     state: &ConnectionState,
 ) -> &'static str {
     let cause = tokio::select! {
-        _ = shutdown.requested() => "the listener shuts down",
+        () = shutdown.announced() => "the listener shuts down",
         () = state.goaway_requested() => "too many callers were refused",
     };
     let at_rest = async {

@@ -29,6 +29,6 @@ pub mod tls;
 pub use dispatch::Dispatch;
 pub use listener::{bind, serve};
 pub use peer::{Peer, PeerAddr};
-pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Shutdown};
+pub use policy::{ConnectionPolicy, Deadlines, HEAD_BYTES_MAX, Shutdown, ShutdownPhase};
 pub use timed_body::RequestBodyError;
 pub use workers::Workers;

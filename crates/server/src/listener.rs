@@ -1,25 +1,33 @@
 //! The accept loop. That of axum has no deadline and no cap: a few thousand slow connections would occupy it for ever.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::{SockFilter, SockRef};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connection::{self, Accepted};
 use crate::context::{ConnectionContext, ShutdownHandles};
 use crate::dispatch::Dispatch;
 use crate::permits::ConnectionLimiter;
-use crate::policy::{ConnectionPolicy, Shutdown};
+use crate::policy::{ConnectionPolicy, Shutdown, ShutdownPhase};
 use crate::workers::Workers;
 
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, and the process needs time to get some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long connections are accepted that had begun before the shutdown: a few times the way to a load balancer and back.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(20);
+
+/// How long a connection without a request is kept after that: a request may have been sent before its peer could know.
+const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -44,7 +52,8 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Accepts and serves connections until the shutdown begins, waits for the requests under way, and cuts off the rest when
 /// the shutdown is over. Each connection runs at the worker with the fewest, or here if there are no workers, and keeps the
-/// policy that was in force when it was accepted.
+/// policy that was in force when it was accepted. A connection that was made is served, and so is a request that was sent before
+/// its peer could know of the shutdown.
 pub async fn serve<D: Dispatch>(
     listener: TcpListener,
     dispatch: D,
@@ -52,31 +61,76 @@ pub async fn serve<D: Dispatch>(
     workers: Option<Arc<Workers>>,
     mut shutdown: Shutdown,
 ) {
-    let graceful = GracefulShutdown::new();
-    let limiter = Arc::new(ConnectionLimiter::default());
-    let mut connections = JoinSet::new();
-    let deadline = loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-            deadline = shutdown.requested() => break deadline,
-        };
-        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "accepting failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+    let (leave, leaving) = Shutdown::channel();
+    let mut connections = Connections {
+        dispatch,
+        policy,
+        workers,
+        limiter: Arc::default(),
+        graceful: GracefulShutdown::new(),
+        leaving,
+        tasks: JoinSet::new(),
+    };
+    connections
+        .accept_until(&listener, shutdown.announced())
+        .await;
+    leave.send_replace(Some(ShutdownPhase::Announced));
+    let deadline = connections
+        .accept_until(&listener, shutdown.requested())
+        .await;
+    if let Err(error) = hold_off(&listener) {
+        tracing::debug!(%error, "connections can't be held off");
+    }
+    connections
+        .accept_until(&listener, sleep(LAST_CONNECTIONS))
+        .await;
+    drop(listener);
+    let all_end = async { while connections.tasks.join_next().await.is_some() {} };
+    let _ = timeout_at(deadline.min(Instant::now() + LAST_REQUESTS), all_end).await;
+    leave.send_replace(Some(ShutdownPhase::Ending(deadline)));
+    connections.end(deadline).await;
+}
+
+/// The connections of a listener, and what each of them begins with.
+struct Connections<D> {
+    dispatch: D,
+    policy: Arc<ArcSwap<ConnectionPolicy>>,
+    workers: Option<Arc<Workers>>,
+    limiter: Arc<ConnectionLimiter>,
+    graceful: GracefulShutdown,
+    /// The shutdown of the connections, which comes after that of the listener.
+    leaving: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+impl<D: Dispatch> Connections<D> {
+    /// Accepts connections until something has come to its end.
+    async fn accept_until<T>(&mut self, listener: &TcpListener, end: impl Future<Output = T>) -> T {
+        let mut end = pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = self.tasks.join_next() => continue,
+                ended = &mut end => return ended,
+            };
+            let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+            match accepted {
+                Ok((stream, peer)) => self.begin(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting failed");
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
-        };
-        let policy = policy.load_full();
+        }
+    }
+
+    /// Begins to serve a connection.
+    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let policy = self.policy.load_full();
         // Over the cap a connection closes without an answer, which would cost what the cap has to save.
-        let permit = ConnectionLimiter::take(&limiter, peer.ip(), &policy, Arc::default());
-        let Some(permit) = permit else {
-            continue;
-        };
-        let guard = workers.as_deref().and_then(Workers::least_loaded);
+        let permit = ConnectionLimiter::take(&self.limiter, peer.ip(), &policy, Arc::default());
+        let Some(permit) = permit else { return };
+        let guard = self.workers.as_deref().and_then(Workers::least_loaded);
         let runtime = guard
             .as_ref()
             .map_or_else(Handle::current, |guard| guard.runtime.clone());
@@ -87,18 +141,44 @@ pub async fn serve<D: Dispatch>(
             guard,
         };
         let context = ConnectionContext {
-            dispatch: dispatch.clone(),
+            dispatch: self.dispatch.clone(),
             policy,
         };
         let handles = ShutdownHandles {
-            watcher: graceful.watcher(),
-            shutdown: shutdown.clone(),
+            watcher: self.graceful.watcher(),
+            shutdown: self.leaving.clone(),
         };
-        connections.spawn_on(connection::serve(accepted, context, handles), &runtime);
-    };
-    drop(listener);
-    if timeout_at(deadline, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still under way at the drain deadline");
+        self.tasks
+            .spawn_on(connection::serve(accepted, context, handles), &runtime);
     }
-    connections.shutdown().await;
+
+    /// Waits for the requests under way until the deadline.
+    async fn end(mut self, deadline: Instant) {
+        if timeout_at(deadline, self.graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests were still under way at the drain deadline");
+        }
+        self.tasks.shutdown().await;
+    }
 }
+
+/// Has the system drop what would begin a connection, and nothing else: an attempt is repeated after a second, and then refused.
+/// To close the socket would reset connections that are made and not accepted yet, whose callers have sent their requests.
+fn hold_off(listener: &TcpListener) -> std::io::Result<()> {
+    // Of classic BPF: load a byte, mask it, jump if it is equal, return how much of the packet to keep.
+    let [load, and, is, keep] = [0x30, 0x54, 0x15, 0x06];
+    let (flags_at, syn, ack) = (13, 0x02, 0x10);
+    let filter = [
+        SockFilter::new(load, 0, 0, flags_at),
+        SockFilter::new(and, 0, 0, syn | ack),
+        SockFilter::new(is, 0, 1, syn),
+        SockFilter::new(keep, 0, 0, 0),
+        SockFilter::new(keep, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&filter)
+}
+
+#[cfg(test)]
+mod tests;

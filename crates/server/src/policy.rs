@@ -82,23 +82,38 @@ impl Default for Deadlines {
     }
 }
 
-/// The shutdown of a listener: its connections may finish the requests under way until an instant.
+/// How far the shutdown of a listener has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownPhase {
+    /// Connections are accepted and served as before, but each ends with its next answer: a load balancer that has not noticed
+    /// yet loses no call.
+    Announced,
+    /// No connection is accepted, and requests under way may finish until this instant.
+    Ending(Instant),
+}
+
+/// The shutdown of a listener, or of its connections.
 #[derive(Clone)]
-pub struct Shutdown(watch::Receiver<Option<Instant>>);
+pub struct Shutdown(watch::Receiver<Option<ShutdownPhase>>);
 
 impl Shutdown {
-    /// A sender, and the shutdown that begins when an instant is sent.
-    pub fn channel() -> (watch::Sender<Option<Instant>>, Shutdown) {
+    /// A sender, and the shutdown that begins when a phase is sent.
+    pub fn channel() -> (watch::Sender<Option<ShutdownPhase>>, Shutdown) {
         let (sender, receiver) = watch::channel(None);
         (sender, Shutdown(receiver))
     }
 
+    /// Completes when the shutdown is announced, or has begun, or the sender has been dropped.
+    pub(crate) async fn announced(&mut self) {
+        let _ = self.0.wait_for(Option::is_some).await;
+    }
+
     /// Completes when the shutdown begins, and returns when it is over: at once if the sender has been dropped.
     pub(crate) async fn requested(&mut self) -> Instant {
-        let deadline = self.0.wait_for(Option::is_some).await;
-        deadline
-            .ok()
-            .and_then(|deadline| *deadline)
-            .unwrap_or_else(Instant::now)
+        let begins = |phase: &Option<_>| matches!(phase, Some(ShutdownPhase::Ending(_)));
+        match self.0.wait_for(begins).await.as_deref() {
+            Ok(Some(ShutdownPhase::Ending(deadline))) => *deadline,
+            _ => Instant::now(),
+        }
     }
 }
