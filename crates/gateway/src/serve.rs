@@ -26,12 +26,12 @@ use console::Console;
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
 use server::signals::{ReloadSignal, StopSignal};
-use server::{Shutdown, Workers, fd_limit, tls};
+use server::{Shutdown, ShutdownPhase, Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
 use store::{Journal, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use crate::config::Config;
@@ -179,8 +179,10 @@ async fn run(
     tracing::info!("draining");
     runtime.drain();
     let snapshot = runtime.snapshot();
+    stop.send_replace(Some(ShutdownPhase::Announced));
+    sleep(snapshot.limits.drain_delay).await;
     let deadline = Instant::now() + snapshot.limits.drain_timeout;
-    stop.send_replace(Some(deadline));
+    stop.send_replace(Some(ShutdownPhase::Ending(deadline)));
     let store = &snapshot.store;
     let (drained, ()) = tokio::join!(public, store.drain());
     snapshot.under_way.close();
@@ -192,7 +194,8 @@ async fn run(
         tracing::warn!("calls were still under way at the drain deadline");
     }
     store.leave().await;
-    stop_admin.send_replace(Some(deadline.max(Instant::now() + OPERATORS_GRACE)));
+    let deadline = deadline.max(Instant::now() + OPERATORS_GRACE);
+    stop_admin.send_replace(Some(ShutdownPhase::Ending(deadline)));
     let admin_drained = admin.await;
     beside.shutdown().await;
     // The listener has given its own back. Nothing of a caller's is left there.

@@ -34,6 +34,8 @@ pub struct LimitsConfig {
     pub idle_timeout: Duration,
     /// Longest time for a request and its body.
     pub request_timeout: Duration,
+    /// How long the gateway still accepts connections once it is told to stop, while it reports that it is not ready.
+    pub drain_delay: Duration,
     /// Longest wait for requests under way when the gateway stops.
     pub drain_timeout: Duration,
     /// Most connections at once.
@@ -61,6 +63,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
         }),
         idle_timeout: reader.timeout("limits.idle_timeout", "75s"),
         request_timeout: reader.timeout("limits.request_timeout", "30s"),
+        drain_delay: reader.duration("limits.drain_delay", "0s"),
         drain_timeout: reader.timeout("limits.drain_timeout", "30s"),
         connections: reader.count("limits.connections", "10000").get() as usize,
         connections_per_address: reader.count("limits.connections_per_address", "256").get()
