@@ -13,6 +13,7 @@ mod backup;
 mod cache_policy;
 mod change;
 mod change_error;
+mod connections;
 mod copy;
 mod daily;
 mod erasure;
@@ -45,6 +46,7 @@ pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::Change;
 pub use change_error::ChangeError;
+pub use connections::StoreConnections;
 pub use daily::{DailyBlock, DailyCount};
 pub use error::StoreError;
 pub use journal::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::memory::StoreMemory;
 use crate::postgres::{PostgresStore, start_heartbeat};
 use crate::sqlite::SqliteStore;
-use crate::{Accesses, AdminKey, Journal, PostgresOptions, StoreError};
+use crate::{Accesses, AdminKey, Journal, PostgresOptions, StoreConnections, StoreError};
 
 /// The store of one gateway.
 pub struct Store {
@@ -64,6 +64,24 @@ impl Store {
     #[must_use]
     pub fn journal(&self) -> &Arc<Journal> {
         &self.memory.journal
+    }
+
+    /// The file that the store is in; nothing where it is in a database.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Some(sqlite.file()),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// The connections for look-ups and changes; nothing where the store is in a file.
+    #[must_use]
+    pub fn connections(&self) -> Option<StoreConnections> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.connections()),
+        }
     }
 
     /// Closes the store after all that was begun.

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use super::connector::PgConnector;
 use super::error::PgError;
 use super::session::{PgSession, START_STATEMENT_MAX, STATEMENT_MAX, Value};
+use crate::StoreConnections;
 
 /// How long somebody waits until a connection is free.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -21,6 +22,7 @@ const TRIES: u32 = 3;
 /// The connections of one store.
 pub(super) struct PgPool {
     connector: Arc<PgConnector>,
+    most: usize,
     permits: Arc<Semaphore>,
     free: Mutex<Vec<PgSession>>,
     /// Whether callers wait for what is asked.
@@ -38,6 +40,7 @@ impl PgPool {
     pub(super) fn new(connector: Arc<PgConnector>, most: usize) -> PgPool {
         PgPool {
             connector,
+            most,
             permits: Arc::new(Semaphore::new(most)),
             free: Mutex::default(),
             serves: AtomicBool::new(false),
@@ -47,6 +50,17 @@ impl PgPool {
     /// The store is open: from now on callers wait for what is asked.
     pub(super) fn serve(&self) {
         self.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// How many connections are lent, idle and not open.
+    pub(super) fn connections(&self) -> StoreConnections {
+        let free = self.permits.available_permits();
+        let idle = self.free().len().min(free);
+        StoreConnections {
+            lent: self.most - free.min(self.most),
+            idle,
+            not_open: free - idle,
+        }
     }
 
     /// Lends a connection.

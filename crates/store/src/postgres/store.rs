@@ -25,7 +25,7 @@ use super::seal::SealKeys;
 use super::session::{PgSession, Value};
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use crate::memory::StoreMemory;
-use crate::{Journal, StoreError};
+use crate::{Journal, StoreConnections, StoreError};
 
 /// A store in PostgreSQL.
 pub(crate) struct PostgresStore {
@@ -248,6 +248,10 @@ impl PostgresStore {
 
     pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
         &self.memory
+    }
+
+    pub(crate) fn connections(&self) -> StoreConnections {
+        self.pool.connections()
     }
 
     pub(super) fn pool(&self) -> &PgPool {
