@@ -2,6 +2,7 @@
 //! the files change.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// How often the files are looked at: certificates are renewed days before they expire.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,6 +54,8 @@ pub struct Tls {
     files: TlsFiles,
     /// Swapped as a whole, so that sessions of an old certificate or an old authority can't be resumed.
     config: ArcSwap<ServerConfig>,
+    /// When the certificate expires, in seconds since 1970, UTC.
+    expires: AtomicI64,
     /// The contents that were tried last, whether they could be used or not; `None` if they could not be read.
     tried: Mutex<Option<Fingerprint>>,
 }
@@ -71,6 +76,7 @@ impl Tls {
         Ok(Tls {
             files: files.clone(),
             config: ArcSwap::from_pointee(contents.config(files)?),
+            expires: AtomicI64::new(expires(&contents.cert)),
             tried: Mutex::new(Some(contents.fingerprint())),
         })
     }
@@ -78,6 +84,11 @@ impl Tls {
     /// The acceptor for the next handshake.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// When the certificate in use expires, in seconds since 1970, UTC: the first of its chain that does.
+    pub fn expires(&self) -> i64 {
+        self.expires.load(Ordering::Relaxed)
     }
 
     /// Reads the files again, if they have changed. Files that can't be used are logged once, and the old certificate stays.
@@ -92,9 +103,14 @@ impl Tls {
             return;
         }
         let cert = self.files.cert.display();
-        match contents.and_then(|contents| contents.config(&self.files)) {
-            Ok(config) => {
+        let read = contents.and_then(|contents| {
+            let config = contents.config(&self.files)?;
+            Ok((config, expires(&contents.cert)))
+        });
+        match read {
+            Ok((config, expires)) => {
                 self.config.store(Arc::new(config));
+                self.expires.store(expires, Ordering::Relaxed);
                 tracing::info!(%cert, "certificate read again");
             }
             Err(error) => {
@@ -186,6 +202,17 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         Ok(_) => Err("there is no PEM certificate in it".to_owned()),
         Err(error) => Err(format!("it is not PEM: {error}")),
     }
+}
+
+/// When the first of the certificates in a PEM text expires, in seconds since 1970, UTC; the far future where it does not say.
+fn expires(pem: &[u8]) -> i64 {
+    let certificates = certificates(pem).unwrap_or_default();
+    let ends = certificates.iter().filter_map(|certificate| {
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let end = certificate.tbs_certificate.validity.not_after;
+        i64::try_from(end.to_unix_duration().as_secs()).ok()
+    });
+    ends.min().unwrap_or(i64::MAX)
 }
 
 /// Parses the first private key of a PEM text.
