@@ -27,7 +27,7 @@ SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT 
 /// A hardened gateway to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]
 // Flags before a command would be parsed and then ignored; clap rejects them instead.
-#[command(name = "chatgate", version, args_conflicts_with_subcommands = true, after_long_help = SIGNALS)]
+#[command(name = "chatgate", version = telemetry::full_version(), args_conflicts_with_subcommands = true, after_long_help = SIGNALS)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

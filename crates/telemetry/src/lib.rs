@@ -2,6 +2,7 @@
 //!
 //! To follow a line of the log: `log_line` → `log_buffer` → `log_queue` → `log_writer`.
 
+mod build_info;
 mod histogram;
 mod log;
 mod log_buffer;
@@ -14,6 +15,7 @@ mod metrics_snapshot;
 mod replica_gauges;
 pub mod text;
 
+pub use build_info::{VERSION, full_version};
 pub use histogram::DurationHistogram;
 pub use log::{LogConfig, LogLevel, check_level, finish_log, print, start_log};
 pub use log_buffer::{gather_lines, in_class, write_lines};

@@ -34,7 +34,7 @@ pub(crate) fn man(path: &[String]) -> Result<(), CommandError> {
         })?;
     }
     let mut text = Vec::new();
-    let source = concat!("chatgate ", env!("CARGO_PKG_VERSION"));
+    let source = format!("chatgate {}", telemetry::VERSION);
     let rendered = Man::new(page.clone()).source(source).render(&mut text);
     rendered.map_err(|error| CommandError::Failed(error.to_string()))?;
     Ok(print_exactly(text)?)

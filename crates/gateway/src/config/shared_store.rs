@@ -199,7 +199,7 @@ fn replica(reader: &mut Reader<'_>) -> (ReplicaOptions, Duration) {
     }
     let replica = ReplicaOptions {
         name: name.unwrap_or_else(host_name),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: telemetry::VERSION.to_owned(),
         config: Vec::new(),
         lease,
         ack_wait: reader.duration("replicas.ack_wait", "2s"),

@@ -66,7 +66,7 @@ impl console::Gateway for Runtime {
         let snapshot = self.snapshot();
         let last = self.last_reload();
         json!({
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": telemetry::full_version(),
             "public_url": snapshot.public_url,
             "config_generation": snapshot.generation,
             "last_reload": last.as_ref().map(LastReload::to_json),
