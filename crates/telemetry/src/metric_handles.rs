@@ -1,5 +1,6 @@
 //! The metrics that every call moves, kept at hand: found by small numbers, not by hashing five words for each of them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adapter::{Code, OPERATIONS, Operation, Way};
@@ -17,12 +18,25 @@ pub(crate) struct RequestLabels {
     pub(crate) code: &'static str,
 }
 
-/// Most accesses that have series of their own, the first that call; all others share those of [`OTHERS`]. What every
-/// scrape carries does not grow with the accesses; what each of them does stands in the journal.
+/// Most accesses that have series of their own: what a scrape carries does not grow with the accesses.
 const ACCESSES_MAX: usize = 1000;
+
+/// Most series of accesses by name. With the longest names and codes, a scrape stays below 2 MiB.
+const SERIES_MAX: usize = 8000;
+
+/// An access takes the place of one by name when it calls this many times as often, and this often more. Series that come and go
+/// cost Prometheus more than those that stay.
+const BUSIER_TIMES: u64 = 2;
+const BUSIER_CALLS: u64 = 10;
+
+/// Most accesses that get a place in one round: others wait for the lock meanwhile.
+const PLACES_PER_ROUND: usize = 50;
 
 /// The label of all other accesses together; no access can have this name.
 const OTHERS: &str = "(other)";
+
+/// The label of requests of nobody known.
+const NOBODY: &str = "none";
 
 /// The ways in, and none.
 const WAYS: usize = Way::ALL.len() + 1;
@@ -56,30 +70,121 @@ impl<M> ByCall<M> {
     }
 }
 
-/// How many requests were answered, and how. As many as the family that they belong to has.
+/// How many requests were answered, and how. The busiest accesses have series of their own, all others share those of
+/// [`OTHERS`]. A count that others share stays there when an access gets series of its own, so that it never falls.
 #[derive(Default)]
 pub struct Requests {
     pub(crate) family: Family<RequestLabels, Counter>,
     at_hand: RwLock<HandleTable>,
 }
 
-/// The counters so far, and the accesses that have some of their own.
+/// The counters so far.
 #[derive(Default)]
 struct HandleTable {
     counters: HashMap<Kept, Counter>,
-    accesses: HashSet<Box<str>>,
+    /// The accesses that have counters of their own, and how busy they are.
+    named: HashMap<Box<str>, Standing>,
+    /// How often the other accesses called lately.
+    others: HashMap<Box<str>, AtomicU64>,
+    /// What counters had counted that are gone: successes and failures.
+    gone: (u64, u64),
+}
+
+/// How busy an access is.
+#[derive(Default)]
+struct Standing {
+    /// What its counters said in the last round.
+    counted: u64,
+    /// Calls of the last round, and half of those before it.
+    lately: u64,
 }
 
 impl HandleTable {
-    /// The label under which an access is counted, now that it has no counter of this kind at hand.
-    fn label<'a>(&self, access: &'a str) -> &'a str {
-        let has_its_own = self.accesses.len() < ACCESSES_MAX || self.accesses.contains(access);
-        if has_its_own { access } else { OTHERS }
+    /// Whether an access may have one more counter of its own. Nobody is no access, and has a few.
+    fn has_room(&self, access: &str) -> bool {
+        if access == NOBODY {
+            return true;
+        }
+        let has_place = self.named.len() < ACCESSES_MAX || self.named.contains_key(access);
+        has_place && self.counters.len() < SERIES_MAX
     }
 
-    fn counter(&self, kind: Kind, access: &str) -> Option<&Counter> {
-        let own = self.counters.get(&Wanted(kind, access));
-        own.or_else(|| self.counters.get(&Wanted(kind, self.label(access))))
+    /// Counts by what is at hand. Returns whether all of it was.
+    fn count(&self, kind: Kind, access: &str) -> bool {
+        if let Some(counter) = self.counters.get(&Wanted(kind, access)) {
+            counter.inc();
+            return true;
+        }
+        let (Some(calls), Some(counter)) = (
+            self.others.get(access),
+            self.counters.get(&Wanted(kind, OTHERS)),
+        ) else {
+            return false;
+        };
+        calls.fetch_add(1, Ordering::Relaxed);
+        counter.inc();
+        true
+    }
+
+    /// Returns the others that are to have a place by name, each with the access that has to make room for it.
+    fn changes(&self) -> Vec<(Box<str>, Box<str>)> {
+        let others = self.others.iter();
+        let mut others: Vec<_> = others
+            .map(|(name, calls)| (calls.load(Ordering::Relaxed), name))
+            .collect();
+        let mut named: Vec<_> = self
+            .named
+            .iter()
+            .map(|(name, at)| (at.lately, name))
+            .collect();
+        // The few that matter, without sorting all of them.
+        let places = PLACES_PER_ROUND.min(others.len()).min(named.len());
+        if places == 0 {
+            return Vec::new();
+        }
+        others.select_nth_unstable_by(places - 1, |one, other| other.cmp(one));
+        named.select_nth_unstable(places - 1);
+        others[..places].sort_unstable_by(|one, other| other.cmp(one));
+        named[..places].sort_unstable();
+        let pairs = others.iter().zip(&named).take(places);
+        let busier = pairs.take_while(|((calls, _), (least, _))| {
+            *calls
+                > least
+                    .saturating_mul(BUSIER_TIMES)
+                    .saturating_add(BUSIER_CALLS)
+        });
+        busier
+            .map(|((_, other), (_, named))| ((*other).clone(), (*named).clone()))
+            .collect()
+    }
+
+    /// Notes how busy all have been since the last round.
+    fn rank(&mut self) {
+        let mut counted: HashMap<&str, u64> = HashMap::new();
+        for (Kept(_, access), counter) in &self.counters {
+            *counted.entry(access).or_default() += counter.get();
+        }
+        for (access, standing) in &mut self.named {
+            let counted = counted.get(&**access).copied().unwrap_or_default();
+            standing.lately = standing.lately / 2 + counted.saturating_sub(standing.counted);
+            standing.counted = counted;
+        }
+    }
+
+    /// Takes the counters of these accesses away, and returns what they counted.
+    fn take(&mut self, accesses: &HashSet<Box<str>>) -> Vec<Kept> {
+        self.named.retain(|access, _| !accesses.contains(access));
+        let taken = self
+            .counters
+            .extract_if(|kept, _| accesses.contains(&kept.1));
+        let mut kept = Vec::new();
+        for (what, counter) in taken {
+            let (served, failed) = &mut self.gone;
+            let is_served = what.0.2.is_none();
+            *(if is_served { served } else { failed }) += counter.get();
+            kept.push(what);
+        }
+        kept
     }
 }
 
@@ -103,7 +208,7 @@ impl Requests {
     /// Returns how many requests succeeded, and how many failed.
     pub(crate) fn served_and_failed(&self) -> (u64, u64) {
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        let (mut served, mut failed) = (0, 0);
+        let (mut served, mut failed) = at_hand.gone;
         for (Kept((.., code), _), counter) in &at_hand.counters {
             let sum = if code.is_none() {
                 &mut served
@@ -123,28 +228,67 @@ impl Requests {
         access: Option<&str>,
         code: Option<Code>,
     ) {
-        let access = access.unwrap_or("none");
+        let access = access.unwrap_or(NOBODY);
         let kind = (way_number(way), operation_number(operation), code);
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counter) = at_hand.counter(kind, access) {
-            counter.inc();
+        if at_hand.count(kind, access) {
             return;
         }
         drop(at_hand);
         let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
-        let access = at_hand.label(access);
-        let counter = self.family.get_or_create_owned(&RequestLabels {
-            way: way.map_or("none", Way::name),
-            method: operation.map_or("none", |operation| operation.method),
-            access: access.to_owned(),
-            outcome: if code.is_none() { "success" } else { "error" },
-            code: code.map_or("", Code::word),
-        });
-        counter.inc();
-        if access != OTHERS {
-            at_hand.accesses.insert(access.into());
+        let label = if at_hand.has_room(access) {
+            if access != NOBODY {
+                at_hand.named.entry_ref(access).or_default();
+            }
+            access
+        } else {
+            at_hand.others.entry_ref(access).or_default();
+            OTHERS
+        };
+        let counter = self.family.get_or_create_owned(&labels(kind, label));
+        at_hand.counters.insert(Kept(kind, label.into()), counter);
+        at_hand.count(kind, access);
+    }
+
+    /// Gives the places by name to the busiest. Call it every few seconds.
+    pub fn rank(&self) {
+        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
+        if at_hand.others.is_empty() {
+            return;
         }
-        at_hand.counters.insert(Kept(kind, access.into()), counter);
+        drop(at_hand);
+        self.at_hand
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .rank();
+        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
+        let (busiest, least): (Vec<_>, HashSet<_>) = at_hand.changes().into_iter().unzip();
+        drop(at_hand);
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
+        for Kept(kind, access) in at_hand.take(&least) {
+            self.family.remove(&labels(kind, &access));
+        }
+        for access in busiest {
+            at_hand.others.remove(&access);
+            at_hand.named.insert(access, Standing::default());
+        }
+        at_hand.others.retain(|_, calls| {
+            *calls.get_mut() /= 2;
+            *calls.get_mut() > 0
+        });
+    }
+}
+
+/// The labels of a kind of request of an access.
+fn labels((way, operation, code): Kind, access: &str) -> RequestLabels {
+    let way = Way::ALL.get(way).copied();
+    let operation = OPERATIONS.get(operation);
+    RequestLabels {
+        way: way.map_or("none", Way::name),
+        method: operation.map_or("none", |operation| operation.method),
+        access: access.to_owned(),
+        outcome: if code.is_none() { "success" } else { "error" },
+        code: code.map_or("", Code::word),
     }
 }
 
@@ -197,16 +341,76 @@ mod tests {
             requests.count(Some(Way::Http), read, Some(&number.to_string()), None);
         }
         requests.count(Some(Way::Http), read, Some("7"), None);
-        let counted = requests.at_hand.read().unwrap();
-        assert_eq!(counted.counters.len(), ACCESSES_MAX + 1);
-        let kind = (way_number(Some(Way::Http)), operation_number(read), None);
-        let of = |access| counted.counter(kind, access).unwrap().get();
-        assert_eq!((of("7"), of("8")), (2, 1));
-        assert_eq!(of("2999"), 2 * ACCESSES_MAX as u64);
-        drop(counted);
+        let (whole, of) = counted(&requests, read);
+        assert_eq!(whole, ACCESSES_MAX + 1);
+        assert_eq!((of("7"), of("8"), of("2999")), (2, 1, 0));
+        assert_eq!(of(OTHERS), 2 * ACCESSES_MAX as u64);
         assert_eq!(
             requests.served_and_failed(),
             (3 * ACCESSES_MAX as u64 + 1, 0)
         );
+    }
+
+    /// How many series there are, and what those of an access say.
+    fn counted(
+        requests: &Requests,
+        operation: Option<&'static Operation>,
+    ) -> (usize, impl Fn(&str) -> u64) {
+        let at_hand = requests.at_hand.read().unwrap();
+        let kind = (
+            way_number(Some(Way::Http)),
+            operation_number(operation),
+            None,
+        );
+        let whole = at_hand.counters.len();
+        let of = move |access: &str| {
+            let labels = labels(kind, access);
+            requests
+                .family
+                .get(&labels)
+                .map_or(0, |counter| counter.get())
+        };
+        (whole, of)
+    }
+
+    #[test]
+    fn an_access_that_becomes_busy_takes_the_place_of_one_that_is_not() {
+        let (requests, read) = (Requests::default(), Operation::named("getchats"));
+        let call = |access: &str, times: u64| {
+            for _ in 0..times {
+                requests.count(Some(Way::Http), read, Some(access), None);
+            }
+        };
+        for number in 0..ACCESSES_MAX {
+            call(&number.to_string(), 2);
+        }
+        call("late", 1 + 2 * BUSIER_TIMES + BUSIER_CALLS);
+        call("rare", 1);
+        let all = requests.served_and_failed();
+        requests.rank();
+        call("late", 5);
+        call("rare", 1);
+        let (whole, of) = counted(&requests, read);
+        // What others share never falls, and the one that made room is counted on among them.
+        assert_eq!((whole, of("late")), (ACCESSES_MAX + 1, 5));
+        assert_eq!(of(OTHERS), 1 + 2 * BUSIER_TIMES + BUSIER_CALLS + 2);
+        assert_eq!(requests.served_and_failed(), (all.0 + 6, 0));
+        let left = (0..ACCESSES_MAX).filter(|number| of(&number.to_string()) == 2);
+        assert_eq!(left.count(), ACCESSES_MAX - 1);
+        // Those that are as busy as before stay.
+        requests.rank();
+        assert_eq!(counted(&requests, read).0, ACCESSES_MAX + 1);
+    }
+
+    #[test]
+    fn series_are_bounded_whatever_the_accesses_call() {
+        let requests = Requests::default();
+        for number in 0..ACCESSES_MAX {
+            for code in Code::ALL {
+                requests.count(Some(Way::Http), None, Some(&number.to_string()), Some(code));
+            }
+        }
+        let series = requests.at_hand.read().unwrap().counters.len();
+        assert!(series <= SERIES_MAX + Code::ALL.len(), "{series}");
     }
 }

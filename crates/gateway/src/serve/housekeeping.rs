@@ -26,6 +26,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         snapshot.store.journal().save_counts();
         log_counts(snapshot.store.journal(), Snapshot::now_ms());
         snapshot.forwarder.sweep();
+        snapshot.metrics.requests.rank();
         snapshot.save_uses().await;
         runtime.prune_expired_keys().await;
         if refreshing.try_join_next().is_some() || refreshing.is_empty() {
