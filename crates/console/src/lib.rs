@@ -25,7 +25,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsSnapshot};
+pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
 pub use port::{
     Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending, Reloads,
 };

@@ -2,6 +2,30 @@
 
 use std::collections::BTreeMap;
 
+/// A format that Prometheus scrapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// The older one, which everything that reads metrics understands.
+    Prometheus,
+    /// OpenMetrics, for those that accept it.
+    OpenMetrics,
+}
+
+impl MetricsFormat {
+    /// The media type of OpenMetrics, without its parameters.
+    pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text";
+
+    /// The value of `Content-Type`.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            MetricsFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
+        }
+    }
+}
+
 /// Counts by a word of the field, such as a code.
 pub type CountsByWord = BTreeMap<&'static str, u64>;
 

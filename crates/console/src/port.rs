@@ -11,7 +11,7 @@ use adapter::Way;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::metrics_snapshot::MetricsSnapshot;
+use crate::metrics_snapshot::{MetricsFormat, MetricsSnapshot};
 
 /// The whole port: the state of the gateway, and what an operator can have it do.
 pub trait Gateway: Keys + Backups + Explains + Reloads {
@@ -21,8 +21,8 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns what is out of order while the gateway takes traffic, a word each.
     fn degraded(&self) -> Vec<&'static str>;
 
-    /// Returns the metrics in Prometheus's text format.
-    fn metrics(&self) -> String;
+    /// Returns the metrics in a format of Prometheus.
+    fn metrics(&self, format: MetricsFormat) -> String;
 
     /// Returns the counts that the pages show.
     fn metrics_snapshot(&self) -> MetricsSnapshot;

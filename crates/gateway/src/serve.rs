@@ -12,6 +12,7 @@ mod operators;
 mod policies;
 mod reload;
 mod replicas;
+mod scrape;
 pub(crate) mod shared;
 
 use std::fs::File;

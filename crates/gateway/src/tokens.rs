@@ -201,6 +201,12 @@ impl Tokens {
         self.outside.iter().map(OutsideIssuer::status).collect()
     }
 
+    /// Returns the outside issuers by name, and when their keys were last fetched, in seconds since 1970, UTC.
+    pub(crate) fn fetched(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+        let outside = self.outside.iter();
+        outside.map(|outside| (outside.config.issuer.as_str(), outside.fetched()))
+    }
+
     fn outside(&self, issuer: &str) -> Option<&OutsideIssuer> {
         self.outside
             .iter()

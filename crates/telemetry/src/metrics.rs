@@ -1,25 +1,26 @@
 //! The metrics. No client address, destination or free text becomes a label.
 
+use std::fmt::Write as _;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, OnceLock};
 
-use adapter::{Operation, Way};
-use forward::{CacheStatus, UpstreamStatus};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use adapter::{Code, Delivery, Operation, Way};
+use console::MetricsFormat;
+use forward::CacheStatus;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry, Unit};
-use store::{Journal, Store};
+use prometheus_client::registry::{Metric, Registry};
 
+use crate::build_info::{COMMIT, COMMIT_DATE, VERSION};
 use crate::histogram::DurationHistogram;
-use crate::log;
-use crate::log_queue::LogClass;
 use crate::metric_handles::{ByCall, Requests};
-use crate::replica_gauges::ReplicaGauges;
+use crate::metric_table::{METRICS, row};
+use crate::parts::note_start;
+use crate::scrape::{MetricSample, Scrape};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabels {
@@ -52,7 +53,11 @@ pub(crate) struct ReloadLabel {
     pub(crate) outcome: &'static str,
 }
 
-/// All metrics of one gateway.
+/// How reading a configuration again ends.
+const RELOAD_TAKEN: &str = "taken";
+const RELOAD_REFUSED: &str = "refused";
+
+/// What the requests of one gateway count. How its parts are is asked when somebody scrapes.
 pub struct Metrics {
     registry: Registry,
     /// Requests answered.
@@ -71,59 +76,46 @@ pub struct Metrics {
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
     /// Requests under way.
     pub inflight: Gauge<i64, AtomicI64>,
-    /// How the queue in front of the upstream is.
-    pub upstream: UpstreamGauges,
-    /// How many configurations have been in force.
-    pub generation: Gauge<i64, AtomicI64>,
     reloads: Family<ReloadLabel, Counter>,
 }
 
-impl Metrics {
-    /// All of them at zero, but for those that the journal counts itself.
-    #[must_use]
-    pub fn new(journal: &Arc<Journal>) -> Metrics {
-        let mut registry = Registry::with_prefix("chatgate");
+impl Default for Metrics {
+    /// All of them at zero.
+    fn default() -> Metrics {
+        note_start();
+        let mut registry = Registry::default();
         let mut new = MetricNames(&mut registry);
         let requests = Requests::default();
-        new.register("requests", "Requests answered", requests.family.clone());
+        new.register("chatgate_requests_total", requests.family.clone());
+        let program = [
+            ("version", VERSION),
+            ("commit", COMMIT),
+            ("date", COMMIT_DATE),
+        ];
+        new.register("chatgate_build_info", Info::new(program.to_vec()));
         let metrics = Metrics {
             requests,
             request_durations: ByCall::new(),
             upstream_durations: ByCall::new(),
             upstream_attempt_counts: ByCall::new(),
             cache_results: Default::default(),
-            request_duration: new.seconds("request_duration", REQUEST_DURATION),
-            upstream_duration: new.seconds("upstream_duration", UPSTREAM_DURATION),
-            upstream_attempts: new.name("upstream_attempts", "How often the upstream was asked"),
-            denied: new.name("denied", "Requests refused by the gateway itself"),
-            would_deny: new.name("would_deny", WOULD_DENY),
-            cache: new.name("cache_requests", "What the cache had to do with answers"),
-            deliveries: new.name("deliveries", "Delivery words in answers to sends"),
-            inflight: new.name("inflight_requests", "Requests under way"),
-            upstream: UpstreamGauges::new(&mut new),
-            generation: new.name("config_generation", GENERATION),
-            reloads: new.name("config_reloads", "Configurations that were read again"),
-            registry: Registry::default(),
-        };
-        let program = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The program", program);
-        registry.register_collector(Box::new(JournalCounts(Arc::clone(journal))));
-        registry.register_collector(Box::new(LogCounts));
-        metrics.generation.set(1);
-        Metrics {
+            request_duration: new.metric("chatgate_request_duration_seconds"),
+            upstream_duration: new.metric("chatgate_upstream_duration_seconds"),
+            upstream_attempts: new.metric("chatgate_upstream_attempts_total"),
+            denied: new.metric("chatgate_denied_total"),
+            would_deny: new.metric("chatgate_would_deny_total"),
+            cache: new.metric("chatgate_cache_requests_total"),
+            deliveries: new.metric("chatgate_deliveries_total"),
+            inflight: new.metric("chatgate_inflight_requests"),
+            reloads: new.metric("chatgate_config_reloads_total"),
             registry,
-            ..metrics
-        }
+        };
+        metrics.begin();
+        metrics
     }
+}
 
-    /// With what is known of the replicas that share a store.
-    #[must_use]
-    pub fn with_replicas(mut self, store: &Arc<Store>) -> Metrics {
-        let gauges = ReplicaGauges(Arc::clone(store));
-        self.registry.register_collector(Box::new(gauges));
-        self
-    }
-
+impl Metrics {
     /// How long requests of this kind took, in seconds.
     pub fn request_duration(
         &self,
@@ -176,161 +168,83 @@ impl Metrics {
     }
 
     /// Counts a configuration that was read again.
-    pub fn count_reload(&self, outcome: &'static str) {
+    pub fn count_reload(&self, is_taken: bool) {
+        let outcome = if is_taken {
+            RELOAD_TAKEN
+        } else {
+            RELOAD_REFUSED
+        };
         self.reloads.get_or_create(&ReloadLabel { outcome }).inc();
     }
 
-    /// Returns the text that Prometheus scrapes.
+    /// Makes the series that alerts look at: the first count of a series that is not there yet is no increase.
+    fn begin(&self) {
+        for reason in Code::ALL.map(Code::word) {
+            drop(self.denied.get_or_create(&ReasonLabel { reason }));
+        }
+        for delivery in Delivery::ALL.map(Delivery::word) {
+            drop(self.deliveries.get_or_create(&DeliveryLabel { delivery }));
+        }
+        for outcome in [RELOAD_TAKEN, RELOAD_REFUSED] {
+            drop(self.reloads.get_or_create(&ReloadLabel { outcome }));
+        }
+    }
+
+    /// Returns the text that Prometheus scrapes: what requests have counted, and how the parts of the gateway are, those of one
+    /// name together.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, parts: Vec<MetricSample>, format: MetricsFormat) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(parts)));
         let mut text = String::new();
         // Writing into a String can't fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &registry);
+        match format {
+            MetricsFormat::Prometheus => prometheus_text(&text),
+            MetricsFormat::OpenMetrics => {
+                let _ = encode_eof(&mut text);
+                text
+            }
+        }
     }
 }
-
-const REQUEST_DURATION: &str = "From the head of a request to its answer";
-const UPSTREAM_DURATION: &str = "From asking the upstream to its answer";
-const WOULD_DENY: &str = "Requests that a rule which only reports would have refused";
-const GENERATION: &str = "How many configurations have been in force";
 
 fn method_of(operation: Option<&Operation>) -> &'static str {
     operation.map_or("none", |operation| operation.method)
 }
 
-/// How the queue in front of the upstream is: set when somebody wants to know.
-pub struct UpstreamGauges {
-    limit: Gauge<i64, AtomicI64>,
-    calls: Gauge<i64, AtomicI64>,
-    waiting: Gauge<i64, AtomicI64>,
+/// Turns OpenMetrics into Prometheus's older format, where a counter is described by its whole name, and an info is a gauge.
+fn prometheus_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let described = ["# HELP ", "# TYPE "].into_iter().find_map(|head| {
+            let (name, rest) = line.strip_prefix(head)?.split_once(' ')?;
+            let row = METRICS.iter().find(|row| row.base() == name)?;
+            let rest = if rest == "info" { "gauge" } else { rest };
+            Some((head, row.name, rest))
+        });
+        let _ = match described {
+            Some((head, name, rest)) => writeln!(text, "{head}{name} {rest}"),
+            None => writeln!(text, "{line}"),
+        };
+    }
+    text
 }
 
-const LIMIT: &str = "Most calls at once, as the upstream takes them now";
-const WAITING: &str = "Calls that wait for a place among them";
-
-impl UpstreamGauges {
-    fn new(new: &mut MetricNames<'_>) -> UpstreamGauges {
-        UpstreamGauges {
-            limit: new.name("upstream_limit", LIMIT),
-            calls: new.name("upstream_calls", "Calls under way to the upstream"),
-            waiting: new.name("upstream_waiting", WAITING),
-        }
-    }
-
-    /// Sets them to what is so now.
-    pub fn set(&self, status: &UpstreamStatus) {
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.limit.set(count(status.limit));
-        self.calls.set(count(status.under_way));
-        self.waiting.set(count(status.waiting));
-    }
-}
-
-/// What the journal counts itself, asked when somebody wants to know.
-struct JournalCounts(Arc<Journal>);
-
-impl Collector for JournalCounts {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let queued = ConstGauge::new(i64::try_from(self.0.queued()).unwrap_or(i64::MAX));
-        let (name, help) = (
-            "journal_queue_entries",
-            "Journal rows that are not on disk yet",
-        );
-        queued.encode(encoder.encode_descriptor(name, help, None, queued.metric_type())?)?;
-        let failing = ConstGauge::new(i64::from(self.0.trouble().is_some()));
-        let (name, help) = (
-            "store_failing",
-            "Whether the store can't be written right now",
-        );
-        failing.encode(encoder.encode_descriptor(name, help, None, failing.metric_type())?)?;
-        let failovers = ConstCounter::new(self.0.failovers());
-        let (name, help) = (
-            "store_failovers",
-            "How often another server took the place of the database's",
-        );
-        failovers.encode(encoder.encode_descriptor(
-            name,
-            help,
-            None,
-            failovers.metric_type(),
-        )?)?;
-        let (name, help) = (
-            "journal_dropped",
-            "Journal rows for which there was no room",
-        );
-        by_class(&mut encoder, (name, help), |class| self.0.dropped_of(class))?;
-        let (name, help) = (
-            "journal_refused",
-            "Journal rows that the store does not take, and that were dropped",
-        );
-        by_class(&mut encoder, (name, help), |class| self.0.refused_of(class))?;
-        let (name, help) = (
-            "journal_cleared_early",
-            "Journal rows that were cleared for their room before journal.retention",
-        );
-        by_class(&mut encoder, (name, help), |class| {
-            self.0.cleared_early(class)
-        })
-    }
-}
-
-/// Encodes a counter that known and unknown callers have apart.
-fn by_class(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    count: impl Fn(store::CallerClass) -> u64,
-) -> Result<(), std::fmt::Error> {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for class in store::CallerClass::ALL {
-        let counter = ConstCounter::new(count(class));
-        counter.encode(family.encode_family(&[("class", class.word())])?)?;
-    }
-    Ok(())
-}
-
-impl std::fmt::Debug for JournalCounts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JournalCounts")
-    }
-}
-
-/// What the log counts itself, asked when somebody wants to know.
-#[derive(Debug)]
-struct LogCounts;
-
-impl Collector for LogCounts {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (name, help) = (
-            "log_dropped",
-            "Log lines that standard output did not take in time",
-        );
-        let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for class in LogClass::ALL {
-            let dropped = ConstCounter::new(log::dropped_lines(class));
-            dropped.encode(encoder.encode_family(&[("class", class.word())])?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Makes metrics under their names.
+/// Makes metrics by their rows in the table.
 struct MetricNames<'a>(&'a mut Registry);
 
 impl MetricNames<'_> {
-    fn register<M: Metric>(&mut self, name: &str, help: &str, metric: M) {
-        self.0.register(name, help, metric);
+    fn register<M: Metric>(&mut self, name: &str, metric: M) {
+        if let Some(row) = row(name) {
+            self.0.register(row.base(), row.help, metric);
+        }
     }
 
-    fn name<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+    fn metric<M: Metric + Clone + Default>(&mut self, name: &str) -> M {
         let metric = M::default();
-        self.register(name, help, metric.clone());
-        metric
-    }
-
-    fn seconds<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let (metric, unit) = (M::default(), Unit::Seconds);
-        self.0.register_with_unit(name, help, unit, metric.clone());
+        self.register(name, metric.clone());
         metric
     }
 }

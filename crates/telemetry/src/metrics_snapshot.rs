@@ -47,5 +47,6 @@ fn by_word<L: Clone + Eq + Hash>(
     label: impl Fn(&'static str) -> L,
 ) -> CountsByWord {
     let count = |word| Some((word, family.get(&label(word))?.get()));
-    words.iter().copied().filter_map(count).collect()
+    let counted = words.iter().copied().filter_map(count);
+    counted.filter(|(_, count)| *count > 0).collect()
 }

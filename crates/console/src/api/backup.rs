@@ -79,8 +79,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, MetricsSnapshot,
-        Reloads,
+        Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, MetricsFormat,
+        MetricsSnapshot, Reloads,
     };
 
     /// Larger than a chunk, and not a multiple of one.
@@ -103,7 +103,7 @@ mod tests {
             None
         }
 
-        fn metrics(&self) -> String {
+        fn metrics(&self, _: MetricsFormat) -> String {
             String::new()
         }
 

@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::metrics_snapshot::MetricsFormat;
 use crate::problem::{ApiResult, answer, json_answer};
 use crate::state::ConsoleState;
 
@@ -26,7 +27,8 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         ready("/startupz", "hasStarted"),
         AdminEndpoint::get("/metrics", metrics)
             .named("readMetrics", "Returns the metrics for Prometheus")
-            .answers_in(200, "application/openmetrics-text"),
+            .answers_in(200, "text/plain")
+            .answers_in(200, MetricsFormat::OPEN_METRICS),
         AdminEndpoint::get("/admin/v1/status", status)
             .named("readStatus", "Returns the status of the gateway")
             .wants(RequiredKey::Viewer)
@@ -55,9 +57,22 @@ async fn readyz(State(console): ConsoleState) -> Response {
     }
 }
 
-async fn metrics(State(console): ConsoleState) -> Response {
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    answer(StatusCode::OK, content_type, console.gateway.metrics())
+async fn metrics(State(console): ConsoleState, headers: HeaderMap) -> Response {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    let is_open = accepted.any(|accepted| {
+        let accepted = accepted.to_str().unwrap_or_default();
+        accepted.contains(MetricsFormat::OPEN_METRICS)
+    });
+    let format = if is_open {
+        MetricsFormat::OpenMetrics
+    } else {
+        MetricsFormat::Prometheus
+    };
+    let text = console.gateway.metrics(format);
+    let mut response = answer(StatusCode::OK, format.content_type(), text);
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().insert(header::VARY, vary);
+    response
 }
 
 async fn status(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {

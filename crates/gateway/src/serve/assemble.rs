@@ -5,7 +5,6 @@ use std::sync::Arc;
 use forward::{
     DailyLimits, ForwardConfig, Forwarder, UpstreamAccount, UpstreamAuth, UpstreamConfig,
 };
-use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -40,8 +39,7 @@ pub(super) async fn assemble(
     };
     let metrics = previous.map(|previous| Arc::clone(&previous.metrics));
     let parts = SnapshotParts {
-        metrics: metrics
-            .unwrap_or_else(|| Arc::new(Metrics::new(store.journal()).with_replicas(store))),
+        metrics: metrics.unwrap_or_default(),
         forwarder,
         store: Arc::clone(store),
         tokens: Arc::new(tokens),

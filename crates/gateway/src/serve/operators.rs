@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use console::{KeyRow, MetricsSnapshot, OperationError, Pending};
+use console::{KeyRow, MetricsFormat, MetricsSnapshot, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
 use store::{Journal, ReplicaCensus};
 
 use crate::serve::reload::reload;
 use crate::serve::replicas::keys_that_sign;
+use crate::serve::scrape;
 use crate::state::current::{LastReload, Runtime};
 use crate::state::snapshot::Snapshot;
 
@@ -33,13 +34,10 @@ impl console::Gateway for Runtime {
         degraded(&self.snapshot())
     }
 
-    fn metrics(&self) -> String {
-        let snapshot = self.snapshot();
-        snapshot
+    fn metrics(&self, format: MetricsFormat) -> String {
+        self.snapshot()
             .metrics
-            .upstream
-            .set(&snapshot.forwarder.upstream_status());
-        snapshot.metrics.render()
+            .render(scrape::samples(self), format)
     }
 
     fn metrics_snapshot(&self) -> MetricsSnapshot {

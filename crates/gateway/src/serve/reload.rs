@@ -23,12 +23,8 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
     let mut loaded = runtime.loaded.lock().await;
     let outcome = renew(runtime, &mut loaded).await;
     let snapshot = runtime.snapshot();
-    let (generation, metrics) = (snapshot.generation, &snapshot.metrics);
-    metrics
-        .generation
-        .set(i64::try_from(generation).unwrap_or(i64::MAX));
-    let word = if outcome.is_ok() { "taken" } else { "refused" };
-    metrics.count_reload(word);
+    let generation = snapshot.generation;
+    snapshot.metrics.count_reload(outcome.is_ok());
     match &outcome {
         Ok(changed) => {
             tracing::info!(

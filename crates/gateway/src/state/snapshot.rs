@@ -28,6 +28,8 @@ const CUT_OFF_RETRY_S: u32 = 2;
 pub(crate) struct Snapshot {
     /// The number of the configuration: 1 at the start, and one more at each reload.
     pub(crate) generation: u64,
+    /// When the configuration was read, in seconds since 1970, UTC.
+    pub(crate) loaded_at: i64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
@@ -83,6 +85,7 @@ impl Snapshot {
         } = parts;
         Snapshot {
             generation,
+            loaded_at: Snapshot::now(),
             metrics,
             forwarder,
             store,

@@ -71,9 +71,14 @@ impl OutsideIssuer {
         fetched.is_none_or(|fetched| now.saturating_sub(fetched) >= fresh_s)
     }
 
+    /// Returns when its keys were last fetched.
+    pub(crate) fn fetched(&self) -> Option<i64> {
+        self.known().fetched
+    }
+
     /// Returns whether its keys were never fetched, so that no token of it can be verified.
     pub(crate) fn was_never_fetched(&self) -> bool {
-        self.known().fetched.is_none()
+        self.fetched().is_none()
     }
 
     /// Fetches its keys, unless they were requested a moment ago. Hold `fetching` meanwhile.

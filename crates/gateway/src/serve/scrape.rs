@@ -1,0 +1,56 @@
+//! What of a running gateway is asked when somebody scrapes its metrics.
+
+use telemetry::{MetricSample, log_samples, process_samples, store_samples, upstream_samples};
+
+use crate::state::current::Runtime;
+use crate::state::snapshot::Snapshot;
+
+/// Returns how each part is now.
+pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
+    let snapshot = runtime.snapshot();
+    let mut samples = upstream_samples(&snapshot.forwarder.upstream_status());
+    samples.extend(store_samples(&snapshot.store));
+    samples.extend(log_samples());
+    samples.extend(config_samples(&snapshot));
+    samples.extend(certificate_samples(runtime));
+    samples.extend(process_samples());
+    samples
+}
+
+/// The configuration in force, the keys that sign tokens, and those that others sign with.
+fn config_samples(snapshot: &Snapshot) -> Vec<MetricSample> {
+    let mut samples = vec![
+        MetricSample::of("chatgate_config_generation", snapshot.generation as f64),
+        MetricSample::of(
+            "chatgate_config_loaded_timestamp_seconds",
+            snapshot.loaded_at as f64,
+        ),
+    ];
+    let keys = snapshot.tokens.rows();
+    if let Some(key) = keys.iter().find(|key| key.signs) {
+        let name = "chatgate_signing_key_created_timestamp_seconds";
+        samples.push(MetricSample::of(name, key.created_at as f64));
+    }
+    samples.extend(snapshot.tokens.fetched().map(|(issuer, fetched)| {
+        MetricSample::labelled(
+            "chatgate_issuer_keys_fetched_timestamp_seconds",
+            ("issuer", issuer),
+            fetched.unwrap_or(0) as f64,
+        )
+    }));
+    samples
+}
+
+/// When the certificates of the listeners expire.
+fn certificate_samples(runtime: &Runtime) -> Vec<MetricSample> {
+    let listeners = ["public", "admin"].into_iter().zip(&runtime.policies);
+    let certificates = listeners.filter_map(|(listener, policy)| {
+        let expires = policy.load().tls.as_ref()?.expires();
+        Some(MetricSample::labelled(
+            "chatgate_tls_certificate_expiry_timestamp_seconds",
+            ("listener", listener),
+            expires as f64,
+        ))
+    });
+    certificates.collect()
+}

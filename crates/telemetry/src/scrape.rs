@@ -1,0 +1,75 @@
+//! What is asked when somebody scrapes: each part of the gateway says how it is at that moment.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+
+use crate::metric_table::{MetricKind, row};
+
+/// The value of a counter or a gauge at one moment.
+#[derive(Clone, Debug)]
+pub struct MetricSample {
+    /// The name in the table of metrics.
+    name: &'static str,
+    /// The label and its value, if it has one.
+    label: Option<(&'static str, String)>,
+    value: f64,
+}
+
+impl MetricSample {
+    /// One without a label.
+    #[must_use]
+    pub fn of(name: &'static str, value: f64) -> MetricSample {
+        let label = None;
+        MetricSample { name, label, value }
+    }
+
+    /// One of several, which their label tells apart.
+    #[must_use]
+    pub fn labelled(name: &'static str, label: (&'static str, &str), value: f64) -> MetricSample {
+        MetricSample {
+            name,
+            label: Some((label.0, label.1.to_owned())),
+            value,
+        }
+    }
+
+    fn encode(&self, kind: MetricKind, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        if kind == MetricKind::Counter {
+            return encoder.encode_counter::<NoLabelSet, _, f64>(&self.value, None);
+        }
+        // As people write it: `1` and not `1.0`.
+        match self.value as i64 {
+            whole if whole as f64 == self.value => encoder.encode_gauge(&whole),
+            _ => encoder.encode_gauge(&self.value),
+        }
+    }
+}
+
+/// All samples of one scrape; those of one name stand together.
+#[derive(Debug)]
+pub(crate) struct Scrape(pub(crate) Vec<MetricSample>);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for samples in self.0.chunk_by(|one, next| one.name == next.name) {
+            let Some(row) = samples.first().and_then(|sample| row(sample.name)) else {
+                continue;
+            };
+            let help = format!("{}.", row.help);
+            let mut family =
+                encoder.encode_descriptor(row.base(), &help, None, row.metric_type())?;
+            for sample in samples {
+                match &sample.label {
+                    None => sample.encode(row.kind, &mut family)?,
+                    Some((name, word)) => {
+                        let labels = [(*name, word.as_str())];
+                        sample.encode(row.kind, &mut family.encode_family(&labels)?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
