@@ -25,7 +25,7 @@ pub use gateway::{
 };
 pub use issuer::{ISSUER, Issuer};
 pub use link::{Link, LinkState};
-pub use operator::{admin, admin_request, made, rows};
+pub use operator::{admin, admin_request, exported, import_accesses, made, rows};
 pub use process::{Process, binary, load, repository};
 pub(crate) use shared_store::is_of_files;
 pub use shared_store::is_postgres;

@@ -42,6 +42,7 @@ mod limits_and_cache;
 mod load;
 mod manners;
 mod matrix;
+mod metrics;
 mod openapi;
 mod operators_trace;
 mod outage;

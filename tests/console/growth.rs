@@ -1,16 +1,14 @@
 //! Pages and answers over many accesses: as long as over few.
 
-use std::ops::Range;
-
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Visitor;
-use crate::harness::{Answer, Gateway, admin, client};
+use crate::harness::{Answer, Gateway, admin, client, exported, import_accesses};
 
 /// Enough to fill every list.
-const FEW: u32 = 1000;
-const MANY: u32 = 2500;
+const FEW: usize = 1000;
+const MANY: usize = 2500;
 
 /// Bytes by which an answer may grow with the figures in it.
 const FIGURES: usize = 200;
@@ -25,24 +23,6 @@ const PAGES: [&str; 8] = [
     "/console/explain",
     "/console/status",
 ];
-
-/// Imports accesses like the one that is there.
-async fn import(gateway: &Gateway, numbers: Range<u32>) {
-    let exported = admin(gateway, Method::GET, "export", Value::Null).await;
-    let template = exported.json()["accesses"][0].clone();
-    let accesses = numbers.map(|number| {
-        let mut access = template.clone();
-        access["name"] = format!("access-{number:05}").into();
-        access["user"] = access["name"].clone();
-        access["client_id"] = format!("cga_{number:016}").into();
-        access
-    });
-    let accesses: Vec<Value> = accesses.collect();
-    let body = json!({"accesses": accesses});
-    let imported = admin(gateway, Method::POST, "import", body).await;
-    assert_eq!(imported.status, 200, "{}", imported.body);
-    assert_eq!(imported.json()["changed"], accesses.len());
-}
 
 /// The length of each page and answer.
 async fn lengths(gateway: &Gateway, visitor: &Visitor<'_>) -> Vec<(String, usize)> {
@@ -64,9 +44,10 @@ async fn lengths(gateway: &Gateway, visitor: &Visitor<'_>) -> Vec<(String, usize
 async fn no_page_and_no_answer_grows_with_the_accesses() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
-    import(&gateway, 0..FEW).await;
+    let template = exported(&gateway).await;
+    import_accesses(&gateway, &template, 0..FEW).await;
     let few = lengths(&gateway, &visitor).await;
-    import(&gateway, FEW..MANY).await;
+    import_accesses(&gateway, &template, FEW..MANY).await;
     let many = lengths(&gateway, &visitor).await;
     for ((what, few), (_, many)) in few.iter().zip(&many) {
         assert!(
@@ -77,5 +58,5 @@ async fn no_page_and_no_answer_grows_with_the_accesses() {
     // An export has them all.
     let exported = admin(&gateway, Method::GET, "export", Value::Null).await;
     let exported = exported.json()["accesses"].as_array().map(Vec::len);
-    assert_eq!(exported, Some(MANY as usize + 1));
+    assert_eq!(exported, Some(MANY + 1));
 }

@@ -1,9 +1,10 @@
 //! The first operator: the admin API with the key that the gateway made.
 
 use std::borrow::Borrow;
+use std::ops::Range;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::caller::{Answer, client};
 use super::gateway::Gateway;
@@ -48,6 +49,28 @@ pub async fn made(gateway: &Gateway, draft: Value) -> String {
     let answer = admin(gateway, Method::POST, "accesses", draft).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     answer.json()["password"].as_str().unwrap().to_owned()
+}
+
+/// The first access as an export writes it.
+pub async fn exported(gateway: &Gateway) -> Value {
+    let exported = admin(gateway, Method::GET, "export", Value::Null).await;
+    exported.json()["accesses"][0].take()
+}
+
+/// Imports accesses like this one, by the names `access-00000` and so on.
+pub async fn import_accesses(gateway: &Gateway, template: &Value, numbers: Range<usize>) {
+    let accesses = numbers.map(|number| {
+        let mut access = template.clone();
+        access["name"] = format!("access-{number:05}").into();
+        access["user"] = access["name"].clone();
+        access["client_id"] = format!("cga_{number:016}").into();
+        access
+    });
+    let accesses: Vec<Value> = accesses.collect();
+    let body = json!({"accesses": accesses});
+    let imported = admin(gateway, Method::POST, "import", body).await;
+    assert_eq!(imported.status, 200, "{}", imported.body);
+    assert_eq!(imported.json()["changed"], accesses.len());
 }
 
 /// All rows of the journal that fit the query, the oldest first.
