@@ -63,7 +63,7 @@ impl<'a> CallValues<'a> {
         let mut broken = Vec::new();
         let mut pairs = Vec::new();
         for child in call.iter().flat_map(|call| &call.children) {
-            if !is_parameter(call, child) || is_nil(child) {
+            if !is_parameter(call, child) || is_empty_nil(child) {
                 continue;
             }
             let name = child.name.local;
@@ -120,14 +120,21 @@ fn is_nil(element: &Element<'_>) -> bool {
     matches!(nil, "true" | "1")
 }
 
-/// Whether the element is a text, and neither a structure nor a pointer to one, as SOAP encoding would have it.
+/// Whether the element says that it has no value, and has none. One that has a value all the same is invalid (XML Schema 1,
+/// 3.3.4), and its sender may mean it.
+fn is_empty_nil(element: &Element<'_>) -> bool {
+    is_nil(element) && element.text.trim().is_empty() && element.children.is_empty()
+}
+
+/// Whether the element is a text, and neither a structure nor a pointer to one, as SOAP encoding would have it, nor nil.
 ///
 /// `xsi:type` means nothing here, except when it says that the text is bytes in disguise: SOAP::Lite sends non-ASCII text
 /// as base64 unless told its type, and a person would receive the base64.
 fn is_plain(element: &Element<'_>) -> bool {
     let declared = element.attribute(XSI, "type").map_or("", str::trim);
     let declared = declared.rsplit(':').next().unwrap_or_default();
-    !matches!(declared, "base64Binary" | "base64" | "hexBinary")
+    !is_nil(element)
+        && !matches!(declared, "base64Binary" | "base64" | "hexBinary")
         && element.children.is_empty()
         && element.attribute("", "href").is_none()
         && element.attribute(SOAP12_ENCODING, "ref").is_none()
@@ -142,12 +149,15 @@ fn idempotency_key(
     values.refuse_broken("idempotency_key")?;
     let mut key = values.params.take_idempotency_key(wire)?;
     for block in envelope.headers(NAMESPACE, IDEMPOTENCY_KEY) {
+        if is_empty_nil(block) {
+            continue;
+        }
         if !is_plain(block) {
             return Err(Error::incorrect(
                 "The header block IdempotencyKey is broken.",
             ));
         }
-        if is_nil(block) || block.text.is_empty() {
+        if block.text.is_empty() {
             continue;
         }
         if key.as_ref().is_some_and(|key| *key != block.text) {

@@ -288,6 +288,7 @@ fn nil_is_absent_and_structures_are_refused() {
         "<message href='#1'/>",
         "<message e:ref='1' xmlns:e='http://www.w3.org/2003/05/soap-encoding'/>",
         "<message xsi:type='xsd:base64Binary'>aGk=</message>",
+        "<message xsi:nil='true'>a</message>",
     ] {
         check(&[], &sendmessage(broken), "bob:pass INCORRECT_PARAM");
     }
@@ -391,6 +392,8 @@ fn idempotency_keys_agree_wherever_they_stand() {
         (&[], "<c:IdempotencyKey>l</c:IdempotencyKey>", child),
         (&[], "<c:IdempotencyKey><k/></c:IdempotencyKey>", ""),
         (&[], "", "<idempotency_key><k/></idempotency_key>"),
+        (&[], "", "<idempotency_key xsi:nil='1'>k</idempotency_key>"),
+        (&[], "<c:IdempotencyKey xsi:nil='true'>k</c:IdempotencyKey>", ""),
     ] {
         check(
             headers,
