@@ -31,6 +31,10 @@ pub(crate) fn is_public_url(text: &str) -> bool {
         })
 }
 
+/// Azure's virtual public address (WireServer): it stands outside the private networks, and hands out the machine's
+/// configuration.
+const CLOUD_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !(address.is_private()
@@ -40,6 +44,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a == 0
         || (a == 100 && (64..128).contains(&b))
         || (a, b, c) == (192, 0, 0)
+        // 6to4's relays (RFC 7526), and what answers on every machine of one of the large clouds.
+        || (a, b, c) == (192, 88, 99)
+        || address == CLOUD_WIRE_SERVER
         || (a == 198 && (b == 18 || b == 19))
         || a >= 224)
 }
@@ -57,8 +64,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(v4_at(6)),
         [0x64, 0xff9b, 1, ..] => false,
         [0x2002, ..] => is_public_v4(v4_at(1)),
-        // Teredo hides its client's address; documentation networks belong to nobody.
-        [0x2001, 0, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
+        // IETF's own (2001::/23): Teredo, which hides its client's address, benchmarking, ORCHID and others that lead to no host
+        // of the world. Documentation networks belong to nobody.
+        [0x2001, 0..0x200, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
         // Only 2000::/3 is handed out as global unicast.
         [first, ..] => first & 0xe000 == 0x2000,
     }
@@ -76,6 +84,7 @@ mod tests {
             "HTTPS://EXAMPLE.COM/ä.png",
             "https://93.184.216.34/x",
             "https://[2606:2800:220:1::1]/x",
+            "https://[2001:200::1]/x",
             "https://[::ffff:93.184.216.34]/x",
             "https://[64:ff9b::93.184.216.34]/x",
             "https://[2002:5db8:d822::1]/x",
@@ -134,7 +143,12 @@ mod tests {
             "http://[2002:a00:5db8:d822::]/",
             "http://[2001::1]/",
             "http://[2001:db8::1]/",
+            "http://[2001:2::1]/",
+            "http://[2001:10::1]/",
+            "http://[2001:1ff:ffff::1]/",
             "http://[3fff::1]/",
+            "http://168.63.129.16/machine?comp=goalstate",
+            "http://[::ffff:168.63.129.16]/",
             "http://[100::1]/",
             "http://[4000::1]/",
             "http://[ff02::1]/",
@@ -153,6 +167,7 @@ mod tests {
             "100.64.0.1",
             "100.127.255.255",
             "192.0.0.8",
+            "192.88.99.1",
             "192.0.2.1",
             "198.51.100.1",
             "203.0.113.1",
