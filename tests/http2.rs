@@ -80,6 +80,7 @@ async fn the_authority_is_a_host_and_the_host_says_the_same() {
             BAD_REQUEST,
         ),
         (with(&[path]), BAD_REQUEST),
+        (with(&[path, (":authority", "u:p@a.example")]), BAD_REQUEST),
     ];
     let mut peer = Peer::connect(&pair, &gateway).await;
     for (number, (head, status)) in cases.into_iter().enumerate() {

@@ -324,6 +324,29 @@ async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enou
 
 const TYPED: &str = "Content-Type: text/csv\r\n";
 const BASIC: &str = "Authorization: Basic dTpw\r\n";
+const TWICE: &str = "Authorization: Basic dTpw\r\nAuthorization: Basic dTpw\r\n";
+
+#[tokio::test]
+async fn a_target_that_is_a_whole_url_has_the_host_of_its_header() {
+    let gateway = Gateway::start();
+    for (target, host, status) in [
+        ("http://a.example", "a.example", 200),
+        ("https://a.example:443", "a.example:443", 200),
+        ("http://b.example", "a.example", 400),
+        ("http://a.example:80", "a.example", 400),
+        ("http://a.example", "", 400),
+        ("http://u:p@a.example", "a.example", 400),
+        ("http://u:p@a.example", "u:p@a.example", 400),
+        ("http://a.example:123456", "a.example:123456", 400),
+        ("ftp://a.example", "a.example", 400),
+    ] {
+        let head = format!(
+            "GET {target}/.well-known/jwks.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        let seen = ask(&gateway, head.as_bytes()).await;
+        assert_eq!(seen.status(), Some(status), "{head}{}", seen.text);
+    }
+}
 
 #[tokio::test]
 async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_body() {
@@ -357,6 +380,9 @@ async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_bod
         (TYPED, "/api/soap/", 500, "UNSUPPORTED_MEDIA_TYPE"),
         (TYPED, "/oauth/token", 415, "invalid_request"),
         ("", "/oauth/token?scope=chat", 400, "invalid_request"),
+        (TWICE, "/oauth/token", 400, "invalid_request"),
+        ("", "/api/http/?user=a&user=b", 400, "INCORRECT_PARAM"),
+        (BASIC, "/api/http/?user=u", 400, "INCORRECT_PARAM"),
         (
             "Content-Encoding: gzip\r\n",
             "/api/http/",

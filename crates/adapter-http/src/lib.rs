@@ -25,8 +25,8 @@ impl Adapter for HttpAdapter {
     }
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
-        // The credentials may yet stand in the body.
-        Params::read_head(wire).map(drop)
+        // What is not in the query may yet stand in the body.
+        named_credentials(&mut Params::read_head(wire)?, wire).map(drop)
     }
 
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {
@@ -47,14 +47,7 @@ impl Adapter for HttpAdapter {
 
 fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     let mut params = Params::read(wire)?;
-    let user = params.take_credential("user")?;
-    let password = params.take_credential("password")?;
-    if (user.is_some() || password.is_some())
-        && wire.headers.contains_key(http::header::AUTHORIZATION)
-    {
-        let text = "The parameters user and password don't go with an Authorization header.";
-        return Err(Error::explained(Code::IncorrectParam, text));
-    }
+    let (user, password) = named_credentials(&mut params, wire)?;
     let credentials = Credentials::password(user, password)?;
     params.require_class_and_method()?;
     Ok(Decoded {
@@ -63,6 +56,22 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
         idempotency_key: params.take_idempotency_key(wire),
         call: Request::open(&mut params),
     })
+}
+
+/// User and password as far as they are given.
+fn named_credentials(
+    params: &mut Params,
+    wire: &Wire<'_>,
+) -> Result<(Option<String>, Option<String>), Error> {
+    let user = params.take_credential("user")?;
+    let password = params.take_credential("password")?;
+    if (user.is_some() || password.is_some())
+        && wire.headers.contains_key(http::header::AUTHORIZATION)
+    {
+        let text = "The parameters user and password don't go with an Authorization header.";
+        return Err(Error::explained(Code::IncorrectParam, text));
+    }
+    Ok((user, password))
 }
 
 #[cfg(test)]

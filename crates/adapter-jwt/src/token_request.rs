@@ -34,7 +34,9 @@ pub fn refuse_token_head(wire: &Wire<'_>) -> Result<(), OauthError> {
             "The parameters belong in the body, not in the query.",
         ));
     }
-    check_media_type(wire)
+    check_media_type(wire)?;
+    let header = read_authorization(wire.headers);
+    header.map(drop).map_err(|error| OauthError::from(&error))
 }
 
 /// Reads a request for a token. The gateway has made sure that it is a POST.

@@ -7,6 +7,7 @@ use adapter::{BodyBuffer, Code, Error, Way};
 use adapter_soap::WsdlPorts;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::request::Parts;
+use axum::http::uri::Scheme;
 use axum::http::{Method, Version, header};
 use futures_util::StreamExt;
 use server::{HEAD_BYTES_MAX, RequestBodyError};
@@ -49,26 +50,36 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
         }
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
-    // HTTP/2 names the host beside the path; a header says the same or nothing (RFC 9113, 8.3.1).
-    if head.version == Version::HTTP_2
-        && let Some(authority) = head.uri.authority()
-    {
-        return match (hosts.next(), hosts.next()) {
+    let (first, second) = (hosts.next(), hosts.next());
+    // HTTP/2 names the host beside the path (RFC 9113, 8.3.1), HTTP/1 in a target that is a whole URL (RFC 9112, 3.2.2); a
+    // header says the same or, but for HTTP/1.1, nothing. What stands before us may have gone by either.
+    if let Some(authority) = head.uri.authority() {
+        return match (first, second) {
+            (None, _) if head.version == Version::HTTP_11 => bad("The Host header is missing."),
             (_, Some(_)) => bad("The Host header is given twice."),
             (Some(host), None) if host.as_bytes() != authority.as_str().as_bytes() => {
-                bad("The Host header is not the :authority.")
+                bad("The Host header is not the authority of the request target.")
             }
-            _ if is_host(authority.as_str().as_bytes()) => Ok(()),
-            _ => bad("The :authority is no host."),
+            _ if !is_host(authority.as_str().as_bytes()) => {
+                bad("The authority of the request target is no host.")
+            }
+            _ if head.uri.scheme().is_some_and(is_foreign) => {
+                bad("The scheme of the request target is neither http nor https.")
+            }
+            _ => Ok(()),
         };
     }
-    match (hosts.next(), hosts.next()) {
+    match (first, second) {
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         (None, _) => bad("The Host header is missing."),
         (Some(_), Some(_)) => bad("The Host header is given twice."),
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
         (Some(_), None) => bad("The Host header is no host."),
     }
+}
+
+fn is_foreign(scheme: &Scheme) -> bool {
+    *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS
 }
 
 /// The characters of a registered name (RFC 3986, 3.2.2), without the comma.
