@@ -173,6 +173,31 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
 }
 
 #[tokio::test]
+async fn documents_are_kept_by_caches_unless_their_url_may_hold_credentials() {
+    let gateway = Gateway::start();
+    for (path, keeping) in [
+        ("/.well-known/jwks.json", "public, max-age=300"),
+        ("/api/soap/?wsdl", "public, max-age=300"),
+        ("/docs/", "public, max-age=300"),
+        ("/.well-known/jwks.json?password=p", "no-store"),
+        ("/.well-known/oauth-authorization-server?user=u", "no-store"),
+        ("/api/soap/?wsdl&user=u&password=p", "no-store"),
+        ("/docs/?password=p", "no-store"),
+    ] {
+        let answer = Answer::of(client().get(gateway.url(path))).await;
+        assert_eq!(
+            (
+                answer.status,
+                answer.header("cache-control"),
+                answer.header("vary")
+            ),
+            (200, keeping, "origin"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_other_path_is_not_found_and_every_answer_has_an_id() {
     let gateway = Gateway::start();
     for path in [

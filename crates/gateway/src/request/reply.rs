@@ -119,7 +119,8 @@ pub(crate) fn options(record: &mut AccessRecord) -> Response {
     response(204, headers, Body::empty())
 }
 
-/// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page.
+/// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page. No cache keeps one
+/// under a URL whose query has values: they may be credentials.
 pub(crate) fn document(
     record: &mut AccessRecord,
     content_type: &'static str,
@@ -128,10 +129,14 @@ pub(crate) fn document(
     record.write_success(200);
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=300"),
-    );
+    let has_values = |query: &str| query.contains(['=', '&']);
+    let keeping = match record.context.head.uri.query().is_some_and(has_values) {
+        true => "no-store",
+        false => "public, max-age=300",
+    };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keeping));
+    // An origin may read what another one may not.
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
     shared_headers(record, &mut headers);
     response(200, headers, Body::from(text))
 }
