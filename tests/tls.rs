@@ -207,7 +207,11 @@ async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
 async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alone_is_refused() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "[server]\nh2 = false\n");
-    for (offered, agreed) in [(&["h2", "http/1.1"][..], true), (&["h2"], false)] {
+    for (offered, agreed) in [
+        (&["h2", "http/1.1"][..], Some("http/1.1")),
+        (&["http/1.0"], Some("http/1.0")),
+        (&["h2"], None),
+    ] {
         let connector = connector(&[&pair]);
         let mut config = ClientConfig::clone(connector.config());
         config.alpn_protocols = offered
@@ -219,9 +223,16 @@ async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alon
         let shaken = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await;
-        assert_eq!(shaken.is_ok(), agreed, "{offered:?}");
-        if let Ok(stream) = shaken {
-            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let shaken = shaken.ok();
+        let spoken = shaken
+            .as_ref()
+            .and_then(|stream| stream.get_ref().1.alpn_protocol());
+        assert_eq!(spoken, agreed.map(str::as_bytes), "{offered:?}");
+        if let Some(mut stream) = shaken {
+            assert!(
+                ask(&mut stream).await.starts_with("HTTP/1.1 "),
+                "{offered:?}"
+            );
         }
     }
 }

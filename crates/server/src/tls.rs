@@ -23,7 +23,7 @@ use x509_cert::der::Decode;
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is spoken, by its name in ALPN. A client that offers nothing of that is refused in the handshake.
-const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_1: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// Where a listener's certificate is, as PEM files.
@@ -170,7 +170,7 @@ impl FileContents {
         // Sessions are resumed by tickets, however many clients there are: nothing is kept for them here. The key of the tickets
         // rotates every six hours and ends with this configuration.
         config.ticketer = Ticketer::new().map_err(|error| error.to_string())?;
-        config.alpn_protocols = vec![HTTP_1.to_vec()];
+        config.alpn_protocols = HTTP_1.map(<[u8]>::to_vec).into();
         if files.h2 {
             config.alpn_protocols.insert(0, HTTP_2.to_vec());
         }
