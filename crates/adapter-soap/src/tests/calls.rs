@@ -393,7 +393,11 @@ fn idempotency_keys_agree_wherever_they_stand() {
         (&[], "<c:IdempotencyKey><k/></c:IdempotencyKey>", ""),
         (&[], "", "<idempotency_key><k/></idempotency_key>"),
         (&[], "", "<idempotency_key xsi:nil='1'>k</idempotency_key>"),
-        (&[], "<c:IdempotencyKey xsi:nil='true'>k</c:IdempotencyKey>", ""),
+        (
+            &[],
+            "<c:IdempotencyKey xsi:nil='true'>k</c:IdempotencyKey>",
+            "",
+        ),
     ] {
         check(
             headers,
