@@ -1,0 +1,189 @@
+//! Opens connections: to the first server that can be written, to the one that Sentinel names, or to a cluster.
+
+use std::time::Duration;
+
+use redis::cluster::ClusterClientBuilder;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
+};
+use secrecy::ExposeSecret;
+
+use crate::connection::ValkeyConnection;
+use crate::keys::CountKeys;
+use crate::limit::CountLimit;
+use crate::options::ValkeyOptions;
+use crate::scripts::SCRIPTS;
+use crate::url::ValkeyPlace;
+
+/// Longest wait for a connection and the probe over it.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// Commands that may wait to be written, of all calls together.
+const COMMANDS_WAITING_MAX: usize = 1024;
+
+/// Counts that a probe writes: as many as reach each node of a cluster of a few, as a rule.
+const PROBES: usize = 16;
+
+/// Opens a connection over which counts can be written.
+///
+/// # Errors
+/// What was wrong, of several servers the last.
+pub(crate) async fn connect(
+    options: &ValkeyOptions,
+    keys: &CountKeys,
+) -> RedisResult<ValkeyConnection> {
+    let mut wrong = None;
+    match &options.url.place {
+        ValkeyPlace::Servers(database) => {
+            for address in addresses(options) {
+                match probed(server(options, address, *database).await, options, keys).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => wrong = Some(error),
+                }
+            }
+            Err(wrong
+                .unwrap_or_else(|| RedisError::from(std::io::Error::other("no server is named"))))
+        }
+        ValkeyPlace::Sentinels(service) => {
+            probed(master(options, service).await, options, keys).await
+        }
+        ValkeyPlace::Cluster => probed(cluster(options).await, options, keys).await,
+    }
+}
+
+async fn server(
+    options: &ValkeyOptions,
+    address: ConnectionAddr,
+    database: i64,
+) -> RedisResult<ValkeyConnection> {
+    let info = address
+        .into_connection_info()?
+        .set_redis_settings(login(options).set_db(database));
+    let client = if options.url.has_tls {
+        Client::build_with_tls(info, certificates(options))
+    } else {
+        Client::open(info)
+    };
+    opened(&client?).await
+}
+
+async fn master(options: &ValkeyOptions, service: &str) -> RedisResult<ValkeyConnection> {
+    let mut builder =
+        SentinelClientBuilder::new(addresses(options), service, SentinelServerType::Master)?
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+    if let Some(user) = &options.user {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &options.password {
+        builder = builder.set_client_to_redis_password(password.expose_secret());
+    }
+    if let Some(password) = &options.sentinel_password {
+        builder = builder.set_client_to_sentinel_password(password.expose_secret());
+    }
+    if options.url.has_tls {
+        builder = builder
+            .set_client_to_redis_tls_mode(TlsMode::Secure)
+            .set_client_to_redis_certificates(certificates(options))
+            .set_client_to_sentinel_tls_mode(TlsMode::Secure)
+            .set_client_to_sentinel_certificates(certificates(options));
+    }
+    opened(&builder.build()?.async_get_client().await?).await
+}
+
+async fn cluster(options: &ValkeyOptions) -> RedisResult<ValkeyConnection> {
+    let nodes = addresses(options).map(|address| {
+        Ok(address
+            .into_connection_info()?
+            .set_redis_settings(login(options)))
+    });
+    let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
+    let mut builder = ClusterClientBuilder::new(nodes)
+        .connection_timeout(CONNECT_MAX)
+        .response_timeout(options.timeout)
+        .use_protocol(ProtocolVersion::RESP3);
+    if options.url.has_tls {
+        builder = builder.tls(TlsMode::Secure).certs(certificates(options));
+    }
+    let connection = builder.build()?.get_async_connection().await?;
+    Ok(ValkeyConnection::Cluster(connection))
+}
+
+async fn opened(client: &Client) -> RedisResult<ValkeyConnection> {
+    // A call's own time-out is around all that it asks.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(COMMANDS_WAITING_MAX);
+    let connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    Ok(ValkeyConnection::Server(connection))
+}
+
+/// A connection by which counts are written, and answered in time: one to a server that follows another is none.
+async fn probed(
+    connection: RedisResult<ValkeyConnection>,
+    options: &ValkeyOptions,
+    keys: &CountKeys,
+) -> RedisResult<ValkeyConnection> {
+    let mut connection = connection?;
+    let limit = CountLimit::per(std::num::NonZeroU32::MIN, Duration::from_secs(1));
+    for number in 0..PROBES {
+        let mut asks = SCRIPTS.take.key(&keys.probe(number).0);
+        let asks = asks
+            .arg(limit.interval_us)
+            .arg(limit.burst.get())
+            .arg((1, 1, 1));
+        // What a script needs that is not there yet takes longer once.
+        let answer = asks.invoke_async::<(u32, i64, u32)>(&mut connection);
+        tokio::time::timeout(options.timeout * 3, answer)
+            .await
+            .map_err(|_| {
+                RedisError::from(std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "it answers too slowly",
+                ))
+            })??;
+    }
+    Ok(connection)
+}
+
+fn addresses(options: &ValkeyOptions) -> impl Iterator<Item = ConnectionAddr> + '_ {
+    options.url.hosts.iter().cloned().map(|(host, port)| {
+        if options.url.has_tls {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        }
+    })
+}
+
+fn login(options: &ValkeyOptions) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_skip_set_lib_name();
+    if let Some(user) = &options.user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = &options.password {
+        login = login.set_password(password.expose_secret());
+    }
+    login
+}
+
+fn certificates(options: &ValkeyOptions) -> TlsCertificates {
+    TlsCertificates {
+        client_tls: None,
+        root_cert: options.authorities.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

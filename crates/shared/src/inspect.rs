@@ -1,0 +1,79 @@
+//! A look at the server before a gateway starts to count there: what is wrong, and what is as it should be.
+
+use redis::InfoDict;
+
+use crate::connection::ValkeyConnection;
+use crate::connector::{CONNECT_MAX, connect};
+use crate::keys::CountKeys;
+use crate::options::ValkeyOptions;
+
+/// The oldest version that does what is asked of it.
+const VERSION_LEAST: u32 = 7;
+
+/// What a look found: about what, and how it is or what is wrong with it.
+pub type CountsFinding = (&'static str, Result<String, String>);
+
+/// Looks at everything that can be seen without counting anything. What depends on something that is wrong is left out.
+pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
+    // Not the keys of the deployment, which stand in its store; its user may write both or none.
+    let keys = CountKeys::new(b"a look");
+    let connecting = tokio::time::timeout(CONNECT_MAX, connect(options, &keys)).await;
+    let mut connection = match connecting {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return vec![("shared.url", Err(error.to_string()))],
+        Err(_) => return vec![("shared.url", Err("nobody answers in time".to_owned()))],
+    };
+    let answers = "a server that can be written answers, and the user may do what it has to";
+    let mut findings = vec![("shared.url", Ok(answers.to_owned()))];
+    match &mut connection {
+        ValkeyConnection::Cluster(_) => {}
+        ValkeyConnection::Server(_) => match info(&mut connection).await {
+            Some(info) => {
+                findings.push(("version", version(&info)));
+                findings.push(("maxmemory-policy", policy(&info)));
+            }
+            None => {
+                let unseen = "not to be seen: the user may not ask for INFO";
+                findings.push(("maxmemory-policy", Ok(unseen.to_owned())));
+            }
+        },
+    }
+    findings
+}
+
+/// What the server says of itself, if this user may hear it.
+async fn info(connection: &mut ValkeyConnection) -> Option<InfoDict> {
+    redis::cmd("INFO").query_async(connection).await.ok()
+}
+
+fn version(info: &InfoDict) -> Result<String, String> {
+    let of = |name: &str| info.get::<String>(name);
+    let known = of("valkey_version").map(|version| format!("Valkey {version}"));
+    let compatible = of("redis_version").unwrap_or_default();
+    let shown = known.unwrap_or_else(|| format!("Redis {compatible}"));
+    let major = compatible
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= VERSION_LEAST => Ok(shown),
+        _ => Err(format!(
+            "{shown} is too old: Redis {VERSION_LEAST} or Valkey is needed"
+        )),
+    }
+}
+
+/// An evicted count starts full.
+fn policy(info: &InfoDict) -> Result<String, String> {
+    let policy = info.get::<String>("maxmemory_policy").unwrap_or_default();
+    let is_bounded = info.get::<u64>("maxmemory").is_some_and(|bytes| bytes > 0);
+    match policy.as_str() {
+        "noeviction" | "volatile-ttl" => Ok(policy),
+        _ if !is_bounded => Ok(format!(
+            "{policy}, and no maxmemory at which it would matter"
+        )),
+        _ => Err(format!(
+            "{policy} evicts counts, which then start full: set noeviction, or volatile-ttl"
+        )),
+    }
+}

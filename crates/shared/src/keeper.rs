@@ -1,0 +1,65 @@
+//! Keeps the server in sight: looks for it while it is away, and sends it what is given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::connector::{CONNECT_MAX, connect};
+use crate::later::{self, BATCH_MAX};
+use crate::state::CountsState;
+
+/// Pause between two looks for a server that is away: it is used again within a second.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long things are gathered that are given back.
+const GATHERED: Duration = Duration::from_millis(5);
+
+/// Looks for the server once, and uses it if it is there.
+pub(crate) async fn look(state: &CountsState) {
+    let error = match timeout(CONNECT_MAX, connect(&state.options, &state.keys)).await {
+        Ok(Ok(connection)) => return state.use_connection(connection),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer in time".to_owned(),
+    };
+    tracing::debug!(error, "shared counts can't be reached");
+}
+
+/// Looks for the server whenever it is away, until the task is aborted.
+pub(crate) async fn keep(state: Arc<CountsState>) {
+    if !state.is_up() {
+        tracing::warn!(
+            limits = "share",
+            "shared counts are away: this replica takes its share of each limit"
+        );
+    }
+    loop {
+        while !state.is_up() {
+            sleep(LOOK_PAUSE).await;
+            look(&state).await;
+            if state.is_up() {
+                tracing::info!("shared counts are back");
+            }
+        }
+        state.lost.notified().await;
+    }
+}
+
+/// Sends what is given back, until the task is aborted.
+pub(crate) async fn give_back(state: Arc<CountsState>) {
+    loop {
+        state.gifts.filled().await;
+        sleep(GATHERED).await;
+        send_gifts(&state).await;
+    }
+}
+
+/// Sends all that is given back. Where nobody answers, it comes back by time.
+pub(crate) async fn send_gifts(state: &CountsState) {
+    let gifts = state.gifts.take();
+    for batch in gifts.chunks(BATCH_MAX) {
+        if state.send(&later::batch(batch)).await.is_err() {
+            return;
+        }
+    }
+}

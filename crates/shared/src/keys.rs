@@ -1,0 +1,99 @@
+//! The names under which counts stand in the server. Nothing of a person or an access can be read from them.
+
+use aws_lc_rs::hmac;
+
+/// Bytes of a name's hash: as many as keep two names apart.
+const HASH_BYTES: usize = 16;
+
+/// Bytes of the hash that stands for the deployment.
+const DEPLOYMENT_BYTES: usize = 4;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountKind {
+    /// Calls of an access.
+    Access,
+    /// Sends of an access to one destination.
+    Destination,
+}
+
+impl CountKind {
+    fn word(self) -> &'static str {
+        match self {
+            CountKind::Access => "ac",
+            CountKind::Destination => "de",
+        }
+    }
+}
+
+/// Where one count stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ValkeyKey(pub(crate) String);
+
+/// Makes the names of one deployment, the same in each of its processes.
+pub struct CountKeys {
+    key: hmac::Key,
+    deployment: String,
+}
+
+impl CountKeys {
+    /// Takes a key that all processes of the deployment have, and nobody else.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> CountKeys {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let tag = hmac::sign(&key, b"deployment");
+        CountKeys {
+            deployment: hex(&tag.as_ref()[..DEPLOYMENT_BYTES]),
+            key,
+        }
+    }
+
+    /// The key of a count by what it is about. The hash stands in braces: what is counted is all that a cluster divides by.
+    #[must_use]
+    pub fn key(&self, kind: CountKind, what: &[&[u8]]) -> ValkeyKey {
+        let word = kind.word();
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(word.as_bytes());
+        for part in what {
+            // With its length, so that no two lists of parts are one.
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        }
+        let tag = context.sign();
+        let hash = hex(&tag.as_ref()[..HASH_BYTES]);
+        ValkeyKey(format!("cg:{}:{word}:{{{hash}}}", self.deployment))
+    }
+
+    /// The key of a count that nobody uses, by its number: keys of different numbers stand in different parts of a cluster.
+    pub(crate) fn probe(&self, number: usize) -> ValkeyKey {
+        ValkeyKey(format!("cg:{}:pr:{{{number}}}", self.deployment))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_same_in_all_processes_and_another_for_each_deployment_kind_and_name() {
+        let keys = CountKeys::new(b"secret");
+        let key = keys.key(CountKind::Access, &[b"shop", b"60"]);
+        assert_eq!(key.0.len(), "cg:01234567:ac:{}".len() + 2 * HASH_BYTES);
+        assert_eq!(
+            CountKeys::new(b"secret").key(CountKind::Access, &[b"shop", b"60"]),
+            key
+        );
+        for other in [
+            CountKeys::new(b"other").key(CountKind::Access, &[b"shop", b"60"]),
+            keys.key(CountKind::Destination, &[b"shop", b"60"]),
+            keys.key(CountKind::Access, &[b"shop6", b"0"]),
+            keys.key(CountKind::Access, &[b"shop60"]),
+        ] {
+            assert_ne!(other, key);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a limit has to admit, said without the cleverness of those that do: for tests.
+
+use crate::limit::{CountLimit, TakenCells, Wish};
+use std::time::Duration;
+
+/// A limit that knows each moment at which it has admitted something.
+///
+/// It fills by one each interval, up to its burst, and each admission empties it by one.
+pub struct OracleLimit {
+    limit: CountLimit,
+    /// What is missing to a full one, in microseconds of refilling.
+    missing_us: u64,
+    at_us: u64,
+}
+
+impl OracleLimit {
+    /// A full one.
+    #[must_use]
+    pub fn new(limit: CountLimit) -> OracleLimit {
+        OracleLimit {
+            limit,
+            missing_us: 0,
+            at_us: 0,
+        }
+    }
+
+    /// What it says of so many at this time, which never goes back.
+    pub fn take(&mut self, at_us: u64, wish: Wish) -> TakenCells {
+        self.pass(at_us);
+        let free = self.free();
+        if free == 0 {
+            let wait =
+                self.missing_us - (u64::from(self.limit.burst.get()) - 1) * self.limit.interval_us;
+            return TakenCells {
+                cells: 0,
+                wait: Duration::from_micros(wait),
+                left: 0,
+            };
+        }
+        let part = free / (4 * wish.replicas);
+        let cells = wish.needed.max(wish.wanted.min(part)).min(free);
+        self.missing_us += u64::from(cells) * self.limit.interval_us;
+        TakenCells {
+            cells,
+            wait: Duration::ZERO,
+            left: free - cells,
+        }
+    }
+
+    /// Takes some back at this time.
+    pub fn give_back(&mut self, at_us: u64, cells: u32) {
+        self.pass(at_us);
+        self.missing_us = self
+            .missing_us
+            .saturating_sub(u64::from(cells) * self.limit.interval_us);
+    }
+
+    fn pass(&mut self, at_us: u64) {
+        self.missing_us = self.missing_us.saturating_sub(at_us - self.at_us);
+        self.at_us = at_us;
+    }
+
+    fn free(&self) -> u32 {
+        let whole = u64::from(self.limit.burst.get()) * self.limit.interval_us;
+        let free = whole.saturating_sub(self.missing_us) / self.limit.interval_us;
+        u32::try_from(free).unwrap_or(u32::MAX)
+    }
+}

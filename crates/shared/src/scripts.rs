@@ -1,0 +1,78 @@
+//! What is done to a count, each in one script on one key. A count is the time at which its limit is full again, in microseconds
+//! of the server's clock; each ends by itself when it says nothing any more.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// Callers' clocks differ, and would admit what is not due yet.
+const CLOCK: &str = "local t = redis.call('TIME') local now = t[1] * 1000000 + t[2]\n";
+
+/// Reads the count, and writes it.
+const COUNT: &str = "
+local each = tonumber(ARGV[1])
+local full = tonumber(redis.call('GET', KEYS[1])) or now
+if full < now then full = now end
+local function keep()
+  redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000) + 1000)
+end
+";
+
+/// Takes as many as are needed, or more as long as each replica leaves the others their part of a quarter of what is free.
+/// ARGV: interval, burst, needed, wanted, replicas. Returns how many, the wait when there are none, and what is left.
+const TAKE: &str = "
+local burst, needed, wanted, replicas = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local free = math.floor((now + burst * each - full) / each)
+if free < 1 then return {0, full - now - (burst - 1) * each, 0} end
+local got = math.min(free, math.max(needed, math.min(wanted, math.floor(free / (4 * replicas)))))
+full = full + got * each
+keep()
+return {got, 0, free - got}
+";
+
+/// Takes nothing. ARGV: interval, burst. Returns what is left, and the wait when there is none.
+const LOOK: &str = "
+local burst = tonumber(ARGV[2])
+local free = math.floor((now + burst * each - full) / each)
+if free < 1 then return {0, full - now - (burst - 1) * each} end
+return {free, 0}
+";
+
+/// Gives back what was taken. ARGV: interval, cells.
+const GIVE: &str = "
+if full == now then return 0 end
+full = full - tonumber(ARGV[2]) * each
+if full <= now then redis.call('DEL', KEYS[1]) else keep() end
+return 0
+";
+
+/// All of them.
+pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
+
+/// The scripts by what they do.
+pub(crate) struct Scripts {
+    pub(crate) take: Script,
+    pub(crate) look: Script,
+    /// As text: in a batch it goes along, since a script that is missing would leave the batch half done.
+    pub(crate) give: String,
+}
+
+impl Scripts {
+    fn with_clock(clock: &str) -> Scripts {
+        let text = |script: &str| format!("{clock}{COUNT}{script}");
+        Scripts {
+            take: Script::new(&text(TAKE)),
+            look: Script::new(&text(LOOK)),
+            give: text(GIVE),
+        }
+    }
+
+    /// The same arithmetic on a clock that is the last argument.
+    #[cfg(test)]
+    pub(crate) fn with_injected_clock() -> Scripts {
+        Scripts::with_clock("local now = tonumber(ARGV[#ARGV])\n")
+    }
+}
+
+#[cfg(test)]
+mod tests;

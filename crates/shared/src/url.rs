@@ -1,0 +1,161 @@
+//! Where the server is.
+
+use url::Url;
+
+/// The port of Valkey and Redis.
+const SERVER_PORT: u16 = 6379;
+
+/// The port of Sentinel.
+const SENTINEL_PORT: u16 = 26_379;
+
+/// Where the server is: `redis://host`, `rediss://` with TLS; `redis+sentinel://host,host/service`; `redis+cluster://host,host`.
+/// `valkey` and `valkeys` are the same as `redis` and `rediss`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValkeyUrl {
+    pub(crate) has_tls: bool,
+    pub(crate) place: ValkeyPlace,
+    /// Hosts and ports, in the order in which they are tried.
+    pub(crate) hosts: Vec<(String, u16)>,
+}
+
+/// What stands at the hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ValkeyPlace {
+    /// Servers, of which one can be written; and the number of the database there.
+    Servers(i64),
+    /// Sentinels, which know the server of this name.
+    Sentinels(String),
+    /// Nodes of a cluster.
+    Cluster,
+}
+
+impl ValkeyUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence for the user, which repeats nothing of the URL.
+    pub fn parse(text: &str) -> Result<ValkeyUrl, String> {
+        let wrong = "write redis://HOST:PORT, redis+sentinel://HOST,HOST/NAME or redis+cluster://HOST,HOST; rediss for TLS";
+        let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
+        let (protocol, form) = scheme.split_once('+').unwrap_or((scheme, ""));
+        let has_tls = match protocol {
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
+            _ => return Err(wrong.to_owned()),
+        };
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if hosts.contains('@') {
+            return Err(
+                "user and password have settings of their own, shared.user and shared.password"
+                    .to_owned(),
+            );
+        }
+        let place = match (form, path) {
+            ("", "") => ValkeyPlace::Servers(0),
+            ("", number) => ValkeyPlace::Servers(
+                number
+                    .parse()
+                    .map_err(|_| "behind the / stands the number of a database")?,
+            ),
+            ("sentinel", "") => {
+                return Err(
+                    "behind the / stands the name by which Sentinel knows the server".to_owned(),
+                );
+            }
+            ("sentinel", name) => ValkeyPlace::Sentinels(name.to_owned()),
+            ("cluster", "") => ValkeyPlace::Cluster,
+            ("cluster", _) => return Err("a cluster has one database and no name".to_owned()),
+            _ => return Err(wrong.to_owned()),
+        };
+        let port = match place {
+            ValkeyPlace::Sentinels(_) => SENTINEL_PORT,
+            ValkeyPlace::Servers(_) | ValkeyPlace::Cluster => SERVER_PORT,
+        };
+        let hosts = hosts.split(',').map(|part| host(part, port));
+        Ok(ValkeyUrl {
+            has_tls,
+            place,
+            hosts: hosts.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A host with or without a port; an IPv6 address in brackets.
+fn host(text: &str, usual_port: u16) -> Result<(String, u16), String> {
+    let wrong = || "write each host as HOST or HOST:PORT, an IPv6 address in brackets".to_owned();
+    // A scheme that the URL's rules don't know leaves the port as it stands.
+    let url = Url::parse(&format!("chatgate://{text}")).map_err(|_| wrong())?;
+    let is_bare =
+        matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    let name = url
+        .host_str()
+        .filter(|name| is_bare && !name.is_empty())
+        .ok_or_else(wrong)?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    Ok((name.to_owned(), url.port().unwrap_or(usual_port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_names_its_hosts_and_what_stands_there() {
+        let check = |text: &str, has_tls, place, hosts: &[(&str, u16)]| {
+            let hosts = hosts
+                .iter()
+                .map(|(host, port)| ((*host).to_owned(), *port))
+                .collect();
+            assert_eq!(
+                ValkeyUrl::parse(text),
+                Ok(ValkeyUrl {
+                    has_tls,
+                    place,
+                    hosts
+                }),
+                "{text}"
+            );
+        };
+        check("redis://a", false, ValkeyPlace::Servers(0), &[("a", 6379)]);
+        check(
+            "valkeys://[::1]:7000,b/3",
+            true,
+            ValkeyPlace::Servers(3),
+            &[("::1", 7000), ("b", 6379)],
+        );
+        let service = ValkeyPlace::Sentinels("limits".to_owned());
+        check(
+            "redis+sentinel://a,b:1/limits",
+            false,
+            service,
+            &[("a", 26_379), ("b", 1)],
+        );
+        check(
+            "rediss+cluster://10.0.0.1:7000",
+            true,
+            ValkeyPlace::Cluster,
+            &[("10.0.0.1", 7000)],
+        );
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_and_not_repeated() {
+        for text in [
+            "",
+            "a:6379",
+            "http://a",
+            "redis://",
+            "redis://a,,b",
+            "redis://user:hidden@a",
+            "redis://a/hidden",
+            "redis+sentinel://a",
+            "redis+cluster://a/1",
+            "redis+ring://a",
+            "redis://a?b",
+            "redis://a:99999",
+        ] {
+            let error = ValkeyUrl::parse(text).unwrap_err();
+            assert!(!error.contains("hidden"), "{error}");
+        }
+    }
+}
