@@ -367,7 +367,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "samples" => matches!(user, "console" | "docs" | "chatgate"),
         "docs" => user == "gateway",
         "sandbox" | "server" | "settings" => matches!(user, "gateway" | "chatgate"),
-        "shared" => matches!(user, "forward" | "telemetry" | "gateway"),
+        "shared" => matches!(user, "forward" | "gateway"),
         "redis" => user == "shared",
         "forward" | "console" => matches!(user, "telemetry" | "gateway"),
         "telemetry" => matches!(user, "gateway" | "chatgate"),

@@ -27,7 +27,8 @@ use axum::middleware::from_fn_with_state;
 
 pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
 pub use port::{
-    Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending, Reloads,
+    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending,
+    Reloads,
 };
 pub use state::Console;
 

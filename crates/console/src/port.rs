@@ -62,7 +62,7 @@ pub trait Backups: Send + Sync {
 /// The rules of a gateway.
 pub trait Explains: Send + Sync {
     /// Returns what would become of the call, as one JSON object. Nothing is counted.
-    fn explain(&self, question: &ExplainQuestion) -> Value;
+    fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value>;
 }
 
 /// The configuration of a gateway.
@@ -71,6 +71,9 @@ pub trait Reloads: Send + Sync {
     /// that changed; with [`OperationError::Invalid`] the old configuration stays.
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value>;
 }
+
+/// An answer that may have to be asked for elsewhere.
+pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// An operation under way. The future owns what it needs, so that it can go on when the operator has hung up.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, OperationError>> + Send>>;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use adapter::{Code, Effect, Error, Operation, Way};
+use shared::Away;
 use store::{Access, Accesses};
 
 use crate::authenticator::{no_such_access, wrong_secret};
@@ -48,6 +49,20 @@ pub struct Explanation {
     pub reports_only: bool,
     /// How much is left; absent for what is no limit.
     pub left: Option<Remaining>,
+}
+
+/// What a limit per minute says, if there is one.
+type LookedAt = Option<(LimitState, Result<(), Error>)>;
+
+/// Who counts for a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CountedBy {
+    /// This process, or each for its part, as everywhere.
+    Unsaid,
+    /// All processes together.
+    All,
+    /// This process for its part, since the shared count is away.
+    OneOfMany,
 }
 
 /// Where an answer would be kept.
@@ -107,6 +122,20 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    fn counted_by(mut self, who: CountedBy) -> Explanation {
+        match (self.left, who) {
+            (None, _) | (_, CountedBy::Unsaid) => {}
+            (Some(_), CountedBy::All) => self.says.push_str("; counted by all replicas"),
+            (Some(_), CountedBy::OneOfMany) => {
+                self.says
+                    .push_str("; this replica's share, while shared counts are away");
+            }
+        }
+        self
+    }
+}
+
 impl From<Decision> for Explanation {
     fn from(decision: Decision) -> Explanation {
         let refusal = decision
@@ -136,8 +165,7 @@ impl Forwarder {
 
     /// What is judged after that, in the pipeline's order; the secret is taken to be right, the token to be in scope,
     /// and the parameters to be well-formed.
-    #[must_use]
-    pub fn explain_call(
+    pub async fn explain_call(
         &self,
         accesses: &Accesses,
         call: &HypotheticalCall<'_>,
@@ -174,7 +202,10 @@ impl Forwarder {
             return explanations;
         };
         explanations.push(rules::method(access, operation).into());
-        explanations.extend(self.explain_limits(access, operation, call.destination));
+        explanations.extend(
+            self.explain_limits(access, operation, call.destination)
+                .await,
+        );
         explanations
     }
 
@@ -192,31 +223,32 @@ impl Forwarder {
     }
 
     /// The access's limits, in the order of [`Forwarder::forward`].
-    fn explain_limits<'a>(
-        &'a self,
-        access: &'a Access,
+    async fn explain_limits(
+        &self,
+        access: &Access,
         operation: &Operation,
-        destination: Option<&'a str>,
-    ) -> impl Iterator<Item = Explanation> + 'a {
-        let of_rate = |rule, looked: Option<(LimitState, Result<(), Error>)>| {
+        destination: Option<&str>,
+    ) -> impl Iterator<Item = Explanation> {
+        let of_rate = |rule, (looked, counted_by): (Option<_>, _)| {
             let (left, counted) = match looked {
                 None => (None, Ok(())),
                 Some((state, counted)) => (Some(before(state, &counted)), counted),
             };
-            Explanation::of_limit(rule, left, counted, access.limits.report)
+            let explanation = Explanation::of_limit(rule, left, counted, access.limits.report);
+            explanation.counted_by(counted_by)
         };
-        let per_access = of_rate(PER_ACCESS, self.limits.look_at_access(access));
-        let is_send = operation.effect == Effect::Send;
-        let per_destination = is_send.then(|| match (access.limits.per_destination, destination) {
-            (Some(_), None) => {
-                Explanation::known(PER_DESTINATION, Ok("depends on the destination"))
-            }
-            (_, destination) => of_rate(
+        let per_access = of_rate(PER_ACCESS, self.look_at_rate(access, None).await);
+        let per_destination = match (access.limits.per_destination, destination) {
+            _ if operation.effect != Effect::Send => None,
+            (Some(_), None) => Some(Explanation::known(
                 PER_DESTINATION,
-                self.limits
-                    .look_at_destination(access, destination.unwrap_or_default()),
-            ),
-        });
+                Ok("depends on the destination"),
+            )),
+            (_, destination) => {
+                let looked = self.look_at_rate(access, Some(destination.unwrap_or_default()));
+                Some(of_rate(PER_DESTINATION, looked.await))
+            }
+        };
         let (left, free) = match ConcurrencyLimit::look(&self.concurrency, access) {
             None => (None, Ok(())),
             Some((left, free)) => (Some(left), free),
@@ -235,6 +267,25 @@ impl Forwarder {
         ]
         .into_iter()
         .flatten()
+    }
+
+    /// What the limit of an access, or of one destination, would say now, and who counts for it where several processes might.
+    async fn look_at_rate(
+        &self,
+        access: &Access,
+        destination: Option<&str>,
+    ) -> (LookedAt, CountedBy) {
+        let local = || match destination {
+            None => self.limits.look_at_access(access),
+            Some(destination) => self.limits.look_at_destination(access, destination),
+        };
+        match &self.shared {
+            None => (local(), CountedBy::Unsaid),
+            Some(shared) => match shared.look(access, destination).await {
+                Ok(looked) => (looked, CountedBy::All),
+                Err(Away) => (local(), CountedBy::OneOfMany),
+            },
+        }
     }
 }
 

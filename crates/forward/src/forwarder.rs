@@ -1,11 +1,14 @@
 //! The steps of a call on its way out, in the order of the pipeline.
 
+mod count;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 use adapter::{Delivery, Effect, Error, Request, Response};
+use shared::SharedCounts;
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 use crate::allowlist::Networks;
@@ -15,13 +18,13 @@ use crate::cache::{CacheConfig, ReadCache};
 use crate::cache_status::CacheStatus;
 use crate::call::{AuthContext, CallOptions, Forwarded};
 use crate::channels;
-use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit};
-use crate::counted_call::CountedCall;
+use crate::concurrency::ConcurrencyLimit;
 use crate::daily::DailyLimits;
 use crate::decision::Decision;
 use crate::per_core::workers;
 use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
+use crate::shared_limits::SharedLimits;
 use crate::throttle::{LoginThrottle, ThrottleLimits};
 use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamStatus, UpstreamTiming};
 
@@ -30,6 +33,8 @@ pub struct Forwarder {
     config: ForwardConfig,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) limits: Arc<RateLimits>,
+    /// Where limits are counted together with others, as long as these can be reached.
+    pub(crate) shared: Option<Arc<SharedLimits>>,
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
     answers: Arc<Answers>,
@@ -55,7 +60,8 @@ pub struct ForwardConfig {
 }
 
 impl Forwarder {
-    /// Takes the configuration, the hasher of random secrets, a random key of this process, and the counts of the day.
+    /// Takes the configuration, the hasher of random secrets, a random key of this process, the counts of the day, and those that
+    /// are shared with other processes.
     ///
     /// # Errors
     /// A sentence, when the upstream's roots can't be read.
@@ -64,13 +70,16 @@ impl Forwarder {
         hasher: Arc<SecretHasher>,
         process_key: &[u8],
         daily: Arc<DailyLimits>,
+        counts: Option<&Arc<SharedCounts>>,
     ) -> Result<Forwarder, String> {
         let share = daily.share();
+        let shared = counts.map(|counts| SharedLimits::start(counts, &share));
         let throttle = LoginThrottle::new(config.guesses, process_key, &share);
         let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
         Ok(Forwarder {
             authenticator: Arc::new(authenticator),
             limits: Arc::new(RateLimits::new(config.per_address_per_minute, &share)),
+            shared,
             daily,
             concurrency: Arc::new(ConcurrencyLimit::new(share)),
             answers: Arc::new(Answers::new(config.answers)),
@@ -105,6 +114,7 @@ impl Forwarder {
         Ok(Forwarder {
             authenticator,
             limits,
+            shared: self.shared.clone(),
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
             answers: Arc::new(self.answers.renewed(config.answers)),
@@ -181,29 +191,6 @@ impl Forwarder {
         rules::authorize_call(access, request)
     }
 
-    /// Counts a call against the access's limits without asking cache or upstream, as a HEAD request needs it. A token
-    /// request has no `request`.
-    pub async fn count(&self, access: &Access, request: Option<&Request>) -> CountedCall {
-        let counted = self.count_rates(access, request);
-        self.count_day(access, counted).await
-    }
-
-    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
-    /// the permit is dropped.
-    pub async fn acquire(
-        &self,
-        access: &Access,
-        request: &Request,
-    ) -> (CountedCall, Option<ConcurrencyPermit>) {
-        let mut counted = self.count_rates(access, Some(request));
-        let permit = match &counted.refused {
-            Some(_) => None,
-            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
-        };
-        // The limit per day comes last: a call that another limit refuses uses none of it up.
-        (self.count_day(access, counted).await, permit.flatten())
-    }
-
     /// Gets the answer: a read from the cache with one flight per key, everything else from the upstream.
     pub async fn forward(
         &self,
@@ -245,39 +232,14 @@ impl Forwarder {
         self.answers.hold(&access.name, response, is_send)
     }
 
-    fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {
-        let (limit, mut result) = self.limits.check_access(access);
-        if let Some(request) = request.filter(|request| request.operation().effect == Effect::Send)
-        {
-            let destination = request.value("destination").unwrap_or_default();
-            result = result.and_then(|()| self.limits.check_destination(access, destination));
-        }
-        let mut counted = CountedCall {
-            limit,
-            day: None,
-            refused: None,
-            would_refuse: None,
-        };
-        counted.apply(access, result);
-        counted
-    }
-
-    async fn count_day(&self, access: &Access, mut counted: CountedCall) -> CountedCall {
-        if counted.refused.is_some() {
-            counted.day = self.daily.look(access);
-            return counted;
-        }
-        let (day, result) = self.daily.count(access).await;
-        counted.day = day;
-        counted.apply(access, result);
-        counted
-    }
-
-    /// Gives back what was set aside of the limits per day. Later calls are refused.
+    /// Gives back what was set aside of the limits per day, and what is held of shared ones. Later calls are refused.
     ///
     /// # Errors
     /// When the store can't be written; then what was set aside counts as made.
     pub async fn close(&self) -> Result<(), StoreError> {
+        if let Some(shared) = &self.shared {
+            shared.release();
+        }
         self.daily.close().await
     }
 

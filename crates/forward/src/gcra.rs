@@ -155,7 +155,11 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for Looking<K, T> {
 mod tests {
     use std::num::NonZeroU32;
 
+    use std::time::Duration;
+
     use governor::clock::FakeRelativeClock;
+    use shared::oracle::OracleLimit;
+    use shared::{CountLimit, Wish};
 
     use super::*;
 
@@ -188,5 +192,55 @@ mod tests {
         });
         assert_eq!(let_through, 10_000);
         assert!(limiter.look_at(&"a").1.is_err());
+    }
+
+    /// One oracle for this limiter and for the one that processes share.
+    #[test]
+    fn the_limiter_decides_as_the_oracle_does() {
+        let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
+        let decisions = if is_full { 200_000 } else { 4000 };
+        let one = Wish {
+            needed: 1,
+            wanted: 0,
+            replicas: 1,
+        };
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut refused = 0;
+        // Whose intervals are whole microseconds.
+        for per_minute in [1, 3, 60, 6000, 60_000] {
+            let per_minute = NonZeroU32::new(per_minute).unwrap();
+            let limit = CountLimit::per(per_minute, Duration::from_secs(60));
+            let (clock, mut oracle) = (FakeRelativeClock::default(), OracleLimit::new(limit));
+            let table = GrowingTable::with_hasher(RandomState::default());
+            let shared_by = (&clock, &Share::default());
+            let limiter = Limiter::new(Quota::per_minute(per_minute), table, shared_by);
+            let mut at_us = 0;
+            for _ in 0..decisions {
+                // About as often as calls come back, and now and then much later.
+                let most = limit.interval_us * if random(50) == 0 { 100 } else { 2 };
+                let passed = random(most);
+                clock.advance(Duration::from_micros(passed));
+                at_us += passed;
+                let expected = oracle.take(at_us, one);
+                match limiter.check_key(&"a").1 {
+                    Ok(after) => {
+                        let left = (expected.cells, expected.left);
+                        assert_eq!((1, after.remaining_burst_capacity()), left);
+                    }
+                    Err(not_until) => {
+                        refused += 1;
+                        let wait = not_until.wait_time_from(clock.now());
+                        assert_eq!((0, wait), (expected.cells, expected.wait));
+                    }
+                }
+            }
+        }
+        assert!(refused > decisions / 2, "{refused}");
     }
 }

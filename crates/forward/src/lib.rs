@@ -20,12 +20,14 @@ mod forwarder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gcra;
+mod grants;
 mod hashing;
 mod per_core;
 mod rate_limit;
 mod remaining;
 mod rules;
 mod share;
+mod shared_limits;
 mod throttle;
 mod upstream;
 mod verified;

@@ -31,7 +31,7 @@ pub(crate) const PER_DESTINATION: &str = "limit per destination";
 pub struct LimitState {
     /// Calls per minute, which is also the burst.
     pub per_minute: u32,
-    /// Calls left at once, by this process.
+    /// Calls left at once: of this process, or of all that share the limit.
     pub remaining: u32,
     /// Seconds until all of them are back, or until the next one is when none is left.
     pub reset_s: u32,
@@ -41,12 +41,20 @@ impl LimitState {
     /// The state after a call that counts as so many.
     fn of(cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
         let per_minute = snapshot.quota().burst_size().get();
-        let remaining = snapshot.remaining_burst_capacity();
+        let state = LimitState::with_left(per_minute, snapshot.remaining_burst_capacity());
+        LimitState {
+            remaining: state.remaining / cells,
+            ..state
+        }
+    }
+
+    /// The state of a limit of which so many calls are left.
+    pub(crate) fn with_left(per_minute: u32, remaining: u32) -> LimitState {
         let used = u64::from(per_minute.saturating_sub(remaining));
         let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
         LimitState {
             per_minute,
-            remaining: remaining / cells,
+            remaining,
             reset_s,
         }
     }
@@ -128,6 +136,20 @@ impl<C: Clock + Clone> RateLimits<C> {
         (Some(state), counted)
     }
 
+    /// Counts a call of an access, and a send for its destination as well. Returns the state of the access's limit, if it has one.
+    pub(crate) fn check_call(
+        &self,
+        access: &Access,
+        destination: Option<&str>,
+    ) -> (Option<LimitState>, Result<(), Error>) {
+        let (state, counted) = self.check_access(access);
+        let counted = match destination {
+            Some(destination) => counted.and_then(|()| self.check_destination(access, destination)),
+            None => counted,
+        };
+        (state, counted)
+    }
+
     /// Counts a call of an access and tells the state of its limit, if it has one.
     pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
         match access.limits.per_minute {
@@ -185,14 +207,12 @@ impl<C: Clock + Clone> RateLimits<C> {
         match decision {
             Ok(snapshot) => (LimitState::of(cells, &snapshot), Ok(())),
             Err(not_until) => {
-                let reset_s = whole_seconds(not_until.wait_time_from(self.clock.now()));
-                let state = LimitState {
-                    per_minute: not_until.quota().burst_size().get(),
-                    remaining: 0,
-                    reset_s,
-                };
-                let error = Error::refused(Code::RateLimited).because(limit);
-                (state, Err(error.retry_after(reset_s)))
+                let per_minute = not_until.quota().burst_size().get();
+                rate_limited(
+                    per_minute,
+                    not_until.wait_time_from(self.clock.now()),
+                    limit,
+                )
             }
         }
     }
@@ -246,8 +266,24 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
     Limiter::new(Quota::per_minute(per_minute), table, clock_and_share)
 }
 
+/// The refusal of a call that has to wait for so long, and the state of its limit.
+pub(crate) fn rate_limited(
+    per_minute: u32,
+    wait: Duration,
+    limit: &'static str,
+) -> (LimitState, Result<(), Error>) {
+    let reset_s = whole_seconds(wait);
+    let state = LimitState {
+        per_minute,
+        remaining: 0,
+        reset_s,
+    };
+    let error = Error::refused(Code::RateLimited).because(limit);
+    (state, Err(error.retry_after(reset_s)))
+}
+
 /// A name holds no line end, so that no two pairs make one key.
-fn destination_key(access: &Access, destination: &str) -> String {
+pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
     format!("{}\n{destination}", access.name)
 }
 

@@ -22,10 +22,14 @@ impl Share {
         Share::of(move || store.replica_count())
     }
 
+    /// How many processes there are.
+    pub(crate) fn replicas(&self) -> u32 {
+        self.0.as_ref().map_or(1, |replicas| replicas()).max(1)
+    }
+
     /// As how many a call counts, of a limit that lets so many through at once. A limit that is smaller than the number of
     /// processes can't be divided: each of them admits one call at once, and as many a minute as if there were that many.
     pub(crate) fn cells(&self, at_once: NonZeroU32) -> NonZeroU32 {
-        let replicas = self.0.as_ref().map_or(1, |replicas| replicas());
-        NonZeroU32::new(replicas).map_or(NonZeroU32::MIN, |cells| cells.min(at_once))
+        NonZeroU32::new(self.replicas()).map_or(NonZeroU32::MIN, |cells| cells.min(at_once))
     }
 }

@@ -9,6 +9,7 @@ mod limits;
 mod log;
 mod parse_chatgate;
 mod seeds;
+mod shared_counts;
 mod shared_store;
 mod tls;
 mod upstream;
@@ -22,6 +23,7 @@ use forward::{CacheConfig, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, parse};
+use shared::ValkeyOptions;
 use store::{ReceiptRoom, Retention, parse_network};
 use telemetry::LogConfig;
 use url::Url;
@@ -48,6 +50,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The store that replicas share; a file of the data folder when absent.
     pub shared_store: Option<SharedStore>,
+    /// Where replicas count together; each for itself when absent.
+    pub shared_counts: Option<ValkeyOptions>,
     /// The address of the public listener.
     pub listen: SocketAddr,
     /// The address of the admin listener.
@@ -188,6 +192,7 @@ impl Config {
                 "store.kind",
                 self.store_fingerprint() != next.store_fingerprint(),
             ),
+            ("shared.url", self.shared_counts != next.shared_counts),
             ("server.listen", self.listen != next.listen),
             (
                 "server.admin_listen",
@@ -218,6 +223,7 @@ impl Config {
         Config {
             data: reader.text("server.data", "./data", parse::path),
             shared_store: shared_store::shared_store(reader),
+            shared_counts: shared_counts::shared_counts(reader),
             listen,
             admin_listen: reader.address("server.admin_listen", "127.0.0.1:8081"),
             admin_hosts: reader.texts("server.admin_hosts", &[], host_name),

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::shared::{CountKeys, SharedCounts};
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use console::Console;
@@ -29,7 +30,7 @@ use secrecy::SecretString;
 use server::signals::{ReloadSignal, StopSignal};
 use server::{Shutdown, ShutdownPhase, Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
-use store::{Journal, Store};
+use store::{Journal, SecretHasher, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -71,6 +72,7 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
         config_source: source,
         store: Arc::clone(&store),
         hasher: Arc::clone(&hasher),
+        counts: start_counts(&config, &hasher).await,
         address,
         sandbox,
         log_level,
@@ -108,6 +110,13 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     Ok(())
 }
 
+/// Begins to share counts, where the configuration says with whom.
+async fn start_counts(config: &Config, hasher: &SecretHasher) -> Option<Arc<SharedCounts>> {
+    let options = config.shared_counts.clone()?;
+    let keys = CountKeys::new(&hasher.derived("shared counts"));
+    Some(Arc::new(SharedCounts::start(options, keys).await))
+}
+
 /// Opens the store that the configuration names, and for a file the lock of its folder.
 async fn open_store(
     config: &Config,
@@ -130,13 +139,16 @@ async fn open_store(
     Ok((Arc::new(store), lock))
 }
 
-/// Saves what the forwarder and the store still hold in memory.
+/// Saves what the forwarder and the store still hold in memory, and gives back what is held of shared counts.
 async fn save(runtime: &Runtime) {
     let snapshot = runtime.snapshot();
     if let Err(error) = snapshot.forwarder.close().await {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
     snapshot.save_uses().await;
+    if let Some(counts) = &runtime.process.counts {
+        counts.close().await;
+    }
 }
 
 /// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can

@@ -54,6 +54,16 @@ impl SecretHasher {
         SecretHasher(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
+    /// A key of its own for another purpose: the same wherever this key is, and of no use to find it.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        let mut derived = [0; 32];
+        // What is hashed of a secret begins otherwise.
+        let tag = hmac::sign(&self.0, format!("derived key: {purpose}").as_bytes());
+        derived.copy_from_slice(tag.as_ref());
+        derived
+    }
+
     /// The stored form of a random secret.
     #[must_use]
     pub fn keyed(&self, secret: &SecretString) -> StoredSecret {

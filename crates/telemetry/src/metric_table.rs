@@ -99,6 +99,9 @@ metrics! {
     Gauge "chatgate_replica_silent_seconds" [] "Time since the database has last answered this replica: what is in force may be as old" "PostgreSQL";
     Gauge "chatgate_replica_cut_off" [] "Whether the others may take this replica for gone" "PostgreSQL";
     Gauge "chatgate_replica_draining" [] "Whether this replica is about to end" "PostgreSQL";
+    Gauge "chatgate_limits_degraded" [] "Whether shared counts are away, so that this replica takes its share of each limit" "shared.url";
+    Counter "chatgate_shared_questions_total" [] "Questions to the server of shared counts" "shared.url";
+    Counter "chatgate_shared_failures_total" [] "Questions that it did not answer, or not in time" "shared.url";
 
     Gauge "chatgate_config_generation" [] "Configurations that have been in force";
     Gauge "chatgate_config_loaded_timestamp_seconds" [] "When the configuration in force was read";

@@ -79,8 +79,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, MetricsFormat,
-        MetricsSnapshot, Reloads,
+        Answering, Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys,
+        MetricsFormat, MetricsSnapshot, Reloads,
     };
 
     /// Larger than a chunk, and not a multiple of one.
@@ -89,8 +89,8 @@ mod tests {
     struct Fake;
 
     impl Explains for Fake {
-        fn explain(&self, _: &ExplainQuestion) -> serde_json::Value {
-            serde_json::Value::Null
+        fn explain(self: Arc<Self>, _: ExplainQuestion) -> Answering<serde_json::Value> {
+            unimplemented!()
         }
     }
 

@@ -1,5 +1,7 @@
 //! `/admin/v1/explain`: what would become of a call and why, without making it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use http::{Request, StatusCode};
@@ -25,6 +27,6 @@ async fn explain(State(console): ConsoleState, request: Request<Body>) -> ApiRes
     console.viewer(request.headers())?;
     let question = body::<ExplainBody>(request).await?.read();
     let question = question.map_err(Problem::unreadable)?;
-    let explanation = console.gateway.explain(&question);
+    let explanation = Arc::clone(&console.gateway).explain(question).await;
     Ok(json_answer(StatusCode::OK, &explanation))
 }

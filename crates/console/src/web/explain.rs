@@ -1,5 +1,7 @@
 //! What would become of a call and why: the form, the walk to the caller's address, and the rules.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
@@ -72,10 +74,10 @@ pub(crate) async fn page(
     let question = fields.has("peer").then(|| question_body(&fields).read());
     let (answer, wrong) = match question {
         None => (None, None),
-        Some(Ok(question)) => (
-            Some(ExplanationView::of(&console.gateway.explain(&question))),
-            None,
-        ),
+        Some(Ok(question)) => {
+            let explanation = Arc::clone(&console.gateway).explain(question).await;
+            (Some(ExplanationView::of(&explanation)), None)
+        }
         Some(Err(mistakes)) => (
             None,
             Some(Problem::unreadable(mistakes).detail().to_owned()),

@@ -23,8 +23,8 @@ struct ReplicasPage {
     replicas: Vec<ReplicaView>,
     /// Different configurations among those that are alive.
     configurations: usize,
-    /// By how many the limits are divided.
-    sharers: u32,
+    /// By how many the limits are divided; nothing while all count together.
+    sharers: Option<u32>,
 }
 
 /// A replica as people read it.
@@ -46,10 +46,11 @@ pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> Page
     let rows = console.store.replicas().await?.unwrap_or_default();
     let live = rows.iter().filter(|row| row.lease_ms > 0);
     let configurations: BTreeSet<_> = live.map(|row| &row.config).collect();
+    let counts_together = console.gateway.status()["shared"]["state"] == "well";
     let page = ReplicasPage {
         layout: visitor.layout("status", "Replicas"),
         configurations: configurations.len(),
-        sharers: console.store.replica_count(),
+        sharers: (!counts_together).then(|| console.store.replica_count()),
         replicas: rows
             .iter()
             .map(|row| ReplicaView::of(row, console.now()))

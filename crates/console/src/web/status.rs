@@ -127,7 +127,7 @@ impl StatusPage {
             done: None,
             failed: None,
             gateway: gateway_facts(console, &status),
-            store: store_facts(&status["store"], &status["replicas"]),
+            store: store_facts(&status),
             is_shared: status["replicas"].is_object(),
             upstream: upstream_facts(&status["upstream"]),
             reload: ReloadView::of(&status["last_reload"]),
@@ -153,7 +153,8 @@ fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String
     ]
 }
 
-fn store_facts(store: &Value, replicas: &Value) -> Vec<(&'static str, String)> {
+fn store_facts(status: &Value) -> Vec<(&'static str, String)> {
+    let (store, replicas, shared) = (&status["store"], &status["replicas"], &status["shared"]);
     let trouble = store["reason"].as_str();
     let mut facts = vec![
         ("State", text(&store["state"])),
@@ -167,6 +168,9 @@ fn store_facts(store: &Value, replicas: &Value) -> Vec<(&'static str, String)> {
             "Their configurations",
             grouped(count(&replicas["configurations"])),
         ));
+    }
+    if shared.is_object() {
+        facts.push(("Shared counts", text(&shared["state"])));
     }
     facts
 }

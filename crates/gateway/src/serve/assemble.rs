@@ -56,7 +56,9 @@ async fn first_forwarder(
 ) -> Result<Forwarder, String> {
     let daily = DailyLimits::open(Arc::clone(&process.store), Box::new(Snapshot::now)).await;
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
-    Forwarder::new(config, Arc::clone(&process.hasher), &random_key()?, daily)
+    let hasher = Arc::clone(&process.hasher);
+    let counts = process.counts.as_ref();
+    Forwarder::new(config, hasher, &random_key()?, daily, counts)
 }
 
 /// Takes the forwarder's part of a configuration. The embedded sandbox is an upstream like any other.

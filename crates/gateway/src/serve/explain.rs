@@ -1,9 +1,10 @@
 //! Explains how a call would end and why: the walk to its caller's address, what each rule and limit decides, and the result.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use adapter::{Code, Error, Operation};
-use console::{ExplainQuestion, Explains};
+use console::{Answering, ExplainQuestion, Explains};
 use forward::{AuthContext, CacheDecision, Explanation};
 use serde_json::{Value, json};
 use server::PeerAddr;
@@ -14,20 +15,20 @@ use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
 impl Explains for Runtime {
-    fn explain(&self, question: &ExplainQuestion) -> Value {
-        self.snapshot().explain(question)
+    fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value> {
+        Box::pin(async move { self.snapshot().explain(&question).await })
     }
 }
 
 impl Snapshot {
-    fn explain(&self, question: &ExplainQuestion) -> Value {
+    async fn explain(&self, question: &ExplainQuestion) -> Value {
         let peer = PeerAddr::of(SocketAddr::new(question.peer, 0));
         let walk = Walk::of(peer, &question.headers, self.trust());
         let accesses = self.store.accesses();
         let (address, explanations) = match resolve(peer, &question.headers, self.trust()) {
             Ok(client) => (
                 Some(client.0),
-                self.explanations(&accesses, client.0, question),
+                self.explanations(&accesses, client.0, question).await,
             ),
             Err(error) => (None, vec![Explanation::known("address", Err(error))]),
         };
@@ -54,7 +55,7 @@ impl Snapshot {
     }
 
     /// What is judged once the address is known, in the pipeline's order.
-    fn explanations(
+    async fn explanations(
         &self,
         accesses: &Accesses,
         address: IpAddr,
@@ -76,7 +77,7 @@ impl Snapshot {
                 secret_in_url: question.secret_in_url,
             },
         };
-        explanations.extend(self.forwarder.explain_call(accesses, &asked));
+        explanations.extend(self.forwarder.explain_call(accesses, &asked).await);
         explanations
     }
 }

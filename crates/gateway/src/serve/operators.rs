@@ -6,6 +6,7 @@ use std::sync::Arc;
 use console::{KeyRow, MetricsFormat, MetricsSnapshot, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
+use shared::SharedCounts;
 use store::{Journal, ReplicaCensus};
 
 use crate::serve::reload::reload;
@@ -31,7 +32,7 @@ impl console::Gateway for Runtime {
     }
 
     fn degraded(&self) -> Vec<&'static str> {
-        degraded(&self.snapshot())
+        degraded(self)
     }
 
     fn metrics(&self, format: MetricsFormat) -> String {
@@ -73,19 +74,22 @@ impl console::Gateway for Runtime {
             "accesses": snapshot.store.accesses().len(),
             "store": store(snapshot.store.journal()),
             "replicas": snapshot.store.census().as_ref().map(replicas),
-            "degraded": degraded(&snapshot),
+            "shared": self.process.counts.as_deref().map(shared),
+            "degraded": degraded(self),
             "ready": self.not_ready().is_none(),
         })
     }
 }
 
 /// What is out of order while calls are taken, a word each.
-fn degraded(snapshot: &Snapshot) -> Vec<&'static str> {
-    let store = &snapshot.store;
+fn degraded(runtime: &Runtime) -> Vec<&'static str> {
+    let store = &runtime.process.store;
+    let counts = runtime.process.counts.as_ref();
     let is_failing = store.journal().trouble().is_some();
     let words = [
         ("store", is_failing || !store.has_lease()),
         ("standby", !store.is_replicated()),
+        ("shared", counts.is_some_and(|counts| !counts.is_up())),
     ];
     let words = words.into_iter().filter(|(_, is_out)| *is_out);
     words.map(|(word, _)| word).collect()
@@ -109,6 +113,16 @@ fn replicas(census: &ReplicaCensus) -> Value {
         "silent_ms": u64::try_from(census.silent.as_millis()).unwrap_or(u64::MAX),
         "cut_off": census.is_cut_off,
         "draining": census.is_draining,
+    })
+}
+
+/// Whether limits are counted by all replicas together.
+fn shared(counts: &SharedCounts) -> Value {
+    let status = counts.status();
+    json!({
+        "state": if status.is_up { "well" } else { "away" },
+        "asked": status.asked,
+        "failed": status.failed,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What of a running gateway is asked when somebody scrapes its metrics.
 
+use shared::SharedCounts;
 use telemetry::{MetricSample, log_samples, process_samples, store_samples, upstream_samples};
 
 use crate::state::current::Runtime;
@@ -10,11 +11,29 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
     let snapshot = runtime.snapshot();
     let mut samples = upstream_samples(&snapshot.forwarder.upstream_status());
     samples.extend(store_samples(&snapshot.store));
+    samples.extend(
+        runtime
+            .process
+            .counts
+            .iter()
+            .flat_map(|counts| shared_samples(counts)),
+    );
     samples.extend(log_samples());
     samples.extend(config_samples(&snapshot));
     samples.extend(certificate_samples(runtime));
     samples.extend(process_samples());
     samples
+}
+
+/// Whether limits are counted together with others.
+fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
+    let status = counts.status();
+    let away = f64::from(u8::from(!status.is_up));
+    [
+        MetricSample::of("chatgate_limits_degraded", away),
+        MetricSample::of("chatgate_shared_questions_total", status.asked as f64),
+        MetricSample::of("chatgate_shared_failures_total", status.failed as f64),
+    ]
 }
 
 /// The configuration in force, the keys that sign tokens, and those that others sign with.

@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use shared::inspect_counts;
 use store::{DatabaseFinding, Journal, Store, inspect_postgres, migrate_postgres, reseal_postgres};
 
 use crate::config::{Config, SharedStore};
 use crate::serve::data_folder::DataFolder;
+
+/// Why there is nothing to do.
+const NO_SHARED_STORE: &str = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
 
 /// Brings the tables of the shared store up to date.
 ///
@@ -27,12 +31,20 @@ pub async fn reseal(config: &Config) -> Result<usize, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Looks at the shared store as a start would find it, and changes nothing.
+/// Looks at the shared store and at the server of shared counts as a start would find them, and changes nothing.
 ///
 /// # Errors
-/// A line that says that there is no shared store.
+/// A line that says that there is neither.
 pub async fn inspect(config: &Config) -> Result<Vec<DatabaseFinding>, String> {
-    Ok(inspect_postgres(&shared(config)?.options).await)
+    let mut findings = match (&config.shared_store, &config.shared_counts) {
+        (None, None) => return Err(NO_SHARED_STORE.to_owned()),
+        (Some(store), _) => inspect_postgres(&store.options).await,
+        (None, Some(_)) => Vec::new(),
+    };
+    if let Some(counts) = &config.shared_counts {
+        findings.extend(inspect_counts(counts).await);
+    }
+    Ok(findings)
 }
 
 /// Copies the store of a data folder, on which no gateway runs, into the shared store, which has to be empty. Returns what was
@@ -70,6 +82,6 @@ pub async fn copy_store(
 }
 
 fn shared(config: &Config) -> Result<&SharedStore, String> {
-    let text = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
-    config.shared_store.as_ref().ok_or_else(|| text.to_owned())
+    let text = || NO_SHARED_STORE.to_owned();
+    config.shared_store.as_ref().ok_or_else(text)
 }

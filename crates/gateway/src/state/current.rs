@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::ConnectionPolicy;
 use settings::{ConfigSource, Sources};
+use shared::SharedCounts;
 use store::{SecretHasher, Store};
 use telemetry::LogLevel;
 use url::Url;
@@ -35,6 +36,8 @@ pub(crate) struct ProcessContext {
     pub(crate) config_source: ConfigSource,
     pub(crate) store: Arc<Store>,
     pub(crate) hasher: Arc<SecretHasher>,
+    /// What replicas count together.
+    pub(crate) counts: Option<Arc<SharedCounts>>,
     /// The public listener's.
     pub(crate) address: SocketAddr,
     /// The embedded sandbox, if it is the upstream.

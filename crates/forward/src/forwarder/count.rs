@@ -1,0 +1,62 @@
+//! Counts calls against the limits of their accesses.
+
+use adapter::{Effect, Request};
+use store::Access;
+
+use super::Forwarder;
+use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit};
+use crate::counted_call::CountedCall;
+
+impl Forwarder {
+    /// Counts a call against the access's limits without asking cache or upstream, as a HEAD request needs it. A token
+    /// request has no `request`.
+    pub async fn count(&self, access: &Access, request: Option<&Request>) -> CountedCall {
+        let counted = self.count_rates(access, request).await;
+        self.count_day(access, counted).await
+    }
+
+    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
+    /// the permit is dropped.
+    pub async fn acquire(
+        &self,
+        access: &Access,
+        request: &Request,
+    ) -> (CountedCall, Option<ConcurrencyPermit>) {
+        let mut counted = self.count_rates(access, Some(request)).await;
+        let permit = match &counted.refused {
+            Some(_) => None,
+            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
+        };
+        // The limit per day comes last: a call that another limit refuses uses none of it up.
+        (self.count_day(access, counted).await, permit.flatten())
+    }
+
+    async fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {
+        let send = request.filter(|request| request.operation().effect == Effect::Send);
+        let destination = send.map(|send| send.value("destination").unwrap_or_default());
+        let (limit, result) = match &self.shared {
+            None => self.limits.check_call(access, destination),
+            // In a box, so that those who share nothing carry no room for it.
+            Some(shared) => Box::pin(shared.check_call(&self.limits, access, destination)).await,
+        };
+        let mut counted = CountedCall {
+            limit,
+            day: None,
+            refused: None,
+            would_refuse: None,
+        };
+        counted.apply(access, result);
+        counted
+    }
+
+    async fn count_day(&self, access: &Access, mut counted: CountedCall) -> CountedCall {
+        if counted.refused.is_some() {
+            counted.day = self.daily.look(access);
+            return counted;
+        }
+        let (day, result) = self.daily.count(access).await;
+        counted.day = day;
+        counted.apply(access, result);
+        counted
+    }
+}

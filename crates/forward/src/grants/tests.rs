@@ -1,0 +1,140 @@
+//! Processes that hold grants of one limit, on a clock that the test moves.
+
+#![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
+
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+use shared::CountLimit;
+use shared::oracle::OracleLimit;
+
+use super::*;
+
+/// Processes that hold grants of one limit, and what they admit.
+struct SimulatedFleet {
+    began: Instant,
+    limit: OracleLimit,
+    grants: Vec<GrantState>,
+    asked: usize,
+}
+
+impl SimulatedFleet {
+    fn new(per_minute: u32, replicas: usize) -> SimulatedFleet {
+        let began = Instant::now();
+        let burst = NonZeroU32::new(per_minute).unwrap();
+        SimulatedFleet {
+            began,
+            limit: OracleLimit::new(CountLimit::per(burst, Duration::from_secs(60))),
+            grants: (0..replicas).map(|_| GrantState::new(began)).collect(),
+            asked: 0,
+        }
+    }
+
+    /// Whether a call is admitted at this time by one of them.
+    fn calls(&mut self, at_us: u64, replica: usize) -> bool {
+        let replicas = u32::try_from(self.grants.len()).unwrap();
+        let (now, grant) = (self.at(at_us), &mut self.grants[replica]);
+        grant.note_call(now);
+        let mut decision = grant.decide(now);
+        if decision == GrantDecision::Ask {
+            self.asked += 1;
+            let taken = self.limit.take(at_us, grant.wish(1, replicas));
+            decision = grant.take_over(now, &taken);
+        }
+        matches!(decision, GrantDecision::Admitted(_))
+    }
+
+    /// What happens beside the calls.
+    fn sweep(&mut self, at_us: u64) {
+        let now = self.at(at_us);
+        for grant in &mut self.grants {
+            let cells = grant.give_up(now);
+            self.limit.give_back(at_us, cells);
+        }
+    }
+
+    fn at(&self, at_us: u64) -> Instant {
+        self.began + Duration::from_micros(at_us)
+    }
+}
+
+/// A minute of so many calls a second, of which so many in ten come to the first process; returns what was admitted, and how
+/// often somebody had to ask.
+fn minute_of(
+    per_minute: u32,
+    replicas: usize,
+    (calls_a_second, tenths): (u64, u64),
+) -> (u64, usize) {
+    let mut fleet = SimulatedFleet::new(per_minute, replicas);
+    let (mut admitted, calls) = (0, calls_a_second * 60);
+    for call in 0..calls {
+        let at_us = call * 1_000_000 / calls_a_second;
+        let is_first = call % 10 < tenths;
+        let replica = if is_first {
+            0
+        } else {
+            usize::try_from(call).unwrap() % replicas
+        };
+        admitted += u64::from(fleet.calls(at_us, replica));
+        if call % 16 == 0 {
+            fleet.sweep(at_us);
+        }
+    }
+    (admitted, fleet.asked)
+}
+
+#[test]
+fn together_they_admit_what_the_limit_says_wherever_calls_come() {
+    for replicas in [3, 16, 128] {
+        for tenths in [0, 9, 10] {
+            let (admitted, asked) = minute_of(6000, replicas, (300, tenths));
+            println!(
+                "{replicas} processes, {tenths} tenths at one: {admitted} admitted, asked {asked} times"
+            );
+            // The burst, and what comes back in the minute but for its last call.
+            assert!(admitted <= 6000 + 6000, "{admitted}");
+            assert!(admitted * 100 >= 12_000 * 99, "{admitted}");
+        }
+    }
+}
+
+#[test]
+fn a_process_with_fifty_calls_a_second_asks_for_one_in_ten_at_most() {
+    let (admitted, asked) = minute_of(60_000, 3, (150, 0));
+    assert_eq!(admitted, 150 * 60);
+    assert!(asked * 10 <= 150 * 60, "{asked}");
+}
+
+#[test]
+fn what_nobody_uses_goes_back_to_the_others() {
+    let mut fleet = SimulatedFleet::new(60, 2);
+    for call in 0..15 {
+        assert!(fleet.calls(call * 10_000, 0));
+    }
+    fleet.sweep(150_000 + 250_000);
+    let rest = (0..60)
+        .filter(|call| fleet.calls(400_000 + call, 1))
+        .count();
+    assert_eq!(rest, 45);
+}
+
+proptest! {
+    /// From the beginning on, whatever happens when.
+    #[test]
+    fn never_is_more_admitted_than_the_limit_has_had(
+        per_minute in 1_u32..200,
+        replicas in 1_usize..6,
+        calls in prop::collection::vec((0_u64..200_000, 0_usize..6, prop::bool::ANY), 1..400),
+    ) {
+        let mut fleet = SimulatedFleet::new(per_minute, replicas);
+        let (mut at_us, mut admitted) = (0, 0);
+        for (pause, replica, sweeps) in calls {
+            at_us += pause;
+            admitted += u64::from(fleet.calls(at_us, replica % replicas));
+            if sweeps {
+                fleet.sweep(at_us);
+            }
+            prop_assert!(admitted <= u64::from(per_minute) + at_us * u64::from(per_minute) / 60_000_000);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Limits of an access that processes share: decided by what this process holds of them, and else by asking. While nobody answers,
+//! this process admits its share by its own count.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use adapter::Error;
+use governor::clock::DefaultClock;
+use shared::{Away, CountKind, CountLimit, SharedCounts, ValkeyKey};
+use store::{Access, Rate};
+
+use crate::grants::{GrantDecision, GrantState};
+use crate::rate_limit::{
+    LimitState, PER_ACCESS, PER_DESTINATION, RateLimits, destination_key, rate_limited,
+};
+use crate::share::Share;
+
+/// How often what is held too long goes back.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// The time that limits of an access are about.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The limits of all accesses.
+pub(crate) struct SharedLimits {
+    counts: Arc<SharedCounts>,
+    share: Share,
+    accesses: GrantTable,
+    destinations: GrantTable,
+}
+
+/// What is held of the limits of one kind, by rate and name: a changed rate starts full.
+struct GrantTable {
+    kind: CountKind,
+    grants: RwLock<HashMap<Rate, HashMap<String, Arc<SharedGrant>>>>,
+}
+
+/// One limit.
+struct SharedGrant {
+    key: ValkeyKey,
+    limit: CountLimit,
+    state: Mutex<GrantState>,
+    waiting: AtomicU32,
+    /// Held by the one call that asks for all that wait.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// A call that waits; no longer once it is dropped.
+struct AskingCall<'a>(&'a AtomicU32);
+
+impl SharedLimits {
+    /// Limits by these counts; `share` says how many processes there are. What is held too long goes back by itself.
+    pub(crate) fn start(counts: &Arc<SharedCounts>, share: &Share) -> Arc<SharedLimits> {
+        let table = |kind| GrantTable {
+            kind,
+            grants: RwLock::default(),
+        };
+        let limits = Arc::new(SharedLimits {
+            counts: Arc::clone(counts),
+            share: share.clone(),
+            accesses: table(CountKind::Access),
+            destinations: table(CountKind::Destination),
+        });
+        let used = Arc::downgrade(&limits);
+        tokio::spawn(async move {
+            while let Some(limits) = used.upgrade() {
+                limits.sweep(Instant::now());
+                drop(limits);
+                tokio::time::sleep(SWEEP_PAUSE).await;
+            }
+        });
+        limits
+    }
+
+    /// Counts a call of an access, and a send for its destination as well. Returns the state of the access's limit, if it has one.
+    pub(crate) async fn check_call(
+        &self,
+        local: &RateLimits<DefaultClock>,
+        access: &Access,
+        destination: Option<&str>,
+    ) -> (Option<LimitState>, Result<(), Error>) {
+        let (state, counted) = self.check_access(local, access).await;
+        let counted = match (counted, destination) {
+            (Ok(()), Some(destination)) => self.check_destination(local, access, destination).await,
+            (counted, _) => counted,
+        };
+        (state, counted)
+    }
+
+    /// Counts a call of an access and returns the state of its limit, if it has one.
+    async fn check_access(
+        &self,
+        local: &RateLimits<DefaultClock>,
+        access: &Access,
+    ) -> (Option<LimitState>, Result<(), Error>) {
+        let Some(rate) = access.limits.per_minute else {
+            return (None, Ok(()));
+        };
+        match self.check(&self.accesses, rate, &access.name).await {
+            Ok(decision) => {
+                let (state, counted) = judged(rate, decision, PER_ACCESS);
+                (Some(state), counted)
+            }
+            Err(Away) => local.check_access(access),
+        }
+    }
+
+    /// Counts a send to one destination.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    async fn check_destination(
+        &self,
+        local: &RateLimits<DefaultClock>,
+        access: &Access,
+        destination: &str,
+    ) -> Result<(), Error> {
+        let Some(rate) = access.limits.per_destination else {
+            return Ok(());
+        };
+        let name = destination_key(access, destination);
+        match self.check(&self.destinations, rate, &name).await {
+            Ok(decision) => judged(rate, decision, PER_DESTINATION).1,
+            Err(Away) => local.check_destination(access, destination),
+        }
+    }
+
+    /// What the limit of an access, or of one destination, would say now, if there is one; takes nothing.
+    pub(crate) async fn look(
+        &self,
+        access: &Access,
+        destination: Option<&str>,
+    ) -> Result<Option<(LimitState, Result<(), Error>)>, Away> {
+        let limits = &access.limits;
+        let (table, rate, name, limit) = match destination {
+            None => (
+                &self.accesses,
+                limits.per_minute,
+                access.name.clone(),
+                PER_ACCESS,
+            ),
+            Some(destination) => {
+                let name = destination_key(access, destination);
+                (
+                    &self.destinations,
+                    limits.per_destination,
+                    name,
+                    PER_DESTINATION,
+                )
+            }
+        };
+        let Some(rate) = rate else {
+            return Ok(None);
+        };
+        let grant = table.grant(rate, &name, &self.counts);
+        let looked = self.counts.look(&grant.key, grant.limit).await?;
+        let decision = match grant.state().held() + looked.left {
+            0 => GrantDecision::Refused(looked.wait),
+            left => GrantDecision::Admitted(left - 1),
+        };
+        Ok(Some(judged(rate, decision, limit)))
+    }
+
+    /// Gives back everything that is held.
+    pub(crate) fn release(&self) {
+        self.sweep(Instant::now() + MINUTE);
+    }
+
+    async fn check(
+        &self,
+        table: &GrantTable,
+        rate: Rate,
+        name: &str,
+    ) -> Result<GrantDecision, Away> {
+        if !self.counts.is_up() {
+            return Err(Away);
+        }
+        let grant = table.grant(rate, name, &self.counts);
+        match grant.decide_new_call(Instant::now()) {
+            GrantDecision::Ask => {}
+            decided => return Ok(decided),
+        }
+        let _waiting = AskingCall::begin(&grant.waiting);
+        // One asks for all; behind one that does not come back nobody waits for longer than an answer may take.
+        let turn = tokio::time::timeout(self.counts.timeout(), grant.asking.lock()).await;
+        let _turn = turn.map_err(|_| Away)?;
+        // Another has asked meanwhile.
+        match grant.state().decide(Instant::now()) {
+            GrantDecision::Ask => {}
+            decided => return Ok(decided),
+        }
+        let waiting = grant.waiting.load(Ordering::Relaxed);
+        let wish = grant.state().wish(waiting, self.share.replicas());
+        let taken = self.counts.take(&grant.key, grant.limit, wish).await?;
+        Ok(grant.state().take_over(Instant::now(), &taken))
+    }
+
+    fn sweep(&self, now: Instant) {
+        for table in [&self.accesses, &self.destinations] {
+            table.sweep(&self.counts, now);
+        }
+    }
+}
+
+impl GrantTable {
+    fn grant(&self, rate: Rate, name: &str, counts: &SharedCounts) -> Arc<SharedGrant> {
+        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(grant) = grants.get(&rate).and_then(|grants| grants.get(name)) {
+            return Arc::clone(grant);
+        }
+        drop(grants);
+        let per_minute = rate.per_minute;
+        let what: [&[u8]; 2] = [name.as_bytes(), &per_minute.get().to_le_bytes()];
+        let grant = || SharedGrant {
+            key: counts.keys().key(self.kind, &what),
+            limit: CountLimit::per(per_minute, MINUTE),
+            state: Mutex::new(GrantState::new(Instant::now())),
+            waiting: AtomicU32::new(0),
+            asking: tokio::sync::Mutex::new(()),
+        };
+        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
+        let grants = grants.entry(rate).or_default();
+        Arc::clone(
+            grants
+                .entry(name.to_owned())
+                .or_insert_with(|| Arc::new(grant())),
+        )
+    }
+
+    fn sweep(&self, counts: &SharedCounts, now: Instant) {
+        let mut has_old = false;
+        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        for grant in grants.values().flat_map(HashMap::values) {
+            let mut state = grant.state();
+            let cells = state.give_up(now);
+            has_old |= state.is_over(now);
+            drop(state);
+            if cells > 0 && counts.is_up() {
+                counts.give_back(&grant.key, grant.limit, cells);
+            }
+        }
+        drop(grants);
+        if !has_old {
+            return;
+        }
+        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
+        for grants in grants.values_mut() {
+            // One that somebody holds may be decided by in this moment.
+            grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.state().is_over(now));
+        }
+        grants.retain(|_, grants| !grants.is_empty());
+    }
+}
+
+impl SharedGrant {
+    fn decide_new_call(&self, now: Instant) -> GrantDecision {
+        let mut state = self.state();
+        state.note_call(now);
+        state.decide(now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, GrantState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AskingCall<'_> {
+    fn begin(waiting: &AtomicU32) -> AskingCall<'_> {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        AskingCall(waiting)
+    }
+}
+
+impl Drop for AskingCall<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A decision as callers hear it.
+fn judged(
+    rate: Rate,
+    decision: GrantDecision,
+    limit: &'static str,
+) -> (LimitState, Result<(), Error>) {
+    let per_minute = rate.per_minute.get();
+    match decision {
+        GrantDecision::Admitted(left) => (LimitState::with_left(per_minute, left), Ok(())),
+        GrantDecision::Refused(wait) => rate_limited(per_minute, wait, limit),
+        // Somebody has asked before.
+        GrantDecision::Ask => rate_limited(per_minute, Duration::ZERO, limit),
+    }
+}

@@ -1,0 +1,51 @@
+//! The counts that replicas share, in Valkey or Redis.
+
+use std::path::Path;
+use std::time::Duration;
+
+use settings::{Reader, ValueKind, parse};
+use shared::{ValkeyOptions, ValkeyUrl};
+
+/// Longest wait of a call for a count: beyond it a server that stands still would hold all calls up.
+const TIMEOUT_MOST: Duration = Duration::from_secs(1);
+
+/// The settings that say nothing without a server.
+const KEYS_OF_SERVER: [&str; 4] = [
+    "shared.user",
+    "shared.password",
+    "shared.sentinel_password",
+    "shared.ca",
+];
+
+/// How the server of shared counts is reached; nothing when each process counts for itself.
+pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
+    let url = reader.optional_text("shared.url", ValkeyUrl::parse);
+    let user = reader.optional_text("shared.user", parse::text);
+    let password = reader.secret("shared.password");
+    let sentinel_password = reader.secret("shared.sentinel_password");
+    let authorities = reader.optional_text("shared.ca", |path| {
+        std::fs::read(Path::new(path)).map_err(|error| format!("{path}: {error}"))
+    });
+    let timeout = reader.value("shared.timeout", "25ms", ValueKind::Time, |text| {
+        let timeout = parse::timeout(text)?;
+        match timeout {
+            timeout if timeout <= TIMEOUT_MOST => Ok(timeout),
+            _ => Err(format!("{text} is more than 1s")),
+        }
+    });
+    if !reader.is_set("shared.url") {
+        for key in KEYS_OF_SERVER {
+            if reader.is_set(key) {
+                reader.reject(key, "it says nothing without shared.url");
+            }
+        }
+    }
+    Some(ValkeyOptions {
+        url: url?,
+        user,
+        password: password.map(Into::into),
+        sentinel_password: sentinel_password.map(Into::into),
+        authorities,
+        timeout,
+    })
+}
