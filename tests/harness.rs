@@ -14,6 +14,8 @@ mod postgres;
 mod process;
 mod shared_store;
 mod skipped;
+#[expect(dead_code, reason = "the tests of shared counts use the rest")]
+mod valkey;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
@@ -30,4 +32,5 @@ pub use process::{Process, binary, load, repository};
 pub(crate) use shared_store::is_of_files;
 pub use shared_store::is_postgres;
 pub(crate) use skipped::skipped;
+pub(crate) use valkey::Valkey;
 pub use wait::{PATIENCE, accepted, as_soon_as, pass, stays, until};

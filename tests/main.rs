@@ -62,6 +62,7 @@ mod samples;
 mod schema;
 mod secrets;
 mod sends;
+mod shared_counts;
 mod signing_keys;
 mod tidy;
 mod tls;

@@ -304,6 +304,7 @@ const TIMED: &[(&str, &str)] = &[
         "tests/crash",
         "a kill comes at any moment, and the upstream takes its time",
     ),
+    ("tests/shared_counts.rs", "callers come at a pace"),
     ("tests/outage", "servers and replicas fail at any moment"),
     ("tests/replicas/kill.rs", "a replica is killed each second"),
     ("tests/upstream_faults/raw.rs", "an upstream that is slow"),
