@@ -266,3 +266,121 @@ async fn valkey_hears_nothing_of_anybody() {
         }
     }
 }
+
+/// The answers to so many guesses for the access `a`, each at the next of these gateways.
+async fn guess(
+    gateways: &[Gateway],
+    guesses: usize,
+    from: impl Fn(usize) -> String,
+) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for number in 0..guesses {
+        let gateway = &gateways[number % gateways.len()];
+        let request = client_from(from(number).parse().unwrap()).post(gateway.url("/api/basic/"));
+        let wrong = format!("cgs_{number:043}");
+        answers.push(Answer::of(request.basic_auth("a", Some(wrong)).body(READ)).await);
+    }
+    answers
+}
+
+fn of_status(answers: &[Answer], status: u16) -> usize {
+    answers
+        .iter()
+        .filter(|answer| answer.status == status)
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_have_one_budget_over_all_replicas() {
+    let Some(sharing) = SharingFleet::start() else {
+        return skipped("Valkey or PostgreSQL");
+    };
+    let gateways = sharing.gateways();
+    let secret = made(&gateways[0], json!({"name": "a", "allow": ["any"]})).await;
+    for gateway in gateways {
+        until("it knows the access", async || {
+            Answer::of(read(gateway, &secret)).await.status == 200
+        })
+        .await;
+    }
+    let began = Instant::now();
+    let from = |number: usize| format!("127.9.{}.{}", number % 500 / 250, 1 + number % 250);
+    let guesses = guess(gateways, load(300, 100_000), from).await;
+    let (checked, refused) = (of_status(&guesses, 401), of_status(&guesses, 429));
+    println!(
+        "{} guesses at {REPLICAS} replicas: {checked} checked",
+        guesses.len()
+    );
+    assert_eq!(checked + refused, guesses.len());
+    // The inner budget of the default: three quarters of 40 at once, and one in 55 s.
+    let trickled = usize::try_from(began.elapsed().as_secs() / 55).unwrap();
+    assert!(
+        (30..=30 + trickled).contains(&checked) && checked <= 60,
+        "{checked}"
+    );
+    // The owner, whom all know.
+    for gateway in gateways {
+        assert_eq!(Answer::of(read(gateway, &secret)).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_are_no_more_when_valkey_goes_away() {
+    let Some(mut sharing) = SharingFleet::start() else {
+        return skipped("Valkey or PostgreSQL");
+    };
+    made(
+        &sharing.gateways()[0],
+        json!({"name": "a", "allow": ["any"]}),
+    )
+    .await;
+    let from = |number: usize| format!("127.9.0.{}", 1 + number % 250);
+    let first = of_status(&guess(sharing.gateways(), 15, from).await, 401);
+    sharing.valkey.kill();
+    let guesses = guess(sharing.gateways(), 150, from).await;
+    let all = first + of_status(&guesses, 401);
+    println!("{first} checked before, {all} in all");
+    assert!(all <= 30 + REPLICAS, "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
+    let (Some(valkey), per_minute) = (Valkey::start(), load(600, 6000)) else {
+        return skipped("Valkey");
+    };
+    let toml = format!(
+        "{}[limits]\nper_address_per_minute = {per_minute}\n",
+        shared(&valkey)
+    );
+    let Some(fleet) = Fleet::of(load(REPLICAS, 16), &toml) else {
+        return skipped("PostgreSQL");
+    };
+    let secret = made(&fleet.gateways[0], json!({"name": "a", "allow": ["any"]})).await;
+    let (asked, began) = (valkey.scripts_done(), Instant::now());
+    let lasting = Duration::from_secs(u64::try_from(load(8, 60)).unwrap());
+    let replicas = fleet.gateways.len();
+    let (offered, admitted) = offer(&fleet.gateways, &secret, (OFFERED, lasting), |call| {
+        call % replicas
+    })
+    .await;
+    let seconds = usize::try_from(began.elapsed().as_millis()).unwrap();
+    let most = per_minute + per_minute * seconds / 60_000;
+    let asked = valkey.scripts_done() - asked;
+    println!(
+        "{per_minute} a minute of one address at {replicas} replicas: {admitted} of {offered}, {most} due; asked {asked} times"
+    );
+    // What the others admit between two exchanges is taken back later, but for the last of them.
+    assert!(
+        admitted <= most + (most / 200).max(replicas),
+        "{admitted} of {most}"
+    );
+    assert!(
+        admitted * 100
+            >= (per_minute + per_minute * usize::try_from(lasting.as_secs()).unwrap() / 60) * 98,
+        "{admitted} of {most}"
+    );
+    assert!(
+        asked <= 11 * (1 + began.elapsed().as_secs()) * replicas as u64,
+        "{asked}"
+    );
+}

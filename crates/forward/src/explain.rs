@@ -177,7 +177,8 @@ impl Forwarder {
             (access, PresentedName::User(call.access)),
             address,
         );
-        let budgets = self.authenticator.throttle().peek(&throttle_key);
+        let throttle = self.authenticator.throttle();
+        let budgets = throttle.peek_with_others(&throttle_key).await;
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()
