@@ -23,6 +23,10 @@ pub enum CountKind {
     GuessOutside,
     /// Guesses from an address.
     GuessAddress,
+    /// Calls of an access that are under way.
+    Turns,
+    /// Wrong keys of operators from an address.
+    WrongKeys,
 }
 
 impl CountKind {
@@ -34,6 +38,8 @@ impl CountKind {
             CountKind::GuessInside => "gn",
             CountKind::GuessOutside => "go",
             CountKind::GuessAddress => "ga",
+            CountKind::Turns => "tu",
+            CountKind::WrongKeys => "op",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Counts calls against the limits of their accesses.
 
-use adapter::{Effect, Request};
+use std::time::Instant;
+
+use adapter::{Effect, Error, Request};
 use store::Access;
 
 use super::Forwarder;
@@ -15,20 +17,39 @@ impl Forwarder {
         self.count_day(access, counted).await
     }
 
-    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
-    /// the permit is dropped.
+    /// Counts a call that is to be forwarded and has to end by the deadline, and acquires its permit where calls at once are bounded:
+    /// it is under way until the permit is dropped.
     pub async fn acquire(
         &self,
         access: &Access,
         request: &Request,
+        deadline: Instant,
     ) -> (CountedCall, Option<ConcurrencyPermit>) {
         let mut counted = self.count_rates(access, Some(request)).await;
         let permit = match &counted.refused {
             Some(_) => None,
-            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
+            None => {
+                let acquired = self.acquire_permit(access, deadline).await;
+                counted.apply(access, acquired)
+            }
         };
         // The limit per day comes last: a call that another limit refuses uses none of it up.
         (self.count_day(access, counted).await, permit.flatten())
+    }
+
+    async fn acquire_permit(
+        &self,
+        access: &Access,
+        deadline: Instant,
+    ) -> Result<Option<ConcurrencyPermit>, Error> {
+        let permit = ConcurrencyLimit::acquire(&self.concurrency, access)?;
+        match (&self.shared_turns, permit) {
+            (Some(turns), Some(permit)) => {
+                let begun = Box::pin(permit.begin_turn(turns, access, deadline));
+                begun.await.map(Some)
+            }
+            (_, permit) => Ok(permit),
+        }
     }
 
     async fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {
