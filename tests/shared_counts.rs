@@ -4,12 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Fleet, Gateway, Valkey, accepted, admin, client, client_from, load, made, pass,
-    skipped, until,
+    Answer, Fleet, Gateway, Valkey, admin, client, client_from, load, made, pass, skipped, until,
 };
 
 const READ: &str = "class=chat&method=getchatchannels";
@@ -385,84 +383,4 @@ async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
         asked <= 11 * (1 + began.elapsed().as_secs()) * replicas as u64,
         "{asked}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_at_once_are_of_all_replicas() {
-    let Some(valkey) = Valkey::start() else {
-        return skipped("Valkey");
-    };
-    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let toml = shared(&valkey);
-    let address = upstream.local_addr().unwrap();
-    let Some(fleet) = Fleet::in_front_of(address, REPLICAS, (&toml, &[])) else {
-        return skipped("PostgreSQL");
-    };
-    let draft = json!({"name": "a", "allow": ["any"], "concurrent": 2, "cache": false});
-    let secret = made(&fleet.gateways[0], draft).await;
-    for gateway in &fleet.gateways {
-        until("it knows the access", async || shown(gateway, "a").await).await;
-    }
-    // Two are under way, and stay so: nobody answers them.
-    let mut held = Vec::new();
-    for gateway in &fleet.gateways[..2] {
-        let call = read(gateway, &secret).send();
-        let call = tokio::spawn(call);
-        held.push((call, accepted(&upstream).await));
-    }
-    for gateway in &fleet.gateways {
-        let refused = Answer::of(read(gateway, &secret)).await;
-        assert_eq!(
-            (refused.status, refused.json()["error"].as_str()),
-            (429, Some("RATE_LIMITED"))
-        );
-    }
-    // One ends, however it does.
-    let (call, connection) = held.remove(0);
-    drop(connection);
-    assert_ne!(call.await.unwrap().unwrap().status(), 200);
-    until("its turn is over", async || {
-        let counted = valkey.ask(&["KEYS", "cg:*:tu:*"]);
-        valkey.ask(&["ZCARD", &counted]) == "1"
-    })
-    .await;
-    let next = tokio::spawn(read(&fleet.gateways[2], &secret).send());
-    accepted(&upstream).await;
-    next.abort();
-}
-
-/// Whether a gateway knows this access.
-async fn shown(gateway: &Gateway, name: &str) -> bool {
-    let path = format!("accesses/{name}");
-    admin(gateway, reqwest::Method::GET, &path, Value::Null)
-        .await
-        .status
-        == 200
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn wrong_keys_of_operators_are_counted_over_all_replicas() {
-    let Some(sharing) = SharingFleet::start() else {
-        return skipped("Valkey or PostgreSQL");
-    };
-    let mut wrong = Vec::new();
-    for number in 0..45 {
-        let gateway = &sharing.gateways()[number % REPLICAS];
-        let url = format!("http://{}/console/sign-in", gateway.admin);
-        let request = client_from("127.8.8.8".parse().unwrap())
-            .post(url)
-            .form(&[("key", "cgk_wrong")]);
-        wrong.push(
-            Answer::of(request.header("Sec-Fetch-Site", "same-origin"))
-                .await
-                .status,
-        );
-    }
-    let (as_wrong, too_many) = (
-        wrong.iter().filter(|&&status| status == 401).count(),
-        wrong.iter().filter(|&&status| status == 429).count(),
-    );
-    println!("45 wrong keys: {as_wrong} answered as wrong");
-    assert_eq!(as_wrong + too_many, 45, "{wrong:?}");
-    assert!((30..=33).contains(&as_wrong), "{as_wrong}");
 }

@@ -27,8 +27,8 @@ use axum::middleware::from_fn_with_state;
 
 pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
 pub use port::{
-    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, NotShared,
-    OperationError, Pending, Reloads,
+    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending,
+    Reloads,
 };
 pub use state::Console;
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -42,19 +41,7 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
 
     /// Returns the time, in seconds since 1970, UTC.
     fn now(&self) -> i64;
-
-    /// Counts a wrong key of an address, of which so many a minute are answered as wrong, together with the other replicas. Returns the
-    /// seconds to wait if there were too many.
-    fn count_wrong_key(
-        self: Arc<Self>,
-        address: Option<IpAddr>,
-        per_minute: NonZeroU32,
-    ) -> Answering<Result<Option<i64>, NotShared>>;
 }
-
-/// There is nobody to count with.
-#[derive(Clone, Copy, Debug)]
-pub struct NotShared;
 
 /// The signing keys of a gateway.
 pub trait Keys: Send + Sync {

@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use adapter::{Code, Error};
-use shared::Away;
 use store::Access;
 
 use crate::remaining::Remaining;
 use crate::share::Share;
-use crate::shared_turns::{SharedTurn, SharedTurns};
 
 /// When to come again: calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -30,8 +27,6 @@ pub(crate) struct ConcurrencyLimit {
 pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
-    /// Its turn among the calls of all processes, where these are counted together.
-    turn: Option<SharedTurn>,
 }
 
 impl ConcurrencyLimit {
@@ -61,7 +56,6 @@ impl ConcurrencyLimit {
         Ok(Some(ConcurrencyPermit {
             concurrency: Arc::clone(concurrency),
             access: access.name.clone(),
-            turn: None,
         }))
     }
 
@@ -96,56 +90,10 @@ impl ConcurrencyLimit {
 
 fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
     if under_way < most.get() {
-        Ok(())
-    } else {
-        Err(all_taken())
+        return Ok(());
     }
-}
-
-fn all_taken() -> Error {
-    Error::refused(Code::RateLimited)
-        .because(AT_ONCE)
-        .retry_after(RETRY_AFTER_S)
-}
-
-impl ConcurrencyPermit {
-    /// Begins its turn among the calls of all processes, for a call that ends by this time. While nobody answers, it is good without.
-    ///
-    /// # Errors
-    /// RATE_LIMITED.
-    pub(crate) async fn begin_turn(
-        mut self,
-        turns: &SharedTurns,
-        access: &Access,
-        deadline: Instant,
-    ) -> Result<ConcurrencyPermit, Error> {
-        let Some(most) = access.limits.concurrent else {
-            return Ok(self);
-        };
-        match turns.begin(access, most, deadline).await {
-            Ok(None) => return Err(all_taken()),
-            Ok(turn) => self.turn = turn,
-            Err(Away) => {}
-        }
-        Ok(self)
-    }
-}
-
-/// As [`ConcurrencyLimit::look`], of all processes together.
-pub(crate) async fn look_with_others(
-    turns: &SharedTurns,
-    access: &Access,
-) -> Result<Option<(Remaining, Result<(), Error>)>, Away> {
-    let Some(most) = access.limits.concurrent else {
-        return Ok(None);
-    };
-    let under_way = turns.look(access).await?;
-    let left = Remaining {
-        most: most.get().into(),
-        left: most.get().saturating_sub(under_way).into(),
-        window_s: None,
-    };
-    Ok(Some((left, free(under_way, most))))
+    let error = Error::refused(Code::RateLimited).because(AT_ONCE);
+    Err(error.retry_after(RETRY_AFTER_S))
 }
 
 impl Drop for ConcurrencyPermit {

@@ -250,13 +250,11 @@ impl Forwarder {
                 Some(of_rate(PER_DESTINATION, looked.await))
             }
         };
-        let (looked, counted_by) = self.look_at_turns(access).await;
-        let (left, free) = match looked {
+        let (left, free) = match ConcurrencyLimit::look(&self.concurrency, access) {
             None => (None, Ok(())),
             Some((left, free)) => (Some(left), free),
         };
         let at_once = Explanation::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
-        let at_once = at_once.counted_by(counted_by);
         let (left, free) = match self.daily.look_at(access) {
             None => (None, Ok(())),
             Some((day, free)) => (Some(left_of_day(day)), free),
@@ -270,21 +268,6 @@ impl Forwarder {
         ]
         .into_iter()
         .flatten()
-    }
-
-    /// What the bound on calls at once would say now, and who counts for it.
-    async fn look_at_turns(
-        &self,
-        access: &Access,
-    ) -> (Option<(Remaining, Result<(), Error>)>, CountedBy) {
-        let local = || ConcurrencyLimit::look(&self.concurrency, access);
-        match &self.shared_turns {
-            None => (local(), CountedBy::Unsaid),
-            Some(turns) => match concurrency::look_with_others(turns, access).await {
-                Ok(looked) => (looked, CountedBy::All),
-                Err(Away) => (local(), CountedBy::OneOfMany),
-            },
-        }
     }
 
     /// What the limit of an access, or of one destination, would say now, and who counts for it where several processes might.

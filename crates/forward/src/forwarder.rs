@@ -26,7 +26,6 @@ use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
 use crate::shared_addresses::SharedAddresses;
 use crate::shared_limits::SharedLimits;
-use crate::shared_turns::SharedTurns;
 use crate::throttle::{LoginThrottle, ThrottleLimits};
 use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamStatus, UpstreamTiming};
 
@@ -38,7 +37,6 @@ pub struct Forwarder {
     /// Where limits are counted together with others, as long as these can be reached.
     pub(crate) shared: Option<Arc<SharedLimits>>,
     shared_addresses: Option<Arc<SharedAddresses>>,
-    pub(crate) shared_turns: Option<Arc<SharedTurns>>,
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
     answers: Arc<Answers>,
@@ -78,8 +76,8 @@ impl Forwarder {
     ) -> Result<Forwarder, String> {
         let share = daily.share();
         let shared = counts.map(|counts| SharedLimits::start(counts, &share));
-        let own_share = share.unless_shared(counts);
-        let limits = RateLimits::new(config.per_address_per_minute, [&own_share, &share]);
+        let address_share = share.unless_shared(counts);
+        let limits = RateLimits::new(config.per_address_per_minute, [&address_share, &share]);
         let throttle = LoginThrottle::new(config.guesses, process_key, &share, counts);
         let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
         Ok(Forwarder {
@@ -90,9 +88,7 @@ impl Forwarder {
             limits: Arc::new(limits),
             shared,
             daily,
-            // Of all of a limit where calls at once are counted together.
-            concurrency: Arc::new(ConcurrencyLimit::new(own_share)),
-            shared_turns: counts.map(|counts| Arc::new(SharedTurns::new(counts, process_key))),
+            concurrency: Arc::new(ConcurrencyLimit::new(share)),
             answers: Arc::new(Answers::new(config.answers)),
             cache: ReadCache::new(config.cache.clone()),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
@@ -133,7 +129,6 @@ impl Forwarder {
             shared_addresses,
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
-            shared_turns: self.shared_turns.clone(),
             answers: Arc::new(self.answers.renewed(config.answers)),
             cache,
             upstream: self.upstream.renewed(&config.upstream)?,

@@ -30,7 +30,6 @@ mod share;
 mod shared_addresses;
 mod shared_guesses;
 mod shared_limits;
-mod shared_turns;
 mod throttle;
 mod upstream;
 mod verified;

@@ -1,6 +1,5 @@
 //! Asks for shared counts, and knows whether somebody is there to answer.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -132,38 +131,7 @@ impl SharedCounts {
     /// Gives back what was taken, in a moment and without waiting.
     pub fn give_back(&self, key: &ValkeyKey, limit: CountLimit, cells: u32) {
         let key = key.clone();
-        self.state.gifts.push(GiveBack::Cells { key, limit, cells });
-    }
-
-    /// Begins a turn under this id, if fewer than so many are under way, and returns whether it has begun. One that is not ended is
-    /// over after a time.
-    ///
-    /// # Errors
-    /// When nobody answers in time.
-    pub async fn begin_turn(
-        &self,
-        key: &ValkeyKey,
-        most: NonZeroU32,
-        (id, lasting): (&str, Duration),
-    ) -> Result<bool, Away> {
-        let mut asks = SCRIPTS.turn.key(&key.0);
-        let lasting = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
-        asks.arg(most.get()).arg(lasting).arg(id);
-        self.state.invoke(&asks).await
-    }
-
-    /// How many turns are under way.
-    ///
-    /// # Errors
-    /// When nobody answers in time.
-    pub async fn turns(&self, key: &ValkeyKey) -> Result<u32, Away> {
-        self.state.invoke(&SCRIPTS.turns.key(&key.0)).await
-    }
-
-    /// Ends a turn, in a moment and without waiting.
-    pub fn end_turn(&self, key: &ValkeyKey, id: &str) {
-        let (key, id) = (key.clone(), id.to_owned());
-        self.state.gifts.push(GiveBack::Turn { key, id });
+        self.state.gifts.push(GiveBack { key, limit, cells });
     }
 
     /// Sends what is still to be given back, and asks nothing any more.

@@ -23,10 +23,6 @@ pub enum CountKind {
     GuessOutside,
     /// Guesses from an address.
     GuessAddress,
-    /// Calls of an access that are under way.
-    Turns,
-    /// Wrong keys of operators from an address.
-    WrongKeys,
 }
 
 impl CountKind {
@@ -38,8 +34,6 @@ impl CountKind {
             CountKind::GuessInside => "gn",
             CountKind::GuessOutside => "go",
             CountKind::GuessAddress => "ga",
-            CountKind::Turns => "tu",
-            CountKind::WrongKeys => "op",
         }
     }
 }

@@ -17,15 +17,10 @@ pub(crate) const BATCH_MAX: usize = 256;
 
 /// One thing that is given back.
 #[derive(Debug)]
-pub(crate) enum GiveBack {
-    /// What was taken of a count.
-    Cells {
-        key: ValkeyKey,
-        limit: CountLimit,
-        cells: u32,
-    },
-    /// A turn that is over.
-    Turn { key: ValkeyKey, id: String },
+pub(crate) struct GiveBack {
+    pub(crate) key: ValkeyKey,
+    pub(crate) limit: CountLimit,
+    pub(crate) cells: u32,
 }
 
 /// What waits to be given back.
@@ -64,16 +59,9 @@ impl GiftQueue {
 /// The batch of these.
 pub(crate) fn batch(gifts: &[GiveBack]) -> Pipeline {
     let mut batch = redis::pipe();
-    for gift in gifts {
-        match gift {
-            GiveBack::Cells { key, limit, cells } => {
-                let gives = batch.cmd("EVAL").arg(&SCRIPTS.give).arg(1).arg(&key.0);
-                gives.arg(limit.interval_us).arg(*cells).ignore();
-            }
-            GiveBack::Turn { key, id } => {
-                batch.cmd("ZREM").arg(&key.0).arg(id).ignore();
-            }
-        }
+    for GiveBack { key, limit, cells } in gifts {
+        let command = batch.cmd("EVAL").arg(&SCRIPTS.give).arg(1).arg(&key.0);
+        command.arg(limit.interval_us).arg(*cells).ignore();
     }
     batch
 }

@@ -53,20 +53,6 @@ keep()
 return full - now
 ";
 
-/// Begins a turn, if there are fewer than so many; one that nobody ends is over after a time. ARGV: most, time in ms, id. Returns
-/// whether it has begun.
-const TURN: &str = "
-local most, lasting = tonumber(ARGV[1]), tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-if redis.call('ZCARD', KEYS[1]) >= most then return 0 end
-redis.call('ZADD', KEYS[1], string.format('%.0f', now + lasting * 1000), ARGV[3])
-redis.call('PEXPIRE', KEYS[1], math.max(lasting, redis.call('PTTL', KEYS[1])))
-return 1
-";
-
-/// How many turns are under way.
-const TURNS: &str = "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
-
 /// All of them.
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
 
@@ -74,8 +60,6 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_cl
 pub(crate) struct Scripts {
     pub(crate) take: Script,
     pub(crate) look: Script,
-    pub(crate) turn: Script,
-    pub(crate) turns: Script,
     /// As text: in a batch it goes along, since a script that is missing would leave the batch half done.
     pub(crate) give: String,
     /// Likewise.
@@ -88,8 +72,6 @@ impl Scripts {
         Scripts {
             take: Script::new(&text(TAKE)),
             look: Script::new(&text(LOOK)),
-            turn: Script::new(&format!("{clock}{TURN}")),
-            turns: Script::new(&format!("{clock}{TURNS}")),
             give: text(GIVE),
             add: text(ADD),
         }

@@ -99,14 +99,6 @@ mod tests {
             unimplemented!()
         }
 
-        fn count_wrong_key(
-            self: Arc<Self>,
-            _: Option<std::net::IpAddr>,
-            _: std::num::NonZeroU32,
-        ) -> Answering<Result<Option<i64>, crate::NotShared>> {
-            unimplemented!()
-        }
-
         fn not_ready(&self) -> Option<&'static str> {
             None
         }

@@ -1,7 +1,6 @@
 //! Signing in with an admin key, and out again.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use askama::Template;
 use axum::body::Body;
@@ -12,9 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use store::find_presented;
 
 use crate::audit::notes::OpenedSession;
-use crate::port::NotShared;
 use crate::problem::Problem;
-use crate::state::attempts::{WRONG_PER_MINUTE, network};
 use crate::state::{Console, ConsoleState};
 use crate::web::assets;
 use crate::web::cookie::{session_id, set_cookie};
@@ -65,14 +62,7 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     else {
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = peer.map(|ConnectInfo(peer)| peer.ip());
-        let counted = Arc::clone(&console.gateway)
-            .count_wrong_key(address.map(network), WRONG_PER_MINUTE)
-            .await;
-        let wait_s = counted.unwrap_or_else(|NotShared| {
-            let replicas = console.store.replica_count();
-            console.attempts.note_wrong(address, (now, replicas))
-        });
-        return Ok(wrong_key(wait_s, next));
+        return Ok(wrong_key(console.attempts.note_wrong(address, now), next));
     };
     // Signing in again ends the old session.
     if let Some(old) = session_id(&console, &head.headers) {

@@ -1,8 +1,6 @@
 //! Counts calls against the limits of their accesses.
 
-use std::time::Instant;
-
-use adapter::{Effect, Error, Request};
+use adapter::{Effect, Request};
 use store::Access;
 
 use super::Forwarder;
@@ -17,39 +15,20 @@ impl Forwarder {
         self.count_day(access, counted).await
     }
 
-    /// Counts a call that is to be forwarded and has to end by the deadline, and acquires its permit where calls at once are bounded:
-    /// it is under way until the permit is dropped.
+    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
+    /// the permit is dropped.
     pub async fn acquire(
         &self,
         access: &Access,
         request: &Request,
-        deadline: Instant,
     ) -> (CountedCall, Option<ConcurrencyPermit>) {
         let mut counted = self.count_rates(access, Some(request)).await;
         let permit = match &counted.refused {
             Some(_) => None,
-            None => {
-                let acquired = self.acquire_permit(access, deadline).await;
-                counted.apply(access, acquired)
-            }
+            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
         };
         // The limit per day comes last: a call that another limit refuses uses none of it up.
         (self.count_day(access, counted).await, permit.flatten())
-    }
-
-    async fn acquire_permit(
-        &self,
-        access: &Access,
-        deadline: Instant,
-    ) -> Result<Option<ConcurrencyPermit>, Error> {
-        let permit = ConcurrencyLimit::acquire(&self.concurrency, access)?;
-        match (&self.shared_turns, permit) {
-            (Some(turns), Some(permit)) => {
-                let begun = Box::pin(permit.begin_turn(turns, access, deadline));
-                begun.await.map(Some)
-            }
-            (_, permit) => Ok(permit),
-        }
     }
 
     async fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {

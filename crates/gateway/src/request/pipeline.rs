@@ -268,7 +268,7 @@ async fn ask(
     } else {
         idempotency::check_store(snapshot)?;
     }
-    let (counted, _turn) = forwarder.acquire(&access, &request, options.deadline).await;
+    let (counted, _turn) = forwarder.acquire(&access, &request).await;
     record.progress.count(counted)?;
     if is_send {
         let row = record.open_row();

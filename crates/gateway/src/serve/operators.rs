@@ -1,17 +1,12 @@
 //! What operators can ask of the running gateway: the console's port.
 
 use std::fs::File;
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
-use console::{
-    Answering, KeyRow, MetricsFormat, MetricsSnapshot, NotShared, OperationError, Pending,
-};
+use console::{KeyRow, MetricsFormat, MetricsSnapshot, OperationError, Pending};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
-use shared::{Away, CountKind, CountLimit, SharedCounts, Wish};
+use shared::SharedCounts;
 use store::{Journal, ReplicaCensus};
 
 use crate::serve::reload::reload;
@@ -54,17 +49,6 @@ impl console::Gateway for Runtime {
         Snapshot::now()
     }
 
-    fn count_wrong_key(
-        self: Arc<Self>,
-        address: Option<IpAddr>,
-        per_minute: NonZeroU32,
-    ) -> Answering<Result<Option<i64>, NotShared>> {
-        Box::pin(async move {
-            let counts = self.process.counts.as_ref().ok_or(NotShared)?;
-            count_wrong_key(counts, address, per_minute).await
-        })
-    }
-
     fn admin_has_tls(&self) -> bool {
         self.policies[1].load().tls.is_some()
     }
@@ -95,31 +79,6 @@ impl console::Gateway for Runtime {
             "ready": self.not_ready().is_none(),
         })
     }
-}
-
-async fn count_wrong_key(
-    counts: &SharedCounts,
-    address: Option<IpAddr>,
-    per_minute: NonZeroU32,
-) -> Result<Option<i64>, NotShared> {
-    let address = address
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    let key = counts
-        .keys()
-        .key(CountKind::WrongKeys, &[address.as_bytes()]);
-    let limit = CountLimit::per(per_minute, Duration::from_secs(60));
-    let one = Wish {
-        needed: 1,
-        wanted: 0,
-        replicas: 1,
-    };
-    let taken = counts
-        .take(&key, limit, one)
-        .await
-        .map_err(|Away| NotShared)?;
-    let wait_s = i64::try_from(taken.wait.as_secs()).unwrap_or(i64::MAX) + 1;
-    Ok((taken.cells == 0).then_some(wait_s))
 }
 
 /// What is out of order while calls are taken, a word each.
