@@ -185,7 +185,7 @@ impl Authenticator {
     ) -> Result<T, Error> {
         let verified = verification.await;
         if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
-            self.throttle.count_token_with_others(address).await?;
+            self.throttle.count_token(address)?;
         }
         verified
     }
@@ -204,10 +204,7 @@ impl Authenticator {
         if !verified::is_random(check.presented) {
             return self.verify_password(check).await;
         }
-        let reservation = self
-            .throttle
-            .reserve_with_others(check.throttle_key)
-            .await?;
+        let reservation = self.throttle.reserve(check.throttle_key)?;
         let stored = check.access.into_iter().flat_map(|access| access.hashes());
         let right = self.hasher.verify(check.presented, stored);
         if !right {
@@ -217,7 +214,7 @@ impl Authenticator {
     }
 
     async fn verify_password(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
-        self.throttle.check_with_others(&check.throttle_key).await?;
+        self.throttle.check(&check.throttle_key)?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
         let request = HashRequest {
             // As with the budgets, a name that does not exist has an inside as well.
@@ -235,10 +232,7 @@ impl Authenticator {
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let reservation = self
-            .throttle
-            .reserve_with_others(check.throttle_key)
-            .await?;
+        let reservation = self.throttle.reserve(check.throttle_key)?;
         let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (check.presented.clone(), check.access.is_some());
         let hashed = self.hashing.run(permit, move || {

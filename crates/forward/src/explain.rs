@@ -177,8 +177,7 @@ impl Forwarder {
             (access, PresentedName::User(call.access)),
             address,
         );
-        let throttle = self.authenticator.throttle();
-        let budgets = throttle.peek_with_others(&throttle_key).await;
+        let budgets = self.authenticator.throttle().peek(&throttle_key);
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()

@@ -24,7 +24,6 @@ use crate::decision::Decision;
 use crate::per_core::workers;
 use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
-use crate::shared_addresses::SharedAddresses;
 use crate::shared_limits::SharedLimits;
 use crate::throttle::{LoginThrottle, ThrottleLimits};
 use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamStatus, UpstreamTiming};
@@ -36,7 +35,6 @@ pub struct Forwarder {
     pub(crate) limits: Arc<RateLimits>,
     /// Where limits are counted together with others, as long as these can be reached.
     pub(crate) shared: Option<Arc<SharedLimits>>,
-    shared_addresses: Option<Arc<SharedAddresses>>,
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
     answers: Arc<Answers>,
@@ -76,16 +74,11 @@ impl Forwarder {
     ) -> Result<Forwarder, String> {
         let share = daily.share();
         let shared = counts.map(|counts| SharedLimits::start(counts, &share));
-        let address_share = share.unless_shared(counts);
-        let limits = RateLimits::new(config.per_address_per_minute, [&address_share, &share]);
-        let throttle = LoginThrottle::new(config.guesses, process_key, &share, counts);
+        let throttle = LoginThrottle::new(config.guesses, process_key, &share);
         let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
         Ok(Forwarder {
             authenticator: Arc::new(authenticator),
-            shared_addresses: counts.map(|counts| {
-                SharedAddresses::start(counts, config.per_address_per_minute, limits.addresses())
-            }),
-            limits: Arc::new(limits),
+            limits: Arc::new(RateLimits::new(config.per_address_per_minute, &share)),
             shared,
             daily,
             concurrency: Arc::new(ConcurrencyLimit::new(share)),
@@ -108,14 +101,10 @@ impl Forwarder {
         } else {
             Arc::new(self.authenticator.renewed(config.guesses))
         };
-        let per_address = config.per_address_per_minute;
-        let (limits, shared_addresses) = if per_address == old.per_address_per_minute {
-            (Arc::clone(&self.limits), self.shared_addresses.clone())
+        let limits = if config.per_address_per_minute == old.per_address_per_minute {
+            Arc::clone(&self.limits)
         } else {
-            let limits = Arc::new(self.limits.renewed(per_address));
-            let shared = self.shared_addresses.as_ref();
-            let shared = shared.map(|shared| shared.renewed(per_address, limits.addresses()));
-            (limits, shared)
+            Arc::new(self.limits.renewed(config.per_address_per_minute))
         };
         let cache = if config.upstream.is_account_of(&old.upstream) {
             self.cache.renewed(config.cache.clone())
@@ -126,7 +115,6 @@ impl Forwarder {
             authenticator,
             limits,
             shared: self.shared.clone(),
-            shared_addresses,
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
             answers: Arc::new(self.answers.renewed(config.answers)),
@@ -142,13 +130,7 @@ impl Forwarder {
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
     pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
         match self.decide_deployment(address).into_result() {
-            Ok(_) => {
-                let (state, counted) = self.limits.check_address(address);
-                if let (Some(shared), true) = (&self.shared_addresses, counted.is_ok()) {
-                    shared.note(address);
-                }
-                (state, counted)
-            }
+            Ok(_) => self.limits.check_address(address),
             Err(error) => (None, Err(error)),
         }
     }

@@ -5,10 +5,9 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::quality::RandomState;
-use governor::clock::{Clock, Reference};
+use governor::clock::Clock;
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::nanos::Nanos;
 use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
@@ -56,8 +55,6 @@ pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     table: Arc<T>,
     share: Share,
     at_once: NonZeroU32,
-    clock: C,
-    began: C::Instant,
     counting: RateLimiter<K, Counting<T>, C, StateInformationMiddleware>,
     looking: RateLimiter<K, Looking<K, T>, C, StateInformationMiddleware>,
 }
@@ -71,8 +68,6 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
             looking: RateLimiter::new(quota, looking, clock.clone()),
             share: share.clone(),
             at_once: quota.burst_size(),
-            began: clock.now(),
-            clock: clock.clone(),
             table,
         }
     }
@@ -96,17 +91,6 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
             cells,
             looked.unwrap_or_else(|_| self.looking.check_key(key)),
         )
-    }
-
-    /// Takes over how others count a key: it is not full before this time has passed.
-    pub(crate) fn fill_no_sooner(&self, key: &K, missing: Duration) {
-        let full_at = self.clock.now().duration_since(self.began) + missing.into();
-        let taken_over = self.table.measure_and_replace(key, |there| {
-            Ok::<_, Infallible>(((), there.map_or(full_at, |there| there.max(full_at))))
-        });
-        match taken_over {
-            Ok(()) => {}
-        }
     }
 
     /// Forgets the keys that have run full again, and gives memory back.

@@ -27,8 +27,6 @@ mod rate_limit;
 mod remaining;
 mod rules;
 mod share;
-mod shared_addresses;
-mod shared_guesses;
 mod shared_limits;
 mod throttle;
 mod upstream;

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use shared::SharedCounts;
 use store::Store;
 
 /// How many processes admit the calls of a deployment, each by counts of its own: a call counts as that many in each of them, so
@@ -21,21 +20,6 @@ impl Share {
     pub(crate) fn of_store(store: &Arc<Store>) -> Share {
         let store = Arc::clone(store);
         Share::of(move || store.replica_count())
-    }
-
-    /// One process's while these counts are shared, and otherwise the part that it has.
-    pub(crate) fn unless_shared(&self, counts: Option<&Arc<SharedCounts>>) -> Share {
-        let Some(counts) = counts else {
-            return self.clone();
-        };
-        let (counts, otherwise) = (Arc::clone(counts), self.clone());
-        Share::of(move || {
-            if counts.is_up() {
-                1
-            } else {
-                otherwise.replicas()
-            }
-        })
     }
 
     /// How many processes there are.

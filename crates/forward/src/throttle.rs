@@ -5,7 +5,6 @@
 //! one for everybody else: who guesses from outside can't shut out an owner who calls from inside.
 
 mod buckets;
-mod with_others;
 
 #[cfg(test)]
 mod tests;
@@ -17,15 +16,12 @@ use std::time::{Duration, Instant};
 
 use adapter::{Code, Error};
 use aws_lc_rs::hmac;
-use governor::Quota;
-use shared::{CountLimit, SharedCounts};
 use store::{Access, Accesses};
 
 use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
 use crate::share::Share;
-use crate::shared_guesses::{GuessBudget, SharedGuesses};
 use buckets::{BucketTake, Buckets};
 
 pub use buckets::MonotonicClock;
@@ -57,8 +53,6 @@ pub struct LoginThrottle {
     inside: Buckets<NameHash>,
     outside: Buckets<NameHash>,
     addresses: Buckets<IpAddr>,
-    /// Where guesses are counted together with others.
-    shared: Option<SharedGuesses>,
 }
 
 /// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
@@ -88,10 +82,8 @@ pub(crate) struct ThrottleKey {
 pub(crate) struct Reservation {
     throttle: Arc<LoginThrottle>,
     throttle_key: ThrottleKey,
-    /// As how many it counts for the address and for the name, as far as it is counted here.
-    cells: [Option<NonZeroU32>; 2],
-    /// Whether it is in the budgets of all processes as well.
-    is_of_all: bool,
+    /// As how many it counts for the address and for the name.
+    cells: [NonZeroU32; 2],
     is_spent: bool,
 }
 
@@ -106,25 +98,12 @@ pub(crate) struct Peek {
 }
 
 impl LoginThrottle {
-    /// Counts on the machine's clock. The key is random and of this process, or where guesses are counted together with others, of
-    /// all of them.
+    /// Counts on the machine's clock. The key is random and of this process.
     #[must_use]
-    pub fn new(
-        limits: ThrottleLimits,
-        process_key: &[u8],
-        share: &Share,
-        counts: Option<&Arc<SharedCounts>>,
-    ) -> LoginThrottle {
+    pub fn new(limits: ThrottleLimits, process_key: &[u8], share: &Share) -> LoginThrottle {
         let began = Instant::now();
         let clock: MonotonicClock = Arc::new(move || began.elapsed());
-        let of_all = counts.map(|counts| counts.keys().derived("guesses"));
-        let key = of_all.as_ref().map_or(process_key, |key| key);
-        let mut throttle = LoginThrottle::with_clock(limits, key, (clock, share));
-        throttle.shared = counts.map(|counts| SharedGuesses {
-            counts: Arc::clone(counts),
-            limits: shared_limits(limits),
-        });
-        throttle
+        LoginThrottle::with_clock(limits, process_key, (clock, share))
     }
 
     /// Counts on the given clock.
@@ -141,14 +120,7 @@ impl LoginThrottle {
     /// The same clock and names under other limits, which start full.
     pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
         let clock = Arc::clone(&self.clock);
-        let shared = self.shared.as_ref().map(|shared| SharedGuesses {
-            counts: Arc::clone(&shared.counts),
-            limits: shared_limits(limits),
-        });
-        LoginThrottle {
-            shared,
-            ..LoginThrottle::counted(limits, self.key.clone(), (clock, &self.share))
-        }
+        LoginThrottle::counted(limits, self.key.clone(), (clock, &self.share))
     }
 
     fn counted(
@@ -156,12 +128,16 @@ impl LoginThrottle {
         key: hmac::Key,
         (clock, share): (MonotonicClock, &Share),
     ) -> LoginThrottle {
-        let [inside, outside, of_address] = quotas(limits);
+        let of_names = |tries: u32| {
+            let tries = NonZeroU32::new(tries).unwrap_or(NonZeroU32::MIN);
+            Buckets::new(buckets::within_window(tries), NAMES_MAX, (&clock, share))
+        };
+        let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
+        let of_address = buckets::at_once(limits.per_address);
         LoginThrottle {
-            inside: Buckets::new(inside, NAMES_MAX, (&clock, share)),
-            outside: Buckets::new(outside, NAMES_MAX, (&clock, share)),
+            inside: of_names(limits.per_name.get() - outside),
+            outside: of_names(outside),
             addresses: Buckets::new(of_address, ADDRESSES_MAX, (&clock, share)),
-            shared: None,
             share: share.clone(),
             clock,
             key,
@@ -226,12 +202,13 @@ impl LoginThrottle {
 
     /// What is left in the buckets of the address and of the name, and what each would say of one more guess.
     pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
+        let window_s = u32::try_from(buckets::WINDOW.as_secs()).ok();
         let peek = |rule, (left, most, taken): (u64, u64, BucketTake)| Peek {
             rule,
             left: Remaining {
                 most,
                 left,
-                window_s: WINDOW_S,
+                window_s,
             },
             judged: taken.map(drop).map_err(|wait| too_many(wait, rule)),
         };
@@ -265,23 +242,9 @@ impl LoginThrottle {
         Ok(Reservation {
             throttle: Arc::clone(self),
             throttle_key,
-            cells: [Some(of_address), Some(of_name)],
-            is_of_all: false,
+            cells: [of_address, of_name],
             is_spent: false,
         })
-    }
-
-    /// What was taken in the budgets of all processes, and is counted here too as far as there is room.
-    fn reservation_of_all(self: &Arc<Self>, throttle_key: ThrottleKey) -> Reservation {
-        let of_address = self.addresses.take(throttle_key.address).ok();
-        let of_name = self.names(&throttle_key).take(throttle_key.name).ok();
-        Reservation {
-            throttle: Arc::clone(self),
-            throttle_key,
-            cells: [of_address, of_name],
-            is_of_all: true,
-            is_spent: false,
-        }
     }
 
     /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
@@ -350,17 +313,11 @@ impl Drop for Reservation {
         if !self.is_spent {
             let (throttle, throttle_key) = (&self.throttle, &self.throttle_key);
             let [of_address, of_name] = self.cells;
-            if let Some(cells) = of_name {
-                let names = throttle.names(throttle_key);
-                names.give_back(throttle_key.name, cells);
-            }
-            if let Some(cells) = of_address {
-                throttle.addresses.give_back(throttle_key.address, cells);
-            }
-            if let Some(shared) = throttle.shared.as_ref().filter(|_| self.is_of_all) {
-                let budgets: [GuessBudget; 2] = throttle_key.budgets();
-                budgets.map(|budget| shared.give_back(budget));
-            }
+            let names = throttle.names(throttle_key);
+            names.give_back(throttle_key.name, of_name);
+            throttle
+                .addresses
+                .give_back(throttle_key.address, of_address);
         }
     }
 }
@@ -371,26 +328,6 @@ fn pick(hash: &hmac::Tag) -> u64 {
     pick.copy_from_slice(&hash.as_ref()[16..24]);
     u64::from_le_bytes(pick)
 }
-
-/// The budgets of a name, inside its networks and outside, and of an address.
-fn quotas(limits: ThrottleLimits) -> [Quota; 3] {
-    let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
-    let of_names =
-        |tries| buckets::within_window(NonZeroU32::new(tries).unwrap_or(NonZeroU32::MIN));
-    [
-        of_names(limits.per_name.get() - outside),
-        of_names(outside),
-        buckets::at_once(limits.per_address),
-    ]
-}
-
-/// The same as they are counted with others.
-fn shared_limits(limits: ThrottleLimits) -> [CountLimit; 3] {
-    quotas(limits).map(|quota| CountLimit::spaced(quota.burst_size(), quota.replenish_interval()))
-}
-
-/// The time that budgets are about, in seconds.
-const WINDOW_S: Option<u32> = Some(600);
 
 const ADDRESS_CAUSE: &str = "guesses from the address";
 

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::keeper;
 use crate::keys::{CountKeys, ValkeyKey};
-use crate::later::{BATCH_MAX, GiveBack};
+use crate::later::GiveBack;
 use crate::limit::{CountLimit, CountLook, TakenCells, Wish};
 use crate::options::ValkeyOptions;
 use crate::scripts::SCRIPTS;
@@ -104,28 +104,6 @@ impl SharedCounts {
             left,
             wait: micros(wait_us),
         })
-    }
-
-    /// Adds what was admitted already to counts of one limit, and returns for each the time until it is full again.
-    ///
-    /// # Errors
-    /// When nobody answers in time. Some may be added then.
-    pub async fn add(
-        &self,
-        limit: CountLimit,
-        admitted: &[(ValkeyKey, u32)],
-    ) -> Result<Vec<Duration>, Away> {
-        let mut missing = Vec::with_capacity(admitted.len());
-        for part in admitted.chunks(BATCH_MAX) {
-            let mut batch = redis::pipe();
-            for (key, cells) in part {
-                let adds = batch.cmd("EVAL").arg(&SCRIPTS.add).arg(1).arg(&key.0);
-                adds.arg(limit.interval_us).arg(*cells);
-            }
-            let answered: Vec<i64> = self.state.query(&batch).await?;
-            missing.extend(answered.into_iter().map(micros));
-        }
-        Ok(missing)
     }
 
     /// Gives back what was taken, in a moment and without waiting.

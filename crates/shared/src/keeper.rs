@@ -58,7 +58,7 @@ pub(crate) async fn give_back(state: Arc<CountsState>) {
 pub(crate) async fn send_gifts(state: &CountsState) {
     let gifts = state.gifts.take();
     for batch in gifts.chunks(BATCH_MAX) {
-        if state.query::<()>(&later::batch(batch)).await.is_err() {
+        if state.send(&later::batch(batch)).await.is_err() {
             return;
         }
     }

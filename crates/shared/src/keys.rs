@@ -15,14 +15,6 @@ pub enum CountKind {
     Access,
     /// Sends of an access to one destination.
     Destination,
-    /// Calls from an address.
-    Address,
-    /// Guesses for a name, from inside its networks.
-    GuessInside,
-    /// Guesses for a name, from outside its networks.
-    GuessOutside,
-    /// Guesses from an address.
-    GuessAddress,
 }
 
 impl CountKind {
@@ -30,10 +22,6 @@ impl CountKind {
         match self {
             CountKind::Access => "ac",
             CountKind::Destination => "de",
-            CountKind::Address => "ip",
-            CountKind::GuessInside => "gn",
-            CountKind::GuessOutside => "go",
-            CountKind::GuessAddress => "ga",
         }
     }
 }
@@ -74,15 +62,6 @@ impl CountKeys {
         let tag = context.sign();
         let hash = hex(&tag.as_ref()[..HASH_BYTES]);
         ValkeyKey(format!("cg:{}:{word}:{{{hash}}}", self.deployment))
-    }
-
-    /// A key of its own for another purpose, the same in all processes.
-    #[must_use]
-    pub fn derived(&self, purpose: &str) -> [u8; 32] {
-        let mut derived = [0; 32];
-        let tag = hmac::sign(&self.key, format!("derived key: {purpose}").as_bytes());
-        derived.copy_from_slice(tag.as_ref());
-        derived
     }
 
     /// The key of a count that nobody uses, by its number: keys of different numbers stand in different parts of a cluster.

@@ -46,13 +46,6 @@ if full <= now then redis.call('DEL', KEYS[1]) else keep() end
 return 0
 ";
 
-/// Counts what was admitted already, beyond the limit as well. ARGV: interval, cells. Returns the time until it is full again.
-const ADD: &str = "
-full = full + tonumber(ARGV[2]) * each
-keep()
-return full - now
-";
-
 /// All of them.
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
 
@@ -62,8 +55,6 @@ pub(crate) struct Scripts {
     pub(crate) look: Script,
     /// As text: in a batch it goes along, since a script that is missing would leave the batch half done.
     pub(crate) give: String,
-    /// Likewise.
-    pub(crate) add: String,
 }
 
 impl Scripts {
@@ -73,7 +64,6 @@ impl Scripts {
             take: Script::new(&text(TAKE)),
             look: Script::new(&text(LOOK)),
             give: text(GIVE),
-            add: text(ADD),
         }
     }
 

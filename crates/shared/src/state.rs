@@ -79,8 +79,8 @@ impl CountsState {
             .await
     }
 
-    /// Sends a batch, and returns what is answered to it.
-    pub(crate) async fn query<T: FromRedisValue>(&self, batch: &Pipeline) -> Result<T, Away> {
+    /// Sends a batch.
+    pub(crate) async fn send(&self, batch: &Pipeline) -> Result<(), Away> {
         self.ask(async |connection| batch.query_async(connection).await)
             .await
     }
