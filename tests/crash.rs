@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, Gateway, Issuer, UPSTREAM_ENVIRONMENT, admin, client, is_postgres, load, pass,
+    Answer, Chance, Gateway, Issuer, UPSTREAM_ENVIRONMENT, admin, client, is_postgres, load, pass,
     upstream as way_out,
 };
 use callers::{Asked, Callers, Message};
@@ -40,26 +40,7 @@ const READY_MS: (usize, usize) = (5000, 500);
 /// Over PostgreSQL each kill takes at least a lease until all that it left is closed.
 const SHORT_LEASE: &str = "[replicas]\nlease = \"5s\"\n";
 
-/// Chance that can be had again: SplitMix64.
-pub(crate) struct Chance(pub(crate) u64);
-
 impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub(crate) fn one_in(&mut self, many: u64) -> bool {
-        self.below(many) == 0
-    }
-
     /// Another stream of chance.
     pub(crate) fn branch(&mut self) -> Chance {
         Chance(self.next())

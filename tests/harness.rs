@@ -2,6 +2,7 @@
 //! clients with any source address of the loopback network, and the first operator.
 
 mod caller;
+mod chance;
 mod cluster;
 mod command;
 mod fleet;
@@ -19,6 +20,7 @@ mod valkey;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
+pub(crate) use chance::Chance;
 pub use cluster::Cluster;
 pub use command::{Ran, on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;

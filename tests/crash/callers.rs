@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use adapter::Way;
 
-use super::Chance;
-use crate::harness::{Issuer, client, envelope};
+use crate::harness::{Chance, Issuer, client, envelope};
 
 /// The accesses, each with its secret.
 pub(crate) const ACCESSES: [(&str, &str); 3] = [

@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Chance;
-use crate::harness::pass;
+use crate::harness::{Chance, pass};
 
 const SUCCESS: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
 const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;

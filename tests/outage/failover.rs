@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::stage::{ReplicaSettings, Stage};
 use super::storm::{ANSWER_MAX, Storm, Verdict, judge};
-use crate::crash::{Chance, seed};
+use crate::crash::seed;
 use crate::harness::{
-    Answer, Cluster, Link, LinkState, has_line, load, pass, rows, skipped, until,
+    Answer, Chance, Cluster, Link, LinkState, has_line, load, pass, rows, skipped, until,
 };
 
 const REPLICATED: ReplicaSettings<'_> = &[("CHATGATE__STORE__DURABILITY", "replicated")];

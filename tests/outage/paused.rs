@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::stage::{LEASE, Stage};
-use crate::crash::{Chance, seed};
-use crate::harness::{Answer, Cluster, load, pass, rows, skipped, until};
+use crate::crash::seed;
+use crate::harness::{Answer, Chance, Cluster, load, pass, rows, skipped, until};
 
 /// How much later than its lease is over others say what became of a send: their pause between two looks.
 const REAPED_MAX: Duration = Duration::from_secs(2);

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::stage::Stage;
 use super::storm::{ANSWER_MAX, Storm, judge};
-use crate::crash::{Chance, seed};
-use crate::harness::{Answer, Cluster, load, pass, skipped};
+use crate::crash::seed;
+use crate::harness::{Answer, Chance, Cluster, load, pass, skipped};
 
 /// How long after the database can be written sends may take to go on.
 const RESUMED_MAX: Duration = Duration::from_secs(3);

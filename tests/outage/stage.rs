@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::crash::{Chance, seed, upstream::Counting};
+use crate::crash::{seed, upstream::Counting};
 use crate::harness::{
-    Answer, Cluster, Gateway, Link, Process, UPSTREAM_ENVIRONMENT, admin, client, until, upstream,
+    Answer, Chance, Cluster, Gateway, Link, Process, UPSTREAM_ENVIRONMENT, admin, client, until,
+    upstream,
 };
 
 /// The key of the first operator, the same for all.

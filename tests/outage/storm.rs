@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
-use crate::crash::Chance;
-use crate::harness::{Answer, callers_id, pass, rows};
+use crate::harness::{Answer, Chance, callers_id, pass, rows};
 
 /// Callers at once.
 const CALLERS: usize = 6;

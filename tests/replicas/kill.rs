@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::crash::callers::{self, Asked, Callers, Message};
 use crate::crash::ledger::Ledger;
+use crate::crash::seed;
 use crate::crash::upstream::Counting;
-use crate::crash::{Chance, seed};
-use crate::harness::{Fleet, Issuer, load, pass, skipped, until};
+use crate::harness::{Chance, Fleet, Issuer, load, pass, skipped, until};
 
 const REPLICAS: usize = 3;
 const CALLERS: usize = 8;

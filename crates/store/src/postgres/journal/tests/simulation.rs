@@ -3,6 +3,7 @@
 //! and what happens, a seed decides: replicas are killed and paused, connections break before and after a commit, commits appear a
 //! minute after their connection has gone, and a standby takes over.
 
+#[path = "../../../../../../tests/harness/chance.rs"]
 mod chance;
 mod database;
 mod oracle;
@@ -343,6 +344,13 @@ impl World {
                 self.at(self.now + 1, Event::Replies { asked, reply: None });
             }
         }
+    }
+}
+
+impl Chance {
+    /// A place in a list of so many.
+    fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
     }
 }
 
