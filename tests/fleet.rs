@@ -47,6 +47,11 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
         "{}",
         some.error
     );
+    // What changes nothing waits for nobody.
+    let question = json!({"peer": "127.0.0.1", "access": "shop", "method": "getchatchannels"});
+    let explained = admin(one, Method::POST, "explain", question).await;
+    assert_eq!(explained.status, 200, "{}", explained.body);
+    assert_eq!(explained.header("chatgate-in-force"), "");
     // With the change itself the database loses what would be asked of it.
     fleet.sql(
         "CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql AS $$

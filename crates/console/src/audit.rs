@@ -17,6 +17,7 @@ use store::{CountKey, JournalKind, JournalRow, Noted};
 
 use crate::api::auth::BEHIND_KEYS;
 use crate::journal::export::wants_ndjson;
+use crate::spread::QUERIES;
 use crate::state::Console;
 use crate::web::page_error::SIGN_IN;
 use crate::web::visitor::signed_in;
@@ -31,13 +32,6 @@ const EXPORTS: [&str; 3] = [
 
 /// The journal, whose lines are an export and whose pages are not.
 const JOURNAL: &str = "/admin/v1/journal";
-
-/// Forms and bodies that change nothing.
-const QUERIES: [&str; 3] = [
-    "/admin/v1/explain",
-    "/admin/v1/replay",
-    "/console/accesses/{name}/preview",
-];
 
 /// Changes that leave a row of another kind, `change` or `erasure`, in their own transaction.
 const WITH_ROWS_OF_THEIR_OWN: [&str; 3] = [

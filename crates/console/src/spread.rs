@@ -1,7 +1,7 @@
 //! A change by an operator is acknowledged when all replicas have it in force, or by the names of those that have not.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, Request, header};
@@ -11,6 +11,13 @@ use url::form_urlencoded;
 
 use crate::problem::Problem;
 use crate::state::ConsoleState;
+
+/// Forms and bodies that change nothing, although they are sent by POST.
+pub(crate) const QUERIES: [&str; 3] = [
+    "/admin/v1/explain",
+    "/admin/v1/replay",
+    "/console/accesses/{name}/preview",
+];
 
 /// In how many replicas of how many a change is in force: `2/3`, or [`UNKNOWN`].
 pub(crate) const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
@@ -39,7 +46,9 @@ pub(crate) async fn acknowledge(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    let path = request.extensions().get::<MatchedPath>();
+    let is_query = path.is_some_and(|path| QUERIES.contains(&path.as_str()));
+    if is_query || matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
     let wait = match wait_of(request.uri().query().unwrap_or_default()) {
