@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::stage::Stage;
 use crate::harness::{Answer, Cluster, admin, load, skipped, until};
 
+/// Sends behind a pooler that no setting speaks of.
+const SENDS_UNNAMED: usize = 40;
+
 /// PgBouncer in front of a server.
 struct Pooler {
     process: Child,
@@ -69,6 +72,32 @@ async fn behind_a_pooler_a_killed_replica_a_change_and_new_keys_are_what_they_ar
     sends_of_a_killed_one(&mut stage).await;
     changes(&stage).await;
     rotations(&stage).await;
+}
+
+/// What is prepared over one of the pooler's connections is not there over the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
+    let Some(cluster) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let Some(pooler) = Pooler::before(&cluster).await else {
+        return skipped("Debian's package pgbouncer");
+    };
+    let replicas = [0; 2].map(|_| (pooler.url.clone(), &[][..]));
+    let stage = Stage::over(&replicas).await;
+    stage.upstream.think(Duration::from_millis(1));
+    for number in 0..SENDS_UNNAMED {
+        let mark = format!("unnamed-{number}");
+        until("it is sent", async || {
+            let answer = Answer::of(stage.keyed(number % 2, &mark)).await.json();
+            answer["delivery"] == "sent"
+        })
+        .await;
+        assert_eq!(stage.upstream.taken(&mark), 1, "{mark}");
+    }
+    let mut said = stage.gateways.iter().map(|gateway| gateway.process.lines());
+    let is_warned = |lines: Vec<String>| lines.iter().any(|line| line.contains("a pooler stands"));
+    assert!(said.any(is_warned));
 }
 
 /// Kills the last replica while its sends are under way.

@@ -18,6 +18,7 @@ mod journal;
 mod keys;
 mod last_uses;
 mod lease;
+mod look_ups;
 mod migrations;
 mod options;
 mod pool;

@@ -18,7 +18,10 @@ impl PostgresStore {
              LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true
              LEFT JOIN chatgate.accesses a ON a.name = c.access
              WHERE e.what = 'accesses'";
-        let rows = self.pool().read(changed, &[(&*known, Type::INT8)]).await?;
+        let rows = self
+            .pool()
+            .read_prepared(changed, &[(&*known, Type::INT8)])
+            .await?;
         let mut changes = Vec::new();
         for row in &rows {
             let name: Option<String> = row.try_get("name").map_err(PgError::from)?;

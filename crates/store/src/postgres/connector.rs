@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -36,10 +37,27 @@ pub(super) struct PgConnector {
     url: PostgresUrl,
     tls: MakeRustlsConnect,
     primary: Arc<Primary>,
+    /// Whether statements may be prepared.
+    prepares: Arc<AtomicBool>,
 }
 
 impl PgConnector {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet. The URL leads to the server itself, so that statements may be prepared.
+    ///
+    /// # Errors
+    /// As [`PgConnector::new`].
+    pub(super) fn direct(
+        url: PostgresUrl,
+        primary: &Arc<Primary>,
+    ) -> Result<PgConnector, StoreError> {
+        let connector = PgConnector::new(url, primary)?;
+        Ok(PgConnector {
+            prepares: Arc::new(AtomicBool::new(true)),
+            ..connector
+        })
+    }
+
+    /// Connects to nothing yet. A pooler may hand each transaction to another connection: no statement is prepared.
     ///
     /// # Errors
     /// When the machine's list of authorities can't be read.
@@ -54,6 +72,7 @@ impl PgConnector {
             url,
             tls,
             primary: Arc::clone(primary),
+            prepares: Arc::default(),
         })
     }
 
@@ -108,7 +127,8 @@ impl PgConnector {
                     }
                 }
             });
-            match PgSession::begin_with(client, Arc::clone(&self.primary)).await {
+            let of_all = (Arc::clone(&self.primary), Arc::clone(&self.prepares));
+            match PgSession::begin_with(client, of_all).await {
                 Err(error) if error.is_of_former_primary() && orders > 0 => {
                     orders -= 1;
                     config.load_balance_hosts(LoadBalanceHosts::Random);

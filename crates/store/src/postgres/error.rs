@@ -22,7 +22,7 @@ enum PgFault {
     TooLong,
     /// Another transaction was in the way: the same again may succeed.
     Contention,
-    /// A table has changed since the connection saw it: over another one it may succeed.
+    /// A table has changed since a statement was prepared, or a pooler has another connection: once more it may succeed.
     CachedPlan,
     /// Something that has to be unique is there already.
     Unique,
@@ -124,6 +124,19 @@ impl From<tokio_postgres::Error> for PgError {
     }
 }
 
+/// What is said of a statement that was prepared over another connection: there is none of that name or one, or it is another,
+/// which takes other values.
+const OF_POOLERS: [SqlState; 3] = [
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::DUPLICATE_PSTATEMENT,
+    SqlState::PROTOCOL_VIOLATION,
+];
+
+/// Whether a prepared statement has failed because a pooler has handed the transaction to another connection.
+pub(super) fn shows_pooler(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| OF_POOLERS.contains(code))
+}
+
 /// An error with its causes, as one sentence.
 pub(super) fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -153,7 +166,9 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     .contains(code)
     {
         PgFault::Contention
-    } else if *code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan") {
+    } else if OF_POOLERS[..2].contains(code)
+        || (*code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan"))
+    {
         PgFault::CachedPlan
     } else if [
         SqlState::UNIQUE_VIOLATION,
@@ -211,6 +226,9 @@ mod tests {
                 PgFault::CachedPlan,
             ),
             ("0A000", "something else", PgFault::Other),
+            ("26000", "", PgFault::CachedPlan),
+            ("42P05", "", PgFault::CachedPlan),
+            ("08P01", "", PgFault::Connection),
             ("23505", "", PgFault::Unique),
             ("42710", "", PgFault::Unique),
             ("22P05", "", PgFault::Value),

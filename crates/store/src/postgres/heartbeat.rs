@@ -14,6 +14,7 @@ use super::connector::{Notified, PgConnector};
 use super::error::PgError;
 use super::lease::now_ms;
 use super::primary::OF_SERVER;
+use super::receipts::look_up_on;
 use super::replica::{drain, register};
 use super::session::{PgSession, Value};
 use super::store::{KnownEpochs, PostgresStore};
@@ -59,6 +60,10 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(beat_on(Arc::downgrade(store), Arc::clone(store.wake())));
     tasks.spawn(listen_on(Arc::downgrade(store), Arc::clone(store.direct())));
+    tasks.spawn(look_up_on(
+        Arc::downgrade(store),
+        Arc::clone(&store.look_ups),
+    ));
     store.keep_heartbeat(tasks);
 }
 
@@ -123,7 +128,7 @@ async fn beat(
         (&in_force.signing_keys, Type::INT8),
         (&is_news, Type::BOOL),
     ];
-    let rows = session.query(&BEAT, &values).await?;
+    let rows = session.query_prepared(&BEAT, &values).await?;
     let Some(row) = rows.first() else {
         // Somebody has taken this life's row away: the next one begins.
         let (replica, _) = register(store.pool(), store.replica_options()).await?;

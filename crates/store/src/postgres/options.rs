@@ -50,7 +50,7 @@ pub struct ReplicaOptions {
 }
 
 /// Where a database is and who comes to it. Its `Debug` says nothing: the password is in it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(Config);
 
 impl std::fmt::Debug for PostgresUrl {

@@ -35,6 +35,14 @@ pub(super) struct PgLease {
     _permit: OwnedSemaphorePermit,
 }
 
+/// The text of a statement.
+#[derive(Clone, Copy)]
+enum PgText<'t> {
+    Once(&'t str),
+    /// It comes again and again, and is prepared where it may be.
+    Prepared(&'static str),
+}
+
 impl PgPool {
     /// At most so many connections; none yet.
     pub(super) fn new(connector: Arc<PgConnector>, most: usize) -> PgPool {
@@ -103,7 +111,19 @@ impl PgPool {
     /// # Errors
     /// What the last try said.
     pub(super) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
-        self.ask(sql, values, true).await
+        self.ask(PgText::Once(sql), values, true).await
+    }
+
+    /// Asks likewise with a statement that comes again and again.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub(super) async fn read_prepared(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, PgError> {
+        self.ask(PgText::Prepared(sql), values, true).await
     }
 
     /// Writes by one statement, which is a transaction. It is tried again only when another transaction came in its way.
@@ -111,13 +131,13 @@ impl PgPool {
     /// # Errors
     /// What the last try said. After a connection was lost it may have been carried out all the same.
     pub(super) async fn write(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
-        self.ask(sql, values, false).await
+        self.ask(PgText::Once(sql), values, false).await
     }
 
     /// Asks, for no longer than a caller waits: connections that are sought, and what is asked again, take their time together.
     async fn ask(
         &self,
-        sql: &str,
+        sql: PgText<'_>,
         values: &[Value<'_>],
         may_repeat: bool,
     ) -> Result<Vec<Row>, PgError> {
@@ -131,14 +151,18 @@ impl PgPool {
 
     async fn ask_on(
         &self,
-        sql: &str,
+        sql: PgText<'_>,
         values: &[Value<'_>],
         may_repeat: bool,
     ) -> Result<Vec<Row>, PgError> {
         let mut tries = 1;
         loop {
             let mut lease = self.take().await?;
-            let error = match lease.session.query(sql, values).await {
+            let asked = match sql {
+                PgText::Once(sql) => lease.session.query(sql, values).await,
+                PgText::Prepared(sql) => lease.session.query_prepared(sql, values).await,
+            };
+            let error = match asked {
                 Ok(rows) => {
                     self.give_back(lease);
                     return Ok(rows);

@@ -2,10 +2,13 @@
 //! (`journal/opens.rs`, `journal/closes.rs`). Triggers count the room that they take, each connection in rows of its own, so that no
 //! two sends wait for the same row.
 
+use std::sync::{Arc, Weak};
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
+use super::look_ups::{LookUps, Looked, reply};
 use super::session::{PgSession, Value};
 use super::store::PostgresStore;
 use crate::receipts::hash_of;
@@ -14,13 +17,16 @@ use crate::{Claim, Obstacle, Receipt, ReceiptState, StoreError};
 /// Receipts deleted at once: some 20 ms, for which nobody has to wait.
 const CLEARED_AT_ONCE: i64 = 1000;
 
-/// What stands where a claim wants to be, in the order of the claims.
+/// What stands where a claim wants to be, in the order of the claims. By its limit each receipt is looked for by the index, however
+/// small the table was when this was planned.
 const LOOK_UP: &str = "SELECT r.method, r.state, r.request_id, r.made_at, r.fingerprint, r.answer,
         (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = q.client_id) AS own,
         (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') AS taken,
         (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = q.client_id) AS oldest
     FROM unnest($1, $2, $3) WITH ORDINALITY AS q(client_id, method, key, n)
-    LEFT JOIN chatgate.receipts r USING (client_id, method, key) ORDER BY q.n";
+    LEFT JOIN LATERAL (
+        SELECT * FROM chatgate.receipts r WHERE (r.client_id, r.method, r.key) = (q.client_id, q.method, q.key) LIMIT 1
+    ) r ON true ORDER BY q.n";
 
 const OF_KEY: &str =
     "SELECT method, state, request_id, made_at, fingerprint, answer FROM chatgate.receipts
@@ -33,15 +39,6 @@ const CLEAR_SOME: &str =
     "DELETE FROM chatgate.receipts WHERE row = ANY(ARRAY(SELECT row FROM chatgate.receipts
     WHERE client_id = $1 AND made_at < $2 AND state <> 'open' ORDER BY row LIMIT $3))";
 
-/// What is there where a claim wants to be. Times are by this process's clock.
-pub(super) struct Looked {
-    pub(super) receipt: Option<Receipt>,
-    /// The bytes that the receipts of the access take, and those of all.
-    pub(super) taken: (i64, i64),
-    /// When the oldest of the access was made.
-    pub(super) oldest: Option<i64>,
-}
-
 /// Looks where claims with these hashed keys want to be, with the database's clock so many seconds ahead.
 ///
 /// # Errors
@@ -51,16 +48,34 @@ pub(super) async fn look_up(
     claims: &[(&Claim, &[u8])],
     ahead_s: i64,
 ) -> Result<Vec<Looked>, PgError> {
-    let client_ids: Vec<&str> = claims.iter().map(|(claim, _)| &*claim.client_id).collect();
-    let methods: Vec<&str> = claims.iter().map(|(claim, _)| claim.method).collect();
-    let keys: Vec<&[u8]> = claims.iter().map(|(_, key)| *key).collect();
-    let values: [Value<'_>; 3] = [
-        (&client_ids, Type::TEXT_ARRAY),
-        (&methods, Type::TEXT_ARRAY),
-        (&keys, Type::BYTEA_ARRAY),
-    ];
-    let rows = session.query(LOOK_UP, &values).await?;
+    let lists = ClaimLists::of(claims);
+    let rows = session.query_prepared(LOOK_UP, &lists.values()).await?;
     rows.iter().map(|row| looked(row, ahead_s)).collect()
+}
+
+/// Where claims want to be, column by column.
+struct ClaimLists<'c> {
+    client_ids: Vec<&'c str>,
+    methods: Vec<&'c str>,
+    keys: Vec<&'c [u8]>,
+}
+
+impl<'c> ClaimLists<'c> {
+    fn of(claims: &[(&'c Claim, &'c [u8])]) -> ClaimLists<'c> {
+        ClaimLists {
+            client_ids: claims.iter().map(|(claim, _)| &*claim.client_id).collect(),
+            methods: claims.iter().map(|(claim, _)| claim.method).collect(),
+            keys: claims.iter().map(|(_, key)| *key).collect(),
+        }
+    }
+
+    fn values(&self) -> [Value<'_>; 3] {
+        [
+            (&self.client_ids, Type::TEXT_ARRAY),
+            (&self.methods, Type::TEXT_ARRAY),
+            (&self.keys, Type::BYTEA_ARRAY),
+        ]
+    }
 }
 
 fn looked(row: &Row, ahead_s: i64) -> Result<Looked, PgError> {
@@ -106,21 +121,34 @@ pub(super) async fn clear_some(
     session.execute(CLEAR_SOME, &values).await
 }
 
+/// Looks up what comes, until the store is closed.
+pub(super) async fn look_up_on(store: Weak<PostgresStore>, look_ups: Arc<LookUps>) {
+    loop {
+        let batch = look_ups.next().await;
+        let Some(store) = store.upgrade() else { return };
+        let claims = batch.iter().map(|one| (&one.claim, one.key.as_slice()));
+        let claims: Vec<_> = claims.collect();
+        let looked = store.look_up(&claims).await;
+        reply(batch, looked);
+    }
+}
+
 impl PostgresStore {
+    /// Looks where claims with these hashed keys want to be, over one of the connections for look-ups.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    async fn look_up(&self, claims: &[(&Claim, &[u8])]) -> Result<Vec<Looked>, PgError> {
+        let lists = ClaimLists::of(claims);
+        let rows = self.pool().read_prepared(LOOK_UP, &lists.values()).await?;
+        let ahead_s = self.lease().ahead_s();
+        rows.iter().map(|row| looked(row, ahead_s)).collect()
+    }
+
     /// What stands in the way of a claim, without making it.
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
-        let keys = vec![claim.hashed_key(&self.journal_key)];
-        let (client_ids, methods) = (vec![claim.client_id.as_str()], vec![claim.method]);
-        let values: [Value<'_>; 3] = [
-            (&client_ids, Type::TEXT_ARRAY),
-            (&methods, Type::TEXT_ARRAY),
-            (&keys, Type::BYTEA_ARRAY),
-        ];
-        let rows = self.pool().read(LOOK_UP, &values).await?;
-        let looked = rows.first().map(|row| looked(row, self.lease().ahead_s()));
-        let Some(looked) = looked.transpose()? else {
-            return Ok(None);
-        };
+        let key = claim.hashed_key(&self.journal_key);
+        let looked = self.look_ups.ask(claim.clone(), key).await?;
         let counts = |receipt: &Receipt| receipt.made_at >= claim.kept_since;
         if let Some(receipt) = looked.receipt.filter(counts) {
             return Ok(Some(Obstacle::Known(receipt)));

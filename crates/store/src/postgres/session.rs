@@ -1,14 +1,17 @@
 //! One connection, used by one at a time. What does not end in time, or is given up half way, ends the connection with it: nobody
 //! ever gets the answer to another's question, nor another's transaction.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 
-use super::error::PgError;
+use super::error::{PgError, shows_pooler};
 use super::primary::{OF_SERVER, Primary};
 
 /// How long a statement may take, the wait for a standby included. A caller who waits has at most three seconds.
@@ -17,8 +20,11 @@ pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(3);
 /// How long a statement may take while the store is being opened: nobody waits yet, and all accesses are read.
 pub(super) const START_STATEMENT_MAX: Duration = Duration::from_secs(30);
 
-/// A value of a statement, with the type that the database takes it for. Statements are not prepared beforehand: a pooler may
-/// hand each transaction to another connection.
+/// How plans are made that are kept: once for any values, by indexes, and for batches of any size. A table that is small when they
+/// are made grows, and what a batch of ten does by loops takes one of a thousand seconds. To compile them would take longer.
+const KEPT_PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_nestloop = off; SET jit = off";
+
+/// A value of a statement, with the type that the database takes it for.
 pub(super) type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 
 /// A connection.
@@ -31,6 +37,10 @@ pub(super) struct PgSession {
     primary: Arc<Primary>,
     /// The server's timeline when the connection began.
     timeline: i64,
+    /// Whether statements may be prepared over connections like this one; not where a pooler may hand each transaction to another.
+    prepares: Arc<AtomicBool>,
+    /// Those that are, by their texts.
+    prepared: HashMap<&'static str, Statement>,
 }
 
 impl PgSession {
@@ -40,7 +50,7 @@ impl PgSession {
     /// When another one has taken its place, or it does not answer.
     pub(super) async fn begin_with(
         client: Client,
-        primary: Arc<Primary>,
+        (primary, prepares): (Arc<Primary>, Arc<AtomicBool>),
     ) -> Result<PgSession, PgError> {
         let mut session = PgSession {
             client,
@@ -48,6 +58,8 @@ impl PgSession {
             is_idle: true,
             primary,
             timeline: 0,
+            prepares,
+            prepared: HashMap::new(),
         };
         let which =
             format!("SELECT {OF_SERVER} FROM current_setting('synchronous_commit') AS synchronous");
@@ -84,6 +96,50 @@ impl PgSession {
         let rows = timeout(self.most, self.client.query_typed(sql, values)).await;
         let rows = rows.map_err(|_| PgError::too_long())?;
         self.after(was_idle, rows)
+    }
+
+    /// Has the plans of prepared statements kept.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(super) async fn keep_plans(&mut self) -> Result<(), PgError> {
+        if self.prepares.load(Ordering::Relaxed) {
+            self.batch(KEPT_PLANS).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks likewise with a statement that comes again and again: it is prepared, if it may be, and not parsed each time.
+    pub(super) async fn query_prepared(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, PgError> {
+        if !self.prepares.load(Ordering::Relaxed) {
+            return self.query(sql, values).await;
+        }
+        let was_idle = std::mem::replace(&mut self.is_idle, false);
+        let rows = timeout(self.most, self.ask_prepared(sql, values)).await;
+        let rows = rows.map_err(|_| PgError::too_long())?;
+        if rows.as_ref().is_err_and(shows_pooler) && self.prepares.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                "a pooler stands before the database: name the server itself in store.direct_url"
+            );
+        }
+        self.after(was_idle, rows)
+    }
+
+    async fn ask_prepared(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let (values, types): (Vec<_>, Vec<_>) = values.iter().cloned().unzip();
+        let statement = match self.prepared.entry(sql) {
+            Entry::Occupied(prepared) => prepared.into_mut(),
+            Entry::Vacant(place) => place.insert(self.client.prepare_typed(sql, &types).await?),
+        };
+        self.client.query(statement, &values).await
     }
 
     /// Executes, and returns the number of rows that it changed.

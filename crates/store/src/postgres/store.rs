@@ -16,6 +16,7 @@ use super::error::PgError;
 use super::ids::RowIds;
 use super::journal::Lanes;
 use super::lease::{ReplicaLease, now_ms};
+use super::look_ups::LookUps;
 use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
@@ -30,6 +31,7 @@ use crate::{Journal, StoreConnections, StoreError};
 /// A store in PostgreSQL.
 pub(crate) struct PostgresStore {
     pool: PgPool,
+    pub(super) look_ups: Arc<LookUps>,
     memory: Arc<StoreMemory>,
     deployment: String,
     seal: SealKeys,
@@ -93,9 +95,14 @@ impl PostgresStore {
     /// Connects, brings the tables up to date and reads all accesses.
     pub(crate) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
         let primary = Arc::new(Primary::new(options.is_replicated));
-        let direct = Arc::new(PgConnector::new(options.direct_url.clone(), &primary)?);
+        let direct = PgConnector::direct(options.direct_url.clone(), &primary)?;
+        let direct = Arc::new(direct);
         migrate(&direct, options.migrates).await?;
-        let connector = Arc::new(PgConnector::new(options.url.clone(), &primary)?);
+        let connector = if options.url == options.direct_url {
+            Arc::clone(&direct)
+        } else {
+            Arc::new(PgConnector::new(options.url.clone(), &primary)?)
+        };
         let pool = PgPool::new(Arc::clone(&connector), options.connections);
         let deployment = read_deployment(&pool).await?;
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
@@ -113,6 +120,7 @@ impl PostgresStore {
         lease.renew(sent, database_ms - asked_ms, 1);
         let mut store = PostgresStore {
             pool,
+            look_ups: Arc::default(),
             memory: Arc::new(memory),
             deployment,
             seal: options.seal.clone(),

@@ -123,7 +123,7 @@ impl LaneState {
             (&receipts, Type::TEXT_ARRAY),
         ];
         let values: Vec<Value<'_>> = own.into_iter().chain(lists.values()).collect();
-        let late = session.query(&CLOSE, &values).await?;
+        let late = session.query_prepared(&CLOSE, &values).await?;
         let late: Vec<i64> = late
             .iter()
             .map(|row| row.try_get("id"))

@@ -135,6 +135,9 @@ impl LaneWriter {
             None => self.state.connector.connect().await?,
         };
         session.patient(self.patience);
+        if is_new {
+            session.keep_plans().await?;
+        }
         if is_new && self.part == JournalPart::Opens {
             self.state.after_failover(&mut session).await?;
         }

@@ -11,7 +11,8 @@ use super::open_row::OpenRow;
 use super::shared::LaneState;
 use crate::journal::entry::{JournalEntry, Opening};
 use crate::postgres::error::PgError;
-use crate::postgres::receipts::{Looked, clear_some, look_up};
+use crate::postgres::look_ups::Looked;
+use crate::postgres::receipts::{clear_some, look_up};
 use crate::postgres::session::{PgSession, Value};
 use crate::{Claim, Obstacle, Receipt, ReceiptState};
 
@@ -156,7 +157,7 @@ impl LaneState {
         let values = lists.values(&owner);
         let mut tries = 1;
         let opened = loop {
-            match session.query(OPEN, &values).await {
+            match session.query_prepared(OPEN, &values).await {
                 Err(error) if error.passes() && tries < STATEMENT_TRIES => tries += 1,
                 ended => break ended?,
             }

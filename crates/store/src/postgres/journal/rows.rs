@@ -117,7 +117,7 @@ impl LaneState {
             (&sums.failed, Type::INT8_ARRAY),
         ];
         let values: Vec<Value<'_>> = own.into_iter().chain(lists.values()).collect();
-        session.execute(&ADD, &values).await?;
+        session.query_prepared(&ADD, &values).await?;
         Ok(())
     }
 }

@@ -266,14 +266,21 @@ async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
         return;
     };
     let b = Replica::start(&options).await;
-    let lock = TestEngine::Postgres(Box::new(options.clone())).lock().await;
-    {
-        let a = Replica::start_locked(&options).await;
+    let lock = {
+        let a = Replica::start(&options).await;
+        // From now on its statements are prepared.
+        a.intent("before")
+            .await
+            .settle(sent_row(), sent())
+            .await
+            .unwrap();
+        let lock = TestEngine::Postgres(Box::new(options.clone())).lock().await;
         // Its statement waits as a commit waits for a standby, and goes on without it.
         let waits = timeout(Duration::from_millis(500), a.open("orphan")).await;
         assert!(waits.is_err(), "nothing can be written");
-    }
-    assert!(b.rows().await.is_empty());
+        lock
+    };
+    assert!(b.rows().await.iter().all(|row| !row.open));
     drop(lock);
     until(async || b.rows().await.iter().any(|row| row.open).then_some(())).await;
     b.settled_rows_of_dead(&options).await;
@@ -281,16 +288,6 @@ async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
         b.receipt("orphan").await.unwrap().state,
         ReceiptState::Unknown
     );
-}
-
-impl Replica {
-    /// As a replica that started before the lock.
-    async fn start_locked(options: &PostgresOptions) -> Replica {
-        let store = Arc::new(Store::open_postgres(options).await.unwrap());
-        let journal = Arc::clone(store.journal());
-        journal.queue.open();
-        Replica { store, journal }
-    }
 }
 
 #[tokio::test]
