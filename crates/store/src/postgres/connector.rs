@@ -23,11 +23,11 @@ use crate::StoreError;
 /// How long connecting may take over all hosts: a second less than a caller waits.
 const CONNECTED_MAX: Duration = Duration::from_millis(2_500);
 
-/// What a connection that listens passes on: the payload of a notification.
-pub(super) type Notified = Receiver<String>;
+/// What a connection that listens passes on: that something is to be read.
+pub(super) type Notified = Receiver<()>;
 
-/// Notifications that wait; each only says that something is to be read, so that more of them say no more.
-const NOTIFIED_MAX: usize = 64;
+/// Notifications that wait: a second one says no more than the first.
+const NOTIFIED_MAX: usize = 1;
 
 /// How often hosts are tried in another order when one is a former primary that can still be written.
 const OTHER_ORDERS: u32 = 8;
@@ -101,12 +101,12 @@ impl PgConnector {
         Ok((self.open(Some(passes_on)).await?, notified))
     }
 
-    async fn open(&self, passes_on: Option<Sender<String>>) -> Result<PgSession, PgError> {
+    async fn open(&self, passes_on: Option<Sender<()>>) -> Result<PgSession, PgError> {
         let opened = timeout(CONNECTED_MAX, self.find_primary(passes_on)).await;
         opened.map_err(|_| PgError::no_connection("no database answered"))?
     }
 
-    async fn find_primary(&self, passes_on: Option<Sender<String>>) -> Result<PgSession, PgError> {
+    async fn find_primary(&self, passes_on: Option<Sender<()>>) -> Result<PgSession, PgError> {
         let mut config = self.url.config().clone();
         let mut orders = match config.get_hosts() {
             [_, _, ..] => OTHER_ORDERS,
@@ -119,11 +119,11 @@ impl PgConnector {
                 while let Some(Ok(message)) =
                     poll_fn(|context| connection.poll_message(context)).await
                 {
-                    if let AsyncMessage::Notification(notification) = message
+                    if let AsyncMessage::Notification(_) = message
                         && let Some(passes_on) = &passes_on
                     {
                         // What does not fit says what those that wait say.
-                        let _ = passes_on.try_send(notification.payload().to_owned());
+                        let _ = passes_on.try_send(());
                     }
                 }
             });

@@ -1,6 +1,6 @@
 //! The heartbeat: one statement renews the lease, reads the epochs and counts the replicas; what has a newer epoch is read and put
 //! in force. A notification only makes it come sooner: nothing is in force because a message came, and none that is lost keeps a
-//! change away.
+//! change away. Whoever has made a change reads how far the others are: nobody notifies anybody of that.
 
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connector::{Notified, PgConnector};
@@ -49,11 +50,16 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
         (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
         (SELECT count(DISTINCT config) FROM chatgate.replicas r WHERE r.id = $1 OR r.lease_until > now()) AS configurations,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
-        {OF_SERVER},
-        CASE WHEN $6 THEN pg_notify('chatgate', 'applied')::text END AS applied
+        {OF_SERVER}
     FROM beat, alone"
     )
 });
+
+/// Reads the epochs alone.
+const EPOCHS: &str = "SELECT
+    (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
+    (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
+    (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys";
 
 /// Starts the heartbeat of a store, and what wakes it. Both end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
@@ -68,13 +74,12 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
 }
 
 async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
-    let mut connection = None;
-    let mut published = KnownEpochs::default();
+    let (mut connection, mut is_woken) = (None, false);
     loop {
         let Some(store) = store.upgrade() else { return };
         let heard = &store.memory().journal.heard;
         heard.begins(Instant::now());
-        let beaten = beat_once(&store, &mut connection, &mut published).await;
+        let beaten = beat_once(&store, &mut connection, is_woken).await;
         match &beaten {
             Err(error) if heard.failed(error.to_string()) => {
                 tracing::error!(%error, "the database does not answer this replica's heartbeat");
@@ -85,25 +90,49 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
             _ => {}
         }
         drop(store);
-        let _ = timeout(INTERVAL, wake.notified()).await;
+        is_woken = timeout(INTERVAL, wake.notified()).await.is_ok();
     }
 }
 
-/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once.
+/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once. One that is
+/// woken reads first: then one heartbeat does both. For no longer than between two: the lease must not wait for it.
 async fn beat_once(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
-    published: &mut KnownEpochs,
+    is_woken: bool,
 ) -> Result<(), StoreError> {
+    if is_woken {
+        let _ = timeout(INTERVAL, catch_up_first(store, connection)).await;
+    }
     let known = store.epochs_in_force().await;
-    let seen = beat(store, connection, known, known != *published).await?;
-    *published = known;
+    let seen = beat(store, connection, known).await?;
     let in_force = store.catch_up(seen).await?;
     if in_force != known {
-        beat(store, connection, in_force, true).await?;
-        *published = in_force;
+        beat(store, connection, in_force).await?;
     }
     Ok(())
+}
+
+async fn catch_up_first(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+) -> Result<(), StoreError> {
+    let Some(mut session) = connection.take().filter(PgSession::is_usable) else {
+        return Ok(());
+    };
+    let rows = session.query_prepared(EPOCHS, &[]).await?;
+    let seen = rows.first().map(epochs_of).transpose()?;
+    *connection = Some(session);
+    store.catch_up(seen.unwrap_or_default()).await?;
+    Ok(())
+}
+
+fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
+    Ok(KnownEpochs {
+        accesses: row.try_get("accesses")?,
+        admin_keys: row.try_get("admin_keys")?,
+        signing_keys: row.try_get("signing_keys")?,
+    })
 }
 
 /// One heartbeat over the connection that is kept for it.
@@ -111,7 +140,6 @@ async fn beat(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
     in_force: KnownEpochs,
-    is_news: bool,
 ) -> Result<KnownEpochs, StoreError> {
     // Dropped on the way out unless all went well: the next heartbeat comes over another one.
     let mut session = match connection.take().filter(PgSession::is_usable) {
@@ -120,13 +148,12 @@ async fn beat(
     };
     let (sent, asked_ms) = (Instant::now(), now_ms());
     let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
-    let values: [Value<'_>; 6] = [
+    let values: [Value<'_>; 5] = [
         (&store.ids().replica().id, Type::INT8),
         (&lease_ms, Type::INT8),
         (&in_force.accesses, Type::INT8),
         (&in_force.admin_keys, Type::INT8),
         (&in_force.signing_keys, Type::INT8),
-        (&is_news, Type::BOOL),
     ];
     let rows = session.query_prepared(&BEAT, &values).await?;
     let Some(row) = rows.first() else {
@@ -150,11 +177,7 @@ async fn beat(
     store
         .lease()
         .renew(sent, read("now_ms")? - asked_ms, replicas);
-    let seen = KnownEpochs {
-        accesses: read("accesses")?,
-        admin_keys: read("admin_keys")?,
-        signing_keys: read("signing_keys")?,
-    };
+    let seen = epochs_of(row)?;
     *connection = Some(session);
     Ok(seen)
 }
@@ -178,16 +201,13 @@ async fn pass_on(store: &Weak<PostgresStore>, session: &mut PgSession, notified:
         store.wake().notify_one();
     }
     loop {
-        let said = match timeout(LISTEN_CHECK, notified.recv()).await {
-            Ok(Some(said)) => said,
+        match timeout(LISTEN_CHECK, notified.recv()).await {
+            Ok(Some(())) => {}
             Ok(None) => return,
             Err(_) if session.query("SELECT 1", &[]).await.is_err() => return,
             Err(_) => continue,
-        };
-        let Some(store) = store.upgrade() else { return };
-        match said.as_str() {
-            "applied" => store.applied().notify_waiters(),
-            _ => store.wake().notify_one(),
         }
+        let Some(store) = store.upgrade() else { return };
+        store.wake().notify_one();
     }
 }

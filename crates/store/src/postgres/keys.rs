@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
@@ -14,9 +14,8 @@ use crate::{StoreError, StoredKey};
 /// What stands for the time from which a key signs while a live replica may not know it.
 const NOT_YET: i64 = i64::MAX;
 
-/// Pause between two looks whether all live replicas know a key, unless one says that it has something new: the lease of one that
-/// has ended lapses without a word.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Pause between two looks whether all live replicas know a key: those that are notified take some milliseconds, and all look.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Whether a live replica has not said yet that it verifies by the keys of an epoch.
 const IS_AWAITED: &str =
@@ -125,14 +124,13 @@ impl PostgresStore {
     }
 
     pub(crate) async fn let_keys_sign(&self) -> Result<(), StoreError> {
-        let applied = self.applied().notified();
         let awaited = format!(
             "SELECT EXISTS ({IS_AWAITED} e.epoch) AS awaited FROM chatgate.epochs e WHERE e.what = 'signing_keys'"
         );
         let rows = self.pool().read(&awaited, &[]).await?;
         let row = rows.first().map(|row| row.try_get("awaited"));
         if row.transpose().map_err(PgError::from)?.unwrap_or(true) {
-            let _ = timeout(LOOK_INTERVAL, applied).await;
+            sleep(LOOK_INTERVAL).await;
             return Ok(());
         }
         // Looked at once more where nobody else changes a key: the epoch is one further by then.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
@@ -10,8 +10,10 @@ use super::session::{STATEMENT_MAX, Value};
 use super::store::PostgresStore;
 use crate::{ReplicaRow, Spread, SpreadWait, StoreError};
 
-/// Pause between two looks, unless another replica says that it has something new.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Pauses between two looks, the first and the longest: a change takes some milliseconds to get around, or until the next
+/// heartbeats, and few have to wait for more.
+const LOOK_FIRST: Duration = Duration::from_millis(2);
+const LOOK_LAST: Duration = Duration::from_millis(20);
 
 /// How much longer than a lease those may take that say nothing: a heartbeat that was under way has renewed it once more.
 const BEYOND_LEASE: Duration = Duration::from_secs(2);
@@ -39,15 +41,15 @@ impl PostgresStore {
         wanted.signing_keys = wanted.signing_keys.max(*self.signing_keys().borrow());
         let has = "SELECT name, id = $1 OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has
              FROM chatgate.replicas WHERE lease_until > now() ORDER BY id";
+        let mut pause = LOOK_FIRST;
         loop {
-            let applied = self.applied().notified();
             let values: [Value<'_>; 4] = [
                 (&self.ids().replica().id, Type::INT8),
                 (&wanted.accesses, Type::INT8),
                 (&wanted.admin_keys, Type::INT8),
                 (&wanted.signing_keys, Type::INT8),
             ];
-            let rows = self.pool().read(has, &values).await?;
+            let rows = self.pool().read_prepared(has, &values).await?;
             let mut pending = Vec::new();
             for row in &rows {
                 if !row.try_get::<_, bool>("has").map_err(PgError::from)? {
@@ -62,7 +64,8 @@ impl PostgresStore {
                     pending,
                 });
             }
-            let _ = timeout(left.min(LOOK_INTERVAL), applied).await;
+            sleep(left.min(pause)).await;
+            pause = (pause * 2).min(LOOK_LAST);
         }
     }
 

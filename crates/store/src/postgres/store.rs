@@ -50,8 +50,6 @@ pub(crate) struct PostgresStore {
     pub(super) filled_day: AtomicU64,
     /// Has the next heartbeat come at once.
     wake: Arc<Notify>,
-    /// Another replica has something in force that it had not before.
-    applied: Notify,
     heartbeat: std::sync::Mutex<JoinSet<()>>,
     /// Whether this process is about to end.
     pub(super) is_draining: AtomicBool,
@@ -134,7 +132,6 @@ impl PostgresStore {
             lanes: None,
             filled_day: AtomicU64::new(0),
             wake: Arc::default(),
-            applied: Notify::new(),
             heartbeat: std::sync::Mutex::default(),
             is_draining: AtomicBool::new(false),
             signing_keys: watch::Sender::new(signing_keys),
@@ -206,10 +203,6 @@ impl PostgresStore {
 
     pub(super) fn wake(&self) -> &Arc<Notify> {
         &self.wake
-    }
-
-    pub(super) fn applied(&self) -> &Notify {
-        &self.applied
     }
 
     /// Changes of the signing keys' epoch, as this process comes to know them.
