@@ -160,6 +160,7 @@ async fn beat(
         // Somebody has taken this life's row away: the next one begins.
         let (replica, _) = register(store.pool(), store.replica_options()).await?;
         tracing::warn!("this replica was taken for dead, and goes on as another one");
+        store.lease().end_term();
         store.ids().begin(replica);
         if store.is_draining() {
             drain(store.pool(), replica).await?;
@@ -176,7 +177,7 @@ async fn beat(
     store.lease().set_configurations(count("configurations")?);
     store
         .lease()
-        .renew(sent, read("now_ms")? - asked_ms, replicas);
+        .renew((sent, Instant::now()), read("now_ms")? - asked_ms, replicas);
     let seen = epochs_of(row)?;
     *connection = Some(session);
     Ok(seen)

@@ -2,7 +2,7 @@
 //! replicas there are.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How much earlier than the database this process takes its lease to be over, for what its clock may lag.
@@ -24,12 +24,19 @@ pub(super) fn now_ms() -> i64 {
 /// The lease of one replica.
 pub(crate) struct ReplicaLease {
     length: Duration,
-    /// When the last renewal was asked for that the database has granted.
-    asked_at: Mutex<Instant>,
+    term: Mutex<LeaseTerm>,
     ahead_ms: AtomicI64,
     replicas: AtomicU32,
     /// How many different configurations those that are alive have.
     configurations: AtomicU32,
+}
+
+/// How long a lease holds, and for how long it has.
+struct LeaseTerm {
+    /// When the last renewal was asked for that the database has granted.
+    asked_at: Instant,
+    /// How often it was over. Others may have closed what was begun before that.
+    number: u64,
 }
 
 impl ReplicaLease {
@@ -37,7 +44,10 @@ impl ReplicaLease {
     pub(super) fn new(length: Duration, asked_at: Instant) -> ReplicaLease {
         ReplicaLease {
             length,
-            asked_at: Mutex::new(asked_at),
+            term: Mutex::new(LeaseTerm {
+                asked_at,
+                number: 0,
+            }),
             ahead_ms: AtomicI64::new(0),
             replicas: AtomicU32::new(1),
             configurations: AtomicU32::new(1),
@@ -48,9 +58,10 @@ impl ReplicaLease {
         self.length
     }
 
-    /// The lease was renewed, as was asked for at this moment. The database's clock is so many milliseconds ahead, and there are
+    /// It is known now that the lease was renewed, as was asked for at a moment before. If it was over meanwhile, another term
+    /// begins. The database's clock is so many milliseconds ahead, and there are
     /// so many replicas.
-    pub(super) fn renew(&self, asked_at: Instant, ahead_ms: i64, replicas: u32) {
+    pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), ahead_ms: i64, replicas: u32) {
         self.replicas.store(replicas.max(1), Ordering::Relaxed);
         let counts = if ahead_ms.abs() > SAME_TIME_MS {
             ahead_ms
@@ -58,7 +69,9 @@ impl ReplicaLease {
             0
         };
         self.ahead_ms.store(counts, Ordering::Relaxed);
-        *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = asked_at;
+        let mut term = self.lock();
+        term.number += u64::from(!self.holds(&term, now));
+        term.asked_at = asked_at;
     }
 
     /// How many different configurations the live replicas have.
@@ -72,8 +85,7 @@ impl ReplicaLease {
 
     /// How long it is since the last renewal: what is in memory may be as old as that.
     pub(crate) fn age(&self) -> Duration {
-        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        asked_at.elapsed()
+        self.lock().asked_at.elapsed()
     }
 
     /// Replicas that are alive, this one included.
@@ -83,8 +95,32 @@ impl ReplicaLease {
 
     /// Whether nobody can have taken this replica for gone.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
-        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        now < asked_at + self.length.saturating_sub(MARGIN)
+        self.holds(&self.lock(), now)
+    }
+
+    /// Its term by now.
+    pub(super) fn term(&self) -> u64 {
+        self.lock().number
+    }
+
+    /// Whether nobody can have taken this replica for gone since it was in this term.
+    pub(super) fn is_good_since(&self, number: u64, now: Instant) -> bool {
+        let term = self.lock();
+        self.holds(&term, now) && term.number == number
+    }
+
+    /// Another life begins, with a lease of its own.
+    pub(super) fn end_term(&self) {
+        self.lock().number += 1;
+    }
+
+    fn holds(&self, term: &LeaseTerm, now: Instant) -> bool {
+        now < term.asked_at + self.length.saturating_sub(MARGIN)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LeaseTerm> {
+        // No change of it can panic half way.
+        self.term.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many days the database is ahead of this process, whose clock says this in milliseconds since 1970.

@@ -115,7 +115,7 @@ impl PostgresStore {
         let (sent, asked_ms) = (Instant::now(), now_ms());
         let (replica, database_ms) = register(&pool, &options.replica).await?;
         let lease = ReplicaLease::new(options.replica.lease, sent);
-        lease.renew(sent, database_ms - asked_ms, 1);
+        lease.renew((sent, Instant::now()), database_ms - asked_ms, 1);
         let mut store = PostgresStore {
             pool,
             look_ups: Arc::default(),

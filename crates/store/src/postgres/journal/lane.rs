@@ -157,12 +157,13 @@ impl LaneWriter {
         let journal = &self.state.journal;
         let mut left = vec![batch];
         while let Some(mut batch) = left.pop() {
+            let term = self.state.lease.term();
             match self.write_batch(session, &mut batch).await {
                 Ok(()) => {
                     // A caller who gets a reply finds the journal's health in accord with it.
                     journal.judge(self.part, &Ok(()));
                     journal.queue.settle(&batch);
-                    self.keep(&mut batch);
+                    self.keep(&mut batch, term);
                     journal.acknowledge(batch);
                 }
                 Err(error) if error.is_of_a_row() && batch.len() > 1 => {
@@ -228,15 +229,15 @@ impl LaneWriter {
         }
     }
 
-    /// Keeps the rows that were opened, for their outcomes. A send begins only while the lease is good by this process's own clock:
-    /// nobody else can have closed its row then.
-    fn keep(&self, batch: &mut Vec<JournalEntry>) {
+    /// Keeps the rows that were opened, for their outcomes. A send begins only if the lease has been good by this process's own clock
+    /// ever since its row was asked for: nobody else can have closed it then.
+    fn keep(&self, batch: &mut Vec<JournalEntry>, term: u64) {
         if self.part != JournalPart::Opens {
             return;
         }
         let lease = &self.state.lease;
         let is_replicated = self.state.primary.is_replicated();
-        let is_good = lease.is_good(Instant::now()) && is_replicated;
+        let is_good = lease.is_good_since(term, Instant::now()) && is_replicated;
         for entry in batch.iter_mut() {
             if let JournalEntry::Open(opening) = entry
                 && opening.obstacle.is_none()

@@ -30,6 +30,8 @@ pub(super) enum Broken {
     NoSweep,
     /// A replica sends whatever has become of its lease.
     LeaseUnchecked,
+    /// A replica sends by a lease that it got anew after it was over, when others may have closed the row.
+    TermUnchecked,
 }
 
 /// What a replica asks the database for.

@@ -8,6 +8,8 @@ pub(super) struct Attempt {
     pub(super) asker: Asker,
     /// The life of its process in the database.
     pub(super) owner: i64,
+    /// Of its lease, when the row was asked for.
+    pub(super) term: u64,
     pub(super) key: usize,
     pub(super) id: i64,
     /// Whether it may send.
@@ -23,9 +25,13 @@ impl World {
         let gone = self.database.gone(began);
         for attempt in gone.iter().filter_map(|id| self.rows.get(id)) {
             let Attempt {
-                asker, owner, key, ..
+                asker,
+                owner,
+                term,
+                key,
+                ..
             } = self.attempts[*attempt];
-            let lives = self.lives(asker) && self.has_lease(asker, owner);
+            let lives = self.lives(asker) && self.has_lease(asker, (owner, term));
             assert!(
                 !lives,
                 "the row of key {key} is closed, and its replica alive"

@@ -31,6 +31,8 @@ pub(super) struct Life {
     lease: ReplicaLease,
     held: HeldSends,
     is_registered: bool,
+    /// Whether a heartbeat is under way: the next one waits for its reply.
+    is_beating: bool,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             lease: ReplicaLease::new(length, began),
             held: HeldSends::default(),
             is_registered: false,
+            is_beating: true,
         });
         let process = place.process;
         let asker = Asker { replica, process };
@@ -66,10 +69,10 @@ impl World {
         self.at(again, Event::Starts { replica });
     }
 
-    /// Whether a process may send as this life, by its own clock.
-    pub(super) fn has_lease(&self, asker: Asker, owner: i64) -> bool {
+    /// Whether a process may send what this life has asked for in this term, by its own clock.
+    pub(super) fn has_lease(&self, asker: Asker, (owner, term): (i64, u64)) -> bool {
         let life = self.life(asker);
-        life.ids.replica().id == owner && life.lease.is_good(self.instant())
+        life.ids.replica().id == owner && life.lease.is_good_since(term, self.instant())
     }
 
     fn life(&self, asker: Asker) -> &Life {
@@ -92,6 +95,7 @@ impl World {
         self.attempts.push(Attempt {
             asker,
             owner,
+            term: life.lease.term(),
             key,
             id,
             has_begun: false,
@@ -114,6 +118,9 @@ impl World {
         let owner = life.ids.replica().id;
         let (statement, pause) = match job {
             Job::Sweep if self.broken == Broken::NoSweep => return,
+            Job::Beat if life.is_beating => {
+                return self.at(self.now + BEAT_MS, Event::Job { asker, job });
+            }
             Job::Beat if !life.is_registered => (Statement::Register, BEAT_MS),
             Job::Beat => (Statement::Beat(owner), BEAT_MS),
             Job::Reap => (Statement::Reap, REAP_MS),
@@ -125,6 +132,9 @@ impl World {
                 (Statement::Own(owner), SWEEP_MS)
             }
         };
+        if matches!(job, Job::Beat) {
+            self.beating(asker, true);
+        }
         self.ask(asker, statement, None);
         self.at(self.now + pause, Event::Job { asker, job });
     }
@@ -143,10 +153,16 @@ impl World {
             asked_at,
             attempt,
         } = asked;
+        if matches!(statement, Statement::Register | Statement::Beat(_)) {
+            self.beating(asker, false);
+        }
         match (statement, reply) {
             (Statement::Register, Some(Reply::Life(owner))) => self.begin(asker, owner, asked_at),
             (Statement::Beat(_), Some(Reply::Beat(true))) => self.renew(asker, asked_at),
-            (Statement::Beat(_), Some(_)) => self.ask(asker, Statement::Register, None),
+            (Statement::Beat(_), Some(_)) => {
+                self.beating(asker, true);
+                self.ask(asker, Statement::Register, None);
+            }
             (Statement::Open { id, .. }, reply) => {
                 self.opened(asker, (attempt, id), (reply.as_ref(), asked_at))
             }
@@ -186,14 +202,21 @@ impl World {
     fn begin(&mut self, asker: Asker, owner: i64, asked_at: u64) {
         let slot = i64::try_from(asker.replica).unwrap();
         let life = self.replicas[asker.replica].life.as_mut().unwrap();
+        life.lease.end_term();
         life.ids.begin(ReplicaId { id: owner, slot });
         life.is_registered = true;
         self.renew(asker, asked_at);
     }
 
+    fn beating(&mut self, asker: Asker, is_beating: bool) {
+        let life = self.replicas[asker.replica].life.as_mut().unwrap();
+        life.is_beating = is_beating;
+    }
+
     fn renew(&mut self, asker: Asker, asked_at: u64) {
         let asked_at = self.began + Duration::from_millis(asked_at);
-        self.life(asker).lease.renew(asked_at, 0, 1);
+        let now = self.instant();
+        self.life(asker).lease.renew((asked_at, now), 0, 1);
     }
 
     /// A row was opened, or not.
@@ -206,7 +229,11 @@ impl World {
         let attempt = attempt.unwrap();
         let (now, broken) = (self.instant(), self.broken);
         let life = self.life(asker);
-        let is_good = life.lease.is_good(now) || broken == Broken::LeaseUnchecked;
+        let is_good = match broken {
+            Broken::LeaseUnchecked => true,
+            Broken::TermUnchecked => life.lease.is_good(now),
+            _ => life.lease.is_good_since(self.attempts[attempt].term, now),
+        };
         match reply {
             Some(Reply::Claimed(word)) => {
                 life.held.end(id);
