@@ -9,6 +9,8 @@ use crate::{ChangeError, StoreError};
 pub(super) struct PgError {
     fault: PgFault,
     text: String,
+    /// Whether another statement before it has been carried out.
+    follows: bool,
 }
 
 /// What is to be done about it.
@@ -33,35 +35,32 @@ enum PgFault {
 }
 
 impl PgError {
-    pub(super) fn new(text: impl Into<String>) -> PgError {
+    fn of(fault: PgFault, text: impl Into<String>) -> PgError {
         PgError {
-            fault: PgFault::Other,
+            fault,
             text: text.into(),
+            follows: false,
         }
+    }
+
+    pub(super) fn new(text: impl Into<String>) -> PgError {
+        PgError::of(PgFault::Other, text)
     }
 
     /// The statement did not end in time.
     pub(super) fn too_long() -> PgError {
-        PgError {
-            fault: PgFault::TooLong,
-            text: "the database took too long".to_owned(),
-        }
+        PgError::of(PgFault::TooLong, "the database took too long")
     }
 
     /// There is no connection.
     pub(super) fn no_connection(text: impl Into<String>) -> PgError {
-        PgError {
-            fault: PgFault::Connection,
-            text: text.into(),
-        }
+        PgError::of(PgFault::Connection, text)
     }
 
     /// Others have taken the place of this server.
     pub(super) fn former_primary(timeline: i64, newer: i64) -> PgError {
-        PgError {
-            fault: PgFault::FormerPrimary,
-            text: format!("a former primary answers, of timeline {timeline} after {newer}"),
-        }
+        let text = format!("a former primary answers, of timeline {timeline} after {newer}");
+        PgError::of(PgFault::FormerPrimary, text)
     }
 
     /// Whether the server was the primary, and is not any more.
@@ -92,12 +91,21 @@ impl PgError {
         matches!(self.fault, PgFault::Value | PgFault::Unique)
     }
 
-    /// Whether nothing of the statement has been done, nor will be.
+    /// The same of a statement that follows one which was carried out.
+    pub(super) fn after_another(self) -> PgError {
+        PgError {
+            follows: true,
+            ..self
+        }
+    }
+
+    /// Whether nothing has been done, nor will be.
     pub(super) fn undoes(&self) -> bool {
-        !matches!(
+        let may_be_done = matches!(
             self.fault,
             PgFault::Connection | PgFault::FormerPrimary | PgFault::TooLong
-        )
+        );
+        !(may_be_done || self.follows)
     }
 
     /// Whether the same may succeed at once, as nothing has been done.
@@ -116,11 +124,9 @@ impl From<tokio_postgres::Error> for PgError {
         let Some(refused) = error.as_db_error() else {
             return PgError::no_connection(said(&error));
         };
-        PgError {
-            fault: fault_of(refused.code(), refused.message()),
-            // Its details may hold values of rows, and are left out.
-            text: format!("{} ({})", refused.message(), refused.code().code()),
-        }
+        // Its details may hold values of rows, and are left out.
+        let text = format!("{} ({})", refused.message(), refused.code().code());
+        PgError::of(fault_of(refused.code(), refused.message()), text)
     }
 }
 

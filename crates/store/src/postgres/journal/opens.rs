@@ -90,12 +90,21 @@ impl LaneState {
     ) -> Result<Obstacles, PgError> {
         let (mut left, second) = self.gather(batch);
         let mut obstacles = Obstacles::new();
-        for _ in 0..CLAIM_TRIES {
-            left = self.open_some(session, left).await?;
+        for tried in 0..CLAIM_TRIES {
+            // What one statement has opened is there, though the next one fails.
+            let after = |error: PgError| {
+                if tried > 0 {
+                    error.after_another()
+                } else {
+                    error
+                }
+            };
+            left = self.open_some(session, left).await.map_err(after)?;
             if left.is_empty() {
                 break;
             }
-            left = look_at(session, left, &mut obstacles, self.lease.ahead_s()).await?;
+            let looked = look_at(session, left, &mut obstacles, self.lease.ahead_s()).await;
+            left = looked.map_err(PgError::after_another)?;
         }
         // Others claim these keys and free them again and again.
         for wanted in left {

@@ -326,6 +326,33 @@ async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_send_that_was_opened_beside_one_that_fails_is_taken_back() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let a = Replica::start(&options).await;
+    a.intent("known")
+        .await
+        .settle(sent_row(), sent())
+        .await
+        .unwrap();
+    let unreadable = "UPDATE chatgate.receipts SET state = 'unheard of'";
+    let client = connect(&options).await;
+    client.batch_execute(unreadable).await.unwrap();
+    // In one batch: the second is opened by the statement before the one that fails.
+    let (known, fresh) = tokio::join!(a.open("known"), a.open("fresh"));
+    assert!(known.is_err() && fresh.is_err());
+    let state = a.store.postgres().lanes.as_ref().unwrap().state();
+    let mut session = state.connector.connect().await.unwrap();
+    let closed_as_unknown = state.sweep(&mut session).await.unwrap();
+    assert_eq!(
+        closed_as_unknown, 0,
+        "its caller heard that it was not sent"
+    );
+    assert_eq!((a.receipt("fresh").await, a.rows().await.len()), (None, 1));
+}
+
+#[tokio::test]
 async fn a_send_whose_intent_is_dropped_is_unknown_and_not_under_way_for_ever() {
     let Some(options) = database().await else {
         return;
