@@ -6,6 +6,7 @@ mod encrypted;
 mod failover;
 mod paused;
 mod pooler;
+mod reads;
 mod restarted;
 mod stage;
 mod storm;
