@@ -44,6 +44,7 @@ mod manners;
 mod matrix;
 mod metrics;
 mod openapi;
+mod operators_at_once;
 mod operators_trace;
 mod outage;
 mod output;

@@ -2,8 +2,9 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{AdminKey, ChangeError, Role, check_name, new_admin_key};
 
@@ -45,7 +46,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .wants(RequiredKey::Operator)
             .answers(200, "AdminKeyMade")
-            .refuses(&[503]),
+            .refuses(&[409, 503]),
     ]
 }
 
@@ -69,12 +70,17 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
     check_name(&draft.name).map_err(|text| Problem::wrong("name", text))?;
     let role = Role::from_name(&draft.role);
     let role = role.ok_or_else(|| Problem::wrong("role", "write viewer or operator"))?;
-    let keys = console.store.admin_keys();
-    if keys.iter().any(|key| key.name == draft.name) {
-        let text = "There is a key with this name already.";
-        return Err(Problem::new(StatusCode::CONFLICT, "exists", text));
-    }
-    put_key(&console, &actor, &draft.name, role, StatusCode::CREATED).await
+    let new = NewKey::make(&console, &draft.name, role)?;
+    let key = new.key.clone();
+    let create = move |keys: &[AdminKey]| {
+        if keys.iter().any(|other| other.name == key.name) {
+            let text = "There is a key with this name already.";
+            return Err(Problem::new(StatusCode::CONFLICT, "exists", text));
+        }
+        Ok(Some(key))
+    };
+    console.store.change_admin_key(&draft.name, create).await?;
+    Ok(new.answer(&actor, StatusCode::CREATED, "made"))
 }
 
 async fn rotate(
@@ -84,26 +90,39 @@ async fn rotate(
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
     let keys = console.store.admin_keys();
-    let key = keys.iter().find(|key| key.name == name);
-    let role = key.ok_or_else(Problem::not_found)?.role;
-    put_key(&console, &actor, &name, role, StatusCode::OK).await
+    let seen = keys.iter().find(|key| key.name == name).cloned();
+    let seen = seen.ok_or_else(Problem::not_found)?;
+    let new = NewKey::make(&console, &name, seen.role)?;
+    let key = new.key.clone();
+    let rotate = move |keys: &[AdminKey]| {
+        let now = keys.iter().find(|other| other.name == key.name);
+        // Of several who rotate it at once, all but one would be shown a key that opens nothing.
+        if now.ok_or_else(Problem::not_found)? != &seen {
+            let text = "The key has been rotated by another request in this moment.";
+            return Err(Problem::new(StatusCode::CONFLICT, "changed_since", text));
+        }
+        Ok(Some(key))
+    };
+    console.store.change_admin_key(&name, rotate).await?;
+    Ok(new.answer(&actor, StatusCode::OK, "rotated"))
 }
+
 async fn delete(
     State(console): ConsoleState,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
-    let keys = console.store.admin_keys();
-    let mut others = keys.iter().filter(|key| key.name != name);
-    if !others.any(|key| key.role == Role::Operator) {
-        let text = "The last operator's key can't be deleted: nobody could make another.";
-        return Err(Problem::new(StatusCode::CONFLICT, "last_operator", text));
-    }
-    let deleted = console.store.delete_admin_key(&name).await;
-    if !deleted.map_err(ChangeError::Store)? {
-        return Err(Problem::not_found());
-    }
+    let deleted = name.clone();
+    let delete = move |keys: &[AdminKey]| {
+        let (same, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.name == deleted);
+        if !others.iter().any(|key| key.role == Role::Operator) {
+            let text = "The last operator's key can't be deleted: nobody could make another.";
+            return Err(Problem::new(StatusCode::CONFLICT, "last_operator", text));
+        }
+        same.first().map(|_| None).ok_or_else(Problem::not_found)
+    };
+    console.store.change_admin_key(&name, delete).await?;
     tracing::info!(target: "chatgate::change", actor, key = name, "admin key deleted");
     let mut response = no_content();
     let note = ActionNote(format!("admin key {name} deleted"));
@@ -111,30 +130,30 @@ async fn delete(
     Ok(response)
 }
 
-/// Makes a key, in the place of one with the same name, and shows it this once.
-async fn put_key(
-    console: &Console,
-    actor: &str,
-    name: &str,
-    role: Role,
-    status: StatusCode,
-) -> ApiResult {
-    let secret = new_admin_key().map_err(|error| ChangeError::Refused(error.to_string()))?;
-    let key = AdminKey::new(name, role, console.now(), console.hasher.keyed(&secret));
-    let stored = console.store.put_admin_key(&key).await;
-    stored.map_err(ChangeError::Store)?;
-    tracing::info!(target: "chatgate::change", actor, key = name, role = role.name(), "admin key made");
-    let mut view = view(&key);
-    view["key"] = json!(secret.expose_secret());
-    let mut response = json_answer(status, &view);
-    let done = if status == StatusCode::CREATED {
-        "made"
-    } else {
-        "rotated"
-    };
-    let note = ActionNote(format!("admin key {name} {done}, as {}", role.name()));
-    response.extensions_mut().insert(note);
-    Ok(response)
+/// A key that was just made, and its secret.
+struct NewKey {
+    key: AdminKey,
+    secret: SecretString,
+}
+
+impl NewKey {
+    fn make(console: &Console, name: &str, role: Role) -> Result<NewKey, Problem> {
+        let secret = new_admin_key().map_err(|error| ChangeError::Refused(error.to_string()))?;
+        let key = AdminKey::new(name, role, console.now(), console.hasher.keyed(&secret));
+        Ok(NewKey { key, secret })
+    }
+
+    /// The answer that shows it this once.
+    fn answer(&self, actor: &str, status: StatusCode, done: &str) -> Response {
+        let (name, role) = (&self.key.name, self.key.role.name());
+        tracing::info!(target: "chatgate::change", actor, key = name, role, "admin key {done}");
+        let mut view = view(&self.key);
+        view["key"] = json!(self.secret.expose_secret());
+        let mut response = json_answer(status, &view);
+        let note = ActionNote(format!("admin key {name} {done}, as {role}"));
+        response.extensions_mut().insert(note);
+        response
+    }
 }
 
 fn view(key: &AdminKey) -> Value {

@@ -5,59 +5,40 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
-use super::session::Value;
-use super::snapshot::read_admin_keys;
+use super::session::{PgSession, Value};
+use super::snapshot::{ADMIN_KEYS, admin_keys_of, read_admin_keys};
 use super::store::{EpochOf, PostgresStore};
 use crate::{AdminKey, StoreError};
 
 impl PostgresStore {
-    pub(crate) async fn put_admin_key(&self, key: &AdminKey) -> Result<(), StoreError> {
-        let put = "INSERT INTO chatgate.admin_keys (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash, created_at = excluded.created_at";
-        let values: [Value<'_>; 4] = [
-            (&key.name, Type::TEXT),
-            (&key.role.name(), Type::TEXT),
-            (&key.keyed_hash()?, Type::TEXT),
-            (&key.created, Type::INT8),
-        ];
-        self.change_admin_keys(put, &values).await.map(drop)
-    }
-
-    /// Puts a key in its place if there is no key of any name yet, and returns whether there was none.
-    pub(crate) async fn put_first_admin_key(&self, key: &AdminKey) -> Result<bool, StoreError> {
-        let put =
-            "INSERT INTO chatgate.admin_keys (name, role, hash, created_at) SELECT $1, $2, $3, $4
-             WHERE NOT EXISTS (SELECT FROM chatgate.admin_keys)";
-        let values: [Value<'_>; 4] = [
-            (&key.name, Type::TEXT),
-            (&key.role.name(), Type::TEXT),
-            (&key.keyed_hash()?, Type::TEXT),
-            (&key.created, Type::INT8),
-        ];
-        Ok(self.change_admin_keys(put, &values).await? > 0)
-    }
-
-    pub(crate) async fn delete_admin_key(&self, name: &str) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM chatgate.admin_keys WHERE name = $1";
-        let deleted = self
-            .change_admin_keys(delete, &[(&name, Type::TEXT)])
-            .await?;
-        Ok(deleted > 0)
-    }
-
-    /// Changes them by one statement, and has those in force that it leaves.
-    async fn change_admin_keys(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let (mut lease, _) = self.change_in_turn(EpochOf::AdminKeys, 1).await?;
+    /// Changes one key in one transaction, and has the keys in force that it leaves.
+    pub(crate) async fn change_admin_key<E: From<StoreError>>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&[AdminKey]) -> Result<Option<AdminKey>, E>,
+    ) -> Result<(), E> {
+        let begun = self.change_in_turn(EpochOf::AdminKeys, 1).await;
+        let (mut lease, _) = begun.map_err(StoreError::from)?;
         let changed = async {
-            let changed = lease.session.execute(sql, values).await?;
-            let wake = "SELECT pg_notify('chatgate', 'admin_keys')";
-            lease.session.query(wake, &[]).await?;
-            Ok::<_, PgError>(changed)
+            let session = &mut lease.session;
+            let (keys, _) = admin_keys_of(&session.query(ADMIN_KEYS, &[]).await?)?;
+            let wanted = match change(&keys) {
+                Ok(wanted) => wanted,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            write(session, name, wanted.as_ref()).await?;
+            Ok::<_, StoreError>(Ok(()))
         };
-        let changed = changed.await;
-        let changed = self.end(lease, changed).await?;
+        match changed.await {
+            Ok(Err(refused)) => {
+                let undone = self.end(lease, Err::<(), _>(PgError::new("no key changes")));
+                let _ = undone.await;
+                return Err(refused);
+            }
+            changed => self.end(lease, changed.map(drop)).await?,
+        }
         self.load_admin_keys().await?;
-        Ok(changed)
+        Ok(())
     }
 
     /// Brings the keys in memory up to date, and returns the epoch that they are of then.
@@ -71,4 +52,32 @@ impl PostgresStore {
         *known = epoch;
         Ok(epoch)
     }
+}
+
+/// Puts a key in the place of the one with this name, or deletes that, and wakes those who wait for a change.
+async fn write(
+    session: &mut PgSession,
+    name: &str,
+    key: Option<&AdminKey>,
+) -> Result<(), StoreError> {
+    match key {
+        Some(key) => {
+            let put = "INSERT INTO chatgate.admin_keys (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash, created_at = excluded.created_at";
+            let values: [Value<'_>; 4] = [
+                (&name, Type::TEXT),
+                (&key.role.name(), Type::TEXT),
+                (&key.keyed_hash()?, Type::TEXT),
+                (&key.created, Type::INT8),
+            ];
+            session.execute(put, &values).await?;
+        }
+        None => {
+            let delete = "DELETE FROM chatgate.admin_keys WHERE name = $1";
+            session.execute(delete, &[(&name, Type::TEXT)]).await?;
+        }
+    }
+    let wake = "SELECT pg_notify('chatgate', 'admin_keys')";
+    session.query(wake, &[]).await?;
+    Ok(())
 }

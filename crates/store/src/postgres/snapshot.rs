@@ -36,12 +36,18 @@ pub(super) fn read_access(row: &Row) -> Result<Option<Access>, StoreError> {
 }
 
 /// All keys, by name, and the epoch that they are of.
+pub(super) const ADMIN_KEYS: &str = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
+     LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
+
+/// Reads [`ADMIN_KEYS`] over any connection.
 pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64), StoreError> {
-    let all = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
-         LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
-    let rows = pool.read(all, &[]).await?;
+    admin_keys_of(&pool.read(ADMIN_KEYS, &[]).await?)
+}
+
+/// The keys of the rows of [`ADMIN_KEYS`], and their epoch.
+pub(super) fn admin_keys_of(rows: &[Row]) -> Result<(Vec<AdminKey>, i64), StoreError> {
     let (mut keys, mut epoch) = (Vec::new(), 0);
-    for row in &rows {
+    for row in rows {
         epoch = row.try_get("epoch").map_err(PgError::from)?;
         if let Some(name) = row
             .try_get::<_, Option<&str>>("name")

@@ -1,4 +1,4 @@
-//! Keys of operators that come and go.
+//! Keys of operators.
 
 use std::sync::Arc;
 
@@ -10,43 +10,45 @@ use super::store::SqliteStore;
 use crate::{AdminKey, StoreError};
 
 impl SqliteStore {
-    pub(crate) async fn put_admin_key(&self, key: &AdminKey) -> Result<(), StoreError> {
-        let (key, hash) = (key.clone(), key.keyed_hash()?.to_owned());
-        self.change_admin_keys(move |transaction| {
-            transaction.execute(
-                "INSERT INTO admin_keys (name, role, hash, created_at) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash,
-                 created_at = excluded.created_at",
-                (key.name, key.role.name(), hash, key.created),
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
-    pub(crate) async fn delete_admin_key(&self, name: &str) -> Result<bool, StoreError> {
-        let name = name.to_owned();
-        self.change_admin_keys(move |transaction| {
-            let deleted = transaction.execute("DELETE FROM admin_keys WHERE name = ?", [name])?;
-            Ok(deleted > 0)
-        })
-        .await
-    }
-
-    /// Writes in one transaction, and has the keys in force that it leaves.
-    async fn change_admin_keys<T: Send + 'static>(
+    /// Changes one key in one transaction, and has the keys in force that it leaves.
+    pub(crate) async fn change_admin_key<E: From<StoreError> + Send + 'static>(
         &self,
-        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (change, memory) = (self.changing().await?, Arc::clone(self.memory()));
+        name: &str,
+        change: impl FnOnce(&[AdminKey]) -> Result<Option<AdminKey>, E> + Send + 'static,
+    ) -> Result<(), E> {
+        let (name, memory) = (name.to_owned(), Arc::clone(self.memory()));
+        let guard = self.changing().await?;
         let write = move |connection: &mut WriteConnection| {
-            let (written, keys) = connection.within(|transaction| {
-                Ok::<_, StoreError>((write(transaction)?, read_admin_keys(transaction)?))
+            let changed = connection.within(|transaction| {
+                let wanted = match change(&read_admin_keys(transaction)?) {
+                    Ok(wanted) => wanted,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                write(transaction, &name, wanted.as_ref())?;
+                Ok::<_, StoreError>(Ok(read_admin_keys(transaction)?))
             })?;
-            memory.admin_keys.store(Arc::new(keys));
-            drop(change);
-            Ok(written)
+            memory.admin_keys.store(Arc::new(changed?));
+            drop(guard);
+            Ok(())
         };
         self.writer().run(write).await
     }
+}
+
+/// Puts a key in the place of the one with this name, or deletes that.
+fn write(
+    transaction: &Transaction<'_>,
+    name: &str,
+    key: Option<&AdminKey>,
+) -> Result<(), StoreError> {
+    match key {
+        Some(key) => transaction.execute(
+            "INSERT INTO admin_keys (name, role, hash, created_at) VALUES (?, ?, ?, ?)
+             ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash,
+             created_at = excluded.created_at",
+            (name, key.role.name(), key.keyed_hash()?, key.created),
+        )?,
+        None => transaction.execute("DELETE FROM admin_keys WHERE name = ?", [name])?,
+    };
+    Ok(())
 }

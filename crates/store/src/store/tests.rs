@@ -23,6 +23,7 @@ on_every_engine!(
     a_user_belongs_to_one_access,
     versions_grow_over_deletion_and_changes_are_kept_without_secrets,
     admin_keys_are_found_by_what_is_presented,
+    of_changes_of_admin_keys_each_sees_those_before_it,
     a_last_use_outlives_the_process_and_is_no_change_of_the_access,
     the_first_start_is_written_once,
 );
@@ -126,8 +127,34 @@ async fn admin_keys_are_found_by_what_is_presented(engine: TestEngine) {
         Some(Role::Viewer)
     );
     assert!(find_presented(&keys, &hasher, &other).is_none());
-    assert!(store.delete_admin_key("ann").await.unwrap());
+    let deleted = store.change_admin_key("ann", |_| Ok::<_, StoreError>(None));
+    deleted.await.unwrap();
     assert!(find_presented(&store.admin_keys(), &hasher, &secret).is_none());
+}
+
+async fn of_changes_of_admin_keys_each_sees_those_before_it(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    let key = |name: &str| {
+        let hash = StoredSecret::Keyed("the hash".to_owned());
+        AdminKey::new(name, Role::Operator, 1, hash)
+    };
+    let mut adding = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, ann) = (Arc::clone(&store), key("ann"));
+        adding.spawn(async move { store.put_first_admin_key(&ann).await.unwrap() });
+    }
+    let added = adding.join_all().await;
+    assert_eq!(added.iter().filter(|is_first| **is_first).count(), 1);
+    store.put_admin_key(&key("bob")).await.unwrap();
+    let leave = |name: &'static str| {
+        store.change_admin_key(name, |keys| match keys.len() {
+            1 => Err(None::<StoreError>),
+            _ => Ok(None),
+        })
+    };
+    let (ann, bob) = tokio::join!(leave("ann"), leave("bob"));
+    assert!(ann.is_ok() != bob.is_ok(), "{ann:?} {bob:?}");
+    assert_eq!(store.admin_keys().len(), 1);
 }
 
 async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next(engine: TestEngine) {

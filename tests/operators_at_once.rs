@@ -1,0 +1,128 @@
+//! Operators who change the same thing in the same moment: each change is judged by what the one before it left.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::harness::{Answer, Gateway, admin, client};
+
+/// Requests at once.
+const AT_ONCE: usize = 10;
+
+/// Rounds: one pair of requests may miss each other.
+const ROUNDS: usize = 5;
+
+/// Asks by a key of one's own, and returns the answer.
+async fn ask(url: String, method: Method, key: String, body: Value) -> Answer {
+    let request = client().request(method, url).bearer_auth(key);
+    Answer::of(match body {
+        Value::Null => request,
+        body => request.body(body.to_string()),
+    })
+    .await
+}
+
+fn url(gateway: &Gateway, path: &str) -> String {
+    format!("http://{}/admin/v1/{path}", gateway.admin)
+}
+
+fn first_key(gateway: &Gateway) -> String {
+    let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
+    key.trim().to_owned()
+}
+
+/// The same request, many at once; the answers by status.
+async fn many(gateway: &Gateway, path: &str, body: &Value) -> BTreeMap<u16, Vec<Answer>> {
+    let mut asking = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (url, key) = (url(gateway, path), first_key(gateway));
+        asking.spawn(ask(url, Method::POST, key, body.clone()));
+    }
+    let mut answers: BTreeMap<u16, Vec<Answer>> = BTreeMap::new();
+    for answer in asking.join_all().await {
+        answers.entry(answer.status).or_default().push(answer);
+    }
+    answers
+}
+
+async fn opens(gateway: &Gateway, key: &str) -> bool {
+    let answer = ask(
+        url(gateway, "status"),
+        Method::GET,
+        key.to_owned(),
+        Value::Null,
+    );
+    answer.await.status == 200
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_that_was_shown_opens_and_somebody_stays_in_charge() {
+    let gateway = Gateway::start();
+    let first = first_key(&gateway);
+    for round in 0..ROUNDS {
+        let name = format!("k{round}");
+        let draft = json!({"name": name, "role": "operator"});
+        let made = many(&gateway, "admin-keys", &draft).await;
+        let statuses: Vec<_> = made.iter().map(|(s, all)| (*s, all.len())).collect();
+        assert_eq!(statuses, [(201, 1), (409, AT_ONCE - 1)]);
+        let path = format!("admin-keys/{name}/rotate");
+        let rotated = many(&gateway, &path, &Value::Null).await;
+        assert!(
+            rotated.keys().all(|status| [200, 409].contains(status)),
+            "{:?}",
+            rotated.keys()
+        );
+        // Those that came one after the other have each rotated it.
+        let keys = rotated[&200].iter();
+        let keys = keys.map(|answer| answer.json()["key"].as_str().unwrap().to_owned());
+        let mut open = Vec::new();
+        for key in keys {
+            if opens(&gateway, &key).await {
+                open.push(key);
+            }
+        }
+        assert_eq!(open.len(), 1);
+        // A rotation beside a deletion does not bring the key back.
+        let mut both = JoinSet::new();
+        let of_key = url(&gateway, &format!("admin-keys/{name}"));
+        both.spawn(ask(of_key, Method::DELETE, first.clone(), Value::Null));
+        let rotate = url(&gateway, &path);
+        both.spawn(ask(rotate, Method::POST, first.clone(), Value::Null));
+        let both = both.join_all().await;
+        assert!(both.iter().any(|answer| answer.status == 204));
+        for answer in both.iter().filter(|answer| answer.status == 200) {
+            let key = answer.json()["key"].as_str().unwrap().to_owned();
+            assert!(!opens(&gateway, &key).await, "a deleted key is back");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_two_operators_who_leave_at_once_do_not_both_go() {
+    for _ in 0..ROUNDS {
+        let gateway = Gateway::start();
+        let first = first_key(&gateway);
+        let draft = json!({"name": "second", "role": "operator"});
+        let made = admin(&gateway, Method::POST, "admin-keys", draft).await;
+        let second = made.json()["key"].as_str().unwrap().to_owned();
+        let mut leaving = JoinSet::new();
+        let listed = admin(&gateway, Method::GET, "admin-keys", Value::Null).await;
+        for key in listed.json()["admin_keys"].as_array().unwrap() {
+            let name = key["name"].as_str().unwrap();
+            let key = if name == "second" { &second } else { &first };
+            let url = url(&gateway, &format!("admin-keys/{name}"));
+            leaving.spawn(ask(url, Method::DELETE, key.clone(), Value::Null));
+        }
+        let left = leaving.join_all().await;
+        let mut statuses: Vec<_> = left.iter().map(|answer| answer.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 409]);
+        let open = [
+            opens(&gateway, &first).await,
+            opens(&gateway, &second).await,
+        ];
+        assert!(open[0] != open[1], "{open:?}");
+    }
+}
