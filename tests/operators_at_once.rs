@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Gateway, admin, client};
+use crate::harness::{Answer, Gateway, admin, client, start_on};
 
 /// Requests at once.
 const AT_ONCE: usize = 10;
@@ -124,5 +124,26 @@ async fn the_last_two_operators_who_leave_at_once_do_not_both_go() {
             opens(&gateway, &second).await,
         ];
         assert!(open[0] != open[1], "{open:?}");
+    }
+}
+
+#[tokio::test]
+async fn networks_that_commands_add_at_once_are_all_there() {
+    let gateway = Gateway::start();
+    let count = async |list: &str| {
+        let access = admin(&gateway, Method::GET, "accesses/demo", Value::Null).await;
+        access.json()[list].as_array().unwrap().len()
+    };
+    for list in ["deny", "allow"] {
+        let before = count(list).await;
+        let network = |n: usize| format!("10.0.{n}.0/24");
+        let commands =
+            (0..AT_ONCE).map(|n| start_on(&gateway, &["access", list, "demo", &network(n)]));
+        let commands: Vec<_> = commands.collect();
+        for command in commands {
+            let (code, lines) = command.ended();
+            assert_eq!(code, Some(0), "{}", lines.join("\n"));
+        }
+        assert_eq!(count(list).await, before + AT_ONCE);
     }
 }

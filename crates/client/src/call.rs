@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::HeaderMap;
+use http::header::IF_MATCH;
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -24,6 +25,8 @@ pub struct GatewayCall<'a> {
     pub json: Option<(http::Method, String)>,
     /// A bearer key.
     pub bearer: Option<&'a str>,
+    /// The ETag of what the document changes: if it has changed since, the answer is 412.
+    pub if_match: Option<String>,
 }
 
 /// Why a call brought nothing.
@@ -106,6 +109,9 @@ async fn answered(client: &Client, call: GatewayCall<'_>) -> Result<Response, Ca
     };
     if let Some(key) = call.bearer {
         request = request.bearer_auth(key);
+    }
+    if let Some(tag) = call.if_match {
+        request = request.header(IF_MATCH, tag);
     }
     let response = request.send().await.map_err(no_answer)?;
     let status = response.status();

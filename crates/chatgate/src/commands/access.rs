@@ -15,6 +15,9 @@ use crate::args::connect::RequestArgs;
 
 const ACCESSES: &str = "/admin/v1/accesses";
 
+/// How often a change is tried that somebody else comes before: each of so many commands at once gets its turn.
+const TRIES_MAX: usize = 100;
+
 pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
     match command {
         AccessCommand::Create(args) => create(args).await,
@@ -201,29 +204,36 @@ async fn change(args: &ChangeOneArgs, patch: &Value) -> Result<(), String> {
     print_access(&args.change.request, &changed)
 }
 
-/// Adds networks to a list or removes them. A network to remove has to be spelled as it is listed.
+/// Adds networks to a list or removes them, as often as somebody else changes the access in between.
 async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
-    let NetworkArgs {
-        one,
-        networks,
-        remove,
-    } = args;
-    let access = admin(&one.change.request)?;
-    let access = access.get(&path(&one.name, "")).await?;
-    let there = access[list].as_array().cloned().unwrap_or_default();
-    let mut wanted: Vec<String> = there.iter().map(cell).collect();
-    if remove {
-        if let Some(missing) = networks.iter().find(|network| !wanted.contains(network)) {
-            return Err(format!(
-                "{missing} is not in the list: {}",
-                wanted.join(", ")
-            ));
+    let request = &args.one.change.request;
+    let (reading, changing) = (admin(request)?, Admin::for_change(&args.one.change)?);
+    let path = path(&args.one.name, "");
+    for _ in 0..TRIES_MAX {
+        let (access, tag) = reading.get_tagged(&path).await?;
+        let patch = json!({ list: wanted(&access[list], &args)? });
+        if let Some(changed) = changing.patch_seen(&path, (&patch, tag)).await? {
+            return print_access(request, &changed);
         }
-        wanted.retain(|network| !networks.contains(network));
-    } else {
-        wanted.extend(networks);
     }
-    change(&one, &json!({ list: wanted })).await
+    Err("others change the access all the time; nothing was done, run the command again".to_owned())
+}
+
+/// A list with the networks added to it or removed. One to remove has to be spelled as it is listed.
+fn wanted(list: &Value, args: &NetworkArgs) -> Result<Vec<String>, String> {
+    let there = list.as_array().into_iter().flatten();
+    let mut wanted: Vec<String> = there.map(cell).collect();
+    let networks = &args.networks;
+    if !args.remove {
+        wanted.extend(networks.iter().cloned());
+        return Ok(wanted);
+    }
+    if let Some(missing) = networks.iter().find(|network| !wanted.contains(network)) {
+        let list = wanted.join(", ");
+        return Err(format!("{missing} is not in the list: {list}"));
+    }
+    wanted.retain(|network| !networks.contains(network));
+    Ok(wanted)
 }
 
 async fn import(args: ImportArgs) -> Result<(), String> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use client::call::{CallError, GatewayCall, call, save};
+use client::call::{CallError, GatewayAnswer, GatewayCall, call, save};
 use client::{Client, ClientConfig, Roots};
 use gateway::data_folder::{DataFolder, read_key};
+use http::header::ETAG;
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -75,6 +76,39 @@ impl Admin {
         self.send_call(self.call(path, None)?).await
     }
 
+    /// Reads a document, and its ETag.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn get_tagged(&self, path: &str) -> Result<(Value, String), String> {
+        let answer = self.answer(self.call(path, None)?).await;
+        let answer = answer.map_err(|error| explained(&self.address, &error))?;
+        let tag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.ok_or("the answer has no ETag")?.to_owned();
+        Ok((document(&answer.body)?, tag))
+    }
+
+    /// Patches a document that has this ETag. Returns nothing if it has another one by now.
+    ///
+    /// # Errors
+    /// A line with the mend.
+    pub(crate) async fn patch_seen(
+        &self,
+        path: &str,
+        (patch, tag): (&Value, String),
+    ) -> Result<Option<Value>, String> {
+        let request = GatewayCall {
+            json: Some((Method::PATCH, patch.to_string())),
+            if_match: Some(tag),
+            ..self.call(path, None)?
+        };
+        match self.answer(request).await {
+            Ok(answer) => document(&answer.body).map(Some),
+            Err(CallError::Refused { status: 412, .. }) => Ok(None),
+            Err(error) => Err(explained(&self.address, &error)),
+        }
+    }
+
     /// Posts without a document.
     ///
     /// # Errors
@@ -122,16 +156,21 @@ impl Admin {
     }
 
     async fn send_call(&self, request: GatewayCall<'_>) -> Result<Value, String> {
-        let answer = call(&self.client, request).await;
-        let answer = answer.map_err(|error| explained(&self.address, &error))?;
+        let answer = self.answer(request).await;
+        document(
+            &answer
+                .map_err(|error| explained(&self.address, &error))?
+                .body,
+        )
+    }
+
+    /// Sends a request, and warns of a change that is not in force everywhere.
+    async fn answer(&self, request: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
+        let answer = call(&self.client, request).await?;
         if let Some(text) = not_everywhere(&answer.headers) {
             print_warning(&text);
         }
-        if answer.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&answer.body)
-            .map_err(|error| format!("the answer is not JSON: {error}"))
+        Ok(answer)
     }
 
     fn call<'a>(
@@ -148,8 +187,17 @@ impl Admin {
             form,
             json: None,
             bearer: Some(self.key.expose_secret()),
+            if_match: None,
         })
     }
+}
+
+/// The document of an answer; null when it is empty.
+fn document(body: &str) -> Result<Value, String> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(body).map_err(|error| format!("the answer is not JSON: {error}"))
 }
 
 /// What a person has to know about a change that is not in force in all replicas, if that is so.

@@ -18,6 +18,7 @@ pub(crate) async fn run(reach: &ReachArgs) -> Result<(), String> {
         form: None,
         json: None,
         bearer: None,
+        if_match: None,
     };
     match call(&new_client(reach, HEALTH_TIMEOUT)?, request).await {
         Ok(_) => Ok(()),

@@ -39,6 +39,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
         form: Some(&form),
         json: None,
         bearer: None,
+        if_match: None,
     };
     let answer = call(admin.client(), request).await;
     let answer = answer.map_err(|error| format!("no token from {endpoint}: {error}"))?;
