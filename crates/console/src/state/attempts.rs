@@ -1,4 +1,4 @@
-//! Wrong keys at the console, counted by address. A key has 256 bits, and comparing one costs next to nothing: the counts bound
+//! Wrong keys at the console and the admin API, counted by address. A key has 256 bits, and comparing one costs next to nothing: the counts bound
 //! what a guesser can have written into the log, and never keep a right key out.
 
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! Calls that are counted together instead of leaving a row each. One row stands for all calls of an address with the same
 //! code in a minute; it describes the first one, and its count is written now and then and at the minute's end.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,10 +17,12 @@ const V6_PREFIX_BITS: u32 = 64;
 pub struct CountKey {
     /// The access, if it is proven.
     pub access: Option<String>,
+    /// The name of the operator's key, if it is proven.
+    pub actor: Option<String>,
     /// The IPv4 address, or the /64 of an IPv6 address. Absent where many addresses are counted together.
     pub network: Option<IpAddr>,
     /// The path as it is routed; empty where many addresses are counted together.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// The code that the calls ended with; empty if they went well.
     pub code: &'static str,
 }
@@ -35,6 +38,24 @@ impl CountKey {
     ) -> CountKey {
         CountKey {
             access,
+            actor: None,
+            network: Some(network_of(address)),
+            path: path.into(),
+            code,
+        }
+    }
+
+    /// For a request with an operator's key from this address.
+    #[must_use]
+    pub fn of_operator(
+        actor: String,
+        address: IpAddr,
+        path: Cow<'static, str>,
+        code: &'static str,
+    ) -> CountKey {
+        CountKey {
+            access: None,
+            actor: Some(actor),
             network: Some(network_of(address)),
             path,
             code,
@@ -44,9 +65,9 @@ impl CountKey {
     /// Whose calls they are.
     #[must_use]
     pub fn class(&self) -> CallerClass {
-        match self.access {
-            Some(_) => CallerClass::Known,
-            None => CallerClass::Unknown,
+        match (&self.access, &self.actor) {
+            (None, None) => CallerClass::Unknown,
+            _ => CallerClass::Known,
         }
     }
 
@@ -54,7 +75,7 @@ impl CountKey {
     pub(crate) fn of_many(self) -> CountKey {
         CountKey {
             network: None,
-            path: "",
+            path: "".into(),
             ..self
         }
     }

@@ -10,7 +10,8 @@ use super::counted::{CountKey, CountedCalls, Noted};
 /// With their lines in the log, this many cost some 8 MiB a minute.
 pub const COUNTED_KEYS_MAX: usize = 4096;
 
-/// Refusals of a proven access with one code that are listed one by one in each minute; those after them are counted.
+/// Refusals of a proven access, or of an operator's key, with one code that are listed one by one in each minute; those after
+/// them are counted.
 pub const LISTED_REFUSALS_MAX: u32 = 60;
 
 /// Counts of past minutes that may wait for their lines in the log and for a disk that stalls: those of two full minutes of
@@ -18,6 +19,9 @@ pub const LISTED_REFUSALS_MAX: u32 = 60;
 const ENDED_MAX: usize = 4 * COUNTED_KEYS_MAX;
 
 const MINUTE_MS: i64 = 60_000;
+
+/// An access or the name of an operator's key, and a code.
+type ListedBy = (Option<String>, Option<String>, &'static str);
 
 /// The counts of the current minute, and those of past ones that have not been logged yet.
 #[derive(Default)]
@@ -28,8 +32,8 @@ struct CurrentMinute {
     /// Since 1970.
     number: i64,
     counted: [HashMap<CountKey, Arc<CountedCalls>>; CallerClass::ALL.len()],
-    /// Refusals of accesses that were listed, by name and code: as many as there are accesses and codes.
-    listed: HashMap<(String, &'static str), u32>,
+    /// Refusals that were listed, by access, operator's key and code: as many as there are of those.
+    listed: HashMap<ListedBy, u32>,
     /// Of past minutes, until they are saved and taken; each with whether it was taken.
     ended: Vec<(Arc<CountedCalls>, bool)>,
 }
@@ -44,11 +48,7 @@ impl MinuteCounts {
             counted.add();
             return Noted::Counted;
         }
-        if key
-            .access
-            .as_ref()
-            .is_some_and(|access| minute.lists(access, key.code))
-        {
+        if key.class() == CallerClass::Known && minute.lists(&key) {
             return Noted::Listed;
         }
         let is_full = minute.counted[class].len() >= COUNTED_KEYS_MAX;
@@ -108,9 +108,10 @@ impl CurrentMinute {
         self.ended.truncate(ENDED_MAX);
     }
 
-    /// Whether another refusal of this access with this code is listed in this minute.
-    fn lists(&mut self, access: &str, code: &'static str) -> bool {
-        let listed = self.listed.entry((access.to_owned(), code)).or_default();
+    /// Whether another refusal of this caller with this code is listed in this minute.
+    fn lists(&mut self, key: &CountKey) -> bool {
+        let by = (key.access.clone(), key.actor.clone(), key.code);
+        let listed = self.listed.entry(by).or_default();
         *listed = listed.saturating_add(1);
         *listed <= LISTED_REFUSALS_MAX
     }
@@ -205,6 +206,16 @@ mod tests {
         assert_eq!(counted.calls(), 2);
         assert!(matches!(counts.note(key("b", "A"), NOW), Noted::Listed));
         assert!(matches!(counts.note(key("a", "B"), NOW), Noted::Listed));
+        // An operator's key of the same name is somebody else.
+        let operators = CountKey {
+            access: None,
+            actor: Some("a".to_owned()),
+            ..key("a", "A")
+        };
+        for _ in 0..LISTED_REFUSALS_MAX {
+            assert!(matches!(counts.note(operators.clone(), NOW), Noted::Listed));
+        }
+        first(counts.note(operators, NOW));
         let next = counts.note(key("a", "A"), NOW + MINUTE_MS);
         assert!(matches!(next, Noted::Listed));
     }

@@ -2,7 +2,7 @@
 //! one access beyond the first of a minute. The first request of a count has a row and a line of its own; a second line says
 //! how many there were.
 
-use store::{CountKey, CountedCalls, Journal, Noted};
+use store::{CallerClass, CountKey, CountedCalls, Journal, Noted};
 use telemetry::LogClass;
 
 use super::outcome::RequestOutcome;
@@ -41,12 +41,13 @@ fn log_count(counted: &CountedCalls) {
     let key = counted.key();
     let network = key.network.map(|network| network.to_string());
     let row = counted.row();
-    telemetry::in_class(LogClass::of(key.access.is_some()), || {
+    telemetry::in_class(LogClass::of(key.class() == CallerClass::Known), || {
         tracing::info!(
             target: "chatgate::counted",
             network,
             access = key.access,
-            path = key.path,
+            actor = key.actor,
+            path = &*key.path,
             code = key.code,
             count = counted.calls(),
             first_request_id = row.and_then(|row| row.request_id.as_deref()),
