@@ -95,6 +95,44 @@ async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
 }
 
 #[tokio::test]
+async fn a_path_that_cannot_be_decoded_is_not_there_once_the_key_was_seen() {
+    let gateway = Gateway::start();
+    let url = |path: &str| format!("http://{}{path}", gateway.admin);
+    for (method, path) in [
+        (Method::GET, "/admin/v1/accesses/%ff"),
+        (Method::PATCH, "/admin/v1/accesses/%ff"),
+        (Method::DELETE, "/admin/v1/admin-keys/%ff"),
+        (Method::GET, "/admin/v1/receipts/x/%ff"),
+    ] {
+        for (key, status) in [(None, 401), (Some(first_key(&gateway)), 404)] {
+            let request = client().request(method.clone(), url(path));
+            let answer = Answer::of(match key {
+                Some(key) => request.bearer_auth(key),
+                None => request,
+            });
+            let answer = answer.await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.body);
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+        }
+    }
+    let visitor = Visitor::of(&gateway, &first_key(&gateway)).await;
+    for (method, path) in [
+        (Method::GET, "/console/accesses/%ff"),
+        (Method::POST, "/console/accesses/%ff/rotate"),
+        (Method::GET, "/console/journal/rows/%ff"),
+    ] {
+        let ask = || client().request(method.clone(), url(path));
+        let outside = Answer::of(ask()).await;
+        assert_eq!(outside.status, 303, "{path}: {}", outside.body);
+        let inside = Answer::of(ask().header("cookie", &visitor.cookie)).await;
+        assert_eq!(inside.status, 404, "{path}: {}", inside.body);
+        assert!(inside.header("content-type").starts_with("text/html"));
+    }
+    let asset = Answer::of(client().get(url("/console/assets/%ff"))).await;
+    assert_eq!(asset.status, 404, "{}", asset.body);
+}
+
+#[tokio::test]
 async fn one_viewer_leaves_open_pages_to_others() {
     let gateway = Gateway::start();
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;

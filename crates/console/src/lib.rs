@@ -11,6 +11,7 @@ mod json_schema;
 mod metrics_snapshot;
 mod moment;
 mod operation;
+mod path_names;
 mod poll;
 mod port;
 mod problem;

@@ -1,7 +1,7 @@
 //! `/admin/v1/accesses`: the accounts of callers, managed while the gateway runs.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use store::{ChangeError, NAME_PATTERN, check_name};
@@ -12,6 +12,7 @@ use crate::access::pages::page;
 use crate::access::view::{access_with_last_use, change_view};
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::{body, if_match, tagged};
+use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer, no_content};
 use crate::query::{each_once, limit};
 use crate::state::ConsoleState;
@@ -166,7 +167,7 @@ impl AccessQuery {
 
 async fn show(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     console.viewer(&headers)?;
@@ -189,7 +190,7 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
 
 async fn change(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
     let actor = console.operator(request.headers())?;
@@ -203,7 +204,7 @@ async fn change(
 
 async fn delete(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
@@ -214,7 +215,7 @@ async fn delete(
 
 async fn rotate(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
     let actor = console.operator(request.headers())?;
@@ -227,7 +228,7 @@ async fn rotate(
 
 async fn revoke_tokens(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
@@ -239,7 +240,7 @@ async fn revoke_tokens(
 
 async fn changes(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     console.viewer(&headers)?;

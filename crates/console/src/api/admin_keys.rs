@@ -1,7 +1,7 @@
 //! `/admin/v1/admin-keys`: the keys of operators, each with a name and a role.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +12,7 @@ use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::audit::notes::ActionNote;
 use crate::moment::rfc3339;
+use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer, no_content};
 use crate::state::{Console, ConsoleState};
 
@@ -85,7 +86,7 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
 
 async fn rotate(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
@@ -109,7 +110,7 @@ async fn rotate(
 
 async fn delete(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;

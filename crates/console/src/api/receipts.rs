@@ -1,12 +1,13 @@
 //! `/admin/v1/receipts/{access}/{key}`: the outcome of the sends with one idempotency key.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use store::{ChangeError, Receipt, ReceiptState};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::moment::rfc3339;
+use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer};
 use crate::state::ConsoleState;
 
@@ -26,7 +27,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 async fn show(
     State(console): ConsoleState,
-    Path((access, key)): Path<(String, String)>,
+    ApiPath((access, key)): ApiPath<(String, String)>,
     headers: HeaderMap,
 ) -> ApiResult {
     console.viewer(&headers)?;

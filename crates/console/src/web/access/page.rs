@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use store::{Access, ChangeError};
 
 use crate::access::manage::{self, Rotation};
+use crate::path_names::PagePath;
 use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
 use crate::web::access::form::AccessForm;
@@ -117,7 +118,7 @@ fn saved(name: &str) -> Response {
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     fields: Fields,
 ) -> PageResult {
     let access = find(&console, &name)?;
@@ -130,7 +131,7 @@ pub(crate) async fn page(
 /// Changes the access as the form says.
 pub(crate) async fn change(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
     let target = form.target(&name, form.fields.get("version").parse().ok());
@@ -152,7 +153,7 @@ pub(crate) async fn change(
 /// Shows which journalled calls the form would refuse, and changes nothing.
 pub(crate) async fn preview(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     headers: HeaderMap,
     form: SessionForm,
 ) -> PageResult {
@@ -180,7 +181,7 @@ pub(crate) async fn preview(
 /// Suspends or resumes the access.
 pub(crate) async fn set_state(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
     let body = json!({"state": form.fields.get("state")});
@@ -202,7 +203,7 @@ struct DeletePage {
 pub(crate) async fn confirm_deletion(
     State(console): ConsoleState,
     visitor: Visitor,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
 ) -> PageResult {
     visitor.operator()?;
     let access = find(&console, &name)?;
@@ -218,7 +219,7 @@ pub(crate) async fn confirm_deletion(
 /// Deletes the access, if it has not changed since the question.
 pub(crate) async fn delete(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
     let version = form.fields.get("version").parse();
@@ -230,7 +231,7 @@ pub(crate) async fn delete(
 /// Ends every token that was issued so far.
 pub(crate) async fn revoke_tokens(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
     manage::end_tokens(&console, form.target(&name, None)).await?;
@@ -240,7 +241,7 @@ pub(crate) async fn revoke_tokens(
 /// Makes a new secret and shows it this once.
 pub(crate) async fn rotate(
     State(console): ConsoleState,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
     let rotation = Rotation {

@@ -2,12 +2,13 @@
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use samples::{LANGUAGES, Language, SampleCaller, sample};
 use store::{Access, ChangeError};
 
 use crate::access::draft::methods;
+use crate::path_names::PagePath;
 use crate::state::{Console, ConsoleState};
 use crate::web::fields::Fields;
 use crate::web::layout::{html, see_other};
@@ -71,7 +72,7 @@ impl Sampler {
 pub(crate) async fn fragment(
     State(console): ConsoleState,
     _visitor: Visitor,
-    Path(name): Path<String>,
+    PagePath(name): PagePath,
     headers: HeaderMap,
     fields: Fields,
 ) -> PageResult {

@@ -1,13 +1,14 @@
 //! One row of the journal in full.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::Value;
 use store::{JournalKind, JournalRow};
 
 use crate::journal::query::id_from_text;
 use crate::journal::rows::row_view;
+use crate::path_names::PagePath;
 use crate::problem::Problem;
 use crate::state::ConsoleState;
 use crate::web::changes::{FieldChange, differences};
@@ -56,7 +57,7 @@ struct RowPage {
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
-    Path(id): Path<String>,
+    PagePath(id): PagePath,
 ) -> PageResult {
     let id = id_from_text(&id).ok_or_else(Problem::not_found)?;
     let _ = console.store.journal().flush().await;
