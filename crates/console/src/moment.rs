@@ -1,11 +1,12 @@
 //! Times as operators write them: an instant, a date, a date with a time of day, or how long ago.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::civil::{DateTime, Time};
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 
-/// Reads a time and returns milliseconds since 1970, UTC. `now` is in seconds since 1970, UTC.
+/// Reads a time of the past and returns milliseconds since 1970, UTC. `now` is in seconds since 1970, UTC.
 ///
 /// An instant is RFC 3339 (`2026-01-31T12:00:00Z`). A date or a date with a time of day (`2026-01-31`, `2026-01-31 12:00`)
 /// is in UTC. How long ago is a number with a unit, or several of them from the largest unit down: `90s`, `1h30m`, `2d 6h`,
@@ -18,33 +19,75 @@ pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
     instant(text)
         .or_else(|| ago(text, now))
         .map(Timestamp::as_millisecond)
-        .ok_or_else(|| {
-            format!(
-                "{text} is not a time; write 2026-01-31T12:00:00Z, 2026-01-31, 2026-01-31 12:00 (UTC), \
-                 or how long ago: 90s, 15m, 1h30m, 7d, 1w"
-            )
-        })
+        .ok_or_else(|| wrong(text, "how long ago"))
 }
+
+/// Reads a time that may lie ahead and returns seconds since 1970, UTC. It is written as for [`time_ms`], but a number with a
+/// unit counts from now on. What would lie beyond the calendar is its end.
+///
+/// # Errors
+/// One line that says what can be written instead.
+pub(crate) fn coming_s(text: &str, now: i64) -> Result<i64, String> {
+    let text = text.trim();
+    instant(text)
+        .or_else(|| ahead(text, now))
+        .map(Timestamp::as_second)
+        .ok_or_else(|| wrong(text, "how long from now"))
+}
+
+fn wrong(text: &str, counted: &str) -> String {
+    format!(
+        "{text} is not a time; write 2026-01-31T12:00:00Z, 2026-01-31, 2026-01-31 12:00 (UTC), \
+         or {counted}: 90s, 15m, 1h30m, 7d, 1w"
+    )
+}
+
+/// The last two days that can be written. Instants in them, such as the usual "never" 9999-12-31T23:59:59Z, are the last one
+/// that every offset can show.
+const LAST_DAYS: DateTime = DateTime::constant(9999, 12, 30, 0, 0, 0, 0);
 
 /// An instant with its offset, or a date with or without a time of day in UTC.
 fn instant(text: &str) -> Option<Timestamp> {
-    let in_utc = || {
-        let time: DateTime = text.parse().ok()?;
-        TimeZone::UTC.to_timestamp(time).ok()
-    };
-    text.parse().ok().or_else(in_utc)
+    let pieces = Pieces::parse(text).ok()?;
+    if pieces.time_zone_annotation().is_some() {
+        return None;
+    }
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    // RFC 3339 has hours up to 23 in an offset.
+    if offset.seconds().abs() >= DAY_S {
+        return None;
+    }
+    let time = pieces.time().unwrap_or(Time::midnight());
+    let time = pieces.date().to_datetime(time);
+    let is_last = || (time > LAST_DAYS).then_some(Timestamp::MAX);
+    offset.to_timestamp(time).ok().or_else(is_last)
 }
 
-/// A duration before `now`. Only a number and its unit make one: a sign or a bare `P1D` is more likely a slip of the pen.
+/// Seconds of a day.
+const DAY_S: i32 = 86_400;
+
+/// A duration before `now`.
 fn ago(text: &str, now: i64) -> Option<Timestamp> {
-    text.starts_with(|c: char| c.is_ascii_digit())
-        .then_some(())?;
-    let span: Span = text.parse().ok()?;
-    let now = Timestamp::from_second(now).ok()?.to_zoned(TimeZone::UTC);
-    let then = now.checked_sub(span.abs());
+    let (span, now) = (span(text)?, Timestamp::from_second(now).ok()?);
+    let then = now.to_zoned(TimeZone::UTC).checked_sub(span.abs());
     // Longer ago than a calendar goes back.
     let then = then.map_or(Timestamp::UNIX_EPOCH, |then| then.timestamp());
     Some(then.max(Timestamp::UNIX_EPOCH))
+}
+
+/// A duration after `now`.
+fn ahead(text: &str, now: i64) -> Option<Timestamp> {
+    let span = span(text).filter(|span| !span.is_negative())?;
+    let now = Timestamp::from_second(now).ok()?.to_zoned(TimeZone::UTC);
+    let then = now.checked_add(span);
+    Some(then.map_or(Timestamp::MAX, |then| then.timestamp()))
+}
+
+/// Only a number and its unit make a duration: a sign or a bare `P1D` is more likely a slip of the pen.
+fn span(text: &str) -> Option<Span> {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        .then_some(())?;
+    text.parse().ok()
 }
 
 /// Writes seconds since 1970, UTC, as RFC 3339. A time beyond its range becomes the last that it has.
@@ -55,9 +98,18 @@ pub(crate) fn rfc3339(seconds: i64) -> String {
 
 /// The schema of what [`time_ms`] takes.
 pub(crate) fn schema() -> Value {
+    schema_of("how long ago")
+}
+
+/// The schema of what [`coming_s`] takes.
+pub(crate) fn coming_schema() -> Value {
+    schema_of("how long from now")
+}
+
+fn schema_of(counted: &str) -> Value {
     let pattern = |pattern: &str| json!({"type": "string", "pattern": pattern});
     json!({
-        "description": "An RFC 3339 time, a date or a date and a time of day in UTC, or how long ago, such as 90s, 1h30m, 7d, 1w.",
+        "description": format!("An RFC 3339 time, a date or a date and a time of day in UTC, or {counted}, such as 90s, 1h30m, 7d, 1w."),
         "anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "format": "date"},
@@ -101,8 +153,41 @@ mod tests {
             ("90 minutes", Ok(NOW - 5400)),
             ("999999w", Ok(0)),
             ("60y", Ok(0)),
+            ("9999-12-31T23:59:59Z", Ok(Timestamp::MAX.as_second())),
         ] {
             assert_eq!(read(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_come_is_written_as_what_was_and_counted_forwards() {
+        let at = |text: &str| Ok(text.parse::<Timestamp>().unwrap().as_second());
+        let end = Ok(Timestamp::MAX.as_second());
+        for (text, wanted) in [
+            ("2027-01-31T12:00:00+02:00", at("2027-01-31T10:00:00Z")),
+            ("2027-01-31", at("2027-01-31T00:00:00Z")),
+            ("2027-01-31 12:00", at("2027-01-31T12:00:00Z")),
+            ("30d", Ok(NOW + 30 * 86_400)),
+            ("1w", Ok(NOW + 604_800)),
+            ("1h30m", Ok(NOW + 5400)),
+            ("999999w", end.clone()),
+            ("9999-12-30T21:59:59Z", at("9999-12-30T21:59:59Z")),
+            ("9999-12-31T23:59:59Z", end.clone()),
+            ("9999-12-31T23:59:59-23:59", end.clone()),
+            ("9999-12-31", end),
+        ] {
+            assert_eq!(coming_s(text, NOW), wanted, "{text}");
+        }
+        for text in [
+            "",
+            "5 hours ago",
+            "-1h",
+            "tomorrow",
+            "10000-01-01",
+            "2026-12-31T23:59:59+25:00",
+        ] {
+            let error = coming_s(text, NOW).expect_err(text);
+            assert!(error.contains("how long from now"), "{error}");
         }
     }
 
@@ -125,6 +210,8 @@ mod tests {
             "01.02.2026",
             "1/2/2026",
             "1h\u{202e}",
+            "2026-12-31T23:59:59+25:00",
+            "2026-12-31T23:59:59[Europe/Madrid]",
         ] {
             let error = time_ms(text, NOW).expect_err(text);
             assert!(

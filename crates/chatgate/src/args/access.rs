@@ -99,7 +99,7 @@ pub(crate) struct FieldArgs {
     /// How often it may call, such as 60/min or 1000/day; may be repeated [default: without a limit]
     #[arg(long)]
     pub(crate) rate: Vec<String>,
-    /// The time from which it is refused, such as 2026-01-31T12:00:00Z
+    /// The time (UTC) from which it is refused: 2027-01-31, 2027-01-31T12:00:00Z, or from now 90s, 12h, 30d, 1w
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     /// Whether reads are answered from the cache: on, off, or for how many seconds, as getchats=5,getchatchannels=300 [default: on]

@@ -15,7 +15,8 @@ use crate::access::bounds::{
     CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, RATE_MAX, REPORTS, TEXT_BYTES_MAX,
 };
 use crate::access::field_schemas as schemas;
-use crate::json_schema::{Properties, boolean, nullable, one_of, positive, some_of, text, time};
+use crate::json_schema::{Properties, boolean, nullable, one_of, positive, some_of, text};
+use crate::moment::{coming_s, coming_schema, rfc3339};
 use crate::whole_numbers::make_whole;
 
 /// Mistakes, by field.
@@ -75,9 +76,9 @@ draft_fields! {
         |note, access| set(&mut access.note, bounded(&note, 0, TEXT_BYTES_MAX).map(|()| note));
     state: String, one_of(&["active", "suspended"]),
         |state, access| set(&mut access.active, is_active(&state));
-    not_before: Option<String>, nullable(time()),
+    not_before: Option<String>, nullable(coming_schema()),
         |text, access| set(&mut access.not_before, seconds(text));
-    expires: Option<String>, nullable(time()),
+    expires: Option<String>, nullable(coming_schema()),
         |text, access| set(&mut access.expires, seconds(text));
     allow: Vec<String>, schemas::allowed(),
         |list, access| set(&mut access.allow, networks(&list, parse_access_network));
@@ -143,10 +144,10 @@ pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Re
     if text.chars().count() >= characters_min && text.len() <= bytes_max {
         Ok(())
     } else {
-        let least = match characters_min {
-            0 => String::new(),
-            1 => "something, and ".to_owned(),
-            least => format!("at least {least} characters, and "),
+        let least = if characters_min == 0 {
+            ""
+        } else {
+            "something, and "
         };
         Err(format!("write {least}at most {bytes_max} bytes"))
     }
@@ -175,12 +176,35 @@ pub(crate) fn channels(channels: Vec<Channel>) -> Result<Vec<Channel>, String> {
     Ok(channels)
 }
 
+/// A time that is written as one. How long from now it is was counted before.
 fn seconds(text: Option<String>) -> Result<Option<i64>, String> {
-    let Some(text) = text else { return Ok(None) };
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| format!("{text} is not a time; write one as 2026-01-31T12:00:00Z"))?;
-    Ok(Some(time.as_second()))
+    text.map(|text| coming_s(&text, 0)).transpose()
+}
+
+impl AccessDraft {
+    /// Writes every field that is present into the access, with times from now on counted from `now`, in seconds since 1970,
+    /// UTC.
+    ///
+    /// # Errors
+    /// Every mistake, by field.
+    pub(crate) fn apply_at(mut self, now: i64, access: &mut Access) -> Result<(), Mistakes> {
+        let sets_time = self.not_before.is_some() || self.expires.is_some();
+        for text in [&mut self.not_before, &mut self.expires] {
+            if let Some(Some(text)) = text
+                && let Ok(seconds) = coming_s(text, now)
+            {
+                *text = rfc3339(seconds);
+            }
+        }
+        self.apply(access)?;
+        match (access.not_before, access.expires) {
+            (Some(begin), Some(end)) if sets_time && begin >= end => {
+                let text = format!("it has to be after not_before, {}", rfc3339(begin));
+                Err(vec![("expires".to_owned(), text)])
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads a network that cannot be `any`.

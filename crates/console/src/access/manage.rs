@@ -72,7 +72,8 @@ pub(crate) async fn create(
     let (password, hash) = (draft.password.clone(), draft.password_hash.clone());
     let secret = NewSecret::make(console, password, hash).await?;
     let mut access = blank(&name, vec![secret.stored.clone()])?;
-    draft.apply(&mut access).map_err(Problem::invalid)?;
+    let applied = draft.apply_at(console.now(), &mut access);
+    applied.map_err(Problem::invalid)?;
     let create = |current: Option<&Access>| match current {
         Some(_) => Err(ChangeError::Exists),
         None => Ok(Some(access)),
@@ -105,10 +106,12 @@ pub(crate) async fn change(
         .store
         .change_access((target.actor, console.now()), target.name, |current| {
             let mut access = target.check(current)?.clone();
-            draft.apply(&mut access).map_err(|found| {
-                mistakes = found;
-                ChangeError::Refused(String::new())
-            })?;
+            draft
+                .apply_at(console.now(), &mut access)
+                .map_err(|found| {
+                    mistakes = found;
+                    ChangeError::Refused(String::new())
+                })?;
             Ok(Some(access))
         })
         .await;

@@ -188,6 +188,8 @@ fn access() -> Properties {
     let mut access = without(AccessDraft::schemas(), "password password_hash");
     access.extend(properties([
         ("client_id", string()),
+        ("not_before", nullable(time())),
+        ("expires", nullable(time())),
         ("allow", array(&string())),
         ("deny", array(&string())),
         ("rate", rate("min")),

@@ -60,7 +60,7 @@ pub(crate) async fn of(
     // The whole form has to be right, so that the preview shows what would be saved.
     let mut changed = access.clone();
     draft(fields)?
-        .apply(&mut changed)
+        .apply_at(console.now(), &mut changed)
         .map_err(Problem::invalid)?;
     let request = ReplayRequest {
         access: access.name.clone(),
