@@ -4,6 +4,7 @@ use std::process::Command;
 
 use gateway::config::Config;
 use settings::{Flag, Sources};
+use tempfile::TempDir;
 
 use crate::harness::{Gateway, binary, repository};
 
@@ -244,4 +245,35 @@ fn what_would_only_fail_later_is_reported_as_well() {
     jwt.issuers.0.algorithms: name at least one algorithm
     upstream.password: an upstream needs url, user and password
     "#);
+}
+
+#[test]
+fn a_seeded_password_is_one_that_the_api_would_take() {
+    let folder = TempDir::new().unwrap();
+    let (config, file) = (folder.path().join("c.toml"), folder.path().join("two"));
+    std::fs::write(&file, "first line\nsecond line\n").unwrap();
+    let long = "p".repeat(1025);
+    let two_lines = format!("file:{}", file.display());
+    for (password, said) in [
+        ("env:SHORT", "at least 8 characters"),
+        ("env:LONG", "at most 1024 bytes"),
+        (&two_lines, "a control character"),
+    ] {
+        let toml = format!(
+            "[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"{password}\"\nallow = [\"any\"]\n"
+        );
+        std::fs::write(&config, toml).unwrap();
+        for command in ["check", "serve"] {
+            let ran = Command::new(binary())
+                .args([command, "--config"])
+                .arg(&config)
+                .current_dir(folder.path())
+                .envs([("SHORT", "x"), ("LONG", &long)])
+                .output()
+                .unwrap();
+            let error = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(64), "{command}: {error}");
+            assert!(error.contains(said), "{command}: {error}");
+        }
+    }
 }

@@ -69,8 +69,9 @@ pub use receipts::{
 };
 pub use replicas::{ReplicaCensus, ReplicaRow, Spread, SpreadWait};
 pub use secret::{
-    RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret, new_admin_key, new_client_id,
-    new_random_secret, unknown_name_hash, verify_chosen,
+    PASSWORD_CHARACTERS_MIN, RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret,
+    check_password, new_admin_key, new_client_id, new_random_secret, unknown_name_hash,
+    verify_chosen,
 };
 pub use sessions::{SharedSession, SharedSessions};
 pub use store::Store;

@@ -4,6 +4,7 @@
 //! and is compared as a keyed hash in microseconds; anything else is a chosen password and costs one argon2id, whether the
 //! name exists or not.
 
+use adapter::PASSWORD_BYTES_MAX;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -21,6 +22,9 @@ const RANDOM_SECRET_BYTES: usize = 32;
 
 /// Bytes of randomness in a client id: it only has to be unique.
 const CLIENT_ID_BYTES: usize = 12;
+
+/// Shortest password that may be chosen, in characters.
+pub const PASSWORD_CHARACTERS_MIN: usize = 8;
 
 /// A secret as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +104,23 @@ impl SecretHasher {
         }
         equal
     }
+}
+
+/// Checks whether a password may be chosen: it is long enough, and a call can present it.
+///
+/// # Errors
+/// What to write instead.
+pub fn check_password(password: &str) -> Result<(), String> {
+    if adapter::has_forbidden_character(password, false) {
+        return Err("it holds a control character".to_owned());
+    }
+    let is_long = password.chars().count() >= PASSWORD_CHARACTERS_MIN;
+    if !is_long || password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!(
+            "write at least {PASSWORD_CHARACTERS_MIN} characters, and at most {PASSWORD_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// A fresh random secret, `cgs_…`.

@@ -17,6 +17,3 @@ pub(crate) const RATE_MAX: u32 = 999_999_999;
 
 /// The rules that can be set to report only.
 pub(crate) const REPORTS: [&str; 2] = ["networks", "limits"];
-
-/// Shortest password that may be chosen, in characters.
-pub(crate) const PASSWORD_CHARACTERS_MIN: usize = 8;

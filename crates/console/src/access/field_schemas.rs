@@ -2,11 +2,9 @@
 
 use adapter::{PASSWORD_BYTES_MAX, PLATFORMS, cacheable};
 use serde_json::{Value, json};
-use store::{CACHE_S_MAX, NAME_PATTERN};
+use store::{CACHE_S_MAX, NAME_PATTERN, PASSWORD_CHARACTERS_MIN};
 
-use crate::access::bounds::{
-    CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, PASSWORD_CHARACTERS_MIN, RATE_MAX,
-};
+use crate::access::bounds::{CHANNELS_MAX, ID_BYTES_MAX, NETWORKS_MAX, RATE_MAX};
 use crate::json_schema::{
     boolean, integer, nullable, one_of, partly, pattern, properties, text, whole,
 };

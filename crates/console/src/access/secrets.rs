@@ -2,10 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use store::{Secret, StoredSecret, new_random_secret};
+use store::{Secret, StoredSecret, check_password, new_random_secret};
 
-use crate::access::bounds::PASSWORD_CHARACTERS_MIN;
-use crate::access::draft::bounded;
 use crate::problem::Problem;
 use crate::state::Console;
 
@@ -60,12 +58,7 @@ impl NewSecret {
 
 async fn chosen(password: &SecretString) -> Result<StoredSecret, Problem> {
     // A password that no call could present would be of no use.
-    bounded(
-        password.expose_secret(),
-        PASSWORD_CHARACTERS_MIN,
-        adapter::PASSWORD_BYTES_MAX,
-    )
-    .map_err(|text| Problem::wrong("password", text))?;
+    check_password(password.expose_secret()).map_err(|text| Problem::wrong("password", text))?;
     let password = password.clone();
     let hash = tokio::task::spawn_blocking(move || StoredSecret::argon2id(&password)).await;
     let hash = hash.map_err(|_| Problem::wrong("password", "it can't be hashed"))?;

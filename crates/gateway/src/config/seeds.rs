@@ -6,7 +6,7 @@ use adapter::{OPERATIONS, Way};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use settings::{Reader, ValueKind, parse};
-use store::{CachePolicy, JournalLevel, parse_access_network, parse_network};
+use store::{CachePolicy, JournalLevel, check_password, parse_access_network, parse_network};
 
 use super::parse_chatgate::{access_name, bounded};
 
@@ -58,6 +58,8 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     let password = reader.secret(&key("password"));
     if !reader.is_set(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.reject(&key("password"), "an access needs a password");
+    } else if let Some(Err(wrong)) = password.as_deref().map(check_password) {
+        reader.reject(&key("password"), &wrong);
     }
     let allow: Vec<Vec<IpNet>> = reader.texts(&key("allow"), &[], parse_access_network);
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
