@@ -62,7 +62,7 @@ pub async fn serve<D: Dispatch>(
     mut shutdown: Shutdown,
 ) {
     let (leave, leaving) = Shutdown::channel();
-    let mut connections = Connections {
+    let mut connections = ListenerConnections {
         dispatch,
         policy,
         workers,
@@ -92,7 +92,7 @@ pub async fn serve<D: Dispatch>(
 }
 
 /// The connections of a listener, and what each of them begins with.
-struct Connections<D> {
+struct ListenerConnections<D> {
     dispatch: D,
     policy: Arc<ArcSwap<ConnectionPolicy>>,
     workers: Option<Arc<Workers>>,
@@ -103,7 +103,7 @@ struct Connections<D> {
     tasks: JoinSet<()>,
 }
 
-impl<D: Dispatch> Connections<D> {
+impl<D: Dispatch> ListenerConnections<D> {
     /// Accepts connections until something has come to its end.
     async fn accept_until<T>(&mut self, listener: &TcpListener, end: impl Future<Output = T>) -> T {
         let mut end = pin!(end);
