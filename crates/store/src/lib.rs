@@ -35,6 +35,7 @@ mod secret;
 mod sessions;
 mod sqlite;
 mod store;
+mod table_misfit;
 mod token_bounds;
 
 #[cfg(test)]
@@ -75,3 +76,4 @@ pub use secret::{
 };
 pub use sessions::{SharedSession, SharedSessions};
 pub use store::Store;
+pub use table_misfit::TableMisfit;

@@ -32,6 +32,7 @@ mod sessions;
 mod snapshot;
 mod spread;
 mod store;
+mod table_version;
 
 pub use inspect::{DatabaseFinding, inspect_postgres};
 pub use migrations::migrate_postgres;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::store::Engine;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, TableMisfit};
 
 /// How far a change has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,8 @@ pub struct ReplicaCensus {
     pub is_cut_off: bool,
     /// Whether this one is about to end.
     pub is_draining: bool,
+    /// How far the database's clock is ahead of this machine's, in seconds.
+    pub clock_ahead_s: i64,
 }
 
 impl Store {
@@ -100,6 +102,7 @@ impl Store {
             silent: lease.age(),
             is_cut_off: !lease.is_good(Instant::now()),
             is_draining: postgres.is_draining(),
+            clock_ahead_s: lease.ahead_s(),
         })
     }
 
@@ -145,6 +148,15 @@ impl Store {
         }
     }
 
+    /// How far the clock by which all judge accesses and tokens is ahead of this machine's, in seconds: that of a shared store.
+    #[must_use]
+    pub fn clock_ahead_s(&self) -> i64 {
+        match self.engine() {
+            Engine::Sqlite(_) => 0,
+            Engine::Postgres(postgres) => postgres.lease().ahead_s(),
+        }
+    }
+
     /// How many replicas are alive, this one included.
     #[must_use]
     pub fn replica_count(&self) -> u32 {
@@ -170,6 +182,15 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(_) => true,
             Engine::Postgres(postgres) => postgres.lease().is_good(Instant::now()),
+        }
+    }
+
+    /// Why the tables do not fit this program any more; another version has changed them.
+    #[must_use]
+    pub fn table_misfit(&self) -> Option<TableMisfit> {
+        match self.engine() {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => postgres.tables.misfit(),
         }
     }
 

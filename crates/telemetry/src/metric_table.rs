@@ -99,6 +99,7 @@ metrics! {
     Gauge "chatgate_replica_silent_seconds" [] "Time since the database has last answered this replica: what is in force may be as old" "PostgreSQL";
     Gauge "chatgate_replica_cut_off" [] "Whether the others may take this replica for gone" "PostgreSQL";
     Gauge "chatgate_replica_draining" [] "Whether this replica is about to end" "PostgreSQL";
+    Gauge "chatgate_replica_clock_ahead_seconds" [] "How far the database's clock is ahead of this machine's" "PostgreSQL";
     Gauge "chatgate_limits_degraded" [] "Whether shared counts are away, so that this replica takes its share of each limit" "shared.url";
     Counter "chatgate_shared_questions_total" [] "Questions to the server of shared counts" "shared.url";
     Counter "chatgate_shared_failures_total" [] "Questions that it did not answer, or not in time" "shared.url";

@@ -71,6 +71,10 @@ pub fn store_samples(store: &Store) -> Vec<MetricSample> {
             ),
             ("chatgate_replica_cut_off", is(census.is_cut_off)),
             ("chatgate_replica_draining", is(census.is_draining)),
+            (
+                "chatgate_replica_clock_ahead_seconds",
+                census.clock_ahead_s as f64,
+            ),
         ];
         samples.extend(gauges.map(|(name, value)| MetricSample::of(name, value)));
     }

@@ -120,7 +120,7 @@ async fn plan(
     let auth = AuthContext {
         address: context.client_address(),
         way,
-        now: Snapshot::now(),
+        now: snapshot.judged_now(),
         secret_in_url: decoded.secret_in_url,
     };
     let (access, scope) = authorize(snapshot, progress, proof, auth).await?;

@@ -84,7 +84,7 @@ async fn issue(
     let auth = AuthContext {
         address: context.client_address(),
         way: Way::Jwt,
-        now: Snapshot::now(),
+        now: snapshot.judged_now(),
         secret_in_url: false,
     };
     let (access, _) = authorize(snapshot, progress, proof, auth).await?;

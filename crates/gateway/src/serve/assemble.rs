@@ -24,7 +24,8 @@ pub(super) async fn assemble(
     previous: Option<&Snapshot>,
 ) -> Result<Snapshot, String> {
     config.warn_of_exposed_secrets();
-    let (store, now) = (&process.store, Snapshot::now());
+    let store = &process.store;
+    let now = Snapshot::now() + store.clock_ahead_s();
     let public_url = config.callers_url(process.address);
     let forward_config = forward_config(config, process.sandbox.as_ref())?;
     let forwarder = match previous {

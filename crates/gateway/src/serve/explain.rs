@@ -73,7 +73,7 @@ impl Snapshot {
             context: AuthContext {
                 address,
                 way: question.way,
-                now: Snapshot::now(),
+                now: self.judged_now(),
                 secret_in_url: question.secret_in_url,
             },
         };

@@ -33,7 +33,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
             let snapshot = Arc::clone(&snapshot);
             refreshing.spawn(async move {
                 snapshot.forwarder.try_next_account().await;
-                snapshot.tokens.refresh(Snapshot::now()).await;
+                snapshot.tokens.refresh(snapshot.judged_now()).await;
             });
         }
         if clearing.try_join_next().is_some() || clearing.is_empty() {

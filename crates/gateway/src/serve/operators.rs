@@ -24,6 +24,9 @@ impl console::Gateway for Runtime {
         if snapshot.check_fresh().is_err() {
             return Some("cut_off");
         }
+        if let Some(misfit) = snapshot.store.table_misfit() {
+            return Some(misfit.word());
+        }
         let trouble = snapshot.store.journal().trouble();
         // Replicas that share a store would all go at once: they go on as long as they may.
         trouble
@@ -149,7 +152,7 @@ impl console::Keys for Runtime {
         Box::pin(async move {
             let held = self.loaded.lock().await;
             let snapshot = self.snapshot();
-            let now = Snapshot::now();
+            let now = snapshot.judged_now();
             if revoke {
                 snapshot.tokens.revoke(&snapshot.store, now).await?;
             } else {

@@ -133,7 +133,8 @@ impl Runtime {
     /// Removes signing keys whose last token has expired. Call it every few seconds.
     pub(crate) async fn prune_expired_keys(&self) {
         let _held = self.loaded.lock().await;
-        let (snapshot, now) = (self.snapshot(), Snapshot::now());
+        let snapshot = self.snapshot();
+        let now = snapshot.judged_now();
         snapshot
             .tokens
             .prune_expired_keys(&snapshot.store, now)

@@ -160,6 +160,12 @@ impl Snapshot {
         Snapshot::now_ms() / 1000
     }
 
+    /// Returns the time by which accesses, tokens and their keys are judged, in seconds since 1970, UTC: where others share the
+    /// store, all go by its clock.
+    pub(crate) fn judged_now(&self) -> i64 {
+        Snapshot::now() + self.store.clock_ahead_s()
+    }
+
     /// Returns the time in milliseconds since 1970, UTC.
     pub(crate) fn now_ms() -> i64 {
         let since = SystemTime::now()

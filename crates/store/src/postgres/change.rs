@@ -36,7 +36,8 @@ impl PostgresStore {
             let before = read_for_update(session, name).await?;
             let after = match change(before.as_ref())? {
                 Some(access) => {
-                    Some(bounded(session, (tokens, by.1), before.as_ref(), access).await?)
+                    let tokens = (tokens, self.by_database(by.1));
+                    Some(bounded(session, tokens, before.as_ref(), access).await?)
                 }
                 None => None,
             };
@@ -82,7 +83,7 @@ impl PostgresStore {
         let first = epoch - accesses.len() as i64 + 1;
         for (access, id) in accesses.iter().zip(first..) {
             let before = read_for_update(session, &access.name).await?;
-            let tokens = (TokenEffect::GoOn, by.1);
+            let tokens = (TokenEffect::GoOn, self.by_database(by.1));
             let after = bounded(session, tokens, before.as_ref(), access.clone()).await?;
             let after = after.numbered(id);
             let change = (access.name.as_str(), before.as_ref(), Some(&after));
@@ -92,11 +93,16 @@ impl PostgresStore {
         Ok(put)
     }
 
+    /// A time of this process by the database's clock: bounds of tokens are compared with times that all replicas agree on.
+    fn by_database(&self, now: i64) -> i64 {
+        now.saturating_add(self.lease().ahead_s())
+    }
+
     /// Writes a change and all that goes with it.
     async fn write_change(
         &self,
         session: &mut PgSession,
-        ((actor, now), id): ((&str, i64), i64),
+        ((actor, own_now), id): ((&str, i64), i64),
         (name, before, after): (&str, Option<&Access>, Option<&Access>),
     ) -> Result<(), ChangeError> {
         match after {
@@ -108,7 +114,8 @@ impl PostgresStore {
         }
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
-        let at_ms = self.lease().database_ms(now.saturating_mul(1000));
+        let now = self.by_database(own_now);
+        let at_ms = now.saturating_mul(1000);
         let row = self.ids().next(at_ms);
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 8] = [

@@ -19,6 +19,7 @@ use super::receipts::look_up_on;
 use super::replica::{drain, register};
 use super::session::{PgSession, Value};
 use super::store::{KnownEpochs, PostgresStore};
+use super::table_version::OF_TABLES;
 use crate::StoreError;
 
 /// Pause between two heartbeats: the longest that a change waits when its notification is lost.
@@ -50,7 +51,8 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
         (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
         (SELECT count(DISTINCT config) FROM chatgate.replicas r WHERE r.id = $1 OR r.lease_until > now()) AS configurations,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
-        {OF_SERVER}
+        {OF_SERVER},
+        {OF_TABLES}
     FROM beat, alone"
     )
 });
@@ -168,6 +170,7 @@ async fn beat(
         return Ok(in_force);
     };
     store.primary().observe(row)?;
+    store.tables.observe(row)?;
     if let Some(lanes) = &store.lanes {
         lanes.look_for_failover();
     }

@@ -5,19 +5,17 @@ use tokio_postgres::types::FromSql;
 
 use super::connector::PgConnector;
 use super::error::PgError;
-use super::lease::now_ms;
+use super::lease::{CLOCK_MAX_MS, now_ms};
 use super::migrations::is_up_to_date;
 use super::options::PostgresOptions;
 use super::seal::SealContext;
 use super::session::PgSession;
+use super::table_version::check_contract;
 use crate::StoreError;
 
 /// Connections of one replica beside those for look-ups and operators: three that write, one that sweeps, heartbeat and
 /// notifications.
 const OWN_CONNECTIONS: i64 = 6;
-
-/// A difference of the clocks that somebody should mend, in milliseconds: tokens and the times of accesses go by it.
-const CLOCK_MAX_MS: i64 = 5000;
 
 /// Times that two connections are compared.
 const LOOKS: usize = 5;
@@ -123,7 +121,7 @@ async fn backend(session: &mut PgSession) -> Result<i32, StoreError> {
 
 async fn schema(session: &mut PgSession, migrates: bool) -> Result<Schema, StoreError> {
     match (is_up_to_date(session).await?, migrates) {
-        (true, _) => Ok(Schema::UpToDate),
+        (true, _) => check_contract(session).await.map(|()| Schema::UpToDate),
         (false, true) => Ok(Schema::MadeAtStart),
         (false, false) => Ok(Schema::Outdated),
     }

@@ -1,4 +1,4 @@
-//! Last uses, read and written. The newest of all replicas stays.
+//! Last uses, read and written. The newest of all replicas stays, by the one clock that accesses are judged by.
 
 use std::net::IpAddr;
 
@@ -16,10 +16,7 @@ const LOOK_BACK_S: i64 = 20;
 impl PostgresStore {
     /// Writes these down, by client id, and learns what others have written.
     pub(crate) async fn write_uses(&self, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
-        // The newest of all replicas is so by one clock, the database's.
-        let ahead_s = self.lease().ahead_s();
         let mut uses = uses;
-        uses.iter_mut().for_each(|(_, last)| last.at += ahead_s);
         let oldest = uses.iter().map(|(_, last)| last.at).min();
         // In one order, so that no two replicas wait for each other's rows.
         uses.sort_by(|a, b| a.0.cmp(&b.0));
@@ -44,8 +41,7 @@ impl PostgresStore {
         ];
         self.pool().write(put, &values).await?;
         let since = oldest.unwrap_or(0) - LOOK_BACK_S;
-        for (client_id, mut last) in read_uses_since(self.pool(), since).await? {
-            last.at -= ahead_s;
+        for (client_id, last) in read_uses_since(self.pool(), since).await? {
             self.memory().last_uses.learn(&client_id, last);
         }
         Ok(())

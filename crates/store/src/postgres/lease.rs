@@ -11,6 +11,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// A difference of clocks that may be the time which a question took: it counts as none. In milliseconds.
 const SAME_TIME_MS: i64 = 1000;
 
+/// A difference of clocks that somebody should mend, in milliseconds: rows of logs are told apart by less.
+pub(super) const CLOCK_MAX_MS: i64 = 5000;
+
 const DAY_MS: i64 = 86_400_000;
 
 /// Milliseconds since 1970 by this machine's clock.
@@ -68,7 +71,16 @@ impl ReplicaLease {
         } else {
             0
         };
-        self.ahead_ms.store(counts, Ordering::Relaxed);
+        let before = self.ahead_ms.swap(counts, Ordering::Relaxed);
+        let is_far = |ms: i64| ms.abs() > CLOCK_MAX_MS;
+        match (is_far(before), is_far(counts)) {
+            (false, true) => tracing::warn!(
+                ahead_ms = counts,
+                "the database's clock differs from this machine's by more than five seconds: accesses, tokens and rows go by the database's"
+            ),
+            (true, false) => tracing::warn!("the database's clock and this machine's agree again"),
+            _ => {}
+        }
         let mut term = self.lock();
         term.number += u64::from(!self.holds(&term, now));
         term.asked_at = asked_at;
@@ -129,7 +141,7 @@ impl ReplicaLease {
     }
 
     /// How far the database's clock is ahead, in seconds.
-    pub(super) fn ahead_s(&self) -> i64 {
+    pub(crate) fn ahead_s(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed) / 1000
     }
 

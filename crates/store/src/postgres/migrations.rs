@@ -11,6 +11,7 @@ use super::connector::PgConnector;
 use super::error::PgError;
 use super::options::PostgresUrl;
 use super::session::{PgSession, START_STATEMENT_MAX};
+use super::table_version::{SCHEMA, check_contract};
 use crate::StoreError;
 
 /// A migration: its number, what it is about, and its SQL, of which not a byte may change.
@@ -23,11 +24,10 @@ const MIGRATIONS: [PgMigration; 3] = [
     (3, "receipt room", include_str!("migrations/0003_receipt_room.sql")),
 ];
 
-/// What this program knows of the tables: it may write those whose `contract` is this or less.
-pub(super) const CONTRACT: i32 = 1;
+const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].0 == SCHEMA);
 
 /// The name of the lock among the database's advisory locks: "chatgate" as a number.
-const LOCK: i64 = 0x6368_6174_6761_7465;
+pub(super) const LOCK: i64 = 0x6368_6174_6761_7465;
 
 /// Pause between two tries to get it.
 const LOCK_INTERVAL: Duration = Duration::from_millis(500);
@@ -165,20 +165,6 @@ async fn try_to_apply(
     let newest = "UPDATE chatgate.deployment SET schema = $1";
     session.execute(newest, &[(&version, Type::INT4)]).await?;
     session.commit().await
-}
-
-/// Looks whether this program may write the tables.
-async fn check_contract(session: &mut PgSession) -> Result<(), StoreError> {
-    let contract = "SELECT contract FROM chatgate.deployment";
-    let rows = session.query(contract, &[]).await?;
-    let contract = rows.first().map(|row| row.try_get::<_, i32>("contract"));
-    let contract = contract.transpose().map_err(PgError::from)?.unwrap_or(0);
-    if contract > CONTRACT {
-        return Err(StoreError::new(format!(
-            "the database needs a newer version of the program: its contract is {contract}, and this one knows {CONTRACT}"
-        )));
-    }
-    Ok(())
 }
 
 fn checksum_of(sql: &str) -> Vec<u8> {

@@ -4,10 +4,10 @@ use tokio_postgres::types::Type;
 
 use super::error::PgError;
 use super::ids::ReplicaId;
-use super::migrations::CONTRACT;
 use super::options::ReplicaOptions;
 use super::pool::PgPool;
 use super::session::Value;
+use super::table_version::CONTRACT;
 use crate::StoreError;
 
 /// How often a slot is asked for that somebody else takes in the same moment.

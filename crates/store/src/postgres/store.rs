@@ -25,6 +25,7 @@ use super::replica::register;
 use super::seal::SealKeys;
 use super::session::{PgSession, Value};
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
+use super::table_version::TableVersion;
 use crate::memory::StoreMemory;
 use crate::{Journal, StoreConnections, StoreError};
 
@@ -44,6 +45,7 @@ pub(crate) struct PostgresStore {
     replica_options: ReplicaOptions,
     primary: Arc<Primary>,
     lease: Arc<ReplicaLease>,
+    pub(crate) tables: TableVersion,
     /// What writes the journal.
     pub(super) lanes: Option<Lanes>,
     /// What the journal took when rows of a day were last cleared, in bytes: what they left is filled before it grows.
@@ -129,6 +131,7 @@ impl PostgresStore {
             replica_options: options.replica.clone(),
             primary,
             lease: Arc::new(lease),
+            tables: TableVersion::known(),
             lanes: None,
             filled_day: AtomicU64::new(0),
             wake: Arc::default(),

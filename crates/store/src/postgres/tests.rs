@@ -201,7 +201,10 @@ async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused()
     let newer = "UPDATE chatgate.deployment SET contract = 99";
     store.postgres().pool().write(newer, &[]).await.unwrap();
     let error = Store::open_postgres(&options).await.err().unwrap();
-    assert!(error.to_string().contains("a newer version"), "{error}");
+    assert!(
+        error.to_string().contains("install a newer version"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -372,4 +375,53 @@ async fn changes_arrive_though_nobody_is_notified() {
         // One question to the database a turn.
         two.changes("a", 1).await.unwrap();
     }
+}
+
+/// As migrations of another process would hold it.
+async fn other_migrator(options: &PostgresOptions) -> super::session::PgSession {
+    let connector = super::connector::PgConnector::for_command(&options.direct_url).unwrap();
+    let mut session = connector.connect().await.unwrap();
+    let lock = "SELECT pg_advisory_lock($1)";
+    session
+        .query(lock, &[(&super::migrations::LOCK, Type::INT8)])
+        .await
+        .unwrap();
+    session
+}
+
+#[tokio::test]
+async fn migrations_wait_for_another_process_without_a_wait_in_the_database() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let mut other = other_migrator(&options).await;
+    let mut opening = tokio::spawn(async move { Store::open_postgres(&options).await });
+    let (began, held) = (Instant::now(), Duration::from_secs(3));
+    while began.elapsed() < held {
+        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        assert!(other.query(waits, &[]).await.unwrap().is_empty());
+        let _ = tokio::time::timeout(Duration::from_millis(10), &mut opening).await;
+        assert!(!opening.is_finished(), "it did not wait");
+    }
+    drop(other);
+    opening.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_of_before_a_change_of_a_table_costs_its_connection_and_no_answer() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let store = open(&options).await;
+    let pool = store.postgres().pool();
+    let (mut fresh, mut stale) = (pool.take().await.unwrap(), pool.take().await.unwrap());
+    let prepare = "PREPARE facts AS SELECT * FROM chatgate.facts";
+    stale.session.batch(prepare).await.unwrap();
+    let add = "ALTER TABLE chatgate.facts ADD COLUMN more text";
+    fresh.session.batch(add).await.unwrap();
+    fresh.session.batch(prepare).await.unwrap();
+    // The one that comes back last is lent first.
+    pool.give_back(fresh);
+    pool.give_back(stale);
+    assert!(pool.write("EXECUTE facts", &[]).await.unwrap().is_empty());
 }

@@ -54,10 +54,11 @@ impl PageQuery {
         let nulls = vec!["NULL"; COLUMNS.split(", ").count() - 1 + 4].join(", ");
         query.sql = format!(
             "SELECT {of_j}, p.parameters, p.answer, c.before, c.after, NULL AS open_row
-             FROM (SELECT * FROM chatgate.journal WHERE id >= {first} AND id < {end}{conditions}
+             FROM (SELECT {columns}, change FROM chatgate.journal WHERE id >= {first} AND id < {end}{conditions}
                  ORDER BY id {direction} LIMIT {most}) j {SELECT_FROM}
              UNION ALL SELECT id, {nulls}, row FROM chatgate.intents WHERE id >= {first} AND id < {end}",
             of_j = columns_of("j"),
+            columns = *COLUMNS,
         );
         query
     }
