@@ -30,9 +30,10 @@ pub use gateway::{
 pub use issuer::{ISSUER, Issuer};
 pub use link::{Link, LinkState};
 pub use operator::{admin, admin_request, exported, import_accesses, made, rows};
+pub(crate) use postgres::SERVER;
 pub use process::{Process, binary, load, repository};
-pub(crate) use shared_store::is_of_files;
 pub use shared_store::is_postgres;
+pub(crate) use shared_store::{ADMIN_KEY, SEAL, is_of_files, new_listen};
 pub(crate) use skipped::skipped;
 pub(crate) use valkey::Valkey;
 pub use wait::{PATIENCE, accepted, as_soon_as, pass, stays, until};

@@ -58,6 +58,7 @@ mod reload;
 mod replay;
 mod replicas;
 mod resets;
+mod rolling;
 mod same_call;
 mod samples;
 mod schema;

@@ -8,5 +8,5 @@ mod paused;
 mod pooler;
 mod reads;
 mod restarted;
-mod stage;
-mod storm;
+pub(crate) mod stage;
+pub(crate) mod storm;

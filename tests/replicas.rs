@@ -1,6 +1,7 @@
 //! Several replicas over one database. Here the try-out, as its own lines say: a call, one gateway that is killed, and callers who
 //! go on.
 
+mod clocks;
 mod day_limit;
 mod keys;
 mod kill;

@@ -307,6 +307,10 @@ const TIMED: &[(&str, &str)] = &[
     ("tests/shared_counts.rs", "callers come at a pace"),
     ("tests/outage", "servers and replicas fail at any moment"),
     ("tests/replicas/kill.rs", "a replica is killed each second"),
+    (
+        "tests/rolling",
+        "callers come at a pace, and a service learns late",
+    ),
     ("tests/upstream_faults/raw.rs", "an upstream that is slow"),
     ("tests/upstream_faults/standing.rs", "a storm lasts"),
 ];

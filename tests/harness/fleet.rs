@@ -17,6 +17,20 @@ pub struct Fleet {
     database: String,
     toml: String,
     environment: Vec<(String, String)>,
+    /// What has programs see another time; nothing where all clocks are right.
+    false_time: Option<String>,
+}
+
+/// How far the clocks of three replicas are ahead, by the last figure of their names.
+const CLOCKS: [&str; 3] = ["+0s", "+600s", "-600s"];
+
+/// Where Debian's package faketime has it.
+fn false_time() -> Option<String> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?;
+    let libraries =
+        folders.filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketimeMT.so.1")));
+    let mut libraries = libraries.filter(|library| library.exists());
+    Some(libraries.next()?.to_str()?.to_owned())
 }
 
 impl Fleet {
@@ -54,9 +68,30 @@ impl Fleet {
             environment: owned.chain(environment_of(&database)).collect(),
             database,
             toml: toml.to_owned(),
+            false_time: None,
         };
-        let one = &fleet;
-        fleet.gateways = std::thread::scope(|scope| {
+        fleet.start_more(count);
+        fleet
+    }
+
+    /// Likewise, on machines of which two of three have clocks that are ten minutes wrong; nothing where faketime is missing.
+    pub fn with_false_clocks(count: usize, toml: &str) -> Option<Fleet> {
+        let mut fleet = Fleet::of(0, toml)?;
+        fleet.falsify_clocks()?;
+        fleet.start_more(count);
+        Some(fleet)
+    }
+
+    /// Replicas that are started from now on have clocks that are wrong; nothing where faketime is missing.
+    pub fn falsify_clocks(&mut self) -> Option<()> {
+        self.false_time = Some(false_time()?);
+        Some(())
+    }
+
+    /// Starts so many at once.
+    pub fn start_more(&mut self, count: usize) {
+        let one = &*self;
+        let started: Vec<_> = std::thread::scope(|scope| {
             let start = |number| scope.spawn(move || one.replica(&format!("replica-{number}")));
             let starting: Vec<_> = (0..count).map(start).collect();
             let started = starting
@@ -64,7 +99,7 @@ impl Fleet {
                 .map(|starting| starting.join().unwrap());
             started.collect()
         });
-        fleet
+        self.gateways.extend(started);
     }
 
     /// Has the database itself do something, and returns what psql prints of it.
@@ -110,6 +145,15 @@ impl Fleet {
         ];
         let shared = self.environment.iter();
         let shared = shared.map(|(name, value)| (&**name, &**value));
-        shared.chain(own).collect()
+        let number = name.bytes().last().map_or(0, |last| usize::from(last % 3));
+        let false_time = self.false_time.iter().flat_map(|library| {
+            // Its clocks for waiting are right.
+            [
+                ("LD_PRELOAD", &**library),
+                ("FAKETIME", CLOCKS[number]),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ]
+        });
+        shared.chain(own).chain(false_time).collect()
     }
 }

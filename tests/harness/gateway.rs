@@ -40,6 +40,21 @@ impl Gateway {
         Gateway::started((folder, ANY_PORT), toml, environment, Process::start)
     }
 
+    /// Likewise, by another binary than the one under test.
+    pub fn by(
+        binary: &str,
+        folder: Arc<TempDir>,
+        toml: &str,
+        environment: &[(&str, &str)],
+    ) -> Gateway {
+        Gateway::started(
+            (folder, ANY_PORT),
+            toml,
+            environment,
+            |arguments, environment| Process::by(binary, arguments, environment),
+        )
+    }
+
     /// With so many files that it may have open.
     pub fn with_files(files: u32, toml: &str, environment: &[(&str, &str)]) -> Gateway {
         let folder = (Arc::new(TempDir::new().unwrap()), ANY_PORT);

@@ -24,7 +24,12 @@ struct Heard {
 impl Process {
     /// Starts the binary under test and keeps every line that it prints.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-        let mut command = Command::new(binary());
+        Process::by(binary(), arguments, environment)
+    }
+
+    /// Likewise, another binary.
+    pub fn by(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(binary);
         command.args(arguments);
         Process::of(command, environment)
     }

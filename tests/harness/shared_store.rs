@@ -13,10 +13,10 @@ use super::gateway::{DEMO, Gateway, Sandbox, UPSTREAM_PASSWORD, UPSTREAM_USER};
 use super::postgres::SERVER;
 
 /// The key of the first operator.
-const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
+pub(crate) const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
 
 /// 32 bytes in base64.
-const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// What a database that is new gets, as a file does by itself.
 const DEMO_ACCESS: &str = "\n[[accesses]]\nname = \"demo\"\nuser = \"demo\"\npassword = \"env:TEST_DEMO\"\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n";
@@ -161,8 +161,8 @@ fn place(folder: &Path) -> (String, String) {
     (database, listen)
 }
 
-/// An address that nobody else has: no other gateway of these tests, nor one of another run.
-fn new_listen() -> String {
+/// An address that nobody else has: no other gateway of these tests, nor one of another run. The next port is free as well.
+pub(crate) fn new_listen() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let (process, part) = (std::process::id(), number / GATEWAYS_OF_A_PART);

@@ -1,6 +1,7 @@
 //! Replicas over a server that can fail, each by a way of its own to it, in front of an upstream that counts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -9,40 +10,39 @@ use tempfile::TempDir;
 
 use crate::crash::{seed, upstream::Counting};
 use crate::harness::{
-    Answer, Chance, Cluster, Gateway, Link, Process, UPSTREAM_ENVIRONMENT, admin, client, until,
-    upstream,
+    ADMIN_KEY, Answer, Chance, Cluster, Gateway, Link, Process, SEAL, UPSTREAM_ENVIRONMENT, admin,
+    binary, client, until, upstream,
 };
-
-/// The key of the first operator, the same for all.
-const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-test";
-
-/// 32 bytes in base64.
-const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 const LIMITS: &str = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\n\
     guesses_per_address = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n";
 
 /// The lease of every replica: the shortest that there is.
-pub(super) const LEASE: Duration = Duration::from_secs(5);
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// The access that calls.
 const NAME: &str = "caller";
 
-pub(super) struct Stage {
-    pub(super) gateways: Vec<Gateway>,
-    pub(super) upstream: Counting,
-    pub(super) client: reqwest::Client,
+pub(crate) struct Stage {
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) upstream: Counting,
+    pub(crate) client: reqwest::Client,
+    /// Of messages and requests: none comes twice.
+    pub(crate) numbers: Arc<AtomicU64>,
     client_id: String,
     secret: String,
     toml: String,
 }
 
+/// The setting of a replica that is started by another binary than the one under test.
+pub(crate) const BY_BINARY: &str = "CHATGATE_BINARY";
+
 /// How a replica is started, beside what all have in common.
-pub(super) type ReplicaSettings<'s> = &'s [(&'s str, &'s str)];
+pub(crate) type ReplicaSettings<'s> = &'s [(&'s str, &'s str)];
 
 impl Stage {
     /// Replicas over the databases of these URLs, with settings of their own.
-    pub(super) async fn over(replicas: &[(String, ReplicaSettings<'_>)]) -> Stage {
+    pub(crate) async fn over(replicas: &[(String, ReplicaSettings<'_>)]) -> Stage {
         let upstream_calls = Counting::start(Chance(seed())).await;
         let toml = format!(
             "[store]\nkind = \"postgres\"\nurl = \"env:TEST_DATABASE\"\nseal = \"env:TEST_SEAL\"\n\
@@ -54,6 +54,7 @@ impl Stage {
             gateways: Vec::new(),
             upstream: upstream_calls,
             client: client(),
+            numbers: Arc::default(),
             client_id: String::new(),
             secret: String::new(),
             toml,
@@ -67,13 +68,13 @@ impl Stage {
     }
 
     /// So many replicas over one database.
-    pub(super) async fn of(count: usize, url: &str) -> Stage {
+    pub(crate) async fn of(count: usize, url: &str) -> Stage {
         let all: Vec<_> = (0..count).map(|_| (url.to_owned(), &[][..])).collect();
         Stage::over(&all).await
     }
 
     /// Starts a further replica.
-    fn replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Gateway {
+    pub(crate) fn replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
         // Where the tests' operator looks for the key.
         std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -84,11 +85,13 @@ impl Stage {
             &[("CHATGATE__REPLICAS__NAME", &name)],
             settings,
         ];
-        Gateway::over(folder, &self.toml, &environment.concat())
+        let by = settings.iter().find(|(name, _)| *name == BY_BINARY);
+        let by = by.map_or(binary(), |(_, path)| *path);
+        Gateway::by(by, folder, &self.toml, &environment.concat())
     }
 
     /// Starts one that will not get far.
-    pub(super) fn try_replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Process {
+    pub(crate) fn try_replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Process {
         let file = self.gateways[0].folder.path().join("chatgate.toml");
         let config = ["--config", file.to_str().unwrap()];
         let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
@@ -108,14 +111,14 @@ impl Stage {
     }
 
     /// A call by the access of this stage.
-    pub(super) fn call(&self, replica: usize, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    pub(crate) fn call(&self, replica: usize, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let url = self.gateways[replica].url("/api/basic/");
         let call = self.client.post(url).basic_auth(NAME, Some(&self.secret));
         call.form(&[&[("class", "chat")], form].concat())
     }
 
     /// Asks a replica for a token.
-    pub(super) fn token(&self, replica: usize) -> reqwest::RequestBuilder {
+    pub(crate) fn token(&self, replica: usize) -> reqwest::RequestBuilder {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
@@ -125,12 +128,12 @@ impl Stage {
         self.client.post(url).form(&form)
     }
 
-    pub(super) fn read(&self, replica: usize) -> reqwest::RequestBuilder {
+    pub(crate) fn read(&self, replica: usize) -> reqwest::RequestBuilder {
         let channel = [("platform", "whatsapp"), ("platformid", "100")];
         self.call(replica, &[&[("method", "getchats")], &channel[..]].concat())
     }
 
-    pub(super) fn send(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn send(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
         self.call(
             replica,
             &[
@@ -143,29 +146,29 @@ impl Stage {
         )
     }
 
-    pub(super) fn keyed(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn keyed(&self, replica: usize, mark: &str) -> reqwest::RequestBuilder {
         self.send(replica, mark).header("Idempotency-Key", mark)
     }
 
     /// Changes the access at a replica.
-    pub(super) async fn change(&self, replica: usize, change: Value) -> Answer {
+    pub(crate) async fn change(&self, replica: usize, change: Value) -> Answer {
         let path = format!("accesses/{NAME}");
         admin(&self.gateways[replica], Method::PATCH, &path, change).await
     }
 
-    pub(super) async fn ready(&self, replica: usize) -> Answer {
+    pub(crate) async fn ready(&self, replica: usize) -> Answer {
         let url = format!("http://{}/readyz", self.gateways[replica].admin);
         Answer::of(self.client.get(url)).await
     }
 
-    pub(super) async fn status(&self, replica: usize) -> Value {
+    pub(crate) async fn status(&self, replica: usize) -> Value {
         admin(&self.gateways[replica], Method::GET, "status", Value::Null)
             .await
             .json()
     }
 
     /// Waits until a replica is ready and lacks nothing.
-    pub(super) async fn is_whole(&self, replica: usize) {
+    pub(crate) async fn is_whole(&self, replica: usize) {
         until("nothing is degraded", async || {
             let ready = self.ready(replica).await;
             ready.status == 200 && !ready.body.contains("degraded")
@@ -186,7 +189,7 @@ fn environment(url: &str) -> [(&'static str, &str); 5] {
 }
 
 /// A link to a server, and the URL of the database behind it.
-pub(super) fn linked(cluster: &Cluster) -> (Link, String) {
+pub(crate) fn linked(cluster: &Cluster) -> (Link, String) {
     let link = Link::to(cluster.socket());
     let url = format!("postgres://chatgate@{}/chatgate", link.address);
     (link, url)

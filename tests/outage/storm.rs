@@ -18,7 +18,7 @@ const CALLERS: usize = 6;
 const ASKED: u64 = 3;
 
 /// Longest that a caller may have to wait for a refusal: what the store takes at most, and a little.
-pub(super) const ANSWER_MAX: Duration = Duration::from_millis(3_200);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_millis(3_200);
 
 /// Longest that any answer takes: three seconds until the row of a send is on the disk, five for its outcome, and a little.
 const SETTLED_MAX: Duration = Duration::from_secs(9);
@@ -28,7 +28,7 @@ const OPEN_MAX: Duration = Duration::from_secs(15);
 
 /// One request and its answer.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     id: String,
     /// What is sent; nothing of a read.
     mark: Option<String>,
@@ -53,20 +53,22 @@ impl Asked {
 
 /// What has been checked.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
-    pub(super) keys: usize,
-    pub(super) sent: usize,
-    pub(super) not_sent: usize,
-    pub(super) unknown: usize,
+pub(crate) struct Verdict {
+    pub(crate) keys: usize,
+    pub(crate) sent: usize,
+    pub(crate) not_sent: usize,
+    pub(crate) unknown: usize,
+    /// Answers of 5xx that do not say when to come again.
+    pub(crate) failed: usize,
     /// Messages that the upstream took twice under one key.
-    pub(super) doubled: usize,
+    pub(crate) doubled: usize,
     /// Sends that were answered, and have no row.
-    pub(super) lost: usize,
+    pub(crate) lost: usize,
     /// The longest that a refused send and a read took.
-    pub(super) slowest: Duration,
+    pub(crate) slowest: Duration,
 }
 
-pub(super) struct Storm {
+pub(crate) struct Storm {
     stage: Arc<Stage>,
     ends: Arc<AtomicBool>,
     numbers: Arc<AtomicU64>,
@@ -75,11 +77,11 @@ pub(super) struct Storm {
 
 impl Storm {
     /// Begins. Connections that replicas break off are no matter here: replicas are not killed.
-    pub(super) fn over(stage: &Arc<Stage>, mut chance: Chance) -> Storm {
+    pub(crate) fn over(stage: &Arc<Stage>, mut chance: Chance) -> Storm {
         let mut storm = Storm {
             stage: Arc::clone(stage),
             ends: Arc::default(),
-            numbers: Arc::default(),
+            numbers: Arc::clone(&stage.numbers),
             callers: JoinSet::new(),
         };
         for _ in 0..CALLERS {
@@ -93,7 +95,7 @@ impl Storm {
     }
 
     /// Ends, and gives all that was asked.
-    pub(super) async fn end(self) -> (Vec<Asked>, Arc<Stage>) {
+    pub(crate) async fn end(self) -> (Vec<Asked>, Arc<Stage>) {
         self.ends.store(true, Ordering::SeqCst);
         let asked = self.callers.join_all().await;
         (asked.into_iter().flatten().collect(), self.stage)
@@ -155,7 +157,7 @@ async fn ask(
 }
 
 /// Holds what was asked against what the upstream took and what the journal says, when all is well again.
-pub(super) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
+pub(crate) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut keys: HashMap<&str, Vec<&Asked>> = HashMap::new();
     for asked in asked {
@@ -163,6 +165,8 @@ pub(super) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
             verdict.slowest = verdict.slowest.max(asked.took);
         }
         assert!(asked.took <= SETTLED_MAX, "{asked:?}");
+        let comes_again = asked.code == "OVERLOADED" && !asked.retry_after.is_empty();
+        verdict.failed += usize::from(asked.status >= 500 && !comes_again);
         match &asked.mark {
             None => assert_eq!(asked.status, 200, "reads are served: {asked:?}"),
             Some(mark) => keys.entry(mark).or_default().push(asked),

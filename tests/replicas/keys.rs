@@ -87,9 +87,21 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_good_at_every_replica_while_the_signing_key_is_rotated() {
-    let Some(mut fleet) = Fleet::of(REPLICAS, SETTINGS) else {
+    let Some(fleet) = Fleet::of(REPLICAS, SETTINGS) else {
         return skipped("PostgreSQL");
     };
+    rotate_over(fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_good_at_every_replica_whose_clock_is_ten_minutes_wrong() {
+    let Some(fleet) = Fleet::with_false_clocks(REPLICAS, SETTINGS) else {
+        return skipped("PostgreSQL, or Debian's package faketime");
+    };
+    rotate_over(fleet).await;
+}
+
+async fn rotate_over(mut fleet: Fleet) {
     let gateways = std::mem::take(&mut fleet.gateways);
     let draft = json!({"name": "shop", "allow": ["127.0.0.1"]});
     let made = admin(&gateways[0], Method::POST, "accesses", &draft)

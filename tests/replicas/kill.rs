@@ -151,6 +151,25 @@ fn check_not_sent(asked: &[Asked], upstream: &Counting) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
+    storm(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn killed_likewise_with_clocks_that_are_ten_minutes_wrong() {
+    storm(true).await;
+}
+
+fn fleet(upstream: &Counting, toml: &str, has_false_clocks: bool) -> Option<Fleet> {
+    let settings = (toml, &callers::environment()[..]);
+    let mut fleet = Fleet::in_front_of(upstream.address, 0, settings)?;
+    if has_false_clocks {
+        fleet.falsify_clocks()?;
+    }
+    fleet.start_more(REPLICAS);
+    Some(fleet)
+}
+
+async fn storm(has_false_clocks: bool) {
     let seed = seed();
     let mut chance = Chance(seed);
     let (upstream, issuer) = (Counting::start(chance.branch()).await, Issuer::new());
@@ -159,9 +178,8 @@ async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
         issuer.as_configuration(),
         callers::accesses()
     );
-    let settings = (&*toml, &callers::environment()[..]);
-    let Some(mut fleet) = Fleet::in_front_of(upstream.address, REPLICAS, settings) else {
-        return skipped("PostgreSQL");
+    let Some(mut fleet) = fleet(&upstream, &toml, has_false_clocks) else {
+        return skipped("PostgreSQL, or Debian's package faketime");
     };
     let addresses = fleet.gateways.iter().map(|gateway| gateway.public);
     let addresses = Arc::new(Mutex::new(addresses.collect::<Vec<_>>()));

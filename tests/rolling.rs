@@ -1,0 +1,88 @@
+//! Replicas that are replaced one after the other while callers go on: no call fails, and nothing is sent twice, whatever stands in
+//! front of them.
+
+mod callers;
+mod columns;
+mod contract;
+mod fronts;
+mod mixed;
+mod service;
+mod site;
+
+use std::path::Path;
+use std::time::Instant;
+
+use self::callers::Callers;
+use self::fronts::{haproxy, nginx};
+use self::service::Service;
+use self::site::{REPLICAS, Site};
+use crate::harness::{load, skipped};
+
+/// Calls a second, over all callers, and how often each replica is replaced: on every day, and in the whole load.
+const CALLS_A_SECOND: (usize, usize) = (200, 1000);
+const TIMES: (usize, usize) = (1, 20);
+
+/// Replaces each replica so many times while callers call, and holds what they were answered against what was sent.
+async fn replace_all(mut site: Site, front: &str, service: Option<&Service>) {
+    let a_second = load(CALLS_A_SECOND.0, CALLS_A_SECOND.1);
+    let (times, began) = (load(TIMES.0, TIMES.1), Instant::now());
+    let callers = Callers::start(site.front, &site.password, a_second);
+    callers.have_called(a_second).await;
+    for _ in 0..times {
+        for replica in 0..REPLICAS {
+            site.replace(replica, service).await;
+        }
+    }
+    let called = callers.end().await;
+    let doubled = called
+        .sent
+        .iter()
+        .filter(|mark| site.upstream.taken(mark) != 1);
+    let doubled = doubled.count();
+    println!(
+        "rolling restart behind {front}: {} of {REPLICAS} replicas replaced in {:.0?}, {} calls, {} of them sends, {} failed, {doubled} not \
+         sent once; the slowest took {:.1?}",
+        times * REPLICAS,
+        began.elapsed(),
+        called.calls,
+        called.sent.len(),
+        called.failed.len(),
+        called.slowest,
+    );
+    assert!(called.failed.is_empty(), "{:#?}", called.failed);
+    assert_eq!(doubled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_behind_haproxy() {
+    if !Path::new("/usr/sbin/haproxy").exists() {
+        return skipped("Debian's package haproxy");
+    }
+    let Some(mut site) = Site::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let _front = haproxy(&mut site).await;
+    replace_all(site, "HAProxy", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_behind_nginx() {
+    if !Path::new("/usr/sbin/nginx").exists() {
+        return skipped("Debian's package nginx-light");
+    }
+    let Some(mut site) = Site::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let _front = nginx(&mut site).await;
+    replace_all(site, "nginx", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_behind_a_service_that_learns_late_of_an_end() {
+    let Some(mut site) = Site::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let service = Service::before(&site).await;
+    site.front = service.address;
+    replace_all(site, "a service", Some(&service)).await;
+}

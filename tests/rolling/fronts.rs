@@ -1,0 +1,81 @@
+//! Load balancers, by the very files of `deploy/replicas`.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::site::Site;
+use crate::harness::{Process, repository, until};
+
+/// A load balancer and its files.
+pub(super) struct Front {
+    _process: Process,
+    _folder: TempDir,
+}
+
+/// The variables that the files name, as `deploy/replicas/run` sets them.
+fn variables(site: &Site) -> Vec<(String, String)> {
+    let mut variables = vec![
+        ("LISTEN".to_owned(), site.front.ip().to_string()),
+        ("PORT".to_owned(), site.front.port().to_string()),
+        (
+            "OPERATORS_PORT".to_owned(),
+            (site.front.port() + 1).to_string(),
+        ),
+    ];
+    for (name, gateway) in ["A", "B", "C"].iter().zip(&site.gateways) {
+        for (what, value) in [
+            ("HOST", gateway.public.ip().to_string()),
+            ("PORT", gateway.public.port().to_string()),
+            ("ADMIN_PORT", gateway.admin.port().to_string()),
+        ] {
+            variables.push((format!("{name}_{what}"), value));
+        }
+    }
+    variables
+}
+
+async fn started(site: &Site, command: Command, folder: TempDir) -> Front {
+    let variables = variables(site);
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let front = Front {
+        _process: Process::of(command, &variables),
+        _folder: folder,
+    };
+    until("it listens", async || {
+        TcpStream::connect(site.front).await.is_ok()
+    })
+    .await;
+    front
+}
+
+pub(super) async fn haproxy(site: &mut Site) -> Front {
+    let mut command = Command::new("/usr/sbin/haproxy");
+    let file = repository().join("deploy/replicas/haproxy.cfg");
+    command.arg("-db").arg("-f").arg(file);
+    started(site, command, TempDir::new().unwrap()).await
+}
+
+/// Its variables are replaced as its image does.
+pub(super) async fn nginx(site: &mut Site) -> Front {
+    let folder = TempDir::new().unwrap();
+    let template = repository().join("deploy/replicas/nginx.conf.template");
+    let mut text = std::fs::read_to_string(template).unwrap();
+    for (name, value) in variables(site) {
+        text = text.replace(&format!("${{{name}}}"), &value);
+    }
+    std::fs::write(folder.path().join("replicas.conf"), text).unwrap();
+    let main = "user root;\ndaemon off;\npid nginx.pid;\nerror_log stderr warn;\nevents {}\nhttp {\n    access_log off;\n    \
+        include replicas.conf;\n}\n";
+    std::fs::write(folder.path().join("nginx.conf"), main).unwrap();
+    let mut command = Command::new("/usr/sbin/nginx");
+    command
+        .arg("-p")
+        .arg(folder.path())
+        .args(["-c", "nginx.conf", "-e", "stderr"]);
+    started(site, command, folder).await
+}
