@@ -4,6 +4,7 @@
 mod accesses;
 mod admin_keys;
 mod change;
+mod connections;
 mod connector;
 mod copy;
 mod daily;

@@ -27,7 +27,7 @@ use super::session::{PgSession, Value};
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use super::table_version::TableVersion;
 use crate::memory::StoreMemory;
-use crate::{Journal, StoreConnections, StoreError};
+use crate::{Journal, StoreError};
 
 /// A store in PostgreSQL.
 pub(crate) struct PostgresStore {
@@ -252,10 +252,6 @@ impl PostgresStore {
 
     pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
         &self.memory
-    }
-
-    pub(crate) fn connections(&self) -> StoreConnections {
-        self.pool.connections()
     }
 
     pub(super) fn pool(&self) -> &PgPool {
