@@ -18,6 +18,7 @@ mod accesses;
 mod across_ways;
 mod address_table;
 mod addresses;
+mod blocked_files;
 mod browser;
 mod charsets;
 mod commands;

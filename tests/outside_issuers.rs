@@ -16,18 +16,18 @@ use tokio::net::TcpListener;
 
 use crate::harness::{Answer, Gateway, Issuer, Process, admin, client, envelope, made, until};
 
-const READ: &str = "class=chat&method=getchatchannels";
+pub const READ: &str = "class=chat&method=getchatchannels";
 
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-async fn asked(gateway: &Gateway, token: &str, call: &str) -> Answer {
+pub async fn asked(gateway: &Gateway, token: &str, call: &str) -> Answer {
     let url = gateway.url(&format!("/api/jwt/?{call}"));
     Answer::of(client().get(url).bearer_auth(token)).await
 }
 
-async fn said(gateway: &Gateway, token: &str) -> String {
+pub async fn said(gateway: &Gateway, token: &str) -> String {
     let said = asked(gateway, token, READ).await.json();
     said["error"].as_str().unwrap_or("SUCCESS").to_owned()
 }
@@ -168,13 +168,13 @@ async fn a_token_allows_what_it_says_and_nothing_where_it_says_nothing() {
 // === odd keys ===
 
 /// An issuer's document, served to whoever asks.
-struct Served {
+pub struct Served {
     document: Arc<Mutex<(u16, String)>>,
     address: std::net::SocketAddr,
 }
 
 impl Served {
-    async fn new(status: u16, document: String) -> Served {
+    pub async fn new(status: u16, document: String) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let document = Arc::new(Mutex::new((status, document)));
@@ -193,12 +193,12 @@ impl Served {
         Served { document, address }
     }
 
-    fn says(&self, status: u16, document: String) {
+    pub fn says(&self, status: u16, document: String) {
         *self.document.lock().unwrap() = (status, document);
     }
 
     /// The issuer of the harness with its keys here.
-    fn as_configuration(&self, issuer: &Issuer) -> String {
+    pub fn as_configuration(&self, issuer: &Issuer) -> String {
         let toml = issuer.as_configuration();
         let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
         let fetched = format!(

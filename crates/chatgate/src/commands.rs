@@ -58,6 +58,12 @@ pub(crate) async fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says why nothing could be done.
+pub(crate) fn failed(text: &str) -> ExitCode {
+    print_error(text);
+    ExitCode::FAILURE
+}
+
 async fn dispatch(cli: Cli) -> Result<(), CommandError> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args).await?,

@@ -189,10 +189,18 @@ impl Tokens {
         fault.into()
     }
 
-    /// Fetches the stale keys of outside issuers. Call it every few seconds.
-    pub(crate) async fn refresh(&self, now: i64) {
-        for outside in self.outside.iter().filter(|outside| outside.is_stale(now)) {
-            self.fetch(outside, now).await;
+    /// Begins to fetch the stale keys of outside issuers, each in a task of its own: one that does not answer delays no other.
+    /// Call it every few seconds.
+    pub(crate) fn refresh(self: &Arc<Tokens>, now: i64) {
+        for (at, outside) in self.outside.iter().enumerate() {
+            if outside.is_stale(now) && outside.fetching.try_lock().is_ok() {
+                let tokens = Arc::clone(self);
+                tokio::spawn(async move {
+                    if let Some(outside) = tokens.outside.get(at) {
+                        tokens.fetch(outside, now).await;
+                    }
+                });
+            }
         }
     }
 

@@ -39,6 +39,9 @@ pub struct TlsFiles {
     pub h2: bool,
 }
 
+/// Reads a file, at the start and whenever it may have changed. An error is a line that names the file.
+pub type ReadFile = fn(&Path) -> Result<Vec<u8>, String>;
+
 /// The contents of the files at one moment.
 struct FileContents {
     cert: Vec<u8>,
@@ -52,6 +55,7 @@ type Fingerprint = [u8; SHA256_OUTPUT_LEN];
 /// The TLS of one listener.
 pub struct Tls {
     files: TlsFiles,
+    read: ReadFile,
     /// Swapped as a whole, so that sessions of an old certificate or an old authority can't be resumed.
     config: ArcSwap<ServerConfig>,
     /// When the certificate expires, in seconds since 1970, UTC.
@@ -67,14 +71,15 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files, now and again when they change.
     ///
     /// # Errors
     /// A sentence that names the wrong file, or says that the files do not belong together.
-    pub fn open(files: &TlsFiles) -> Result<Tls, String> {
-        let contents = FileContents::read(files)?;
+    pub fn open(files: &TlsFiles, read: ReadFile) -> Result<Tls, String> {
+        let contents = FileContents::read(files, read)?;
         Ok(Tls {
             files: files.clone(),
+            read,
             config: ArcSwap::from_pointee(contents.config(files)?),
             expires: AtomicI64::new(expires(&contents.cert)),
             tried: Mutex::new(Some(contents.fingerprint())),
@@ -93,7 +98,7 @@ impl Tls {
 
     /// Reads the files again, if they have changed. Files that can't be used are logged once, and the old certificate stays.
     fn renew(&self) {
-        let contents = FileContents::read(&self.files);
+        let contents = FileContents::read(&self.files, self.read);
         let fingerprint = contents.as_ref().ok().map(FileContents::fingerprint);
         let before = std::mem::replace(
             &mut *self.tried.lock().unwrap_or_else(PoisonError::into_inner),
@@ -133,7 +138,7 @@ pub async fn keep_fresh(in_use: impl Fn() -> Vec<Arc<Tls>>) {
 }
 
 impl FileContents {
-    fn read(files: &TlsFiles) -> Result<FileContents, String> {
+    fn read(files: &TlsFiles, read: ReadFile) -> Result<FileContents, String> {
         Ok(FileContents {
             cert: read(&files.cert)?,
             key: read(&files.key)?,
@@ -244,18 +249,6 @@ fn unusable(error: &rustls::Error) -> String {
         }
         error => format!("certificate and key can't be used: {error}"),
     }
-}
-
-/// Reads and parses a file.
-///
-/// # Errors
-/// A sentence with its path.
-pub fn in_file<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, String> {
-    at(path, parse(&read(path)?))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    at(path, std::fs::read(path).map_err(|error| error.to_string()))
 }
 
 fn at<T>(path: &Path, result: Result<T, String>) -> Result<T, String> {

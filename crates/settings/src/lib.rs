@@ -4,6 +4,7 @@ mod changes;
 mod error;
 mod example;
 pub mod parse;
+mod read_within;
 mod reader;
 mod schema;
 mod source;
@@ -13,7 +14,10 @@ mod typed;
 
 pub use changes::changed;
 pub use error::ConfigError;
+pub use read_within::hanging_files;
 pub use reader::Reader;
 pub use schema::ValueKind;
 pub use source::{ConfigSource, Flag, Sources};
-pub use trusted_file::{check_trusted, effective_user, is_exposed, read_trusted, shell_quoted};
+pub use trusted_file::{
+    effective_user, is_exposed, read_to_compare, read_trusted, read_trusted_bytes, shell_quoted,
+};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::trusted_file::check_trusted;
+use crate::trusted_file::{FileError, trusted_text};
 
 /// Names the file and holds the flags: enough to read the configuration again at any time.
 #[derive(Clone, Debug, Default)]
@@ -42,13 +42,13 @@ impl ConfigSource {
     pub fn read(&self) -> Result<Sources, String> {
         let file = match &self.file {
             None => String::new(),
-            Some(path) => {
-                check_trusted(path)?;
-                std::fs::read_to_string(path).map_err(|error| {
-                    let path = path.display();
-                    format!("{path}: {error}; name the configuration file with --config")
-                })?
-            }
+            Some(path) => trusted_text(path).map_err(|error| match &error {
+                FileError::Io(_) => {
+                    let text = error.text(path);
+                    format!("{text}; name the configuration file with --config")
+                }
+                _ => error.text(path),
+            })?,
         };
         // A variable that is not UTF-8 cannot be a setting.
         let environment = std::env::vars_os().filter_map(|(name, value)| {

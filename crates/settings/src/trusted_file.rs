@@ -1,7 +1,13 @@
 //! Files outside the data folder that hold a secret, a certificate or a configuration. Errors name the command that mends them.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::read_within::{READ_TIMEOUT, read_within};
 
 /// The right of everybody to read.
 const EVERYBODY_READS: u32 = 0o004;
@@ -9,28 +15,127 @@ const EVERYBODY_READS: u32 = 0o004;
 /// The right of everybody to write.
 const EVERYBODY_WRITES: u32 = 0o002;
 
-/// Rejects a file that everybody may write: its content can be anybody's. Who may read it is up to its owner: an orchestrator
-/// mounts secrets as links to files of root that every user of the container may read.
-///
-/// # Errors
-/// A line that names the file and the mend. A missing file is accepted here and fails when it is read.
-pub fn check_trusted(path: &Path) -> Result<(), String> {
-    let is_open = std::fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.mode() & EVERYBODY_WRITES != 0);
-    if is_open {
-        let (shown, named) = (path.display(), shell_quoted(path));
-        return Err(format!("everybody may write {shown}: chmod o-w {named}"));
-    }
-    Ok(())
+/// Largest file read, in bytes: a configuration with some ten thousand accesses.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum FileError {
+    /// Everybody may write it: its content can be anybody's.
+    Untrusted,
+    /// It is a pipe, which would be waited for.
+    Pipe,
+    /// It is larger than [`FILE_BYTES_MAX`].
+    TooLong,
+    /// It is not UTF-8.
+    NotText,
+    /// Reading it has not ended in time.
+    Hangs,
+    /// What the system said.
+    Io(io::Error),
 }
 
-/// Reads the text of a file that [`check_trusted`] accepts.
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> FileError {
+        match error.kind() {
+            io::ErrorKind::TimedOut => FileError::Hangs,
+            _ => FileError::Io(error),
+        }
+    }
+}
+
+impl FileError {
+    /// A line that names the file, and the mend where there is one.
+    pub(crate) fn text(&self, path: &Path) -> String {
+        let (shown, named) = (path.display(), shell_quoted(path));
+        match self {
+            FileError::Untrusted => format!("everybody may write {shown}: chmod o-w {named}"),
+            FileError::Pipe => format!("{shown}: it is a pipe; put a file in its place"),
+            FileError::TooLong => format!("{shown}: it is longer than {FILE_BYTES_MAX} bytes"),
+            FileError::NotText => format!("{shown}: it is not UTF-8"),
+            FileError::Hangs => {
+                let seconds = READ_TIMEOUT.as_secs();
+                format!(
+                    "{shown}: reading it did not end within {seconds} s; look at the mount or the device that it is on"
+                )
+            }
+            FileError::Io(error) => format!("{shown}: {error}"),
+        }
+    }
+}
+
+/// Reads a file, unless everybody may write it. Who may read it is up to its owner: an orchestrator mounts secrets as links to
+/// files of root that every user of the container may read.
 ///
 /// # Errors
-/// A line that names the file.
+/// A line that names the file and the mend. A file that blocks is an error after a few seconds.
+pub fn read_trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    trusted_within(path).map_err(|error| error.text(path))
+}
+
+/// Reads the text of a file, unless everybody may write it.
+///
+/// # Errors
+/// As [`read_trusted_bytes`], and for what is not UTF-8.
 pub fn read_trusted(path: &Path) -> Result<String, String> {
-    check_trusted(path)?;
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    trusted_text(path).map_err(|error| error.text(path))
+}
+
+pub(crate) fn trusted_text(path: &Path) -> Result<String, FileError> {
+    text(trusted_within(path)?)
+}
+
+fn trusted_within(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_within(READ_TIMEOUT, path, trusted)?
+}
+
+/// Reads the text of a file whoever may write it, to see whether it has changed.
+///
+/// # Errors
+/// A line that names the file. A file that blocks is an error after a few seconds.
+pub fn read_to_compare(path: &Path) -> Result<String, String> {
+    let read = read_within(READ_TIMEOUT, path, |path| contents(open(path)?));
+    let read = read.map_err(FileError::from).flatten().and_then(text);
+    read.map_err(|error| error.text(path))
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, FileError> {
+    String::from_utf8(bytes).map_err(|_| FileError::NotText)
+}
+
+fn trusted(path: &Path) -> Result<Vec<u8>, FileError> {
+    let file = open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.mode() & EVERYBODY_WRITES != 0 {
+        return Err(FileError::Untrusted);
+    }
+    contents(file)
+}
+
+/// Opens a file without waiting for whoever writes a pipe. What a shell hands over, such as `/dev/stdin` or `/dev/fd/63`, may
+/// be a pipe, and is waited for.
+fn open(path: &Path) -> Result<File, FileError> {
+    if path.starts_with("/dev") {
+        return Ok(File::open(path)?);
+    }
+    let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options()
+        .read(true)
+        .custom_flags(no_wait)
+        .open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(FileError::Pipe);
+    }
+    Ok(file)
+}
+
+fn contents(file: File) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(FileError::TooLong);
+    }
+    Ok(bytes)
 }
 
 /// The user that this process runs as.
@@ -77,15 +182,29 @@ mod tests {
         symlink(&path, &link).unwrap();
         for mode in [0o644, 0o440, 0o444, 0o664] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            check_trusted(&link).unwrap();
+            assert_eq!(read_trusted(&link).unwrap(), "p");
         }
         for mode in [0o666, 0o602] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let error = check_trusted(&link).unwrap_err();
+            let error = read_trusted(&link).unwrap_err();
             for part in ["everybody may write", "chmod o-w"] {
                 assert!(error.contains(part), "{part}: {error}");
             }
         }
-        check_trusted(&folder.path().join("missing")).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_and_what_never_ends_are_no_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for (path, expected) in [
+            (pipe.as_path(), "it is a pipe"),
+            (Path::new("/dev/zero"), "longer than"),
+        ] {
+            let error = read_trusted(path).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! TLS of both listeners. The files are opened here once, so that errors in them are reported with all others.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use server::tls::{self, Tls, TlsFiles};
-use settings::Reader;
+use settings::{Reader, read_trusted_bytes};
 
 /// TLS of the public listener, whose callers authenticate by their credentials.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
@@ -44,7 +44,7 @@ fn files(
         h2,
     };
     reader.secret_files.push(files.key.clone());
-    match Tls::open(&files) {
+    match Tls::open(&files, read_trusted_bytes) {
         Ok(_) => Some(files),
         Err(error) => {
             reader.reject(key_name, &error);
@@ -56,7 +56,7 @@ fn files(
 /// The path of a file whose content can be parsed.
 fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
     let path = settings::parse::path(text)?;
-    settings::check_trusted(&path)?;
-    tls::in_file(Path::new(text), parse)?;
+    let contents = read_trusted_bytes(&path)?;
+    parse(&contents).map_err(|error| format!("{text}: {error}"))?;
     Ok(path)
 }

@@ -16,10 +16,10 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// is checked in every round.
 const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 
-/// Runs the jobs until the task is aborted. A slow issuer or disk delays no other job.
+/// Runs the jobs until the task is aborted. A slow issuer, upstream or disk delays no other job.
 pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
-    let (mut refreshing, mut clearing) = (JoinSet::new(), JoinSet::new());
+    let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
     for round in 0_u64.. {
         interval.tick().await;
         let snapshot = runtime.snapshot();
@@ -29,12 +29,10 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         snapshot.metrics.requests.rank();
         snapshot.save_uses().await;
         runtime.prune_expired_keys().await;
-        if refreshing.try_join_next().is_some() || refreshing.is_empty() {
+        snapshot.tokens.refresh(snapshot.judged_now());
+        if trying.try_join_next().is_some() || trying.is_empty() {
             let snapshot = Arc::clone(&snapshot);
-            refreshing.spawn(async move {
-                snapshot.forwarder.try_next_account().await;
-                snapshot.tokens.refresh(snapshot.judged_now()).await;
-            });
+            trying.spawn(async move { snapshot.forwarder.try_next_account().await });
         }
         if clearing.try_join_next().is_some() || clearing.is_empty() {
             let by_age = round % ROUNDS_BETWEEN_CLEARINGS == 0;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use server::tls::{Tls, TlsFiles};
 use server::{ConnectionPolicy, Deadlines, fd_limit};
+use settings::read_trusted_bytes;
 
 use crate::config::Config;
 
@@ -19,7 +20,12 @@ const OPERATORS_MAX: usize = 128;
 /// # Errors
 /// A sentence, when certificates can't be read.
 pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], String> {
-    let open = |files: &Option<TlsFiles>| files.as_ref().map(Tls::open).transpose();
+    let open = |files: &Option<TlsFiles>| {
+        let opened = files
+            .as_ref()
+            .map(|files| Tls::open(files, read_trusted_bytes));
+        opened.transpose()
+    };
     let public = ConnectionPolicy {
         connections_max: connections_max(config),
         proxy_protocol: config.proxy_protocol,

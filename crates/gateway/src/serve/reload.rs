@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use server::signals::ReloadSignal;
 use settings::ConfigError;
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::serve::assemble::assemble;
@@ -17,6 +18,9 @@ use crate::state::current::{LastReload, Loaded, Runtime};
 
 /// How often the file is read. A change counts once the file reads the same twice, so that no half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest time for all files of a configuration, each of which is given up earlier: less than a command waits for its answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reads the configuration again and makes it current, unless something is wrong with it. Returns how the reload ended.
 pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
@@ -65,7 +69,9 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<Vec<String
         let config = Config::read_after(&sources, Some(&old));
         Ok::<_, String>((sources, config))
     });
-    let read = read.await.map_err(|panic| sentence(panic.to_string()))?;
+    let read = timeout(READ_TIMEOUT, read).await;
+    let read = read.map_err(|_| sentence(not_read()))?;
+    let read = read.map_err(|panic| sentence(panic.to_string()))?;
     loaded.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
     let (sources, config) = read.map_err(sentence)?;
     let config = config
@@ -85,6 +91,20 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<Vec<String
     Ok(changed)
 }
 
+/// Which files keep a reload from its end.
+fn not_read() -> String {
+    let hanging = settings::hanging_files();
+    let names: Vec<_> = hanging
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    format!(
+        "the files of the configuration were not read within {} s; look at the mounts that they are on, and reload again: {}",
+        READ_TIMEOUT.as_secs(),
+        names.join(", ")
+    )
+}
+
 /// Reloads at each signal, until the task is aborted.
 pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
     loop {
@@ -100,7 +120,9 @@ pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
     loop {
         interval.tick().await;
         // A missing file is being replaced. A reload that somebody asks for meanwhile reports it.
-        let Ok(text) = tokio::fs::read_to_string(&file).await else {
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || settings::read_to_compare(&path));
+        let Ok(Ok(text)) = read.await else {
             continue;
         };
         let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&text);

@@ -130,9 +130,12 @@ impl Runtime {
         }
     }
 
-    /// Removes signing keys whose last token has expired. Call it every few seconds.
+    /// Removes signing keys whose last token has expired, unless a reload is under way, whose files may take long. Call it every
+    /// few seconds.
     pub(crate) async fn prune_expired_keys(&self) {
-        let _held = self.loaded.lock().await;
+        let Ok(_held) = self.loaded.try_lock() else {
+            return;
+        };
         let snapshot = self.snapshot();
         let now = snapshot.judged_now();
         snapshot

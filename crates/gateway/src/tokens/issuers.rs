@@ -111,9 +111,11 @@ impl OutsideIssuer {
                 let client = client.ok_or("there is no client")?;
                 get_document(client, url.clone(), JWKS_BYTES_MAX).await?
             }
-            JwksSource::File(path) => tokio::fs::read_to_string(path)
-                .await
-                .map_err(|error| error.to_string())?,
+            JwksSource::File(path) => {
+                let path = path.clone();
+                let reading = tokio::task::spawn_blocking(move || settings::read_trusted(&path));
+                reading.await.map_err(|panic| panic.to_string())??
+            }
         };
         parse_jwks(&document, &self.config.algorithms).map_err(|error| error.to_string())
     }
