@@ -1,6 +1,6 @@
 //! Public keys and the JWKS of an outside issuer (RFC 7517, 7518, 7638, 8037).
 
-use adapter::strict_object;
+use adapter::{JsonPairs, strict_object};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256,
@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, KeyError};
@@ -59,27 +60,19 @@ pub const KID_CHARACTERS_MAX: usize = 64;
 /// Reads the keys of a JWKS document that serve these algorithms.
 ///
 /// RFC 7517 §5: a key that can't be used is passed over, whatever is odd about it, and the others serve. An RSA key that
-/// names no algorithm serves each allowed RSA one.
+/// names no algorithm serves each allowed RSA one. A member that is null counts as absent.
 ///
 /// # Errors
-/// The document is not a JWKS: it is too long, not a JSON object without doubled keys, or without a list of keys.
+/// The document is not a JWKS: it is too long, not a JSON object, or without one list of keys.
 pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyError> {
     if json.len() > JWKS_BYTES_MAX {
         return Err(KeyError("The JWKS is longer than 262144 bytes."));
     }
-    let document = strict_object(json.as_bytes()).ok_or(KeyError(
-        "The JWKS is no JSON object, or a key of it is given twice.",
-    ))?;
-    let Some(Value::Array(list)) = document.get("keys") else {
-        return Err(KeyError("The JWKS has no list named keys."));
-    };
     let mut set = KeySet::default();
-    for (place, jwk) in list.iter().enumerate() {
-        let found = match jwk.as_object() {
-            Some(jwk) => keys_of(jwk, algorithms),
-            None => Err(KeyError("It is no object.")),
-        };
-        let reason = match found {
+    for (place, jwk) in list(json)?.into_iter().enumerate() {
+        let jwk = object(jwk);
+        let found = jwk.as_ref().map_err(|error| *error);
+        let reason = match found.and_then(|jwk| keys_of(jwk, algorithms)) {
             Ok(keys) if !keys.is_empty() => {
                 set.keys.extend(keys);
                 continue;
@@ -89,7 +82,7 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
             }
             Err(error) => error.text(),
         };
-        let kid = jwk.get("kid").and_then(Value::as_str);
+        let kid = jwk.as_ref().ok().and_then(|jwk| text(jwk, "kid"));
         set.passed_over.push(PassedOver {
             place,
             kid: kid.map(|kid| kid.chars().take(KID_CHARACTERS_MAX).collect()),
@@ -97,6 +90,29 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
         });
     }
     Ok(set)
+}
+
+/// The keys of the document as source text: what is odd in one must not be read by way of the others. A byte order mark in
+/// front is a habit of some editors.
+fn list(json: &str) -> Result<Vec<&RawValue>, KeyError> {
+    let json = json.strip_prefix('\u{feff}').unwrap_or(json);
+    let members: JsonPairs<'_, &RawValue> =
+        serde_json::from_str(json).map_err(|_| KeyError("The JWKS is no JSON object."))?;
+    let named = |name: &RawValue| serde_json::from_str(name.get()).ok() == Some("keys".to_owned());
+    let mut lists = members.0.into_iter().filter(|(name, _)| named(name));
+    let (Some((_, list)), None) = (lists.next(), lists.next()) else {
+        return Err(KeyError("The JWKS has not exactly one member named keys."));
+    };
+    serde_json::from_str(list.get()).map_err(|_| KeyError("The JWKS has no list named keys."))
+}
+
+/// One key of the list, without the members that are null.
+fn object(jwk: &RawValue) -> Result<Map<String, Value>, KeyError> {
+    let mut jwk = strict_object(jwk.get().as_bytes()).ok_or(KeyError(
+        "It is no JSON object, a member of it is given twice, or a value of it can't be read.",
+    ))?;
+    jwk.retain(|_, value| !value.is_null());
+    Ok(jwk)
 }
 
 /// One JWK as a verifying key per algorithm that it serves; none when it is for something else.

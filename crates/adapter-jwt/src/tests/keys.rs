@@ -180,10 +180,59 @@ fn weak_broken_and_shared_keys_are_passed_over_and_the_others_serve() {
 }
 
 #[test]
+fn text_that_only_one_reader_takes_spoils_its_own_key_alone() {
+    let good = ed_with(json!({ "kid": "good" })).to_string();
+    let nested = |depth: usize| {
+        format!(
+            r#"{{"kty":"RSA","x":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        )
+    };
+    for odd in [
+        format!(r#"{{"kty":"OKP","kty":"OKP","crv":"Ed25519","x":"{ED_X}"}}"#),
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{ED_X}","iat":1e400}}"#),
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{ED_X}","kid":"\ud800"}}"#),
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{ED_X}","\ud800":1}}"#),
+        nested(200),
+        nested(50_000),
+    ] {
+        for keys in [format!("{odd},{good}"), format!("{good},{odd}")] {
+            for before in ["", "\u{feff}"] {
+                let text = format!(r#"{before}{{"\ud800":1,"x":1e400,"keys":[{keys}]}}"#);
+                let set = parse_jwks(&text, &Algorithm::ALL).unwrap();
+                let kids: Vec<_> = set.keys.iter().map(|key| key.kid.as_deref()).collect();
+                assert_eq!(kids, [Some("good")], "{}", &odd[..40]);
+                assert_eq!(set.passed_over.len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_null_counts_as_absent() {
+    for name in ["use", "alg", "key_ops", "kid", "x5c", "n"] {
+        let keys = set(json!([ed_with(json!({ name: null }))]));
+        assert_eq!(keys, Ok(vec![(None, "EdDSA")]), "{name}");
+    }
+    for name in ["kty", "crv", "x"] {
+        let keys = set(json!([ed_with(json!({ name: null }))]));
+        assert_eq!(keys, Ok(Vec::new()), "{name}");
+    }
+}
+
+#[test]
 fn a_document_that_is_no_set_is_refused() {
-    let doubled =
-        format!(r#"{{"keys":[{{"kty":"OKP","kty":"OKP","crv":"Ed25519","x":"{ED_X}"}}]}}"#);
-    for text in ["", "[]", "{}", r#"{"keys":{}}"#, &doubled] {
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":null}"#,
+        r#"{"keys":[],"keys":[]}"#,
+        r#"{"keys":[],"k\u0065ys":[]}"#,
+        r#"{"keys":[]}{"#,
+    ] {
         assert!(parse_jwks(text, &Algorithm::ALL).is_err(), "{text}");
     }
     assert!(parse_jwks(&" ".repeat(JWKS_BYTES_MAX + 1), &Algorithm::ALL).is_err());
