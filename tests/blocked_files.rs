@@ -96,6 +96,9 @@ async fn an_issuer_whose_file_blocks_holds_up_neither_other_issuers_nor_the_end(
         said.contains("did not end within 5 s") && said.contains("jwks.json")
     })
     .await;
+    let claims = json!({"iss": "https://blocked.example", "sub": "demo", "scope": "chat"});
+    let unknown = Issuer::new().token_with(&claims);
+    assert_eq!(said(&gateway, &unknown).await, "OVERLOADED");
     // It is tried again and again, and another issuer that withdraws its key is believed meanwhile.
     served.says(200, Issuer::new().jwks());
     let token = other.token("demo", 300);

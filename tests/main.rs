@@ -38,6 +38,7 @@ mod first_start;
 mod fleet;
 mod guessing;
 mod journal;
+mod key_rotation;
 mod life;
 mod limits_and_cache;
 mod load;

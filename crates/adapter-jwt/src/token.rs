@@ -86,6 +86,8 @@ pub enum TokenFault {
     UnknownKey {
         /// The issuer to ask.
         issuer: String,
+        /// The claim `iat` in whole seconds since 1970, if there is one. As unproven as the rest of the token.
+        issued_at: Option<i64>,
     },
     /// Anything else; the reason is for the log only.
     Invalid(&'static str),
@@ -101,7 +103,7 @@ impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TokenFault::Expired => f.write_str("the token has expired"),
-            TokenFault::UnknownKey { issuer } => write!(f, "the key of {issuer:?} is unknown"),
+            TokenFault::UnknownKey { issuer, .. } => write!(f, "the key of {issuer:?} is unknown"),
             TokenFault::Invalid(reason) => f.write_str(reason),
         }
     }
@@ -146,8 +148,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         if issuer.own || is_over {
             return Err(TokenFault::Invalid("the key is unknown"));
         }
-        let issuer = issuer.iss.clone();
-        return Err(TokenFault::UnknownKey { issuer });
+        return Err(issuer.unknown_key(&origin));
     }
     let signed = |key: &&VerifyingKey| token.is_signed_by(&key.key, key.algorithm.backend());
     if !candidates.iter().any(signed) {
@@ -165,6 +166,17 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
 }
 
 impl Issuer {
+    fn unknown_key(&self, origin: &TokenOrigin) -> TokenFault {
+        let issued_at = match origin {
+            TokenOrigin::Own { .. } => None,
+            TokenOrigin::Outside { issued_at } => *issued_at,
+        };
+        TokenFault::UnknownKey {
+            issuer: self.iss.clone(),
+            issued_at,
+        }
+    }
+
     /// RFC 9068 §4 for our own; others also write JWT or nothing.
     fn check_type(&self, typ: Option<&Value>) -> Result<(), &'static str> {
         const WRONG: &str = "typ is not the one of an access token";

@@ -3,24 +3,23 @@
 mod config;
 mod issuers;
 mod signing_keys;
+mod verification;
 
 use std::sync::Arc;
 
 use adapter::Error;
 use adapter_jwt::{
-    AccessNames, Claims, Issuer, Keyring, Scope, ScopeRule, Subject, TokenCache, TokenFault,
-    VerifyingKey, verify,
+    AccessNames, Claims, Issuer, Keyring, Scope, ScopeRule, TokenCache, VerifyingKey,
 };
 use arc_swap::ArcSwap;
 use client::Client;
 use console::{KeyRow, OperationError};
-use secrecy::{ExposeSecret, SecretString};
 use store::Store;
 use uuid::Uuid;
 
 use crate::config::IssuerConfig;
 use crate::tokens::config::Signing;
-use crate::tokens::issuers::{OutsideIssuer, REFETCH_PAUSE_S};
+use crate::tokens::issuers::OutsideIssuer;
 use crate::tokens::signing_keys::{SigningKeys, delete_keys};
 
 pub(crate) use config::TokensConfig;
@@ -137,58 +136,6 @@ impl Tokens {
         Some((keys, known.renewed()))
     }
 
-    /// Returns the subject of a valid token. For an unknown key the issuer is asked once, and the token is checked again.
-    ///
-    /// # Errors
-    /// EXPIRED_TOKEN, INCORRECT_TOKEN.
-    pub(crate) async fn verify(
-        self: &Arc<Tokens>,
-        token: &SecretString,
-        now: i64,
-    ) -> Result<Arc<Subject>, Error> {
-        let token = token.expose_secret();
-        let keyring = self.keyring.load_full();
-        if let Some(subject) = self.cache.subject(token, &keyring, now) {
-            return Ok(subject);
-        }
-        match verify(token, &keyring, now) {
-            Err(TokenFault::UnknownKey { issuer }) => {
-                // In a task: a caller who hangs up must not cancel a fetch that others wait for.
-                let (tokens, asked) = (Arc::clone(self), issuer.clone());
-                let fetching = tokio::spawn(async move {
-                    if let Some(outside) = tokens.outside(&asked) {
-                        tokens.fetch(outside, now).await;
-                    }
-                });
-                let _ = fetching.await;
-                let judged = verify(token, &self.keyring.load(), now);
-                let subject = judged.map_err(|fault| self.refusal(fault))?;
-                Ok(Arc::new(subject))
-            }
-            Ok(subject) => {
-                let subject = Arc::new(subject);
-                self.cache.keep(token, keyring, Arc::clone(&subject));
-                Ok(subject)
-            }
-            Err(fault) => Err(fault.into()),
-        }
-    }
-
-    /// Turns a fault into an error. A token that can't be verified because the keys of its issuer were never fetched does not
-    /// count as a wrong one.
-    fn refusal(&self, fault: TokenFault) -> Error {
-        let is_known = match &fault {
-            TokenFault::UnknownKey { issuer } => self.outside(issuer),
-            TokenFault::Expired | TokenFault::Invalid(_) => None,
-        };
-        if is_known.is_some_and(OutsideIssuer::was_never_fetched) {
-            return Error::refused(adapter::Code::Overloaded)
-                .because("the keys of the issuer could never be fetched")
-                .retry_after(REFETCH_PAUSE_S);
-        }
-        fault.into()
-    }
-
     /// Begins to fetch the stale keys of outside issuers, each in a task of its own: one that does not answer delays no other.
     /// Call it every few seconds.
     pub(crate) fn refresh(self: &Arc<Tokens>, now: i64) {
@@ -221,13 +168,15 @@ impl Tokens {
             .find(|outside| outside.config.issuer == issuer)
     }
 
-    /// Fetches the keys of an issuer. A second caller waits for the fetch under way, and then finds that it is too early for
-    /// another.
-    async fn fetch(&self, outside: &OutsideIssuer, now: i64) {
+    /// Fetches the keys of an issuer, and returns whether they have come. A second caller waits for the fetch under way, and
+    /// then finds that it is too early for another.
+    async fn fetch(&self, outside: &OutsideIssuer, now: i64) -> bool {
         let _fetching = outside.fetching.lock().await;
-        if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
+        let fetched = outside.fetch(self.client.as_ref(), now).await;
+        if let Some(set) = &fetched {
             self.replace(&outside.config.issuer, &set.keys);
         }
+        fetched.is_some()
     }
 
     fn replace(&self, name: &str, keys: &[VerifyingKey]) {

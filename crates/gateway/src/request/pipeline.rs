@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Instant;
 
 use adapter::{Answer, Code, Credentials, Effect, Error, Request, Response as Success, Way};
 use adapter_jwt::{Scope, Subject, TokenOrigin};
@@ -53,7 +54,11 @@ struct PlannedCall {
 #[derive(Clone, Copy)]
 pub(crate) enum Proof<'a> {
     Secret(PresentedCredentials<'a>),
-    Token(&'a SecretString),
+    /// A token, whose issuer may be asked until the deadline.
+    Token {
+        token: &'a SecretString,
+        deadline: Instant,
+    },
 }
 
 /// Answers one request of a way in, whatever happens.
@@ -115,7 +120,7 @@ async fn plan(
         Credentials::Password { user, password } => {
             Proof::Secret(PresentedCredentials::User { user, password })
         }
-        Credentials::Token(token) => Proof::Token(token),
+        Credentials::Token(token) => Proof::Token { token, deadline },
     };
     let auth = AuthContext {
         address: context.client_address(),
@@ -208,9 +213,9 @@ pub(crate) async fn authorize(
             forwarder.authenticate(&accesses, claim, address).await?,
             None,
         ),
-        Proof::Token(token) => {
+        Proof::Token { token, deadline } => {
             let proven = async {
-                let subject = snapshot.tokens.verify(token, now).await?;
+                let subject = snapshot.tokens.verify(token, now, deadline).await?;
                 let proving = forwarder.authenticate(&accesses, proven_by(&subject), address);
                 Ok((proving.await?, Some(subject.scope.clone())))
             };

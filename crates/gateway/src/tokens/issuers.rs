@@ -2,15 +2,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
+use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, SKEW_S, parse_jwks};
 use client::{Client, get_document};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::config::{IssuerConfig, JwksSource};
 
-/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood. A caller
-/// whose token can't be verified before the next fetch is asked to retry after as long.
+/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood. A caller whose
+/// token may have been signed with a newer key is asked to come again after as long.
 pub(crate) const REFETCH_PAUSE_S: u32 = 10;
 
 /// Most unusable keys of one issuer that are logged and shown; a set of 256 KiB may hold thousands.
@@ -29,7 +29,7 @@ pub(crate) struct OutsideIssuer {
 struct KeysState {
     /// When they were last requested.
     tried: Option<i64>,
-    /// When they were last fetched.
+    /// When the last fetch that succeeded began.
     fetched: Option<i64>,
     /// Why the last fetch failed.
     error: Option<String>,
@@ -71,14 +71,18 @@ impl OutsideIssuer {
         fetched.is_none_or(|fetched| now.saturating_sub(fetched) >= fresh_s)
     }
 
-    /// Returns when its keys were last fetched.
+    /// Returns when the last fetch of its keys that succeeded began.
     pub(crate) fn fetched(&self) -> Option<i64> {
         self.known().fetched
     }
 
-    /// Returns whether its keys were never fetched, so that no token of it can be verified.
-    pub(crate) fn was_never_fetched(&self) -> bool {
-        self.fetched().is_none()
+    /// Returns whether the key of a token that was issued then would be known: the last fetch has succeeded, and had begun after
+    /// that, by the issuer's clock too.
+    pub(crate) fn was_fetched_after(&self, issued_at: i64) -> bool {
+        let known = self.known();
+        let began = known.fetched.filter(|_| known.error.is_none());
+        let since = began.map(|began| began.saturating_sub(issued_at));
+        since.is_some_and(|since| since > i64::from(SKEW_S))
     }
 
     /// Fetches its keys, unless they were requested a moment ago. Hold `fetching` meanwhile.

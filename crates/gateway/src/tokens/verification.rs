@@ -1,0 +1,81 @@
+//! Whether a token is valid, and what becomes of one whose key is unknown.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use adapter::Error;
+use adapter_jwt::{Subject, TokenFault, verify};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout_at;
+
+use crate::tokens::Tokens;
+use crate::tokens::issuers::REFETCH_PAUSE_S;
+
+impl Tokens {
+    /// Returns the subject of a valid token. For an unknown key the issuer is asked once, until the deadline, and the token is
+    /// checked again.
+    ///
+    /// # Errors
+    /// EXPIRED_TOKEN, INCORRECT_TOKEN; OVERLOADED where the keys are not known well enough to judge it.
+    pub(crate) async fn verify(
+        self: &Arc<Tokens>,
+        token: &SecretString,
+        now: i64,
+        deadline: Instant,
+    ) -> Result<Arc<Subject>, Error> {
+        let token = token.expose_secret();
+        let keyring = self.keyring.load_full();
+        if let Some(subject) = self.cache.subject(token, &keyring, now) {
+            return Ok(subject);
+        }
+        match verify(token, &keyring, now) {
+            Err(TokenFault::UnknownKey { issuer, .. }) => {
+                self.verify_by_fresh_keys(token, issuer, (now, deadline))
+                    .await
+            }
+            Ok(subject) => {
+                let subject = Arc::new(subject);
+                self.cache.keep(token, keyring, Arc::clone(&subject));
+                Ok(subject)
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Asks the issuer for its keys, until the deadline at the longest, and judges the token again. Its key may be newer than
+    /// the last fetch that succeeded, and then it is not a wrong token but one that nobody can judge now. Made-up tokens get
+    /// there too: they prove nothing, cost no arithmetic, and are bounded by the limit of calls from one address.
+    async fn verify_by_fresh_keys(
+        self: &Arc<Tokens>,
+        token: &str,
+        issuer: String,
+        (now, deadline): (i64, Instant),
+    ) -> Result<Arc<Subject>, Error> {
+        // In a task: a caller who hangs up must not cancel a fetch that others wait for.
+        let tokens = Arc::clone(self);
+        let fetching = tokio::spawn(async move {
+            match tokens.outside(&issuer) {
+                Some(outside) => tokens.fetch(outside, now).await,
+                None => false,
+            }
+        });
+        let fetching = timeout_at(deadline.into(), fetching).await;
+        let is_fresh = matches!(fetching, Ok(Ok(true)));
+        match verify(token, &self.keyring.load(), now) {
+            Err(TokenFault::UnknownKey { issuer, issued_at })
+                if !is_fresh && !self.is_older_than_keys(&issuer, issued_at) =>
+            {
+                Err(Error::refused(adapter::Code::Overloaded)
+                    .because("the keys of the issuer could not be fetched since the token was made")
+                    .retry_after(REFETCH_PAUSE_S))
+            }
+            judged => Ok(Arc::new(judged?)),
+        }
+    }
+
+    /// Returns whether the key of a token issued then would be known.
+    fn is_older_than_keys(&self, issuer: &str, issued_at: Option<i64>) -> bool {
+        let outside = self.outside(issuer).zip(issued_at);
+        outside.is_some_and(|(outside, issued_at)| outside.was_fetched_after(issued_at))
+    }
+}

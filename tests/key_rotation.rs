@@ -1,0 +1,109 @@
+//! Outside issuers that change their keys: a good token that can't be judged yet is no wrong one, and what is made up gains
+//! nothing by that.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Issuer, admin, until};
+use crate::outside_issuers::{READ, SILENT, Served, asked, said};
+
+/// A token that was issued now. Each is another one, so that none is known from before.
+fn fresh(issuer: &Issuer, number: usize) -> String {
+    let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    issuer
+        .token_with(&json!({"sub": "demo", "scope": "chat", "iat": now, "jti": number.to_string()}))
+}
+
+async fn cannot_be_judged(gateway: &Gateway, issuer: &Issuer) {
+    for number in 0..6 {
+        let answer = asked(gateway, &fresh(issuer, number), READ).await;
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert_eq!(answer.json()["error"], "OVERLOADED");
+        assert_eq!(answer.header("retry-after"), "10");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_is_no_guess_until_the_keys_have_come() {
+    let (old, new) = (Issuer::new(), Issuer::new());
+    let served = Served::new(200, old.jwks()).await;
+    let toml = format!(
+        "[limits]\nguesses_per_address = 3\n{}",
+        served.as_configuration(&old)
+    );
+    let gateway = Gateway::configured(&toml, &[]);
+    assert_eq!(said(&gateway, &fresh(&old, 0)).await, "SUCCESS");
+    // Too early for another fetch, and then its endpoint fails.
+    served.says(503, String::new());
+    cannot_be_judged(&gateway, &new).await;
+    until("the failure is not shown", async || {
+        let status = admin(&gateway, Method::GET, "status", &Value::Null).await;
+        status.json()["issuers"][0]["error"].is_string()
+    })
+    .await;
+    cannot_be_judged(&gateway, &new).await;
+    assert_eq!(said(&gateway, &fresh(&old, 1)).await, "SUCCESS");
+    // What a known key has not signed is wrong as ever, and counts; what nobody can judge gives nothing back.
+    let forged = |number| {
+        let token = fresh(&old, number);
+        let (message, _) = token.rsplit_once('.').unwrap();
+        format!("{message}.{}", "A".repeat(86))
+    };
+    for number in 10..13 {
+        assert_eq!(said(&gateway, &forged(number)).await, "INCORRECT_TOKEN");
+    }
+    assert_eq!(said(&gateway, &forged(13)).await, "TOO_MANY_FAILURES");
+    cannot_be_judged(&gateway, &new).await;
+    assert_eq!(said(&gateway, &forged(14)).await, "TOO_MANY_FAILURES");
+    served.says(200, new.jwks());
+    until("the new key does not come", async || {
+        said(&gateway, &fresh(&new, 0)).await == "SUCCESS"
+    })
+    .await;
+    // The old key is withdrawn: a token that is older than the keys is a wrong one.
+    let withdrawn = said(&gateway, &old.token("demo", 300)).await;
+    assert_eq!(withdrawn, "TOO_MANY_FAILURES");
+}
+
+#[tokio::test]
+async fn made_up_keys_are_bounded_by_the_limit_of_their_address() {
+    let issuer = Issuer::new();
+    let served = Served::new(200, issuer.jwks()).await;
+    let toml = format!(
+        "[limits]\nper_address_per_minute = 20\n{}",
+        served.as_configuration(&issuer)
+    );
+    let gateway = Gateway::configured(&toml, &[]);
+    let mut refused = 0;
+    for number in 0..40 {
+        let made_up = fresh(&Issuer::new(), number);
+        refused += usize::from(said(&gateway, &made_up).await == "RATE_LIMITED");
+    }
+    assert!(refused >= 10, "{refused} of 40");
+}
+
+#[tokio::test]
+async fn a_call_waits_for_keys_no_longer_than_for_anything_else() {
+    let issuer = Issuer::new();
+    let served = Served::new(200, issuer.jwks()).await;
+    let toml = format!(
+        "[limits]\nrequest_timeout = \"2s\"\nguesses_per_address = 1\n{}",
+        served.as_configuration(&issuer)
+    );
+    let gateway = Gateway::configured(&toml, &[]);
+    assert_eq!(said(&gateway, &fresh(&issuer, 0)).await, "SUCCESS");
+    served.says(SILENT, String::new());
+    let (new, mut number) = (Issuer::new(), 0);
+    until("no call waits for the keys", async || {
+        number += 1;
+        let began = Instant::now();
+        assert_eq!(said(&gateway, &fresh(&new, number)).await, "OVERLOADED");
+        let waited = began.elapsed();
+        // A fetch ends after 15 seconds.
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+        waited > Duration::from_millis(1500)
+    })
+    .await;
+}
