@@ -268,14 +268,14 @@ async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
-    let toml = |level: &str| {
+    let toml = |changed: &str| {
         format!(
             "[upstream]\nurl = \"https://{address}/\"\nuser = \"u\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\
-             roots = \"file:{}\"\n[log]\nlevel = \"{level}\"",
+             roots = \"file:{}\"\n{changed}",
             file.display()
         )
     };
-    let gateway = gateway(&toml("info"));
+    let gateway = gateway(&toml(""));
     let state = async || {
         let status = status(&gateway).await;
         status["upstream"]["endpoints"][0]["state"].clone()
@@ -286,13 +286,27 @@ async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_
         state().await == "resting"
     })
     .await;
-    for level in ["debug", "info"] {
-        let taken = reload(&gateway, &toml(level)).await;
+    for changed in [
+        "[log]\nlevel = \"debug\"",
+        "timeout = \"4s\"",
+        "wait = \"4s\"",
+        "connect_timeout = \"2s\"",
+        "connection_life = \"1m\"",
+        "response_bytes = \"1MiB\"",
+        "attempts = 2",
+        "calls = 100",
+        "waiting = 10",
+        "auth = \"basic\"",
+        "fallback_urls = [\"https://127.0.0.1:9/\"]\nbalance = \"spread\"",
+        "next_user = \"v\"\nnext_password = \"env:UPSTREAM_PASSWORD\"",
+        "",
+    ] {
+        let taken = reload(&gateway, &toml(changed)).await;
         assert_eq!(taken.status, 200, "{}", taken.body);
-        assert_eq!(state().await, "resting");
+        assert_eq!(state().await, "resting", "{changed}");
     }
     authority("two.example");
-    let taken = reload(&gateway, &toml("debug")).await;
+    let taken = reload(&gateway, &toml("")).await;
     assert_eq!(taken.status, 200, "{}", taken.body);
     assert_eq!(state().await, "in use");
 }

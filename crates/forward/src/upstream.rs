@@ -12,6 +12,7 @@ mod exchange;
 mod interleavings;
 mod overload;
 mod queue;
+mod renewal;
 mod retry;
 mod retry_after;
 mod status;
@@ -43,9 +44,9 @@ pub struct Upstream {
     client: UpstreamClient,
     config: UpstreamConfig,
     endpoints: UpstreamEndpoints,
-    accounts: Accounts,
+    accounts: Arc<Accounts>,
     queue: Arc<AdmissionQueue>,
-    budget: RetryBudget,
+    budget: Arc<RetryBudget>,
     chance: RandomState,
 }
 
@@ -62,27 +63,12 @@ impl Upstream {
         Ok(Upstream {
             client,
             endpoints: UpstreamEndpoints::new(urls, targets, config.round_robin),
-            accounts: Accounts::new(&config.account, config.next_account.as_ref()),
+            accounts: Arc::new(Accounts::new(&config.account, config.next_account.as_ref())),
             queue: AdmissionQueue::new(limits.calls_max, limits.waiting_max),
-            budget: RetryBudget::default(),
+            budget: Arc::default(),
             chance: RandomState::new(),
             config,
         })
-    }
-
-    /// The upstream under another configuration; the same one, with all that it knows, if nothing of it has changed. What
-    /// stands in the files of roots counts, not their names alone.
-    ///
-    /// # Errors
-    /// A sentence, when the roots can't be read.
-    pub(crate) fn renewed(
-        self: &Arc<Self>,
-        config: &UpstreamConfig,
-    ) -> Result<Arc<Upstream>, String> {
-        if config.is_same(&self.config) && self.client.is_current()? {
-            return Ok(Arc::clone(self));
-        }
-        Upstream::new(config.clone()).map(Arc::new)
     }
 
     /// Makes a call for an access, until the deadline at the longest: waits for a permit, asks, and asks again only if no

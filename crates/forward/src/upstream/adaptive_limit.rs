@@ -40,6 +40,7 @@ const MEASURE_CALLS: u32 = 8;
 const MEASURE_MOST: Duration = Duration::from_secs(2);
 
 /// The limit of one upstream.
+#[derive(Clone)]
 pub(super) struct AdaptiveLimit {
     ceiling: usize,
     limit: f64,
@@ -54,6 +55,7 @@ pub(super) struct AdaptiveLimit {
 }
 
 /// What came to an end in one window.
+#[derive(Clone)]
 struct LimitWindow {
     since: Instant,
     calls: u32,
@@ -65,6 +67,7 @@ struct LimitWindow {
     somebody_waited: bool,
 }
 
+#[derive(Clone)]
 struct Measurement {
     since: Instant,
     calls: u32,
@@ -108,6 +111,17 @@ impl AdaptiveLimit {
         } else {
             (self.limit as usize).clamp(self.least(), self.ceiling)
         }
+    }
+
+    /// Most calls that there may ever be.
+    pub(super) fn ceiling(&self) -> usize {
+        self.ceiling
+    }
+
+    /// The same below another ceiling.
+    pub(super) fn below(mut self, ceiling: usize) -> AdaptiveLimit {
+        self.ceiling = ceiling;
+        self
     }
 
     fn least(&self) -> usize {

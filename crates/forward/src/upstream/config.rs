@@ -55,16 +55,20 @@ impl UpstreamConfig {
         (&self.url, &self.account.user) == (&other.url, &other.account.user)
     }
 
-    /// Whether both say the same. What stands in files of roots is compared by whoever has read them.
-    pub(crate) fn is_same(&self, other: &UpstreamConfig) -> bool {
+    /// Whether both have the same account, and the same one to replace it.
+    pub(crate) fn has_same_accounts(&self, other: &UpstreamConfig) -> bool {
         let next = match (&self.next_account, &other.next_account) {
             (Some(account), Some(other)) => account.is_same(other),
             (None, None) => true,
             _ => false,
         };
+        next && self.account.is_same(&other.account)
+    }
+
+    /// Whether both say the same. What stands in files of roots is compared by whoever has read them.
+    pub(crate) fn is_same(&self, other: &UpstreamConfig) -> bool {
         (&self.url, &self.fallback_urls) == (&other.url, &other.fallback_urls)
-            && self.account.is_same(&other.account)
-            && next
+            && self.has_same_accounts(other)
             && (self.auth, self.round_robin) == (other.auth, other.round_robin)
             && self.limits == other.limits
     }

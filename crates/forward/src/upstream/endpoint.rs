@@ -1,5 +1,6 @@
 //! Where the upstream account can be reached: one endpoint or several, each with a breaker of its own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ pub(super) struct UpstreamEndpoint {
     pub(super) url: Url,
     /// Where its requests go.
     pub(super) target: Target,
-    pub(super) breaker: Breaker,
+    /// Shared with the endpoint of the same URL under the configuration before.
+    pub(super) breaker: Arc<Breaker>,
 }
 
 /// All of them.
@@ -47,12 +49,21 @@ impl UpstreamEndpoints {
         let endpoint = |(url, target)| UpstreamEndpoint {
             url,
             target,
-            breaker: Breaker::default(),
+            breaker: Arc::default(),
         };
         UpstreamEndpoints {
             all: urls.into_iter().zip(targets).map(endpoint).collect(),
             round_robin,
             next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes over the breakers of those that were there before.
+    pub(super) fn take_over(&mut self, before: &UpstreamEndpoints) {
+        for endpoint in &mut self.all {
+            if let Some(known) = before.iter().find(|known| known.url == endpoint.url) {
+                endpoint.breaker = Arc::clone(&known.breaker);
+            }
         }
     }
 

@@ -65,10 +65,27 @@ pub(super) struct Occupancy {
 impl AdmissionQueue {
     /// A queue with so many permits at most, and room for so many calls that wait for one.
     pub(super) fn new(permits_max: usize, waiting_max: usize) -> Arc<AdmissionQueue> {
+        AdmissionQueue::with(AdaptiveLimit::new(permits_max), waiting_max)
+    }
+
+    /// A queue within other bounds that begins with what this one has found out; this one, if they are its own.
+    pub(super) fn renewed(
+        self: &Arc<Self>,
+        permits_max: usize,
+        waiting_max: usize,
+    ) -> Arc<AdmissionQueue> {
+        let limit = self.lock().limit.clone();
+        if limit.ceiling() == permits_max && self.waiting_max == waiting_max {
+            return Arc::clone(self);
+        }
+        AdmissionQueue::with(limit.below(permits_max), waiting_max)
+    }
+
+    fn with(limit: AdaptiveLimit, waiting_max: usize) -> Arc<AdmissionQueue> {
         Arc::new(AdmissionQueue {
             waiting_max,
             state: Mutex::new(QueueState {
-                limit: AdaptiveLimit::new(permits_max),
+                limit,
                 overload: Overload::default(),
                 taken: 0,
                 waiting: 0,
@@ -475,6 +492,39 @@ mod tests {
             }
             ended
         }
+    }
+
+    #[test]
+    fn within_other_bounds_it_keeps_what_it_has_found_out() {
+        let queue = AdmissionQueue::new(400, 10);
+        assert!(Arc::ptr_eq(&queue, &queue.renewed(400, 10)));
+        let mut now = Instant::now();
+        {
+            let mut state = queue.lock();
+            // Each call takes a hundred times what it takes alone.
+            for (begun_with, took) in [(1, 10), (50, 1000)] {
+                for _ in 0..200 {
+                    let ended = EndedAttempt {
+                        operation: "getchatchannels",
+                        took: Duration::from_millis(took),
+                        is_success: true,
+                        begun_with,
+                        under_way: begun_with,
+                        somebody_waits: true,
+                    };
+                    now += Duration::from_millis(10);
+                    state.limit.ended(ended, now);
+                }
+            }
+        }
+        let found = queue.occupancy().limit;
+        assert!(
+            found < AdmissionQueue::new(400, 10).occupancy().limit,
+            "{found}"
+        );
+        assert_eq!(queue.renewed(400, 20).occupancy().limit, found);
+        assert_eq!(queue.renewed(300, 10).occupancy().limit, found);
+        assert_eq!(queue.renewed(2, 10).occupancy().limit, 2);
     }
 
     #[test]
