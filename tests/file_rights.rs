@@ -10,7 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::first_start::paste;
-use crate::harness::{Gateway, Process, UPSTREAM_PASSWORD, admin, run, run_on, skipped, upstream};
+use crate::harness::{
+    Gateway, Issuer, Process, UPSTREAM_PASSWORD, admin, run, run_on, skipped, until, upstream,
+};
+use crate::outside_issuers::said;
 
 /// Starts a gateway that must not start, and returns what it says.
 #[track_caller]
@@ -204,4 +207,32 @@ fn a_mounted_secret_may_be_a_link_to_what_all_may_read_and_none_but_its_owner_wr
         "{}",
         ran.error
     );
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_that_everybody_may_write_are_not_read_again() {
+    let (good, other) = (Issuer::new(), Issuer::new());
+    let folder = TempDir::new().unwrap();
+    let jwks = folder.path().join("jwks.json");
+    fs::write(&jwks, good.jwks()).unwrap();
+    let toml = good.as_configuration();
+    let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
+    let toml = toml.replace(line, &format!("jwks = {jwks:?}\nrefresh = \"1s\""));
+    let gateway = Gateway::configured(&toml, &[]);
+    assert_eq!(said(&gateway, &good.token("demo", 300)).await, "SUCCESS");
+    mode(&jwks, 0o666);
+    fs::write(&jwks, other.jwks()).unwrap();
+    until("the rights are not seen", async || {
+        let status = admin(&gateway, Method::GET, "status", Value::Null).await;
+        let error = status.json()["issuers"][0]["error"].to_string();
+        error.contains("everybody may write") && error.contains("chmod o-w")
+    })
+    .await;
+    assert_ne!(said(&gateway, &other.token("demo", 300)).await, "SUCCESS");
+    assert_eq!(said(&gateway, &good.token("demo", 300)).await, "SUCCESS");
+    mode(&jwks, 0o644);
+    until("the keys are not read again", async || {
+        said(&gateway, &other.token("demo", 300)).await == "SUCCESS"
+    })
+    .await;
 }

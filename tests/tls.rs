@@ -279,6 +279,23 @@ async fn a_changed_certificate_is_found_without_a_signal() {
 }
 
 #[tokio::test]
+async fn a_changed_certificate_that_everybody_may_write_is_not_taken() {
+    let (old, new) = (Pair::new(), Pair::new());
+    let (gateway, files) = gateway(&old, "");
+    for name in ["tls.crt", "tls.key"] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        std::fs::set_permissions(files.0.path().join(name), open).unwrap();
+    }
+    files.section("tls", &new);
+    let line = gateway.process.wait_for("the refusal", |line| {
+        line.contains("certificate not read again")
+    });
+    assert!(line.contains("everybody may write"), "{line}");
+    let connector = connector(&[&old, &new]);
+    assert_eq!(shown(&connect(&connector, &gateway).await), old.der());
+}
+
+#[tokio::test]
 async fn a_slow_handshake_is_closed_at_its_deadline_and_does_not_hold_up_the_end() {
     let pair = Pair::new();
     let (short, _files) = gateway(&pair, "[limits]\nheader_timeout = \"1s\"\n");
