@@ -82,11 +82,12 @@ impl Issuer {
         all
     }
 
-    /// Likewise, with these members of its header besides the usual ones.
+    /// Likewise, with these members of its header besides the usual ones, or without one that is null.
     pub fn token_of(&self, header: &Value, claims: &Value) -> String {
         let mut usual = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key.kid()});
         let members = usual.as_object_mut().unwrap();
         members.extend(header.as_object().unwrap().clone());
+        members.retain(|_, value| !value.is_null());
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(&usual), encode(&Issuer::claims(claims)));
         let signature = self.pair.sign(message.as_bytes());

@@ -192,14 +192,21 @@ impl<'a> Reader<'a> {
             let file = text.strip_prefix("file:").map(PathBuf::from);
             self.secret_files.extend(file);
         }
-        let environment = &self.sources.environment;
+        let Sources {
+            environment,
+            not_text,
+            ..
+        } = self.sources;
         let from_environment = environment.contains_key(&self.variable(key));
         self.read(key, |text| {
             if let Some(name) = text.strip_prefix("env:") {
-                environment
-                    .get(name)
-                    .cloned()
-                    .ok_or_else(|| format!("the environment variable {name} is not set"))
+                let is = if not_text.contains(name) {
+                    "not UTF-8"
+                } else {
+                    "not set"
+                };
+                let value = environment.get(name).cloned();
+                value.ok_or_else(|| format!("the environment variable {name} is {is}"))
             } else if let Some(path) = text.strip_prefix("file:") {
                 let text = read_trusted(Path::new(path))?;
                 Ok(text.trim_end_matches(['\r', '\n']).to_owned())
@@ -216,6 +223,11 @@ impl<'a> Reader<'a> {
     /// The elements of an array of tables: one prefix for each, under which its settings are read.
     pub fn tables(&mut self, key: &str) -> Vec<String> {
         self.known.insert(key.to_owned());
+        let variable = self.variable(key);
+        if self.sources.environment.contains_key(&variable) {
+            let text = "it is a list of tables, which only a file can hold".to_owned();
+            self.push(Location::Environment(variable), text);
+        }
         if self.schemas.is_some() {
             self.record(key, || KeySchema::new(ValueKind::Table).many());
             return vec![format!("{key}.0")];
@@ -258,12 +270,17 @@ impl<'a> Reader<'a> {
         self.find_unknown("", &self.root, &mut unknown);
         self.errors.extend(unknown);
         let variables: BTreeSet<_> = self.known.iter().map(|key| self.variable(key)).collect();
-        for name in self.sources.environment.keys() {
-            if name.starts_with(self.prefix) && !variables.contains(name) {
-                let location = Location::Environment(name.clone());
-                self.push(location, "there is no such setting".to_owned());
-            }
-        }
+        let ours = |name: &&String| name.starts_with(self.prefix);
+        let unknown = self.sources.environment.keys().filter(ours);
+        let unknown = unknown.filter(|name| !variables.contains(*name));
+        let not_text = self.sources.not_text.iter().filter(ours);
+        let wrong = unknown
+            .map(|name| (name, "there is no such setting"))
+            .chain(not_text.map(|name| (name, "it is not UTF-8")));
+        self.errors.extend(wrong.map(|(name, text)| ConfigError {
+            location: Location::Environment(name.clone()),
+            text: text.to_owned(),
+        }));
         self.errors.sort();
         self.errors.dedup();
         self.errors

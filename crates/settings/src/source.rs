@@ -1,6 +1,6 @@
 //! Where settings come from, and their text before any setting has been parsed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::trusted_file::{FileError, trusted_text};
@@ -30,6 +30,8 @@ pub struct Sources {
     pub file: String,
     /// The environment, or as much of it as settings and secrets may name.
     pub environment: BTreeMap<String, String>,
+    /// The names of variables that are not UTF-8, by name or value; what is not UTF-8 of a name is replaced.
+    pub not_text: BTreeSet<String>,
     /// Flags of the command line by the key that each one sets.
     pub flags: BTreeMap<&'static str, Flag>,
 }
@@ -50,13 +52,18 @@ impl ConfigSource {
                 _ => error.text(path),
             })?,
         };
-        // A variable that is not UTF-8 cannot be a setting.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let (mut environment, mut not_text) = (BTreeMap::new(), BTreeSet::new());
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(environment.insert(name, value)),
+                (Ok(name), Err(_)) => drop(not_text.insert(name)),
+                (Err(name), _) => drop(not_text.insert(name.to_string_lossy().into_owned())),
+            }
+        }
         Ok(Sources {
             file,
-            environment: environment.collect(),
+            environment,
+            not_text,
             flags: self.flags.clone(),
         })
     }

@@ -53,7 +53,7 @@ fn sources(file: &str) -> Sources {
     Sources {
         file: file.to_owned(),
         environment: BTreeMap::from([("CANARY".to_owned(), CANARY.to_owned())]),
-        flags: BTreeMap::new(),
+        ..Sources::default()
     }
 }
 

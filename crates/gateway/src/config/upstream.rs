@@ -84,9 +84,16 @@ pub(super) fn upstream(
     }
     let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
     let absent: Vec<_> = names.iter().filter(|name| !reader.is_set(name)).collect();
-    if absent.len() < names.len() {
+    let absent_all = absent.len() == names.len();
+    if !absent_all {
         for name in absent {
             reader.reject(name, "an upstream needs url, user and password");
+        }
+    }
+    let without_url = next_names.into_iter().chain(["upstream.fallback_urls"]);
+    for name in without_url.filter(|_| absent_all) {
+        if reader.is_set(name) && (name != "upstream.fallback_urls" || !fallback_urls.is_empty()) {
+            reader.reject(name, "without upstream.url it has no effect");
         }
     }
     Some(UpstreamConfig {
