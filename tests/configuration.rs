@@ -1,5 +1,7 @@
 //! The configuration file: the example is whole and true, and every mistake is told at once with its place.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use gateway::config::Config;
@@ -275,5 +277,120 @@ fn a_seeded_password_is_one_that_the_api_would_take() {
             assert_eq!(ran.status.code(), Some(64), "{command}: {error}");
             assert!(error.contains(said), "{command}: {error}");
         }
+    }
+}
+
+/// What `chatgate check` says with these variables, and how it ends.
+fn checked(variables: &[(&[u8], &[u8])]) -> (Option<i32>, String) {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (OsStr::from_bytes(name), OsStr::from_bytes(value)));
+    let output = Command::new(binary())
+        .arg("check")
+        .envs(variables)
+        .output()
+        .unwrap();
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), reported)
+}
+
+#[test]
+fn a_variable_that_could_have_no_effect_is_a_mistake() {
+    for (name, value, expected) in [
+        (
+            &b"CHATGATE__SERVER__ALLOW"[..],
+            &b"192.0.2.0/24\xa0"[..],
+            "CHATGATE__SERVER__ALLOW: it is not UTF-8",
+        ),
+        (
+            b"CHATGATE__SERVER__ALLOW\xff",
+            b"192.0.2.0/24",
+            "it is not UTF-8",
+        ),
+        (
+            b"CHATGATE__JWT__ISSUERS",
+            b"x",
+            "CHATGATE__JWT__ISSUERS: it is a list of tables",
+        ),
+        (b"CHATGATE__ACCESSES", b"x", "it is a list of tables"),
+        (b"CHATGATE__SERVER", b"x", "there is no such setting"),
+        (
+            b"CHATGATE__UPSTREAM__NEXT_USER",
+            b"x",
+            "without upstream.url it has no effect",
+        ),
+        (
+            b"CHATGATE__UPSTREAM__FALLBACK_URLS",
+            b"http://a/",
+            "without upstream.url it has no effect",
+        ),
+    ] {
+        let (code, reported) = checked(&[(name, value)]);
+        assert_eq!(code, Some(64), "{reported}");
+        assert!(reported.contains(expected), "{expected}: {reported}");
+    }
+    // What is not ours may be anything, and a secret is reported as what it is.
+    assert_eq!(checked(&[(b"OTHER", b"\xff")]).0, Some(0));
+    let (code, reported) = checked(&[
+        (b"CHATGATE__UPSTREAM__URL", b"http://a/"),
+        (b"CHATGATE__UPSTREAM__USER", b"u"),
+        (b"CHATGATE__UPSTREAM__PASSWORD", b"env:SECRET"),
+        (b"SECRET", b"gehe\xefm"),
+    ]);
+    assert_eq!(code, Some(64), "{reported}");
+    let expected = "the environment variable SECRET is not UTF-8";
+    assert!(reported.contains(expected), "{reported}");
+}
+
+#[test]
+fn what_a_start_would_refuse_check_refuses() {
+    let issuer = |name: &str| {
+        format!(
+            "[[jwt.issuers]]\nissuer = {name:?}\njwks = \"https://127.0.0.1:1/\"\naudience = [\"a\"]\naccesses = [\"*\"]\n"
+        )
+    };
+    let listeners = |listen: &str, admin: &str| {
+        format!(
+            "[server]\nlisten = {listen:?}\nadmin_listen = {admin:?}\n[upstream]\nsandbox = true\n"
+        )
+    };
+    for (file, expected) in [
+        (
+            listeners("127.0.0.1:9", "127.0.0.1:9"),
+            "server.admin_listen",
+        ),
+        (listeners("0.0.0.0:9", "127.0.0.1:9"), "server.admin_listen"),
+        (listeners("127.0.0.1:9", "[::]:9"), "server.admin_listen"),
+        (listeners("[::]:9", "0.0.0.0:9"), "server.admin_listen"),
+        (
+            format!(
+                "[server]\npublic_url = \"https://g/\"\n{}",
+                issuer("https://g")
+            ),
+            "jwt.issuers.0.issuer",
+        ),
+        (
+            format!(
+                "{}{}",
+                issuer("https://other"),
+                issuer("http://127.0.0.1:8080")
+            ),
+            "jwt.issuers.1.issuer",
+        ),
+    ] {
+        let found = mistakes(&file);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    }
+    for file in [
+        listeners("127.0.0.1:0", "127.0.0.1:0"),
+        listeners("127.0.0.1:9", "127.0.0.1:10"),
+        listeners("127.0.0.1:9", "127.0.0.2:9"),
+        listeners("0.0.0.0:9", "[::1]:9"),
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n{}",
+            issuer("http://127.0.0.1:0")
+        ),
+    ] {
+        assert_eq!(mistakes(&file), [] as [&str; 0], "{file}");
     }
 }

@@ -159,10 +159,7 @@ impl Config {
     /// The URL by which callers reach the gateway, without the last slash; the bound address when none is configured. Never
     /// taken from a request.
     pub(crate) fn callers_url(&self, address: SocketAddr) -> String {
-        match &self.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("{}://{address}", scheme(self.tls.as_ref())),
-        }
+        callers_url(self.public_url.as_ref(), self.tls.as_ref(), address)
     }
 
     /// Logs which secret files of this user every user of the machine may read. This user cannot close a file of another one,
@@ -219,15 +216,27 @@ impl Config {
         let upstream_limits = upstream::upstream_limits(reader);
         let trusted_proxies = reader.texts("server.trusted_proxies", &[], parse_network);
         let listen = reader.address("server.listen", "127.0.0.1:8080");
+        let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
+        if exposure::collide(listen, admin_listen) {
+            let text = format!(
+                "{listen}, which is server.listen, takes its connections; set another port"
+            );
+            reader.reject("server.admin_listen", &text);
+        }
+        let public_url = reader.optional_text("server.public_url", public_url);
+        let tls = tls::public(reader);
+        // The port 0 is another one at each start.
+        let own_name = (public_url.is_some() || listen.port() != 0)
+            .then(|| callers_url(public_url.as_ref(), tls.as_ref(), listen));
         let upstream = upstream::upstream(reader, &upstream_limits, listen);
         Config {
             data: reader.text("server.data", "./data", parse::path),
             shared_store: shared_store::shared_store(reader),
             shared_counts: shared_counts::shared_counts(reader),
             listen,
-            admin_listen: reader.address("server.admin_listen", "127.0.0.1:8081"),
+            admin_listen,
             admin_hosts: reader.texts("server.admin_hosts", &[], host_name),
-            public_url: reader.optional_text("server.public_url", public_url),
+            public_url,
             forwarded_header: reader.text(
                 "server.forwarded_header",
                 "x-forwarded-for",
@@ -235,7 +244,7 @@ impl Config {
             ),
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
             trusted_proxies,
-            tls: tls::public(reader),
+            tls,
             admin_tls: tls::admin(reader),
             networks: networks(reader),
             cors_origins: reader.texts("server.cors_origins", &[], origin),
@@ -259,10 +268,17 @@ impl Config {
             docs: reader
                 .optional_boolean("docs.enabled")
                 .unwrap_or(is_loopback(listen)),
-            jwt: jwt::jwt(reader),
+            jwt: jwt::jwt(reader, own_name.as_deref()),
             log: log::log(reader),
             accesses: seeds::seeds(reader),
             secret_files: std::mem::take(&mut reader.secret_files),
         }
+    }
+}
+
+fn callers_url(public_url: Option<&Url>, tls: Option<&TlsFiles>, address: SocketAddr) -> String {
+    match public_url {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => format!("{}://{address}", scheme(tls)),
     }
 }

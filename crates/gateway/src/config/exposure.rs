@@ -1,6 +1,6 @@
 //! Who can connect: what only this machine may reach, and whether PROXY headers are required.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use forward::allowlist::Networks;
 use ipnet::IpNet;
@@ -10,6 +10,14 @@ use store::parse_network;
 /// Whether only this machine can connect to the address.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+/// Whether both can't be listened on at once: one address, or one of them is every address of the machine.
+pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let [a, b] = [one, other].map(|address| address.ip().to_canonical());
+    // `[::]` takes IPv4 as well.
+    let holds = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && (a == b || holds(a, b) || holds(b, a))
 }
 
 /// Rejects an embedded sandbox that other machines can call, unless the settings ask for it: it answers "sent" to messages that

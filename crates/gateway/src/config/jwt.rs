@@ -49,7 +49,8 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
-pub(super) fn jwt(reader: &mut Reader<'_>) -> JwtConfig {
+/// Reads the section. `own_name` is the gateway's own as an issuer, as far as it is known.
+pub(super) fn jwt(reader: &mut Reader<'_>, own_name: Option<&str>) -> JwtConfig {
     let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
         let seconds = parse::timeout(text)?.as_secs();
         // A token outlives a change of its access; an operator should not wait longer than a day for it to end.
@@ -61,7 +62,10 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> JwtConfig {
     let own = [Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));
     let algorithm = reader.choice("jwt.algorithm", "EdDSA", &own);
     let prefixes = reader.tables("jwt.issuers");
-    let issuers: Vec<_> = prefixes.iter().filter_map(|p| issuer(reader, p)).collect();
+    let issuers: Vec<_> = prefixes
+        .iter()
+        .filter_map(|p| issuer(reader, p, own_name))
+        .collect();
     let names = issuers.iter().map(|issuer| &issuer.issuer);
     reader.reject_duplicates("jwt.issuers", "issuer", names);
     JwtConfig {
@@ -71,9 +75,13 @@ pub(super) fn jwt(reader: &mut Reader<'_>) -> JwtConfig {
     }
 }
 
-fn issuer(reader: &mut Reader<'_>, prefix: &str) -> Option<IssuerConfig> {
+fn issuer(reader: &mut Reader<'_>, prefix: &str, own_name: Option<&str>) -> Option<IssuerConfig> {
     let key = |name: &str| format!("{prefix}.{name}");
     let name = reader.required_text(&key("issuer"), parse::text);
+    if name.is_some() && name.as_deref() == own_name {
+        let text = "it is this gateway itself, whose tokens are taken anyway";
+        reader.reject(&key("issuer"), text);
+    }
     let jwks = reader.required_text(&key("jwks"), jwks_source);
     let audience = reader.texts(&key("audience"), &[], parse::text);
     if audience.is_empty() {
