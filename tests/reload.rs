@@ -163,6 +163,35 @@ async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its
 }
 
 #[tokio::test]
+async fn a_key_whose_change_has_no_effect_is_named_as_such() {
+    let gateway = gateway("");
+    let folder = gateway.folder.path();
+    let closed = ACCESS.replace("allow = [", "active = false\nallow = [");
+    // The test's flags set the addresses and the data folder.
+    let file = format!("[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"debug\"\n{closed}");
+    std::fs::write(folder.join("next"), file).unwrap();
+    std::fs::rename(folder.join("next"), folder.join("chatgate.toml")).unwrap();
+    let done = reload_command(&gateway);
+    assert!(done.status.success());
+    let printed = String::from_utf8_lossy(&done.stdout);
+    let first = printed.lines().next().unwrap();
+    assert!(
+        first.ends_with("is in force; changed: log.level."),
+        "{printed}"
+    );
+    for part in [
+        "Without effect: accesses.0.active: it is for the first start of a store",
+        "Without effect: server.listen: --listen sets it.",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    let last = &status(&gateway).await["last_reload"];
+    assert_eq!(last["changed"], json!(["log.level"]));
+    assert_eq!(last["without_effect"].as_array().unwrap().len(), 2);
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 200);
+}
+
+#[tokio::test]
 async fn what_only_a_restart_can_change_is_refused_by_name() {
     let gateway = gateway("[log]\nformat = \"json\"");
     let refused = reload(&gateway, "[log]\nformat = \"text\"").await;

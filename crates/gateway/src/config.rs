@@ -108,6 +108,15 @@ pub struct Config {
     pub secret_files: Vec<PathBuf>,
 }
 
+/// What a reload has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangedKeys {
+    /// The keys that are in force with another value.
+    pub in_force: Vec<String>,
+    /// The keys whose other value changes nothing, each with the reason.
+    pub without_effect: Vec<String>,
+}
+
 impl Config {
     /// Converts the sources.
     ///
@@ -177,8 +186,21 @@ impl Config {
 
     /// The keys that differ between two files, without their values.
     #[must_use]
-    pub fn changed(before: &Sources, after: &Sources) -> Vec<String> {
-        settings::changed(&before.file, &after.file)
+    pub fn changed(before: &Sources, after: &Sources) -> ChangedKeys {
+        let mut keys = ChangedKeys::default();
+        for key in settings::changed(&before.file, &after.file) {
+            let why = if key == "server.demo" || key.starts_with("accesses.") {
+                Some("it is for the first start of a store; see chatgate access".to_owned())
+            } else {
+                let name = after.overriding(ENVIRONMENT_PREFIX, &key);
+                name.map(|name| format!("{name} sets it"))
+            };
+            match why {
+                Some(why) => keys.without_effect.push(format!("{key}: {why}")),
+                None => keys.in_force.push(key),
+            }
+        }
+        keys
     }
 
     /// The keys that the next configuration changes and that only a restart can change.

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{ConfigError, Location, SourceMap};
 use crate::schema::{KeySchema, ValueKind, document};
-use crate::source::Sources;
+use crate::source::{Sources, variable};
 use crate::toml_value::{lookup, scalar, too_large};
 use crate::trusted_file::read_trusted;
 
@@ -337,7 +337,6 @@ impl<'a> Reader<'a> {
 
     /// The environment variable of a key.
     fn variable(&self, key: &str) -> String {
-        let name = key.replace('.', "__").to_uppercase();
-        format!("{}{name}", self.prefix)
+        variable(self.prefix, key)
     }
 }

@@ -68,3 +68,18 @@ impl ConfigSource {
         })
     }
 }
+
+impl Sources {
+    /// The flag or the environment variable that sets this key whatever stands in the file.
+    #[must_use]
+    pub fn overriding(&self, prefix: &str, key: &str) -> Option<String> {
+        let flag = self.flags.get(key).map(|flag| flag.name.to_owned());
+        let variable = variable(prefix, key);
+        flag.or_else(|| self.environment.contains_key(&variable).then_some(variable))
+    }
+}
+
+/// The environment variable of a key.
+pub(crate) fn variable(prefix: &str, key: &str) -> String {
+    format!("{prefix}{}", key.replace('.', "__").to_uppercase())
+}

@@ -10,20 +10,23 @@ pub(crate) async fn run(args: RequestArgs) -> Result<(), String> {
     if args.json {
         return print_json(&reloaded);
     }
-    let keys: Vec<_> = reloaded["changed"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .collect();
-    let changed = match keys.as_slice() {
-        [] => "no key of the file has changed".to_owned(),
-        keys => {
-            let names: Vec<_> = keys.iter().filter_map(|key| key.as_str()).collect();
-            format!("changed: {}", names.join(", "))
-        }
+    let named = |member: &str| -> Vec<String> {
+        let names = reloaded[member].as_array().into_iter().flatten();
+        names
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
+    };
+    let changed = match named("changed").as_slice() {
+        [] => "no key of the file has changed what is in force".to_owned(),
+        keys => format!("changed: {}", keys.join(", ")),
     };
     let generation = reloaded["config_generation"].as_u64().unwrap_or_default();
+    let without_effect = named("without_effect");
+    let without_effect = without_effect
+        .iter()
+        .map(|key| format!("Without effect: {key}.\n"));
+    let without_effect: String = without_effect.collect();
     print(format!(
-        "Configuration {generation} is in force; {changed}.\n"
+        "Configuration {generation} is in force; {changed}.\n{without_effect}"
     ))
 }

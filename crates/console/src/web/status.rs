@@ -230,7 +230,9 @@ impl IssuerView {
 impl ReloadView {
     fn of(last: &Value) -> Option<ReloadView> {
         let outcome = last["outcome"].as_str()?;
-        let changed = items(&last["changed"]).map(text);
+        let without_effect =
+            items(&last["without_effect"]).map(|key| format!("no effect: {}", text(key)));
+        let changed = items(&last["changed"]).map(text).chain(without_effect);
         let mistakes = items(&last["mistakes"]).map(|mistake| {
             let place = match (mistake["line"].as_u64(), mistake["column"].as_u64()) {
                 (Some(line), Some(column)) => format!("line {line}, column {column}: "),

@@ -11,7 +11,7 @@ use server::signals::ReloadSignal;
 use settings::ConfigError;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::{ChangedKeys, Config};
 use crate::serve::assemble::assemble;
 use crate::serve::policies;
 use crate::state::current::{LastReload, Loaded, Runtime};
@@ -34,7 +34,8 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
             tracing::info!(
                 generation,
                 by,
-                changed = changed.join(" "),
+                changed = changed.in_force.join(" "),
+                without_effect = changed.without_effect.join("; "),
                 "configuration in force"
             );
         }
@@ -59,7 +60,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
 }
 
 /// Makes the next snapshot beside the current one and swaps it in. Returns the keys that changed, or every mistake.
-async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<Vec<String>, Vec<Value>> {
+async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKeys, Vec<Value>> {
     let sentence = |text: String| vec![json!({ "text": text })];
     let old = Arc::clone(&loaded.config);
     let reading = Arc::clone(runtime);

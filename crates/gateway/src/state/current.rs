@@ -16,7 +16,7 @@ use store::{SecretHasher, Store};
 use telemetry::LogLevel;
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{ChangedKeys, Config};
 use crate::state::snapshot::Snapshot;
 
 /// The state of a running gateway that outlives one configuration.
@@ -75,7 +75,7 @@ pub(crate) struct LastReload {
     /// The generation that is current afterwards.
     pub(crate) generation: u64,
     /// The keys that changed, or what was wrong.
-    pub(crate) outcome: Result<Vec<String>, Vec<Value>>,
+    pub(crate) outcome: Result<ChangedKeys, Vec<Value>>,
 }
 
 impl LastReload {
@@ -89,7 +89,8 @@ impl LastReload {
         match &self.outcome {
             Ok(changed) => {
                 json["outcome"] = "taken".into();
-                json["changed"] = changed.clone().into();
+                json["changed"] = changed.in_force.clone().into();
+                json["without_effect"] = changed.without_effect.clone().into();
             }
             Err(mistakes) => {
                 json["outcome"] = "refused".into();
