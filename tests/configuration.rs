@@ -394,3 +394,22 @@ fn what_a_start_would_refuse_check_refuses() {
         assert_eq!(mistakes(&file), [] as [&str; 0], "{file}");
     }
 }
+
+#[test]
+fn that_everybody_is_a_proxy_is_written_out_and_warned_of() {
+    for everybody in ["0.0.0.0/0", "::/0"] {
+        let found = mistakes(&format!("[server]\ntrusted_proxies = [{everybody:?}]\n"));
+        assert!(
+            found.len() == 1 && found[0].contains("write \"any\""),
+            "{found:?}"
+        );
+    }
+    let (code, reported) = checked(&[(b"CHATGATE__SERVER__TRUSTED_PROXIES", b"any")]);
+    assert_eq!(code, Some(0), "{reported}");
+    assert!(
+        reported.contains("server.trusted_proxies is \"any\""),
+        "{reported}"
+    );
+    let (_, reported) = checked(&[(b"CHATGATE__SERVER__TRUSTED_PROXIES", b"10.0.0.0/8")]);
+    assert_eq!(reported, "");
+}

@@ -24,7 +24,7 @@ use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, parse};
 use shared::ValkeyOptions;
-use store::{ReceiptRoom, Retention, parse_network};
+use store::{ReceiptRoom, Retention, parse_access_network};
 use telemetry::LogConfig;
 use url::Url;
 
@@ -148,12 +148,18 @@ impl Config {
     /// What is allowed and hardly meant, a sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let mute = |issuer: &&IssuerConfig| issuer.accesses.is_empty();
-        self.jwt.issuers.iter().filter(mute).map(|issuer| {
+        let mute = self.jwt.issuers.iter().filter(mute).map(|issuer| {
             format!(
                 "the issuer {:?} may name no access, so that none of its tokens is taken; write accesses = [\"partner-*\"] into its block, or [\"*\"] for all",
                 issuer.issuer
             )
-        })
+        });
+        let mut proxies = self.trusted_proxies.iter();
+        let everybody = proxies.any(|network| network.prefix_len() == 0).then(|| {
+            "server.trusted_proxies is \"any\": whoever reaches the gateway chooses the address that networks, limits and the journal go by"
+                .to_owned()
+        });
+        mute.chain(everybody)
     }
 
     /// The JSON Schema of the file: the keys that the conversion reads, described by the example's comments.
@@ -236,7 +242,8 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream::upstream_limits(reader);
-        let trusted_proxies = reader.texts("server.trusted_proxies", &[], parse_network);
+        let proxies = reader.texts("server.trusted_proxies", &[], parse_access_network);
+        let trusted_proxies: Vec<_> = proxies.into_iter().flatten().collect();
         let listen = reader.address("server.listen", "127.0.0.1:8080");
         let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
         if exposure::collide(listen, admin_listen) {
