@@ -107,3 +107,33 @@ async fn a_call_waits_for_keys_no_longer_than_for_anything_else() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn tokens_without_a_key_id_are_taken_while_keys_rotate() {
+    let (old, new) = (Issuer::new(), Issuer::new());
+    let bare = |issuer: &Issuer| {
+        issuer.token_of(
+            &json!({"kid": null}),
+            &json!({"sub": "demo", "scope": "chat"}),
+        )
+    };
+    let served = Served::new(200, old.jwks()).await;
+    let gateway = Gateway::configured(&served.as_configuration(&old), &[]);
+    assert_eq!(said(&gateway, &bare(&old)).await, "SUCCESS");
+    let key = |issuer: &Issuer| -> Value {
+        let set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+        set["keys"][0].clone()
+    };
+    served.says(200, json!({"keys": [key(&old), key(&new)]}).to_string());
+    until("the new key does not come", async || {
+        said(&gateway, &bare(&new)).await == "SUCCESS"
+    })
+    .await;
+    assert_eq!(said(&gateway, &bare(&old)).await, "SUCCESS");
+    served.says(200, new.jwks());
+    until("the old key stays", async || {
+        said(&gateway, &bare(&old)).await != "SUCCESS"
+    })
+    .await;
+    assert_eq!(said(&gateway, &bare(&new)).await, "SUCCESS");
+}

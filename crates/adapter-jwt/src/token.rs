@@ -15,8 +15,9 @@ use crate::scope_rule::ScopeRule;
 /// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
 pub const SKEW_S: u32 = 30;
 
-/// Most keys of one id that a signature is checked by: two while they rotate, and what one check may cost stays bounded.
-const CANDIDATES_MAX: usize = 4;
+/// Most keys that a signature is checked by, those of one id or all of an algorithm where there is no id: two while they
+/// rotate, and what one check may cost stays bounded.
+const CANDIDATES_MAX: usize = 8;
 
 /// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
 const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
@@ -152,7 +153,13 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     }
     let signed = |key: &&VerifyingKey| token.is_signed_by(&key.key, key.algorithm.backend());
     if !candidates.iter().any(signed) {
-        return Err(TokenFault::Invalid("the signature is wrong"));
+        // Without an id nobody knows whether its key is here.
+        let is_named = token.header.contains_key("kid");
+        return Err(if issuer.own || is_over || is_named {
+            TokenFault::Invalid("the signature is wrong")
+        } else {
+            issuer.unknown_key(&origin)
+        });
     }
     if is_over {
         return Err(TokenFault::Expired);
@@ -251,7 +258,7 @@ impl Issuer {
         })
     }
 
-    /// The keys that can have signed it: those of its id, or without one the only key of that algorithm. An id that stands
+    /// The keys that can have signed it: those of its id, or without one all of that algorithm. An id that stands
     /// twice in a set does not make the signatures of either key wrong (RFC 7517 §4.5 only recommends that it does not).
     fn keys(&self, token: &CompactToken<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
         let algorithm = token.algorithm().ok_or("alg is no string")?;
@@ -268,9 +275,8 @@ impl Issuer {
             .filter(named)
             .filter(|key| key.algorithm == algorithm);
         let candidates: Vec<_> = of_algorithm.by_ref().take(CANDIDATES_MAX).collect();
-        let is_ambiguous = of_algorithm.next().is_some() || (kid.is_none() && candidates.len() > 1);
-        if is_ambiguous {
-            return Err("several keys could have signed it");
+        if of_algorithm.next().is_some() {
+            return Err("too many keys could have signed it");
         }
         if candidates.is_empty() && kid.is_some() && self.keys.iter().any(|key| named(&key)) {
             return Err("alg is not the key's");

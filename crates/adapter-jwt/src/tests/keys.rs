@@ -288,7 +288,7 @@ fn a_kid_that_stands_twice_refuses_neither_key() {
     for key in [ed(), &other] {
         assert!(verify(&signed(key, json!("twice")), &ring, NOW).is_ok());
         assert!(verify(&signed(key, json!("once")), &ring, NOW).is_err());
-        assert!(verify(&signed(key, Value::Null), &ring, NOW).is_err());
+        assert!(verify(&signed(key, Value::Null), &ring, NOW).is_ok());
     }
     let stranger = super::forge::key(Algorithm::EdDsa);
     assert!(verify(&signed(&stranger, json!("twice")), &ring, NOW).is_err());
