@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use settings::{Reader, ValueKind, parse};
+use settings::{Reader, ValueKind, parse, read_trusted_bytes};
 use shared::{ValkeyOptions, ValkeyUrl};
 
 /// Longest wait of a call for a count: beyond it a server that stands still would hold all calls up.
@@ -23,9 +23,7 @@ pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
     let user = reader.optional_text("shared.user", parse::text);
     let password = reader.secret("shared.password");
     let sentinel_password = reader.secret("shared.sentinel_password");
-    let authorities = reader.optional_text("shared.ca", |path| {
-        std::fs::read(Path::new(path)).map_err(|error| format!("{path}: {error}"))
-    });
+    let authorities = reader.optional_text("shared.ca", |path| read_trusted_bytes(Path::new(path)));
     let timeout = reader.value("shared.timeout", "25ms", ValueKind::Time, |text| {
         let timeout = parse::timeout(text)?;
         match timeout {
