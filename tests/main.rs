@@ -68,6 +68,7 @@ mod secrets;
 mod sends;
 mod shared_counts;
 mod signing_keys;
+mod store_gone;
 mod tidy;
 mod tls;
 mod token_ends;

@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 mod last_uses;
 mod migrations;
+mod place;
 mod readers;
 mod receipts;
 mod snapshot;

@@ -84,6 +84,14 @@ impl Store {
         }
     }
 
+    /// Looks whether the store's file is still at its place. While it is not, the journal is in trouble, and nothing is begun or
+    /// changed that has to be on the disk. Nothing to do for a store that is not a file.
+    pub async fn look_for_file(&self) {
+        if let Engine::Sqlite(sqlite) = &self.engine {
+            sqlite.look_for_file().await;
+        }
+    }
+
     /// Closes the store after all that was begun.
     pub async fn close(&self) {
         match &self.engine {

@@ -12,6 +12,9 @@ use crate::state::snapshot::Snapshot;
 /// Pause between two rounds.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Pause between two looks for the store's file: as many sends as begin meanwhile may be lost with it.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Rounds between two clearings by age, ten minutes in all: the journal row about each clearing must not crowd the journal. Room
 /// is checked in every round.
 const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
@@ -20,6 +23,8 @@ const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
     let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
+    let mut looking = JoinSet::new();
+    looking.spawn(look_for_file(Arc::clone(&runtime)));
     for round in 0_u64.. {
         interval.tick().await;
         let snapshot = runtime.snapshot();
@@ -38,6 +43,15 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
             let by_age = round % ROUNDS_BETWEEN_CLEARINGS == 0;
             clearing.spawn(clear_journal(snapshot, by_age));
         }
+    }
+}
+
+/// Looks for the store's file for as long as the gateway runs.
+async fn look_for_file(runtime: Arc<Runtime>) {
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        interval.tick().await;
+        runtime.snapshot().store.look_for_file().await;
     }
 }
 

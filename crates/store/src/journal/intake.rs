@@ -1,7 +1,7 @@
 //! The journal as requests see it: it takes rows without making anybody wait who need not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -33,6 +33,8 @@ pub struct Journal {
     pub(crate) counts: MinuteCounts,
     /// Of the writers of each part; a thread that writes all has that of [`JournalPart::Rows`].
     health: [WriterHealth; JournalPart::ALL.len()],
+    /// Whether the store's file is not at its place any more: what is written would be gone with the process.
+    is_gone: AtomicBool,
     /// Of what a store is asked that others share: it is there all the while, although nothing may be written.
     pub(crate) heard: WriterHealth,
     pub(crate) dropped: ByClass,
@@ -62,6 +64,7 @@ impl Journal {
             queue: Arc::new(Queue::new()),
             counts: MinuteCounts::default(),
             health: JournalPart::ALL.map(|_| WriterHealth::new()),
+            is_gone: AtomicBool::new(false),
             heard: WriterHealth::new(),
             dropped: ByClass::default(),
             refused: ByClass::default(),
@@ -84,6 +87,7 @@ impl Journal {
     /// When there is no room for it, the store can't be written or takes too long. The row is not in the journal then, or soon
     /// not any more, and what it speaks of must not be begun.
     pub async fn open(&self, row: JournalRow, claim: Option<Claim>) -> Result<Opened, StoreError> {
+        self.check_place()?;
         let (reply, written) = oneshot::channel();
         let pushed = self.queue.push(JournalEntry::Open(Box::new(Opening {
             row: JournalRow { open: true, ..row },
@@ -178,9 +182,28 @@ impl Journal {
     /// Why the store can't be written right now, as far as the journal has noticed; `None` when it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
+        if let Err(error) = self.check_place() {
+            return Some(error.to_string());
+        }
         let now = Instant::now();
         let mut all = self.health.iter().chain([&self.heard]);
         all.find_map(|health| health.trouble(now))
+    }
+
+    /// Checks whether the store's file was at its place when it was last looked for.
+    ///
+    /// # Errors
+    /// When it was not. Nothing may be begun that has to be on the disk.
+    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Err(StoreError::new("its file is not at its place any more"));
+        }
+        Ok(())
+    }
+
+    /// Notes whether the store's file is not at its place, and returns whether that is new.
+    pub(crate) fn note_place(&self, is_gone: bool) -> bool {
+        self.is_gone.swap(is_gone, Ordering::Relaxed) != is_gone
     }
 
     /// What is known of the writes of a part.

@@ -16,6 +16,7 @@ use super::erasure::Pages;
 use super::files::remove_copy;
 use super::journal::JournalWriter;
 use super::migrations::migrate;
+use super::place::StorePlace;
 use super::readers::Readers;
 use super::receipts::move_receipts;
 use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
@@ -26,6 +27,7 @@ use crate::{Journal, StoreError};
 /// A store in one SQLite file.
 pub(crate) struct SqliteStore {
     file: PathBuf,
+    place: StorePlace,
     readers: Readers,
     writer: StoreWriter,
     memory: Arc<StoreMemory>,
@@ -49,11 +51,18 @@ impl SqliteStore {
 
     fn open_now(file: PathBuf) -> Result<SqliteStore, StoreError> {
         // SQLite gives the WAL the mode of the file, so that making the file first is enough.
-        std::fs::OpenOptions::new()
+        let opened = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
-            .open(&file)?;
+            .open(&file);
+        opened.map_err(|error| {
+            let shown = file.display();
+            StoreError::new(format!(
+                "{shown}: {error}; the gateway's user has to be able to write this file and its folder"
+            ))
+        })?;
+        let place = StorePlace::of(&file)?;
         remove_copy(&file)?;
         let pages = Arc::new(Pages::open(&file)?);
         let mut connection = open_for_writing(&file)?;
@@ -75,6 +84,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             readers: Readers::new(file.clone()),
             file,
+            place,
             writer,
             memory: Arc::new(memory),
             journal_key,
@@ -110,6 +120,7 @@ impl SqliteStore {
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.memory.journal.check_place()?;
         let write = move |connection: &mut WriteConnection| connection.within(write);
         self.writer.run(write).await
     }
@@ -122,8 +133,9 @@ impl SqliteStore {
     /// Keeps others from changing accesses or keys until the guard is dropped.
     ///
     /// # Errors
-    /// When another change takes too long: a store that stalls holds it.
+    /// When another change takes too long, since a store that stalls holds it, or the file is not at its place any more.
     pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
+        self.memory.journal.check_place()?;
         let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
         locked.await.map_err(|_| too_long())
     }
@@ -139,6 +151,11 @@ impl SqliteStore {
 
     pub(crate) fn journal_key(&self) -> &hmac::Key {
         &self.journal_key
+    }
+
+    /// Looks whether the file is still at its place.
+    pub(crate) async fn look_for_file(&self) {
+        self.place.look(&self.memory.journal).await;
     }
 
     pub(crate) fn file(&self) -> &Path {
@@ -181,6 +198,15 @@ mod tests {
                 0
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("no/such/chatgate.db");
+        let error = Store::open(&file).await.err().unwrap().to_string();
+        assert!(error.contains(file.to_str().unwrap()), "{error}");
+        assert!(error.contains("able to write"), "{error}");
     }
 
     #[tokio::test]
