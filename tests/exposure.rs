@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     Answer, Gateway, Process, Sandbox, UPSTREAM_ENVIRONMENT, admin, as_soon_as, binary, client,
+    is_postgres, run,
 };
 
 /// More restarts than anybody makes before they look.
@@ -213,6 +214,18 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
     let account: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let password = account["password"].as_str().unwrap();
     assert!(!process.lines().join("\n").contains(password));
+    // Neither a second sandbox nor a gateway's folder: each would write into what the first one keeps there.
+    let in_use = "another gateway or sandbox runs on the data folder";
+    run(&[&listen[..], &data].concat()).failed(1, in_use);
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(kept, account);
+    let gateway = Gateway::start();
+    let of_gateway = gateway.data();
+    if !is_postgres() {
+        let account = ["--user", "u", "--password", "p", "--data"];
+        let all = [&listen[..], &account, &[of_gateway.to_str().unwrap()]].concat();
+        run(&all).failed(1, in_use);
+    }
 }
 
 #[tokio::test]

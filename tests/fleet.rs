@@ -261,7 +261,9 @@ async fn a_gateway_moves_from_its_file_into_a_database() {
         "--from",
         from.to_str().unwrap(),
     ];
-    fleet.run(&copy, &[]).failed(1, "another gateway runs on");
+    fleet
+        .run(&copy, &[])
+        .failed(1, "another gateway or sandbox runs on");
     old.process.signal("TERM");
     assert_eq!(old.process.ended().0, Some(0));
     all_is_copied(&fleet.run(&copy, &[]));

@@ -132,6 +132,33 @@ async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway 
     gateway
 }
 
+#[tokio::test]
+async fn a_sandbox_serves_whatever_becomes_of_its_output() {
+    for output in [Output::Full, Output::Closed, Output::Unread] {
+        let (stdout, _reader) = output.open();
+        let mut command = Command::new(binary());
+        command.args(["sandbox", "--user", "u", "--password", "p"]);
+        command.args(["--listen", &format!("{LISTEN}:0")]);
+        command.stdout(stdout).stderr(Stdio::null());
+        let process = Process::unheard(command);
+        until("it listens", async || listening(process.id()).len() == 1).await;
+        let port = listening(process.id())[&LISTEN];
+        let url = format!("http://{LISTEN}:{port}/api/http/");
+        let call = [
+            ("class", "chat"),
+            ("method", "getchatchannels"),
+            ("user", "u"),
+            ("password", "p"),
+        ];
+        let answer = Answer::of(client().post(url).form(&call)).await;
+        assert!(
+            answer.body.contains("SUCCESS"),
+            "{output:?}: {}",
+            answer.body
+        );
+    }
+}
+
 /// The ports on which a process listens on one of our two addresses.
 fn listening(process: u32) -> HashMap<Ipv4Addr, u16> {
     let open = std::fs::read_dir(format!("/proc/{process}/fd"));

@@ -122,7 +122,7 @@ async fn open_store(
     config: &Config,
     sources: &Sources,
     data: &DataFolder,
-) -> Result<(Arc<Store>, Option<File>), String> {
+) -> Result<(Arc<Store>, Option<[File; 2]>), String> {
     let (store, lock) = match &config.shared_store {
         Some(shared) => {
             let mut options = shared.options.clone();

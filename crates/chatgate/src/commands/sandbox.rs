@@ -1,13 +1,16 @@
 //! `chatgate sandbox`: the embedded upstream alone.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use gateway::data_folder::{DataFolder, random_text, remove, write_private};
 use sandbox::{Fault, Sandbox, SandboxConfig};
 use serde_json::json;
+use telemetry::LogConfig;
+use visible::visible_lines;
 
-use super::output::print;
+use super::terminal::print_error;
 use crate::args::serve::SandboxArgs;
 use server::signals::{StopSignal, outlive_stray_signals};
 
@@ -18,9 +21,11 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
     outlive_stray_signals()?;
     let faults = args.faults.as_deref().map(read_faults).transpose()?;
     let folder = args.data.as_deref().map(DataFolder::new);
-    if let Some(folder) = &folder {
-        folder.make()?;
-    }
+    let _lock = folder.as_ref().map(locked).transpose()?;
+    telemetry::start_log(&LogConfig {
+        level: "warn".to_owned(),
+        json: false,
+    })?;
     let account = match (args.user, args.password) {
         (Some(user), Some(password)) => AccountNotice {
             user,
@@ -49,10 +54,21 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
         String::new()
     };
     let account = account.line;
-    print(format!("The sandbox listens on {url}\n{pages}{account}"))?;
+    // By the log's thread: an output that takes nothing keeps nobody from being served.
+    let notice = format!("The sandbox listens on {url}\n{pages}{account}");
+    telemetry::print(&visible_lines(&notice));
     stop_signal.wait().await;
     sandbox.stop().await;
+    if telemetry::finish_log().await > 0 {
+        print_error("standard output did not take what the sandbox had to say");
+    }
     Ok(())
+}
+
+/// Makes the folder and locks it: a gateway or another sandbox keeps its own chats and its own account there.
+fn locked(folder: &DataFolder) -> Result<[File; 2], String> {
+    folder.make()?;
+    folder.lock()
 }
 
 fn read_faults(path: &Path) -> Result<Vec<Fault>, String> {

@@ -49,6 +49,13 @@ impl DataFolder {
     /// # Errors
     /// A line that names the folder or the file, and the mend.
     pub fn make(&self) -> Result<(), String> {
+        // What cannot be looked at can't be made either, which says why.
+        if self.0.metadata().is_ok_and(|found| !found.is_dir()) {
+            return Err(format!(
+                "{} is not a folder; name another one with --data",
+                self.0.display()
+            ));
+        }
         let made = std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -65,21 +72,37 @@ impl DataFolder {
         files.try_for_each(|name| file_rights::check_own(&self.0.join(name)))
     }
 
-    /// Locks the folder for this process until the returned file is closed. The system closes it however the process ends.
+    /// Locks the folder for this process until the returned files are closed. The system closes them however the process ends.
+    /// The folder itself is locked beside the file, which somebody may take for a leftover and remove.
     ///
     /// # Errors
-    /// A line that names the folder, when another gateway has it.
-    pub fn lock(&self) -> Result<File, String> {
+    /// A line that names the folder, when another gateway or sandbox has it.
+    pub fn lock(&self) -> Result<[File; 2], String> {
+        let file = self.lock_file()?;
+        let folder =
+            File::open(&self.0).map_err(|error| format!("{}: {error}", self.0.display()))?;
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(self.in_use()),
+            // A share may know locks of files alone.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok([file, folder]),
+        }
+    }
+
+    fn in_use(&self) -> String {
+        format!(
+            "another gateway or sandbox runs on the data folder {}; stop it, or name another folder with --data",
+            self.0.display()
+        )
+    }
+
+    fn lock_file(&self) -> Result<File, String> {
         let path = self.0.join("lock");
         let mut options = std::fs::OpenOptions::new();
         let opened = options.create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| format!("{}: {error}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(format!(
-                "another gateway runs on the data folder {}; stop it, or name another folder with --data",
-                self.0.display()
-            )),
+            Err(TryLockError::WouldBlock) => Err(self.in_use()),
             Err(TryLockError::Error(error)) => Err(format!(
                 "{} can't be locked: {error}; the data folder has to be on a disk that knows locks",
                 path.display()
