@@ -137,7 +137,7 @@ async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way
     assert!(line.contains("chatgate admin-key reset"), "{line}");
     assert!(!key.exists());
     let reset = ["admin-key", "reset", "--data", data.to_str().unwrap()];
-    run(&reset).failed(1, "another gateway runs");
+    run(&reset).failed(1, "another gateway or sandbox runs");
     stopped(gateway);
     fs::write(&key, "cgk_another\n").unwrap();
     mode(&key, 0o600);
@@ -235,4 +235,24 @@ async fn keys_of_an_issuer_that_everybody_may_write_are_not_read_again() {
         said(&gateway, &other.token("demo", 300)).await == "SUCCESS"
     })
     .await;
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_called_one() {
+    refused(Path::new("/dev/null"), "/dev/null is not a folder");
+}
+
+#[test]
+fn a_key_that_is_put_there_for_the_first_start_is_long() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    mode(&data, 0o700);
+    let key = data.join("admin.key");
+    fs::write(&key, "k".repeat(31)).unwrap();
+    mode(&key, 0o600);
+    let said = refused(&data, "shorter than 32 characters");
+    assert!(said.contains("remove the file"), "{said}");
+    fs::write(&key, "k".repeat(32)).unwrap();
+    Gateway::over(folder, "", &[]);
 }

@@ -35,6 +35,7 @@ use parse_chatgate::{host_name, origin, public_url};
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
+pub(crate) use shared_store::ADMIN_KEY_LEAST;
 pub use shared_store::SharedStore;
 pub use ways::WaysConfig;
 

@@ -24,7 +24,7 @@ const CONNECTIONS_MOST: u32 = 100;
 const LEASE_LEAST: Duration = Duration::from_secs(5);
 
 /// Fewest characters of the first operator's key: somebody who has to invent one invents more.
-const ADMIN_KEY_LEAST: usize = 32;
+pub(crate) const ADMIN_KEY_LEAST: usize = 32;
 
 /// Longest name of a replica, in bytes.
 const NAME_BYTES_MAX: usize = 64;

@@ -12,7 +12,7 @@ use store::{
     StoredSecret, find_presented, new_client_id, new_random_secret,
 };
 
-use crate::config::{Config, SeedAccess};
+use crate::config::{ADMIN_KEY_LEAST, Config, SeedAccess};
 use crate::serve::data_folder::{DataFolder, random_key, remove, write_private};
 use crate::state::snapshot::Snapshot;
 
@@ -140,7 +140,15 @@ pub(crate) async fn ensure_first_operator(
     let file = data.admin_key().display().to_string();
     let mend = "to have a new one, stop the gateway and run: chatgate admin-key reset";
     match there {
-        Some(key) if keys.is_empty() => put_first_operator(store, hasher, &key).await,
+        Some(key) if keys.is_empty() => {
+            if key.expose_secret().chars().count() < ADMIN_KEY_LEAST {
+                return Err(format!(
+                    "{file}: the key is shorter than {ADMIN_KEY_LEAST} characters; remove the file, and a key is made, or \
+                     write a longer one into it, such as `openssl rand -hex 32` prints"
+                ));
+            }
+            put_first_operator(store, hasher, &key).await
+        }
         None if keys.is_empty() => put_first_operator(store, hasher, &data.make_admin_key()?).await,
         Some(key) if find_presented(&keys, hasher, &key).is_some() => Ok(()),
         Some(_) => {
