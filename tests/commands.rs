@@ -168,12 +168,20 @@ fn a_second_gateway_on_the_same_folder_is_refused_and_a_killed_one_leaves_no_loc
         "127.0.0.1:0",
     ];
     let second = Process::start(&arguments, &[]);
-    let refusal = format!("another gateway runs on the data folder {}", data.display());
+    let refusal = format!(
+        "another gateway or sandbox runs on the data folder {}",
+        data.display()
+    );
     second.wait_for("the refusal", |line| line.contains(&refusal));
     let (code, lines) = second.ended();
     assert_eq!((code, lines.len()), (Some(1), 1), "{}", lines.join("\n"));
     let lock = data.join("lock").metadata().unwrap();
     assert_eq!(lock.permissions().mode() & 0o777, 0o600);
+    // The folder is locked, too: the file may be taken for a leftover.
+    std::fs::remove_file(data.join("lock")).unwrap();
+    let third = Process::start(&arguments, &[]);
+    third.wait_for("the refusal", |line| line.contains(&refusal));
+    assert_eq!(third.ended().0, Some(1));
     let folder = Arc::clone(&first.folder);
     first.process.signal("KILL");
     first.process.ended();
@@ -212,5 +220,69 @@ fn what_the_binary_says_about_itself_is_whole_and_a_reader_may_go_away() {
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!((ended.status.code(), &*said), (Some(0), ""), "{command:?}");
+    }
+}
+
+/// Runs a command against this gateway, whose output goes to a full disk.
+fn run_full(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    if arguments[0] == "access" {
+        let admin = gateway.admin.to_string();
+        command
+            .args(["--admin", &admin, "--data"])
+            .arg(gateway.data());
+    }
+    let ran = command.stdout(full.unwrap()).output().unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_a_failure_and_a_lost_secret_can_be_had_anew() {
+    let gateway = Gateway::start();
+    for arguments in [&["--help"][..], &["--version"], &["access", "--help"]] {
+        let (code, error) = run_full(&gateway, arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {error}");
+        assert!(error.contains("standard output"), "{error}");
+    }
+    let (code, error) = run_full(&gateway, &["access", "create", "shop"]);
+    assert_eq!(code, Some(1), "{error}");
+    let mend = ["access", "rotate", "shop", "--drop-old"];
+    assert!(error.contains(&mend.join(" ")), "{error}");
+    let (code, error) = run_full(&gateway, &mend);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("run the command again"), "{error}");
+    let rotated = run_on(&gateway, &mend);
+    assert!(rotated.output.contains("cgs_"), "{}", rotated.error);
+}
+
+#[test]
+fn an_access_ends_at_a_time_that_is_written_as_for_the_journal() {
+    let gateway = Gateway::start();
+    for (n, (time, wanted)) in [
+        ("2097-01-31", "2097-01-31T00:00:00Z"),
+        ("2097-01-31 12:00", "2097-01-31T12:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00Z"),
+        ("30d", ""),
+        ("1w", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("e{n}");
+        let create = ["access", "create", &name, "--json", "--expires", time];
+        let made = run_on(&gateway, &create);
+        assert_eq!(made.code, Some(0), "{time}: {}", made.error);
+        let expires = made.json()["expires"].as_str().unwrap().to_owned();
+        assert!(wanted.is_empty() || expires == wanted, "{time}: {expires}");
+        for flag in ["--since", "--until"] {
+            let read = run_on(&gateway, &["log", flag, time]);
+            assert_eq!(read.code, Some(0), "{time}: {}", read.error);
+        }
+    }
+    for time in ["2026-12-31T23:59:59+25:00", "soon"] {
+        let create = ["access", "create", "never", "--expires", time];
+        run_on(&gateway, &create).failed(1, "how long from now");
     }
 }

@@ -28,6 +28,7 @@ mod terminal;
 mod token;
 mod verify;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,6 +36,7 @@ use clap::Parser;
 use crate::args::serve::StoreCommand;
 use crate::args::{Cli, Command};
 use error::CommandError;
+use output::printed;
 use terminal::print_error;
 
 /// `EX_USAGE` of sysexits.h: usage or configuration is wrong.
@@ -45,8 +47,17 @@ pub(crate) async fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+            if error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::from(EXIT_USAGE);
+            }
+            return match printed(error.print().and_then(|()| std::io::stdout().flush())) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(text) => {
+                    print_error(&text);
+                    ExitCode::FAILURE
+                }
+            };
         }
     };
     let (text, code) = match dispatch(cli).await {

@@ -73,7 +73,10 @@ async fn create(args: CreateArgs) -> Result<(), String> {
     let access = Admin::for_change(&args.change)?
         .send(Method::POST, ACCESSES, &draft)
         .await?;
-    print_access(&args.change.request, &access)
+    let name = cell(&access["name"]);
+    print_access(&args.change.request, &access).map_err(|error| {
+        format!("{error}; the access {name} is made all the same: chatgate access rotate {name} --drop-old shows another secret")
+    })
 }
 
 async fn set(args: SetArgs) -> Result<(), String> {
@@ -194,7 +197,10 @@ async fn rotate(args: RotateArgs) -> Result<(), String> {
     let sent = Admin::for_change(&args.one.change)?
         .send(Method::POST, &path(&args.one.name, "/rotate"), &wanted)
         .await?;
-    print_access(&args.one.change.request, &sent)
+    let name = cell(&sent["name"]);
+    print_access(&args.one.change.request, &sent).map_err(|error| {
+        format!("{error}; the access {name} has a new secret all the same: run the command again for one that is shown")
+    })
 }
 
 async fn change(args: &ChangeOneArgs, patch: &Value) -> Result<(), String> {

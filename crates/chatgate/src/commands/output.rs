@@ -36,7 +36,15 @@ pub(crate) fn print_exactly(bytes: impl AsRef<[u8]>) -> Result<(), String> {
 }
 
 fn write(mut output: impl Write, bytes: &[u8]) -> Result<bool, String> {
-    match output.write_all(bytes).and_then(|()| output.flush()) {
+    printed(output.write_all(bytes).and_then(|()| output.flush()))
+}
+
+/// Whether there is still a reader after something was written to standard output.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn printed(written: std::io::Result<()>) -> Result<bool, String> {
+    match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(format!("standard output: {error}")),
