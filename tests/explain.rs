@@ -105,7 +105,7 @@ async fn agree(
 async fn of_several_rules_that_refuse_both_report_the_first() {
     let (gateway, secret) = gateway().await;
     let all_wrong = json!({
-        "state": "suspended", "not_before": "2100-01-01T00:00:00Z", "expires": "2020-01-01T00:00:00Z",
+        "state": "suspended", "not_before": "2100-01-01T00:00:00Z",
         "allow": ["127.0.0.0/8"], "deny": ["127.0.0.2"], "ways": ["basic"], "methods": [],
         "rate": "1/min", "query_credentials": false,
     });
@@ -115,7 +115,10 @@ async fn of_several_rules_that_refuse_both_report_the_first() {
     for (n, (draft, expected)) in [
         (all_wrong, [disabled, "state: suspended"]),
         (json!({"state": "active"}), [disabled, "state: not yet"]),
-        (json!({"not_before": null}), [disabled, "state: expired"]),
+        (
+            json!({"not_before": null, "expires": "2020-01-01T00:00:00Z"}),
+            [disabled, "state: expired"],
+        ),
         (
             json!({"expires": null}),
             ["IP_NOT_ALLOWED", "access networks: denied by 127.0.0.2/32"],

@@ -54,9 +54,9 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
     .await;
     let metrics = first.metrics().await;
     for line in [
-        "chatgate_replicas 3.0\n",
-        "chatgate_replica_configurations 2.0\n",
-        "chatgate_replica_cut_off 0.0\n",
+        "chatgate_replicas 3\n",
+        "chatgate_replica_configurations 2\n",
+        "chatgate_replica_cut_off 0\n",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }

@@ -36,13 +36,17 @@ impl MetricSample {
     }
 
     fn encode(&self, kind: MetricKind, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        if kind == MetricKind::Counter {
-            return encoder.encode_counter::<NoLabelSet, _, f64>(&self.value, None);
-        }
         // As people write it: `1` and not `1.0`.
-        match self.value as i64 {
-            whole if whole as f64 == self.value => encoder.encode_gauge(&whole),
-            _ => encoder.encode_gauge(&self.value),
+        let whole = Some(self.value as i64).filter(|whole| *whole as f64 == self.value);
+        match (kind, whole) {
+            (MetricKind::Counter, Some(whole)) => {
+                encoder.encode_counter::<NoLabelSet, _, u64>(&whole.unsigned_abs(), None)
+            }
+            (MetricKind::Counter, None) => {
+                encoder.encode_counter::<NoLabelSet, _, f64>(&self.value, None)
+            }
+            (_, Some(whole)) => encoder.encode_gauge(&whole),
+            (_, None) => encoder.encode_gauge(&self.value),
         }
     }
 }
