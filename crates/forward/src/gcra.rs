@@ -222,8 +222,8 @@ mod tests {
             let limiter = Limiter::new(Quota::per_minute(per_minute), table, shared_by);
             let mut at_us = 0;
             for _ in 0..decisions {
-                // About as often as calls come back, and now and then much later.
-                let most = limit.interval_us * if random(50) == 0 { 100 } else { 2 };
+                // Somewhat more often than calls come back, and now and then much later.
+                let most = limit.interval_us * if random(500) == 0 { 100 } else { 1 };
                 let passed = random(most);
                 clock.advance(Duration::from_micros(passed));
                 at_us += passed;
