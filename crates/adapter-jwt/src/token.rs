@@ -87,8 +87,6 @@ pub enum TokenFault {
     UnknownKey {
         /// The issuer to ask.
         issuer: String,
-        /// The claim `iat` in whole seconds since 1970, if there is one. As unproven as the rest of the token.
-        issued_at: Option<i64>,
     },
     /// Anything else; the reason is for the log only.
     Invalid(&'static str),
@@ -104,7 +102,7 @@ impl fmt::Display for TokenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TokenFault::Expired => f.write_str("the token has expired"),
-            TokenFault::UnknownKey { issuer, .. } => write!(f, "the key of {issuer:?} is unknown"),
+            TokenFault::UnknownKey { issuer } => write!(f, "the key of {issuer:?} is unknown"),
             TokenFault::Invalid(reason) => f.write_str(reason),
         }
     }
@@ -149,7 +147,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         if issuer.own || is_over {
             return Err(TokenFault::Invalid("the key is unknown"));
         }
-        return Err(issuer.unknown_key(&origin));
+        return Err(issuer.unknown_key());
     }
     let signed = |key: &&VerifyingKey| token.is_signed_by(&key.key, key.algorithm.backend());
     if !candidates.iter().any(signed) {
@@ -158,7 +156,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
         return Err(if issuer.own || is_over || is_named {
             TokenFault::Invalid("the signature is wrong")
         } else {
-            issuer.unknown_key(&origin)
+            issuer.unknown_key()
         });
     }
     if is_over {
@@ -173,14 +171,9 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
 }
 
 impl Issuer {
-    fn unknown_key(&self, origin: &TokenOrigin) -> TokenFault {
-        let issued_at = match origin {
-            TokenOrigin::Own { .. } => None,
-            TokenOrigin::Outside { issued_at } => *issued_at,
-        };
+    fn unknown_key(&self) -> TokenFault {
         TokenFault::UnknownKey {
             issuer: self.iss.clone(),
-            issued_at,
         }
     }
 

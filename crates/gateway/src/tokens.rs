@@ -168,15 +168,14 @@ impl Tokens {
             .find(|outside| outside.config.issuer == issuer)
     }
 
-    /// Fetches the keys of an issuer, and returns whether they have come. A second caller waits for the fetch under way, and
-    /// then finds that it is too early for another.
+    /// Fetches the keys of an issuer, and returns whether the last fetch has brought them. A second caller waits for the fetch
+    /// under way, and then finds that it is too early for another.
     async fn fetch(&self, outside: &OutsideIssuer, now: i64) -> bool {
         let _fetching = outside.fetching.lock().await;
-        let fetched = outside.fetch(self.client.as_ref(), now).await;
-        if let Some(set) = &fetched {
+        if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
             self.replace(&outside.config.issuer, &set.keys);
         }
-        fetched.is_some()
+        outside.has_come()
     }
 
     fn replace(&self, name: &str, keys: &[VerifyingKey]) {

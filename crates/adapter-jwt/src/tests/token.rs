@@ -390,10 +390,7 @@ fn the_caller_learns_expired_or_nothing() {
     assert_eq!(code(TokenFault::Invalid("x")), Code::IncorrectToken);
     let issuer = "x".to_owned();
     assert_eq!(
-        code(TokenFault::UnknownKey {
-            issuer,
-            issued_at: None
-        }),
+        code(TokenFault::UnknownKey { issuer }),
         Code::IncorrectToken
     );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, SKEW_S, parse_jwks};
+use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
 use client::{Client, get_document};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::{IssuerConfig, JwksSource};
 
 /// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood. A caller whose
-/// token may have been signed with a newer key is asked to come again after as long.
+/// token nobody can judge is asked to come again after as long.
 pub(crate) const REFETCH_PAUSE_S: u32 = 10;
 
 /// Most unusable keys of one issuer that are logged and shown; a set of 256 KiB may hold thousands.
@@ -76,13 +76,10 @@ impl OutsideIssuer {
         self.known().fetched
     }
 
-    /// Returns whether the key of a token that was issued then would be known: the last fetch has succeeded, and had begun after
-    /// that, by the issuer's clock too.
-    pub(crate) fn was_fetched_after(&self, issued_at: i64) -> bool {
+    /// Returns whether the keys are known that it has published until the last fetch, which has succeeded.
+    pub(crate) fn has_come(&self) -> bool {
         let known = self.known();
-        let began = known.fetched.filter(|_| known.error.is_none());
-        let since = began.map(|began| began.saturating_sub(issued_at));
-        since.is_some_and(|since| since > i64::from(SKEW_S))
+        known.fetched.is_some() && known.error.is_none()
     }
 
     /// Fetches its keys, unless they were requested a moment ago. Hold `fetching` meanwhile.
