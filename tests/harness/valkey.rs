@@ -12,13 +12,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Serves as long as somebody holds its standard input, however they end. A signal to the tests is none to it, and it holds none of
-/// their files.
+/// their files. Its output ends with it, so that nobody waits for one that could not start.
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
     cd "$0" && "$@" </dev/null &
     server=$!
-    cat >/dev/null
+    exec >/dev/null 2>&1
+    cat
     kill -KILL $server
     wait $server
 "#;
