@@ -71,7 +71,7 @@ impl<M> ByCall<M> {
 }
 
 /// How many requests were answered, and how. The busiest accesses have series of their own, all others share those of
-/// [`OTHERS`]. A count that others share stays there when an access gets series of its own, so that it never falls.
+/// `(other)`. A count that others share stays there when an access gets series of its own, so that it never falls.
 #[derive(Default)]
 pub struct Requests {
     pub(crate) family: Family<RequestLabels, Counter>,
