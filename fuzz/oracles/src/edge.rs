@@ -59,9 +59,15 @@ pub(crate) fn judge(input: &[u8]) {
         [host] => is_host(host),
         _ => false,
     };
+    // A target that is a whole URL names a host of its own, which is the header's.
+    let target_fits = head.uri.authority().is_none_or(|authority| {
+        let named = authority.as_str().as_bytes();
+        let is_of_http = matches!(head.uri.scheme_str(), None | Some("http" | "https"));
+        is_host(named) && is_of_http && hosts.iter().all(|host| *host == named)
+    });
     assert_eq!(
         readable(&head).is_ok(),
-        chunked_alone && host_fits,
+        chunked_alone && host_fits && target_fits,
         "{hosts:?}"
     );
     for way in Way::ALL {
