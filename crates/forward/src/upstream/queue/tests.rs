@@ -1,0 +1,289 @@
+//! Permits are never lost and never too many, lines take turns, and what is too much is refused at once.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::upstream::overload::SOJOURN_TARGET;
+
+impl AdmissionQueue {
+    /// A permit, at once or in its turn.
+    async fn take(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
+        match self.try_acquire() {
+            Some(permit) => Ok(permit),
+            None => self.acquire(access, Instant::now()).await,
+        }
+    }
+}
+
+/// A task that takes a permit, says so, and gives it back.
+fn caller(
+    queue: &Arc<AdmissionQueue>,
+    access: &'static str,
+    served: &mpsc::UnboundedSender<&'static str>,
+) -> tokio::task::JoinHandle<()> {
+    let (queue, served) = (Arc::clone(queue), served.clone());
+    tokio::spawn(async move {
+        if let Ok(_permit) = queue.take(access).await {
+            served.send(access).unwrap();
+        }
+    })
+}
+
+/// Nobody has a permit and nobody waits.
+fn free(limit: usize) -> Occupancy {
+    Occupancy {
+        limit,
+        ..Occupancy::default()
+    }
+}
+
+#[tokio::test]
+async fn lines_take_turns_whatever_their_length() {
+    let queue = AdmissionQueue::new(1, 100);
+    let first = queue.take("greedy").await.unwrap();
+    let (served, mut order) = mpsc::unbounded_channel();
+    for _ in 0..10 {
+        caller(&queue, "greedy", &served);
+    }
+    tokio::task::yield_now().await;
+    caller(&queue, "modest", &served);
+    tokio::task::yield_now().await;
+    assert_eq!(queue.occupancy().waiting, 11);
+    drop(first);
+    let mut seen = Vec::new();
+    for _ in 0..11 {
+        seen.push(order.recv().await.unwrap());
+    }
+    assert_eq!(seen[..3], ["greedy", "modest", "greedy"]);
+    assert_eq!(queue.occupancy(), free(1));
+}
+
+#[tokio::test]
+async fn a_full_line_refuses_and_who_has_gone_makes_room() {
+    let queue = AdmissionQueue::new(1, 2);
+    let first = queue.take("a").await.unwrap();
+    let (served, mut order) = mpsc::unbounded_channel();
+    let waiting = [caller(&queue, "a", &served), caller(&queue, "b", &served)];
+    tokio::task::yield_now().await;
+    assert!(queue.take("b").await.is_err());
+    for gone in waiting {
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+    }
+    caller(&queue, "c", &served);
+    tokio::task::yield_now().await;
+    drop(first);
+    assert_eq!(order.recv().await, Some("c"));
+    assert_eq!(queue.lock().taken, 0);
+}
+
+#[tokio::test]
+async fn a_full_line_yields_its_last_to_an_access_with_fewer_in_it() {
+    let queue = AdmissionQueue::new(1, 4);
+    let first = queue.take("greedy").await.unwrap();
+    let (served, mut order) = mpsc::unbounded_channel();
+    let greedy: Vec<_> = (0..4).map(|_| caller(&queue, "greedy", &served)).collect();
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        caller(&queue, "modest", &served);
+    }
+    tokio::task::yield_now().await;
+    assert!(queue.take("modest").await.is_err());
+    assert!(queue.take("greedy").await.is_err());
+    assert_eq!(queue.occupancy().waiting, 4);
+    drop(first);
+    for access in ["greedy", "modest", "greedy", "modest"] {
+        assert_eq!(order.recv().await, Some(access));
+    }
+    for sent_away in greedy {
+        sent_away.await.unwrap();
+    }
+    assert_eq!(queue.occupancy(), free(1));
+}
+
+type Acquiring = Pin<Box<dyn Future<Output = Result<QueuePermit, QueueFull>>>>;
+
+/// An upstream with a service time, and the calls in front of it, by a clock that moves in steps of a millisecond.
+struct Model {
+    queue: Arc<AdmissionQueue>,
+    now: Instant,
+    waiting: Vec<(Instant, Acquiring)>,
+    in_work: Vec<(Instant, QueuePermit)>,
+    refused: usize,
+    longest: Duration,
+}
+
+const SERVICE: Duration = Duration::from_millis(50);
+
+impl Model {
+    fn new(permits: usize) -> Model {
+        Model {
+            queue: AdmissionQueue::new(permits, 1000),
+            now: Instant::now(),
+            waiting: Vec::new(),
+            in_work: Vec::new(),
+            refused: 0,
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn come(&mut self, calls: usize) {
+        for _ in 0..calls {
+            let (queue, now) = (Arc::clone(&self.queue), self.now);
+            match queue.try_acquire() {
+                Some(permit) => self.in_work.push((now, permit)),
+                None => {
+                    let acquire = Box::pin(async move { queue.acquire("a", now).await });
+                    self.waiting.push((now, acquire));
+                }
+            }
+        }
+    }
+
+    /// A millisecond goes by. Returns how many calls have ended.
+    fn step(&mut self) -> usize {
+        self.now += Duration::from_millis(1);
+        let now = self.now;
+        let ended = self.in_work.extract_if(.., |(began, permit)| {
+            let has_ended = *began + SERVICE <= now;
+            if has_ended {
+                permit.record_attempt("getchats", (*began, now), true);
+            }
+            has_ended
+        });
+        let ended = ended.count();
+        let mut context = Context::from_waker(Waker::noop());
+        for (since, mut acquire) in std::mem::take(&mut self.waiting) {
+            match acquire.as_mut().poll(&mut context) {
+                Poll::Pending => self.waiting.push((since, acquire)),
+                Poll::Ready(Ok(permit)) => {
+                    self.longest = self.longest.max(now - since);
+                    self.in_work.push((now, permit));
+                }
+                Poll::Ready(Err(QueueFull)) => self.refused += 1,
+            }
+        }
+        ended
+    }
+}
+
+#[test]
+fn within_other_bounds_it_keeps_what_it_has_found_out() {
+    let queue = AdmissionQueue::new(400, 10);
+    assert!(Arc::ptr_eq(&queue, &queue.renewed(400, 10)));
+    let mut now = Instant::now();
+    {
+        let mut state = queue.lock();
+        // Each call takes a hundred times what it takes alone.
+        for (begun_with, took) in [(1, 10), (50, 1000)] {
+            for _ in 0..200 {
+                let ended = EndedAttempt {
+                    operation: "getchatchannels",
+                    took: Duration::from_millis(took),
+                    is_success: true,
+                    begun_with,
+                    under_way: begun_with,
+                    somebody_waits: true,
+                };
+                now += Duration::from_millis(10);
+                state.limit.ended(ended, now);
+            }
+        }
+    }
+    let found = queue.occupancy().limit;
+    assert!(
+        found < AdmissionQueue::new(400, 10).occupancy().limit,
+        "{found}"
+    );
+    assert_eq!(queue.renewed(400, 20).occupancy().limit, found);
+    assert_eq!(queue.renewed(300, 10).occupancy().limit, found);
+    assert_eq!(queue.renewed(2, 10).occupancy().limit, 2);
+}
+
+#[test]
+fn while_too_many_calls_come_few_wait_and_the_others_are_refused_at_once() {
+    let mut model = Model::new(10);
+    // Ten calls of 50 ms are one in 5 ms; three times as many come.
+    for ms in 0..2000 {
+        model.come(if ms % 5 == 0 { 3 } else { 0 });
+        model.step();
+        if ms == 1000 {
+            assert!(model.refused > 100, "{}", model.refused);
+            model.longest = Duration::ZERO;
+        }
+        assert!(ms < 1000 || model.queue.occupancy().waiting <= 5);
+    }
+    assert!(model.longest <= SERVICE, "{:?}", model.longest);
+    let refused = model.refused;
+    for ms in 0..1000 {
+        model.come(usize::from(ms % 7 == 0));
+        model.step();
+    }
+    assert_eq!(model.refused, refused, "the overload is over");
+}
+
+#[test]
+fn many_calls_at_once_are_worked_off() {
+    let mut model = Model::new(10);
+    model.come(500);
+    for _ in 0..3000 {
+        model.step();
+    }
+    assert_eq!((model.refused, model.in_work.len()), (0, 0));
+    assert!(model.longest >= Duration::from_secs(2));
+}
+
+#[test]
+fn callers_who_each_wait_for_their_answer_are_not_refused() {
+    let mut model = Model::new(10);
+    let mut callers = 0;
+    for ms in 0..20_000 {
+        if ms % 50 == 0 && callers < 100 {
+            callers += 1;
+            model.come(1);
+        }
+        let ended = model.step();
+        model.come(ended);
+    }
+    assert_eq!(model.refused, 0);
+    assert!(model.longest > SOJOURN_TARGET);
+}
+
+#[tokio::test]
+async fn a_permit_given_to_somebody_who_leaves_at_that_moment_is_not_lost() {
+    let queue = AdmissionQueue::new(1, 10);
+    for _ in 0..1000 {
+        let permit = queue.take("a").await.unwrap();
+        let (served, _order) = mpsc::unbounded_channel();
+        let waiting = caller(&queue, "b", &served);
+        tokio::task::yield_now().await;
+        drop(permit);
+        waiting.abort();
+        let _ = waiting.await;
+    }
+    let free = tokio::time::timeout(Duration::from_secs(5), queue.take("a")).await;
+    assert!(free.unwrap().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn never_more_than_there_are_permits() {
+    let queue = AdmissionQueue::new(3, 10_000);
+    let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut callers = tokio::task::JoinSet::new();
+    for n in 0..2000 {
+        let (queue, most) = (Arc::clone(&queue), Arc::clone(&most));
+        callers.spawn(async move {
+            let access = ["a", "b", "c"][n % 3];
+            let _permit = queue.take(access).await.unwrap();
+            most.fetch_max(queue.lock().taken, std::sync::atomic::Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        });
+    }
+    callers.join_all().await;
+    assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), 3);
+    assert_eq!(queue.lock().taken, 0);
+}
