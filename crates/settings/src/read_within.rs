@@ -47,7 +47,9 @@ pub(crate) fn read_within<T: Send + 'static>(
     }
     // Under this lock either the result is there, or the thread will see that nobody waits for it any more.
     let mut left_behind = left_behind();
-    receiver.try_recv().map_err(|_| {
+    let late = receiver.try_recv();
+    drop(receiver);
+    late.map_err(|_| {
         *left_behind.entry(path.to_owned()).or_default() += 1;
         ErrorKind::TimedOut.into()
     })
