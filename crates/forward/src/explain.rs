@@ -120,9 +120,7 @@ impl Explanation {
             left,
         }
     }
-}
 
-impl Explanation {
     fn counted_by(mut self, who: CountedBy) -> Explanation {
         match (self.left, who) {
             (None, _) | (_, CountedBy::Unsaid) => {}

@@ -29,7 +29,7 @@ impl Tokens {
             return Ok(subject);
         }
         match verify(token, &keyring, now) {
-            Err(TokenFault::UnknownKey { issuer, .. }) => {
+            Err(TokenFault::UnknownKey { issuer }) => {
                 self.verify_by_fresh_keys(token, issuer, (now, deadline))
                     .await
             }
