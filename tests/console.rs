@@ -3,6 +3,7 @@
 mod cost;
 mod growth;
 mod guard;
+mod health;
 mod naughty;
 mod overview;
 mod preview;
@@ -25,7 +26,7 @@ use crate::real_clients::run;
 const PAGE_BYTES_MAX: usize = 150 * 1024;
 
 /// A signed-in operator or viewer without a browser: the pages and forms of the console over HTTP.
-struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     gateway: &'a Gateway,
     /// The cookie's line, as a browser sends it back.
     cookie: String,
@@ -44,7 +45,7 @@ impl<'a> Visitor<'a> {
     }
 
     /// Signs in with the first operator's key.
-    async fn first(gateway: &'a Gateway) -> Visitor<'a> {
+    pub(crate) async fn first(gateway: &'a Gateway) -> Visitor<'a> {
         Visitor::of(gateway, &first_key(gateway)).await
     }
 
@@ -53,8 +54,20 @@ impl<'a> Visitor<'a> {
         client().get(url).header("cookie", &self.cookie)
     }
 
-    async fn page(&self, path: &str) -> Answer {
+    pub(crate) async fn page(&self, path: &str) -> Answer {
         Answer::of(self.get(path)).await
+    }
+
+    /// The page that a link of this page leads to, by a piece of its address.
+    async fn follow(&self, page: &Answer, piece: &str) -> Answer {
+        let links = page.body.split("href=\"").skip(1);
+        let mut links = links.filter_map(|rest| rest.split('"').next());
+        let link = links.find(|link| link.contains(piece));
+        let link = link.unwrap_or_else(|| panic!("no link with {piece}: {}", page.body));
+        let link = link.replace("&#38;", "&").replace("&amp;", "&");
+        let next = self.page(&link).await;
+        assert_eq!(next.status, 200, "{link}");
+        next
     }
 
     /// What its forms have to carry, read from a page as a browser does.
@@ -143,6 +156,8 @@ async fn pages(gateway: &Gateway) -> Vec<(&'static str, String)> {
     let explain = "/console/explain?peer=203.0.113.7&access=demo&way=basic&method=sendmessage&headers=X-Forwarded-For:+10.0.0.1";
     [
         ("overview", "/console/"),
+        ("overview-week", "/console/?window=7d"),
+        ("health", "/console/health?window=1h"),
         ("accesses", "/console/accesses"),
         ("access-new", "/console/accesses/new"),
         ("access", "/console/accesses/demo"),

@@ -259,6 +259,7 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
         "/docs/",
         "/docs/operations",
         "/docs/codes",
+        "/docs/events",
         "/docs/samples",
         "/docs/openapi",
     ];

@@ -199,6 +199,11 @@ async fn limits_are_reported_and_not_counted() {
         "limit per day",
     ];
     assert_eq!(names, expected);
+    // A call that waits for events takes no turn, and a read is none to a destination.
+    let waits = left(&explained(&gateway, json!({"method": "getevents"})).await);
+    let names = waits.iter().map(|(name, _)| name.as_str());
+    let no_send = |name: &&str| !["limit per destination", "calls at once"].contains(name);
+    assert!(names.eq(expected.into_iter().filter(no_send)), "{waits:?}");
     for _ in 0..100 {
         assert_eq!(left(&explained(&gateway, send.clone()).await), full);
     }

@@ -8,6 +8,7 @@ mod command;
 mod fleet;
 mod gateway;
 pub mod http2;
+mod http_sink;
 mod issuer;
 mod link;
 mod operator;
@@ -15,6 +16,7 @@ mod postgres;
 mod process;
 mod shared_store;
 mod skipped;
+mod trace;
 #[expect(dead_code, reason = "the tests of shared counts use the rest")]
 mod valkey;
 mod wait;
@@ -27,6 +29,7 @@ pub use fleet::Fleet;
 pub use gateway::{
     Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,
 };
+pub use http_sink::{HttpSink, SunkRequest};
 pub use issuer::{ISSUER, Issuer};
 pub use link::{Link, LinkState};
 pub use operator::{admin, admin_request, exported, import_accesses, made, rows};
@@ -35,5 +38,6 @@ pub use process::{Process, binary, load, repository};
 pub use shared_store::is_postgres;
 pub(crate) use shared_store::{ADMIN_KEY, SEAL, is_of_files, new_listen};
 pub(crate) use skipped::skipped;
+pub(crate) use trace::Trace;
 pub(crate) use valkey::Valkey;
 pub use wait::{PATIENCE, accepted, as_soon_as, pass, stays, until};

@@ -367,7 +367,8 @@ async fn rows_go_as_configured_and_a_row_says_so() {
     assert_eq!(gateway.process.ended().0, Some(0));
     let toml = "[journal]\nretention = \"1ms\"\npayload_retention = 0\n";
     let gateway = Gateway::over(folder, toml, &[]);
-    // It is cleared as soon as the process runs; each look is a request of its own.
+    // It is cleared as soon as the process runs. The first look is a request of its own and has a row too, which goes with the
+    // others where it came before them.
     let reported = loop {
         let rows = rows(&gateway, "").await;
         if let Some(reported) = rows.into_iter().find(|row| row["kind"] == "clearing") {
@@ -375,7 +376,12 @@ async fn rows_go_as_configured_and_a_row_says_so() {
         }
     };
     assert_eq!(reported["actor"], "housekeeping");
-    assert_eq!(reported["cause"], "2 rows and 0 payloads, by age");
+    let cause = reported["cause"].as_str().unwrap();
+    let by_age = [
+        "2 rows and 0 payloads, by age",
+        "3 rows and 0 payloads, by age",
+    ];
+    assert!(by_age.contains(&cause), "{cause}");
     assert!(rows(&gateway, "request_id=old").await.is_empty());
 }
 

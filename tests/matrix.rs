@@ -1,4 +1,4 @@
-//! Six operations × four ways in × (success and every code that applies): what each caller sees, in their own dialect.
+//! Seven operations × four ways in × (success and every code that applies): what each caller sees, in their own dialect.
 //!
 //! Cells that look alike share a line, which names the operations that it holds for.
 
@@ -25,6 +25,11 @@ fn rendering(answer: &Answer) -> String {
         if let Some(at) = body.find(mark).map(|at| at + mark.len()) {
             let digits = body[at..].bytes().take_while(u8::is_ascii_digit).count();
             body.replace_range(at..at + digits, "N");
+        }
+    }
+    for mark in ["\"cursor\":\"", "<c:cursor>"] {
+        if let Some(at) = body.find(mark).map(|at| at + mark.len()) {
+            body.replace_range(at..at + 13, "(cursor)");
         }
     }
     while let Some(at) =
@@ -120,7 +125,7 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     insta::assert_snapshot!(http, @r#"
     ACCESS_DISABLED (all): 403
         {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
-    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 200
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages getevents): 200
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
     CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 200
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
@@ -168,6 +173,8 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
     SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getevents): 200
+        {"status":"SUCCESS","result":{"list":[],"cursor":"(cursor)","more":"0","reset":"0"}}
     SUCCESS (getunreadmessages): 200
         {"status":"SUCCESS","result":{"list":[]}}
     SUCCESS (getchatchannels): 200
@@ -202,7 +209,7 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     insta::assert_snapshot!(basic, @r#"
     ACCESS_DISABLED (all): 403
         {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
-    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 200
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages getevents): 200
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
     CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 200
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
@@ -250,6 +257,8 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
     SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getevents): 200
+        {"status":"SUCCESS","result":{"list":[],"cursor":"(cursor)","more":"0","reset":"0"}}
     SUCCESS (getunreadmessages): 200
         {"status":"SUCCESS","result":{"list":[]}}
     SUCCESS (getchatchannels): 200
@@ -284,7 +293,7 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     insta::assert_snapshot!(jwt, @r#"
     ACCESS_DISABLED (all): 403
         {"status":"ERROR","error":"ACCESS_DISABLED","request_id":"r1","delivery":"not_sent"}
-    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 404
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages getevents): 404
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND","delivery":"not_sent"}
     CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 404
         {"status":"ERROR","error":"CHANNEL_NOT_FOUND"}
@@ -332,6 +341,8 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1","delivery":"not_sent"}
     SOMETHING_NEW_7 (getchatchannels getchats getmessages getunreadmessages): 502
         {"status":"ERROR","error":"SOMETHING_NEW_7","request_id":"r1"}
+    SUCCESS (getevents): 200
+        {"status":"SUCCESS","result":{"list":[],"cursor":"(cursor)","more":"0","reset":"0"}}
     SUCCESS (getunreadmessages): 200
         {"status":"SUCCESS","result":{"list":[]}}
     SUCCESS (getchatchannels): 200
@@ -370,7 +381,7 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     CHANNEL_NOT_FOUND (getchats getmessages getunreadmessages): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The channel does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHANNEL_NOT_FOUND</c:code><c:request_id>r1</c:request_id></c:error></detail></s:Fault></s:Body></s:Envelope>
-    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages): 500
+    CHANNEL_NOT_FOUND (sendmessage sendfile getchats getmessages getunreadmessages getevents): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The channel does not exist.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>CHANNEL_NOT_FOUND</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     CHAT_NOT_FOUND (getchats getmessages getunreadmessages): 500
@@ -391,19 +402,28 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     INCORRECT_METHOD (all): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>There is no such method.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_METHOD</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (getevents): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>A parameter has a value that is not allowed.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (all): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>An idempotency key has 1 to 255 visible ASCII characters.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (getevents): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter cursor is longer than 13 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (sendmessage sendfile getmessages getunreadmessages): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter destination is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (sendfile): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter fileurl is longer than 2048 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
-    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+    INCORRECT_PARAM (getevents): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter limit is longer than 5 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages getevents): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter platform is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
-    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages): 500
+    INCORRECT_PARAM (sendmessage sendfile getchats getmessages getunreadmessages getevents): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter platformid is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_PARAM (sendfile): 500
@@ -412,6 +432,12 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     INCORRECT_PARAM (sendfile): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter type is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (getevents): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter types is longer than 128 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
+    INCORRECT_PARAM (getevents): 500
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The parameter wait is longer than 5 bytes.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_PARAM</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
     INCORRECT_THUMBURL (sendfile): 500
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>The thumbnail URL is not an allowed public URL.</faultstring><detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>INCORRECT_THUMBURL</c:code><c:request_id>r1</c:request_id><c:delivery>not_sent</c:delivery></c:error></detail></s:Fault></s:Body></s:Envelope>
@@ -472,6 +498,9 @@ async fn every_operation_by_every_way_shows_success_and_every_code_that_applies(
     SUCCESS (getchats): 200
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getchatsResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>31</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item></c:list></c:getchatsResponse></s:Body></s:Envelope>
+    SUCCESS (getevents): 200
+        <?xml version="1.0" encoding="utf-8"?>
+    <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:geteventsResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list></c:list><c:cursor>(cursor)</c:cursor><c:more>0</c:more><c:reset>0</c:reset></c:geteventsResponse></s:Body></s:Envelope>
     SUCCESS (getmessages): 200
         <?xml version="1.0" encoding="utf-8"?>
     <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><c:getmessagesResponse xmlns:c="urn:chatgate:chat:v1"><c:request_id>r1</c:request_id><c:list><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>My parcel has not come yet.</c:message><c:destination>700100</c:destination><c:messageid>3</c:messageid><c:sent>0</c:sent><c:status>received</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>It is on its way and comes tomorrow.</c:message><c:destination>700100</c:destination><c:messageid>4</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>8</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>9</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>10</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>11</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>12</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>13</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>14</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>15</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>16</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>17</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>18</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>19</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>20</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>21</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>22</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>23</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>24</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>25</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>26</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>27</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>28</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>29</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>30</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item><c:item><c:platformid>200</c:platformid><c:platform>telegram</c:platform><c:message>Hello</c:message><c:destination>700100</c:destination><c:messageid>31</c:messageid><c:sent>1</c:sent><c:status>sent</c:status><c:datetime>(datetime)</c:datetime></c:item></c:list></c:getmessagesResponse></s:Body></s:Envelope>

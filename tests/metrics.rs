@@ -12,13 +12,17 @@ use crate::harness::{
     Answer, Fleet, Gateway, Issuer, admin, client, exported, import_accesses, is_postgres, load,
     made, repository, run, skipped,
 };
+use crate::real_clients::read_by;
 use crate::tls::{Files, Pair, trusting};
 
 const READ: &str = "class=chat&method=getchatchannels";
 const SEND: &str = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=34600000000&message=x";
 
+/// What Prometheus accepts.
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+
 /// The text of a scrape by Prometheus, or of one that accepts nothing else than text.
-async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
+pub(crate) async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
     let request = client().get(format!("http://{}/metrics", gateway.admin));
     Answer::of(request.header("accept", accept)).await
 }
@@ -114,17 +118,17 @@ async fn every_metric_of_the_table_is_scraped_and_no_other() {
         "text/plain; version=0.0.4; charset=utf-8"
     );
     check(&plain.body, &parts);
-    let open = scrape(
-        &gateway,
-        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
-    )
-    .await;
+    let open = scrape(&gateway, OPEN_METRICS).await;
     assert!(
         open.header("content-type")
             .starts_with("application/openmetrics-text")
     );
     check(&open.body, &parts);
     assert!(open.body.ends_with("# EOF\n") && !plain.body.contains("# EOF"));
+    // A parser that is not ours takes all of it. Without traces there is no exemplar.
+    if let Some(exemplars) = read_by("open_metrics.py", &[], &open.body) {
+        assert_eq!(exemplars, "[]");
+    }
 
     let value = |name: &str| -> f64 {
         let line = plain

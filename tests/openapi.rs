@@ -134,6 +134,7 @@ async fn every_path_of_the_public_listener_but_soap_is_in_the_document_and_answe
         "GET /.well-known/jwks.json",
         "GET /.well-known/oauth-authorization-server",
         "GET /api/basic/",
+        "GET /api/events",
         "GET /api/http/",
         "GET /api/jwt/",
         "POST /api/basic/",
@@ -188,7 +189,7 @@ fn no_path_is_routed_past_the_documents() {
     assert_eq!(
         public.map(|(name, _)| name).collect::<Vec<_>>(),
         // The pages for people hold the document, and unknown paths are refused.
-        ["TOKEN", "JWKS", "METADATA", "DOCS", "UNKNOWN"],
+        ["TOKEN", "JWKS", "METADATA", "EVENTS", "DOCS", "UNKNOWN"],
         "a new path of the public listener belongs into docs/src/openapi.rs, and then here"
     );
 }
@@ -215,6 +216,15 @@ async fn statuses_follow_the_policy_in_force_and_a_way_that_is_off_is_left_out()
 
 // === schemathesis ===
 
+/// A document without the path whose answer has no end: nobody would read it to there.
+fn finite(mut document: Value) -> Value {
+    document["paths"]
+        .as_object_mut()
+        .unwrap()
+        .remove("/api/events");
+    document
+}
+
 /// Makes calls from a document, in these phases, with every check but those that are excluded, and says how many there were.
 async fn run(
     path: &str,
@@ -226,7 +236,7 @@ async fn run(
     let Some(clients) = prepared() else { return };
     let cases = load(CASES.0, CASES.1);
     let gateway = Gateway::configured(&format!("{UNLIMITED}{policy}"), &[]);
-    let document = document(&gateway, path).await;
+    let document = finite(document(&gateway, path).await);
     let folder = gateway.folder.path();
     let file = folder.join("openapi.json");
     std::fs::write(&file, document.to_string()).unwrap();

@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, admin, client, is_postgres};
+use crate::harness::{Answer, Gateway, admin, client, is_postgres, until};
 
 /// Wrong keys presented at each door.
 const WRONG_KEYS: usize = 40;
@@ -74,6 +74,13 @@ async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
     assert_eq!(send("/console/status/rotate", &fields).await.status, 303);
     assert_eq!(send("/console/status/reload", &fields).await.status, 303);
     assert_eq!(send("/console/status/reload", &[]).await.status, 403);
+    // What is taken away ends before the moments in which others may still write rows.
+    until("the rows are settled", async || {
+        let settled = "journal?order=oldest&limit=1000";
+        let page = admin(gateway, Method::GET, settled, &Value::Null).await;
+        page.body.contains("\"/console/status/reload\"") && page.body.contains("\"token\"")
+    })
+    .await;
     for path in ["/console/journal.csv", "/console/journal.ndjson"] {
         let export = client().get(url(gateway, path)).header("cookie", &cookie);
         let export = Answer::of(export).await;

@@ -1,7 +1,8 @@
 //! Unmodified clients of other people's making. Each program does all six operations and reads one error.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Gateway, repository, skipped};
@@ -16,7 +17,7 @@ pub(crate) fn prepared() -> Option<PathBuf> {
 }
 
 /// A gateway that takes the tokens of an issuer that one of the programs plays.
-fn gateway(issuer: Option<&std::path::Path>) -> Gateway {
+fn gateway(issuer: Option<&Path>) -> Gateway {
     let mut toml = "[limits]\nper_address_per_minute = 1000000\n".to_owned();
     if let Some(folder) = issuer {
         let jwks = folder.join("jwks.json");
@@ -45,6 +46,28 @@ pub fn run(program: &str, arguments: &[&str], environment: &[(&str, String)]) ->
         String::from_utf8_lossy(&ran.stderr)
     );
     Some(said)
+}
+
+/// What a program in `tests/clients/telemetry` says about this input; nothing where its libraries are missing.
+pub(crate) fn read_by(program: &str, arguments: &[&Path], input: &str) -> Option<String> {
+    let python = prepared()?.join("telemetry/bin/python");
+    if !python.exists() {
+        skipped("the libraries that read metrics and the log are missing; run tests/setup");
+        return None;
+    }
+    let mut given = tempfile::tempfile().unwrap();
+    given.write_all(input.as_bytes()).unwrap();
+    given.rewind().unwrap();
+    let program = repository().join("tests/clients/telemetry").join(program);
+    let ran = Command::new(python)
+        .arg(program)
+        .args(arguments)
+        .stdin(given)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    Some(String::from_utf8(ran.stdout).unwrap())
 }
 
 /// Whether `tests/setup` could get a stack that not every release of Debian has.

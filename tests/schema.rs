@@ -104,6 +104,7 @@ fn keys_of_file(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, 
 fn fits(value: &Value, schema: &Value) -> bool {
     let name = match value {
         Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::Array(_) => "array",
         _ => "string",
@@ -152,5 +153,8 @@ fn the_schema_has_the_keys_defaults_and_words_of_the_example() {
     let required = &schema["properties"]["jwt"]["properties"]["issuers"]["items"]["required"];
     assert_eq!(required, &json!(["issuer", "jwks"]));
     assert_eq!(in_schema["jwt.issuers.refresh"]["default"], "5m");
-    assert_eq!(in_schema["log.format"]["enum"], json!(["json", "text"]));
+    assert_eq!(
+        in_schema["log.format"]["enum"],
+        json!(["json", "logfmt", "text"])
+    );
 }

@@ -40,9 +40,13 @@ password = "env:CHOSEN"
 allow = ["127.0.0.0/8"]
 "#;
 
-fn gateway(upstream: &str, issuer: &Issuer) -> Gateway {
+fn gateway(upstream: &str, issuer: &Issuer, log_format: &str) -> Gateway {
+    let configuration = CONFIGURATION.replace(
+        "\"trace\"",
+        &format!("\"trace\"\nformat = \"{log_format}\""),
+    );
     let toml = format!(
-        "{upstream}timeout = \"300ms\"\n{CONFIGURATION}{}",
+        "{upstream}timeout = \"300ms\"\n{configuration}{}",
         issuer.as_configuration()
     );
     Gateway::configured(
@@ -218,14 +222,17 @@ fn logged_calls(lines: &[String]) -> usize {
 #[tokio::test]
 async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_path() {
     let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
-    let through = gateway(&sandbox.as_upstream(), &issuer);
+    let through = gateway(&sandbox.as_upstream(), &issuer, "json");
+    let logfmt = gateway(&sandbox.as_upstream(), &issuer, "logfmt");
     for fault in FAULTS {
         let rule = match fault {
             "latency" | "slow_body" => json!([{"fault": fault, "ms": 20}]),
             _ => json!([{"fault": fault}]),
         };
         sandbox.faults(rule).await;
-        look_for_canaries(fault, &calls(&through, &issuer).await);
+        // A log in another format sees the same.
+        let (answers, others) = tokio::join!(calls(&through, &issuer), calls(&logfmt, &issuer));
+        look_for_canaries(fault, &(answers + &others));
     }
     sandbox
         .faults(json!([{"fault": "error_code", "code": "INCORRECT_USER_PASSWORD"}]))
@@ -239,18 +246,26 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
         .unwrap();
     let unresolved =
         upstream(closed).replace(&format!("http://{closed}"), "https://nowhere.invalid");
-    for configuration in [
-        upstream(closed),
-        unresolved,
-        upstream(sandbox.address).replace("http://", "https://"),
+    for (configuration, log_format) in [
+        (upstream(closed), "json"),
+        (unresolved, "logfmt"),
+        (
+            upstream(sandbox.address).replace("http://", "https://"),
+            "text",
+        ),
     ] {
-        let broken = gateway(&configuration, &issuer);
+        let broken = gateway(&configuration, &issuer, log_format);
         look_for_canaries("a failed connection", &calls(&broken, &issuer).await);
         look_into(&broken);
         look_for_canaries("the metrics", &broken.metrics().await);
     }
     look_for_canaries("the metrics", &through.metrics().await);
     look_into(&through);
+    look_into(&logfmt);
+    let of_calls = " level=INFO message=request ";
+    let lines = logfmt.process.lines();
+    assert!(lines.iter().filter(|line| line.contains(of_calls)).count() > FAULTS.len());
+    assert!(lines.iter().any(|line| line.contains(" level=TRACE ")));
     // The log was really at trace level, and really about these calls; refusals of one address are counted together.
     assert!(
         through

@@ -1,14 +1,22 @@
 //! Counts that replicas share over Valkey: limits of all together, and each replica's share of them while it is away.
 
-use std::sync::{Arc, Mutex};
+mod canary;
+mod foreign;
+mod guesses;
+mod killed;
+mod limits;
+mod offered;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 
+use self::offered::offer;
+use crate::crash::upstream::{answer, request};
 use crate::harness::{
-    Answer, Fleet, Gateway, Valkey, admin, client, client_from, load, made, pass, skipped, until,
+    Answer, Fleet, Gateway, Valkey, accepted, admin, client, client_from, load, made, skipped,
+    until,
 };
 
 const READ: &str = "class=chat&method=getchatchannels";
@@ -31,12 +39,22 @@ struct SharingFleet {
 impl SharingFleet {
     /// Nothing where something is missing.
     fn start() -> Option<SharingFleet> {
+        SharingFleet::of(REPLICAS)
+    }
+
+    /// Likewise, of so many.
+    fn of(replicas: usize) -> Option<SharingFleet> {
+        SharingFleet::waiting(replicas, LONG)
+    }
+
+    /// Likewise, whose calls wait for Valkey as this says.
+    fn waiting(replicas: usize, wait: &str) -> Option<SharingFleet> {
         let valkey = Valkey::start()?;
+        let url = valkey.url();
         let toml = format!(
-            "{}[limits]\nper_address_per_minute = 1000000\n",
-            shared(&valkey)
+            "[shared]\nurl = \"{url}\"\n{wait}[limits]\nper_address_per_minute = 1000000\n",
         );
-        let fleet = Fleet::of(REPLICAS, &toml)?;
+        let fleet = Fleet::of(replicas, &toml)?;
         Some(SharingFleet { valkey, fleet })
     }
 
@@ -53,9 +71,17 @@ impl SharingFleet {
     }
 }
 
-/// The configuration that leads to it. A busy machine is given more time than a call would wait.
+/// A busy machine is given more time than a call would wait.
+const LONG: &str = "timeout = \"1s\"\n";
+
+/// The configuration that leads to it.
 fn shared(valkey: &Valkey) -> String {
-    format!("[shared]\nurl = \"{}\"\ntimeout = \"1s\"\n", valkey.url())
+    format!("[shared]\nurl = \"{}\"\n{LONG}", valkey.url())
+}
+
+/// What a limit admits in so long: all of it at once, and what comes back.
+fn by_time(per_minute: usize, time: Duration) -> usize {
+    per_minute + per_minute * usize::try_from(time.as_millis()).unwrap() / 60_000
 }
 
 async fn ready(gateway: &Gateway) -> Value {
@@ -68,214 +94,174 @@ fn read(client: &reqwest::Client, gateway: &Gateway, secret: &str) -> reqwest::R
     request.basic_auth("a", Some(secret)).body(READ)
 }
 
-/// Has so many calls a second made for so long, each at the gateway that is picked for it. Returns how many were admitted; all others
-/// were refused for the limit. Where a gateway is slower than that, fewer calls are made.
-async fn offer(
-    gateways: &[Gateway],
-    secret: &str,
-    (per_second, lasting): (u64, Duration),
-    pick: impl Fn(usize) -> usize,
-) -> (usize, usize) {
-    let (began, mut calls, mut offered) = (Instant::now(), JoinSet::new(), 0);
-    let (client, in_flight) = (client(), Arc::new(Semaphore::new(IN_FLIGHT)));
-    while began.elapsed() < lasting {
-        let due = usize::try_from(began.elapsed().as_millis()).unwrap()
-            * usize::try_from(per_second).unwrap()
-            / 1000;
-        while offered <= due {
-            let place = Arc::clone(&in_flight).acquire_owned().await.unwrap();
-            let call = Answer::of(read(&client, &gateways[pick(offered)], secret));
-            calls.spawn(async move {
-                let _place = place;
-                call.await
-            });
-            offered += 1;
-            if began.elapsed() >= lasting {
-                break;
-            }
-        }
-        pass(Duration::from_millis(5)).await;
-    }
-    let answers = calls.join_all().await;
-    let admitted = answers.iter().filter(|answer| answer.status == 200).count();
-    let refused = answers.iter().filter(|answer| answer.status == 429).count();
-    assert_eq!(
-        admitted + refused,
-        offered,
-        "{:?}",
-        answers
-            .iter()
-            .find(|answer| !matches!(answer.status, 200 | 429))
-            .map(|answer| &answer.body)
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
+    let (Some(valkey), per_minute) = (Valkey::start(), load(600, 6000)) else {
+        return skipped("Valkey");
+    };
+    let toml = format!(
+        "{}[limits]\nper_address_per_minute = {per_minute}\n",
+        shared(&valkey)
     );
-    (offered, admitted)
-}
-
-/// A limit of so many a minute, offered more than that: what all admit together is the limit, to the call.
-async fn check_limit(even: &str, pick: impl Fn(usize) -> usize) {
-    let Some(sharing) = SharingFleet::start() else {
-        return skipped("Valkey or PostgreSQL");
+    let Some(fleet) = Fleet::of(load(REPLICAS, 16), &toml) else {
+        return skipped("PostgreSQL");
     };
-    let per_minute = load(600, 6000);
-    let lasting = Duration::from_secs(u64::try_from(load(6, 60)).unwrap());
-    let draft = json!({"name": "a", "allow": ["any"], "rate": format!("{per_minute}/min")});
-    let secret = made(&sharing.gateways()[0], draft).await;
-    let began = Instant::now();
-    let (offered, admitted) = offer(sharing.gateways(), &secret, (OFFERED, lasting), pick).await;
-    let by_time = |time: Duration| {
-        per_minute + per_minute * usize::try_from(time.as_millis()).unwrap() / 60_000
-    };
-    let (least, most) = (by_time(lasting), by_time(began.elapsed()));
+    let secret = made(&fleet.gateways[0], json!({"name": "a", "allow": ["any"]})).await;
+    let (asked, began) = (valkey.scripts_done(), Instant::now());
+    let lasting = Duration::from_secs(u64::try_from(load(8, 60)).unwrap());
+    let replicas = fleet.gateways.len();
+    let (offered, admitted) = offer(&fleet.gateways, &secret, (OFFERED, lasting), |call| {
+        call % replicas
+    })
+    .await;
+    let seconds = usize::try_from(began.elapsed().as_millis()).unwrap();
+    let most = per_minute + per_minute * seconds / 60_000;
+    let asked = valkey.scripts_done() - asked;
     println!(
-        "{per_minute} a minute, {even}: {admitted} of {offered} admitted, {least} to {most} due; asked {} times",
-        sharing.valkey.scripts_done()
+        "{per_minute} a minute of one address at {replicas} replicas: {admitted} of {offered}, {most} due; asked {asked} times"
     );
-    assert!(admitted <= most, "{admitted} of {most}");
-    assert!(admitted * 100 >= least * 99, "{admitted} of {least}");
+    // What the others admit between two exchanges is taken back later, but for the last of them.
+    assert!(
+        admitted <= most + (most / 200).max(replicas),
+        "{admitted} of {most}"
+    );
+    assert!(
+        admitted * 100
+            >= (per_minute + per_minute * usize::try_from(lasting.as_secs()).unwrap() / 60) * 98,
+        "{admitted} of {most}"
+    );
+    assert!(
+        asked <= 11 * (1 + began.elapsed().as_secs()) * replicas as u64,
+        "{asked}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_is_of_all_replicas_where_each_has_as_many_calls() {
-    check_limit("even", |call| call % REPLICAS).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_limit_is_of_all_replicas_where_one_has_nearly_all_calls() {
-    check_limit("nine in ten to one", |call| {
-        if call % 10 < 9 { 0 } else { call % REPLICAS }
+async fn calls_at_once_are_of_all_replicas() {
+    let Some(valkey) = Valkey::start() else {
+        return skipped("Valkey");
+    };
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = shared(&valkey);
+    let address = upstream.local_addr().unwrap();
+    let Some(fleet) = Fleet::in_front_of(address, REPLICAS, (&toml, &[])) else {
+        return skipped("PostgreSQL");
+    };
+    let draft = json!({"name": "a", "allow": ["any"], "concurrent": 2, "cache": false});
+    let secret = made(&fleet.gateways[0], draft).await;
+    for gateway in &fleet.gateways {
+        until("it knows the access", async || shown(gateway, "a").await).await;
+    }
+    let client = client();
+    // Two are under way, and stay so: nobody answers them.
+    let mut held = Vec::new();
+    for gateway in &fleet.gateways[..2] {
+        let call = tokio::spawn(read(&client, gateway, &secret).send());
+        held.push((call, accepted(&upstream).await));
+    }
+    for gateway in &fleet.gateways {
+        let refused = Answer::of(read(&client, gateway, &secret)).await;
+        assert_eq!(
+            (refused.status, refused.json()["error"].as_str()),
+            (429, Some("RATE_LIMITED"))
+        );
+    }
+    // One ends. Were its connection to end, it would be asked for again, until the other has waited for too long as well.
+    let (call, mut connection) = held.remove(0);
+    request(&mut connection).await.unwrap();
+    let nothing = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
+    answer(&mut connection, nothing).await.unwrap();
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    until("its turn is over", async || {
+        let counted = valkey.ask(&["KEYS", "cg:*:tu:*"]);
+        valkey.ask(&["ZCARD", &counted]) == "1"
     })
     .await;
+    let next = tokio::spawn(read(&client, &fleet.gateways[2], &secret).send());
+    accepted(&upstream).await;
+    next.abort();
+}
+
+/// Whether a gateway knows this access.
+async fn shown(gateway: &Gateway, name: &str) -> bool {
+    let path = format!("accesses/{name}");
+    admin(gateway, reqwest::Method::GET, &path, Value::Null)
+        .await
+        .status
+        == 200
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_that_is_far_away_costs_a_question_in_ten_calls_at_most() {
+async fn wrong_keys_of_operators_are_counted_over_all_replicas() {
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };
-    let draft = json!({"name": "a", "allow": ["any"], "rate": "60000/min"});
-    let secret = made(&sharing.gateways()[0], draft).await;
-    let before = sharing.valkey.scripts_done();
-    let lasting = Duration::from_secs(u64::try_from(load(4, 60)).unwrap());
-    let (offered, admitted) = offer(sharing.gateways(), &secret, (150, lasting), |call| {
-        call % REPLICAS
-    })
-    .await;
-    let asked = sharing.valkey.scripts_done() - before;
-    println!("{offered} calls, Valkey asked {asked} times");
-    assert_eq!(admitted, offered);
-    assert!(asked * 10 <= offered as u64, "{asked} of {offered}");
+    let client = client_from("127.8.8.8".parse().unwrap());
+    let (mut as_wrong, mut too_many) = (0, 0);
+    for number in 0..45 {
+        let gateway = &sharing.gateways()[number % REPLICAS];
+        let request = if number % 2 == 0 {
+            let url = format!("http://{}/console/sign-in", gateway.admin);
+            let request = client.post(url).form(&[("key", "cgk_wrong")]);
+            request.header("Sec-Fetch-Site", "same-origin")
+        } else {
+            let url = format!("http://{}/admin/v1/status", gateway.admin);
+            client.get(url).bearer_auth("cgk_wrong")
+        };
+        match Answer::of(request).await.status {
+            401 => as_wrong += 1,
+            429 => too_many += 1,
+            other => panic!("{other}"),
+        }
+    }
+    println!("45 wrong keys: {as_wrong} answered as wrong");
+    // One comes back in two seconds.
+    assert!((30..=40).contains(&as_wrong), "{as_wrong}");
+    assert_eq!(as_wrong + too_many, 45);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_valkey_is_away_each_replica_takes_its_share_and_no_call_fails() {
-    let Some(mut sharing) = SharingFleet::start() else {
+async fn a_read_at_one_replica_sees_what_was_sent_at_another() {
+    /// As a rule another replica knows of a send within so long.
+    const KNOWN_MAX: Duration = Duration::from_millis(50);
+    let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };
-    let draft = json!({"name": "a", "allow": ["any"], "rate": "1200/min"});
-    let secret = Arc::new(made(&sharing.gateways()[0], draft).await);
-    let any = |call| call % REPLICAS;
-    let calls = (150, Duration::from_secs(2));
-    let first = offer(sharing.gateways(), &secret, calls, any).await;
-    assert_eq!(first.0, first.1);
-    sharing.valkey.kill();
-    // From the next call on.
-    let (offered, admitted) = offer(sharing.gateways(), &secret, calls, any).await;
-    assert_eq!(offered, admitted);
-    for gateway in sharing.gateways() {
-        until("it says so", async || {
-            ready(gateway).await["degraded"] == json!(["shared"])
+    let draft = json!({"name": "a", "allow": ["any"]});
+    let (client, secret) = (client(), made(&sharing.gateways()[0], draft).await);
+    let (sends, reads) = (&sharing.gateways()[0], &sharing.gateways()[1]);
+    let call = async |gateway: &Gateway, body: &str| {
+        let request = client.post(gateway.url("/api/basic/"));
+        let answer = Answer::of(request.basic_auth("a", Some(&secret)).body(body.to_owned())).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer
+    };
+    let channel = "platform=whatsapp&platformid=100";
+    let (read, send) = (
+        format!("class=chat&method=getchats&{channel}"),
+        format!("class=chat&method=sendmessage&{channel}&destination=34600123456&message=x"),
+    );
+    let is_hit = |answer: &Answer| answer.header("cache-status").contains("; hit");
+    let mut delays = Vec::new();
+    for _ in 0..load(30, 300) {
+        until("it is kept", async || is_hit(&call(reads, &read).await)).await;
+        call(sends, &send).await;
+        let sent = Instant::now();
+        until("it is read anew", async || {
+            !is_hit(&call(reads, &read).await)
         })
         .await;
-        assert_eq!(ready(gateway).await["status"], "ready");
-        assert!(
-            gateway
-                .metrics()
-                .await
-                .contains("chatgate_limits_degraded 1\n")
-        );
-        let lines = gateway.process.lines();
-        let said = lines
-            .iter()
-            .filter(|line| line.contains("shared counts are away"));
-        assert_eq!(said.count(), 1, "{lines:?}");
-        let status = admin(gateway, reqwest::Method::GET, "status", Value::Null)
-            .await
-            .json();
-        assert_eq!(status["shared"]["state"], "away");
+        delays.push(sent.elapsed());
     }
-    // A third of the limit each: what is left of 400 at once, and 400 a minute.
-    let gateway = &sharing.gateways()[0];
-    let (_, admitted) = offer(
-        std::slice::from_ref(gateway),
-        &secret,
-        (OFFERED, Duration::from_secs(3)),
-        |_| 0,
-    )
-    .await;
-    assert!((290..=400 + 60).contains(&admitted), "{admitted}");
-
-    sharing.valkey.run();
-    let back = Instant::now();
-    until("all share again", async || !sharing.is_degraded().await).await;
+    delays.sort();
+    let p99 = delays[delays.len() * 99 / 100];
     println!(
-        "shared again {} ms after its return",
-        back.elapsed().as_millis()
+        "{} sends known elsewhere within {:?} at the median, {p99:?} at p99",
+        delays.len(),
+        delays[delays.len() / 2]
     );
-    assert!(back.elapsed() < Duration::from_millis(u64::try_from(load(3000, 1000)).unwrap()));
-    let (offered, admitted) = offer(sharing.gateways(), &secret, calls, any).await;
-    assert_eq!(offered, admitted);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn valkey_hears_nothing_of_anybody() {
-    let Some(sharing) = SharingFleet::start() else {
-        return skipped("Valkey or PostgreSQL");
-    };
-    let seen = Arc::<Mutex<Vec<String>>>::default();
-    let (watch, keep) = (sharing.valkey.watch(), Arc::clone(&seen));
-    std::thread::spawn(move || watch.for_each(|line| keep.lock().unwrap().push(line)));
-    let gateway = &sharing.gateways()[0];
-    let draft = json!({
-        "name": "canary-access", "user": "canary-user", "allow": ["any"], "rate": "60/min",
-        "per_destination": "30/min",
-    });
-    let secret = made(gateway, draft).await;
-    let send = "class=chat&method=sendmessage&platform=whatsapp&platformid=100\
-        &destination=34600123456&message=canary-text";
-    for body in [READ, send] {
-        let request = client_from("127.7.7.7".parse().unwrap()).post(gateway.url("/api/basic/"));
-        let answer = Answer::of(request.basic_auth("canary-user", Some(&secret)).body(body)).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-    }
-    let wrong = client_from("127.7.7.7".parse().unwrap()).post(gateway.url("/api/basic/"));
-    let wrong = wrong
-        .basic_auth("canary-user", Some("canary-guess"))
-        .body(READ);
-    assert_eq!(Answer::of(wrong).await.status, 401);
-    let has_heard = async || {
-        let seen = seen.lock().unwrap();
-        ["cg:", "EVALSHA"]
-            .iter()
-            .all(|mark| seen.iter().any(|line| line.contains(mark)))
-    };
-    until("Valkey has heard of them", has_heard).await;
-
-    let keys = sharing.valkey.ask(&["KEYS", "*"]);
-    let mut all = seen.lock().unwrap().clone();
-    for key in keys.lines() {
-        let count = &key[key.rfind('{').unwrap()..];
-        assert!(key.starts_with("cg:") && count.len() <= 34, "{key}");
-        all.push(key.to_owned());
-        all.push(sharing.valkey.ask(&["DUMP", key]));
-        assert!(
-            sharing.valkey.ask(&["PTTL", key]).parse::<i64>().unwrap() > 0,
-            "{key} has no end"
-        );
-    }
-    println!("{} keys, {} lines heard", keys.lines().count(), all.len());
-    for line in &all {
-        for canary in ["canary", "34600123456", "127.7.7.7", &secret] {
-            assert!(!line.contains(canary), "{canary} is in {line}");
-        }
-    }
+    assert!(
+        p99 <= KNOWN_MAX * u32::try_from(load(4, 1)).unwrap(),
+        "{p99:?}"
+    );
 }

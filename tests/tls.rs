@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Identity};
@@ -31,6 +31,17 @@ impl Pair {
         Pair {
             cert: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
+        }
+    }
+
+    /// One whose certificate ends so soon.
+    pub fn ending_in(left: Duration) -> Pair {
+        let mut certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        certificate.not_after = (SystemTime::now() + left).into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        Pair {
+            cert: certificate.self_signed(&key).unwrap().pem(),
+            key: key.serialize_pem(),
         }
     }
 

@@ -49,7 +49,7 @@ const ERROR: Expected = ("UPSTREAM_ERROR", "unknown");
 const TIMED_OUT: Expected = ("UPSTREAM_TIMEOUT", "unknown");
 
 /// Each fault with what it comes to for a read and for a send.
-const FAULTS: [(Place, Expected, Expected); 37] = [
+const FAULTS: [(Place, Expected, Expected); 39] = [
     both(Place::Refused, NOT_SENT),
     both(Place::NoName, NOT_SENT),
     both(Place::NoTls, NOT_SENT),
@@ -57,6 +57,8 @@ const FAULTS: [(Place, Expected, Expected); 37] = [
     raw(Fault::ResetBefore, ERROR),
     raw(Fault::ResetDuring, ERROR),
     raw(Fault::ResetAfter, ERROR),
+    raw(Fault::ClosedAfterHead, ERROR),
+    raw(Fault::ClosedAfter, ERROR),
     raw(Fault::NoAnswer, TIMED_OUT),
     raw(Fault::SlowFirstByte, SENT),
     raw(Fault::LateAnswer, TIMED_OUT),
@@ -380,6 +382,30 @@ async fn a_send_of_which_the_upstream_has_read_a_byte_is_not_made_again() {
 }
 
 /// What a caller is told about when to come again, in the header; the body has to say the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_closed_before_a_byte_is_read_has_carried_nothing() {
+    for is_send in [false, true] {
+        let stage = Stage::set(Place::Raw(Fault::ClosedBefore)).await;
+        for way in Way::ALL {
+            let answer = if is_send {
+                stage.call(way, &message_call(way.name())).await
+            } else {
+                stage.call(way, &chats(way.name())).await
+            };
+            // The end may be there before the first byte is written, or just after it.
+            let word = if is_send { delivery(&answer) } else { "" };
+            let is_exact = match code_of(&answer) {
+                "UPSTREAM_UNAVAILABLE" => ["", "not_sent"].contains(&word),
+                "UPSTREAM_ERROR" => ["", "unknown"].contains(&word),
+                _ => false,
+            };
+            assert!(is_exact, "{}: {}", way.name(), answer.body);
+        }
+        let upstream = stage.upstream.as_ref().unwrap();
+        assert!(upstream.counts.lock().unwrap().arrived.is_empty());
+    }
+}
+
 fn again(answer: &Answer) -> Option<u64> {
     let header = answer.header("retry-after").parse().ok();
     let reported = ["\"retry_after\":", "<c:retry_after>"];

@@ -65,6 +65,7 @@ async fn commands_show_what_nobody_would_see() {
 async fn the_log_and_the_journal_show_what_nobody_would_see() {
     for (format, escaped) in [
         ("json", r"sly\u202e\u200b\u2066"),
+        ("logfmt", r"sly\u202e\u200b\u2066"),
         ("text", r"sly\u202e\u200b\u2066"),
     ] {
         let gateway = Gateway::configured(&format!("[log]\nformat = \"{format}\"\n"), &[]);

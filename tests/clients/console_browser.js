@@ -1,6 +1,7 @@
 // A browser that keeps account: of requests to other hosts, of what the content policy stopped, of errors on its console.
 "use strict";
 
+const fs = require("fs");
 const { chromium } = require("playwright-core");
 
 // Opens a page. `close` ends the browser and gives what was wrong.
@@ -48,4 +49,20 @@ function same(what, found, wanted) {
   if (found !== wanted) throw new Error(`${what}: ${JSON.stringify(found)} and not ${JSON.stringify(wanted)}`);
 }
 
-module.exports = { open, signIn, same };
+// Tags of the rules that count, as WCAG 2.2 AA has them, and the best practices.
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+function axeSource() {
+  return fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+}
+
+// What axe-core finds on the page that is serious.
+async function findings(page, axe) {
+  // By the debugger, which the content policy does not bind.
+  if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
+  const options = { runOnly: { type: "tag", values: TAGS }, resultTypes: ["violations"], preload: false };
+  const found = await page.evaluate((how) => axe.run(document, how), options);
+  return found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
+}
+
+module.exports = { open, signIn, same, axeSource, findings };

@@ -118,6 +118,17 @@ const OPERATOR = [
       await page.locator("[role=status], [role=alert]").first().waitFor();
     }
   }],
+  ["webhooks-none", goto("/console/webhooks")],
+  ["webhook-refused", steps(
+    goto("/console/webhooks"), fill({ access: "demo", url: "https://127.0.0.1/" }), click("Make it"),
+    (page) => page.getByRole("alert").waitFor(),
+  )],
+  ["webhook-made", steps(
+    goto("/console/webhooks"), fill({ access: "demo", url: "https://hooks.example.com/in" }), click("Make it"), says("shown this once"),
+  )],
+  ["webhook", steps((page) => page.getByRole("link", { name: "To the webhook" }).click(), says("Latest attempts"))],
+  ["webhook-paused", steps(click("Pause"), says("by an operator"))],
+  ["webhooks", goto("/console/webhooks")],
   ["explain-blank", goto("/console/explain")],
   ["explain-wrong", steps(
     goto("/console/explain"), fill({ peer: "nowhere", access: "missing" }), click("Explain"),
@@ -132,6 +143,7 @@ const VIEWER = [
   ["viewer-accesses", goto("/console/accesses")],
   ["viewer-access", goto("/console/accesses/demo")],
   ["viewer-status", goto("/console/status")],
+  ["viewer-webhooks", goto("/console/webhooks")],
   ["viewer-forbidden", goto("/console/accesses/new")],
 ];
 

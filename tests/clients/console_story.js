@@ -125,8 +125,15 @@ async function operator() {
   await suspend(page, made);
   // The overview moves by itself: what it counts now was not there when it was opened.
   await page.goto(`${HOME}/console/`);
-  const refusals = page.locator("#now tr", { hasText: "ACCESS_DISABLED" });
-  await refusals.waitFor();
+  const refusals = page.locator("#counts tr", { hasText: "ACCESS_DISABLED" });
+  const before = await refusals.locator("td").first().innerText();
+  run(made.sample, made.secret);
+  await page.waitForFunction((was) => {
+    const rows = [...document.querySelectorAll("#counts tr")];
+    return rows.some((row) => row.innerText.includes("ACCESS_DISABLED") && row.cells[1].innerText !== was);
+  }, before);
+  await refusals.getByRole("link").click();
+  await page.locator("#rows tr", { hasText: "ACCESS_DISABLED" }).first().waitFor();
   await page.getByText("first", { exact: false }).first().click();
   await page.getByRole("button", { name: "Sign out", exact: true }).click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
@@ -179,6 +186,12 @@ async function withoutScript() {
   await page.goto(`${HOME}/console/status`);
   await page.getByRole("button", { name: "Read it again" }).click();
   await page.getByText("The configuration is read again.").waitFor();
+  for (const name of ["Overview", "Health"]) {
+    await page.getByRole("link", { name, exact: true }).click();
+    await page.getByRole("heading", { name, exact: true }).waitFor();
+    await page.getByRole("link", { name: "a week", exact: true }).click();
+    await page.locator(".windows [aria-current]", { hasText: "a week" }).waitFor();
+  }
   return browser.close();
 }
 

@@ -7,28 +7,17 @@
 // states besides, CONSOLE_VIEWER (a viewer's key) and CONSOLE_CONFIGURATION (the gateway's file, which is spoilt).
 "use strict";
 
-const fs = require("fs");
 const path = require("path");
-const { open, signIn } = require("./console_browser.js");
+const { open, signIn, axeSource, findings } = require("./console_browser.js");
 const { OPERATOR, VIEWER, NOBODY } = require("./console_states.js");
 
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [390, 1024, 1600];
-// Tags of the rules that count, as WCAG 2.2 AA has them, and the best practices.
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 const IS_FULL = process.env.CHATGATE_LOAD === "full";
 
 function isJudged(colorScheme, width) {
   return IS_FULL || `${colorScheme} ${width}` === "light 390" || `${colorScheme} ${width}` === "dark 1600";
-}
-
-async function findings(page, axe) {
-  // By the debugger, which the content policy does not bind.
-  if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
-  const options = { runOnly: { type: "tag", values: TAGS }, resultTypes: ["violations"], preload: false };
-  const found = await page.evaluate((how) => axe.run(document, how), options);
-  return found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
 }
 
 // What of which page is the README's picture of the console; docs/ holds a copy.
@@ -89,8 +78,7 @@ class Tour {
 }
 
 async function main() {
-  const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-  const tour = new Tour(axe, process.env.CONSOLE_PICTURES);
+  const tour = new Tour(axeSource(), process.env.CONSOLE_PICTURES);
   const there = (where) => (page) => page.goto(process.env.CONSOLE_URL + where);
   const pages = JSON.parse(process.env.CONSOLE_PAGES).map(([name, where]) => [name, there(where)]);
   const { CONSOLE_KEY: operator, CONSOLE_VIEWER: viewer } = process.env;

@@ -23,14 +23,14 @@ async function copies(browser, program) {
 run(async (browser) => {
   const page = await browser.page();
   await page.goto(`${GATEWAY}/docs/`);
-  const pages = ["Ways in", "Operations", "Codes", "Samples", "OpenAPI"];
+  const pages = ["Ways in", "Operations", "Codes", "In real time", "Samples", "OpenAPI"];
   for (const name of pages) {
     await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
     await page.getByRole("heading", { level: 1 }).waitFor();
     check((await page.title()).startsWith(name), `the page is ${name}`);
     page.weights.clear();
     await page.reload();
-    await browser.audit(page, `docs-${name.toLowerCase().replace(" ", "-")}`);
+    await browser.audit(page, `docs-${name.toLowerCase().replaceAll(" ", "-")}`);
   }
   // A sample is chosen, and can be taken whole.
   await page.goto(`${GATEWAY}/docs/operations`);
@@ -47,7 +47,7 @@ run(async (browser) => {
   await page.locator("tr:target", { hasText: "thumbnail" }).waitFor();
   // Every link of the pages leads somewhere.
   const links = new Set();
-  for (const path of ["", "operations", "codes", "samples", "openapi"]) {
+  for (const path of ["", "operations", "codes", "events", "samples", "openapi"]) {
     await page.goto(`${GATEWAY}/docs/${path}`);
     for (const link of await page.locator("a").evaluateAll((all) => all.map((one) => one.href))) links.add(link.split("#")[0]);
   }

@@ -13,8 +13,10 @@ const MANY: usize = 2500;
 /// Bytes by which an answer may grow with the figures in it.
 const FIGURES: usize = 200;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "/console/",
+    "/console/?window=7d",
+    "/console/health?window=7d",
     "/console/accesses",
     "/console/accesses?q=access-0",
     "/console/accesses?after=access-00500",

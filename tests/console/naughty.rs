@@ -173,6 +173,8 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
                 "{page} {text:?}: {}",
                 answer.status
             );
+            // The journal's picture of the last hours is ours, and the only one on these pages.
+            let body = answer.body.replace("<svg viewBox=\"0 0 720 160\" ", "");
             for piece in [
                 "<script>alert",
                 "<img src=x",
@@ -180,8 +182,7 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
                 "onload=alert(1)>",
                 "<iframe",
             ] {
-                // The charts of the overview are the only pictures of ours, and not on these pages.
-                assert!(!answer.body.contains(piece), "{page} {text:?} {piece}");
+                assert!(!body.contains(piece), "{page} {text:?} {piece}");
             }
             taken.filters += 1;
         }

@@ -1,27 +1,89 @@
-//! The overview's counts: which calls they hold, and that the newest are among them.
+//! The overview's counts: which calls they hold, that the newest are among them, and that they lead to rows. The list of accesses and
+//! the journal count the same calls.
 
 use super::Visitor;
 use crate::harness::{Answer, Gateway, client, until};
 
-#[tokio::test]
-async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
-    let gateway = Gateway::start();
+/// Rows of calls on a page of the journal, beside those of what operators did.
+fn calls(journal: &Answer) -> usize {
+    journal.body.matches("data-label=\"Way\">http<").count()
+}
+
+/// Six calls of the access `demo`, of which one is refused.
+async fn make_calls(gateway: &Gateway) {
     let demo = gateway.demo();
-    for _ in 0..5 {
+    for method in ["getchatchannels"; 5].into_iter().chain(["getnothing"]) {
         let call = client().post(gateway.url("/api/http/")).form(&[
             ("class", "chat"),
-            ("method", "getchatchannels"),
+            ("method", method),
             ("user", demo.user.as_str()),
             ("password", demo.password.as_str()),
         ]);
+        // In this dialect a refusal has the status of a success.
         assert_eq!(Answer::of(call).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
+    let gateway = Gateway::start();
+    make_calls(&gateway).await;
     let visitor = Visitor::first(&gateway).await;
     // It looks every five seconds, and the journal is written within a tenth of one.
     until("the overview counts the newest calls", async || {
         let page = visitor.page("/console/").await.body;
-        let month = "0 of 5 calls in the journal since the first of the month (UTC) ended with 500 or more.";
-        page.contains(month) && page.contains("5 since the gateway started, 0 under way")
+        let month = "0 of 6 calls in the journal since the first of the month (UTC) ended with 500 or more.";
+        page.contains(month) && page.contains("6 since the gateway started, 0 under way")
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_the_overview_counts_within_a_chosen_time_leads_to_its_rows() {
+    let gateway = Gateway::start();
+    make_calls(&gateway).await;
+    let visitor = Visitor::first(&gateway).await;
+    let first = visitor.page("/console/").await;
+    let within = |page: &Answer, window: &str| {
+        let text = format!("6 calls within {window}, 1 of them refused or failed.");
+        assert!(page.body.contains(&text), "{}", page.body);
+    };
+    within(&first, "15 minutes");
+    for (word, text) in [("1d", "a day"), ("7d", "a week")] {
+        let path = format!("/console/?window={word}");
+        let page = visitor.follow(&first, &path).await;
+        within(&page, text);
+        let chosen = format!("{path}\" aria-current=\"true\"");
+        assert!(page.body.contains(&chosen), "{}", page.body);
+        // A code, and an access and an address that call most.
+        for (query, rows) in [
+            ("status=INCORRECT_METHOD", 1),
+            ("access=demo", 6),
+            ("ip=127.0.0.1", 6),
+        ] {
+            let link = format!("{query}&#38;since={word}");
+            let journal = visitor.follow(&page, &link).await;
+            assert_eq!(calls(&journal), rows, "{}", journal.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_accesses_and_the_journal_show_what_was_called_lately() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let idle = visitor.page("/console/accesses").await.body;
+    assert!(idle.contains(">0 calls<"), "{idle}");
+    let journal = visitor.page("/console/journal").await.body;
+    assert!(!journal.contains("The last hours"), "{journal}");
+    make_calls(&gateway).await;
+    let list = visitor.page("/console/accesses").await;
+    let day = ">6 calls, 1 refused or failed<";
+    assert!(list.body.contains(day), "{}", list.body);
+    let rows = visitor.follow(&list, "access=demo").await;
+    assert_eq!(calls(&rows), 6, "{}", rows.body);
+    let drawn = "6 in all, 1 of them refused or failed";
+    assert!(rows.body.contains(drawn), "{}", rows.body);
+    let served = visitor.page("/console/journal?status=SUCCESS").await.body;
+    assert!(served.contains("5 in all, 0 of them"), "{served}");
 }

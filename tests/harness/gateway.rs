@@ -76,6 +76,11 @@ impl Gateway {
         Gateway::started((folder, listen), toml, &wanted, Process::start)
     }
 
+    /// Over a data folder that may have been used before, at an address of its own.
+    pub fn at(folder: Arc<TempDir>, listen: &str, toml: &str) -> Gateway {
+        Gateway::started((folder, listen), toml, &[], Process::start)
+    }
+
     /// Over a data folder, and not waited for.
     pub fn unready(folder: &TempDir, toml: &str, environment: &[(&str, &str)]) -> Process {
         Gateway::begin((folder, ANY_PORT), toml, environment, Process::start).0

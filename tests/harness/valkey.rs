@@ -1,7 +1,7 @@
 //! A Valkey or Redis server that one test has for itself: it can be killed and started again, asked, and made to follow another. The
 //! end-to-end tests and those of the shared counts use it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -195,6 +195,18 @@ impl Valkey {
         let mut stream = self.connect();
         write_command(&mut stream, &["MONITOR"]);
         BufReader::new(stream).lines().map_while(Result::ok)
+    }
+
+    /// All that its followers hear: first what it holds, and then each change.
+    pub(crate) fn follow(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let mut stream = self.connect();
+        write_command(&mut stream, &["PSYNC", "?", "-1"]);
+        std::iter::from_fn(move || {
+            let mut heard = vec![0; 65_536];
+            let length = stream.read(&mut heard).ok().filter(|&length| length > 0)?;
+            heard.truncate(length);
+            Some(heard)
+        })
     }
 
     /// How many commands of callers it has done: scripts, whatever they do.

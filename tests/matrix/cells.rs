@@ -1,6 +1,6 @@
 //! The cells: what is wrong with a call, by way and operation.
 
-use adapter::{Operation, Way};
+use adapter::{Effect, Operation, Way};
 use reqwest::Method;
 use serde_json::json;
 
@@ -12,7 +12,9 @@ pub(super) fn cells(way: Way, operation: &'static Operation) -> Vec<(&'static st
     credential_cells(way, &mut cells);
     call_cells(way, operation, &mut cells);
     refusal_cells(way, &mut cells);
-    upstream_cells(operation, &mut cells);
+    if operation.effect != Effect::Watch {
+        upstream_cells(operation, &mut cells);
+    }
     cells
 }
 
@@ -98,10 +100,17 @@ fn call_cells(way: Way, operation: &'static Operation, cells: &mut Vec<(&'static
     };
     if has("platform") {
         cells.push(("CHANNEL_NOT_FOUND", with("platform", "fax")));
+    }
+    if has("platform") && operation.effect != Effect::Watch {
         cells.push(("CHANNEL_NOT_FOUND", with("platformid", "999")));
     }
     if has("destination") && operation.method != "sendmessage" {
         cells.push(("CHAT_NOT_FOUND", with("destination", "nobody")));
+    }
+    if operation.effect == Effect::Watch {
+        cells.push(("INCORRECT_PARAM", with("cursor", "yesterday")));
+        cells.push(("INCORRECT_PARAM", with("wait", "26")));
+        cells.push(("INCORRECT_PARAM", with("types", "message.lost")));
     }
     if has("fileurl") {
         cells.push(("INCORRECT_FILETYPE", with("type", "hologram")));

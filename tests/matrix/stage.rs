@@ -209,6 +209,10 @@ fn pairs(operation: &Operation, cell: &Cell) -> Vec<(&'static str, String)> {
             "type" => "image",
             "fileurl" => "https://files.example.com/a.png",
             "thumburl" => "https://files.example.com/t.png",
+            "cursor" => "now",
+            "wait" => "0",
+            "limit" => "5",
+            "types" => "message.received",
             _ => "Hello",
         };
         (parameter.name, value)

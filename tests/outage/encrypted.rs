@@ -1,5 +1,7 @@
 //! TLS between replicas and the database.
 
+use std::time::Duration;
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::stage::Stage;
@@ -31,6 +33,7 @@ async fn over_tls_the_server_shows_a_certificate_of_a_known_authority_or_nothing
     let url = format!("postgres://chatgate@localhost:{port}/chatgate?sslmode=verify-full");
     let known = [("SSL_CERT_FILE", known.to_str().unwrap())];
     let stage = Stage::over(&[(url.clone(), &known)]).await;
+    stage.upstream.think(Duration::from_millis(1));
     let sent = Answer::of(stage.keyed(0, "over-tls")).await;
     assert_eq!(stage.upstream.taken("over-tls"), 1, "{}", sent.body);
     let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'chatgate'";

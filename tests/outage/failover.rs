@@ -190,6 +190,7 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
     pair.servers[1].sql(end);
     pair.resumed(1).await;
     assert_eq!(pair.servers[0].sql(count), before);
+    pair.stage.upstream.think(Duration::from_millis(1));
     // A connection may be ended after it has been asked: a send over it is refused, and the next one is not.
     until("a send arrives", async || {
         let sent = Answer::of(pair.stage.keyed(0, "after")).await;

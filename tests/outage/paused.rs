@@ -14,15 +14,19 @@ const REAPED_MAX: Duration = Duration::from_secs(2);
 /// Sends that are under way when the replica is stopped.
 const SENDS: usize = 10;
 
+/// The upstream answers while the replica is stopped; its patience must not have run out when it goes on.
+const PATIENT: [(&str, &str); 2] = [
+    ("CHATGATE__UPSTREAM__TIMEOUT", "60s"),
+    ("CHATGATE__LIMITS__REQUEST_TIMEOUT", "60s"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sends_of_a_stopped_replica_are_unknown_to_others_and_its_late_truth_counts() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
     let lasting = Duration::from_secs(load(9, 30) as u64);
-    // The upstream answers while the replica is stopped; its patience must not have run out when it goes on.
-    let patient = [("CHATGATE__UPSTREAM__TIMEOUT", "60s")];
-    let replicas = [(cluster.url(), &patient[..]), (cluster.url(), &patient)];
+    let replicas = [(cluster.url(), &PATIENT[..]), (cluster.url(), &PATIENT)];
     let stage = Stage::over(&replicas).await;
     stage.upstream.think(Duration::from_secs(2));
     let mut chance = Chance(seed());

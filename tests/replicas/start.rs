@@ -29,7 +29,7 @@ async fn those_who_start_at_once_on_an_empty_database_make_one_of_everything() {
             return skipped("PostgreSQL");
         };
         let made = fleet.sql(MADE);
-        assert_eq!(made, "1 1 journal,secrets,tokens 1 3 3", "{number}");
+        assert_eq!(made, "1 1 events,journal,secrets,tokens 1 3 3", "{number}");
         let mut published = Vec::new();
         for gateway in &fleet.gateways {
             let status = admin(gateway, Method::GET, "status", &Value::Null).await;

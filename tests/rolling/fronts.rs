@@ -69,7 +69,7 @@ pub(super) async fn nginx(site: &mut Site) -> Front {
         text = text.replace(&format!("${{{name}}}"), &value);
     }
     std::fs::write(folder.path().join("replicas.conf"), text).unwrap();
-    let main = "user root;\ndaemon off;\npid nginx.pid;\nerror_log stderr warn;\nevents {}\nhttp {\n    access_log off;\n    \
+    let main = "user root;\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {}\nhttp {\n    access_log off;\n    \
         include replicas.conf;\n}\n";
     std::fs::write(folder.path().join("nginx.conf"), main).unwrap();
     let mut command = Command::new("/usr/sbin/nginx");

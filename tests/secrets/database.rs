@@ -4,11 +4,18 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{CHOSEN, calls, forms, look_for_canaries};
-use crate::harness::{Answer, Fleet, Issuer, admin, client};
+use crate::harness::{Answer, Fleet, Gateway, Issuer, admin, client};
 
 /// Every table with all its rows as text, bytes in hexadecimal.
 const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT t::text AS row FROM chatgate.%I t', relname), true, true, '')::text, '')
     FROM pg_class WHERE relnamespace = 'chatgate'::regnamespace AND relkind = 'r'";
+
+async fn secret_of_a_webhook(gateway: &Gateway) -> String {
+    let draft = json!({"access": "random", "url": "https://receiver.example/"});
+    let made = admin(gateway, Method::POST, "webhooks", draft).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.json()["secret"].as_str().unwrap().to_owned()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_any_table_of_a_database() {
@@ -49,6 +56,7 @@ async fn no_secret_is_in_any_table_of_a_database() {
         .await
         .json();
     secrets.push(viewer["key"].as_str().unwrap().to_owned());
+    secrets.push(secret_of_a_webhook(gateway).await);
     let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
     let form = client().post(format!("http://{}/console/sign-in", gateway.admin));
     let session = Answer::of(form.form(&[("key", key.trim())])).await;
@@ -63,7 +71,7 @@ async fn no_secret_is_in_any_table_of_a_database() {
 
     let dump = fleet.sql(DUMP);
     // What is there, and so would be found.
-    for text in ["looker", "getchatchannels", "argon2id"] {
+    for text in ["looker", "getchatchannels", "argon2id", "receiver.example"] {
         assert!(dump.contains(text), "{text}");
     }
     look_for_canaries("the database", &dump);

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::{forms, misuse};
 use crate::harness::{
-    Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
-    admin, client, run_on,
+    Answer, Gateway, HttpSink, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD,
+    UPSTREAM_USER, admin, client, run_on, until,
 };
 
 const RANDOM: &str = "cgs_canary-canary-canary-canary-canary-canary-c";
@@ -21,6 +21,13 @@ const NEXT_PASSWORD: &str = "upstream-next-canary-password";
 const WRONG: &str = "canary-wrong-password";
 const WRONG_ADMIN: &str = "cgk_canary-wrong-admin-key-canary-wrong-admin-key";
 const IN_FILE: &str = "canary-in-the-file";
+/// Of a message that came in: its text and its chat; and the part of a receiver's address that nobody else may read.
+const TEXT: &str = "canary text of a message";
+const CHAT: &str = "34699887766";
+const PATH: &str = "canary-path-of-a-receiver";
+
+/// The files that hold what a store holds. Only its owner can read them.
+const STORE: &[&str] = &["chatgate.db", "chatgate.db-wal", "copy.db"];
 
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
@@ -28,10 +35,10 @@ const AT_ONCE: usize = 8;
 /// Something that was said or written: where, and what.
 type Place = (String, String);
 
-/// A secret, and the only place where it may stand.
+/// A secret, and the only places where it may stand.
 struct Canary {
     secret: String,
-    except: Option<&'static str>,
+    except: &'static [&'static str],
 }
 
 /// A gateway, and all that was heard of it.
@@ -50,9 +57,10 @@ fn configuration(upstream: SocketAddr, issuer: &Issuer) -> String {
         )
     };
     format!(
-        "{account}timeout = \"300ms\"\nnext_user = \"{NEXT_USER}\"\nnext_password = \"env:NEXT_PASSWORD\"\n\
+        "{account}unread_clears = \"no\"\ntimeout = \"300ms\"\nnext_user = \"{NEXT_USER}\"\nnext_password = \"env:NEXT_PASSWORD\"\n\
          [limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\nguesses_per_address = 4000000000\n\
-         [cache]\ngetchatchannels = 0\n[log]\nlevel = \"trace\"\n{}{}{}",
+         [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n[events]\npoll_min = \"50ms\"\npoll_max = \"200ms\"\n\
+         calls_per_second = 1000\n[cache]\ngetchatchannels = 0\n[log]\nlevel = \"trace\"\n{}{}{}",
         issuer.as_configuration(),
         access("random"),
         access("chosen")
@@ -81,18 +89,18 @@ impl Heard {
             UPSTREAM_PASSWORD,
             NEXT_PASSWORD,
         ] {
-            heard.watch(secret, None);
+            heard.watch(secret, &[]);
         }
         // No secrets of a caller, and nobody's business either.
-        heard.watch(UPSTREAM_USER, None);
-        heard.watch(NEXT_USER, None);
-        heard.watch(IN_FILE, None);
+        heard.watch(UPSTREAM_USER, &[]);
+        heard.watch(NEXT_USER, &[]);
+        heard.watch(IN_FILE, &[]);
         let key = std::fs::read_to_string(heard.gateway.data().join("admin.key")).unwrap();
-        heard.watch(key.trim(), Some("admin.key"));
+        heard.watch(key.trim(), &["admin.key"]);
         heard
     }
 
-    fn watch(&mut self, secret: &str, except: Option<&'static str>) {
+    fn watch(&mut self, secret: &str, except: &'static [&'static str]) {
         let secret = secret.to_owned();
         self.canaries.push(Canary { secret, except });
     }
@@ -170,7 +178,7 @@ impl Heard {
             let forms = forms(&canary.secret);
             looked_for += forms.len();
             for (place, text) in &self.places {
-                let may_stand = canary.except.is_some_and(|except| place.ends_with(except));
+                let may_stand = canary.except.iter().any(|except| place.ends_with(except));
                 if let Some(form) = forms
                     .iter()
                     .find(|form| text.contains(&***form) && !may_stand)
@@ -253,13 +261,13 @@ async fn operate(heard: &mut Heard) {
     let made = admin(&heard.gateway, Method::POST, "accesses", &random)
         .await
         .json();
-    heard.watch(made["password"].as_str().unwrap(), None);
-    heard.watch(made["client_secret"].as_str().unwrap(), None);
+    heard.watch(made["password"].as_str().unwrap(), &[]);
+    heard.watch(made["client_secret"].as_str().unwrap(), &[]);
     let (path, nothing) = ("accesses/by-chance/rotate", json!({}));
     let rotated = admin(&heard.gateway, Method::POST, path, &nothing)
         .await
         .json();
-    heard.watch(rotated["password"].as_str().unwrap(), None);
+    heard.watch(rotated["password"].as_str().unwrap(), &[]);
 }
 
 /// Every command that reads, and the reload of a file in which a secret stands plainly.
@@ -360,6 +368,43 @@ async fn fail(heard: &mut Heard, sandbox: &Sandbox, tokens: &[String]) {
     sandbox.faults(json!([])).await;
 }
 
+/// A message comes in and is sent to a receiver that fails, and to nobody; the secret that signs is made anew.
+async fn deliver(heard: &mut Heard, sandbox: &Sandbox) {
+    heard.watch(TEXT, STORE);
+    heard.watch(CHAT, STORE);
+    heard.watch(PATH, STORE);
+    let sink = HttpSink::start("").await;
+    sink.set_status(500);
+    let draft = json!({"access": "random", "url": format!("http://{}/{PATH}", sink.address)});
+    // Who makes a webhook is told its secret and its address.
+    let made = admin(&heard.gateway, Method::POST, "webhooks", &draft).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made = made.json();
+    let id = made["id"].as_str().unwrap();
+    heard.watch(made["secret"].as_str().unwrap(), STORE);
+    let message =
+        json!({"platform": "whatsapp", "platformid": "100", "destination": CHAT, "message": TEXT});
+    until("a delivery", async || {
+        let url = format!("http://{}/sandbox/receive", sandbox.address);
+        let came = client().post(url).body(message.to_string()).send().await;
+        assert_eq!(came.unwrap().status(), 201);
+        !sink.requests().is_empty()
+    })
+    .await;
+    let path = format!("webhooks/{id}/rotate");
+    let rotated = admin(&heard.gateway, Method::POST, &path, json!({"grace_s": 60})).await;
+    let secret = rotated.json()["secret"].as_str().unwrap().to_owned();
+    heard.watch(&secret, STORE);
+    heard
+        .ask(Method::POST, &format!("webhooks/{id}/test"), &Value::Null)
+        .await;
+    drop(sink);
+    heard
+        .ask(Method::POST, &format!("webhooks/{id}/test"), &Value::Null)
+        .await;
+    heard.run(&["webhook", "log", id, "--json"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_anywhere_whatever_callers_and_operators_do_with_it() {
     let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
@@ -367,9 +412,9 @@ async fn no_secret_is_anywhere_whatever_callers_and_operators_do_with_it() {
     let tokens = heard.tokens().await;
     let outside = issuer.token("random", 300);
     for token in tokens.iter().chain([&outside]) {
-        heard.watch(token, None);
+        heard.watch(token, &[]);
         // Whoever has the last part has all that was not known before.
-        heard.watch(token.rsplit('.').next().unwrap(), None);
+        heard.watch(token.rsplit('.').next().unwrap(), &[]);
     }
     for (user, secret) in [
         ("random", RANDOM),
@@ -385,6 +430,7 @@ async fn no_secret_is_anywhere_whatever_callers_and_operators_do_with_it() {
     }
     fail(&mut heard, &sandbox, &tokens).await;
     operate(&mut heard).await;
+    deliver(&mut heard, &sandbox).await;
     let folder = tempfile::TempDir::new().unwrap();
     print(&mut heard, folder.path()).await;
     let (places, forms) = heard.look().await;

@@ -21,6 +21,12 @@ pub enum Fault {
     ResetBefore,
     ResetDuring,
     ResetAfter,
+    /// Closed, and not reset, as soon as it is accepted.
+    ClosedBefore,
+    /// Closed, and not reset, when the head has been read and nothing of the body.
+    ClosedAfterHead,
+    /// Closed, and not reset, when the whole request has been read.
+    ClosedAfter,
     NoAnswer,
     SlowFirstByte,
     SlowBody,
@@ -83,14 +89,14 @@ impl Asked {
     }
 }
 
-/// The mark of requests of which nothing but the first bytes is read.
+/// The mark of requests of which nothing but the beginning is read.
 pub const FIRST_BYTES: &str = "(the first bytes)";
 
 /// One upstream on a port of its own.
 pub struct Raw {
     pub address: SocketAddr,
     fault: Arc<Mutex<Fault>>,
-    counts: Arc<Mutex<Counts>>,
+    pub counts: Arc<Mutex<Counts>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -160,15 +166,23 @@ fn reset(stream: TcpStream) {
 }
 
 async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Counts>) -> Option<()> {
-    if *faults.lock().unwrap() == Fault::ResetBefore {
+    match *faults.lock().unwrap() {
         // Accepted, and gone before anything was read.
-        reset(stream);
-        return None;
+        Fault::ResetBefore => {
+            reset(stream);
+            return None;
+        }
+        Fault::ClosedBefore => return None,
+        _ => {}
     }
     let mut answered = 0;
     loop {
-        let first_bytes_are_enough = *faults.lock().unwrap() == Fault::ResetDuring;
-        let (mark, user) = request(&mut stream, first_bytes_are_enough).await?;
+        let enough = match *faults.lock().unwrap() {
+            Fault::ResetDuring => Enough::FirstBytes,
+            Fault::ClosedAfterHead => Enough::Head,
+            _ => Enough::Whole,
+        };
+        let (mark, user) = request(&mut stream, enough).await?;
         let mut fault = *faults.lock().unwrap();
         if let Fault::Refuses(refused) = fault {
             fault = if user == refused { fault } else { Fault::None };
@@ -184,6 +198,14 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
             reset(stream);
             return None;
         }
+        if matches!(fault, Fault::ClosedAfterHead | Fault::ClosedAfter) {
+            stream.shutdown().await.ok()?;
+            // What is not read would make a reset of it.
+            tokio::io::copy(&mut stream, &mut tokio::io::sink())
+                .await
+                .ok()?;
+            return None;
+        }
         let performs_nothing = matches!(
             fault,
             Fault::Status(_) | Fault::ComeAgain(..) | Fault::Refuses(_)
@@ -196,16 +218,35 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
     }
 }
 
-/// Reads one request, or its first bytes, and gives its mark and its user.
-async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option<(String, String)> {
+/// How much of a request is read before something happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enough {
+    FirstBytes,
+    Head,
+    Whole,
+}
+
+/// Reads as much of one request, and gives its mark and its user.
+async fn request(stream: &mut TcpStream, enough: Enough) -> Option<(String, String)> {
     let mut seen = Vec::new();
     loop {
         let mut piece = [0; 16 * 1024];
-        let read = stream.read(&mut piece).await.ok()?;
+        let bytes = if enough == Enough::Head {
+            1
+        } else {
+            piece.len()
+        };
+        let read = stream.read(&mut piece[..bytes]).await.ok()?;
         if read == 0 {
             return None;
         }
         seen.extend_from_slice(&piece[..read]);
+        if enough == Enough::Head {
+            if seen.ends_with(b"\r\n\r\n") {
+                return Some((FIRST_BYTES.to_owned(), String::new()));
+            }
+            continue;
+        }
         let text = String::from_utf8_lossy(&seen);
         let whole = text.split_once("\r\n\r\n").filter(|(head, body)| {
             let length = head.lines().find_map(|line| {
@@ -221,7 +262,7 @@ async fn request(stream: &mut TcpStream, first_bytes_are_enough: bool) -> Option
             let user = pairs.get("user").map(|user| user.clone().into_owned());
             return Some((word, user.unwrap_or_default()));
         }
-        if first_bytes_are_enough {
+        if enough == Enough::FirstBytes {
             return Some((FIRST_BYTES.to_owned(), String::new()));
         }
     }
@@ -345,6 +386,9 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
             Fault::ResetBefore
             | Fault::ResetDuring
             | Fault::ResetAfter
+            | Fault::ClosedBefore
+            | Fault::ClosedAfterHead
+            | Fault::ClosedAfter
             | Fault::NoAnswer
             | Fault::SlowBody
             | Fault::Huge => return None,

@@ -1,9 +1,12 @@
 //! The HTTP head about the body: media type, character set, action.
 
 use adapter::{Code, Error, SoapVersion, Wire, header_parts};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::xml::{CHARSETS_TAKEN, Charset};
+
+/// Read once here, and not for every call.
+const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 
 /// The head as far as SOAP reads it.
 #[derive(Debug, Default)]
@@ -23,7 +26,7 @@ impl Head {
         if let Some(value) = wire.headers.get(CONTENT_TYPE) {
             head.read_content_type(value.to_str().unwrap_or("?"));
         }
-        for value in wire.headers.get_all("soapaction") {
+        for value in wire.headers.get_all(SOAP_ACTION) {
             head.add_action(unquoted(value.to_str().unwrap_or("?").trim()));
         }
         head

@@ -3,6 +3,7 @@
 use adapter::{Answer, Reply, Response, Rest, SoapDialect};
 
 use crate::escape::{around, content_type, push_element};
+use crate::json_text::{JsonObject, text};
 use crate::list_writer::ListWriter;
 use crate::namespace::NAMESPACE;
 
@@ -21,7 +22,15 @@ pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Respo
     if let Some(delivery) = answer.delivery() {
         push_element(&mut open, "delivery", delivery.word());
     }
-    let close = ["</c:", method, "Response>", &close].concat();
+    let values = answer.operation.map_or(&[][..], |op| op.result_values);
+    let close = [
+        &beside_list(response, values),
+        "</c:",
+        method,
+        "Response>",
+        &close,
+    ]
+    .concat();
     let fields = answer.operation.map_or(&[][..], |op| op.result_fields);
     let (body, rest) = if fields.is_empty() {
         (open + &close, None)
@@ -35,6 +44,20 @@ pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Respo
         body: body.into(),
         rest,
     }
+}
+
+/// The values beside a list.
+fn beside_list(response: &Response, names: &[&str]) -> String {
+    let mut values = String::new();
+    if names.is_empty() {
+        return values;
+    }
+    let result = JsonObject::first(response.result());
+    for name in names {
+        let value = result.as_ref().and_then(|(result, _)| result.get(name));
+        push_element(&mut values, name, &value.map(text).unwrap_or_default());
+    }
+    values
 }
 
 /// A document with a list, whole or as its beginning with the rest. Content-Length comes first, so a long list is rendered once

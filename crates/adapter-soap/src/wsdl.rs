@@ -1,6 +1,6 @@
 //! The WSDL 1.1 document, written from the operation table: document/literal wrapped, one schema, nothing imported.
 
-use adapter::{Error, OPERATIONS, Operation, SoapVersion, Way};
+use adapter::{Error, Operation, SoapVersion, Way, operations};
 
 use crate::escape::push_escaped;
 use crate::namespace::NAMESPACE;
@@ -60,18 +60,20 @@ impl WsdlPorts {
 const UNKNOWN_VERSION: &str =
     "There is ?wsdl for both SOAP versions, ?wsdl=1.1 and ?wsdl=1.2 for one.";
 
-/// The WSDL of the service at this public URL.
+/// The WSDL of the service at this public URL, with the operation that asks for events or without it.
 #[must_use]
-pub fn wsdl(public_url: &str, ports: WsdlPorts) -> String {
+pub fn wsdl(public_url: &str, ports: WsdlPorts, has_events: bool) -> String {
     let mut address = String::new();
     push_escaped(&mut address, public_url.trim_end_matches('/'));
     address.push_str(Way::Soap.path());
-    let each = |part: fn(&Operation) -> String| OPERATIONS.iter().map(part).collect::<String>();
+    let each =
+        |part: fn(&Operation) -> String| operations(has_events).map(part).collect::<String>();
     let elements = each(elements);
     let messages = each(messages);
-    let operations = each(port_type_operation);
+    let of_port_type = each(port_type_operation);
     let versions = ports.versions().iter().copied();
     let namespaces: String = versions.clone().map(namespace).collect();
+    let binding = |version| binding(version, has_events);
     let bindings: String = versions.clone().map(binding).collect();
     let ports: String = versions.map(|version| port(version, &address)).collect();
     format!(
@@ -87,7 +89,7 @@ pub fn wsdl(public_url: &str, ports: WsdlPorts) -> String {
 </xsd:schema></wsdl:types>
 {messages}<wsdl:message name="{FAULT_MESSAGE}"><wsdl:part name="error" element="tns:error"/></wsdl:message>
 <wsdl:portType name="Chat">
-{operations}</wsdl:portType>
+{of_port_type}</wsdl:portType>
 {bindings}<wsdl:service name="ChatService">
 {ports}</wsdl:service>
 </wsdl:definitions>
@@ -121,7 +123,10 @@ fn elements(operation: &Operation) -> String {
         )
     } else {
         (
-            format!(r#"<xsd:element name="list" type="tns:{method}List"/>"#),
+            format!(
+                r#"<xsd:element name="list" type="tns:{method}List"/>{}"#,
+                values_beside_list(operation)
+            ),
             list_types(operation),
         )
     };
@@ -133,6 +138,13 @@ fn elements(operation: &Operation) -> String {
 {types}"#
     ));
     out
+}
+
+fn values_beside_list(operation: &Operation) -> String {
+    let values = operation.result_values.iter();
+    values
+        .map(|name| format!("\n<xsd:element name=\"{name}\" type=\"xsd:string\"/>"))
+        .collect()
 }
 
 fn list_types(operation: &Operation) -> String {
@@ -190,10 +202,9 @@ fn port(version: SoapVersion, address: &str) -> String {
     )
 }
 
-fn binding(version: SoapVersion) -> String {
+fn binding(version: SoapVersion, has_events: bool) -> String {
     let (name, soap) = names(version);
-    let operations: String = OPERATIONS
-        .iter()
+    let bound: String = operations(has_events)
         .map(|operation| {
             let method = operation.method;
             format!(
@@ -204,7 +215,7 @@ fn binding(version: SoapVersion) -> String {
         .collect();
     format!(
         r#"<wsdl:binding name="{name}" type="tns:Chat"><{soap}:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>
-{operations}</wsdl:binding>
+{bound}</wsdl:binding>
 "#
     )
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::event::{CURSOR_BYTES, CURSOR_WORDS, EVENT_TYPES};
 use crate::file_url::is_public_url;
 use crate::operation::{
     CLASS, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
@@ -143,12 +144,37 @@ fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
         ),
         ParameterKind::Url(code) => (is_public_url(&value), code),
         ParameterKind::Id | ParameterKind::Message => (true, Code::IncorrectParam),
+        ParameterKind::Cursor => (is_cursor(&value), Code::IncorrectParam),
+        ParameterKind::Number(least, most) => {
+            (is_within(&value, (least, most)), Code::IncorrectParam)
+        }
+        ParameterKind::EventTypes => {
+            let mut types = value.split(',');
+            let known = types.all(|one| EVENT_TYPES.contains(&one));
+            (known, Code::IncorrectParam)
+        }
     };
     if right {
         Ok(value)
     } else {
         Err(Error::refused(code))
     }
+}
+
+/// Whether this may be a cursor: a word, or a number in Crockford's base 32.
+fn is_cursor(value: &str) -> bool {
+    let is_digit =
+        |byte: u8| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"ilou".contains(&byte));
+    // The first digit has three of its five bits: a cursor has 63.
+    let is_number =
+        || value.starts_with(|first| ('0'..='7').contains(&first)) && value.bytes().all(is_digit);
+    CURSOR_WORDS.contains(&value) || (value.len() == CURSOR_BYTES && is_number())
+}
+
+fn is_within(value: &str, (least, most): (u16, u16)) -> bool {
+    let number = value.parse().ok();
+    value.bytes().all(|byte| byte.is_ascii_digit())
+        && number.is_some_and(|number: u16| (least..=most).contains(&number))
 }
 
 #[cfg(test)]
@@ -216,6 +242,48 @@ mod tests {
             send_with("message", "").unwrap_err(),
             Code::MissingCompulsoryParam
         );
+    }
+
+    #[test]
+    fn a_question_for_events_takes_cursors_numbers_and_known_types() {
+        let check = |name: &str, value: &str| {
+            open(&[("class", "chat"), ("method", "getevents"), (name, value)]).map(drop)
+        };
+        for (name, right, wrong) in [
+            (
+                "cursor",
+                &["now", "earliest", "01k3b4c5d6e7f", ""][..],
+                &["NOW", "01k3b4c5d6e7", "01k3b4c5d6e7u", "81k3b4c5d6e7f"][..],
+            ),
+            (
+                "wait",
+                &["0", "25", "007"],
+                &["26", "-1", "+1", "1.0", "1s", " 1", "99999"],
+            ),
+            ("limit", &["1", "1000"], &["0", "1001"]),
+            (
+                "types",
+                &["message.received", "chat.changed,message.status"],
+                &[
+                    "message",
+                    "message.received, message.sent",
+                    ",",
+                    "webhook.ping",
+                ],
+            ),
+        ] {
+            for value in right {
+                assert_eq!(check(name, value), Ok(()), "{name}={value}");
+            }
+            for value in wrong {
+                assert_eq!(
+                    check(name, value),
+                    Err(Code::IncorrectParam),
+                    "{name}={value}"
+                );
+            }
+        }
+        assert_eq!(check("platform", "fax"), Err(Code::ChannelNotFound));
     }
 
     #[test]

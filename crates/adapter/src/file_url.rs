@@ -1,8 +1,9 @@
-//! The URLs that a caller may ask the chat service to fetch. The gateway never fetches one itself.
+//! Which addresses and names are of the whole world and which are inside: for the URLs that a caller may ask the chat service to
+//! fetch, and for those that an operator has events sent to.
 
 mod names;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
@@ -27,8 +28,24 @@ pub(crate) fn is_public_url(text: &str) -> bool {
         && url.host().is_some_and(|host| match host {
             Host::Ipv4(address) => is_public_v4(address),
             Host::Ipv6(address) => is_public_v6(address),
-            Host::Domain(name) => names::is_public(name),
+            Host::Domain(name) => is_public_name(name),
         })
+}
+
+/// Whether a name may lead to a host of the world: it has several labels, and no ending that is used inside. What it leads to has
+/// to be judged once it is resolved.
+#[must_use]
+pub fn is_public_name(name: &str) -> bool {
+    names::is_public(name)
+}
+
+/// Whether an address is one of the world's. An IPv6 address that carries an IPv4 address is judged by that.
+#[must_use]
+pub fn is_public_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
 }
 
 /// Azure's virtual public address (WireServer): it stands outside the private networks, and hands out the machine's

@@ -14,6 +14,7 @@ mod decoded;
 mod dialect;
 mod envelope;
 mod error;
+mod event;
 mod file_url;
 mod form;
 mod header_parameter;
@@ -41,12 +42,14 @@ pub use decoded::Decoded;
 pub use dialect::{Dialect, EnvelopeFault, SoapDialect, SoapVersion};
 pub use envelope::{StatusPolicy, envelope, json_reply};
 pub use error::{Delivery, Error};
+pub use event::{CURSOR_WORDS, EVENT_TYPES, EVENTS_MAX, GET_EVENTS, WAIT_MAX_S};
+pub use file_url::{is_public_address, is_public_name};
 pub use form::{FormPair, form_decoded, form_pairs};
 pub use header_parameter::header_parts;
 pub use json::{JsonPairs, compact, strict_object};
 pub use operation::{
     CLASS, Caching, Effect, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS, Parameter,
-    ParameterKind, Sensitivity, cacheable,
+    ParameterKind, Sensitivity, cacheable, operations,
 };
 pub use params::{IDEMPOTENCY_KEY_BYTES_MAX, Params};
 pub use reply::Reply;

@@ -1,9 +1,10 @@
-//! The operation table: six operations, each declared once.
+//! The operation table: seven operations, each declared once.
 //!
 //! Parsing, validation, bounds, cache and resend rules, redaction and the WSDL all follow from these rows. A new operation
 //! is one row.
 
 use crate::code::Code;
+use crate::event::{CURSOR_BYTES, EVENT_FIELDS, EVENTS_MAX, GET_EVENTS, WAIT_MAX_S};
 
 /// The one class that the chat API knows.
 pub const CLASS: &str = "chat";
@@ -17,6 +18,8 @@ pub enum Effect {
     Consume,
     /// Reaches a person: never cached, merged, or resent once a byte left.
     Send,
+    /// Is answered by the gateway, which may wait for something to happen: never cached, merged, or asked of the upstream.
+    Watch,
 }
 
 /// The kind of a parameter's value.
@@ -32,6 +35,12 @@ pub enum ParameterKind {
     FileType,
     /// A public http or https URL of up to 2,048 bytes; the code names the wrong parameter.
     Url(Code),
+    /// A place among the events: [`CURSOR_WORDS`](crate::CURSOR_WORDS), or what an answer gave as its cursor.
+    Cursor,
+    /// A whole number from the first to the second, in decimal digits.
+    Number(u16, u16),
+    /// Some of [`EVENT_TYPES`](crate::EVENT_TYPES), with commas between them.
+    EventTypes,
 }
 
 impl ParameterKind {
@@ -39,9 +48,15 @@ impl ParameterKind {
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
-            ParameterKind::Platform | ParameterKind::Id | ParameterKind::FileType => 128,
+            ParameterKind::Platform
+            | ParameterKind::Id
+            | ParameterKind::FileType
+            | ParameterKind::EventTypes => 128,
             ParameterKind::Message => 16 * 1024,
             ParameterKind::Url(_) => 2048,
+            ParameterKind::Cursor => CURSOR_BYTES,
+            // As many digits as the largest number has.
+            ParameterKind::Number(..) => 5,
         }
     }
 }
@@ -94,6 +109,8 @@ pub struct Operation {
     pub parameters: &'static [Parameter],
     /// The fields of each element of `list` on success; empty when there is no list.
     pub result_fields: &'static [&'static str],
+    /// The values of the result beside `list`.
+    pub result_values: &'static [&'static str],
     /// The chat API's codes that it may answer beyond the eight that every method has.
     pub codes: &'static [Code],
 }
@@ -143,7 +160,7 @@ const UNREAD_FIELDS: &[&str] = &[
 const CHAT_CODES: &[Code] = &[Code::ChannelNotFound, Code::ChatNotFound];
 
 /// The table.
-pub static OPERATIONS: [Operation; 6] = [
+pub static OPERATIONS: [Operation; 7] = [
     Operation {
         method: "getchatchannels",
         effect: Effect::Read,
@@ -154,6 +171,7 @@ pub static OPERATIONS: [Operation; 6] = [
         }),
         parameters: &[],
         result_fields: &["platformid", "platform", "name"],
+        result_values: &[],
         codes: &[],
     },
     Operation {
@@ -167,6 +185,7 @@ pub static OPERATIONS: [Operation; 6] = [
             required("message", ParameterKind::Message, Sensitivity::Content),
         ],
         result_fields: &[],
+        result_values: &[],
         codes: &[Code::ChannelNotFound],
     },
     Operation {
@@ -191,6 +210,7 @@ pub static OPERATIONS: [Operation; 6] = [
             optional("message", ParameterKind::Message, Sensitivity::Content),
         ],
         result_fields: &[],
+        result_values: &[],
         codes: &[
             Code::ChannelNotFound,
             Code::ChatNotFound,
@@ -209,6 +229,7 @@ pub static OPERATIONS: [Operation; 6] = [
         }),
         parameters: &[PLATFORM, PLATFORM_ID],
         result_fields: CHAT_FIELDS,
+        result_values: &[],
         codes: CHAT_CODES,
     },
     Operation {
@@ -217,6 +238,7 @@ pub static OPERATIONS: [Operation; 6] = [
         cacheable: None,
         parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
         result_fields: CHAT_FIELDS,
+        result_values: &[],
         codes: CHAT_CODES,
     },
     Operation {
@@ -225,7 +247,32 @@ pub static OPERATIONS: [Operation; 6] = [
         cacheable: None,
         parameters: &[PLATFORM, PLATFORM_ID, DESTINATION],
         result_fields: UNREAD_FIELDS,
+        result_values: &[],
         codes: CHAT_CODES,
+    },
+    Operation {
+        method: GET_EVENTS,
+        effect: Effect::Watch,
+        cacheable: None,
+        parameters: &[
+            optional("cursor", ParameterKind::Cursor, Sensitivity::Open),
+            optional(
+                "wait",
+                ParameterKind::Number(0, WAIT_MAX_S),
+                Sensitivity::Open,
+            ),
+            optional(
+                "limit",
+                ParameterKind::Number(1, EVENTS_MAX),
+                Sensitivity::Open,
+            ),
+            optional("types", ParameterKind::EventTypes, Sensitivity::Open),
+            optional("platform", ParameterKind::Platform, Sensitivity::Open),
+            optional("platformid", ParameterKind::Id, Sensitivity::Open),
+        ],
+        result_fields: EVENT_FIELDS,
+        result_values: &["cursor", "more", "reset"],
+        codes: &[Code::ChannelNotFound],
     },
 ];
 
@@ -233,6 +280,12 @@ pub static OPERATIONS: [Operation; 6] = [
 pub fn cacheable() -> impl Iterator<Item = (&'static Operation, &'static Caching)> {
     let rows = OPERATIONS.iter();
     rows.filter_map(|operation| Some((operation, operation.cacheable.as_ref()?)))
+}
+
+/// The operations that there are, those of events only where these are switched on.
+pub fn operations(has_events: bool) -> impl Iterator<Item = &'static Operation> {
+    let rows = OPERATIONS.iter();
+    rows.filter(move |row| has_events || row.effect != Effect::Watch)
 }
 
 /// How many rows the table has.

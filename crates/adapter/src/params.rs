@@ -85,7 +85,10 @@ impl Params {
 
     /// Holds values that a way in has parsed itself.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Params {
-        let mut params = Params::default();
+        let mut params = Params {
+            values: Vec::with_capacity(VALUES),
+            ..Params::default()
+        };
         for (name, value) in pairs {
             if let Some(name) = declared_name(name) {
                 add(&mut params.values, name, value, true);

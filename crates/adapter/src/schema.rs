@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::event::{CURSOR_WORDS, EVENT_TYPES};
 use crate::operation::{
     CLASS, Effect, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
 };
@@ -61,6 +62,24 @@ fn parameter_schema(parameter: &Parameter, notation: Notation) -> Value {
             json!({"type": "string", "format": "public-http-url", "minLength": least, "maxLength": max}),
             false,
         ),
+        ParameterKind::Cursor => {
+            let words = CURSOR_WORDS.join("|");
+            let digits = max - 1;
+            let pattern = format!("^({words}|[0-7][0-9a-hjkmnp-tv-z]{{{digits}}})$");
+            (json!({"type": "string", "pattern": pattern}), false)
+        }
+        ParameterKind::Number(least, most) => (
+            json!({"type": "integer", "minimum": least, "maximum": most}),
+            false,
+        ),
+        ParameterKind::EventTypes => {
+            let one = format!("({})", EVENT_TYPES.join("|").replace('.', "\\."));
+            let pattern = format!("^{one}(,{one})*$");
+            (
+                json!({"type": "string", "maxLength": max, "pattern": pattern}),
+                false,
+            )
+        }
     };
     let mut choices = vec![text];
     if !parameter.compulsory && !number_fits {
@@ -87,6 +106,9 @@ pub fn call_example(operation: &Operation) -> Value {
             ParameterKind::Message => "Hello",
             ParameterKind::Id if parameter.sensitivity == Sensitivity::Address => "34600000000",
             ParameterKind::Id => "100",
+            ParameterKind::Cursor => "now",
+            ParameterKind::Number(..) => "5",
+            ParameterKind::EventTypes => "message.received",
         };
         (parameter.name.to_owned(), Value::from(value))
     });
@@ -107,7 +129,13 @@ pub fn success_schema(operation: &Operation) -> Value {
         json!({})
     } else {
         // The upstream's, value for value: it may leave things out and send others.
-        json!({"type": "object", "properties": {"list": {"type": "array", "items": {"type": "object", "properties": fields}}}})
+        let list = json!({"type": "array", "items": {"type": "object", "properties": fields}});
+        let values = operation.result_values.iter();
+        let mut properties: Map<_, _> = values
+            .map(|name| ((*name).to_owned(), json!({"type": "string"})))
+            .collect();
+        properties.insert("list".to_owned(), list);
+        json!({"type": "object", "properties": properties})
     };
     let mut properties = json!({"status": {"const": "SUCCESS"}, "result": result});
     let mut required = vec!["status", "result"];

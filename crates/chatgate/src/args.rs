@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod journal;
 pub(crate) mod sample;
 pub(crate) mod serve;
+pub(crate) mod webhook;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use explain::ExplainArgs;
 use journal::{JournalCommand, LogArgs, ReplayArgs};
 use sample::SampleArgs;
 use serve::{CheckArgs, SandboxArgs, ServeArgs, SharedStoreArgs, StoreCommand};
+use webhook::WebhookCommand;
 
 /// The manual's paragraph about signals.
 const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it once the requests under way have ended. SIGHUP \
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Manage the accesses of a running gateway
     #[command(subcommand)]
     Access(Box<AccessCommand>),
+    /// Manage where a running gateway sends the events of its accesses
+    #[command(subcommand)]
+    Webhook(Box<WebhookCommand>),
     /// Show what would happen to a call and why, without making it
     Explain(Box<ExplainArgs>),
     /// Print a program that makes one call, in the language of your choice

@@ -27,6 +27,7 @@ mod shared_store;
 mod terminal;
 mod token;
 mod verify;
+mod webhook;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Token(args) => token::run(args).await?,
         Command::Check(args) => check::run(&args).await?,
         Command::Access(command) => access::run(*command).await?,
+        Command::Webhook(command) => webhook::run(*command).await?,
         Command::Explain(args) => explain::run(*args).await?,
         Command::Sample(args) => sample::run(*args).await?,
         Command::Log(args) => log::run(*args).await?,

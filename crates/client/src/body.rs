@@ -62,7 +62,10 @@ impl Chunks for reqwest::Response {
 ///
 /// # Errors
 /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
-pub(crate) async fn read_body(response: impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read_body(
+    response: &mut impl Chunks,
+    bytes_max: usize,
+) -> Result<Bytes, BodyError> {
     let announced = response.announced();
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
         return Err(BodyError::TooLarge);
@@ -74,7 +77,7 @@ pub(crate) async fn read_body(response: impl Chunks, bytes_max: usize) -> Result
     }
 }
 
-async fn read_plain(mut response: impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn read_plain(response: &mut impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut body = BodyBuffer::default();
     let mut permit = None;
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
@@ -92,7 +95,7 @@ async fn read_plain(mut response: impl Chunks, bytes_max: usize) -> Result<Bytes
 }
 
 async fn read_packed(
-    mut response: impl Chunks,
+    response: &mut impl Chunks,
     layers: usize,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {

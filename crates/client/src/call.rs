@@ -7,7 +7,7 @@ use http::header::IF_MATCH;
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::client::Client;
+use crate::client::{Boxed, Client};
 use crate::document::{excerpt, text_of};
 use crate::error::causes;
 
@@ -68,7 +68,15 @@ pub struct GatewayAnswer {
 ///
 /// # Errors
 /// When there is no answer, or any other.
-pub async fn call(client: &Client, call: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
+#[must_use]
+pub fn call<'a>(
+    client: &'a Client,
+    call: GatewayCall<'a>,
+) -> Boxed<'a, Result<GatewayAnswer, CallError>> {
+    Box::pin(read_whole(client, call))
+}
+
+async fn read_whole(client: &Client, call: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
     let response = answered(client, call).await?;
     let headers = response.headers().clone();
     let body = text_of(response, ANSWER_BYTES_MAX).await;
@@ -101,7 +109,14 @@ pub async fn save(
     file.flush().await.map_err(CallError::NotWritten)
 }
 
-async fn answered(client: &Client, call: GatewayCall<'_>) -> Result<Response, CallError> {
+fn answered<'a>(
+    client: &'a Client,
+    call: GatewayCall<'a>,
+) -> Boxed<'a, Result<Response, CallError>> {
+    Box::pin(send(client, call))
+}
+
+async fn send(client: &Client, call: GatewayCall<'_>) -> Result<Response, CallError> {
     let mut request = match (call.form, call.json) {
         (Some(form), _) => client.0.post(call.url).form(form),
         (None, Some((method, document))) => client.0.request(method, call.url).body(document),

@@ -1,6 +1,7 @@
 //! How a client is configured and built.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::{Certificate, ClientBuilder, Identity, redirect};
@@ -64,6 +65,9 @@ impl RootFiles {
         Ok(RootFiles(files))
     }
 }
+
+/// A future that is compiled in this crate, and not once more by each crate that awaits it.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Builds a client.
 ///

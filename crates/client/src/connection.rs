@@ -16,7 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use crate::driver::Driver;
 use crate::target::Target;
+use crate::trace_headers::TraceHeaders;
 use crate::write_count::{CountedIo, WriteCount};
 
 /// The body of a request: a whole form.
@@ -81,11 +83,12 @@ where
     let io = CountedIo::new(io, writes.clone());
     let made = http1::Builder::new()
         .max_buf_size(READ_AHEAD_BYTES)
+        // A form is small: it is copied behind its head, which costs less than to write the two from their places.
+        .writev(false)
         .handshake(io);
-    let (sender, driver) = made.await.map_err(|error| causes(&error))?;
-    // Ends with its connection; what went wrong is the answer to whoever waits for one.
-    tokio::spawn(driver);
-    Ok(Connection::new(Sender::Http1(sender), writes))
+    let (sender, connection) = made.await.map_err(|error| causes(&error))?;
+    let driver = Driver::new(connection);
+    Ok(Connection::new(Sender::Http1 { sender, driver }, writes))
 }
 
 /// How often an idle HTTP/2 connection is asked whether the peer is still there, and how long that may take.
@@ -103,8 +106,9 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(io);
-    let (sender, driver) = made.await.map_err(|error| causes(&error))?;
-    tokio::spawn(driver);
+    let (sender, connection) = made.await.map_err(|error| causes(&error))?;
+    // Several tasks share it. What went wrong is the answer to whoever waits for one.
+    tokio::spawn(connection);
     Ok(Connection::new(Sender::Http2(sender), writes))
 }
 
@@ -119,7 +123,10 @@ pub(crate) struct Connection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<FormBody>),
+    Http1 {
+        sender: http1::SendRequest<FormBody>,
+        driver: Driver,
+    },
     Http2(http2::SendRequest<FormBody>),
 }
 
@@ -145,7 +152,7 @@ impl Connection {
 
     pub(crate) fn version(&self) -> Version {
         match self.sender {
-            Sender::Http1(_) => Version::HTTP_11,
+            Sender::Http1 { .. } => Version::HTTP_11,
             Sender::Http2(_) => Version::HTTP_2,
         }
     }
@@ -153,7 +160,7 @@ impl Connection {
     /// Another handle to a connection that several requests share.
     pub(crate) fn shared(&self) -> Option<Connection> {
         match &self.sender {
-            Sender::Http1(_) => None,
+            Sender::Http1 { .. } => None,
             Sender::Http2(sender) => Some(Connection {
                 sender: Sender::Http2(sender.clone()),
                 writes: self.writes.clone(),
@@ -166,8 +173,23 @@ impl Connection {
     /// Whether the peer has ended it, as far as is known.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http1 { sender, .. } => sender.is_closed(),
             Sender::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Notices what the peer has done while it was idle.
+    pub(crate) fn look(&mut self) {
+        if let Sender::Http1 { driver, .. } = &mut self.sender {
+            driver.poll();
+        }
+    }
+
+    /// Waits for what only this connection can bring.
+    pub(crate) async fn wait_for<T>(&mut self, awaited: impl Future<Output = T>) -> T {
+        match &mut self.sender {
+            Sender::Http1 { driver, .. } => driver.drive(awaited).await,
+            Sender::Http2(_) => awaited.await,
         }
     }
 
@@ -177,7 +199,7 @@ impl Connection {
         request: Request<FormBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let ready = match &mut self.sender {
-            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http1 { sender, driver } => driver.drive(sender.ready()).await,
             Sender::Http2(sender) => sender.ready().await,
         };
         if let Err(error) = ready {
@@ -187,7 +209,9 @@ impl Connection {
             });
         }
         let answer = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1 { sender, driver } => {
+                driver.drive(sender.try_send_request(request)).await
+            }
             Sender::Http2(sender) => sender.try_send_request(request).await,
         };
         answer.map_err(|mut error| Unanswered {
@@ -228,10 +252,14 @@ pub(crate) fn request(
     target: &Target,
     authorization: Option<http::HeaderValue>,
     form: Bytes,
+    trace: Option<&TraceHeaders>,
 ) -> Request<FormBody> {
     let (url, mut headers): (Uri, _) = target.head(version);
     if let Some(authorization) = authorization {
         headers.insert(http::header::AUTHORIZATION, authorization);
+    }
+    if let Some(trace) = trace {
+        trace.add_to(&mut headers);
     }
     let mut request = Request::new(Full::new(form));
     *request.method_mut() = http::Method::POST;

@@ -1,21 +1,27 @@
 //! Small documents and texts of other servers.
 
+use http::{HeaderValue, StatusCode};
 use reqwest::Response;
-use reqwest::header::ACCEPT_ENCODING;
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 
 use crate::body::{BodyError, read_body};
-use crate::client::Client;
+use crate::client::{Boxed, Client};
 use crate::error::causes;
 
 /// A GET for a document such as a JWKS: bounded in time and size.
 ///
 /// # Errors
 /// One line, without the URL.
-pub async fn get_document(
+#[must_use]
+pub fn get_document(
     client: &Client,
     url: url::Url,
     bytes_max: usize,
-) -> Result<String, String> {
+) -> Boxed<'_, Result<String, String>> {
+    Box::pin(document(client, url, bytes_max))
+}
+
+async fn document(client: &Client, url: url::Url, bytes_max: usize) -> Result<String, String> {
     let request = client.0.get(url).header(ACCEPT_ENCODING, "gzip");
     let response = request.send().await;
     let response = response.map_err(causes)?;
@@ -27,6 +33,50 @@ pub async fn get_document(
         Err(format!("status {}: {}", status.as_u16(), excerpt(&text)))
     }
 }
+
+/// A document to post.
+#[derive(Debug)]
+pub struct PostedDocument {
+    /// What it is.
+    pub content_type: &'static str,
+    /// The header of this name, if the server asks for one.
+    pub authorization: Option<HeaderValue>,
+    /// The document.
+    pub body: Vec<u8>,
+}
+
+/// Posts a document, and returns the status of the answer and how long it asks to be left alone. Of the answer's body nothing is
+/// kept.
+///
+/// # Errors
+/// One line, without the URL.
+pub async fn post_document(
+    client: &Client,
+    url: url::Url,
+    document: PostedDocument,
+) -> Result<(StatusCode, Option<HeaderValue>), String> {
+    let mut request = client
+        .0
+        .post(url)
+        .header(CONTENT_TYPE, document.content_type);
+    if let Some(authorization) = document.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let sent = request.body(document.body).send().await;
+    let mut response = sent.map_err(causes)?;
+    let (status, asked) = (
+        response.status(),
+        response.headers().get(RETRY_AFTER).cloned(),
+    );
+    // Read to its end, so that the connection serves again.
+    read_body(&mut response, IGNORED_BYTES_MAX)
+        .await
+        .map_err(|_| "the answer can't be read".to_owned())?;
+    Ok((status, asked))
+}
+
+/// Most that is read of an answer that says no more than its status, in bytes.
+const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
 /// How much of another server's answer goes into a message of ours, in characters: enough to see what it is.
 const EXCERPT_CHARACTERS_MAX: usize = 200;
@@ -52,8 +102,8 @@ fn steers(c: char) -> bool {
 }
 
 /// The body as text, whatever its status.
-pub(crate) async fn text_of(response: Response, bytes_max: usize) -> Result<String, String> {
-    let body = read_body(response, bytes_max).await;
+pub(crate) async fn text_of(mut response: Response, bytes_max: usize) -> Result<String, String> {
+    let body = read_body(&mut response, bytes_max).await;
     let body = body.map_err(|error| match error {
         BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
         BodyError::NoRoom => "too many answers are large".to_owned(),

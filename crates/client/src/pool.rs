@@ -35,7 +35,8 @@ impl Pool {
         }
     }
 
-    /// A connection for a request that begins now. The peer may have ended it without it being known yet.
+    /// A connection for a request that begins now. The peer may have ended it without it being known yet, as nobody looks at
+    /// one that is idle but [`Pool::close_idle`].
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
         let mut connections = self.lock();
         if let Some(shared) = &connections.shared {
@@ -73,9 +74,10 @@ impl Pool {
     /// Closes what has been idle for too long. Call it every few seconds.
     pub(crate) fn close_idle(&self, now: Instant) {
         let mut connections = self.lock();
-        connections
-            .idle
-            .retain(|connection| self.is_usable(connection, now));
+        connections.idle.retain_mut(|connection| {
+            connection.look();
+            self.is_usable(connection, now)
+        });
         if connections
             .shared
             .as_ref()

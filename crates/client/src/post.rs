@@ -2,13 +2,16 @@
 //! hyper's connections, without a client in between that would choose them out of sight: a failed exchange knows exactly
 //! whether a byte of its request has left.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::poll_immediate;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::time::error::Elapsed;
 use url::Url;
 
 use crate::body::{BodyError, Chunks, read_body};
@@ -18,6 +21,7 @@ use crate::error::TransportError;
 use crate::pool::Pool;
 use crate::target::Target;
 use crate::tls::tls_config;
+use crate::trace_headers::TraceHeaders;
 use crate::write_count::WriteCount;
 
 /// Builds the clients of one upstream. The files of roots are read once, for all of them.
@@ -68,7 +72,6 @@ impl ClientFactory {
         PostClient(Arc::new(Inner {
             connector: Connector::new(self.tls.clone(), self.config.connect_timeout),
             pools: pools.collect(),
-            timeout: self.config.timeout,
         }))
     }
 
@@ -89,7 +92,6 @@ struct Inner {
     connector: Connector,
     /// By the index of their target.
     pools: Box<[Pool]>,
-    timeout: Duration,
 }
 
 /// A form to post.
@@ -100,8 +102,12 @@ pub struct Post<'a> {
     pub authorization: Option<HeaderValue>,
     /// The form, encoded.
     pub form: String,
-    /// What the exchange may take, if that is less than the client's own time-out.
-    pub timeout: Option<Duration>,
+    /// When the exchange begins.
+    pub begins: Instant,
+    /// When all of the answer has to be there.
+    pub deadline: Instant,
+    /// The trace that the call belongs to, where the upstream hears of it.
+    pub trace: Option<&'a TraceHeaders>,
 }
 
 impl PostClient {
@@ -111,10 +117,14 @@ impl PostClient {
     /// # Errors
     /// When no head of an answer came.
     pub async fn post(&self, post: Post<'_>) -> Result<PostAnswer, TransportError> {
-        let deadline = Instant::now() + post.timeout.unwrap_or(self.0.timeout);
+        let deadline = post.deadline;
         let mut progress = ExchangeProgress::default();
-        let exchange = self.exchange(post, deadline, &mut progress);
-        match tokio::time::timeout_at(deadline.into(), exchange).await {
+        let exchanged = {
+            // Pinned: it would be copied into the timer, and with that once more.
+            let exchange = pin!(self.exchange(post, &mut progress));
+            tokio::time::timeout_at(deadline.into(), exchange).await
+        };
+        match exchanged {
             Ok(answer) => answer,
             Err(_) => Err(TransportError {
                 unsent: progress.certainly_nothing_left(),
@@ -130,14 +140,15 @@ impl PostClient {
             target,
             authorization,
             form,
-            ..
+            begins,
+            deadline,
+            trace,
         }: Post<'_>,
-        deadline: Instant,
         progress: &mut ExchangeProgress,
     ) -> Result<PostAnswer, TransportError> {
         let pool = &self.0.pools[target.index];
         let form = Bytes::from(form);
-        let mut pooled = pool.take(Instant::now());
+        let mut pooled = pool.take(begins);
         loop {
             let was_idle = pooled.is_some();
             let mut connection = match pooled.take() {
@@ -150,6 +161,7 @@ impl PostClient {
                 target,
                 authorization.clone(),
                 form.clone(),
+                trace,
             );
             progress.begin(&connection);
             let failure = match connection.send(request).await {
@@ -263,8 +275,17 @@ impl PostAnswer {
     ///
     /// # Errors
     /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
-    pub async fn body(self, bytes_max: usize) -> Result<Bytes, BodyError> {
+    pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
         read_body(self, bytes_max).await
+    }
+}
+
+/// Waits until the deadline. Nearly every body has come with its head and needs no timer.
+async fn in_time<T>(awaited: impl Future<Output = T>, deadline: Instant) -> Result<T, Elapsed> {
+    let mut awaited = pin!(awaited);
+    match poll_immediate(awaited.as_mut()).await {
+        Some(output) => Ok(output),
+        None => tokio::time::timeout_at(deadline.into(), awaited).await,
     }
 }
 
@@ -280,7 +301,11 @@ impl Chunks for PostAnswer {
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
             let frame = self.response.body_mut().frame();
-            let Ok(frame) = tokio::time::timeout_at(self.deadline.into(), frame).await else {
+            // Without a connection the body has ended.
+            let Some(lease) = &mut self.lease else {
+                return Ok(None);
+            };
+            let Ok(frame) = in_time(lease.connection.wait_for(frame), self.deadline).await else {
                 return Err(TransportError {
                     unsent: false,
                     timed_out: true,

@@ -18,6 +18,8 @@ mod request;
 mod schemas;
 mod signing_keys;
 mod transfer;
+mod webhook_schemas;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ fn endpoints() -> Vec<AdminEndpoint> {
         openapi::endpoints(),
         accesses::endpoints(),
         admin_keys::endpoints(),
+        webhooks::endpoints(),
         transfer::endpoints(),
         receipts::endpoints(),
         journal::endpoints(),

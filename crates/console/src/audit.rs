@@ -58,7 +58,7 @@ pub(crate) async fn record(
     let mut audited = AuditedRequest::new(Arc::clone(&console), actor, &request);
     let response = next.run(request).await;
     audited.answered(&response);
-    match audited.wait_after_wrong_key(response.status()) {
+    match audited.wait_after_wrong_key(response.status()).await {
         Some(wait_s) => too_many_wrong_keys(wait_s),
         None => response,
     }
@@ -151,11 +151,12 @@ impl AuditedRequest {
 
     /// After a wrong key at the admin API, the seconds that its address has to wait if it has sent too many, there or at the
     /// console.
-    fn wait_after_wrong_key(&self, status: StatusCode) -> Option<i64> {
+    async fn wait_after_wrong_key(&self, status: StatusCode) -> Option<i64> {
         let is_at_api = self.presents_key && status == StatusCode::UNAUTHORIZED;
-        let console = &self.console;
-        let note = || console.attempts.note_wrong(self.client, console.now());
-        is_at_api.then(note).flatten()
+        if !is_at_api {
+            return None;
+        }
+        self.console.note_wrong_key(self.client).await
     }
 
     fn is_wrong_key(&self, status: StatusCode) -> bool {

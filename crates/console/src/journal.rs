@@ -4,3 +4,4 @@ pub(crate) mod export;
 pub(crate) mod query;
 pub(crate) mod replay;
 pub(crate) mod rows;
+pub(crate) mod summary;

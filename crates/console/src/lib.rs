@@ -19,6 +19,7 @@ mod query;
 mod spread;
 mod state;
 mod web;
+mod webhooks;
 mod whole_numbers;
 
 use std::sync::Arc;
@@ -27,9 +28,10 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 
 pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
+pub use moment::rfc3339;
 pub use port::{
-    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, OperationError, Pending,
-    Reloads,
+    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, NotShared,
+    OperationError, Pending, Reloads,
 };
 pub use state::Console;
 

@@ -91,8 +91,15 @@ fn span(text: &str) -> Option<Span> {
 }
 
 /// Writes seconds since 1970, UTC, as RFC 3339. A time beyond its range becomes the last that it has.
-pub(crate) fn rfc3339(seconds: i64) -> String {
+#[must_use]
+pub fn rfc3339(seconds: i64) -> String {
     let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    time.to_string()
+}
+
+/// Writes milliseconds since 1970, UTC, likewise.
+pub(crate) fn rfc3339_ms(ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
     time.to_string()
 }
 

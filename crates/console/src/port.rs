@@ -4,12 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use adapter::Way;
 use http::HeaderMap;
 use serde_json::Value;
+use webhooks::Webhooks;
 
 use crate::metrics_snapshot::{MetricsFormat, MetricsSnapshot};
 
@@ -39,9 +41,27 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Whether the configuration lists this lower-case name for the operators' listener.
     fn is_admin_host(&self, name: &str) -> bool;
 
+    /// Returns the address at which a person sees this trace, if there is a viewer.
+    fn trace_url(&self, trace_id: &str) -> Option<String>;
+
     /// Returns the time, in seconds since 1970, UTC.
     fn now(&self) -> i64;
+
+    /// Returns the webhooks.
+    fn webhooks(&self) -> &Webhooks;
+
+    /// Counts a wrong key of an address, of which so many a minute are answered as wrong, together with the other replicas. Returns the
+    /// seconds to wait if there were too many.
+    fn count_wrong_key(
+        self: Arc<Self>,
+        address: Option<IpAddr>,
+        per_minute: NonZeroU32,
+    ) -> Answering<Result<Option<i64>, NotShared>>;
 }
+
+/// There is nobody to count with.
+#[derive(Clone, Copy, Debug)]
+pub struct NotShared;
 
 /// The signing keys of a gateway.
 pub trait Keys: Send + Sync {

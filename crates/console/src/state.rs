@@ -4,20 +4,24 @@ pub(crate) mod attempts;
 pub(crate) mod availability;
 pub(crate) mod history;
 pub(crate) mod open_pages;
+pub(crate) mod recent_sums;
 pub(crate) mod sessions;
 pub(crate) mod tail;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use store::{SecretHasher, Store};
 use tokio::sync::Semaphore;
+use webhooks::Webhooks;
 
-use crate::port::Gateway;
-use attempts::Attempts;
+use crate::port::{Gateway, NotShared};
+use attempts::{Attempts, WRONG_PER_MINUTE, network};
 use availability::Availability;
 use history::History;
 use open_pages::OpenPages;
+use recent_sums::RecentSums;
 use sessions::Sessions;
 use tail::Tail;
 
@@ -35,6 +39,7 @@ pub struct Console {
     pub(crate) open_pages: Arc<OpenPages>,
     pub(crate) history: History,
     pub(crate) availability: Availability,
+    pub(crate) recent_sums: RecentSums,
     pub(crate) tail: Tail,
 }
 
@@ -55,8 +60,25 @@ impl Console {
             open_pages: Arc::default(),
             history: History::default(),
             availability: Availability::default(),
+            recent_sums: RecentSums::default(),
             tail: Tail::default(),
         }
+    }
+
+    /// The webhooks of the gateway.
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        self.gateway.webhooks()
+    }
+
+    /// Counts a wrong key of an address, with the other replicas where these can be reached. If it has sent too many, returns the
+    /// seconds that it has to wait.
+    pub(crate) async fn note_wrong_key(&self, address: Option<IpAddr>) -> Option<i64> {
+        let gateway = Arc::clone(&self.gateway);
+        let counting = gateway.count_wrong_key(address.map(network), WRONG_PER_MINUTE);
+        counting.await.unwrap_or_else(|NotShared| {
+            let replicas = self.store.replica_count();
+            self.attempts.note_wrong(address, (self.now(), replicas))
+        })
     }
 
     /// Returns the time, in seconds since 1970, UTC.

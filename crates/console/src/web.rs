@@ -4,11 +4,13 @@
 mod access;
 mod assets;
 mod changes;
+mod charts;
 mod cookie;
 mod explain;
 mod extract;
 mod fallback;
 mod fields;
+mod health;
 mod journal;
 mod json;
 mod layout;
@@ -20,7 +22,9 @@ mod sign_in;
 mod sse;
 mod status;
 mod text;
+mod time_window;
 pub(crate) mod visitor;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -79,8 +83,18 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/journal/events", get(tail::events))
         .route("/console/journal.ndjson", get(journal::page::ndjson))
         .route("/console/journal.csv", get(journal::page::csv))
+        .route("/console/health", get(health::page))
         .route("/console/explain", get(explain::page))
         .route("/console/replicas", get(replicas::page))
+        .route(
+            "/console/webhooks",
+            get(webhooks::list).post(webhooks::create),
+        )
+        .route(
+            "/console/webhooks/{id}",
+            get(webhooks::page).post(webhooks::change),
+        )
+        .route("/console/webhooks/{id}/act", post(webhooks::act))
         .route("/console/status", get(status::page))
         .route("/console/status/reload", post(status::reload))
         .route("/console/status/rotate", post(status::rotate))

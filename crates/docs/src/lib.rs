@@ -1,10 +1,11 @@
-//! The documentation pages: the ways in, operations, codes, samples and the OpenAPI document, under the current configuration.
+//! The documentation pages: the ways in, operations, codes, events, samples and the OpenAPI document, under the current configuration.
 //!
 //! The pages are rendered from what the gateway itself uses: the operation table, the codes, the adapters and the programs that
 //! `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in the browser: known
 //! viewers are larger than all of these pages together, and they write styles into the page, which the policy forbids. The only
 //! script is the few lines that copy a sample.
 
+mod events_page;
 mod interface;
 mod openapi;
 mod openapi_page;
@@ -54,6 +55,7 @@ pub fn page(
         "" => html(&pages::Ways::new(interface))?,
         "operations" => html(&pages::Operations::new(interface))?,
         "codes" => html(&pages::Codes::new(interface))?,
+        "events" if interface.has_events => html(&events_page::EventsPage::new(interface))?,
         "samples" => Page {
             policy: WITH_SCRIPT,
             ..html(&samples_page::Samples::new(interface, query))?

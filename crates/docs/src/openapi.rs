@@ -1,11 +1,13 @@
 //! The OpenAPI 3.1 document of the JSON ways in, the token endpoint and the public documents. Calls come from the operation table,
 //! and statuses from the adapters themselves under the current status policy.
 
+mod stream;
+
 use std::collections::BTreeMap;
 
 use adapter::{
     Adapter, Answer, Code, CodeOrigin, Dialect, Error, IDEMPOTENCY_KEY_BYTES_MAX, Notation,
-    OPERATIONS, Way, call_example, call_schema, json_reply, refusal_schema, success_schema,
+    Operation, Way, call_example, call_schema, json_reply, refusal_schema, success_schema,
     text_schema,
 };
 use adapter_jwt::{JWKS_PATH, METADATA_PATH, OauthError, TOKEN_PATH};
@@ -19,11 +21,19 @@ pub fn document(interface: &PublicInterface<'_>) -> Value {
     let (url, mut paths) = (interface.url, Map::new());
     for (way, adapter) in &interface.ways {
         if *way != Way::Soap {
-            paths.insert(way.path().to_owned(), way_in(*way, *adapter));
+            let operations: Vec<_> = interface.operations().collect();
+            paths.insert(way.path().to_owned(), way_in((*way, *adapter), &operations));
         }
     }
+    if interface.has_streams() {
+        paths.insert(
+            "/api/events".to_owned(),
+            json!({"get": stream::stream(interface)}),
+        );
+    }
     if interface.is_open(Way::Jwt) {
-        paths.insert(TOKEN_PATH.to_owned(), json!({"post": token()}));
+        let token = token(interface.operations());
+        paths.insert(TOKEN_PATH.to_owned(), json!({"post": token}));
         paths.insert(
             JWKS_PATH.to_owned(),
             public("readKeys", "The keys that verify tokens", &["keys"]),
@@ -61,15 +71,20 @@ pub fn document(interface: &PublicInterface<'_>) -> Value {
     })
 }
 
-fn way_in(way: Way, adapter: &dyn Adapter) -> Value {
+/// The operations that a document describes.
+type Described = [&'static Operation];
+
+fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value {
     let name = way.name();
+    let examples = |with_credentials| examples(operations, with_credentials);
+    let calls = |notation, with_credentials| calls(operations, notation, with_credentials);
     let (get, post) = match way {
         // A body has room for the credentials; URLs end up in logs.
         Way::Http => (json!([{"user": [], "password": []}]), json!([])),
         Way::Basic => (json!([{"basic": []}]), json!([{"basic": []}])),
         Way::Jwt | Way::Soap => (json!([{"token": []}]), json!([{"token": []}])),
     };
-    let responses = responses(way, adapter);
+    let responses = responses(way, adapter, operations);
     let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
         "schema": calls(Notation::Form, false), "examples": examples(false)});
     let key = json!({"name": "Idempotency-Key", "in": "header",
@@ -105,8 +120,8 @@ fn way_in(way: Way, adapter: &dyn Adapter) -> Value {
 
 /// Describes a call of any method, with user and password or without. The schema's type is object, so that readers know how to
 /// write it in a query.
-fn calls(notation: Notation, with_credentials: bool) -> Value {
-    let mut calls: Vec<_> = OPERATIONS
+fn calls(operations: &Described, notation: Notation, with_credentials: bool) -> Value {
+    let mut calls: Vec<_> = operations
         .iter()
         .map(|operation| call_schema(operation, notation))
         .collect();
@@ -128,9 +143,9 @@ const CREDENTIALS: [(&str, usize); 2] = [
 ];
 
 /// Builds one example call of each method, by name.
-fn examples(with_credentials: bool) -> Value {
+fn examples(operations: &Described, with_credentials: bool) -> Value {
     let mut examples = Map::new();
-    for operation in &OPERATIONS {
+    for operation in operations {
         let mut call = call_example(operation);
         if with_credentials {
             call["user"] = "USER".into();
@@ -142,7 +157,7 @@ fn examples(with_credentials: bool) -> Value {
 }
 
 /// Describes every status of a way in, with the codes that its adapter renders so.
-fn responses(way: Way, adapter: &dyn Adapter) -> Value {
+fn responses(way: Way, adapter: &dyn Adapter, operations: &Described) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
     for code in Code::ALL.into_iter().filter(|code| can_occur(way, *code)) {
@@ -156,7 +171,8 @@ fn responses(way: Way, adapter: &dyn Adapter) -> Value {
         words.entry(reply.status).or_default().push(code);
         challenged.extend((!reply.challenges.is_empty()).then_some(reply.status));
     }
-    let mut schemas: Vec<Value> = OPERATIONS.iter().map(success_schema).collect();
+    let succeeded = operations.iter().map(|operation| success_schema(operation));
+    let mut schemas: Vec<Value> = succeeded.collect();
     schemas.extend(words.remove(&200).map(|codes| refusal(&codes)));
     let ok = json!({"anyOf": schemas});
     let mut responses = Map::new();
@@ -222,11 +238,8 @@ fn response(text: &str, schema: &Value, headers: &[&str]) -> Value {
 }
 
 /// Describes the token endpoint (RFC 6749, 4.4).
-fn token() -> Value {
-    let methods: Vec<_> = OPERATIONS
-        .iter()
-        .map(|operation| operation.method)
-        .collect();
+fn token(operations: impl Iterator<Item = &'static Operation>) -> Value {
+    let methods: Vec<_> = operations.map(|operation| operation.method).collect();
     let scope = format!("^(chat|({0})( ({0}))*)$", methods.join("|"));
     let request = json!({
         "type": "object",

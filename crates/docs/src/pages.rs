@@ -1,8 +1,8 @@
 //! The pages of the ways in, the operations and the codes.
 
 use adapter::{
-    Adapter, Answer, Code, CodeOrigin, Dialect, Effect, Error, Notation, OPERATIONS, Operation,
-    Parameter, ParameterKind, Way, call_example, call_schema,
+    Adapter, Answer, CURSOR_WORDS, Code, CodeOrigin, Dialect, EVENT_TYPES, Effect, Error, Notation,
+    Operation, Parameter, ParameterKind, Way, call_example, call_schema,
 };
 use adapter_jwt::TOKEN_PATH;
 use askama::Template;
@@ -20,6 +20,9 @@ pub(crate) struct Ways<'a> {
     ways: Vec<WayIn>,
     token_url: String,
     has_tokens: bool,
+    has_events: bool,
+    /// How many methods there are, as a word.
+    methods: &'static str,
 }
 
 struct WayIn {
@@ -37,6 +40,8 @@ impl<'a> Ways<'a> {
             ways: ways.map(|(way, _)| WayIn::new(url, *way)).collect(),
             token_url: format!("{url}{TOKEN_PATH}"),
             has_tokens: interface.is_open(Way::Jwt),
+            has_events: interface.has_events,
+            methods: if interface.has_events { "seven" } else { "six" },
             url,
         }
     }
@@ -108,7 +113,7 @@ struct Row {
 impl Operations {
     pub(crate) fn new(interface: &PublicInterface<'_>) -> Operations {
         Operations {
-            operations: OPERATIONS.iter().map(Row::new).collect(),
+            operations: interface.operations().map(Row::new).collect(),
             soap: interface.is_open(Way::Soap),
         }
     }
@@ -122,6 +127,9 @@ impl Row {
                 Effect::Read => "Reads. It may be answered from memory, and asked again.",
                 Effect::Consume => {
                     "Reads, and may take unread marks away. It always goes to the chat service."
+                }
+                Effect::Watch => {
+                    "Is answered by the gateway, never by the chat service. It waits as long as you say, or for the first event."
                 }
                 Effect::Send => {
                     "Sends, once. The answer says sent, not_sent (sending again is safe) or unknown."
@@ -145,6 +153,16 @@ impl Row {
             ParameterKind::Id => format!("text of up to {most} bytes"),
             ParameterKind::Message => format!("text of up to {most} bytes, with line ends"),
             ParameterKind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
+            ParameterKind::Cursor => {
+                format!("{}, or the cursor of an answer", CURSOR_WORDS.join(", "))
+            }
+            ParameterKind::Number(least, most) => format!("a whole number from {least} to {most}"),
+            ParameterKind::EventTypes => {
+                format!(
+                    "some of {}, with commas between them",
+                    EVENT_TYPES.join(", ")
+                )
+            }
         }
     }
 }

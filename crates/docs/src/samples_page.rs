@@ -60,7 +60,7 @@ impl Samples {
                 (one.name, one.title, one.name == language.name)
             }),
             ways: choices(open, |one| (one.name(), title(one), Some(one) == way)),
-            methods: choices(&OPERATIONS, |one| {
+            methods: choices(interface.operations(), |one| {
                 (one.method, one.method, one == operation)
             }),
             written,

@@ -1,12 +1,13 @@
 //! From credentials to an access: one check of secrets for all ways in.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use adapter::{Code, Error};
 use secrecy::SecretString;
+use shared::CallWait;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
 
+use crate::call::Caller;
 use crate::hashing::{Grant, HashRequest, Hashing};
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, VerifiedKey, VerifiedSecrets};
@@ -91,6 +92,7 @@ struct SecretCheck<'a> {
     presented: &'a SecretString,
     /// Under this key it will be known, should it be right.
     key: VerifiedKey,
+    wait: &'a CallWait,
 }
 
 impl Authenticator {
@@ -131,7 +133,7 @@ impl Authenticator {
         &self,
         accesses: &Accesses,
         credentials: PresentedCredentials<'_>,
-        address: IpAddr,
+        caller: Caller<'_>,
     ) -> Result<Arc<Access>, Error> {
         let (name, access, presented) = match credentials {
             PresentedCredentials::User { user, password } => {
@@ -152,11 +154,12 @@ impl Authenticator {
             let check = SecretCheck {
                 throttle_key: self
                     .throttle
-                    .throttle_key(accesses, (access, name), address),
+                    .throttle_key(accesses, (access, name), caller.address),
                 access,
                 model: access.or(self.throttle.borrowed(accesses, name)),
                 presented,
                 key,
+                wait: caller.wait,
             };
             // In a box: it is the rare path, and its state is the largest.
             if !Box::pin(self.verify(&check)).await? {
@@ -180,12 +183,12 @@ impl Authenticator {
     /// What the verification says, and TOO_MANY_FAILURES in place of INCORRECT_TOKEN for one wrong token too many.
     pub(crate) async fn verify_token<T>(
         &self,
-        address: IpAddr,
+        caller: Caller<'_>,
         verification: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let verified = verification.await;
         if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
-            self.throttle.count_token(address)?;
+            self.throttle.count_token_with_others(caller).await?;
         }
         verified
     }
@@ -204,7 +207,10 @@ impl Authenticator {
         if !verified::is_random(check.presented) {
             return self.verify_password(check).await;
         }
-        let reservation = self.throttle.reserve(check.throttle_key)?;
+        let reservation = self
+            .throttle
+            .reserve_with_others(check.throttle_key, check.wait)
+            .await?;
         let stored = check.access.into_iter().flat_map(|access| access.hashes());
         let right = self.hasher.verify(check.presented, stored);
         if !right {
@@ -214,7 +220,10 @@ impl Authenticator {
     }
 
     async fn verify_password(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
-        self.throttle.check(&check.throttle_key)?;
+        let (throttle, wait) = (&self.throttle, check.wait);
+        throttle
+            .check_with_others(&check.throttle_key, wait)
+            .await?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
         let request = HashRequest {
             // As with the budgets, a name that does not exist has an inside as well.
@@ -232,7 +241,8 @@ impl Authenticator {
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let reservation = self.throttle.reserve(check.throttle_key)?;
+        let reserving = throttle.reserve_with_others(check.throttle_key, wait);
+        let reservation = reserving.await?;
         let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (check.presented.clone(), check.access.is_some());
         let hashed = self.hashing.run(permit, move || {

@@ -1,22 +1,23 @@
 //! Successful reads, kept in memory for a moment, with one flight per key.
 
+mod epochs;
+
 use std::future::Future;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Error, OPERATION_COUNT, Operation, Request, Response};
 use moka::Expiry;
 use moka::future::Cache;
+use shared::SharedCounts;
 use store::Access;
 
+use crate::boxed::boxed;
 use crate::cache_status::CacheStatus;
 use crate::call::Forwarded;
 use crate::upstream::{UpstreamOutcome, UpstreamTiming};
-
-/// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
-const EPOCHS: usize = 1024;
+use epochs::ChannelEpochs;
 
 /// What one entry weighs besides its answer, in bytes: key, request and bookkeeping.
 const ENTRY_OVERHEAD_BYTES: usize = 512;
@@ -97,22 +98,13 @@ pub(crate) struct ReadCache {
     entries: Cache<CacheKey, CacheEntry, foldhash::quality::RandomState>,
     /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
     /// way when the send ended is kept under the old epoch, where nobody looks.
-    epochs: Arc<Epochs>,
-}
-
-/// How many sends each channel has seen.
-struct Epochs {
-    counts: Box<[AtomicU64]>,
-    hasher: foldhash::quality::RandomState,
+    epochs: Arc<ChannelEpochs>,
 }
 
 impl ReadCache {
-    pub(crate) fn new(config: CacheConfig) -> ReadCache {
-        let epochs = Arc::new(Epochs {
-            counts: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: foldhash::quality::RandomState::default(),
-        });
-        ReadCache::empty(config, epochs)
+    /// An empty one, which hears of the sends of other processes where these share counts.
+    pub(crate) fn new(config: CacheConfig, counts: Option<&Arc<SharedCounts>>) -> ReadCache {
+        ReadCache::empty(config, ChannelEpochs::new(counts))
     }
 
     /// The same cache under other settings, with what it holds; empty when its size is another.
@@ -132,7 +124,7 @@ impl ReadCache {
         ReadCache::empty(config, Arc::clone(&self.epochs))
     }
 
-    fn empty(config: CacheConfig, epochs: Arc<Epochs>) -> ReadCache {
+    fn empty(config: CacheConfig, epochs: Arc<ChannelEpochs>) -> ReadCache {
         let weight = |key: &CacheKey, entry: &CacheEntry| {
             let values: usize = key.request.pairs().map(|(_, value)| value.len()).sum();
             u32::try_from(ENTRY_OVERHEAD_BYTES + values + entry.response.bytes())
@@ -166,7 +158,7 @@ impl ReadCache {
             let outcome = called.result.map(Arc::new);
             return forwarded(outcome, CacheStatus::Bypass, Some(called.timing));
         };
-        let epoch = self.epoch(&request).load(Ordering::Acquire);
+        let epoch = self.epochs.of(&request);
         let key = CacheKey {
             access: Arc::clone(access),
             request,
@@ -180,12 +172,12 @@ impl ReadCache {
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
         // In a box as well: what is kept, or may not be, is the common case.
-        Box::pin(self.fly(key, ttl, fetch())).await
+        boxed(|| self.fly(key, ttl, fetch())).await
     }
 
     /// Makes every kept read of this request's channel unreachable, for every access.
     pub(crate) fn forget_channel(&self, request: &Request) {
-        self.epoch(request).fetch_add(1, Ordering::AcqRel);
+        self.epochs.bump(request);
     }
 
     async fn fly(
@@ -253,13 +245,6 @@ impl ReadCache {
         let usual = self.config.lifetimes[operation.number()];
         let life = access.cache.life(operation, usual);
         Some(life).filter(|life| !life.is_zero())
-    }
-
-    fn epoch(&self, request: &Request) -> &AtomicU64 {
-        let channel = (request.value("platform"), request.value("platformid"));
-        // The remainder is below EPOCHS, so it fits.
-        let at = usize::try_from(self.epochs.hasher.hash_one(channel) % EPOCHS as u64);
-        &self.epochs.counts[at.unwrap_or(0)]
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adapter::{Error, Response, Way};
+use shared::CallWait;
 
 use crate::cache_status::CacheStatus;
+use crate::trace::AttemptLog;
 use crate::upstream::UpstreamTiming;
 
 /// What the pipeline knows of a call besides the request itself.
@@ -22,13 +24,24 @@ pub struct AuthContext {
     pub secret_in_url: bool,
 }
 
-/// How a caller wants a call to be made.
+/// Who calls, as far as it is known before any credentials are.
 #[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The resolved address.
+    pub address: IpAddr,
+    /// What the call has waited for counts that replicas share.
+    pub wait: &'a CallWait,
+}
+
+/// How a caller wants a call to be made.
+#[derive(Clone, Debug)]
 pub struct CallOptions {
     /// No answer from memory.
     pub no_cache: bool,
     /// When the caller has to have an answer, whatever it is.
     pub deadline: Instant,
+    /// Where its attempts are noted, if the call is traced.
+    pub trace: Option<Arc<AttemptLog>>,
 }
 
 /// The end of a call and what the log and the headers tell of it.
@@ -40,4 +53,15 @@ pub struct Forwarded {
     pub cache: Option<CacheStatus>,
     /// What it took, when this call asked the upstream.
     pub timing: Option<UpstreamTiming>,
+}
+
+impl Forwarded {
+    /// The end of a call that is refused before a cache or the upstream is asked.
+    pub(crate) fn refused(error: Error) -> Forwarded {
+        Forwarded {
+            outcome: Err(error),
+            cache: None,
+            timing: None,
+        }
+    }
 }

@@ -107,13 +107,13 @@ mod tests {
     use super::*;
 
     fn bound(platforms: Option<&[&str]>, channels: Option<&[(&str, &str)]>) -> Access {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let words = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
         let channel = |(platform, platformid): &(&str, &str)| Channel {
             platform: (*platform).to_owned(),
             platformid: (*platformid).to_owned(),
         };
         Access {
-            platforms: platforms.map(owned),
+            platforms: platforms.map(words),
             channels: channels.map(|channels| channels.iter().map(channel).collect()),
             ..Access::new("a", "a", "cga_a")
         }

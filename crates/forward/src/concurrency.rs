@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter::{Code, Error};
+use shared::Away;
 use store::Access;
 
 use crate::remaining::Remaining;
 use crate::share::Share;
+use crate::shared_turns::{SharedTurn, SharedTurns};
 
 /// When to come again: calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -27,6 +29,8 @@ pub(crate) struct ConcurrencyLimit {
 pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
+    /// Its turn among the calls of all processes, where these are counted together.
+    _turn: Option<SharedTurn>,
 }
 
 impl ConcurrencyLimit {
@@ -56,7 +60,25 @@ impl ConcurrencyLimit {
         Ok(Some(ConcurrencyPermit {
             concurrency: Arc::clone(concurrency),
             access: access.name.clone(),
+            _turn: None,
         }))
+    }
+
+    /// The permit of a call that has its turn among those of all processes, counted here in case these go away.
+    pub(crate) fn permit_of(
+        concurrency: &Arc<ConcurrencyLimit>,
+        access: &Access,
+        turn: SharedTurn,
+    ) -> ConcurrencyPermit {
+        *concurrency
+            .under_way()
+            .entry(access.name.clone())
+            .or_insert(0) += 1;
+        ConcurrencyPermit {
+            concurrency: Arc::clone(concurrency),
+            access: access.name.clone(),
+            _turn: Some(turn),
+        }
     }
 
     /// How many calls may begin, if there is a bound at all, and what [`ConcurrencyLimit::acquire`] would say now.
@@ -92,8 +114,30 @@ fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
     if under_way < most.get() {
         return Ok(());
     }
+    Err(all_taken())
+}
+
+/// The refusal of a call beyond those that may be under way.
+pub(crate) fn all_taken() -> Error {
     let error = Error::refused(Code::RateLimited).because(AT_ONCE);
-    Err(error.retry_after(RETRY_AFTER_S))
+    error.retry_after(RETRY_AFTER_S)
+}
+
+/// As [`ConcurrencyLimit::look`], of all processes together.
+pub(crate) async fn look_with_others(
+    turns: &SharedTurns,
+    access: &Access,
+) -> Result<Option<(Remaining, Result<(), Error>)>, Away> {
+    let Some(most) = access.limits.concurrent else {
+        return Ok(None);
+    };
+    let under_way = turns.look(access).await?;
+    let left = Remaining {
+        most: most.get().into(),
+        left: most.get().saturating_sub(under_way).into(),
+        window_s: None,
+    };
+    Ok(Some((left, free(under_way, most))))
 }
 
 impl Drop for ConcurrencyPermit {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use adapter::{Code, Effect, Error, Operation, Way};
-use shared::Away;
+use shared::{Away, CallWait};
 use store::{Access, Accesses};
 
 use crate::authenticator::{no_such_access, wrong_secret};
@@ -18,6 +18,7 @@ use crate::rate_limit::LimitState;
 use crate::rate_limit::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::remaining::Remaining;
 use crate::rules;
+use crate::share::CountedBy;
 use crate::throttle::{Peek, PresentedName};
 
 /// The time that limits per minute are about, in seconds.
@@ -53,17 +54,6 @@ pub struct Explanation {
 
 /// What a limit per minute says, if there is one.
 type LookedAt = Option<(LimitState, Result<(), Error>)>;
-
-/// Who counts for a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CountedBy {
-    /// This process, or each for its part, as everywhere.
-    Unsaid,
-    /// All processes together.
-    All,
-    /// This process for its part, since the shared count is away.
-    OneOfMany,
-}
 
 /// Where an answer would be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,13 +141,19 @@ impl From<Decision> for Explanation {
 
 impl Forwarder {
     /// What [`Forwarder::admit`] judges, in its order.
-    #[must_use]
-    pub fn explain_address(&self, address: IpAddr) -> Vec<Explanation> {
+    pub async fn explain_address(&self, address: IpAddr) -> Vec<Explanation> {
+        let counted_by = match &self.shared_addresses {
+            None => CountedBy::Unsaid,
+            Some(shared) => match shared.take_over(address).await {
+                Ok(()) => CountedBy::All,
+                Err(Away) => CountedBy::OneOfMany,
+            },
+        };
         let (state, counted) = self.limits.look_at_address(address);
         let left = state.map(|state| before(state, &counted));
         vec![
             self.decide_deployment(address).into(),
-            Explanation::of_limit(PER_ADDRESS, left, counted, false),
+            Explanation::of_limit(PER_ADDRESS, left, counted, false).counted_by(counted_by),
         ]
     }
 
@@ -175,7 +171,9 @@ impl Forwarder {
             (access, PresentedName::User(call.access)),
             address,
         );
-        let budgets = self.authenticator.throttle().peek(&throttle_key);
+        let throttle = self.authenticator.throttle();
+        let wait = CallWait::default();
+        let budgets = throttle.peek_with_others(&throttle_key, &wait).await;
         // No name stands behind a token that is wrong.
         let budgets = budgets
             .into_iter()
@@ -247,24 +245,45 @@ impl Forwarder {
                 Some(of_rate(PER_DESTINATION, looked.await))
             }
         };
-        let (left, free) = match ConcurrencyLimit::look(&self.concurrency, access) {
-            None => (None, Ok(())),
-            Some((left, free)) => (Some(left), free),
+        // What waits for something to happen takes no turn from calls that do something.
+        let at_once = match operation.effect {
+            Effect::Watch => None,
+            Effect::Read | Effect::Consume | Effect::Send => Some(self.explain_turns(access).await),
         };
-        let at_once = Explanation::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
         let (left, free) = match self.daily.look_at(access) {
             None => (None, Ok(())),
             Some((day, free)) => (Some(left_of_day(day)), free),
         };
         let per_day = Explanation::of_limit(PER_DAY, left, free, access.limits.report);
-        [
-            Some(per_access),
-            per_destination,
-            Some(at_once),
-            Some(per_day),
-        ]
-        .into_iter()
-        .flatten()
+        [Some(per_access), per_destination, at_once, Some(per_day)]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The bound on calls at once.
+    async fn explain_turns(&self, access: &Access) -> Explanation {
+        let (looked, counted_by) = self.look_at_turns(access).await;
+        let (left, free) = match looked {
+            None => (None, Ok(())),
+            Some((left, free)) => (Some(left), free),
+        };
+        let at_once = Explanation::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
+        at_once.counted_by(counted_by)
+    }
+
+    /// What the bound on calls at once would say now, and who counts for it.
+    async fn look_at_turns(
+        &self,
+        access: &Access,
+    ) -> (Option<(Remaining, Result<(), Error>)>, CountedBy) {
+        let local = || ConcurrencyLimit::look(&self.concurrency, access);
+        match &self.shared_turns {
+            None => (local(), CountedBy::Unsaid),
+            Some(turns) => match concurrency::look_with_others(turns, access).await {
+                Ok(looked) => (looked, CountedBy::All),
+                Err(Away) => (local(), CountedBy::OneOfMany),
+            },
+        }
     }
 
     /// What the limit of an access, or of one destination, would say now, and who counts for it where several processes might.
@@ -308,7 +327,8 @@ fn left_of_day(day: DayState) -> Remaining {
 /// and it is taken to be right.
 fn guessing(budget: Peek, is_token: bool) -> Explanation {
     let mut explanation =
-        Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token);
+        Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token)
+            .counted_by(budget.counted_by);
     if explanation.refusal.is_some() {
         explanation.says.push_str(if is_token {
             "; until then only a token that is right"

@@ -1,32 +1,36 @@
 //! The steps of a call on its way out, in the order of the pipeline.
 
 mod count;
+mod poll;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
-use adapter::{Delivery, Effect, Error, Request, Response};
+use adapter::{Code, Delivery, Effect, Error, Request, Response};
 use shared::SharedCounts;
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 use crate::allowlist::Networks;
 use crate::answers::{AnswerLimits, Answers, HeldAnswer};
 use crate::authenticator::{Authenticator, PresentedCredentials};
+use crate::boxed::boxed;
 use crate::cache::{CacheConfig, ReadCache};
 use crate::cache_status::CacheStatus;
-use crate::call::{AuthContext, CallOptions, Forwarded};
+use crate::call::{AuthContext, CallOptions, Caller, Forwarded};
 use crate::channels;
 use crate::concurrency::ConcurrencyLimit;
 use crate::daily::DailyLimits;
 use crate::decision::Decision;
+use crate::observer::{CallObserver, show};
 use crate::per_core::workers;
 use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
+use crate::shared_addresses::SharedAddresses;
 use crate::shared_limits::SharedLimits;
+use crate::shared_turns::SharedTurns;
 use crate::throttle::{LoginThrottle, ThrottleLimits};
-use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamStatus, UpstreamTiming};
+use crate::upstream::{AskedRequest, Upstream, UpstreamConfig, UpstreamOutcome, UpstreamTiming};
 
 /// The way out under one configuration.
 pub struct Forwarder {
@@ -35,11 +39,14 @@ pub struct Forwarder {
     pub(crate) limits: Arc<RateLimits>,
     /// Where limits are counted together with others, as long as these can be reached.
     pub(crate) shared: Option<Arc<SharedLimits>>,
+    pub(crate) shared_addresses: Option<Arc<SharedAddresses>>,
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
+    pub(crate) shared_turns: Option<Arc<SharedTurns>>,
     answers: Arc<Answers>,
     pub(crate) cache: ReadCache,
     upstream: Arc<Upstream>,
+    observer: Option<Arc<dyn CallObserver>>,
 }
 
 /// The configuration of the way out.
@@ -74,17 +81,25 @@ impl Forwarder {
     ) -> Result<Forwarder, String> {
         let share = daily.share();
         let shared = counts.map(|counts| SharedLimits::start(counts, &share));
-        let throttle = LoginThrottle::new(config.guesses, process_key, &share);
+        let per_address = config.per_address_per_minute;
+        let limits = RateLimits::new(per_address, [&share.unless_shared(counts), &share]);
+        let shared_addresses = counts.map(|counts| {
+            SharedAddresses::start((counts, &share), per_address, limits.addresses())
+        });
+        let throttle = LoginThrottle::new(config.guesses, process_key, &share, counts);
         let authenticator = Authenticator::new(hasher, process_key, workers(), throttle);
         Ok(Forwarder {
             authenticator: Arc::new(authenticator),
-            limits: Arc::new(RateLimits::new(config.per_address_per_minute, &share)),
+            limits: Arc::new(limits),
             shared,
+            shared_addresses,
             daily,
             concurrency: Arc::new(ConcurrencyLimit::new(share)),
+            shared_turns: counts.map(|counts| Arc::new(SharedTurns::new(counts, process_key))),
             answers: Arc::new(Answers::new(config.answers)),
-            cache: ReadCache::new(config.cache.clone()),
+            cache: ReadCache::new(config.cache.clone(), counts),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
+            observer: None,
             config,
         })
     }
@@ -101,10 +116,14 @@ impl Forwarder {
         } else {
             Arc::new(self.authenticator.renewed(config.guesses))
         };
-        let limits = if config.per_address_per_minute == old.per_address_per_minute {
-            Arc::clone(&self.limits)
+        let per_address = config.per_address_per_minute;
+        let (limits, shared_addresses) = if per_address == old.per_address_per_minute {
+            (Arc::clone(&self.limits), self.shared_addresses.clone())
         } else {
-            Arc::new(self.limits.renewed(config.per_address_per_minute))
+            let limits = Arc::new(self.limits.renewed(per_address));
+            let shared = self.shared_addresses.as_ref();
+            let shared = shared.map(|shared| shared.renewed(per_address, limits.addresses()));
+            (limits, shared)
         };
         let cache = if config.upstream.is_account_of(&old.upstream) {
             self.cache.renewed(config.cache.clone())
@@ -115,11 +134,14 @@ impl Forwarder {
             authenticator,
             limits,
             shared: self.shared.clone(),
+            shared_addresses,
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
+            shared_turns: self.shared_turns.clone(),
             answers: Arc::new(self.answers.renewed(config.answers)),
             cache,
             upstream: self.upstream.renewed(&config.upstream)?,
+            observer: None,
             config,
         })
     }
@@ -130,9 +152,23 @@ impl Forwarder {
     /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
     pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
         match self.decide_deployment(address).into_result() {
-            Ok(_) => self.limits.check_address(address),
+            Ok(_) => {
+                let (state, counted) = self.limits.check_address(address);
+                if let (Some(shared), true) = (&self.shared_addresses, counted.is_ok()) {
+                    shared.note(address);
+                }
+                (state, counted)
+            }
             Err(error) => (None, Err(error)),
         }
+    }
+
+    /// Checks an address against the deployment's networks alone, and counts nothing.
+    ///
+    /// # Errors
+    /// IP_NOT_ALLOWED.
+    pub fn judge_address(&self, address: IpAddr) -> Result<(), Error> {
+        self.decide_deployment(address).into_result().map(drop)
     }
 
     /// What the deployment's networks say of an address.
@@ -149,11 +185,11 @@ impl Forwarder {
         &self,
         accesses: &Accesses,
         credentials: PresentedCredentials<'_>,
-        address: IpAddr,
+        caller: Caller<'_>,
     ) -> Result<Arc<Access>, Error> {
         let proven = self
             .authenticator
-            .authenticate(accesses, credentials, address);
+            .authenticate(accesses, credentials, caller);
         proven.await
     }
 
@@ -163,10 +199,10 @@ impl Forwarder {
     /// The error of the verification, or TOO_MANY_FAILURES for one wrong token too many.
     pub async fn authenticate_token<T>(
         &self,
-        address: IpAddr,
+        caller: Caller<'_>,
         verification: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let verified = self.authenticator.verify_token(address, verification);
+        let verified = self.authenticator.verify_token(caller, verification);
         verified.await
     }
 
@@ -201,15 +237,14 @@ impl Forwarder {
         match request.operation().effect {
             Effect::Read => self.read(access, request, options).await,
             Effect::Consume => match self.answers.check(&access.name) {
-                Ok(()) => self.ask(access, &request, options.deadline).await,
-                Err(error) => Forwarded {
-                    outcome: Err(error),
-                    cache: None,
-                    timing: None,
-                },
+                Ok(()) => self.ask(access, &request, &options).await,
+                Err(error) => Forwarded::refused(error),
             },
+            Effect::Watch => Forwarded::refused(
+                Error::refused(Code::InternalError).because("the gateway answers it"),
+            ),
             Effect::Send => {
-                let sent = self.ask(access, &request, options.deadline).await;
+                let sent = self.ask(access, &request, &options).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
                 {
                     self.cache.forget_channel(&request);
@@ -243,46 +278,38 @@ impl Forwarder {
         self.daily.close().await
     }
 
-    /// Tries the account that is to replace the one in use, if there is one. Call it every few seconds.
-    pub async fn try_next_account(&self) {
-        self.upstream.try_next_account().await;
-    }
-
-    /// The state of the upstream.
-    #[must_use]
-    pub fn upstream_status(&self) -> UpstreamStatus {
-        self.upstream.status()
-    }
-
-    /// Forgets counts that no longer matter, so that memory follows the callers of the last minute, and closes idle
-    /// connections to the upstream. Call it every ten seconds.
-    pub fn sweep(&self) {
-        self.limits.sweep();
-        self.daily.sweep();
-        self.authenticator.sweep();
-        self.upstream.close_idle();
-    }
-
     async fn read(
         &self,
         access: &Arc<Access>,
         request: Arc<Request>,
-        CallOptions { no_cache, deadline }: CallOptions,
+        CallOptions {
+            no_cache,
+            deadline,
+            trace,
+        }: CallOptions,
     ) -> Forwarded {
         // Called only when the answer is not kept.
         let wanted = Arc::clone(&request);
         let fetch = || {
             let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
             let answers = Arc::clone(&self.answers);
-            // In a box, as below.
-            Box::pin(async move {
+            let observer = self.observer.clone();
+            // In a box, so that a read that is kept does not carry its state along.
+            boxed(|| async move {
                 if let Err(error) = answers.check(&access.name) {
                     return UpstreamOutcome {
                         result: Err(error),
                         timing: UpstreamTiming::default(),
                     };
                 }
-                let mut outcome = upstream.call(&access.name, &wanted, deadline).await;
+                let asked = AskedRequest {
+                    request: &wanted,
+                    trace: trace.as_deref(),
+                };
+                let mut outcome = upstream.call(&access.name, asked, deadline).await;
+                if let Ok(response) = &outcome.result {
+                    show(observer.as_deref(), &wanted, response).await;
+                }
                 // Before it is kept: what is kept belongs to this access as it is now.
                 let visible = |response| channels::visible(&access, wanted.operation(), response);
                 outcome.result = outcome.result.and_then(visible);
@@ -292,9 +319,14 @@ impl Forwarder {
         self.cache.read(access, request, no_cache, fetch).await
     }
 
-    async fn ask(&self, access: &Access, request: &Request, deadline: Instant) -> Forwarded {
-        // In a box, so that the calls that never come here don't carry its state along.
-        let outcome = Box::pin(self.upstream.call(&access.name, request, deadline)).await;
+    async fn ask(&self, access: &Access, request: &Request, options: &CallOptions) -> Forwarded {
+        let trace = options.trace.as_deref();
+        let asked = AskedRequest { request, trace };
+        let calling = self.upstream.call(&access.name, asked, options.deadline);
+        let outcome = calling.await;
+        if let Ok(response) = &outcome.result {
+            show(self.observer.as_deref(), request, response).await;
+        }
         Forwarded {
             outcome: outcome.result.map(Arc::new),
             cache: Some(CacheStatus::Effect),

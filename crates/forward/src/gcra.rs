@@ -5,9 +5,10 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
-use governor::clock::Clock;
+use governor::clock::{Clock, Reference};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::nanos::Nanos;
 use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
@@ -55,6 +56,8 @@ pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     table: Arc<T>,
     share: Share,
     at_once: NonZeroU32,
+    clock: C,
+    began: C::Instant,
     counting: RateLimiter<K, Counting<T>, C, StateInformationMiddleware>,
     looking: RateLimiter<K, Looking<K, T>, C, StateInformationMiddleware>,
 }
@@ -68,6 +71,8 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
             looking: RateLimiter::new(quota, looking, clock.clone()),
             share: share.clone(),
             at_once: quota.burst_size(),
+            began: clock.now(),
+            clock: clock.clone(),
             table,
         }
     }
@@ -91,6 +96,17 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
             cells,
             looked.unwrap_or_else(|_| self.looking.check_key(key)),
         )
+    }
+
+    /// Takes over how others count a key: it is not full before this time has passed.
+    pub(crate) fn fill_no_sooner(&self, key: &K, missing: Duration) {
+        let full_at = self.clock.now().duration_since(self.began) + Nanos::from(missing);
+        let taken_over = self.table.measure_and_replace(key, |there| {
+            Ok::<_, Infallible>(((), there.map_or(full_at, |there| there.max(full_at))))
+        });
+        match taken_over {
+            Ok(()) => {}
+        }
     }
 
     /// Forgets the keys that have run full again, and gives memory back.
@@ -152,6 +168,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for Looking<K, T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 mod tests {
     use std::num::NonZeroU32;
 
@@ -241,6 +258,7 @@ mod tests {
                 }
             }
         }
+        println!("{} decisions, {refused} of them refusals", 5 * decisions);
         assert!(refused > decisions / 2, "{refused}");
     }
 }

@@ -7,6 +7,7 @@
 pub mod allowlist;
 mod answers;
 mod authenticator;
+mod boxed;
 mod cache;
 mod cache_status;
 mod call;
@@ -22,32 +23,40 @@ pub mod fuzzing;
 mod gcra;
 mod grants;
 mod hashing;
+mod observer;
 mod per_core;
 mod rate_limit;
 mod remaining;
 mod rules;
 mod share;
+mod shared_addresses;
+mod shared_guesses;
 mod shared_limits;
+mod shared_turns;
 mod throttle;
+mod trace;
 mod upstream;
 mod verified;
 
 pub use answers::{AnswerLimits, HeldAnswer};
 pub use authenticator::{Authenticator, Issued, PresentedCredentials};
+pub use boxed::boxed;
 pub use cache::CacheConfig;
 pub use cache_status::CacheStatus;
-pub use call::{AuthContext, CallOptions, Forwarded};
+pub use call::{AuthContext, CallOptions, Caller, Forwarded};
 pub use concurrency::ConcurrencyPermit;
 pub use counted_call::CountedCall;
 pub use daily::{DAY_S, DailyLimits, DayState, TimeOfDay};
 pub use explain::{CacheDecision, Explanation, HypotheticalCall};
 pub use forwarder::{ForwardConfig, Forwarder};
+pub use observer::{CallObserver, KeptSignal};
 pub use per_core::{enter_worker, workers};
 pub use rate_limit::{LimitState, RateLimits};
 pub use remaining::Remaining;
-pub use rules::may_call;
+pub use rules::{may_call, may_use};
 pub use share::Share;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
+pub use trace::{AttemptLog, TraceParent, TracedAttempt};
 pub use upstream::{
     Upstream, UpstreamAccount, UpstreamAuth, UpstreamConfig, UpstreamLimits, UpstreamStatus,
     UpstreamTiming,

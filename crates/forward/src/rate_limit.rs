@@ -60,13 +60,15 @@ impl LimitState {
     }
 }
 
-type KeyLimiter<K, C> = Limiter<K, GrowingTable<K>, C>;
+pub(crate) type KeyLimiter<K, C> = Limiter<K, GrowingTable<K>, C>;
 type ByRate<C> = HashMap<Rate, Arc<KeyLimiter<String, C>>, foldhash::fast::RandomState>;
 
 /// All limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
     share: Share,
+    /// How many count an address each for itself.
+    address_share: Share,
     addresses: Arc<KeyLimiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
     /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
@@ -74,19 +76,25 @@ pub struct RateLimits<C: Clock = DefaultClock> {
 }
 
 impl RateLimits<DefaultClock> {
-    /// Limits on the machine's clock; `per_address` calls a minute before authentication.
+    /// Limits on the machine's clock; `per_address` calls a minute before authentication. The shares are those of addresses and of
+    /// accesses.
     #[must_use]
-    pub fn new(per_address: NonZeroU32, share: &Share) -> RateLimits {
-        RateLimits::with_clock(per_address, DefaultClock::default(), share)
+    pub fn new(per_address: NonZeroU32, shares: [&Share; 2]) -> RateLimits {
+        RateLimits::with_clock(per_address, DefaultClock::default(), shares)
     }
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
     /// Limits on the given clock.
     #[must_use]
-    pub fn with_clock(per_address: NonZeroU32, clock: C, share: &Share) -> RateLimits<C> {
+    pub fn with_clock(
+        per_address: NonZeroU32,
+        clock: C,
+        [address_share, share]: [&Share; 2],
+    ) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, (&clock, share))),
+            addresses: Arc::new(limiter(per_address, (&clock, address_share))),
+            address_share: address_share.clone(),
             addresses_full: Arc::default(),
             accesses: Arc::default(),
             share: share.clone(),
@@ -98,12 +106,18 @@ impl<C: Clock + Clone> RateLimits<C> {
     #[must_use]
     pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
-            addresses: Arc::new(limiter(per_address, (&self.clock, &self.share))),
+            addresses: Arc::new(limiter(per_address, (&self.clock, &self.address_share))),
+            address_share: self.address_share.clone(),
             addresses_full: Arc::default(),
             accesses: Arc::clone(&self.accesses),
             share: self.share.clone(),
             clock: self.clock.clone(),
         }
+    }
+
+    /// The limit per address.
+    pub(crate) fn addresses(&self) -> &Arc<KeyLimiter<IpAddr, C>> {
+        &self.addresses
     }
 
     /// Counts a call of an address and tells the state of its limit.
@@ -319,7 +333,7 @@ mod tests {
     ) -> (FakeRelativeClock, RateLimits<FakeRelativeClock>) {
         let clock = FakeRelativeClock::default();
         let per_address = NonZeroU32::new(per_address).unwrap();
-        let limits = RateLimits::with_clock(per_address, clock.clone(), share);
+        let limits = RateLimits::with_clock(per_address, clock.clone(), [share; 2]);
         (clock, limits)
     }
 

@@ -80,9 +80,18 @@ pub(crate) fn authorize_call(access: &Access, request: &Request) -> Result<(), E
         return Ok(());
     };
     allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
-    let platformid = request.value("platformid").unwrap_or_default();
+    let Some(platformid) = request.value("platformid") else {
+        return Ok(());
+    };
     let may_channel = channels::may_use_channel(access, platform, platformid);
     allowed("channel", may_channel).into_result().map(|_| ())
+}
+
+/// Whether an access may use a channel, whatever the method.
+#[must_use]
+pub fn may_use(access: &Access, platform: &str, platformid: &str) -> bool {
+    channels::may_use_platform(access, platform)
+        && channels::may_use_channel(access, platform, platformid)
 }
 
 /// Whether an access may call this method at all, whatever the values.

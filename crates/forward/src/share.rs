@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use shared::SharedCounts;
 use store::Store;
 
 /// How many processes admit the calls of a deployment, each by counts of its own: a call counts as that many in each of them, so
@@ -22,6 +23,21 @@ impl Share {
         Share::of(move || store.replica_count())
     }
 
+    /// One process's while these counts are shared, and otherwise the part that it has.
+    pub(crate) fn unless_shared(&self, counts: Option<&Arc<SharedCounts>>) -> Share {
+        let Some(counts) = counts else {
+            return self.clone();
+        };
+        let (counts, otherwise) = (Arc::clone(counts), self.clone());
+        Share::of(move || {
+            if counts.is_up() {
+                1
+            } else {
+                otherwise.replicas()
+            }
+        })
+    }
+
     /// How many processes there are.
     pub(crate) fn replicas(&self) -> u32 {
         self.0.as_ref().map_or(1, |replicas| replicas()).max(1)
@@ -32,4 +48,15 @@ impl Share {
     pub(crate) fn cells(&self, at_once: NonZeroU32) -> NonZeroU32 {
         NonZeroU32::new(self.replicas()).map_or(NonZeroU32::MIN, |cells| cells.min(at_once))
     }
+}
+
+/// Who counts for a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedBy {
+    /// This process, or each for its part, as everywhere.
+    Unsaid,
+    /// All processes together.
+    All,
+    /// This process for its part, since the shared count is away.
+    OneOfMany,
 }

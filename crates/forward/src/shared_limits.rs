@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use adapter::Error;
 use governor::clock::DefaultClock;
-use shared::{Away, CountKind, CountLimit, SharedCounts, ValkeyKey};
+use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts, ValkeyKey};
 use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
@@ -74,16 +74,20 @@ impl SharedLimits {
         limits
     }
 
-    /// Counts a call of an access, and a send for its destination as well. Returns the state of the access's limit, if it has one.
+    /// Counts a call of an access that has waited so long, and a send for its destination as well. Returns the state of the access's
+    /// limit, if it has one.
     pub(crate) async fn check_call(
         &self,
         local: &RateLimits<DefaultClock>,
-        access: &Access,
-        destination: Option<&str>,
+        (access, destination): (&Access, Option<&str>),
+        wait: &CallWait,
     ) -> (Option<LimitState>, Result<(), Error>) {
-        let (state, counted) = self.check_access(local, access).await;
+        let (state, counted) = self.check_access(local, access, wait).await;
         let counted = match (counted, destination) {
-            (Ok(()), Some(destination)) => self.check_destination(local, access, destination).await,
+            (Ok(()), Some(destination)) => {
+                self.check_destination(local, (access, destination), wait)
+                    .await
+            }
             (counted, _) => counted,
         };
         (state, counted)
@@ -94,11 +98,12 @@ impl SharedLimits {
         &self,
         local: &RateLimits<DefaultClock>,
         access: &Access,
+        wait: &CallWait,
     ) -> (Option<LimitState>, Result<(), Error>) {
         let Some(rate) = access.limits.per_minute else {
             return (None, Ok(()));
         };
-        match self.check(&self.accesses, rate, &access.name).await {
+        match self.check(&self.accesses, rate, &access.name, wait).await {
             Ok(decision) => {
                 let (state, counted) = judged(rate, decision, PER_ACCESS);
                 (Some(state), counted)
@@ -114,14 +119,14 @@ impl SharedLimits {
     async fn check_destination(
         &self,
         local: &RateLimits<DefaultClock>,
-        access: &Access,
-        destination: &str,
+        (access, destination): (&Access, &str),
+        wait: &CallWait,
     ) -> Result<(), Error> {
         let Some(rate) = access.limits.per_destination else {
             return Ok(());
         };
         let name = destination_key(access, destination);
-        match self.check(&self.destinations, rate, &name).await {
+        match self.check(&self.destinations, rate, &name, wait).await {
             Ok(decision) => judged(rate, decision, PER_DESTINATION).1,
             Err(Away) => local.check_destination(access, destination),
         }
@@ -155,7 +160,8 @@ impl SharedLimits {
             return Ok(None);
         };
         let grant = table.grant(rate, &name, &self.counts);
-        let looked = self.counts.look(&grant.key, grant.limit).await?;
+        let wait = CallWait::default();
+        let looked = self.counts.look(&grant.key, grant.limit, &wait).await?;
         let decision = match grant.state().held() + looked.left {
             0 => GrantDecision::Refused(looked.wait),
             left => GrantDecision::Admitted(left - 1),
@@ -173,6 +179,7 @@ impl SharedLimits {
         table: &GrantTable,
         rate: Rate,
         name: &str,
+        wait: &CallWait,
     ) -> Result<GrantDecision, Away> {
         if !self.counts.is_up() {
             return Err(Away);
@@ -184,8 +191,8 @@ impl SharedLimits {
         }
         let _waiting = AskingCall::begin(&grant.waiting);
         // One asks for all; behind one that does not come back nobody waits for longer than an answer may take.
-        let turn = tokio::time::timeout(self.counts.timeout(), grant.asking.lock()).await;
-        let _turn = turn.map_err(|_| Away)?;
+        let turn = wait.at_most(self.counts.timeout(), grant.asking.lock());
+        let _turn = turn.await.ok_or(Away)?;
         // Another has asked meanwhile.
         match grant.state().decide(Instant::now()) {
             GrantDecision::Ask => {}
@@ -193,7 +200,8 @@ impl SharedLimits {
         }
         let waiting = grant.waiting.load(Ordering::Relaxed);
         let wish = grant.state().wish(waiting, self.share.replicas());
-        let taken = self.counts.take(&grant.key, grant.limit, wish).await?;
+        let taken = self.counts.take(&grant.key, grant.limit, wish, wait);
+        let taken = taken.await?;
         Ok(grant.state().take_over(Instant::now(), &taken))
     }
 

@@ -5,6 +5,9 @@
 //! one for everybody else: who guesses from outside can't shut out an owner who calls from inside.
 
 mod buckets;
+mod limits;
+mod names;
+mod with_others;
 
 #[cfg(test)]
 mod tests;
@@ -16,34 +19,27 @@ use std::time::{Duration, Instant};
 
 use adapter::{Code, Error};
 use aws_lc_rs::hmac;
+use shared::SharedCounts;
 use store::{Access, Accesses};
 
 use crate::allowlist::{self, NetworkDecision};
 use crate::rate_limit::{counted_as, whole_seconds};
 use crate::remaining::Remaining;
-use crate::share::Share;
+use crate::share::{CountedBy, Share};
+use crate::shared_guesses::{GuessBudget, SharedGuesses};
 use buckets::{BucketTake, Buckets};
+use limits::{quotas, shared_limits};
+use names::NameHash;
 
 pub use buckets::MonotonicClock;
+pub use limits::ThrottleLimits;
+pub(crate) use names::{PresentedName, ThrottleKey};
 
 /// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
 const NAMES_MAX: usize = 100_000;
 
 /// Most addresses counted at once, some 12 MiB: what remains of those that the limit per address has let through.
 const ADDRESSES_MAX: usize = 100_000;
-
-/// One in so many of a name's guesses is for outside. The smaller part: nobody gets in from there even with the right
-/// secret, while the slips of the owner's own machines come from inside.
-const OUTSIDE_SHARE: u32 = 3;
-
-/// How many guesses are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThrottleLimits {
-    /// Most for one name in any ten minutes, from all addresses together; at least two, one for either side.
-    pub per_name: NonZeroU32,
-    /// Most from one address at once; all of them are back after ten minutes.
-    pub per_address: NonZeroU32,
-}
 
 /// The guesses of one gateway.
 pub struct LoginThrottle {
@@ -53,28 +49,8 @@ pub struct LoginThrottle {
     inside: Buckets<NameHash>,
     outside: Buckets<NameHash>,
     addresses: Buckets<IpAddr>,
-}
-
-/// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
-type NameHash = [u8; 16];
-
-/// A name as it is presented, with its kind: the same text may be the user name of one access and the client id of none.
-/// What is made up for a name that does not exist hangs on both, or asking for one text by two ways would tell that it
-/// exists by one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PresentedName<'a> {
-    /// A user name.
-    User(&'a str),
-    /// A client id, at the token endpoint.
-    Client(&'a str),
-}
-
-/// Whose budgets a guess draws on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ThrottleKey {
-    name: NameHash,
-    is_inside: bool,
-    address: IpAddr,
+    /// Where guesses are counted together with others.
+    shared: Option<SharedGuesses>,
 }
 
 /// A place in the budgets, given back when it is dropped unless the guess [was wrong](Reservation::was_wrong).
@@ -82,8 +58,10 @@ pub(crate) struct ThrottleKey {
 pub(crate) struct Reservation {
     throttle: Arc<LoginThrottle>,
     throttle_key: ThrottleKey,
-    /// As how many it counts for the address and for the name.
-    cells: [NonZeroU32; 2],
+    /// As how many it counts for the address and for the name, as far as it is counted here.
+    cells: [Option<NonZeroU32>; 2],
+    /// Whether it is in the budgets of all processes as well.
+    is_of_all: bool,
     is_spent: bool,
 }
 
@@ -95,15 +73,29 @@ pub(crate) struct Peek {
     pub(crate) left: Remaining,
     /// What it would say of one more guess.
     pub(crate) judged: Result<(), Error>,
+    pub(crate) counted_by: CountedBy,
 }
 
 impl LoginThrottle {
-    /// Counts on the machine's clock. The key is random and of this process.
+    /// Counts on the machine's clock. The key is random and of this process, or where guesses are counted together with others, of
+    /// all of them.
     #[must_use]
-    pub fn new(limits: ThrottleLimits, process_key: &[u8], share: &Share) -> LoginThrottle {
+    pub fn new(
+        limits: ThrottleLimits,
+        process_key: &[u8],
+        share: &Share,
+        counts: Option<&Arc<SharedCounts>>,
+    ) -> LoginThrottle {
         let began = Instant::now();
         let clock: MonotonicClock = Arc::new(move || began.elapsed());
-        LoginThrottle::with_clock(limits, process_key, (clock, share))
+        let of_all = counts.map(|counts| counts.keys().derived("guesses"));
+        let key = of_all.as_ref().map_or(process_key, |key| key);
+        let mut throttle = LoginThrottle::with_clock(limits, key, (clock, share));
+        throttle.shared = counts.map(|counts| SharedGuesses {
+            counts: Arc::clone(counts),
+            limits: shared_limits(limits),
+        });
+        throttle
     }
 
     /// Counts on the given clock.
@@ -120,7 +112,14 @@ impl LoginThrottle {
     /// The same clock and names under other limits, which start full.
     pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
         let clock = Arc::clone(&self.clock);
-        LoginThrottle::counted(limits, self.key.clone(), (clock, &self.share))
+        let shared = self.shared.as_ref().map(|shared| SharedGuesses {
+            counts: Arc::clone(&shared.counts),
+            limits: shared_limits(limits),
+        });
+        LoginThrottle {
+            shared,
+            ..LoginThrottle::counted(limits, self.key.clone(), (clock, &self.share))
+        }
     }
 
     fn counted(
@@ -128,16 +127,12 @@ impl LoginThrottle {
         key: hmac::Key,
         (clock, share): (MonotonicClock, &Share),
     ) -> LoginThrottle {
-        let of_names = |tries: u32| {
-            let tries = NonZeroU32::new(tries).unwrap_or(NonZeroU32::MIN);
-            Buckets::new(buckets::within_window(tries), NAMES_MAX, (&clock, share))
-        };
-        let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
-        let of_address = buckets::at_once(limits.per_address);
+        let [inside, outside, of_address] = quotas(limits);
         LoginThrottle {
-            inside: of_names(limits.per_name.get() - outside),
-            outside: of_names(outside),
+            inside: Buckets::new(inside, NAMES_MAX, (&clock, share)),
+            outside: Buckets::new(outside, NAMES_MAX, (&clock, share)),
             addresses: Buckets::new(of_address, ADDRESSES_MAX, (&clock, share)),
+            shared: None,
             share: share.clone(),
             clock,
             key,
@@ -190,27 +185,20 @@ impl LoginThrottle {
         }
     }
 
-    /// Whether a guess would be checked now, for a call that would first have to queue for it.
-    ///
-    /// # Errors
-    /// TOO_MANY_FAILURES.
-    pub(crate) fn check(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
-        self.peek(throttle_key)
-            .into_iter()
-            .try_for_each(|peek| peek.judged)
-    }
-
     /// What is left in the buckets of the address and of the name, and what each would say of one more guess.
     pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
-        let window_s = u32::try_from(buckets::WINDOW.as_secs()).ok();
         let peek = |rule, (left, most, taken): (u64, u64, BucketTake)| Peek {
             rule,
             left: Remaining {
                 most,
                 left,
-                window_s,
+                window_s: WINDOW_S,
             },
             judged: taken.map(drop).map_err(|wait| too_many(wait, rule)),
+            counted_by: match self.shared {
+                None => CountedBy::Unsaid,
+                Some(_) => CountedBy::OneOfMany,
+            },
         };
         [
             peek(ADDRESS_CAUSE, self.addresses.look(&throttle_key.address)),
@@ -242,9 +230,23 @@ impl LoginThrottle {
         Ok(Reservation {
             throttle: Arc::clone(self),
             throttle_key,
-            cells: [of_address, of_name],
+            cells: [Some(of_address), Some(of_name)],
+            is_of_all: false,
             is_spent: false,
         })
+    }
+
+    /// What was taken in the budgets of all processes, and is counted here too as far as there is room.
+    fn reservation_of_all(self: &Arc<Self>, throttle_key: ThrottleKey) -> Reservation {
+        let of_address = self.addresses.take(throttle_key.address).ok();
+        let of_name = self.names(&throttle_key).take(throttle_key.name).ok();
+        Reservation {
+            throttle: Arc::clone(self),
+            throttle_key,
+            cells: [of_address, of_name],
+            is_of_all: true,
+            is_spent: false,
+        }
     }
 
     /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
@@ -281,26 +283,6 @@ impl LoginThrottle {
     }
 }
 
-impl ThrottleKey {
-    /// The address as it is counted.
-    pub(crate) fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    /// Whether it is inside the networks of the name, or of the one that a name borrows that does not exist.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.is_inside
-    }
-
-    fn cause(&self) -> &'static str {
-        if self.is_inside {
-            "guesses for the name, from inside its networks"
-        } else {
-            "guesses for the name, from outside its networks"
-        }
-    }
-}
-
 impl Reservation {
     /// The guess was checked and wrong: it has used its place up.
     pub(crate) fn was_wrong(mut self) {
@@ -313,11 +295,19 @@ impl Drop for Reservation {
         if !self.is_spent {
             let (throttle, throttle_key) = (&self.throttle, &self.throttle_key);
             let [of_address, of_name] = self.cells;
-            let names = throttle.names(throttle_key);
-            names.give_back(throttle_key.name, of_name);
-            throttle
-                .addresses
-                .give_back(throttle_key.address, of_address);
+            if let Some(cells) = of_name {
+                let names = throttle.names(throttle_key);
+                names.give_back(throttle_key.name, cells);
+            }
+            if let Some(cells) = of_address {
+                throttle.addresses.give_back(throttle_key.address, cells);
+            }
+            if let Some(shared) = throttle.shared.as_ref().filter(|_| self.is_of_all) {
+                let budgets: [GuessBudget; 2] = throttle_key.budgets();
+                for budget in budgets {
+                    shared.give_back(budget);
+                }
+            }
         }
     }
 }
@@ -328,6 +318,9 @@ fn pick(hash: &hmac::Tag) -> u64 {
     pick.copy_from_slice(&hash.as_ref()[16..24]);
     u64::from_le_bytes(pick)
 }
+
+/// The time that budgets are about, in seconds.
+const WINDOW_S: Option<u32> = Some(600);
 
 const ADDRESS_CAUSE: &str = "guesses from the address";
 

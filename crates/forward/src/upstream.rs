@@ -35,6 +35,7 @@ use crate::rate_limit::whole_seconds;
 use account::{AccountSlot, Accounts};
 use attempt::{Attempt, EndpointHealth, RetrySafety};
 use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
+pub(crate) use exchange::AskedRequest;
 use exchange::UpstreamClient;
 use queue::{AdmissionQueue, QueuePermit};
 use retry::{RetryBudget, backoff};
@@ -79,7 +80,7 @@ impl Upstream {
     pub(crate) async fn call(
         self: &Arc<Self>,
         access: &str,
-        request: &Request,
+        asked: AskedRequest<'_>,
         deadline: Instant,
     ) -> UpstreamOutcome {
         let began = Instant::now();
@@ -95,9 +96,9 @@ impl Upstream {
         let result = match permit {
             Ok(permit) => {
                 let times = (asking, deadline);
-                self.ask(permit, request, times, &mut timing).await
+                self.ask(permit, asked, times, &mut timing).await
             }
-            Err(error) => Err(error.with_delivery(not_sent(request))),
+            Err(error) => Err(error.with_delivery(not_sent(asked.request))),
         };
         UpstreamOutcome { result, timing }
     }
@@ -123,10 +124,11 @@ impl Upstream {
     async fn ask(
         self: &Arc<Self>,
         mut permit: QueuePermit,
-        request: &Request,
+        asked: AskedRequest<'_>,
         (asking, deadline): (Instant, Instant),
         timing: &mut UpstreamTiming,
     ) -> Result<Response, Error> {
+        let request = asked.request;
         let Operation { effect, method, .. } = *request.operation();
         self.budget.deposit();
         let mut last = None;
@@ -146,7 +148,7 @@ impl Upstream {
                 Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
             timing.attempts += 1;
-            let (attempt, ended) = self.attempt(chosen, request, (now, deadline)).await;
+            let (attempt, ended) = self.attempt(chosen, asked, (now, deadline)).await;
             timing.upstream = ended - asking;
             if attempt.health != EndpointHealth::Unknown {
                 let is_success = attempt.health == EndpointHealth::Success;
@@ -199,11 +201,11 @@ impl Upstream {
     async fn attempt(
         &self,
         ChosenEndpoint { endpoint, permit }: ChosenEndpoint<'_>,
-        request: &Request,
+        asked: AskedRequest<'_>,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
         let (slot, account) = self.accounts.current();
-        let exchange = self.client.exchange(endpoint, account, request, times);
+        let exchange = self.client.exchange(endpoint, account, asked, times);
         let attempt = exchange.await;
         let ended = Instant::now();
         let (host, health) = (endpoint.url.host_str(), attempt.health);
@@ -232,6 +234,9 @@ impl Upstream {
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
             tracing::error!("the upstream refuses the next account; the first one is used again");
         }
+        if let Some(trace) = asked.trace {
+            trace.ended(ended, code);
+        }
         (attempt, ended)
     }
 
@@ -240,7 +245,8 @@ impl Upstream {
         let times = self.whole_time();
         if let (Some(chosen), Some(request)) = (self.endpoints.probe(at, times.0), probe_request())
         {
-            self.attempt(chosen, &request, times).await;
+            let asked = AskedRequest::untraced(&request);
+            self.attempt(chosen, asked, times).await;
         }
     }
 
@@ -267,7 +273,8 @@ impl Upstream {
             return;
         };
         let times = self.whole_time();
-        let exchange = self.client.exchange(endpoint, account, &request, times);
+        let asked = AskedRequest::untraced(&request);
+        let exchange = self.client.exchange(endpoint, account, asked, times);
         let attempt = exchange.await;
         if let Some(wait) = attempt.wait {
             endpoint.breaker.leave_alone(Instant::now(), wait);

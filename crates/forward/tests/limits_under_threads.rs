@@ -83,7 +83,7 @@ fn a_million_decisions_of_64_threads_admit_what_is_due_and_not_one_more() {
     let limits = RateLimits::with_clock(
         NonZeroU32::new(600).unwrap(),
         clock.clone(),
-        &Share::default(),
+        [&Share::default(); 2],
     );
     let accesses: Vec<_> = (0..KEYS).map(access).collect();
     let decide = |key: u32| limits.check_access(&accesses[key as usize]).1.is_ok();

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use adapter::Code;
 use forward::{
-    Authenticator, LoginThrottle, PresentedCredentials, RateLimits, Share, ThrottleLimits,
+    Authenticator, Caller, LoginThrottle, PresentedCredentials, RateLimits, Share, ThrottleLimits,
 };
 use governor::clock::FakeRelativeClock;
 use secrecy::SecretString;
+use shared::CallWait;
 use store::{Access, Accesses, Rate, SecretHasher};
 
 /// Names, addresses and destinations of one round, none of which ever comes again.
@@ -69,7 +70,7 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
     let limits = RateLimits::with_clock(
         NonZeroU32::new(600).unwrap(),
         clock.clone(),
-        &Share::default(),
+        [&Share::default(); 2],
     );
     let guess_limits = ThrottleLimits {
         per_name: NonZeroU32::new(60).unwrap(),
@@ -99,8 +100,12 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
                 user: &format!("{word:x}"),
                 password: &password,
             };
+            let caller = Caller {
+                address,
+                wait: &CallWait::default(),
+            };
             let refused = authenticator
-                .authenticate(&accesses, credentials, address)
+                .authenticate(&accesses, credentials, caller)
                 .await
                 .unwrap_err();
             assert_eq!(refused.code(), Code::IncorrectUserPassword);

@@ -2,6 +2,7 @@
 //! immutable. One conversion between the two reports every error at once, before a port is bound.
 
 mod cache;
+mod events;
 mod exposure;
 mod journal;
 mod jwt;
@@ -12,12 +13,16 @@ mod seeds;
 mod shared_counts;
 mod shared_store;
 mod tls;
+mod tracing;
 mod upstream;
 mod ways;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ::events::EventsConfig;
+use ::webhooks::WebhooksConfig;
 use forward::allowlist::Networks;
 use forward::{CacheConfig, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
@@ -29,7 +34,7 @@ use telemetry::LogConfig;
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
-use exposure::{is_loopback, networks, proxy_protocol};
+use exposure::{forwarded_header, is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
@@ -37,6 +42,8 @@ pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
 pub(crate) use shared_store::ADMIN_KEY_LEAST;
 pub use shared_store::SharedStore;
+pub(crate) use tracing::TRACE_ID;
+pub use tracing::{TracesConfig, TracingConfig};
 pub use ways::WaysConfig;
 
 /// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
@@ -97,12 +104,18 @@ pub struct Config {
     pub receipts_kept_s: i64,
     /// How much room receipts may take.
     pub receipt_room: ReceiptRoom,
+    /// Events.
+    pub events: EventsConfig,
+    /// Where events are sent.
+    pub webhooks: WebhooksConfig,
     /// Whether the documentation pages are served.
     pub docs: bool,
     /// Tokens.
     pub jwt: JwtConfig,
     /// The log.
     pub log: LogConfig,
+    /// Traces of calls.
+    pub traces: TracesConfig,
     /// Accesses for an empty store.
     pub accesses: Vec<SeedAccess>,
     /// Files outside the data folder that hold a secret.
@@ -187,7 +200,7 @@ impl Config {
             .filter(|file| settings::is_exposed(file))
         {
             let file = file.display();
-            tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
+            ::tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
         }
     }
 
@@ -224,7 +237,7 @@ impl Config {
                 "server.admin_listen",
                 self.admin_listen != next.admin_listen,
             ),
-            ("log.format", self.log.json != next.log.json),
+            ("log.format", self.log.format != next.log.format),
             // The embedded sandbox is started with the process or not at all.
             (
                 "upstream.url",
@@ -247,12 +260,7 @@ impl Config {
         let trusted_proxies: Vec<_> = proxies.into_iter().flatten().collect();
         let listen = reader.address("server.listen", "127.0.0.1:8080");
         let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
-        if exposure::collide(listen, admin_listen) {
-            let text = format!(
-                "{listen}, which is server.listen, takes its connections; set another port"
-            );
-            reader.reject("server.admin_listen", &text);
-        }
+        exposure::check_ports(reader, listen, admin_listen);
         let public_url = reader.optional_text("server.public_url", public_url);
         let tls = tls::public(reader);
         // The port 0 is another one at each start.
@@ -266,12 +274,9 @@ impl Config {
             listen,
             admin_listen,
             admin_hosts: reader.texts("server.admin_hosts", &[], host_name),
+            webhooks: webhooks::webhooks(reader, public_url.as_ref()),
             public_url,
-            forwarded_header: reader.text(
-                "server.forwarded_header",
-                "x-forwarded-for",
-                ForwardedHeader::parse,
-            ),
+            forwarded_header: forwarded_header(reader),
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
             trusted_proxies,
             tls,
@@ -282,6 +287,7 @@ impl Config {
             demo: reader
                 .optional_boolean("server.demo")
                 .unwrap_or(upstream.is_none() && is_loopback(listen)),
+            events: events::events(reader, upstream.is_some()),
             upstream,
             upstream_limits,
             ways: ways::ways(reader),
@@ -300,6 +306,7 @@ impl Config {
                 .unwrap_or(is_loopback(listen)),
             jwt: jwt::jwt(reader, own_name.as_deref()),
             log: log::log(reader),
+            traces: tracing::traces(reader),
             accesses: seeds::seeds(reader),
             secret_files: std::mem::take(&mut reader.secret_files),
         }

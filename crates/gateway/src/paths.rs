@@ -30,6 +30,13 @@ pub(crate) const JWKS: PublicPath = document(JWKS_PATH);
 /// The metadata of the token issuer (RFC 8414).
 pub(crate) const METADATA: PublicPath = document(METADATA_PATH);
 
+/// The stream of events.
+pub(crate) const EVENTS: PublicPath = PublicPath {
+    path: "/api/events",
+    allow: "GET, HEAD, OPTIONS",
+    way: None,
+};
+
 /// The documentation pages, which have further paths below this one.
 pub(crate) const DOCS: PublicPath = document(docs::PATH);
 
@@ -71,7 +78,7 @@ pub(crate) fn other_at(path: &str) -> PublicPath {
     if path == "/docs" || page.is_some_and(|page| !page.contains('/')) {
         return DOCS;
     }
-    let others = [TOKEN, JWKS, METADATA].into_iter();
+    let others = [TOKEN, JWKS, METADATA, EVENTS].into_iter();
     let mut found = others.filter(|other| other.path == path);
     found.next().unwrap_or(UNKNOWN)
 }

@@ -4,11 +4,16 @@
 
 pub(crate) mod context;
 mod detached;
+mod event_caller;
+pub(crate) mod event_stream;
 pub(crate) mod idempotency;
 pub(crate) mod pipeline;
 mod progress;
+mod proof;
 pub(crate) mod record;
 pub(crate) mod reply;
 mod request_id;
 pub(crate) mod token_endpoint;
+mod trace;
 pub(crate) mod validate;
+mod watch;

@@ -14,7 +14,7 @@ use server::{Dispatch, Peer};
 use crate::paths;
 use crate::request::pipeline::{self, admit};
 use crate::request::record::AccessRecord;
-use crate::request::{reply, token_endpoint, validate};
+use crate::request::{event_stream, reply, token_endpoint, validate};
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
@@ -32,18 +32,24 @@ impl Dispatch for PublicRouter {
         let snapshot = self.0.snapshot();
         let way = paths::way_at(request.uri().path()).filter(|way| snapshot.is_open(*way));
         let response: ResponseFuture = match way {
-            Some(way) => Box::pin(pipeline::answer(snapshot, way, peer, request)),
-            None => Box::pin(other(snapshot, peer, request)),
+            Some(way) => forward::boxed(|| pipeline::answer(snapshot, way, peer, request)),
+            None => forward::boxed(|| other(Arc::clone(&self.0), snapshot, peer, request)),
         };
         response
     }
 }
 
 /// Answers a request on a path that is not the path of a way in.
-async fn other(snapshot: Arc<Snapshot>, peer: Peer, request: Request<Body>) -> Response {
+async fn other(
+    runtime: Arc<Runtime>,
+    snapshot: Arc<Snapshot>,
+    peer: Peer,
+    request: Request<Body>,
+) -> Response {
     let path = paths::other_at(request.uri().path());
     let is_open = match path {
         paths::TOKEN | paths::JWKS | paths::METADATA => snapshot.is_open(Way::Jwt),
+        paths::EVENTS => snapshot.events().is_ok() && streams_are_open(&snapshot),
         paths::DOCS => snapshot.docs,
         _ => true,
     };
@@ -56,9 +62,15 @@ async fn other(snapshot: Arc<Snapshot>, peer: Peer, request: Request<Body>) -> R
         paths::METADATA => document(&snapshot, record, |snapshot| {
             adapter_jwt::metadata(&snapshot.public_url)
         }),
+        paths::EVENTS => event_stream::answer(runtime, snapshot, record).await,
         paths::DOCS => documentation(&snapshot, record),
         _ => not_found(&snapshot, record),
     }
+}
+
+/// Returns whether a caller can show who it is by a header.
+fn streams_are_open(snapshot: &Snapshot) -> bool {
+    snapshot.is_open(Way::Basic) || snapshot.is_open(Way::Jwt)
 }
 
 /// Answers with a document that is the same for every caller.

@@ -10,10 +10,12 @@ mod file_rights;
 mod housekeeping;
 mod operators;
 mod policies;
+mod poll;
 mod reload;
 mod replicas;
 mod scrape;
 pub(crate) mod shared;
+mod traces;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -22,19 +24,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::shared::{CountKeys, SharedCounts};
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
+use client::system_lookup;
 use console::Console;
+use events::Events;
+use futures_util::future::BoxFuture;
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
 use server::signals::{ReloadSignal, StopSignal};
 use server::{Shutdown, ShutdownPhase, Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
-use store::{Journal, SecretHasher, Store};
+use store::{Journal, SecretHasher, Store, sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
+use webhooks::{Surroundings, Webhooks};
 
 use crate::config::Config;
 use crate::request::record::log_counts;
@@ -42,15 +47,33 @@ use crate::router::PublicRouter;
 use crate::serve::assemble::assemble;
 use crate::serve::data_folder::{DataFolder, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime, SandboxUpstream};
+use crate::state::snapshot::Snapshot;
 
 /// What operators' requests may take at the end, even if less of the drain deadline is left.
 const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a gateway until a signal stops it.
+/// What traces may take at the end: a receiver that is gone holds no end up.
+const TRACES_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs a gateway until a signal stops it. Boxed, so that all of it is compiled in this crate: an `async fn` is compiled again by
+/// each crate that awaits it, with everything that it awaits.
 ///
 /// # Errors
 /// One line that says what is missing.
-pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Result<(), String> {
+#[must_use]
+pub fn serve(
+    source: ConfigSource,
+    sources: Sources,
+    config: Config,
+) -> BoxFuture<'static, Result<(), String>> {
+    Box::pin(serve_until_stopped(source, sources, config))
+}
+
+async fn serve_until_stopped(
+    source: ConfigSource,
+    sources: Sources,
+    config: Config,
+) -> Result<(), String> {
     let log_level = telemetry::start_log(&config.log)?;
     fd_limit::raise();
     let data = DataFolder::new(&config.data);
@@ -72,6 +95,8 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
         config_source: source,
         store: Arc::clone(&store),
         hasher: Arc::clone(&hasher),
+        events: open_events(&store, &config).await?,
+        webhooks: open_webhooks(&store, &config, [address, admin_address])?,
         counts: start_counts(&config, &hasher).await,
         address,
         sandbox,
@@ -110,6 +135,25 @@ pub async fn serve(source: ConfigSource, sources: Sources, config: Config) -> Re
     Ok(())
 }
 
+async fn open_events(store: &Arc<Store>, config: &Config) -> Result<Arc<Events>, String> {
+    let events = Events::open(store, config.events.clone()).await;
+    events.map_err(|error| error.to_string())
+}
+
+/// Prepares what operators do with webhooks. Names are resolved as the machine does.
+fn open_webhooks(
+    store: &Arc<Store>,
+    config: &Config,
+    own_listeners: [SocketAddr; 2],
+) -> Result<Arc<Webhooks>, String> {
+    let surroundings = Surroundings {
+        own_listeners: own_listeners.to_vec(),
+        lookup: system_lookup(),
+        clock: Arc::new(Snapshot::now_ms),
+    };
+    Webhooks::new(Arc::clone(store), &config.webhooks, surroundings).map(Arc::new)
+}
+
 /// Begins to share counts, where the configuration says with whom.
 async fn start_counts(config: &Config, hasher: &SecretHasher) -> Option<Arc<SharedCounts>> {
     let options = config.shared_counts.clone()?;
@@ -126,7 +170,7 @@ async fn open_store(
     let (store, lock) = match &config.shared_store {
         Some(shared) => {
             let mut options = shared.options.clone();
-            options.replica.config = digest(&SHA256, sources.file.as_bytes()).as_ref().to_vec();
+            options.replica.config = sha256(sources.file.as_bytes()).to_vec();
             (Store::open_postgres(&options).await, None)
         }
         None => {
@@ -146,6 +190,9 @@ async fn save(runtime: &Runtime) {
         tracing::warn!(%error, "calls set aside of limits per day are lost");
     }
     snapshot.save_uses().await;
+    if let Some(traces) = &snapshot.traces {
+        traces.tracer.flush(TRACES_GRACE).await;
+    }
     if let Some(counts) = &runtime.process.counts {
         counts.close().await;
     }
@@ -162,25 +209,19 @@ async fn run(
 ) -> Result<(), String> {
     let (stop, stopped) = Shutdown::channel();
     let (stop_admin, admin_stopped) = Shutdown::channel();
-    let mut beside = JoinSet::new();
-    let served = runtime.policies.clone();
-    beside.spawn(tls::keep_fresh(move || {
-        let policies = served.iter().map(|policy| policy.load());
-        policies.filter_map(|policy| policy.tls.clone()).collect()
-    }));
-    beside.spawn(housekeeping::run(Arc::clone(runtime)));
-    beside.spawn(replicas::follow_signing_keys(Arc::clone(runtime)));
-    beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
-    if let Some(file) = file {
-        beside.spawn(reload::on_change(Arc::clone(runtime), file));
-    }
+    let mut beside = begin_beside(runtime, reload_signal, file);
     let [policy, admin_policy] = runtime.policies.clone();
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
     let workers = Arc::new(workers);
     let workers_of_public = Some(Arc::clone(&workers));
-    let admin = server::serve(admin, console, admin_policy, None, admin_stopped);
-    let admin = tokio::spawn(admin);
+    let admin = tokio::spawn(server::serve(
+        admin,
+        console,
+        admin_policy,
+        None,
+        admin_stopped,
+    ));
     let public = tokio::spawn(server::serve(
         public,
         PublicRouter(Arc::clone(runtime)),
@@ -191,6 +232,8 @@ async fn run(
     stop_signal.wait().await;
     tracing::info!("draining");
     runtime.drain();
+    // Readers of events hear of it at once, and are spread over the time in which they come again.
+    runtime.process.events.places.end();
     let snapshot = runtime.snapshot();
     stop.send_replace(Some(ShutdownPhase::Announced));
     sleep(snapshot.limits.drain_delay).await;
@@ -220,6 +263,28 @@ async fn run(
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
+}
+
+/// Begins what runs beside the requests until the end.
+fn begin_beside(
+    runtime: &Arc<Runtime>,
+    reload_signal: ReloadSignal,
+    file: Option<PathBuf>,
+) -> JoinSet<()> {
+    let mut beside = JoinSet::new();
+    let served = runtime.policies.clone();
+    beside.spawn(tls::keep_fresh(move || {
+        let policies = served.iter().map(|policy| policy.load());
+        policies.filter_map(|policy| policy.tls.clone()).collect()
+    }));
+    beside.spawn(housekeeping::run(Arc::clone(runtime)));
+    beside.spawn(poll::make_events(Arc::clone(runtime)));
+    beside.spawn(replicas::follow_signing_keys(Arc::clone(runtime)));
+    beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
+    if let Some(file) = file {
+        beside.spawn(reload::on_change(Arc::clone(runtime), file));
+    }
+    beside
 }
 
 /// Prepares a thread that serves connections.

@@ -2,3 +2,4 @@
 
 pub(crate) mod current;
 pub(crate) mod snapshot;
+pub(crate) mod traces;

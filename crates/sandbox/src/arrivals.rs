@@ -91,7 +91,8 @@ impl ArrivalLog {
     /// Everything, with a count for every method.
     pub(crate) fn snapshot(&self) -> Arrived {
         let mut arrived = self.lock().clone();
-        let names = OPERATIONS.iter().map(|operation| operation.method);
+        let asked = OPERATIONS.iter().filter(|row| row.effect != Effect::Watch);
+        let names = asked.map(|operation| operation.method);
         for name in names.chain([OTHER]) {
             arrived.methods.entry(name).or_default();
         }

@@ -1,6 +1,6 @@
 //! Reads a call of the chat API and checks it in the contract's order.
 
-use adapter::{Authorization, CLASS, Code, Error, Operation, Params, Request, Way, Wire};
+use adapter::{Authorization, CLASS, Code, Effect, Error, Operation, Params, Request, Way, Wire};
 use secrecy::ExposeSecret;
 
 use crate::account::SandboxAccount;
@@ -32,7 +32,9 @@ pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCa
     let operation = method
         .as_ref()
         .ok()
-        .and_then(|method| Operation::named(method.as_deref()?));
+        .and_then(|method| Operation::named(method.as_deref()?))
+        // The gateway's own: no upstream knows it.
+        .filter(|operation| operation.effect != Effect::Watch);
     let request = method.and_then(|_| open(operation, &mut params));
     ApiCall {
         operation,

@@ -120,7 +120,7 @@ impl Sandbox {
             watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
         });
         let (stop, stopped) = watch::channel(());
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&state), stopped));
+        let server = server::start(listener, Arc::clone(&state), stopped);
         tracing::info!(%address, "sandbox started");
         Ok(Sandbox {
             address,

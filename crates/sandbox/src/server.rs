@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Body, plain};
 use crate::app_state::AppState;
@@ -32,12 +32,17 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// The pause after a failed accept: without free file descriptors the next one would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until the sender of `stopped` is dropped.
-pub(crate) async fn serve(
+/// Serves, in a task of its own, until the sender of `stopped` is dropped. The task is begun by no `async fn`, which would be
+/// compiled once more by each crate that awaits it.
+pub(crate) fn start(
     listener: TcpListener,
     state: Arc<AppState>,
-    mut stopped: watch::Receiver<()>,
-) {
+    stopped: watch::Receiver<()>,
+) -> JoinHandle<()> {
+    tokio::spawn(serve(listener, state, stopped))
+}
+
+async fn serve(listener: TcpListener, state: Arc<AppState>, mut stopped: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
         let has_room = connections.len() < CONNECTIONS_MAX;

@@ -33,6 +33,8 @@ pub(crate) async fn serve<D: Dispatch>(
     let peer = accepted.peer;
     let state = Arc::clone(accepted.permit.state());
     let ended = tokio::select! {
+        // In this order: otherwise each poll draws a number to say which of the two is asked first.
+        biased;
         ended = open(accepted, &context, handles) => ended,
         () = state.evicted() => Err("it was evicted".into()),
     };

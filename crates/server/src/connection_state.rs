@@ -2,13 +2,17 @@
 //! to find connections that it can evict.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::more::AwaitedMore;
 
 /// The lower half of an epoch is the number of requests under way; the upper half counts the changes of that number.
 const BEGIN: u64 = (1 << 32) + 1;
@@ -33,11 +37,17 @@ pub(crate) struct ConnectionState {
     /// The task that reads while a request is under way. hyper does not read again by itself when the request has ended, and
     /// the idle time would have no deadline.
     reader: AtomicWaker,
+    /// The task of an HTTP/1.1 connection, while nothing of it is polled.
+    task: AtomicWaker,
+    /// How often the connection was woken while it was polled.
+    wakes: AtomicU32,
     /// Whether a body was left unread, so that bytes of it may still be on their way.
     has_unread_body: AtomicBool,
     /// Its place among the connections of its address, which the limiter reads and writes under its lock.
     pub(crate) permit_place: AtomicUsize,
-    evicted: Notify,
+    is_evicted: AtomicBool,
+    /// The task of the connection, woken when it is evicted. It looks at every poll, which by a `Notify` costs six times as much.
+    eviction: AtomicWaker,
     /// Whether the connection has been idle for long enough to rest.
     rests: AtomicBool,
     /// Bytes of bodies that the service has received.
@@ -47,6 +57,7 @@ pub(crate) struct ConnectionState {
     /// Refusals in a row of callers who have not authenticated.
     pub(crate) refusals: AtomicU32,
     goaway: Notify,
+    pub(crate) more: AwaitedMore,
     /// On HTTP/2: the deadline of each request under way.
     deadlines: Mutex<HashMap<u64, Instant>>,
 }
@@ -58,16 +69,32 @@ impl Default for ConnectionState {
             waits_since_ms: AtomicI64::new(now_ms()),
             has_completed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
+            task: AtomicWaker::new(),
+            wakes: AtomicU32::new(0),
             has_unread_body: AtomicBool::new(false),
             permit_place: AtomicUsize::new(0),
-            evicted: Notify::new(),
+            is_evicted: AtomicBool::new(false),
+            eviction: AtomicWaker::new(),
             rests: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
             goaway: Notify::new(),
+            more: AwaitedMore::default(),
             deadlines: Mutex::default(),
         }
+    }
+}
+
+/// Wakes the task of the connection, once the poll under way has ended.
+impl Wake for ConnectionState {
+    fn wake(self: Arc<ConnectionState>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<ConnectionState>) {
+        self.wakes.fetch_add(1, Ordering::AcqRel);
+        self.task.wake();
     }
 }
 
@@ -167,6 +194,36 @@ impl ConnectionState {
         &self.reader
     }
 
+    /// Polls the connection for its task. `poll` gives the waker of this state to all that it polls.
+    pub(crate) fn poll<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        self.wakes.store(0, Ordering::Release);
+        let polled = poll();
+        if polled.is_pending() {
+            self.task.register(cx.waker());
+            if self.wakes.load(Ordering::Acquire) > 0 {
+                cx.waker().wake_by_ref();
+            }
+        }
+        polled
+    }
+
+    /// Takes a piece of a body by `take`, which says whether it was the last one. hyper wakes the connection for each, to read more
+    /// of the body: after the last one that is a poll of all that it serves for nothing, 3,000 instructions.
+    pub(crate) fn take_piece<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
+        let before = self.wakes.load(Ordering::Acquire);
+        let (piece, is_last) = take();
+        if is_last {
+            // Unless something else wakes it at the same moment.
+            let _ = self.wakes.compare_exchange(
+                before + 1,
+                before,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+        }
+        piece
+    }
+
     /// The request under way waits for its body.
     pub(crate) fn wait_for_body(&self) {
         // The first late byte counts, not the last: a peer that sends one now and then is no better.
@@ -219,16 +276,34 @@ impl ConnectionState {
 
     /// Closes the connection at once.
     pub(crate) fn evict(&self) {
-        self.evicted.notify_one();
+        self.is_evicted.store(true, Ordering::Release);
+        self.eviction.wake();
     }
 
-    /// Completes when the connection has to close at once.
+    /// Completes when the connection has to close at once. One task may wait for it.
     pub(crate) async fn evicted(&self) {
-        self.evicted.notified().await;
+        poll_fn(|cx| {
+            self.eviction.register(cx.waker());
+            if self.is_evicted.load(Ordering::Acquire)
+                && self.is_evicted.swap(false, Ordering::AcqRel)
+            {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 
 impl InFlight {
+    /// Takes the deadline away: the service has nothing to send yet, and the peer is not waited for.
+    pub(crate) fn clear_deadline(&mut self) {
+        if let Some(number) = &self.number {
+            self.state.deadlines().remove(number);
+        }
+    }
+
     /// Moves the deadline of the request, if it has one.
     pub(crate) fn set_deadline(&mut self, allowed: Duration) {
         if let Some(number) = self.number {
@@ -266,5 +341,53 @@ impl ConnectionState {
             let since = now_ms() - i64::try_from(waited.as_millis()).unwrap();
             self.waits_since_ms.store(since, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct WakeCounter(AtomicUsize);
+
+    impl Wake for WakeCounter {
+        fn wake(self: Arc<WakeCounter>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often the task is woken by a poll that takes a piece, which wakes the connection so often.
+    fn wakes_of_a_poll(is_last: bool, wakes: usize) -> usize {
+        let (state, counter) = (
+            Arc::new(ConnectionState::default()),
+            Arc::<WakeCounter>::default(),
+        );
+        let (waker, task) = (
+            Waker::from(Arc::clone(&state)),
+            Waker::from(Arc::clone(&counter)),
+        );
+        let polled = state.poll(&mut Context::from_waker(&task), || {
+            state.take_piece(|| {
+                (0..wakes).for_each(|_| waker.wake_by_ref());
+                ((), is_last)
+            });
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending());
+        let woken = counter.0.swap(0, Ordering::Relaxed);
+        waker.wake_by_ref();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1, "between two polls");
+        woken
+    }
+
+    #[test]
+    fn the_last_piece_of_a_body_wakes_nobody_and_all_else_does() {
+        assert_eq!(wakes_of_a_poll(true, 1), 0);
+        assert_eq!(wakes_of_a_poll(false, 1), 1);
+        assert_eq!(wakes_of_a_poll(true, 2), 1);
+        assert_eq!(wakes_of_a_poll(false, 0), 0);
     }
 }

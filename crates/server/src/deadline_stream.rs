@@ -276,6 +276,11 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper reads nothing while a request is under way, and flushes whenever it is polled.
+        let is_awaited = this.state.more.is_awaited() && this.control_frames.is_none();
+        if is_awaited && this.stream.poll_more(cx).is_ready() {
+            this.state.more.note();
+        }
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.limit_write(cx, flushed, |()| None)
     }

@@ -6,22 +6,26 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
-use http::HeaderValue;
+use axum::body::Body;
 use http::header::CONNECTION;
+use http::{HeaderValue, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::task::unconstrained;
 
-use crate::connection_state::ConnectionState;
+use crate::connection_state::{ConnectionState, InFlight};
 use crate::context::{Cause, ConnectionContext, ShutdownHandles};
 use crate::deadline_stream::DeadlineStream;
 use crate::dispatch::Dispatch;
+use crate::paced_body::is_endless;
 use crate::peer::Peer;
-use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Shutdown};
+use crate::policy::{HEAD_BYTES_MAX, Shutdown};
 use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 
@@ -61,6 +65,19 @@ where
     }
 }
 
+/// Ends the request with its answer, but for an answer that goes on: its connection is not one that waits for its peer.
+fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Body> {
+    if !is_endless(&response) {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &in_flight;
+            frame
+        }))
+    })
+}
+
 /// Serves requests until the connection ends, or rests: then its stream comes back.
 async fn serve_until_rest<S, D>(
     stream: DeadlineStream<S>,
@@ -79,8 +96,7 @@ where
         let request = request.map(|body| TimedBody::wrap(body, &peer.state, deadlines));
         let response = context.dispatch.call(peer.clone(), request);
         async move {
-            let mut response = response.await;
-            drop(in_flight);
+            let mut response = while_answered(response.await, in_flight);
             if is_last.load(Ordering::Relaxed) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
@@ -94,27 +110,36 @@ where
         .header_read_timeout(None)
         // A client may close its side once it has asked, as old ones do. The next write notices one that has gone away.
         .half_close(true)
+        // No more than HEADERS_MAX lines is hyper's own bound: were it set, each request would fill room for them, which costs
+        // 1,700 instructions.
         .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     // In a box, since the task of a connection that rests must not be as large as this.
     let mut connection = Box::new(connection);
-    let mut leaving = pin!(async {
+    let announced = shutdown.clone();
+    // Without a budget, so that it always waits once it has been polled.
+    let mut leaving = pin!(unconstrained(async {
         shutdown.announced().await;
         is_last.store(true, Ordering::Relaxed);
         shutdown.requested().await;
-    });
-    let mut leaves = false;
+    }));
+    let (mut waits, mut leaves) = (false, false);
+    let waker = Waker::from(Arc::clone(&peer.state));
     let ended = poll_fn(|cx| {
-        if !leaves && leaving.as_mut().poll(cx).is_ready() {
+        // Polled only when it may have more to say: each time it would be 200 instructions.
+        if !leaves && (!waits || announced.is_sent()) && leaving.as_mut().poll(cx).is_ready() {
             leaves = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }
-        match Pin::new(&mut *connection).poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(Some(ended)),
-            Poll::Pending if peer.state.take_rest() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
+        waits = true;
+        peer.state.poll(cx, || {
+            let mut cx = Context::from_waker(&waker);
+            match Pin::new(&mut *connection).poll(&mut cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if peer.state.take_rest() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
     });
     if let Some(ended) = ended.await {
         ended?;

@@ -81,7 +81,7 @@ where
             };
             abandon_guard.disarm();
             let response = if is_head { head_of(response) } else { response };
-            Ok::<_, Infallible>(response.map(|body| PacedBody::new(body, in_flight, deadlines)))
+            Ok::<_, Infallible>(PacedBody::new(response, in_flight, deadlines))
         }
     });
     let connection = builder().serve_connection(TokioIo::new(stream), service);

@@ -68,6 +68,12 @@ impl Peer {
         }
     }
 
+    /// Completes when the peer closes its side of an HTTP/1.1 connection, or sends more, while its request is under way: it may have
+    /// gone away, or wait for its answer all the same. On HTTP/2 this never completes: the request of a peer that has gone is dropped.
+    pub async fn closes_or_sends(&self) {
+        self.state.more.came().await;
+    }
+
     /// Has an HTTP/2 connection send GOAWAY: it finishes the requests under way and accepts no more.
     pub fn go_away(&self) {
         self.state.request_goaway();

@@ -103,6 +103,11 @@ impl Shutdown {
         (sender, Shutdown(receiver))
     }
 
+    /// Whether a phase has been sent, or the sender has been dropped. Costs little, and wakes nobody.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.0.has_changed().unwrap_or(true)
+    }
+
     /// Completes when the shutdown is announced, or has begun, or the sender has been dropped.
     pub(crate) async fn announced(&mut self) {
         let _ = self.0.wait_for(Option::is_some).await;

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -14,6 +15,9 @@ pub(crate) trait Socket {
 
     /// Waits until there is something to read, after a read that found nothing.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Waits until there is something to read, or its end, and reads nothing.
+    fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Socket for TcpStream {
@@ -25,6 +29,11 @@ impl Socket for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
+
+    fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        self.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+    }
 }
 
 impl<S: Socket> Socket for TlsStream<S> {
@@ -34,5 +43,10 @@ impl<S: Socket> Socket for TlsStream<S> {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_ref().0.poll_readable(cx)
+    }
+
+    fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Under TLS a peer says that it closes its side.
+        self.get_ref().0.poll_more(cx)
     }
 }

@@ -105,7 +105,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+        let taken = this.state.take_piece(|| {
+            let frame = Pin::new(&mut this.body).poll_frame(cx);
+            (frame, this.body.is_end_stream())
+        });
+        if let Poll::Ready(frame) = taken {
             if let Some(Ok(frame)) = &frame {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.bytes += bytes;

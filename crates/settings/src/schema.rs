@@ -24,6 +24,8 @@ pub enum ValueKind {
     Boolean,
     /// A whole number, and the least that is allowed.
     Count(u8),
+    /// A number with a fraction; bounds are left to the parser.
+    Number,
     /// A whole number, or one with a unit of time; bounds are left to the parser.
     Time,
     /// A whole number, or one with a unit of size; bounds are left to the parser.
@@ -48,6 +50,7 @@ impl ValueKind {
             ValueKind::Text => json!({ "type": "string" }),
             ValueKind::Boolean => json!({ "type": "boolean" }),
             ValueKind::Count(least) => json!({ "type": "integer", "minimum": least }),
+            ValueKind::Number => json!({ "type": "number" }),
             ValueKind::Time => quantity("ms|s|m|h|d"),
             ValueKind::Bytes => quantity("KiB|MiB|GiB"),
             ValueKind::Words(words) => json!({ "type": "string", "enum": words }),
@@ -59,7 +62,7 @@ impl ValueKind {
     /// A default as the file would have it.
     fn value(&self, text: &str) -> Value {
         let typed = match self {
-            ValueKind::Boolean | ValueKind::Count(_) => text.parse().ok(),
+            ValueKind::Boolean | ValueKind::Count(_) | ValueKind::Number => text.parse().ok(),
             ValueKind::Text
             | ValueKind::Time
             | ValueKind::Bytes

@@ -1,12 +1,16 @@
 //! Opens connections: to the first server that can be written, to the one that Sentinel names, or to a cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use redis::aio::SendError;
 use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, TlsMode,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisResult,
+    TlsCertificates, TlsMode,
 };
 use secrecy::ExposeSecret;
 
@@ -16,12 +20,20 @@ use crate::limit::CountLimit;
 use crate::options::ValkeyOptions;
 use crate::scripts::SCRIPTS;
 use crate::url::ValkeyPlace;
+use crate::wake::WakeChannel;
 
 /// Longest wait for a connection and the probe over it.
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// Commands that may wait to be written, of all calls together.
 const COMMANDS_WAITING_MAX: usize = 1024;
+
+/// How often a question is sent again that a node of a cluster does not answer: as often as leads to another node. A cluster that
+/// is down then says so within a call's time.
+const SENT_AGAIN_MAX: u32 = 3;
+
+/// Most milliseconds before it is sent again.
+const SENT_AGAIN_AFTER_MS: u64 = 2;
 
 /// Counts that a probe writes: as many as reach each node of a cluster of a few, as a rule.
 const PROBES: usize = 16;
@@ -30,15 +42,31 @@ const PROBES: usize = 16;
 ///
 /// # Errors
 /// What was wrong, of several servers the last.
-pub(crate) async fn connect(
+pub(crate) fn connect<'a>(
+    options: &'a ValkeyOptions,
+    keys: &'a CountKeys,
+    wake: &'a Arc<WakeChannel>,
+) -> BoxFuture<'a, RedisResult<ValkeyConnection>> {
+    // Boxed, so that it is compiled here and not once more by each crate that awaits it.
+    Box::pin(connect_to_any(options, keys, wake))
+}
+
+async fn connect_to_any(
     options: &ValkeyOptions,
     keys: &CountKeys,
+    wake: &Arc<WakeChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let mut wrong = None;
     match &options.url.place {
         ValkeyPlace::Servers(database) => {
             for address in addresses(options) {
-                match probed(server(options, address, *database).await, options, keys).await {
+                match probed(
+                    server(options, (address, *database), wake).await,
+                    options,
+                    keys,
+                )
+                .await
+                {
                     Ok(connection) => return Ok(connection),
                     Err(error) => wrong = Some(error),
                 }
@@ -47,16 +75,16 @@ pub(crate) async fn connect(
                 .unwrap_or_else(|| RedisError::from(std::io::Error::other("no server is named"))))
         }
         ValkeyPlace::Sentinels(service) => {
-            probed(master(options, service).await, options, keys).await
+            probed(master(options, service, wake).await, options, keys).await
         }
-        ValkeyPlace::Cluster => probed(cluster(options).await, options, keys).await,
+        ValkeyPlace::Cluster => probed(cluster(options, wake).await, options, keys).await,
     }
 }
 
 async fn server(
     options: &ValkeyOptions,
-    address: ConnectionAddr,
-    database: i64,
+    (address, database): (ConnectionAddr, i64),
+    wake: &Arc<WakeChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let info = address
         .into_connection_info()?
@@ -66,10 +94,14 @@ async fn server(
     } else {
         Client::open(info)
     };
-    opened(&client?).await
+    opened(&client?, wake).await
 }
 
-async fn master(options: &ValkeyOptions, service: &str) -> RedisResult<ValkeyConnection> {
+async fn master(
+    options: &ValkeyOptions,
+    service: &str,
+    wake: &Arc<WakeChannel>,
+) -> RedisResult<ValkeyConnection> {
     let mut builder =
         SentinelClientBuilder::new(addresses(options), service, SentinelServerType::Master)?
             .set_client_to_redis_protocol(ProtocolVersion::RESP3);
@@ -89,10 +121,13 @@ async fn master(options: &ValkeyOptions, service: &str) -> RedisResult<ValkeyCon
             .set_client_to_sentinel_tls_mode(TlsMode::Secure)
             .set_client_to_sentinel_certificates(certificates(options));
     }
-    opened(&builder.build()?.async_get_client().await?).await
+    opened(&builder.build()?.async_get_client().await?, wake).await
 }
 
-async fn cluster(options: &ValkeyOptions) -> RedisResult<ValkeyConnection> {
+async fn cluster(
+    options: &ValkeyOptions,
+    wake: &Arc<WakeChannel>,
+) -> RedisResult<ValkeyConnection> {
     let nodes = addresses(options).map(|address| {
         Ok(address
             .into_connection_info()?
@@ -102,24 +137,50 @@ async fn cluster(options: &ValkeyOptions) -> RedisResult<ValkeyConnection> {
     let mut builder = ClusterClientBuilder::new(nodes)
         .connection_timeout(CONNECT_MAX)
         .response_timeout(options.timeout)
-        .use_protocol(ProtocolVersion::RESP3);
+        .retries(SENT_AGAIN_MAX)
+        .min_retry_wait(1)
+        .max_retry_wait(SENT_AGAIN_AFTER_MS)
+        .use_protocol(ProtocolVersion::RESP3)
+        .push_sender(hearer_of_cluster(wake));
     if options.url.has_tls {
         builder = builder.tls(TlsMode::Secure).certs(certificates(options));
     }
-    let connection = builder.build()?.get_async_connection().await?;
+    let mut connection = builder.build()?.get_async_connection().await?;
+    connection.subscribe(&wake.name).await?;
     Ok(ValkeyConnection::Cluster(connection))
 }
 
-async fn opened(client: &Client) -> RedisResult<ValkeyConnection> {
+async fn opened(client: &Client, wake: &Arc<WakeChannel>) -> RedisResult<ValkeyConnection> {
     // A call's own time-out is around all that it asks.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
-        .set_pipeline_buffer_size(COMMANDS_WAITING_MAX);
-    let connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+        .set_pipeline_buffer_size(COMMANDS_WAITING_MAX)
+        .set_push_sender(hearer(wake));
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    let mut connection = connecting.await?;
+    connection.subscribe(&wake.name).await?;
     Ok(ValkeyConnection::Server(connection))
+}
+
+/// Hears what comes over a connection without being asked for.
+fn hearer(wake: &Arc<WakeChannel>) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
+    let wake = Arc::clone(wake);
+    move |push| {
+        wake.hear(&push);
+        Ok(())
+    }
+}
+
+/// Likewise, over one to a node: when it ends, the cluster finds its way.
+fn hearer_of_cluster(
+    wake: &Arc<WakeChannel>,
+) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
+    let hear = hearer(wake);
+    move |push| match push.kind {
+        PushKind::Disconnection => Ok(()),
+        _ => hear(push),
+    }
 }
 
 /// A connection by which counts are written, and answered in time: one to a server that follows another is none.

@@ -1,11 +1,14 @@
 //! A look at the server before a gateway starts to count there: what is wrong, and what is as it should be.
 
+use std::sync::Arc;
+
 use redis::InfoDict;
 
 use crate::connection::ValkeyConnection;
 use crate::connector::{CONNECT_MAX, connect};
 use crate::keys::CountKeys;
 use crate::options::ValkeyOptions;
+use crate::wake::WakeChannel;
 
 /// The oldest version that does what is asked of it.
 const VERSION_LEAST: u32 = 7;
@@ -17,7 +20,8 @@ pub type CountsFinding = (&'static str, Result<String, String>);
 pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
     // Not the keys of the deployment, which stand in its store; its user may write both or none.
     let keys = CountKeys::new(b"a look");
-    let connecting = tokio::time::timeout(CONNECT_MAX, connect(options, &keys)).await;
+    let wake = Arc::new(WakeChannel::new(keys.channel()));
+    let connecting = tokio::time::timeout(CONNECT_MAX, connect(options, &keys, &wake)).await;
     let mut connection = match connecting {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return vec![("shared.url", Err(error.to_string()))],

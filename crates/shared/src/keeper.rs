@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::connector::{CONNECT_MAX, connect};
-use crate::later::{self, BATCH_MAX};
+use crate::later::{BATCH_MAX, GiveBack};
 use crate::state::CountsState;
+use crate::wait::CallWait;
 
 /// Pause between two looks for a server that is away: it is used again within a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -17,7 +18,12 @@ const GATHERED: Duration = Duration::from_millis(5);
 
 /// Looks for the server once, and uses it if it is there.
 pub(crate) async fn look(state: &CountsState) {
-    let error = match timeout(CONNECT_MAX, connect(&state.options, &state.keys)).await {
+    let error = match timeout(
+        CONNECT_MAX,
+        connect(&state.options, &state.keys, &state.wake),
+    )
+    .await
+    {
         Ok(Ok(connection)) => return state.use_connection(connection),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it does not answer in time".to_owned(),
@@ -41,7 +47,10 @@ pub(crate) async fn keep(state: Arc<CountsState>) {
                 tracing::info!("shared counts are back");
             }
         }
-        state.lost.notified().await;
+        tokio::select! {
+            () = state.lost.notified() => {}
+            () = state.wake.ended.notified() => state.leave_if_ended().await,
+        }
     }
 }
 
@@ -56,9 +65,12 @@ pub(crate) async fn give_back(state: Arc<CountsState>) {
 
 /// Sends all that is given back. Where nobody answers, it comes back by time.
 pub(crate) async fn send_gifts(state: &CountsState) {
+    state.say_changes().await;
     let gifts = state.gifts.take();
     for batch in gifts.chunks(BATCH_MAX) {
-        if state.send(&later::batch(batch)).await.is_err() {
+        let scripts: Vec<_> = batch.iter().map(GiveBack::script).collect();
+        let wait = CallWait::default();
+        if state.invoke_all::<()>(&scripts, &wait).await.is_err() {
             return;
         }
     }

@@ -15,6 +15,18 @@ pub enum CountKind {
     Access,
     /// Sends of an access to one destination.
     Destination,
+    /// Calls from an address.
+    Address,
+    /// Guesses for a name, from inside its networks.
+    GuessInside,
+    /// Guesses for a name, from outside its networks.
+    GuessOutside,
+    /// Guesses from an address.
+    GuessAddress,
+    /// Calls of an access that are under way.
+    Turns,
+    /// Wrong keys of operators from an address.
+    WrongKeys,
 }
 
 impl CountKind {
@@ -22,6 +34,12 @@ impl CountKind {
         match self {
             CountKind::Access => "ac",
             CountKind::Destination => "de",
+            CountKind::Address => "ip",
+            CountKind::GuessInside => "gn",
+            CountKind::GuessOutside => "go",
+            CountKind::GuessAddress => "ga",
+            CountKind::Turns => "tu",
+            CountKind::WrongKeys => "op",
         }
     }
 }
@@ -62,6 +80,20 @@ impl CountKeys {
         let tag = context.sign();
         let hash = hex(&tag.as_ref()[..HASH_BYTES]);
         ValkeyKey(format!("cg:{}:{word}:{{{hash}}}", self.deployment))
+    }
+
+    /// A key of its own for another purpose, the same in all processes.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; 32] {
+        let mut derived = [0; 32];
+        let tag = hmac::sign(&self.key, format!("derived key: {purpose}").as_bytes());
+        derived.copy_from_slice(tag.as_ref());
+        derived
+    }
+
+    /// The name of the channel over which processes wake each other up.
+    pub(crate) fn channel(&self) -> String {
+        format!("cg:{}:sent", self.deployment)
     }
 
     /// The key of a count that nobody uses, by its number: keys of different numbers stand in different parts of a cluster.

@@ -1,8 +1,8 @@
-//! What is given back, without a caller that waits: gathered for a moment, and sent as one batch.
+//! What is given back, without a caller that waits: gathered for a moment, and sent together.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redis::Pipeline;
+use redis::ScriptInvocation;
 use tokio::sync::Notify;
 
 use crate::keys::ValkeyKey;
@@ -12,15 +12,20 @@ use crate::scripts::SCRIPTS;
 /// Most that waits to be given back. What finds no room comes back by time, as it would have if it had been used.
 const WAITING_MAX: usize = 16_384;
 
-/// Most of one batch: a server takes some 70,000 scripts a second.
+/// Most that are sent together: a server takes some 70,000 scripts a second.
 pub(crate) const BATCH_MAX: usize = 256;
 
 /// One thing that is given back.
 #[derive(Debug)]
-pub(crate) struct GiveBack {
-    pub(crate) key: ValkeyKey,
-    pub(crate) limit: CountLimit,
-    pub(crate) cells: u32,
+pub(crate) enum GiveBack {
+    /// What was taken of a count.
+    Cells {
+        key: ValkeyKey,
+        limit: CountLimit,
+        cells: u32,
+    },
+    /// A turn that is over.
+    Turn { key: ValkeyKey, id: String },
 }
 
 /// What waits to be given back.
@@ -37,8 +42,13 @@ impl GiftQueue {
         if waiting.len() < WAITING_MAX {
             waiting.push(gift);
             drop(waiting);
-            self.filled.notify_one();
+            self.note();
         }
+    }
+
+    /// Something waits, here or elsewhere.
+    pub(crate) fn note(&self) {
+        self.filled.notify_one();
     }
 
     /// Waits until there is something.
@@ -56,12 +66,20 @@ impl GiftQueue {
     }
 }
 
-/// The batch of these.
-pub(crate) fn batch(gifts: &[GiveBack]) -> Pipeline {
-    let mut batch = redis::pipe();
-    for GiveBack { key, limit, cells } in gifts {
-        let command = batch.cmd("EVAL").arg(&SCRIPTS.give).arg(1).arg(&key.0);
-        command.arg(limit.interval_us).arg(*cells).ignore();
+impl GiveBack {
+    /// The script that gives it back.
+    pub(crate) fn script(&self) -> ScriptInvocation<'_> {
+        match self {
+            GiveBack::Cells { key, limit, cells } => {
+                let mut gives = SCRIPTS.give.key(&key.0);
+                gives.arg(limit.interval_us).arg(*cells);
+                gives
+            }
+            GiveBack::Turn { key, id } => {
+                let mut ends = SCRIPTS.end_turn.key(&key.0);
+                ends.arg(id);
+                ends
+            }
+        }
     }
-    batch
 }

@@ -20,6 +20,8 @@ mod state;
 #[cfg(test)]
 mod test_server;
 mod url;
+mod wait;
+mod wake;
 
 pub use counts::{SharedCounts, SharedStatus};
 pub use inspect::{CountsFinding, inspect_counts};
@@ -28,3 +30,5 @@ pub use limit::{CountLimit, CountLook, TakenCells, Wish};
 pub use options::ValkeyOptions;
 pub use state::Away;
 pub use url::ValkeyUrl;
+pub use wait::CallWait;
+pub use wake::WakeUp;

@@ -46,6 +46,30 @@ if full <= now then redis.call('DEL', KEYS[1]) else keep() end
 return 0
 ";
 
+/// Counts what was admitted already, beyond the limit as well. ARGV: interval, cells. Returns the time until it is full again.
+const ADD: &str = "
+full = full + tonumber(ARGV[2]) * each
+keep()
+return full - now
+";
+
+/// Begins a turn, if there are fewer than so many; one that nobody ends is over after a time. ARGV: most, time in ms, id. Returns
+/// whether it has begun.
+const TURN: &str = "
+local most, lasting = tonumber(ARGV[1]), tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+if redis.call('ZCARD', KEYS[1]) >= most then return 0 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + lasting * 1000), ARGV[3])
+redis.call('PEXPIRE', KEYS[1], math.max(lasting, redis.call('PTTL', KEYS[1])))
+return 1
+";
+
+/// How many turns are under way.
+const TURNS: &str = "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
+
+/// Ends a turn. ARGV: id.
+const END: &str = "return redis.call('ZREM', KEYS[1], ARGV[1])";
+
 /// All of them.
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
 
@@ -53,8 +77,11 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_cl
 pub(crate) struct Scripts {
     pub(crate) take: Script,
     pub(crate) look: Script,
-    /// As text: in a batch it goes along, since a script that is missing would leave the batch half done.
-    pub(crate) give: String,
+    pub(crate) give: Script,
+    pub(crate) add: Script,
+    pub(crate) turn: Script,
+    pub(crate) turns: Script,
+    pub(crate) end_turn: Script,
 }
 
 impl Scripts {
@@ -63,7 +90,11 @@ impl Scripts {
         Scripts {
             take: Script::new(&text(TAKE)),
             look: Script::new(&text(LOOK)),
-            give: text(GIVE),
+            give: Script::new(&text(GIVE)),
+            add: Script::new(&text(ADD)),
+            turn: Script::new(&format!("{clock}{TURN}")),
+            turns: Script::new(&format!("{clock}{TURNS}")),
+            end_turn: Script::new(END),
         }
     }
 

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use redis::{
-    ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
-};
+use futures_util::future::try_join_all;
+use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 use tokio::sync::Notify;
 
 use crate::connection::ValkeyConnection;
@@ -15,6 +14,8 @@ use crate::failures::FailureWindow;
 use crate::keys::CountKeys;
 use crate::later::GiftQueue;
 use crate::options::ValkeyOptions;
+use crate::wait::CallWait;
+use crate::wake::{WakeChannel, WakeUp};
 
 /// Nobody answers: count by other means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) struct CountsState {
     current: ArcSwapOption<CurrentConnection>,
     pub(crate) lost: Notify,
     pub(crate) gifts: GiftQueue,
+    pub(crate) wake: Arc<WakeChannel>,
     pub(crate) asked: AtomicU64,
     pub(crate) failed: AtomicU64,
 }
@@ -41,6 +43,7 @@ impl CountsState {
     /// Without a connection.
     pub(crate) fn new(options: ValkeyOptions, keys: CountKeys) -> CountsState {
         CountsState {
+            wake: Arc::new(WakeChannel::new(keys.channel())),
             options,
             keys,
             current: ArcSwapOption::empty(),
@@ -68,36 +71,83 @@ impl CountsState {
             failures: Mutex::default(),
         };
         self.current.store(Some(Arc::new(current)));
+        // What others have said before this connection is lost; what this process could not say is said now.
+        self.wake.wake(WakeUp::All);
+        self.gifts.note();
+    }
+
+    /// Leaves the connection that is in use if it has ended, before a call asks over it.
+    pub(crate) async fn leave_if_ended(&self) {
+        let (ping, wait) = (redis::cmd("PING"), CallWait::default());
+        let pinged = self.ask(&wait, async |connection| {
+            ping.query_async::<()>(connection).await
+        });
+        // A failure is noted.
+        let _ = pinged.await;
+    }
+
+    /// Says to the others what has changed. What they may not have heard is said again.
+    pub(crate) async fn say_changes(&self) {
+        let numbers = self.wake.take();
+        if numbers.is_empty() {
+            return;
+        }
+        let message = self.wake.message(&numbers);
+        let wait = CallWait::default();
+        let said = self.ask(&wait, async |connection| {
+            message.query_async::<()>(connection).await
+        });
+        if said.await.is_err() {
+            self.wake.say(numbers);
+            if self.is_up() {
+                self.gifts.note();
+            }
+        }
     }
 
     /// Runs a script.
     pub(crate) async fn invoke<T: FromRedisValue>(
         &self,
         asks: &ScriptInvocation<'_>,
+        wait: &CallWait,
     ) -> Result<T, Away> {
-        self.ask(async |connection| asks.invoke_async(connection).await)
+        self.ask(wait, async |connection| asks.invoke_async(connection).await)
             .await
     }
 
-    /// Sends a batch.
-    pub(crate) async fn send(&self, batch: &Pipeline) -> Result<(), Away> {
-        self.ask(async |connection| batch.query_async(connection).await)
-            .await
+    /// Runs scripts side by side, each by itself: in a cluster their keys stand in different places, which no pipeline crosses.
+    pub(crate) async fn invoke_all<T: FromRedisValue>(
+        &self,
+        scripts: &[ScriptInvocation<'_>],
+        wait: &CallWait,
+    ) -> Result<Vec<T>, Away> {
+        self.ask(wait, async |connection| {
+            let each = scripts.iter().map(|asks| {
+                let mut connection = connection.clone();
+                async move { asks.invoke_async(&mut connection).await }
+            });
+            try_join_all(each).await
+        })
+        .await
     }
 
     /// Asks, and waits no longer than a call may.
     async fn ask<T>(
         &self,
+        wait: &CallWait,
         asking: impl AsyncFnOnce(&mut ValkeyConnection) -> RedisResult<T>,
     ) -> Result<T, Away> {
         let current = self.current.load_full().ok_or(Away)?;
         let mut connection = current.connection.clone();
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let answered = tokio::time::timeout(self.options.timeout, asking(&mut connection)).await;
-        let error = match answered {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
+        let had_all = wait.is_new();
+        let asking = asking(&mut connection);
+        let error = match wait.at_most(self.options.timeout, asking).await {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => Some(error),
+            // It may have answered, had the call not waited before.
+            None if !had_all => return Err(Away),
+            None => None,
         };
         self.note_failure(&current, error.as_ref());
         Err(Away)
@@ -133,17 +183,26 @@ impl CountsState {
     }
 }
 
+/// What a server answers that can't be written now, for whatever reason, or not by this user.
+const CANT_WRITE: [&str; 10] = [
+    "READONLY",
+    "LOADING",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "OOM",
+    "BUSY",
+    "NOAUTH",
+    "NOPERM",
+];
+
 /// Whether a connection is of no more use after this: it has ended, or its server can't be written. A client that keeps such a
 /// connection, since the server answers, writes to a follower for ever.
 fn is_useless(error: &RedisError) -> bool {
-    let of_server = matches!(
-        error.kind(),
-        ErrorKind::Server(
-            ServerErrorKind::ReadOnly
-                | ServerErrorKind::BusyLoading
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-        )
-    );
-    of_server || error.is_unrecoverable_error()
+    let cant_write = error.code().is_some_and(|code| CANT_WRITE.contains(&code));
+    cant_write || error.is_unrecoverable_error()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::object::{nullable_objects, object, objects};
-use crate::{CachePolicy, StoredSecret};
+use crate::{CachePolicy, ListedWord, StoredSecret};
 
 /// Most secrets of one access at once: the one in use and the one that replaces it.
 pub const SECRETS_MAX: usize = 2;
@@ -52,12 +52,12 @@ pub struct Access {
     #[serde(default)]
     pub report_networks: bool,
     /// The ways in that it may use, by name.
-    pub ways: Vec<String>,
+    pub ways: Vec<ListedWord>,
     /// The methods that it may call, by name.
-    pub methods: Vec<String>,
+    pub methods: Vec<ListedWord>,
     /// The platforms that it may use; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platforms: Option<Vec<String>>,
+    pub platforms: Option<Vec<ListedWord>>,
     /// The channels that it may use; absent means all.
     #[serde(
         default,
@@ -213,9 +213,9 @@ impl Access {
 
     /// The same in as little memory as it takes: lists that were read or edited have room for more.
     pub(crate) fn fitted(mut self) -> Access {
-        let texts = [&mut self.ways, &mut self.methods];
-        for texts in texts.into_iter().chain(&mut self.platforms) {
-            texts.shrink_to_fit();
+        let words = [&mut self.ways, &mut self.methods];
+        for words in words.into_iter().chain(&mut self.platforms) {
+            words.shrink_to_fit();
         }
         self.secrets.shrink_to_fit();
         self.allow.shrink_to_fit();

@@ -5,6 +5,7 @@
 
 mod index;
 mod names;
+mod search;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use crate::Access;
 use index::Index;
 use names::Names;
+
+pub use search::AccessSearch;
 
 /// A snapshot. A request keeps the one it began with.
 #[derive(Clone, Debug)]
@@ -98,6 +101,10 @@ impl Accesses {
     }
 
     fn remove(&mut self, name: &str) {
+        // By its hash first: when a store is opened no name is there yet.
+        if self.by_name.get(name).is_none() {
+            return;
+        }
         if let Some(access) = self.names.remove(name) {
             self.by_name.remove(&access);
             self.by_user.remove(&access);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::store::Engine;
 use crate::token_bounds::TokenEffect;
@@ -76,6 +76,24 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.put_accesses(by, accesses).await,
             Engine::Postgres(postgres) => postgres.put_accesses(by, accesses).await,
+        }
+    }
+
+    /// Notes among the changes of the access with this name that something which belongs to it has changed: what, how it was and how
+    /// it is. The access itself stays as it is.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn note_change(
+        &self,
+        by: (&str, i64),
+        name: &str,
+        (what, before, after): (&str, &str, &str),
+    ) -> Result<(), StoreError> {
+        let documents = [before, after].map(|said| json!({ what: said }).to_string());
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.note_change(by, name, documents).await,
+            Engine::Postgres(postgres) => postgres.note_change(by, name, documents).await,
         }
     }
 

@@ -5,8 +5,8 @@ use crate::store::Engine;
 use crate::{PostgresOptions, Store, StoreError};
 
 impl Store {
-    /// Copies this store, a file's, into a database that has none yet: accesses with their secrets and history, keys, sealed anew,
-    /// keys of operators, receipts, counts of the day, last uses, and the journal on request. Returns what was copied and how many
+    /// Copies this store, a file's, into a database that has none yet: accesses with their secrets and history, keys and webhooks,
+    /// sealed anew, keys of operators, receipts, counts of the day, last uses, and the journal on request. Returns what was copied and how many
     /// rows of it.
     ///
     /// # Errors
@@ -48,6 +48,9 @@ mod tests {
         let key = AdminKey::new("ann", Role::Viewer, 7, StoredSecret::Keyed("h".to_owned()));
         file.put_admin_key(&key).await.unwrap();
         file.take_daily_block("a", 3, (5, 9)).await.unwrap();
+        let hook = crate::webhooks::tests::webhook_of("whk_1", "c");
+        let put = move |_: &[crate::Webhook]| Ok::<_, crate::StoreError>(Some(hook));
+        file.change_webhook(("whk_1", "c"), put).await.unwrap();
         let copied = file.copy_into(&options, true).await.unwrap();
         assert!(
             copied.contains(&("accesses", 1)) && copied.contains(&("keys", 3)),
@@ -76,6 +79,10 @@ mod tests {
         };
         assert_eq!(database.daily_counts(3).await.unwrap(), [count]);
         assert_eq!(database.changes("a", 9).await.unwrap().len(), 1);
+        assert_eq!(
+            database.webhooks().await.unwrap(),
+            file.webhooks().await.unwrap()
+        );
         // Changes go on above the file's.
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "other", "c")));
         database

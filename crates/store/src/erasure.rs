@@ -3,13 +3,15 @@
 pub(crate) mod sought;
 mod traces;
 
+use std::sync::atomic::Ordering;
+
 use crate::store::Engine;
 use crate::{Store, StoreError};
 use sought::Sought;
 
 impl Store {
-    /// Takes away what is kept of a destination: parameters and answers of calls to it, and every text of the journal, of
-    /// receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
+    /// Takes away what is kept of a destination: parameters and answers of calls to it, its events, and every text of the journal,
+    /// of receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
     /// sent twice. A row records that it was done, by whom, and not of whom. Returns the number of rows that lost something.
     /// Nothing of it is left in the file.
     ///
@@ -23,7 +25,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         // What waits to be written may speak of it as well.
         self.journal().flush().await?;
-        match self.engine() {
+        let erased = match self.engine() {
             Engine::Sqlite(sqlite) => {
                 let sought = Sought::new(destination, sqlite.journal_key());
                 sqlite.erase(by, sought).await
@@ -32,7 +34,15 @@ impl Store {
                 let sought = Sought::new(destination, &postgres.journal_key);
                 postgres.erase(by, &sought).await
             }
-        }
+        };
+        self.memory().erasures.fetch_add(1, Ordering::Release);
+        erased
+    }
+
+    /// How many destinations this process has erased: what is kept of events in memory is worth nothing after each.
+    #[must_use]
+    pub fn erasures(&self) -> u64 {
+        self.memory().erasures.load(Ordering::Acquire)
     }
 
     /// Overwrites what deleted rows have left in the file and in its log, as far as that is still to do.

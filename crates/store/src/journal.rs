@@ -3,6 +3,7 @@
 //! [`Journal`] takes rows from requests without making them wait, and the engine's writer writes them in batches. Reading
 //! (`query.rs`), clearing (`retention.rs`) and counting (`tally.rs`) are verbs of the store.
 
+mod access_calls;
 pub(crate) mod class;
 pub(crate) mod counted;
 pub(crate) mod entry;
@@ -23,6 +24,7 @@ mod start;
 pub(crate) mod surplus;
 mod tally;
 
+pub use access_calls::AccessCalls;
 pub use class::CallerClass;
 pub use counted::{CountKey, CountedCalls, Noted};
 pub use filter::{FoundRows, JournalFilter, JournalOrder, JournalStatus};

@@ -15,9 +15,11 @@ mod change;
 mod change_error;
 mod connections;
 mod copy;
+mod crypto;
 mod daily;
 mod erasure;
 mod error;
+mod events;
 mod first_start;
 mod journal;
 mod keys;
@@ -37,22 +39,30 @@ mod sqlite;
 mod store;
 mod table_misfit;
 mod token_bounds;
+mod webhooks;
+mod word;
 
 #[cfg(test)]
 mod test_engine;
 
 pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX, Secret};
-pub use accesses::{Accesses, ChangedAccess};
+pub use accesses::{AccessSearch, Accesses, ChangedAccess};
 pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
 pub use change::Change;
 pub use change_error::ChangeError;
 pub use connections::StoreConnections;
+pub use crypto::{random_bytes, sha256};
 pub use daily::{DailyBlock, DailyCount};
 pub use error::StoreError;
+pub use events::{
+    BadCursor, ChannelMemory, ChatMemory, Event, EventChannel, EventKind, EventPage,
+    EventRetention, Floor, KnownMessage, NewEvent, Position, SeenChat, SeenMessage, Sighting, Tip,
+    WantedChats,
+};
 pub use journal::{
-    COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, FoundRows, Intent, Journal,
-    JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus,
+    AccessCalls, COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, FoundRows, Intent,
+    Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus,
     LISTED_REFUSALS_MAX, LimitCall, Noted, Opened, ReplayCall, Retention, Tally,
 };
 pub use keys::StoredKey;
@@ -77,3 +87,8 @@ pub use secret::{
 pub use sessions::{SharedSession, SharedSessions};
 pub use store::Store;
 pub use table_misfit::TableMisfit;
+pub use webhooks::{
+    DELIVERING_HELD_MS, Redelivery, Webhook, WebhookAttempt, WebhookDelivery, WebhookProgress,
+    WebhookSecret, WebhookSettings, WebhookSettlement, WebhookState,
+};
+pub use word::ListedWord;

@@ -1,6 +1,7 @@
 //! What a store keeps in memory, whatever its engine: all that requests read without touching a disk.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 
@@ -13,9 +14,25 @@ pub(crate) struct StoreMemory {
     pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
     pub(crate) last_uses: LastUses,
     pub(crate) journal: Arc<Journal>,
+    /// How many destinations have been erased since the start.
+    pub(crate) erasures: AtomicU64,
 }
 
 impl StoreMemory {
+    pub(crate) fn new(
+        accesses: Accesses,
+        admin_keys: Vec<AdminKey>,
+        last_uses: LastUses,
+    ) -> StoreMemory {
+        StoreMemory {
+            accesses: ArcSwap::from_pointee(accesses),
+            admin_keys: ArcSwap::from_pointee(admin_keys),
+            last_uses,
+            journal: Arc::new(Journal::new()),
+            erasures: AtomicU64::new(0),
+        }
+    }
+
     /// Has the accesses in force that these changes leave, and forgets the uses of those that are gone. Whoever calls it
     /// keeps other changes away.
     pub(crate) fn apply(&self, changed: Vec<ChangedAccess>) -> Arc<Accesses> {

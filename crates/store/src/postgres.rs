@@ -11,6 +11,7 @@ mod daily;
 mod departure;
 mod erasure;
 mod error;
+mod events;
 mod first_start;
 mod heartbeat;
 mod ids;
@@ -34,6 +35,7 @@ mod snapshot;
 mod spread;
 mod store;
 mod table_version;
+mod webhooks;
 
 pub use inspect::{DatabaseFinding, inspect_postgres};
 pub use migrations::migrate_postgres;

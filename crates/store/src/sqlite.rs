@@ -8,6 +8,7 @@ mod copy;
 mod daily;
 mod erasure;
 mod error;
+mod events;
 mod files;
 mod first_start;
 mod journal;
@@ -19,6 +20,7 @@ mod readers;
 mod receipts;
 mod snapshot;
 mod store;
+mod webhooks;
 mod writer;
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ impl TestEngine {
                     "journal",
                     "journal_payload",
                     "changes",
+                    "events",
+                    "event_chats",
                 ];
                 for table in tables {
                     let find = format!(

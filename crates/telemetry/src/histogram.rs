@@ -1,11 +1,13 @@
-//! A histogram of durations. prometheus-client's own keeps its buckets to itself; the console's snapshot needs them.
+//! A histogram of durations. prometheus-client's own keeps its buckets to itself, which the console's snapshot needs, and takes no
+//! exemplar without a lock in every call.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::{MetricType, TypedMetric};
+use console::MetricsFormat;
+use forward::TraceParent;
 
 /// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
 const BOUNDS_S: [f64; 13] = [
@@ -24,50 +26,116 @@ const BOUNDS_S: [f64; 13] = [
     f64::INFINITY,
 ];
 
-/// A histogram; its clones count together.
-#[derive(Clone, Debug, Default)]
-pub struct DurationHistogram(Arc<Durations>);
+/// The traced call that stands for others of its bucket: a picture of durations leads to its trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Exemplar {
+    /// Its trace.
+    pub trace_id: u128,
+    /// When it ended, since 1970, UTC.
+    pub at: Duration,
+}
 
+/// The last exemplar of each bucket, with its duration.
+type Exemplars = Mutex<[Option<(Exemplar, Duration)>; BOUNDS_S.len()]>;
+
+/// A histogram.
 #[derive(Debug, Default)]
-struct Durations {
+pub struct DurationHistogram {
     /// How many durations lie between each bound and the one before.
     counts: [AtomicU64; BOUNDS_S.len()],
     sum_ns: AtomicU64,
+    /// Made by the first traced call.
+    exemplars: OnceLock<Box<Exemplars>>,
 }
 
 impl DurationHistogram {
-    /// Counts one duration.
-    pub fn observe(&self, duration: Duration) {
+    /// Counts one duration, of this call if it is traced.
+    pub fn observe(&self, duration: Duration, exemplar: Option<Exemplar>) {
         let seconds = duration.as_secs_f64();
         let bucket = BOUNDS_S.iter().position(|bound| seconds <= *bound);
-        if let Some(count) = bucket.and_then(|bucket| self.0.counts.get(bucket)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        let bucket = bucket.unwrap_or(BOUNDS_S.len() - 1);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.0.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        self.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        if let Some(exemplar) = exemplar {
+            // Whoever holds the lock leaves an exemplar as good, or reads them: nobody waits for that.
+            if let Ok(mut exemplars) = self.exemplars.get_or_init(Box::default).try_lock() {
+                exemplars[bucket] = Some((exemplar, duration));
+            }
+        }
     }
 
     /// Returns the upper bounds in seconds, and how many durations lie between each and the one before.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
-        let counts = self.0.counts.iter();
+        let counts = self.counts.iter();
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
         BOUNDS_S.into_iter().zip(counts)
     }
-}
 
-impl TypedMetric for DurationHistogram {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for DurationHistogram {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let buckets: Vec<_> = self.buckets().collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = Duration::from_nanos(self.0.sum_ns.load(Ordering::Relaxed));
-        encoder.encode_histogram::<NoLabelSet>(sum.as_secs_f64(), count, &buckets, None)
+    /// Appends its series, under this name and with these labels, which need no escapes. Only OpenMetrics has exemplars.
+    pub(crate) fn write(&self, text: &mut String, name: &str, labels: &str, format: MetricsFormat) {
+        let exemplars = self.exemplars.get();
+        let exemplars = exemplars.filter(|_| format == MetricsFormat::OpenMetrics);
+        let exemplars = exemplars.map_or_else(Default::default, |exemplars| {
+            *exemplars.lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        let mut count = 0;
+        // Writing into a String can't fail.
+        for ((bound, in_bucket), exemplar) in self.buckets().zip(exemplars) {
+            count += in_bucket;
+            let _ = match bound {
+                f64::INFINITY => write!(text, "{name}_bucket{{le=\"+Inf\",{labels}}} {count}"),
+                // As OpenMetrics has it: `1.0` and not `1`.
+                bound => write!(text, "{name}_bucket{{le=\"{bound:?}\",{labels}}} {count}"),
+            };
+            if let Some((Exemplar { trace_id, at }, duration)) = exemplar {
+                let trace = TraceParent::trace_id_text(trace_id);
+                let (value, at) = (duration.as_secs_f64(), at.as_secs_f64());
+                let _ = write!(text, " # {{trace_id=\"{trace}\"}} {value:?} {at:.3}");
+            }
+            text.push('\n');
+        }
+        let sum = Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64();
+        let _ = writeln!(text, "{name}_sum{{{labels}}} {sum:?}");
+        let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
     }
+}
 
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_names_the_last_of_its_traced_calls_where_the_format_has_a_place_for_it() {
+        let histogram = DurationHistogram::default();
+        let observe = |ms, trace: Option<u128>| {
+            let at = Duration::from_millis(1_790_000_000_123);
+            let exemplar = trace.map(|trace_id| Exemplar { trace_id, at });
+            histogram.observe(Duration::from_millis(ms), exemplar);
+        };
+        observe(2, None);
+        observe(3, Some(0xa));
+        observe(4, Some(0xb));
+        observe(5, None);
+        observe(60_000, Some(0xc));
+        let mut text = String::new();
+        histogram.write(&mut text, "t", "way=\"soap\"", MetricsFormat::OpenMetrics);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[3],
+            "t_bucket{le=\"0.005\",way=\"soap\"} 4 # {trace_id=\"0000000000000000000000000000000b\"} 0.004 1790000000.123"
+        );
+        assert_eq!(lines[9], "t_bucket{le=\"1.0\",way=\"soap\"} 4");
+        assert_eq!(
+            lines[12..],
+            [
+                "t_bucket{le=\"+Inf\",way=\"soap\"} 5 # {trace_id=\"0000000000000000000000000000000c\"} 60.0 1790000000.123",
+                "t_sum{way=\"soap\"} 60.014",
+                "t_count{way=\"soap\"} 5",
+            ]
+        );
+        let mut plain = String::new();
+        histogram.write(&mut plain, "t", "way=\"soap\"", MetricsFormat::Prometheus);
+        assert!(!plain.contains('#') && plain.lines().count() == lines.len());
     }
 }

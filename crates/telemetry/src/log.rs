@@ -16,6 +16,7 @@ use crate::log_buffer::{LineFormat, Output};
 use crate::log_line;
 use crate::log_queue::LogClass;
 use crate::log_writer;
+use crate::logfmt::LogfmtEvents;
 
 /// How long the end of the process waits for lines to be written: longer than a working reader needs for all of them.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,8 +29,19 @@ static LOG: OnceLock<Output> = OnceLock::new();
 pub struct LogConfig {
     /// An `EnvFilter` directive such as `info` or `chatgate=debug`.
     pub level: String,
-    /// Whether a line is a JSON object; otherwise it is text for a person.
-    pub json: bool,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A JSON object.
+    Json,
+    /// `name=value`, for programs and people.
+    Logfmt,
+    /// Text for a person.
+    Text,
 }
 
 /// Starts the log on standard output. The second call in one process does nothing.
@@ -40,10 +52,9 @@ pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
     // A file or a pipe is no place for colours.
     let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
-    let form = if log.json {
-        LineFormat::Json
-    } else {
-        LineFormat::Text { is_coloured }
+    let form = match log.format {
+        LogFormat::Json | LogFormat::Logfmt => LineFormat::Programs,
+        LogFormat::Text => LineFormat::Text { is_coloured },
     };
     let output = Output::new(form);
     // A failure means that a log is already there, which only happens in tests.
@@ -59,22 +70,32 @@ pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
         .log_internal_errors(false)
         .with_ansi(form == LineFormat::Text { is_coloured: true })
         .with_writer(output.clone());
-    if log.json {
-        log_line::write_json_to(output);
-        let lines = lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_filter_reloading();
-        let handle = lines.reload_handle();
-        let _ = lines.try_init();
-        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
-    } else {
-        let lines = lines.with_filter_reloading();
-        let handle = lines.reload_handle();
-        let _ = lines.try_init();
-        Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+    match log.format {
+        LogFormat::Json => {
+            log_line::write_for_programs(output, true);
+            let lines = lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_filter_reloading();
+            let handle = lines.reload_handle();
+            let _ = lines.try_init();
+            Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+        }
+        LogFormat::Logfmt => {
+            log_line::write_for_programs(output, false);
+            let lines = lines.event_format(LogfmtEvents).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let _ = lines.try_init();
+            Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+        }
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            let _ = lines.try_init();
+            Ok(LogLevel(Box::new(move |filter| handle.reload(filter))))
+        }
     }
 }
 

@@ -64,8 +64,8 @@ pub fn in_class(class: LogClass, work: impl FnOnce()) {
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFormat {
-    /// One JSON object a line.
-    Json,
+    /// For programs, with the escapes of JSON's strings in quotes.
+    Programs,
     /// Text for people, with colours for a terminal or without.
     Text { is_coloured: bool },
 }
@@ -198,7 +198,7 @@ mod tests {
 
     /// What waits after the work, and what waits once the thread rests.
     fn written(work: impl FnOnce(&Output) + Send) -> (String, String) {
-        let output = Output::new(LineFormat::Json);
+        let output = Output::new(LineFormat::Programs);
         // In a thread of its own: gathering is for good.
         std::thread::scope(|scope| {
             let working = scope.spawn(|| {
@@ -232,7 +232,7 @@ mod tests {
     fn what_others_have_written_is_one_line_and_steers_no_terminal() {
         let forms = [
             (
-                LineFormat::Json,
+                LineFormat::Programs,
                 "{\"a\":\"\u{202e}\u{9b}\"}\n",
                 "{\"a\":\"\\u202e\\u009b\"}\n",
             ),

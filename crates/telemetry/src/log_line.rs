@@ -19,19 +19,44 @@ const REQUEST_TARGET: &str = "chatgate::request";
 /// The initial capacity of a thread's buffer, in bytes: more than nearly every line takes.
 const LINE_BYTES: usize = 2048;
 
-/// The beginning of each line, with placeholders for the digits.
-const LINE_START: &str = "{\"timestamp\":\"2026-11-22T00:00:00";
+/// So many bytes are looked at at once, in search of those that need an escape.
+const PIECE_BYTES: usize = 16;
 
-/// The output for JSON lines; unset when the log is text for people.
-static JSON_OUTPUT: OnceLock<Output> = OnceLock::new();
+/// How many bytes a time to the second takes: `2026-11-22T00:00:00`.
+const SECOND_BYTES: usize = 19;
+
+/// The output for lines that programs read, and what stands around the fields; unset when the log is text for people.
+static PROGRAMS_OUTPUT: OnceLock<(Output, LineFrame)> = OnceLock::new();
 
 thread_local! {
     static LINE: RefCell<RequestLine> = RefCell::new(RequestLine {
         text: String::with_capacity(LINE_BYTES),
         second: 0,
-        is_json: true,
+        is_json: false,
     });
 }
+
+/// What stands before the time of a line, between time and fields, and behind the fields.
+struct LineFrame {
+    is_json: bool,
+    start: &'static str,
+    middle: &'static str,
+    end: &'static str,
+}
+
+const JSON: LineFrame = LineFrame {
+    is_json: true,
+    start: "{\"timestamp\":\"",
+    middle: "Z\",\"level\":\"INFO\",\"message\":\"request\"",
+    end: ",\"target\":\"chatgate::request\"}\n",
+};
+
+const LOGFMT: LineFrame = LineFrame {
+    is_json: false,
+    start: "timestamp=",
+    middle: "Z level=INFO message=request",
+    end: " target=chatgate::request\n",
+};
 
 /// The name of a field in both formats of a line.
 #[derive(Clone, Copy)]
@@ -67,10 +92,11 @@ pub struct RequestLine {
     is_json: bool,
 }
 
-/// Sends lines to this output as JSON from now on.
-pub(crate) fn write_json_to(output: Output) {
+/// Sends lines to this output from now on, as JSON or as logfmt.
+pub(crate) fn write_for_programs(output: Output, is_json: bool) {
+    let frame = if is_json { JSON } else { LOGFMT };
     // Set before only in tests, which start more than one log.
-    let _ = JSON_OUTPUT.set(output);
+    let _ = PROGRAMS_OUTPUT.set((output, frame));
 }
 
 /// Logs a request, if the log shows such lines: a line of this class and of this moment since 1970, UTC, with the fields that
@@ -79,15 +105,14 @@ pub fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut Reques
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
     }
-    LINE.with_borrow_mut(|line| match JSON_OUTPUT.get() {
-        Some(output) => {
-            line.begin_json(at);
+    LINE.with_borrow_mut(|line| match PROGRAMS_OUTPUT.get() {
+        Some((output, frame)) => {
+            line.begin(frame, at);
             write(line);
-            line.text.push_str(",\"target\":\"chatgate::request\"}\n");
+            line.text.push_str(frame.end);
             output.line(class, false).take(line.text.as_bytes());
         }
         None => {
-            line.is_json = false;
             line.text.clear();
             write(line);
             in_class(class, || {
@@ -100,24 +125,23 @@ pub fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut Reques
 impl RequestLine {
     /// Begins a new line with the time to the microsecond (RFC 3339). Within one second, a thread reuses the beginning of its
     /// last line.
-    fn begin_json(&mut self, at: Duration) {
+    fn begin(&mut self, frame: &LineFrame, at: Duration) {
         let second = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-        if self.second != second || !self.is_json {
+        if self.second != second {
             self.text.clear();
             let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
             // Writing into a String can't fail.
-            let _ = write!(self.text, "{{\"timestamp\":\"{time:.0}");
+            let _ = write!(self.text, "{}{time:.0}", frame.start);
             self.second = second;
-            self.is_json = true;
+            self.is_json = frame.is_json;
         }
         // The Z comes behind the microseconds.
-        self.text.truncate(LINE_START.len());
+        self.text.truncate(frame.start.len() + SECOND_BYTES);
         self.text.push('.');
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(1_000_000 + at.subsec_micros());
         self.text.push_str(&digits[1..]);
-        self.text
-            .push_str("Z\",\"level\":\"INFO\",\"message\":\"request\"");
+        self.text.push_str(frame.middle);
     }
 
     fn name(&mut self, name: Name) {
@@ -168,17 +192,9 @@ impl RequestLine {
 }
 
 /// Appends text with the escapes of a JSON string (RFC 8259, 7), and with those for what a terminal does not show.
-fn escape(line: &mut String, text: &str) {
-    // What else nobody sees has bytes beyond ASCII.
-    let may_go = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
-    // Without a way out of the loop it is done for many bytes at once, and most texts have none of these.
-    let is_plain = !text.bytes().fold(false, |found, b| found | may_go(b));
-    if is_plain {
-        line.push_str(text);
-        return;
-    }
+pub(crate) fn escape(line: &mut String, text: &str) {
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(may_go) {
+    while let Some(at) = first_to_escape(rest.as_bytes()) {
         let (plain, others) = rest.split_at(at);
         line.push_str(plain);
         let mut others = others.chars();
@@ -196,22 +212,35 @@ fn escape(line: &mut String, text: &str) {
     line.push_str(rest);
 }
 
+/// Where the first byte stands that may not go as it is.
+fn first_to_escape(text: &[u8]) -> Option<usize> {
+    // What else nobody sees has bytes beyond ASCII.
+    let may_not = |b: &u8| !(0x20..0x7f).contains(b) | (*b == b'"') | (*b == b'\\');
+    // Without a way out, in the loop or in the question, a piece is done at once, and most have none of these.
+    let is_plain = |piece: &&[u8]| !piece.iter().fold(false, |found, b| found | may_not(b));
+    let plain = text.chunks_exact(PIECE_BYTES).take_while(is_plain).count() * PIECE_BYTES;
+    text[plain..].iter().position(may_not).map(|at| plain + at)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn line(is_json: bool, write: impl Fn(&mut RequestLine)) -> String {
+    fn line(frame: Option<&LineFrame>, write: impl Fn(&mut RequestLine)) -> String {
         let mut line = RequestLine {
             text: String::new(),
             second: 0,
             is_json: false,
         };
-        if is_json {
-            line.begin_json(Duration::from_micros(1_790_000_000_000_042));
+        if let Some(frame) = frame {
+            line.begin(frame, Duration::from_micros(1_790_000_000_000_042));
         }
         write(&mut line);
+        if let Some(frame) = frame {
+            line.text.push_str(frame.end);
+        }
         line.text
     }
 
@@ -223,7 +252,7 @@ mod tests {
             line.number(name!("status"), 200);
             line.ms(name!("total_ms"), Duration::from_micros(1050));
         };
-        let json = line(true, write);
+        let json = line(Some(&JSON), write);
         let (time, rest) = json.split_once("\",\"level\"").unwrap();
         let time = time.strip_prefix("{\"timestamp\":\"").unwrap();
         assert!(
@@ -232,11 +261,15 @@ mod tests {
         );
         assert_eq!(
             rest,
-            r#":"INFO","message":"request","way":"soap","user_agent":"a \"b\"","status":200,"total_ms":1.05"#
+            ":\"INFO\",\"message\":\"request\",\"way\":\"soap\",\"user_agent\":\"a \\\"b\\\"\",\"status\":200,\"total_ms\":1.05,\"target\":\"chatgate::request\"}\n"
         );
+        let fields = r#" way="soap" user_agent="a \"b\"" status=200 total_ms=1.05"#;
+        assert_eq!(line(None, write), fields);
         assert_eq!(
-            line(false, write),
-            r#" way="soap" user_agent="a \"b\"" status=200 total_ms=1.05"#
+            line(Some(&LOGFMT), write),
+            format!(
+                "timestamp={time} level=INFO message=request{fields} target=chatgate::request\n"
+            )
         );
     }
 
@@ -249,7 +282,7 @@ mod tests {
             (1000, "1"),
             (12_345, "12.345"),
         ] {
-            let logged = line(false, |line| {
+            let logged = line(None, |line| {
                 line.ms(name!("t"), Duration::from_micros(micros))
             });
             assert_eq!(logged, format!(" t={shown}"));
@@ -259,9 +292,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_one_line_that_reads_back(text in "\\PC*|[\\x00-\\x7f\u{2028}\\\\\"]*") {
-            let mut line = line(true, |line| line.text(name!("text"), &text));
-            prop_assert_eq!(line.matches('\n').count(), 0);
-            line.push('}');
+            let line = line(Some(&JSON), |line| line.text(name!("text"), &text));
+            prop_assert_eq!(line.matches('\n').count(), 1);
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read["text"], &serde_json::json!(text));
         }

@@ -54,9 +54,14 @@ impl<M> ByCall<M> {
         }))
     }
 
-    /// Returns those that were made so far.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &M> {
-        self.0.iter().flatten().filter_map(OnceLock::get)
+    /// Returns those that were made so far, each with the names of its way in and its operation.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, &M)> {
+        self.0.iter().enumerate().flat_map(|(way, calls)| {
+            let calls = calls.iter().enumerate();
+            calls.filter_map(move |(call, made)| {
+                Some((way_name(way), method_name(call), made.get()?))
+            })
+        })
     }
 
     /// The one of this call.
@@ -281,15 +286,21 @@ impl Requests {
 
 /// The labels of a kind of request of an access.
 fn labels((way, operation, code): Kind, access: &str) -> RequestLabels {
-    let way = Way::ALL.get(way).copied();
-    let operation = OPERATIONS.get(operation);
     RequestLabels {
-        way: way.map_or("none", Way::name),
-        method: operation.map_or("none", |operation| operation.method),
+        way: way_name(way),
+        method: method_name(operation),
         access: access.to_owned(),
         outcome: if code.is_none() { "success" } else { "error" },
         code: code.map_or("", Code::word),
     }
+}
+
+fn way_name(way: usize) -> &'static str {
+    Way::ALL.get(way).map_or("none", |way| way.name())
+}
+
+fn method_name(operation: usize) -> &'static str {
+    OPERATIONS.get(operation).map_or("none", |row| row.method)
 }
 
 fn way_number(way: Option<Way>) -> usize {

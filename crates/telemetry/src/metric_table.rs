@@ -69,6 +69,7 @@ metrics! {
     Counter "chatgate_requests_total" ["way", "method", "access", "outcome", "code"] "Requests answered; the busiest accesses by name, all others together as (other)";
     Histogram "chatgate_request_duration_seconds" ["way", "method"] "Time from the head of a request to its answer";
     Gauge "chatgate_inflight_requests" [] "Requests under way";
+    Gauge "chatgate_event_streams" [] "Streams of events, and calls that wait for one";
     Counter "chatgate_denied_total" ["reason"] "Requests refused by the gateway itself, by code";
     Counter "chatgate_would_deny_total" [] "Requests that a rule which only reports would have refused";
     Counter "chatgate_deliveries_total" ["delivery"] "Answers to sends, by what is known of the delivery";
@@ -82,6 +83,12 @@ metrics! {
     Gauge "chatgate_upstream_calls" [] "Calls under way to the upstream";
     Gauge "chatgate_upstream_waiting" [] "Calls that wait for a place among them";
 
+    Gauge "chatgate_webhooks" ["state"] "Webhooks by state: active, resting while their receivers fail, paused, or disabled";
+    Counter "chatgate_webhook_attempts_total" ["outcome"] "Deliveries attempted by this process, by what came of them";
+    Gauge "chatgate_webhook_unsettled" [] "Deliveries that this process has not settled";
+    Gauge "chatgate_webhook_oldest_seconds" [] "How long ago the oldest of them happened";
+    Gauge "chatgate_webhook_lost" [] "Times that events of a webhook went from the log before they were sent";
+
     Gauge "chatgate_store_failing" [] "Whether the store can't be written right now";
     Counter "chatgate_store_failovers_total" [] "Times that another server took the place of the database's";
     Gauge "chatgate_store_bytes" [] "Size of the store on disk, its write-ahead log included" "store in a file";
@@ -93,6 +100,8 @@ metrics! {
     Counter "chatgate_journal_refused_total" ["class"] "Journal rows that the store does not take, and that were dropped";
     Counter "chatgate_journal_cleared_early_total" ["class"] "Journal rows that were deleted for their room before journal.retention";
     Counter "chatgate_log_dropped_total" ["class"] "Log lines that standard output did not take in time";
+    Counter "chatgate_traces_exported_total" [] "Traced calls that the receiver of traces has taken";
+    Counter "chatgate_traces_dropped_total" [] "Traced calls that it did not take, or that found no place in the queue before it";
 
     Gauge "chatgate_replicas" [] "Replicas that are alive and not about to end" "PostgreSQL";
     Gauge "chatgate_replica_configurations" [] "Different configurations among them" "PostgreSQL";
@@ -103,6 +112,14 @@ metrics! {
     Gauge "chatgate_limits_degraded" [] "Whether shared counts are away, so that this replica takes its share of each limit" "shared.url";
     Counter "chatgate_shared_questions_total" [] "Questions to the server of shared counts" "shared.url";
     Counter "chatgate_shared_failures_total" [] "Questions that it did not answer, or not in time" "shared.url";
+
+    Counter "chatgate_events_total" ["type"] "Events in the log";
+    Counter "chatgate_event_gaps_total" [] "Events before which something may be missing";
+    Gauge "chatgate_event_listeners" [] "Accesses that listen to events, or did until lately";
+    Gauge "chatgate_event_channels" ["state"] "Channels that are looked at for them: watched, and those of which nothing has been known for a minute";
+    Counter "chatgate_event_looks_total" ["outcome"] "Looks at channels, by what they showed";
+    Counter "chatgate_event_fills_total" [] "Calls for the unread messages of chats that had changed";
+    Counter "chatgate_event_unharvested_total" [] "Lists of callers' calls that could not be kept";
 
     Gauge "chatgate_config_generation" [] "Configurations that have been in force";
     Gauge "chatgate_config_loaded_timestamp_seconds" [] "When the configuration in force was read";
@@ -135,7 +152,7 @@ mod tests {
 `/metrics` on the operators' side answers without a key, in the text format of Prometheus, or as OpenMetrics to those that accept it.
 No label holds a client's address, a destination or a text of a caller. Alerts on these metrics are in
 [deploy/prometheus](../deploy/prometheus/alerts.yaml), dashboards in [deploy/grafana](../deploy/grafana). In parentheses stands what a
-metric takes to be there. This page follows from the code.
+metric takes to be there. In OpenMetrics, buckets of the histograms have exemplars where calls are traced. This page follows from the code.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

@@ -21,12 +21,7 @@ use crate::metric_handles::{ByCall, Requests};
 use crate::metric_table::{METRICS, row};
 use crate::parts::note_start;
 use crate::scrape::{MetricSample, Scrape};
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct CallLabels {
-    pub(crate) way: &'static str,
-    pub(crate) method: &'static str,
-}
+use crate::tracer::TraceCounts;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct MethodLabel {
@@ -62,14 +57,13 @@ pub struct Metrics {
     registry: Registry,
     /// Requests answered.
     pub requests: Requests,
-    request_duration: Family<CallLabels, DurationHistogram>,
     pub(crate) request_durations: ByCall<DurationHistogram>,
-    upstream_duration: Family<MethodLabel, DurationHistogram>,
     pub(crate) upstream_durations: ByCall<DurationHistogram>,
     upstream_attempts: Family<MethodLabel, Counter>,
     upstream_attempt_counts: ByCall<Counter>,
     cache_results: [OnceLock<Counter>; CacheStatus::WORDS.len()],
     pub(crate) denied: Family<ReasonLabel, Counter>,
+    denied_counts: [Counter; Code::ALL.len()],
     /// Requests that a rule which only reports would have refused.
     pub would_deny: Counter,
     pub(crate) cache: Family<ResultLabel, Counter>,
@@ -77,6 +71,8 @@ pub struct Metrics {
     /// Requests under way.
     pub inflight: Gauge<i64, AtomicI64>,
     reloads: Family<ReloadLabel, Counter>,
+    /// What has become of traced calls.
+    pub traces: TraceCounts,
 }
 
 impl Default for Metrics {
@@ -93,21 +89,28 @@ impl Default for Metrics {
             ("date", COMMIT_DATE),
         ];
         new.register("chatgate_build_info", Info::new(program.to_vec()));
+        let denied: Family<ReasonLabel, Counter> = new.metric("chatgate_denied_total");
         let metrics = Metrics {
             requests,
             request_durations: ByCall::new(),
             upstream_durations: ByCall::new(),
             upstream_attempt_counts: ByCall::new(),
             cache_results: Default::default(),
-            request_duration: new.metric("chatgate_request_duration_seconds"),
-            upstream_duration: new.metric("chatgate_upstream_duration_seconds"),
             upstream_attempts: new.metric("chatgate_upstream_attempts_total"),
-            denied: new.metric("chatgate_denied_total"),
+            denied_counts: Code::ALL.map(|code| {
+                let reason = code.word();
+                denied.get_or_create_owned(&ReasonLabel { reason })
+            }),
+            denied,
             would_deny: new.metric("chatgate_would_deny_total"),
             cache: new.metric("chatgate_cache_requests_total"),
             deliveries: new.metric("chatgate_deliveries_total"),
             inflight: new.metric("chatgate_inflight_requests"),
             reloads: new.metric("chatgate_config_reloads_total"),
+            traces: TraceCounts {
+                exported: new.metric("chatgate_traces_exported_total"),
+                dropped: new.metric("chatgate_traces_dropped_total"),
+            },
             registry,
         };
         metrics.begin();
@@ -122,21 +125,14 @@ impl Metrics {
         way: Option<Way>,
         operation: Option<&Operation>,
     ) -> &DurationHistogram {
-        self.request_durations.of(way, operation, || {
-            let way = way.map_or("none", Way::name);
-            let method = method_of(operation);
-            let labels = CallLabels { way, method };
-            self.request_duration.get_or_create_owned(&labels)
-        })
+        self.request_durations
+            .of(way, operation, DurationHistogram::default)
     }
 
     /// How long the upstream took for an operation, in seconds.
     pub fn upstream_duration(&self, operation: Option<&Operation>) -> &DurationHistogram {
-        self.upstream_durations.of(None, operation, || {
-            let method = method_of(operation);
-            self.upstream_duration
-                .get_or_create_owned(&MethodLabel { method })
-        })
+        self.upstream_durations
+            .of(None, operation, DurationHistogram::default)
     }
 
     /// How often the cache had this to do with an answer.
@@ -157,8 +153,8 @@ impl Metrics {
     }
 
     /// Counts a request that the gateway refused itself.
-    pub fn count_denied(&self, reason: &'static str) {
-        self.denied.get_or_create(&ReasonLabel { reason }).inc();
+    pub fn count_denied(&self, code: Code) {
+        self.denied_counts[code as usize].inc();
     }
 
     /// Counts the delivery word of an answer to a send.
@@ -179,14 +175,27 @@ impl Metrics {
 
     /// Makes the series that alerts look at: the first count of a series that is not there yet is no increase.
     fn begin(&self) {
-        for reason in Code::ALL.map(Code::word) {
-            drop(self.denied.get_or_create(&ReasonLabel { reason }));
-        }
         for delivery in Delivery::ALL.map(Delivery::word) {
             drop(self.deliveries.get_or_create(&DeliveryLabel { delivery }));
         }
         for outcome in [RELOAD_TAKEN, RELOAD_REFUSED] {
             drop(self.reloads.get_or_create(&ReloadLabel { outcome }));
+        }
+    }
+
+    /// Appends the histograms of durations.
+    fn write_durations(&self, text: &mut String, format: MetricsFormat) {
+        let name = "chatgate_request_duration_seconds";
+        describe(text, name);
+        for (way, method, durations) in self.request_durations.all() {
+            let labels = format!("way=\"{way}\",method=\"{method}\"");
+            durations.write(text, name, &labels, format);
+        }
+        let name = "chatgate_upstream_duration_seconds";
+        describe(text, name);
+        for (_, method, durations) in self.upstream_durations.all() {
+            let labels = format!("method=\"{method}\"");
+            durations.write(text, name, &labels, format);
         }
     }
 
@@ -199,6 +208,7 @@ impl Metrics {
         let mut text = String::new();
         // Writing into a String can't fail.
         let _ = encode_registry(&mut text, &self.registry);
+        self.write_durations(&mut text, format);
         let _ = encode_registry(&mut text, &registry);
         match format {
             MetricsFormat::Prometheus => prometheus_text(&text),
@@ -207,6 +217,13 @@ impl Metrics {
                 text
             }
         }
+    }
+}
+
+/// Begins a family as the registry does.
+fn describe(text: &mut String, name: &str) {
+    if let Some(row) = row(name) {
+        let _ = writeln!(text, "# HELP {name} {}.\n# TYPE {name} histogram", row.help);
     }
 }
 

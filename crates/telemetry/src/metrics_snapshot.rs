@@ -18,7 +18,7 @@ impl Metrics {
     pub fn snapshot(&self) -> MetricsSnapshot {
         let (served, failed) = self.requests.served_and_failed();
         let latency = |durations: &ByCall<DurationHistogram>| {
-            let buckets = durations.all().flat_map(DurationHistogram::buckets);
+            let buckets = durations.all().flat_map(|(.., one)| one.buckets());
             buckets.collect()
         };
         let reasons = Code::ALL.map(Code::word);

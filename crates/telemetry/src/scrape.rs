@@ -35,6 +35,13 @@ impl MetricSample {
         }
     }
 
+    /// Returns the value of the one with this name, rounded down, if it is among them.
+    #[must_use]
+    pub fn find(samples: &[MetricSample], name: &str) -> Option<u64> {
+        let found = samples.iter().find(|sample| sample.name == name)?;
+        Some(found.value as u64)
+    }
+
     fn encode(&self, kind: MetricKind, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         // As people write it: `1` and not `1.0`.
         let whole = Some(self.value as i64).filter(|whole| *whole as f64 == self.value);

@@ -8,6 +8,7 @@
 mod basic;
 mod config;
 mod edge;
+mod events;
 mod form;
 mod forwarded;
 mod json;
@@ -35,10 +36,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub static TARGETS: [Target; 12] = [
+pub static TARGETS: [Target; 13] = [
     target("basic", basic::judge),
     target("config", config::judge),
     target("edge", edge::judge),
+    target("events", events::judge),
     target("form", form::judge),
     target("forwarded", forwarded::judge),
     target("json", json::judge),

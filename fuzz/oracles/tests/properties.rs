@@ -64,7 +64,7 @@ macro_rules! properties {
     };
 }
 
-properties! { basic config edge form forwarded json jwt multipart proxy same_call soap upstream }
+properties! { basic config edge events form forwarded json jwt multipart proxy same_call soap upstream }
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -112,7 +112,7 @@ fn the_metadata_names_the_public_url() {
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "scopes_supported": ["chat", "getchatchannels", "sendmessage", "sendfile", "getchats", "getmessages", "getunreadmessages"],
+        "scopes_supported": ["chat", "getchatchannels", "sendmessage", "sendfile", "getchats", "getmessages", "getunreadmessages", "getevents"],
     });
     assert_eq!(read("https://gate.example"), expected);
     let slashed = read("https://gate.example/x/");

@@ -275,7 +275,7 @@ proptest! {
 
 #[test]
 fn the_wsdl_declares_every_operation_in_both_ports() {
-    let wsdl = crate::wsdl("https://chat.example/?a=1&b=\"2\"", WsdlPorts::Both);
+    let wsdl = crate::wsdl("https://chat.example/?a=1&b=\"2\"", WsdlPorts::Both, true);
     crate::check_document(wsdl.as_bytes()).unwrap();
     assert_eq!(
         wsdl.matches("location=\"https://chat.example/?a=1&amp;b=&quot;2&quot;/api/soap/\"")
@@ -283,7 +283,7 @@ fn the_wsdl_declares_every_operation_in_both_ports() {
         2
     );
     assert!(
-        crate::wsdl("https://chat.example/", WsdlPorts::Both)
+        crate::wsdl("https://chat.example/", WsdlPorts::Both, true)
             .contains("location=\"https://chat.example/api/soap/\"")
     );
     assert!(!wsdl.contains("import"));
@@ -307,12 +307,12 @@ fn the_wsdl_declares_every_operation_in_both_ports() {
 
 #[test]
 fn a_wsdl_of_one_version_names_nothing_of_the_other() {
-    let both = crate::wsdl("https://chat.example", WsdlPorts::Both);
+    let both = crate::wsdl("https://chat.example", WsdlPorts::Both, true);
     for (ports, own, other) in [
         (WsdlPorts::Soap11, "soap", "soap12"),
         (WsdlPorts::Soap12, "soap12", "soap"),
     ] {
-        let wsdl = crate::wsdl("https://chat.example", ports);
+        let wsdl = crate::wsdl("https://chat.example", ports, true);
         crate::check_document(wsdl.as_bytes()).unwrap();
         assert_eq!(wsdl.matches("<wsdl:port ").count(), 1);
         assert_eq!(wsdl.matches("<wsdl:binding ").count(), 1);
@@ -323,6 +323,13 @@ fn a_wsdl_of_one_version_names_nothing_of_the_other() {
             assert!(both.contains(line), "{line}");
         }
     }
+}
+
+#[test]
+fn a_wsdl_without_events_does_not_name_them() {
+    let wsdl = crate::wsdl("https://chat.example", WsdlPorts::Both, false);
+    crate::check_document(wsdl.as_bytes()).unwrap();
+    assert!(!wsdl.contains("getevents") && wsdl.contains("getchats"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl<'a> Builder<'a> {
             {
                 return Err("An attribute is given twice.");
             }
-            attributes.push((name, value));
+            attributes.push((name, value.into_owned()));
         }
         let element = Element {
             name: self.scope.element(tag.name)?,

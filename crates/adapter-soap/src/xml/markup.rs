@@ -1,6 +1,8 @@
 //! The inside of tags, declarations and references, read from their own text: quick-xml finds where they end, and leaves
 //! open whether what stands between is well formed.
 
+use std::borrow::Cow;
+
 use super::chars::{is_char, is_ncname, is_space};
 use super::charset::{CHARSETS_TAKEN, Charset, SourceCharset};
 use super::error::Checked;
@@ -76,9 +78,9 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
 }
 
 /// Resolves references in a value and turns literal white space into spaces, as XML 1.0 section 3.3.3 says.
-pub(super) fn attribute_value(raw: &str) -> Checked<String> {
+pub(super) fn attribute_value(raw: &str) -> Checked<Cow<'_, str>> {
     if !raw.contains(['&', '\r', '\t', '\n']) {
-        return Ok(raw.to_owned());
+        return Ok(Cow::Borrowed(raw));
     }
     let mut value = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -98,7 +100,7 @@ pub(super) fn attribute_value(raw: &str) -> Checked<String> {
             c => value.push(c),
         }
     }
-    Ok(value)
+    Ok(Cow::Owned(value))
 }
 
 /// The character that a reference stands for; `name` is what stands between `&` and `;`.

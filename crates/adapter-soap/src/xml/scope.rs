@@ -1,6 +1,5 @@
 //! Which prefix stands for which namespace, at each point of a document.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::chars::{is_ncname, split_qname};
@@ -34,7 +33,6 @@ impl XmlName<'_> {
 /// The bindings in force.
 pub(super) struct NamespaceScope<'a> {
     bindings: Vec<(&'a str, Rc<str>)>,
-    known: HashSet<Rc<str>>,
     none: Rc<str>,
 }
 
@@ -43,7 +41,6 @@ impl<'a> NamespaceScope<'a> {
     pub(super) fn new() -> Self {
         NamespaceScope {
             bindings: vec![("xml", Rc::from(XML))],
-            known: HashSet::from([Rc::from(XML)]),
             none: Rc::from(""),
         }
     }
@@ -76,14 +73,9 @@ impl<'a> NamespaceScope<'a> {
         if self.bindings.len() > NAMESPACES_MAX {
             return Err("Too many namespaces are bound at once.");
         }
-        let namespace = match self.known.get(value) {
-            Some(known) => Rc::clone(known),
-            None => {
-                let new = Rc::<str>::from(value);
-                self.known.insert(Rc::clone(&new));
-                new
-            }
-        };
+        // Names are equal by their pointers, so that no two bindings in force have copies of one namespace.
+        let in_force = self.bindings.iter().find(|(_, known)| **known == *value);
+        let namespace = in_force.map_or_else(|| Rc::from(value), |(_, known)| Rc::clone(known));
         self.bindings.push((prefix, namespace));
         Ok(true)
     }
@@ -123,7 +115,7 @@ impl<'a> NamespaceScope<'a> {
     }
 }
 
-/// Whether two names of one document are equal. They share their namespaces, so the pointers are compared.
+/// Whether two names of one element are equal. They share their namespaces, so the pointers are compared.
 pub(super) fn xml_name_eq(a: &XmlName<'_>, b: &XmlName<'_>) -> bool {
     Rc::ptr_eq(&a.namespace, &b.namespace) && a.local == b.local
 }

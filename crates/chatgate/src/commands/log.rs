@@ -35,6 +35,9 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
         return Ok(());
     }
     let mut shown: BTreeSet<String> = rows.iter().map(id_of).collect();
+    // Where the limit leaves rows out, the first that are read again are older than the oldest that is shown.
+    let is_full = rows.len() >= args.limit as usize;
+    let mut oldest = shown.first().cloned().filter(|_| is_full);
     let mut follow = follow.unwrap_or_else(|| "0".to_owned());
     let mut cursor = follow.clone();
     loop {
@@ -44,6 +47,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
         let rows = rows_of(&page).iter();
         let rows: Vec<Value> = rows
             .filter(|row| shown.insert(id_of(row)))
+            .filter(|row| oldest.as_ref().is_none_or(|oldest| id_of(row) > *oldest))
             .cloned()
             .collect();
         if !print_while_read(lines(&args, &rows))? {
@@ -55,6 +59,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
         match page["next"].as_str() {
             Some(next) => next.clone_into(&mut cursor),
             None => {
+                oldest = None;
                 // Ids are of one length.
                 shown = shown.split_off(&follow);
                 cursor.clone_from(&follow);

@@ -7,7 +7,7 @@ use std::path::Path;
 use gateway::data_folder::{DataFolder, random_text, remove, write_private};
 use sandbox::{Fault, Sandbox, SandboxConfig};
 use serde_json::json;
-use telemetry::LogConfig;
+use telemetry::{LogConfig, LogFormat};
 use visible::visible_lines;
 
 use super::terminal::print_error;
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
     let _lock = folder.as_ref().map(locked).transpose()?;
     telemetry::start_log(&LogConfig {
         level: "warn".to_owned(),
-        json: false,
+        format: LogFormat::Text,
     })?;
     let account = match (args.user, args.password) {
         (Some(user), Some(password)) => AccountNotice {

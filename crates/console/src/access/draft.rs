@@ -1,6 +1,7 @@
 //! An access as operators write it: checked whole, with every mistake reported at once.
 
 use std::num::NonZeroU32;
+use std::ops::Deref;
 
 use adapter::{OPERATIONS, PLATFORMS, USER_BYTES_MAX, Way};
 use ipnet::IpNet;
@@ -8,7 +9,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::{
-    Access, CachePolicy, Channel, JournalLevel, Object, Rate, parse_access_network, parse_network,
+    Access, CachePolicy, Channel, JournalLevel, ListedWord, Object, Rate, parse_access_network,
+    parse_network,
 };
 
 use crate::access::bounds::{
@@ -85,11 +87,11 @@ draft_fields! {
     deny: Vec<String>, schemas::networks(&schemas::network()),
         |list, access| set(&mut access.deny, networks(&list, one_network));
     ways: Vec<String>, some_of(&ways()),
-        |names, access| set(&mut access.ways, listed(names, &ways()));
+        |names, access| set(&mut access.ways, listed(&names, &ways()));
     methods: Vec<String>, some_of(&methods()),
-        |names, access| set(&mut access.methods, listed(names, &methods()));
+        |names, access| set(&mut access.methods, listed(&names, &methods()));
     platforms: Option<Vec<String>>, nullable(some_of(&PLATFORMS)),
-        |names, access| set(&mut access.platforms, names.map(|names| listed(names, &PLATFORMS)).transpose());
+        |names, access| set(&mut access.platforms, names.map(|names| listed(&names, &PLATFORMS)).transpose());
     channels: Option<Vec<Object<Channel>>>, nullable(schemas::channels()),
         |list, access| set(&mut access.channels, list.map(unwrapped).transpose());
     rate: Option<Value>, schemas::rate("min"),
@@ -108,7 +110,7 @@ draft_fields! {
         |is_allowed, access| set(&mut access.query_credentials, Ok(is_allowed));
     report: Vec<String>, some_of(&REPORTS),
         |names, access| {
-            let names = listed(names, &REPORTS)?;
+            let names = listed(&names, &REPORTS)?;
             let has = |name: &str| names.iter().any(|n| n == name);
             (access.report_networks, access.limits.report) = (has("networks"), has("limits"));
             Ok(())
@@ -170,7 +172,7 @@ pub(crate) fn channels(channels: Vec<Channel>) -> Result<Vec<Channel>, String> {
         return Err(format!("at most {CHANNELS_MAX} channels"));
     }
     for channel in &channels {
-        listed(vec![channel.platform.clone()], &PLATFORMS)?;
+        listed(std::slice::from_ref(&channel.platform), &PLATFORMS)?;
         bounded(&channel.platformid, 1, ID_BYTES_MAX)?;
     }
     Ok(channels)
@@ -223,10 +225,13 @@ pub(crate) fn networks(
     parsed.map(|lists| lists.into_iter().flatten().collect())
 }
 
-pub(crate) fn listed(names: Vec<String>, known: &[&str]) -> Result<Vec<String>, String> {
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(unknown) => Err(format!("{unknown} is not one of {}", known.join(", "))),
-        None => Ok(names),
+pub(crate) fn listed<T: Deref<Target = str>>(
+    names: &[T],
+    known: &[&str],
+) -> Result<Vec<ListedWord>, String> {
+    match names.iter().find(|name| !known.contains(&&***name)) {
+        Some(unknown) => Err(format!("{} is not one of {}", &**unknown, known.join(", "))),
+        None => Ok(names.iter().map(|name| ListedWord::from(&**name)).collect()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use adapter::{PLATFORMS, USER_BYTES_MAX};
 use ipnet::IpNet;
-use store::{Access, SECRETS_MAX, check_name};
+use store::{Access, ListedWord, SECRETS_MAX, check_name};
 
 use crate::access::bounds::{NETWORKS_MAX, TEXT_BYTES_MAX};
 use crate::access::draft::{bounded, channels, listed, methods, ways};
@@ -20,7 +20,7 @@ pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_20
 
 /// Returns what is wrong with an access, by field, each with the name of the access before it.
 pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
-    let names = |names: &[String], known: &[&str]| listed(names.to_vec(), known).map(|_| ());
+    let names = |names: &[ListedWord], known: &[&str]| listed(names, known).map(|_| ());
     let platforms = access.platforms.as_deref().unwrap_or_default();
     let checks = [
         ("name", check_name(&access.name)),

@@ -202,12 +202,10 @@ pub(crate) async fn latest_changes(
 /// An access that may use every way and method, from nowhere yet.
 fn blank(name: &str, secrets: Vec<Secret>) -> Result<Access, Problem> {
     let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
-    let methods = OPERATIONS
-        .iter()
-        .map(|operation| operation.method.to_owned());
+    let methods = OPERATIONS.iter().map(|operation| operation.method.into());
     Ok(Access {
         secrets,
-        ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
+        ways: Way::ALL.map(|way| way.name().into()).to_vec(),
         methods: methods.collect(),
         ..Access::new(name, name, &client_id)
     })

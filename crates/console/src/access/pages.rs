@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store::{Access, Accesses};
+use store::{Access, AccessSearch, Accesses};
 use tokio::task::yield_now;
 
 /// Accesses that are looked at before other tasks have their turn: a fraction of a millisecond.
@@ -22,13 +22,13 @@ pub(crate) async fn page(
     (search, after): (&str, &str),
     count_max: usize,
 ) -> FoundAccesses {
-    let search = search.to_lowercase();
+    let mut search = AccessSearch::new(search);
     let mut page: Vec<Arc<Access>> = Vec::new();
     for (number, access) in accesses.after(after).enumerate() {
         if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
             yield_now().await;
         }
-        if !is_found(access, &search) {
+        if !search.finds(access) {
             continue;
         }
         if page.len() == count_max {
@@ -44,20 +44,6 @@ pub(crate) async fn page(
         accesses: page,
         next: None,
     }
-}
-
-fn is_found(access: &Access, search: &str) -> bool {
-    let texts = [
-        &access.name,
-        &access.user,
-        &access.owner,
-        &access.note,
-        &access.client_id,
-    ];
-    search.is_empty()
-        || texts
-            .iter()
-            .any(|text| text.to_lowercase().contains(search))
 }
 
 #[cfg(test)]

@@ -99,6 +99,14 @@ mod tests {
             unimplemented!()
         }
 
+        fn count_wrong_key(
+            self: Arc<Self>,
+            _: Option<std::net::IpAddr>,
+            _: std::num::NonZeroU32,
+        ) -> Answering<Result<Option<i64>, crate::NotShared>> {
+            unimplemented!()
+        }
+
         fn not_ready(&self) -> Option<&'static str> {
             None
         }
@@ -127,8 +135,16 @@ mod tests {
             false
         }
 
+        fn trace_url(&self, _: &str) -> Option<String> {
+            None
+        }
+
         fn now(&self) -> i64 {
             0
+        }
+
+        fn webhooks(&self) -> &webhooks::Webhooks {
+            unimplemented!()
         }
     }
 

@@ -10,6 +10,7 @@ use crate::access::bounds::ID_BYTES_MAX;
 use crate::access::draft::{AccessDraft, methods};
 use crate::access::field_schemas::{allowed, cache_policy, name, network, networks, password, phc};
 use crate::access::imported::{CLIENT_ID_BYTES_MAX, SECONDS, VERSIONS};
+use crate::api::webhook_schemas;
 use crate::explain::HEADERS_MAX;
 use crate::json_schema::{
     Properties, array, boolean, count, integer, list, nullable, one_of, open, partly, pattern,
@@ -28,6 +29,8 @@ const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 pub(super) fn all() -> Value {
     let mut schemas = access_schemas();
     schemas.extend(key_schemas());
+    schemas.extend(webhook_schemas::bodies());
+    schemas.extend(webhook_schemas::answers());
     schemas.extend(journal_schemas());
     schemas.extend(gateway_schemas());
     Value::Object(schemas)
@@ -328,6 +331,11 @@ mod tests {
         check::<crate::access::manage::Rotation>("/Rotation", &[]);
         check::<crate::api::signing_keys::KeyRotation>("/KeyRotation", &[]);
         check::<crate::api::admin_keys::AdminKeyDraft>("/AdminKeyDraft", &[]);
+        check::<crate::api::webhooks::NewWebhook>("/WebhookDraft", &[]);
+        check::<crate::api::webhooks::WebhookChange>("/WebhookChange", &[]);
+        check::<crate::api::webhooks::WebhookResumption>("/WebhookResumption", &[]);
+        check::<crate::api::webhooks::WebhookRotation>("/WebhookRotation", &[]);
+        check::<crate::api::webhooks::WebhookRedelivery>("/WebhookRedelivery", &[]);
         check::<crate::explain::ExplainBody>("/Question", &[]);
         check::<crate::api::journal::Erasure>("/Erasure", &[]);
         check::<crate::journal::replay::ReplayRequest>("/Proposal", &[]);

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 /// Most wrong keys of one address that are answered as wrong within a minute: more than a person mistypes.
-const WRONG_PER_MINUTE: u32 = 30;
+pub(crate) const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Most addresses counted apart within a minute; all others are counted as one.
 const ADDRESSES_MAX: usize = 1000;
@@ -26,8 +27,12 @@ struct AttemptWindow {
 }
 
 impl Attempts {
-    /// Counts a wrong key. If its address has sent too many, returns the seconds that it has to wait.
-    pub(crate) fn note_wrong(&self, address: Option<IpAddr>, now: i64) -> Option<i64> {
+    /// Counts a wrong key, in one of so many processes. If its address has sent too many, returns the seconds that it has to wait.
+    pub(crate) fn note_wrong(
+        &self,
+        address: Option<IpAddr>,
+        (now, replicas): (i64, u32),
+    ) -> Option<i64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.minute != now / MINUTE_S {
             *window = AttemptWindow {
@@ -36,18 +41,19 @@ impl Attempts {
             };
         }
         let address = address.map(network);
+        let most = (WRONG_PER_MINUTE.get() / replicas.max(1)).max(1);
         let has_room = window.wrong.len() < ADDRESSES_MAX || window.wrong.contains_key(&address);
         let count = window
             .wrong
             .entry(address.filter(|_| has_room))
             .or_default();
         *count = count.saturating_add(1);
-        (*count > WRONG_PER_MINUTE).then(|| MINUTE_S - now % MINUTE_S)
+        (*count > most).then(|| MINUTE_S - now % MINUTE_S)
     }
 }
 
 /// Returns the /64 of an IPv6 address: its owner has all 2⁶⁴ addresses in it.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
@@ -62,8 +68,8 @@ mod tests {
     fn wrong_keys_are_counted_for_a_minute_and_for_each_address() {
         let attempts = Attempts::default();
         let now = 1_700_000_000;
-        let note = |text: &str, now| attempts.note_wrong(Some(text.parse().unwrap()), now);
-        for _ in 0..WRONG_PER_MINUTE {
+        let note = |text: &str, now| attempts.note_wrong(Some(text.parse().unwrap()), (now, 1));
+        for _ in 0..WRONG_PER_MINUTE.get() {
             assert_eq!(note("192.0.2.1", now), None);
             assert_eq!(note("2001:db8::1", now), None);
         }
@@ -79,10 +85,13 @@ mod tests {
         let attempts = Attempts::default();
         let refused = (0..5000_u32).filter(|n| {
             let address = IpAddr::from(n.to_be_bytes());
-            attempts.note_wrong(Some(address), 0).is_some()
+            attempts.note_wrong(Some(address), (0, 1)).is_some()
         });
         let refused = refused.count();
         assert_eq!(attempts.0.lock().unwrap().wrong.len(), ADDRESSES_MAX + 1);
-        assert_eq!(refused, 5000 - ADDRESSES_MAX - WRONG_PER_MINUTE as usize);
+        assert_eq!(
+            refused,
+            5000 - ADDRESSES_MAX - WRONG_PER_MINUTE.get() as usize
+        );
     }
 }

@@ -69,3 +69,10 @@ impl Fields {
         query.finish()
     }
 }
+
+/// Writes pairs of name and value as a query.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    query.finish()
+}

@@ -41,9 +41,11 @@ pub(crate) struct NavLink {
     pub(crate) place: &'static str,
 }
 
-const LINKS: [NavLink; 5] = [
+const LINKS: [NavLink; 7] = [
     NavLink::new(HOME, "Overview", "overview"),
+    NavLink::new("/console/health", "Health", "health"),
     NavLink::new("/console/accesses", "Accesses", "accesses"),
+    NavLink::new("/console/webhooks", "Webhooks", "webhooks"),
     NavLink::new("/console/journal", "Journal", "journal"),
     NavLink::new("/console/explain", "Explain", "explain"),
     NavLink::new("/console/status", "Status", "status"),

@@ -1,31 +1,42 @@
-//! The overview: requests, refusals, latency, the upstream, and the availability against the promise.
-
-mod charts;
+//! The overview: requests, latency, the upstream, the availability against the promise, and what the journal comes to over a chosen
+//! time.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::sse::Event;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use store::StoreError;
 use tokio::sync::watch;
 
+use crate::journal::summary::{CallerCalls, ROWS_MAX};
 use crate::metrics_snapshot::CountsByWord;
 use crate::state::availability::AvailabilityView;
 use crate::state::history::STEP_S;
 use crate::state::{Console, ConsoleState};
+use crate::web::charts::{self, Bar, Timeline};
+use crate::web::fields::{Fields, query};
 use crate::web::json::{count, items, text};
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::{PageError, PageResult};
 use crate::web::sse::{self, event};
-use crate::web::text::grouped;
+use crate::web::text::{grouped, moment_of};
+use crate::web::time_window::TimeWindow;
 use crate::web::visitor::Visitor;
-use charts::{Bar, Timeline};
+
+/// Accesses and addresses that are shown: who is behind a rise is among the first.
+const CALLERS_MAX: usize = 5;
+
+/// Most age of the sums in an overview that stays open, in seconds: less than a step, so that all of them share one.
+const SUMS_AGE_MAX_S: i64 = STEP_S as i64 - 1;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     layout: PageLayout,
+    window: &'static TimeWindow,
     now: OverviewNow,
+    counts: OverviewCounts,
 }
 
 /// The live part of the page.
@@ -40,9 +51,21 @@ struct OverviewNow {
     quantiles: Vec<(&'static str, String)>,
     requests: Timeline,
     latency: Timeline,
-    tables: Vec<(&'static str, &'static str, Vec<Bar>)>,
     cache_hits: String,
     upstream: UpstreamTile,
+}
+
+/// What the journal's rows of the chosen time come to, live as well.
+#[derive(Template)]
+#[template(path = "overview_counts.html")]
+struct OverviewCounts {
+    window: &'static TimeWindow,
+    rows_max: String,
+    looked_to: Option<String>,
+    calls: String,
+    failed: String,
+    /// Title, the text where there is nothing, and the bars.
+    tables: Vec<(&'static str, &'static str, Vec<Bar>)>,
 }
 
 struct UpstreamTile {
@@ -52,35 +75,58 @@ struct UpstreamTile {
     p95: String,
 }
 
+/// An overview that stays open.
+struct OpenOverview {
+    window: &'static TimeWindow,
+    steps: watch::Receiver<()>,
+}
+
 /// Shows the page.
-pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> PageResult {
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let window = TimeWindow::chosen(&fields);
     let page = OverviewPage {
         layout: visitor.layout("overview", "Overview"),
+        window,
         now: OverviewNow::of(&console),
+        counts: OverviewCounts::of(&console, window, 0).await?,
     };
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Streams the live part, again with every step.
+/// Streams the live parts, again with every step.
 pub(crate) async fn events(
     State(console): ConsoleState,
     _visitor: Visitor,
     headers: HeaderMap,
+    fields: Fields,
 ) -> PageResult {
-    let steps = console.history.subscribe();
-    sse::stream(console, headers, steps, |console, steps| {
-        Box::pin(next(console, steps))
+    let open = OpenOverview {
+        window: TimeWindow::chosen(&fields),
+        steps: console.history.subscribe(),
+    };
+    sse::stream(console, headers, open, |console, open| {
+        Box::pin(next(console, open))
     })
     .await
     .map_err(PageError::from)
 }
 
-async fn next(console: &Console, steps: &mut watch::Receiver<()>) -> Vec<Event> {
-    let moved = tokio::time::timeout(sse::WAIT_MAX, steps.changed()).await;
-    match (moved, OverviewNow::of(console).render()) {
-        (Ok(Ok(())), Ok(text)) => vec![event("now", &text)],
-        _ => Vec::new(),
+async fn next(console: &Console, open: &mut OpenOverview) -> Vec<Event> {
+    let moved = tokio::time::timeout(sse::WAIT_MAX, open.steps.changed()).await;
+    if !matches!(moved, Ok(Ok(()))) {
+        return Vec::new();
     }
+    let counts = OverviewCounts::of(console, open.window, SUMS_AGE_MAX_S).await;
+    let now = OverviewNow::of(console)
+        .render()
+        .map(|text| event("now", &text));
+    let counts = counts.ok().and_then(|counts| counts.render().ok());
+    let counts = counts.map(|text| event("counts", &text));
+    now.into_iter().chain(counts).collect()
 }
 
 impl OverviewNow {
@@ -99,29 +145,78 @@ impl OverviewNow {
                 .into(),
             requests: charts::requests(&steps),
             latency: charts::latency(&steps),
-            tables: vec![
-                (
-                    "Refusals by reason",
-                    "Nothing was refused yet.",
-                    charts::bars(&counts.denied),
-                ),
-                (
-                    "Deliveries",
-                    "Nothing was sent yet.",
-                    charts::bars(&counts.deliveries),
-                ),
-                (
-                    "Cache",
-                    "The cache was not asked yet.",
-                    charts::bars(&counts.cache),
-                ),
-            ],
             cache_hits: cache_hits(&counts.cache),
             upstream: UpstreamTile::of(
                 &console.gateway.status()["upstream"],
                 counts.upstream_latency.quantile_ms(0.95),
             ),
         }
+    }
+}
+
+impl OverviewCounts {
+    async fn of(
+        console: &Console,
+        window: &'static TimeWindow,
+        age_max_s: i64,
+    ) -> Result<OverviewCounts, StoreError> {
+        let within = (window.seconds, console.now());
+        let summary = console.recent_sums.of(&console.store, within, age_max_s);
+        let summary = summary.await?;
+        let since = window.word;
+        let rows = move |field: &'static str| {
+            move |name: &str| Some(query(&[(field, name), ("since", since)]))
+        };
+        let callers = |callers: &[CallerCalls], field| {
+            let counts = callers.iter().map(|one| (one.name.as_str(), one.calls));
+            charts::bars(counts, (summary.calls, CALLERS_MAX), rows(field))
+        };
+        let sends = summary
+            .deliveries
+            .iter()
+            .map(|(word, count)| (word.as_str(), *count));
+        let sent = summary.deliveries.iter().map(|(_, count)| count).sum();
+        let (_, metrics) = console.history.view();
+        let cache = metrics.cache.iter().map(|(word, count)| (*word, *count));
+        let asked = metrics.cache.values().sum();
+        Ok(OverviewCounts {
+            window,
+            rows_max: grouped(ROWS_MAX.into()),
+            looked_to: summary.looked_to_ms.map(|ms| moment_of(ms / 1000)),
+            calls: grouped(summary.calls),
+            failed: grouped(summary.failed),
+            tables: vec![
+                (
+                    "Refused or failed, by code",
+                    "Nothing was refused, and nothing failed.",
+                    charts::bars(
+                        summary.failed_by_code(),
+                        (summary.failed, usize::MAX),
+                        rows("status"),
+                    ),
+                ),
+                (
+                    "Deliveries",
+                    "Nothing was sent.",
+                    charts::bars(sends, (sent, usize::MAX), rows("delivery")),
+                ),
+                (
+                    "Busiest accesses",
+                    "No access called.",
+                    callers(&summary.accesses, "access"),
+                ),
+                (
+                    "Busiest addresses",
+                    "Nobody called.",
+                    callers(&summary.addresses, "ip"),
+                ),
+                (
+                    "Cache, since the gateway started",
+                    "The cache was not asked yet.",
+                    charts::bars(cache, (asked, usize::MAX), |_| None),
+                ),
+            ],
+        })
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     else {
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = peer.map(|ConnectInfo(peer)| peer.ip());
-        return Ok(wrong_key(console.attempts.note_wrong(address, now), next));
+        return Ok(wrong_key(console.note_wrong_key(address).await, next));
     };
     // Signing in again ends the old session.
     if let Some(old) = session_id(&console, &head.headers) {

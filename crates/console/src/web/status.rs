@@ -143,14 +143,37 @@ fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String
     let ready = reason.map_or("yes".to_owned(), |why| format!("no: {why}"));
     let inflight = console.gateway.metrics_snapshot().inflight;
     let generation = status["config_generation"].to_string();
-    vec![
+    let process = &status["process"];
+    let started = process["started_s"].as_i64().unwrap_or_default();
+    let mut facts = vec![
         ("Version", text(&status["version"])),
         ("Takes calls", ready),
+        ("Running for", age(console.now() - started)),
+        ("Memory", bytes(&process["memory_bytes"])),
+        ("Open files", grouped(count(&process["open_files"]))),
         ("Address of the ways in", text(&status["public_url"])),
         ("Configuration generation", generation),
         ("Accesses", grouped(count(&status["accesses"]))),
         ("Requests under way", grouped(inflight)),
-    ]
+    ];
+    let certificates = items(&status["certificates"]).map(|certificate| {
+        let expires = certificate["expires_s"].as_i64().unwrap_or_default();
+        let name = match certificate["listener"].as_str() {
+            Some("admin") => "Certificate of this side",
+            _ => "Certificate of the ways in",
+        };
+        (name, format!("expires at {}", moment_of(expires)))
+    });
+    facts.extend(certificates);
+    facts
+}
+
+/// Shows a number of bytes in mebibytes.
+fn bytes(number: &Value) -> String {
+    match number.as_u64() {
+        Some(bytes) => format!("{} MiB", grouped(bytes / (1024 * 1024))),
+        None => "–".to_owned(),
+    }
 }
 
 fn store_facts(status: &Value) -> Vec<(&'static str, String)> {
@@ -162,6 +185,11 @@ fn store_facts(status: &Value) -> Vec<(&'static str, String)> {
         ("Journal rows waiting", grouped(count(&store["queued"]))),
         ("Journal rows dropped", grouped(count(&store["dropped"]))),
     ];
+    let disk = &status["disk"];
+    if disk["store_bytes"].is_u64() {
+        facts.push(("Size", bytes(&disk["store_bytes"])));
+        facts.push(("Disk left", bytes(&disk["free_bytes"])));
+    }
     if replicas.is_object() {
         facts.push(("Live replicas", grouped(count(&replicas["live"]))));
         facts.push((

@@ -24,6 +24,12 @@ pub(crate) fn moment_of(seconds: i64) -> String {
         .map_or_else(|_| "never".to_owned(), |time| moment(&time.to_string()))
 }
 
+/// Writes the time of day of seconds since 1970, UTC: `12:00`.
+pub(crate) fn clock(seconds: i64) -> String {
+    let minutes = seconds.div_euclid(60);
+    format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
+}
+
 /// Writes a duration in the largest unit that fits.
 pub(crate) fn age(seconds: i64) -> String {
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];

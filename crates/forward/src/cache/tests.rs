@@ -1,6 +1,6 @@
 //! One flight per key, errors not kept, sends seen.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::Params;
 use store::Access;
@@ -9,10 +9,11 @@ use super::*;
 
 fn cache() -> Arc<ReadCache> {
     let ttl = Duration::from_secs(3600);
-    Arc::new(ReadCache::new(CacheConfig {
+    let config = CacheConfig {
         lifetimes: [ttl; OPERATION_COUNT],
         bytes: 1 << 20,
-    }))
+    };
+    Arc::new(ReadCache::new(config, None))
 }
 
 fn access(name: &str) -> Arc<Access> {

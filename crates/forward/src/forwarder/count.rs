@@ -1,43 +1,86 @@
 //! Counts calls against the limits of their accesses.
 
-use adapter::{Effect, Request};
+use std::time::Instant;
+
+use adapter::{Effect, Error, Request};
+use shared::{Away, CallWait};
 use store::Access;
 
 use super::Forwarder;
-use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit};
+use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit, all_taken};
 use crate::counted_call::CountedCall;
 
 impl Forwarder {
     /// Counts a call against the access's limits without asking cache or upstream, as a HEAD request needs it. A token
     /// request has no `request`.
-    pub async fn count(&self, access: &Access, request: Option<&Request>) -> CountedCall {
-        let counted = self.count_rates(access, request).await;
+    pub async fn count(
+        &self,
+        access: &Access,
+        request: Option<&Request>,
+        wait: &CallWait,
+    ) -> CountedCall {
+        let counted = self.count_rates(access, request, wait).await;
         self.count_day(access, counted).await
     }
 
-    /// Counts a call that is to be forwarded, and acquires its permit where calls at once are bounded: it is under way until
-    /// the permit is dropped.
+    /// Counts a call that is to be forwarded and has to end by the deadline, and acquires its permit where calls at once are bounded:
+    /// it is under way until the permit is dropped.
     pub async fn acquire(
         &self,
         access: &Access,
         request: &Request,
+        deadline: Instant,
+        wait: &CallWait,
     ) -> (CountedCall, Option<ConcurrencyPermit>) {
-        let mut counted = self.count_rates(access, Some(request)).await;
+        let mut counted = self.count_rates(access, Some(request), wait).await;
         let permit = match &counted.refused {
             Some(_) => None,
-            None => counted.apply(access, ConcurrencyLimit::acquire(&self.concurrency, access)),
+            None => {
+                let acquired = self.acquire_permit(access, deadline, wait).await;
+                counted.apply(access, acquired)
+            }
         };
         // The limit per day comes last: a call that another limit refuses uses none of it up.
         (self.count_day(access, counted).await, permit.flatten())
     }
 
-    async fn count_rates(&self, access: &Access, request: Option<&Request>) -> CountedCall {
+    async fn acquire_permit(
+        &self,
+        access: &Access,
+        deadline: Instant,
+        wait: &CallWait,
+    ) -> Result<Option<ConcurrencyPermit>, Error> {
+        let begun = match (&self.shared_turns, access.limits.concurrent) {
+            (Some(turns), Some(most)) => {
+                Box::pin(turns.begin((access, most), deadline, wait)).await
+            }
+            _ => Err(Away),
+        };
+        match begun {
+            Ok(Some(turn)) => {
+                let permit = ConcurrencyLimit::permit_of(&self.concurrency, access, turn);
+                Ok(Some(permit))
+            }
+            Ok(None) => Err(all_taken()),
+            Err(Away) => ConcurrencyLimit::acquire(&self.concurrency, access),
+        }
+    }
+
+    async fn count_rates(
+        &self,
+        access: &Access,
+        request: Option<&Request>,
+        wait: &CallWait,
+    ) -> CountedCall {
         let send = request.filter(|request| request.operation().effect == Effect::Send);
         let destination = send.map(|send| send.value("destination").unwrap_or_default());
         let (limit, result) = match &self.shared {
             None => self.limits.check_call(access, destination),
             // In a box, so that those who share nothing carry no room for it.
-            Some(shared) => Box::pin(shared.check_call(&self.limits, access, destination)).await,
+            Some(shared) => {
+                let call = (access, destination);
+                Box::pin(shared.check_call(&self.limits, call, wait)).await
+            }
         };
         let mut counted = CountedCall {
             limit,

@@ -118,6 +118,74 @@ fn what_nobody_uses_goes_back_to_the_others() {
     assert_eq!(rest, 45);
 }
 
+/// Numbers below a bound, the same in each run.
+fn numbers() -> impl FnMut(u64) -> u64 {
+    let mut state = 1_u64;
+    move |below| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+#[test]
+fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
+    const REPLICAS: usize = 128;
+    let (mut fleet, mut random) = (SimulatedFleet::new(6000, REPLICAS), numbers());
+    let replicas = u32::try_from(REPLICAS).unwrap();
+    // When a question comes to the limit, whose it is, and how many calls wait for its answer.
+    let mut under_way = std::collections::BTreeMap::<(u64, usize), u32>::new();
+    let (mut admitted, mut lost) = (0_u64, 0);
+    for ms in 0..60_000 {
+        let at_us = ms * 1000;
+        let now = fleet.at(at_us);
+        let later = under_way.split_off(&(at_us + 1, 0));
+        for ((_, replica), waiting) in std::mem::replace(&mut under_way, later) {
+            let grant = &mut fleet.grants[replica];
+            let taken = fleet.limit.take(at_us, grant.wish(waiting, replicas));
+            if random(20) == 0 {
+                lost += 1;
+                continue;
+            }
+            let asker = grant.take_over(now, &taken);
+            let others = (1..waiting).map(|_| grant.decide(now));
+            let decisions = std::iter::once(asker).chain(others);
+            let is_admitted =
+                |decision: &GrantDecision| matches!(decision, GrantDecision::Admitted(_));
+            admitted += decisions.filter(is_admitted).count() as u64;
+        }
+        let replica = usize::try_from(random(128)).unwrap();
+        let grant = &mut fleet.grants[replica];
+        grant.note_call(now);
+        match grant.decide(now) {
+            GrantDecision::Admitted(_) => admitted += 1,
+            GrantDecision::Refused(_) => {}
+            GrantDecision::Ask => {
+                let asked = under_way.iter_mut().find(|((_, asks), _)| *asks == replica);
+                match asked {
+                    Some((_, waiting)) => *waiting += 1,
+                    None => {
+                        under_way.insert((at_us + random(25_000), replica), 1);
+                    }
+                }
+            }
+        }
+        if ms % 100 == 0 {
+            fleet.sweep(at_us);
+        }
+        assert!(
+            admitted <= 6000 + at_us * 6000 / 60_000_000,
+            "{admitted} at {ms} ms"
+        );
+    }
+    println!("{REPLICAS} processes, {lost} answers lost: {admitted} of 12000 admitted");
+    assert!(
+        lost > 100 && admitted * 10 >= 12_000 * 9,
+        "{lost}, {admitted}"
+    );
+}
+
 proptest! {
     /// From the beginning on, whatever happens when.
     #[test]

@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use secrecy::SecretString;
+use shared::CallWait;
 use store::{Secret, SecretHasher, StoredSecret};
 
 use super::*;
+use crate::call::Caller;
 use crate::share::Share;
 use crate::{Authenticator, PresentedCredentials};
 
@@ -16,6 +18,18 @@ const KEY: &[u8] = b"key";
 const OWNERS: &str = "cgs_owners-owners-owners-owners-owners-owners-o";
 const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+impl LoginThrottle {
+    /// Whether a guess would be checked now.
+    fn check(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
+        let peeks = self.peek(throttle_key);
+        peeks.into_iter().try_for_each(|peek| peek.judged)
+    }
+}
+
+fn caller(address: IpAddr, wait: &CallWait) -> Caller<'_> {
+    Caller { address, wait }
+}
 
 /// Milliseconds since the test began.
 #[derive(Clone, Default)]
@@ -85,7 +99,7 @@ async fn say(
     let password = &SecretString::from(secret);
     let credentials = PresentedCredentials::User { user, password };
     authenticator
-        .authenticate(&accesses(), credentials, from)
+        .authenticate(&accesses(), credentials, caller(from, &CallWait::default()))
         .await
         .map(drop)
 }
@@ -259,7 +273,7 @@ async fn user_and_client_id_draw_on_one_budget() {
         secret,
     };
     let wrong = authenticator
-        .authenticate(&accesses(), client, OUTSIDE)
+        .authenticate(&accesses(), client, caller(OUTSIDE, &CallWait::default()))
         .await;
     assert_eq!(wrong.unwrap_err().code(), Code::IncorrectUserPassword);
     let refused = say(&authenticator, "shop", "cgs_wrong", OUTSIDE).await;
@@ -272,7 +286,7 @@ async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
     let token = async |code: Option<Code>, from| {
         let said = async { code.map_or(Ok(()), |code| Err(Error::refused(code))) };
         authenticator
-            .verify_token(from, said)
+            .verify_token(caller(from, &CallWait::default()), said)
             .await
             .err()
             .map(|e| e.code())
@@ -320,7 +334,7 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
             let user = "shop";
             let credentials = PresentedCredentials::User { user, password };
             authenticator
-                .authenticate(&accesses, credentials, INSIDE)
+                .authenticate(&accesses, credentials, caller(INSIDE, &CallWait::default()))
                 .await
                 .map(drop)
         });
@@ -348,7 +362,7 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
             password,
         };
         match authenticator
-            .authenticate(&accesses, credentials, from)
+            .authenticate(&accesses, credentials, caller(from, &CallWait::default()))
             .await
         {
             Err(error) if error.code() == Code::IncorrectUserPassword => {

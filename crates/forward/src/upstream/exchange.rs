@@ -14,9 +14,28 @@ use super::config::{UpstreamAuth, UpstreamConfig};
 use super::endpoint::UpstreamEndpoint;
 use super::retry_after;
 use crate::per_core::PerCore;
+use crate::trace::AttemptLog;
 
 /// What most forms take, in bytes.
 const FORM_BYTES: usize = 256;
+
+/// What the upstream is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct AskedRequest<'a> {
+    pub(crate) request: &'a Request,
+    /// Where the attempts are noted, if the call is traced.
+    pub(crate) trace: Option<&'a AttemptLog>,
+}
+
+impl<'a> AskedRequest<'a> {
+    /// A request of ours, which nobody traces.
+    pub(super) fn untraced(request: &'a Request) -> AskedRequest<'a> {
+        AskedRequest {
+            request,
+            trace: None,
+        }
+    }
+}
 
 /// The clients of one upstream, with connections of their own for each core.
 pub(super) struct UpstreamClient {
@@ -76,7 +95,7 @@ impl UpstreamClient {
         &self,
         endpoint: &UpstreamEndpoint,
         account: &EncodedAccount,
-        request: &Request,
+        AskedRequest { request, trace }: AskedRequest<'_>,
         (now, deadline): (Instant, Instant),
     ) -> Attempt {
         let is_send = request.operation().effect == Effect::Send;
@@ -85,19 +104,23 @@ impl UpstreamClient {
         let timeout = left.min(self.timeout);
         let had_its_time = timeout == self.timeout;
         let (authorization, form) = self.form(account, request);
-        // Nearly every call has as much time left as the client gives it.
-        let timeout = (!had_its_time).then_some(timeout);
+        let headers = trace.and_then(|trace| trace.begin(now, &endpoint.url));
         let posted = self.clients.local().post(Post {
             target: &endpoint.target,
             authorization,
             form,
-            timeout,
+            begins: now,
+            deadline: now + timeout,
+            trace: headers.as_ref(),
         });
-        let answer = match posted.await {
+        let mut answer = match posted.await {
             Ok(answer) => answer,
             Err(error) => return failed(error, had_its_time, word),
         };
         let status = answer.status();
+        if let Some(trace) = trace {
+            trace.answered(status.as_u16());
+        }
         let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
         let attempt = match answer.body(self.response_bytes).await {
             Ok(body) => judged(&body, status, word),

@@ -7,13 +7,15 @@ use ipnet::IpNet;
 use settings::Reader;
 use store::parse_network;
 
+use crate::client_addr::ForwardedHeader;
+
 /// Whether only this machine can connect to the address.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
 /// Whether both can't be listened on at once: one address, or one of them is every address of the machine.
-pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let [a, b] = [one, other].map(|address| address.ip().to_canonical());
     // `[::]` takes IPv4 as well.
     let holds = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
@@ -47,6 +49,12 @@ pub(super) fn networks(reader: &mut Reader<'_>) -> Networks {
     )
 }
 
+/// The one header in which trusted proxies name the caller.
+pub(super) fn forwarded_header(reader: &mut Reader<'_>) -> ForwardedHeader {
+    let key = "server.forwarded_header";
+    reader.text(key, "x-forwarded-for", ForwardedHeader::parse)
+}
+
 /// Whether every connection to the ways in has to begin with a PROXY header.
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
@@ -55,4 +63,12 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
         reader.reject(key, "without server.trusted_proxies nobody could connect");
     }
     is_on
+}
+/// Refuses an operators' side whose connections the ways in would take.
+pub(super) fn check_ports(reader: &mut Reader<'_>, listen: SocketAddr, admin_listen: SocketAddr) {
+    if collide(listen, admin_listen) {
+        let text =
+            format!("{listen}, which is server.listen, takes its connections; set another port");
+        reader.reject("server.admin_listen", &text);
+    }
 }

@@ -3,8 +3,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 use settings::{Reader, ValueKind, parse};
 use store::{PostgresOptions, PostgresUrl, ReplicaOptions, SealKeys};
@@ -168,13 +166,7 @@ fn seal(reader: &mut Reader<'_>, fingerprint: &mut DefaultHasher) -> Option<Seal
     let key = "store.seal";
     let text = reader.secret(key)?;
     text.hash(fingerprint);
-    let keys = text.split_whitespace().map(|part| STANDARD.decode(part));
-    let keys: Result<Vec<_>, _> = keys.collect();
-    let sealed = match keys {
-        Ok(keys) => SealKeys::new(&keys),
-        Err(_) => Err("it is not base64".to_owned()),
-    };
-    match sealed {
+    match SealKeys::parse(&text) {
         Ok(keys) => Some(keys),
         Err(error) => {
             let text = format!("{error}; write 32 random bytes in base64: openssl rand -base64 32");

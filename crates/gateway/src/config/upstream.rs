@@ -28,17 +28,20 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
         connection_life: reader.timeout("upstream.connection_life", "5m"),
         timeout: reader.timeout("upstream.timeout", "15s"),
         response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
-        roots: reader.text("upstream.roots", "bundled", |text| {
-            Ok(match text {
-                "bundled" => Roots::Bundled,
-                "system" => Roots::System,
-                text => match text.strip_prefix("file:") {
-                    Some(path) => roots_file(path)?,
-                    None => return Err(format!("{text} is none of bundled, system, file:PATH")),
-                },
-            })
-        }),
+        roots: reader.text("upstream.roots", "bundled", parse_roots),
     }
+}
+
+/// Whose certificates are trusted.
+pub(super) fn parse_roots(text: &str) -> Result<Roots, String> {
+    Ok(match text {
+        "bundled" => Roots::Bundled,
+        "system" => Roots::System,
+        text => match text.strip_prefix("file:") {
+            Some(path) => roots_file(path)?,
+            None => return Err(format!("{text} is none of bundled, system, file:PATH")),
+        },
+    })
 }
 
 /// A readable file with at least one certificate authority.

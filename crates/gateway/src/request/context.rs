@@ -1,12 +1,13 @@
 //! What is known of a request before its body is read. Nothing of it changes once the request is admitted.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adapter::Wire;
 use axum::body::Bytes;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use server::{Peer, PeerAddr};
 
 use crate::client_addr::ClientIp;
@@ -28,8 +29,8 @@ pub(crate) struct RequestContext {
     began_at: Duration,
     /// The resolved address of the caller.
     pub(crate) client: Option<ClientIp>,
-    /// The trace that the request belongs to, if a trusted peer names one.
-    pub(crate) trace_id: Option<String>,
+    /// The trace that the request belongs to, if a trusted peer names one or the request is traced.
+    pub(crate) trace_id: Option<u128>,
     /// The origin of a browser's call, if that origin may call.
     pub(crate) cors_origin: Option<HeaderValue>,
 }
@@ -68,21 +69,19 @@ impl RequestContext {
     }
 
     /// Returns the user agent for logs: cut, and with a replacement for what is not UTF-8 or would steer a terminal.
-    pub(crate) fn user_agent(&self) -> String {
+    pub(crate) fn user_agent(&self) -> Cow<'_, str> {
         let Some(agent) = self.head.headers.get(header::USER_AGENT) else {
-            return String::new();
+            return Cow::Borrowed("");
         };
-        let cut = |text: &str| match text.len() {
-            0..=USER_AGENT_CHARACTERS_MAX => text.to_owned(),
-            _ => text.chars().take(USER_AGENT_CHARACTERS_MAX).collect(),
-        };
-        agent.to_str().map_or_else(
-            |_| {
+        match agent.to_str() {
+            Ok(text) if text.len() <= USER_AGENT_CHARACTERS_MAX => Cow::Borrowed(text),
+            Ok(text) => text.chars().take(USER_AGENT_CHARACTERS_MAX).collect(),
+            Err(_) => {
                 let text = String::from_utf8_lossy(agent.as_bytes());
-                cut(&text.replace(char::is_control, "\u{fffd}"))
-            },
-            cut,
-        )
+                let text = text.replace(char::is_control, "\u{fffd}");
+                text.chars().take(USER_AGENT_CHARACTERS_MAX).collect()
+            }
+        }
     }
 
     /// Returns the address of the peer.
@@ -106,6 +105,11 @@ impl RequestContext {
         self.began + limit
     }
 
+    /// Returns when the request began, and the same moment since 1970, UTC.
+    pub(crate) fn began(&self) -> (Instant, Duration) {
+        (self.began, self.began_at)
+    }
+
     /// Returns how long ago the request began.
     pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
@@ -119,45 +123,5 @@ impl RequestContext {
     /// Returns the same in milliseconds.
     pub(crate) fn ms_at(&self, age: Duration) -> i64 {
         i64::try_from(self.time_at(age).as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-/// Reads the trace id of a well-formed `traceparent` (W3C Trace Context, 3.2). Call it for trusted peers only.
-pub(crate) fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (version, trace) = (fields.next()?, fields.next()?);
-    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let fits = version.len() == 2 && version != "ff" && trace.len() == 32 && is_hex(version);
-    let is_id =
-        |id: &str, length| id.len() == length && is_hex(id) && id.bytes().any(|b| b != b'0');
-    (fits && is_id(trace, 32) && is_id(fields.next()?, 16)).then(|| trace.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_well_formed_traceparent_names_a_trace() {
-        let id = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            trace_id(&headers)
-        };
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(
-            id(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(),
-            Some(trace)
-        );
-        for wrong in [
-            format!("ff-{trace}-00f067aa0ba902b7-01"),
-            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            format!("00-{trace}-0000000000000000-01"),
-            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
-            format!("00-{trace}"),
-            String::new(),
-        ] {
-            assert_eq!(id(&wrong), None, "{wrong}");
-        }
     }
 }

@@ -22,9 +22,9 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     /// Wraps work that the tracker counts until its end.
-    pub(crate) fn new(tracker: &TaskTracker, work: impl FnOnce() -> F) -> DetachOnDrop<F> {
+    pub(crate) fn new(tracker: &TaskTracker, work: Pin<Box<F>>) -> DetachOnDrop<F> {
         DetachOnDrop {
-            left: Some((Box::pin(work()), tracker.token())),
+            left: Some((work, tracker.token())),
         }
     }
 }
@@ -78,10 +78,11 @@ mod tests {
         tracker.close();
         let (go, gone) = oneshot::channel::<()>();
         let (done, is_done) = oneshot::channel();
-        let work = DetachOnDrop::new(&tracker, || async move {
+        let work = Box::pin(async move {
             let _ = gone.await;
             let _ = done.send(());
         });
+        let work = DetachOnDrop::new(&tracker, work);
         let moment = Duration::from_millis(10);
         assert!(timeout(moment, work).await.is_err());
         assert_eq!(tracker.len(), 1);
@@ -93,7 +94,8 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_over() {
         let tracker = TaskTracker::new();
-        let work = DetachOnDrop::new(&tracker, || async { panic!("on purpose") });
+        let work = Box::pin(async { panic!("on purpose") });
+        let work = DetachOnDrop::new(&tracker, work);
         assert!(AssertUnwindSafe(work).catch_unwind().await.is_err());
         assert_eq!(tracker.len(), 0);
     }
@@ -101,7 +103,8 @@ mod tests {
     #[tokio::test]
     async fn work_that_has_ended_is_not_spawned() {
         let tracker = TaskTracker::new();
-        assert_eq!(DetachOnDrop::new(&tracker, || async { 7 }).await, 7);
+        let work = Box::pin(async { 7 });
+        assert_eq!(DetachOnDrop::new(&tracker, work).await, 7);
         assert_eq!(tracker.len(), 0);
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Code, Delivery, Error, IDEMPOTENCY_KEY_BYTES_MAX, Request, Response as Success};
-use aws_lc_rs::digest::{Context, SHA256};
 use store::{
     Access, Claim, Intent, JournalRow, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement,
+    sha256,
 };
 use tokio::sync::oneshot;
 
@@ -186,17 +186,15 @@ impl SendState {
 
 /// Hashes a request, the same by every way in.
 fn fingerprint(request: &Request) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
+    let mut text = Vec::new();
     for (parameter, value) in request.pairs() {
         // Each value with its length, so that no two requests make one text.
-        context.update(parameter.name.as_bytes());
-        context.update(&[0]);
-        context.update(&(value.len() as u64).to_le_bytes());
-        context.update(value.as_bytes());
+        text.extend_from_slice(parameter.name.as_bytes());
+        text.push(0);
+        text.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        text.extend_from_slice(value.as_bytes());
     }
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(context.finish().as_ref());
-    fingerprint
+    sha256(&text)
 }
 
 /// Refuses a send whose key can't be stored.

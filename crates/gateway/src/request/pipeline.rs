@@ -8,28 +8,29 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::{Answer, Code, Credentials, Effect, Error, Request, Response as Success, Way};
-use adapter_jwt::{Scope, Subject, TokenOrigin};
+use adapter::{Answer, Code, Effect, Error, Request, Response as Success, Way};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::body::Bytes;
 use axum::http::Method;
 use axum::response::Response;
-use forward::{AuthContext, CallOptions, HeldAnswer, Issued, PresentedCredentials};
+use forward::{AuthContext, CallOptions, HeldAnswer, boxed};
 use futures_util::FutureExt;
-use secrecy::SecretString;
 use server::Peer;
 use store::Access;
+use telemetry::CallStep;
 
 use crate::client_addr;
 use crate::paths::PublicPath;
-use crate::request::context::trace_id;
 use crate::request::detached::DetachOnDrop;
+use crate::request::event_caller::EventCaller;
 use crate::request::idempotency::{self, SendState};
-use crate::request::progress::{DecodedCall, MinuteLimit, RequestProgress};
+use crate::request::progress::{DecodedCall, MinuteLimit};
+use crate::request::proof::{Proof, authorize, check_scope};
 use crate::request::record::AccessRecord;
 use crate::request::reply;
 use crate::request::validate::{self, RequestKind};
+use crate::request::watch;
 use crate::state::snapshot::Snapshot;
 
 /// What a request asks for.
@@ -48,17 +49,8 @@ struct PlannedCall {
     /// Whether only the checks are asked for (HEAD).
     checks_only: bool,
     options: CallOptions,
-}
-
-/// What a caller presents to authenticate.
-#[derive(Clone, Copy)]
-pub(crate) enum Proof<'a> {
-    Secret(PresentedCredentials<'a>),
-    /// A token, whose issuer may be asked until the deadline.
-    Token {
-        token: &'a SecretString,
-        deadline: Instant,
-    },
+    /// The caller of `getevents`, who is judged again while it waits.
+    watcher: Option<Box<EventCaller>>,
 }
 
 /// Answers one request of a way in, whatever happens.
@@ -72,11 +64,11 @@ pub(crate) async fn answer(
     let mut record = AccessRecord::begin(&snapshot, PublicPath::of(way), peer, head);
     let planned = catch_panic(pin!(plan(&snapshot, &mut record, way, body))).await;
     match planned {
-        Ok(Plan::Call(call)) if call.request.operation().effect != Effect::Read => {
+        Ok(Plan::Call(call)) if may_reach_somebody(&call) => {
             // Neither a caller who hangs up nor a drain stops what may already be on its way to a person.
             let its_snapshot = Arc::clone(&snapshot);
             let finishing =
-                || async move { finish(&its_snapshot, way, &mut record, Ok(call)).await };
+                boxed(|| async move { finish(&its_snapshot, way, &mut record, Ok(call)).await });
             let finishing = AssertUnwindSafe(DetachOnDrop::new(&snapshot.under_way, finishing));
             let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::defect())
@@ -103,6 +95,7 @@ async fn plan(
     let AccessRecord {
         context, progress, ..
     } = record;
+    progress.enter(CallStep::Decode, context);
     match validate::kind(way, &context.head)? {
         RequestKind::Options => return Ok(Plan::Options),
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
@@ -116,31 +109,40 @@ async fn plan(
     let (dialect, decoded) = adapter.decode(&context.wire(&body));
     progress.dialect = Some(dialect);
     let decoded = decoded?;
-    let proof = match &decoded.credentials {
-        Credentials::Password { user, password } => {
-            Proof::Secret(PresentedCredentials::User { user, password })
-        }
-        Credentials::Token(token) => Proof::Token { token, deadline },
-    };
+    let proof = Proof::of(&decoded.credentials, deadline);
     let auth = AuthContext {
         address: context.client_address(),
         way,
         now: snapshot.judged_now(),
         secret_in_url: decoded.secret_in_url,
     };
+    progress.enter(CallStep::Authorize, context);
     let (access, scope) = authorize(snapshot, progress, proof, auth).await?;
     let request = Arc::new(decoded.call?);
+    let watches = request.operation().effect == Effect::Watch;
+    if watches {
+        snapshot.events()?;
+    }
     progress.call = Some(DecodedCall::of(&request));
     snapshot.forwarder.authorize_call(&access, &request)?;
     check_scope(scope.as_ref(), &request)?;
     let key = idempotency::check_key(decoded.idempotency_key)?;
     let no_cache = validate::asks_for_fresh(&context.head);
+    let watcher = watches.then(|| {
+        let caller = EventCaller::new(snapshot, decoded.credentials, &request, (&access, auth));
+        Box::new(caller)
+    });
     Ok(Plan::Call(PlannedCall {
+        watcher,
         access,
         request,
         key,
         checks_only: context.head.method == Method::HEAD,
-        options: CallOptions { no_cache, deadline },
+        options: CallOptions {
+            no_cache,
+            deadline,
+            trace: None,
+        },
     }))
 }
 
@@ -156,13 +158,14 @@ async fn finish(
         Ok(call) => catch_panic(pin!(forward(snapshot, record, call))).await,
         Err(error) => Err(error),
     };
+    record.enter(CallStep::Encode);
     let (outcome, held) = match forwarded {
         Ok((success, held)) => (Ok(success), held),
         Err(error) => (Err(record.progress.with_delivery(error)), None),
     };
-    let request_id = record.context.id.shown().to_owned();
+    let id = record.context.id.clone();
     let answer = Answer {
-        request_id: &request_id,
+        request_id: id.shown(),
         // HEAD has sent nothing, so that the answer has no delivery word.
         operation: record.progress.operation().filter(|_| !checks_only),
         outcome: outcome.as_deref(),
@@ -189,44 +192,13 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     let client = client_addr::resolve(context.peer(), &head.headers, snapshot.trust())?;
     context.client = Some(client);
     if snapshot.trust().believes(context.peer()) {
-        context.trace_id = trace_id(&context.head.headers);
+        progress.follow_trace(context);
     }
     context.cors_origin = snapshot.cors_origin(&context.head.headers);
     let (limit, admitted) = snapshot.forwarder.admit(client.0);
     let name = "address";
     progress.minute = limit.map(|state| MinuteLimit { name, state });
     admitted
-}
-
-/// Turns what a caller presents into an access that may call in this way from this address.
-pub(crate) async fn authorize(
-    snapshot: &Snapshot,
-    progress: &mut RequestProgress,
-    proof: Proof<'_>,
-    auth: AuthContext,
-) -> Result<(Arc<Access>, Option<Scope>), Error> {
-    snapshot.check_fresh()?;
-    let AuthContext { address, now, .. } = auth;
-    let (accesses, forwarder) = (snapshot.store.accesses(), &snapshot.forwarder);
-    let (access, scope) = match proof {
-        Proof::Secret(claim) => (
-            forwarder.authenticate(&accesses, claim, address).await?,
-            None,
-        ),
-        Proof::Token { token, deadline } => {
-            let proven = async {
-                let subject = snapshot.tokens.verify(token, now, deadline).await?;
-                let proving = forwarder.authenticate(&accesses, proven_by(&subject), address);
-                Ok((proving.await?, Some(subject.scope.clone())))
-            };
-            forwarder.authenticate_token(address, proven).await?
-        }
-    };
-    // From here on a refusal is recorded with the name of the access.
-    progress.access = Some(Arc::clone(&access));
-    progress.would_refuse = forwarder.authorize(&access, auth)?;
-    snapshot.note_use(&access, auth);
-    Ok((access, scope))
 }
 
 /// Gets the answer and holds it for the caller.
@@ -253,11 +225,14 @@ async fn ask(
         request,
         key,
         checks_only,
-        options,
+        mut options,
+        watcher,
     } = call;
     let forwarder = &snapshot.forwarder;
+    record.enter(CallStep::Limit);
     if checks_only {
-        let counted = forwarder.count(&access, Some(&request)).await;
+        let counting = forwarder.count(&access, Some(&request), &record.progress.wait);
+        let counted = counting.await;
         return record
             .progress
             .count(counted)
@@ -273,22 +248,57 @@ async fn ask(
     } else {
         idempotency::check_store(snapshot)?;
     }
-    let (counted, _turn) = forwarder.acquire(&access, &request).await;
+    if let Some(watcher) = watcher {
+        return Box::pin(watch(snapshot, record, *watcher, options.deadline)).await;
+    }
+    let (deadline, wait) = (options.deadline, &record.progress.wait);
+    let acquiring = forwarder.acquire(&access, &request, deadline, wait);
+    let (counted, _turn) = acquiring.await;
     record.progress.count(counted)?;
     if is_send {
+        record.enter(CallStep::Journal);
         let row = record.open_row();
         let dispatching = record.progress.send.dispatch(snapshot, row);
         if let Some(success) = Box::pin(dispatching).await? {
             return Ok(success);
         }
     }
+    record.enter(CallStep::Forward);
+    let trace = record.progress.trace.as_mut();
+    options.trace = trace.map(|trace| trace.attempts(request.operation().effect));
     let forwarded = forwarder.forward(&access, request, options).await;
     record.progress.cache = forwarded.cache;
     record.progress.timing = forwarded.timing;
     forwarded.outcome
 }
 
+/// Counts the call and answers it here. It waits for something to happen, and takes no turn from calls that do something.
+async fn watch(
+    snapshot: &Snapshot,
+    record: &mut AccessRecord,
+    watcher: EventCaller,
+    deadline: Instant,
+) -> Result<Arc<Success>, Error> {
+    let (access, request) = (watcher.access(), Some(watcher.request()));
+    let counting = snapshot
+        .forwarder
+        .count(access, request, &record.progress.wait);
+    let counted = counting.await;
+    record.progress.count(counted)?;
+    record.enter(CallStep::Forward);
+    let answer = watch::answer(snapshot, watcher, &record.context.peer, deadline).await?;
+    Ok(Arc::new(answer))
+}
+
 // === small judgements ===
+
+/// Returns whether what a call does can't be taken back: it ends by itself, whoever hangs up.
+fn may_reach_somebody(call: &PlannedCall) -> bool {
+    match call.request.operation().effect {
+        Effect::Read | Effect::Watch => false,
+        Effect::Consume | Effect::Send => true,
+    }
+}
 
 /// Turns a panic of ours into an error, so that the caller gets an answer and not a connection that ends.
 async fn catch_panic<T, F>(work: Pin<&mut F>) -> Result<T, Error>
@@ -299,29 +309,4 @@ where
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err(Error::refused(Code::InternalError).because("a panic of ours")))
-}
-
-/// Returns what a good token proves.
-fn proven_by(subject: &Subject) -> PresentedCredentials<'_> {
-    let issued = match &subject.origin {
-        TokenOrigin::Own {
-            client_id,
-            generation,
-        } => Issued::Here {
-            client_id,
-            generation: *generation,
-        },
-        TokenOrigin::Outside { issued_at } => Issued::Elsewhere(*issued_at),
-    };
-    PresentedCredentials::Proven {
-        access: &subject.access,
-        issued,
-    }
-}
-
-fn check_scope(scope: Option<&Scope>, request: &Request) -> Result<(), Error> {
-    if scope.is_some_and(|scope| !scope.allows(request.operation().method)) {
-        return Err(Error::refused(Code::OperationNotAllowed).because("beyond the token's scope"));
-    }
-    Ok(())
 }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use adapter::{Code, Delivery, Dialect, Effect, Error, Operation, Request};
-use forward::{CacheStatus, CountedCall, DayState, LimitState, UpstreamTiming};
+use forward::{CacheStatus, CountedCall, DayState, LimitState, TraceParent, UpstreamTiming};
+use shared::CallWait;
 use store::Access;
+use telemetry::CallStep;
 
+use crate::request::context::RequestContext;
 use crate::request::idempotency::SendState;
+use crate::request::trace::CallTrace;
 
 /// What most calls' parameters take as logs show them, in bytes.
 const PARAMETERS_BYTES: usize = 96;
@@ -23,12 +27,16 @@ pub(crate) struct RequestProgress {
     pub(crate) minute: Option<MinuteLimit>,
     /// The access's limit per day.
     pub(crate) day: Option<DayState>,
+    /// What the call has waited for counts that replicas share.
+    pub(crate) wait: CallWait,
     /// What a rule that only reports would have refused.
     pub(crate) would_refuse: Option<String>,
     pub(crate) send: SendState,
     pub(crate) cache: Option<CacheStatus>,
     /// What the upstream took, if it was asked.
     pub(crate) timing: Option<UpstreamTiming>,
+    /// What is noted for the trace, where calls are traced.
+    pub(crate) trace: Option<Box<CallTrace>>,
     /// Whether the connection closes after the answer.
     pub(crate) closes: bool,
 }
@@ -71,6 +79,24 @@ impl DecodedCall {
 }
 
 impl RequestProgress {
+    /// Takes over the trace that a trusted peer names.
+    pub(crate) fn follow_trace(&mut self, context: &mut RequestContext) {
+        let headers = &context.head.headers;
+        let named = headers.get("traceparent");
+        let parent = named.and_then(|text| TraceParent::parse(text.to_str().ok()?));
+        context.trace_id = parent.map(|parent| parent.trace_id);
+        if let Some((parent, trace)) = parent.zip(self.trace.as_mut()) {
+            trace.follow(parent, headers);
+        }
+    }
+
+    /// Notes that a step begins, where calls are traced.
+    pub(crate) fn enter(&mut self, step: CallStep, context: &RequestContext) {
+        if let Some(trace) = &mut self.trace {
+            trace.enter(step, context.age());
+        }
+    }
+
     /// Returns the operation, once it is known.
     pub(crate) fn operation(&self) -> Option<&'static Operation> {
         self.call.as_ref().map(|call| call.operation)

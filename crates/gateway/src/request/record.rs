@@ -3,20 +3,22 @@
 mod counting;
 mod journal;
 mod outcome;
+mod traced;
 
 use std::sync::Arc;
 
 use adapter::{Answer, Code, Delivery, Response as Success, Way};
 use axum::http::request::Parts;
-use forward::CacheStatus;
+use forward::{CacheStatus, TraceParent};
 use server::Peer;
 use store::{JournalLevel, JournalRow, Noted};
-use telemetry::{LogClass, name, text};
+use telemetry::{CallStep, Exemplar, LogClass, name, text};
 
 use crate::client_addr::Walk;
 use crate::paths::PublicPath;
 use crate::request::context::RequestContext;
 use crate::request::progress::RequestProgress;
+use crate::request::trace::CallTrace;
 use crate::state::snapshot::Snapshot;
 
 pub(crate) use counting::log_counts;
@@ -48,23 +50,32 @@ impl AccessRecord {
             progress: RequestProgress {
                 // Nothing may ride behind a chunked request.
                 closes,
+                trace: snapshot.traces.as_ref().map(CallTrace::begin).map(Box::new),
                 ..RequestProgress::default()
             },
             is_written: false,
         }
     }
 
-    /// Returns the row of a send that has not been dispatched yet.
-    pub(crate) fn open_row(&self) -> JournalRow {
+    /// Notes that a step begins, where calls are traced.
+    pub(crate) fn enter(&mut self, step: CallStep) {
+        self.progress.enter(step, &self.context);
+    }
+
+    /// Returns the row of a send that has not been dispatched yet. A send is traced, if calls are.
+    pub(crate) fn open_row(&mut self) -> JournalRow {
+        if let Some(trace) = &self.progress.trace {
+            self.context.trace_id = Some(trace.trace_id());
+        }
         journal::open_row(self.snapshot.generation, &self.context, &self.progress)
     }
 
     /// Writes the success of a request that is not a call.
     pub(crate) fn write_success(&mut self, wire_status: u16) {
         let success = Success::empty();
-        let request_id = self.context.id.shown().to_owned();
+        let id = self.context.id.clone();
         let answer = Answer {
-            request_id: &request_id,
+            request_id: id.shown(),
             operation: None,
             outcome: Ok(&success),
         };
@@ -83,6 +94,7 @@ impl AccessRecord {
         if is_refused {
             outcome.walk = self.walk();
         }
+        self.settle_trace(is_refused);
         self.count(&outcome, answer.code());
         let keeps_answer = answer.operation.is_some()
             && self
@@ -91,6 +103,17 @@ impl AccessRecord {
                 .as_ref()
                 .is_some_and(|access| access.journal == JournalLevel::Full);
         self.end(&outcome, keeps_answer);
+    }
+
+    /// Decides whether the receiver of traces gets the call. If so, log and journal name its trace.
+    fn settle_trace(&mut self, is_failed: bool) {
+        if let Some(trace) = &self.progress.trace {
+            if traced::is_exported(trace, &self.progress, is_failed) {
+                self.context.trace_id = Some(trace.trace_id());
+            } else {
+                self.progress.trace = None;
+            }
+        }
     }
 
     /// Walks to the caller's address once more, and describes each step. Without a trusted proxy nothing beyond the peer was
@@ -125,6 +148,9 @@ impl AccessRecord {
     fn end(&mut self, outcome: &RequestOutcome<'_>, keeps_answer: bool) {
         let journal = self.snapshot.store.journal();
         let noted = counting::note(journal, &self.context, &self.progress, outcome);
+        if let Some(trace) = self.progress.trace.take() {
+            traced::export(*trace, &self.context, &self.progress, outcome);
+        }
         if matches!(noted, Noted::Counted) {
             return;
         }
@@ -135,11 +161,11 @@ impl AccessRecord {
         }
         let mut row = journal::row(
             self.snapshot.generation,
-            &mut self.context,
+            &self.context,
             &mut self.progress,
             outcome,
         );
-        row.user_agent = Some(user_agent).filter(|agent| !agent.is_empty());
+        row.user_agent = Some(user_agent.into_owned()).filter(|agent| !agent.is_empty());
         if keeps_answer {
             let success = outcome.result.and_then(Result::ok);
             row.payload.answer = success.map(journal::answer);
@@ -159,20 +185,24 @@ impl AccessRecord {
         let access = progress.access.as_ref().map(|access| &*access.name);
         // The upstream's own words are free text, so that one code stands for all of them.
         metrics.requests.count(way, operation, access, code);
+        let exemplar = progress.trace.as_ref().map(|trace| Exemplar {
+            trace_id: trace.trace_id(),
+            at: self.context.time_at(outcome.took),
+        });
         let duration = metrics.request_duration(way, operation);
-        duration.observe(outcome.took);
+        duration.observe(outcome.took, exemplar);
         if let Some(timing) = progress.timing {
             let attempts = metrics.upstream_attempts(operation);
             attempts.inc_by(timing.attempts.into());
             let duration = metrics.upstream_duration(operation);
-            duration.observe(timing.upstream);
+            duration.observe(timing.upstream, exemplar);
         }
         match (progress.cache, code) {
             (Some(cache), _) => {
                 metrics.cache_result(cache).inc();
             }
             (None, Some(code)) => {
-                metrics.count_denied(code.word());
+                metrics.count_denied(code);
             }
             (None, None) => {}
         }
@@ -196,6 +226,9 @@ impl AccessRecord {
                 name!("caller_request_id"),
                 context.id.callers().unwrap_or(""),
             );
+            if let Some(id) = context.trace_id {
+                line.word(name!("trace_id"), &TraceParent::trace_id_text(id));
+            }
             line.word(name!("way"), context.path.way.map_or("", Way::name));
             line.text(name!("access"), access);
             let call = progress.call.as_ref();
@@ -246,6 +279,7 @@ impl Drop for AccessRecord {
         if self.progress.is_send() && self.progress.send.is_dispatched() {
             outcome.delivery = Delivery::Unknown.word();
         }
+        self.settle_trace(true);
         self.end(&outcome, false);
     }
 }

@@ -4,7 +4,7 @@ mod body;
 
 use std::cell::RefCell;
 
-use adapter::{Answer, Code, Effect, Error, Reply, json_reply};
+use adapter::{Answer, Code, Effect, Error, Reply, Response as Success, json_reply};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -13,7 +13,6 @@ use docs::Page;
 use forward::{CacheStatus, DAY_S, HeldAnswer};
 use telemetry::text;
 
-use crate::paths::ALLOW;
 use crate::request::progress::RequestProgress;
 use crate::request::record::AccessRecord;
 use crate::request::request_id::REQUEST_ID;
@@ -21,10 +20,15 @@ use crate::request::request_id::REQUEST_ID;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// What nginx goes by.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Places for headers: as many as an answer has as a rule. The server below us adds length and date without them.
 const HEADERS: usize = 7;
+
+/// Most places of a request that its answer takes over: more than most requests have lines.
+const HEADERS_TAKEN_OVER_MAX: usize = 24;
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
@@ -34,7 +38,7 @@ const LIMIT_BYTES: usize = 32;
 
 /// What a browser's script may send and read besides the simple headers.
 const CORS_REQUEST_HEADERS: &str =
-    "authorization, content-type, idempotency-key, soapaction, x-request-id";
+    "authorization, content-type, idempotency-key, last-event-id, soapaction, x-request-id";
 const CORS_RESPONSE_HEADERS: &str =
     "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 
@@ -47,7 +51,7 @@ pub(crate) fn respond(
 ) -> Response {
     record.write(reply.status, answer);
     let error = answer.outcome.err();
-    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let mut headers = places(record);
     headers.insert(header::CONTENT_TYPE, content_type(reply.content_type));
     for challenge in reply.challenges {
         headers.append(
@@ -79,14 +83,25 @@ pub(crate) fn respond(
 
 /// Answers a request that is not a call with an error.
 pub(crate) fn refuse(record: &mut AccessRecord, error: &Error) -> Response {
-    let request_id = record.context.id.shown().to_owned();
+    let id = record.context.id.clone();
     let answer = Answer {
-        request_id: &request_id,
+        request_id: id.shown(),
         operation: None,
         outcome: Err(error),
     };
     let reply = json_reply(&answer, error.code().status(), &[]);
     respond(record, reply, &answer, None)
+}
+
+/// No headers, in the places of the request's, which nobody reads any more. hyper takes those of the answer for the next request,
+/// so that a connection needs none of its own, which saves each request 200 instructions.
+fn places(record: &mut AccessRecord) -> HeaderMap {
+    let mut headers = std::mem::take(&mut record.context.head.headers);
+    if !(HEADERS..=HEADERS_TAKEN_OVER_MAX).contains(&headers.capacity()) {
+        return HeaderMap::with_capacity(HEADERS);
+    }
+    headers.clear();
+    headers
 }
 
 /// A value made of text is read byte by byte; the one of nearly all answers is made beforehand.
@@ -104,12 +119,10 @@ fn content_type(of: &'static str) -> HeaderValue {
 pub(crate) fn options(record: &mut AccessRecord) -> Response {
     record.write_success(204);
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+    let allow = HeaderValue::from_static(record.context.path.allow);
+    headers.insert(header::ALLOW, allow.clone());
     if record.context.cors_origin.is_some() {
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(ALLOW),
-        );
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(CORS_REQUEST_HEADERS),
@@ -117,6 +130,30 @@ pub(crate) fn options(record: &mut AccessRecord) -> Response {
     }
     shared_headers(record, &mut headers);
     response(204, headers, Body::empty())
+}
+
+/// Answers with a stream of events, which nobody on the way may keep, change, compress or hold back.
+pub(crate) fn stream(record: &mut AccessRecord, body: Body) -> Response {
+    let success = Success::empty();
+    let id = record.context.id.clone();
+    let answer = Answer {
+        request_id: id.shown(),
+        operation: record.progress.operation(),
+        outcome: Ok(&success),
+    };
+    record.write(200, &answer);
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let fixed = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        (ACCEL_BUFFERING, "no"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    limit_headers(&record.progress, &mut headers);
+    shared_headers(record, &mut headers);
+    response(200, headers, body)
 }
 
 /// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page. No cache keeps one

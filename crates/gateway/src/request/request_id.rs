@@ -1,5 +1,6 @@
 //! The id of a request: one that no other request has, and beside it the id that the caller chose, if any.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::{HeaderMap, HeaderName};
@@ -11,12 +12,13 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Longest request id taken from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The ids of one request.
+/// The ids of one request. Clones share them.
+#[derive(Clone)]
 pub(crate) struct RequestId {
     /// The id in the answer.
-    shown: String,
+    shown: Arc<str>,
     /// The unique id, if the answer shows the caller's own.
-    unique: Option<String>,
+    unique: Option<Arc<str>>,
 }
 
 impl RequestId {
@@ -32,7 +34,7 @@ impl RequestId {
         let given = headers.get(REQUEST_ID);
         match given.and_then(|id| id.to_str().ok()).filter(is_taken) {
             Some(id) => RequestId {
-                shown: id.to_owned(),
+                shown: id.into(),
                 unique: Some(generate(at)),
             },
             None => RequestId {
@@ -52,6 +54,12 @@ impl RequestId {
         self.unique.as_deref().unwrap_or(&self.shown)
     }
 
+    /// Returns a number that was drawn with the id.
+    pub(crate) fn chance(&self) -> u64 {
+        let id = Uuid::parse_str(self.unique()).unwrap_or_default();
+        id.as_u64_pair().1
+    }
+
     /// Returns the id that the caller chose.
     pub(crate) fn callers(&self) -> Option<&str> {
         self.unique.as_ref().map(|_| &*self.shown)
@@ -59,11 +67,9 @@ impl RequestId {
 }
 
 /// Generates a UUIDv7. Those of one millisecond have no order among them, which would cost a lock.
-fn generate(at: Duration) -> String {
+fn generate(at: Duration) -> Arc<str> {
     let now = Timestamp::from_unix(NoContext, at.as_secs(), at.subsec_nanos());
     let mut text = Uuid::encode_buffer();
-    Uuid::new_v7(now)
-        .hyphenated()
-        .encode_lower(&mut text)
-        .to_owned()
+    let text: &str = Uuid::new_v7(now).hyphenated().encode_lower(&mut text);
+    text.into()
 }

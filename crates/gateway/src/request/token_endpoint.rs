@@ -8,7 +8,10 @@ use axum::http::Method;
 use axum::response::Response;
 use forward::{AuthContext, PresentedCredentials};
 
-use crate::request::pipeline::{Proof, admit, authorize};
+use telemetry::CallStep;
+
+use crate::request::pipeline::admit;
+use crate::request::proof::{Proof, authorize};
 use crate::request::record::AccessRecord;
 use crate::request::reply::respond;
 use crate::request::validate;
@@ -32,9 +35,9 @@ pub(crate) async fn answer(snapshot: &Snapshot, mut record: AccessRecord, body: 
         }
     };
     let success = Success::empty();
-    let request_id = record.context.id.shown().to_owned();
+    let id = record.context.id.clone();
     let answer = Answer {
-        request_id: &request_id,
+        request_id: id.shown(),
         operation: None,
         outcome: error.as_ref().map_or(Ok(&success), Err),
     };
@@ -68,6 +71,7 @@ async fn issue(
     let AccessRecord {
         context, progress, ..
     } = record;
+    progress.enter(CallStep::Decode, context);
     if context.head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
@@ -87,10 +91,13 @@ async fn issue(
         now: snapshot.judged_now(),
         secret_in_url: false,
     };
+    progress.enter(CallStep::Authorize, context);
     let (access, _) = authorize(snapshot, progress, proof, auth).await?;
     let is_allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
     let scope = granted_scope(request.scope.as_deref(), is_allowed)?;
-    progress.count(snapshot.forwarder.count(&access, None).await)?;
+    let counting = snapshot.forwarder.count(&access, None, &progress.wait);
+    let counted = counting.await;
+    progress.count(counted)?;
     let token = snapshot.tokens.issue(&access, &scope, auth.now)?;
     Ok(token_reply(&token, snapshot.tokens.life_s(), &scope))
 }

@@ -164,7 +164,15 @@ pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
 }
 
 /// Determines the kind of a request from its method and query.
+///
+/// # Errors
+/// When the HTTP method is not served, or the request is a webhook's delivery: one that an operator points at a way in would send for
+/// ever.
 pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
+    if head.headers.contains_key(webhooks::SIGNATURE) {
+        let text = "This is a delivery of a webhook, and no call.";
+        return Err(Error::explained(Code::MalformedRequest, text));
+    }
     let is_get = matches!(head.method, Method::GET | Method::HEAD);
     let query = head.uri.query().filter(|_| way == Way::Soap && is_get);
     if let Some(ports) = query.and_then(WsdlPorts::asked_for) {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use forward::{
-    DailyLimits, ForwardConfig, Forwarder, UpstreamAccount, UpstreamAuth, UpstreamConfig,
+    CallObserver, DailyLimits, ForwardConfig, Forwarder, UpstreamAccount, UpstreamAuth,
+    UpstreamConfig,
 };
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::serve::data_folder::random_key;
+use crate::serve::traces;
 use crate::state::current::{ProcessContext, SandboxUpstream};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::tokens::{Tokens, TokensConfig};
@@ -32,18 +34,29 @@ pub(super) async fn assemble(
         Some(previous) => previous.forwarder.renewed(forward_config)?,
         None => first_forwarder(forward_config, process).await?,
     };
+    let observer: Option<Arc<dyn CallObserver>> = if config.events.enabled {
+        Some(Arc::<events::Events>::clone(&process.events))
+    } else {
+        None
+    };
+    let forwarder = forwarder.observed(observer);
+    let metrics = previous.map(|previous| Arc::clone(&previous.metrics));
+    let metrics = metrics.unwrap_or_default();
+    let tracing = previous.and_then(|previous| previous.traces.as_ref());
+    let traces = traces::trace_by(config.traces.receiver.as_ref(), tracing, &metrics.traces)?;
     // The last step that can fail, since it may put a new signing key into the store.
     let tokens_config = TokensConfig::new(config, &public_url)?;
     let tokens = match previous {
         Some(previous) => previous.tokens.renewed(tokens_config, store, now).await?,
         None => Tokens::open(tokens_config, store, now).await?,
     };
-    let metrics = previous.map(|previous| Arc::clone(&previous.metrics));
     let parts = SnapshotParts {
-        metrics: metrics.unwrap_or_default(),
+        metrics,
+        traces,
         forwarder,
         store: Arc::clone(store),
         tokens: Arc::new(tokens),
+        events: Arc::clone(&process.events),
         under_way: previous.map_or_else(TaskTracker::new, |previous| previous.under_way.clone()),
         public_url,
     };
@@ -59,7 +72,8 @@ async fn first_forwarder(
     let daily = Arc::new(daily.map_err(|error| error.to_string())?);
     let hasher = Arc::clone(&process.hasher);
     let counts = process.counts.as_ref();
-    Forwarder::new(config, hasher, &random_key()?, daily, counts)
+    let key = random_key().map_err(|error| error.to_string())?;
+    Forwarder::new(config, hasher, &key, daily, counts)
 }
 
 /// Takes the forwarder's part of a configuration. The embedded sandbox is an upstream like any other.

@@ -8,8 +8,8 @@ use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{
-    Access, AccessLimits, AdminKey, Rate, Role, Secret, SecretHasher, Store, StoreError,
-    StoredSecret, find_presented, new_client_id, new_random_secret,
+    Access, AccessLimits, AdminKey, ListedWord, Rate, Role, Secret, SecretHasher, Store,
+    StoreError, StoredSecret, find_presented, new_client_id, new_random_secret,
 };
 
 use crate::config::{ADMIN_KEY_LEAST, Config, SeedAccess};
@@ -120,8 +120,7 @@ async fn create_demo(
 /// # Errors
 /// One line that says what failed.
 pub(crate) async fn open_hasher(store: &Store) -> Result<SecretHasher, String> {
-    let make_key = || random_key().map_err(StoreError::new);
-    let key = store.key("secrets", Snapshot::now(), make_key).await;
+    let key = store.key("secrets", Snapshot::now(), random_key).await;
     Ok(SecretHasher::new(&key.map_err(|error| error.to_string())?))
 }
 
@@ -232,8 +231,8 @@ fn seed_access(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, Strin
         active: seed.active,
         allow: seed.allow.clone(),
         deny: seed.deny.clone(),
-        ways: seed.ways.clone(),
-        methods: seed.methods.clone(),
+        ways: words(&seed.ways),
+        methods: words(&seed.methods),
         limits: AccessLimits {
             per_minute,
             per_day: seed.per_day,
@@ -245,18 +244,20 @@ fn seed_access(seed: &SeedAccess, hasher: &SecretHasher) -> Result<Access, Strin
     })
 }
 
+fn words(texts: &[String]) -> Vec<ListedWord> {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}
+
 /// Creates an access that may use every way and method, but may not call from any address yet.
 fn new_access(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     let client_id = new_client_id().map_err(|error| error.to_string())?;
-    let methods = OPERATIONS
-        .iter()
-        .map(|operation| operation.method.to_owned());
+    let methods = OPERATIONS.iter().map(|operation| operation.method.into());
     Ok(Access {
         secrets: vec![Secret {
             hash,
             created: Snapshot::now(),
         }],
-        ways: Way::ALL.map(|way| way.name().to_owned()).to_vec(),
+        ways: Way::ALL.map(|way| way.name().into()).to_vec(),
         methods: methods.collect(),
         ..Access::new(name, user, &client_id)
     })

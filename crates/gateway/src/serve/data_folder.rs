@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use store::{StoreError, random_bytes};
 
 use crate::serve::file_rights;
 
@@ -235,19 +236,16 @@ fn is_there(path: &Path) -> std::io::Result<bool> {
 /// # Errors
 /// When the system returns no randomness.
 pub fn random_text(bytes: usize) -> Result<String, String> {
-    let random = random(bytes)?;
+    let random = random_bytes(bytes).map_err(|error| error.to_string())?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Generates a key that hashes secrets.
-pub(crate) fn random_key() -> Result<Vec<u8>, String> {
-    random(HASH_KEY_BYTES)
-}
-
-fn random(bytes: usize) -> Result<Vec<u8>, String> {
-    let mut random = vec![0; bytes];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no randomness".to_owned())?;
-    Ok(random)
+///
+/// # Errors
+/// When the system returns no randomness.
+pub(crate) fn random_key() -> Result<Vec<u8>, StoreError> {
+    random_bytes(HASH_KEY_BYTES)
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Snapshot {
         address: IpAddr,
         question: &ExplainQuestion,
     ) -> Vec<Explanation> {
-        let mut explanations = self.forwarder.explain_address(address);
+        let mut explanations = self.forwarder.explain_address(address).await;
         if !self.is_open(question.way) {
             let off = Error::refused(Code::NotFound).because("switched off in the configuration");
             explanations.push(Explanation::known("path", Err(off)));

@@ -25,6 +25,8 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
     let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
     let mut looking = JoinSet::new();
     looking.spawn(look_for_file(Arc::clone(&runtime)));
+    let (webhooks, events) = (&runtime.process.webhooks, &runtime.process.events);
+    looking.spawn(webhooks::deliver(Arc::clone(webhooks), Arc::clone(events)));
     for round in 0_u64.. {
         interval.tick().await;
         let snapshot = runtime.snapshot();
@@ -41,7 +43,13 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         }
         if clearing.try_join_next().is_some() || clearing.is_empty() {
             let by_age = round % ROUNDS_BETWEEN_CLEARINGS == 0;
-            clearing.spawn(clear_journal(snapshot, by_age));
+            let events = Arc::clone(&runtime.process.events);
+            clearing.spawn(async move {
+                clear_journal(snapshot, by_age).await;
+                if let Err(error) = events.sweep().await {
+                    tracing::warn!(%error, "the log of events could not be trimmed");
+                }
+            });
         }
     }
 }

@@ -1,14 +1,22 @@
 //! What operators can ask of the running gateway: the console's port.
 
 use std::fs::File;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
-use console::{KeyRow, MetricsFormat, MetricsSnapshot, OperationError, Pending};
+use console::{
+    Answering, KeyRow, MetricsFormat, MetricsSnapshot, NotShared, OperationError, Pending,
+};
+use events::{EventDepth, Events};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
-use shared::SharedCounts;
+use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts};
 use store::{Journal, ReplicaCensus};
+use webhooks::Webhooks;
 
+use crate::config::TRACE_ID;
 use crate::serve::reload::reload;
 use crate::serve::replicas::keys_that_sign;
 use crate::serve::scrape;
@@ -48,8 +56,28 @@ impl console::Gateway for Runtime {
         self.snapshot().metrics.snapshot()
     }
 
+    fn trace_url(&self, trace_id: &str) -> Option<String> {
+        let viewer = self.snapshot().trace_viewer.clone()?;
+        Some(viewer.replace(TRACE_ID, trace_id))
+    }
+
     fn now(&self) -> i64 {
         Snapshot::now()
+    }
+
+    fn webhooks(&self) -> &Webhooks {
+        &self.process.webhooks
+    }
+
+    fn count_wrong_key(
+        self: Arc<Self>,
+        address: Option<IpAddr>,
+        per_minute: NonZeroU32,
+    ) -> Answering<Result<Option<i64>, NotShared>> {
+        Box::pin(async move {
+            let counts = self.process.counts.as_ref().ok_or(NotShared)?;
+            count_wrong_key(counts, address, per_minute).await
+        })
     }
 
     fn admin_has_tls(&self) -> bool {
@@ -77,11 +105,34 @@ impl console::Gateway for Runtime {
             "accesses": snapshot.store.accesses().len(),
             "store": store(snapshot.store.journal()),
             "replicas": snapshot.store.census().as_ref().map(replicas),
+            "events": events(&self.process.events),
             "shared": self.process.counts.as_deref().map(shared),
             "degraded": degraded(self),
             "ready": self.not_ready().is_none(),
+            "certificates": scrape::certificates(self),
+            "process": scrape::process(),
+            "disk": scrape::disk(&snapshot.store),
         })
     }
+}
+
+async fn count_wrong_key(
+    counts: &SharedCounts,
+    address: Option<IpAddr>,
+    per_minute: NonZeroU32,
+) -> Result<Option<i64>, NotShared> {
+    let address = address
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let key = counts
+        .keys()
+        .key(CountKind::WrongKeys, &[address.as_bytes()]);
+    let limit = CountLimit::per(per_minute, Duration::from_secs(60));
+    let wait = CallWait::default();
+    let taken = counts.take_one_of_each([(&key, limit)], &wait).await;
+    let [taken] = taken.map_err(|Away| NotShared)?;
+    let wait_s = i64::try_from(taken.wait.as_secs()).unwrap_or(i64::MAX) + 1;
+    Ok((taken.cells == 0).then_some(wait_s))
 }
 
 /// What is out of order while calls are taken, a word each.
@@ -116,6 +167,31 @@ fn replicas(census: &ReplicaCensus) -> Value {
         "silent_ms": u64::try_from(census.silent.as_millis()).unwrap_or(u64::MAX),
         "cut_off": census.is_cut_off,
         "draining": census.is_draining,
+    })
+}
+
+/// What is looked at for those who listen. Counts are since the start.
+fn events(events: &Events) -> Value {
+    let (config, status) = (events.config(), events.status());
+    let recorded: u64 = status.kinds.iter().map(|(_, count)| count).sum();
+    let looks: serde_json::Map<_, _> = status
+        .looks
+        .iter()
+        .map(|(outcome, count)| ((*outcome).to_owned(), Value::from(*count)))
+        .collect();
+    json!({
+        "enabled": config.enabled,
+        "depth": match config.depth {
+            EventDepth::Hint => "hint",
+            EventDepth::Unread => "unread",
+        },
+        "listening": status.listening,
+        "channels": status.watched,
+        "stalled": status.stalled,
+        "looks": looks,
+        "events": recorded,
+        "gaps": status.gaps,
+        "newest": events.reader.newest().to_string(),
     })
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use server::signals::ReloadSignal;
 use settings::ConfigError;
@@ -15,6 +14,7 @@ use crate::config::{ChangedKeys, Config};
 use crate::serve::assemble::assemble;
 use crate::serve::policies;
 use crate::state::current::{LastReload, Loaded, Runtime};
+use crate::state::snapshot::Snapshot;
 
 /// How often the file is read. A change counts once the file reads the same twice, so that no half-written file is taken.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
     }
     let last = LastReload {
         by: by.to_owned(),
-        at: Timestamp::now(),
+        at: Snapshot::now(),
         generation,
         outcome,
     };
@@ -81,12 +81,16 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     let current = runtime.snapshot();
     let assembled = assemble(&config, &runtime.process, Some(&current)).await;
     let snapshot = assembled.map_err(sentence)?;
+    let sender = runtime.process.webhooks.sender_of(&config.webhooks);
+    let sender = sender.map_err(sentence)?;
     runtime
         .process
         .log_level
         .set(&config.log.level)
         .map_err(sentence)?;
     runtime.swap(snapshot, policies);
+    runtime.process.events.configure(config.events.clone());
+    runtime.process.webhooks.configure(sender);
     let changed = Config::changed(&loaded.sources, &sources);
     (loaded.sources, loaded.config) = (sources, Arc::new(config));
     Ok(changed)

@@ -1,7 +1,11 @@
 //! What of a running gateway is asked when somebody scrapes its metrics.
 
+use events::EventsStatus;
+use serde_json::{Value, json};
 use shared::SharedCounts;
+use store::{Store, WebhookState};
 use telemetry::{MetricSample, log_samples, process_samples, store_samples, upstream_samples};
+use webhooks::WebhookFigures;
 
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
@@ -18,10 +22,44 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
             .iter()
             .flat_map(|counts| shared_samples(counts)),
     );
+    let streams = runtime.process.events.places.taken();
+    let streams = MetricSample::of("chatgate_event_streams", streams as f64);
+    samples.push(streams);
+    samples.extend(webhook_samples(&runtime.process.webhooks.figures()));
+    samples.extend(event_samples(&runtime.process.events.status()));
     samples.extend(log_samples());
     samples.extend(config_samples(&snapshot));
     samples.extend(certificate_samples(runtime));
     samples.extend(process_samples());
+    samples
+}
+
+/// What happens, who listens, and what it costs.
+fn event_samples(status: &EventsStatus) -> Vec<MetricSample> {
+    let listeners = status.listening as f64;
+    let mut samples = vec![
+        MetricSample::of("chatgate_event_gaps_total", status.gaps as f64),
+        MetricSample::of("chatgate_event_listeners", listeners),
+        MetricSample::of("chatgate_event_fills_total", status.fills as f64),
+        MetricSample::of(
+            "chatgate_event_unharvested_total",
+            status.unharvested as f64,
+        ),
+    ];
+    let labelled = |name, label, counts: &[(&'static str, u64)]| {
+        let samples = counts
+            .iter()
+            .map(|(word, count)| MetricSample::labelled(name, (label, word), *count as f64));
+        samples.collect::<Vec<_>>()
+    };
+    samples.extend(labelled("chatgate_events_total", "type", &status.kinds));
+    samples.extend(labelled(
+        "chatgate_event_looks_total",
+        "outcome",
+        &status.looks,
+    ));
+    let channels = [("watched", status.watched), ("stalled", status.stalled)];
+    samples.extend(labelled("chatgate_event_channels", "state", &channels));
     samples
 }
 
@@ -34,6 +72,29 @@ fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
         MetricSample::of("chatgate_shared_questions_total", status.asked as f64),
         MetricSample::of("chatgate_shared_failures_total", status.failed as f64),
     ]
+}
+
+/// What is sent to webhooks, and what is left to send.
+fn webhook_samples(figures: &WebhookFigures) -> Vec<MetricSample> {
+    let attempts = figures.attempts.iter().map(|(outcome, count)| {
+        let label = ("outcome", *outcome);
+        MetricSample::labelled("chatgate_webhook_attempts_total", label, *count as f64)
+    });
+    let states = WebhookState::ALL.map(|state| {
+        let count = figures.states.get(state.word()).copied().unwrap_or(0);
+        MetricSample::labelled("chatgate_webhooks", ("state", state.word()), count as f64)
+    });
+    let oldest = figures.oldest_ms.map_or(0, |at| Snapshot::now_ms() - at);
+    let others = [
+        ("chatgate_webhook_unsettled", figures.unsettled as f64),
+        (
+            "chatgate_webhook_oldest_seconds",
+            oldest.max(0) as f64 / 1e3,
+        ),
+        ("chatgate_webhook_lost", figures.lost as f64),
+    ];
+    let others = others.map(|(name, value)| MetricSample::of(name, value));
+    attempts.chain(states).chain(others).collect()
 }
 
 /// The configuration in force, the keys that sign tokens, and those that others sign with.
@@ -60,16 +121,46 @@ fn config_samples(snapshot: &Snapshot) -> Vec<MetricSample> {
     samples
 }
 
-/// When the certificates of the listeners expire.
-fn certificate_samples(runtime: &Runtime) -> Vec<MetricSample> {
+/// When the certificates of the listeners expire, in seconds since 1970, UTC.
+fn expiries(runtime: &Runtime) -> impl Iterator<Item = (&'static str, i64)> {
     let listeners = ["public", "admin"].into_iter().zip(&runtime.policies);
-    let certificates = listeners.filter_map(|(listener, policy)| {
-        let expires = policy.load().tls.as_ref()?.expires();
-        Some(MetricSample::labelled(
-            "chatgate_tls_certificate_expiry_timestamp_seconds",
-            ("listener", listener),
-            expires as f64,
-        ))
+    listeners
+        .filter_map(|(listener, policy)| Some((listener, policy.load().tls.as_ref()?.expires())))
+}
+
+fn certificate_samples(runtime: &Runtime) -> Vec<MetricSample> {
+    let name = "chatgate_tls_certificate_expiry_timestamp_seconds";
+    let expiries = expiries(runtime).map(|(listener, expires)| {
+        MetricSample::labelled(name, ("listener", listener), expires as f64)
     });
-    certificates.collect()
+    expiries.collect()
+}
+
+/// Returns the certificates as the status shows them.
+pub(super) fn certificates(runtime: &Runtime) -> Vec<Value> {
+    let expiries = expiries(runtime)
+        .map(|(listener, expires)| json!({"listener": listener, "expires_s": expires}));
+    expiries.collect()
+}
+
+/// Returns what the process takes, as the status shows it.
+pub(super) fn process() -> Value {
+    let samples = process_samples();
+    let value = |name| MetricSample::find(&samples, name);
+    json!({
+        "started_s": value("process_start_time_seconds"),
+        "memory_bytes": value("process_resident_memory_bytes"),
+        "open_files": value("process_open_fds"),
+    })
+}
+
+/// Returns what a store in a file takes and has left, as the status shows it.
+pub(super) fn disk(store: &Store) -> Value {
+    let samples = store_samples(store);
+    let value = |name| MetricSample::find(&samples, name);
+    json!({
+        "store_bytes": value("chatgate_store_bytes"),
+        "free_bytes": value("chatgate_disk_free_bytes"),
+        "size_bytes": value("chatgate_disk_size_bytes"),
+    })
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use console::rfc3339;
+use events::Events;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::ConnectionPolicy;
@@ -15,6 +16,7 @@ use shared::SharedCounts;
 use store::{SecretHasher, Store};
 use telemetry::LogLevel;
 use url::Url;
+use webhooks::Webhooks;
 
 use crate::config::{ChangedKeys, Config};
 use crate::state::snapshot::Snapshot;
@@ -36,6 +38,10 @@ pub(crate) struct ProcessContext {
     pub(crate) config_source: ConfigSource,
     pub(crate) store: Arc<Store>,
     pub(crate) hasher: Arc<SecretHasher>,
+    /// Events, and who listens to them.
+    pub(crate) events: Arc<Events>,
+    /// Where events are sent.
+    pub(crate) webhooks: Arc<Webhooks>,
     /// What replicas count together.
     pub(crate) counts: Option<Arc<SharedCounts>>,
     /// The public listener's.
@@ -71,7 +77,8 @@ pub(crate) struct Loaded {
 pub(crate) struct LastReload {
     /// Who or what asked for it.
     pub(crate) by: String,
-    pub(crate) at: Timestamp,
+    /// In seconds since 1970, UTC.
+    pub(crate) at: i64,
     /// The generation that is current afterwards.
     pub(crate) generation: u64,
     /// The keys that changed, or what was wrong.
@@ -82,7 +89,7 @@ impl LastReload {
     /// Returns the member of the status.
     pub(crate) fn to_json(&self) -> Value {
         let mut json = json!({
-            "at": self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "at": rfc3339(self.at),
             "by": self.by,
             "config_generation": self.generation,
         });

@@ -11,6 +11,7 @@ use adapter_jwt::JwtAdapter;
 use adapter_soap::{SoapAdapter, WsdlPorts};
 use axum::http::{HeaderMap, HeaderValue, header};
 use docs::PublicInterface;
+use events::Events;
 use forward::{AuthContext, Forwarder};
 use ipnet::IpNet;
 use store::{Access, LastUse, ReceiptRoom, Retention, Store};
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client_addr::{ForwardedHeader, Trust};
 use crate::config::{Config, LimitsConfig};
+use crate::state::traces::ConfiguredTracer;
 use crate::tokens::Tokens;
 
 /// When to come again while the store is out of reach.
@@ -34,6 +36,10 @@ pub(crate) struct Snapshot {
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    /// What traces calls, where they are traced at all.
+    pub(crate) traces: Option<Arc<ConfiguredTracer>>,
+    /// The address by which a viewer shows a trace, with a place for its id.
+    pub(crate) trace_viewer: Option<String>,
     pub(crate) limits: LimitsConfig,
     pub(crate) retention: Retention,
     /// How old what is known of accesses may be, where other processes change them.
@@ -51,6 +57,7 @@ pub(crate) struct Snapshot {
     pub(crate) docs: bool,
     /// Counts the calls that are finished although their callers hang up.
     pub(crate) under_way: TaskTracker,
+    events: Arc<Events>,
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
     enabled: [bool; 4],
@@ -69,7 +76,9 @@ pub(crate) struct SnapshotParts {
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) traces: Option<Arc<ConfiguredTracer>>,
     pub(crate) under_way: TaskTracker,
+    pub(crate) events: Arc<Events>,
     pub(crate) public_url: String,
 }
 
@@ -80,7 +89,9 @@ impl Snapshot {
             forwarder,
             store,
             tokens,
+            traces,
             under_way,
+            events,
             public_url,
         } = parts;
         Snapshot {
@@ -90,6 +101,8 @@ impl Snapshot {
             forwarder,
             store,
             tokens,
+            traces,
+            trace_viewer: config.traces.viewer.clone(),
             limits: config.limits,
             retention: config.retention,
             stale_max: config.shared_store.as_ref().map(|shared| shared.stale_max),
@@ -97,10 +110,12 @@ impl Snapshot {
             serves_without_store: config.serves_without_store,
             trusted_proxies: config.trusted_proxies.clone(),
             forwarded_header: config.forwarded_header,
-            wsdl: WsdlPorts::ALL.map(|ports| adapter_soap::wsdl(&public_url, ports)),
+            wsdl: WsdlPorts::ALL
+                .map(|ports| adapter_soap::wsdl(&public_url, ports, config.events.enabled)),
             public_url,
             docs: config.docs,
             under_way,
+            events,
             adapters: Way::ALL.map(|way| -> Box<dyn Adapter> {
                 match way {
                     Way::Http => Box::new(HttpAdapter::new(config.ways.http)),
@@ -131,12 +146,23 @@ impl Snapshot {
         self.adapters[way as usize].as_ref()
     }
 
+    /// Returns the events, as long as they are switched on: without them the method does not exist.
+    ///
+    /// # Errors
+    /// INCORRECT_METHOD.
+    pub(crate) fn events(&self) -> Result<&Arc<Events>, Error> {
+        let is_on = self.events.config().enabled;
+        let off = || Error::refused(Code::IncorrectMethod).because("events are switched off");
+        is_on.then_some(&self.events).ok_or_else(off)
+    }
+
     /// Returns what the documentation describes.
     pub(crate) fn public_interface(&self) -> PublicInterface<'_> {
         let open = Way::ALL.into_iter().filter(|way| self.is_open(*way));
         PublicInterface {
             url: self.public_url.trim_end_matches('/'),
             ways: open.map(|way| (way, self.adapter(way))).collect(),
+            has_events: self.events().is_ok(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
 use client::{Client, get_document};
-use jiff::Timestamp;
+use console::rfc3339;
 use serde_json::{Value, json};
 
 use crate::config::{IssuerConfig, JwksSource};
@@ -144,15 +144,10 @@ impl OutsideIssuer {
     /// Returns its state as operators see it.
     pub(crate) fn status(&self) -> Value {
         let known = self.known();
-        let time = |seconds| {
-            Timestamp::from_second(seconds)
-                .ok()
-                .map(|time| time.to_string())
-        };
         let odd = known.passed_over.iter().take(ODD_KEYS_SHOWN_MAX);
         json!({
             "issuer": self.config.issuer,
-            "fetched_at": known.fetched.and_then(time),
+            "fetched_at": known.fetched.map(rfc3339),
             "error": known.error,
             "keys": known.usable,
             "keys_passed_over": known.passed_over.len(),

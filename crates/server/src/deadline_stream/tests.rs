@@ -21,12 +21,20 @@ impl Socket for DuplexStream {
     fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Pending
     }
+
+    fn poll_more(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 impl<S: AsyncWrite> Socket for tokio::io::BufWriter<S> {
     fn abort(&self) {}
 
     fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_more(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
 }

@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::test_server::{Valkey, options, start, until};
 use crate::{
-    CountKeys, CountKind, CountLimit, SharedCounts, ValkeyKey, ValkeyOptions, ValkeyUrl, Wish,
+    Away, CallWait, CountKeys, CountKind, CountLimit, SharedCounts, ValkeyKey, ValkeyOptions,
+    ValkeyUrl, WakeUp, Wish, inspect_counts,
 };
+
+/// Most calls at once.
+const CALLS: u32 = 60_000;
 
 /// After a new master is there, counts are shared again within so long.
 const SHARED_AGAIN_MAX: Duration = Duration::from_secs(3);
@@ -22,15 +26,22 @@ async fn counts(server: &Valkey, url: &str) -> SharedCounts {
     SharedCounts::start(options, CountKeys::new(b"secret")).await
 }
 
+/// Of which nothing comes back by time while a test lasts.
+fn limit() -> CountLimit {
+    CountLimit::spaced(NonZeroU32::new(CALLS).unwrap(), Duration::from_secs(3600))
+}
+
 /// Whether a call can be counted.
 async fn counts_at(counts: &SharedCounts, key: &ValkeyKey) -> bool {
-    let limit = CountLimit::per(NonZeroU32::new(60_000).unwrap(), Duration::from_secs(60));
     let one = Wish {
         needed: 1,
         wanted: 0,
         replicas: 1,
     };
-    counts.take(key, limit, one).await.is_ok()
+    counts
+        .take(key, limit(), one, &CallWait::default())
+        .await
+        .is_ok()
 }
 
 fn is_master(server: &Valkey) -> bool {
@@ -99,6 +110,22 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         true
     };
     assert!(all().await);
+    // What is given back at once stands on several of them.
+    for key in &keys {
+        counts.give_back(key, limit(), 1);
+    }
+    for key in &keys {
+        until("it is back", async || {
+            counts
+                .look(key, limit(), &CallWait::default())
+                .await
+                .unwrap()
+                .left
+                == CALLS
+        })
+        .await;
+    }
+    assert_eq!(counts.status().failed, 0);
 
     nodes[0].kill();
     let follower = &nodes[3];
@@ -117,6 +144,166 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         promoted.elapsed().as_millis()
     );
     assert!(promoted.elapsed() < SHARED_AGAIN_MAX);
+}
+
+/// What operators are asked to give the user.
+fn documented_rights() -> Vec<&'static str> {
+    let text = include_str!("../../../../docs/operating.md");
+    let rights = text.split_once("`~cg:*").unwrap().1;
+    let rights = rights.split_once('`').unwrap().0;
+    let of_database = ["~cg:*", "&cg:*"];
+    let commands = rights
+        .split_whitespace()
+        .filter(|word| word.starts_with('+'));
+    of_database.into_iter().chain(commands).collect()
+}
+
+/// Redis that speaks TLS, with a user of the documented rights.
+struct EncryptedServer {
+    server: Valkey,
+    options: ValkeyOptions,
+}
+
+impl EncryptedServer {
+    /// Nothing where Redis is missing.
+    fn start() -> Option<EncryptedServer> {
+        let server = Valkey::redis()?;
+        let folder = tempfile::TempDir::new().unwrap();
+        let made = rcgen::generate_simple_self_signed([server.host.clone()]).unwrap();
+        let certificate = made.cert.pem();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let shown = file("cert.pem", &certificate);
+        let key = file("key.pem", &made.signing_key.serialize_pem());
+        let free = std::net::TcpListener::bind((&*server.host, 0)).unwrap();
+        let port = free.local_addr().unwrap().port().to_string();
+        drop(free);
+        let settings = [
+            ["tls-cert-file", &*shown],
+            ["tls-key-file", &key],
+            ["tls-ca-cert-file", &shown],
+            ["tls-auth-clients", "no"],
+            ["tls-port", &port],
+        ];
+        let set = server.ask(&[&["CONFIG", "SET"], &settings.concat()[..]].concat());
+        assert_eq!(set, "OK");
+        let user = ["ACL", "SETUSER", "chatgate", "on", ">right"];
+        let created = server.ask(&[&user[..], &documented_rights()].concat());
+        assert_eq!(created, "OK");
+        let options = ValkeyOptions {
+            url: ValkeyUrl::parse(&format!("rediss://{}:{port}", server.host)).unwrap(),
+            user: Some("chatgate".to_owned()),
+            password: Some("right".to_owned().into()),
+            authorities: Some(certificate.as_bytes().to_vec()),
+            ..options(&server)
+        };
+        Some(EncryptedServer { server, options })
+    }
+
+    async fn counts(&self) -> SharedCounts {
+        SharedCounts::start(self.options.clone(), CountKeys::new(b"secret")).await
+    }
+}
+
+#[tokio::test]
+async fn a_user_counts_over_tls_with_the_rights_that_are_documented() {
+    let Some(server) = EncryptedServer::start() else {
+        return;
+    };
+    let (counts, wait) = (server.counts().await, CallWait::default());
+    assert!(counts.is_up());
+    let [cells, turns] =
+        [CountKind::Access, CountKind::Turns].map(|kind| counts.keys().key(kind, &[b"shop"]));
+    assert!(counts_at(&counts, &cells).await);
+    let added = counts.add(limit(), &[(cells.clone(), 1)]).await;
+    assert_eq!(added.unwrap().len(), 1);
+    let looked = counts.look(&cells, limit(), &wait).await;
+    assert_eq!(looked.unwrap().left, CALLS - 2);
+    counts.give_back(&cells, limit(), 2);
+    let (one, lease) = (NonZeroU32::MIN, Duration::from_secs(60));
+    for (id, begins) in [("a", true), ("b", false)] {
+        let begun = counts.begin_turn(&turns, one, (id, lease), &wait).await;
+        assert_eq!(begun, Ok(begins));
+    }
+    assert_eq!(counts.turns(&turns).await, Ok(1));
+    counts.end_turn(&turns, "a");
+    until("all is given back", async || {
+        counts.turns(&turns).await == Ok(0)
+            && counts.look(&cells, limit(), &wait).await.unwrap().left == CALLS
+    })
+    .await;
+    let findings = inspect_counts(&server.options).await;
+    assert!(
+        findings.iter().all(|(_, found)| found.is_ok()),
+        "{findings:?}"
+    );
+    assert_eq!(counts.status().failed, 0);
+}
+
+#[tokio::test]
+async fn processes_wake_each_other_over_tls() {
+    let Some(server) = EncryptedServer::start() else {
+        return;
+    };
+    let (counts, other) = (server.counts().await, server.counts().await);
+    let (heard, hears) = tokio::sync::oneshot::channel();
+    let heard = std::sync::Mutex::new(Some(heard));
+    other.on_wake(move |wake_up| {
+        if let Some(heard) = heard.lock().unwrap().take() {
+            heard.send(wake_up).unwrap();
+        }
+    });
+    counts.wake_others(7);
+    assert_eq!(hears.await, Ok(WakeUp::Some(vec![7])));
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_another_authority_counts_nothing() {
+    let Some(mut server) = EncryptedServer::start() else {
+        return;
+    };
+    server.options.password = Some("wrong".to_owned().into());
+    assert!(!server.counts().await.is_up());
+    server.options.password = Some("right".to_owned().into());
+    assert!(server.counts().await.is_up());
+    let another = rcgen::generate_simple_self_signed([server.server.host.clone()]).unwrap();
+    server.options.authorities = Some(another.cert.pem().into_bytes());
+    assert!(!server.counts().await.is_up());
+}
+
+#[tokio::test]
+async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is_whole() {
+    let Some(mut nodes) = cluster().await else {
+        return;
+    };
+    let (first, wait) = (&nodes[0], CallWait::default());
+    let url = format!("redis+cluster://{}:{}", first.host, first.port);
+    let counts = counts(first, &url).await;
+    // It stands on the node that is left.
+    let keys = (0..64_u8).map(|n| counts.keys().key(CountKind::Access, &[&[n]]));
+    let slot = |key: &ValkeyKey| first.ask(&["CLUSTER", "KEYSLOT", &key.0]).parse::<u32>();
+    let key = keys.into_iter().find(|key| slot(key).unwrap() <= 5460);
+    let key = key.unwrap();
+    assert!(counts_at(&counts, &key).await);
+    for node in &mut nodes[1..3] {
+        node.kill();
+    }
+    until("it is left", async || {
+        counts_at(&counts, &key).await;
+        !counts.is_up()
+    })
+    .await;
+    assert!(nodes[0].ask(&["GET", &key.0]).starts_with("CLUSTERDOWN"));
+    let asked = counts.status().asked;
+    assert_eq!(counts.look(&key, limit(), &wait).await, Err(Away));
+    assert_eq!(counts.status().asked, asked);
+    for node in &mut nodes[1..3] {
+        node.run();
+    }
+    until("it is used again", async || counts_at(&counts, &key).await).await;
 }
 
 /// Three masters that share the slots, and a follower of the first.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::test_server::{Valkey, counts, options, start, until};
-use crate::{CountKeys, CountKind, CountLimit, CountLook, SharedCounts, Wish};
+use crate::{CallWait, CountKeys, CountKind, CountLimit, CountLook, SharedCounts, Wish};
 
 use crate::Away;
 
@@ -32,20 +32,37 @@ async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_
                 wanted: 100,
                 replicas: 1,
             },
+            &CallWait::default(),
         )
         .await
         .unwrap();
     assert_eq!((taken.cells, taken.left), (2, 8));
     for left in (0..8).rev() {
-        assert_eq!(other.take(&key, hourly(10), ONE).await.unwrap().left, left);
+        assert_eq!(
+            other
+                .take(&key, hourly(10), ONE, &CallWait::default())
+                .await
+                .unwrap()
+                .left,
+            left
+        );
     }
-    let refused = other.take(&key, hourly(10), ONE).await.unwrap();
+    let refused = other
+        .take(&key, hourly(10), ONE, &CallWait::default())
+        .await
+        .unwrap();
     assert_eq!(refused.cells, 0);
     assert!(refused.wait > Duration::from_secs(3590) && refused.wait <= Duration::from_secs(3600));
-    assert_eq!(one.look(&key, hourly(10)).await.unwrap().left, 0);
+    assert_eq!(
+        one.look(&key, hourly(10), &CallWait::default())
+            .await
+            .unwrap()
+            .left,
+        0
+    );
     one.give_back(&key, hourly(10), 2);
     until("it is so", async || {
-        other.look(&key, hourly(10)).await
+        other.look(&key, hourly(10), &CallWait::default()).await
             == Ok(CountLook {
                 left: 2,
                 wait: Duration::ZERO,
@@ -62,19 +79,37 @@ async fn while_the_server_is_away_nobody_waits_and_it_is_used_again_when_it_is_b
     let Some(mut server) = start() else { return };
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
-    counts.take(&key, hourly(10), ONE).await.unwrap();
+    counts
+        .take(&key, hourly(10), ONE, &CallWait::default())
+        .await
+        .unwrap();
     server.kill();
-    until("it is so", async || {
-        counts.take(&key, hourly(10), ONE).await == Err(Away)
-    })
-    .await;
+    // Before anybody asks.
     until("it is so", async || !counts.is_up()).await;
+    assert_eq!(
+        counts
+            .take(&key, hourly(10), ONE, &CallWait::default())
+            .await,
+        Err(Away)
+    );
     let asked = counts.status().asked;
-    assert_eq!(counts.take(&key, hourly(10), ONE).await, Err(Away));
+    assert_eq!(
+        counts
+            .take(&key, hourly(10), ONE, &CallWait::default())
+            .await,
+        Err(Away)
+    );
     assert_eq!(counts.status().asked, asked);
     server.run();
     until("it is so", async || counts.is_up()).await;
-    assert_eq!(counts.take(&key, hourly(10), ONE).await.unwrap().left, 9);
+    assert_eq!(
+        counts
+            .take(&key, hourly(10), ONE, &CallWait::default())
+            .await
+            .unwrap()
+            .left,
+        9
+    );
 }
 
 #[tokio::test]
@@ -86,14 +121,23 @@ async fn a_server_that_has_become_a_follower_is_left_for_the_one_that_can_be_wri
     options.url.hosts.push((next.host.clone(), next.port));
     let counts = SharedCounts::start(options, CountKeys::new(b"secret")).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
-    counts.take(&key, hourly(10), ONE).await.unwrap();
+    counts
+        .take(&key, hourly(10), ONE, &CallWait::default())
+        .await
+        .unwrap();
     follow(&server, &next);
     until("it is so", async || {
-        counts.take(&key, hourly(10), ONE).await == Err(Away)
+        counts
+            .take(&key, hourly(10), ONE, &CallWait::default())
+            .await
+            == Err(Away)
     })
     .await;
     until("it is so", async || {
-        counts.take(&key, hourly(10), ONE).await.is_ok()
+        counts
+            .take(&key, hourly(10), ONE, &CallWait::default())
+            .await
+            .is_ok()
     })
     .await;
     assert_eq!(next.ask(&["EXISTS", &key.0]), "1");
@@ -109,7 +153,14 @@ async fn scripts_that_are_forgotten_are_loaded_again() {
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
     server.ask(&["SCRIPT", "FLUSH"]);
-    assert_eq!(counts.take(&key, hourly(2), ONE).await.unwrap().left, 1);
+    assert_eq!(
+        counts
+            .take(&key, hourly(2), ONE, &CallWait::default())
+            .await
+            .unwrap()
+            .left,
+        1
+    );
 }
 
 #[tokio::test]
@@ -120,7 +171,21 @@ async fn redis_counts_as_valkey_does() {
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
     for left in [1, 0] {
-        assert_eq!(counts.take(&key, hourly(2), ONE).await.unwrap().left, left);
+        assert_eq!(
+            counts
+                .take(&key, hourly(2), ONE, &CallWait::default())
+                .await
+                .unwrap()
+                .left,
+            left
+        );
     }
-    assert_eq!(counts.take(&key, hourly(2), ONE).await.unwrap().cells, 0);
+    assert_eq!(
+        counts
+            .take(&key, hourly(2), ONE, &CallWait::default())
+            .await
+            .unwrap()
+            .cells,
+        0
+    );
 }

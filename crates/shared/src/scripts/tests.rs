@@ -29,8 +29,10 @@ async fn the_scripts_decide_as_the_oracle_does() {
     let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let scripts = Scripts::with_injected_clock();
-    let loading = scripts.take.prepare_invoke();
-    loading.load_async(&mut connection).await.unwrap();
+    for script in [&scripts.take, &scripts.give] {
+        let loading = script.prepare_invoke();
+        loading.load_async(&mut connection).await.unwrap();
+    }
     let mut random = numbers();
     let (mut done, mut refused) = (0, 0);
     let rates = [1, 7, 60, 6000, 100_000].into_iter().cycle();
@@ -76,7 +78,8 @@ fn batch(
         if random(GIVES) == 0 {
             let cells = 1 + random(3);
             oracle.give_back(at_us, cells);
-            let gives = batch.cmd("EVAL").arg(&scripts.give).arg(1).arg(key);
+            let gives = batch.cmd("EVALSHA").arg(scripts.give.get_hash());
+            let gives = gives.arg(1).arg(key);
             gives.arg((limit.interval_us, cells, clock)).ignore();
             continue;
         }

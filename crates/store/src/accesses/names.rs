@@ -42,15 +42,27 @@ impl Names {
         pieces.flat_map(|piece| piece.iter()).skip(place)
     }
 
+    fn last(&self) -> Option<&Arc<Access>> {
+        self.pieces.last()?.last()
+    }
+
     /// Puts an access whose name is not there in its place.
     pub(super) fn put(&mut self, access: Arc<Access>) {
-        let number = self.piece_of(&access.name);
+        // A store is read in the order of the names.
+        let is_last = self.last().is_none_or(|last| last.name < access.name);
+        let number = match is_last {
+            true => self.pieces.len().saturating_sub(1),
+            false => self.piece_of(&access.name),
+        };
         let Some(piece) = self.pieces.get_mut(number) else {
             self.pieces.push(Arc::new(vec![access]));
             return;
         };
         let piece = Arc::make_mut(piece);
-        let place = piece.partition_point(|known| known.name < access.name);
+        let place = match is_last {
+            true => piece.len(),
+            false => piece.partition_point(|known| known.name < access.name),
+        };
         piece.insert(place, access);
         if piece.len() > PIECE_MAX {
             let rest = piece.split_off(PIECE_MAX / 2);

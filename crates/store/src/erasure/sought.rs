@@ -30,7 +30,7 @@ pub(crate) enum Holds {
 }
 
 /// Names of accesses and operators are not among them: operators have chosen them, and change them themselves.
-pub(crate) static TABLES: [SoughtTable; 4] = [
+pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "journal_payload",
         id: "id",
@@ -67,6 +67,19 @@ pub(crate) static TABLES: [SoughtTable; 4] = [
         id: "id",
         columns: &[("before", Holds::Document), ("after", Holds::Document)],
         goes: false,
+    },
+    SoughtTable {
+        name: "events",
+        id: "position",
+        columns: &[("destination", Holds::Text), ("\"row\"", Holds::Text)],
+        goes: true,
+    },
+    // Its messages go with it.
+    SoughtTable {
+        name: "event_chats",
+        id: "id",
+        columns: &[("destination", Holds::Text)],
+        goes: true,
     },
 ];
 

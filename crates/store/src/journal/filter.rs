@@ -32,6 +32,15 @@ pub struct JournalFilter {
     pub delivery: Option<String>,
 }
 
+/// How much of each row a page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowDetail {
+    /// All of it.
+    Whole,
+    /// What sums need: number, kind, count, access, client, canonical status, code, delivery, time of the upstream and cause.
+    Brief,
+}
+
 /// The order of the rows of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalOrder {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
+
 use super::class::CallerClass;
 use super::counted::{CountKey, CountedCalls, Noted};
 
@@ -31,9 +33,9 @@ pub(crate) struct MinuteCounts(Mutex<CurrentMinute>);
 struct CurrentMinute {
     /// Since 1970.
     number: i64,
-    counted: [HashMap<CountKey, Arc<CountedCalls>>; CallerClass::ALL.len()],
+    counted: [HashMap<CountKey, Arc<CountedCalls>, RandomState>; CallerClass::ALL.len()],
     /// Refusals that were listed, by access, operator's key and code: as many as there are of those.
-    listed: HashMap<ListedBy, u32>,
+    listed: HashMap<ListedBy, u32, RandomState>,
     /// Of past minutes, until they are saved and taken; each with whether it was taken.
     ended: Vec<(Arc<CountedCalls>, bool)>,
 }

@@ -1,6 +1,7 @@
-//! What the journal promises: rows come back as they went in, pages are whole, bounds hold, and what goes is recorded.
+//! What the journal promises: rows come back as they went in, bounds hold, and what goes is recorded.
 
 mod classes;
+mod pages;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use crate::journal::filter::LOOKED_AT_MAX;
 use crate::journal::queued::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use crate::test_engine::{TestEngine, WriteLock, on_every_engine};
 use crate::{
-    CallerClass, Calls, Claim, Intent, Journal, JournalFilter, JournalKind, JournalOrder,
-    JournalPayload, JournalRow, JournalStatus, Opened, ReceiptRoom, Retention, Settlement, Store,
-    StoreError, Tally,
+    AccessCalls, CallerClass, Calls, Claim, Intent, Journal, JournalFilter, JournalKind,
+    JournalOrder, JournalPayload, JournalRow, JournalStatus, Opened, ReceiptRoom, Retention,
+    Settlement, Store, StoreError, Tally,
 };
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
@@ -24,10 +25,6 @@ const OLDEST: JournalOrder = JournalOrder::OldestFirst;
 
 on_every_engine!(
     a_row_comes_back_as_it_went_in_but_for_the_destination,
-    pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive,
-    each_filter_finds_its_rows_alone,
-    conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came,
-    a_network_finds_its_addresses_whether_they_are_few_or_many,
     a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted,
     no_more_rows_wait_than_the_bound_and_outcomes_find_their_places,
     an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown,
@@ -189,170 +186,6 @@ async fn a_row_comes_back_as_it_went_in_but_for_the_destination(engine: TestEngi
     assert!(read.is_empty());
     assert!(bench.engine.holds("CHANNEL_NOT_FOUND").await);
     assert!(!bench.engine.holds("34600000000").await);
-}
-
-async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: TestEngine) {
-    let bench = Bench::over(engine).await;
-    for n in 0..1000 {
-        bench.journal.add(row(n / 7, n));
-    }
-    bench.journal.flush().await.unwrap();
-    let filter = JournalFilter::default();
-    let (mut back, mut beyond) = (Vec::new(), None);
-    loop {
-        // The clock goes back for these, and they are new all the same.
-        bench.journal.add(row(3, "new"));
-        bench.journal.flush().await.unwrap();
-        let page = bench
-            .store
-            .journal_page(&filter, (NEWEST, beyond), 64)
-            .await
-            .unwrap();
-        back.extend(page.rows.into_iter().filter_map(|row| row.request_id));
-        let Some(next) = page.next else { break };
-        beyond = Some(next);
-    }
-    let expected: Vec<_> = (0..1000).rev().map(|n: i32| n.to_string()).collect();
-    let old: Vec<_> = back.into_iter().filter(|id| id != "new").collect();
-    assert_eq!(old, expected);
-
-    let (mut followed, mut beyond) = (0, None);
-    loop {
-        let page = bench
-            .store
-            .journal_page(&filter, (OLDEST, beyond), 100)
-            .await
-            .unwrap();
-        followed += page.rows.len();
-        let Some(next) = page.next else { break };
-        beyond = Some(next);
-    }
-    let all = bench.all(filter).await;
-    assert_eq!(followed, all.len());
-    assert!(all.is_sorted_by(|a, b| a.id < b.id));
-}
-
-async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came(
-    engine: TestEngine,
-) {
-    let bench = Bench::over(engine).await;
-    // Each condition is met by more rows than a page looks at, and both by the first and the last row alone.
-    let rows = 2 * i64::from(LOOKED_AT_MAX) + 200;
-    for n in 0..rows {
-        let (both, is_even) = (n == 0 || n == rows - 1, n % 2 == 0);
-        let mut row = row(n, n);
-        row.access = (both || is_even).then(|| "shop".to_owned());
-        row.status = Some(if both || !is_even { 403 } else { 200 });
-        bench.journal.add(row);
-        if n % 5000 == 0 {
-            bench.journal.flush().await.unwrap();
-        }
-    }
-    let of_both = filter(|f| {
-        f.access = Some("shop".to_owned());
-        f.status = Some(JournalStatus::Wire(403));
-    });
-    bench.journal.flush().await.unwrap();
-    for (order, ids) in [(NEWEST, [rows - 1, 0]), (OLDEST, [0, rows - 1])] {
-        let page = bench.store.journal_page(&of_both, (order, None), 50);
-        let page = page.await.unwrap();
-        assert!(page.is_cut && page.rows.len() == 1, "{page:?}");
-        let rest = bench.store.journal_page(&of_both, (order, page.next), 50);
-        let rest = rest.await.unwrap();
-        assert_eq!((rest.is_cut, rest.next), (false, None));
-        let found = page.rows.into_iter().chain(rest.rows);
-        let found: Vec<_> = found.filter_map(|row| row.request_id).collect();
-        assert_eq!(found, ids.map(|id| id.to_string()));
-    }
-}
-
-async fn each_filter_finds_its_rows_alone(engine: TestEngine) {
-    let bench = Bench::over(engine).await;
-    let other = JournalRow {
-        access: Some("other".to_owned()),
-        request_id: Some("other".to_owned()),
-        at_ms: LATER,
-        method: Some("getchats".into()),
-        status: Some(403),
-        code: Some("IP_NOT_ALLOWED".into()),
-        delivery: None,
-        ..full_row()
-    };
-    let served = JournalRow {
-        at_ms: 1_700_000_000_300,
-        code: None,
-        ..row(0, "served")
-    };
-    for row in [full_row(), other, served] {
-        bench.journal.add(row);
-    }
-    let text = |text: &str| Some(text.to_owned());
-    let status = |text| Some(JournalStatus::parse(text).unwrap());
-    for (filter, expected) in [
-        (filter(|_| {}), &["r", "other", "served"][..]),
-        (filter(|f| f.access = text("shop")), &["r"]),
-        (filter(|f| f.method = text("getchats")), &["other"]),
-        (filter(|f| f.status = status("200")), &["r"]),
-        (filter(|f| f.status = status("403")), &["other"]),
-        (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
-        (filter(|f| f.status = status("SUCCESS")), &["served"]),
-        (filter(|f| f.request_id = text("served")), &["served"]),
-        (filter(|f| f.delivery = text("not_sent")), &["r"]),
-        (filter(|f| f.since_ms = Some(LATER)), &["other", "served"]),
-        (filter(|f| f.until_ms = Some(LATER)), &["r"]),
-    ] {
-        assert_eq!(bench.ids(filter.clone()).await, expected, "{filter:?}");
-        let all = bench.all(JournalFilter::default()).await.into_iter();
-        let matching = all.filter(|row| filter.matches(row));
-        let ids: Vec<_> = matching.filter_map(|row| row.request_id).collect();
-        assert_eq!(ids, expected, "{filter:?} in memory");
-    }
-    for wrong in ["", "99", "1000", "ok", "IP NOT"] {
-        assert!(JournalStatus::parse(wrong).is_err(), "{wrong}");
-    }
-}
-
-async fn a_network_finds_its_addresses_whether_they_are_few_or_many(engine: TestEngine) {
-    let bench = Bench::over(engine).await;
-    let from = |address: &str, id: &str| JournalRow {
-        client: Some(address.parse().unwrap()),
-        ..row(1, id)
-    };
-    for (address, id) in [
-        ("10.0.0.1", "a"),
-        ("::ffff:10.0.0.255", "b"),
-        ("10.0.1.0", "c"),
-        ("2001:db8::1", "d"),
-        ("2001:db9::1", "e"),
-    ] {
-        bench.journal.add(from(address, id));
-    }
-    let found = async |network: &str| {
-        let network = network.parse().ok();
-        let filter = filter(|f| f.network = network);
-        let all = bench.all(JournalFilter::default()).await.into_iter();
-        let matching = all.filter(|row| filter.matches(row));
-        let matching: Vec<_> = matching.filter_map(|row| row.request_id).collect();
-        let ids = bench.ids(filter.clone()).await;
-        assert_eq!(ids, matching, "{filter:?} in memory");
-        ids
-    };
-    assert_eq!(found("10.0.0.0/24").await, ["a", "b"]);
-    assert_eq!(found("10.0.0.1/32").await, ["a"]);
-    assert_eq!(found("0.0.0.0/0").await, ["a", "b", "c"]);
-    assert_eq!(found("2001:db8::/32").await, ["d"]);
-    assert_eq!(found("::/0").await, ["d", "e"]);
-    assert!(found("192.0.2.0/24").await.is_empty());
-
-    // Beyond the bound the other plan is taken, with the same answer.
-    for _ in 0..20_000 {
-        bench.journal.add(from("10.0.0.7", "many"));
-    }
-    let many = found("10.0.0.0/24").await;
-    assert_eq!(
-        (many.len(), many[0].as_str(), many[1].as_str()),
-        (20_002, "a", "b")
-    );
 }
 
 async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted(

@@ -1,37 +1,46 @@
 //! Accesses in memory: what has changed is read and put in force.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
+use super::heartbeat::{OF_EPOCHS, epochs_of};
+use super::session::Value;
 use super::snapshot::read_access;
-use super::store::PostgresStore;
+use super::store::{KnownEpochs, PostgresStore};
 use crate::{ChangedAccess, StoreError};
 
+/// The accesses that have changed, and the epochs: one statement sees one state.
+static CHANGED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {OF_EPOCHS}, c.access AS name, a.document FROM (VALUES (1)) AS one
+        LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true
+        LEFT JOIN chatgate.accesses a ON a.name = c.access"
+    )
+});
+
 impl PostgresStore {
-    /// Brings the accesses in memory up to date, and returns the epoch that they are of then.
+    /// Brings the accesses in memory up to date, and returns the epochs in the database, theirs among them.
     ///
     /// # Errors
     /// When they can't be read. Those in memory are what they were then.
-    pub(super) async fn load_accesses(&self) -> Result<i64, StoreError> {
+    pub(super) async fn load_accesses(&self) -> Result<KnownEpochs, StoreError> {
         let mut known = self.accesses_epoch().lock().await;
-        let changed = "SELECT e.epoch, c.access AS name, a.document FROM chatgate.epochs e
-             LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true
-             LEFT JOIN chatgate.accesses a ON a.name = c.access
-             WHERE e.what = 'accesses'";
-        let rows = self
-            .pool()
-            .read_prepared(changed, &[(&*known, Type::INT8)])
-            .await?;
+        let values: [Value<'_>; 1] = [(&*known, Type::INT8)];
+        let rows = self.pool().read_prepared(&CHANGED, &values).await?;
+        let mut seen = KnownEpochs::default();
         let mut changes = Vec::new();
         for row in &rows {
             let name: Option<String> = row.try_get("name").map_err(PgError::from)?;
             if let Some(name) = name {
                 changes.push((name, read_access(row)?));
             }
-            *known = row.try_get("epoch").map_err(PgError::from)?;
+            seen = epochs_of(row)?;
         }
+        *known = seen.accesses;
         self.replace(changes);
-        Ok(*known)
+        Ok(seen)
     }
 
     /// Has changes of ours in force that are committed, the last of them with this epoch.

@@ -11,15 +11,18 @@ use super::store::{EpochOf, PostgresStore};
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
 
-/// Notes a change, and wakes those who wait for one: the notification leaves with the commit.
-const NOTE: &str = "WITH noted AS (
+/// Puts an access in the place of the one with its name, or deletes that where there is no document; notes the change, and wakes
+/// those who wait for one: the notification leaves with the commit.
+const WRITE: &str = "WITH put AS (
+        INSERT INTO chatgate.accesses (name, \"user\", client_id, document) SELECT $4, $9, $10, $11 WHERE $11 IS NOT NULL
+        ON CONFLICT (name) DO UPDATE SET \"user\" = excluded.\"user\", client_id = excluded.client_id, document = excluded.document
+    ), gone AS (
+        DELETE FROM chatgate.accesses WHERE name = $4 AND $11 IS NULL
+    ), noted AS (
         INSERT INTO chatgate.changes (id, at, actor, access, before, after) VALUES ($1, $2, $3, $4, $5, $6)
     ), listed AS (
         INSERT INTO chatgate.journal (id, replica, kind, access, actor, change) VALUES ($7, $8, 'change', $4, $3, $1)
     ) SELECT pg_notify('chatgate', 'accesses')";
-
-const PUT: &str = "INSERT INTO chatgate.accesses (name, \"user\", client_id, document) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (name) DO UPDATE SET \"user\" = excluded.\"user\", client_id = excluded.client_id, document = excluded.document";
 
 impl PostgresStore {
     /// Changes one access, and says what that means for its tokens.
@@ -29,7 +32,6 @@ impl PostgresStore {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        let _ = self.memory().journal.flush().await;
         let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, 1).await?;
         let changed = async {
             let session = &mut lease.session;
@@ -63,7 +65,6 @@ impl PostgresStore {
         by: (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
-        let _ = self.memory().journal.flush().await;
         let count = accesses.len() as i64;
         let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, count).await?;
         let put = self.put(&mut lease.session, (by, epoch), accesses).await;
@@ -105,20 +106,17 @@ impl PostgresStore {
         ((actor, own_now), id): ((&str, i64), i64),
         (name, before, after): (&str, Option<&Access>, Option<&Access>),
     ) -> Result<(), ChangeError> {
-        match after {
-            Some(access) => put_document(session, access).await?,
-            None => {
-                let delete = "DELETE FROM chatgate.accesses WHERE name = $1";
-                session.execute(delete, &[(&name, Type::TEXT)]).await?;
-            }
-        }
+        let document = after.map(serde_json::to_string).transpose();
+        let document = document.map_err(|error| StoreError::new(error.to_string()))?;
+        let user = after.map(|access| &access.user);
+        let client_id = after.map(|access| &access.client_id);
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
         let now = self.by_database(own_now);
         let at_ms = now.saturating_mul(1000);
         let row = self.ids().next(at_ms);
         let replica = self.ids().replica().id;
-        let values: [Value<'_>; 8] = [
+        let values: [Value<'_>; 11] = [
             (&id, Type::INT8),
             (&now, Type::INT8),
             (&actor, Type::TEXT),
@@ -127,9 +125,35 @@ impl PostgresStore {
             (&after, Type::TEXT),
             (&row, Type::INT8),
             (&replica, Type::INT8),
+            (&user, Type::TEXT),
+            (&client_id, Type::TEXT),
+            (&document, Type::TEXT),
         ];
-        session.query(NOTE, &values).await?;
+        session.query(WRITE, &values).await?;
         Ok(())
+    }
+
+    /// Notes a change that leaves the access as it is. Its number is an epoch of the accesses, as that of any other.
+    pub(crate) async fn note_change(
+        &self,
+        (actor, own_now): (&str, i64),
+        name: &str,
+        [before, after]: [String; 2],
+    ) -> Result<(), StoreError> {
+        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, 1).await?;
+        let now = self.by_database(own_now);
+        let note = "INSERT INTO chatgate.changes (id, at, actor, access, before, after) VALUES ($1, $2, $3, $4, $5, $6)";
+        let values: [Value<'_>; 6] = [
+            (&epoch, Type::INT8),
+            (&now, Type::INT8),
+            (&actor, Type::TEXT),
+            (&name, Type::TEXT),
+            (&before, Type::TEXT),
+            (&after, Type::TEXT),
+        ];
+        let noted = lease.session.execute(note, &values).await;
+        self.end(lease, noted).await?;
+        self.put_in_force(Vec::new(), epoch).await
     }
 
     /// The latest changes of one access, newest first.
@@ -184,17 +208,4 @@ async fn existed(session: &mut PgSession, name: &str) -> Result<bool, PgError> {
     let found = "SELECT 1 FROM chatgate.changes WHERE access = $1 LIMIT 1";
     let rows = session.query(found, &[(&name, Type::TEXT)]).await?;
     Ok(!rows.is_empty())
-}
-
-async fn put_document(session: &mut PgSession, access: &Access) -> Result<(), ChangeError> {
-    let document =
-        serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
-    let values: [Value<'_>; 4] = [
-        (&access.name, Type::TEXT),
-        (&access.user, Type::TEXT),
-        (&access.client_id, Type::TEXT),
-        (&document, Type::TEXT),
-    ];
-    session.execute(PUT, &values).await?;
-    Ok(())
 }

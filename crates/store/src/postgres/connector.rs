@@ -1,8 +1,9 @@
 //! Making connections.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -84,6 +85,11 @@ impl PgConnector {
         PgConnector::new(url.clone(), &Arc::new(Primary::new(false)))
     }
 
+    /// Whether statements may be prepared.
+    pub(super) fn prepares(&self) -> bool {
+        self.prepares.load(Ordering::Relaxed)
+    }
+
     /// A connection to the first host that can be written.
     ///
     /// # Errors
@@ -101,9 +107,15 @@ impl PgConnector {
         Ok((self.open(Some(passes_on)).await?, notified))
     }
 
-    async fn open(&self, passes_on: Option<Sender<()>>) -> Result<PgSession, PgError> {
-        let opened = timeout(CONNECTED_MAX, self.find_primary(passes_on)).await;
-        opened.map_err(|_| PgError::no_connection("no database answered"))?
+    /// Boxed, so that it is compiled here and not once more by each crate that awaits it.
+    fn open(
+        &self,
+        passes_on: Option<Sender<()>>,
+    ) -> Pin<Box<dyn Future<Output = Result<PgSession, PgError>> + Send + '_>> {
+        Box::pin(async {
+            let opened = timeout(CONNECTED_MAX, self.find_primary(passes_on)).await;
+            opened.map_err(|_| PgError::no_connection("no database answered"))?
+        })
     }
 
     async fn find_primary(&self, passes_on: Option<Sender<()>>) -> Result<PgSession, PgError> {

@@ -14,6 +14,7 @@ use super::migrations::migrate;
 use super::options::PostgresOptions;
 use super::seal::SealContext;
 use super::session::{PgSession, Value};
+use super::webhooks::put_webhook;
 use crate::sqlite::SqliteStore;
 use crate::{JournalRow, StoreError, StoredKey};
 
@@ -42,6 +43,18 @@ const TABLES: [CopiedTable; 7] = [
         "access, day, given, 0",
     ),
     same("last_uses", "client_id, at, address, way"),
+];
+
+/// What hangs on webhooks, which are sealed on the way as keys are.
+const OF_WEBHOOKS: [CopiedTable; 2] = [
+    same(
+        "deliveries",
+        "webhook, position, event_id, state, attempts, first_at, next_at, cause",
+    ),
+    same(
+        "attempts",
+        "webhook, position, event_id, at, number, status, cause, ms",
+    ),
 ];
 
 const JOURNAL: [CopiedTable; 2] = [
@@ -75,12 +88,15 @@ const THERE: &str = "WITH there AS (
 const LOCK: &str =
     "LOCK TABLE chatgate.keys, chatgate.accesses, chatgate.facts IN SHARE ROW EXCLUSIVE MODE";
 
-/// Numbers go on above those of the file, and minutes count what their rows say.
+/// Numbers go on above those of the file, and minutes count what their rows say. Events stay behind: whoever has read the file's has
+/// missed some.
 const GO_ON: &str = "WITH epoch AS (
         UPDATE chatgate.epochs SET epoch = (SELECT coalesce(max(id), 0) FROM chatgate.changes) WHERE what = 'accesses'
     ) INSERT INTO chatgate.tallies (minute, replica, calls, failed)
     SELECT (id >> 20) / 60000, 0, sum(count), coalesce(sum(count) FILTER (WHERE canonical >= 500), 0)
-    FROM chatgate.journal WHERE kind = 'request' GROUP BY 1";
+    FROM chatgate.journal WHERE kind = 'request' GROUP BY 1;
+    UPDATE chatgate.event_marks SET value = (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20
+    WHERE name IN ('newest', 'trimmed')";
 
 /// What was copied: what it is, and how many rows of it.
 pub(crate) type CopiedRows = Vec<(&'static str, u64)>;
@@ -102,8 +118,17 @@ pub(crate) async fn copy_into(
     session.begin().await?;
     session.batch(LOCK).await?;
     check_empty(&mut session).await?;
-    let mut copied = vec![("keys", copy_keys(&mut session, options, keys).await?)];
-    let mut tables = TABLES.to_vec();
+    let deployment = read_deployment(&mut session).await?;
+    let mut copied = vec![(
+        "keys",
+        copy_keys(&mut session, (options, &deployment), keys).await?,
+    )];
+    let webhooks = from.webhooks().await?;
+    for webhook in &webhooks {
+        put_webhook(&mut session, (&options.seal, &deployment), webhook).await?;
+    }
+    copied.push(("webhooks", webhooks.len() as u64));
+    let mut tables = [&TABLES[..], &OF_WEBHOOKS[..]].concat();
     if with_journal {
         if let Some((oldest, newest)) = from.journal_ends().await? {
             let day = |id| day_of(JournalRow::time_of(id));
@@ -134,22 +159,24 @@ async fn check_empty(session: &mut PgSession) -> Result<(), StoreError> {
     }
 }
 
-async fn copy_keys(
-    session: &mut PgSession,
-    options: &PostgresOptions,
-    keys: &[StoredKey],
-) -> Result<u64, StoreError> {
+async fn read_deployment(session: &mut PgSession) -> Result<String, StoreError> {
     let deployment = session
         .query("SELECT id::text AS id FROM chatgate.deployment", &[])
         .await?;
     let deployment = deployment.first().map(|row| row.try_get::<_, String>("id"));
     let deployment = deployment.transpose().map_err(PgError::from)?;
-    let deployment =
-        deployment.ok_or_else(|| StoreError::new("the database names no deployment"))?;
+    deployment.ok_or_else(|| StoreError::new("the database names no deployment"))
+}
+
+async fn copy_keys(
+    session: &mut PgSession,
+    (options, deployment): (&PostgresOptions, &str),
+    keys: &[StoredKey],
+) -> Result<u64, StoreError> {
     let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ($1, $2, $3, $4)";
     for key in keys {
         let context = SealContext {
-            deployment: &deployment,
+            deployment,
             purpose: &key.purpose,
         };
         let sealed = options.seal.seal(&context, &key.material)?;

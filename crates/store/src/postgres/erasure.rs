@@ -40,6 +40,9 @@ impl PostgresStore {
         let cause = format!("{erased} rows with one destination");
         let event = (JournalKind::Erasure, actor, cause.as_str());
         self.note_event(now_ms, event).await?;
+        if touched.contains("chatgate.event_chats") {
+            touched.insert("chatgate.event_messages".to_owned());
+        }
         for table in touched {
             // Clears what deleted rows have left.
             self.run(&format!("VACUUM {table}")).await?;
@@ -128,12 +131,13 @@ fn found_in(
 ) -> Result<Option<FoundRow>, PgError> {
     let (mut stands, mut rest) = (false, Vec::new());
     for (column, holds) in table.columns {
+        let name = column.trim_matches('"');
         if *holds == Holds::Hash {
-            let hash: Option<&[u8]> = row.try_get(column)?;
+            let hash: Option<&[u8]> = row.try_get(name)?;
             stands |= hash.is_some_and(|hash| sought.has_hash(hash));
             continue;
         }
-        let text: Option<&str> = row.try_get(column)?;
+        let text: Option<&str> = row.try_get(name)?;
         let Some(text) = text.filter(|text| sought.stands_in(text)) else {
             continue;
         };

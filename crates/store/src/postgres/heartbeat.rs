@@ -1,5 +1,5 @@
 //! The heartbeat: one statement renews the lease, reads the epochs and counts the replicas; what has a newer epoch is read and put
-//! in force. A notification only makes it come sooner: nothing is in force because a message came, and none that is lost keeps a
+//! in force. A notification only has that read sooner: nothing is in force because a message came, and none that is lost keeps a
 //! change away. Whoever has made a change reads how far the others are: nobody notifies anybody of that.
 
 use std::sync::{Arc, LazyLock, Weak};
@@ -45,10 +45,8 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
             accesses = $3, admin_keys = $4, signing_keys = $5
         WHERE id = $1 AND (lease_until > now() OR NOT draining) RETURNING id
     ) SELECT
-        (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
-        (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
-        (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys,
-        (SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas,
+        {OF_EPOCHS},
+        {OF_REPLICAS},
         (SELECT count(DISTINCT config) FROM chatgate.replicas r WHERE r.id = $1 OR r.lease_until > now()) AS configurations,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
         {OF_SERVER},
@@ -57,11 +55,24 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Reads the epochs alone.
-const EPOCHS: &str = "SELECT
-    (SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
+/// The epochs, as [`epochs_of`] reads them.
+pub(super) const OF_EPOCHS: &str =
+    "(SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
     (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
     (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys";
+
+/// How many replicas there are that serve, this one among them.
+const OF_REPLICAS: &str = "(SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas";
+
+/// Says what is in force here, counts the replicas, and renews nothing: it waits for no disk. Where the server forgets it, others wait
+/// for the next heartbeat.
+static SAY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH alone AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+        UPDATE chatgate.replicas SET accesses = $2, admin_keys = $3, signing_keys = $4 FROM alone WHERE id = $1
+        RETURNING {OF_REPLICAS}"
+    )
+});
 
 /// Starts the heartbeat of a store, and what wakes it. Both end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
@@ -76,60 +87,100 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
 }
 
 async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
-    let (mut connection, mut is_woken) = (None, false);
+    let (mut connection, mut due) = (None, Instant::now());
     loop {
         let Some(store) = store.upgrade() else { return };
-        let heard = &store.memory().journal.heard;
-        heard.begins(Instant::now());
-        let beaten = beat_once(&store, &mut connection, is_woken).await;
-        match &beaten {
-            Err(error) if heard.failed(error.to_string()) => {
-                tracing::error!(%error, "the database does not answer this replica's heartbeat");
-            }
-            Ok(()) if heard.succeeded() => {
-                tracing::warn!("the database answers this replica's heartbeat again");
-            }
-            _ => {}
+        // What can't be taken over in between is left to a heartbeat, which comes at once then.
+        let is_done = Instant::now() < due && take_over(&store, &mut connection).await.is_ok();
+        if !is_done {
+            beat_and_note(&store, &mut connection).await;
+            due = Instant::now() + INTERVAL;
         }
         drop(store);
-        is_woken = timeout(INTERVAL, wake.notified()).await.is_ok();
+        let until_due = due.saturating_duration_since(Instant::now());
+        let _ = timeout(until_due, wake.notified()).await;
     }
 }
 
-/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once. One that is
-/// woken reads first: then one heartbeat does both. For no longer than between two: the lease must not wait for it.
+async fn beat_and_note(store: &PostgresStore, connection: &mut Option<PgSession>) {
+    let heard = &store.memory().journal.heard;
+    heard.begins(Instant::now());
+    match beat_once(store, connection).await {
+        Err(error) if heard.failed(error.to_string()) => {
+            tracing::error!(%error, "the database does not answer this replica's heartbeat");
+        }
+        Ok(()) if heard.succeeded() => {
+            tracing::warn!("the database answers this replica's heartbeat again");
+        }
+        _ => {}
+    }
+}
+
+/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once.
 async fn beat_once(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
-    is_woken: bool,
 ) -> Result<(), StoreError> {
-    if is_woken {
-        let _ = timeout(INTERVAL, catch_up_first(store, connection)).await;
-    }
     let known = store.epochs_in_force().await;
     let seen = beat(store, connection, known).await?;
     let in_force = store.catch_up(seen).await?;
     if in_force != known {
-        beat(store, connection, in_force).await?;
+        say(store, connection, in_force).await?;
     }
     Ok(())
 }
 
-async fn catch_up_first(
+/// Reads what has changed, puts it in force and says so, for no longer than between two heartbeats: the lease must not wait for it.
+async fn take_over(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
 ) -> Result<(), StoreError> {
-    let Some(mut session) = connection.take().filter(PgSession::is_usable) else {
-        return Ok(());
-    };
-    let rows = session.query_prepared(EPOCHS, &[]).await?;
-    let seen = rows.first().map(epochs_of).transpose()?;
+    let taken = timeout(INTERVAL, async {
+        let seen = store.load_accesses().await?;
+        let in_force = store.catch_up(seen).await?;
+        say(store, connection, in_force).await
+    });
+    taken
+        .await
+        .map_err(|_| StoreError::new("changes can't be read in time"))?
+}
+
+/// Says what is in force here, over the connection that is kept for the heartbeat.
+async fn say(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+    in_force: KnownEpochs,
+) -> Result<(), StoreError> {
+    let mut session = kept(store, connection).await?;
+    let values: [Value<'_>; 4] = [
+        (&store.ids().replica().id, Type::INT8),
+        (&in_force.accesses, Type::INT8),
+        (&in_force.admin_keys, Type::INT8),
+        (&in_force.signing_keys, Type::INT8),
+    ];
+    let said = session.query_prepared(&SAY, &values).await?;
     *connection = Some(session);
-    store.catch_up(seen.unwrap_or_default()).await?;
+    let Some(row) = said.first() else {
+        return Err(StoreError::new("this replica's row is gone"));
+    };
+    // Before its first second is over, one that has just begun has to know of how many it is one.
+    store.lease().set_replicas(count_in(row, "replicas")?);
     Ok(())
 }
 
-fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
+/// The connection, or another one if it is lost. Dropped on the way unless all went well: the next one to ask comes over another.
+async fn kept(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+) -> Result<PgSession, PgError> {
+    match connection.take().filter(PgSession::is_usable) {
+        Some(session) => Ok(session),
+        None => store.connect().await,
+    }
+}
+
+/// The epochs of a row that has [`OF_EPOCHS`].
+pub(super) fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
     Ok(KnownEpochs {
         accesses: row.try_get("accesses")?,
         admin_keys: row.try_get("admin_keys")?,
@@ -143,11 +194,7 @@ async fn beat(
     connection: &mut Option<PgSession>,
     in_force: KnownEpochs,
 ) -> Result<KnownEpochs, StoreError> {
-    // Dropped on the way out unless all went well: the next heartbeat comes over another one.
-    let mut session = match connection.take().filter(PgSession::is_usable) {
-        Some(session) => session,
-        None => store.connect().await?,
-    };
+    let mut session = kept(store, connection).await?;
     let (sent, asked_ms) = (Instant::now(), now_ms());
     let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
     let values: [Value<'_>; 5] = [
@@ -175,15 +222,18 @@ async fn beat(
         lanes.look_for_failover();
     }
     let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
-    let count = |name| Ok::<_, PgError>(u32::try_from(read(name)?).unwrap_or(u32::MAX));
-    let replicas = count("replicas")?;
-    store.lease().set_configurations(count("configurations")?);
-    store
-        .lease()
-        .renew((sent, Instant::now()), read("now_ms")? - asked_ms, replicas);
+    let lease = store.lease();
+    lease.set_configurations(count_in(row, "configurations")?);
+    lease.set_replicas(count_in(row, "replicas")?);
+    lease.renew((sent, Instant::now()), read("now_ms")? - asked_ms);
     let seen = epochs_of(row)?;
     *connection = Some(session);
     Ok(seen)
+}
+
+fn count_in(row: &Row, name: &str) -> Result<u32, PgError> {
+    let count: i64 = row.try_get(name)?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Listens for changes, over a connection of its own that no pooler hands to others.

@@ -33,14 +33,17 @@ impl PostgresStore {
             return Ok(key);
         }
         let sealed = self.sealed(purpose, &make()?)?;
-        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ($1, $2, $3, $3)
-             ON CONFLICT DO NOTHING";
+        let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) SELECT $1, $2, $3, $3
+             WHERE NOT EXISTS (SELECT FROM chatgate.keys WHERE purpose = $1) ON CONFLICT DO NOTHING";
         let values: [Value<'_>; 3] = [
             (&purpose, Type::TEXT),
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
         ];
-        self.pool().write(add, &values).await?;
+        // In the turn of those who change keys, whose epoch stays: who comes second finds the first one's.
+        let (mut lease, _) = self.change_in_turn(EpochOf::SigningKeys, 0).await?;
+        let added = lease.session.execute(add, &values).await;
+        self.end(lease, added).await?;
         let key = self.newest_key(purpose).await?;
         key.ok_or_else(|| StoreError::new("a key that was kept is gone"))
     }

@@ -62,10 +62,8 @@ impl ReplicaLease {
     }
 
     /// It is known now that the lease was renewed, as was asked for at a moment before. If it was over meanwhile, another term
-    /// begins. The database's clock is so many milliseconds ahead, and there are
-    /// so many replicas.
-    pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), ahead_ms: i64, replicas: u32) {
-        self.replicas.store(replicas.max(1), Ordering::Relaxed);
+    /// begins. The database's clock is so many milliseconds ahead.
+    pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), ahead_ms: i64) {
         let counts = if ahead_ms.abs() > SAME_TIME_MS {
             ahead_ms
         } else {
@@ -84,6 +82,10 @@ impl ReplicaLease {
         let mut term = self.lock();
         term.number += u64::from(!self.holds(&term, now));
         term.asked_at = asked_at;
+    }
+
+    pub(super) fn set_replicas(&self, count: u32) {
+        self.replicas.store(count.max(1), Ordering::Relaxed);
     }
 
     /// How many different configurations the live replicas have.

@@ -1,5 +1,6 @@
 //! The connections for look-ups, changes and operators: a handful, opened when they are needed.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,18 +77,23 @@ impl PgPool {
     /// # Errors
     /// When the others take too long, or the database does not answer.
     pub(super) async fn take(&self) -> Result<PgLease, PgError> {
+        self.take_one(false).await
+    }
+
+    /// Lends a connection, of those that keep plans for any values or of the others: what operators look for is planned for its
+    /// values, and what comes with every send would be planned over and over.
+    async fn take_one(&self, keeps_plans: bool) -> Result<PgLease, PgError> {
         let permit = timeout(WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| PgError::new("other reads take too long"))?;
         let permit = permit.map_err(|_| PgError::new("it is closed"))?;
-        let open = {
-            let mut free = self.free();
-            free.retain(PgSession::is_usable);
-            free.pop()
-        };
-        let mut session = match open {
+        let keeps_plans = keeps_plans && self.connector.prepares();
+        let mut session = match self.take_free(keeps_plans) {
             Some(session) => session,
             None => self.connector.connect().await?,
         };
+        if keeps_plans && !session.keeps_plans() {
+            session.keep_plans().await?;
+        }
         session.patient(if self.serves.load(Ordering::Relaxed) {
             STATEMENT_MAX
         } else {
@@ -97,6 +103,19 @@ impl PgPool {
             session,
             _permit: permit,
         })
+    }
+
+    /// An idle one of that kind. Where there is none and no place for another one, one of the other kind is closed.
+    fn take_free(&self, keeps_plans: bool) -> Option<PgSession> {
+        let mut free = self.free();
+        free.retain(PgSession::is_usable);
+        let place = free
+            .iter()
+            .rposition(|session| session.keeps_plans() == keeps_plans);
+        if place.is_none() && free.len() > self.permits.available_permits() {
+            free.pop();
+        }
+        place.map(|place| free.swap_remove(place))
     }
 
     /// Takes a connection back for others, if it is as good as before.
@@ -149,7 +168,17 @@ impl PgPool {
         asked.unwrap_or_else(|_| Err(PgError::too_long()))
     }
 
-    async fn ask_on(
+    /// Boxed, so that it is compiled here and not once more by each crate that awaits it: next to a round trip it costs nothing.
+    fn ask_on<'a>(
+        &'a self,
+        sql: PgText<'a>,
+        values: &'a [Value<'a>],
+        may_repeat: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Row>, PgError>> + Send + 'a>> {
+        Box::pin(self.ask_patiently(sql, values, may_repeat))
+    }
+
+    async fn ask_patiently(
         &self,
         sql: PgText<'_>,
         values: &[Value<'_>],
@@ -157,7 +186,7 @@ impl PgPool {
     ) -> Result<Vec<Row>, PgError> {
         let mut tries = 1;
         loop {
-            let mut lease = self.take().await?;
+            let mut lease = self.take_one(matches!(sql, PgText::Prepared(_))).await?;
             let asked = match sql {
                 PgText::Once(sql) => lease.session.query(sql, values).await,
                 PgText::Prepared(sql) => lease.session.query_prepared(sql, values).await,

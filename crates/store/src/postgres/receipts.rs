@@ -17,13 +17,16 @@ use crate::{Claim, Obstacle, Receipt, ReceiptState, StoreError};
 /// Receipts deleted at once: some 20 ms, for which nobody has to wait.
 const CLEARED_AT_ONCE: i64 = 1000;
 
-/// What stands where a claim wants to be, in the order of the claims. By its limit each receipt is looked for by the index, however
-/// small the table was when this was planned.
-const LOOK_UP: &str = "SELECT r.method, r.state, r.request_id, r.made_at, r.fingerprint, r.answer,
-        (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = q.client_id) AS own,
-        (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') AS taken,
-        (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = q.client_id) AS oldest
-    FROM unnest($1, $2, $3) WITH ORDINALITY AS q(client_id, method, key, n)
+/// What stands where a claim wants to be, in the order of the claims. The room is added up once for each access. By its limit each
+/// receipt is looked for by the index, however small the table was when this was planned.
+const LOOK_UP: &str = "WITH room AS MATERIALIZED (
+        SELECT client_id, (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = d.client_id) AS own,
+            (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = d.client_id) AS oldest
+        FROM (SELECT DISTINCT client_id FROM unnest($1) AS d(client_id)) d
+    )
+    SELECT r.method, r.state, r.request_id, r.made_at, r.fingerprint, r.answer, room.own, room.oldest,
+        (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') AS taken
+    FROM unnest($1, $2, $3) WITH ORDINALITY AS q(client_id, method, key, n) JOIN room USING (client_id)
     LEFT JOIN LATERAL (
         SELECT * FROM chatgate.receipts r WHERE (r.client_id, r.method, r.key) = (q.client_id, q.method, q.key) LIMIT 1
     ) r ON true ORDER BY q.n";

@@ -1,4 +1,4 @@
-//! Sealing all keys anew, after `store.seal` has got a new key beside the old one.
+//! Sealing all keys and the secrets of webhooks anew, after `store.seal` has got a new key beside the old one.
 
 use tokio_postgres::types::Type;
 
@@ -9,7 +9,7 @@ use super::seal::SealContext;
 use super::session::{PgSession, Value};
 use crate::StoreError;
 
-/// Seals all keys of a database by the first key of the options, all or none. Returns how many they are.
+/// Seals all keys of a database, and the secrets of its webhooks, by the first key of the options, all or none. Returns how many they are.
 ///
 /// # Errors
 /// When one does not open by any key of the options, or the database can't be read or written.
@@ -21,26 +21,41 @@ pub async fn reseal_postgres(options: &PostgresOptions) -> Result<usize, StoreEr
     Ok(count)
 }
 
+/// What is sealed: the id, the purpose and the sealed bytes of each row, and how the bytes are put in their place.
+const SEALED: [(&str, &str); 2] = [
+    (
+        "SELECT k.id::text AS id, k.purpose, k.sealed, d.id::text AS deployment
+         FROM chatgate.keys k CROSS JOIN chatgate.deployment d ORDER BY k.id FOR UPDATE OF k",
+        "UPDATE chatgate.keys SET sealed = $2 WHERE id::text = $1",
+    ),
+    (
+        "SELECT w.id, 'webhook/' || w.id AS purpose, w.secrets AS sealed, d.id::text AS deployment
+         FROM chatgate.webhooks w CROSS JOIN chatgate.deployment d ORDER BY w.id FOR UPDATE OF w",
+        "UPDATE chatgate.webhooks SET secrets = $2 WHERE id = $1",
+    ),
+];
+
 async fn reseal(session: &mut PgSession, options: &PostgresOptions) -> Result<usize, StoreError> {
-    let all = "SELECT k.id, k.purpose, k.sealed, d.id::text AS deployment
-         FROM chatgate.keys k CROSS JOIN chatgate.deployment d ORDER BY k.id FOR UPDATE OF k";
-    let keys = session.query(all, &[]).await?;
-    for key in &keys {
-        let (id, purpose): (i64, String) = (column(key, "id")?, column(key, "purpose")?);
-        let deployment: String = column(key, "deployment")?;
-        let context = SealContext {
-            deployment: &deployment,
-            purpose: &purpose,
-        };
-        let material = options
-            .seal
-            .open(&context, &column::<Vec<u8>>(key, "sealed")?)?;
-        let sealed = options.seal.seal(&context, &material)?;
-        let put = "UPDATE chatgate.keys SET sealed = $2 WHERE id = $1";
-        let values: [Value<'_>; 2] = [(&id, Type::INT8), (&sealed, Type::BYTEA)];
-        session.execute(put, &values).await?;
+    let mut count = 0;
+    for (all, put) in SEALED {
+        let rows = session.query(all, &[]).await?;
+        for row in &rows {
+            let (id, purpose): (String, String) = (column(row, "id")?, column(row, "purpose")?);
+            let deployment: String = column(row, "deployment")?;
+            let context = SealContext {
+                deployment: &deployment,
+                purpose: &purpose,
+            };
+            let sealed: Vec<u8> = column(row, "sealed")?;
+            let sealed = options
+                .seal
+                .seal(&context, &options.seal.open(&context, &sealed)?)?;
+            let values: [Value<'_>; 2] = [(&id, Type::TEXT), (&sealed, Type::BYTEA)];
+            session.execute(put, &values).await?;
+        }
+        count += rows.len();
     }
-    Ok(keys.len())
+    Ok(count)
 }
 
 fn column<'r, T: tokio_postgres::types::FromSql<'r>>(

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::StoreError;
 
@@ -21,6 +23,16 @@ impl std::fmt::Debug for SealKeys {
 }
 
 impl SealKeys {
+    /// Reads the key in use and those that sealed before it: base64, with blanks between them.
+    ///
+    /// # Errors
+    /// A sentence, when there is none, or one is not base64 of [`SEAL_BYTES`].
+    pub fn parse(newest_first: &str) -> Result<SealKeys, String> {
+        let keys = newest_first.split_whitespace();
+        let keys: Result<Vec<_>, _> = keys.map(|key| BASE64_STANDARD.decode(key)).collect();
+        SealKeys::new(&keys.map_err(|_| "it is not base64")?)
+    }
+
     /// The key in use, and those that sealed before it.
     ///
     /// # Errors

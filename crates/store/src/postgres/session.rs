@@ -37,6 +37,8 @@ pub(super) struct PgSession {
     primary: Arc<Primary>,
     /// The server's timeline when the connection began.
     timeline: i64,
+    /// Whether plans are kept for any values.
+    keeps_plans: bool,
     /// Whether statements may be prepared over connections like this one; not where a pooler may hand each transaction to another.
     prepares: Arc<AtomicBool>,
     /// Those that are, by their texts.
@@ -58,6 +60,7 @@ impl PgSession {
             is_idle: true,
             primary,
             timeline: 0,
+            keeps_plans: false,
             prepares,
             prepared: HashMap::new(),
         };
@@ -106,7 +109,13 @@ impl PgSession {
         if self.prepares.load(Ordering::Relaxed) {
             self.batch(KEPT_PLANS).await?;
         }
+        self.keeps_plans = true;
         Ok(())
+    }
+
+    /// Whether it has them kept.
+    pub(super) fn keeps_plans(&self) -> bool {
+        self.keeps_plans
     }
 
     /// Asks likewise with a statement that comes again and again: it is prepared, if it may be, and not parsed each time.
@@ -167,6 +176,28 @@ impl PgSession {
         self.batch("BEGIN").await?;
         self.is_idle = false;
         Ok(())
+    }
+
+    /// Begins a transaction and asks in it, in one round trip.
+    pub(super) async fn begin_and_query(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, PgError> {
+        self.is_idle = false;
+        // The first that is polled is the first to leave.
+        let both = async {
+            tokio::join!(
+                biased;
+                self.client.batch_execute("BEGIN"),
+                self.client.query_typed(sql, values)
+            )
+        };
+        let (begun, rows) = timeout(self.most, both)
+            .await
+            .map_err(|_| PgError::too_long())?;
+        begun?;
+        Ok(rows?)
     }
 
     /// Ends the transaction. An error that is not the database's leaves open whether it was committed.

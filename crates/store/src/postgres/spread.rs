@@ -13,7 +13,7 @@ use crate::{ReplicaRow, Spread, SpreadWait, StoreError};
 /// Pauses between two looks, the first and the longest: a change takes some milliseconds to get around, or until the next
 /// heartbeats, and few have to wait for more.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
-const LOOK_LAST: Duration = Duration::from_millis(20);
+const LOOK_LAST: Duration = Duration::from_millis(8);
 
 /// How much longer than a lease those may take that say nothing: a heartbeat that was under way has renewed it once more.
 const BEYOND_LEASE: Duration = Duration::from_secs(2);

@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
@@ -27,7 +25,7 @@ use super::session::{PgSession, Value};
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use super::table_version::TableVersion;
 use crate::memory::StoreMemory;
-use crate::{Journal, StoreError};
+use crate::{StoreError, random_bytes};
 
 /// A store in PostgreSQL.
 pub(crate) struct PostgresStore {
@@ -107,17 +105,13 @@ impl PostgresStore {
         let deployment = read_deployment(&pool).await?;
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
         let (admin_keys, admin_keys_epoch) = read_admin_keys(&pool).await?;
-        let memory = StoreMemory {
-            accesses: ArcSwap::from_pointee(accesses),
-            admin_keys: ArcSwap::from_pointee(admin_keys),
-            last_uses: read_last_uses(&pool).await?,
-            journal: Arc::new(Journal::new()),
-        };
+        let last_uses = read_last_uses(&pool).await?;
+        let memory = StoreMemory::new(accesses, admin_keys, last_uses);
         let signing_keys = read_epoch(&pool, EpochOf::SigningKeys).await?;
         let (sent, asked_ms) = (Instant::now(), now_ms());
         let (replica, database_ms) = register(&pool, &options.replica).await?;
         let lease = ReplicaLease::new(options.replica.lease, sent);
-        lease.renew((sent, Instant::now()), database_ms - asked_ms, 1);
+        lease.renew((sent, Instant::now()), database_ms - asked_ms);
         let mut store = PostgresStore {
             pool,
             look_ups: Arc::default(),
@@ -142,7 +136,9 @@ impl PostgresStore {
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
         };
-        let material = store.key("journal", 0, new_journal_key).await?;
+        let material = store
+            .key("journal", 0, || random_bytes(JOURNAL_KEY_BYTES))
+            .await?;
         store.journal_key = hmac::Key::new(hmac::HMAC_SHA256, &material);
         store.pool.serve();
         let (journal, key) = (&store.memory.journal, &store.journal_key);
@@ -321,10 +317,9 @@ impl PostgresStore {
 
 async fn begin(lease: &mut PgLease, what: EpochOf, changes: i64) -> Result<i64, PgError> {
     let session = &mut lease.session;
-    session.begin().await?;
     let raise = "UPDATE chatgate.epochs SET epoch = epoch + $2 WHERE what = $1 RETURNING epoch";
     let values: [Value<'_>; 2] = [(&what.name(), Type::TEXT), (&changes, Type::INT8)];
-    let rows = session.query(raise, &values).await?;
+    let rows = session.begin_and_query(raise, &values).await?;
     let row = rows
         .first()
         .ok_or_else(|| PgError::new("there is no epoch"))?;
@@ -342,9 +337,3 @@ async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
 
 /// Bytes of the key of hashes.
 const JOURNAL_KEY_BYTES: usize = 32;
-
-fn new_journal_key() -> Result<Vec<u8>, StoreError> {
-    let mut key = vec![0; JOURNAL_KEY_BYTES];
-    rand::fill(&mut key).map_err(|_| StoreError::new("the system has no random bytes"))?;
-    Ok(key)
-}

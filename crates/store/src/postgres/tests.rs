@@ -41,6 +41,7 @@ async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_fir
         starting.spawn(async move {
             let own = u8::try_from(number).unwrap();
             let secrets = store.key("secrets", 1, || Ok(vec![own; 32])).await.unwrap();
+            let events = store.key("events", 1, || Ok(vec![own; 16])).await.unwrap();
             let signs = ("tokens/ES256", &[own; 8][..]);
             let made = store.add_key_once("tokens/", signs, 1).await.unwrap();
             let access = Access::new("demo", &format!("u{number}"), &format!("c{number}"));
@@ -51,15 +52,15 @@ async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_fir
             let hash = StoredSecret::Keyed(format!("hash {number}"));
             let key = AdminKey::new("first", Role::Operator, 1, hash);
             let is_first = store.put_first_admin_key(&key).await.unwrap();
-            (secrets, made.is_some(), is_first)
+            ([secrets, events], made.is_some(), is_first)
         });
     }
     let started = starting.join_all().await;
-    assert!(started.iter().all(|(secrets, ..)| *secrets == started[0].0));
+    assert!(started.iter().all(|(keys, ..)| *keys == started[0].0));
     assert_eq!(started.iter().filter(|(_, made, _)| *made).count(), 1);
     assert_eq!(started.iter().filter(|(.., first)| *first).count(), 1);
     let later = Store::open_postgres(&options).await.unwrap();
-    assert_eq!(later.keys("").await.unwrap().len(), 3);
+    assert_eq!(later.keys("").await.unwrap().len(), 4);
     assert_eq!(later.admin_keys().len(), 1);
     let demo = later.accesses().named("demo").cloned();
     for store in &stores {
@@ -279,11 +280,13 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     stores[0].put_admin_key(&key).await.unwrap();
     stores[0].spread(SpreadWait::Acknowledgement).await.unwrap();
     assert!(stores.iter().all(|store| store.admin_keys().len() == 1));
-    assert!(
-        stores
-            .iter()
-            .all(|store| store.replica_count() == REPLICAS as u32)
-    );
+    // Each counts the others with its own heartbeat.
+    let knows = |store: &Arc<Store>| store.replica_count() == REPLICAS as u32;
+    let until = Instant::now() + Duration::from_secs(30);
+    while !stores.iter().all(knows) {
+        assert!(Instant::now() < until, "some are not counted");
+        stores[0].replicas().await.unwrap();
+    }
     // One that has ended is not waited for.
     stores[1].close().await;
     stores[0].put_admin_key(&key).await.unwrap();

@@ -88,6 +88,22 @@ impl SqliteStore {
         let _ = self.memory().journal.flush().await;
     }
 
+    pub(crate) async fn note_change(
+        &self,
+        (actor, now): (&str, i64),
+        name: &str,
+        [before, after]: [String; 2],
+    ) -> Result<(), StoreError> {
+        let (actor, name) = (actor.to_owned(), name.to_owned());
+        self.write(move |transaction| {
+            let note =
+                "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?)";
+            transaction.execute(note, (now, actor, name, before, after))?;
+            Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn changes(
         &self,
         name: &str,

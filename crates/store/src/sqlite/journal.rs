@@ -1,6 +1,8 @@
 //! The journal's rows in SQLite: written by the store's thread that writes (`writer.rs`, `batch.rs`), read (`query.rs`), cleared
-//! (`retention.rs`, `surplus.rs`) and counted (`tally.rs`).
+//! (`retention.rs`, `surplus.rs`) and counted (`tally.rs`,
+//! `access_calls.rs`).
 
+mod access_calls;
 mod address;
 mod batch;
 mod page;

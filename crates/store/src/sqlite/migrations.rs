@@ -14,7 +14,7 @@ use crate::StoreError;
 type Migration = (i64, &'static str, &'static str);
 
 #[rustfmt::skip]
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 11] = [
     (1, "accesses and keys", include_str!("migrations/0001_accesses_and_keys.sql")),
     (2, "changes and admin keys", include_str!("migrations/0002_changes_and_admin_keys.sql")),
     (3, "journal", include_str!("migrations/0003_journal.sql")),
@@ -24,6 +24,8 @@ const MIGRATIONS: [Migration; 9] = [
     (7, "counted rows", include_str!("migrations/0007_counted_rows.sql")),
     (8, "receipts and scrubbing", include_str!("migrations/0008_receipts_and_scrubbing.sql")),
     (10, "facts", include_str!("migrations/0010_facts.sql")),
+    (11, "events", include_str!("migrations/0011_events.sql")),
+    (12, "webhooks", include_str!("migrations/0012_webhooks.sql")),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
@@ -128,6 +130,8 @@ mod tests {
             (7, "counted rows", "8bce8f9ab36a1941"),
             (8, "receipts and scrubbing", "1f5425a0b1c6eb68"),
             (10, "facts", "230ddfa4597c0ab3"),
+            (11, "events", "402664dff6b99111"),
+            (12, "webhooks", "4f5b90d58c9585a6"),
         ];
         let expected =
             expected.map(|(version, what, sum)| (version, what.to_owned(), sum.to_owned()));
@@ -150,7 +154,7 @@ mod tests {
         for (change, expected) in [
             (
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-                 VALUES (11, 'tomorrow', TRUE, x'00', 0)",
+                 VALUES (99, 'tomorrow', TRUE, x'00', 0)",
                 "a newer version of the program",
             ),
             (

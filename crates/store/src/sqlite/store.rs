@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -21,8 +20,8 @@ use super::readers::Readers;
 use super::receipts::move_receipts;
 use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
 use super::writer::{BEGIN_MAX, StoreWriter, too_long};
+use crate::StoreError;
 use crate::memory::StoreMemory;
-use crate::{Journal, StoreError};
 
 /// A store in one SQLite file.
 pub(crate) struct SqliteStore {
@@ -70,12 +69,9 @@ impl SqliteStore {
         let journal_key = read_journal_key(&connection)?;
         move_receipts(&mut connection, &journal_key)?;
         let accesses = read_accesses(&connection)?;
-        let memory = StoreMemory {
-            last_uses: read_last_uses(&connection, &accesses)?,
-            accesses: ArcSwap::from_pointee(accesses),
-            admin_keys: ArcSwap::from_pointee(read_admin_keys(&connection)?),
-            journal: Arc::new(Journal::new()),
-        };
+        let last_uses = read_last_uses(&connection, &accesses)?;
+        let admin_keys = read_admin_keys(&connection)?;
+        let memory = StoreMemory::new(accesses, admin_keys, last_uses);
         let writer = StoreWriter::start(
             WriteConnection::new(file.clone(), connection),
             JournalWriter::new(Arc::clone(&memory.journal), journal_key.clone()),

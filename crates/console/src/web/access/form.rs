@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use adapter::{Caching, PLATFORMS, cacheable};
 use ipnet::IpNet;
-use store::{Access, Channel, JournalLevel};
+use store::{Access, Channel, JournalLevel, ListedWord};
 
 use crate::access::bounds::REPORTS;
 use crate::access::draft::{AccessDraft, methods, ways};
@@ -48,7 +48,7 @@ impl AccessForm {
     /// Makes the form of an access as it is.
     pub(crate) fn of(access: &Access) -> AccessForm {
         let limits = &access.limits;
-        let has = |names: &[String], word: &str| names.iter().any(|name| name == word);
+        let has = |names: &[ListedWord], word: &str| names.iter().any(|name| name == word);
         let texts = [
             ("name", access.name.clone()),
             ("user", access.user.clone()),

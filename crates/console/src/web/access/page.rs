@@ -7,9 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
-use store::{Access, ChangeError};
+use store::{Access, ChangeError, JournalFilter};
 
 use crate::access::manage::{self, Rotation};
+use crate::journal::summary::JournalSummary;
 use crate::path_names::PagePath;
 use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
@@ -24,8 +25,11 @@ use crate::web::extract::{OperatorForm, SessionForm};
 use crate::web::fields::Fields;
 use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::page_error::{PageError, PageResult};
-use crate::web::text::{age, moment_of, visible};
+use crate::web::text::{age, grouped, moment_of, visible};
 use crate::web::visitor::Visitor;
+
+/// A day, in seconds.
+const DAY_S: i64 = 86_400;
 
 #[derive(Template)]
 #[template(path = "access.html")]
@@ -50,6 +54,25 @@ struct PreviewPiece {
     preview: Preview,
 }
 
+/// How often it called within the last day.
+async fn use_of_last_day(console: &Console, access: &Access) -> Result<String, PageError> {
+    let filter = JournalFilter {
+        access: Some(access.name.clone()),
+        since_ms: Some((console.now() - DAY_S).saturating_mul(1000)),
+        ..JournalFilter::default()
+    };
+    let summary = JournalSummary::of(&console.store, &filter).await?;
+    let more = if summary.looked_to_ms.is_some() {
+        "more than "
+    } else {
+        ""
+    };
+    let (calls, failed) = (grouped(summary.calls), grouped(summary.failed));
+    Ok(format!(
+        "{more}{calls} calls, {failed} of them refused or failed"
+    ))
+}
+
 impl AccessPage {
     async fn of(
         console: &Console,
@@ -58,13 +81,15 @@ impl AccessPage {
         form: AccessForm,
     ) -> Result<AccessPage, PageError> {
         let changes = manage::latest_changes(console, &access.name).await?;
+        let mut facts = facts(console, access);
+        facts.push(("Last day", use_of_last_day(console, access).await?));
         Ok(AccessPage {
             layout: visitor.layout("accesses", format!("Access {}", access.name)),
             is_stale: form.version != access.version,
             form,
             name: access.name.clone(),
             state: state_word(access, console.now()),
-            facts: facts(console, access),
+            facts,
             saved: false,
             preview: None,
             sampler: Sampler::of(console, access, &Fields::default()),

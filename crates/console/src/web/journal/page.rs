@@ -8,25 +8,31 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
-use store::{JournalOrder, JournalRow};
+use store::{JournalFilter, JournalOrder, JournalRow, StoreError};
 
 use crate::access::draft::methods;
 use crate::journal::export::{NDJSON, export, export_as};
 use crate::journal::query::{JournalQuery, id_text};
 use crate::journal::rows::time_text;
+use crate::journal::summary::JournalSummary;
 use crate::problem::{Problem, answer};
 use crate::state::{Console, ConsoleState};
 use crate::web::access::list::suggested_names;
+use crate::web::charts::{self, Timeline};
 use crate::web::fields::Fields;
 use crate::web::journal::csv;
 use crate::web::journal::filters::FILTERS;
 use crate::web::journal::line::JournalLine;
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
+use crate::web::text::moment_of;
 use crate::web::visitor::Visitor;
 
 /// Rows of a page.
 const PAGE_ROWS: u32 = 50;
+
+/// How far back the picture above them goes, in milliseconds: six hours.
+const DRAWN_MS: i64 = 6 * 3_600_000;
 
 #[derive(Template)]
 #[template(path = "journal.html")]
@@ -37,6 +43,7 @@ struct JournalPage {
     accesses: Vec<String>,
     methods: Vec<&'static str>,
     lines: Vec<JournalLine>,
+    picture: Option<JournalPicture>,
     is_live: bool,
     /// The filters as a query.
     query: String,
@@ -47,6 +54,40 @@ struct JournalPage {
     searched_to: Option<String>,
 }
 
+/// The last hours of what was asked for, above the rows.
+struct JournalPicture {
+    chart: Timeline,
+    /// The time to which it goes back, where there are more rows than are looked at.
+    cut: Option<String>,
+}
+
+impl JournalPicture {
+    /// Draws the rows that a query finds; those of one request, and further pages, have no picture.
+    async fn of(
+        console: &Console,
+        query: &JournalQuery,
+    ) -> Result<Option<JournalPicture>, StoreError> {
+        let filter = &query.filter;
+        if query.beyond.is_some() || filter.request_id.is_some() {
+            return Ok(None);
+        }
+        // The present second is in.
+        let now_ms = console.now().saturating_add(1).saturating_mul(1000) - 1;
+        let until_ms = filter.until_ms.map_or(now_ms, |until| until.min(now_ms));
+        let from_ms = (until_ms - DRAWN_MS).max(filter.since_ms.unwrap_or(0));
+        let drawn = JournalFilter {
+            since_ms: Some(from_ms),
+            ..filter.clone()
+        };
+        let summary = JournalSummary::of(&console.store, &drawn).await?;
+        let cut = summary.looked_to_ms.map(|ms| moment_of(ms / 1000));
+        Ok((summary.calls > 0).then(|| JournalPicture {
+            chart: charts::calls(&summary, (from_ms, until_ms)),
+            cut,
+        }))
+    }
+}
+
 /// Shows the table.
 pub(crate) async fn page(
     State(console): ConsoleState,
@@ -54,17 +95,18 @@ pub(crate) async fn page(
     fields: Fields,
 ) -> PageResult {
     let parameters = fields.query(&[&FILTERS[..], &["cursor"]].concat());
-    let (found, wrong) = match JournalQuery::parse(&parameters, console.now()) {
+    let (found, picture, wrong) = match JournalQuery::parse(&parameters, console.now()) {
         Err(mistakes) => {
             let problem = Problem::unreadable(mistakes);
-            (None, Some(problem.detail().to_owned()))
+            (None, None, Some(problem.detail().to_owned()))
         }
         Ok(query) => {
             // Rows that can't be written can't be read either; the others can.
             let _ = console.store.journal().flush().await;
             let from = (JournalOrder::NewestFirst, query.beyond);
             let found = console.store.journal_page(&query.filter, from, PAGE_ROWS);
-            (Some(found.await?), None)
+            let found = Some(found.await?);
+            (found, JournalPicture::of(&console, &query).await?, None)
         }
     };
     let query = fields.query(&FILTERS);
@@ -77,6 +119,7 @@ pub(crate) async fn page(
         layout: visitor.layout("journal", "Journal"),
         accesses: suggested_names(&console, "").await,
         methods: methods().into(),
+        picture,
         is_live: fields.has("live") && wrong.is_none(),
         after: after(&console, &rows),
         older: older.map(|cursor| {

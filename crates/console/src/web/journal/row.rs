@@ -51,6 +51,8 @@ struct RowPage {
     /// The query for all rows with its request id.
     request_id: Option<String>,
     explain: Option<String>,
+    /// Where a person sees its trace.
+    trace: Option<String>,
 }
 
 /// Shows the page.
@@ -73,6 +75,10 @@ pub(crate) async fn page(
             .map(|name| (visible(name), query("access", name))),
         request_id: row.request_id.as_deref().map(|id| query("request_id", id)),
         explain: explain(&row),
+        trace: row
+            .trace_id
+            .as_deref()
+            .and_then(|id| console.gateway.trace_url(id)),
         what: what(&row),
         groups: groups(row),
     };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use adapter::{Code, Response as Success, Way};
-use forward::CacheStatus;
+use forward::{CacheStatus, TraceParent};
 use store::{JournalPayload, JournalRow};
 
 use super::outcome::RequestOutcome;
@@ -25,7 +25,7 @@ pub(super) fn open_row(
 ) -> JournalRow {
     let call = progress.call.as_ref();
     JournalRow {
-        trace_id: context.trace_id.clone(),
+        trace_id: context.trace_id.map(TraceParent::trace_id_text),
         user_agent: present(&context.user_agent()).map(str::to_owned),
         payload: JournalPayload {
             destination: call.and_then(|call| call.destination.clone()),
@@ -39,7 +39,7 @@ pub(super) fn open_row(
 /// Builds the row of a request that has ended, but for the user agent and the answer. Takes what is not needed afterwards.
 pub(super) fn row(
     generation: u64,
-    context: &mut RequestContext,
+    context: &RequestContext,
     progress: &mut RequestProgress,
     outcome: &RequestOutcome<'_>,
 ) -> JournalRow {
@@ -53,7 +53,7 @@ pub(super) fn row(
         (call.destination.take(), Some(parameters))
     });
     JournalRow {
-        trace_id: context.trace_id.take(),
+        trace_id: context.trace_id.map(TraceParent::trace_id_text),
         status: Some(outcome.wire_status),
         canonical: Some(outcome.canonical),
         code: present(outcome.code).map(|code| code.to_owned().into()),

@@ -66,6 +66,10 @@ pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static NAMES: LazyLock<String> =
     LazyLock::new(|| format!("{}, destination, {}", *COLUMNS, SAID.join(", ")));
 
+/// The columns of a row in brief, in the order in which [`read_brief`] takes them.
+pub(super) const BRIEF: &str =
+    "id, kind, count, access, client, canonical, code, delivery, upstream_us, cause";
+
 /// The columns with this before each.
 pub(super) fn columns_of(table: &str) -> String {
     let columns = COLUMNS
@@ -226,8 +230,7 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     Ok(JournalRow {
         id,
         at_ms: JournalRow::time_of(id),
-        kind: JournalKind::from_word(row.try_get("kind")?)
-            .ok_or_else(|| PgError::new("a journal row is of an unknown kind"))?,
+        kind: kind_of(row.try_get("kind")?)?,
         open: false,
         count: Calls(row.try_get::<_, i64>("count")?.unsigned_abs()),
         request_id: row.try_get("request_id")?,
@@ -265,5 +268,34 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
             parameters: row.try_get("parameters")?,
             answer: row.try_get("answer")?,
         },
+    })
+}
+
+fn kind_of(word: &str) -> Result<JournalKind, PgError> {
+    let unknown = || PgError::new("a journal row is of an unknown kind");
+    JournalKind::from_word(word).ok_or_else(unknown)
+}
+
+/// A row with the columns of [`BRIEF`], by their places: thousands are read for one page.
+pub(super) fn read_brief(row: &Row) -> Result<JournalRow, PgError> {
+    let word = |at: usize| -> Result<Option<Cow<'static, str>>, PgError> {
+        let text: Option<String> = row.try_get(at)?;
+        Ok(text.map(Cow::Owned))
+    };
+    let id = row.try_get(0)?;
+    let canonical: Option<i32> = row.try_get(5)?;
+    Ok(JournalRow {
+        id,
+        at_ms: JournalRow::time_of(id),
+        kind: kind_of(row.try_get(1)?)?,
+        count: Calls(row.try_get::<_, i64>(2)?.unsigned_abs()),
+        access: row.try_get(3)?,
+        client: row.try_get(4)?,
+        canonical: canonical.and_then(|status| u16::try_from(status).ok()),
+        code: word(6)?,
+        delivery: word(7)?,
+        upstream_us: row.try_get(8)?,
+        cause: word(9)?,
+        ..JournalRow::default()
     })
 }

@@ -22,17 +22,20 @@ const CLAIM_TRIES: u32 = 3;
 /// How often a statement is tried that another transaction came in the way of. Nothing was written then.
 const STATEMENT_TRIES: u32 = 3;
 
-/// Claims keys and opens rows. The order of the claims is the same for all, so that no two replicas wait for each other. What is
-/// neither claimed nor opened stays out of the answer; a replica without a lease opens nothing, and gets a row without a number.
+/// Claims keys and opens rows. The order of the claims is the same for all, so that no two replicas wait for each other; their room
+/// is added up once for each access. What is neither claimed nor opened stays out of the answer; a replica without a lease opens
+/// nothing, and gets a row without a number.
 const OPEN: &str = "WITH o AS (
         SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             AS o(id, client_id, method, key, fingerprint, request_id, made_at, kept_since, own_bytes, own_max, all_bytes, all_max, row)
         WHERE EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now())
+    ), room AS MATERIALIZED (
+        SELECT client_id, (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = d.client_id) AS own
+        FROM (SELECT DISTINCT client_id FROM unnest($3) AS d(client_id)) d
     ), claimed AS (
         INSERT INTO chatgate.receipts AS r (client_id, method, key, fingerprint, row, request_id, made_at, state)
-        SELECT client_id, method, key, fingerprint, id, request_id, made_at, 'open' FROM o
-        WHERE key IS NOT NULL
-            AND own_bytes + (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = o.client_id) <= own_max
+        SELECT client_id, method, key, fingerprint, id, request_id, made_at, 'open' FROM o JOIN room USING (client_id)
+        WHERE key IS NOT NULL AND own_bytes + own <= own_max
             AND all_bytes + (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = '') <= all_max
         ORDER BY client_id, method, key
         ON CONFLICT (client_id, method, key) DO UPDATE SET fingerprint = excluded.fingerprint, row = excluded.row,

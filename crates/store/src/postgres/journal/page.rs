@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::columns::{COLUMNS, SELECT_FROM, columns_of};
-use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
+use super::columns::{BRIEF, COLUMNS, SELECT_FROM, columns_of};
+use crate::journal::filter::{LOOKED_AT_MAX, RowDetail, USUAL_STATUS};
 use crate::postgres::session::Value;
 use crate::{JournalFilter, JournalOrder, JournalStatus};
 
@@ -44,21 +44,35 @@ impl PageQuery {
         filter: &JournalFilter,
         ids: (i64, i64),
         order: JournalOrder,
-        count_max: u32,
+        (count_max, detail): (u32, RowDetail),
     ) -> PageQuery {
         let (mut query, direction) = (PageQuery::new(), order.direction());
         let (first, end) = query.bind_ids(ids);
         let most = query.bind(Bound::Number(count_max.into()));
         let conditions = query.conditions(filter);
-        // As many columns as the other half has: those of the journal but its number, what was said, and the change.
-        let nulls = vec!["NULL"; COLUMNS.split(", ").count() - 1 + 4].join(", ");
+        let rows = format!(
+            "FROM chatgate.journal WHERE id >= {first} AND id < {end}{conditions} ORDER BY id {direction} LIMIT {most}"
+        );
+        let (select, others) = match detail {
+            RowDetail::Whole => {
+                let (of_j, columns) = (columns_of("j"), &*COLUMNS);
+                let select = format!(
+                    "SELECT {of_j}, p.parameters, p.answer, c.before, c.after, NULL AS open_row
+                     FROM (SELECT {columns}, change {rows}) j {SELECT_FROM}"
+                );
+                // Those of the journal but its number, what was said, and the change.
+                (select, COLUMNS.split(", ").count() - 1 + 4)
+            }
+            RowDetail::Brief => {
+                let select =
+                    format!("SELECT {BRIEF}, NULL AS open_row FROM (SELECT {BRIEF} {rows}) j");
+                (select, BRIEF.split(", ").count() - 1)
+            }
+        };
+        // As many columns as the other half has.
+        let nulls = vec!["NULL"; others].join(", ");
         query.sql = format!(
-            "SELECT {of_j}, p.parameters, p.answer, c.before, c.after, NULL AS open_row
-             FROM (SELECT {columns}, change FROM chatgate.journal WHERE id >= {first} AND id < {end}{conditions}
-                 ORDER BY id {direction} LIMIT {most}) j {SELECT_FROM}
-             UNION ALL SELECT id, {nulls}, row FROM chatgate.intents WHERE id >= {first} AND id < {end}",
-            of_j = columns_of("j"),
-            columns = *COLUMNS,
+            "{select} UNION ALL SELECT id, {nulls}, row FROM chatgate.intents WHERE id >= {first} AND id < {end}"
         );
         query
     }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::columns::{SELECT, read};
+use super::columns::{SELECT, read, read_brief};
 use super::open_row::OpenRow;
 use super::page::PageQuery;
 use super::tallies::minute_from;
-use crate::journal::filter::after;
+use crate::journal::filter::{RowDetail, after};
 use crate::postgres::error::PgError;
 use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
@@ -66,14 +66,18 @@ impl PostgresStore {
         &self,
         filter: &JournalFilter,
         (order, beyond): (JournalOrder, Option<i64>),
-        count_max: u32,
+        (count_max, detail): (u32, RowDetail),
     ) -> Result<FoundRows, StoreError> {
         let mut ids = filter.ids(order, beyond);
         let last = self.last_looked_at(filter, ids, order).await?;
         if let Some(last) = last {
             ids = order.up_to(last, ids);
         }
-        let query = PageQuery::of(filter, ids, order, count_max);
+        let query = PageQuery::of(filter, ids, order, (count_max, detail));
+        let read = match detail {
+            RowDetail::Whole => read,
+            RowDetail::Brief => read_brief,
+        };
         let found = self.pool().read(&query.sql, &query.values()).await?;
         let mut rows = Vec::with_capacity(found.len());
         for row in &found {

@@ -70,7 +70,7 @@ impl PostgresStore {
     }
 
     /// Whether the housekeeping is this replica's for the next minute.
-    pub(super) async fn keeps_house(&self) -> Result<bool, PgError> {
+    pub(in crate::postgres) async fn keeps_house(&self) -> Result<bool, PgError> {
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&HELD_MS, Type::INT8)];
         Ok(!self.pool().write(HOLD, &values).await?.is_empty())

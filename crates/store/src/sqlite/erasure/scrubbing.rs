@@ -30,7 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const READERS_MAX: Duration = Duration::from_secs(5);
 
 /// The tables from whose beginnings rows go by age and by size.
-const CLEARED: [&str; 2] = ["journal", "journal_payload"];
+const CLEARED: [&str; 3] = ["journal", "journal_payload", "events"];
 
 /// How a step went.
 enum ScrubStep {

@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::{address, sql};
+use super::address;
 use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
 use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 
@@ -34,9 +34,9 @@ impl Query {
     }
 }
 
-/// The query for a page of rows with numbers of this range, found by this index.
+/// The query for a page of rows with numbers of this range, found by this index, of which this is selected.
 pub(super) fn page(
-    (filter, index): (&JournalFilter, Option<&str>),
+    (select, filter, index): (&str, &JournalFilter, Option<&str>),
     (first, end): (i64, i64),
     order: JournalOrder,
     count_max: u32,
@@ -44,7 +44,7 @@ pub(super) fn page(
     let (sorts, direction) = (index == Some("client"), order.direction());
     // The rows are found by their numbers first, so that only those of the page are read.
     let mut query = Query {
-        sql: sql::SELECT.clone(),
+        sql: select.to_owned(),
         values: Vec::new(),
     };
     // Where the rows of a network are sorted, no range of ids is to be walked instead.

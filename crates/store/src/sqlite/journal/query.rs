@@ -4,7 +4,7 @@ use rusqlite::params_from_iter;
 
 use super::page::{index, last_looked_at, page};
 use super::{address, sql};
-use crate::journal::filter::after;
+use crate::journal::filter::{RowDetail, after};
 use crate::sqlite::store::SqliteStore;
 use crate::{
     FoundRows, JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError,
@@ -45,7 +45,7 @@ impl SqliteStore {
         &self,
         filter: &JournalFilter,
         (order, beyond): (JournalOrder, Option<i64>),
-        count_max: u32,
+        (count_max, detail): (u32, RowDetail),
     ) -> Result<FoundRows, StoreError> {
         let filter = filter.clone();
         self.read(move |connection| {
@@ -55,12 +55,13 @@ impl SqliteStore {
             if let Some(last) = last {
                 ids = order.up_to(last, ids);
             }
-            let query = page((&filter, index), ids, order, count_max);
+            let (select, read) = sql::of(detail);
+            let query = page((select, &filter, index), ids, order, count_max);
             let mut rows = connection.prepare(&query.sql)?;
             let mut rows = rows.query(params_from_iter(query.values))?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                found.push(sql::read(row)?);
+                found.push(read(row)?);
             }
             Ok(FoundRows::new(found, count_max, last))
         })

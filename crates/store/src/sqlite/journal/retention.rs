@@ -85,13 +85,14 @@ impl SqliteStore {
         Ok(has_more)
     }
 
-    /// What the store's file holds besides receipts, which have room of their own, in bytes; pages that are free and will be
+    /// What the store's file holds besides receipts and events, which have room of their own, in bytes; pages that are free and will be
     /// filled again do not count.
     pub(super) async fn bytes_in_use(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
             let mut bytes = connection.prepare_cached(
                 "SELECT ((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count))
-                 * (SELECT page_size FROM pragma_page_size) - (SELECT bytes FROM receipt_room WHERE client_id = '')",
+                 * (SELECT page_size FROM pragma_page_size) - (SELECT bytes FROM receipt_room WHERE client_id = '')
+                 - (SELECT value FROM event_marks WHERE name = 'bytes')",
             )?;
             let bytes = bytes.query_row([], |row| row.get::<_, i64>(0))?;
             Ok(u64::try_from(bytes).unwrap_or(0))

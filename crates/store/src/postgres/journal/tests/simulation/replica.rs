@@ -216,7 +216,7 @@ impl World {
     fn renew(&mut self, asker: Asker, asked_at: u64) {
         let asked_at = self.began + Duration::from_millis(asked_at);
         let now = self.instant();
-        self.life(asker).lease.renew((asked_at, now), 0, 1);
+        self.life(asker).lease.renew((asked_at, now), 0);
     }
 
     /// A row was opened, or not.

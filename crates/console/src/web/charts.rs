@@ -1,8 +1,8 @@
 //! The geometry of charts, as SVG paths; the style sheet has the colours.
 
-use crate::metrics_snapshot::CountsByWord;
+use crate::journal::summary::{JournalSummary, STEP_MS};
 use crate::state::history::{HistoryStep, STEP_S, STEPS};
-use crate::web::text::grouped;
+use crate::web::text::{clock, grouped, visible};
 
 /// The drawing area, in units of the picture.
 const WIDTH: f64 = 720.0;
@@ -14,8 +14,10 @@ pub(crate) struct Timeline {
     pub(crate) label: String,
     /// The value at the top.
     pub(crate) top: String,
-    /// The time that the chart spans.
-    pub(crate) minutes: usize,
+    /// The time at its left edge.
+    pub(crate) begin: String,
+    /// The time at its right edge.
+    pub(crate) end: String,
     /// The value at half the height.
     pub(crate) middle: String,
     /// Areas and lines: class and path.
@@ -34,7 +36,8 @@ pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
     Timeline {
         label: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
         top: short(top),
-        minutes: window(steps.len()) * STEP_S as usize / 60,
+        begin: minutes_ago(steps.len()),
+        end: "now".to_owned(),
         middle: short(top / 2.0),
         paths: vec![("served", area(&all, top)), ("failed", area(&failed, top))],
     }
@@ -64,7 +67,8 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
             last(&series[2].1)
         ),
         top: format!("{} ms", short(top)),
-        minutes: window(steps.len()) * STEP_S as usize / 60,
+        begin: minutes_ago(steps.len()),
+        end: "now".to_owned(),
         middle: format!("{} ms", short(top / 2.0)),
         paths: series
             .iter()
@@ -73,9 +77,72 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
     }
 }
 
+/// Seconds of a bar: the longest of which there are [`BARS_MIN`] in the time that is drawn.
+const BARS_S: [i64; 4] = [900, 300, 60, 10];
+const BARS_MIN: i64 = 12;
+
+/// Draws the calls of the journal between two times, in milliseconds since 1970, as bars, and on them those that were refused or
+/// failed.
+pub(crate) fn calls(summary: &JournalSummary, (from_ms, until_ms): (i64, i64)) -> Timeline {
+    let from_ms = summary.looked_to_ms.map_or(from_ms, |ms| ms.max(from_ms));
+    let (from_s, until_s) = (from_ms / 1000, until_ms / 1000);
+    let mut widths = BARS_S.into_iter();
+    let width = widths.find(|width| (until_s - from_s) / width >= BARS_MIN);
+    let width = width.unwrap_or(STEP_MS / 1000);
+    // The first bar begins with its step, so that no bar is there in part.
+    let (first, end) = (from_s.div_euclid(width), until_s.div_euclid(width) + 1);
+    let mut bars = vec![(0, 0); usize::try_from(end - first).unwrap_or(0)];
+    for (step, (calls, failed)) in &summary.steps {
+        let place = (step * STEP_MS / 1000).div_euclid(width) - first;
+        if let Some(bar) = usize::try_from(place).ok().and_then(|at| bars.get_mut(at)) {
+            *bar = (bar.0 + calls, bar.1 + failed);
+        }
+    }
+    let worst = bars.iter().map(|(calls, _)| *calls).max().unwrap_or(0);
+    let top = nice(worst as f64);
+    let (begin, length) = (clock(first * width), length(width));
+    Timeline {
+        label: format!(
+            "Calls by {length} since {begin} UTC: {} in all, {} of them refused or failed, {worst} at most in one {length}",
+            summary.calls, summary.failed
+        ),
+        top: short(top),
+        begin: format!("{begin} UTC"),
+        end: clock(until_s),
+        middle: short(top / 2.0),
+        paths: vec![
+            ("served", columns(bars.iter().map(|bar| bar.0), top)),
+            ("failed", columns(bars.iter().map(|bar| bar.1), top)),
+        ],
+    }
+}
+
+/// Names the length of a bar.
+fn length(seconds: i64) -> String {
+    match seconds {
+        900 => "quarter of an hour".to_owned(),
+        60 => "minute".to_owned(),
+        61.. => format!("{} minutes", seconds / 60),
+        _ => format!("{seconds} seconds"),
+    }
+}
+
+fn columns(values: impl ExactSizeIterator<Item = u64>, top: f64) -> String {
+    let width = WIDTH / values.len().max(1) as f64;
+    let columns = values.enumerate().filter(|(_, value)| *value > 0);
+    let columns = columns.map(|(index, value)| {
+        // A fifth of the width is between two of them.
+        let (x, y) = ((index as f64 + 0.1) * width, y(value as f64, top));
+        format!("M{x:.1} {HEIGHT}V{y:.1}h{:.1}V{HEIGHT}Z", width * 0.8)
+    });
+    columns.collect()
+}
+
 /// A bar of a table.
 pub(crate) struct Bar {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
+    /// The query of the journal for its rows; none where it has no rows.
+    pub(crate) query: Option<String>,
     pub(crate) count: String,
     /// The share of the sum, in hundredths.
     pub(crate) share: String,
@@ -83,19 +150,29 @@ pub(crate) struct Bar {
     pub(crate) width: String,
 }
 
-/// Makes bars of counts, the longest first.
-pub(crate) fn bars(counts: &CountsByWord) -> Vec<Bar> {
-    let all: u64 = counts.values().sum();
-    let most = counts.values().copied().max().unwrap_or(0).max(1);
-    let mut sorted: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
+/// Makes bars of counts, the longest first, at most so many; `all` is what they are parts of.
+pub(crate) fn bars<'a>(
+    counts: impl IntoIterator<Item = (&'a str, u64)>,
+    (all, bars_max): (u64, usize),
+    query: impl Fn(&str) -> Option<String>,
+) -> Vec<Bar> {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    let mut sorted: Vec<_> = counts.collect();
     sorted.sort_by(|(a, one), (b, other)| other.cmp(one).then(a.cmp(b)));
+    sorted.truncate(bars_max);
+    let most = sorted.first().map_or(1, |(_, count)| *count);
     let bars = sorted.into_iter().map(|(name, count)| Bar {
-        name,
-        count: grouped(*count),
-        share: format!("{:.1} %", 100.0 * *count as f64 / all.max(1) as f64),
-        width: format!("{:.1}", (100.0 * *count as f64 / most as f64).max(0.5)),
+        name: visible(name),
+        query: query(name),
+        count: grouped(count),
+        share: format!("{:.1} %", 100.0 * count as f64 / all.max(1) as f64),
+        width: format!("{:.1}", (100.0 * count as f64 / most as f64).max(0.5)),
     });
     bars.collect()
+}
+
+fn minutes_ago(steps: usize) -> String {
+    format!("{} min ago", window(steps) * STEP_S as usize / 60)
 }
 
 /// Returns how many steps are shown: five minutes, ten, or all, so that a gateway that has just started shows something.
@@ -192,6 +269,33 @@ mod tests {
         ] {
             assert!((nice(most) - top).abs() < 1e-9, "{most}: {}", nice(most));
         }
+    }
+
+    #[test]
+    fn calls_are_drawn_by_the_longest_bars_of_which_there_are_enough() {
+        let at = |s: i64| s * 1000 / STEP_MS;
+        let mut summary = JournalSummary {
+            steps: [(at(3600), (4, 0)), (at(7190), (1, 1)), (at(7200), (2, 1))].into(),
+            ..JournalSummary::default()
+        };
+        let chart = calls(&summary, (0, 7_200_000));
+        assert_eq!(chart.top, "5");
+        assert_eq!(
+            (chart.begin.as_str(), chart.end.as_str()),
+            ("00:00 UTC", "02:00")
+        );
+        // Eight quarters of an hour would be too few.
+        assert!(chart.label.contains("by 5 minutes"), "{}", chart.label);
+        assert_eq!(chart.paths[0].1.matches('M').count(), 3);
+        summary.looked_to_ms = Some(7_000_000);
+        let chart = calls(&summary, (0, 7_200_000));
+        assert!(
+            chart.label.contains("by 10 seconds since 01:56"),
+            "{}",
+            chart.label
+        );
+        assert_eq!(chart.paths[0].1.matches('M').count(), 2);
+        assert_eq!(chart.paths[1].1.matches('M').count(), 2);
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! `chatgate webhook`: manages where events are sent, through the admin API of a running gateway.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::output::{cell, print, print_json, rows, table};
+use crate::args::connect::RequestArgs;
+use crate::args::webhook::{
+    WebhookArgs, WebhookChangeArgs, WebhookCommand, WebhookCreateArgs, WebhookFieldArgs,
+    WebhookRedeliverArgs, WebhookSetArgs,
+};
+
+const WEBHOOKS: &str = "/admin/v1/webhooks";
+
+pub(crate) async fn run(command: WebhookCommand) -> Result<(), String> {
+    match command {
+        WebhookCommand::Create(args) => create(args).await,
+        WebhookCommand::List(args) => list(&args).await,
+        WebhookCommand::Show(args) => {
+            let webhook = admin(&args.request)?.get(&path(&args.id, "")).await?;
+            print_fields(&args.request, &webhook)
+        }
+        WebhookCommand::Set(args) => set(args).await,
+        WebhookCommand::Test(args) => post(&args, "/test", &json!({})).await,
+        WebhookCommand::Rotate(args) => {
+            let body = json!({"grace_s": args.grace});
+            post(&args.one, "/rotate", &body).await
+        }
+        WebhookCommand::Retire(args) => post(&args, "/retire", &json!({})).await,
+        WebhookCommand::Pause(args) => post(&args, "/pause", &json!({})).await,
+        WebhookCommand::Resume(args) => {
+            post(&args.one, "/resume", &json!({"skip": args.skip})).await
+        }
+        WebhookCommand::Log(args) => log(args).await,
+        WebhookCommand::Redeliver(args) => redeliver(args).await,
+        WebhookCommand::Delete(args) => {
+            let (admin, path) = (Admin::for_change(&args.change)?, path(&args.id, ""));
+            let deleted = admin.send(Method::DELETE, &path, &Value::Null).await;
+            deleted.map(drop)
+        }
+    }
+}
+
+async fn create(args: WebhookCreateArgs) -> Result<(), String> {
+    let mut draft = fields(args.fields);
+    draft["access"] = args.access.into();
+    draft["url"] = args.url.into();
+    let made = Admin::for_change(&args.change)?
+        .send(Method::POST, WEBHOOKS, &draft)
+        .await?;
+    print_fields(&args.change.request, &made)
+}
+
+async fn set(args: WebhookSetArgs) -> Result<(), String> {
+    let mut change = fields(args.fields);
+    if let Some(url) = args.url {
+        change["url"] = url.into();
+    }
+    let changed = Admin::for_change(&args.change)?
+        .send(Method::PATCH, &path(&args.id, ""), &change)
+        .await?;
+    print_fields(&args.change.request, &changed)
+}
+
+/// The given fields, as the admin API names them.
+fn fields(args: WebhookFieldArgs) -> Value {
+    let fields = [
+        ("types", args.types.map(Value::from)),
+        ("payload", args.payload.map(Value::from)),
+        ("note", args.note.map(Value::from)),
+    ];
+    let given = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(given.collect())
+}
+
+async fn list(args: &RequestArgs) -> Result<(), String> {
+    let all = admin(args)?.get(WEBHOOKS).await?;
+    if args.json {
+        return print_json(&all["webhooks"]);
+    }
+    let header = ["ID", "ACCESS", "STATE", "SINCE", "URL"];
+    let fields = ["id", "access", "state", "state_since", "url"];
+    print(table(header, rows(&all["webhooks"], fields)))
+}
+
+async fn log(args: WebhookArgs) -> Result<(), String> {
+    let found = admin(&args.request)?
+        .get(&path(&args.id, "/deliveries"))
+        .await?;
+    if args.request.json {
+        return print_json(&found);
+    }
+    let header = ["EVENT", "STATE", "CAUSE"];
+    let fields = ["event", "state", "cause"];
+    print(table(header, rows(&found["deliveries"], fields)))?;
+    let header = ["AT", "EVENT", "NUMBER", "STATUS", "OUTCOME", "MS"];
+    let fields = ["at", "event", "number", "status", "outcome", "ms"];
+    print(format!(
+        "\n{}",
+        table(header, rows(&found["attempts"], fields))
+    ))
+}
+
+async fn redeliver(args: WebhookRedeliverArgs) -> Result<(), String> {
+    let which = args.which;
+    let which = match (which.event, which.since, which.dead) {
+        (Some(event), ..) => json!({ "event": event }),
+        (None, Some(since), _) => json!({ "since": since }),
+        (None, None, dead) => json!({ "dead": dead }),
+    };
+    post(&args.one, "/redeliver", &which).await
+}
+
+async fn post(args: &WebhookChangeArgs, rest: &str, body: &Value) -> Result<(), String> {
+    let answer = Admin::for_change(&args.change)?
+        .send(Method::POST, &path(&args.id, rest), body)
+        .await?;
+    print_fields(&args.change.request, &answer)
+}
+
+fn admin(args: &RequestArgs) -> Result<Admin, String> {
+    Admin::new(&args.admin, COMMAND_TIMEOUT)
+}
+
+/// The path of a webhook; an id must not become another path.
+fn path(id: &str, rest: &str) -> String {
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("{WEBHOOKS}/{id}{rest}")
+}
+
+/// Prints an answer, a line for each field; a new secret is among them this once.
+fn print_fields(args: &RequestArgs, answer: &Value) -> Result<(), String> {
+    if args.json {
+        return print_json(answer);
+    }
+    let fields = answer.as_object().into_iter().flatten();
+    let rows = fields.map(|(name, value)| [name.clone(), cell(value)]);
+    print(table(["FIELD", "VALUE"], rows.collect()))
+}

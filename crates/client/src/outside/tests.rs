@@ -1,0 +1,191 @@
+//! Names that lead elsewhere at each look.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+
+use super::*;
+
+/// What tests may dial: nothing is sent to the world, so that one part of loopback stands for it, and another for inside.
+fn is_world(address: SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[1] == 1)
+}
+
+fn client(lookup: Lookup) -> OutsideClient {
+    OutsideClient::new(&Roots::Bundled, lookup).unwrap()
+}
+
+fn found(addresses: &'static [&'static str]) -> Lookup {
+    Arc::new(move |_| {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap());
+        let addresses = addresses.collect();
+        Box::pin(async { Ok(addresses) })
+    })
+}
+
+async fn post(client: &OutsideClient, url: &str) -> Result<OutsideAnswer, OutsideError> {
+    let url = url.parse().unwrap();
+    let post = OutsidePost {
+        url: &url,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(b"{}"),
+        may_dial: &is_world,
+    };
+    client.post(post).await
+}
+
+/// A listener that counts its connections and answers each with this head.
+async fn listen(address: &str, head: &'static str) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (port, answer(listener, head))
+}
+
+fn answer(listener: TcpListener, head: &'static str) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let _ = connection.read(&mut [0; 4096]).await;
+                let _ = connection.write_all(head.as_bytes()).await;
+            });
+        }
+    });
+    count
+}
+
+/// A DNS server that answers each question with the next of these addresses, over and over.
+async fn serve_dns(addresses: &'static [[u8; 4]]) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut question = [0; 512];
+        for turn in 0.. {
+            let (length, from) = socket.recv_from(&mut question).await.unwrap();
+            let mut answer = question[..length].to_vec();
+            // A response with one answer, which names what was asked, class IN, type A, and is valid for no time at all.
+            answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+            answer.extend(addresses[turn % addresses.len()]);
+            socket.send_to(&answer, from).await.unwrap();
+        }
+    });
+    address
+}
+
+/// Asks a DNS server each time anew, as a resolver does where nothing may be kept.
+fn asking(server: SocketAddr) -> Lookup {
+    Arc::new(move |name| {
+        Box::pin(async move {
+            let socket = UdpSocket::bind("127.0.0.1:0").await?;
+            let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            for label in name.split('.') {
+                question.push(label.len() as u8);
+                question.extend(label.as_bytes());
+            }
+            question.extend([0, 0, 1, 0, 1]);
+            socket.send_to(&question, server).await?;
+            let mut answer = [0; 512];
+            let length = socket.recv(&mut answer).await?;
+            let last: [u8; 4] = answer[length - 4..length].try_into().unwrap();
+            Ok(vec![IpAddr::from(last)])
+        })
+    })
+}
+
+/// One look decides, and what it found is dialled: whatever the next look would find, nothing inside is reached.
+#[tokio::test]
+async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
+    let (port, outside, inside) = loop {
+        let (port, outside) = listen("127.1.0.1", "HTTP/1.1 204 No Content\r\n\r\n").await;
+        // Somebody else's connection may have this port here.
+        if let Ok(inside) = TcpListener::bind(("127.0.0.1", port)).await {
+            break (port, outside, answer(inside, ""));
+        }
+    };
+    let server = serve_dns(&[[127, 1, 0, 1], [127, 0, 0, 1]]).await;
+    let client = client(asking(server));
+    let url = format!("http://rebound.example.com:{port}/");
+    let (mut delivered, mut blocked) = (0, 0);
+    for _ in 0..1000 {
+        match post(&client, &url).await {
+            Ok(answer) if answer.status == 204 => delivered += 1,
+            Err(OutsideError::BlockedAddress) => blocked += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // One look each: with a second one before dialling, public and inside would change places.
+    assert_eq!((delivered, blocked), (500, 500));
+    assert_eq!(outside.load(Ordering::SeqCst), 500);
+    assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
+    let (port, outside) = listen("127.1.0.1", "HTTP/1.1 204 No Content\r\n\r\n").await;
+    let client = client(found(&["127.1.0.1", "::ffff:127.0.0.1"]));
+    let posted = post(&client, &format!("http://two.example.com:{port}/")).await;
+    assert_eq!(posted, Err(OutsideError::BlockedAddress));
+    assert_eq!(outside.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let inside = TcpListener::bind(("127.1.0.1", 0)).await.unwrap();
+    let target = inside.local_addr().unwrap();
+    let inside = answer(inside, "HTTP/1.1 204 No Content\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 307 Moved\r\nlocation: http://{target}/\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
+    );
+    let (port, _) = listen("127.1.0.1", head.leak()).await;
+    let expected = OutsideAnswer {
+        status: 307,
+        retry_after: Some("7".to_owned()),
+    };
+    let client = client(found(&["127.1.0.1"]));
+    let posted = post(&client, &format!("http://moved.example.com:{port}/")).await;
+    assert_eq!(posted, Ok(expected));
+    assert_eq!(inside.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_by_its_class_alone() {
+    let gone = TcpListener::bind("127.1.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let (plain, _) = listen("127.1.0.1", "SSH-2.0-OpenSSH_9.9\r\n").await;
+    let client = client(found(&["127.1.0.1"]));
+    for (url, expected) in [
+        (
+            format!("http://a.example.com:{gone}/"),
+            OutsideError::Connect,
+        ),
+        (
+            format!("http://a.example.com:{plain}/"),
+            OutsideError::Broken,
+        ),
+        (format!("https://a.example.com:{plain}/"), OutsideError::Tls),
+        (
+            format!("http://127.0.0.1:{plain}/"),
+            OutsideError::BlockedAddress,
+        ),
+    ] {
+        assert_eq!(post(&client, &url).await, Err(expected), "{url}");
+    }
+    let nowhere: Lookup = Arc::new(|_| Box::pin(async { Ok(Vec::new()) }));
+    let posted = post(
+        &OutsideClient {
+            lookup: nowhere,
+            ..client
+        },
+        "http://a.example.com/",
+    )
+    .await;
+    assert_eq!(posted, Err(OutsideError::Dns));
+}

@@ -1,0 +1,350 @@
+//! `/admin/v1/webhooks`: where the events of accesses are sent.
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde_json::{Value, json};
+use store::WebhookAttempt;
+use webhooks::{Again, GRACE_S, WebhookDraft};
+
+use crate::api::endpoint::{AdminEndpoint, RequiredKey};
+use crate::api::request::body;
+use crate::moment;
+use crate::path_names::ApiPath;
+use crate::problem::{ApiResult, Problem, json_answer, no_content};
+use crate::state::{Console, ConsoleState};
+use crate::webhooks::{
+    ATTEMPTS_LISTED_MAX, attempt, delivery, is_event_id, noted, view, view_with_secret,
+};
+
+const ALL: &str = "/admin/v1/webhooks";
+const ONE: &str = "/admin/v1/webhooks/{id}";
+
+/// Lists the paths.
+pub(super) fn endpoints() -> Vec<AdminEndpoint> {
+    let mut endpoints = vec![
+        AdminEndpoint::get(ALL, list)
+            .named("listWebhooks", "Lists all webhooks")
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Webhooks")
+            .refuses(&[503]),
+        AdminEndpoint::post(ALL, create)
+            .named(
+                "createWebhook",
+                "Makes a webhook that gets an access's events from now on; its secret is shown this once",
+            )
+            .wants(RequiredKey::Operator)
+            .takes("WebhookDraft")
+            .answers(201, "WebhookMade")
+            .refuses(&[409, 422, 503]),
+        AdminEndpoint::get(ONE, show)
+            .named("showWebhook", "Shows one webhook")
+            .wants(RequiredKey::Viewer)
+            .answers(200, "Webhook")
+            .refuses(&[503]),
+        AdminEndpoint::get("/admin/v1/webhooks/{id}/deliveries", deliveries)
+            .named(
+                "listDeliveries",
+                "Lists what is left to send, what was given up, and the latest attempts",
+            )
+            .wants(RequiredKey::Viewer)
+            .answers(200, "WebhookDeliveries")
+            .refuses(&[503]),
+    ];
+    endpoints.extend(changing());
+    endpoints
+}
+
+/// Lists the paths that change one webhook.
+fn changing() -> Vec<AdminEndpoint> {
+    let operator = |endpoint: AdminEndpoint| endpoint.wants(RequiredKey::Operator);
+    vec![
+        operator(AdminEndpoint::patch(ONE, change))
+            .named("changeWebhook", "Changes the fields that the body holds")
+            .may_take("WebhookChange")
+            .answers(200, "Webhook")
+            .refuses(&[422, 503]),
+        operator(AdminEndpoint::delete(ONE, delete))
+            .named("deleteWebhook", "Deletes a webhook and what is left to send")
+            .answers_nothing()
+            .refuses(&[503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/pause", pause))
+            .named("pauseWebhook", "Stops a webhook; events wait for it in the log")
+            .answers(200, "Webhook")
+            .refuses(&[503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/resume", resume))
+            .named("resumeWebhook", "Goes on where a webhook stopped, or from now on")
+            .may_take("WebhookResumption")
+            .answers(200, "Webhook")
+            .refuses(&[503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/rotate", rotate))
+            .named(
+                "rotateWebhookSecret",
+                "Makes a new secret, beside which the one before it signs for a while; it is shown this once",
+            )
+            .may_take("WebhookRotation")
+            .answers(200, "WebhookMade")
+            .refuses(&[422, 503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/retire", retire))
+            .named("retireWebhookSecret", "Ends all secrets but the newest at once")
+            .answers(200, "Webhook")
+            .refuses(&[503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/test", test))
+            .named("testWebhook", "Sends a test at once, and returns what came of it")
+            .answers(200, "WebhookAttempt")
+            .refuses(&[503]),
+        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/redeliver", redeliver))
+            .named(
+                "redeliver",
+                "Sends events once more, under the ids that they had: one, all that were given up, or all since a time",
+            )
+            .takes("WebhookRedelivery")
+            .answers(200, "WebhookRedelivered")
+            .refuses(&[422, 503]),
+    ]
+}
+
+/// The body of a new webhook.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewWebhook {
+    access: String,
+    url: String,
+    types: Option<Vec<String>>,
+    payload: Option<PayloadWord>,
+    note: Option<String>,
+}
+
+/// The fields that change.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookChange {
+    url: Option<String>,
+    types: Option<Vec<String>>,
+    payload: Option<PayloadWord>,
+    note: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PayloadWord {
+    Full,
+    Thin,
+}
+
+/// The body of a resumption.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookResumption {
+    #[serde(default)]
+    skip: bool,
+}
+
+/// The body of a rotation.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookRotation {
+    grace_s: Option<i64>,
+}
+
+/// Which events are sent once more; one of the three.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookRedelivery {
+    event: Option<String>,
+    dead: Option<bool>,
+    since: Option<String>,
+}
+
+impl From<WebhookChange> for WebhookDraft {
+    fn from(change: WebhookChange) -> WebhookDraft {
+        WebhookDraft {
+            url: change.url,
+            types: change.types,
+            thin: change.payload.map(|word| word == PayloadWord::Thin),
+            note: change.note,
+        }
+    }
+}
+
+async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
+    console.viewer(&headers)?;
+    let all = console.webhooks().list().await?;
+    let views: Vec<_> = all
+        .iter()
+        .map(|(webhook, access)| view(&console, webhook, access))
+        .collect();
+    Ok(json_answer(StatusCode::OK, &json!({"webhooks": views})))
+}
+
+async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let new: NewWebhook = body(request).await?;
+    let draft = WebhookChange {
+        url: Some(new.url),
+        types: new.types,
+        payload: new.payload,
+        note: new.note,
+    };
+    let (webhook, secret) = console.webhooks().create(&new.access, draft.into()).await?;
+    let (webhook, access) = console.webhooks().find(&webhook.id).await?;
+    let shown = view_with_secret(&console, (&webhook, &access), &secret);
+    let response = json_answer(StatusCode::CREATED, &shown);
+    let mut response = noted(response, (&actor, &webhook.id), "made");
+    if let Ok(location) = HeaderValue::try_from(format!("{ALL}/{}", webhook.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn show(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    console.viewer(&headers)?;
+    shown(&console, &id).await
+}
+
+async fn deliveries(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    console.viewer(&headers)?;
+    console.webhooks().find(&id).await?;
+    let all = console.webhooks().deliveries(&id).await?;
+    let attempts = console
+        .webhooks()
+        .attempts(&id, ATTEMPTS_LISTED_MAX)
+        .await?;
+    let body = json!({
+        "deliveries": all.iter().map(delivery).collect::<Value>(),
+        "attempts": attempts.iter().map(attempt).collect::<Value>(),
+    });
+    Ok(json_answer(StatusCode::OK, &body))
+}
+
+async fn change(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let change: WebhookChange = body(request).await?;
+    console.webhooks().set(&id, change.into()).await?;
+    Ok(noted(shown(&console, &id).await?, (&actor, &id), "changed"))
+}
+
+async fn delete(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    console.webhooks().delete(&id).await?;
+    Ok(noted(no_content(), (&actor, &id), "deleted"))
+}
+
+async fn pause(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    console.webhooks().pause(&actor, &id).await?;
+    Ok(noted(shown(&console, &id).await?, (&actor, &id), "paused"))
+}
+
+async fn resume(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let resumption: WebhookResumption = body(request).await?;
+    let webhooks = console.webhooks();
+    webhooks.resume(&actor, &id, resumption.skip).await?;
+    let done = if resumption.skip {
+        "resumed from now on"
+    } else {
+        "resumed"
+    };
+    Ok(noted(shown(&console, &id).await?, (&actor, &id), done))
+}
+
+async fn rotate(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let rotation: WebhookRotation = body(request).await?;
+    let secret = console
+        .webhooks()
+        .rotate(&id, rotation.grace_s.unwrap_or(GRACE_S))
+        .await?;
+    let (webhook, access) = console.webhooks().find(&id).await?;
+    let shown = view_with_secret(&console, (&webhook, &access), &secret);
+    let response = json_answer(StatusCode::OK, &shown);
+    Ok(noted(response, (&actor, &id), "given a new secret"))
+}
+
+async fn retire(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    console.webhooks().retire(&id).await?;
+    Ok(noted(
+        shown(&console, &id).await?,
+        (&actor, &id),
+        "left with its newest secret",
+    ))
+}
+
+async fn test(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    headers: HeaderMap,
+) -> ApiResult {
+    let actor = console.operator(&headers)?;
+    let made: WebhookAttempt = console.webhooks().test(&id).await?;
+    let response = json_answer(StatusCode::OK, &attempt(&made));
+    Ok(noted(response, (&actor, &id), "tested"))
+}
+
+async fn redeliver(
+    State(console): ConsoleState,
+    ApiPath(id): ApiPath<String>,
+    request: Request<Body>,
+) -> ApiResult {
+    let actor = console.operator(request.headers())?;
+    let wanted: WebhookRedelivery = body(request).await?;
+    let which = match (wanted.event, wanted.dead, wanted.since) {
+        (Some(event), None, None) if is_event_id(&event) => Again::Event(event),
+        (None, Some(true), None) => Again::Dead,
+        (None, None, Some(since)) => {
+            let at = moment::time_ms(&since, console.now());
+            Again::Since(at.map_err(|text| Problem::wrong("since", text))?)
+        }
+        _ => {
+            return Err(Problem::wrong(
+                "event",
+                "write one of event, dead: true, and since",
+            ));
+        }
+    };
+    let count = console.webhooks().redeliver(&id, which).await?;
+    let response = json_answer(StatusCode::OK, &json!({ "deliveries": count }));
+    Ok(noted(response, (&actor, &id), "told to send once more"))
+}
+
+async fn shown(console: &Console, id: &str) -> ApiResult {
+    let (webhook, access) = console.webhooks().find(id).await?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &view(console, &webhook, &access),
+    ))
+}

@@ -1,0 +1,225 @@
+//! What an operator asks at night: what is refused now, by which rule, of whom and since when; what the upstream does; what expires;
+//! what was changed last. Everything leads to rows.
+
+use askama::Template;
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::Value;
+use store::Accesses;
+
+use crate::journal::query::id_text;
+use crate::journal::summary::{CallerCalls, FailureGroup, JournalSummary, ROWS_MAX};
+use crate::state::{Console, ConsoleState};
+use crate::web::fields::{Fields, query};
+use crate::web::journal::line::JournalLine;
+use crate::web::json::{count, items, text};
+use crate::web::layout::{PageLayout, html};
+use crate::web::page_error::PageResult;
+use crate::web::text::{age, duration, grouped, moment, moment_of, or_dash, visible};
+use crate::web::time_window::TimeWindow;
+use crate::web::visitor::Visitor;
+
+/// Lines of each table.
+const LINES_MAX: usize = 12;
+
+/// A certificate that ends within so many seconds is a warning: two weeks, as the alert has it.
+const CERTIFICATE_WARNS_S: i64 = 14 * 86_400;
+
+#[derive(Template)]
+#[template(path = "health.html")]
+struct HealthPage {
+    layout: PageLayout,
+    not_ready: Option<&'static str>,
+    degraded: Vec<&'static str>,
+    window: &'static TimeWindow,
+    looked_to: Option<String>,
+    /// Most rows that are looked at.
+    rows_max: String,
+    calls: String,
+    failed: String,
+    failures: Vec<FailureLine>,
+    upstream: Vec<(String, String, bool)>,
+    slowest: Option<(String, String)>,
+    /// Text, and whether it is a warning.
+    certificates: Vec<(String, String, bool)>,
+    deliveries: Vec<(String, String, String)>,
+    callers: Vec<(&'static str, Vec<CallerLine>)>,
+    changes: Vec<JournalLine>,
+    reload: Option<(String, String)>,
+}
+
+/// What is refused or fails, of one access or address.
+struct FailureLine {
+    code: String,
+    kind: &'static str,
+    /// The access, if it is still there.
+    access: Option<String>,
+    /// The address; for an access that is gone, its name too.
+    from: String,
+    cause: String,
+    calls: String,
+    since: String,
+    last: String,
+    query: String,
+}
+
+struct CallerLine {
+    name: String,
+    calls: String,
+    failed: String,
+    query: String,
+}
+
+/// Shows the page.
+pub(crate) async fn page(
+    State(console): ConsoleState,
+    visitor: Visitor,
+    fields: Fields,
+) -> PageResult {
+    let window = TimeWindow::chosen(&fields);
+    let within = (window.seconds, console.now());
+    let summary = console.recent_sums.of(&console.store, within, 0).await?;
+    let page = HealthPage::of(&console, &visitor, window, &summary);
+    Ok(html(StatusCode::OK, &page))
+}
+
+impl HealthPage {
+    fn of(
+        console: &Console,
+        visitor: &Visitor,
+        window: &'static TimeWindow,
+        summary: &JournalSummary,
+    ) -> HealthPage {
+        let since = window.word;
+        let (status, accesses) = (console.gateway.status(), console.store.accesses());
+        let failures = summary.failures.iter().take(LINES_MAX);
+        let callers = |callers: &[CallerCalls], field| {
+            let lines = callers.iter().take(LINES_MAX);
+            lines
+                .map(|caller| CallerLine::of(caller, field, since))
+                .collect()
+        };
+        HealthPage {
+            layout: visitor.layout("health", "Health"),
+            not_ready: console.gateway.not_ready(),
+            degraded: console.gateway.degraded(),
+            window,
+            looked_to: summary.looked_to_ms.map(|ms| moment_of(ms / 1000)),
+            rows_max: grouped(ROWS_MAX.into()),
+            calls: grouped(summary.calls),
+            failed: grouped(summary.failed),
+            failures: failures
+                .map(|group| FailureLine::of(group, &accesses, since))
+                .collect(),
+            upstream: upstream(&status["upstream"], summary),
+            slowest: summary.slowest.map(|(id, us)| (id_text(id), duration(us))),
+            certificates: certificates(&status, console.now()),
+            deliveries: summary
+                .deliveries
+                .iter()
+                .map(|(word, count)| {
+                    let query = query(&[("delivery", word), ("since", since)]);
+                    (word.clone(), grouped(*count), query)
+                })
+                .collect(),
+            callers: vec![
+                ("Busiest accesses", callers(&summary.accesses, "access")),
+                ("Busiest addresses", callers(&summary.addresses, "ip")),
+            ],
+            changes: summary.changes.iter().map(JournalLine::of).collect(),
+            reload: reload(&status["last_reload"]),
+        }
+    }
+}
+
+impl FailureLine {
+    fn of(group: &FailureGroup, accesses: &Accesses, since: &str) -> FailureLine {
+        let address = group.client.map(|client| client.to_string());
+        let access = group.access.as_deref();
+        let is_there = access.is_some_and(|name| accesses.named(name).is_some());
+        let from = match (access.filter(|_| !is_there), &address) {
+            (Some(access), Some(address)) => format!("{access} from {address}"),
+            (Some(access), None) => access.to_owned(),
+            (None, address) => or_dash(address.as_deref()),
+        };
+        let mut pairs = vec![("status", &*group.code)];
+        match (&group.access, &address) {
+            (Some(access), _) => pairs.push(("access", access)),
+            (None, Some(address)) => pairs.push(("ip", address)),
+            (None, None) => {}
+        }
+        pairs.push(("since", since));
+        let at = |ms: i64| moment_of(ms / 1000);
+        FailureLine {
+            code: visible(&group.code),
+            kind: if group.canonical >= 500 {
+                "broken"
+            } else {
+                "refused"
+            },
+            access: group.access.clone().filter(|_| is_there),
+            from: visible(&from),
+            cause: visible(&group.cause),
+            calls: grouped(group.calls),
+            since: at(group.first_ms),
+            last: at(group.last_ms),
+            query: query(&pairs),
+        }
+    }
+}
+
+impl CallerLine {
+    fn of(caller: &CallerCalls, field: &str, since: &str) -> CallerLine {
+        CallerLine {
+            name: visible(&caller.name),
+            calls: grouped(caller.calls),
+            failed: grouped(caller.failed),
+            query: query(&[(field, &caller.name), ("since", since)]),
+        }
+    }
+}
+
+/// What the upstream does: its endpoints, how long it takes, and who waits for it. Name, value, and whether it is out of order.
+fn upstream(status: &Value, summary: &JournalSummary) -> Vec<(String, String, bool)> {
+    let endpoints = items(&status["endpoints"]).map(|endpoint| {
+        let state = text(&endpoint["state"]);
+        let is_out = state != "in use";
+        (text(&endpoint["url"]), state, is_out)
+    });
+    let quantile = |part| {
+        let us = summary.upstream_quantile(part);
+        us.map_or_else(|| "–".to_owned(), duration)
+    };
+    let waiting = count(&status["waiting"]);
+    let others = [
+        ("Half of its answers within", quantile(0.5), false),
+        ("95 % within", quantile(0.95), false),
+        ("Calls waiting for it", grouped(waiting), waiting > 0),
+        ("Account", text(&status["account"]), false),
+    ];
+    let others = others.map(|(name, value, is_out)| (name.to_owned(), value, is_out));
+    endpoints.chain(others).collect()
+}
+
+/// The certificates of the listeners: whose, until when, and whether that is soon.
+fn certificates(status: &Value, now: i64) -> Vec<(String, String, bool)> {
+    let certificates = items(&status["certificates"]).map(|certificate| {
+        let expires = certificate["expires_s"].as_i64().unwrap_or_default();
+        let left = expires - now;
+        let when = if left <= 0 {
+            format!("expired at {}", moment_of(expires))
+        } else {
+            format!("expires in {}, at {}", age(left), moment_of(expires))
+        };
+        let listener = format!("{} listener", text(&certificate["listener"]));
+        (listener, when, left < CERTIFICATE_WARNS_S)
+    });
+    certificates.collect()
+}
+
+/// When the configuration was last read again, and by whom.
+fn reload(last: &Value) -> Option<(String, String)> {
+    let outcome = last["outcome"].as_str()?;
+    let by = format!("{} by {}", visible(outcome), text(&last["by"]));
+    Some((moment(&text(&last["at"])), by))
+}

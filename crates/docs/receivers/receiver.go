@@ -1,0 +1,81 @@
+// Receives the events that a webhook of Chatgate sends. The standard library suffices;
+// github.com/standard-webhooks/standard-webhooks/libraries/go checks the same.
+//
+// WEBHOOK_SECRET=whsec_… PORT=8443 go run receiver.go
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+type event struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	Data struct {
+		Message string `json:"message"`
+	} `json:"data"`
+}
+
+// verified says whether one of our secrets has signed these bytes in the last five minutes.
+func verified(key []byte, header http.Header, body []byte) bool {
+	timestamp, err := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)
+	age := time.Since(time.Unix(timestamp, 0))
+	if err != nil || age > 5*time.Minute || age < -5*time.Minute {
+		return false
+	}
+	signing := hmac.New(sha256.New, key)
+	fmt.Fprintf(signing, "%s.%d.%s", header.Get("webhook-id"), timestamp, body)
+	expected := signing.Sum(nil)
+	// There is one for each secret that is live.
+	for _, signature := range strings.Fields(header.Get("webhook-signature")) {
+		value := strings.TrimPrefix(signature, "v1,")
+		signed, err := base64.StdEncoding.DecodeString(value)
+		if value != signature && err == nil && hmac.Equal(signed, expected) {
+			return true
+		}
+	}
+	return false
+}
+
+func main() {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
+	if err != nil {
+		panic("WEBHOOK_SECRET is no secret")
+	}
+	var lock sync.Mutex
+	handled := map[string]bool{} // keep the ids in a database: an event may come more than once, always under the same id
+	receive := func(response http.ResponseWriter, request *http.Request) {
+		body, err := io.ReadAll(request.Body)
+		var event event
+		if err != nil || !verified(key, request.Header, body) || json.Unmarshal(body, &event) != nil {
+			response.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		lock.Lock()
+		defer lock.Unlock()
+		if !handled[event.ID] {
+			fmt.Println(event.ID, event.Type, event.Data.Message) // what fails here is sent again, if the answer is no 2xx
+			handled[event.ID] = true
+		}
+		response.WriteHeader(http.StatusNoContent)
+	}
+	// Put TLS in front, or use ServeTLS: Chatgate sends by https.
+	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("listening", listener.Addr().(*net.TCPAddr).Port)
+	panic(http.Serve(listener, http.HandlerFunc(receive)))
+}

@@ -1,0 +1,56 @@
+//! The stream of events in the OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use adapter::{Code, GET_EVENTS, Notation, Operation, Way, call_schema};
+use serde_json::{Map, Value, json};
+
+use super::{can_occur, refusal, response};
+use crate::interface::PublicInterface;
+
+/// Describes the stream of events. Its parameters are those of the method that asks for events, but for what bounds an answer.
+pub(super) fn stream(interface: &PublicInterface<'_>) -> Value {
+    let operation = Operation::named(GET_EVENTS);
+    let schema = operation.map(|operation| call_schema(operation, Notation::Form));
+    let is_of_streams = |name: &str| !matches!(name, "class" | "method" | "wait" | "limit");
+    let members = schema
+        .iter()
+        .flat_map(|schema| schema["properties"].as_object());
+    let given = members.flatten().filter(|(name, _)| is_of_streams(name));
+    let mut parameters: Vec<_> = given
+        .map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema}))
+        .collect();
+    parameters.push(json!({"name": "Last-Event-ID", "in": "header",
+        "description": "The cursor of the last event that was handled; it counts more than the parameter.",
+        "schema": {"type": "string"}}));
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), json!({
+        "description": "Server-Sent Events, until the caller hangs up: unnamed ones with an event each, and reset, bye and busy.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }));
+    let (basic, token) = (interface.is_open(Way::Basic), interface.is_open(Way::Jwt));
+    let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in Code::ALL {
+        let occurs = |way| can_occur(way, code);
+        let is_of_upstream = code.word().starts_with("UPSTREAM_");
+        if (basic && occurs(Way::Basic) || token && occurs(Way::Jwt)) && !is_of_upstream {
+            words.entry(code.status()).or_default().push(code);
+        }
+    }
+    for (status, codes) in words {
+        let text: Vec<_> = codes.iter().map(|code| code.text()).collect();
+        let refused = response(&text.join(" "), &refusal(&codes), &[]);
+        responses.insert(status.to_string(), refused);
+    }
+    let mut security = Vec::new();
+    security.extend(basic.then(|| json!({"basic": []})));
+    security.extend(token.then(|| json!({"token": []})));
+    json!({
+        "operationId": "events",
+        "summary": "Events as they come",
+        "description": "A reader that accepts text/event-stream gets a refusal that passes as the event busy in an answer with status 200.",
+        "parameters": parameters,
+        "responses": responses,
+        "security": security,
+    })
+}

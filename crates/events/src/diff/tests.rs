@@ -1,0 +1,287 @@
+//! The rules of what is new, one by one.
+
+use store::{KnownMessage, Position};
+
+use super::*;
+
+fn row(id: &str, datetime: Option<u32>) -> ListedRow {
+    ListedRow {
+        id: id.to_owned(),
+        destination: None,
+        status: "received".to_owned(),
+        datetime: datetime.map(|second| format!("2026-01-01 00:00:{second:02}")),
+        is_sent: id.starts_with('s'),
+        json: String::new(),
+    }
+}
+
+fn dated(ids: &[(&str, u32)]) -> Vec<ListedRow> {
+    let rows = ids.iter().map(|(id, second)| row(id, Some(*second)));
+    rows.collect()
+}
+
+fn bare(ids: &[&str]) -> Vec<ListedRow> {
+    ids.iter().map(|id| row(id, None)).collect()
+}
+
+/// A memory with this floor and these known messages, the oldest first.
+fn memory(floor: Option<(&str, Option<u32>)>, known: &[&str]) -> ChatMemory {
+    let mut memory = ChatMemory::default();
+    if let Some((id, datetime)) = floor {
+        memory.floor = Floor {
+            id: Some(id.to_owned()),
+            datetime: row(id, datetime).datetime,
+        };
+    }
+    for (number, id) in (1..).zip(known) {
+        let message = KnownMessage {
+            status: "received".to_owned(),
+            // Each is of another millisecond.
+            position: Position::of(number << 20),
+            is_late: false,
+        };
+        memory.known.insert((*id).to_owned(), message);
+    }
+    memory
+}
+
+#[track_caller]
+fn check(
+    memory: &ChatMemory,
+    rows: &[ListedRow],
+    kind: ListKind,
+    tip: Option<&str>,
+    expected: &str,
+) {
+    let tip = tip.map(|id| {
+        rows.iter()
+            .find(|row| row.id == id)
+            .cloned()
+            .unwrap_or(row(id, None))
+    });
+    check_sorted(memory, rows, (kind, None), tip.as_ref(), expected);
+}
+
+#[track_caller]
+fn check_sorted(
+    memory: &ChatMemory,
+    rows: &[ListedRow],
+    list: (ListKind, Option<ListOrder>),
+    tip: Option<&ListedRow>,
+    expected: &str,
+) {
+    let changes = diff(memory, rows, list, tip);
+    let shown = changes.iter().map(|change| {
+        let flags = [(change.gap, "?"), (change.late, "<")];
+        let flags = flags
+            .into_iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, flag)| flag);
+        format!("{}{}", change.row.id, flags.collect::<String>())
+    });
+    assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
+}
+
+#[test]
+fn what_lies_below_the_floor_is_history() {
+    let floor = memory(Some(("f", Some(5))), &[]);
+    let rows = dated(&[("h", 4), ("e", 5), ("f", 5), ("g", 5), ("m", 6)]);
+    check(&floor, &rows, ListKind::Whole, None, "g m");
+    // In the second of the floor, and the floor is not there to tell: new.
+    let rows = dated(&[("h", 4), ("e", 5), ("m", 6)]);
+    check(&floor, &rows, ListKind::Unread, None, "e m");
+    let newest_first = dated(&[("m", 6), ("f", 5), ("h", 4)]);
+    check(&floor, &newest_first, ListKind::Whole, None, "m");
+    // Another clock or another way to write it says nothing.
+    let mut odd = dated(&[("x", 1)]);
+    odd[0].datetime = Some("1/1/26".to_owned());
+    check(&floor, &odd, ListKind::Unread, None, "x?");
+}
+
+#[test]
+fn without_datetimes_the_place_in_the_list_decides_if_its_order_is_known() {
+    let floor = memory(Some(("f", None)), &[]);
+    let oldest_first = (ListKind::Whole, Some(ListOrder::OldestFirst));
+    let rows = bare(&["h", "f", "m", "n"]);
+    check_sorted(&floor, &rows, oldest_first, None, "m n");
+    let newest_first = (ListKind::Whole, Some(ListOrder::NewestFirst));
+    let rows = bare(&["n", "m", "f", "h"]);
+    check_sorted(&floor, &rows, newest_first, None, "m n");
+    // Where the last message stands does not say it: others may have come in since it was that.
+    check(&floor, &rows, ListKind::Whole, Some("n"), "n?< m< h<");
+    // Nothing says which of the two came first.
+    check(
+        &memory(None, &[]),
+        &bare(&["m", "n"]),
+        ListKind::Unread,
+        None,
+        "m? n<",
+    );
+    check(
+        &memory(None, &["a", "b"]),
+        &bare(&["n", "m", "b", "a"]),
+        ListKind::Unread,
+        None,
+        "m n",
+    );
+    // One alone does not say it: what was not known may be older.
+    check(
+        &memory(None, &["a"]),
+        &bare(&["n", "m", "a"]),
+        ListKind::Unread,
+        None,
+        "n< m<",
+    );
+    let floor = memory(Some(("f", None)), &["m", "n"]);
+    check(
+        &floor,
+        &bare(&["o", "n", "m", "f", "h"]),
+        ListKind::Whole,
+        None,
+        "o",
+    );
+}
+
+#[test]
+fn what_may_be_missing_and_what_comes_late_is_said() {
+    let known = memory(None, &["a", "c"]);
+    check(
+        &known,
+        &bare(&["a", "b", "c", "d"]),
+        ListKind::Unread,
+        None,
+        "b< d",
+    );
+    check(&known, &bare(&["d", "e"]), ListKind::Unread, None, "d? e<");
+    check(&known, &bare(&["d", "e"]), ListKind::Whole, None, "d? e<");
+    check(
+        &known,
+        &bare(&["a", "c", "d", "d"]),
+        ListKind::Whole,
+        None,
+        "d",
+    );
+}
+
+#[test]
+fn a_tip_that_is_not_unread_has_its_place() {
+    let known = memory(None, &["a"]);
+    // A message that came in has been read: what is unread came after it.
+    check(&known, &bare(&["m"]), ListKind::Unread, Some("t"), "t? m");
+    // A message of ours stands at the end.
+    check(
+        &known,
+        &bare(&["m", "n"]),
+        ListKind::Unread,
+        Some("s"),
+        "m? n< s<",
+    );
+    // Of the same second it may have been before them, and after one that was known when it was the last.
+    let unread = dated(&[("m", 5), ("n", 6)]);
+    let list = (ListKind::Unread, None);
+    for (second, known, expected) in [
+        (5, "a", "m? s< n"),
+        (4, "a", "s? m n"),
+        (7, "a", "m? n s"),
+        (5, "m", "s n"),
+    ] {
+        let sent = row("s", Some(second));
+        check_sorted(
+            &memory(None, &[known]),
+            &unread,
+            list,
+            Some(&sent),
+            expected,
+        );
+    }
+    check(&known, &[], ListKind::Unread, Some("t"), "t?");
+    check(&known, &bare(&["t"]), ListKind::Unread, Some("t"), "t?");
+}
+
+#[test]
+fn a_status_only_rises() {
+    for (before, after, expected) in [
+        ("sent", "delivered", true),
+        ("read", "delivered", false),
+        ("delivered", "failed", true),
+        ("received", "read", true),
+        ("read", "received", false),
+        ("queued", "held", true),
+        ("queued", "queued", false),
+    ] {
+        assert_eq!(rises(before, after), expected, "{before} {after}");
+    }
+}
+
+mod property {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::row::listed_rows;
+
+    /// A value of a row, of any type that an upstream may write.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-c]".prop_map(|text| format!("\"{text}\"")),
+            "2026-01-01 00:00:0[0-4]".prop_map(|text| format!("\"{text}\"")),
+            (0..5_u8).prop_map(|number| number.to_string()),
+            Just("null".to_owned()),
+            Just("{\"messageid\":1}".to_owned()),
+            Just("[]".to_owned()),
+            Just("true".to_owned()),
+        ]
+    }
+
+    fn listed() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            Just("messageid"),
+            Just("issent"),
+            Just("sent"),
+            Just("datetime"),
+            Just("status"),
+            Just("message"),
+            Just("destination"),
+        ];
+        let member = (name, value()).prop_map(|(name, value)| format!("\"{name}\":{value}"));
+        let row = prop::collection::vec(member, 0..5);
+        let row = prop_oneof![
+            8 => row.prop_map(|members| format!("{{{}}}", members.join(","))),
+            1 => value(),
+        ];
+        let rows = prop::collection::vec(row, 0..8);
+        rows.prop_map(|rows| format!("{{\"list\":[{}]}}", rows.join(",")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_list_shows_a_row_twice_or_a_known_one_as_new(
+            list in listed(), tip in listed(), known in listed(), floor in listed(),
+            whole in any::<bool>(), newest_first in any::<Option<bool>>(),
+        ) {
+            let [list, tip, known, floor] = [list, tip, known, floor]
+                .map(|text| listed_rows(&text, true).unwrap_or_default());
+            let mut memory = ChatMemory::default();
+            for (number, row) in (1..).zip(&known) {
+                let message = KnownMessage { status: row.status.clone(), position: Position::of(number << 20), is_late: false };
+                memory.known.insert(row.id.clone(), message);
+            }
+            if let Some(floor) = floor.first() {
+                memory.floor = Floor { id: Some(floor.id.clone()), datetime: floor.datetime.clone() };
+            }
+            let kind = if whole { ListKind::Whole } else { ListKind::Unread };
+            let order = newest_first.map(|is| if is { ListOrder::NewestFirst } else { ListOrder::OldestFirst });
+            let mut seen = HashSet::new();
+            for change in diff(&memory, &list, (kind, order), tip.first()) {
+                prop_assert!(seen.insert(change.row.id.clone()), "twice: {}", change.row.id);
+                let is_known = memory.known.contains_key(&change.row.id);
+                prop_assert_eq!(is_known, change.kind == EventKind::MessageStatus);
+                prop_assert!(is_known || memory.floor.id.as_ref() != Some(&change.row.id)
+                    || is_before(&memory.floor, change.row.datetime.as_deref()) == Some(false));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a reader asks for: the types of events, and those of one platform or one channel.
+
+use adapter::Request;
+use store::{Event, EventKind};
+
+/// The types that a reader gets who names none. A message that was sent is not among them: a program that answers would
+/// answer itself.
+const DEFAULT_KINDS: [EventKind; 2] = [EventKind::MessageReceived, EventKind::ChatChanged];
+
+/// Chooses among events, whatever the access may see.
+#[derive(Clone, Debug)]
+pub struct EventFilter {
+    kinds: Box<[EventKind]>,
+    platform: Option<Box<str>>,
+    platformid: Option<Box<str>>,
+}
+
+impl EventFilter {
+    /// Reads the parameters `types`, `platform` and `platformid` of a question for events.
+    #[must_use]
+    pub fn of(request: &Request) -> EventFilter {
+        let named = request.value("types");
+        let named = named.map(|types| types.split(',').filter_map(EventKind::named));
+        EventFilter {
+            kinds: named.map_or_else(|| DEFAULT_KINDS.into(), Iterator::collect),
+            platform: request.value("platform").map(Box::from),
+            platformid: request.value("platformid").map(Box::from),
+        }
+    }
+
+    /// Whether an event is among those that were asked for.
+    #[must_use]
+    pub fn passes(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<Box<str>>, is: &str| {
+            wanted.as_ref().is_none_or(|wanted| **wanted == *is)
+        };
+        self.kinds.contains(&event.kind)
+            && is(&self.platform, &event.platform)
+            && is(&self.platformid, &event.platformid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adapter::{EVENT_TYPES, GET_EVENTS, Operation, Params};
+    use store::Position;
+
+    use super::*;
+
+    fn filter(pairs: &[(&str, &str)]) -> EventFilter {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        let operation = Operation::named(GET_EVENTS).unwrap();
+        EventFilter::of(&Request::of(operation, &mut Params::from_pairs(pairs)).unwrap())
+    }
+
+    fn passing(filter: &EventFilter, (platform, platformid): (&str, &str)) -> Vec<&'static str> {
+        let event = |kind| Event {
+            position: Position::ZERO,
+            id: String::new(),
+            kind,
+            at_ms: 0,
+            platform: platform.to_owned(),
+            platformid: platformid.to_owned(),
+            destination: None,
+            gap: false,
+            late: false,
+            row: None,
+        };
+        let kinds = EventKind::ALL.into_iter();
+        let passing = kinds.filter(|kind| filter.passes(&event(*kind)));
+        passing.map(EventKind::word).collect()
+    }
+
+    #[test]
+    fn a_reader_gets_the_types_and_the_channel_that_it_names() {
+        let channel = ("whatsapp", "100");
+        assert_eq!(
+            passing(&filter(&[]), channel),
+            ["chat.changed", "message.received"]
+        );
+        let all = EVENT_TYPES.join(",");
+        assert_eq!(passing(&filter(&[("types", &all)]), channel), EVENT_TYPES);
+        let sent = filter(&[
+            ("types", "message.sent"),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+        ]);
+        assert_eq!(passing(&sent, channel), ["message.sent"]);
+        assert!(passing(&sent, ("whatsapp", "101")).is_empty());
+        assert!(passing(&sent, ("telegram", "100")).is_empty());
+    }
+}

@@ -1,0 +1,73 @@
+//! The frames of an event stream (WHATWG HTML, 9.2). Events are unnamed, so that one handler gets every type; what the
+//! gateway says of the stream itself has a name.
+
+use std::fmt::Write as _;
+
+use store::{Event, Position};
+
+use crate::{Payload, json};
+
+/// Frames that are sent together.
+#[derive(Debug, Default)]
+pub struct Frames(String);
+
+impl Frames {
+    /// How long a reader waits before it comes again once the connection has ended, in milliseconds.
+    pub fn push_retry(&mut self, ms: u64) {
+        self.write(format_args!("retry: {ms}\n"));
+    }
+
+    /// A sign of life. With a cursor it moves the place from which the reader resumes, and is no event.
+    pub fn push_comment(&mut self, cursor: Option<Position>) {
+        self.0.push_str(":\n");
+        if let Some(cursor) = cursor {
+            self.write(format_args!("id: {cursor}\n"));
+        }
+        self.0.push('\n');
+    }
+
+    /// One event on one line.
+    pub fn push_event(&mut self, event: &Event) {
+        let line = json(event, Payload::Full);
+        self.write(format_args!("id: {}\ndata: {line}\n\n", event.position));
+    }
+
+    /// What the gateway says of the stream. It carries no cursor, so that nobody resumes from a place that was not read.
+    pub fn push_notice(&mut self, name: &str, json: &str) {
+        self.write(format_args!("event: {name}\ndata: {json}\n\n"));
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The text of all frames.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    /// Writing into a String can't fail.
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        let _ = self.0.write_fmt(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_gateway_says_of_a_stream_carries_no_cursor() {
+        let mut frames = Frames::default();
+        frames.push_retry(2719);
+        frames.push_comment(Some(Position::of(1)));
+        frames.push_comment(None);
+        frames.push_notice("reset", r#"{"oldest":"0000000000001"}"#);
+        let expected = "retry: 2719\n:\nid: 0000000000001\n\n:\n\nevent: reset\ndata: {\"oldest\":\"0000000000001\"}\n\n";
+        assert_eq!(frames.bytes(), expected.len());
+        assert_eq!(frames.into_text(), expected);
+    }
+}

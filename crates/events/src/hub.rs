@@ -1,0 +1,208 @@
+//! The newest events in memory, and what wakes those who wait for the next one. The log on the disk has all of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use store::{Event, EventPage, Position};
+use tokio::sync::watch;
+
+/// Most events in memory: what a thousand readers miss while each has a page of its own in hand.
+const RING_EVENTS_MAX: usize = 4096;
+
+/// Most bytes of their rows.
+const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long an event stays in memory, in milliseconds: what is erased from the store on another replica is gone here after that.
+const RING_AGE_MAX_MS: i64 = 60_000;
+
+/// The newest events, and who waits for more.
+pub struct EventHub {
+    ring: Mutex<EventRing>,
+    newest: watch::Sender<Position>,
+}
+
+#[derive(Default)]
+struct EventRing {
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// The ring has every event beyond this position.
+    from: Position,
+}
+
+impl EventHub {
+    /// A hub in front of a log that ends here.
+    #[must_use]
+    pub fn new(newest: Position) -> EventHub {
+        EventHub {
+            ring: Mutex::new(EventRing {
+                from: newest,
+                ..EventRing::default()
+            }),
+            newest: watch::Sender::new(newest),
+        }
+    }
+
+    /// The newest position that is known.
+    #[must_use]
+    pub fn newest(&self) -> Position {
+        *self.newest.borrow()
+    }
+
+    /// Changes of the newest position. Subscribe, then read, then wait: so nothing is missed in between.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Position> {
+        self.newest.subscribe()
+    }
+
+    /// Whether somebody waits for the next event.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.newest.receiver_count() > 0
+    }
+
+    /// Adds events that are in the log, in its order and without a gap to those before, and wakes whoever waits.
+    pub fn publish(&self, events: impl IntoIterator<Item = Arc<Event>>) {
+        let mut ring = self.ring();
+        let mut newest = self.newest();
+        for event in events {
+            if event.position > newest {
+                newest = event.position;
+                ring.push(event);
+            }
+        }
+        drop(ring);
+        self.newest.send_if_modified(|known| {
+            let is_newer = newest > *known;
+            *known = newest.max(*known);
+            is_newer
+        });
+    }
+
+    /// A page beyond a position; nothing if the ring does not go back so far.
+    pub(crate) fn page(&self, after: Position, limit: usize, bytes: usize) -> Option<EventPage> {
+        let ring = self.ring();
+        if after < ring.from {
+            return None;
+        }
+        let start = ring.events.partition_point(|event| event.position <= after);
+        let mut page = EventPage {
+            newest: ring.events.back().map_or(ring.from, |event| event.position),
+            ..EventPage::default()
+        };
+        let mut taken = 0;
+        for event in ring.events.range(start..) {
+            if page.events.len() == limit || taken > bytes {
+                page.more = true;
+                break;
+            }
+            taken += weight(event);
+            page.events.push(Arc::clone(event));
+        }
+        Some(page)
+    }
+
+    /// Drops events that are too old for memory. Call it every few seconds; time in milliseconds since 1970, UTC.
+    pub(crate) fn sweep(&self, now_ms: i64) {
+        let oldest = Position::first_at(now_ms.saturating_sub(RING_AGE_MAX_MS));
+        let mut ring = self.ring();
+        while ring
+            .events
+            .front()
+            .is_some_and(|event| event.position < oldest)
+        {
+            ring.pop();
+        }
+    }
+
+    /// Drops all events from memory: something was erased from the log.
+    pub(crate) fn clear(&self) {
+        let mut ring = self.ring();
+        while ring.pop() {}
+    }
+
+    fn ring(&self) -> MutexGuard<'_, EventRing> {
+        // No push or pop can panic half way.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventRing {
+    fn push(&mut self, event: Arc<Event>) {
+        self.bytes += weight(&event);
+        self.events.push_back(event);
+        while self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) -> bool {
+        let Some(event) = self.events.pop_front() else {
+            return false;
+        };
+        self.bytes -= weight(&event);
+        self.from = event.position;
+        true
+    }
+}
+
+fn weight(event: &Event) -> usize {
+    event.row.as_ref().map_or(0, String::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::EventKind;
+
+    use super::*;
+
+    fn event(number: i64, bytes: usize) -> Arc<Event> {
+        Arc::new(Event {
+            position: Position::of(number),
+            id: format!("evt_{number}"),
+            kind: EventKind::MessageReceived,
+            at_ms: 0,
+            platform: String::new(),
+            platformid: String::new(),
+            destination: None,
+            gap: false,
+            late: false,
+            row: Some("x".repeat(bytes)),
+        })
+    }
+
+    fn numbers(hub: &EventHub, after: i64, limit: usize) -> Option<Vec<i64>> {
+        let page = hub.page(Position::of(after), limit, usize::MAX)?;
+        let numbers = page.events.iter().map(|event| event.position.number());
+        Some(numbers.collect())
+    }
+
+    #[test]
+    fn a_page_of_the_ring_is_one_of_the_log_or_nothing() {
+        let hub = EventHub::new(Position::of(5));
+        assert_eq!(numbers(&hub, 4, 9), None);
+        assert_eq!(numbers(&hub, 5, 9), Some(vec![]));
+        hub.publish([event(7, 1), event(9, 1), event(9, 1), event(8, 1)]);
+        assert_eq!(numbers(&hub, 5, 9), Some(vec![7, 9]));
+        assert_eq!(numbers(&hub, 7, 9), Some(vec![9]));
+        assert_eq!(numbers(&hub, 5, 1), Some(vec![7]));
+        assert_eq!(hub.newest(), Position::of(9));
+        hub.publish([event(10, RING_BYTES_MAX)]);
+        // What has gone from memory is the log's.
+        assert_eq!(numbers(&hub, 5, 9), None);
+        assert_eq!(numbers(&hub, 9, 9), Some(vec![10]));
+        hub.clear();
+        assert_eq!(numbers(&hub, 9, 9), None);
+        assert_eq!(numbers(&hub, 10, 9), Some(vec![]));
+    }
+
+    #[tokio::test]
+    async fn whoever_subscribes_before_reading_misses_nothing() {
+        let hub = EventHub::new(Position::ZERO);
+        let mut woken = hub.subscribe();
+        woken.mark_unchanged();
+        hub.publish([event(1, 1)]);
+        woken.changed().await.unwrap();
+        assert_eq!(*woken.borrow_and_update(), Position::of(1));
+        hub.publish([event(1, 1)]);
+        assert!(!woken.has_changed().unwrap());
+    }
+}

@@ -1,0 +1,53 @@
+//! New messages, pushed: one shared look at the channels that somebody listens to, and what passes on the way of callers' own
+//! calls, become events of one durable log. Streams, `getevents` and webhooks read it at their own pace.
+//!
+//! [`Events`] is what a gateway holds of it. An event is in the log before anybody hears of it (`recorder.rs`), what is new is
+//! decided by a pure function (`diff.rs`), and nobody is asked upstream while nobody listens (`watcher.rs`).
+
+mod config;
+mod counts;
+mod diff;
+mod filter;
+mod frame;
+mod heard;
+mod hub;
+mod id;
+mod interests;
+mod json;
+mod list;
+mod look;
+mod observe;
+mod orders;
+mod pace;
+mod places;
+mod reader;
+mod recorder;
+mod row;
+mod run;
+mod service;
+mod settle;
+mod sight;
+mod upstream;
+mod visible;
+mod watcher;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{EventDepth, EventsConfig};
+pub use counts::EventsStatus;
+pub use diff::{ListKind, ListOrder, RowChange, diff};
+pub use filter::EventFilter;
+pub use frame::Frames;
+pub use hub::EventHub;
+pub use interests::{InterestGuard, Interests};
+pub use json::{Payload, json};
+pub use list::list;
+pub use places::{StreamLimits, StreamPlace, StreamPlaces};
+pub use reader::{EventReader, PAGE_BYTES};
+pub use row::{ListedRow, listed_rows};
+pub use service::Events;
+pub use upstream::{Asked, PolledUpstream};
+pub use visible::visible;
+pub use window::{EventWindow, WindowLimits, read_window};

@@ -1,0 +1,256 @@
+//! One look at a channel: its chats are listed, those that have changed are filled where that is allowed, and what is new is kept.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{Request, Response};
+use store::{ChannelMemory, EventChannel, Floor, Store, Tip};
+
+use crate::config::{EventDepth, EventsConfig};
+use crate::counts::EventCounts;
+use crate::diff::{compared, is_before};
+use crate::pace::LookOutcome;
+use crate::recorder::{Observation, RecorderHandle, floor_of_new_chats, tips_of};
+use crate::row::{ListedRow, listed_rows};
+use crate::sight::LookedChat;
+use crate::upstream::{CallBudget, PolledUpstream, request};
+
+/// What a look needs.
+#[derive(Clone)]
+pub(crate) struct Looker {
+    pub(crate) store: Arc<Store>,
+    pub(crate) upstream: Arc<dyn PolledUpstream>,
+    pub(crate) budget: Arc<CallBudget>,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) counts: Arc<EventCounts>,
+    pub(crate) config: Arc<EventsConfig>,
+}
+
+/// What is known of a channel between two looks.
+pub(crate) struct ChannelState {
+    pub(crate) memory: ChannelMemory,
+    /// Whether no look has shown it yet.
+    is_first: bool,
+    /// A hash of the last list.
+    body: Option<u64>,
+}
+
+/// How a look ended.
+pub(crate) struct EndedLook {
+    pub(crate) channel: EventChannel,
+    pub(crate) outcome: LookOutcome,
+    pub(crate) began: Instant,
+    /// How long the list of chats took.
+    pub(crate) took: Duration,
+    pub(crate) state: Option<ChannelState>,
+}
+
+impl Looker {
+    /// Looks at a channel. `heard` is a list of its chats that has just passed, which spares the call.
+    pub(crate) async fn look(
+        self,
+        channel: EventChannel,
+        listing: Request,
+        mut state: Option<ChannelState>,
+        heard: Option<Response>,
+    ) -> EndedLook {
+        let began = Instant::now();
+        let per_second = self.config.calls_per_second.get();
+        let asked = match heard {
+            Some(response) => Some(response),
+            None => self.budget.ask(&*self.upstream, &listing, per_second).await,
+        };
+        let took = began.elapsed();
+        let outcome = match asked {
+            Some(response) => {
+                self.compare(&channel, &listing, &mut state, &response)
+                    .await
+            }
+            None => None,
+        };
+        let outcome = outcome.unwrap_or(LookOutcome::Failed);
+        self.counts.looked(outcome);
+        EndedLook {
+            channel,
+            outcome,
+            began,
+            took,
+            state,
+        }
+    }
+
+    /// What has changed since the last look; nothing if the list can't be read or what is new can't be kept.
+    async fn compare(
+        &self,
+        channel: &EventChannel,
+        listing: &Request,
+        state: &mut Option<ChannelState>,
+        response: &Response,
+    ) -> Option<LookOutcome> {
+        let hash = foldhash::quality::FixedState::default().hash_one(response.result());
+        let state = match state {
+            Some(state) => state,
+            None => state.insert(self.remember(channel).await?),
+        };
+        if state.body == Some(hash) {
+            return Some(LookOutcome::Quiet);
+        }
+        let tips = tips_of(listed_rows(response.result(), self.config.keeps_texts)?);
+        let newest = newest_of(&tips);
+        let is_known = |tip: &String| state.memory.tips.contains_key(tip);
+        let is_other =
+            !state.memory.tips.is_empty() && !tips.is_empty() && !tips.keys().any(is_known);
+        if is_other && !state.is_first {
+            tracing::warn!(
+                "a channel shows none of the chats that it had: what it shows now is taken for history"
+            );
+        }
+        let is_first = state.is_first || is_other;
+        let changed = tips.into_iter().filter(|(destination, tip)| {
+            let known = state.memory.tips.get(destination).and_then(Option::as_ref);
+            known.is_none_or(|known| (&known.id, &known.status) != (&tip.id, &tip.status))
+        });
+        let changed: Vec<_> = changed.collect();
+        if changed.is_empty() && !is_first {
+            state.body = Some(hash);
+            return Some(LookOutcome::Quiet);
+        }
+        self.upstream.has_changed(listing);
+        let sight = ChangedChannel {
+            looker: self,
+            channel,
+            listing,
+            is_first,
+            newest,
+        };
+        let is_whole = sight.keep(state, changed).await;
+        state.is_first = is_first && !is_whole;
+        state.body = is_whole.then_some(hash);
+        is_whole.then_some(LookOutcome::Changed)
+    }
+
+    async fn remember(&self, channel: &EventChannel) -> Option<ChannelState> {
+        let memory = self.store.channel_memory(channel).await.ok()?;
+        Some(ChannelState {
+            is_first: memory.is_none(),
+            memory: memory.unwrap_or_default(),
+            body: None,
+        })
+    }
+
+    /// The unread messages of a chat.
+    pub(crate) async fn fill(
+        &self,
+        channel: &EventChannel,
+        destination: &str,
+    ) -> Option<Vec<ListedRow>> {
+        let values = [
+            ("platform", channel.platform.as_str()),
+            ("platformid", channel.platformid.as_str()),
+            ("destination", destination),
+        ];
+        let request = request("getunreadmessages", &values)?;
+        let per_second = self.config.calls_per_second.get();
+        self.counts.filled();
+        let response = self
+            .budget
+            .ask(&*self.upstream, &request, per_second)
+            .await?;
+        listed_rows(response.result(), self.config.keeps_texts)
+    }
+}
+
+/// A channel with chats that have changed.
+struct ChangedChannel<'l> {
+    looker: &'l Looker,
+    channel: &'l EventChannel,
+    listing: &'l Request,
+    is_first: bool,
+    newest: Option<String>,
+}
+
+impl ChangedChannel<'_> {
+    /// Keeps what has changed, and returns whether all of it is kept.
+    async fn keep(&self, state: &mut ChannelState, changed: Vec<(String, ListedRow)>) -> bool {
+        let depth = self.looker.config.depth;
+        if self.is_first || depth == EventDepth::Hint {
+            let chats = changed
+                .into_iter()
+                .map(|(destination, tip)| looked(destination, tip));
+            return self.record(state, chats.collect(), true).await;
+        }
+        let mut is_whole = true;
+        for (destination, tip) in changed {
+            let known = state.memory.tips.get(&destination);
+            let floor = floor_of_new_chats(&state.memory);
+            let is_old =
+                known.is_none() && is_before(&floor, tip.datetime.as_deref()) == Some(true);
+            let has_moved = known
+                .and_then(Option::as_ref)
+                .is_none_or(|known| known.id != tip.id);
+            let mut chat = looked(destination, tip);
+            if has_moved && !is_old {
+                match self.looker.fill(self.channel, &chat.destination).await {
+                    Some(unread) => {
+                        let settling =
+                            self.looker
+                                .settle((self.channel, self.listing), &chat, unread);
+                        chat.unread = settling.await;
+                    }
+                    None => {
+                        is_whole = false;
+                        continue;
+                    }
+                }
+            }
+            is_whole &= self.record(state, vec![chat], false).await;
+        }
+        // Only now: a chat that is new and not filled yet would be history by it.
+        let is_kept = self.newest == state.memory.newest;
+        is_whole && (is_kept || self.record(state, Vec::new(), true).await)
+    }
+
+    async fn record(&self, state: &mut ChannelState, chats: Vec<LookedChat>, is_end: bool) -> bool {
+        let tips: Vec<(String, Tip)> = chats
+            .iter()
+            .map(|chat| (chat.destination.clone(), chat.remembered()))
+            .collect();
+        let newest = self.newest.clone().filter(|_| is_end);
+        let floor = Floor::clone(&floor_of_new_chats(&state.memory));
+        let kept = self.looker.recorder.keep(Observation::Look {
+            channel: self.channel.clone(),
+            newest: newest.clone(),
+            chats,
+            is_first: self.is_first,
+            floor,
+            depth: self.looker.config.depth,
+        });
+        if !kept.await {
+            return false;
+        }
+        let tips = tips
+            .into_iter()
+            .map(|(destination, tip)| (destination, Some(tip)));
+        state.memory.tips.extend(tips);
+        state.memory.newest = newest.or(state.memory.newest.take());
+        true
+    }
+}
+
+fn looked(destination: String, tip: ListedRow) -> LookedChat {
+    LookedChat {
+        destination,
+        tip,
+        unread: Vec::new(),
+    }
+}
+
+/// The largest datetime of a look.
+fn newest_of(tips: &HashMap<String, ListedRow>) -> Option<String> {
+    let datetimes = tips.values().filter_map(|tip| tip.datetime.as_ref());
+    let later =
+        |one: &&String, other: &&String| compared(one, other).unwrap_or(std::cmp::Ordering::Equal);
+    datetimes.max_by(later).cloned()
+}

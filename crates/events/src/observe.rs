@@ -1,0 +1,50 @@
+//! Learning from what passes: the lists that callers are answered with go into the same log, and what callers do to a channel has
+//! it looked at soon.
+
+use adapter::{Request, Response};
+use forward::{CallObserver, KeptSignal};
+use store::EventChannel;
+
+use crate::diff::ListKind;
+use crate::heard::Heard;
+use crate::recorder::Observation;
+use crate::service::Events;
+
+impl CallObserver for Events {
+    fn observe(&self, request: &Request, response: &Response) -> Option<KeptSignal> {
+        let watched = self.watched.load();
+        if watched.is_empty() {
+            return None;
+        }
+        let (platform, platformid) = (request.value("platform")?, request.value("platformid")?);
+        if !watched.get(platform)?.contains(platformid) {
+            return None;
+        }
+        let method = request.operation().method;
+        // One that finds no room is made up for by the next look.
+        let _ = self.heard.try_send(Heard {
+            channel: (platform.to_owned(), platformid.to_owned()),
+            chats: (method == "getchats").then(|| response.clone()),
+        });
+        let kind = match method {
+            "getmessages" => ListKind::Whole,
+            "getunreadmessages" => ListKind::Unread,
+            _ => return None,
+        };
+        let kept = self.recorder.queue(Observation::List {
+            channel: EventChannel {
+                account: self.account()?,
+                platform: platform.to_owned(),
+                platformid: platformid.to_owned(),
+            },
+            destination: request.value("destination")?.to_owned(),
+            kind,
+            result: response.clone(),
+            keeps_texts: self.config().keeps_texts,
+        });
+        if kept.is_none() {
+            self.counts.unharvested(1);
+        }
+        kept
+    }
+}

@@ -1,0 +1,310 @@
+//! The one place of a process where events come into being: what was seen is taken in the order in which it came, compared with
+//! what is known, and kept, many at once in one commit. Nobody hears of an event before that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use store::{
+    ChannelMemory, ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, Sighting, Store,
+    StoreError, WantedChats,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::config::EventDepth;
+use crate::counts::EventCounts;
+use crate::diff::ListKind;
+use crate::hub::EventHub;
+use crate::id::EventIds;
+use crate::interests::now_ms;
+use crate::orders::ListOrders;
+use crate::row::{ListedRow, listed_rows};
+use crate::sight::{LookedChat, seen_list};
+
+/// What was seen that waits at most. Callers wait for theirs, and only as long as one waits for a disk.
+const QUEUE_MAX: usize = 1024;
+
+/// What is kept in one commit at most.
+const AT_ONCE_MAX: usize = 256;
+
+/// What was seen.
+pub(crate) enum Observation {
+    /// A look has shown chats that have changed.
+    Look {
+        channel: EventChannel,
+        /// The largest datetime of the look, once all of its chats are known.
+        newest: Option<String>,
+        chats: Vec<LookedChat>,
+        /// Whether all of it is history.
+        is_first: bool,
+        /// Up to where chats are history that are not known.
+        floor: Floor,
+        depth: EventDepth,
+    },
+    /// A list of a chat has passed, on its way to a caller.
+    List {
+        channel: EventChannel,
+        destination: String,
+        kind: ListKind,
+        result: adapter::Response,
+        keeps_texts: bool,
+    },
+    /// Something happened to a channel as a whole.
+    Channel {
+        channel: EventChannel,
+        stalled_at: Option<i64>,
+        kind: EventKind,
+        what: String,
+        row: String,
+    },
+}
+
+/// An observation, and who waits for it to be kept.
+type QueuedObservation = (Observation, oneshot::Sender<()>);
+
+/// The way to the recorder.
+#[derive(Clone)]
+pub(crate) struct RecorderHandle {
+    queue: mpsc::Sender<QueuedObservation>,
+    /// What the recorder knows of lists.
+    pub(crate) orders: Arc<ListOrders>,
+}
+
+impl RecorderHandle {
+    /// Queues what was seen. What is returned comes when it is kept, and fails when it is not.
+    pub(crate) fn queue(&self, observation: Observation) -> Option<oneshot::Receiver<()>> {
+        let (kept, is_kept) = oneshot::channel();
+        self.queue.try_send((observation, kept)).ok()?;
+        Some(is_kept)
+    }
+
+    /// Keeps what was seen, and returns whether it is.
+    pub(crate) async fn keep(&self, observation: Observation) -> bool {
+        let (kept, is_kept) = oneshot::channel();
+        self.queue.send((observation, kept)).await.is_ok() && is_kept.await.is_ok()
+    }
+}
+
+/// Keeps what was seen.
+pub(crate) struct Recorder {
+    store: Arc<Store>,
+    hub: Arc<EventHub>,
+    ids: EventIds,
+    counts: Arc<EventCounts>,
+    orders: Arc<ListOrders>,
+    queue: mpsc::Receiver<QueuedObservation>,
+    /// Told of each commit where others write the log as well.
+    pub(crate) committed: Arc<Notify>,
+}
+
+impl Recorder {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        hub: Arc<EventHub>,
+        ids: EventIds,
+        counts: Arc<EventCounts>,
+    ) -> (RecorderHandle, Recorder) {
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let orders = Arc::<ListOrders>::default();
+        let handle = RecorderHandle {
+            queue: sender,
+            orders: Arc::clone(&orders),
+        };
+        let recorder = Recorder {
+            store,
+            hub,
+            ids,
+            counts,
+            orders,
+            queue,
+            committed: Arc::default(),
+        };
+        (handle, recorder)
+    }
+
+    /// Runs until nobody can queue anything any more.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::new();
+        while self.queue.recv_many(&mut batch, AT_ONCE_MAX).await > 0 {
+            let (seen, waiting): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let lists = seen
+                .iter()
+                .filter(|seen| matches!(seen, Observation::List { .. }))
+                .count();
+            match self.keep(seen).await {
+                // Those who wait for it and have gone away need no answer.
+                Ok(()) => waiting.into_iter().for_each(|kept| {
+                    let _ = kept.send(());
+                }),
+                Err(error) => {
+                    self.counts.unharvested(lists);
+                    tracing::warn!(%error, "events could not be kept; looks show again what they have shown");
+                }
+            }
+        }
+    }
+
+    async fn keep(&mut self, seen: Vec<Observation>) -> Result<(), StoreError> {
+        let mut sightings = Vec::new();
+        for observation in seen {
+            sightings.extend(self.sighting(observation).await?);
+        }
+        if sightings.is_empty() {
+            return Ok(());
+        }
+        let events = self.store.record_sightings(sightings, now_ms()).await?;
+        self.counts.recorded(&events);
+        if self.store.shares_events() {
+            // Others may have written in between: the log is read.
+            self.committed.notify_one();
+        } else {
+            self.hub.publish(events.into_iter().map(Arc::new));
+        }
+        Ok(())
+    }
+
+    async fn sighting(&mut self, observation: Observation) -> Result<Option<Sighting>, StoreError> {
+        match observation {
+            Observation::Look {
+                channel,
+                newest,
+                chats,
+                is_first,
+                floor,
+                depth,
+            } => {
+                let chats = if is_first {
+                    chats.iter().map(LookedChat::first_seen).collect()
+                } else {
+                    self.looked(&channel, &chats, &floor, depth).await?
+                };
+                Ok(Some(Sighting {
+                    newest,
+                    chats,
+                    ..blank(channel)
+                }))
+            }
+            Observation::List {
+                channel,
+                destination,
+                kind,
+                result,
+                keeps_texts,
+            } => {
+                let Some(rows) = listed_rows(result.result(), keeps_texts) else {
+                    return Ok(None);
+                };
+                let chat = self.listed(&channel, &destination, (&rows, kind)).await?;
+                Ok(chat.map(|chat| Sighting {
+                    chats: vec![chat],
+                    ..blank(channel)
+                }))
+            }
+            Observation::Channel {
+                channel,
+                stalled_at,
+                kind,
+                what,
+                row,
+            } => {
+                let event = NewEvent {
+                    id: self.ids.id(&channel, "", kind, [&what, ""]),
+                    kind,
+                    gap: kind == EventKind::ChannelResumed,
+                    late: false,
+                    row: Some(row),
+                };
+                let mut sighting = blank(channel);
+                (sighting.stalled_at, sighting.event) = (Some(stalled_at), Some(event));
+                Ok(Some(sighting))
+            }
+        }
+    }
+
+    async fn looked(
+        &mut self,
+        channel: &EventChannel,
+        chats: &[LookedChat],
+        floor: &Floor,
+        depth: EventDepth,
+    ) -> Result<Vec<SeenChat>, StoreError> {
+        let wanted = chats.iter().map(|chat| {
+            let rows = chat.unread.iter().chain([&chat.tip]);
+            (
+                chat.destination.clone(),
+                rows.map(|row| row.id.clone()).collect(),
+            )
+        });
+        let memories = self.memories(channel, wanted.collect()).await?;
+        let (ids, orders) = (&self.ids, &self.orders);
+        let seen = chats
+            .iter()
+            .zip(memories)
+            .map(|(chat, memory)| chat.seen((ids, channel), memory, (floor, depth), orders));
+        Ok(seen.collect())
+    }
+
+    /// What a list that passed says; nothing of a channel that no look has shown, of which nobody knows what is history.
+    async fn listed(
+        &mut self,
+        channel: &EventChannel,
+        destination: &str,
+        (rows, kind): (&[ListedRow], ListKind),
+    ) -> Result<Option<SeenChat>, StoreError> {
+        let ids = rows.iter().map(|row| row.id.clone()).collect();
+        let wanted = vec![(destination.to_owned(), ids)];
+        let memory = self.memories(channel, wanted).await?.pop().flatten();
+        let mut floor = Floor::default();
+        if memory.is_none() {
+            let Some(known) = self.store.channel_memory(channel).await? else {
+                return Ok(None);
+            };
+            floor = floor_of_new_chats(&known);
+        }
+        let seen = seen_list(
+            (&self.ids, channel),
+            destination,
+            (memory, floor),
+            (rows, kind),
+            &self.orders,
+        );
+        Ok((!seen.messages.is_empty()).then_some(seen))
+    }
+
+    async fn memories(
+        &self,
+        channel: &EventChannel,
+        wanted: WantedChats,
+    ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.chat_memories(channel, wanted).await
+    }
+}
+
+/// Nothing of a channel yet.
+fn blank(channel: EventChannel) -> Sighting {
+    Sighting {
+        channel,
+        newest: None,
+        stalled_at: None,
+        chats: Vec::new(),
+        event: None,
+    }
+}
+
+/// Up to where a chat is history that turns up in a channel that is known.
+pub(crate) fn floor_of_new_chats(channel: &ChannelMemory) -> Floor {
+    Floor {
+        id: None,
+        datetime: channel.newest.clone(),
+    }
+}
+
+/// The chats of a look, by destination, the last row of each.
+pub(crate) fn tips_of(rows: Vec<ListedRow>) -> HashMap<String, ListedRow> {
+    let named = rows
+        .into_iter()
+        .filter_map(|row| Some((row.destination.clone()?, row)));
+    named.collect()
+}

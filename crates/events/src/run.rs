@@ -1,0 +1,113 @@
+//! What runs beside the requests: what keeps events, what looks, and what follows a log that others write as well.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use store::{EventChannel, EventKind};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::heard::{ChannelName, WatchedNames};
+use crate::json::quoted;
+use crate::look::Looker;
+use crate::reader::PAGE_BYTES;
+use crate::recorder::Observation;
+use crate::service::Events;
+use crate::upstream::{CallBudget, PolledUpstream};
+use crate::watcher::Watcher;
+
+/// Pause between two looks at a log that others write as well, while somebody waits for it, and while nobody does.
+const FOLLOW: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+/// Events that are followed at once.
+const FOLLOWED_MAX: usize = 1000;
+
+impl Events {
+    /// Makes events until the task is aborted. A second call ends at once.
+    pub async fn run(self: Arc<Self>, upstream: Arc<dyn PolledUpstream>) {
+        let parts = self
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some((recorder, heard)) = parts else {
+            return;
+        };
+        let _ = self.upstream.set(Arc::clone(&upstream));
+        let committed = Arc::clone(&recorder.committed);
+        let watcher = Watcher::new(Arc::clone(&self), upstream);
+        tokio::join!(recorder.run(), watcher.run(heard), self.follow(&committed));
+    }
+
+    /// Follows a log that others write as well.
+    async fn follow(&self, committed: &Notify) {
+        if !self.store.shares_events() {
+            return;
+        }
+        loop {
+            let pause = FOLLOW[usize::from(!self.hub.is_awaited())];
+            let _ = timeout(pause, committed.notified()).await;
+            while let Ok(page) = self
+                .store
+                .events_after(self.hub.newest(), FOLLOWED_MAX, PAGE_BYTES)
+                .await
+            {
+                let more = page.more;
+                self.hub.publish(page.events);
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Notes what happened to a channel as a whole.
+    pub(crate) fn note_channel(
+        &self,
+        channel: EventChannel,
+        stalled_at: Option<i64>,
+        (kind, what): (EventKind, i64),
+        member: &str,
+    ) {
+        let (platformid, platform) = (quoted(&channel.platformid), quoted(&channel.platform));
+        let row = format!(r#"{{"platformid":{platformid},"platform":{platform},{member}}}"#);
+        // Whoever reads hears of it when it is kept; nobody waits for it.
+        drop(self.recorder.queue(Observation::Channel {
+            channel,
+            stalled_at,
+            kind,
+            what: what.to_string(),
+            row,
+        }));
+    }
+
+    /// Has calls on these channels heard, and on no others.
+    pub(crate) fn watch<'n>(&self, names: impl Iterator<Item = &'n ChannelName>) {
+        let mut watched = WatchedNames::new();
+        for (platform, platformid) in names {
+            let of_platform = watched.entry(platform.clone()).or_default();
+            of_platform.insert(platformid.clone());
+        }
+        self.counts
+            .watched(watched.values().map(HashSet::len).sum());
+        if **self.watched.load() != watched {
+            self.watched.store(Arc::new(watched));
+        }
+    }
+
+    pub(crate) fn looker(
+        &self,
+        upstream: &Arc<dyn PolledUpstream>,
+        budget: &Arc<CallBudget>,
+    ) -> Looker {
+        Looker {
+            store: Arc::clone(&self.store),
+            upstream: Arc::clone(upstream),
+            budget: Arc::clone(budget),
+            recorder: self.recorder.clone(),
+            counts: Arc::clone(&self.counts),
+            config: self.config(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! How unread messages are sorted where no list has shown it yet: a second look at their chat's last message settles it. One look
+//! does not: the message that was the last one when chats were listed may be the first of a list that is made later.
+
+use adapter::Request;
+use store::EventChannel;
+
+use crate::diff::{ListKind, ListOrder, order_by_datetime};
+use crate::look::Looker;
+use crate::recorder::tips_of;
+use crate::row::{ListedRow, is_same_but_for_number, listed_rows};
+use crate::sight::LookedChat;
+
+impl Looker {
+    /// Finds out how the unread messages of a chat are sorted, if that is not known. Returns them as they are then.
+    pub(crate) async fn settle(
+        &self,
+        (channel, listing): (&EventChannel, &Request),
+        chat: &LookedChat,
+        unread: Vec<ListedRow>,
+    ) -> Vec<ListedRow> {
+        let (kind, orders) = (ListKind::Unread, &self.recorder.orders);
+        let shows_it = unread.len() < 2 || order_by_datetime(&unread).is_some();
+        // Where the last message is no unread one, nothing is learned from it.
+        let may_show = place(&unread, &chat.tip.id).is_some();
+        if shows_it || !may_show || orders.known(channel, kind).is_some() {
+            return unread;
+        }
+        let Some(last) = self.last_message(listing, &chat.destination).await else {
+            return unread;
+        };
+        let (unread, order) = if last.id == chat.tip.id {
+            let order = order_by_end(&unread, &last.id);
+            (unread, order)
+        } else {
+            let unread = match place(&unread, &last.id) {
+                Some(_) => unread,
+                None => match self.fill(channel, &chat.destination).await {
+                    Some(later) => later,
+                    None => unread,
+                },
+            };
+            let order = order_by_pair(&unread, &chat.tip.id, &last.id);
+            (unread, order)
+        };
+        if let Some(order) = order {
+            orders.note(channel, kind, order);
+        }
+        unread
+    }
+
+    /// The last message of a chat now.
+    async fn last_message(&self, listing: &Request, destination: &str) -> Option<ListedRow> {
+        let per_second = self.config.calls_per_second.get();
+        let asking = self.budget.ask(&*self.upstream, listing, per_second);
+        let rows = listed_rows(asking.await?.result(), self.config.keeps_texts)?;
+        tips_of(rows).remove(destination)
+    }
+}
+
+/// How a list is sorted that was made while this message was its chat's last one: it stands at one of the ends.
+fn order_by_end(rows: &[ListedRow], last: &str) -> Option<ListOrder> {
+    let at = place(rows, last)?;
+    let is_first = at == 0;
+    let is_last = at + 1 == rows.len();
+    match (is_first, is_last) {
+        (true, false) => Some(ListOrder::NewestFirst),
+        (false, true) => Some(ListOrder::OldestFirst),
+        _ => None,
+    }
+}
+
+/// How a list is sorted that has a message which was its chat's last one, and another which was that later.
+fn order_by_pair(rows: &[ListedRow], earlier: &str, later: &str) -> Option<ListOrder> {
+    let order = place(rows, earlier)?.cmp(&place(rows, later)?);
+    ListOrder::between(order)
+}
+
+/// Where a message stands in a list; nothing if it is not there, or cannot be told from another.
+fn place(rows: &[ListedRow], id: &str) -> Option<usize> {
+    let mut alike = (0..)
+        .zip(rows)
+        .filter(|(_, row)| is_same_but_for_number(&row.id, id));
+    let (at, _) = alike.next()?;
+    alike.next().is_none().then_some(at)
+}

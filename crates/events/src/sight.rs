@@ -1,0 +1,154 @@
+//! From what was seen to what is kept: lists and memories become chats, messages and events.
+
+use store::{ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, SeenMessage, Tip};
+
+use crate::config::EventDepth;
+use crate::diff::{ListKind, diff, is_before, kind_of};
+use crate::id::EventIds;
+use crate::orders::ListOrders;
+use crate::row::ListedRow;
+
+/// A chat as a look has shown it.
+#[derive(Debug)]
+pub(crate) struct LookedChat {
+    pub(crate) destination: String,
+    /// Its last message.
+    pub(crate) tip: ListedRow,
+    /// Its unread messages, where they were asked for.
+    pub(crate) unread: Vec<ListedRow>,
+}
+
+impl LookedChat {
+    /// The tip as it is remembered.
+    pub(crate) fn remembered(&self) -> Tip {
+        Tip {
+            id: self.tip.id.clone(),
+            status: self.tip.status.clone(),
+        }
+    }
+
+    /// A chat of a channel that is seen for the first time: all that is there is history.
+    pub(crate) fn first_seen(&self) -> SeenChat {
+        SeenChat {
+            destination: self.destination.clone(),
+            tip: Some(self.remembered()),
+            floor: Floor {
+                id: Some(self.tip.id.clone()),
+                datetime: self.tip.datetime.clone(),
+            },
+            ..SeenChat::default()
+        }
+    }
+
+    /// What a look at the chat says that is new. `floor` is up to where it is history if it is not known.
+    pub(crate) fn seen(
+        &self,
+        (ids, channel): (&EventIds, &EventChannel),
+        memory: Option<ChatMemory>,
+        (floor, depth): (&Floor, EventDepth),
+        orders: &ListOrders,
+    ) -> SeenChat {
+        let is_known = memory.is_some();
+        let memory = memory.unwrap_or_else(|| ChatMemory {
+            floor: floor.clone(),
+            ..ChatMemory::default()
+        });
+        let mut seen = SeenChat {
+            destination: self.destination.clone(),
+            tip: Some(self.remembered()),
+            floor: floor.clone(),
+            ..SeenChat::default()
+        };
+        let maker = EventMaker {
+            ids,
+            channel,
+            destination: &self.destination,
+        };
+        match depth {
+            EventDepth::Hint => {
+                // An old chat that turns up again is no news.
+                let is_old = is_before(&memory.floor, self.tip.datetime.as_deref()) == Some(true);
+                seen.changed = (is_known || !is_old).then(|| maker.changed(&self.tip));
+            }
+            EventDepth::Unread => {
+                let list = (&*self.unread, ListKind::Unread, Some(&self.tip));
+                seen.messages = maker.messages(&memory, list, orders);
+            }
+        }
+        seen
+    }
+}
+
+/// What a list of a chat says that is new.
+pub(crate) fn seen_list(
+    (ids, channel): (&EventIds, &EventChannel),
+    destination: &str,
+    (memory, floor): (Option<ChatMemory>, Floor),
+    (rows, kind): (&[ListedRow], ListKind),
+    orders: &ListOrders,
+) -> SeenChat {
+    let memory = memory.unwrap_or_else(|| ChatMemory {
+        floor: floor.clone(),
+        ..ChatMemory::default()
+    });
+    let maker = EventMaker {
+        ids,
+        channel,
+        destination,
+    };
+    SeenChat {
+        destination: destination.to_owned(),
+        floor,
+        messages: maker.messages(&memory, (rows, kind, None), orders),
+        ..SeenChat::default()
+    }
+}
+
+/// Makes the events of one chat.
+struct EventMaker<'a> {
+    ids: &'a EventIds,
+    channel: &'a EventChannel,
+    destination: &'a str,
+}
+
+impl EventMaker<'_> {
+    fn changed(&self, tip: &ListedRow) -> NewEvent {
+        // What came between two looks is not known.
+        self.event(EventKind::ChatChanged, tip, (true, false))
+    }
+
+    fn messages(
+        &self,
+        memory: &ChatMemory,
+        (rows, kind, tip): (&[ListedRow], ListKind, Option<&ListedRow>),
+        orders: &ListOrders,
+    ) -> Vec<SeenMessage> {
+        let order = orders.learn(self.channel, kind, (memory, rows));
+        let changes = diff(memory, rows, (kind, order), tip).into_iter();
+        let message = |change: crate::diff::RowChange<'_>| SeenMessage {
+            id: change.row.id.clone(),
+            status: change.row.status.clone(),
+            datetime: change.row.datetime.clone(),
+            event: self.event(change.kind, change.row, (change.gap, change.late)),
+        };
+        changes.map(message).collect()
+    }
+
+    fn event(&self, kind: EventKind, row: &ListedRow, (gap, late): (bool, bool)) -> NewEvent {
+        // A message comes or goes once, whatever its status when it is seen.
+        let status = if kind == kind_of(row) {
+            ""
+        } else {
+            row.status.as_str()
+        };
+        NewEvent {
+            id: self
+                .ids
+                .id(self.channel, self.destination, kind, [&row.id, status]),
+            kind,
+            gap,
+            late,
+            row: Some(row.json.clone()),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What passes becomes events, and silence is told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use forward::CallObserver;
+use store::{Access, EventKind, Position, Store};
+
+use super::model::{CHANNEL, Model, chat_name};
+use super::nobody::{SHAPE, with_events};
+use super::shapes::config;
+use crate::config::EventDepth;
+use crate::service::Events;
+use crate::upstream::request;
+use crate::watcher::Watcher;
+
+/// A gateway's events, to which somebody listens, and a channel that has been looked at.
+struct Listened {
+    events: Arc<Events>,
+    model: Arc<Model>,
+    watcher: Watcher,
+    _folder: tempfile::TempDir,
+}
+
+async fn listened() -> Listened {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("chatgate.db")).await;
+    let store = Arc::new(store.unwrap());
+    let access = with_events(Access::new("listens", "listens", "cga_listens"));
+    store.put_accesses(("test", 1), &[access]).await.unwrap();
+    let events = Events::open(&store, config(EventDepth::Hint))
+        .await
+        .unwrap();
+    let model = Arc::new(Model::new(SHAPE));
+    model.add(0, false);
+    events.start_recorder(Arc::<Model>::clone(&model));
+    let mut watcher = Watcher::new(Arc::clone(&events), Arc::<Model>::clone(&model));
+    events.interests.touch("cga_listens");
+    // The channels are listed, and then looked at.
+    watcher.round().await;
+    watcher.round().await;
+    Listened {
+        events,
+        model,
+        watcher,
+        _folder: folder,
+    }
+}
+
+async fn kinds(events: &Events) -> Vec<EventKind> {
+    let page = events.reader.page(Position::ZERO, 100).await.unwrap();
+    page.events.iter().map(|event| event.kind).collect()
+}
+
+#[tokio::test]
+async fn a_list_that_passes_is_kept_before_its_caller_has_it() {
+    let Listened {
+        events,
+        model,
+        mut watcher,
+        _folder,
+    } = listened().await;
+    model.add(0, false);
+    let (destination, [platform, platformid]) = (chat_name(0), CHANNEL);
+    let mut values = [
+        ("platform", platform),
+        ("platformid", platformid),
+        ("destination", &destination),
+    ];
+    let asked = request("getunreadmessages", &values).unwrap();
+    let response = model.answer(&asked).unwrap();
+    events.observe(&asked, &response).unwrap().await.unwrap();
+    assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
+    // The same again is nothing new; the look says that the chat has changed.
+    events.observe(&asked, &response).unwrap().await.unwrap();
+    watcher.age(Duration::ZERO);
+    watcher.round().await;
+    let both = [EventKind::MessageReceived, EventKind::ChatChanged];
+    assert_eq!(kinds(&events).await, both);
+    // Of a channel that nobody listens to nothing is kept.
+    values[1].1 = "101";
+    let asked = request("getunreadmessages", &values).unwrap();
+    assert!(events.observe(&asked, &response).is_none());
+}
+
+#[tokio::test]
+async fn a_channel_of_which_nothing_is_known_has_stalled_until_it_is() {
+    let Listened {
+        events,
+        model,
+        mut watcher,
+        _folder,
+    } = listened().await;
+    let mut newest = events.hub.subscribe();
+    model.is_down.store(true, Ordering::Relaxed);
+    watcher.age(Duration::from_secs(59));
+    watcher.round().await;
+    assert_eq!((kinds(&events).await, events.status().stalled), (vec![], 0));
+    watcher.age(Duration::from_secs(1));
+    watcher.round().await;
+    newest.changed().await.unwrap();
+    assert_eq!(kinds(&events).await, [EventKind::ChannelStalled]);
+    assert_eq!(events.status().stalled, 1);
+    model.is_down.store(false, Ordering::Relaxed);
+    watcher.age(Duration::ZERO);
+    watcher.round().await;
+    newest.changed().await.unwrap();
+    let both = [EventKind::ChannelStalled, EventKind::ChannelResumed];
+    assert_eq!(kinds(&events).await, both);
+}

@@ -1,0 +1,342 @@
+//! The shared look: which channels somebody listens to, and when each is looked at. While nobody listens nothing is asked.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{PLATFORMS, Request, Response};
+use serde_json::Value;
+use store::{EventChannel, EventKind};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use crate::heard::{ChannelName, Heard};
+use crate::interests::now_ms;
+use crate::look::{ChannelState, EndedLook};
+use crate::pace::{LookOutcome, LookPace};
+use crate::service::Events;
+use crate::upstream::{CallBudget, PolledUpstream, request};
+use crate::visible::may_listen;
+
+/// Pause between two looks at who listens: a right that is taken away ends looks after it.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// How old the list of channels may be.
+const LISTED_MAX: Duration = Duration::from_secs(60);
+
+/// Pause after a list of channels that failed.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+
+/// After so long without a good look a channel has stalled: readers have to know quiet from blind.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+
+/// From a caller's call on a channel to the look that shows what it did.
+const KICK: Duration = Duration::from_millis(300);
+
+/// A channel that somebody listens to.
+struct WatchedChannel {
+    listing: Request,
+    pace: LookPace,
+    due: Instant,
+    is_looked_at: bool,
+    state: Option<ChannelState>,
+    /// A list of its chats that has passed.
+    heard: Option<Response>,
+    last_good: Instant,
+    stalled_at: Option<i64>,
+}
+
+/// What a task of the watcher ends with.
+enum Ended {
+    Look(Box<EndedLook>),
+    Listing(Option<Response>),
+}
+
+/// Looks at channels for as long as the task runs.
+pub(crate) struct Watcher {
+    events: Arc<Events>,
+    upstream: Arc<dyn PolledUpstream>,
+    budget: Arc<CallBudget>,
+    channels: HashMap<ChannelName, WatchedChannel>,
+    listed: Vec<ChannelName>,
+    /// When the channels have to be listed again; nothing while they are being listed.
+    list_at: Option<Instant>,
+    tasks: JoinSet<Ended>,
+    chance: foldhash::quality::RandomState,
+    looks: u64,
+}
+
+impl Watcher {
+    pub(crate) fn new(events: Arc<Events>, upstream: Arc<dyn PolledUpstream>) -> Watcher {
+        Watcher {
+            events,
+            upstream,
+            budget: Arc::new(CallBudget::new()),
+            channels: HashMap::new(),
+            listed: Vec::new(),
+            list_at: Some(Instant::now()),
+            tasks: JoinSet::new(),
+            chance: foldhash::quality::RandomState::default(),
+            looks: 0,
+        }
+    }
+
+    pub(crate) async fn run(mut self, mut heard: mpsc::Receiver<Heard>) {
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let events = Arc::clone(&self.events);
+        loop {
+            let due = self
+                .channels
+                .values()
+                .filter(|channel| !channel.is_looked_at);
+            let due = due.map(|channel| channel.due).min();
+            let next = due.unwrap_or_else(|| Instant::now() + REFRESH);
+            tokio::select! {
+                _ = refresh.tick() => self.refresh().await,
+                () = events.interests.begun.notified() => self.refresh().await,
+                Some(heard) = heard.recv() => self.hear(heard),
+                Some(ended) = self.tasks.join_next() => self.take(ended).await,
+                () = sleep_until(next.into()) => {}
+            }
+            self.begin_due();
+        }
+    }
+
+    async fn take(&mut self, ended: Result<Ended, JoinError>) {
+        match ended {
+            Ok(Ended::Look(look)) => self.ended(*look),
+            Ok(Ended::Listing(listed)) => {
+                self.list(listed.as_ref());
+                self.refresh().await;
+            }
+            Err(error) => tracing::error!(%error, "a look ended without a result"),
+        }
+    }
+
+    /// Begins what is due, and waits for it.
+    #[cfg(test)]
+    pub(crate) async fn round(&mut self) {
+        self.refresh().await;
+        self.begin_due();
+        while let Some(ended) = self.tasks.join_next().await {
+            self.take(ended).await;
+        }
+    }
+
+    /// Has every look be due, and the last good one be so much longer ago.
+    #[cfg(test)]
+    pub(crate) fn age(&mut self, by: Duration) {
+        for channel in self.channels.values_mut() {
+            channel.due = Instant::now();
+            channel.last_good = channel.last_good.checked_sub(by).unwrap();
+        }
+    }
+
+    /// Looks who listens, and to what.
+    async fn refresh(&mut self) {
+        let is_ours = self.events.config().enabled && self.events.share_interests().await;
+        let now_s = now_ms() / 1000;
+        let listening = if is_ours {
+            self.events.listening()
+        } else {
+            Vec::new()
+        };
+        let listening: Vec<_> = listening
+            .into_iter()
+            .filter(|access| access.is_live(now_s) && may_listen(access))
+            .collect();
+        if listening.is_empty() {
+            self.channels.clear();
+        } else if self.list_at.is_some_and(|at| at <= Instant::now()) {
+            self.begin_listing();
+        }
+        let wanted = self.listed.iter().filter(|(platform, platformid)| {
+            let may_use = |access| forward::may_use(access, platform, platformid);
+            listening.iter().any(|access| may_use(access))
+        });
+        let wanted: HashSet<&ChannelName> = wanted.collect();
+        self.channels.retain(|name, _| wanted.contains(name));
+        let least = self.events.config().poll_min;
+        for name in wanted {
+            if !self.channels.contains_key(name)
+                && let Some(channel) = WatchedChannel::new(name, least)
+            {
+                self.channels.insert(name.clone(), channel);
+            }
+        }
+        self.events.watch(self.channels.keys());
+        self.find_stalled();
+    }
+
+    fn begin_listing(&mut self) {
+        let Some(request) = request("getchatchannels", &[]) else {
+            return;
+        };
+        self.list_at = None;
+        let (budget, upstream) = (Arc::clone(&self.budget), Arc::clone(&self.upstream));
+        let per_second = self.events.config().calls_per_second.get();
+        self.tasks.spawn(async move {
+            Ended::Listing(budget.ask(&*upstream, &request, per_second).await)
+        });
+    }
+
+    fn list(&mut self, listed: Option<&Response>) {
+        let names = listed.and_then(|response| channel_names(response.result()));
+        let pause = if names.is_some() {
+            LISTED_MAX
+        } else {
+            LIST_AGAIN
+        };
+        self.list_at = Some(Instant::now() + pause);
+        self.listed = names.unwrap_or_else(|| std::mem::take(&mut self.listed));
+    }
+
+    /// A caller's call has shown or changed something.
+    fn hear(&mut self, heard: Heard) {
+        let least = self.events.config().poll_min;
+        let Some(channel) = self.channels.get_mut(&heard.channel) else {
+            return;
+        };
+        channel.pace = LookPace::new(least);
+        if let Some(chats) = heard.chats {
+            if !channel.is_looked_at {
+                channel.heard = Some(chats);
+                channel.due = Instant::now();
+            }
+        } else {
+            channel.due = channel.due.min(Instant::now() + KICK);
+        }
+    }
+
+    /// Begins the looks that are due.
+    fn begin_due(&mut self) {
+        let (now, account) = (Instant::now(), self.upstream.account());
+        let looker = self.events.looker(&self.upstream, &self.budget);
+        for ((platform, platformid), channel) in &mut self.channels {
+            if channel.is_looked_at || channel.due > now {
+                continue;
+            }
+            channel.is_looked_at = true;
+            // A kick from here on is for the next look.
+            channel.due = now + Duration::from_secs(3600);
+            let name = EventChannel {
+                account: account.clone(),
+                platform: platform.clone(),
+                platformid: platformid.clone(),
+            };
+            let (listing, heard) = (channel.listing.clone(), channel.heard.take());
+            let look = looker
+                .clone()
+                .look(name, listing, channel.state.take(), heard);
+            self.tasks
+                .spawn(async move { Ended::Look(Box::new(look.await)) });
+        }
+    }
+
+    fn ended(&mut self, look: EndedLook) {
+        let config = self.events.config();
+        self.looks += 1;
+        let chance = self.chance.hash_one(self.looks) as f64 / u64::MAX as f64;
+        let stands_back = self.upstream.is_busy();
+        let name = (
+            look.channel.platform.clone(),
+            look.channel.platformid.clone(),
+        );
+        let Some(channel) = self.channels.get_mut(&name) else {
+            return;
+        };
+        let bounds = (config.poll_min, config.poll_max);
+        let pause = channel
+            .pace
+            .after((look.outcome, look.took), bounds, stands_back, chance);
+        channel.is_looked_at = false;
+        channel.due = channel.due.min(look.began + pause).max(Instant::now());
+        channel.state = look.state;
+        if look.outcome == LookOutcome::Failed {
+            return;
+        }
+        channel.last_good = Instant::now();
+        let remembered = channel
+            .state
+            .as_mut()
+            .and_then(|state| state.memory.stalled_at.take());
+        if let Some(stalled_at) = channel.stalled_at.take().or(remembered) {
+            let stalled_s = now_ms().saturating_sub(stalled_at) / 1000;
+            let what = (EventKind::ChannelResumed, stalled_at);
+            self.events.note_channel(
+                look.channel,
+                None,
+                what,
+                &format!(r#""stalled_s":{stalled_s}"#),
+            );
+        }
+    }
+
+    fn find_stalled(&mut self) {
+        let account = self.upstream.account();
+        for ((platform, platformid), channel) in &mut self.channels {
+            let silent = channel.last_good.elapsed();
+            if silent < STALLED_AFTER || channel.stalled_at.is_some() {
+                continue;
+            }
+            let since = now_ms() - i64::try_from(silent.as_millis()).unwrap_or(0);
+            channel.stalled_at = Some(since);
+            let name = EventChannel {
+                account: account.clone(),
+                platform: platform.clone(),
+                platformid: platformid.clone(),
+            };
+            let text = jiff::Timestamp::from_millisecond(since).unwrap_or_default();
+            let what = (EventKind::ChannelStalled, since);
+            self.events
+                .note_channel(name, Some(since), what, &format!(r#""since":"{text:.3}""#));
+        }
+        let stalled = self
+            .channels
+            .values()
+            .filter(|channel| channel.stalled_at.is_some());
+        self.events.counts.stalled(stalled.count());
+    }
+}
+
+impl WatchedChannel {
+    /// A channel that is to be looked at now; nothing if its name is none that a call can have.
+    fn new((platform, platformid): &ChannelName, least: Duration) -> Option<WatchedChannel> {
+        let values = [("platform", platform.as_str()), ("platformid", platformid)];
+        Some(WatchedChannel {
+            listing: request("getchats", &values)?,
+            pace: LookPace::new(least),
+            due: Instant::now(),
+            is_looked_at: false,
+            state: None,
+            heard: None,
+            last_good: Instant::now(),
+            stalled_at: None,
+        })
+    }
+}
+
+/// The channels of a list; nothing if it is none.
+fn channel_names(result: &str) -> Option<Vec<ChannelName>> {
+    let result: Value = serde_json::from_str(result).ok()?;
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let name = |channel: &Value| {
+        Some((
+            text(channel.get("platform")?)?,
+            text(channel.get("platformid")?)?,
+        ))
+    };
+    let names = result.get("list")?.as_array()?.iter().filter_map(name);
+    Some(
+        names
+            .filter(|(platform, _)| PLATFORMS.contains(&platform.as_str()))
+            .collect(),
+    )
+}

@@ -1,0 +1,125 @@
+//! Guesses where several processes count them together: a budget is asked before a secret is checked. While nobody answers, this process
+//! has its share of each budget, less what it has counted before.
+
+use std::sync::Arc;
+
+use adapter::Error;
+use shared::{Away, CallWait};
+
+use super::{ADDRESS_CAUSE, LoginThrottle, Peek, Reservation, ThrottleKey, WINDOW_S, too_many};
+use crate::call::Caller;
+use crate::rate_limit::counted_as;
+use crate::remaining::Remaining;
+use crate::share::CountedBy;
+use crate::shared_guesses::{GuessBudget, SharedGuesses};
+
+impl LoginThrottle {
+    /// As [`LoginThrottle::reserve`], in the budgets of all processes.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES.
+    pub(crate) async fn reserve_with_others(
+        self: &Arc<Self>,
+        throttle_key: ThrottleKey,
+        wait: &CallWait,
+    ) -> Result<Reservation, Error> {
+        let taken = match &self.shared {
+            None => Err(Away),
+            Some(shared) => take(shared, &throttle_key, wait).await,
+        };
+        match taken {
+            Err(Away) => self.reserve(throttle_key),
+            // Counted here as well, so that as little is left if the others go away.
+            Ok(taken) => taken.map(|()| self.reservation_of_all(throttle_key)),
+        }
+    }
+
+    /// Whether a guess would be checked now, by the budgets of all processes, for a call that would first have to queue for it.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES.
+    pub(crate) async fn check_with_others(
+        &self,
+        throttle_key: &ThrottleKey,
+        wait: &CallWait,
+    ) -> Result<(), Error> {
+        let peeks = self.peek_with_others(throttle_key, wait).await;
+        peeks.into_iter().try_for_each(|peek| peek.judged)
+    }
+
+    /// As [`LoginThrottle::peek`], in the budgets of all processes.
+    pub(crate) async fn peek_with_others(
+        &self,
+        throttle_key: &ThrottleKey,
+        wait: &CallWait,
+    ) -> [Peek; 2] {
+        let peeks = match &self.shared {
+            None => Err(Away),
+            Some(shared) => peek(shared, throttle_key, wait).await,
+        };
+        peeks.unwrap_or_else(|Away| self.peek(throttle_key))
+    }
+
+    /// As [`LoginThrottle::count_token`], in the budget of all processes.
+    ///
+    /// # Errors
+    /// TOO_MANY_FAILURES when there was nothing left to take.
+    pub(crate) async fn count_token_with_others(&self, caller: Caller<'_>) -> Result<(), Error> {
+        let budget = GuessBudget::Address(counted_as(caller.address));
+        let taken = match &self.shared {
+            None => Err(Away),
+            Some(shared) => shared.take([budget], caller.wait).await,
+        };
+        let counted = self.count_token(caller.address);
+        match taken {
+            Err(Away) => counted,
+            Ok([taken]) => taken.map_err(|wait| too_many(wait, ADDRESS_CAUSE)),
+        }
+    }
+}
+
+/// Takes one of both, or none.
+async fn take(
+    shared: &SharedGuesses,
+    throttle_key: &ThrottleKey,
+    wait: &CallWait,
+) -> Result<Result<(), Error>, Away> {
+    let budgets = throttle_key.budgets();
+    let taken = shared.take(budgets, wait).await?;
+    if taken.iter().any(Result::is_err) {
+        // What is not checked costs nothing.
+        let given = budgets
+            .into_iter()
+            .zip(&taken)
+            .filter(|(_, taken)| taken.is_ok());
+        given.for_each(|(budget, _)| shared.give_back(budget));
+    }
+    let causes = [ADDRESS_CAUSE, throttle_key.cause()];
+    let mut judged = taken.into_iter().zip(causes);
+    Ok(judged.try_for_each(|(taken, cause)| taken.map_err(|wait| too_many(wait, cause))))
+}
+
+async fn peek(
+    shared: &SharedGuesses,
+    throttle_key: &ThrottleKey,
+    wait: &CallWait,
+) -> Result<[Peek; 2], Away> {
+    let [address, name] = throttle_key.budgets();
+    let peek = async |rule, budget| {
+        let (left, judged) = shared.look(budget, wait).await?;
+        Ok(Peek {
+            rule,
+            left: Remaining {
+                most: shared.most(budget).into(),
+                left: left.into(),
+                window_s: WINDOW_S,
+            },
+            judged: judged.map_err(|wait| too_many(wait, rule)),
+            counted_by: CountedBy::All,
+        })
+    };
+    Ok([
+        peek(ADDRESS_CAUSE, address).await?,
+        peek(throttle_key.cause(), name).await?,
+    ])
+}

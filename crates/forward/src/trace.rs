@@ -1,0 +1,188 @@
+//! The trace that a call belongs to (W3C Trace Context), and what the call's attempts at the upstream leave in it.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use adapter::Code;
+use client::TraceHeaders;
+use http::HeaderValue;
+use url::Url;
+
+/// How far behind the id of a call's own span those of its attempts begin: more than a call has steps.
+const ATTEMPTS_BEGIN: u64 = 16;
+
+/// A span of a trace, as `traceparent` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    /// The trace; never 0.
+    pub trace_id: u128,
+    /// The span; never 0.
+    pub span_id: u64,
+    /// Whether the one who began it records it.
+    pub is_sampled: bool,
+}
+
+impl TraceParent {
+    /// Reads a well-formed `traceparent` (W3C Trace Context, 3.2); later versions may add fields.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<TraceParent> {
+        let mut fields = text.split('-');
+        let mut field = |length| {
+            let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+            let field = fields.next()?;
+            (field.len() == length && field.bytes().all(is_digit)).then_some(field)
+        };
+        let version = field(2)?;
+        let trace_id = u128::from_str_radix(field(32)?, 16).ok()?;
+        let span_id = u64::from_str_radix(field(16)?, 16).ok()?;
+        let flags = u8::from_str_radix(field(2)?, 16).ok()?;
+        let is_whole = version != "00" || fields.next().is_none();
+        (version != "ff" && is_whole && trace_id != 0 && span_id != 0).then_some(TraceParent {
+            trace_id,
+            span_id,
+            is_sampled: flags & 1 == 1,
+        })
+    }
+
+    /// Writes the trace's id as headers, logs and rows have it.
+    #[must_use]
+    pub fn trace_id_text(trace_id: u128) -> String {
+        format!("{trace_id:032x}")
+    }
+
+    fn header(self) -> Option<HeaderValue> {
+        let mut text = String::with_capacity(55);
+        let flags = u8::from(self.is_sampled);
+        // Writing into a String can't fail.
+        let _ = write!(
+            text,
+            "00-{:032x}-{:016x}-{flags:02x}",
+            self.trace_id, self.span_id
+        );
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+/// One attempt at the upstream.
+#[derive(Clone, Debug)]
+pub struct TracedAttempt {
+    /// The id of its span.
+    pub span_id: u64,
+    /// When it began.
+    pub began: Instant,
+    /// When it ended; `None` while it is under way, and when it was given up.
+    pub ended: Option<Instant>,
+    /// The host that was asked.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The status that was answered.
+    pub status: Option<u16>,
+    /// What it failed with.
+    pub error: Option<Code>,
+}
+
+/// The attempts of one traced call. The call may be over before they are.
+#[derive(Debug)]
+pub struct AttemptLog {
+    /// The call's own span.
+    call: TraceParent,
+    /// The `tracestate` that goes with it, where the upstream hears of the trace at all.
+    passed_on: Option<Option<HeaderValue>>,
+    attempts: Mutex<Vec<TracedAttempt>>,
+}
+
+impl AttemptLog {
+    /// Begins with none. `passed_on` holds what the upstream hears besides the trace, if it hears of that.
+    #[must_use]
+    pub fn new(call: TraceParent, passed_on: Option<Option<HeaderValue>>) -> AttemptLog {
+        AttemptLog {
+            call,
+            passed_on,
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// Returns the attempts so far.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<TracedAttempt> {
+        self.with(|attempts| attempts.clone())
+    }
+
+    /// Notes that an attempt begins, and returns the headers that it carries.
+    pub(crate) fn begin(&self, began: Instant, url: &Url) -> Option<TraceHeaders> {
+        let span_id = self.with(|attempts| {
+            let number = ATTEMPTS_BEGIN + attempts.len() as u64;
+            let span_id = self.call.span_id.wrapping_add(number);
+            attempts.push(TracedAttempt {
+                span_id,
+                began,
+                ended: None,
+                host: url.host_str().unwrap_or_default().to_owned(),
+                port: url.port_or_known_default().unwrap_or_default(),
+                status: None,
+                error: None,
+            });
+            span_id
+        });
+        let state = self.passed_on.clone()?;
+        let parent = TraceParent {
+            span_id,
+            ..self.call
+        };
+        let parent = parent.header()?;
+        Some(TraceHeaders { parent, state })
+    }
+
+    /// Notes the status of the attempt under way.
+    pub(crate) fn answered(&self, status: u16) {
+        self.update(|attempt| attempt.status = Some(status));
+    }
+
+    /// Notes how the attempt under way has ended.
+    pub(crate) fn ended(&self, at: Instant, error: Option<Code>) {
+        self.update(|attempt| {
+            attempt.ended = Some(at);
+            attempt.error = error;
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut TracedAttempt)) {
+        self.with(|attempts| attempts.last_mut().map(change));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<TracedAttempt>) -> T) -> T {
+        work(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_names_a_trace() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let right = format!("00-{trace}-00f067aa0ba902b7-01");
+        let parent = TraceParent::parse(&right).unwrap();
+        assert_eq!(TraceParent::trace_id_text(parent.trace_id), trace);
+        assert_eq!(parent.header().unwrap(), right);
+        assert!(parent.is_sampled);
+        let parsed = |text: &str| TraceParent::parse(text);
+        assert!(!parsed(&right.replace("-01", "-00")).unwrap().is_sampled);
+        assert!(parsed(&format!("01{}-more", &right[2..])).is_some());
+        for wrong in [
+            format!("ff{}", &right[2..]),
+            format!("{right}-more"),
+            right.replace(trace, &"0".repeat(32)),
+            right.replace("00f067aa0ba902b7", "0000000000000000"),
+            right.to_uppercase(),
+            right.replace("-01", "-+1"),
+            right.replace("-01", ""),
+            String::new(),
+        ] {
+            assert_eq!(parsed(&wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Events: whether channels are looked at, how often, and how long what happened is kept.
+
+use std::time::Duration;
+
+use events::{EventDepth, EventsConfig, StreamLimits};
+use settings::{Reader, ValueKind, parse};
+use store::EventRetention;
+
+/// Lowest limit for the log of events, in bytes: some thousands of them.
+const BYTES_LEAST: usize = 1024 * 1024;
+
+/// Shortest pause between two looks at a channel.
+const POLL_LEAST: Duration = Duration::from_millis(50);
+
+/// The events. `has_upstream`: whether an upstream is configured; of the embedded sandbox it is known what clears marks.
+pub(super) fn events(reader: &mut Reader<'_>, has_upstream: bool) -> EventsConfig {
+    let clears = [("yes", true), ("no", false)];
+    let may_clear = reader.choice("upstream.unread_clears", "yes", &clears);
+    let depths = [("auto", EventDepth::Unread), ("hint", EventDepth::Hint)];
+    let depth = reader.choice("events.depth", "auto", &depths);
+    let poll_min = reader.timeout("events.poll_min", "1s");
+    let poll_max = reader.timeout("events.poll_max", "5s");
+    if poll_min < POLL_LEAST {
+        reader.reject("events.poll_min", "it is less than 50ms");
+    }
+    if poll_max < poll_min {
+        reader.reject("events.poll_max", "it is less than events.poll_min");
+    }
+    EventsConfig {
+        enabled: reader.boolean("events.enabled", "true"),
+        depth: if has_upstream && may_clear {
+            EventDepth::Hint
+        } else {
+            depth
+        },
+        poll_min,
+        poll_max,
+        calls_per_second: reader.count("events.calls_per_second", "10"),
+        interest: reader.timeout("events.interest", "24h"),
+        keeps_texts: reader.choice("events.content", "full", &[("full", true), ("none", false)]),
+        retention: EventRetention {
+            age: reader.timeout("events.retention", "4d"),
+            bytes: reader.value(
+                "events.bytes",
+                "1GiB",
+                ValueKind::Bytes,
+                |text| match parse::bytes(text)? {
+                    size if size >= BYTES_LEAST => Ok(size as u64),
+                    _ => Err(format!("{text} is less than {BYTES_LEAST} bytes")),
+                },
+            ),
+        },
+        streams: StreamLimits {
+            all: reader.count("events.streams", "2000").get() as usize,
+            per_access: reader.count("events.streams_per_access", "64").get() as usize,
+        },
+        stream_life: reader.timeout("events.stream_life", "1h"),
+    }
+}

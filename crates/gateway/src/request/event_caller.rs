@@ -1,0 +1,94 @@
+//! A caller who reads events: judged again for as long as the reading takes, by what is in force at that moment.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adapter::{Code, Credentials, Error, Request};
+use forward::AuthContext;
+use store::{Access, Event};
+
+use crate::request::progress::RequestProgress;
+use crate::request::proof::{Proof, authorize, check_scope};
+use crate::state::snapshot::Snapshot;
+
+/// How long an outside issuer may be asked for its keys when a token is judged again.
+const JUDGED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A caller who was let in, with what proved it.
+pub(crate) struct EventCaller {
+    credentials: Credentials,
+    request: Arc<Request>,
+    auth: AuthContext,
+    access: Arc<Access>,
+    /// The number of the configuration under which it was judged last.
+    generation: u64,
+}
+
+impl EventCaller {
+    /// Takes a caller who has just been authorized under this snapshot.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        credentials: Credentials,
+        request: &Arc<Request>,
+        (access, auth): (&Arc<Access>, AuthContext),
+    ) -> EventCaller {
+        EventCaller {
+            credentials,
+            request: Arc::clone(request),
+            auth,
+            access: Arc::clone(access),
+            generation: snapshot.generation,
+        }
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Returns whether the caller may hear of an event, as of the last judgement.
+    pub(crate) fn may_see(&self, event: &Event) -> bool {
+        events::visible(&self.access, event)
+    }
+
+    /// Judges the caller again. Where nothing has changed, this costs a look-up: only time may have passed.
+    ///
+    /// # Errors
+    /// What a new call of this caller would be refused with.
+    pub(crate) async fn judge(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.auth.now = snapshot.judged_now();
+        let is_same = self.generation == snapshot.generation && {
+            let accesses = snapshot.store.accesses();
+            let current = accesses.of_client(&self.access.client_id);
+            current.is_some_and(|current| Arc::ptr_eq(current, &self.access))
+        };
+        match self.credentials {
+            Credentials::Password { .. } if is_same => {
+                snapshot.check_fresh()?;
+                let judged = snapshot.forwarder.authorize(&self.access, self.auth);
+                judged.map(drop)
+            }
+            // A token ends by itself, and its key may have been taken away.
+            _ => Box::pin(self.judge_anew(snapshot)).await,
+        }
+    }
+
+    async fn judge_anew(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        snapshot.events()?;
+        if !snapshot.is_open(self.auth.way) {
+            return Err(Error::refused(Code::OperationNotAllowed).because("switched off"));
+        }
+        snapshot.forwarder.judge_address(self.auth.address)?;
+        let proof = Proof::of(&self.credentials, Instant::now() + JUDGED_WITHIN);
+        let mut progress = RequestProgress::default();
+        let (access, scope) = authorize(snapshot, &mut progress, proof, self.auth).await?;
+        snapshot.forwarder.authorize_call(&access, &self.request)?;
+        check_scope(scope.as_ref(), &self.request)?;
+        self.access = access;
+        self.generation = snapshot.generation;
+        Ok(())
+    }
+}

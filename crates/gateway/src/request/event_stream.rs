@@ -1,0 +1,211 @@
+//! `GET /api/events`: events as they come, as Server-Sent Events (WHATWG HTML, 9.2).
+
+mod pieces;
+
+use std::sync::Arc;
+
+use adapter::{
+    Answer, Authorization, Code, Credentials, Error, GET_EVENTS, Operation, Params, Reply, Request,
+    Way, read_authorization,
+};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, header};
+use axum::response::Response;
+use events::{EventFilter, StreamPlaces};
+use forward::AuthContext;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use crate::request::event_caller::EventCaller;
+use crate::request::idempotency;
+use crate::request::pipeline::admit;
+use crate::request::progress::DecodedCall;
+use crate::request::proof::{Proof, authorize, check_scope};
+use crate::request::record::AccessRecord;
+use crate::request::reply;
+use crate::request::watch::begin as begin_at;
+use crate::state::current::Runtime;
+use crate::state::snapshot::Snapshot;
+use pieces::{EventStream, busy, passes, spread};
+
+/// The media type of a stream.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The header in which a reader names the last event that it has (WHATWG HTML, 9.2.4).
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// What a request for a stream comes to.
+enum Begun {
+    Options,
+    /// The checks alone (HEAD).
+    Checked,
+    Stream(Box<EventStream>),
+}
+
+/// Answers one request for a stream.
+pub(crate) async fn answer(
+    runtime: Arc<Runtime>,
+    snapshot: Arc<Snapshot>,
+    mut record: AccessRecord,
+) -> Response {
+    match begin(runtime, &snapshot, &mut record).await {
+        Ok(Begun::Options) => reply::options(&mut record),
+        Ok(Begun::Checked) => reply::stream(&mut record, Body::empty()),
+        Ok(Begun::Stream(stream)) => reply::stream(&mut record, stream.into_body()),
+        Err(error) => refuse(&snapshot, &mut record, &error),
+    }
+}
+
+async fn begin(
+    runtime: Arc<Runtime>,
+    snapshot: &Arc<Snapshot>,
+    record: &mut AccessRecord,
+) -> Result<Begun, Error> {
+    admit(snapshot, record)?;
+    let checks_only = match record.context.head.method {
+        Method::OPTIONS => return Ok(Begun::Options),
+        Method::GET => false,
+        Method::HEAD => true,
+        _ => return Err(Error::refused(Code::HttpMethodNotAllowed)),
+    };
+    let caller = authorized(snapshot, record).await?;
+    let events = snapshot.events()?;
+    let cursor = cursor(&record.context.head.headers, caller.request())?;
+    let at = begin_at(cursor, events.hub.newest())?;
+    idempotency::check_store(snapshot)?;
+    let (access, request) = (caller.access(), Some(caller.request()));
+    let counted = snapshot
+        .forwarder
+        .count(access, request, &record.progress.wait)
+        .await;
+    record.progress.count(counted)?;
+    if checks_only {
+        return Ok(Begun::Checked);
+    }
+    let (config, client_id) = (events.config(), &caller.access().client_id);
+    let chance = record.context.id.chance();
+    let now = Instant::now();
+    Ok(Begun::Stream(Box::new(EventStream {
+        _place: StreamPlaces::take(&events.places, client_id, config.streams)?,
+        _interest: events.interests.hold(client_id),
+        filter: EventFilter::of(caller.request()),
+        news: events.hub.subscribe(),
+        at,
+        shown: at,
+        shows_reset: cursor != "earliest",
+        beats_at: now,
+        ends_at: now + spread(config.stream_life, chance),
+        chance,
+        has_begun: false,
+        peer: record.context.peer.clone(),
+        may_have_left: false,
+        caller,
+        runtime,
+    })))
+}
+
+/// Authorizes the caller of a stream as that of a call, in the same order.
+async fn authorized(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<EventCaller, Error> {
+    let way = way(snapshot, &record.context.head.headers)?;
+    record.context.path.way = Some(way);
+    let nothing = Bytes::new();
+    let mut params = Params::read_head(&record.context.wire(&nothing))?;
+    params.refuse_credentials()?;
+    let credentials = credentials(way, &record.context.head.headers)?;
+    let auth = AuthContext {
+        address: record.context.client_address(),
+        way,
+        now: snapshot.judged_now(),
+        secret_in_url: false,
+    };
+    let deadline = record.context.deadline(snapshot.limits.request_timeout);
+    let proof = Proof::of(&credentials, deadline);
+    let (access, scope) = authorize(snapshot, &mut record.progress, proof, auth).await?;
+    let unknown = || Error::refused(Code::IncorrectMethod);
+    let operation = Operation::named(GET_EVENTS).ok_or_else(unknown)?;
+    let request = Arc::new(Request::of(operation, &mut params)?);
+    record.progress.call = Some(DecodedCall::of(&request));
+    snapshot.forwarder.authorize_call(&access, &request)?;
+    check_scope(scope.as_ref(), &request)?;
+    let caller = EventCaller::new(snapshot, credentials, &request, (&access, auth));
+    Ok(caller)
+}
+
+/// Returns the way in by which a caller comes: by the header, or the one whose credentials are missing.
+fn way(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Way, Error> {
+    let shown = match read_authorization(headers)? {
+        Some(Authorization::Bearer(_)) => Way::Jwt,
+        _ => Way::Basic,
+    };
+    let other = if shown == Way::Jwt {
+        Way::Basic
+    } else {
+        Way::Jwt
+    };
+    Ok(if snapshot.is_open(shown) {
+        shown
+    } else {
+        other
+    })
+}
+
+/// Reads the credentials from the header: no URL holds any, since logs on the way keep them.
+fn credentials(way: Way, headers: &HeaderMap) -> Result<Credentials, Error> {
+    match (way, read_authorization(headers)?) {
+        (Way::Jwt, Some(Authorization::Bearer(token))) if !token.expose_secret().is_empty() => {
+            Ok(Credentials::Token(token))
+        }
+        (Way::Jwt, _) => Err(Error::refused(Code::MissingToken)),
+        (_, Some(Authorization::Basic(user, password))) => {
+            let password = password.map(|password| password.expose_secret().to_owned());
+            Credentials::password(Some(user), password)
+        }
+        (_, Some(Authorization::BrokenBasic)) => {
+            let cause = "the Basic credentials are no base64 of UTF-8";
+            Err(Error::refused(Code::IncorrectUserPassword).because(cause))
+        }
+        (_, _) => Err(Error::refused(Code::MissingUser)),
+    }
+}
+
+/// Returns from where to read: a reader that comes again names its last event, which counts more than where it began.
+fn cursor<'a>(headers: &'a HeaderMap, request: &'a Request) -> Result<&'a str, Error> {
+    let mut again = headers.get_all(LAST_EVENT_ID).iter();
+    match (again.next(), again.next()) {
+        (None, _) => Ok(request.value("cursor").unwrap_or("now")),
+        (Some(id), None) if id.is_empty() => Ok(request.value("cursor").unwrap_or("now")),
+        (Some(id), None) => id
+            .to_str()
+            .map_err(|_| Error::incorrect("The Last-Event-ID is none of ours.")),
+        (Some(_), Some(_)) => Err(Error::incorrect("The Last-Event-ID header is given twice.")),
+    }
+}
+
+/// Refuses a stream. What passes is told inside a stream to a reader that wants one: after any status but 200 a browser never
+/// comes again.
+fn refuse(snapshot: &Snapshot, record: &mut AccessRecord, error: &Error) -> Response {
+    let id = record.context.id.clone();
+    let answer = Answer {
+        request_id: id.shown(),
+        operation: record.progress.operation(),
+        outcome: Err(error),
+    };
+    let accepted = record.context.head.headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    if passes(error) && accepted.any(|value| value.contains(EVENT_STREAM)) {
+        let busy = Reply {
+            status: 200,
+            content_type: EVENT_STREAM,
+            challenges: &[],
+            body: busy(error, &answer, record.context.id.chance())
+                .into_text()
+                .into(),
+            rest: None,
+        };
+        return reply::respond(record, busy, &answer, None);
+    }
+    let way = record.context.path.way.unwrap_or(Way::Basic);
+    let mut refused = snapshot.adapter(way).encode(Default::default(), &answer);
+    refused.status = error.code().status();
+    reply::respond(record, refused, &answer, None)
+}

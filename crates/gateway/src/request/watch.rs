@@ -1,0 +1,123 @@
+//! `getevents`: what has happened behind a cursor, and a wait for the first event if nothing has.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use adapter::{Code, Error, Request, Response};
+use events::{EventFilter, StreamPlaces, WindowLimits, read_window};
+use server::Peer;
+use store::{Position, StoreError};
+use tokio::time::sleep_until;
+
+use crate::request::event_caller::EventCaller;
+use crate::state::snapshot::Snapshot;
+
+/// How many events an answer has where the caller names no number.
+const EVENTS: u16 = 100;
+
+/// Bytes of rows in one answer, beyond which the caller asks again: much less than an access may have in memory.
+const ROWS_BYTES: usize = 1024 * 1024;
+
+/// What is left of a call's time for its answer when a wait is over.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Answers a call that has been counted. Nothing of it stays here: the same cursor gets the same answer again.
+///
+/// # Errors
+/// RATE_LIMITED and OVERLOADED when there is no place to wait, INCORRECT_PARAM for a cursor that is none, and what a new call
+/// of this caller would be refused with.
+pub(crate) async fn answer(
+    snapshot: &Snapshot,
+    mut caller: EventCaller,
+    peer: &Peer,
+    deadline: Instant,
+) -> Result<Response, Error> {
+    let events = snapshot.events()?;
+    events.interests.touch(&caller.access().client_id);
+    // Before the log is read: what comes in between is noticed.
+    let mut news = events.hub.subscribe();
+    let newest = events.hub.newest();
+    let cursor = caller.request().value("cursor");
+    let is_reset_news = cursor != Some("earliest");
+    let Some(mut after) = cursor.map(|cursor| begin(cursor, newest)).transpose()? else {
+        return result(&events::list(&[], newest, (false, false)));
+    };
+    let wait = Duration::from_secs(number(caller.request(), "wait", 0).into());
+    let _place = match wait.is_zero() {
+        true => None,
+        false => {
+            let client_id = &caller.access().client_id;
+            Some(StreamPlaces::take(
+                &events.places,
+                client_id,
+                events.config().streams,
+            )?)
+        }
+    };
+    let until = (Instant::now() + wait).min(deadline - ANSWERED_WITHIN);
+    let filter = EventFilter::of(caller.request());
+    let limits = WindowLimits {
+        events: number(caller.request(), "limit", EVENTS).into(),
+        bytes: ROWS_BYTES,
+    };
+    let mut leaving = pin!(peer.closes_or_sends());
+    let mut may_have_left = false;
+    loop {
+        news.mark_unchanged();
+        caller.judge(snapshot).await?;
+        let may_hear = |event: &store::Event| caller.may_see(event) && filter.passes(event);
+        let window = read_window(&events.reader, after, limits, may_hear).await;
+        let window = window.map_err(|error| unreadable(&error))?;
+        let is_reset = window.reset.is_some() && is_reset_news;
+        let is_over = may_have_left || Instant::now() >= until || events.places.is_ending();
+        if !window.events.is_empty() || window.more || is_reset || is_over {
+            return result(&events::list(
+                &window.events,
+                window.read_to,
+                (window.more, is_reset),
+            ));
+        }
+        after = window.read_to;
+        tokio::select! {
+            _ = news.changed() => {}
+            () = sleep_until(until.into()) => {}
+            () = events.places.ended() => {}
+            // A caller who has only closed its side gets an answer as any other, and asks again.
+            () = &mut leaving => may_have_left = true,
+        }
+    }
+}
+
+/// Reads a cursor as a caller gives it.
+///
+/// # Errors
+/// INCORRECT_PARAM.
+pub(crate) fn begin(cursor: &str, newest: Position) -> Result<Position, Error> {
+    match cursor {
+        "now" => Ok(newest),
+        "earliest" => Ok(Position::ZERO),
+        cursor => cursor
+            .parse()
+            .map_err(|_| Error::incorrect("The cursor is none of ours.")),
+    }
+}
+
+/// Makes the error of a log that can't be read.
+fn unreadable(error: &StoreError) -> Error {
+    Error::refused(Code::Overloaded)
+        .because(error.to_string())
+        .retry_after(1)
+}
+
+/// The parameter was checked when the call was read.
+fn number(request: &Request, name: &str, default: u16) -> u16 {
+    request
+        .value(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+fn result(text: &str) -> Result<Response, Error> {
+    let unlike_json = || Error::refused(Code::InternalError).because("events are no JSON");
+    Response::of(text).ok_or_else(unlike_json)
+}

@@ -1,0 +1,130 @@
+//! The way of traced calls to their receiver: OTLP over HTTP, in protobuf.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode};
+use client::{Client, ClientConfig, PostedDocument, post_document};
+use telemetry::{TraceCounts, Tracer};
+
+use crate::config::TracingConfig;
+use crate::state::traces::ConfiguredTracer;
+
+/// Most attempts for one request, as long as the receiver may take it later.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Pause before the second attempt, doubled for the third; the receiver may ask for a longer one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause that the receiver is granted, in seconds: the queue holds no more than a few seconds of calls.
+const PAUSE_S_MAX: u64 = 10;
+
+/// Starts to trace, or goes on where the configuration of traces is the one before.
+///
+/// # Errors
+/// A sentence, when the roots can't be read.
+pub(super) fn trace_by(
+    config: Option<&TracingConfig>,
+    previous: Option<&Arc<ConfiguredTracer>>,
+    counts: &TraceCounts,
+) -> Result<Option<Arc<ConfiguredTracer>>, String> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    if let Some(same) = previous.filter(|previous| previous.config == *config) {
+        return Ok(Some(Arc::clone(same)));
+    }
+    let receiver = Arc::new(TraceReceiver {
+        client: client::build(&ClientConfig {
+            roots: config.roots.clone(),
+            identity: None,
+            connect_timeout: config.timeout,
+            timeout: config.timeout,
+        })?,
+        config: config.clone(),
+        is_failing: AtomicBool::new(false),
+    });
+    let service = config.service.clone();
+    let (tracer, export) = Tracer::new(service, config.ratio, config.passes_on, counts.clone());
+    // It ends with the last snapshot that has the tracer.
+    tokio::spawn(export.run(move |body| Arc::clone(&receiver).post(body)));
+    let config = config.clone();
+    Ok(Some(Arc::new(ConfiguredTracer { config, tracer })))
+}
+
+/// Where traced calls go.
+struct TraceReceiver {
+    client: Client,
+    config: TracingConfig,
+    is_failing: AtomicBool,
+}
+
+/// Why a request was not taken.
+struct NotTaken {
+    cause: String,
+    /// For how long the receiver wants to be left alone; `None` where another attempt is of no use.
+    pause: Option<Duration>,
+}
+
+impl TraceReceiver {
+    /// Posts a request, again after failures that pass. Returns whether it was taken.
+    async fn post(self: Arc<Self>, body: Vec<u8>) -> bool {
+        let mut pause = PAUSE;
+        for attempt in 1..=ATTEMPTS_MAX {
+            let failure = match self.try_post(body.clone()).await {
+                Ok(()) => {
+                    if self.is_failing.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the receiver of traces takes them again");
+                    }
+                    return true;
+                }
+                Err(failure) => failure,
+            };
+            if !self.is_failing.swap(true, Ordering::Relaxed) {
+                let cause = failure.cause;
+                tracing::warn!(cause, "the receiver of traces does not take them");
+            }
+            let Some(asked) = failure.pause.filter(|_| attempt < ATTEMPTS_MAX) else {
+                break;
+            };
+            tokio::time::sleep(pause.max(asked)).await;
+            pause *= 2;
+        }
+        false
+    }
+
+    async fn try_post(&self, body: Vec<u8>) -> Result<(), NotTaken> {
+        let document = PostedDocument {
+            content_type: "application/x-protobuf",
+            authorization: self.config.authorization.clone(),
+            body,
+        };
+        let posted = post_document(&self.client, self.config.url.clone(), document).await;
+        let (status, asked) = posted.map_err(|cause| NotTaken {
+            cause,
+            pause: Some(Duration::ZERO),
+        })?;
+        if status.is_success() {
+            return Ok(());
+        }
+        // Those that OTLP says may pass (OTLP, "Failures").
+        let passes = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        );
+        Err(NotTaken {
+            cause: format!("status {}", status.as_u16()),
+            pause: passes.then(|| asked_pause(asked.as_ref())),
+        })
+    }
+}
+
+/// Reads `Retry-After` in seconds.
+fn asked_pause(header: Option<&HeaderValue>) -> Duration {
+    let seconds = header.and_then(|header| header.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0).min(PAUSE_S_MAX))
+}

@@ -1,0 +1,82 @@
+//! Whether the peer of an HTTP/1.1 connection closes its side, or sends more, while its request is under way.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
+
+use futures_util::task::AtomicWaker;
+
+/// Nobody asks for it.
+const UNASKED: u8 = 0;
+
+/// The request that is under way does.
+const AWAITED: u8 = 1;
+
+/// More has come.
+const CAME: u8 = 2;
+
+/// Tells a request that its peer has closed its side or sent more.
+#[derive(Debug, Default)]
+pub(crate) struct AwaitedMore {
+    state: AtomicU8,
+    request: AtomicWaker,
+}
+
+impl AwaitedMore {
+    /// Completes when more has come since this was first polled. One request may wait for it.
+    pub(crate) async fn came(&self) {
+        let _unasked = UnaskedOnDrop(&self.state);
+        self.state.store(AWAITED, Ordering::Release);
+        poll_fn(|cx| {
+            self.request.register(cx.waker());
+            match self.state.load(Ordering::Acquire) {
+                CAME => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// Whether a request waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == AWAITED
+    }
+
+    /// Wakes the request that waits for it.
+    pub(crate) fn note(&self) {
+        self.state.store(CAME, Ordering::Release);
+        self.request.wake();
+    }
+}
+
+/// Ends the question.
+struct UnaskedOnDrop<'s>(&'s AtomicU8);
+
+impl Drop for UnaskedOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(UNASKED, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn more_is_noticed_while_it_is_asked_for() {
+        let more = AwaitedMore::default();
+        assert!(!more.is_awaited());
+        let mut came = Box::pin(more.came());
+        assert!(came.as_mut().now_or_never().is_none());
+        assert!(more.is_awaited());
+        more.note();
+        assert!(!more.is_awaited());
+        assert!(came.as_mut().now_or_never().is_some());
+        drop(came);
+        // The next request asks anew.
+        assert!(more.came().now_or_never().is_none());
+        assert!(!more.is_awaited());
+    }
+}

@@ -1,0 +1,58 @@
+//! How long a call waits for shared counts.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+/// What one call has waited for shared counts so far: all that it asks together takes no longer than one answer may.
+#[derive(Debug, Default)]
+pub struct CallWait {
+    waited_us: AtomicU64,
+}
+
+impl CallWait {
+    /// Whether the call has not waited yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.waited() == Duration::ZERO
+    }
+
+    /// Waits, as long as the call has not waited for so long altogether; nothing when that time is over.
+    pub async fn at_most<T>(&self, most: Duration, waiting: impl Future<Output = T>) -> Option<T> {
+        let (began, left) = (Instant::now(), most.saturating_sub(self.waited()));
+        let answer = timeout(left, waiting).await.ok();
+        let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.waited_us.fetch_add(waited, Ordering::Relaxed);
+        answer
+    }
+
+    fn waited(&self) -> Duration {
+        Duration::from_micros(self.waited_us.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_waits_as_long_for_all_as_for_one() {
+        let (began, wait, most) = (
+            Instant::now(),
+            CallWait::default(),
+            Duration::from_millis(25),
+        );
+        let answer = tokio::time::sleep(Duration::from_millis(15));
+        assert!(wait.at_most(most, answer).await.is_some());
+        assert!(wait.at_most(most, pending::<()>()).await.is_none());
+        assert!(wait.at_most(most, pending::<()>()).await.is_none());
+        // Timers are good to a millisecond.
+        let waited = began.elapsed();
+        assert!(waited >= most && waited < most + Duration::from_millis(3));
+        // What is there at once is taken all the same.
+        assert_eq!(wait.at_most(most, async { 1 }).await, Some(1));
+    }
+}

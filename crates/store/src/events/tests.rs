@@ -1,0 +1,252 @@
+//! What every engine promises of events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::test_engine::{TestEngine, on_every_engine};
+use crate::{
+    EventChannel, EventKind, EventRetention, Floor, Journal, NewEvent, Position, SeenChat,
+    SeenMessage, Sighting, Store, Tip,
+};
+
+on_every_engine!(
+    an_event_is_kept_once_and_read_in_the_order_of_positions,
+    what_is_known_of_chats_outlives_the_process,
+    the_log_is_trimmed_by_age_and_by_room_and_says_so,
+    interests_last_until_their_time,
+    an_erased_destination_takes_its_events_along,
+);
+
+const NOW_MS: i64 = 1_700_000_000_000;
+
+fn channel() -> EventChannel {
+    EventChannel {
+        account: "host".to_owned(),
+        platform: "whatsapp".to_owned(),
+        platformid: "100".to_owned(),
+    }
+}
+
+fn event(id: &str, kind: EventKind, row: &str) -> NewEvent {
+    NewEvent {
+        id: format!("evt_{id}"),
+        kind,
+        gap: id.starts_with('g'),
+        late: false,
+        row: Some(row.to_owned()),
+    }
+}
+
+fn message(id: &str, status: &str) -> SeenMessage {
+    let kind = if status == "received" {
+        EventKind::MessageReceived
+    } else {
+        EventKind::MessageStatus
+    };
+    SeenMessage {
+        id: id.to_owned(),
+        status: status.to_owned(),
+        datetime: Some("2026-01-01".to_owned()),
+        event: event(&format!("{id}_{status}"), kind, "{}"),
+    }
+}
+
+fn sighting(chat: SeenChat) -> Sighting {
+    Sighting {
+        channel: channel(),
+        newest: Some("2026-01-02".to_owned()),
+        stalled_at: None,
+        chats: vec![chat],
+        event: None,
+    }
+}
+
+fn chat(messages: Vec<SeenMessage>) -> SeenChat {
+    SeenChat {
+        destination: "34600000000".to_owned(),
+        messages,
+        ..SeenChat::default()
+    }
+}
+
+async fn record(store: &Store, chat: SeenChat) -> Vec<String> {
+    let recorded = store.record_sightings(vec![sighting(chat)], NOW_MS).await;
+    let events = recorded.unwrap().into_iter();
+    events.map(|event| event.id).collect()
+}
+
+async fn ids(store: &Store, after: Position) -> Vec<String> {
+    let page = store.events_after(after, 100, usize::MAX).await.unwrap();
+    page.events.iter().map(|event| event.id.clone()).collect()
+}
+
+async fn an_event_is_kept_once_and_read_in_the_order_of_positions(engine: TestEngine) {
+    let store = engine.open().await;
+    let received = |id| message(id, "received");
+    let new = record(&store, chat(vec![received("gap"), received("b")])).await;
+    assert_eq!(new, ["evt_gap_received", "evt_b_received"]);
+    // Known ones tell nothing, not even with another event; another status does, once.
+    let again = vec![
+        received("b"),
+        received("c"),
+        message("b", "read"),
+        message("b", "read"),
+    ];
+    assert_eq!(
+        record(&store, chat(again)).await,
+        ["evt_c_received", "evt_b_read"]
+    );
+    store.close().await;
+
+    let store = engine.open().await;
+    let mut changed = chat(vec![]);
+    changed.changed = Some(event("changed", EventKind::ChatChanged, "{}"));
+    assert_eq!(record(&store, changed.clone()).await.len(), 1);
+    assert_eq!(record(&store, changed).await.len(), 0);
+    let all = [
+        "evt_gap_received",
+        "evt_b_received",
+        "evt_c_received",
+        "evt_b_read",
+        "evt_changed",
+    ];
+    let page = store
+        .events_after(Position::ZERO, 2, usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!((page.events.len(), page.more), (2, true));
+    let second = page.read_up_to(Position::ZERO);
+    assert_eq!(second, page.events[1].position);
+    assert_eq!(page.events[0].destination.as_deref(), Some("34600000000"));
+    assert!(page.events[0].gap && !page.events[1].gap);
+    assert_eq!(ids(&store, Position::ZERO).await, all);
+    assert_eq!(ids(&store, second).await, all[2..]);
+    let rest = store.events_after(second, 100, 1).await.unwrap();
+    assert!(rest.more && rest.events.len() == 1, "bytes are a bound");
+    assert_eq!(ids(&store, page.newest).await, Vec::<String>::new());
+}
+
+async fn what_is_known_of_chats_outlives_the_process(engine: TestEngine) {
+    let store = engine.open().await;
+    assert_eq!(store.channel_memory(&channel()).await.unwrap(), None);
+    let mut seen = chat(vec![message("m", "received")]);
+    let tip = Tip {
+        id: "m".to_owned(),
+        status: "received".to_owned(),
+    };
+    seen.tip = Some(tip.clone());
+    seen.floor = Floor {
+        id: Some("f".to_owned()),
+        datetime: Some("2025".to_owned()),
+    };
+    record(&store, seen.clone()).await;
+    // A floor is of the first sight alone, and what is no look takes no tip away.
+    record(&store, chat(vec![])).await;
+    store.close().await;
+
+    let store = engine.open().await;
+    let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
+    assert_eq!(memory.newest.as_deref(), Some("2026-01-02"));
+    assert_eq!(memory.tips["34600000000"], Some(tip));
+    let wanted = vec![
+        ("nobody".to_owned(), vec!["m".to_owned()]),
+        (seen.destination, vec!["x".to_owned(), "m".to_owned()]),
+    ];
+    let memories = store.chat_memories(&channel(), wanted).await.unwrap();
+    assert_eq!(memories[0], None);
+    let known = memories[1].as_ref().unwrap();
+    assert_eq!(known.floor, seen.floor);
+    assert_eq!(known.known.len(), 1);
+    assert_eq!(known.known["m"].status, "received");
+}
+
+async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
+    let store = engine.open().await;
+    let rows = (0..40).map(|n| message(&format!("m{n}"), "received"));
+    record(&store, chat(rows.collect())).await;
+    let all = store
+        .events_after(Position::ZERO, 100, usize::MAX)
+        .await
+        .unwrap();
+    let keep = |age, bytes| EventRetention { age, bytes };
+    let day = Duration::from_secs(86_400);
+    // By the clock of PostgreSQL they are new as well.
+    let now_ms = all.newest.time_ms();
+    store
+        .trim_events(now_ms, &keep(day, 1 << 20))
+        .await
+        .unwrap();
+    assert_eq!(ids(&store, Position::ZERO).await.len(), 40);
+    store
+        .trim_events(now_ms, &keep(day, 10 * 258))
+        .await
+        .unwrap();
+    let left = store
+        .events_after(Position::ZERO, 100, usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!(left.events.len(), 10);
+    assert_eq!(left.trimmed, all.events[29].position);
+    store
+        .trim_events(now_ms + 1000, &keep(Duration::ZERO, 1 << 20))
+        .await
+        .unwrap();
+    let left = store
+        .events_after(Position::ZERO, 100, usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!((left.events.len(), left.trimmed), (0, all.newest));
+    assert_eq!(left.newest, all.newest);
+    // Positions go on above the last one, and known messages stay known.
+    let new = record(
+        &store,
+        chat(vec![message("m7", "received"), message("n", "received")]),
+    );
+    assert_eq!(new.await, ["evt_n_received"]);
+    let last = store
+        .events_after(Position::ZERO, 100, usize::MAX)
+        .await
+        .unwrap();
+    assert!(last.newest > all.newest);
+}
+
+async fn interests_last_until_their_time(engine: TestEngine) {
+    let store = engine.open().await;
+    let of = |name: &str, until| (name.to_owned(), until);
+    store
+        .note_interests(&[of("a", 10), of("b", 20)])
+        .await
+        .unwrap();
+    store.note_interests(&[of("b", 15)]).await.unwrap();
+    store.close().await;
+    let store = engine.open().await;
+    assert_eq!(store.interests(10).await.unwrap(), [of("b", 20)]);
+}
+
+async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    let journal = Journal::start(&store).await.unwrap();
+    let mut text = message("b", "received");
+    text.event.row = Some(r#"{"message":"call 34600000000 back"}"#.to_owned());
+    record(
+        &store,
+        chat(vec![message("a", "received"), message("a", "read")]),
+    )
+    .await;
+    let other = SeenChat {
+        destination: "34600000001".to_owned(),
+        messages: vec![text, message("c", "received")],
+        ..SeenChat::default()
+    };
+    record(&store, other).await;
+    let erased = store
+        .erase_destination(("ann", NOW_MS), "34600000000")
+        .await;
+    assert_eq!(erased.unwrap(), 4);
+    assert_eq!(ids(&store, Position::ZERO).await, ["evt_c_received"]);
+    let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
+    assert_eq!(memory.tips.keys().collect::<Vec<_>>(), ["34600000001"]);
+    journal.stop().await;
+    store.close().await;
+    assert!(!engine.holds("34600000000").await);
+}

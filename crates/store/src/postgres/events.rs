@@ -1,0 +1,122 @@
+//! Events in PostgreSQL, and what is known of the upstream. Whoever writes events has a lock until the commit, so that the order of
+//! positions is that of commits, whichever replica gives them.
+
+mod memory;
+mod record;
+mod trim;
+
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::error::PgError;
+use super::session::Value;
+use super::store::PostgresStore;
+use crate::{Event, EventKind, EventPage, Position, StoreError};
+
+/// How long a replica keeps the looks to itself: a few rounds of asking for it.
+const POLLING_HELD_MS: i64 = 5_000;
+
+/// Takes the looks for a while, unless another replica has them.
+const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
+    VALUES ('polling', $1, 1, now() + $2 * interval '1 ms')
+    ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
+        token = l.token + (l.holder <> excluded.holder)::int
+    WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
+
+/// The marks are read before the events: what comes in between is on the page.
+const MARKS: &str = "SELECT
+    (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
+    (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed";
+
+const AFTER: &str = "SELECT position, id, kind, platform, platformid, destination, gap, late, \"row\" FROM (
+        SELECT *, sum(coalesce(octet_length(\"row\"), 0)) OVER (ORDER BY position) - coalesce(octet_length(\"row\"), 0) AS before FROM (
+            SELECT * FROM chatgate.events WHERE position > $1 ORDER BY position LIMIT $2) AS listed) AS weighed
+    WHERE before <= $3 ORDER BY position";
+
+impl PostgresStore {
+    pub(crate) async fn events_after(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<EventPage, StoreError> {
+        let marks = self.pool().read_prepared(MARKS, &[]).await?;
+        let mark = |name| -> Result<Position, PgError> {
+            let mark = marks
+                .first()
+                .map(|row| row.try_get::<_, Option<i64>>(name))
+                .transpose()?;
+            Ok(Position::of(mark.flatten().unwrap_or(0)))
+        };
+        let mut page = EventPage {
+            newest: mark("newest")?,
+            trimmed: mark("trimmed")?,
+            ..EventPage::default()
+        };
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 3] = [
+            (&after.number(), Type::INT8),
+            (&count(limit), Type::INT8),
+            (&count(bytes), Type::INT8),
+        ];
+        let rows = self.pool().read_prepared(AFTER, &values).await?;
+        for row in &rows {
+            page.events.extend(event(row)?.map(Arc::new));
+        }
+        let last = page.events.last().map(|event| event.position);
+        page.more = last.is_some_and(|last| last < page.newest);
+        Ok(page)
+    }
+
+    pub(crate) async fn note_interests(
+        &self,
+        interests: &[(String, i64)],
+    ) -> Result<(), StoreError> {
+        let note = "INSERT INTO chatgate.event_interests AS i (client_id, until_ms)
+             SELECT * FROM unnest($1::text[], $2::bigint[])
+             ON CONFLICT (client_id) DO UPDATE SET until_ms = greatest(i.until_ms, excluded.until_ms)";
+        let (clients, until): (Vec<_>, Vec<_>) = interests.iter().cloned().unzip();
+        let values: [Value<'_>; 2] = [(&clients, Type::TEXT_ARRAY), (&until, Type::INT8_ARRAY)];
+        self.pool().write(note, &values).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn interests(&self, now_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        let live = "SELECT client_id, until_ms FROM chatgate.event_interests WHERE until_ms > $1";
+        let rows = self
+            .pool()
+            .read_prepared(live, &[(&now_ms, Type::INT8)])
+            .await?;
+        let read = |row: &Row| Ok((row.try_get("client_id")?, row.try_get("until_ms")?));
+        let read: Result<_, PgError> = rows.iter().map(read).collect();
+        Ok(read?)
+    }
+
+    pub(crate) async fn may_poll(&self) -> Result<bool, StoreError> {
+        let replica = self.ids().replica().id;
+        let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&POLLING_HELD_MS, Type::INT8)];
+        Ok(!self.pool().write(HOLD, &values).await?.is_empty())
+    }
+}
+
+/// An event; nothing for one of a kind that a newer program knows.
+fn event(row: &Row) -> Result<Option<Event>, PgError> {
+    let Some(kind) = EventKind::named(row.try_get("kind")?) else {
+        return Ok(None);
+    };
+    let position = Position::of(row.try_get("position")?);
+    Ok(Some(Event {
+        position,
+        id: row.try_get("id")?,
+        kind,
+        at_ms: position.time_ms(),
+        platform: row.try_get("platform")?,
+        platformid: row.try_get("platformid")?,
+        destination: row.try_get("destination")?,
+        gap: row.try_get("gap")?,
+        late: row.try_get("late")?,
+        row: row.try_get("row")?,
+    }))
+}

@@ -1,0 +1,202 @@
+//! Keeping what was seen: memory and events in one transaction.
+
+use tokio_postgres::types::Type;
+
+use super::memory::key;
+use crate::events::EVENT_BYTES;
+use crate::postgres::error::PgError;
+use crate::postgres::session::{PgSession, Value};
+use crate::postgres::store::PostgresStore;
+use crate::{
+    Event, EventChannel, EventKind, NewEvent, Position, SeenChat, SeenMessage, Sighting, StoreError,
+};
+
+/// The lock of those who give positions among the database's advisory locks: "chatevts" as a number. The next position by the
+/// database's clock is read under it.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7163376095306970227)";
+
+const NEXT: &str = "SELECT greatest(value + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20) AS next
+    FROM chatgate.event_marks WHERE name = 'newest'";
+
+const CHANNEL: &str = "INSERT INTO chatgate.event_channels AS c (account, platform, platformid, newest) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (account, platform, platformid) DO UPDATE SET newest = coalesce(excluded.newest, c.newest) RETURNING id";
+
+const STALLED: &str = "UPDATE chatgate.event_channels SET stalled_at = $2 WHERE id = $1";
+
+const CHAT: &str = "INSERT INTO chatgate.event_chats AS h (channel, destination, floor, floor_datetime, tip, tip_status)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, destination) DO UPDATE SET
+        tip = coalesce(excluded.tip, h.tip), tip_status = coalesce(excluded.tip_status, h.tip_status) RETURNING id";
+
+const STATUS: &str = "UPDATE chatgate.event_messages SET status = $3 WHERE chat = $1 AND id = $2 AND status <> $3 RETURNING chat";
+
+const MESSAGE: &str = "INSERT INTO chatgate.event_messages (chat, id, status, datetime, position) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (chat, id) DO NOTHING RETURNING chat";
+
+const EVENT: &str = "INSERT INTO chatgate.events (position, id, kind, platform, platformid, destination, gap, late, \"row\")
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING position";
+
+const FINISHED: &str =
+    "UPDATE chatgate.event_marks SET value = CASE name WHEN 'newest' THEN $1 ELSE value + $2 END
+    WHERE name IN ('newest', 'bytes')";
+
+impl PostgresStore {
+    pub(crate) async fn record_sightings(
+        &self,
+        sightings: Vec<Sighting>,
+    ) -> Result<Vec<Event>, StoreError> {
+        let mut lease = self.pool().take().await?;
+        let recorded = record(&mut lease.session, sightings).await;
+        if let Err(error) = &recorded {
+            self.pool().note(error);
+        }
+        Ok(self.end(lease, recorded).await?)
+    }
+}
+
+async fn record(session: &mut PgSession, sightings: Vec<Sighting>) -> Result<Vec<Event>, PgError> {
+    session.begin().await?;
+    session.query_prepared(LOCK, &[]).await?;
+    let next = session.query_prepared(NEXT, &[]).await?;
+    let next = next
+        .first()
+        .ok_or_else(|| PgError::new("the log of events has no mark"))?;
+    let mut recording = PgRecording {
+        next: Position::of(next.try_get("next")?),
+        session,
+        events: Vec::new(),
+        bytes: 0,
+    };
+    for sighting in sightings {
+        recording.sighting(sighting).await?;
+    }
+    recording.finish().await
+}
+
+/// One commit.
+struct PgRecording<'s> {
+    session: &'s mut PgSession,
+    next: Position,
+    events: Vec<Event>,
+    bytes: i64,
+}
+
+impl PgRecording<'_> {
+    async fn sighting(&mut self, sighting: Sighting) -> Result<(), PgError> {
+        let channel = &sighting.channel;
+        let mut values = key(channel).to_vec();
+        values.push((&sighting.newest, Type::TEXT));
+        let number = self.returned(CHANNEL, &values).await?.unwrap_or(0);
+        if let Some(stalled_at) = sighting.stalled_at {
+            let values: [Value<'_>; 2] = [(&number, Type::INT8), (&stalled_at, Type::INT8)];
+            self.session.query_prepared(STALLED, &values).await?;
+        }
+        if let Some(event) = sighting.event {
+            self.event(channel, None, event).await?;
+        }
+        for chat in sighting.chats {
+            self.chat(channel, number, chat).await?;
+        }
+        Ok(())
+    }
+
+    async fn chat(
+        &mut self,
+        channel: &EventChannel,
+        number: i64,
+        chat: SeenChat,
+    ) -> Result<(), PgError> {
+        let tip = chat.tip.as_ref();
+        let (tip, status) = (tip.map(|tip| &tip.id), tip.map(|tip| &tip.status));
+        let values: [Value<'_>; 6] = [
+            (&number, Type::INT8),
+            (&chat.destination, Type::TEXT),
+            (&chat.floor.id, Type::TEXT),
+            (&chat.floor.datetime, Type::TEXT),
+            (&tip, Type::TEXT),
+            (&status, Type::TEXT),
+        ];
+        let id = self.returned(CHAT, &values).await?.unwrap_or(0);
+        let destination = Some(&chat.destination);
+        for message in chat.messages {
+            if self.message(id, &message).await? {
+                self.event(channel, destination, message.event).await?;
+            }
+        }
+        match chat.changed {
+            Some(changed) => self.event(channel, destination, changed).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is said of a message is new.
+    async fn message(&mut self, chat: i64, message: &SeenMessage) -> Result<bool, PgError> {
+        let position = self.next.number();
+        let values: [Value<'_>; 5] = [
+            (&chat, Type::INT8),
+            (&message.id, Type::TEXT),
+            (&message.status, Type::TEXT),
+            (&message.datetime, Type::TEXT),
+            (&position, Type::INT8),
+        ];
+        let changed = if message.event.kind == EventKind::MessageStatus {
+            self.session.query_prepared(STATUS, &values[..3]).await?
+        } else {
+            self.session.query_prepared(MESSAGE, &values).await?
+        };
+        Ok(!changed.is_empty())
+    }
+
+    /// Gives an event its position, unless it is in the log already.
+    async fn event(
+        &mut self,
+        channel: &EventChannel,
+        destination: Option<&String>,
+        event: NewEvent,
+    ) -> Result<(), PgError> {
+        let values: [Value<'_>; 9] = [
+            (&self.next.number(), Type::INT8),
+            (&event.id, Type::TEXT),
+            (&event.kind.word(), Type::TEXT),
+            (&channel.platform, Type::TEXT),
+            (&channel.platformid, Type::TEXT),
+            (&destination, Type::TEXT),
+            (&event.gap, Type::BOOL),
+            (&event.late, Type::BOOL),
+            (&event.row, Type::TEXT),
+        ];
+        if self
+            .session
+            .query_prepared(EVENT, &values)
+            .await?
+            .is_empty()
+        {
+            return Ok(());
+        }
+        let bytes = event.row.as_ref().map_or(0, String::len);
+        self.bytes += EVENT_BYTES + i64::try_from(bytes).unwrap_or(0);
+        self.events.push(event.at(self.next, channel, destination));
+        self.next = self.next.next();
+        Ok(())
+    }
+
+    /// The number that a statement returns.
+    async fn returned(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<i64>, PgError> {
+        let rows = self.session.query_prepared(sql, values).await?;
+        Ok(rows.first().map(|row| row.try_get("id")).transpose()?)
+    }
+
+    async fn finish(self) -> Result<Vec<Event>, PgError> {
+        if let Some(last) = self.events.last() {
+            let values: [Value<'_>; 2] = [
+                (&last.position.number(), Type::INT8),
+                (&self.bytes, Type::INT8),
+            ];
+            self.session.query_prepared(FINISHED, &values).await?;
+        }
+        Ok(self.events)
+    }
+}

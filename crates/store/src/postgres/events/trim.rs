@@ -1,0 +1,65 @@
+//! Trimming the log by age and by room, and forgetting messages.
+
+use tokio_postgres::types::Type;
+
+use crate::events::{EVENT_BYTES, KNOWN_MS, TRIMMED_AT_ONCE};
+use crate::postgres::lease::now_ms;
+use crate::postgres::session::Value;
+use crate::postgres::store::PostgresStore;
+use crate::{EventRetention, Position, StoreError};
+
+/// Takes the oldest events away up to the last one that is too old, or with which those before it make up the surplus.
+const TRIM: &str = "WITH taken AS (
+        SELECT position, bytes, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM (
+            SELECT position, $4 + coalesce(octet_length(\"row\"), 0) AS bytes FROM chatgate.events ORDER BY position LIMIT $3) AS oldest
+    ), surplus AS (
+        SELECT value - $2 AS bytes FROM chatgate.event_marks WHERE name = 'bytes'
+    ), cut AS (
+        SELECT max(position) AS position, count(*) AS events, sum(bytes)::bigint AS bytes FROM taken
+        WHERE position < $1 OR before < (SELECT bytes FROM surplus)
+    ), gone AS (
+        DELETE FROM chatgate.events e USING cut WHERE e.position <= cut.position
+    ), marked AS (
+        UPDATE chatgate.event_marks m SET value = CASE name WHEN 'trimmed' THEN cut.position ELSE greatest(value - cut.bytes, 0) END
+        FROM cut WHERE cut.position IS NOT NULL AND m.name IN ('trimmed', 'bytes')
+    ) SELECT events FROM cut";
+
+/// Messages of a chat that are older than the last one forgotten are history from now on.
+const FORGET: &str = "WITH gone AS (
+        DELETE FROM chatgate.event_messages WHERE position < $1 RETURNING chat, id, datetime, position
+    ), last AS (
+        SELECT DISTINCT ON (chat) chat, id, datetime FROM gone ORDER BY chat, position DESC
+    ) UPDATE chatgate.event_chats h SET floor = last.id, floor_datetime = last.datetime FROM last WHERE h.id = last.chat";
+
+impl PostgresStore {
+    pub(crate) async fn trim_events(&self, retention: &EventRetention) -> Result<(), StoreError> {
+        if !self.keeps_house().await? {
+            return Ok(());
+        }
+        let now_ms = self.lease().database_ms(now_ms());
+        let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
+        let below = Position::first_at(now_ms.saturating_sub(age)).number();
+        let bytes = i64::try_from(retention.bytes).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 4] = [
+            (&below, Type::INT8),
+            (&bytes, Type::INT8),
+            (&TRIMMED_AT_ONCE, Type::INT8),
+            (&EVENT_BYTES, Type::INT8),
+        ];
+        loop {
+            let rows = self.pool().write(TRIM, &values).await?;
+            let trimmed = rows
+                .first()
+                .and_then(|row| row.try_get::<_, i64>("events").ok());
+            if trimmed.unwrap_or(0) < TRIMMED_AT_ONCE {
+                break;
+            }
+        }
+        let known_from = Position::first_at(now_ms.saturating_sub(KNOWN_MS)).number();
+        let known_from: [Value<'_>; 1] = [(&known_from, Type::INT8)];
+        self.pool().write(FORGET, &known_from).await?;
+        let gone = "DELETE FROM chatgate.event_interests WHERE until_ms < $1";
+        self.pool().write(gone, &[(&now_ms, Type::INT8)]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Events, and what is known of the upstream.
+
+mod memory;
+mod record;
+mod trim;
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+
+use super::store::SqliteStore;
+use crate::{Event, EventKind, EventPage, Position, StoreError};
+
+impl SqliteStore {
+    pub(crate) async fn events_after(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<EventPage, StoreError> {
+        self.read(move |connection| {
+            // Before the events: what comes in between is on the page, and the page says no more than it has.
+            let mut page = EventPage {
+                newest: mark(connection, "newest")?,
+                trimmed: mark(connection, "trimmed")?,
+                ..EventPage::default()
+            };
+            let mut events = connection.prepare_cached(
+                "SELECT position, id, kind, platform, platformid, destination, gap, late, row FROM events
+                 WHERE position > ? ORDER BY position LIMIT ?",
+            )?;
+            let mut rows = events.query((after.number(), i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1))?;
+            let mut taken = 0;
+            while let Some(row) = rows.next()? {
+                if page.events.len() == limit || taken > bytes {
+                    page.more = true;
+                    break;
+                }
+                let Some(event) = event(row)? else { continue };
+                taken += event.row.as_ref().map_or(0, String::len);
+                page.events.push(Arc::new(event));
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    pub(crate) async fn note_interests(
+        &self,
+        interests: &[(String, i64)],
+    ) -> Result<(), StoreError> {
+        let interests = interests.to_vec();
+        self.write(move |transaction| {
+            let mut note = transaction.prepare_cached(
+                "INSERT INTO event_interests (client_id, until_ms) VALUES (?, ?)
+                 ON CONFLICT (client_id) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)",
+            )?;
+            for interest in interests {
+                note.execute(interest)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn interests(&self, now_ms: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        self.read(move |connection| {
+            let live = "SELECT client_id, until_ms FROM event_interests WHERE until_ms > ?";
+            let mut live = connection.prepare_cached(live)?;
+            let live = live.query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(live.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn mark(connection: &Connection, name: &str) -> Result<Position, StoreError> {
+    let mark = "SELECT value FROM event_marks WHERE name = ?";
+    let mut mark = connection.prepare_cached(mark)?;
+    Ok(Position::of(mark.query_row([name], |row| row.get(0))?))
+}
+
+/// An event; nothing for one of a kind that a newer program knows.
+fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
+    let Some(kind) = EventKind::named(&row.get::<_, String>("kind")?) else {
+        return Ok(None);
+    };
+    let position = Position::of(row.get("position")?);
+    Ok(Some(Event {
+        position,
+        id: row.get("id")?,
+        kind,
+        at_ms: position.time_ms(),
+        platform: row.get("platform")?,
+        platformid: row.get("platformid")?,
+        destination: row.get("destination")?,
+        gap: row.get("gap")?,
+        late: row.get("late")?,
+        row: row.get("row")?,
+    }))
+}

@@ -1,0 +1,182 @@
+//! Keeping what was seen: memory and events in one transaction.
+
+use rusqlite::Transaction;
+
+use super::mark;
+use super::memory::channel_number;
+use crate::events::EVENT_BYTES;
+use crate::sqlite::store::SqliteStore;
+use crate::{
+    Event, EventChannel, EventKind, NewEvent, Position, SeenChat, SeenMessage, Sighting, StoreError,
+};
+
+impl SqliteStore {
+    pub(crate) async fn record_sightings(
+        &self,
+        sightings: Vec<Sighting>,
+        now_ms: i64,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.write(move |transaction| {
+            let mut recording = SqliteRecording {
+                transaction,
+                next: Position::first_at(now_ms).max(mark(transaction, "newest")?.next()),
+                events: Vec::new(),
+                bytes: 0,
+            };
+            for sighting in sightings {
+                recording.sighting(sighting)?;
+            }
+            recording.finish()
+        })
+        .await
+    }
+}
+
+/// One commit.
+struct SqliteRecording<'t> {
+    transaction: &'t Transaction<'t>,
+    next: Position,
+    events: Vec<Event>,
+    bytes: i64,
+}
+
+impl SqliteRecording<'_> {
+    fn sighting(&mut self, sighting: Sighting) -> Result<(), StoreError> {
+        let channel = &sighting.channel;
+        let number = self.channel(&sighting)?;
+        if let Some(event) = sighting.event {
+            self.event(channel, None, event)?;
+        }
+        for chat in sighting.chats {
+            self.chat(channel, number, chat)?;
+        }
+        Ok(())
+    }
+
+    fn channel(&self, sighting: &Sighting) -> Result<i64, StoreError> {
+        let channel = &sighting.channel;
+        let number = match channel_number(self.transaction, channel)? {
+            Some(number) => number,
+            None => {
+                let add =
+                    "INSERT INTO event_channels (account, platform, platformid) VALUES (?, ?, ?)";
+                let key = (&channel.account, &channel.platform, &channel.platformid);
+                self.transaction.prepare_cached(add)?.insert(key)?
+            }
+        };
+        if let Some(newest) = &sighting.newest {
+            let set = "UPDATE event_channels SET newest = ? WHERE id = ?";
+            self.transaction
+                .prepare_cached(set)?
+                .execute((newest, number))?;
+        }
+        if let Some(stalled_at) = sighting.stalled_at {
+            let set = "UPDATE event_channels SET stalled_at = ? WHERE id = ?";
+            self.transaction
+                .prepare_cached(set)?
+                .execute((stalled_at, number))?;
+        }
+        Ok(number)
+    }
+
+    fn chat(
+        &mut self,
+        channel: &EventChannel,
+        number: i64,
+        chat: SeenChat,
+    ) -> Result<(), StoreError> {
+        let add = "INSERT INTO event_chats (channel, destination, floor, floor_datetime) VALUES (?, ?, ?, ?)
+             ON CONFLICT (channel, destination) DO NOTHING";
+        let floor = (&chat.floor.id, &chat.floor.datetime);
+        self.transaction.prepare_cached(add)?.execute((
+            number,
+            &chat.destination,
+            floor.0,
+            floor.1,
+        ))?;
+        let find = "SELECT id FROM event_chats WHERE channel = ? AND destination = ?";
+        let find = self
+            .transaction
+            .prepare_cached(find)?
+            .query_row((number, &chat.destination), |row| row.get::<_, i64>(0));
+        let id = find?;
+        if let Some(tip) = &chat.tip {
+            let set = "UPDATE event_chats SET tip = ?, tip_status = ? WHERE id = ?";
+            let values = (&tip.id, &tip.status, id);
+            self.transaction.prepare_cached(set)?.execute(values)?;
+        }
+        let destination = Some(&chat.destination);
+        for message in chat.messages {
+            if self.message(id, &message)? {
+                self.event(channel, destination, message.event)?;
+            }
+        }
+        match chat.changed {
+            Some(changed) => self.event(channel, destination, changed),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is said of a message is new.
+    fn message(&self, chat: i64, message: &SeenMessage) -> Result<bool, StoreError> {
+        let SeenMessage {
+            id,
+            status,
+            datetime,
+            event,
+        } = message;
+        let changed = if event.kind == EventKind::MessageStatus {
+            let set = "UPDATE event_messages SET status = ?3 WHERE chat = ?1 AND id = ?2 AND status <> ?3";
+            self.transaction
+                .prepare_cached(set)?
+                .execute((chat, id, status))?
+        } else {
+            let add = "INSERT INTO event_messages (chat, id, status, datetime, position) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (chat, id) DO NOTHING";
+            let values = (chat, id, status, datetime, self.next.number());
+            self.transaction.prepare_cached(add)?.execute(values)?
+        };
+        Ok(changed > 0)
+    }
+
+    /// Gives an event its position, unless it is in the log already.
+    fn event(
+        &mut self,
+        channel: &EventChannel,
+        destination: Option<&String>,
+        event: NewEvent,
+    ) -> Result<(), StoreError> {
+        let add = "INSERT INTO events (position, id, kind, platform, platformid, destination, gap, late, row)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
+        let added = self.transaction.prepare_cached(add)?.execute((
+            self.next.number(),
+            &event.id,
+            event.kind.word(),
+            &channel.platform,
+            &channel.platformid,
+            destination,
+            event.gap,
+            event.late,
+            &event.row,
+        ))?;
+        if added == 0 {
+            return Ok(());
+        }
+        let bytes = event.row.as_ref().map_or(0, String::len);
+        self.bytes += EVENT_BYTES + i64::try_from(bytes).unwrap_or(0);
+        self.events.push(event.at(self.next, channel, destination));
+        self.next = self.next.next();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<Event>, StoreError> {
+        if let Some(last) = self.events.last() {
+            let marks =
+                "UPDATE event_marks SET value = CASE name WHEN 'newest' THEN ?1 ELSE value + ?2 END
+                 WHERE name IN ('newest', 'bytes')";
+            let values = (last.position.number(), self.bytes);
+            self.transaction.prepare_cached(marks)?.execute(values)?;
+        }
+        Ok(self.events)
+    }
+}

@@ -1,0 +1,236 @@
+//! What every engine has to keep of webhooks.
+
+use super::*;
+use crate::test_engine::{TestEngine, on_every_engine};
+use crate::{Access, StoreError};
+
+on_every_engine!(
+    webhooks_outlive_the_process_with_their_secrets,
+    a_webhook_is_gone_with_its_access,
+    what_an_operator_changes_is_not_written_over,
+    deliveries_are_settled_given_up_and_made_once_more,
+    attempts_and_dead_deliveries_are_bounded,
+);
+
+fn webhook(id: &str) -> Webhook {
+    webhook_of(id, "cga_a")
+}
+
+/// A webhook of the access with this client id.
+pub(crate) fn webhook_of(id: &str, client_id: &str) -> Webhook {
+    Webhook {
+        id: id.to_owned(),
+        version: 0,
+        client_id: client_id.to_owned(),
+        settings: WebhookSettings {
+            url: "https://hooks.example.com/in".to_owned(),
+            types: vec!["message.received".to_owned()],
+            thin: true,
+            note: "orders".to_owned(),
+        },
+        secrets: vec![WebhookSecret {
+            text: format!("whsec_canary{id}").into(),
+            created: 5,
+            until: Some(9),
+        }],
+        progress: WebhookProgress {
+            state: WebhookState::Active,
+            cause: String::new(),
+            state_at: 5,
+            position: 7 << 40,
+            failing_since: None,
+            failures: 0,
+            next_at: 0,
+            gone_at: None,
+            lost: 0,
+        },
+    }
+}
+
+fn delivery(position: u64) -> WebhookDelivery {
+    WebhookDelivery {
+        position,
+        event_id: format!("evt_{position}"),
+        is_dead: false,
+        attempts: 0,
+        first_at: 0,
+        next_at: 0,
+        cause: String::new(),
+    }
+}
+
+fn attempt(position: u64, at: i64) -> WebhookAttempt {
+    WebhookAttempt {
+        position,
+        event_id: format!("evt_{position}"),
+        at,
+        number: 1,
+        status: Some(500),
+        cause: "status".to_owned(),
+        ms: 3,
+    }
+}
+
+fn settlement(of: &Webhook) -> WebhookSettlement {
+    WebhookSettlement {
+        id: of.id.clone(),
+        version: of.version,
+        progress: of.progress.clone(),
+        settled: Vec::new(),
+        deliveries: Vec::new(),
+        attempts: Vec::new(),
+    }
+}
+
+/// A store with an access and a webhook of it.
+async fn with_one(engine: &TestEngine) -> (Store, Webhook) {
+    let store = engine.open().await;
+    let access = Access::new("a", "a", "cga_a");
+    store.put_accesses(("me", 7), &[access]).await.unwrap();
+    put(&store, webhook("whk_1")).await;
+    let made = store.webhooks().await.unwrap().remove(0);
+    (store, made)
+}
+
+async fn put(store: &Store, webhook: Webhook) {
+    let (id, client_id) = (webhook.id.clone(), webhook.client_id.clone());
+    let put = move |_: &[Webhook]| Ok::<_, StoreError>(Some(webhook));
+    store.change_webhook((&id, &client_id), put).await.unwrap();
+}
+
+async fn webhooks_outlive_the_process_with_their_secrets(engine: TestEngine) {
+    let (store, _) = with_one(&engine).await;
+    put(&store, webhook("whk_2")).await;
+    store.close().await;
+    let store = engine.open().await;
+    let expected = ["whk_1", "whk_2"].map(|id| Webhook {
+        version: 1,
+        ..webhook(id)
+    });
+    assert_eq!(store.webhooks().await.unwrap(), expected);
+    assert!(!format!("{expected:?}").contains("canary"));
+    let delete = |all: &[Webhook]| {
+        assert_eq!(all.len(), 2);
+        Ok::<_, StoreError>(None)
+    };
+    store
+        .change_webhook(("whk_1", "cga_a"), delete)
+        .await
+        .unwrap();
+    assert_eq!(store.webhooks().await.unwrap()[0].id, "whk_2");
+}
+
+async fn a_webhook_is_gone_with_its_access(engine: TestEngine) {
+    let (store, made) = with_one(&engine).await;
+    let mut settled = settlement(&made);
+    settled.deliveries = vec![delivery(1)];
+    store.settle(vec![settled]).await.unwrap();
+    // One that is made anew under the same name is another access.
+    let anew = Access::new("a", "a", "cga_anew");
+    store.put_accesses(("me", 8), &[anew]).await.unwrap();
+    assert_eq!(store.webhooks().await.unwrap(), []);
+    assert_eq!(store.deliveries("whk_1").await.unwrap(), []);
+    let of_new = Webhook {
+        client_id: "cga_anew".to_owned(),
+        ..webhook("whk_2")
+    };
+    put(&store, of_new).await;
+    let deleted = store.change_access(("me", 9), "a", |_| Ok(None));
+    deleted.await.unwrap();
+    assert_eq!(store.webhooks().await.unwrap(), []);
+    let late = webhook("whk_3");
+    let put = move |_: &[Webhook]| Ok::<_, StoreError>(Some(late));
+    assert!(store.change_webhook(("whk_3", "cga_a"), put).await.is_err());
+}
+
+async fn what_an_operator_changes_is_not_written_over(engine: TestEngine) {
+    let (store, made) = with_one(&engine).await;
+    let mut settled = settlement(&made);
+    settled.progress.state = WebhookState::Resting;
+    settled.progress.failures = 5;
+    settled.progress.failing_since = Some(77);
+    assert_eq!(
+        store.settle(vec![settled.clone()]).await.unwrap(),
+        Vec::<String>::new()
+    );
+    let resting = store.webhooks().await.unwrap().remove(0);
+    assert_eq!(resting.progress, settled.progress);
+    let mut paused = resting.clone();
+    paused.progress.state = WebhookState::Paused;
+    put(&store, paused.clone()).await;
+    let mut gone = settlement(&webhook("whk_9"));
+    gone.deliveries = vec![delivery(3)];
+    gone.attempts = vec![attempt(3, 3)];
+    settled.settled = vec![1];
+    settled.deliveries = vec![delivery(2)];
+    let outdated = store.settle(vec![settled, gone]).await.unwrap();
+    assert_eq!(outdated, ["whk_1", "whk_9"]);
+    let now = store.webhooks().await.unwrap().remove(0);
+    assert_eq!(now.progress, paused.progress);
+    assert_eq!(store.deliveries("whk_1").await.unwrap(), [delivery(2)]);
+}
+
+async fn deliveries_are_settled_given_up_and_made_once_more(engine: TestEngine) {
+    let (store, made) = with_one(&engine).await;
+    let mut settled = settlement(&made);
+    settled.deliveries = (1..=3).map(delivery).collect();
+    settled.attempts = vec![attempt(1, 10)];
+    store.settle(vec![settled.clone()]).await.unwrap();
+    let dead = WebhookDelivery {
+        is_dead: true,
+        attempts: 5,
+        first_at: 10,
+        next_at: 99,
+        cause: "status".to_owned(),
+        ..delivery(2)
+    };
+    settled.settled = vec![1];
+    settled.deliveries = vec![dead.clone()];
+    settled.attempts = vec![attempt(2, 11)];
+    store.settle(vec![settled]).await.unwrap();
+    assert_eq!(
+        store.deliveries("whk_1").await.unwrap(),
+        [dead, delivery(3)]
+    );
+    let attempts = store.attempts("whk_1", 9).await.unwrap();
+    assert_eq!(attempts, [attempt(2, 11), attempt(1, 10)]);
+    let again = async |which| store.redeliver("whk_1", which).await.unwrap();
+    assert_eq!(again(Redelivery::Dead).await, 1);
+    assert_eq!(again(Redelivery::Dead).await, 0);
+    assert_eq!(again(Redelivery::Event("evt_1".to_owned())).await, 1);
+    assert_eq!(again(Redelivery::Event("evt_none".to_owned())).await, 0);
+    let revived = WebhookDelivery {
+        cause: "status".to_owned(),
+        ..delivery(2)
+    };
+    assert_eq!(
+        store.deliveries("whk_1").await.unwrap(),
+        [delivery(1), revived, delivery(3)]
+    );
+    assert_eq!(store.webhooks().await.unwrap()[0].version, made.version + 4);
+}
+
+async fn attempts_and_dead_deliveries_are_bounded(engine: TestEngine) {
+    let (store, made) = with_one(&engine).await;
+    let most = ATTEMPTS_KEPT.cast_unsigned();
+    let mut settled = settlement(&made);
+    settled.attempts = (0..most + 5).map(|n| attempt(n, 100)).collect();
+    settled.deliveries = (0..most + 5)
+        .map(|n| WebhookDelivery {
+            is_dead: true,
+            ..delivery(n)
+        })
+        .collect();
+    store.settle(vec![settled.clone()]).await.unwrap();
+    let attempts = store.attempts("whk_1", 5000).await.unwrap();
+    assert_eq!(
+        (attempts.len() as u64, attempts[0].position),
+        (most, most + 4)
+    );
+    let dead = store.deliveries("whk_1").await.unwrap();
+    assert_eq!((dead.len() as u64, dead[0].position), (most, 5));
+    settled.deliveries.clear();
+    settled.attempts = vec![attempt(1, 101 + ATTEMPTS_KEPT_MS)];
+    store.settle(vec![settled]).await.unwrap();
+    assert_eq!(store.attempts("whk_1", 5000).await.unwrap().len(), 1);
+}

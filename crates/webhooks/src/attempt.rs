@@ -1,0 +1,109 @@
+//! One attempt: its event is read from the log, judged by the access as it is at this moment, and sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use events::{Events, Payload, json, visible};
+use store::{Event, Position, StoreError, Webhook};
+
+use crate::manage::Webhooks;
+use crate::sender::Sent;
+
+/// An attempt that has ended.
+pub(crate) struct AttemptEnd {
+    pub(crate) webhook: String,
+    pub(crate) position: u64,
+    pub(crate) event_id: String,
+    pub(crate) at: i64,
+    pub(crate) number: u32,
+    pub(crate) result: AttemptResult,
+}
+
+pub(crate) enum AttemptResult {
+    /// It was made.
+    Sent(Sent),
+    /// The event is not kept any longer.
+    Lost,
+    /// The access may not see the event any longer.
+    Hidden,
+    /// The access is not in force, or the store could not be read: nothing was sent.
+    Withheld,
+}
+
+/// One attempt under way.
+pub(crate) struct Attempting {
+    pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) webhook: Arc<Webhook>,
+    pub(crate) has_gap: bool,
+    pub(crate) position: u64,
+    pub(crate) number: u32,
+}
+
+impl Attempting {
+    pub(crate) async fn run(self) -> AttemptEnd {
+        let at = self.webhooks.now_ms();
+        let event = event_at(&self.events, self.position).await;
+        let event_id = event.as_ref().ok().and_then(Option::as_ref);
+        let event_id = event_id.map(|event| event.id.clone()).unwrap_or_default();
+        AttemptEnd {
+            result: match event {
+                Ok(Some(event)) => self.send(&event, at).await,
+                Ok(None) => AttemptResult::Lost,
+                Err(_) => AttemptResult::Withheld,
+            },
+            webhook: self.webhook.id.clone(),
+            position: self.position,
+            event_id,
+            at,
+            number: self.number,
+        }
+    }
+
+    /// Judges by the access as it is at this moment, and sends.
+    async fn send(&self, event: &Event, at: i64) -> AttemptResult {
+        let accesses = self.webhooks.store().accesses();
+        let Some(access) = accesses.of_client(&self.webhook.client_id) else {
+            return AttemptResult::Withheld;
+        };
+        if !access.is_live(at / 1000) {
+            return AttemptResult::Withheld;
+        }
+        if !visible(access, event) {
+            return AttemptResult::Hidden;
+        }
+        let payload = if self.webhook.settings.thin {
+            Payload::Thin
+        } else {
+            Payload::Full
+        };
+        let body = if self.has_gap {
+            let mut event = event.clone();
+            event.gap = true;
+            json(&event, payload)
+        } else {
+            json(event, payload)
+        };
+        let sender = self.webhooks.sender();
+        let sent = sender.send(&self.webhook, (&event.id, Bytes::from(body)), at / 1000);
+        AttemptResult::Sent(sent.await)
+    }
+}
+
+/// The event at a position, if it is kept.
+pub(crate) async fn event_at(events: &Events, at: u64) -> Result<Option<Arc<Event>>, StoreError> {
+    let page = events
+        .reader
+        .page(position(at.saturating_sub(1)), 1)
+        .await?;
+    let event = page.events.into_iter().next();
+    Ok(event.filter(|event| event.position == position(at)))
+}
+
+pub(crate) fn position(number: u64) -> Position {
+    Position::of(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn number(position: Position) -> u64 {
+    position.number().unsigned_abs()
+}

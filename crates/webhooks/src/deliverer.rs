@@ -1,0 +1,286 @@
+//! The task that delivers: it reads the log of events at the pace of each webhook, makes attempts, and writes what came of them in
+//! group commits. Nothing is queued but what the schedules hold.
+
+mod look;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use events::{Events, InterestGuard};
+use store::Event;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::attempt::{AttemptEnd, AttemptResult, Attempting, position};
+use crate::manage::Webhooks;
+use crate::schedule::Changes;
+use crate::served::{ACTOR, ServedWebhook};
+use crate::state_turn::StateTurn;
+
+/// Most attempts at once, of all webhooks.
+const AT_ONCE_MAX: usize = 64;
+
+/// How long an attempt that has ended waits for others to be written with it.
+const COMMIT_AFTER: Duration = Duration::from_millis(50);
+
+/// Pause between two looks whether webhooks or their accesses have changed: another replica may have changed them.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events that one webhook reads before it is another's turn.
+const PAGE_EVENTS: usize = 64;
+
+/// Delivers until the task is aborted.
+pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
+    let mut newest = events.hub.subscribe();
+    let changed = Arc::clone(webhooks.changed());
+    let mut looking = interval(LOOK_INTERVAL);
+    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut deliverer = Deliverer {
+        webhooks,
+        events,
+        served: BTreeMap::new(),
+        held: HashMap::new(),
+        attempts: JoinSet::new(),
+        commit_at: None,
+        hasher: RandomState::new(),
+        next_turn: String::new(),
+        mine_until: Instant::now(),
+        turns: Vec::new(),
+    };
+    loop {
+        let wakes = deliverer.wakes_at();
+        let attempts = &mut deliverer.attempts;
+        tokio::select! {
+            _ = looking.tick() => deliverer.look().await,
+            () = changed.notified() => deliverer.look().await,
+            Ok(()) = newest.changed() => {}
+            Some(ended) = attempts.join_next() => if let Ok(ended) = ended { deliverer.ended(ended) },
+            () = sleep_until(wakes) => {}
+        }
+        while let Some(ended) = deliverer.attempts.try_join_next() {
+            if let Ok(ended) = ended {
+                deliverer.ended(ended);
+            }
+        }
+        deliverer.fill().await;
+        deliverer.start();
+        deliverer.commit_if_due().await;
+    }
+}
+
+struct Deliverer {
+    webhooks: Arc<Webhooks>,
+    events: Arc<Events>,
+    served: BTreeMap<String, ServedWebhook>,
+    /// Keeps channels looked at for webhooks that will get their events, now or once they go on.
+    held: HashMap<String, InterestGuard>,
+    attempts: JoinSet<AttemptEnd>,
+    /// When what has changed is written.
+    commit_at: Option<Instant>,
+    hasher: RandomState,
+    /// Whose turn it is to begin an attempt.
+    next_turn: String,
+    /// Until when no other process delivers.
+    mine_until: Instant,
+    /// Changes of states that are not noted yet.
+    turns: Vec<StateTurn>,
+}
+
+impl Deliverer {
+    /// When there is something to do next without a word from elsewhere.
+    fn wakes_at(&self) -> Instant {
+        let (now, now_ms) = (Instant::now(), self.webhooks.now_ms());
+        let has_place = self.attempts.len() < AT_ONCE_MAX && now < self.mine_until;
+        let due = self
+            .served
+            .values()
+            .filter(|_| has_place)
+            .filter_map(|served| {
+                let at = served.schedule.wakes_at()?;
+                let wait = u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0);
+                Some(now + Duration::from_millis(wait))
+            });
+        let more = self.served.values().any(|served| served.may_have_more);
+        let more = more.then_some(now);
+        let all = due.chain(self.commit_at).chain(more);
+        all.min().unwrap_or(now + LOOK_INTERVAL)
+    }
+
+    /// What stands for the chat of an event: those of one chat are sent one after the other.
+    fn chat_of(&self, event: &Event) -> u64 {
+        self.hasher
+            .hash_one((&event.platform, &event.platformid, &event.destination))
+    }
+
+    /// Reads a page of the log for each webhook that has room.
+    async fn fill(&mut self) {
+        let newest = self.events.hub.newest();
+        let ids: Vec<String> = self.served.keys().cloned().collect();
+        for id in ids {
+            let Some(served) = self.served.get(&id) else {
+                continue;
+            };
+            let (after, room) = (
+                position(served.schedule.progress().position),
+                served.schedule.room(),
+            );
+            if room == 0 || after >= newest {
+                if let Some(served) = self.served.get_mut(&id) {
+                    served.may_have_more = false;
+                }
+                continue;
+            }
+            match self.events.reader.page(after, room.min(PAGE_EVENTS)).await {
+                Ok(page) => {
+                    let chats: Vec<u64> = page
+                        .events
+                        .iter()
+                        .map(|event| self.chat_of(event))
+                        .collect();
+                    let accesses = self.webhooks.store().accesses();
+                    let served = self.served.get_mut(&id);
+                    if let Some((served, access)) = served.and_then(|served| {
+                        let access = accesses.of_client(&served.webhook.client_id)?;
+                        Some((served, access))
+                    }) {
+                        served.take_page((access, after), &page, chats.into_iter());
+                        self.commit_at.get_or_insert(Instant::now() + COMMIT_AFTER);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the log of events can't be read");
+                    // The next look is another try.
+                    if let Some(served) = self.served.get_mut(&id) {
+                        served.may_have_more = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins attempts, one of each webhook in turn, as long as there are places.
+    fn start(&mut self) {
+        let now = self.webhooks.now_ms();
+        if Instant::now() >= self.mine_until {
+            return;
+        }
+        let ids: Vec<String> = {
+            let (after, before): (Vec<_>, Vec<_>) = self
+                .served
+                .keys()
+                .cloned()
+                .partition(|id| *id > self.next_turn);
+            after.into_iter().chain(before).collect()
+        };
+        let mut has_started = true;
+        while has_started {
+            has_started = false;
+            for id in &ids {
+                if self.attempts.len() >= AT_ONCE_MAX {
+                    return;
+                }
+                if let Some(served) = self.served.get_mut(id)
+                    && let Some(position) = served.schedule.next(now)
+                {
+                    let number = served.schedule.begin(position, now);
+                    let attempt = Attempting {
+                        webhooks: Arc::clone(&self.webhooks),
+                        events: Arc::clone(&self.events),
+                        webhook: Arc::clone(&served.webhook),
+                        has_gap: served.gap_at == Some(position),
+                        position,
+                        number,
+                    };
+                    self.attempts.spawn(attempt.run());
+                    self.next_turn.clone_from(id);
+                    has_started = true;
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: AttemptEnd) {
+        let now = self.webhooks.now_ms();
+        self.commit_at.get_or_insert(Instant::now() + COMMIT_AFTER);
+        if let AttemptResult::Sent(sent) = &ended.result {
+            self.webhooks.figures_kept().count(sent.cause);
+        }
+        if let Some(served) = self.served.get_mut(&ended.webhook) {
+            served.ended(ended, (now, chance()));
+            let turn = served.note_state(self.webhooks.store(), now);
+            self.turns.extend(turn);
+        }
+    }
+
+    async fn commit_if_due(&mut self) {
+        if self.commit_at.is_some_and(|at| at <= Instant::now()) {
+            self.commit_at = None;
+            let served = std::mem::take(&mut self.served);
+            self.served = self.write(served).await;
+            for turn in self.turns.drain(..) {
+                let by = (ACTOR, self.webhooks.now_ms() / 1000);
+                turn.note(self.webhooks.store(), by).await;
+            }
+        }
+    }
+
+    /// Writes what has changed of these webhooks, and returns them. What can't be written stays to be written.
+    async fn write(
+        &mut self,
+        mut all: BTreeMap<String, ServedWebhook>,
+    ) -> BTreeMap<String, ServedWebhook> {
+        let settlements: Vec<_> = all
+            .values_mut()
+            .filter_map(ServedWebhook::settlement)
+            .collect();
+        if settlements.is_empty() {
+            return all;
+        }
+        match self.webhooks.store().settle(settlements.clone()).await {
+            Ok(outdated) => {
+                for settlement in &settlements {
+                    let Some(served) = all.get_mut(&settlement.id) else {
+                        continue;
+                    };
+                    if outdated.contains(&settlement.id) {
+                        // The next look takes on what is there now.
+                        Arc::make_mut(&mut served.webhook).version = -1;
+                        self.webhooks.changed().notify_one();
+                    } else {
+                        served.committed = settlement.progress.position;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "deliveries can't be settled");
+                for settlement in settlements {
+                    if let Some(served) = all.get_mut(&settlement.id) {
+                        served.schedule.put_back(Changes {
+                            settled: settlement.settled,
+                            deliveries: settlement.deliveries,
+                        });
+                        served.attempts.splice(0..0, settlement.attempts);
+                    }
+                }
+                self.commit_at = Some(Instant::now() + LOOK_INTERVAL);
+            }
+        }
+        all
+    }
+}
+
+/// A number from 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without random bytes all come as late as they may.
+    match rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

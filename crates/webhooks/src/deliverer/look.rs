@@ -1,0 +1,145 @@
+//! Which webhooks are served: each second, and at each word of an operator.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{DELIVERING_HELD_MS, StoreError, Webhook, WebhookDelivery, WebhookState};
+use tokio::time::Instant;
+
+use super::Deliverer;
+use crate::attempt::{event_at, position};
+use crate::figures::WebhookFigures;
+use crate::schedule::Schedule;
+use crate::served::ServedWebhook;
+use crate::state::state_of;
+
+impl Deliverer {
+    /// Looks which webhooks there are, and takes on what operators have changed.
+    pub(super) async fn look(&mut self) {
+        if let Err(error) = self.try_to_look().await {
+            tracing::warn!(%error, "webhooks can't be read");
+        }
+    }
+
+    async fn try_to_look(&mut self) -> Result<(), StoreError> {
+        let store = Arc::clone(self.webhooks.store());
+        let asked = Instant::now();
+        let is_mine = store.may_deliver().await?;
+        if is_mine {
+            self.mine_until = asked + Duration::from_millis(DELIVERING_HELD_MS.unsigned_abs());
+        }
+        let all = store.webhooks().await?;
+        let (accesses, now) = (store.accesses(), self.webhooks.now_ms() / 1000);
+        let mut served = BTreeMap::new();
+        let mut held = HashMap::new();
+        let mut figures = WebhookFigures::default();
+        for webhook in all {
+            let Some(access) = accesses.of_client(&webhook.client_id) else {
+                continue;
+            };
+            let (state, _) = state_of(&webhook, access, now);
+            *figures.states.entry(state.word()).or_default() += 1;
+            figures.lost += webhook.progress.lost;
+            let is_stopped = webhook.progress.state == WebhookState::Paused;
+            let waits = is_mine && (state.is_served() || (is_stopped && access.is_live(now)));
+            if waits {
+                let interest = self.held.remove(&webhook.id);
+                let hold = || self.events.interests.hold(&webhook.client_id);
+                held.insert(webhook.id.clone(), interest.unwrap_or_else(hold));
+            }
+            if !is_mine || !state.is_served() {
+                continue;
+            }
+            let before = self.served.remove(&webhook.id);
+            let now_served = match before {
+                Some(before) if before.webhook.version == webhook.version => before,
+                before => match self.take_on(webhook, before).await {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        tracing::warn!(%error, "a webhook's deliveries can't be read");
+                        continue;
+                    }
+                },
+            };
+            served.insert(now_served.webhook.id.clone(), now_served);
+        }
+        // Of those that are served no longer, what has ended is written all the same.
+        let ended = std::mem::replace(&mut self.served, served);
+        self.held = held;
+        self.write(ended).await;
+        for served in self.served.values() {
+            let (unsettled, oldest) = served.schedule.unsettled();
+            let oldest = oldest.map(|at| position(at).time_ms());
+            figures.unsettled += unsettled as u64;
+            figures.oldest_ms = figures.oldest_ms.into_iter().chain(oldest).min();
+        }
+        self.webhooks.figures_kept().show(figures);
+        Ok(())
+    }
+
+    /// Begins with a webhook, or goes on with it after an operator has changed it.
+    async fn take_on(
+        &mut self,
+        webhook: Webhook,
+        before: Option<ServedWebhook>,
+    ) -> Result<ServedWebhook, StoreError> {
+        if let Some(mut before) = before {
+            let rest = before.settlement();
+            let outdated = self.webhooks.store().settle(rest.into_iter().collect());
+            outdated.await?;
+            return self.resumed(webhook, Some(before)).await;
+        }
+        self.resumed(webhook, None).await
+    }
+
+    async fn resumed(
+        &self,
+        webhook: Webhook,
+        before: Option<ServedWebhook>,
+    ) -> Result<ServedWebhook, StoreError> {
+        let rows = self.webhooks.store().deliveries(&webhook.id).await?;
+        let (mut known, mut lost) = (Vec::new(), Vec::new());
+        for row in rows.into_iter().filter(|row| !row.is_dead) {
+            let chat = before
+                .as_ref()
+                .and_then(|it| it.schedule.chat(row.position));
+            let chat = match chat {
+                Some(chat) => Some(chat),
+                None => {
+                    let event = event_at(&self.events, row.position).await?;
+                    event.map(|event| self.chat_of(&event))
+                }
+            };
+            match chat {
+                Some(chat) => known.push((row, chat)),
+                None => lost.push((row, 0)),
+            }
+        }
+        let gone: Vec<u64> = lost
+            .iter()
+            .map(|(row, _): &(WebhookDelivery, u64)| row.position)
+            .collect();
+        known.extend(lost);
+        let mut schedule = Schedule::new(&webhook, known);
+        for position in gone {
+            schedule.pass_over(position, true);
+        }
+        if let Some(before) = &before {
+            schedule.go_on_from(&before.schedule);
+            // Unless an operator has moved it, it goes on from where it is, not from where it was last written.
+            if webhook.progress.position == before.committed {
+                schedule.move_to(before.schedule.progress().position);
+            }
+        }
+        Ok(ServedWebhook {
+            noted: webhook.progress.state,
+            committed: webhook.progress.position,
+            webhook: Arc::new(webhook),
+            schedule,
+            attempts: Vec::new(),
+            gap_at: None,
+            may_have_more: true,
+        })
+    }
+}

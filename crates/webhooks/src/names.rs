@@ -1,0 +1,26 @@
+//! Ids of webhooks and of tests, and the positions at which webhooks begin.
+
+use aws_lc_rs::rand;
+use store::{Position, StoreError};
+
+use crate::draft::WebhookError;
+
+/// The first position of a moment.
+pub(crate) fn position_at(ms: i64) -> u64 {
+    Position::first_at(ms).number().unsigned_abs()
+}
+
+/// A prefix and 20 random characters of base32, small letters and digits.
+pub(crate) fn new_name(prefix: &str) -> Result<String, WebhookError> {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut bytes = [0; 20];
+    rand::fill(&mut bytes).map_err(|_| failed("the system has no random bytes".to_owned()))?;
+    let random = bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    Ok(prefix.chars().chain(random).collect())
+}
+
+pub(crate) fn failed(text: String) -> WebhookError {
+    WebhookError::Store(StoreError::new(text))
+}

@@ -1,0 +1,135 @@
+//! What an attempt that has ended says about the receiver and the event.
+
+use store::WebhookState;
+
+use super::Schedule;
+use crate::outcome::{Failure, FailureOf};
+use crate::pauses::{
+    EVENT_AGE, EVENT_ATTEMPTS_MAX, FAILURES_MAX, GIVE_UP, GONE_APART, RETRY_AFTER_MAX, later,
+    of_event, of_rest,
+};
+use crate::schedule::AT_ONCE_MAX;
+
+impl Schedule {
+    pub(super) fn succeeded(&mut self, position: u64, now: i64) {
+        self.settle(position);
+        self.succeeded_at = now;
+        self.progress.failures = 0;
+        self.progress.failing_since = None;
+        self.progress.gone_at = None;
+        match self.progress.state {
+            WebhookState::Active => self.window = (self.window * 2).min(AT_ONCE_MAX),
+            WebhookState::Resting => {
+                self.window = 1;
+                self.turn(WebhookState::Active, "", now);
+            }
+            WebhookState::Paused | WebhookState::Disabled => {}
+        }
+    }
+
+    pub(super) fn said_gone(&mut self, (now, jitter): (i64, f64)) {
+        let first = *self.progress.gone_at.get_or_insert(now);
+        if now - first >= GONE_APART {
+            self.turn(WebhookState::Disabled, "gone", now);
+            return;
+        }
+        self.count_failure(now);
+        self.rest("gone", (now, jitter), GONE_APART);
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        position: u64,
+        (failure, cause): (Failure, &str),
+        (now, jitter): (i64, f64),
+    ) {
+        self.progress.gone_at = None;
+        self.count_failure(now);
+        self.put_off(position, (failure.of, cause), (now, jitter));
+        let since = self.progress.failing_since.unwrap_or(now);
+        if now - since >= GIVE_UP {
+            self.turn(WebhookState::Disabled, "failing", now);
+            return;
+        }
+        let is_resting = self.progress.state == WebhookState::Resting;
+        if is_resting || failure.of == FailureOf::Overload || self.progress.failures >= FAILURES_MAX
+        {
+            let asked = failure.retry_after.unwrap_or_default().as_millis();
+            let asked = i64::try_from(asked).unwrap_or(RETRY_AFTER_MAX);
+            self.rest(cause, (now, jitter), asked.min(RETRY_AFTER_MAX));
+        }
+    }
+
+    fn count_failure(&mut self, now: i64) {
+        self.progress.failures = self.progress.failures.saturating_add(1);
+        self.progress.failing_since.get_or_insert(now);
+        self.is_changed = true;
+    }
+
+    /// Puts a delivery off after a failure, or gives it up.
+    fn put_off(
+        &mut self,
+        position: u64,
+        (of, cause): (FailureOf, &str),
+        (now, jitter): (i64, f64),
+    ) {
+        // While it rests, nobody can say whose a failure is.
+        let is_own = of == FailureOf::Event && self.progress.state == WebhookState::Active;
+        let Some(delivery) = self.pending.get_mut(&position) else {
+            return;
+        };
+        let row = &mut delivery.row;
+        cause.clone_into(&mut row.cause);
+        row.next_at = now + later(of_event(1), jitter);
+        if is_own {
+            row.attempts += 1;
+            if row.first_at == 0 {
+                row.first_at = now;
+            }
+            let pause = of_event(row.attempts);
+            row.next_at = now + later(pause, jitter);
+            let is_old = now - row.first_at >= EVENT_AGE;
+            if row.attempts >= EVENT_ATTEMPTS_MAX && is_old && self.succeeded_at > row.first_at {
+                let mut row = row.clone();
+                row.is_dead = true;
+                self.pending.remove(&position);
+                self.changed.remove(&position);
+                self.dead.push(row);
+                return;
+            }
+        }
+        self.changed.insert(position);
+    }
+
+    /// Rests for at least `least`, and as long as it has failed for.
+    fn rest(&mut self, cause: &str, (now, jitter): (i64, f64), least: i64) {
+        match self.progress.state {
+            WebhookState::Active => {
+                self.probes = 0;
+                self.turn(WebhookState::Resting, cause, now);
+            }
+            // What was under way when the rest began shows nothing new.
+            WebhookState::Resting if now < self.progress.next_at => {
+                self.progress.next_at = self.progress.next_at.max(now + later(least, jitter));
+                return;
+            }
+            WebhookState::Resting => self.probes += 1,
+            WebhookState::Paused | WebhookState::Disabled => return,
+        }
+        let failing = now - self.progress.failing_since.unwrap_or(now);
+        let pause = of_rest(self.probes, failing);
+        self.progress.next_at = now + later(pause.max(least), jitter);
+        self.is_changed = true;
+    }
+
+    fn turn(&mut self, state: WebhookState, cause: &str, now: i64) {
+        let at = &mut self.progress;
+        if !at.state.is_served() || at.state == state {
+            return;
+        }
+        at.state = state;
+        at.state_at = now;
+        cause.clone_into(&mut at.cause);
+        self.is_changed = true;
+    }
+}

