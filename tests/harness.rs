@@ -34,7 +34,7 @@ pub use issuer::{ISSUER, Issuer};
 pub use link::{Link, LinkState};
 pub use operator::{admin, admin_request, exported, import_accesses, made, rows};
 pub(crate) use postgres::SERVER;
-pub use process::{Process, binary, load, repository};
+pub use process::{Process, assert_within, binary, load, repository};
 pub use shared_store::is_postgres;
 pub(crate) use shared_store::{ADMIN_KEY, SEAL, is_of_files, new_listen};
 pub(crate) use skipped::skipped;

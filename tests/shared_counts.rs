@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use self::offered::offer;
 use crate::crash::upstream::{answer, request};
 use crate::harness::{
-    Answer, Fleet, Gateway, Valkey, accepted, admin, client, client_from, load, made, skipped,
-    until,
+    Answer, Fleet, Gateway, Valkey, accepted, admin, assert_within, client, client_from, load,
+    made, skipped, until,
 };
 
 const READ: &str = "class=chat&method=getchatchannels";
@@ -260,8 +260,5 @@ async fn a_read_at_one_replica_sees_what_was_sent_at_another() {
         delays.len(),
         delays[delays.len() / 2]
     );
-    assert!(
-        p99 <= KNOWN_MAX * u32::try_from(load(4, 1)).unwrap(),
-        "{p99:?}"
-    );
+    assert_within(p99, KNOWN_MAX);
 }

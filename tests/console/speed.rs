@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::{Journal, JournalPayload, JournalRow, Store};
 
 use super::{Visitor, pages};
-use crate::harness::{Gateway, load};
+use crate::harness::{Gateway, assert_within, load};
 
 /// Longest time of a page, in the middle of [`TRIES`].
 const PAGE_MAX: Duration = Duration::from_millis(100);
@@ -113,7 +113,6 @@ async fn no_page_keeps_an_operator_waiting_over_a_long_journal() {
         }
         times.sort();
         let time = times[TRIES / 2];
-        assert!(time <= PAGE_MAX, "{name} over {rows} rows: {time:?}");
         slowest = slowest.max((time, name));
     }
     println!(
@@ -122,4 +121,5 @@ async fn no_page_keeps_an_operator_waiting_over_a_long_journal() {
         slowest.1,
         slowest.0.as_secs_f64() * 1e3
     );
+    assert_within(slowest.0, PAGE_MAX);
 }

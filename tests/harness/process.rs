@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use super::wait::PATIENCE;
 
@@ -185,4 +186,14 @@ pub fn repository() -> PathBuf {
 pub fn load(sample: usize, full: usize) -> usize {
     let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
     if is_full { full } else { sample }
+}
+
+/// What other work on the machine may add to a time on every day; a release's load has the machine for itself.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// Fails where something took longer than `most`, and than a busy machine explains.
+#[track_caller]
+pub fn assert_within(took: Duration, most: Duration) {
+    let most = if load(0, 1) == 1 { most } else { most + BUSY };
+    assert!(took <= most, "{took:?} instead of {most:?}");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stage::{LEASE, Stage};
 use crate::crash::seed;
-use crate::harness::{Answer, Chance, Cluster, load, pass, rows, skipped, until};
+use crate::harness::{Answer, Chance, Cluster, assert_within, load, pass, rows, skipped, until};
 
 /// How much later than its lease is over others say what became of a send: their pause between two looks.
 const REAPED_MAX: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ async fn sends_of_a_stopped_replica_are_unknown_to_others_and_its_late_truth_cou
     }
     let known = stopped.elapsed();
     println!("{SENDS} sends of a stopped replica are unknown after {known:?}");
-    assert!(known <= LEASE + REAPED_MAX, "{known:?}");
+    assert_within(known, LEASE + REAPED_MAX);
     pass(lasting.saturating_sub(stopped.elapsed())).await;
     stage.gateways[0].process.signal("CONT");
     for (send, mark) in sends.into_iter().zip(&marks) {

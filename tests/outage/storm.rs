@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
-use crate::harness::{Answer, Chance, callers_id, pass, rows};
+use crate::harness::{Answer, Chance, assert_within, callers_id, pass, rows};
 
 /// Callers at once.
 const CALLERS: usize = 6;
@@ -164,7 +164,7 @@ pub(crate) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
         if asked.mark.is_none() || asked.code == "OVERLOADED" {
             verdict.slowest = verdict.slowest.max(asked.took);
         }
-        assert!(asked.took <= SETTLED_MAX, "{asked:?}");
+        assert_within(asked.took, SETTLED_MAX);
         let comes_again = asked.code == "OVERLOADED" && !asked.retry_after.is_empty();
         verdict.failed += usize::from(asked.status >= 500 && !comes_again);
         match &asked.mark {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::raw::{Fault, Raw};
 use super::{NOT_SENT, Place, Stage, chats, code_of, delivery};
 use crate::harness::{
-    Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, client, load, pass, until,
+    Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, assert_within, client, load, pass,
+    until,
 };
 
 /// What came of the calls of a storm.
@@ -107,8 +108,8 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
          sends: {} made, each once, {} kept back",
         all.reads, all.sends_made, all.sends_kept
     );
-    assert!(opened < Duration::from_secs(1), "{opened:?}");
-    assert!(noticed < Duration::from_secs(5), "{noticed:?}");
+    assert_within(opened, Duration::from_secs(1));
+    assert_within(noticed, Duration::from_secs(5));
     assert!(arrived * 10 <= all.reads * 11, "{arrived} of {}", all.reads);
     assert!(all.sends_kept > 0 && all.sends_made > 0);
 }
@@ -247,7 +248,8 @@ async fn one_access_cannot_keep_the_others_waiting() {
         (full.status, code_of(&full), delivery(&full)),
         (503, "OVERLOADED", "not_sent")
     );
-    assert!(began.elapsed() < Duration::from_millis(400) && !full.header("retry-after").is_empty());
+    assert_within(began.elapsed(), Duration::from_millis(400));
+    assert!(!full.header("retry-after").is_empty());
     // Who has nobody in it yet goes before the last of them, and it is this one's turn after one of the others.
     let began = Instant::now();
     let call = client()
@@ -263,7 +265,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     assert_eq!(code_of(&answer), "SUCCESS", "{}", answer.body);
     let served = began.elapsed();
     // Two places of half a second each: its turn comes within two of them, not behind forty others.
-    assert!(served < Duration::from_millis(2500), "{served:?}");
+    assert_within(served, Duration::from_millis(2500));
     let reported = greedy.join_all().await;
     let overloaded = reported
         .iter()
