@@ -57,9 +57,16 @@ impl Queue {
             .iter()
             .map(|lane| waiting.lanes[*lane as usize].len());
         let known = waiting.lanes[Lane::Known as usize].len();
+        let closes = &waiting.lanes[Lane::Closes as usize];
+        let closes_press = part == JournalPart::Closes
+            && (closes.len() >= BATCH_SENDS_MAX
+                || closes.iter().any(|(_, close)| close.is_urgent()));
         PartWork {
             has_entries: lens.sum::<usize>() > 0,
-            presses: waiting.closed || !waiting.flushes.is_empty() || known >= BATCH_ROWS_MAX,
+            presses: waiting.closed
+                || !waiting.flushes.is_empty()
+                || known >= BATCH_ROWS_MAX
+                || closes_press,
         }
     }
 
