@@ -15,19 +15,18 @@ use crate::{JournalRow, Settlement};
 
 /// Closes rows and settles their keys. The truth that comes late, when others have closed the row as unknown, still makes a
 /// receipt a sent one; it frees none that others were told of. What is taken back leaves no row.
-static CLOSE: LazyLock<String> = LazyLock::new(|| {
+///
+/// A batch that settles no keys, or frees none, is closed without that part: even where it has nothing to do, each part has the room
+/// of receipts counted.
+fn close_text(settles: bool, frees: bool) -> String {
+    let settled = if settles { SETTLED } else { "" };
+    let freed = if frees { FREED } else { "" };
     format!(
         "WITH c AS (
             SELECT * FROM unnest($2, $3, $4, {values}) AS c(is_whole, settled, receipt, {names})
         ), mine AS (
             DELETE FROM chatgate.intents WHERE id = ANY($1) RETURNING id, owner
-        ), settled AS (
-            UPDATE chatgate.receipts r SET state = c.settled, answer = c.receipt FROM c
-            WHERE r.row = ANY($1) AND r.row = c.id AND c.settled IN ('sent', 'unknown') AND (r.state = 'open' OR c.settled = 'sent')
-        ), freed AS (
-            DELETE FROM chatgate.receipts r USING c JOIN mine USING (id)
-            WHERE r.row = ANY($1) AND r.row = c.id AND c.settled = 'free'
-        ), said AS (
+        ){settled}{freed}, said AS (
             INSERT INTO chatgate.journal_payload (id, destination, parameters, answer)
             SELECT c.id, c.destination, c.parameters, c.answer FROM c JOIN mine USING (id)
             WHERE c.is_whole AND (c.destination IS NOT NULL OR c.parameters IS NOT NULL OR c.answer IS NOT NULL)
@@ -42,6 +41,24 @@ static CLOSE: LazyLock<String> = LazyLock::new(|| {
         columns = *COLUMNS,
         of_c = columns_of("c"),
     )
+}
+
+/// What becomes of a key whose send has not left.
+const FREE: &str = "free";
+
+const SETTLED: &str = ", settled AS (
+            UPDATE chatgate.receipts r SET state = c.settled, answer = c.receipt FROM c
+            WHERE r.row = ANY($1) AND r.row = c.id AND c.settled IN ('sent', 'unknown') AND (r.state = 'open' OR c.settled = 'sent')
+        )";
+
+const FREED: &str = ", freed AS (
+            DELETE FROM chatgate.receipts r USING c JOIN mine USING (id)
+            WHERE r.row = ANY($1) AND r.row = c.id AND c.settled = 'free'
+        )";
+
+/// Statements that close batches, by whether keys are freed, twice by whether others are settled.
+static CLOSE: LazyLock<[[String; 2]; 2]> = LazyLock::new(|| {
+    [false, true].map(|settles| [false, true].map(|frees| close_text(settles, frees)))
 });
 
 /// The outcome of a row that others have closed as unknown.
@@ -112,7 +129,7 @@ impl LaneState {
             let kept = settlement.map(Settlement::kept);
             ids.push(row.id);
             are_whole.push(matches!(entry, JournalEntry::Close(..)));
-            settled.push(kept.map(|kept| kept.map_or("free", |(state, _)| state)));
+            settled.push(kept.map(|kept| kept.map_or(FREE, |(state, _)| state)));
             receipts.push(kept.flatten().map(|(_, answer)| clean(answer)));
             lists.push(row, &self.key);
         }
@@ -123,7 +140,12 @@ impl LaneState {
             (&receipts, Type::TEXT_ARRAY),
         ];
         let values: Vec<Value<'_>> = own.into_iter().chain(lists.values()).collect();
-        let late = session.query_prepared(&CLOSE, &values).await?;
+        let settles = settled
+            .iter()
+            .any(|word| word.is_some_and(|word| word != FREE));
+        let frees = settled.contains(&Some(FREE));
+        let sql = &CLOSE[usize::from(settles)][usize::from(frees)];
+        let late = session.query_prepared(sql, &values).await?;
         let late: Vec<i64> = late
             .iter()
             .map(|row| row.try_get("id"))

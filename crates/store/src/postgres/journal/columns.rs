@@ -172,13 +172,21 @@ impl<'r> RowLists<'r> {
         }
     }
 
-    /// The lists, as values of a statement.
+    /// The lists, as values of a statement. A list of nothing is none: half of a row's columns are empty, and cost little then.
     pub(super) fn values(&self) -> impl Iterator<Item = Value<'_>> {
         fn text<'v>(list: &'v List<Cow<'_, str>>) -> Value<'v> {
+            if list.iter().all(Option::is_none) {
+                return (&None::<Vec<String>>, Type::TEXT_ARRAY);
+            }
             (list, Type::TEXT_ARRAY)
         }
-        let numbers = self.numbers.iter();
-        let numbers = numbers.map(|list| -> Value<'_> { (list, Type::INT8_ARRAY) });
+        fn number(list: &List<i64>) -> Value<'_> {
+            if list.iter().all(Option::is_none) {
+                return (&None::<Vec<i64>>, Type::INT8_ARRAY);
+            }
+            (list, Type::INT8_ARRAY)
+        }
+        let numbers = self.numbers.iter().map(number);
         let between: [Value<'_>; 3] = [
             (&self.peers, Type::TEXT_ARRAY),
             (&self.clients, Type::INET_ARRAY),

@@ -374,14 +374,28 @@ async fn a_replica_without_a_lease_begins_nothing() {
     };
     let a = Replica::start(&options).await;
     let (client, mut key) = (connect(&options).await, 0);
-    until(async || {
-        let gone = "DELETE FROM chatgate.replicas";
-        client.batch_execute(gone).await.unwrap();
-        key += 1;
-        // A heartbeat may come in between.
-        let refused = a.open(key).await.err()?.to_string();
-        assert!(refused.contains("lease is over"), "{refused}");
-        Some(())
-    })
-    .await;
+    for has_key in [true, false] {
+        until(async || {
+            let gone = "DELETE FROM chatgate.replicas";
+            client.batch_execute(gone).await.unwrap();
+            key += 1;
+            let claim = has_key.then(|| claim(key));
+            match a.journal.open(row(), claim).await {
+                Err(refused) => {
+                    let refused = refused.to_string();
+                    assert!(refused.contains("lease is over"), "{refused}");
+                    Some(())
+                }
+                // A heartbeat came in between; what begins is in the database.
+                Ok(Opened::Intent(intent)) => {
+                    let row = "SELECT FROM chatgate.intents WHERE id = $1";
+                    let rows = client.query(row, &[&intent.id()]).await.unwrap();
+                    assert_eq!(rows.len(), 1);
+                    None
+                }
+                Ok(Opened::Obstacle(obstacle)) => panic!("{obstacle:?}"),
+            }
+        })
+        .await;
+    }
 }
