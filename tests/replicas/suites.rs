@@ -5,10 +5,11 @@ use std::process::Command;
 use crate::harness::{is_postgres, load, skipped};
 
 /// Those that say most in the least time.
-const SAMPLE: [&str; 3] = [
+const SAMPLE: [&str; 4] = [
     "matrix::every_operation_by_every_way_shows_success_and_every_code_that_applies",
     "crash::killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice",
     "receipts::however_many_ask_at_once_each_key_is_one_send",
+    "journal::operators_find_rows_by_every_filter_and_changes_among_them",
 ];
 
 #[test]

@@ -58,6 +58,7 @@ impl Store {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
+        self.journal_so_far().await;
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.change(what, change, tokens).await,
             Engine::Postgres(postgres) => postgres.change(what, change, tokens).await,
@@ -73,9 +74,18 @@ impl Store {
         by: (&str, i64),
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
+        self.journal_so_far().await;
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.put_accesses(by, accesses).await,
             Engine::Postgres(postgres) => postgres.put_accesses(by, accesses).await,
+        }
+    }
+
+    /// Has the journal's rows from before a change written before it. A store that fails fails the change itself; this waits no
+    /// longer than the journal does.
+    async fn journal_so_far(&self) {
+        if self.journal().trouble().is_none() {
+            let _ = self.journal().flush().await;
         }
     }
 

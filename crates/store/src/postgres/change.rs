@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
+use super::lease::now_ms;
 use super::session::{PgSession, Value};
 use super::snapshot::read_access;
 use super::store::{EpochOf, PostgresStore};
@@ -113,7 +114,12 @@ impl PostgresStore {
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
         let now = self.by_database(own_now);
+        // The moment within that second.
         let at_ms = now.saturating_mul(1000);
+        let at_ms = self
+            .lease()
+            .database_ms(now_ms())
+            .clamp(at_ms, at_ms.saturating_add(999));
         let row = self.ids().next(at_ms);
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 11] = [

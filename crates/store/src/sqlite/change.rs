@@ -21,7 +21,6 @@ impl SqliteStore {
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         let guard = self.changing().await?;
-        self.journal_so_far().await;
         let before = self.memory().accesses.load_full().named(name).cloned();
         let after = change(before.as_deref())?;
         let (actor, changed) = (actor.to_owned(), name.to_owned());
@@ -54,7 +53,6 @@ impl SqliteStore {
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let guard = self.changing().await?;
-        self.journal_so_far().await;
         let (actor, accesses, there) = (
             actor.to_owned(),
             accesses.to_vec(),
@@ -80,12 +78,6 @@ impl SqliteStore {
             Ok(accesses)
         };
         self.writer().run(write).await
-    }
-
-    /// Has the journal's rows from before a change written before it. A store that fails fails the change itself; this waits no
-    /// longer than the journal does.
-    async fn journal_so_far(&self) {
-        let _ = self.memory().journal.flush().await;
     }
 
     pub(crate) async fn note_change(
