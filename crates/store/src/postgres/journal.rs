@@ -9,6 +9,7 @@ mod failover;
 mod held;
 mod lane;
 mod lanes;
+mod open_lists;
 mod open_row;
 mod opens;
 mod page;

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::held::EndedSend;
+use super::open_lists::{OpenLists, WantedRow};
 use super::open_row::OpenRow;
-use super::opens::{OpenLists, WantedRow};
 use super::shared::LaneState;
 use crate::journal::entry::{Closing, JournalEntry};
 use crate::postgres::error::PgError;
