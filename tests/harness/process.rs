@@ -189,7 +189,7 @@ pub fn load(sample: usize, full: usize) -> usize {
 }
 
 /// What other work on the machine may add to a time on every day; a release's load has the machine for itself.
-const BUSY: Duration = Duration::from_secs(3);
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Fails where something took longer than `most`, and than a busy machine explains.
 #[track_caller]
