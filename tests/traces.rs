@@ -318,8 +318,8 @@ async fn a_receiver_that_is_away_holds_nothing_up_and_what_it_misses_is_counted(
     })
     .await;
     // What waits when the gateway ends has its way to the receiver.
-    assert_eq!(Answer::of(send(&gateway)).await.status, 200);
     let before = receiver.requests().len();
+    assert_eq!(Answer::of(send(&gateway)).await.status, 200);
     gateway.process.signal("TERM");
     until("the last one is there", async || {
         receiver.requests().len() > before

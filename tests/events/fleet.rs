@@ -153,10 +153,15 @@ async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
             heard.doubles
         );
     }
-    while delivered(&sink, began).count() < all {
-        let before = delivered(&sink, began).count();
+    let mut count = delivered(&sink, began).count();
+    while count < all {
+        let before = count;
         let what = format!("seed {seed}: {before} of {all} delivered; one more");
-        until(&what, async || delivered(&sink, began).count() > before).await;
+        until(&what, async || {
+            count = delivered(&sink, began).count();
+            count > before
+        })
+        .await;
     }
     let heard = delivered(&sink, began);
     heard.check_order(|number| chats[number], all);
