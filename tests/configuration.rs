@@ -153,6 +153,50 @@ fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_se
 }
 
 #[test]
+fn what_only_a_restart_changes_of_a_shared_store_is_refused_by_name() {
+    let seal = |byte: char| format!("{}=", byte.to_string().repeat(43));
+    let read = |seal: String, more: &str, before: Option<&Config>| {
+        let environment = [
+            (
+                "CHATGATE__STORE__URL",
+                "postgres://u:p@db/chatgate".to_owned(),
+            ),
+            ("CHATGATE__STORE__SEAL", seal),
+            ("CHATGATE__ADMIN__KEY", "k".repeat(32)),
+            ("CHATGATE__UPSTREAM__USER", "u".to_owned()),
+            ("CHATGATE__UPSTREAM__PASSWORD", "p".to_owned()),
+        ];
+        let file = format!(
+            "[server]\npublic_url = \"https://gate.example/\"\n[upstream]\nurl = \"https://chat.example/\"\n\
+             [store]\nkind = \"postgres\"\n{more}"
+        );
+        let sources = Sources {
+            environment: environment
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+            file,
+            ..Sources::default()
+        };
+        Config::read_after(&sources, before)
+    };
+    let before = read(seal('A'), "", None).unwrap();
+    assert!(read(seal('A'), "", Some(&before)).is_ok());
+    let more = "connections = 9\n[replicas]\nack_wait = \"3s\"\n";
+    let refused = read(seal('Q'), more, Some(&before)).err().unwrap();
+    for key in ["store.seal", "store.connections", "replicas.ack_wait"] {
+        let is_named = |text: &String| text.contains(&format!("{key}: it can't change while"));
+        assert!(
+            refused
+                .iter()
+                .map(ToString::to_string)
+                .any(|text| is_named(&text)),
+            "{key}"
+        );
+    }
+    assert_eq!(refused.len(), 3);
+}
+
+#[test]
 fn flags_beat_the_environment_which_beats_the_file() {
     let mut sources = Sources {
         file: "[limits]\nsoap_bytes = 1\n[server]\nlisten = \"127.0.0.1:1\"".to_owned(),

@@ -229,7 +229,7 @@ impl Config {
             ("server.data", self.data != next.data),
             (
                 "store.kind",
-                self.store_fingerprint() != next.store_fingerprint(),
+                self.shared_store.is_some() != next.shared_store.is_some(),
             ),
             ("shared.url", self.shared_counts != next.shared_counts),
             ("server.listen", self.listen != next.listen),
@@ -244,14 +244,10 @@ impl Config {
                 self.upstream.is_some() && next.upstream.is_none(),
             ),
         ];
-        changes
-            .into_iter()
-            .filter(|(_, changes)| *changes)
-            .map(|(key, _)| key)
-    }
-
-    fn store_fingerprint(&self) -> Option<u64> {
-        Some(self.shared_store.as_ref()?.fingerprint)
+        let changes = changes.into_iter().filter(|(_, changes)| *changes);
+        let stores = self.shared_store.iter().zip(&next.shared_store);
+        let of_store = stores.flat_map(|(store, next)| store.pinned.changed(&next.pinned));
+        changes.map(|(key, _)| key).chain(of_store)
     }
 
     fn convert(reader: &mut Reader<'_>) -> Config {

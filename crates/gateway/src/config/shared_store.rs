@@ -9,7 +9,8 @@ use store::{PostgresOptions, PostgresUrl, ReplicaOptions, SealKeys};
 
 use super::parse_chatgate::bounded;
 
-/// Connections that have a part of their own: opens, closes and rows of the journal, heartbeat, notifications.
+/// Connections that have a part of their own: opens, closes and rows of the journal, heartbeat, notifications. The one that sweeps
+/// comes on top.
 const OWN_CONNECTIONS: u32 = 5;
 
 /// Fewest connections: one is left for look-ups and operators.
@@ -52,18 +53,37 @@ pub struct SharedStore {
     pub admin_key: SecretString,
     /// How old what is known of accesses may be before nobody is let in by it.
     pub stale_max: Duration,
-    /// Differs when any of its settings does.
-    pub(super) fingerprint: u64,
+    /// Its settings, of which a restart alone changes any.
+    pub(super) pinned: SettingHashes,
+}
+
+/// Hashes of settings by their keys, so that those of two configurations can be compared, secrets among them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SettingHashes(Vec<(&'static str, u64)>);
+
+impl SettingHashes {
+    fn note(&mut self, key: &'static str, value: impl Hash) {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        self.0.push((key, hasher.finish()));
+    }
+
+    /// The keys of the settings that differ in another configuration.
+    pub(super) fn changed(&self, other: &SettingHashes) -> impl Iterator<Item = &'static str> {
+        let both = self.0.iter().zip(&other.0);
+        both.filter_map(|(one, other)| (one != other).then_some(one.0))
+    }
 }
 
 /// The shared store; nothing when the store is a file.
 pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let kinds = [("sqlite", false), ("postgres", true)];
     let is_shared = reader.choice("store.kind", "sqlite", &kinds);
-    let mut fingerprint = DefaultHasher::new();
-    let url = url(reader, "store.url", &mut fingerprint);
-    let direct_url = url_or(reader, "store.direct_url", url.as_ref(), &mut fingerprint);
-    let seal = seal(reader, &mut fingerprint);
+    let mut pinned = SettingHashes::default();
+    let url = postgres_url(reader, "store.url", &mut pinned);
+    let direct_url = postgres_url(reader, "store.direct_url", &mut pinned);
+    let direct_url = direct_url.or_else(|| url.clone());
+    let seal = seal(reader, &mut pinned);
     let admin_key = reader.secret("admin.key");
     if admin_key
         .as_ref()
@@ -78,10 +98,11 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let is_replicated = reader.choice("store.durability", "local", &durabilities);
     let migrations = [("auto", true), ("check", false)];
     let migrates = reader.choice("store.migrate", "auto", &migrations);
-    let (replica, stale_max) = replica(reader);
+    let (replica, stale_max) = replica(reader, &mut pinned);
     let pooled = connections.get() - OWN_CONNECTIONS;
-    (pooled, is_replicated, migrates, stale_max).hash(&mut fingerprint);
-    (&replica.name, replica.lease, replica.ack_wait).hash(&mut fingerprint);
+    pinned.note("store.connections", pooled);
+    pinned.note("store.durability", is_replicated);
+    pinned.note("store.migrate", migrates);
     if !is_shared {
         reject_shared(reader);
         return None;
@@ -99,7 +120,7 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
         },
         admin_key: admin_key?.into(),
         stale_max,
-        fingerprint: fingerprint.finish(),
+        pinned,
     })
 }
 
@@ -135,10 +156,14 @@ fn demand(reader: &mut Reader<'_>) {
     }
 }
 
-fn url(reader: &mut Reader<'_>, key: &str, fingerprint: &mut DefaultHasher) -> Option<PostgresUrl> {
-    let text = reader.secret(key)?;
-    text.hash(fingerprint);
-    match PostgresUrl::parse(&text.into()) {
+fn postgres_url(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    pinned: &mut SettingHashes,
+) -> Option<PostgresUrl> {
+    let text = reader.secret(key);
+    pinned.note(key, &text);
+    match PostgresUrl::parse(&text?.into()) {
         Ok(url) => Some(url),
         Err(error) => {
             reader.reject(key, &error);
@@ -147,26 +172,12 @@ fn url(reader: &mut Reader<'_>, key: &str, fingerprint: &mut DefaultHasher) -> O
     }
 }
 
-fn url_or(
-    reader: &mut Reader<'_>,
-    key: &str,
-    otherwise: Option<&PostgresUrl>,
-    fingerprint: &mut DefaultHasher,
-) -> Option<PostgresUrl> {
-    if reader.is_set(key) {
-        return url(reader, key, fingerprint);
-    }
-    // Read all the same, so that the schema has it.
-    let _ = reader.secret(key);
-    otherwise.cloned()
-}
-
 /// The key that seals, and after it one that sealed before.
-fn seal(reader: &mut Reader<'_>, fingerprint: &mut DefaultHasher) -> Option<SealKeys> {
+fn seal(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> Option<SealKeys> {
     let key = "store.seal";
-    let text = reader.secret(key)?;
-    text.hash(fingerprint);
-    match SealKeys::parse(&text) {
+    let text = reader.secret(key);
+    pinned.note(key, &text);
+    match SealKeys::parse(&text?) {
         Ok(keys) => Some(keys),
         Err(error) => {
             let text = format!("{error}; write 32 random bytes in base64: openssl rand -base64 32");
@@ -177,7 +188,7 @@ fn seal(reader: &mut Reader<'_>, fingerprint: &mut DefaultHasher) -> Option<Seal
 }
 
 /// What others see of this process, and how old what it knows may be.
-fn replica(reader: &mut Reader<'_>) -> (ReplicaOptions, Duration) {
+fn replica(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> (ReplicaOptions, Duration) {
     let name = reader.optional_text("replicas.name", |text| bounded(text, NAME_BYTES_MAX));
     let lease = reader.timeout("replicas.lease", "10s");
     if lease < LEASE_LEAST {
@@ -196,6 +207,11 @@ fn replica(reader: &mut Reader<'_>) -> (ReplicaOptions, Duration) {
         lease,
         ack_wait: reader.duration("replicas.ack_wait", "2s"),
     };
+    pinned.note("replicas.name", &replica.name);
+    pinned.note("replicas.lease", lease);
+    pinned.note("replicas.cut_off", refuses);
+    pinned.note("replicas.stale_max", stale_max);
+    pinned.note("replicas.ack_wait", replica.ack_wait);
     (replica, if refuses { lease } else { stale_max })
 }
 
