@@ -139,7 +139,7 @@ pub(crate) struct KeysRotateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminKeyCommand {
-    /// Make a new key and write it to admin.key in the data folder; the previous key stops working
+    /// Make a new key and write it to admin.key in the data folder; the previous key stops working. Only for a store in a file
     Reset(AdminKeyArgs),
 }
 

@@ -59,7 +59,7 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     ) -> Answering<Result<Option<i64>, NotShared>>;
 }
 
-/// There is nobody to count with.
+/// Counts are not shared, or their server is away: the caller counts by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct NotShared;
 
@@ -73,13 +73,13 @@ pub trait Keys: Send + Sync {
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
 }
 
-/// The store of a gateway.
+/// Makes a copy of a gateway's store.
 pub trait Backups: Send + Sync {
     /// Returns a consistent copy as an open file. The file has no name and is gone when it is closed.
     fn backup(self: Arc<Self>) -> Pending<File>;
 }
 
-/// The rules of a gateway.
+/// Explains what would become of a call.
 pub trait Explains: Send + Sync {
     /// Returns what would become of the call, as one JSON object. Nothing is counted.
     fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value>;

@@ -18,7 +18,7 @@ pub(crate) struct EventCounts {
     stalled: AtomicU64,
 }
 
-/// How events are, for operators.
+/// The counts of events and looks, for the status and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventsStatus {
     /// Events by kind, since the start.
@@ -31,7 +31,7 @@ pub struct EventsStatus {
     pub gaps: u64,
     /// Lists of callers' calls that could not be kept, since the start.
     pub unharvested: u64,
-    /// Channels that are looked at now.
+    /// Channels that are looked at now, stalled ones included.
     pub watched: u64,
     /// Those of them of which nothing has been known for a minute.
     pub stalled: u64,

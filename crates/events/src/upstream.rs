@@ -9,10 +9,10 @@ use tokio::sync::{Mutex, Semaphore};
 /// Calls of looks under way at once.
 const UNDER_WAY_MAX: usize = 2;
 
-/// An answer that is on its way.
+/// The answer to a call of the watcher; fails like any forwarded call.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
-/// The upstream that is looked at.
+/// The upstream, as the watcher calls it.
 pub trait PolledUpstream: Send + Sync + 'static {
     /// Makes a call that is nobody's, in a line of its own behind those of callers.
     fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a>;

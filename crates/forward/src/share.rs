@@ -43,7 +43,7 @@ impl Share {
         self.0.as_ref().map_or(1, |replicas| replicas()).max(1)
     }
 
-    /// As how many a call counts, of a limit that lets so many through at once. A limit that is smaller than the number of
+    /// How many calls of a limit one call takes, of a limit that admits `at_once` at once: as many as there are processes. A limit that is smaller than the number of
     /// processes can't be divided: each of them admits one call at once, and as many a minute as if there were that many.
     pub(crate) fn cells(&self, at_once: NonZeroU32) -> NonZeroU32 {
         NonZeroU32::new(self.replicas()).map_or(NonZeroU32::MIN, |cells| cells.min(at_once))

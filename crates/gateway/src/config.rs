@@ -104,17 +104,17 @@ pub struct Config {
     pub receipts_kept_s: i64,
     /// How much room receipts may take.
     pub receipt_room: ReceiptRoom,
-    /// Events.
+    /// `[events]`: how often channels are looked at, how deep, and how long events are kept.
     pub events: EventsConfig,
     /// Where events are sent.
     pub webhooks: WebhooksConfig,
     /// Whether the documentation pages are served.
     pub docs: bool,
-    /// Tokens.
+    /// `[jwt]`: life and algorithm of our tokens, and other issuers.
     pub jwt: JwtConfig,
-    /// The log.
+    /// `[log]`: level and format.
     pub log: LogConfig,
-    /// Traces of calls.
+    /// `[tracing]`: the receiver of traces, without which nothing is traced, and the share of calls.
     pub traces: TracesConfig,
     /// Accesses for an empty store.
     pub accesses: Vec<SeedAccess>,

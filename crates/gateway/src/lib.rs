@@ -1,6 +1,6 @@
 //! The join: configuration, routes, and the life of a request.
 //!
-//! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward`'s `lib`. The modules stand here in
+//! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward/src/forwarder.rs`. The modules stand here in
 //! floors from top to bottom; none imports from a higher floor than its own.
 
 mod serve;

@@ -53,7 +53,7 @@ impl SharedCounts {
         self.state.is_up()
     }
 
-    /// How it is, for operators.
+    /// Whether the server of counts answers, and the questions to it since the start.
     #[must_use]
     pub fn status(&self) -> SharedStatus {
         SharedStatus {
@@ -74,7 +74,7 @@ impl SharedCounts {
         self.state.wake.hear_by(Box::new(on_wake));
     }
 
-    /// Says to the other processes that something of this number has changed, in a moment and without waiting.
+    /// Tells the other processes that the group of channels with this number has changed. Returns at once; the message may be lost.
     pub fn wake_others(&self, number: u16) {
         self.state.wake.say([number]);
         self.state.gifts.note();
@@ -86,10 +86,10 @@ impl SharedCounts {
         self.state.options.timeout
     }
 
-    /// Takes of a count, for a call that has waited so long.
+    /// Takes up to `wish` calls from the count at `key`. All questions of one call share the timeout of its `wait`.
     ///
     /// # Errors
-    /// When nobody answers in time.
+    /// When the server does not answer in time; the calls may be taken all the same.
     pub async fn take(
         &self,
         key: &ValkeyKey,
@@ -170,8 +170,8 @@ impl SharedCounts {
         self.state.gifts.push(GiveBack::Cells { key, limit, cells });
     }
 
-    /// Begins a turn under this id, if fewer than so many are under way, and returns whether it has begun. One that is not ended is
-    /// over after a time.
+    /// Begins a call in flight under this id, if fewer than `most` are in flight, and returns whether it began. One that is not ended
+    /// is over after a time.
     ///
     /// # Errors
     /// When nobody answers in time; it may have begun then.

@@ -16,9 +16,9 @@ pub struct CountLimit {
 /// How many of a limit are asked for at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// As many as are there, up to this: so many calls wait.
+    /// Calls that wait now: as many of them are taken as there are.
     pub needed: u32,
-    /// Up to this, as long as the others have their part: for calls that are still to come.
+    /// Calls to take in all, those in advance included, but no more than this process's part of what is left.
     pub wanted: u32,
     /// How many ask, this process included.
     pub replicas: u32,
@@ -45,7 +45,7 @@ pub struct CountLook {
 }
 
 impl CountLimit {
-    /// So many in any interval of this length and all of them at once.
+    /// A limit of `burst` calls in each `window`, all of which may come at once.
     #[must_use]
     pub fn per(burst: NonZeroU32, window: Duration) -> CountLimit {
         CountLimit::spaced(burst, window / burst.get())

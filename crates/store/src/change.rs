@@ -25,7 +25,8 @@ pub struct Change {
 
 impl Store {
     /// Changes the access with this name: `change` gets it as it is, if it is there, and returns it as it shall be, or
-    /// nothing to delete it. On disk first, then for every request that begins after.
+    /// nothing to delete it. On disk first, then for every request that begins after. `by` is the name of the admin key, and the time
+    /// in seconds since 1970, UTC.
     ///
     /// # Errors
     /// What `change` says, or why the store could not do it. Nothing has changed then.

@@ -151,8 +151,8 @@ mod tests {
 
 `/metrics` on the operators' side answers without a key, in the text format of Prometheus, or as OpenMetrics to those that accept it.
 No label holds a client's address, a destination or a text of a caller. Alerts on these metrics are in
-[deploy/prometheus](../deploy/prometheus/alerts.yaml), dashboards in [deploy/grafana](../deploy/grafana). In parentheses stands what a
-metric takes to be there. In OpenMetrics, buckets of the histograms have exemplars where calls are traced. This page follows from the code.
+[deploy/prometheus](../deploy/prometheus/alerts.yaml), dashboards in [deploy/grafana](../deploy/grafana). Parentheses name the
+condition for a metric to exist. In OpenMetrics, buckets of the histograms have exemplars where calls are traced. This page follows from the code.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

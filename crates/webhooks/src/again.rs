@@ -21,7 +21,8 @@ pub enum Again {
 }
 
 impl Webhooks {
-    /// Has events sent once more, under the ids that they had. Returns how many, where that is known.
+    /// Has events sent once more, under the ids that they had. Returns how many deliveries were queued; nothing for [`Again::Since`],
+    /// which moves the webhook's position in the log back.
     ///
     /// # Errors
     /// When there is no such webhook, or the store can't be written.

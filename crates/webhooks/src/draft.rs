@@ -33,7 +33,7 @@ pub enum WebhookError {
     NoAccess,
     /// A field is wrong: its name, and a sentence.
     Invalid(&'static str, String),
-    /// The state of the webhook does not allow it; a sentence.
+    /// The access has as many webhooks as it may; a sentence for the operator.
     Conflict(&'static str),
     /// The store or the system failed.
     Store(StoreError),

@@ -83,7 +83,7 @@ impl Webhooks {
         (self.surroundings.clock)()
     }
 
-    /// What metrics say.
+    /// Counts of attempts, webhooks by state and unsettled deliveries of this process.
     #[must_use]
     pub fn figures(&self) -> WebhookFigures {
         self.figures.so_far()
@@ -125,7 +125,7 @@ impl Webhooks {
     /// Makes a webhook of the access with this name, which gets the events from now on, and returns it with its secret.
     ///
     /// # Errors
-    /// What is wrong. Nothing is made then.
+    /// `NoAccess`; `Conflict` when the access has as many as it may; `Invalid` with the field; `Store`. Nothing is made then.
     pub async fn create(
         &self,
         access: &str,
@@ -175,7 +175,7 @@ impl Webhooks {
     /// Changes what an operator says about a webhook.
     ///
     /// # Errors
-    /// What is wrong. Nothing has changed then.
+    /// `Missing`, `Invalid` with the field, or `Store`. Nothing has changed then.
     pub async fn set(&self, id: &str, draft: WebhookDraft) -> Result<(), WebhookError> {
         let (webhook, _) = self.find(id).await?;
         let settings = settings(&webhook.settings, draft, &self.sender().rules)?;
@@ -200,7 +200,8 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Stops a webhook; its events are kept for it as long as the log keeps them.
+    /// Stops a webhook; its events are kept for it as long as the log keeps them. `by` is the name of the admin key, for the history of
+    /// the access.
     ///
     /// # Errors
     /// When there is none, or the store can't be written.
@@ -255,10 +256,11 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Makes a new secret, which signs first; the one before it signs beside it for a while. Returns the new one.
+    /// Makes a new secret, which signs first, and returns it. The one before it signs beside it for `grace_s` seconds, 0 to
+    /// [`GRACE_S_MAX`].
     ///
     /// # Errors
-    /// When there is no such webhook, or the store can't be written.
+    /// `Invalid` for another `grace_s`, `Missing`, or `Store`.
     pub async fn rotate(&self, id: &str, grace_s: i64) -> Result<SecretString, WebhookError> {
         if !(0..=GRACE_S_MAX).contains(&grace_s) {
             let text = format!("write 0 to {GRACE_S_MAX} seconds");

@@ -63,7 +63,7 @@ pub(crate) struct ReplayArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
-    /// Erase what the journal keeps of one destination: parameters, answers, and answers that mention it
+    /// Erase what is kept of one destination: in the journal, receipts, past changes and events
     Erase(EraseArgs),
 }
 

@@ -88,7 +88,7 @@ pub(crate) struct WebhookFieldArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WebhookRotateArgs {
-    /// For how many seconds the secret before it goes on to sign [default: a day]
+    /// For how many seconds the previous secret also signs, at most a week [default: a day]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace: Option<u32>,
     #[command(flatten)]

@@ -100,7 +100,7 @@ pub struct JournalRow {
     pub request_id: Option<String>,
     /// The id that its caller chose for it, if they did; others may have chosen the same.
     pub caller_request_id: Option<String>,
-    /// The trace that it belongs to, where a trusted peer has said so.
+    /// The id of its trace, if the request was traced; 32 hexadecimal digits.
     pub trace_id: Option<String>,
     /// The way in.
     pub way: Option<Word>,
