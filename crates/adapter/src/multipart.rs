@@ -6,11 +6,18 @@ use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::HeaderMap;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use memchr::memmem;
 
 use crate::error::Error;
 use crate::header_parameter::header_parameter;
 use crate::operation::declared_name;
 use crate::pair_count::PairCount;
+
+/// Most header lines of a part, as its reader has it.
+const HEADERS_MAX: usize = 32;
+
+/// How a part's bytes can stand in the body without being encoded.
+const IDENTITY_ENCODINGS: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
 
 /// One part with a declared name.
 pub(crate) struct Part {
@@ -30,6 +37,7 @@ pub(crate) fn read_parts(
     mut take: impl FnMut(Part),
 ) -> Result<(), Error> {
     let broken = || Error::malformed("The multipart body is broken.");
+    reject_doubled_headers(body, &boundary)?;
     let whole = stream::iter([Ok::<_, Infallible>(body.clone())]);
     let mut multipart = multer::Multipart::new(whole, boundary);
     let read = async {
@@ -46,6 +54,11 @@ pub(crate) fn read_parts(
             }
             if has_parts(field.headers()) {
                 return Err(Error::malformed("Parts of parts are not taken."));
+            }
+            if is_encoded(field.headers()) {
+                return Err(Error::malformed(
+                    "A part has a Content-Transfer-Encoding; send its value as it is.",
+                ));
             }
             let bytes = field.bytes().await.map_err(|_| broken())?;
             // A file where a value belongs is a mistake in the call, reported once the caller is authenticated.
@@ -73,6 +86,50 @@ fn part_name(headers: &HeaderMap) -> Result<Option<&'static str>, Error> {
     let name = header_parameter(disposition.as_bytes(), "name")
         .map_err(|_| Error::malformed("The name of a part can't be read."))?;
     Ok(name.and_then(|name| declared_name(std::str::from_utf8(&name).ok()?)))
+}
+
+/// Rejects a part that has a header twice by which it is understood: its reader would know of the last one alone.
+fn reject_doubled_headers(body: &[u8], boundary: &str) -> Result<(), Error> {
+    let delimiter = format!("--{boundary}");
+    for at in memmem::find_iter(body, delimiter.as_bytes()) {
+        // White space may stand behind a delimiter (RFC 2046, 5.1.1).
+        let rest = &body[at + delimiter.len()..];
+        let padding = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
+        let Some(head) = rest[padding..].strip_prefix(b"\r\n") else {
+            continue;
+        };
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let Ok(httparse::Status::Complete((_, headers))) =
+            httparse::parse_headers(head, &mut headers)
+        else {
+            continue;
+        };
+        let mut names = headers.iter().map(|header| header.name).enumerate();
+        let is_doubled = |(at, name): (usize, &str)| {
+            let before = &headers[..at];
+            let is_read = name
+                .get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case("content-"));
+            is_read
+                && before
+                    .iter()
+                    .any(|header| header.name.eq_ignore_ascii_case(name))
+        };
+        if names.any(is_doubled) {
+            return Err(Error::malformed("A part has a header twice."));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a part's bytes are encoded, which RFC 7578, 4.7 has given up.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let encoding = headers.get("content-transfer-encoding");
+    let is_identity = |encoding: &[u8]| {
+        let mut known = IDENTITY_ENCODINGS.iter();
+        known.any(|known| known.eq_ignore_ascii_case(encoding.trim_ascii()))
+    };
+    encoding.is_some_and(|encoding| !is_identity(encoding.as_bytes()))
 }
 
 /// Whether a part announces parts of its own.
