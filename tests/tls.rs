@@ -404,6 +404,24 @@ fn mistakes_about_tls_are_reported_with_their_place() {
     line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: there is no PEM certificate in it
     line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
     ");
+    // With no authority at all nobody would be trusted, and the upstream be cut off by the reload that made it so.
+    let roots = format!(
+        "[upstream]\nurl = \"https://x/\"\nroots = \"file:DIR/no.pem\"\n[webhooks]\nroots = \"file:DIR/no.pem\"\n\
+         [tracing]\nendpoint = \"https://x/\"\nroots = \"file:DIR/no.pem\"\n[shared]\nurl = \"rediss://x/\"\nca = {no_pem:?}\n"
+    );
+    let roots = reported(&roots.replace("DIR", &folder));
+    for key in [
+        "upstream.roots",
+        "webhooks.roots",
+        "tracing.roots",
+        "shared.ca",
+    ] {
+        let line = roots.lines().find(|line| line.contains(key)).unwrap();
+        assert!(
+            line.ends_with("there is no PEM certificate in it"),
+            "{line}"
+        );
+    }
     let cert = files.0.path().join("tls.crt");
     let mismatch = format!(
         "[server.tls]\ncert = {cert:?}\nkey = {other_key:?}\n[server.admin_tls]\nclient_ca = {cert:?}\n"

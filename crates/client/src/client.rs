@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::{Certificate, ClientBuilder, Identity, redirect};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::error::causes;
 
@@ -93,15 +95,21 @@ pub(crate) fn builder(config: &ClientConfig, files: &RootFiles) -> Result<Client
         Roots::Bundled => builder.tls_certs_only(bundled_roots()),
         Roots::Files(_) => {
             let mut roots = Vec::new();
-            for (path, pem) in &files.0 {
-                roots.extend(from_pem(path, pem, Certificate::from_pem_bundle)?);
+            for (path, pem) in files.iter() {
+                for der in certificates(path, pem)? {
+                    let root = Certificate::from_der(&der);
+                    roots.push(root.map_err(|_| format!("{}: no PEM", path.display()))?);
+                }
             }
             builder.tls_certs_only(roots)
         }
     };
     Ok(match &config.identity {
         None => builder,
-        Some(path) => builder.identity(from_pem(path, &read_file(path)?, Identity::from_pem)?),
+        Some(path) => {
+            let identity = Identity::from_pem(&read_file(path)?);
+            builder.identity(identity.map_err(|_| format!("{}: no PEM", path.display()))?)
+        }
     })
 }
 
@@ -114,12 +122,20 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn from_pem<T>(
+/// The certificates of a file, at least one: with none, nobody would be trusted.
+pub(crate) fn certificates(
     path: &Path,
     pem: &[u8],
-    parse: impl Fn(&[u8]) -> reqwest::Result<T>,
-) -> Result<T, String> {
-    parse(pem).map_err(|_| format!("{}: no PEM", path.display()))
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(format!(
+            "{}: there is no PEM certificate in it",
+            path.display()
+        )),
+        Err(_) => Err(format!("{}: no PEM", path.display())),
+    }
 }
 
 fn bundled_roots() -> Vec<Certificate> {

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use crate::client::{RootFiles, Roots};
+use crate::client::{RootFiles, Roots, certificates};
 
 /// What is offered in the handshake (ALPN), the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -42,10 +40,9 @@ pub(crate) fn tls_config(roots: &Roots, files: &RootFiles) -> Result<Arc<ClientC
 fn from_files(files: &RootFiles) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for (path, pem) in files.iter() {
-        let unusable = || format!("{}: no PEM", path.display());
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| unusable())?;
-            store.add(certificate).map_err(|_| unusable())?;
+        for certificate in certificates(path, pem)? {
+            let unusable = |_| format!("{}: a certificate in it is none", path.display());
+            store.add(certificate).map_err(unusable)?;
         }
     }
     Ok(store)

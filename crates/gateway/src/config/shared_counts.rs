@@ -23,7 +23,11 @@ pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
     let user = reader.optional_text("shared.user", parse::text);
     let password = reader.secret("shared.password");
     let sentinel_password = reader.secret("shared.sentinel_password");
-    let authorities = reader.optional_text("shared.ca", |path| read_trusted_bytes(Path::new(path)));
+    let authorities = reader.optional_text("shared.ca", |path| {
+        let pem = read_trusted_bytes(Path::new(path))?;
+        server::tls::certificates(&pem)?;
+        Ok(pem)
+    });
     let timeout = reader.value("shared.timeout", "25ms", ValueKind::Time, |text| {
         let timeout = parse::timeout(text)?;
         match timeout {
