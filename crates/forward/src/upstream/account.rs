@@ -34,7 +34,7 @@ pub(super) struct EncodedAccount {
 
 impl EncodedAccount {
     fn new(account: &UpstreamAccount) -> EncodedAccount {
-        let mut form = form_urlencoded::Serializer::new(String::from("&"));
+        let mut form = form_urlencoded::Serializer::for_suffix(String::from("&"), 1);
         form.append_pair("user", &account.user);
         form.append_pair("password", account.password.expose_secret());
         let pair = format!("{}:{}", account.user, account.password.expose_secret());
@@ -94,5 +94,19 @@ impl Accounts {
     /// The upstream does not know the one in this slot. Says whether the first one takes over.
     pub(super) fn refused(&self, slot: AccountSlot) -> bool {
         slot == AccountSlot::Next && self.uses_next.swap(false, Ordering::AcqRel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_are_pairs_behind_one_ampersand() {
+        let encoded = EncodedAccount::new(&UpstreamAccount {
+            user: "a&b".to_owned(),
+            password: "c d".to_owned().into(),
+        });
+        assert_eq!(encoded.fields.expose_secret(), "&user=a%26b&password=c+d");
     }
 }
