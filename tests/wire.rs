@@ -159,6 +159,9 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
             answer.ends_with("\r\n\r\n") && answer.matches("\r\n\r\n").count() == 1,
             "{answer}"
         );
+        // A refusal is as long by GET; of what was not asked for nobody knows.
+        let announces = answer.to_ascii_lowercase().contains("content-length:");
+        assert_eq!(announces, credentials != &right_pair, "{answer}");
     }
     let read = "class=chat&method=getmessages&platform=whatsapp&platformid=100&destination=head";
     let read = Answer::of(client().get(gateway.url(&format!(

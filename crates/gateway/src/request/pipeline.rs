@@ -173,7 +173,11 @@ async fn finish(
     let adapter = snapshot.adapter(way);
     let dialect = record.progress.dialect;
     let dialect = dialect.unwrap_or_else(|| adapter.dialect(&record.context.wire(&Bytes::new())));
-    let encoded = adapter.encode(dialect, &answer);
+    let mut encoded = adapter.encode(dialect, &answer);
+    if checks_only && answer.outcome.is_ok() {
+        // Nobody was asked, so that the length of what GET would get is not known and may not be announced (RFC 9110, 8.6).
+        (encoded.body, encoded.rest) = (Bytes::new(), None);
+    }
     let response = reply::respond(record, encoded, &answer, held);
     record.progress.send.settled().await;
     response
