@@ -195,6 +195,8 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     for (name, wrong) in [
         ("cursor", "yesterday"),
+        // Of a time to come: nobody has given it, and its reader would hear nothing.
+        ("cursor", "7zzzzzzzzzzzz"),
         ("wait", "26"),
         ("limit", "0"),
         ("types", "message.lost"),
@@ -259,6 +261,48 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
         .form(&form)
         .basic_auth("whole", Some(password));
     assert_eq!(Answer::of(asked).await.json()["status"], "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_short_call_waits_for_most_of_its_time() {
+    let gateway = Gateway::configured("[limits]\nrequest_timeout = \"2s\"\n", &[]);
+    let cursor = now(&gateway).await;
+    let began = std::time::Instant::now();
+    let empty = ask(&gateway, &[("cursor", &cursor), ("wait", "25")])
+        .await
+        .json();
+    assert_eq!(empty["result"]["list"], json!([]));
+    assert!(began.elapsed().as_millis() >= 1200, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_channel_that_an_access_may_not_use_is_refused_however_it_is_named() {
+    let gateway = Gateway::configured(UNLIMITED, &[]);
+    let channels = json!([{"platform": "whatsapp", "platformid": "100"}]);
+    let draft = json!({"name": "bound", "allow": ["127.0.0.0/8"], "channels": channels});
+    let password = made(&gateway, draft).await;
+    for (named, status) in [
+        (&[("platform", "whatsapp")][..], 200),
+        (&[("platformid", "100")], 200),
+        (&[("platform", "telegram")], 403),
+        (&[("platformid", "101")], 403),
+        (&[("platform", "telegram"), ("platformid", "100")], 403),
+    ] {
+        let form = [&[("class", "chat"), ("method", "getevents")], named].concat();
+        let asked = client().post(gateway.url("/api/basic/")).form(&form);
+        let asked = Answer::of(asked.basic_auth("bound", Some(&password))).await;
+        assert_eq!(asked.status, status, "{named:?}: {}", asked.body);
+        if status == 403 {
+            let query: Vec<_> = named
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let url = gateway.url(&format!("/api/events?{}", query.join("&")));
+            let stream = client().get(url);
+            let stream = Answer::of(stream.basic_auth("bound", Some(&password))).await;
+            assert_eq!(stream.json()["error"], "OPERATION_NOT_ALLOWED", "{named:?}");
+        }
+    }
 }
 
 #[tokio::test]

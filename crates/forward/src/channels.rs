@@ -16,12 +16,19 @@ pub(crate) fn may_use_platform(access: &Access, platform: &str) -> bool {
     platforms.is_none_or(|allowed| allowed.iter().any(|name| name == platform))
 }
 
-/// Whether the access may use a channel of a platform that it may use.
-pub(crate) fn may_use_channel(access: &Access, platform: &str, platformid: &str) -> bool {
+/// Whether the access may use the channel, or any of a platform or of this id where the other is not named. The platform is judged
+/// apart.
+pub(crate) fn may_use_any_channel(
+    access: &Access,
+    platform: Option<&str>,
+    platformid: Option<&str>,
+) -> bool {
     let channels = access.channels.as_ref();
     channels.is_none_or(|allowed| {
-        let mut allowed = allowed.iter();
-        allowed.any(|channel| channel.platform == platform && channel.platformid == platformid)
+        allowed.iter().any(|channel| {
+            platform.is_none_or(|platform| channel.platform == platform)
+                && platformid.is_none_or(|platformid| channel.platformid == platformid)
+        })
     })
 }
 
@@ -86,7 +93,8 @@ fn may_see(access: &Access, item: &str) -> bool {
     };
     let channel = if item.starts_with('{') { read() } else { None };
     channel.is_some_and(|(platform, platformid)| {
-        may_use_platform(access, &platform) && may_use_channel(access, &platform, &platformid)
+        may_use_platform(access, &platform)
+            && may_use_any_channel(access, Some(&platform), Some(&platformid))
     })
 }
 

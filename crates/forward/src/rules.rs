@@ -76,14 +76,14 @@ fn allowed(rule: &'static str, is_allowed: bool) -> Decision {
 /// Checks method, platform and channel.
 pub(crate) fn authorize_call(access: &Access, request: &Request) -> Result<(), Error> {
     method(access, request.operation()).into_result()?;
-    let Some(platform) = request.value("platform") else {
+    let (platform, platformid) = (request.value("platform"), request.value("platformid"));
+    if let Some(platform) = platform {
+        allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
+    }
+    if platform.is_none() && platformid.is_none() {
         return Ok(());
-    };
-    allowed("platform", channels::may_use_platform(access, platform)).into_result()?;
-    let Some(platformid) = request.value("platformid") else {
-        return Ok(());
-    };
-    let may_channel = channels::may_use_channel(access, platform, platformid);
+    }
+    let may_channel = channels::may_use_any_channel(access, platform, platformid);
     allowed("channel", may_channel).into_result().map(|_| ())
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn authorize_call(access: &Access, request: &Request) -> Result<(), E
 #[must_use]
 pub fn may_use(access: &Access, platform: &str, platformid: &str) -> bool {
     channels::may_use_platform(access, platform)
-        && channels::may_use_channel(access, platform, platformid)
+        && channels::may_use_any_channel(access, Some(platform), Some(platformid))
 }
 
 /// Whether an access may call this method at all, whatever the values.

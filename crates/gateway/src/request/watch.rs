@@ -18,8 +18,12 @@ const EVENTS: u16 = 100;
 /// Bytes of rows in one answer, beyond which the caller asks again: much less than an access may have in memory.
 const ROWS_BYTES: usize = 1024 * 1024;
 
-/// What is left of a call's time for its answer when a wait is over.
+/// What is left of a call's time for its answer when a wait is over, and the part of a short call's time.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+const ANSWERED_PART: u32 = 4;
+
+/// How far a cursor may lie ahead of all that is known here: other replicas and their clocks may be ahead by less.
+const AHEAD_MAX_MS: i64 = 60_000;
 
 /// Answers a call that has been counted. Nothing of it stays here: the same cursor gets the same answer again.
 ///
@@ -54,7 +58,9 @@ pub(crate) async fn answer(
             )?)
         }
     };
-    let until = (Instant::now() + wait).min(deadline - ANSWERED_WITHIN);
+    let now = Instant::now();
+    let left = deadline.saturating_duration_since(now);
+    let until = now + wait.min(left - ANSWERED_WITHIN.min(left / ANSWERED_PART));
     let filter = EventFilter::of(caller.request());
     let limits = WindowLimits {
         events: number(caller.request(), "limit", EVENTS).into(),
@@ -91,15 +97,17 @@ pub(crate) async fn answer(
 /// Reads a cursor as a caller gives it.
 ///
 /// # Errors
-/// INCORRECT_PARAM.
+/// INCORRECT_PARAM, also for one that lies in the future: its reader would get nothing until then.
 pub(crate) fn begin(cursor: &str, newest: Position) -> Result<Position, Error> {
-    match cursor {
-        "now" => Ok(newest),
-        "earliest" => Ok(Position::ZERO),
-        cursor => cursor
-            .parse()
-            .map_err(|_| Error::incorrect("The cursor is none of ours.")),
-    }
+    let known_ms = Snapshot::now_ms().max(newest.time_ms());
+    let position = match cursor {
+        "now" => Some(newest),
+        "earliest" => Some(Position::ZERO),
+        cursor => cursor.parse().ok(),
+    };
+    position
+        .filter(|position| position.time_ms() <= known_ms + AHEAD_MAX_MS)
+        .ok_or_else(|| Error::incorrect("The cursor is none of ours."))
 }
 
 /// Makes the error of a log that can't be read.
