@@ -477,12 +477,16 @@ async fn the_command_line_sets_one_thing_and_says_what_is_wrong() {
         )
     );
     for (wrong, reported) in [
-        (["set", "a", "--cache", "often"], "METHOD=SECONDS"),
-        (["set", "a", "--cache", "getmessages=1"], "getchats_s"),
-        (["set", "a", "--journal", "novel"], "metadata or full"),
-        (["set", "a", "--rate", "x/day"], "1000/day"),
+        (&["set", "a", "--cache", "often"][..], "METHOD=SECONDS"),
+        (&["set", "a", "--cache", "getmessages=1"], "getchats_s"),
+        (&["set", "a", "--journal", "novel"], "metadata or full"),
+        (&["set", "a", "--rate", "x/day"], "1000/day"),
+        (
+            &["set", "a", "--rate", "6/min", "--rate", "7/min"],
+            "write one",
+        ),
     ] {
-        let (code, _, err) = run(&wrong, "");
+        let (code, _, err) = run(wrong, "");
         assert!(
             code != Some(0) && err.contains(reported),
             "{wrong:?}: {err}"

@@ -146,7 +146,12 @@ pub(crate) enum AdminKeyCommand {
 #[derive(Args, Debug)]
 pub(crate) struct AdminKeyArgs {
     /// The data folder of the gateway
-    #[arg(long, value_name = "DIR", default_value = "./data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CHATGATE_DATA",
+        default_value = "./data"
+    )]
     pub(crate) data: PathBuf,
 }
 

@@ -111,6 +111,11 @@ fn fields(args: FieldArgs) -> Result<Value, String> {
         } else {
             "rate"
         };
+        if !draft[field].is_null() {
+            return Err(format!(
+                "--rate {rate}: there is a limit for that time already; write one"
+            ));
+        }
         draft[field] = rate.into();
     }
     if !args.cache.is_empty() {
