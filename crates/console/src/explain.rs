@@ -29,7 +29,10 @@ pub(crate) struct ExplainBody {
 
 /// Header lines, as pairs or as an object; only pairs can hold a name twice.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "headers are pairs of name and value, or an object of them"
+)]
 pub(crate) enum HeaderLines {
     Pairs(Vec<(String, String)>),
     Named(BTreeMap<String, String>),

@@ -32,7 +32,9 @@ impl Console {
         };
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let key: SecretString = key.map(|(_, key)| key).unwrap_or_default().into();
+        // More than one space may stand before it (RFC 6750, 2.1).
+        let key = key.map(|(_, key)| key.trim_start_matches(' '));
+        let key: SecretString = key.unwrap_or_default().into();
         find_presented(&self.store.admin_keys(), &self.hasher, &key)
             .cloned()
             .ok_or_else(Problem::unauthorized)

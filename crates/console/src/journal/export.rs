@@ -19,9 +19,18 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// Whether a request asks for all rows, and not for a page of them.
 pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter();
-    accepts
+    let mut ranges = accepts
         .filter_map(|value| value.to_str().ok())
-        .any(|value| value.to_ascii_lowercase().contains(NDJSON))
+        .flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(NDJSON));
+        // A weight of nothing refuses it (RFC 9110, 12.4.2).
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        is_named && weight.is_none_or(|weight| weight.parse() != Ok(0.0))
+    })
 }
 
 /// Streams all rows as lines of JSON.
@@ -53,4 +62,28 @@ pub(crate) fn export_as(
         let rest = page.next.map(|next| (console, filter, Some(next), left));
         Ok(Some((lines, rest)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_export_is_what_is_asked_for_by_name_and_with_a_weight() {
+        for (accept, expected) in [
+            ("application/x-ndjson", true),
+            ("text/html, Application/X-NDJSON;q=0.5", true),
+            ("application/x-ndjson; charset=utf-8 ; q=1", true),
+            ("application/json", false),
+            ("application/x-ndjson;q=0", false),
+            ("application/x-ndjson; q=0.000, */*", false),
+            ("application/x-ndjsonish", false),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(wants_ndjson(&headers), expected, "{accept}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Queries of the journal, as the admin API and the pages take them.
 
+use adapter::Delivery;
 use store::{JournalFilter, JournalOrder, JournalStatus, Store, parse_network};
 
 use crate::moment::time_ms;
@@ -55,7 +56,7 @@ impl JournalQuery {
             "access" => filter.access = text(),
             "method" => filter.method = text(),
             "request_id" => filter.request_id = text(),
-            "delivery" => filter.delivery = text(),
+            "delivery" => filter.delivery = Some(delivery(value)?.to_owned()),
             "status" => filter.status = Some(JournalStatus::parse(value)?),
             "since" => filter.since_ms = Some(time_ms(value, now)?),
             "until" => filter.until_ms = Some(time_ms(value, now)?),
@@ -77,6 +78,13 @@ impl JournalQuery {
         }
         Ok(())
     }
+}
+
+/// Reads a word on delivery: another one would find no row, as if there were none.
+fn delivery(value: &str) -> Result<&'static str, String> {
+    let words = Delivery::ALL.map(Delivery::word);
+    let word = words.into_iter().find(|word| *word == value);
+    word.ok_or_else(|| format!("write {}", words.join(", ")))
 }
 
 /// Writes the id of a row as operators see it. It is a cursor too, and no program can round it as a number.
@@ -108,13 +116,14 @@ mod tests {
         assert_eq!((read.beyond, read.limit()), (Some(16), 5));
         assert_eq!(read.order, Some(JournalOrder::OldestFirst));
 
-        let query = "status=9&since=yesterday&ip=10.0.0.1%2F8&order=up&cursor=-1&limit=0&acces=a&method=a&method=b";
+        let query = "status=9&since=yesterday&ip=10.0.0.1%2F8&order=up&cursor=-1&limit=0&acces=a&delivery=unknwon\
+                     &method=a&method=b";
         let wrong = JournalQuery::parse(query, NOW).unwrap_err();
         let names: Vec<_> = wrong.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
             [
-                "status", "since", "ip", "order", "cursor", "limit", "acces", "method"
+                "status", "since", "ip", "order", "cursor", "limit", "acces", "delivery", "method"
             ]
         );
         assert_eq!(
