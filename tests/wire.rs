@@ -161,7 +161,7 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
         );
         // A refusal is as long by GET; of what was not asked for nobody knows.
         let announces = answer.to_ascii_lowercase().contains("content-length:");
-        assert_eq!(announces, credentials != &right_pair, "{answer}");
+        assert_eq!(announces, credentials != right_pair, "{answer}");
     }
     let read = "class=chat&method=getmessages&platform=whatsapp&platformid=100&destination=head";
     let read = Answer::of(client().get(gateway.url(&format!(
