@@ -71,7 +71,7 @@ async fn begin(
     let caller = authorized(snapshot, record).await?;
     let events = snapshot.events()?;
     let cursor = cursor(&record.context.head.headers, caller.request())?;
-    let at = begin_at(cursor, events.hub.newest())?;
+    let at = begin_at(snapshot, cursor, events.hub.newest())?;
     idempotency::check_store(snapshot)?;
     let (access, request) = (caller.access(), Some(caller.request()));
     let counted = snapshot

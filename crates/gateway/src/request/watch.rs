@@ -43,7 +43,8 @@ pub(crate) async fn answer(
     let newest = events.hub.newest();
     let cursor = caller.request().value("cursor");
     let is_reset_news = cursor != Some("earliest");
-    let Some(mut after) = cursor.map(|cursor| begin(cursor, newest)).transpose()? else {
+    let begin = |cursor| begin(snapshot, cursor, newest);
+    let Some(mut after) = cursor.map(begin).transpose()? else {
         return result(&events::list(&[], newest, (false, false)));
     };
     let wait = Duration::from_secs(number(caller.request(), "wait", 0).into());
@@ -98,8 +99,12 @@ pub(crate) async fn answer(
 ///
 /// # Errors
 /// INCORRECT_PARAM, also for one that lies in the future: its reader would get nothing until then.
-pub(crate) fn begin(cursor: &str, newest: Position) -> Result<Position, Error> {
-    let known_ms = Snapshot::now_ms().max(newest.time_ms());
+pub(crate) fn begin(
+    snapshot: &Snapshot,
+    cursor: &str,
+    newest: Position,
+) -> Result<Position, Error> {
+    let known_ms = (snapshot.judged_now() * 1000).max(newest.time_ms());
     let position = match cursor {
         "now" => Some(newest),
         "earliest" => Some(Position::ZERO),
