@@ -69,13 +69,13 @@ impl PostgresStore {
         }
     }
 
-    /// All replicas that have been seen in the last minutes, the oldest first.
+    /// All replicas, the oldest first, without those that said a minute ago or more that they end.
     pub(crate) async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
         let all = "SELECT id, name, version, encode(config, 'hex') AS config, draining, accesses, admin_keys, signing_keys,
              extract(epoch FROM started_at)::bigint AS started_at,
              (extract(epoch FROM lease_until - now()) * 1000)::bigint AS lease_ms,
              (SELECT sum(epoch)::bigint FROM chatgate.epochs) - accesses - admin_keys - signing_keys AS behind
-             FROM chatgate.replicas ORDER BY id";
+             FROM chatgate.replicas WHERE NOT draining OR lease_until > now() - interval '1 min' ORDER BY id";
         let rows = self.pool().read(all, &[]).await?;
         let own = self.ids().replica().id;
         let read = |row: &tokio_postgres::Row| {
