@@ -165,6 +165,19 @@ fn wrong_usage_and_wrong_configuration_end_with_64_and_a_taken_port_with_1() {
     assert_eq!(run(&["--nonsense"]).0, Some(64));
     assert_eq!(run(&["serve", "--listen", "nowhere"]).0, Some(64));
     assert_eq!(run(&["check", "--config", "/nonexistent.toml"]).0, Some(64));
+    // Commands on a shared store, without one.
+    for arguments in [
+        &["migrate"][..],
+        &["keys", "reseal"],
+        &["store", "copy", "--from", "/"],
+        &["check", "--online"],
+    ] {
+        let (code, said) = run(arguments);
+        assert!(
+            code == Some(64) && said.contains("names no shared store"),
+            "{arguments:?}: {said}"
+        );
+    }
     assert_eq!(run(&["--version"]).0, Some(0));
     let gateway = Gateway::start();
     let folder = tempfile::tempdir().unwrap();

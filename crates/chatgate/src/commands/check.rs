@@ -36,6 +36,9 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), CommandError> {
 
 /// Checks the database as well, and prints what was found there.
 async fn online(config: &Config, as_json: bool) -> Result<(), CommandError> {
+    if config.shared_store.is_none() && config.shared_counts.is_none() {
+        return Err(CommandError::Usage(gateway::NO_SHARED_STORE.to_owned()));
+    }
     let findings = gateway::inspect(config).await?;
     let wrong = findings.iter().filter(|(_, found)| found.is_err()).count();
     if as_json {

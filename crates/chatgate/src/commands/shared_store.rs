@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gateway::NO_SHARED_STORE;
 use gateway::config::Config;
 use serde_json::{Value, json};
 
@@ -47,5 +48,8 @@ fn config(file: Option<&PathBuf>) -> Result<Config, CommandError> {
         ..ServeArgs::default()
     };
     let (_, config) = read_config(&config_source(&serve))?;
+    if config.shared_store.is_none() {
+        return Err(CommandError::Usage(NO_SHARED_STORE.to_owned()));
+    }
     Ok(config)
 }

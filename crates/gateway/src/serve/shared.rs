@@ -14,8 +14,8 @@ use crate::serve::data_folder::DataFolder;
 /// A table that was copied, and how many rows of it.
 pub type CopyCount = (&'static str, u64);
 
-/// Why there is nothing to do.
-const NO_SHARED_STORE: &str = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
+/// Why there is nothing to do for a command on a shared store: a mistake of the configuration.
+pub const NO_SHARED_STORE: &str = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
 
 /// Brings the tables of the shared store up to date.
 ///
