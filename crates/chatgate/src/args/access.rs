@@ -32,9 +32,9 @@ pub(crate) enum AccessCommand {
     Deny(NetworkArgs),
     /// Delete the access
     Delete(ChangeOneArgs),
-    /// Print all accesses, with the hashes of their secrets
+    /// Print all accesses, with the hashes of their secrets. Those of generated secrets fit this store alone, and copies of it
     Export(RequestArgs),
-    /// Create the accesses of an export unchanged, all or none
+    /// Store the accesses of an export unchanged, all or none; those with the same names are replaced
     Import(ImportArgs),
 }
 

@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/import", import)
             .named(
                 "importAccesses",
-                "Stores the accesses of the body, all of them or none",
+                "Stores the accesses of the body, all of them or none; those with the same names are replaced",
             )
             .wants(RequiredKey::Operator)
             .takes("Transfer")
