@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::stage::Stage;
 use super::storm::{ANSWER_MAX, Storm, judge};
+use crate::console::Visitor;
 use crate::crash::seed;
-use crate::harness::{Answer, Chance, Cluster, assert_within, load, pass, skipped};
+use crate::harness::{Answer, Chance, Cluster, admin, assert_within, load, pass, skipped};
 
 /// How long after the database can be written sends may take to go on.
 const RESUMED_MAX: Duration = Duration::from_secs(3);
@@ -126,10 +128,24 @@ async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_serv
         return skipped("PostgreSQL");
     };
     let mut scene = Scene::over(cluster).await;
+    let stage = Arc::clone(&scene.stage);
+    let operator = Visitor::first(&stage.gateways[0]).await;
     scene.cluster.kill();
     scene.is_degraded().await;
+    // The console says so, and does not ask somebody to sign in who is signed in.
+    for path in ["/console/", "/console/health", "/console/sign-in"] {
+        let page = operator.page(path).await;
+        assert_eq!(page.status, 503, "{path}");
+        assert!(page.body.contains("The store fails now"), "{}", page.body);
+    }
+    let rotated = admin(&stage.gateways[0], Method::POST, "keys/rotate", json!({})).await;
+    assert_eq!(
+        (rotated.status, rotated.json()["code"].as_str()),
+        (503, Some("store_failing"))
+    );
     scene.cluster.run().await;
     let resumed = scene.resumed().await;
+    assert_eq!(operator.page("/console/health").await.status, 200);
     println!("away: sends went on after {resumed:?}");
     assert_within(resumed, RESUMED_MAX);
     scene.is_whole().await;

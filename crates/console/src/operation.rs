@@ -1,6 +1,7 @@
 //! Operations that outlive the operator's connection.
 
 use http::StatusCode;
+use store::StoreError;
 
 use crate::port::{OperationError, Pending};
 use crate::problem::Problem;
@@ -16,6 +17,7 @@ impl From<OperationError> for Problem {
                 tracing::error!(error = why, "an operation failed");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", why)
             }
+            OperationError::Store(why) => StoreError::new(why.clone()).into(),
         }
     }
 }

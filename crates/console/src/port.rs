@@ -105,6 +105,8 @@ pub enum OperationError {
     Conflict(String),
     /// The gateway failed; the sentence says why, and goes to the operator and into the log.
     Broken(String),
+    /// The store can't do it now; the sentence says why, and goes into the log.
+    Store(String),
     /// The input of the operation is wrong; each mistake is an object with a `text`.
     Invalid(Vec<Value>),
 }
@@ -112,7 +114,9 @@ pub enum OperationError {
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OperationError::Conflict(why) | OperationError::Broken(why) => f.write_str(why),
+            OperationError::Conflict(why)
+            | OperationError::Broken(why)
+            | OperationError::Store(why) => f.write_str(why),
             OperationError::Invalid(mistakes) => {
                 let texts = mistakes
                     .iter()

@@ -153,7 +153,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Stale => (StatusCode::PRECONDITION_FAILED, "changed_since"),
             ChangeError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
             ChangeError::Store(cause) => {
-                tracing::error!(%cause, "an access could not be changed");
+                tracing::error!(%cause, "the store failed what an operator asked for");
                 (StatusCode::SERVICE_UNAVAILABLE, "store_failing")
             }
         };

@@ -270,7 +270,7 @@ impl Tokens {
         let (keys, over) = self.own.load().revoked(store, now).await?;
         self.publish(keys);
         let deleted = delete_keys(store, &over).await;
-        deleted.map_err(OperationError::Broken)
+        deleted.map_err(OperationError::Store)
     }
 
     /// Removes our keys whose last token has expired. Call it every few seconds.

@@ -15,7 +15,7 @@ pub enum ChangeError {
     Taken,
     /// What was asked for can't be, in one sentence.
     Refused(String),
-    /// The store can't be written.
+    /// The store can't be read or written now.
     Store(StoreError),
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Display for ChangeError {
             ChangeError::Stale => "The access has been changed since.",
             ChangeError::Taken => "The user name or the client id belongs to another access.",
             ChangeError::Refused(text) => text,
-            ChangeError::Store(_) => "The store can't be written.",
+            ChangeError::Store(_) => "The store fails now; the log says why.",
         })
     }
 }

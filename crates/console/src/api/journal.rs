@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adapter::Delivery;
 use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -35,7 +36,10 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .query("access", &string)
             .query("method", &string)
             .query("request_id", &string)
-            .query("delivery", &string)
+            .query(
+                "delivery",
+                &json!({"enum": Delivery::ALL.map(Delivery::word)}),
+            )
             .query("status", &status)
             .query("since", &moment::schema())
             .query("until", &moment::schema())

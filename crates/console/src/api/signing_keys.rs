@@ -43,7 +43,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .wants(RequiredKey::Operator)
             .may_take("KeyRotation")
             .answers(200, "SigningKeys")
-            .refuses(&[409, 500]),
+            .refuses(&[409, 500, 503]),
     ]
 }
 

@@ -49,10 +49,10 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system has no random bytes, or the store can't be written.
-    pub(crate) async fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, String> {
+    pub(crate) async fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, StoreError> {
         let made = (new_random_secret(), new_random_secret());
         let (Ok(id), Ok(token)) = made else {
-            return Err("the system has no random bytes".to_owned());
+            return Err(StoreError::new("the system has no random bytes"));
         };
         let session = Session {
             key,
@@ -64,10 +64,9 @@ impl Sessions {
             self.keep(&id, session);
             return Ok(id);
         };
-        let cleared = shared.clear((now - IDLE_S, now - LIFE_S)).await;
-        cleared.map_err(|error| error.to_string())?;
+        shared.clear((now - IDLE_S, now - LIFE_S)).await?;
         let put = shared.put(&self.hash(&id), &session.shared()).await;
-        put.map(|()| id).map_err(|error| error.to_string())
+        put.map(|()| id)
     }
 
     fn keep(&self, id: &SecretString, session: Session) {
@@ -83,22 +82,24 @@ impl Sessions {
     }
 
     /// Finds the session with this id, if it lives and its key is one of these. `is_use` keeps it from idling.
+    ///
+    /// # Errors
+    /// When the store can't be read: nobody knows then whether there is one.
     pub(crate) async fn find(
         &self,
         id: &SecretString,
         keys: &[AdminKey],
         now: i64,
         is_use: bool,
-    ) -> Option<Session> {
+    ) -> Result<Option<Session>, StoreError> {
         let hash = self.hash(id);
         let Some(shared) = self.store.shared_sessions() else {
-            return self.find_kept(&hash, keys, now, is_use);
+            return Ok(self.find_kept(&hash, keys, now, is_use));
         };
-        let found = shared.find(&hash).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "sessions of the console can't be read");
-            None
-        });
-        let found = Session::of_shared(found?, keys).filter(|session| session.is_live(now));
+        let Some(found) = shared.find(&hash).await? else {
+            return Ok(None);
+        };
+        let found = Session::of_shared(found, keys).filter(|session| session.is_live(now));
         let written = match &found {
             None => shared.drop(&hash).await,
             Some(session) if is_use && now - session.used >= USE_NOTED_S => {
@@ -109,7 +110,7 @@ impl Sessions {
         if let Err(error) = written {
             tracing::warn!(%error, "sessions of the console can't be written");
         }
-        found
+        Ok(found)
     }
 
     fn find_kept(&self, hash: &str, keys: &[AdminKey], now: i64, is_use: bool) -> Option<Session> {
@@ -218,7 +219,11 @@ mod tests {
         let keys = [key(&hasher, "first", "a")];
         let sessions = sessions(&hasher).await;
         let lives = async |id: &SecretString, now, is_use| {
-            sessions.find(id, &keys, now, is_use).await.is_some()
+            sessions
+                .find(id, &keys, now, is_use)
+                .await
+                .unwrap()
+                .is_some()
         };
         let id = sessions.open(keys[0].clone(), NOW).await.unwrap();
         assert!(
@@ -252,7 +257,7 @@ mod tests {
         let sessions = sessions(&hasher).await;
         let id = sessions.open(old.clone(), NOW).await.unwrap();
         let find = async |id: &SecretString, keys: &[AdminKey]| {
-            sessions.find(id, keys, NOW, true).await.is_some()
+            sessions.find(id, keys, NOW, true).await.unwrap().is_some()
         };
         assert!(find(&id, &keys).await);
         assert!(!find(&id, &[key(&hasher, "first", "rotated")]).await);
@@ -278,11 +283,17 @@ mod tests {
         let sessions = sessions(&hasher).await;
         let first = sessions.open(keys[0].clone(), NOW).await.unwrap();
         let second = sessions.open(keys[0].clone(), NOW).await.unwrap();
-        sessions.find(&first, &keys, NOW + 1, true).await;
+        sessions.find(&first, &keys, NOW + 1, true).await.unwrap();
         for _ in 0..SESSIONS_MAX - 1 {
             sessions.open(keys[0].clone(), NOW + 1).await.unwrap();
         }
-        assert!(sessions.find(&second, &keys, NOW + 1, true).await.is_none());
+        assert!(
+            sessions
+                .find(&second, &keys, NOW + 1, true)
+                .await
+                .unwrap()
+                .is_none()
+        );
         assert_eq!(sessions.all.lock().unwrap().len(), SESSIONS_MAX);
     }
 }

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use store::find_presented;
 
 use crate::audit::notes::OpenedSession;
-use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
 use crate::web::assets;
 use crate::web::cookie::{session_id, set_cookie};
@@ -32,10 +31,11 @@ struct SignInPage<'a> {
 /// Asks for the key.
 pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) -> Response {
     let next = safe_next(fields.get("next"));
-    if visitor.is_ok() {
-        return see_other(next);
+    match visitor {
+        Ok(_) => see_other(next),
+        Err(PageError::SignIn(_)) => form(StatusCode::OK, next, None),
+        Err(refused) => refused.into_response(),
     }
-    form(StatusCode::OK, next, None)
 }
 
 fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
@@ -70,9 +70,7 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     }
     tracing::info!(target: "chatgate::change", actor = key.name, "signed in to the console");
     let signed_in = OpenedSession(key.name.clone());
-    let opened = console.sessions.open(key, now).await;
-    let id =
-        opened.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", error))?;
+    let id = console.sessions.open(key, now).await?;
     let mut response = see_other(next);
     set_cookie(&console, &mut response, id.expose_secret());
     response.extensions_mut().insert(signed_in);

@@ -35,7 +35,7 @@ pub(crate) async fn stream<S: Send + 'static>(
     state: S,
     next: for<'a> fn(&'a Console, &'a mut S) -> NextEvents<'a>,
 ) -> Result<Response, Problem> {
-    let visitor = Visitor::find(&console, &headers, false).await;
+    let visitor = Visitor::find(&console, &headers, false).await?;
     let visitor = visitor.ok_or_else(Problem::unauthorized)?;
     let page = console.open_pages.open(visitor.role(), visitor.name());
     let page = page.ok_or_else(|| {
@@ -65,7 +65,8 @@ pub(crate) async fn stream<S: Send + 'static>(
     Ok(response)
 }
 
+/// While the store can't be read nobody knows better than before.
 async fn goes_on(console: &Console, headers: &HeaderMap) -> bool {
-    console.gateway.not_ready() != Some("draining")
-        && Visitor::find(console, headers, false).await.is_some()
+    let visitor = Visitor::find(console, headers, false).await;
+    console.gateway.not_ready() != Some("draining") && !matches!(visitor, Ok(None))
 }

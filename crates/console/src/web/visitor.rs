@@ -1,7 +1,7 @@
 //! The person who asks for a page, and what they may do.
 
 use http::HeaderMap;
-use store::Role;
+use store::{Role, StoreError};
 
 use crate::problem::Problem;
 use crate::state::Console;
@@ -18,19 +18,21 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// Finds the visitor by the session that the request names; `is_use` if the request keeps the session from idling.
+    ///
+    /// # Errors
+    /// When the store of the sessions can't be read.
     pub(crate) async fn find(
         console: &Console,
         headers: &HeaderMap,
         is_use: bool,
-    ) -> Option<Visitor> {
-        let id = session_id(console, headers)?;
+    ) -> Result<Option<Visitor>, StoreError> {
+        let Some(id) = session_id(console, headers) else {
+            return Ok(None);
+        };
         let keys = console.store.admin_keys();
-        let session = console
-            .sessions
-            .find(&id, &keys, console.now(), is_use)
-            .await?;
+        let finding = console.sessions.find(&id, &keys, console.now(), is_use);
         let notice = None;
-        Some(Visitor { session, notice })
+        Ok(finding.await?.map(|session| Visitor { session, notice }))
     }
 
     /// Returns the name of the key if it may change things.
@@ -72,6 +74,6 @@ impl Visitor {
 
 /// Returns the name of the key behind the session that the request names. The session idles on.
 pub(crate) async fn signed_in(console: &Console, headers: &HeaderMap) -> Option<String> {
-    let visitor = Visitor::find(console, headers, false).await?;
+    let visitor = Visitor::find(console, headers, false).await.ok()??;
     Some(visitor.session.key.name)
 }

@@ -92,7 +92,7 @@ impl SigningKeys {
         }
         self.with_another(store, now)
             .await
-            .map_err(OperationError::Broken)
+            .map_err(OperationError::Store)
     }
 
     /// Returns a new key alone, and the store's ids of all others. The new key is on the disk when this returns.
@@ -108,7 +108,7 @@ impl SigningKeys {
         let mut keys = self
             .with_another(store, now)
             .await
-            .map_err(OperationError::Broken)?;
+            .map_err(OperationError::Store)?;
         keys.keys.drain(..self.keys.len());
         Ok((keys, over))
     }
