@@ -352,6 +352,32 @@ fn access_command(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String
 }
 
 #[tokio::test]
+async fn an_access_for_everybody_is_changed_by_what_is_shown_of_it() {
+    let gateway = Gateway::start();
+    let json = |arguments: &[&str]| {
+        let (code, out, err) = access_command(&gateway, &[arguments, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    // Everybody is shown by two networks: they are added to, written back and taken away like others.
+    json(&["create", "wide", "--allow", "any"]);
+    let shown = json(&["allow", "wide", "192.0.2.0/24", "any"]);
+    assert_eq!(shown["allow"], json!(["0.0.0.0/0", "::/0", "192.0.2.0/24"]));
+    let patch = json!({"allow": shown["allow"]});
+    let same = admin(&gateway, Method::PATCH, "accesses/wide", &patch).await;
+    assert_eq!((same.status, &same.json()["allow"]), (200, &shown["allow"]));
+    let half = json!({"allow": ["0.0.0.0/0", "192.0.2.0/24"]});
+    let half = admin(&gateway, Method::PATCH, "accesses/wide", &half).await;
+    assert!(
+        half.status == 422 && half.body.contains("write \\\"any\\\""),
+        "{}",
+        half.body
+    );
+    let narrow = json(&["allow", "wide", "any", "--remove"]);
+    assert_eq!(narrow["allow"], json!(["192.0.2.0/24"]));
+}
+
+#[tokio::test]
 async fn the_command_line_does_all_of_it() {
     let gateway = Gateway::start();
     let run = |arguments: &[&str]| access_command(&gateway, arguments);

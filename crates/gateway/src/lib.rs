@@ -25,3 +25,4 @@ pub use serve::admin_key::reset_admin_key;
 pub use serve::bootstrap::DemoCredentials;
 pub use serve::shared::{CopyCount, NO_SHARED_STORE, copy_store, inspect, migrate, reseal};
 pub use serve::{data_folder, serve};
+pub use store::EVERYBODY;

@@ -28,13 +28,16 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
     }
 }
 
+/// The networks that hold everybody, as `any` is kept and shown.
+pub const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
 /// Reads a network of an access, or `any`: that everybody may call is something to be written out.
 ///
 /// # Errors
 /// A sentence with the mend in it.
 pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
     if text == "any" {
-        let everybody = ["0.0.0.0/0", "::/0"].iter();
+        let everybody = EVERYBODY.iter();
         return Ok(everybody.filter_map(|net| net.parse().ok()).collect());
     }
     match parse_network(text)? {

@@ -1,5 +1,6 @@
 //! `chatgate access`: manages the accesses of a running gateway through its admin API.
 
+use gateway::EVERYBODY;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -234,16 +235,24 @@ async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
 fn wanted(list: &Value, args: &NetworkArgs) -> Result<Vec<String>, String> {
     let there = list.as_array().into_iter().flatten();
     let mut wanted: Vec<String> = there.map(cell).collect();
-    let networks = &args.networks;
+    let everybody = EVERYBODY.map(str::to_owned);
+    let networks = args
+        .networks
+        .iter()
+        .flat_map(|network| match network.as_str() {
+            "any" => &everybody[..],
+            _ => std::slice::from_ref(network),
+        });
+    let networks: Vec<&String> = networks.collect();
     if !args.remove {
-        wanted.extend(networks.iter().cloned());
+        wanted.extend(networks.into_iter().cloned());
         return Ok(wanted);
     }
     if let Some(missing) = networks.iter().find(|network| !wanted.contains(network)) {
         let list = wanted.join(", ");
         return Err(format!("{missing} is not in the list: {list}"));
     }
-    wanted.retain(|network| !networks.contains(network));
+    wanted.retain(|network| !networks.contains(&network));
     Ok(wanted)
 }
 

@@ -1,5 +1,6 @@
 //! An access as operators write it: checked whole, with every mistake reported at once.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 
@@ -9,8 +10,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::{
-    Access, CachePolicy, Channel, JournalLevel, ListedWord, Object, Rate, parse_access_network,
-    parse_network,
+    Access, CachePolicy, Channel, EVERYBODY, JournalLevel, ListedWord, Object, Rate,
+    parse_access_network, parse_network,
 };
 
 use crate::access::bounds::{
@@ -83,7 +84,7 @@ draft_fields! {
     expires: Option<String>, nullable(coming_schema()),
         |text, access| set(&mut access.expires, seconds(text));
     allow: Vec<String>, schemas::allowed(),
-        |list, access| set(&mut access.allow, networks(&list, parse_access_network));
+        |list, access| set(&mut access.allow, allowed_networks(&list));
     deny: Vec<String>, schemas::networks(&schemas::network()),
         |list, access| set(&mut access.deny, networks(&list, one_network));
     ways: Vec<String>, some_of(&ways()),
@@ -212,6 +213,20 @@ impl AccessDraft {
 /// Reads a network that cannot be `any`.
 pub(crate) fn one_network(text: &str) -> Result<Vec<IpNet>, String> {
     parse_network(text).map(|network| vec![network])
+}
+
+/// Reads the networks that an access is admitted from. Everybody is written as `any`, or as answers show it: by both networks, so
+/// that what was read can be written back.
+pub(crate) fn allowed_networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
+    let is_listed = |network: &&str| texts.iter().any(|text| text == network);
+    let everybody = EVERYBODY.iter().all(is_listed);
+    let parse = |text: &str| match everybody && EVERYBODY.contains(&text) {
+        true => one_network(text),
+        false => parse_access_network(text),
+    };
+    let mut seen = HashSet::new();
+    let networks = networks(texts, parse)?.into_iter();
+    Ok(networks.filter(|network| seen.insert(*network)).collect())
 }
 
 pub(crate) fn networks(

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use store::{ChangeError, NetworkDecision, ReplayCall, judge, parse_access_network};
+use store::{ChangeError, NetworkDecision, ReplayCall, judge};
 
-use crate::access::draft::{networks, one_network};
+use crate::access::draft::{allowed_networks, networks, one_network};
 use crate::journal::query::id_text;
 use crate::journal::rows::time_text;
 use crate::moment::time_ms;
@@ -70,9 +70,7 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
         wrong("since", text);
         0
     });
-    let allow = request
-        .allow
-        .map(|nets| networks(&nets, parse_access_network));
+    let allow = request.allow.map(|nets| allowed_networks(&nets));
     let deny = request.deny.map(|nets| networks(&nets, one_network));
     let mut list = |field, list: Option<Result<Vec<IpNet>, String>>, current: &[IpNet]| match list {
         None => current.to_vec(),

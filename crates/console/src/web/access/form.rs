@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use adapter::{Caching, PLATFORMS, cacheable};
 use ipnet::IpNet;
-use store::{Access, Channel, JournalLevel, ListedWord};
+use store::{Access, Channel, EVERYBODY, JournalLevel, ListedWord};
 
 use crate::access::bounds::REPORTS;
 use crate::access::draft::{AccessDraft, methods, ways};
@@ -178,7 +178,7 @@ fn lines(items: &[impl ToString]) -> String {
 
 fn allowed_text(networks: &[IpNet]) -> String {
     let everybody = networks.iter().map(ToString::to_string);
-    if everybody.eq(["0.0.0.0/0", "::/0"]) {
+    if everybody.eq(EVERYBODY) {
         "any".to_owned()
     } else {
         lines(networks)
