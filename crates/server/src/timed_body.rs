@@ -149,7 +149,7 @@ mod tests {
     use std::convert::Infallible;
     use std::time::Duration;
 
-    use http_body_util::BodyExt;
+    use http_body_util::{BodyExt, Full};
     use tokio::time::{Interval, interval};
 
     use super::*;
@@ -174,6 +174,21 @@ mod tests {
             ready!(self.0.poll_tick(cx));
             Poll::Ready(Some(Ok(Frame::data(vec![b'x'; self.1].into()))))
         }
+    }
+
+    #[test]
+    fn it_says_of_itself_what_its_body_says() {
+        let state = Arc::default();
+        let of = |bytes: &'static [u8]| {
+            let body = Full::new(Bytes::from_static(bytes));
+            TimedBody::new(body, &state, Deadlines::default())
+        };
+        let whole = of(b"abc");
+        let said = (whole.is_end_stream(), whole.size_hint().exact());
+        assert_eq!(said, (false, Some(3)));
+        assert!(of(b"").is_end_stream());
+        let late = RequestBodyError::Late.to_string();
+        assert_eq!(late, "the body came too slowly");
     }
 
     async fn late_after(bytes_a_second: usize) -> Option<u64> {
