@@ -16,6 +16,9 @@ use crate::pair_count::PairCount;
 /// Most header lines of a part, as its reader has it.
 const HEADERS_MAX: usize = 32;
 
+/// With what the names of headers begin by which a part is understood.
+const CONTENT: &str = "content-";
+
 /// How a part's bytes can stand in the body without being encoded.
 const IDENTITY_ENCODINGS: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
 
@@ -88,38 +91,39 @@ fn part_name(headers: &HeaderMap) -> Result<Option<&'static str>, Error> {
     Ok(name.and_then(|name| declared_name(std::str::from_utf8(&name).ok()?)))
 }
 
-/// Rejects a part that has a header twice by which it is understood: its reader would know of the last one alone.
+/// Rejects a part that has a header twice by which it is understood: its reader would know of the last one alone. It goes the
+/// reader's own way from delimiter to delimiter, each byte once, and ends where the reader refuses the body.
 fn reject_doubled_headers(body: &[u8], boundary: &str) -> Result<(), Error> {
-    let delimiter = format!("--{boundary}");
-    for at in memmem::find_iter(body, delimiter.as_bytes()) {
+    let delimiter = format!("\r\n--{boundary}");
+    // Only the first delimiter may begin the body.
+    let mut next = after(body, &delimiter.as_bytes()[2..]);
+    while let Some(rest) = next {
         // White space may stand behind a delimiter (RFC 2046, 5.1.1).
-        let rest = &body[at + delimiter.len()..];
         let padding = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
         let Some(head) = rest[padding..].strip_prefix(b"\r\n") else {
-            continue;
+            return Ok(());
         };
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let Ok(httparse::Status::Complete((_, headers))) =
-            httparse::parse_headers(head, &mut headers)
-        else {
-            continue;
+        let parsed = httparse::parse_headers(head, &mut headers);
+        let Ok(httparse::Status::Complete((_, headers))) = parsed else {
+            return Ok(());
         };
-        let mut names = headers.iter().map(|header| header.name).enumerate();
-        let is_doubled = |(at, name): (usize, &str)| {
-            let before = &headers[..at];
-            let is_read = name
-                .get(..8)
-                .is_some_and(|start| start.eq_ignore_ascii_case("content-"));
-            is_read
-                && before
-                    .iter()
-                    .any(|header| header.name.eq_ignore_ascii_case(name))
-        };
-        if names.any(is_doubled) {
+        if headers.iter().enumerate().any(|(at, header)| {
+            let is = |other: &httparse::Header<'_>| other.name.eq_ignore_ascii_case(header.name);
+            let start = header.name.get(..CONTENT.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(CONTENT))
+                && headers[..at].iter().any(is)
+        }) {
             return Err(Error::malformed("A part has a header twice."));
         }
+        next = after(head, b"\r\n\r\n").and_then(|value| after(value, delimiter.as_bytes()));
     }
     Ok(())
+}
+
+/// What stands behind the first of these.
+fn after<'b>(bytes: &'b [u8], sought: &[u8]) -> Option<&'b [u8]> {
+    memmem::find(bytes, sought).map(|at| &bytes[at + sought.len()..])
 }
 
 /// Whether a part's bytes are encoded, which RFC 7578, 4.7 has given up.

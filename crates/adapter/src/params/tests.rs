@@ -339,6 +339,10 @@ fn a_part_with_a_doubled_header_or_an_encoded_value_is_refused() {
         );
         let found = read("", media_type, &padded);
         check(found, "message", Err(Code::MalformedRequest));
+        // What only looks like a delimiter, within a line of a value, hides nothing behind it.
+        let hidden = padded.replace("\r\n\r\nv\r\n--x \t", "\r\n\r\nv --x\r\nA: b\r\n--x \t");
+        let found = read("", media_type, &hidden);
+        check(found, "message", Err(Code::MalformedRequest));
     }
     for head in [
         encoded("BINARY"),
