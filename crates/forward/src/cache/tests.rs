@@ -7,13 +7,18 @@ use store::Access;
 
 use super::*;
 
-fn cache() -> Arc<ReadCache> {
-    let ttl = Duration::from_secs(3600);
-    let config = CacheConfig {
+fn config(ttl: Duration, bytes: u64) -> CacheConfig {
+    CacheConfig {
         lifetimes: [ttl; OPERATION_COUNT],
-        bytes: 1 << 20,
-    };
-    Arc::new(ReadCache::new(config, None))
+        bytes,
+    }
+}
+
+fn cache() -> Arc<ReadCache> {
+    Arc::new(ReadCache::new(
+        config(Duration::from_secs(3600), 1 << 20),
+        None,
+    ))
 }
 
 fn access(name: &str) -> Arc<Access> {
@@ -75,6 +80,78 @@ async fn a_read_is_kept_for_its_access_and_its_values() {
     assert_eq!(read(&cache, "a", "1", "2").await, pair("1", "hit"));
     assert_eq!(read(&cache, "b", "1", "3").await, pair("3", "stored"));
     assert_eq!(read(&cache, "a", "2", "4").await, pair("4", "stored"));
+}
+
+#[test]
+fn a_key_is_an_access_as_it_is_now_a_request_and_an_epoch() {
+    let key = |name, version, platformid, epoch| {
+        let mut access = Access::new(name, "u", "c");
+        access.version = version;
+        CacheKey {
+            access: Arc::new(access),
+            request: request("getchats", platformid),
+            epoch,
+        }
+    };
+    let hasher = foldhash::quality::RandomState::default();
+    let hash = |key: &CacheKey| std::hash::BuildHasher::hash_one(&hasher, key);
+    let first = key("a", 1, "1", 0);
+    assert!(first == key("a", 1, "1", 0) && hash(&first) == hash(&key("a", 1, "1", 0)));
+    for other in [
+        key("b", 1, "1", 0),
+        key("a", 2, "1", 0),
+        key("a", 1, "2", 0),
+        key("a", 1, "1", 1),
+    ] {
+        assert!(first != other && hash(&first) != hash(&other));
+    }
+}
+
+/// Until the cache has forgotten what it holds and keeps another answer.
+async fn forgets(cache: &ReadCache) {
+    let began = Instant::now();
+    while read(cache, "a", "1", "\"new\"").await.0 != "\"new\"" {
+        assert!(began.elapsed() < Duration::from_secs(20), "kept for ever");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_and_what_replaces_it_is_forgotten_in_time() {
+    let cache = ReadCache::new(config(Duration::from_millis(100), 1 << 20), None);
+    read(&cache, "a", "1", "1").await;
+    forgets(&cache).await;
+    let fetch = async { called(Ok(Response::of("2").unwrap())) };
+    cache
+        .read(&access("a"), request("getchats", "1"), true, || fetch)
+        .await;
+    forgets(&cache).await;
+}
+
+#[tokio::test]
+async fn an_entry_weighs_its_answer_its_values_and_an_overhead() {
+    let cache = cache();
+    read(&cache, "a", "12345", "\"a longer answer\"").await;
+    cache.entries.run_pending_tasks().await;
+    let request = request("getchats", "12345");
+    let values: usize = request.pairs().map(|(_, value)| value.len()).sum();
+    let answer = Response::of("\"a longer answer\"").unwrap().bytes();
+    let expected = ENTRY_OVERHEAD_BYTES + values + answer;
+    assert_eq!(cache.entries.weighted_size(), expected as u64);
+}
+
+#[tokio::test]
+async fn other_lifetimes_leave_what_is_kept_and_another_size_does_not() {
+    let cache = cache();
+    read(&cache, "a", "1", "1").await;
+    let longer = config(Duration::from_secs(7200), 1 << 20);
+    let renewed = cache.renewed(longer.clone());
+    assert_eq!(read(&renewed, "a", "1", "2").await, pair("1", "hit"));
+    let smaller = cache.renewed(CacheConfig {
+        bytes: 1 << 19,
+        ..longer
+    });
+    assert_eq!(read(&smaller, "a", "1", "3").await, pair("3", "stored"));
 }
 
 #[tokio::test]
