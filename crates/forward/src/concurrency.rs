@@ -176,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn a_look_says_what_a_call_would_get_and_takes_nothing() {
+        let mut access = Access::new("a", "u", "c");
+        let concurrency = Arc::<ConcurrencyLimit>::default();
+        assert!(ConcurrencyLimit::look(&concurrency, &access).is_none());
+        access.limits.concurrent = NonZeroU32::new(2);
+        let mut permits = Vec::new();
+        for left in [2, 1, 0] {
+            let (remaining, free) = ConcurrencyLimit::look(&concurrency, &access).unwrap();
+            assert_eq!((remaining.most, remaining.left), (2, left));
+            assert_eq!(free.is_ok(), left > 0);
+            permits.push(ConcurrencyLimit::acquire(&concurrency, &access));
+        }
+        assert!(permits.pop().unwrap().is_err());
+    }
+
+    #[test]
     fn each_of_several_processes_has_its_part_of_the_permits() {
         let mut access = Access::new("a", "u", "c");
         for (most, part) in [(7, 2), (3, 1), (2, 1)] {
