@@ -55,7 +55,8 @@ pub async fn read_window(
             window.read_to = page.trimmed;
             window.reset = Some(page.trimmed);
         }
-        let is_last = page.events.len() < PAGE_EVENTS;
+        // A page ends by its bytes as well as by its events: only the page itself knows whether there is more.
+        let is_last = !page.more;
         for event in page.events {
             if looked_through >= LOOKED_THROUGH_MAX
                 || window.events.len() >= limits.events
@@ -76,5 +77,64 @@ pub async fn read_window(
             window.read_to = window.read_to.max(page.newest);
             return Ok(window);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{EventKind, Store};
+
+    use super::*;
+    use crate::hub::EventHub;
+    use crate::reader::PAGE_BYTES;
+
+    const EVENTS: i64 = 600;
+
+    fn event(number: i64) -> Arc<Event> {
+        Arc::new(Event {
+            position: Position::of(number),
+            id: format!("evt_{number}"),
+            kind: EventKind::MessageReceived,
+            at_ms: 0,
+            platform: String::new(),
+            platformid: String::new(),
+            destination: None,
+            gap: false,
+            late: false,
+            row: Some("x".repeat(4096)),
+        })
+    }
+
+    /// What a reader gets in windows of so many events until it is told that there is no more.
+    async fn all(reader: &EventReader, events: usize, may_hear: fn(&Event) -> bool) -> Vec<i64> {
+        let (mut heard, mut after) = (Vec::new(), Position::ZERO);
+        let limits = WindowLimits {
+            events,
+            bytes: PAGE_BYTES,
+        };
+        loop {
+            let window = read_window(reader, after, limits, may_hear).await.unwrap();
+            heard.extend(window.events.iter().map(|event| event.position.number()));
+            after = window.read_to;
+            if !window.more {
+                return heard;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_its_bytes_end_is_not_taken_for_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db")).await;
+        let hub = Arc::new(EventHub::new(Position::ZERO));
+        hub.publish((1..=EVENTS).map(event));
+        let reader = EventReader::new(Arc::new(store.unwrap()), hub);
+        for events in [100, 1000] {
+            let heard = all(&reader, events, |_| true).await;
+            assert_eq!(heard, (1..=EVENTS).collect::<Vec<_>>());
+        }
+        // One that hears of few passes over the others and gets all of its own.
+        let heard = all(&reader, 100, |event| event.position.number() % 97 == 0).await;
+        assert_eq!(heard, [97, 194, 291, 388, 485, 582]);
     }
 }
