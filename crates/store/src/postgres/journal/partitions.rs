@@ -139,16 +139,23 @@ impl PostgresStore {
     ) -> Result<[u64; 3], PgError> {
         let [first, second] = conditions;
         let count = format!(
-            "SELECT count(*) AS all_rows, count(*) FILTER (WHERE {first}) AS first, count(*) FILTER (WHERE {second}) AS second
-             FROM chatgate.{name}"
+            "SELECT count(*), count(*) FILTER (WHERE {first}), count(*) FILTER (WHERE {second}) FROM chatgate.{name}"
         );
+        self.count(&count).await
+    }
+
+    /// The first columns of the only row of a statement that counts, for as long as it takes.
+    pub(super) async fn count<const N: usize>(&self, sql: &str) -> Result<[u64; N], PgError> {
         let mut lease = self.pool().take().await?;
         lease.session.patient(PATIENCE);
-        let counted = lease.session.query(&count, &[]).await?;
+        let counted = lease.session.query(sql, &[]).await?;
         let row = counted.first();
         let row = row.ok_or_else(|| PgError::new("nothing was counted"))?;
-        let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
-        Ok([count("all_rows")?, count("first")?, count("second")?])
+        let mut counts = [0; N];
+        for (column, count) in counts.iter_mut().enumerate() {
+            *count = row.try_get::<_, i64>(column)?.unsigned_abs();
+        }
+        Ok(counts)
     }
 
     /// Runs statements without values, for as long as they take.
