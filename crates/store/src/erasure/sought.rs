@@ -29,6 +29,9 @@ pub(crate) enum Holds {
     Hash,
 }
 
+/// The log of events, whose bytes are counted.
+pub(crate) const EVENTS: &str = "events";
+
 /// Names of accesses and operators are not among them: operators have chosen them, and change them themselves.
 pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
@@ -69,7 +72,7 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
         goes: false,
     },
     SoughtTable {
-        name: "events",
+        name: EVENTS,
         id: "position",
         columns: &[("destination", Holds::Text), ("\"row\"", Holds::Text)],
         goes: true,

@@ -244,6 +244,15 @@ async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
         .await;
     assert_eq!(erased.unwrap(), 4);
     assert_eq!(ids(&store, Position::ZERO).await, ["evt_c_received"]);
+    // The room of what has gone is free: the event that is left may take what it takes.
+    let log = store.events_after(Position::ZERO, 100, usize::MAX).await;
+    let now_ms = log.unwrap().newest.time_ms();
+    let room = EventRetention {
+        age: Duration::from_secs(86_400),
+        bytes: 258,
+    };
+    store.trim_events(now_ms, &room).await.unwrap();
+    assert_eq!(ids(&store, Position::ZERO).await, ["evt_c_received"]);
     let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
     assert_eq!(memory.tips.keys().collect::<Vec<_>>(), ["34600000001"]);
     journal.stop().await;

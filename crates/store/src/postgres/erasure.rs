@@ -9,7 +9,8 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::session::Value;
 use super::store::PostgresStore;
-use crate::erasure::sought::{Holds, Sought, SoughtTable, TABLES};
+use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable, TABLES};
+use crate::events::EVENT_BYTES;
 use crate::{JournalKind, StoreError};
 
 /// Rows that are read at once: some milliseconds.
@@ -89,8 +90,17 @@ impl PostgresStore {
         let place = "tableoid::regclass::text AS place";
         let mut places = BTreeSet::new();
         if table.goes {
-            let delete =
+            let mut delete =
                 format!("DELETE FROM chatgate.{name} WHERE {id} = ANY($1) RETURNING {place}");
+            if *name == EVENTS {
+                // What they take is off the bytes of the log in the same moment.
+                delete = format!(
+                    "WITH gone AS ({delete}, {EVENT_BYTES} + coalesce(octet_length(\"row\"), 0) AS taken), discounted AS (
+                         UPDATE chatgate.event_marks SET value = greatest(value - (SELECT coalesce(sum(taken), 0) FROM gone), 0)
+                         WHERE name = 'bytes'
+                     ) SELECT place FROM gone"
+                );
+            }
             for some in found.chunks(DELETED_AT_ONCE) {
                 let ids: Vec<i64> = some.iter().map(|row| row.id).collect();
                 let gone = self

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row};
 
 use super::store::SqliteStore;
+use crate::events::EVENT_BYTES;
 use crate::{Event, EventKind, EventPage, Position, StoreError};
 
 impl SqliteStore {
@@ -78,6 +79,16 @@ fn mark(connection: &Connection, name: &str) -> Result<Position, StoreError> {
     let mark = "SELECT value FROM event_marks WHERE name = ?";
     let mut mark = connection.prepare_cached(mark)?;
     Ok(Position::of(mark.query_row([name], |row| row.get(0))?))
+}
+
+/// Takes an event that is about to be deleted off the bytes of the log; trimming does so by itself.
+pub(super) fn discount(connection: &Connection, position: i64) -> Result<(), StoreError> {
+    let discount = "UPDATE event_marks SET value = max(value - event.taken, 0)
+         FROM (SELECT ?2 + coalesce(octet_length(row), 0) AS taken FROM events WHERE position = ?1) AS event
+         WHERE name = 'bytes'";
+    let mut discount = connection.prepare_cached(discount)?;
+    discount.execute((position, EVENT_BYTES))?;
+    Ok(())
 }
 
 /// An event; nothing for one of a kind that a newer program knows.

@@ -4,7 +4,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
-use crate::erasure::sought::{Holds, Sought, SoughtTable};
+use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable};
+use crate::sqlite::events::discount;
 
 /// Rows that are read before others may use the connection: some milliseconds of reading.
 const READ_AT_ONCE: usize = 5000;
@@ -48,6 +49,9 @@ pub(super) fn erase(
 ) -> Result<bool, StoreError> {
     let SoughtTable { name, id, .. } = table;
     if table.goes {
+        if *name == EVENTS {
+            discount(transaction, number)?;
+        }
         let delete = format!("DELETE FROM {name} WHERE {id} = ?");
         let deleted = transaction.prepare_cached(&delete)?.execute([number])?;
         return Ok(deleted > 0);
