@@ -1,12 +1,13 @@
 //! Webhooks: where an operator has the events of an access sent, how far the deliveries have come, and what became of each attempt.
 
+mod verbs;
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::store::Engine;
-use crate::{Store, StoreError};
+use crate::StoreError;
 
 /// Attempts that are kept of one webhook: some days of a quiet one, an hour of a busy one.
 pub(crate) const ATTEMPTS_KEPT: i64 = 1000;
@@ -176,6 +177,8 @@ pub struct WebhookSettlement {
     pub id: String,
     /// The version on which this is based.
     pub version: i64,
+    /// The term in which this was worked out, as [`crate::Store::may_deliver`] has said.
+    pub term: i64,
     /// How far its deliveries have come.
     pub progress: WebhookProgress,
     /// The positions of deliveries that are settled.
@@ -244,98 +247,6 @@ pub(crate) fn settings_from_text(text: &str) -> Result<WebhookSettings, StoreErr
 
 fn unreadable() -> StoreError {
     StoreError::new("a webhook can't be read")
-}
-
-impl Store {
-    /// All webhooks, by id. There are few: operators make them.
-    ///
-    /// # Errors
-    /// When they can't be read.
-    pub async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.webhooks().await,
-            Engine::Postgres(postgres) => postgres.webhooks().await,
-        }
-    }
-
-    /// Changes the webhook with this id: `change` gets all that its access has, and returns it as it shall be, or nothing to delete
-    /// it. Its version becomes the next one.
-    ///
-    /// # Errors
-    /// What `change` says, or why the store could not do it. Nothing has changed then.
-    pub async fn change_webhook<E: From<StoreError> + Send + 'static>(
-        &self,
-        (id, client_id): (&str, &str),
-        change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
-    ) -> Result<(), E> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.change_webhook((id, client_id), change).await,
-            Engine::Postgres(postgres) => postgres.change_webhook((id, client_id), change).await,
-        }
-    }
-
-    /// The deliveries of a webhook that are not settled, in the order of their events.
-    ///
-    /// # Errors
-    /// When they can't be read.
-    pub async fn deliveries(&self, webhook: &str) -> Result<Vec<WebhookDelivery>, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.deliveries(webhook).await,
-            Engine::Postgres(postgres) => postgres.deliveries(webhook).await,
-        }
-    }
-
-    /// The latest attempts of a webhook, newest first.
-    ///
-    /// # Errors
-    /// When they can't be read.
-    pub async fn attempts(
-        &self,
-        webhook: &str,
-        most: u32,
-    ) -> Result<Vec<WebhookAttempt>, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.attempts(webhook, most).await,
-            Engine::Postgres(postgres) => postgres.attempts(webhook, most).await,
-        }
-    }
-
-    /// Has deliveries made once more, and returns how many. The webhook's version becomes the next one.
-    ///
-    /// # Errors
-    /// When the store can't be written. Nothing has changed then.
-    pub async fn redeliver(&self, webhook: &str, which: Redelivery) -> Result<u64, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.redeliver(webhook, which).await,
-            Engine::Postgres(postgres) => postgres.redeliver(webhook, which).await,
-        }
-    }
-
-    /// Whether this process is the one that delivers, for the next [`DELIVERING_HELD_MS`]: of several that share the store one is.
-    ///
-    /// # Errors
-    /// When the store can't be asked.
-    pub async fn may_deliver(&self) -> Result<bool, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(_) => Ok(true),
-            Engine::Postgres(postgres) => postgres.may_deliver().await,
-        }
-    }
-
-    /// Writes what has become of deliveries, in one transaction. Returns the ids of those webhooks that an operator has changed or
-    /// deleted since: of a changed one, deliveries and attempts are written, and how far it has come is not.
-    ///
-    /// # Errors
-    /// When the store can't be written. Nothing has changed then.
-    pub async fn settle(
-        &self,
-        settlements: Vec<WebhookSettlement>,
-    ) -> Result<Vec<String>, StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.settle(settlements).await,
-            Engine::Postgres(postgres) => postgres.settle(settlements).await,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(crate) const ACTOR: &str = "(webhooks)";
 /// A webhook that is served.
 pub(crate) struct ServedWebhook {
     pub(crate) webhook: Arc<Webhook>,
+    /// The term of this process in which it is served.
+    pub(crate) term: i64,
     pub(crate) schedule: Schedule,
     /// Attempts that are not written yet.
     pub(crate) attempts: Vec<WebhookAttempt>,
@@ -123,6 +125,7 @@ impl ServedWebhook {
         Some(WebhookSettlement {
             id: self.webhook.id.clone(),
             version: self.webhook.version,
+            term: self.term,
             progress: self.schedule.progress().clone(),
             settled,
             deliveries,

@@ -1,6 +1,8 @@
 //! Webhooks, their deliveries and attempts. Their secrets leave this process sealed.
 
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Value as Json, json};
 use tokio_postgres::Row;
@@ -47,10 +49,11 @@ const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease
     WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
 
 impl PostgresStore {
-    pub(crate) async fn may_deliver(&self) -> Result<bool, StoreError> {
+    pub(crate) async fn may_deliver(&self) -> Result<Option<i64>, StoreError> {
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&DELIVERING_HELD_MS, Type::INT8)];
-        Ok(!self.pool().write(HOLD, &values).await?.is_empty())
+        let held = self.pool().write(HOLD, &values).await?;
+        held.first().map(|row| column(row, "token")).transpose()
     }
 
     pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
@@ -223,8 +226,9 @@ impl PostgresStore {
         &self,
         settlements: Vec<WebhookSettlement>,
     ) -> Result<Vec<String>, StoreError> {
+        let replica = self.ids().replica().id;
         let mut lease = self.pool().take().await?;
-        let moved = settle::settle(&mut lease.session, &settlements).await;
+        let moved = settle::settle(&mut lease.session, replica, &settlements).await;
         let moved = self.end(lease, moved).await?;
         let ids = settlements.into_iter().map(|settlement| settlement.id);
         Ok(ids.filter(|id| !moved.contains(id)).collect())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
-use crate::{Access, StoreError};
+use crate::{Access, Store, StoreError};
 
 on_every_engine!(
     webhooks_outlive_the_process_with_their_secrets,
@@ -47,7 +47,7 @@ pub(crate) fn webhook_of(id: &str, client_id: &str) -> Webhook {
     }
 }
 
-fn delivery(position: u64) -> WebhookDelivery {
+pub(crate) fn delivery(position: u64) -> WebhookDelivery {
     WebhookDelivery {
         position,
         event_id: format!("evt_{position}"),
@@ -59,7 +59,7 @@ fn delivery(position: u64) -> WebhookDelivery {
     }
 }
 
-fn attempt(position: u64, at: i64) -> WebhookAttempt {
+pub(crate) fn attempt(position: u64, at: i64) -> WebhookAttempt {
     WebhookAttempt {
         position,
         event_id: format!("evt_{position}"),
@@ -71,10 +71,11 @@ fn attempt(position: u64, at: i64) -> WebhookAttempt {
     }
 }
 
-fn settlement(of: &Webhook) -> WebhookSettlement {
+pub(crate) fn settlement(of: &Webhook) -> WebhookSettlement {
     WebhookSettlement {
         id: of.id.clone(),
         version: of.version,
+        term: 1,
         progress: of.progress.clone(),
         settled: Vec::new(),
         deliveries: Vec::new(),
@@ -82,13 +83,19 @@ fn settlement(of: &Webhook) -> WebhookSettlement {
     }
 }
 
-/// A store with an access and a webhook of it.
-async fn with_one(engine: &TestEngine) -> (Store, Webhook) {
-    let store = engine.open().await;
+/// Has a store with an access and a webhook of it.
+pub(crate) async fn with_webhook(store: &Store) -> Webhook {
     let access = Access::new("a", "a", "cga_a");
     store.put_accesses(("me", 7), &[access]).await.unwrap();
-    put(&store, webhook("whk_1")).await;
-    let made = store.webhooks().await.unwrap().remove(0);
+    put(store, webhook("whk_1")).await;
+    store.webhooks().await.unwrap().remove(0)
+}
+
+/// A store with an access, a webhook of it, and the turn to deliver.
+async fn with_one(engine: &TestEngine) -> (Store, Webhook) {
+    let store = engine.open().await;
+    let made = with_webhook(&store).await;
+    store.may_deliver().await.unwrap();
     (store, made)
 }
 

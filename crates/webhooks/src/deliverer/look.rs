@@ -25,8 +25,8 @@ impl Deliverer {
     async fn try_to_look(&mut self) -> Result<(), StoreError> {
         let store = Arc::clone(self.webhooks.store());
         let asked = Instant::now();
-        let is_mine = store.may_deliver().await?;
-        if is_mine {
+        let term = store.may_deliver().await?;
+        if term.is_some() {
             self.mine_until = asked + Duration::from_millis(DELIVERING_HELD_MS.unsigned_abs());
         }
         let all = store.webhooks().await?;
@@ -42,19 +42,24 @@ impl Deliverer {
             *figures.states.entry(state.word()).or_default() += 1;
             figures.lost += webhook.progress.lost;
             let is_stopped = webhook.progress.state == WebhookState::Paused;
-            let waits = is_mine && (state.is_served() || (is_stopped && access.is_live(now)));
+            let waits =
+                term.is_some() && (state.is_served() || (is_stopped && access.is_live(now)));
             if waits {
                 let interest = self.held.remove(&webhook.id);
                 let hold = || self.events.interests.hold(&webhook.client_id);
                 held.insert(webhook.id.clone(), interest.unwrap_or_else(hold));
             }
-            if !is_mine || !state.is_served() {
+            let Some(term) = term.filter(|_| state.is_served()) else {
                 continue;
-            }
+            };
             let before = self.served.remove(&webhook.id);
             let now_served = match before {
-                Some(before) if before.webhook.version == webhook.version => before,
-                before => match self.take_on(webhook, before).await {
+                Some(before)
+                    if before.term == term && before.webhook.version == webhook.version =>
+                {
+                    before
+                }
+                before => match self.take_on((webhook, term), before).await {
                     Ok(taken) => taken,
                     Err(error) => {
                         tracing::warn!(%error, "a webhook's deliveries can't be read");
@@ -78,24 +83,24 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Begins with a webhook, or goes on with it after an operator has changed it.
+    /// Begins with a webhook, or goes on with it after an operator has changed it, or another process has delivered.
     async fn take_on(
         &mut self,
-        webhook: Webhook,
+        what: (Webhook, i64),
         before: Option<ServedWebhook>,
     ) -> Result<ServedWebhook, StoreError> {
         if let Some(mut before) = before {
             let rest = before.settlement();
             let outdated = self.webhooks.store().settle(rest.into_iter().collect());
             outdated.await?;
-            return self.resumed(webhook, Some(before)).await;
+            return self.resumed(what, Some(before)).await;
         }
-        self.resumed(webhook, None).await
+        self.resumed(what, None).await
     }
 
     async fn resumed(
         &self,
-        webhook: Webhook,
+        (webhook, term): (Webhook, i64),
         before: Option<ServedWebhook>,
     ) -> Result<ServedWebhook, StoreError> {
         let rows = self.webhooks.store().deliveries(&webhook.id).await?;
@@ -127,8 +132,9 @@ impl Deliverer {
         }
         if let Some(before) = &before {
             schedule.go_on_from(&before.schedule);
-            // Unless an operator has moved it, it goes on from where it is, not from where it was last written.
-            if webhook.progress.position == before.committed {
+            // Unless somebody has moved it, it goes on from where it is, not from where it was last written. After its term nothing
+            // beyond that was written.
+            if before.term == term && webhook.progress.position == before.committed {
                 schedule.move_to(before.schedule.progress().position);
             }
         }
@@ -136,6 +142,7 @@ impl Deliverer {
             noted: webhook.progress.state,
             committed: webhook.progress.position,
             webhook: Arc::new(webhook),
+            term,
             schedule,
             attempts: Vec::new(),
             gap_at: None,

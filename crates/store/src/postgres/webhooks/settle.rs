@@ -9,6 +9,10 @@ use crate::postgres::session::{PgSession, Value};
 use crate::webhooks::{ATTEMPTS_KEPT, ATTEMPTS_KEPT_MS, DEAD_KEPT};
 use crate::{WebhookDelivery, WebhookSettlement};
 
+/// The term of this replica, if it is the one that delivers. Nobody else begins one before the transaction ends.
+const TERM: &str =
+    "SELECT token FROM chatgate.leases WHERE what = 'webhooks' AND holder = $1 FOR SHARE";
+
 /// Moves those webhooks on that are as they were, in the order of their ids, so that no two transactions wait for each other.
 const MOVE: &str = "WITH moved AS (
         SELECT n.* FROM chatgate.webhooks w JOIN jsonb_populate_recordset(NULL::chatgate.webhooks, $1::text::jsonb) n
@@ -41,25 +45,32 @@ const SURPLUS: &str = "WITH dead AS (
     ) DELETE FROM chatgate.attempts a WHERE a.webhook = ANY ($1) AND (a.at < $4 OR a.id <=
         (SELECT o.id FROM chatgate.attempts o WHERE o.webhook = a.webhook ORDER BY o.id DESC LIMIT 1 OFFSET $2))";
 
-/// Writes what has become of webhooks in one transaction, and returns the ids of those that are as they were.
+/// Writes what has become of webhooks in one transaction, and returns the ids of those that are as they were. Of a term that is over
+/// nothing is written but what its attempts have done: whoever delivers now has gone on from what was there.
 pub(super) async fn settle(
     session: &mut PgSession,
+    replica: i64,
     settlements: &[WebhookSettlement],
 ) -> Result<Vec<String>, PgError> {
     session.begin().await?;
-    let rows: Vec<Json> = settlements
+    let term = session.query(TERM, &[(&replica, Type::INT8)]).await?;
+    let term = term.first().map(|row| row.try_get("token")).transpose()?;
+    let current: Vec<&WebhookSettlement> = settlements
+        .iter()
+        .filter(|of| Some(of.term) == term)
+        .collect();
+    let rows: Vec<Json> = current
         .iter()
         .map(|of| progress_row(&of.id, of.version, &of.progress))
         .collect();
     let rows = Json::from(rows).to_string();
     let moved = session.query(MOVE, &[(&rows, Type::TEXT)]).await?;
-    let moved = moved.iter().map(|row| Ok(row.try_get("id")?)).collect();
     let settled = each(settlements, |of| {
         let row = |position: &u64| json!({"position": position});
         of.settled.iter().map(row).collect()
     });
     put(session, SETTLE, &settled).await?;
-    let deliveries = each(settlements, |of| {
+    let deliveries = each(current, |of| {
         let row = |delivery: &WebhookDelivery| {
             let mut row = json!(delivery);
             row["state"] = json!(if delivery.is_dead { "dead" } else { "pending" });
@@ -68,6 +79,12 @@ pub(super) async fn settle(
         of.deliveries.iter().map(row).collect()
     });
     put(session, PUT_DELIVERIES, &deliveries).await?;
+    log(session, settlements).await?;
+    moved.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
+/// Writes attempts, and takes away what is too old or too much.
+async fn log(session: &mut PgSession, settlements: &[WebhookSettlement]) -> Result<(), PgError> {
     let attempts = each(settlements, |of| {
         of.attempts.iter().map(|attempt| json!(attempt)).collect()
     });
@@ -84,12 +101,12 @@ pub(super) async fn settle(
         ];
         session.execute(SURPLUS, &values).await?;
     }
-    moved
+    Ok(())
 }
 
 /// The rows of all webhooks, each with the id of its own.
-fn each(
-    settlements: &[WebhookSettlement],
+fn each<'s>(
+    settlements: impl IntoIterator<Item = &'s WebhookSettlement>,
     rows: impl Fn(&WebhookSettlement) -> Vec<Json>,
 ) -> Vec<Json> {
     let with_id = |of: &WebhookSettlement| {
@@ -98,7 +115,7 @@ fn each(
             .for_each(|row| row["webhook"] = json!(of.id));
         rows
     };
-    settlements.iter().flat_map(with_id).collect()
+    settlements.into_iter().flat_map(with_id).collect()
 }
 
 async fn put(session: &mut PgSession, sql: &str, rows: &[Json]) -> Result<(), PgError> {
