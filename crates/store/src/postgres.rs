@@ -3,6 +3,7 @@
 
 mod accesses;
 mod admin_keys;
+mod after_failover;
 mod change;
 mod connections;
 mod connector;

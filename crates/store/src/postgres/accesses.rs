@@ -7,9 +7,9 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::heartbeat::{OF_EPOCHS, epochs_of};
 use super::session::Value;
-use super::snapshot::read_access;
+use super::snapshot::{read_access, read_accesses};
 use super::store::{KnownEpochs, PostgresStore};
-use crate::{ChangedAccess, StoreError};
+use crate::{Access, ChangedAccess, StoreError};
 
 /// The accesses that have changed, and the epochs: one statement sees one state.
 static CHANGED: LazyLock<String> = LazyLock::new(|| {
@@ -38,9 +38,30 @@ impl PostgresStore {
             }
             seen = epochs_of(row)?;
         }
-        *known = seen.accesses;
+        // A server that took over may know of fewer changes: what is in memory is read whole then.
+        *known = seen.accesses.max(*known);
         self.replace(changes);
         Ok(seen)
+    }
+
+    /// Brings the accesses in memory to the state of the database, whatever they were.
+    ///
+    /// # Errors
+    /// When they can't be read. Those in memory are what they were then.
+    pub(super) async fn load_all_accesses(&self) -> Result<(), StoreError> {
+        let mut known = self.accesses_epoch().lock().await;
+        let (accesses, epoch) = read_accesses(self.pool()).await?;
+        let before = self.memory().accesses.load_full();
+        let gone = before
+            .iter()
+            .filter(|access| accesses.named(&access.name).is_none());
+        let gone = gone.map(|access| (access.name.clone(), None));
+        let there = accesses
+            .iter()
+            .map(|access| (access.name.clone(), Some(Access::clone(access))));
+        *known = epoch;
+        self.replace(gone.chain(there).collect());
+        Ok(())
     }
 
     /// Has changes of ours in force that are committed, the last of them with this epoch.

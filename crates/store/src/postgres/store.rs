@@ -61,6 +61,8 @@ pub(crate) struct PostgresStore {
     accesses_epoch: Mutex<i64>,
     /// The same of the keys of operators.
     admin_keys_epoch: Mutex<i64>,
+    /// The server's timeline on which what is in memory was read whole.
+    pub(super) whole_on: AtomicI64,
 }
 
 /// What replicas keep in memory, by its name in the table of epochs.
@@ -102,6 +104,7 @@ impl PostgresStore {
             Arc::new(PgConnector::new(options.url.clone(), &primary)?)
         };
         let pool = PgPool::new(Arc::clone(&connector), options.connections);
+        let whole_on = primary.timeline();
         let deployment = read_deployment(&pool).await?;
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
         let (admin_keys, admin_keys_epoch) = read_admin_keys(&pool).await?;
@@ -135,6 +138,7 @@ impl PostgresStore {
             signing_keys_epoch: AtomicI64::new(signing_keys),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
+            whole_on: AtomicI64::new(whole_on),
         };
         let material = store
             .key("journal", 0, || random_bytes(JOURNAL_KEY_BYTES))
@@ -235,6 +239,7 @@ impl PostgresStore {
 
     /// Reads what is newer in the database, and returns what is in force then.
     pub(super) async fn catch_up(&self, seen: KnownEpochs) -> Result<KnownEpochs, StoreError> {
+        self.read_after_failover().await?;
         let known = self.epochs_in_force().await;
         if seen.accesses > known.accesses {
             self.load_accesses().await?;
@@ -275,7 +280,7 @@ impl PostgresStore {
     }
 
     /// Begins a change of something that replicas keep in memory: a transaction, in which nobody else changes it, and the epoch
-    /// after so many changes.
+    /// after so many changes. It is above all that this process has known, although a server that took over may have forgotten some.
     ///
     /// # Errors
     /// When the database can't be written or another change takes too long.
@@ -284,8 +289,14 @@ impl PostgresStore {
         what: EpochOf,
         changes: i64,
     ) -> Result<(PgLease, i64), PgError> {
+        // Before a connection is taken: whoever reads what has changed holds the epoch while waiting for one.
+        let known = match what {
+            EpochOf::Accesses => *self.accesses_epoch.lock().await,
+            EpochOf::AdminKeys => *self.admin_keys_epoch.lock().await,
+            EpochOf::SigningKeys => *self.signing_keys.borrow(),
+        };
         let mut lease = self.pool.take().await?;
-        let begun = begin(&mut lease, what, changes).await;
+        let begun = begin(&mut lease, (what, known), changes).await;
         match begun {
             Ok(epoch) => Ok((lease, epoch)),
             Err(error) => {
@@ -315,10 +326,18 @@ impl PostgresStore {
     }
 }
 
-async fn begin(lease: &mut PgLease, what: EpochOf, changes: i64) -> Result<i64, PgError> {
+async fn begin(
+    lease: &mut PgLease,
+    (what, known): (EpochOf, i64),
+    changes: i64,
+) -> Result<i64, PgError> {
     let session = &mut lease.session;
-    let raise = "UPDATE chatgate.epochs SET epoch = epoch + $2 WHERE what = $1 RETURNING epoch";
-    let values: [Value<'_>; 2] = [(&what.name(), Type::TEXT), (&changes, Type::INT8)];
+    let raise = "UPDATE chatgate.epochs SET epoch = greatest(epoch, $3) + $2 WHERE what = $1 RETURNING epoch";
+    let values: [Value<'_>; 3] = [
+        (&what.name(), Type::TEXT),
+        (&changes, Type::INT8),
+        (&known, Type::INT8),
+    ];
     let rows = session.begin_and_query(raise, &values).await?;
     let row = rows
         .first()

@@ -1,6 +1,7 @@
 //! What holds when several replicas come at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -108,6 +109,70 @@ async fn changes_of_several_replicas_have_one_order_and_lose_nothing() {
         store.postgres().load_accesses().await.unwrap();
         assert_eq!(store.accesses().named("a"), Some(&access));
     }
+}
+
+/// Has the database forget the last change of an access and the last admin key, as a standby that had not yet heard of them.
+async fn forget_last(store: &Store, was: &Access) {
+    for forget in [
+        "DELETE FROM chatgate.changes WHERE id = (SELECT max(id) FROM chatgate.changes)",
+        "DELETE FROM chatgate.admin_keys",
+        "UPDATE chatgate.epochs SET epoch = epoch - 1 WHERE what <> 'signing_keys'",
+    ] {
+        store.postgres().pool().write(forget, &[]).await.unwrap();
+    }
+    let document = serde_json::to_string(was).unwrap();
+    let back = "UPDATE chatgate.accesses SET document = $1";
+    let values: [crate::postgres::session::Value<'_>; 1] = [(&document, Type::TEXT)];
+    store.postgres().pool().write(back, &values).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_failover_that_lost_changes_all_have_what_the_database_has_and_no_epoch_comes_twice()
+ {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let stores = [open(&options).await, open(&options).await];
+    let noted = async |store: &Store, name: &str, note: &str| {
+        let mut access = Access::new(name, name, name);
+        note.clone_into(&mut access.note);
+        let change = |_: Option<&Access>| Ok(Some(access));
+        let changed = store.change_access(("me", 7), name, change).await.unwrap();
+        Access::clone(&changed.unwrap())
+    };
+    let kept = noted(&stores[0], "a", "kept").await;
+    let lost = noted(&stores[0], "a", "lost").await;
+    let key = AdminKey::new(
+        "lost",
+        Role::Operator,
+        1,
+        StoredSecret::Keyed("h".to_owned()),
+    );
+    stores[0].put_admin_key(&key).await.unwrap();
+    for store in &stores {
+        store.postgres().load_accesses().await.unwrap();
+        store.postgres().load_admin_keys().await.unwrap();
+    }
+    let signing_keys = *stores[1].signing_key_changes().unwrap().borrow();
+    forget_last(&stores[1], &kept).await;
+
+    // Nobody has noticed yet: a change counts on from what its replica knows.
+    let next = noted(&stores[1], "b", "next").await;
+    assert!(next.version > lost.version);
+    for store in &stores {
+        store.postgres().whole_on.store(0, Ordering::Release);
+        store.postgres().read_after_failover().await.unwrap();
+        assert_eq!(store.accesses().named("a").unwrap().note, "kept");
+        assert_eq!(**store.accesses().named("b").unwrap(), next);
+        assert!(store.admin_keys().is_empty());
+    }
+    // All read the signing keys anew as well.
+    let seen = stores[1].postgres().load_accesses().await.unwrap();
+    assert!(seen.signing_keys > signing_keys);
+    let last = noted(&stores[0], "a", "last").await;
+    assert!(last.version > next.version);
+    stores[1].postgres().load_accesses().await.unwrap();
+    assert_eq!(**stores[1].accesses().named("a").unwrap(), last);
 }
 
 #[tokio::test]

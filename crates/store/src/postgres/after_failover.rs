@@ -1,0 +1,45 @@
+//! What is in memory after a failover: the server that took over may lack the last changes, of which this process knows.
+
+use std::sync::atomic::Ordering;
+
+use tokio_postgres::types::Type;
+
+use super::session::Value;
+use super::store::PostgresStore;
+use crate::StoreError;
+
+/// No epoch comes twice: each is at least what this process has known. That of the signing keys rises, so that every process reads
+/// them anew.
+const RAISE: &str = "UPDATE chatgate.epochs SET epoch = greatest(epoch, CASE what
+        WHEN 'accesses' THEN $1 WHEN 'admin_keys' THEN $2 ELSE $3 END) + (what = 'signing_keys')::int";
+
+impl PostgresStore {
+    /// Reads accesses and keys whole if another server has taken over since they were read so: a change that it lacks would stay in
+    /// force here, and one that it has would be taken for one that is known.
+    ///
+    /// # Errors
+    /// When they can't be read; the next call tries again.
+    pub(super) async fn read_after_failover(&self) -> Result<(), StoreError> {
+        let timeline = self.primary().timeline();
+        let before = self.whole_on.load(Ordering::Acquire);
+        if timeline == before {
+            return Ok(());
+        }
+        let known = self.epochs_in_force().await;
+        let signing_keys = *self.signing_keys().borrow();
+        let values: [Value<'_>; 3] = [
+            (&known.accesses, Type::INT8),
+            (&known.admin_keys, Type::INT8),
+            (&signing_keys, Type::INT8),
+        ];
+        self.pool().write(RAISE, &values).await?;
+        self.load_all_accesses().await?;
+        self.load_admin_keys().await?;
+        self.whole_on.store(timeline, Ordering::Release);
+        tracing::warn!(
+            timeline,
+            "accesses and keys were read anew: another server of the database has taken over"
+        );
+        Ok(())
+    }
+}
