@@ -16,6 +16,7 @@ mod interests;
 mod json;
 mod list;
 mod look;
+mod notice;
 mod observe;
 mod orders;
 mod pace;

@@ -4,15 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use store::{EventChannel, EventKind};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::heard::{ChannelName, WatchedNames};
-use crate::json::quoted;
 use crate::look::Looker;
 use crate::reader::PAGE_BYTES;
-use crate::recorder::Observation;
 use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream};
 use crate::watcher::Watcher;
@@ -60,26 +57,6 @@ impl Events {
                 }
             }
         }
-    }
-
-    /// Notes what happened to a channel as a whole.
-    pub(crate) fn note_channel(
-        &self,
-        channel: EventChannel,
-        stalled_at: Option<i64>,
-        (kind, what): (EventKind, i64),
-        member: &str,
-    ) {
-        let (platformid, platform) = (quoted(&channel.platformid), quoted(&channel.platform));
-        let row = format!(r#"{{"platformid":{platformid},"platform":{platform},{member}}}"#);
-        // Whoever reads hears of it when it is kept; nobody waits for it.
-        drop(self.recorder.queue(Observation::Channel {
-            channel,
-            stalled_at,
-            kind,
-            what: what.to_string(),
-            row,
-        }));
     }
 
     /// Has calls on these channels heard, and on no others.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use adapter::{PLATFORMS, Request, Response};
 use serde_json::Value;
-use store::{EventChannel, EventKind};
+use store::EventChannel;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::heard::{ChannelName, Heard};
 use crate::interests::now_ms;
 use crate::look::{ChannelState, EndedLook};
+use crate::notice::PendingNotice;
 use crate::pace::{LookOutcome, LookPace};
 use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream, request};
@@ -46,6 +47,8 @@ struct WatchedChannel {
     heard: Option<Response>,
     last_good: Instant,
     stalled_at: Option<i64>,
+    /// What readers have not been told yet.
+    notice: Option<PendingNotice>,
 }
 
 /// What a task of the watcher ends with.
@@ -264,20 +267,16 @@ impl Watcher {
             .as_mut()
             .and_then(|state| state.memory.stalled_at.take());
         if let Some(stalled_at) = channel.stalled_at.take().or(remembered) {
-            let stalled_s = now_ms().saturating_sub(stalled_at) / 1000;
-            let what = (EventKind::ChannelResumed, stalled_at);
-            self.events.note_channel(
-                look.channel,
-                None,
-                what,
-                &format!(r#""stalled_s":{stalled_s}"#),
-            );
+            let notice = PendingNotice::resumed(look.channel, stalled_at, now_ms());
+            channel.notice = Some(notice);
+            channel.tell(&self.events);
         }
     }
 
     fn find_stalled(&mut self) {
         let account = self.upstream.account();
         for ((platform, platformid), channel) in &mut self.channels {
+            channel.tell(&self.events);
             let silent = channel.last_good.elapsed();
             if silent < STALLED_AFTER || channel.stalled_at.is_some() {
                 continue;
@@ -289,10 +288,8 @@ impl Watcher {
                 platform: platform.clone(),
                 platformid: platformid.clone(),
             };
-            let text = jiff::Timestamp::from_millisecond(since).unwrap_or_default();
-            let what = (EventKind::ChannelStalled, since);
-            self.events
-                .note_channel(name, Some(since), what, &format!(r#""since":"{text:.3}""#));
+            channel.notice = Some(PendingNotice::stalled(name, since));
+            channel.tell(&self.events);
         }
         let stalled = self
             .channels
@@ -315,7 +312,18 @@ impl WatchedChannel {
             heard: None,
             last_good: Instant::now(),
             stalled_at: None,
+            notice: None,
         })
+    }
+
+    /// Has readers told what they have not been told, if there is something.
+    fn tell(&mut self, events: &Events) {
+        let is_kept = |notice: &mut PendingNotice| {
+            notice.is_kept(|observation| events.recorder.queue(observation))
+        };
+        if self.notice.as_mut().is_some_and(is_kept) {
+            self.notice = None;
+        }
     }
 }
 
