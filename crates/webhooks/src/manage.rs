@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use secrecy::SecretString;
-use store::{Access, Store, Webhook, WebhookProgress, WebhookSettings, WebhookState};
+use store::{
+    Access, Position, Store, StoreError, Webhook, WebhookProgress, WebhookSettings, WebhookState,
+};
 use tokio::sync::Notify;
 
+use crate::attempt::number;
 use crate::config::{PreparedSender, Surroundings, WebhooksConfig, sender};
 use crate::draft::{DEFAULT_TYPES, WebhookDraft, WebhookError, settings};
 use crate::figures::{Figures, WebhookFigures};
-use crate::names::{failed, new_name, position_at};
+use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
 use crate::signature::{new_secret, rotated};
 use crate::state_turn::{StateTurn, state_in_words};
@@ -150,7 +153,7 @@ impl Webhooks {
                 state: WebhookState::Active,
                 cause: String::new(),
                 state_at: now_ms,
-                position: position_at(now_ms),
+                position: self.end_of_log().await?,
                 failing_since: None,
                 failures: 0,
                 next_at: 0,
@@ -213,20 +216,26 @@ impl Webhooks {
         .await
     }
 
-    /// Has a webhook go on where it stopped, or with `skips` from now on.
+    /// Has a webhook go on where it stopped, or with `skips` from now on, without what is left to send.
     ///
     /// # Errors
     /// When there is none, or the store can't be written.
     pub async fn resume(&self, by: &str, id: &str, skips: bool) -> Result<(), WebhookError> {
+        if skips {
+            self.find(id).await?;
+            self.store.skip_deliveries(id).await?;
+        }
         let now_ms = self.now_ms();
         self.turn(by, id, (WebhookState::Active, ""), move |webhook| {
             set_state(webhook, (WebhookState::Active, ""), now_ms);
-            if skips {
-                let now = position_at(now_ms);
-                webhook.progress.position = webhook.progress.position.max(now);
-            }
         })
         .await
+    }
+
+    /// The newest position of the log, which a clock does not tell: where gateways share a database, positions are by the clock of that.
+    async fn end_of_log(&self) -> Result<u64, StoreError> {
+        let nothing = self.store.events_after(Position::of(i64::MAX), 0, 0);
+        Ok(number(nothing.await?.newest))
     }
 
     /// Changes the state of a webhook, and notes it among the changes of its access.

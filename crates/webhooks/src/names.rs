@@ -1,4 +1,4 @@
-//! Ids of webhooks and of tests, and the positions at which webhooks begin.
+//! Ids of webhooks and of tests, and the positions of moments.
 
 use aws_lc_rs::rand;
 use store::{Position, StoreError};

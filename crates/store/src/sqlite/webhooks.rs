@@ -135,6 +135,23 @@ impl SqliteStore {
         .await
     }
 
+    pub(crate) async fn skip_deliveries(&self, webhook: &str) -> Result<(), StoreError> {
+        let webhook = webhook.to_owned();
+        self.write(move |transaction| {
+            transaction.execute(
+                "UPDATE webhooks SET version = version + 1,
+                 position = (SELECT value FROM event_marks WHERE name = 'newest') WHERE id = ?",
+                [&webhook],
+            )?;
+            transaction.execute(
+                "DELETE FROM deliveries WHERE webhook = ? AND state = 'pending'",
+                [&webhook],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn settle(
         &self,
         settlements: Vec<WebhookSettlement>,
@@ -176,9 +193,13 @@ fn settle(
     for position in &settlement.settled {
         settle.execute((id, signed(*position)))?;
     }
+    // Of one that has changed since, those that are there, and those beyond the position: others were skipped.
     let mut put = transaction.prepare_cached(
         "INSERT INTO deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webhook, position) DO UPDATE SET state = excluded.state,
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+         WHERE ?9 OR ?2 > (SELECT position FROM webhooks WHERE id = ?1)
+             OR EXISTS (SELECT 1 FROM deliveries WHERE webhook = ?1 AND position = ?2)
+         ON CONFLICT (webhook, position) DO UPDATE SET state = excluded.state,
          attempts = excluded.attempts, first_at = excluded.first_at, next_at = excluded.next_at, cause = excluded.cause",
     )?;
     for delivery in &settlement.deliveries {
@@ -192,6 +213,7 @@ fn settle(
             delivery.first_at,
             delivery.next_at,
             &delivery.cause,
+            moved > 0,
         ))?;
     }
     log(transaction, id, &settlement.attempts)?;

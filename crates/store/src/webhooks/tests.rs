@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
-use crate::{Access, Store, StoreError};
+use crate::{Access, EventChannel, EventKind, NewEvent, Sighting, Store, StoreError};
 
 on_every_engine!(
     webhooks_outlive_the_process_with_their_secrets,
@@ -10,6 +10,7 @@ on_every_engine!(
     what_an_operator_changes_is_not_written_over,
     deliveries_are_settled_given_up_and_made_once_more,
     attempts_and_dead_deliveries_are_bounded,
+    what_is_skipped_stays_skipped,
 );
 
 fn webhook(id: &str) -> Webhook {
@@ -169,12 +170,13 @@ async fn what_an_operator_changes_is_not_written_over(engine: TestEngine) {
     gone.deliveries = vec![delivery(3)];
     gone.attempts = vec![attempt(3, 3)];
     settled.settled = vec![1];
-    settled.deliveries = vec![delivery(2)];
+    let beyond = delivery(made.progress.position + 2);
+    settled.deliveries = vec![beyond.clone()];
     let outdated = store.settle(vec![settled, gone]).await.unwrap();
     assert_eq!(outdated, ["whk_1", "whk_9"]);
     let now = store.webhooks().await.unwrap().remove(0);
     assert_eq!(now.progress, paused.progress);
-    assert_eq!(store.deliveries("whk_1").await.unwrap(), [delivery(2)]);
+    assert_eq!(store.deliveries("whk_1").await.unwrap(), [beyond]);
 }
 
 async fn deliveries_are_settled_given_up_and_made_once_more(engine: TestEngine) {
@@ -240,4 +242,56 @@ async fn attempts_and_dead_deliveries_are_bounded(engine: TestEngine) {
     settled.attempts = vec![attempt(1, 101 + ATTEMPTS_KEPT_MS)];
     store.settle(vec![settled]).await.unwrap();
     assert_eq!(store.attempts("whk_1", 5000).await.unwrap().len(), 1);
+}
+
+/// Has an event in the log, and returns its position.
+async fn event(store: &Store) -> u64 {
+    let event = NewEvent {
+        id: "evt_new".to_owned(),
+        kind: EventKind::ChannelStalled,
+        gap: false,
+        late: false,
+        row: None,
+    };
+    let sighting = Sighting {
+        channel: EventChannel {
+            account: "host".to_owned(),
+            platform: "whatsapp".to_owned(),
+            platformid: "100".to_owned(),
+        },
+        newest: None,
+        stalled_at: None,
+        chats: Vec::new(),
+        event: Some(event),
+    };
+    let events = store.record_sightings(vec![sighting], 1000).await.unwrap();
+    events[0].position.number().unsigned_abs()
+}
+
+async fn what_is_skipped_stays_skipped(engine: TestEngine) {
+    let (store, made) = with_one(&engine).await;
+    let newest = event(&store).await;
+    let mut settled = settlement(&made);
+    settled.progress.position = 9;
+    let dead = WebhookDelivery {
+        is_dead: true,
+        ..delivery(3)
+    };
+    settled.deliveries = vec![delivery(1), delivery(2), dead.clone()];
+    store.settle(vec![settled.clone()]).await.unwrap();
+    store.skip_deliveries("whk_1").await.unwrap();
+    let skipped = store.webhooks().await.unwrap().remove(0);
+    assert_eq!(skipped.progress.position, newest);
+    assert_eq!(skipped.version, made.version + 1);
+    assert_eq!(
+        store.deliveries("whk_1").await.unwrap(),
+        std::slice::from_ref(&dead)
+    );
+    // Whoever delivers has not heard of it yet, and writes an attempt that has failed, and a delivery that is new.
+    settled.deliveries = vec![delivery(1), delivery(newest + 1)];
+    assert_eq!(store.settle(vec![settled]).await.unwrap(), ["whk_1"]);
+    assert_eq!(
+        store.deliveries("whk_1").await.unwrap(),
+        [dead, delivery(newest + 1)]
+    );
 }

@@ -69,6 +69,17 @@ impl Store {
         }
     }
 
+    /// Skips what is left to send of a webhook: it goes on from the newest event of the log. Its version becomes the next one.
+    ///
+    /// # Errors
+    /// When the store can't be written. Nothing has changed then.
+    pub async fn skip_deliveries(&self, webhook: &str) -> Result<(), StoreError> {
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.skip_deliveries(webhook).await,
+            Engine::Postgres(postgres) => postgres.skip_deliveries(webhook).await,
+        }
+    }
+
     /// The term of this process, if it is the one that delivers, for the next [`DELIVERING_HELD_MS`](crate::DELIVERING_HELD_MS): of several that share the store
     /// one is. It is another term once somebody else has delivered in between.
     ///
@@ -83,7 +94,7 @@ impl Store {
 
     /// Writes what has become of deliveries, in one transaction. Returns the ids of those webhooks that an operator has changed or
     /// deleted since, and of all whose term is over: of a changed one, deliveries and attempts are written, and how far it has come is
-    /// not. After its term, attempts are written and what is settled is taken away, and nothing else: the deliveries are another's.
+    /// not; a delivery that its position has passed and that is not there is one that was skipped, and stays so. After its term, attempts are written and what is settled is taken away, and nothing else: the deliveries are another's.
     ///
     /// # Errors
     /// When the store can't be written. Nothing has changed then.

@@ -104,6 +104,11 @@ impl Sending {
 
     /// Has so many messages come in, in ten chats; their ids begin with a number that was not there.
     async fn receive(&self, kind: EventKind, numbers: std::ops::Range<u64>) {
+        self.receive_at(self.webhooks.now_ms(), kind, numbers).await;
+    }
+
+    /// Likewise, by the clock of whoever gives positions.
+    async fn receive_at(&self, now: i64, kind: EventKind, numbers: std::ops::Range<u64>) {
         for start in numbers.clone().step_by(1000) {
             let some = start..(start + 1000).min(numbers.end);
             let chats = (0..10).map(|chat| SeenChat {
@@ -126,7 +131,6 @@ impl Sending {
                 chats: chats.collect(),
                 event: None,
             };
-            let now = self.webhooks.now_ms();
             let new = self
                 .store
                 .record_sightings(vec![sighting], now)
@@ -489,4 +493,33 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
         .await
         .unwrap();
     assert!(sending.webhooks.find(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_webhook_gets_every_event_from_its_making_on_whose_clock_may_be_behind() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    let behind = sending.webhooks.now_ms() - 500_000;
+    sending
+        .receive_at(behind, EventKind::MessageReceived, 0..10)
+        .await;
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
+    let sending = Sending::new().await;
+    // The first twenty are refused, whenever they come.
+    let (port, got) = receiver(|_, id| if id.len() == 8 { 200 } else { 500 }).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..20).await;
+    let count = async || sending.webhooks.deliveries(&id).await.unwrap().len();
+    until(async || count().await == 20).await;
+    sending.webhooks.resume("ann", &id, true).await.unwrap();
+    assert_eq!(count().await, 0);
+    sending.receive(EventKind::MessageReceived, 900..910).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true).len(), 10);
 }

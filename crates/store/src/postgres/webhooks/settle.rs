@@ -24,10 +24,13 @@ const MOVE: &str = "WITH moved AS (
 const SETTLE: &str = "DELETE FROM chatgate.deliveries d USING jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n
     WHERE d.webhook = n.webhook AND d.position = n.position";
 
+/// Of webhooks that have changed since, those that are there, and those beyond the position: others were skipped.
 const PUT_DELIVERIES: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
     SELECT n.webhook, n.position, n.event_id, n.state, n.attempts, n.first_at, n.next_at, n.cause
     FROM jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n
         JOIN chatgate.webhooks w ON w.id = n.webhook
+    WHERE w.id = ANY ($2) OR n.position > w.position
+        OR EXISTS (SELECT FROM chatgate.deliveries d WHERE d.webhook = n.webhook AND d.position = n.position)
     ON CONFLICT (webhook, position) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
         first_at = excluded.first_at, next_at = excluded.next_at, cause = excluded.cause";
 
@@ -65,11 +68,14 @@ pub(super) async fn settle(
         .collect();
     let rows = Json::from(rows).to_string();
     let moved = session.query(MOVE, &[(&rows, Type::TEXT)]).await?;
+    let moved: Result<Vec<String>, PgError> =
+        moved.iter().map(|row| Ok(row.try_get("id")?)).collect();
+    let moved = moved?;
     let settled = each(settlements, |of| {
         let row = |position: &u64| json!({"position": position});
         of.settled.iter().map(row).collect()
     });
-    put(session, SETTLE, &settled).await?;
+    put(session, SETTLE, (&settled, &[])).await?;
     let deliveries = each(current, |of| {
         let row = |delivery: &WebhookDelivery| {
             let mut row = json!(delivery);
@@ -78,9 +84,14 @@ pub(super) async fn settle(
         };
         of.deliveries.iter().map(row).collect()
     });
-    put(session, PUT_DELIVERIES, &deliveries).await?;
+    put(
+        session,
+        PUT_DELIVERIES,
+        (&deliveries, &[(&moved, Type::TEXT_ARRAY)]),
+    )
+    .await?;
     log(session, settlements).await?;
-    moved.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    Ok(moved)
 }
 
 /// Writes attempts, and takes away what is too old or too much.
@@ -88,7 +99,7 @@ async fn log(session: &mut PgSession, settlements: &[WebhookSettlement]) -> Resu
     let attempts = each(settlements, |of| {
         of.attempts.iter().map(|attempt| json!(attempt)).collect()
     });
-    put(session, LOG, &attempts).await?;
+    put(session, LOG, (&attempts, &[])).await?;
     let logged = settlements.iter().flat_map(|of| &of.attempts);
     if let Some(newest) = logged.map(|attempt| attempt.at).max() {
         let ids: Vec<&str> = settlements.iter().map(|of| of.id.as_str()).collect();
@@ -118,10 +129,17 @@ fn each<'s>(
     settlements.into_iter().flat_map(with_id).collect()
 }
 
-async fn put(session: &mut PgSession, sql: &str, rows: &[Json]) -> Result<(), PgError> {
+/// Executes a statement with rows and further values, if there are rows.
+async fn put(
+    session: &mut PgSession,
+    sql: &str,
+    (rows, further): (&[Json], &[Value<'_>]),
+) -> Result<(), PgError> {
     if !rows.is_empty() {
         let rows = json!(rows).to_string();
-        session.execute(sql, &[(&rows, Type::TEXT)]).await?;
+        let mut values: Vec<Value<'_>> = vec![(&rows, Type::TEXT)];
+        values.extend_from_slice(further);
+        session.execute(sql, &values).await?;
     }
     Ok(())
 }
