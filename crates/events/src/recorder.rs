@@ -8,7 +8,7 @@ use store::{
     ChannelMemory, ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, Sighting, Store,
     StoreError, WantedChats,
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::config::EventDepth;
 use crate::counts::EventCounts;
@@ -22,6 +22,9 @@ use crate::sight::{LookedChat, seen_list};
 
 /// What was seen that waits at most. Callers wait for theirs, and only as long as one waits for a disk.
 const QUEUE_MAX: usize = 1024;
+
+/// Most bytes of lists that wait, in KiB: as much as one answer may have. Their callers may have gone on long ago.
+const QUEUE_KIB_MAX: u32 = 16 * 1024;
 
 /// What is kept in one commit at most.
 const AT_ONCE_MAX: usize = 256;
@@ -58,29 +61,61 @@ pub(crate) enum Observation {
     },
 }
 
-/// An observation, and who waits for it to be kept.
-type QueuedObservation = (Observation, oneshot::Sender<()>);
+/// An observation that waits to be kept.
+struct QueuedObservation {
+    seen: Observation,
+    waiting: Waiting,
+}
+
+/// What ends when an observation has been kept or given up: its sender, and the room that it takes.
+struct Waiting {
+    kept: oneshot::Sender<()>,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 /// The way to the recorder.
 #[derive(Clone)]
 pub(crate) struct RecorderHandle {
     queue: mpsc::Sender<QueuedObservation>,
+    /// KiB of lists that may still wait.
+    room: Arc<Semaphore>,
     /// What the recorder knows of lists.
     pub(crate) orders: Arc<ListOrders>,
 }
 
+impl Observation {
+    /// The room that it takes while it waits, in KiB; nothing for what is small.
+    fn kib(&self) -> u32 {
+        match self {
+            Observation::List { result, .. } => u32::try_from(result.bytes() / 1024)
+                .unwrap_or(u32::MAX)
+                .min(QUEUE_KIB_MAX),
+            Observation::Look { .. } | Observation::Channel { .. } => 0,
+        }
+    }
+}
+
 impl RecorderHandle {
-    /// Queues what was seen. What is returned comes when it is kept, and fails when it is not.
-    pub(crate) fn queue(&self, observation: Observation) -> Option<oneshot::Receiver<()>> {
+    /// Queues what was seen, if there is room. What is returned comes when it is kept, and fails when it is not.
+    pub(crate) fn queue(&self, seen: Observation) -> Option<oneshot::Receiver<()>> {
+        let room = match seen.kib() {
+            0 => None,
+            kib => Some(Arc::clone(&self.room).try_acquire_many_owned(kib).ok()?),
+        };
         let (kept, is_kept) = oneshot::channel();
-        self.queue.try_send((observation, kept)).ok()?;
+        let waiting = Waiting { kept, _room: room };
+        self.queue
+            .try_send(QueuedObservation { seen, waiting })
+            .ok()?;
         Some(is_kept)
     }
 
     /// Keeps what was seen, and returns whether it is.
-    pub(crate) async fn keep(&self, observation: Observation) -> bool {
+    pub(crate) async fn keep(&self, seen: Observation) -> bool {
         let (kept, is_kept) = oneshot::channel();
-        self.queue.send((observation, kept)).await.is_ok() && is_kept.await.is_ok()
+        let waiting = Waiting { kept, _room: None };
+        let queued = QueuedObservation { seen, waiting };
+        self.queue.send(queued).await.is_ok() && is_kept.await.is_ok()
     }
 }
 
@@ -107,6 +142,7 @@ impl Recorder {
         let orders = Arc::<ListOrders>::default();
         let handle = RecorderHandle {
             queue: sender,
+            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
             orders: Arc::clone(&orders),
         };
         let recorder = Recorder {
@@ -125,15 +161,16 @@ impl Recorder {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, AT_ONCE_MAX).await > 0 {
-            let (seen, waiting): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let batch = batch.drain(..).map(|queued| (queued.seen, queued.waiting));
+            let (seen, waiting): (Vec<_>, Vec<_>) = batch.unzip();
             let lists = seen
                 .iter()
                 .filter(|seen| matches!(seen, Observation::List { .. }))
                 .count();
             match self.keep(seen).await {
                 // Those who wait for it and have gone away need no answer.
-                Ok(()) => waiting.into_iter().for_each(|kept| {
-                    let _ = kept.send(());
+                Ok(()) => waiting.into_iter().for_each(|waiting| {
+                    let _ = waiting.kept.send(());
                 }),
                 Err(error) => {
                     self.counts.unharvested(lists);
@@ -307,4 +344,36 @@ pub(crate) fn tips_of(rows: Vec<ListedRow>) -> HashMap<String, ListedRow> {
         .into_iter()
         .filter_map(|row| Some((row.destination.clone()?, row)));
     named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_wait_take_no_more_than_their_room() {
+        let (queue, mut waits) = mpsc::channel(QUEUE_MAX);
+        let handle = RecorderHandle {
+            queue,
+            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
+            orders: Arc::default(),
+        };
+        let list = |mib: usize| Observation::List {
+            channel: EventChannel {
+                account: "host".to_owned(),
+                platform: "webchat".to_owned(),
+                platformid: "1".to_owned(),
+            },
+            destination: "a".to_owned(),
+            kind: ListKind::Whole,
+            result: adapter::Response::of(&format!("\"{}\"", "x".repeat(mib << 20))).unwrap(),
+            keeps_texts: true,
+        };
+        // One that is larger than all the room finds it while nobody else waits.
+        assert!(handle.queue(list(20)).is_some());
+        assert!(handle.queue(list(1)).is_none());
+        drop(waits.try_recv().unwrap());
+        let waiting: Vec<_> = (0..20).map(|_| handle.queue(list(1))).collect();
+        assert_eq!(waiting.iter().flatten().count(), 16);
+    }
 }
