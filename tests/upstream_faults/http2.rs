@@ -9,12 +9,14 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Expected, Stage, chats, code_of, delivery, message_call};
 use crate::harness::http2::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame,
 };
+use crate::harness::until;
 
 /// What the upstream does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ enum Behaviour {
     Closes,
     /// The connection ends before a byte of a request is read, right after the handshake.
     ClosesAtOnce,
+    /// Answers once, and lets no stream be opened after that until it is told to.
+    Pauses,
 }
 
 const REFUSED_STREAM: u32 = 7;
@@ -56,11 +60,18 @@ const CELLS: [(Behaviour, Expected); 8] = [
     (Behaviour::Closes, UNKNOWN),
 ];
 
+/// SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113, 6.5.2).
+const STREAMS_MAX: u16 = 3;
+
 #[derive(Default)]
 struct Counts {
     connections: usize,
     requests: usize,
     answered: usize,
+    /// How often the gateway has taken over settings.
+    acknowledged: usize,
+    /// Told when a pause is to end.
+    goes_on: Arc<Notify>,
 }
 
 /// An upstream over TLS that agrees on HTTP/2.
@@ -130,9 +141,17 @@ async fn serve(
     assert_eq!(&preface, PREFACE);
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
     let mut open = HashSet::new();
+    let goes_on = Arc::clone(&counts.lock().unwrap().goes_on);
     loop {
         let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
+        // Told while nothing is on its way, so that no part of a frame is lost.
+        tokio::select! {
+            read = stream.read_exact(&mut head) => read.map(drop)?,
+            () = goes_on.notified() => {
+                stream.write_all(&streams_max(1)).await?;
+                continue;
+            }
+        }
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let (kind, flags) = (head[3], head[4]);
         let id = u32::from_be_bytes(head[5..].try_into().unwrap());
@@ -140,6 +159,7 @@ async fn serve(
         stream.read_exact(&mut payload).await?;
         match kind {
             SETTINGS if flags & 1 == 0 => stream.write_all(&frame(SETTINGS, 1, 0, &[])).await?,
+            SETTINGS => counts.lock().unwrap().acknowledged += 1,
             PING if flags & 1 == 0 => stream.write_all(&frame(PING, 1, 0, &payload)).await?,
             HEADERS => {
                 counts.lock().unwrap().requests += 1;
@@ -180,6 +200,9 @@ async fn serve(
             let body = br#"{"status":"SUCCESS","result":{"list":[]}}"#;
             stream.write_all(&frame(DATA, END_STREAM, id, body)).await?;
             counts.lock().unwrap().answered += 1;
+            if behaviour == Behaviour::Pauses {
+                stream.write_all(&streams_max(0)).await?;
+            }
         }
     }
 }
@@ -196,6 +219,12 @@ async fn leave(
 
 fn reset(id: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, id, &code.to_be_bytes())
+}
+
+/// Lets so many streams be open at once.
+fn streams_max(most: u32) -> Vec<u8> {
+    let setting = [&STREAMS_MAX.to_be_bytes()[..], &most.to_be_bytes()].concat();
+    frame(SETTINGS, 0, 0, &setting)
 }
 
 fn go_away(last: u32) -> Vec<u8> {
@@ -254,6 +283,27 @@ async fn each_end_of_a_stream_has_its_exact_word_by_every_way() {
         "{} cells of HTTP/2: all right",
         CELLS.len() * Way::ALL.len() * 2
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_waits_for_a_stream_is_not_taken_for_one_that_never_leaves() {
+    let upstream = Upstream::start(Behaviour::Pauses).await;
+    let stage = stage(&upstream).await;
+    let answer = stage.call(Way::Http, &message_call("first")).await;
+    assert_eq!(delivery(&answer), "sent", "{}", answer.body);
+    until("the gateway knows that it may open no stream", async || {
+        upstream.counts.lock().unwrap().acknowledged == 2
+    })
+    .await;
+    let answer = stage.call(Way::Http, &message_call("second")).await;
+    assert_eq!(delivery(&answer), "unknown", "{}", answer.body);
+    assert_eq!(upstream.counts.lock().unwrap().requests, 1);
+    upstream.counts.lock().unwrap().goes_on.notify_one();
+    until(
+        "it leaves, although its caller has been answered",
+        async || upstream.counts.lock().unwrap().requests == 2,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

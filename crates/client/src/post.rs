@@ -127,7 +127,7 @@ impl PostClient {
         match exchanged {
             Ok(answer) => answer,
             Err(_) => Err(TransportError {
-                unsent: progress.certainly_nothing_left(),
+                unsent: progress.nothing_will_leave(),
                 timed_out: true,
                 cause: "no answer in time".to_owned(),
             }),
@@ -223,7 +223,16 @@ impl ExchangeProgress {
         self.sent_on = Some((connection.writes.clone(), connection.writes.now()));
     }
 
-    /// Whether no byte of the request has left, and none will.
+    /// Whether no byte of a request that is given up has left, and none will. A connection of HTTP/2 that has it sends it as soon as
+    /// the upstream lets it open a stream: nobody can take it back.
+    fn nothing_will_leave(&self) -> bool {
+        match &self.sent_on {
+            Some(_) if self.is_shared => false,
+            _ => self.certainly_nothing_left(),
+        }
+    }
+
+    /// Whether no byte of a request that its connection has given up has left.
     fn certainly_nothing_left(&self) -> bool {
         match &self.sent_on {
             None => true,
