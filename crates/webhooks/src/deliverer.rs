@@ -18,7 +18,6 @@ use crate::attempt::{AttemptEnd, AttemptResult, Attempting, position};
 use crate::manage::Webhooks;
 use crate::schedule::Changes;
 use crate::served::{ACTOR, ServedWebhook};
-use crate::state_turn::StateTurn;
 
 /// Most attempts at once, of all webhooks.
 const AT_ONCE_MAX: usize = 64;
@@ -48,7 +47,6 @@ pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
         hasher: RandomState::new(),
         next_turn: String::new(),
         mine_until: Instant::now(),
-        turns: Vec::new(),
     };
     loop {
         let wakes = deliverer.wakes_at();
@@ -85,8 +83,6 @@ struct Deliverer {
     next_turn: String,
     /// Until when no other process delivers.
     mine_until: Instant,
-    /// Changes of states that are not noted yet.
-    turns: Vec<StateTurn>,
 }
 
 impl Deliverer {
@@ -97,7 +93,7 @@ impl Deliverer {
         let due = self
             .served
             .values()
-            .filter(|_| has_place)
+            .filter(|served| has_place && served.is_serving)
             .filter_map(|served| {
                 let at = served.schedule.wakes_at()?;
                 let wait = u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0);
@@ -115,11 +111,16 @@ impl Deliverer {
             .hash_one((&event.platform, &event.platformid, &event.destination))
     }
 
+    /// The ids of the webhooks that are served, in their order.
+    fn serving(&self) -> Vec<String> {
+        let serving = self.served.iter().filter(|(_, served)| served.is_serving);
+        serving.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Reads a page of the log for each webhook that has room.
     async fn fill(&mut self) {
         let newest = self.events.hub.newest();
-        let ids: Vec<String> = self.served.keys().cloned().collect();
-        for id in ids {
+        for id in self.serving() {
             let Some(served) = self.served.get(&id) else {
                 continue;
             };
@@ -169,9 +170,8 @@ impl Deliverer {
         }
         let ids: Vec<String> = {
             let (after, before): (Vec<_>, Vec<_>) = self
-                .served
-                .keys()
-                .cloned()
+                .serving()
+                .into_iter()
                 .partition(|id| *id > self.next_turn);
             after.into_iter().chain(before).collect()
         };
@@ -210,39 +210,32 @@ impl Deliverer {
         }
         if let Some(served) = self.served.get_mut(&ended.webhook) {
             served.ended(ended, (now, chance()));
-            let turn = served.note_state(self.webhooks.store(), now);
-            self.turns.extend(turn);
         }
     }
 
     async fn commit_if_due(&mut self) {
         if self.commit_at.is_some_and(|at| at <= Instant::now()) {
             self.commit_at = None;
-            let served = std::mem::take(&mut self.served);
-            self.served = self.write(served).await;
-            for turn in self.turns.drain(..) {
-                let by = (ACTOR, self.webhooks.now_ms() / 1000);
-                turn.note(self.webhooks.store(), by).await;
-            }
+            self.write().await;
         }
     }
 
-    /// Writes what has changed of these webhooks, and returns them. What can't be written stays to be written.
-    async fn write(
-        &mut self,
-        mut all: BTreeMap<String, ServedWebhook>,
-    ) -> BTreeMap<String, ServedWebhook> {
-        let settlements: Vec<_> = all
+    /// Writes what has changed. What can't be written stays to be written.
+    async fn write(&mut self) {
+        let settlements: Vec<_> = self
+            .served
             .values_mut()
             .filter_map(ServedWebhook::settlement)
             .collect();
         if settlements.is_empty() {
-            return all;
+            return;
         }
+        let now = self.webhooks.now_ms();
+        let mut turns = Vec::new();
         match self.webhooks.store().settle(settlements.clone()).await {
             Ok(outdated) => {
                 for settlement in &settlements {
-                    let Some(served) = all.get_mut(&settlement.id) else {
+                    let Some(served) = self.served.get_mut(&settlement.id) else {
                         continue;
                     };
                     if outdated.contains(&settlement.id) {
@@ -251,13 +244,14 @@ impl Deliverer {
                         self.webhooks.changed().notify_one();
                     } else {
                         served.committed = settlement.progress.position;
+                        turns.extend(served.note_state(self.webhooks.store(), now));
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "deliveries can't be settled");
                 for settlement in settlements {
-                    if let Some(served) = all.get_mut(&settlement.id) {
+                    if let Some(served) = self.served.get_mut(&settlement.id) {
                         served.schedule.put_back(Changes {
                             settled: settlement.settled,
                             deliveries: settlement.deliveries,
@@ -268,7 +262,9 @@ impl Deliverer {
                 self.commit_at = Some(Instant::now() + LOOK_INTERVAL);
             }
         }
-        all
+        for turn in turns {
+            turn.note(self.webhooks.store(), (ACTOR, now / 1000)).await;
+        }
     }
 }
 

@@ -180,10 +180,10 @@ impl Webhooks {
     /// # Errors
     /// `Missing`, `Invalid` with the field, or `Store`. Nothing has changed then.
     pub async fn set(&self, id: &str, draft: WebhookDraft) -> Result<(), WebhookError> {
-        let (webhook, _) = self.find(id).await?;
-        let settings = settings(&webhook.settings, draft, &self.sender().rules)?;
+        let sender = self.sender();
+        // From what stands there when it is written: another operator may change something else of it at the same time.
         self.change(id, move |webhook| {
-            webhook.settings = settings;
+            webhook.settings = settings(&webhook.settings, draft, &sender.rules)?;
             Ok(())
         })
         .await

@@ -230,9 +230,14 @@ impl Schedule {
         }
     }
 
+    /// Whether something has changed since the last time that changes were taken.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.is_changed || !self.settled.is_empty() || !self.changed.is_empty()
+    }
+
     /// Takes what has changed since the last time, if anything has.
     pub(crate) fn take_changes(&mut self) -> Option<Changes> {
-        if !self.is_changed && self.settled.is_empty() && self.changed.is_empty() {
+        if !self.is_unwritten() {
             return None;
         }
         self.is_changed = false;
@@ -262,7 +267,8 @@ impl Schedule {
         }
     }
 
-    fn under_way(&self) -> usize {
+    /// How many attempts are under way.
+    pub(crate) fn under_way(&self) -> usize {
         let all = self.pending.values();
         all.filter(|delivery| delivery.is_under_way).count()
     }

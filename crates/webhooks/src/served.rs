@@ -18,11 +18,13 @@ const UNWRITTEN_MAX: usize = 1000;
 /// The name that stands in the journal where a webhook's state has changed by itself.
 pub(crate) const ACTOR: &str = "(webhooks)";
 
-/// A webhook that is served.
+/// A webhook that is served, or that was and has something left to write.
 pub(crate) struct ServedWebhook {
     pub(crate) webhook: Arc<Webhook>,
     /// The term of this process in which it is served.
     pub(crate) term: i64,
+    /// Whether attempts are begun. One that has been stopped is kept until those under way have ended.
+    pub(crate) is_serving: bool,
     pub(crate) schedule: Schedule,
     /// Attempts that are not written yet.
     pub(crate) attempts: Vec<WebhookAttempt>,
@@ -36,6 +38,26 @@ pub(crate) struct ServedWebhook {
 }
 
 impl ServedWebhook {
+    /// Whether nothing has changed of the webhook, and nobody else has served it.
+    pub(crate) fn is_of(&self, webhook: &Webhook, term: i64) -> bool {
+        self.term == term && self.webhook.version == webhook.version
+    }
+
+    /// Whether something is to be written.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.schedule.is_unwritten() || !self.attempts.is_empty()
+    }
+
+    /// Stops it in this term of the process; nothing if nothing of it would be missed.
+    pub(crate) fn stopped(mut self, term: Option<i64>) -> Option<ServedWebhook> {
+        (self.is_serving, self.may_have_more) = (false, false);
+        let at = self.schedule.progress().position;
+        // After an operator's change its position stays where it was, and beyond that some may have been delivered.
+        let is_ahead = Some(self.term) == term && at != self.committed;
+        let is_missed = is_ahead || self.is_unwritten() || self.schedule.under_way() > 0;
+        is_missed.then_some(self)
+    }
+
     /// Takes a page of the log after a position; `chats` says what stands for the chat of each event.
     pub(crate) fn take_page(
         &mut self,

@@ -23,6 +23,8 @@ impl Deliverer {
     }
 
     async fn try_to_look(&mut self) -> Result<(), StoreError> {
+        // What is read below has to contain it.
+        self.write().await;
         let store = Arc::clone(self.webhooks.store());
         let asked = Instant::now();
         let term = store.may_deliver().await?;
@@ -49,31 +51,13 @@ impl Deliverer {
                 let hold = || self.events.interests.hold(&webhook.client_id);
                 held.insert(webhook.id.clone(), interest.unwrap_or_else(hold));
             }
-            let Some(term) = term.filter(|_| state.is_served()) else {
-                continue;
-            };
-            let before = self.served.remove(&webhook.id);
-            let now_served = match before {
-                Some(before)
-                    if before.term == term && before.webhook.version == webhook.version =>
-                {
-                    before
-                }
-                before => match self.take_on((webhook, term), before).await {
-                    Ok(taken) => taken,
-                    Err(error) => {
-                        tracing::warn!(%error, "a webhook's deliveries can't be read");
-                        continue;
-                    }
-                },
-            };
-            served.insert(now_served.webhook.id.clone(), now_served);
+            if let Some(kept) = self.take_on(webhook, (term, state.is_served())).await {
+                served.insert(kept.webhook.id.clone(), kept);
+            }
         }
-        // Of those that are served no longer, what has ended is written all the same.
-        let ended = std::mem::replace(&mut self.served, served);
+        self.served = served;
         self.held = held;
-        self.write(ended).await;
-        for served in self.served.values() {
+        for served in self.served.values().filter(|served| served.is_serving) {
             let (unsettled, oldest) = served.schedule.unsettled();
             let oldest = oldest.map(|at| position(at).time_ms());
             figures.unsettled += unsettled as u64;
@@ -83,32 +67,42 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Begins with a webhook, or goes on with it after an operator has changed it, or another process has delivered.
+    /// Begins with a webhook, goes on with it after an operator has changed it or another process has delivered, or stops it. Nothing
+    /// is returned of one that is not served and of which nothing is left to write.
     async fn take_on(
         &mut self,
-        what: (Webhook, i64),
-        before: Option<ServedWebhook>,
-    ) -> Result<ServedWebhook, StoreError> {
-        if let Some(mut before) = before {
-            let rest = before.settlement();
-            let outdated = self.webhooks.store().settle(rest.into_iter().collect());
-            outdated.await?;
-            return self.resumed(what, Some(before)).await;
+        webhook: Webhook,
+        (term, is_served): (Option<i64>, bool),
+    ) -> Option<ServedWebhook> {
+        let before = self.served.remove(&webhook.id);
+        let stopped = |before: Option<ServedWebhook>| before.and_then(|it| it.stopped(term));
+        let Some(now) = term.filter(|_| is_served) else {
+            return stopped(before);
+        };
+        match &before {
+            Some(served) if served.is_serving && served.is_of(&webhook, now) => return before,
+            // What can't be written yet would be missing from what is read.
+            Some(served) if served.is_unwritten() => return stopped(before),
+            _ => {}
         }
-        self.resumed(what, None).await
+        match self.resumed((webhook, now), before.as_ref()).await {
+            Ok(resumed) => Some(resumed),
+            Err(error) => {
+                tracing::warn!(%error, "a webhook's deliveries can't be read");
+                stopped(before)
+            }
+        }
     }
 
     async fn resumed(
         &self,
         (webhook, term): (Webhook, i64),
-        before: Option<ServedWebhook>,
+        before: Option<&ServedWebhook>,
     ) -> Result<ServedWebhook, StoreError> {
         let rows = self.webhooks.store().deliveries(&webhook.id).await?;
         let (mut known, mut lost) = (Vec::new(), Vec::new());
         for row in rows.into_iter().filter(|row| !row.is_dead) {
-            let chat = before
-                .as_ref()
-                .and_then(|it| it.schedule.chat(row.position));
+            let chat = before.and_then(|it| it.schedule.chat(row.position));
             let chat = match chat {
                 Some(chat) => Some(chat),
                 None => {
@@ -130,7 +124,7 @@ impl Deliverer {
         for position in gone {
             schedule.pass_over(position, true);
         }
-        if let Some(before) = &before {
+        if let Some(before) = before {
             schedule.go_on_from(&before.schedule);
             // Unless somebody has moved it, it goes on from where it is, not from where it was last written. After its term nothing
             // beyond that was written.
@@ -143,6 +137,7 @@ impl Deliverer {
             committed: webhook.progress.position,
             webhook: Arc::new(webhook),
             term,
+            is_serving: true,
             schedule,
             attempts: Vec::new(),
             gap_at: None,

@@ -14,6 +14,7 @@ use store::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -155,6 +156,11 @@ impl Sending {
         waits[waits.len() * 99 / 100]
     }
 
+    /// Waits until the deliverer has seen its one webhook in this state.
+    async fn until_seen(&self, state: &str) {
+        until(async || self.webhooks.figures().states.get(state) == Some(&1)).await;
+    }
+
     async fn state(&self, id: &str) -> WebhookState {
         self.webhooks.find(id).await.unwrap().0.progress.state
     }
@@ -244,6 +250,15 @@ type Got = Arc<Mutex<Vec<(String, bool)>>>;
 
 /// A receiver; `answer` says with which status, by the number of the request and the id.
 async fn receiver(answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static) -> (u16, Got) {
+    let at_once = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    slow_receiver(at_once, answer).await
+}
+
+/// A receiver that takes a permit for each answer.
+async fn slow_receiver(
+    permits: Arc<Semaphore>,
+    answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static,
+) -> (u16, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let got = Got::default();
@@ -256,11 +271,13 @@ async fn receiver(answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static) -
         while let Ok((connection, _)) = listener.accept().await {
             let (kept, answer, count) =
                 (Arc::clone(&kept), Arc::clone(&answer), Arc::clone(&count));
+            let permits = Arc::clone(&permits);
             tokio::spawn(async move {
                 let (connection, request) = read(connection).await?;
                 let id = header(&request, "webhook-id").to_owned();
                 let status = answer(count.fetch_add(1, Ordering::SeqCst), &id);
                 kept.lock().unwrap().push((request, status < 300));
+                permits.acquire().await.ok()?.forget();
                 respond(connection, status).await
             });
         }
@@ -522,4 +539,44 @@ async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
     sending.receive(EventKind::MessageReceived, 900..910).await;
     sending.until_settled(&id).await;
     assert_eq!(ids(&got, true).len(), 10);
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_a_webhook_stops_is_settled_all_the_same() {
+    let sending = Sending::new().await;
+    let permits = Arc::new(Semaphore::new(0));
+    let (port, got) = slow_receiver(Arc::clone(&permits), |_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..1).await;
+    until(async || ids(&got, true).len() == 1).await;
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.until_seen("paused").await;
+    permits.add_permits(1);
+    until(async || sending.webhooks.attempts(&id, 9).await.unwrap().len() == 1).await;
+    assert_eq!(sending.webhooks.deliveries(&id).await.unwrap(), []);
+    permits.add_permits(9);
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.receive(EventKind::MessageReceived, 1..2).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_way() {
+    let sending = Sending::new().await;
+    let permits = Arc::new(Semaphore::new(0));
+    let (port, got) = slow_receiver(Arc::clone(&permits), |_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..1).await;
+    until(async || ids(&got, true).len() == 1).await;
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.until_seen("paused").await;
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.until_seen("active").await;
+    // Of another chat, so that it does not wait for the first.
+    sending.receive(EventKind::MessageReceived, 1..2).await;
+    until(async || ids(&got, true).len() == 2).await;
+    permits.add_permits(9);
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
 }
