@@ -267,6 +267,30 @@ async fn a_webhook_that_points_inside_is_refused_when_it_is_made() {
 }
 
 #[tokio::test]
+async fn operators_who_change_a_webhook_at_once_undo_nothing_of_each_other() {
+    let gateway = with_access(CONFIGURATION).await;
+    let url = format!("http://127.0.0.1:{}/", free_port());
+    let made = make(&gateway, &url).await.json();
+    let path = format!("webhooks/{}", made["id"].as_str().unwrap());
+    for round in 0..20 {
+        let (url, note) = (format!("{url}{round}"), format!("round {round}"));
+        let answers = tokio::join!(
+            admin(&gateway, Method::PATCH, &path, json!({"url": url})),
+            admin(&gateway, Method::PATCH, &path, json!({"note": note})),
+        );
+        assert_eq!((answers.0.status, answers.1.status), (200, 200));
+        let shown = admin(&gateway, Method::GET, &path, Value::Null)
+            .await
+            .json();
+        assert_eq!(
+            (&shown["url"], &shown["note"]),
+            (&json!(url), &json!(note)),
+            "in round {round}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn operators_see_everything_of_a_webhook_but_its_secret_and_others_nothing() {
     let gateway = with_access(CONFIGURATION).await;
     let url = format!("http://127.0.0.1:{}/{CANARY}", free_port());
