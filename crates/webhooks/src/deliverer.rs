@@ -190,7 +190,7 @@ impl Deliverer {
                         webhooks: Arc::clone(&self.webhooks),
                         events: Arc::clone(&self.events),
                         webhook: Arc::clone(&served.webhook),
-                        has_gap: served.gap_at == Some(position),
+                        has_gap: served.has_gap(position),
                         position,
                         number,
                     };

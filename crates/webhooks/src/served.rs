@@ -30,7 +30,9 @@ pub(crate) struct ServedWebhook {
     pub(crate) attempts: Vec<WebhookAttempt>,
     /// The state that was last noted.
     pub(crate) noted: WebhookState,
-    /// The first event after some that were not kept for long enough.
+    /// Whether events were not kept for long enough, and no delivery says so yet.
+    pub(crate) owes_gap: bool,
+    /// The delivery that says so, each time that it is attempted.
     pub(crate) gap_at: Option<u64>,
     pub(crate) may_have_more: bool,
     /// How far it has come by what is written.
@@ -68,7 +70,7 @@ impl ServedWebhook {
         if after < page.trimmed {
             // How many there were nobody knows any longer; one at least.
             self.schedule.lose(1);
-            self.gap_at = page.events.first().map(|event| number(event.position));
+            self.owes_gap = true;
         }
         let types = &self.webhook.settings.types;
         for (event, chat) in page.events.iter().zip(chats) {
@@ -81,8 +83,23 @@ impl ServedWebhook {
         self.may_have_more = page.more;
     }
 
+    /// Whether the delivery that is attempted now has to say that events before it may be missing. The first one that can does, whatever
+    /// stands before it in the log and is not for this webhook.
+    pub(crate) fn has_gap(&mut self, position: u64) -> bool {
+        if std::mem::take(&mut self.owes_gap) {
+            self.gap_at = Some(position);
+        }
+        self.gap_at == Some(position)
+    }
+
     /// An attempt has ended; `now` in milliseconds since 1970, UTC, and `chance` from 0 to 1.
     pub(crate) fn ended(&mut self, ended: AttemptEnd, (now, chance): (i64, f64)) {
+        let has_said_nothing = match &ended.result {
+            AttemptResult::Lost => true,
+            AttemptResult::Hidden => self.gap_at == Some(ended.position),
+            AttemptResult::Sent(_) | AttemptResult::Withheld => false,
+        };
+        self.owes_gap |= has_said_nothing;
         match ended.result {
             AttemptResult::Sent(sent) => {
                 let what = (sent.outcome, sent.cause);

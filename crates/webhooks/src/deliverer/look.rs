@@ -120,6 +120,7 @@ impl Deliverer {
             .map(|(row, _): &(WebhookDelivery, u64)| row.position)
             .collect();
         known.extend(lost);
+        let owes_gap = !gone.is_empty() || before.is_some_and(|before| before.owes_gap);
         let mut schedule = Schedule::new(&webhook, known);
         for position in gone {
             schedule.pass_over(position, true);
@@ -140,7 +141,8 @@ impl Deliverer {
             is_serving: true,
             schedule,
             attempts: Vec::new(),
-            gap_at: None,
+            owes_gap,
+            gap_at: before.and_then(|before| before.gap_at),
             may_have_more: true,
         })
     }

@@ -580,3 +580,32 @@ async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_
     sending.until_settled(&id).await;
     assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
 }
+
+#[tokio::test]
+async fn the_first_delivery_after_events_were_lost_says_so() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.until_seen("paused").await;
+    sending.receive(EventKind::MessageReceived, 0..10).await;
+    let nothing = EventRetention {
+        age: Duration::ZERO,
+        bytes: 1 << 30,
+    };
+    let now = sending.webhooks.now_ms() + 1;
+    sending.store.trim_events(now, &nothing).await.unwrap();
+    // The first one that is kept is not for the webhook.
+    sending.receive(EventKind::MessageSent, 0..1).await;
+    sending.receive(EventKind::MessageReceived, 20..30).await;
+    // Memory has the events that the log has no longer.
+    let sending = sending.cut_off().await;
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
+    assert_eq!(sending.webhooks.find(&id).await.unwrap().0.progress.lost, 1);
+    let got = got.lock().unwrap();
+    let says_so = |request: &String| request.contains(r#""gap":"possible""#);
+    let gaps = got.iter().filter(|(request, _)| says_so(request)).count();
+    assert_eq!(gaps, 1);
+}
