@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::stage::{ReplicaSettings, Stage};
 use super::storm::{ANSWER_MAX, Storm, Verdict, judge};
 use crate::crash::seed;
 use crate::harness::{
-    Answer, Chance, Cluster, Link, LinkState, assert_within, has_line, load, pass, rows, skipped,
-    until,
+    Answer, Chance, Cluster, Link, LinkState, admin, assert_within, has_line, load, made, pass,
+    rows, skipped, until,
 };
 
 const REPLICATED: ReplicaSettings<'_> = &[("CHATGATE__STORE__DURABILITY", "replicated")];
@@ -173,6 +174,54 @@ async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
         assert_eq!(again.json()["delivery"], "sent", "{}", again.body);
         assert_eq!(stage.upstream.taken(mark), 1, "{mark}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_a_standby_lacks_is_in_force_nowhere_and_later_ones_are_everywhere() {
+    let Some(first) = Cluster::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let link = Link::to(first.socket());
+    let second = first.standby_over(&link).await;
+    let mut pair = Pair::over([first, second], &[]).await;
+    let gateways = &pair.stage.gateways;
+    let draft = json!({"name": "shop", "allow": ["127.0.0.0/8"], "methods": ["getchats"]});
+    made(&gateways[0], draft).await;
+    let note = async |replica: usize, note: &str| {
+        let change = json!({"note": note});
+        let changed = admin(&gateways[replica], Method::PATCH, "accesses/shop", change).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+    };
+    let all_say = async |expected: &str| {
+        until(&format!("all replicas say {expected}"), async || {
+            for gateway in gateways {
+                let shown = admin(gateway, Method::GET, "accesses/shop", Value::Null).await;
+                if shown.json()["note"] != expected {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    };
+    note(0, "kept").await;
+    all_say("kept").await;
+    let standby = &pair.servers[1];
+    until("the standby has it as well", async || {
+        standby
+            .sql("SELECT document FROM chatgate.accesses WHERE name = 'shop'")
+            .contains("kept")
+    })
+    .await;
+    link.set(LinkState::Swallows);
+    note(0, "lost").await;
+    all_say("lost").await;
+    pair.servers[0].kill();
+    pair.servers[1].promote();
+    pair.resumed(0).await;
+    all_say("kept").await;
+    note(1, "new").await;
+    all_say("new").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
