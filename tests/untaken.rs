@@ -182,11 +182,11 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(kept_s: u32) -> Stage {
+    async fn set(kept_s: u32, limits: &str) -> Stage {
         let lists = Lists::start().await;
         let toml = format!(
             "{}timeout = \"60s\"\n[limits]\nrequest_timeout = \"90s\"\nper_address_per_minute = 1000000\n\
-             connections_per_address = 5000\n[cache]\ngetchats = \"{kept_s}s\"\n",
+             connections_per_address = 5000\n{limits}[cache]\ngetchats = \"{kept_s}s\"\n",
             upstream(lists.address)
         );
         let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
@@ -248,7 +248,7 @@ impl Stage {
 
 async fn by_all_ways(kept_s: u32) {
     let connections = load(60, 200);
-    let stage = Stage::set(kept_s).await;
+    let stage = Stage::set(kept_s, "").await;
     for way in Way::ALL {
         let old = request(way, (&stage.demo, &stage.token), "HTTP/1.0");
         let began = Instant::now();
@@ -283,4 +283,17 @@ async fn kept_answers_that_nobody_takes_cost_little_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fresh_answers_that_nobody_takes_cost_little_memory() {
     by_all_ways(0).await;
+}
+
+#[tokio::test]
+async fn messages_that_were_consumed_are_answered_whatever_is_held() {
+    // One list fits, and two do not.
+    let stage = Stage::set(0, "answers_bytes_per_access = \"6MiB\"\n").await;
+    let gateway = stage.gateway.public;
+    let read = request(Way::Basic, (&stage.demo, &stage.token), "HTTP/1.1");
+    let consume = read.replace("method=getchats", "method=getunreadmessages&destination=1");
+    let (held, _untaken) = ask_and_rest(gateway, read.as_str().into()).await;
+    let (refused, _connection) = ask_and_rest(gateway, read.into()).await;
+    let (answered, _untaken_too) = ask_and_rest(gateway, consume.into()).await;
+    assert_eq!([&*held, &*refused, &*answered], ["200", "503", "200"]);
 }

@@ -254,7 +254,8 @@ impl Forwarder {
         }
     }
 
-    /// Holds an answer for its caller until all of it is taken; the outcome of a send has room in any case.
+    /// Holds an answer for its caller until all of it is taken. What `must` be told has room in any case: the outcome of a send,
+    /// and messages whose unread mark is gone.
     ///
     /// # Errors
     /// OVERLOADED.
@@ -262,9 +263,9 @@ impl Forwarder {
         &self,
         access: &Access,
         response: &Arc<Response>,
-        is_send: bool,
+        must: bool,
     ) -> Result<Option<HeldAnswer>, Error> {
-        self.answers.hold(&access.name, response, is_send)
+        self.answers.hold(&access.name, response, must)
     }
 
     /// Gives back what was set aside of the limits per day, and what is held of shared ones. Later calls are refused.

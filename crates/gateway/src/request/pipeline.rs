@@ -212,9 +212,10 @@ async fn forward(
     call: PlannedCall,
 ) -> Result<(Arc<Success>, Option<HeldAnswer>), Error> {
     let access = Arc::clone(&call.access);
-    let is_send = call.request.operation().effect == Effect::Send;
+    // What has been consumed or sent is told now or never.
+    let must = may_reach_somebody(&call);
     let success = ask(snapshot, record, call).await?;
-    let held = snapshot.forwarder.hold(&access, &success, is_send)?;
+    let held = snapshot.forwarder.hold(&access, &success, must)?;
     Ok((success, held))
 }
 
@@ -296,7 +297,7 @@ async fn watch(
 
 // === small judgements ===
 
-/// Returns whether what a call does can't be taken back: it ends by itself, whoever hangs up.
+/// Returns whether what a call does can't be taken back: it ends by itself, whoever hangs up, and its answer is told in any case.
 fn may_reach_somebody(call: &PlannedCall) -> bool {
     match call.request.operation().effect {
         Effect::Read | Effect::Watch => false,
