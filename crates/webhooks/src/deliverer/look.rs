@@ -133,6 +133,9 @@ impl Deliverer {
                 schedule.move_to(before.schedule.progress().position);
             }
         }
+        if before.is_none_or(|before| !before.is_serving) {
+            schedule.serve_from(self.webhooks.now_ms());
+        }
         Ok(ServedWebhook {
             noted: webhook.progress.state,
             committed: webhook.progress.position,

@@ -60,6 +60,16 @@ impl Schedule {
         }
     }
 
+    /// It is served from now on, after a time in which it may not have been. Since an attempt was due nobody has made one, and the
+    /// receiver has not failed.
+    pub(crate) fn serve_from(&mut self, now: i64) {
+        let due = self.pending.values().map(|delivery| delivery.row.next_at);
+        let due = due.max().unwrap_or(0).max(self.progress.next_at);
+        if let Some(since) = &mut self.progress.failing_since {
+            *since = now.min(*since + (now - due).max(0));
+        }
+    }
+
     fn count_failure(&mut self, now: i64) {
         self.progress.failures = self.progress.failures.saturating_add(1);
         self.progress.failing_since.get_or_insert(now);

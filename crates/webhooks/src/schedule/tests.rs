@@ -106,6 +106,16 @@ impl Receiver {
         self.now = self.now.max(until);
     }
 
+    /// Goes on from what is kept, as another process does, or this one after a time in which it did not serve.
+    fn serve_again(&mut self) {
+        let mut kept = webhook();
+        kept.progress = self.schedule.progress().clone();
+        let rows = self.schedule.pending.values();
+        let rows = rows.map(|delivery| (delivery.row.clone(), delivery.chat));
+        self.schedule = Schedule::new(&kept, rows.collect());
+        self.schedule.serve_from(self.now);
+    }
+
     fn state(&self) -> WebhookState {
         self.schedule.progress().state
     }
@@ -285,6 +295,25 @@ fn a_receiver_that_asks_for_a_pause_gets_it_up_to_an_hour() {
         let pause = (receiver.attempts[2].0 - began) / SECOND;
         assert!((least..=most).contains(&pause), "{asked}: {pause}");
         assert_eq!(receiver.delivered().len(), 2);
+    }
+}
+
+#[test]
+fn time_in_which_nothing_was_tried_is_not_the_receivers_failing() {
+    for (events, failing) in [(1, SECOND), (20, HOUR)] {
+        let mut receiver = Receiver::new();
+        receiver.add(1..=events);
+        receiver.run_until(receiver.now + failing, |_, _| EVENT);
+        receiver.now += 100 * HOUR;
+        receiver.serve_again();
+        receiver.run_until(receiver.now + 74 * HOUR, |_, _| EVENT);
+        assert_eq!(receiver.state(), WebhookState::Resting);
+        // One process after the other tries all the time, and then it has failed for long enough.
+        for _ in 0..5 {
+            receiver.serve_again();
+            receiver.run_until(receiver.now + HOUR, |_, _| EVENT);
+        }
+        assert_eq!(receiver.state(), WebhookState::Disabled);
     }
 }
 
