@@ -127,13 +127,15 @@ impl Tokens {
     /// Returns the state of the issuer with these settings, and its keys.
     fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)> {
         let known = self.outside.iter().find(|known| known.config == *config)?;
+        // Before the keys: a fetch that ends in between leaves keys that are newer than their state says, never older ones.
+        let renewed = known.renewed();
         let keyring = self.keyring.load();
         let issuer = keyring
             .issuers
             .iter()
             .find(|issuer| issuer.iss == config.issuer);
         let keys = issuer.map_or(Vec::new(), |issuer| issuer.keys.clone());
-        Some((keys, known.renewed()))
+        Some((keys, renewed))
     }
 
     /// Begins to fetch the stale keys of outside issuers, each in a task of its own: one that does not answer delays no other.
