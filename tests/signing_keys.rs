@@ -97,13 +97,13 @@ async fn a_new_key_signs_at_once_and_tokens_of_the_old_one_stay_good_over_a_kill
 #[test]
 fn keys_are_listed_as_a_table_and_too_many_are_refused() {
     let gateway = Gateway::start();
-    for _ in 1..16 {
+    for _ in 1..32 {
         assert_eq!(run_on(&gateway, &["keys", "rotate"]).code, Some(0));
     }
-    run_on(&gateway, &["keys", "rotate"]).failed(1, "refuses with status 409: Sixteen keys");
+    run_on(&gateway, &["keys", "rotate"]).failed(1, "refuses with status 409: 32 keys");
     let table = run_on(&gateway, &["keys", "list"]).output;
     let lines: Vec<_> = table.lines().collect();
-    assert_eq!(lines.len(), 17);
+    assert_eq!(lines.len(), 33);
     let column = lines[0].find("ALGORITHM").unwrap();
     assert!(
         lines[1..]

@@ -37,7 +37,7 @@ use crate::client_addr::ForwardedHeader;
 use exposure::{forwarded_header, is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
-pub use jwt::{IssuerConfig, JwksSource, JwtConfig};
+pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
 pub(crate) use shared_store::ADMIN_KEY_LEAST;

@@ -47,8 +47,7 @@ impl Tokens {
         store: &Store,
         now: i64,
     ) -> Result<Tokens, String> {
-        let Signing { algorithm, life_s } = config.signing;
-        let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
+        let keys = SigningKeys::open(store, config.signing.algorithm, now).await?;
         let own = Arc::new(ArcSwap::from_pointee(keys));
         Ok(Tokens::with(config, own, |_| None))
     }
@@ -63,11 +62,11 @@ impl Tokens {
         store: &Store,
         now: i64,
     ) -> Result<Tokens, String> {
-        let own = if config.signing == self.signing {
+        let algorithm = config.signing.algorithm;
+        let own = if algorithm == self.signing.algorithm {
             Arc::clone(&self.own)
         } else {
-            let Signing { algorithm, life_s } = config.signing;
-            let keys = SigningKeys::open(store, algorithm, life_s, now).await?;
+            let keys = SigningKeys::open(store, algorithm, now).await?;
             Arc::new(ArcSwap::from_pointee(keys))
         };
         Ok(Tokens::with(config, own, |issuer| self.kept(issuer)))
@@ -247,8 +246,7 @@ impl Tokens {
     /// # Errors
     /// When they can't be read. Those in force stay then.
     pub(crate) async fn reread(&self, store: &Store) -> Result<(), String> {
-        let Signing { algorithm, life_s } = self.signing;
-        self.publish(SigningKeys::read(store, algorithm, life_s).await?);
+        self.publish(SigningKeys::read(store, self.signing.algorithm).await?);
         Ok(())
     }
 
@@ -297,4 +295,49 @@ impl Tokens {
 
 fn internal(cause: &'static str) -> Error {
     Error::refused(adapter::Code::InternalError).because(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use adapter_jwt::Algorithm;
+
+    use super::*;
+
+    fn config(life_s: u32) -> TokensConfig {
+        TokensConfig {
+            public_url: "http://127.0.0.1".to_owned(),
+            signing: Signing {
+                algorithm: Algorithm::EdDsa,
+                life_s,
+            },
+            issuers: Vec::new(),
+            client: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_outlives_a_rotation_and_a_reload_with_a_shorter_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        let tokens = Tokens::open(config(86_400), &store, 1000).await.unwrap();
+        tokens.rotate(&store, 1500).await.unwrap();
+        let access = store::Access::new("shop", "shop", "cga_shop");
+        let token = tokens.issue(&access, &Scope::all(), 2000).unwrap().into();
+        tokens.rotate(&store, 2000).await.unwrap();
+
+        let last = 2000 + 86_400 - 1;
+        let reloaded = tokens.renewed(config(60), &store, 3000).await.unwrap();
+        reloaded.prune_expired_keys(&store, last).await;
+        let restarted = Tokens::open(config(60), &store, last).await.unwrap();
+        for tokens in [reloaded, restarted].map(Arc::new) {
+            let verifying = tokens.verify(&token, last, Instant::now());
+            let subject = verifying.await.unwrap_or_else(|error| panic!("{error:?}"));
+            assert_eq!(subject.access, "shop");
+        }
+        assert_eq!(store.keys("tokens/").await.unwrap().len(), 2);
+    }
 }

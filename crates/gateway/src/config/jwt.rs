@@ -9,6 +9,10 @@ use url::Url;
 
 use super::parse_chatgate::http_url;
 
+/// The longest that a token of ours may live, in seconds: it outlives a change of its access, and an operator should not wait
+/// longer than a day for it to end.
+pub const TOKEN_LIFE_MAX_S: u32 = 86_400;
+
 /// Tokens.
 pub struct JwtConfig {
     /// The lifetime of our own tokens, in seconds.
@@ -53,10 +57,9 @@ pub enum JwksSource {
 pub(super) fn jwt(reader: &mut Reader<'_>, own_name: Option<&str>) -> JwtConfig {
     let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
         let seconds = parse::timeout(text)?.as_secs();
-        // A token outlives a change of its access; an operator should not wait longer than a day for it to end.
         u32::try_from(seconds)
             .ok()
-            .filter(|s| (1..=86_400).contains(s))
+            .filter(|s| (1..=TOKEN_LIFE_MAX_S).contains(s))
             .ok_or_else(|| format!("{text} is not from 1s to 1d"))
     });
     let own = [Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));

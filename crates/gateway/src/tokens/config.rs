@@ -17,7 +17,7 @@ pub(crate) struct TokensConfig {
 }
 
 /// How our tokens are signed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Signing {
     pub(crate) algorithm: Algorithm,
     /// How long a token lives, in seconds.

@@ -6,11 +6,14 @@ use adapter_jwt::{Algorithm, SKEW_S, SigningKey, VerifyingKey};
 use console::{KeyRow, OperationError};
 use store::{Store, StoredKey};
 
+use crate::config::TOKEN_LIFE_MAX_S;
+
 /// What the purpose of every signing key in the store begins with; the algorithm's name follows.
 const PURPOSE_START: &str = "tokens/";
 
-/// Most keys at once. Verifiers read the published set often, and sixteen RSA keys take 7 KiB.
-const KEYS_MAX: usize = 16;
+/// Most keys at once: one that is rotated each hour verifies for a day beside its successors. Verifiers read the published set
+/// often, and 32 RSA keys take 14 KiB.
+const KEYS_MAX: usize = 32;
 
 /// One key, its id in the store, and when it was generated, in seconds since 1970.
 struct StoredSigningKey {
@@ -25,8 +28,6 @@ struct StoredSigningKey {
 #[derive(Clone)]
 pub(crate) struct SigningKeys {
     algorithm: Algorithm,
-    /// How long a token lives, in seconds.
-    life_s: u32,
     /// Oldest first, so that the last one signs.
     keys: Vec<Arc<StoredSigningKey>>,
 }
@@ -40,10 +41,9 @@ impl SigningKeys {
     pub(crate) async fn open(
         store: &Store,
         algorithm: Algorithm,
-        life_s: u32,
         now: i64,
     ) -> Result<SigningKeys, String> {
-        let all = SigningKeys::read(store, algorithm, life_s).await?;
+        let all = SigningKeys::read(store, algorithm).await?;
         let last = all.keys.last().map(|kept| kept.key.algorithm());
         let all = if last == Some(algorithm) {
             all
@@ -59,17 +59,12 @@ impl SigningKeys {
     ///
     /// # Errors
     /// When the store can't be read, or a key in it is broken.
-    pub(crate) async fn read(
-        store: &Store,
-        algorithm: Algorithm,
-        life_s: u32,
-    ) -> Result<SigningKeys, String> {
+    pub(crate) async fn read(store: &Store, algorithm: Algorithm) -> Result<SigningKeys, String> {
         let kept = store.keys(PURPOSE_START).await;
         let kept = kept.map_err(|error| error.to_string())?;
         let keys: Result<Vec<_>, String> = kept.iter().map(read).collect();
         Ok(SigningKeys {
             algorithm,
-            life_s,
             keys: keys?,
         })
     }
@@ -86,8 +81,7 @@ impl SigningKeys {
     ) -> Result<SigningKeys, OperationError> {
         let (left, _) = self.split_expired(now);
         if left.keys.len() >= KEYS_MAX {
-            let why =
-                "Sixteen keys are in use; rotate again when the oldest has stopped verifying.";
+            let why = "32 keys are in use; rotate again when the oldest has stopped verifying.";
             return Err(OperationError::Conflict(why.to_owned()));
         }
         self.with_another(store, now)
@@ -119,7 +113,7 @@ impl SigningKeys {
         let purpose = self.purpose();
         let added = store.add_key_once(PURPOSE_START, (&purpose, &material), now);
         added.await.map_err(|error| error.to_string())?;
-        SigningKeys::read(store, self.algorithm, self.life_s).await
+        SigningKeys::read(store, self.algorithm).await
     }
 
     fn purpose(&self) -> String {
@@ -155,11 +149,12 @@ impl SigningKeys {
         )
     }
 
-    /// Returns when the last token of this key expires: its successor signed all later ones. The skew that is granted to every
-    /// token also covers those signed while the successor was being written.
+    /// Returns when the last token of this key has certainly expired: its successor signed all later ones. A token may have been
+    /// signed under another configuration, or by another replica, with the longest life there is. The skew that is granted to
+    /// every token also covers those signed while the successor was being written.
     fn verifies_until(&self, at: usize) -> Option<i64> {
         let successor = self.keys.get(at + 1)?;
-        Some(successor.signs_from? + i64::from(self.life_s) + i64::from(SKEW_S))
+        Some(successor.signs_from? + i64::from(TOKEN_LIFE_MAX_S) + i64::from(SKEW_S))
     }
 
     /// Returns the key that signs: the newest that all replicas know, or one that is alone.
@@ -241,7 +236,8 @@ fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
 mod tests {
     use super::*;
 
-    const LIFE_S: u32 = 3600;
+    /// From the rotation of a key until it is forgotten, in seconds.
+    const VERIFIES_S: i64 = TOKEN_LIFE_MAX_S as i64 + SKEW_S as i64;
 
     async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -252,7 +248,7 @@ mod tests {
     }
 
     async fn open(store: &Store, algorithm: Algorithm, now: i64) -> SigningKeys {
-        let opened = SigningKeys::open(store, algorithm, LIFE_S, now).await;
+        let opened = SigningKeys::open(store, algorithm, now).await;
         opened.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -265,7 +261,7 @@ mod tests {
         let (_folder, store) = store().await;
         let first = open(&store, Algorithm::EdDsa, 1000).await;
         let both = first.rotated(&store, 2000).await.unwrap();
-        let until = 2000 + i64::from(LIFE_S) + 30;
+        let until = 2000 + VERIFIES_S;
         assert_eq!(
             both.rows()
                 .iter()
@@ -311,17 +307,13 @@ mod tests {
     async fn keys_are_bounded_and_make_room_with_time() {
         let (_folder, store) = store().await;
         let mut keys = open(&store, Algorithm::EdDsa, 0).await;
-        for now in 1..16 {
+        for now in 1..32 {
             keys = keys.rotated(&store, now).await.unwrap();
         }
         assert!(matches!(
-            keys.rotated(&store, 16).await,
+            keys.rotated(&store, 32).await,
             Err(OperationError::Conflict(_))
         ));
-        assert!(
-            keys.rotated(&store, 1 + i64::from(LIFE_S) + 30)
-                .await
-                .is_ok()
-        );
+        assert!(keys.rotated(&store, 1 + VERIFIES_S).await.is_ok());
     }
 }
