@@ -20,7 +20,11 @@ enabled = false
 
 /// A gateway with the access `shop`, and its secret.
 async fn gateway() -> (Gateway, String) {
-    let gateway = Gateway::configured(CONFIGURATION, &[]);
+    gateway_of(CONFIGURATION).await
+}
+
+async fn gateway_of(configuration: &str) -> (Gateway, String) {
+    let gateway = Gateway::configured(configuration, &[]);
     let draft = json!({
         "name": "shop", "allow": ["127.0.0.2", "203.0.113.0/24"], "rate": "5/min",
         "per_destination": "2/min", "per_day": 5, "concurrent": 3, "ways": ["http", "basic", "soap"],
@@ -181,6 +185,28 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
         let asked = (question, "/api/http/", call.as_str());
         agree((&gateway, &secret), &format!("send-{n}"), asked, expected).await;
     }
+}
+
+#[tokio::test]
+async fn events_that_are_switched_off_are_no_method_for_explain_and_for_a_call() {
+    let configuration = format!("{CONFIGURATION}[events]\nenabled = false\n");
+    let (gateway, secret) = gateway_of(&configuration).await;
+    // Whether the access may use it is not asked any more.
+    for (id, methods) in [("off", json!(["getchats"])), ("on", json!(["getevents"]))] {
+        let draft = json!({"methods": methods});
+        let changed = admin(&gateway, Method::PATCH, "accesses/shop", &draft).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        let asked = (
+            json!({"method": "getevents"}),
+            "/api/http/",
+            "method=getevents",
+        );
+        let expected = ["INCORRECT_METHOD", "events are switched off"];
+        agree((&gateway, &secret), id, asked, expected).await;
+    }
+    let stranger = json!({"method": "getevents", "access": "nobody"});
+    let stranger = verdict(&explained(&gateway, stranger).await);
+    assert_eq!(stranger[0], "INCORRECT_USER_PASSWORD");
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ impl Forwarder {
         explanations.extend(decisions.map(Explanation::from));
         let Some(operation) = Operation::named(call.method) else {
             let error = Error::refused(Code::IncorrectMethod);
-            explanations.push(Explanation::known("method", Err(error)));
+            explanations.push(Explanation::known(rules::METHOD, Err(error)));
             return explanations;
         };
         explanations.push(rules::method(access, operation).into());

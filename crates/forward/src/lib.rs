@@ -53,7 +53,7 @@ pub use observer::{CallObserver, KeptSignal};
 pub use per_core::{enter_worker, workers};
 pub use rate_limit::{LimitState, RateLimits};
 pub use remaining::Remaining;
-pub use rules::{may_call, may_use};
+pub use rules::{METHOD, may_call, may_use};
 pub use share::Share;
 pub use throttle::{LoginThrottle, MonotonicClock, ThrottleLimits};
 pub use trace::{AttemptLog, TraceParent, TracedAttempt};

@@ -59,9 +59,12 @@ fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
     Decision::of("query credentials", said, Code::OperationNotAllowed)
 }
 
+/// The rule on the method.
+pub const METHOD: &str = "method";
+
 /// The decision on the method, whatever the values.
 pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
-    allowed("method", may_call(access, operation))
+    allowed(METHOD, may_call(access, operation))
 }
 
 fn allowed(rule: &'static str, is_allowed: bool) -> Decision {

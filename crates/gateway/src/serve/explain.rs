@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use adapter::{Code, Error, Operation};
+use adapter::{Code, Effect, Error, Operation};
 use console::{Answering, ExplainQuestion, Explains};
-use forward::{AuthContext, CacheDecision, Explanation};
+use forward::{AuthContext, CacheDecision, Explanation, METHOD};
 use serde_json::{Value, json};
 use server::PeerAddr;
 use store::{Access, Accesses};
@@ -77,7 +77,17 @@ impl Snapshot {
                 secret_in_url: question.secret_in_url,
             },
         };
-        explanations.extend(self.forwarder.explain_call(accesses, &asked).await);
+        let mut of_call = self.forwarder.explain_call(accesses, &asked).await;
+        let watches =
+            Operation::named(&question.method).is_some_and(|it| it.effect == Effect::Watch);
+        // A known caller hears so before it hears what its access may.
+        if watches
+            && let Err(off) = self.events()
+            && let Some(at) = of_call.iter().position(|it| it.rule == METHOD)
+        {
+            of_call.insert(at, Explanation::known("events", Err(off)));
+        }
+        explanations.extend(of_call);
         explanations
     }
 }
