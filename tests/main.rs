@@ -41,6 +41,7 @@ mod fleet;
 mod guessing;
 mod journal;
 mod key_rotation;
+mod large_answers;
 mod life;
 mod limits_and_cache;
 mod load;

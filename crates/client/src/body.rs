@@ -1,6 +1,6 @@
 //! Bodies of answers: read up to a bound, unpacked, and few large ones at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::BodyBuffer;
 use bytes::Bytes;
@@ -11,10 +11,12 @@ use crate::coding::{self, Unpacking};
 use crate::error::TransportError;
 
 /// A body of more bytes than this is a large one. An upstream that sends endless answers must not cost more memory with every
-/// call, so few large bodies are read at once, and another one waits at most for this long.
+/// call, so few large bodies are read at once, and another one waits.
 const LARGE_BYTES: usize = 128 * 1024;
 const LARGE_AT_ONCE: usize = 2;
-const LARGE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// For how long a large body waits for room if it can be asked for again: others are read within seconds.
+pub const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// The permits to read a large body. One semaphore for the process, as memory is.
 static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
@@ -24,7 +26,7 @@ static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
 pub enum BodyError {
     /// It is larger than allowed.
     TooLarge,
-    /// It is a large one, and too many others are read at this moment.
+    /// It is a large one, and too many others were read for as long as it could wait.
     NoRoom,
     /// It is packed by gzip and can't be unpacked, or breaks off in there.
     Packed,
@@ -58,6 +60,14 @@ impl Chunks for reqwest::Response {
     }
 }
 
+/// How long a large body waits for room.
+#[derive(Clone, Copy)]
+pub(crate) struct RoomWait {
+    pub(crate) wait: Duration,
+    /// When all of the body has to be there, if nobody else sees to that.
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// Reads a body of at most `bytes_max` bytes, counted after decompression.
 ///
 /// # Errors
@@ -65,19 +75,24 @@ impl Chunks for reqwest::Response {
 pub(crate) async fn read_body(
     response: &mut impl Chunks,
     bytes_max: usize,
+    room_wait: RoomWait,
 ) -> Result<Bytes, BodyError> {
     let announced = response.announced();
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
         return Err(BodyError::TooLarge);
     }
     match coding::layers(response.headers()) {
-        0 => read_plain(response, bytes_max).await,
+        0 => read_plain(response, bytes_max, room_wait).await,
         // In a box: most answers are not packed, and don't carry its state along.
-        layers => Box::pin(read_packed(response, layers, bytes_max)).await,
+        layers => Box::pin(read_packed(response, layers, bytes_max, room_wait)).await,
     }
 }
 
-async fn read_plain(response: &mut impl Chunks, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn read_plain(
+    response: &mut impl Chunks,
+    bytes_max: usize,
+    room_wait: RoomWait,
+) -> Result<Bytes, BodyError> {
     let mut body = BodyBuffer::default();
     let mut permit = None;
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
@@ -85,7 +100,7 @@ async fn read_plain(response: &mut impl Chunks, bytes_max: usize) -> Result<Byte
             return Err(BodyError::TooLarge);
         }
         if body.bytes() + chunk.len() > LARGE_BYTES && permit.is_none() {
-            permit = Some(large_permit().await?);
+            permit = Some(large_permit(room_wait).await?);
             // Room that is not used costs nothing, and growing step by step leaves the steps behind.
             body.make_room(bytes_max);
         }
@@ -98,6 +113,7 @@ async fn read_packed(
     response: &mut impl Chunks,
     layers: usize,
     bytes_max: usize,
+    room_wait: RoomWait,
 ) -> Result<Bytes, BodyError> {
     let mut body = Unpacking::new(layers, bytes_max);
     let (mut permit, mut received) = (None, 0);
@@ -112,7 +128,7 @@ async fn read_packed(
             // Before it has a permit, no more at once than certainly makes no large body.
             let mut fits = body.fit(LARGE_BYTES);
             if fits == 0 && permit.is_none() {
-                permit = Some(large_permit().await?);
+                permit = Some(large_permit(room_wait).await?);
                 body.make_room(bytes_max);
             }
             if permit.is_some() {
@@ -126,8 +142,11 @@ async fn read_packed(
     body.whole().map_err(|error| unpacking(&error))
 }
 
-async fn large_permit() -> Result<SemaphorePermit<'static>, BodyError> {
-    let waited = tokio::time::timeout(LARGE_WAIT_MAX, LARGE.acquire()).await;
+async fn large_permit(room_wait: RoomWait) -> Result<SemaphorePermit<'static>, BodyError> {
+    let RoomWait { wait, deadline } = room_wait;
+    let waits_until = Instant::now() + wait;
+    let until = deadline.map_or(waits_until, |deadline| deadline.min(waits_until));
+    let waited = tokio::time::timeout_at(until.into(), LARGE.acquire()).await;
     waited.ok().and_then(Result::ok).ok_or(BodyError::NoRoom)
 }
 
@@ -136,5 +155,54 @@ fn unpacking(error: &std::io::Error) -> BodyError {
         BodyError::TooLarge
     } else {
         BodyError::Packed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer that is longer than a small one, in one piece.
+    struct Large {
+        headers: HeaderMap,
+        is_read: bool,
+    }
+
+    impl Chunks for Large {
+        fn headers(&self) -> &HeaderMap {
+            &self.headers
+        }
+
+        fn announced(&self) -> Option<u64> {
+            None
+        }
+
+        async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
+            let is_first = !std::mem::replace(&mut self.is_read, true);
+            Ok(is_first.then(|| Bytes::from(vec![b' '; LARGE_BYTES + 1])))
+        }
+    }
+
+    async fn read(wait: Duration, deadline: Option<Instant>) -> Result<Bytes, BodyError> {
+        let mut large = Large {
+            headers: HeaderMap::new(),
+            is_read: false,
+        };
+        read_body(&mut large, 2 * LARGE_BYTES, RoomWait { wait, deadline }).await
+    }
+
+    #[tokio::test]
+    async fn a_large_body_waits_for_room_no_longer_than_its_deadline() {
+        let others = LARGE.acquire_many(LARGE_AT_ONCE as u32).await.unwrap();
+        let began = Instant::now();
+        let late = read(ROOM_WAIT, Some(began)).await;
+        assert!(matches!(late, Err(BodyError::NoRoom)));
+        assert!(began.elapsed() < ROOM_WAIT);
+        // Nor longer than it is told to wait, whatever its deadline.
+        let hasty = read(Duration::ZERO, None).await;
+        assert!(matches!(hasty, Err(BodyError::NoRoom)));
+        let patient = read(ROOM_WAIT, Some(began + ROOM_WAIT));
+        let (whole, ()) = tokio::join!(patient, async { drop(others) });
+        assert_eq!(whole.unwrap().len(), LARGE_BYTES + 1);
     }
 }

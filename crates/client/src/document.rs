@@ -4,9 +4,15 @@ use http::{HeaderValue, StatusCode};
 use reqwest::Response;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 
-use crate::body::{BodyError, read_body};
+use crate::body::{BodyError, ROOM_WAIT, RoomWait, read_body};
 use crate::client::{Boxed, Client};
 use crate::error::causes;
+
+/// The client sees to the deadline.
+const ROOM: RoomWait = RoomWait {
+    wait: ROOM_WAIT,
+    deadline: None,
+};
 
 /// A GET for a document such as a JWKS: bounded in time and size.
 ///
@@ -69,7 +75,7 @@ pub async fn post_document(
         response.headers().get(RETRY_AFTER).cloned(),
     );
     // Read to its end, so that the connection serves again.
-    read_body(&mut response, IGNORED_BYTES_MAX)
+    read_body(&mut response, IGNORED_BYTES_MAX, ROOM)
         .await
         .map_err(|_| "the answer can't be read".to_owned())?;
     Ok((status, asked))
@@ -103,7 +109,7 @@ fn steers(c: char) -> bool {
 
 /// The body as text, whatever its status.
 pub(crate) async fn text_of(mut response: Response, bytes_max: usize) -> Result<String, String> {
-    let body = read_body(&mut response, bytes_max).await;
+    let body = read_body(&mut response, bytes_max, ROOM).await;
     let body = body.map_err(|error| match error {
         BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
         BodyError::NoRoom => "too many answers are large".to_owned(),

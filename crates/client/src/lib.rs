@@ -22,7 +22,7 @@ mod tls;
 mod trace_headers;
 mod write_count;
 
-pub use body::BodyError;
+pub use body::{BodyError, ROOM_WAIT};
 pub use client::{Boxed, Client, ClientConfig, Roots, build};
 pub use document::{PostedDocument, get_document, post_document};
 pub use error::TransportError;

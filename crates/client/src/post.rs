@@ -14,7 +14,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::error::Elapsed;
 use url::Url;
 
-use crate::body::{BodyError, Chunks, read_body};
+use crate::body::{BodyError, Chunks, RoomWait, read_body};
 use crate::client::{ClientConfig, RootFiles};
 use crate::connection::{Connection, Connector, causes, request};
 use crate::error::TransportError;
@@ -280,12 +280,13 @@ impl PostAnswer {
         self.response.headers()
     }
 
-    /// Reads its body of at most `bytes_max` bytes, counted after decompression.
+    /// Reads its body of at most `bytes_max` bytes, counted after decompression. A large one waits for room, at most for `wait`.
     ///
     /// # Errors
     /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
-    pub async fn body(&mut self, bytes_max: usize) -> Result<Bytes, BodyError> {
-        read_body(self, bytes_max).await
+    pub async fn body(&mut self, bytes_max: usize, wait: Duration) -> Result<Bytes, BodyError> {
+        let deadline = Some(self.deadline);
+        read_body(self, bytes_max, RoomWait { wait, deadline }).await
     }
 }
 

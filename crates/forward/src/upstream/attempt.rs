@@ -117,15 +117,17 @@ pub(super) fn too_much(
 /// When to come again after an answer that was large among others: those are read within seconds.
 const NO_ROOM_RETRY_S: u32 = 2;
 
-/// An answer that is large, as too many others are at this moment. What became of a send nobody knows; anything else is to
-/// come again.
-pub(super) fn no_room(is_send: bool) -> Attempt {
+/// An answer that is large, as too many others were for as long as it could wait. A read is to come again; what became of a send
+/// nobody knows, and what a call has consumed does not come again.
+pub(super) fn no_room(effect: Effect) -> Attempt {
     let cause = "too many answers are large";
-    let error = if is_send {
-        unusable(cause, Some(Delivery::Unknown))
-    } else {
-        let overloaded = Error::refused(Code::Overloaded).because(cause);
-        overloaded.with_delivery(None).retry_after(NO_ROOM_RETRY_S)
+    let error = match effect {
+        Effect::Read | Effect::Watch => {
+            let overloaded = Error::refused(Code::Overloaded).because(cause);
+            overloaded.with_delivery(None).retry_after(NO_ROOM_RETRY_S)
+        }
+        Effect::Consume => unusable(cause, None),
+        Effect::Send => unusable(cause, Some(Delivery::Unknown)),
     };
     Attempt {
         outcome: Err(error),
@@ -191,5 +193,24 @@ pub(super) fn failed(
         },
         retry,
         wait: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_read_without_room_is_to_come_again() {
+        let heard = |effect| {
+            let error = no_room(effect).outcome.unwrap_err();
+            (error.code(), error.retry_after_s(), error.delivery())
+        };
+        let again = (Code::Overloaded, Some(NO_ROOM_RETRY_S), None);
+        assert_eq!(heard(Effect::Read), again);
+        let lost = (Code::UpstreamError, None, None);
+        assert_eq!(heard(Effect::Consume), lost);
+        let unknown = (Code::UpstreamError, None, Some(Delivery::Unknown));
+        assert_eq!(heard(Effect::Send), unknown);
     }
 }

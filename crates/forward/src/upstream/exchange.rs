@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use adapter::{CLASS, Effect, Request};
-use client::{BodyError, ClientConfig, ClientFactory, Post, PostClient, Target};
+use client::{BodyError, ClientConfig, ClientFactory, Post, PostClient, ROOM_WAIT, Target};
 use http::HeaderValue;
 use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
@@ -98,7 +98,8 @@ impl UpstreamClient {
         AskedRequest { request, trace }: AskedRequest<'_>,
         (now, deadline): (Instant, Instant),
     ) -> Attempt {
-        let is_send = request.operation().effect == Effect::Send;
+        let effect = request.operation().effect;
+        let is_send = effect == Effect::Send;
         let word = |delivery| is_send.then_some(delivery);
         let left = deadline.saturating_duration_since(now);
         let timeout = left.min(self.timeout);
@@ -122,12 +123,18 @@ impl UpstreamClient {
             trace.answered(status.as_u16());
         }
         let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
-        let attempt = match answer.body(self.response_bytes).await {
+        // What has been consumed or sent is not told a second time.
+        let room_wait = if effect == Effect::Read {
+            ROOM_WAIT
+        } else {
+            timeout
+        };
+        let attempt = match answer.body(self.response_bytes, room_wait).await {
             Ok(body) => judged(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
             Err(BodyError::Packed) => packed(word),
             Err(BodyError::TooLarge) => too_much("the answer is too large", word),
-            Err(BodyError::NoRoom) => no_room(is_send),
+            Err(BodyError::NoRoom) => no_room(effect),
         };
         attempt.asked_to_wait(wait)
     }

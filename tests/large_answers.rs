@@ -1,0 +1,122 @@
+//! Large answers, of which few are read at once: a read that finds no room is told to come again, and what a call has consumed
+//! is waited for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::harness::{Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, client, stays, upstream};
+
+/// How much of an answer comes at first where the rest is held back, in bytes: more than what makes it a large one.
+const BEGINNING_BYTES: usize = 256 * 1024;
+
+/// Longer than a read waits for room.
+const WAITS: Duration = Duration::from_secs(7);
+
+/// How many large answers are read at once.
+const AT_ONCE: usize = 2;
+
+/// What the upstream has answered, and whether it holds back.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// How many answers have begun.
+    begun: usize,
+    /// Whether answers whose rest is held back go on.
+    goes_on: bool,
+}
+
+/// An upstream of large answers. Of channels other than `whole` it holds back the rest.
+async fn large_answers() -> (SocketAddr, watch::Sender<Progress>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let progress = watch::Sender::new(Progress::default());
+    let (item, noted) = (json!({"message": "x".repeat(400)}), progress.clone());
+    let list = json!({"status": "SUCCESS", "result": {"list": vec![item; 2000]}});
+    let body: Arc<str> = list.to_string().into();
+    let mut accepting = JoinSet::new();
+    accepting.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(answer(stream, Arc::clone(&body), noted.clone()));
+        }
+    });
+    (address, progress, accepting)
+}
+
+/// Answers one call and closes the connection.
+async fn answer(
+    mut stream: TcpStream,
+    body: Arc<str>,
+    progress: watch::Sender<Progress>,
+) -> Option<()> {
+    let mut seen = Vec::new();
+    // The form ends with the channel, or with whom a consuming call is about.
+    let ends = ["platformid=whole", "platformid=held", "destination=1"];
+    while !ends.iter().any(|end| seen.ends_with(end.as_bytes())) {
+        let read = stream.read_buf(&mut seen).await.ok()?;
+        (read > 0).then_some(())?;
+    }
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.ok()?;
+    let (beginning, rest) = body.as_bytes().split_at(BEGINNING_BYTES);
+    stream.write_all(beginning).await.ok()?;
+    progress.send_modify(|progress| progress.begun += 1);
+    if seen.ends_with(b"held") {
+        let mut heard = progress.subscribe();
+        heard.wait_for(|progress| progress.goes_on).await.ok()?;
+    }
+    stream.write_all(rest).await.ok()
+}
+
+fn call(gateway: &Gateway, demo: &Demo, method: &str, channel: &str) -> reqwest::RequestBuilder {
+    let mut form = vec![("class", "chat"), ("method", method)];
+    form.push(("platform", "whatsapp"));
+    if method == "getunreadmessages" {
+        form.push(("destination", "1"));
+    }
+    form.push(("platformid", channel));
+    let request = client().post(gateway.url("/api/basic/"));
+    request
+        .basic_auth(&demo.user, Some(&demo.password))
+        .form(&form)
+}
+
+#[tokio::test]
+async fn a_call_that_consumes_waits_for_room_and_a_read_comes_again() {
+    let (address, progress, _accepting) = large_answers().await;
+    let toml = format!("{}[cache]\ngetchats = \"0s\"\n", upstream(address));
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    let mut heard = progress.subscribe();
+    let mut has_begun = async |count| {
+        let begun = heard.wait_for(|progress: &Progress| progress.begun == count);
+        begun.await.unwrap();
+    };
+    let mut held = JoinSet::new();
+    for begun in 1..=AT_ONCE {
+        held.spawn(Answer::of(call(&gateway, &demo, "getchats", "held")));
+        has_begun(begun).await;
+    }
+    let consuming = call(&gateway, &demo, "getunreadmessages", "whole");
+    let consuming = tokio::spawn(Answer::of(consuming));
+    has_begun(AT_ONCE + 1).await;
+    let read = Answer::of(call(&gateway, &demo, "getchats", "whole"));
+    let waits = stays(WAITS, "the consuming call waits", async || {
+        !consuming.is_finished()
+    });
+    let (read, ()) = tokio::join!(read, waits);
+    assert_eq!((read.status, read.header("retry-after")), (503, "2"));
+    progress.send_modify(|progress| progress.goes_on = true);
+    let consumed = consuming.await.unwrap();
+    assert_eq!(consumed.status, 200, "{}", consumed.body);
+    for answer in held.join_all().await {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
