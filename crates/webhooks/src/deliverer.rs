@@ -18,6 +18,7 @@ use crate::attempt::{AttemptEnd, AttemptResult, Attempting, position};
 use crate::manage::Webhooks;
 use crate::schedule::Changes;
 use crate::served::{ACTOR, ServedWebhook};
+use crate::state_turn::StateTurn;
 
 /// Most attempts at once, of all webhooks.
 const AT_ONCE_MAX: usize = 64;
@@ -262,6 +263,11 @@ impl Deliverer {
                 self.commit_at = Some(Instant::now() + LOOK_INTERVAL);
             }
         }
+        self.note(turns, now).await;
+    }
+
+    /// Notes changes of states among the changes of their accesses; `now` in milliseconds since 1970, UTC.
+    async fn note(&self, turns: Vec<StateTurn>, now: i64) {
         for turn in turns {
             turn.note(self.webhooks.store(), (ACTOR, now / 1000)).await;
         }

@@ -9,11 +9,16 @@ use store::{
 };
 
 use crate::attempt::{AttemptEnd, AttemptResult, number};
+use crate::pauses::MINUTE;
 use crate::schedule::{Changes, Schedule};
 use crate::state_turn::{StateTurn, state_in_words};
 
 /// Attempts of one webhook that wait to be written; further ones are left out of its list while the store can't be written.
 const UNWRITTEN_MAX: usize = 1000;
+
+/// Least time between two notes that one webhook rests or goes on, in milliseconds: a receiver that fails every second time would fill
+/// the changes of its access, which are kept for good.
+const NOTED_APART: i64 = 10 * MINUTE;
 
 /// The name that stands in the journal where a webhook's state has changed by itself.
 pub(crate) const ACTOR: &str = "(webhooks)";
@@ -30,6 +35,8 @@ pub(crate) struct ServedWebhook {
     pub(crate) attempts: Vec<WebhookAttempt>,
     /// The state that was last noted.
     pub(crate) noted: WebhookState,
+    /// When that was, if it was noted here.
+    pub(crate) noted_at: Option<i64>,
     /// Whether events were not kept for long enough, and no delivery says so yet.
     pub(crate) owes_gap: bool,
     /// The delivery that says so, each time that it is attempted.
@@ -123,12 +130,17 @@ impl ServedWebhook {
     }
 
     /// Nothing stops or goes on in silence: a row in the journal and a line in the log say so, and what is returned has to be noted
-    /// among the changes of the access.
+    /// among the changes of the access. What changes to and fro is noted now and then, and its end at once.
     pub(crate) fn note_state(&mut self, store: &Store, now: i64) -> Option<StateTurn> {
         let at = self.schedule.progress();
         if at.state == self.noted {
             return None;
         }
+        let is_soon = self.noted_at.is_some_and(|at| now - at < NOTED_APART);
+        if is_soon && at.state.is_served() {
+            return None;
+        }
+        self.noted_at = Some(now);
         let from = std::mem::replace(&mut self.noted, at.state);
         let (id, state, cause) = (&self.webhook.id, at.state.word(), &at.cause);
         tracing::warn!(webhook = id, state, %cause, "a webhook's state has changed");
@@ -172,3 +184,6 @@ impl ServedWebhook {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,19 @@ impl Deliverer {
             figures.oldest_ms = figures.oldest_ms.into_iter().chain(oldest).min();
         }
         self.webhooks.figures_kept().show(figures);
+        self.note_late().await;
         Ok(())
+    }
+
+    /// Notes changes of states that came too soon after others to be noted at once.
+    async fn note_late(&mut self) {
+        let (store, now) = (self.webhooks.store(), self.webhooks.now_ms());
+        let served = self.served.values_mut();
+        let written = served.filter(|served| served.is_serving && !served.is_unwritten());
+        let turns: Vec<_> = written
+            .filter_map(|served| served.note_state(store, now))
+            .collect();
+        self.note(turns, now).await;
     }
 
     /// Begins with a webhook, goes on with it after an operator has changed it or another process has delivered, or stops it. Nothing
@@ -136,8 +148,13 @@ impl Deliverer {
         if before.is_none_or(|before| !before.is_serving) {
             schedule.serve_from(self.webhooks.now_ms());
         }
+        // Unless somebody has said otherwise, which is noted as such, what was noted is still the last word.
+        let state = webhook.progress.state;
+        let noting = before
+            .filter(|it| it.is_serving && it.term == term && it.schedule.progress().state == state);
         Ok(ServedWebhook {
-            noted: webhook.progress.state,
+            noted: noting.map_or(state, |before| before.noted),
+            noted_at: before.and_then(|before| before.noted_at),
             committed: webhook.progress.position,
             webhook: Arc::new(webhook),
             term,

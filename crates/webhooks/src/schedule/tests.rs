@@ -18,7 +18,7 @@ const RECEIVER: Outcome = Outcome::Failed(Failure {
     retry_after: None,
 });
 
-fn webhook() -> Webhook {
+pub(crate) fn webhook() -> Webhook {
     Webhook {
         id: "whk_1".to_owned(),
         version: 1,

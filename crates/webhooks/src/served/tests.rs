@@ -1,0 +1,91 @@
+//! What is noted of a webhook whose receiver comes and goes.
+
+use std::time::Duration;
+
+use super::*;
+use crate::outcome::{Failure, FailureOf, Outcome};
+use crate::pauses::{GIVE_UP, SECOND};
+use crate::schedule::tests::webhook;
+
+/// The receiver asks for a pause, so that its webhook rests.
+const OVERLOAD: Outcome = Outcome::Failed(Failure {
+    of: FailureOf::Overload,
+    retry_after: Some(Duration::from_secs(1)),
+});
+
+/// A webhook of an access that a store has, and whose receiver answers as it is told.
+struct Noted {
+    store: Store,
+    served: ServedWebhook,
+    now: i64,
+}
+
+impl Noted {
+    async fn new(folder: &tempfile::TempDir) -> Noted {
+        let store = Store::open(&folder.path().join("chatgate.db")).await;
+        let store = store.unwrap();
+        let access = Access::new("a", "a", "cga_a");
+        store.put_accesses(("me", 7), &[access]).await.unwrap();
+        let mut schedule = Schedule::new(&webhook(), Vec::new());
+        schedule.add(1, "evt_1", 1);
+        let served = ServedWebhook {
+            webhook: Arc::new(webhook()),
+            term: 1,
+            is_serving: true,
+            schedule,
+            attempts: Vec::new(),
+            noted: WebhookState::Active,
+            noted_at: None,
+            owes_gap: false,
+            gap_at: None,
+            may_have_more: false,
+            committed: 0,
+        };
+        Noted {
+            store,
+            served,
+            now: 1_000_000,
+        }
+    }
+
+    /// An attempt ends so after a time. Returns the change that is noted.
+    fn answered(&mut self, after: i64, outcome: Outcome) -> Option<String> {
+        self.now += after;
+        let how = (self.now, 0.0);
+        self.served.schedule.ended(1, (outcome, "status"), how);
+        let turn = self.served.note_state(&self.store, self.now)?;
+        Some(format!("{} to {}", turn.from, turn.to))
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut noted = Noted::new(&folder).await;
+    let rests = Some("active to resting: status".to_owned());
+    assert_eq!(noted.answered(0, OVERLOAD), rests);
+    for _ in 0..20 {
+        assert_eq!(noted.answered(10 * SECOND, Outcome::Delivered), None);
+        assert_eq!(noted.answered(10 * SECOND, OVERLOAD), None);
+    }
+    assert_eq!(noted.answered(10 * SECOND, Outcome::Delivered), None);
+    // How it ended is noted late, whether or not there is an attempt.
+    noted.now += NOTED_APART;
+    let turn = noted.served.note_state(&noted.store, noted.now).unwrap();
+    assert_eq!((&*turn.from, &*turn.to), ("resting", "active"));
+    assert_eq!(noted.answered(SECOND, OVERLOAD), None);
+    assert_eq!(noted.answered(NOTED_APART, OVERLOAD), rests);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_disabled_is_noted_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut noted = Noted::new(&folder).await;
+    assert_eq!(
+        noted.answered(0, OVERLOAD).as_deref(),
+        Some("active to resting: status")
+    );
+    noted.served.noted_at = Some(noted.now + GIVE_UP);
+    let disabled = noted.answered(GIVE_UP, OVERLOAD);
+    assert_eq!(disabled.as_deref(), Some("resting to disabled: failing"));
+}
