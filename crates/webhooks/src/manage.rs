@@ -9,7 +9,6 @@ use store::{
 };
 use tokio::sync::Notify;
 
-use crate::attempt::number;
 use crate::config::{PreparedSender, Surroundings, WebhooksConfig, sender};
 use crate::draft::{DEFAULT_TYPES, WebhookDraft, WebhookError, settings};
 use crate::figures::{Figures, WebhookFigures};
@@ -235,7 +234,7 @@ impl Webhooks {
     /// The newest position of the log, which a clock does not tell: where gateways share a database, positions are by the clock of that.
     async fn end_of_log(&self) -> Result<u64, StoreError> {
         let nothing = self.store.events_after(Position::of(i64::MAX), 0, 0);
-        Ok(number(nothing.await?.newest))
+        Ok(nothing.await?.newest.number().unsigned_abs())
     }
 
     /// Changes the state of a webhook, and notes it among the changes of its access.
