@@ -20,7 +20,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "Replicas")
-            .refuses(&[500]),
+            .refuses(&[503]),
     ]
 }
 
