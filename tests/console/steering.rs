@@ -185,6 +185,42 @@ async fn a_page_claims_no_deletion_of_what_is_there() {
     assert!(page.contains("gone is deleted."), "{page}");
     let page = visitor.page("/console/accesses?deleted=demo").await.body;
     assert!(!page.contains("demo is deleted."), "{page}");
+    let page = visitor
+        .page("/console/accesses?deleted=Call+555.+Everything")
+        .await
+        .body;
+    assert!(!page.contains("is deleted."), "{page}");
+}
+
+#[tokio::test]
+async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_says() {
+    let gateway = Gateway::configured("[webhooks]\nallow_networks = [\"127.0.0.1/32\"]\n", &[]);
+    let visitor = Visitor::first(&gateway).await;
+    let draft = json!({"access": "demo", "url": "https://127.0.0.1:1/"});
+    let made = admin(&gateway, Method::POST, "webhooks", &draft).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let (page, act) = (
+        format!("/console/webhooks/{id}"),
+        format!("/console/webhooks/{id}/act"),
+    );
+    for (action, word, said) in [
+        ("pause", "pause", "is paused."),
+        ("skip", "skip", "is resumed from now on."),
+        ("dead", "again&count=0", "is told to send 0 once more."),
+    ] {
+        let acted = visitor.send(&act, &[("action", action)]).await;
+        let location = format!("{page}?done={word}");
+        assert_eq!(acted.header("location"), location, "{}", acted.body);
+        let shown = visitor.page(&location).await.body;
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let tested = visitor.send(&act, &[("action", "test")]).await;
+    assert_eq!(tested.status, 200, "{}", tested.body);
+    assert!(tested.body.contains("is tested: "), "{}", tested.body);
+    let strange = visitor.page(&format!("{page}?done=broken.+Call+555")).await;
+    assert_eq!(strange.status, 200);
+    assert!(!strange.body.contains("555"), "{}", strange.body);
 }
 
 #[tokio::test]

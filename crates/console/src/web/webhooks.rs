@@ -18,7 +18,7 @@ use crate::web::fields::Fields;
 use crate::web::json::text;
 use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::page_error::PageResult;
-use crate::web::text::{moment, or_dash, visible};
+use crate::web::text::{moment, or_dash};
 use crate::web::visitor::Visitor;
 use crate::webhooks::{ATTEMPTS_LISTED_MAX, attempt, delivery, noted, view, view_with_secret};
 use webhook_view::{WebhookForm, WebhookView};
@@ -59,6 +59,18 @@ struct WebhookSecretPage {
     id: String,
     secret: String,
 }
+
+/// What was done to a webhook, by the word in the address of its page; buttons have the same words.
+const DONE: [(&str, &str); 5] = [
+    ("change", "changed"),
+    ("pause", "paused"),
+    ("resume", "resumed"),
+    ("skip", "resumed from now on"),
+    ("retire", "left with its newest secret"),
+];
+
+/// The word for events that are sent once more; how many stands beside it.
+const AGAIN: &str = "again";
 
 fn draft(fields: &Fields) -> WebhookDraft {
     WebhookDraft {
@@ -125,7 +137,7 @@ pub(crate) async fn page(
     fields: Fields,
 ) -> PageResult {
     let mut page = one(&console, &visitor, &id).await?;
-    page.done = visible(fields.get("done"));
+    page.done = done_text(fields.get("done"), fields.get("count").parse().ok());
     Ok(html(StatusCode::OK, &page))
 }
 
@@ -181,7 +193,7 @@ pub(crate) async fn change(
 ) -> PageResult {
     let changed = console.webhooks().set(&id, draft(&form.fields)).await;
     match changed.map_err(Problem::from) {
-        Ok(()) => Ok(noted(see(&id, "changed"), (&form.actor, &id), "changed")),
+        Ok(()) => Ok(done(&form, &id, "change", None)),
         Err(problem) => {
             let mut page = one(&console, &form.visitor, &id).await?;
             page.form = WebhookForm::again(&form.fields, &problem);
@@ -196,54 +208,68 @@ pub(crate) async fn act(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let (webhooks, by) = (console.webhooks(), &*form.actor);
-    let event = form.fields.get("event").to_owned();
-    let done = match form.fields.get("action") {
-        "pause" => webhooks.pause(by, &id).await.map(|()| "paused".to_owned()),
-        "resume" => webhooks
-            .resume(by, &id, false)
-            .await
-            .map(|()| "resumed".to_owned()),
-        "skip" => webhooks
-            .resume(by, &id, true)
-            .await
-            .map(|()| "resumed from now on".to_owned()),
-        "retire" => webhooks
-            .retire(&id)
-            .await
-            .map(|()| "left with its newest secret".to_owned()),
-        "test" => webhooks.test(&id).await.map(|it| match it.status {
-            Some(status) => format!("tested: {}, status {status}", it.cause),
-            None => format!("tested: {}", it.cause),
-        }),
-        "dead" => webhooks.redeliver(&id, Again::Dead).await.map(again),
-        "event" => webhooks
-            .redeliver(&id, Again::Event(event))
-            .await
-            .map(again),
+    let action = form.fields.get("action");
+    match action {
+        "test" => return test(&console, &form, &id).await,
         "rotate" => {
-            let secret = webhooks.rotate(&id, GRACE_S).await.map_err(Problem::from)?;
+            let secret = console.webhooks().rotate(&id, GRACE_S).await;
+            let secret = secret.map_err(Problem::from)?;
             let page = secret_page(&console, &form, (&id, &secret)).await?;
             return Ok(noted(page, (&form.actor, &id), "given a new secret"));
         }
         "delete" => {
-            webhooks.delete(&id).await.map_err(Problem::from)?;
+            let deleted = console.webhooks().delete(&id).await;
+            deleted.map_err(Problem::from)?;
             let response = see_other(&format!("{ALL}?deleted=1"));
             return Ok(noted(response, (&form.actor, &id), "deleted"));
         }
+        _ => {}
+    }
+    let (webhooks, by) = (console.webhooks(), &*form.actor);
+    let event = form.fields.get("event").to_owned();
+    let acted = match action {
+        "pause" => webhooks.pause(by, &id).await.map(|()| None),
+        "resume" | "skip" => {
+            let resumed = webhooks.resume(by, &id, action == "skip").await;
+            resumed.map(|()| None)
+        }
+        "retire" => webhooks.retire(&id).await.map(|()| None),
+        "dead" => webhooks.redeliver(&id, Again::Dead).await,
+        "event" => webhooks.redeliver(&id, Again::Event(event)).await,
         _ => return Err(Problem::not_found().into()),
     };
-    let done = done.map_err(Problem::from)?;
-    Ok(noted(see(&id, &done), (&form.actor, &id), &done))
+    let count = acted.map_err(Problem::from)?;
+    let word = if count.is_some() { AGAIN } else { action };
+    Ok(done(&form, &id, word, count))
 }
 
-fn again(count: Option<u64>) -> String {
-    format!("told to send {} once more", count.unwrap_or_default())
+/// Sends a test and shows what came of it, which no other page knows.
+async fn test(console: &Console, form: &OperatorForm, id: &str) -> PageResult {
+    let tested = console.webhooks().test(id).await.map_err(Problem::from)?;
+    let mut page = one(console, &form.visitor, id).await?;
+    page.done = match tested.status {
+        Some(status) => format!("tested: {}, status {status}", tested.cause),
+        None => format!("tested: {}", tested.cause),
+    };
+    let response = html(StatusCode::OK, &page);
+    Ok(noted(response, (&form.actor, id), &page.done))
 }
 
-fn see(id: &str, done: &str) -> Response {
-    let done: String = url::form_urlencoded::byte_serialize(done.as_bytes()).collect();
-    see_other(&format!("{ALL}/{id}?done={done}"))
+/// What the page says was done: our own words and a number, whatever stands in its address.
+fn done_text(word: &str, count: Option<u64>) -> String {
+    let known = DONE.iter().find(|(known, _)| *known == word);
+    match (known, count) {
+        (Some((_, text)), _) => (*text).to_owned(),
+        (None, Some(count)) if word == AGAIN => format!("told to send {count} once more"),
+        (None, _) => String::new(),
+    }
+}
+
+/// Leads to the page, which says what was done.
+fn done(form: &OperatorForm, id: &str, word: &str, count: Option<u64>) -> Response {
+    let count_part = count.map_or(String::new(), |count| format!("&count={count}"));
+    let response = see_other(&format!("{ALL}/{id}?done={word}{count_part}"));
+    noted(response, (&form.actor, id), &done_text(word, count))
 }
 
 async fn secret_page(
@@ -259,4 +285,19 @@ async fn secret_page(
         secret: text(&shown["secret"]),
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_of_what_was_done_only_words_of_its_own() {
+        assert_eq!(done_text("pause", None), "paused");
+        assert_eq!(done_text(AGAIN, Some(3)), "told to send 3 once more");
+        for strange in ["", "paused", "broken: call 555", AGAIN] {
+            assert_eq!(done_text(strange, None), "", "{strange}");
+        }
+        assert_eq!(done_text("broken: call 555", Some(3)), "");
+    }
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
-use store::{Access, AccessCalls};
+use store::{Access, AccessCalls, check_name};
 use url::form_urlencoded;
 
 use crate::access::{manage, pages};
@@ -91,8 +91,8 @@ pub(crate) async fn list(
         all: accesses.len(),
         next,
         deleted: Some(fields.get("deleted"))
-            .filter(|name| !name.is_empty() && accesses.named(name).is_none())
-            .map(visible),
+            .filter(|name| check_name(name).is_ok() && accesses.named(name).is_none())
+            .map(str::to_owned),
     };
     Ok(html(StatusCode::OK, &page))
 }
