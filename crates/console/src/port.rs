@@ -65,11 +65,12 @@ pub struct NotShared;
 
 /// The signing keys of a gateway.
 pub trait Keys: Send + Sync {
-    /// Returns all signing keys, the one that signs first.
+    /// Returns all signing keys, the newest first.
     fn keys(&self) -> Vec<KeyRow>;
 
-    /// Makes a new key, which signs from the moment that this ends, and returns what [`Keys::keys`] returns from then on.
-    /// With `revoke` the other keys are dropped at once, which ends every token that they signed.
+    /// Makes a new key and returns what [`Keys::keys`] returns from then on. The new one signs when this ends, unless a replica
+    /// takes longer to know it than an operator may wait; then it signs as soon as all of them do. With `revoke` the other keys
+    /// are dropped at once, which ends every token that they signed.
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
 }
 

@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/keys", list)
             .named(
                 "listSigningKeys",
-                "Lists the keys that sign tokens, the signing one first",
+                "Lists the keys that sign tokens, the newest first",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "SigningKeys"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::audit::notes::{ActionNote, RefusalCode};
 use crate::operation::run_to_completion;
+use crate::port::KeyRow;
 use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
 use crate::web::extract::OperatorForm;
@@ -57,11 +58,15 @@ struct ReloadView {
 }
 
 /// Texts of what was done, by the word in the address of the page.
-const DONE: [(&str, &str); 3] = [
+const DONE: [(&str, &str); 4] = [
     ("reload", "The configuration is read again."),
     (
         "rotate",
         "A new key signs. Tokens signed before stay good until they expire.",
+    ),
+    (
+        "waits",
+        "A new key is made; it signs as soon as all replicas know it. Tokens signed before stay good until they expire.",
     ),
     (
         "revoke",
@@ -95,13 +100,26 @@ pub(crate) async fn reload(State(console): ConsoleState, form: OperatorForm) -> 
 pub(crate) async fn rotate(State(console): ConsoleState, form: OperatorForm) -> Response {
     let revoke = form.fields.has("revoke");
     let ended = run_to_completion(Arc::clone(&console.gateway).rotate(revoke)).await;
-    if let Err(problem) = ended {
-        return failed(&console, &form.visitor, &problem, problem.detail());
-    }
-    let mut response = done(if revoke { "revoke" } else { "rotate" });
+    let keys = match ended {
+        Ok(keys) => keys,
+        Err(problem) => return failed(&console, &form.visitor, &problem, problem.detail()),
+    };
+    let mut response = done(rotated_word(revoke, &keys));
     let note = ActionNote::key_rotation(revoke);
     response.extensions_mut().insert(note);
     response
+}
+
+/// Returns the word for a rotation after which there are these keys, the newest first.
+fn rotated_word(revoke: bool, keys: &[KeyRow]) -> &'static str {
+    if revoke {
+        // A key that is alone signs, whoever knows it.
+        "revoke"
+    } else if keys.first().is_some_and(|newest| newest.signs) {
+        "rotate"
+    } else {
+        "waits"
+    }
 }
 
 /// Leads to the page, which says what was done.
@@ -274,5 +292,29 @@ impl ReloadView {
             by: text(&last["by"]),
             details: changed.chain(mistakes).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_said_to_sign_only_when_it_does() {
+        let keys = |newest_signs: bool| {
+            [newest_signs, !newest_signs].map(|signs| KeyRow {
+                kid: String::new(),
+                algorithm: "EdDSA",
+                created_at: 0,
+                signs,
+                verifies_until: None,
+            })
+        };
+        let word = |newest_signs| rotated_word(false, &keys(newest_signs));
+        assert_eq!([word(true), word(false)], ["rotate", "waits"]);
+        assert_eq!(rotated_word(true, &keys(true)[..1]), "revoke");
+        for word in ["rotate", "waits", "revoke"] {
+            assert!(DONE.iter().any(|(known, _)| *known == word), "{word}");
+        }
     }
 }
