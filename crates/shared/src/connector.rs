@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
 use redis::aio::SendError;
 use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
@@ -13,6 +15,7 @@ use redis::{
     TlsCertificates, TlsMode,
 };
 use secrecy::ExposeSecret;
+use tokio::time::timeout;
 
 use crate::connection::ValkeyConnection;
 use crate::keys::CountKeys;
@@ -22,8 +25,11 @@ use crate::scripts::SCRIPTS;
 use crate::url::ValkeyPlace;
 use crate::wake::WakeChannel;
 
-/// Longest wait for a connection and the probe over it.
-pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for a connection to one host, and for the probe over it.
+const HOST_MAX: Duration = Duration::from_secs(1);
+
+/// Longest wait for a connection to any host: one that says nothing must not keep away from those behind it.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Commands that may wait to be written, of all calls together.
 const COMMANDS_WAITING_MAX: usize = 1024;
@@ -56,23 +62,24 @@ async fn connect_to_any(
     keys: &CountKeys,
     wake: &Arc<WakeChannel>,
 ) -> RedisResult<ValkeyConnection> {
-    let mut wrong = None;
     match &options.url.place {
         ValkeyPlace::Servers(database) => {
-            for address in addresses(options) {
-                match probed(
-                    server(options, (address, *database), wake).await,
-                    options,
-                    keys,
-                )
-                .await
-                {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => wrong = Some(error),
+            let connecting = addresses(options).map(async |address| {
+                let server = server(options, (address, *database), wake).await;
+                probed(server, options, keys).await
+            });
+            // All at once, since some may say nothing: the first in the order of the URL that can be written is used.
+            let connecting = connecting.map(|one| timeout(HOST_MAX, one));
+            let mut connecting: FuturesOrdered<_> = connecting.collect();
+            let mut wrong = too_late("no server is named");
+            while let Some(connected) = connecting.next().await {
+                match connected {
+                    Ok(Ok(connection)) => return Ok(connection),
+                    Ok(Err(error)) => wrong = error,
+                    Err(_) => wrong = too_late("it does not answer in time"),
                 }
             }
-            Err(wrong
-                .unwrap_or_else(|| RedisError::from(std::io::Error::other("no server is named"))))
+            Err(wrong)
         }
         ValkeyPlace::Sentinels(service) => {
             probed(master(options, service, wake).await, options, keys).await
@@ -135,7 +142,7 @@ async fn cluster(
     });
     let nodes: Vec<ConnectionInfo> = nodes.collect::<RedisResult<_>>()?;
     let mut builder = ClusterClientBuilder::new(nodes)
-        .connection_timeout(CONNECT_MAX)
+        .connection_timeout(HOST_MAX)
         .response_timeout(options.timeout)
         .retries(SENT_AGAIN_MAX)
         .min_retry_wait(1)
@@ -199,16 +206,15 @@ async fn probed(
             .arg((1, 1, 1));
         // What a script needs that is not there yet takes longer once.
         let answer = asks.invoke_async::<(u32, i64, u32)>(&mut connection);
-        tokio::time::timeout(options.timeout * 3, answer)
+        timeout(options.timeout * 3, answer)
             .await
-            .map_err(|_| {
-                RedisError::from(std::io::Error::new(
-                    std::io::ErrorKind::TimedOut,
-                    "it answers too slowly",
-                ))
-            })??;
+            .map_err(|_| too_late("it answers too slowly"))??;
     }
     Ok(connection)
+}
+
+fn too_late(cause: &'static str) -> RedisError {
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, cause))
 }
 
 fn addresses(options: &ValkeyOptions) -> impl Iterator<Item = ConnectionAddr> + '_ {

@@ -87,6 +87,34 @@ async fn after_a_failover_sentinel_says_who_is_the_master() {
     assert_eq!(follower.ask(&["EXISTS", &key.0]), "1");
 }
 
+/// A host that takes connections and says nothing, as one that is cut off says nothing.
+async fn silent_host() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address.to_string())
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_keeps_nobody_from_the_others() {
+    let Some(master) = start() else { return };
+    let (_silent, nowhere) = silent_host().await;
+    let there = format!("{}:{}", master.host, master.port);
+    let shares = async |url: &str| {
+        let counts = counts(&master, url).await;
+        let key = counts.keys().key(CountKind::Access, &[b"shop"]);
+        counts_at(&counts, &key).await
+    };
+    assert!(shares(&format!("redis://{nowhere},{there}")).await);
+    assert!(!shares(&format!("redis://{nowhere}")).await);
+    let sentinel = Valkey::sentinel_of(&master).unwrap();
+    let knows = format!("{}:{}", sentinel.host, sentinel.port);
+    until("it knows the master", async || {
+        !sentinel.ask(&["SENTINEL", "MASTERS"]).is_empty()
+    })
+    .await;
+    assert!(shares(&format!("redis+sentinel://{nowhere},{knows}/limits")).await);
+}
+
 #[tokio::test]
 async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
     let Some(mut nodes) = cluster().await else {
