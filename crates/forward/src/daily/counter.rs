@@ -139,14 +139,15 @@ impl Counter {
     /// Ends the counting, after what is being set aside, and returns the last day with the calls of it that were given and not
     /// made.
     pub(super) async fn close(&self) -> (u32, u32) {
-        let used = self.used.fetch_or(CLOSED, Ordering::SeqCst);
+        self.used.fetch_or(CLOSED, Ordering::SeqCst);
         let mut blocks = self.blocks.subscribe();
         while self.is_busy.load(Ordering::SeqCst) {
             if blocks.changed().await.is_err() {
                 break;
             }
         }
-        let (used, given) = (OfDay::from_word(used), self.both().1);
+        // Read only now: what has been set aside meanwhile brought the calls of others with it.
+        let (used, given) = self.both();
         let made = used.on(given.day);
         (given.day, given.calls.saturating_sub(made))
     }

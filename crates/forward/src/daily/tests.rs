@@ -2,6 +2,9 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::task::Poll;
+
+use store::DailyBlock;
 
 use super::*;
 
@@ -141,6 +144,24 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     let stopped = bench.limits(&bench.store().await).await;
     assert_eq!(stopped.look(&access).unwrap().remaining, left - 100);
     assert_eq!(admitted(&stopped, &access, 2000).await, left - 100);
+}
+
+#[tokio::test]
+async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() {
+    let day = day_of(NOON);
+    let counter = Arc::new(Counter::given(day, 10));
+    let refill = Counter::start_refill(&counter).unwrap();
+    let mut closing = std::pin::pin!(counter.close());
+    let waits = std::future::poll_fn(|cx| Poll::Ready(closing.as_mut().poll(cx).is_pending()));
+    assert!(waits.await);
+    // Others have been given 900 since; this one gets 25.
+    refill.give(&DailyBlock {
+        day,
+        calls: 25,
+        given: 935,
+    });
+    refill.end(true);
+    assert_eq!(closing.await, (day, 25));
 }
 
 /// As several replicas over one database do.
