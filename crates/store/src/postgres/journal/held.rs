@@ -19,7 +19,9 @@ const REMEMBERED_MAX: usize = 8192;
 /// A send under way.
 #[derive(Default)]
 struct HeldSend {
-    /// As it was opened, until it ends.
+    /// Whether its row was opened.
+    is_open: bool,
+    /// As it was opened, until it is about to end.
     row: Option<Box<JournalRow>>,
     /// The key that it has claimed.
     claim: Option<Claim>,
@@ -56,7 +58,11 @@ impl HeldSends {
     /// It is opened.
     pub(super) fn keep(&self, row: Box<JournalRow>, claim: Option<Claim>) {
         if let Some(held) = self.sends().held.get_mut(&row.id) {
-            (held.row, held.claim) = (Some(row), claim);
+            *held = HeldSend {
+                is_open: true,
+                row: Some(row),
+                claim,
+            };
         }
     }
 
@@ -93,7 +99,7 @@ impl HeldSends {
     ) -> Vec<(i64, String, Option<Claim>)> {
         let sends = self.sends();
         let held = sends.held.iter();
-        let open = held.filter(|(_, held)| held.row.is_some() || held.claim.is_some());
+        let open = held.filter(|(_, held)| held.is_open);
         let sends = open.map(|(id, held)| {
             let row = held
                 .row
@@ -157,5 +163,36 @@ impl HeldSends {
     fn sends(&self) -> MutexGuard<'_, Sends> {
         // Nothing between two changes of it can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_to_end_is_under_way_with_and_without_a_key() {
+        let sends = HeldSends::default();
+        for id in 1..=3 {
+            sends.begin(id);
+        }
+        for id in 1..=2 {
+            let row = JournalRow {
+                id,
+                ..JournalRow::default()
+            };
+            sends.keep(Box::new(row), None);
+        }
+        assert!(sends.take_row(2).is_some());
+        let mut under_way = sends.under_way(|row| format!("row {}", row.id));
+        under_way.sort_by_key(|(id, ..)| *id);
+        let texts: Vec<_> = under_way
+            .iter()
+            .map(|(id, text, _)| (*id, text.as_str()))
+            .collect();
+        // The third one has not been opened: it is refused if the database fails.
+        assert_eq!(texts, [(1, "row 1"), (2, "{}")]);
+        sends.end(2);
+        assert_eq!(sends.under_way(|_| String::new()).len(), 1);
     }
 }
