@@ -3,7 +3,7 @@
 
 mod accesses;
 mod admin_keys;
-mod after_failover;
+mod catch_up;
 mod change;
 mod connections;
 mod connector;

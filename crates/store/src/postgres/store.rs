@@ -237,20 +237,6 @@ impl PostgresStore {
         }
     }
 
-    /// Reads what is newer in the database, and returns what is in force then.
-    pub(super) async fn catch_up(&self, seen: KnownEpochs) -> Result<KnownEpochs, StoreError> {
-        self.read_after_failover().await?;
-        let known = self.epochs_in_force().await;
-        if seen.accesses > known.accesses {
-            self.load_accesses().await?;
-        }
-        if seen.admin_keys > known.admin_keys {
-            self.load_admin_keys().await?;
-        }
-        self.note_signing_keys(seen.signing_keys);
-        Ok(self.epochs_in_force().await)
-    }
-
     pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
         &self.memory
     }

@@ -1,11 +1,12 @@
-//! What is in memory after a failover: the server that took over may lack the last changes, of which this process knows.
+//! Brings what is in memory up to the database: what is newer there, and all of it after a failover, since the server that took over
+//! may lack the last changes.
 
 use std::sync::atomic::Ordering;
 
 use tokio_postgres::types::Type;
 
 use super::session::Value;
-use super::store::PostgresStore;
+use super::store::{KnownEpochs, PostgresStore};
 use crate::StoreError;
 
 /// No epoch comes twice: each is at least what this process has known. That of the signing keys rises, so that every process reads
@@ -14,6 +15,20 @@ const RAISE: &str = "UPDATE chatgate.epochs SET epoch = greatest(epoch, CASE wha
         WHEN 'accesses' THEN $1 WHEN 'admin_keys' THEN $2 ELSE $3 END) + (what = 'signing_keys')::int";
 
 impl PostgresStore {
+    /// Reads what is newer in the database, and returns what is in force then.
+    pub(super) async fn catch_up(&self, seen: KnownEpochs) -> Result<KnownEpochs, StoreError> {
+        self.read_after_failover().await?;
+        let known = self.epochs_in_force().await;
+        if seen.accesses > known.accesses {
+            self.load_accesses().await?;
+        }
+        if seen.admin_keys > known.admin_keys {
+            self.load_admin_keys().await?;
+        }
+        self.note_signing_keys(seen.signing_keys);
+        Ok(self.epochs_in_force().await)
+    }
+
     /// Reads accesses and keys whole if another server has taken over since they were read so: a change that it lacks would stay in
     /// force here, and one that it has would be taken for one that is known.
     ///
