@@ -64,11 +64,11 @@ pub(crate) enum Observation {
 /// An observation that waits to be kept.
 struct QueuedObservation {
     seen: Observation,
-    waiting: Waiting,
+    waiting: KeptReply,
 }
 
 /// What ends when an observation has been kept or given up: its sender, and the room that it takes.
-struct Waiting {
+struct KeptReply {
     kept: oneshot::Sender<()>,
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -103,7 +103,7 @@ impl RecorderHandle {
             kib => Some(Arc::clone(&self.room).try_acquire_many_owned(kib).ok()?),
         };
         let (kept, is_kept) = oneshot::channel();
-        let waiting = Waiting { kept, _room: room };
+        let waiting = KeptReply { kept, _room: room };
         self.queue
             .try_send(QueuedObservation { seen, waiting })
             .ok()?;
@@ -113,7 +113,7 @@ impl RecorderHandle {
     /// Keeps what was seen, and returns whether it is.
     pub(crate) async fn keep(&self, seen: Observation) -> bool {
         let (kept, is_kept) = oneshot::channel();
-        let waiting = Waiting { kept, _room: None };
+        let waiting = KeptReply { kept, _room: None };
         let queued = QueuedObservation { seen, waiting };
         self.queue.send(queued).await.is_ok() && is_kept.await.is_ok()
     }

@@ -47,7 +47,7 @@ struct WatchedChannel {
     heard: Option<Response>,
     last_good: Instant,
     stalled_at: Option<i64>,
-    /// What readers have not been told yet.
+    /// What readers have not heard yet.
     notice: Option<PendingNotice>,
 }
 
@@ -269,14 +269,14 @@ impl Watcher {
         if let Some(stalled_at) = channel.stalled_at.take().or(remembered) {
             let notice = PendingNotice::resumed(look.channel, stalled_at, now_ms());
             channel.notice = Some(notice);
-            channel.tell(&self.events);
+            channel.queue_notice(&self.events);
         }
     }
 
     fn find_stalled(&mut self) {
         let account = self.upstream.account();
         for ((platform, platformid), channel) in &mut self.channels {
-            channel.tell(&self.events);
+            channel.queue_notice(&self.events);
             let silent = channel.last_good.elapsed();
             if silent < STALLED_AFTER || channel.stalled_at.is_some() {
                 continue;
@@ -289,7 +289,7 @@ impl Watcher {
                 platformid: platformid.clone(),
             };
             channel.notice = Some(PendingNotice::stalled(name, since));
-            channel.tell(&self.events);
+            channel.queue_notice(&self.events);
         }
         let stalled = self
             .channels
@@ -316,8 +316,8 @@ impl WatchedChannel {
         })
     }
 
-    /// Has readers told what they have not been told, if there is something.
-    fn tell(&mut self, events: &Events) {
+    /// Queues what readers have not heard yet, if there is something.
+    fn queue_notice(&mut self, events: &Events) {
         let is_kept = |notice: &mut PendingNotice| {
             notice.is_kept(|observation| events.recorder.queue(observation))
         };
