@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, client, stays, upstream};
 
-/// How much of an answer comes at first where the rest is held back, in bytes: more than what makes it a large one.
-const BEGINNING_BYTES: usize = 256 * 1024;
+/// What the system may take of an answer for the upstream, in bytes.
+const SENT_AHEAD_BYTES: u32 = 64 * 1024;
+
+/// How much of an answer comes at first where the rest is held back, in bytes: when that is written, the gateway has certainly
+/// read so much of it that it is a large one.
+const BEGINNING_BYTES: usize = 2 * 1024 * 1024;
 
 /// Longer than a read waits for room.
 const WAITS: Duration = Duration::from_secs(7);
@@ -25,7 +29,7 @@ const AT_ONCE: usize = 2;
 /// What the upstream has answered, and whether it holds back.
 #[derive(Clone, Copy, Default)]
 struct Progress {
-    /// How many answers have begun.
+    /// Of how many answers the beginning is written.
     begun: usize,
     /// Whether answers whose rest is held back go on.
     goes_on: bool,
@@ -33,11 +37,14 @@ struct Progress {
 
 /// An upstream of large answers. Of channels other than `whole` it holds back the rest.
 async fn large_answers() -> (SocketAddr, watch::Sender<Progress>, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(SENT_AHEAD_BYTES).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(16).unwrap();
     let address = listener.local_addr().unwrap();
     let progress = watch::Sender::new(Progress::default());
     let (item, noted) = (json!({"message": "x".repeat(400)}), progress.clone());
-    let list = json!({"status": "SUCCESS", "result": {"list": vec![item; 2000]}});
+    let list = json!({"status": "SUCCESS", "result": {"list": vec![item; 7000]}});
     let body: Arc<str> = list.to_string().into();
     let mut accepting = JoinSet::new();
     accepting.spawn(async move {
@@ -106,7 +113,6 @@ async fn a_call_that_consumes_waits_for_room_and_a_read_comes_again() {
     }
     let consuming = call(&gateway, &demo, "getunreadmessages", "whole");
     let consuming = tokio::spawn(Answer::of(consuming));
-    has_begun(AT_ONCE + 1).await;
     let read = Answer::of(call(&gateway, &demo, "getchats", "whole"));
     let waits = stays(WAITS, "the consuming call waits", async || {
         !consuming.is_finished()
