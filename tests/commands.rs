@@ -48,6 +48,23 @@ fn commands_that_find_no_gateway_or_no_key_say_what_to_name() {
 }
 
 #[test]
+fn what_no_gateway_is_needed_to_refuse_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("faults.json");
+    std::fs::write(&broken, "[{").unwrap();
+    for words in [
+        &["access", "create", "a", "--cache", "foo"][..],
+        &["access", "set", "a", "--rate", "5/min", "--rate", "6/min"],
+        &["sandbox"],
+        &["sandbox", "--faults", broken.to_str().unwrap()],
+    ] {
+        let refused = run(words);
+        assert_eq!(refused.code, Some(64), "{words:?}: {}", refused.error);
+        assert_eq!(refused.error.lines().count(), 1, "{}", refused.error);
+    }
+}
+
+#[test]
 fn the_health_check_follows_readiness() {
     let gateway = Gateway::start();
     let admin = gateway.admin.to_string();

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
+use super::error::CommandError;
 use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
 use super::progress::{TransferProgress, during};
@@ -19,10 +20,10 @@ const ACCESSES: &str = "/admin/v1/accesses";
 /// How often a change is tried that somebody else comes before: each of so many commands at once gets its turn.
 const TRIES_MAX: usize = 100;
 
-pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
-    match command {
-        AccessCommand::Create(args) => create(args).await,
-        AccessCommand::Set(args) => set(args).await,
+pub(crate) async fn run(command: AccessCommand) -> Result<(), CommandError> {
+    let done = match command {
+        AccessCommand::Create(args) => return create(args).await,
+        AccessCommand::Set(args) => return set(args).await,
         AccessCommand::List(args) => list(args).await,
         AccessCommand::Show(args) => {
             let access = admin(&args.request)?.get(&path(&args.name, "")).await?;
@@ -54,10 +55,11 @@ pub(crate) async fn run(command: AccessCommand) -> Result<(), String> {
             print_json(&during("Exporting", &TransferProgress::default(), exporting).await?)
         }
         AccessCommand::Import(args) => import(args).await,
-    }
+    };
+    Ok(done?)
 }
 
-async fn create(args: CreateArgs) -> Result<(), String> {
+async fn create(args: CreateArgs) -> Result<(), CommandError> {
     let mut draft = fields(args.fields)?;
     draft["name"] = args.name.into();
     draft["allow"] = args.allow.into();
@@ -75,22 +77,22 @@ async fn create(args: CreateArgs) -> Result<(), String> {
         .send(Method::POST, ACCESSES, &draft)
         .await?;
     let name = cell(&access["name"]);
-    print_access(&args.change.request, &access).map_err(|error| {
+    Ok(print_access(&args.change.request, &access).map_err(|error| {
         format!("{error}; the access {name} is made all the same: chatgate access rotate {name} --drop-old shows another secret")
-    })
+    })?)
 }
 
-async fn set(args: SetArgs) -> Result<(), String> {
+async fn set(args: SetArgs) -> Result<(), CommandError> {
     let patch = fields(args.fields)?;
     let one = ChangeOneArgs {
         name: args.name,
         change: args.change,
     };
-    change(&one, &patch).await
+    Ok(change(&one, &patch).await?)
 }
 
 /// The given fields, as the admin API names them.
-fn fields(args: FieldArgs) -> Result<Value, String> {
+fn fields(args: FieldArgs) -> Result<Value, CommandError> {
     let mut draft = json!({});
     let optional = [
         ("ways", args.ways.map(Value::from)),
@@ -113,9 +115,9 @@ fn fields(args: FieldArgs) -> Result<Value, String> {
             "rate"
         };
         if !draft[field].is_null() {
-            return Err(format!(
+            return Err(CommandError::Usage(format!(
                 "--rate {rate}: there is a limit for that time already; write one"
-            ));
+            )));
         }
         draft[field] = rate.into();
     }
@@ -125,14 +127,17 @@ fn fields(args: FieldArgs) -> Result<Value, String> {
     Ok(draft)
 }
 
-fn cache_policy(words: &[String]) -> Result<Value, String> {
+fn cache_policy(words: &[String]) -> Result<Value, CommandError> {
     let mut policy = json!({});
     for word in words {
         let life = word.split_once('=').map(|(m, s)| (m, s.parse::<u32>()));
         match (word.as_str(), life) {
             ("on" | "off", _) => policy["enabled"] = (word == "on").into(),
             (_, Some((method, Ok(seconds)))) => policy[format!("{method}_s")] = seconds.into(),
-            _ => return Err(format!("--cache {word}: write on, off or METHOD=SECONDS")),
+            _ => {
+                let text = format!("--cache {word}: write on, off or METHOD=SECONDS");
+                return Err(CommandError::Usage(text));
+            }
         }
     }
     Ok(policy)

@@ -10,6 +10,7 @@ use serde_json::json;
 use telemetry::{LogConfig, LogFormat};
 use visible::visible_lines;
 
+use super::error::CommandError;
 use super::terminal::print_error;
 use crate::args::serve::SandboxArgs;
 use server::signals::{StopSignal, outlive_stray_signals};
@@ -17,9 +18,10 @@ use server::signals::{StopSignal, outlive_stray_signals};
 /// Bytes of randomness in a generated password.
 const PASSWORD_BYTES: usize = 24;
 
-pub(crate) async fn run(args: SandboxArgs) -> Result<(), String> {
+pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
     outlive_stray_signals()?;
-    let faults = args.faults.as_deref().map(read_faults).transpose()?;
+    let faults = args.faults.as_deref().map(read_faults).transpose();
+    let faults = faults.map_err(CommandError::Usage)?;
     let folder = args.data.as_deref().map(DataFolder::new);
     let _lock = folder.as_ref().map(locked).transpose()?;
     telemetry::start_log(&LogConfig {
@@ -86,7 +88,7 @@ struct AccountNotice {
 
 impl AccountNotice {
     /// A new account. Its password is shown on a terminal; where the output may end in a log, only a private file has it.
-    fn generate(folder: Option<&DataFolder>) -> Result<AccountNotice, String> {
+    fn generate(folder: Option<&DataFolder>) -> Result<AccountNotice, CommandError> {
         let user = "sandbox".to_owned();
         let password = random_text(PASSWORD_BYTES)?;
         let file = folder.map(DataFolder::sandbox_account);
@@ -102,7 +104,7 @@ impl AccountNotice {
             None => {
                 let text = "standard output is not a terminal, so the generated password is not shown; name --user and \
                             --password, or with --data a folder that keeps it";
-                return Err(text.to_owned());
+                return Err(CommandError::Usage(text.to_owned()));
             }
         };
         Ok(AccountNotice {
