@@ -62,8 +62,8 @@ pub(crate) fn tsql(text: &str) -> String {
     })
 }
 
-/// Oracle: `UNISTR` with all but ASCII by number, so that neither the client's nor the server's character set matters, and
-/// `CHR` for line ends. Each on a line of its own, since SQL*Plus bounds lines.
+/// Oracle: `UNISTR` with all but ASCII by number, so that the client's character set does not matter (the database's has to have the
+/// characters, as AL32UTF8 has all), and `CHR` for line ends. Each on a line of its own, since SQL*Plus bounds lines.
 pub(crate) fn oracle(text: &str) -> String {
     let quoted = |run: &str| {
         let mut literal = String::new();
