@@ -143,20 +143,14 @@ async fn serve(
     let mut open = HashSet::new();
     let goes_on = Arc::clone(&counts.lock().unwrap().goes_on);
     loop {
-        let mut head = [0; 9];
         // Told while nothing is on its way, so that no part of a frame is lost.
-        tokio::select! {
-            read = stream.read_exact(&mut head) => read.map(drop)?,
+        let (kind, flags, id, payload) = tokio::select! {
+            next = next_frame(&mut stream) => next?,
             () = goes_on.notified() => {
                 stream.write_all(&streams_max(1)).await?;
                 continue;
             }
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let (kind, flags) = (head[3], head[4]);
-        let id = u32::from_be_bytes(head[5..].try_into().unwrap());
-        let mut payload = vec![0; length];
-        stream.read_exact(&mut payload).await?;
+        };
         match kind {
             SETTINGS if flags & 1 == 0 => stream.write_all(&frame(SETTINGS, 1, 0, &[])).await?,
             SETTINGS => counts.lock().unwrap().acknowledged += 1,
@@ -191,20 +185,43 @@ async fn serve(
             _ => {}
         }
         if matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 && open.remove(&id) {
-            if behaviour == Behaviour::GoAwayThenAnswers {
-                stream.write_all(&go_away(id)).await?;
-            }
-            // `:status: 200` in HPACK's static table.
-            let head = frame(HEADERS, END_HEADERS, id, &[0x88]);
-            stream.write_all(&head).await?;
-            let body = br#"{"status":"SUCCESS","result":{"list":[]}}"#;
-            stream.write_all(&frame(DATA, END_STREAM, id, body)).await?;
+            answer(&mut stream, behaviour, id).await?;
             counts.lock().unwrap().answered += 1;
-            if behaviour == Behaviour::Pauses {
-                stream.write_all(&streams_max(0)).await?;
-            }
         }
     }
+}
+
+/// The next frame: kind, flags, stream, payload.
+async fn next_frame(
+    stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let id = u32::from_be_bytes(head[5..].try_into().unwrap());
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).await?;
+    Ok((head[3], head[4], id, payload))
+}
+
+/// Answers the request of a stream.
+async fn answer(
+    stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+    behaviour: Behaviour,
+    id: u32,
+) -> std::io::Result<()> {
+    if behaviour == Behaviour::GoAwayThenAnswers {
+        stream.write_all(&go_away(id)).await?;
+    }
+    // `:status: 200` in HPACK's static table.
+    let head = frame(HEADERS, END_HEADERS, id, &[0x88]);
+    stream.write_all(&head).await?;
+    let body = br#"{"status":"SUCCESS","result":{"list":[]}}"#;
+    stream.write_all(&frame(DATA, END_STREAM, id, body)).await?;
+    if behaviour == Behaviour::Pauses {
+        stream.write_all(&streams_max(0)).await?;
+    }
+    Ok(())
 }
 
 /// Ends the connection, and takes what the peer still sends: what is not read when a socket closes makes the system reset the

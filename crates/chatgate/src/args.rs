@@ -120,7 +120,7 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// List the keys, the signing one first
+    /// List the keys, the newest first
     List(RequestArgs),
     /// Sign with a new key from now on; tokens signed before remain valid until they expire
     Rotate(KeysRotateArgs),
