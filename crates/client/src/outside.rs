@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
@@ -26,10 +28,10 @@ use url::{Host, Url};
 use crate::client::{RootFiles, Roots};
 use crate::tls::tls_config;
 
-/// Longest wait for a connection: the name, TCP and TLS each.
+/// Longest wait for a connection: the name, TCP to all addresses and TLS each; and then for the end of an answer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Longest wait for an answer, with all before it.
+/// Longest wait for the head of an answer, with all before it.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// Most of an answer's body that is read, and thrown away, so that the receiver sees its answer taken.
@@ -132,11 +134,14 @@ impl OutsideClient {
     /// # Errors
     /// The class of what went wrong.
     pub async fn post(&self, post: OutsidePost<'_>) -> Result<OutsideAnswer, OutsideError> {
-        let posted = timeout(ANSWER_MAX, self.post_unhurried(post)).await;
-        posted.unwrap_or(Err(OutsideError::Timeout))
+        let answered = timeout(ANSWER_MAX, self.ask(post)).await;
+        Ok(answered
+            .unwrap_or(Err(OutsideError::Timeout))?
+            .taken()
+            .await)
     }
 
-    async fn post_unhurried(&self, post: OutsidePost<'_>) -> Result<OutsideAnswer, OutsideError> {
+    async fn ask(&self, post: OutsidePost<'_>) -> Result<OpenAnswer, OutsideError> {
         let tcp = self.dial(&post).await?;
         let is_tls = post.url.scheme() == "https";
         let name = server_name(post.url).ok_or(OutsideError::Dns)?;
@@ -144,9 +149,10 @@ impl OutsideClient {
         if !is_tls {
             return exchange(TokioIo::new(tcp), request).await;
         }
+        // Silence says no more than a refusal: the receiver was not reached.
         let tls = timeout(CONNECT_MAX, self.tls.connect(name, tcp)).await;
-        let tls = tls.map_err(|_| OutsideError::Timeout)?;
-        exchange(TokioIo::new(tls.map_err(|_| OutsideError::Tls)?), request).await
+        let tls = tls.ok().and_then(Result::ok).ok_or(OutsideError::Tls)?;
+        exchange(TokioIo::new(tls), request).await
     }
 
     /// Connects to the first address that takes the connection, if all of them may be dialled.
@@ -170,9 +176,35 @@ impl OutsideClient {
         if !addresses.iter().all(|address| (post.may_dial)(*address)) {
             return Err(OutsideError::BlockedAddress);
         }
-        let connected = timeout(CONNECT_MAX, TcpStream::connect(&addresses[..])).await;
-        let tcp = connected.map_err(|_| OutsideError::Timeout)?;
-        tcp.map_err(|_| OutsideError::Connect)
+        // Shared by the addresses of a name, so that one that swallows everything leaves time for the next.
+        let each = CONNECT_MAX / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        for address in addresses {
+            if let Ok(Ok(tcp)) = timeout(each, TcpStream::connect(address)).await {
+                return Ok(tcp);
+            }
+        }
+        Err(OutsideError::Connect)
+    }
+}
+
+/// An answer whose body has not been read. Its connection ends with it.
+struct OpenAnswer {
+    answer: Response<Incoming>,
+    _driver: JoinSet<hyper::Result<()>>,
+}
+
+impl OpenAnswer {
+    /// What is kept of it. Whatever its body is, and whether it ends: the status counts.
+    async fn taken(self) -> OutsideAnswer {
+        let retry_after = self.answer.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok());
+        let kept = OutsideAnswer {
+            status: self.answer.status().as_u16(),
+            retry_after: retry_after.map(str::to_owned),
+        };
+        let body = Limited::new(self.answer.into_body(), BODY_BYTES_MAX);
+        let _ = timeout(CONNECT_MAX, body.collect()).await;
+        kept
     }
 }
 
@@ -205,36 +237,18 @@ fn request(post: OutsidePost<'_>) -> Option<Request<Full<Bytes>>> {
 async fn exchange<T: Read + Write + Unpin + Send + 'static>(
     io: T,
     request: Request<Full<Bytes>>,
-) -> Result<OutsideAnswer, OutsideError> {
+) -> Result<OpenAnswer, OutsideError> {
     let broken = |_| OutsideError::Broken;
     let made = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .handshake(io);
-    let (mut sender, driver) = made.await.map_err(broken)?;
-    // Ends with its connection, at the latest when the answer is given up.
-    let driver = tokio::spawn(driver);
-    let answered = sender.send_request(request).await;
-    let answer = match answered {
-        Ok(answer) => answer,
-        Err(error) => {
-            driver.abort();
-            return Err(broken(error));
-        }
-    };
-    let status = answer.status().as_u16();
-    let retry_after = answer.headers().get(RETRY_AFTER);
-    let retry_after = retry_after.and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.map(str::to_owned);
-    // Whatever the body is, and whether it ends: the status counts.
-    let _ = timeout(
-        CONNECT_MAX,
-        Limited::new(answer.into_body(), BODY_BYTES_MAX).collect(),
-    )
-    .await;
-    driver.abort();
-    Ok(OutsideAnswer {
-        status,
-        retry_after,
+    let (mut sender, connection) = made.await.map_err(broken)?;
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    Ok(OpenAnswer {
+        answer,
+        _driver: driver,
     })
 }
 

@@ -132,6 +132,27 @@ async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
     assert_eq!(outside.load(Ordering::SeqCst), 0);
 }
 
+/// A listener that takes no connection more: what comes is dropped, as on the way to a host that is cut off.
+async fn swallow(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(address).unwrap();
+    let (listener, mut filling) = (socket.listen(1).unwrap(), Vec::new());
+    while let Ok(taken) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        filling.push(taken.unwrap());
+    }
+    (listener, filling)
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+    let (port, count) = listen("127.1.0.3", "HTTP/1.1 204 No Content\r\n\r\n").await;
+    let _full = swallow(SocketAddr::from(([127, 1, 0, 2], port))).await;
+    let client = client(found(&["127.1.0.2", "127.1.0.3"]));
+    let answer = post(&client, &format!("http://two.example:{port}/")).await;
+    assert_eq!(answer.unwrap().status, 204);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let inside = TcpListener::bind(("127.1.0.1", 0)).await.unwrap();
