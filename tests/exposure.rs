@@ -196,7 +196,7 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
     let said = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(
         (ran.status.code(), ran.stdout.len()),
-        (Some(1), 0),
+        (Some(64), 0),
         "{said}"
     );
     assert!(
