@@ -3,6 +3,7 @@
 
 mod caller;
 mod chance;
+mod closed_port;
 mod cluster;
 mod command;
 mod fleet;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
 pub(crate) use chance::Chance;
+pub use closed_port::{ClosedPort, bound};
 pub use cluster::Cluster;
 pub use command::{Ran, on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from, has_line,
-    load, stays, until,
+    Answer, ClosedPort, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from,
+    has_line, load, stays, until,
 };
 
 const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
@@ -294,9 +294,8 @@ async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_
         std::fs::write(&file, made.cert.pem()).unwrap();
     };
     authority("one.example");
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let closed = ClosedPort::new();
+    let address = closed.address;
     let toml = |changed: &str| {
         format!(
             "[upstream]\nurl = \"https://{address}/\"\nuser = \"u\"\npassword = \"env:UPSTREAM_PASSWORD\"\n\

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use adapter::Way;
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, client, envelope,
+    Answer, ClosedPort, Demo, Gateway, UPSTREAM_ENVIRONMENT, UPSTREAM_USER, bound, client, envelope,
 };
 use raw::{Asked, FIRST_BYTES, Fault, Packing, Raw};
 
@@ -113,7 +113,7 @@ struct Stage {
     _held: Option<Held>,
 }
 
-type Held = (std::net::TcpListener, Vec<std::net::TcpStream>);
+type Held = Box<dyn Send + Sync>;
 
 impl Stage {
     async fn set(place: Place) -> Stage {
@@ -130,9 +130,10 @@ impl Stage {
                 url
             }
             Place::Refused => {
-                let (address, closed) = closed_port();
-                held = Some(closed);
-                format!("http://{address}/")
+                let closed = ClosedPort::new();
+                let url = format!("http://{}/", closed.address);
+                held = Some(Box::new(closed) as Held);
+                url
             }
             // RFC 6761 reserves it for names that are nobody's.
             Place::NoName => "http://upstream.invalid/".to_owned(),
@@ -209,21 +210,6 @@ impl Stage {
     }
 }
 
-/// A port that nobody listens on, and that the system gives to nobody else meanwhile.
-fn closed_port() -> (SocketAddr, Held) {
-    let socket = bound();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    (address, (socket.into(), Vec::new()))
-}
-
-/// A socket on a port of its own.
-fn bound() -> socket2::Socket {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    socket
-}
-
 /// A listener whose queue is full, so that the system drops every further attempt to connect.
 fn full_backlog() -> (SocketAddr, Held) {
     let socket = bound();
@@ -236,7 +222,7 @@ fn full_backlog() -> (SocketAddr, Held) {
     {
         waiting.push(stream);
     }
-    (address, (listener, waiting))
+    (address, Box::new((listener, waiting)))
 }
 
 /// Plays one fault: each way in once, for reads or for sends. Gives the cells that are wrong.

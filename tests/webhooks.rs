@@ -12,7 +12,9 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Process, admin, client, made, repository, run_on, skipped};
+use crate::harness::{
+    Answer, ClosedPort, Gateway, Process, admin, client, made, repository, run_on, skipped,
+};
 use crate::real_clients::prepared;
 
 const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
@@ -142,7 +144,7 @@ async fn post(port: u16, (id, at): (&str, i64), (signature, body): (&str, &str))
 #[tokio::test]
 async fn receivers_of_four_languages_take_what_is_signed_and_nothing_else() {
     let gateway = with_access(CONFIGURATION).await;
-    let webhook = make(&gateway, &format!("http://127.0.0.1:{}/", free_port()))
+    let webhook = make(&gateway, &format!("http://{}/", ClosedPort::new().address))
         .await
         .json();
     let (id, old) = (
@@ -269,7 +271,8 @@ async fn a_webhook_that_points_inside_is_refused_when_it_is_made() {
 #[tokio::test]
 async fn operators_who_change_a_webhook_at_once_undo_nothing_of_each_other() {
     let gateway = with_access(CONFIGURATION).await;
-    let url = format!("http://127.0.0.1:{}/", free_port());
+    let closed = ClosedPort::new();
+    let url = format!("http://{}/", closed.address);
     let made = make(&gateway, &url).await.json();
     let path = format!("webhooks/{}", made["id"].as_str().unwrap());
     for round in 0..20 {
@@ -293,7 +296,8 @@ async fn operators_who_change_a_webhook_at_once_undo_nothing_of_each_other() {
 #[tokio::test]
 async fn operators_see_everything_of_a_webhook_but_its_secret_and_others_nothing() {
     let gateway = with_access(CONFIGURATION).await;
-    let url = format!("http://127.0.0.1:{}/{CANARY}", free_port());
+    let closed = ClosedPort::new();
+    let url = format!("http://{}/{CANARY}", closed.address);
     let say = |words: &[&str]| run_on(&gateway, &[&["webhook"], words].concat());
     let made = say(&["create", "shop", &url, "--note", "orders", "--json"]).json();
     let (id, secret) = (

@@ -1,7 +1,5 @@
 //! The gateway of the matrix, and one call of each kind to it.
 
-use std::net::SocketAddr;
-
 use adapter::{OPERATIONS, Operation, Way};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +7,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, client_from, envelope, upstream,
+    Answer, ClosedPort, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, client_from, envelope,
+    upstream,
 };
 
 /// A secret that costs microseconds to check, so that hundreds of cells do.
@@ -88,6 +87,7 @@ pub(super) struct Cell {
 pub(super) struct Stage {
     gateway: Gateway,
     orphan: Gateway,
+    _closed: ClosedPort,
     /// It checks one wrong secret from an address, and that one has been presented.
     guarded: Gateway,
     sandbox: Sandbox,
@@ -102,14 +102,14 @@ impl Stage {
             "timeout = \"1s\"\nattempts = 1\n{LIMITS}{}{ACCESSES}",
             issuer.as_configuration()
         );
-        // A port that was free a moment ago and is closed again: nobody listens there.
-        let closed: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let closed = ClosedPort::new();
         Stage {
             gateway: Gateway::configured(&format!("{}{rest}", sandbox.as_upstream()), &environment),
-            orphan: Gateway::configured(&format!("{}{rest}", upstream(closed)), &environment),
+            orphan: Gateway::configured(
+                &format!("{}{rest}", upstream(closed.address)),
+                &environment,
+            ),
+            _closed: closed,
             guarded: Gateway::configured("[limits]\nguesses_per_address = 1\n", &[]),
             sandbox,
             issuer,
