@@ -68,7 +68,7 @@ impl OutsideIssuer {
         let known = self.known();
         // After a reload a file counts as never read.
         let fetched = known.fetched.filter(|_| known.tried.is_some());
-        fetched.is_none_or(|fetched| now.saturating_sub(fetched) >= fresh_s)
+        fetched.is_none_or(|fetched| !is_within(fresh_s, fetched, now))
     }
 
     /// Returns when the last fetch of its keys that succeeded began.
@@ -86,8 +86,11 @@ impl OutsideIssuer {
     pub(crate) async fn fetch(&self, client: Option<&Client>, now: i64) -> Option<KeySet> {
         {
             let mut known = self.known();
-            let since = known.tried.map(|tried| now.saturating_sub(tried));
-            if since.is_some_and(|since| since < i64::from(REFETCH_PAUSE_S)) {
+            let pause_s = i64::from(REFETCH_PAUSE_S);
+            if known
+                .tried
+                .is_some_and(|tried| is_within(pause_s, tried, now))
+            {
                 return None;
             }
             known.tried = Some(now);
@@ -162,7 +165,24 @@ impl OutsideIssuer {
     }
 }
 
+/// Whether less than so many seconds have passed. What is yet to come is of a clock that was set back since, and holds nothing up.
+fn is_within(seconds: i64, began: i64, now: i64) -> bool {
+    (0..seconds).contains(&now.saturating_sub(began))
+}
+
 fn describe(odd: &PassedOver) -> String {
     let kid = odd.kid.as_deref().unwrap_or_default();
     format!("{} {kid:?}: {}", odd.place, odd.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_no_fetch() {
+        assert!(is_within(10, 1000, 1000) && is_within(10, 1000, 1009));
+        assert!(!is_within(10, 1000, 1010));
+        assert!(!is_within(10, 1000, 999));
+    }
 }
