@@ -10,9 +10,11 @@ use super::store::{KnownEpochs, PostgresStore};
 use crate::StoreError;
 
 /// No epoch comes twice: each is at least what this process has known. That of the signing keys rises, so that every process reads
-/// them anew.
-const RAISE: &str = "UPDATE chatgate.epochs SET epoch = greatest(epoch, CASE what
-        WHEN 'accesses' THEN $1 WHEN 'admin_keys' THEN $2 ELSE $3 END) + (what = 'signing_keys')::int";
+/// them anew. Does not wait for a standby, which the server that took over may not have yet: the heartbeat waits for this.
+const RAISE: &str =
+    "WITH alone AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true))
+    UPDATE chatgate.epochs SET epoch = greatest(epoch, CASE what
+        WHEN 'accesses' THEN $1 WHEN 'admin_keys' THEN $2 ELSE $3 END) + (what = 'signing_keys')::int FROM alone";
 
 impl PostgresStore {
     /// Reads what is newer in the database, and returns what is in force then.
