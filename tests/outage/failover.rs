@@ -38,6 +38,14 @@ impl Pair {
         Some(Pair::over([first, second], settings).await)
     }
 
+    /// Of which the second follows the first over a link that can be cut.
+    async fn linked() -> Option<(Pair, Link)> {
+        let first = Cluster::start().await?;
+        let link = Link::to(first.socket());
+        let second = first.standby_over(&link).await;
+        Some((Pair::over([first, second], &[]).await, link))
+    }
+
     async fn over([first, second]: [Cluster; 2], settings: ReplicaSettings<'_>) -> Pair {
         let url = first.url_or(&second);
         let replicas: Vec<_> = (0..3).map(|_| (url.clone(), settings)).collect();
@@ -127,12 +135,9 @@ async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
-    let Some(first) = Cluster::start().await else {
+    let Some((mut pair, link)) = Pair::linked().await else {
         return skipped("PostgreSQL");
     };
-    let link = Link::to(first.socket());
-    let second = first.standby_over(&link).await;
-    let mut pair = Pair::over([first, second], &[]).await;
     let stage = Arc::clone(&pair.stage);
     stage.upstream.think(Duration::from_millis(1));
     pair.resumed(0).await;
@@ -178,12 +183,9 @@ async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_a_standby_lacks_is_in_force_nowhere_and_later_ones_are_everywhere() {
-    let Some(first) = Cluster::start().await else {
+    let Some((mut pair, link)) = Pair::linked().await else {
         return skipped("PostgreSQL");
     };
-    let link = Link::to(first.socket());
-    let second = first.standby_over(&link).await;
-    let mut pair = Pair::over([first, second], &[]).await;
     let gateways = &pair.stage.gateways;
     let draft = json!({"name": "shop", "allow": ["127.0.0.0/8"], "methods": ["getchats"]});
     made(&gateways[0], draft).await;
@@ -222,6 +224,29 @@ async fn a_change_that_a_standby_lacks_is_in_force_nowhere_and_later_ones_are_ev
     all_say("kept").await;
     note(1, "new").await;
     all_say("new").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_over_without_a_standby_of_its_own_is_believed_at_once() {
+    let fresh = [REPLICATED[0], ("CHATGATE__REPLICAS__STALE_MAX", "5s")];
+    let Some(mut pair) = Pair::start(&fresh).await else {
+        return skipped("PostgreSQL");
+    };
+    pair.resumed(0).await;
+    pair.servers[0].kill();
+    pair.servers[1].promote();
+    for gateway in &pair.stage.gateways {
+        gateway
+            .process
+            .wait_for("memory that is read anew", |line| {
+                line.contains("accesses and keys were read anew")
+            });
+    }
+    // Nothing can be sent before there is a standby.
+    let answer = Answer::of(pair.stage.keyed(0, "never")).await;
+    assert!(answer.body.contains("OVERLOADED"), "{}", answer.body);
+    let reading = Answer::of(pair.stage.read(0)).await;
+    assert_eq!(reading.status, 200, "{}", reading.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
