@@ -1,0 +1,180 @@
+//! Webhooks that stop, go on, and begin: nothing is left out, and nothing is sent beside or before its time.
+
+use super::*;
+
+#[tokio::test]
+async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    let switch = async |active| {
+        let change = move |access: Option<&Access>| {
+            let access = access.cloned();
+            Ok(access.map(|access| Access { active, ..access }))
+        };
+        sending
+            .store
+            .change_access(("me", 8), "a", change)
+            .await
+            .unwrap();
+        sending.webhooks.changed().notify_one();
+    };
+    switch(false).await;
+    sending.receive(EventKind::MessageReceived, 0..10).await;
+    let (webhook, access) = sending.webhooks.find(&id).await.unwrap();
+    assert_eq!(state_of(&webhook, &access, 8).0, WebhookState::Paused);
+    assert!(ids(&got, true).is_empty());
+    switch(true).await;
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
+    // An operator stops it, and what was delivered is sent again on demand, under its id.
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.receive(EventKind::MessageReceived, 10..20).await;
+    assert_eq!(ids(&got, true).len(), 10);
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true).len(), 20);
+    assert_eq!(
+        sending.turns(&id).await,
+        [
+            "ann: active to paused: by an operator",
+            "ann: paused: by an operator to active",
+        ]
+    );
+    let again = Again::Event("evt_15".to_owned());
+    assert_eq!(
+        sending.webhooks.redeliver(&id, again).await.unwrap(),
+        Some(1)
+    );
+    until(async || ids(&got, true).len() == 21).await;
+    assert_eq!(ids(&got, true)[20], "evt_15");
+    let test = sending.webhooks.test(&id).await.unwrap();
+    assert_eq!((test.status, test.cause.as_str()), (Some(200), "ok"));
+    // Its access is deleted, and it is gone.
+    sending
+        .store
+        .change_access(("me", 9), "a", |_| Ok(None))
+        .await
+        .unwrap();
+    assert!(sending.webhooks.find(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_webhook_gets_every_event_from_its_making_on_whose_clock_may_be_behind() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    let behind = sending.webhooks.now_ms() - 500_000;
+    sending
+        .receive_at(behind, EventKind::MessageReceived, 0..10)
+        .await;
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
+    let sending = Sending::new().await;
+    // The first twenty are refused, whenever they come.
+    let (port, got) = receiver(|_, id| if id.len() == 8 { 200 } else { 500 }).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..20).await;
+    let count = async || sending.webhooks.deliveries(&id).await.unwrap().len();
+    until(async || count().await == 20).await;
+    sending.webhooks.resume("ann", &id, true).await.unwrap();
+    assert_eq!(count().await, 0);
+    sending.receive(EventKind::MessageReceived, 900..910).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true).len(), 10);
+}
+
+/// A webhook that was paused while its first delivery was under way.
+struct Stopped {
+    sending: Sending,
+    /// The receiver answers as often as these say.
+    permits: Arc<Semaphore>,
+    got: Got,
+    id: String,
+}
+
+async fn stopped_on_the_way() -> Stopped {
+    let sending = Sending::new().await;
+    let permits = Arc::new(Semaphore::new(0));
+    let (port, got) = slow_receiver(Arc::clone(&permits), |_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..1).await;
+    until(async || ids(&got, true).len() == 1).await;
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.until_seen("paused").await;
+    Stopped {
+        sending,
+        permits,
+        got,
+        id,
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_a_webhook_stops_is_settled_all_the_same() {
+    let Stopped {
+        sending,
+        permits,
+        got,
+        id,
+    } = stopped_on_the_way().await;
+    permits.add_permits(1);
+    until(async || sending.webhooks.attempts(&id, 9).await.unwrap().len() == 1).await;
+    assert_eq!(sending.webhooks.deliveries(&id).await.unwrap(), []);
+    permits.add_permits(9);
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.receive(EventKind::MessageReceived, 1..2).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_way() {
+    let Stopped {
+        sending,
+        permits,
+        got,
+        id,
+    } = stopped_on_the_way().await;
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.until_seen("active").await;
+    // Of another chat, so that it does not wait for the first.
+    sending.receive(EventKind::MessageReceived, 1..2).await;
+    until(async || ids(&got, true).len() == 2).await;
+    permits.add_permits(9);
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
+}
+
+#[tokio::test]
+async fn the_first_delivery_after_events_were_lost_says_so() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.webhooks.pause("ann", &id).await.unwrap();
+    sending.until_seen("paused").await;
+    sending.receive(EventKind::MessageReceived, 0..10).await;
+    let nothing = EventRetention {
+        age: Duration::ZERO,
+        bytes: 1 << 30,
+    };
+    let now = sending.webhooks.now_ms() + 1;
+    sending.store.trim_events(now, &nothing).await.unwrap();
+    // The first one that is kept is not for the webhook.
+    sending.receive(EventKind::MessageSent, 0..1).await;
+    sending.receive(EventKind::MessageReceived, 20..30).await;
+    // Memory has the events that the log has no longer.
+    let sending = sending.cut_off().await;
+    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
+    assert_eq!(sending.webhooks.find(&id).await.unwrap().0.progress.lost, 1);
+    let got = got.lock().unwrap();
+    let says_so = |request: &String| request.contains(r#""gap":"possible""#);
+    let gaps = got.iter().filter(|(request, _)| says_so(request)).count();
+    assert_eq!(gaps, 1);
+}
