@@ -150,24 +150,8 @@ fn weight(event: &Event) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use store::EventKind;
-
     use super::*;
-
-    fn event(number: i64, bytes: usize) -> Arc<Event> {
-        Arc::new(Event {
-            position: Position::of(number),
-            id: format!("evt_{number}"),
-            kind: EventKind::MessageReceived,
-            at_ms: 0,
-            platform: String::new(),
-            platformid: String::new(),
-            destination: None,
-            gap: false,
-            late: false,
-            row: Some("x".repeat(bytes)),
-        })
-    }
+    use crate::tests::event;
 
     fn numbers(hub: &EventHub, after: i64, limit: usize) -> Option<Vec<i64>> {
         let page = hub.page(Position::of(after), limit, usize::MAX)?;

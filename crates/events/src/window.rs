@@ -82,28 +82,14 @@ pub async fn read_window(
 
 #[cfg(test)]
 mod tests {
-    use store::{EventKind, Store};
+    use store::Store;
 
     use super::*;
     use crate::hub::EventHub;
     use crate::reader::PAGE_BYTES;
+    use crate::tests::event;
 
     const EVENTS: i64 = 600;
-
-    fn event(number: i64) -> Arc<Event> {
-        Arc::new(Event {
-            position: Position::of(number),
-            id: format!("evt_{number}"),
-            kind: EventKind::MessageReceived,
-            at_ms: 0,
-            platform: String::new(),
-            platformid: String::new(),
-            destination: None,
-            gap: false,
-            late: false,
-            row: Some("x".repeat(4096)),
-        })
-    }
 
     /// What a reader gets in windows of so many events until it is told that there is no more.
     async fn all(reader: &EventReader, events: usize, may_hear: fn(&Event) -> bool) -> Vec<i64> {
@@ -127,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let hub = Arc::new(EventHub::new(Position::ZERO));
-        hub.publish((1..=EVENTS).map(event));
+        hub.publish((1..=EVENTS).map(|number| event(number, 4096)));
         let reader = EventReader::new(Arc::new(store.unwrap()), hub);
         for events in [100, 1000] {
             let heard = all(&reader, events, |_| true).await;
