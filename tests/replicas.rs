@@ -43,6 +43,17 @@ fn started() -> Process {
     process
 }
 
+/// Stops it, so that it removes its folder.
+fn end(tryout: Process) {
+    tryout.signal("TERM");
+    let (code, lines) = tryout.ended();
+    assert_eq!(code, Some(143), "{lines:#?}");
+    let text = lines.join("\n");
+    let key = Path::new(after(&text, "sign in with the key in "));
+    let folder = key.parent().unwrap();
+    assert!(!folder.exists(), "{folder:?} stays behind");
+}
+
 fn shell(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
@@ -81,9 +92,7 @@ fn one_of_three_is_killed_and_callers_go_on() {
             "{n}: {again}"
         );
     }
-    tryout.signal("TERM");
-    let (code, lines) = tryout.ended();
-    assert_eq!(code, Some(143), "{lines:#?}");
+    end(tryout);
 }
 
 /// The console over HAProxy, which sends each request to the next gateway.
@@ -130,6 +139,7 @@ async fn a_session_of_the_console_holds_at_all_of_them_and_ends_at_all() {
         let asks = page("/console/replicas").await;
         assert_eq!(asks.status, 303, "{}", asks.body);
     }
+    end(tryout);
 }
 
 /// The word after this in a text.

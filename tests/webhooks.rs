@@ -85,7 +85,8 @@ fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
                     &address,
                     &file("receiver.php"),
                 ],
-                &[],
+                // It keeps the ids of events there.
+                &[("TMPDIR", folder.to_str().unwrap())],
             ),
         ),
     ];
