@@ -47,6 +47,19 @@ pub(crate) struct EndedLook {
     pub(crate) state: Option<ChannelState>,
 }
 
+impl EndedLook {
+    /// A look that failed at once and knows nothing.
+    pub(crate) fn failed(channel: EventChannel) -> EndedLook {
+        EndedLook {
+            channel,
+            outcome: LookOutcome::Failed,
+            began: Instant::now(),
+            took: Duration::ZERO,
+            state: None,
+        }
+    }
+}
+
 impl Looker {
     /// Looks at a channel. `heard` is a list of its chats that has just passed, which spares the call.
     pub(crate) async fn look(

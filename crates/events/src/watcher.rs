@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{PLATFORMS, Request, Response};
+use futures_util::FutureExt;
 use serde_json::Value;
 use store::EventChannel;
 use tokio::sync::mpsc;
@@ -115,6 +117,7 @@ impl Watcher {
                 self.list(listed.as_ref());
                 self.refresh().await;
             }
+            // Panics are caught within the tasks, and none is stopped while this runs.
             Err(error) => tracing::error!(%error, "a look ended without a result"),
         }
     }
@@ -182,7 +185,9 @@ impl Watcher {
         let (budget, upstream) = (Arc::clone(&self.budget), Arc::clone(&self.upstream));
         let per_second = self.events.config().calls_per_second.get();
         self.tasks.spawn(async move {
-            Ended::Listing(budget.ask(&*upstream, &request, per_second).await)
+            let listing = AssertUnwindSafe(budget.ask(&*upstream, &request, per_second));
+            // A panic, which is logged, is a list that failed.
+            Ended::Listing(listing.catch_unwind().await.unwrap_or_default())
         });
     }
 
@@ -231,11 +236,15 @@ impl Watcher {
                 platformid: platformid.clone(),
             };
             let (listing, heard) = (channel.listing.clone(), channel.heard.take());
+            let failed = EndedLook::failed(name.clone());
             let look = looker
                 .clone()
                 .look(name, listing, channel.state.take(), heard);
-            self.tasks
-                .spawn(async move { Ended::Look(Box::new(look.await)) });
+            self.tasks.spawn(async move {
+                // After a panic, which is logged, the next look reads from the store what is known of the channel.
+                let look = AssertUnwindSafe(look).catch_unwind().await;
+                Ended::Look(Box::new(look.unwrap_or(failed)))
+            });
         }
     }
 

@@ -1,9 +1,12 @@
 //! One attempt: its event is read from the log, judged by the access as it is at this moment, and sent.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use client::OutsideError;
 use events::{Events, Payload, json, visible};
+use futures_util::FutureExt;
 use store::{Event, Position, StoreError, Webhook};
 
 use crate::manage::Webhooks;
@@ -48,7 +51,12 @@ impl Attempting {
         let event_id = event_id.map(|event| event.id.clone()).unwrap_or_default();
         AttemptEnd {
             result: match event {
-                Ok(Some(event)) => self.send(&event, at).await,
+                // A panic, which is logged, is an attempt that failed: the event has further ones, and those behind it do not wait
+                // for ever.
+                Ok(Some(event)) => AssertUnwindSafe(self.send(&event, at))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| AttemptResult::Sent(Sent::failed(OutsideError::Broken, 0))),
                 Ok(None) => AttemptResult::Lost,
                 Err(_) => AttemptResult::Withheld,
             },

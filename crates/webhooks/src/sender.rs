@@ -43,6 +43,25 @@ pub(crate) struct Sent {
     pub(crate) ms: i64,
 }
 
+impl Sent {
+    /// What came of an attempt that got no answer, after so many milliseconds.
+    pub(crate) fn failed(error: OutsideError, ms: i64) -> Sent {
+        let of = match error {
+            OutsideError::Timeout | OutsideError::Broken => FailureOf::Event,
+            OutsideError::BlockedAddress
+            | OutsideError::Dns
+            | OutsideError::Connect
+            | OutsideError::Tls => FailureOf::Receiver,
+        };
+        Sent {
+            outcome: failed(of, None),
+            status: None,
+            cause: error.word(),
+            ms,
+        }
+    }
+}
+
 /// What sends: the rules and the client of one configuration.
 pub(crate) struct WebhookSender {
     pub(crate) rules: DestinationRules,
@@ -70,21 +89,7 @@ impl WebhookSender {
                     ms,
                 }
             }
-            Err(error) => {
-                let of = match error {
-                    OutsideError::Timeout | OutsideError::Broken => FailureOf::Event,
-                    OutsideError::BlockedAddress
-                    | OutsideError::Dns
-                    | OutsideError::Connect
-                    | OutsideError::Tls => FailureOf::Receiver,
-                };
-                Sent {
-                    outcome: failed(of, None),
-                    status: None,
-                    cause: error.word(),
-                    ms,
-                }
-            }
+            Err(error) => Sent::failed(error, ms),
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Model {
     pub(super) calls: AtomicU64,
     /// Whether it answers nobody.
     pub(super) is_down: AtomicBool,
+    /// Whether the next call is one that panics.
+    pub(super) panics_once: AtomicBool,
 }
 
 /// The model's channel.
@@ -64,6 +66,7 @@ impl Model {
             after_listing: Mutex::default(),
             calls: AtomicU64::new(0),
             is_down: AtomicBool::new(false),
+            panics_once: AtomicBool::new(false),
         }
     }
 
@@ -196,7 +199,13 @@ pub(super) fn chat_name(chat: usize) -> String {
 
 impl PolledUpstream for Model {
     fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
-        Box::pin(async move { self.answer(request) })
+        Box::pin(async move {
+            assert!(
+                !self.panics_once.swap(false, Ordering::Relaxed),
+                "a defect"
+            );
+            self.answer(request)
+        })
     }
 
     fn is_busy(&self) -> bool {

@@ -109,3 +109,20 @@ async fn a_channel_of_which_nothing_is_known_has_stalled_until_it_is() {
     let both = [EventKind::ChannelStalled, EventKind::ChannelResumed];
     assert_eq!(kinds(&events).await, both);
 }
+
+#[tokio::test]
+async fn a_look_that_panics_is_one_that_failed() {
+    let Listened {
+        events,
+        model,
+        mut watcher,
+        _folder,
+    } = listened().await;
+    model.panics_once.store(true, Ordering::Relaxed);
+    watcher.age(Duration::ZERO);
+    watcher.round().await;
+    model.add(0, false);
+    watcher.age(Duration::ZERO);
+    watcher.round().await;
+    assert_eq!(kinds(&events).await, [EventKind::ChatChanged]);
+}

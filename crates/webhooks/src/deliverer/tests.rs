@@ -3,11 +3,12 @@
 mod stopped;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use base64::Engine;
-use client::{Roots, system_lookup};
+use client::{Lookup, Roots};
 use events::{EventDepth, EventsConfig, StreamLimits};
 use secrecy::ExposeSecret;
 use store::{
@@ -58,7 +59,7 @@ impl Sending {
         let shared = Arc::clone(&clock);
         let surroundings = Surroundings {
             own_listeners: Vec::new(),
-            lookup: system_lookup(),
+            lookup: panics_once(),
             clock: Arc::new(move || {
                 let now = began.1 + began.0.elapsed().as_micros() as i64;
                 shared.fetch_max(now, Ordering::SeqCst).max(now)
@@ -96,8 +97,12 @@ impl Sending {
     }
 
     async fn webhook(&self, port: u16, types: &[&str]) -> (String, String) {
+        self.webhook_at(("127.0.0.1", port), types).await
+    }
+
+    async fn webhook_at(&self, (host, port): (&str, u16), types: &[&str]) -> (String, String) {
         let draft = WebhookDraft {
-            url: Some(format!("http://127.0.0.1:{port}/in")),
+            url: Some(format!("http://{host}:{port}/in")),
             types: Some(types.iter().map(|name| (*name).to_owned()).collect()),
             ..WebhookDraft::default()
         };
@@ -189,6 +194,18 @@ impl Sending {
         })
         .await;
     }
+}
+
+/// Any name is this machine's, once the first question for one has ended in a panic.
+fn panics_once() -> Lookup {
+    let has_panicked = Arc::new(AtomicBool::new(false));
+    Arc::new(move |_| {
+        let has_panicked = Arc::clone(&has_panicked);
+        Box::pin(async move {
+            assert!(has_panicked.swap(true, Ordering::SeqCst), "a defect");
+            Ok(vec![IpAddr::from([127, 0, 0, 1])])
+        })
+    })
 }
 
 /// Waits until this is so: for a minute at most, or for ten where the whole load is carried.
@@ -384,6 +401,21 @@ async fn events_arrive_signed_once_and_in_the_order_of_their_chats() {
             .iter()
             .all(|one| one.status == Some(204) && one.cause == "ok")
     );
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_is_made_again() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 204).await;
+    let there = ("localhost", port);
+    let (id, _) = sending.webhook_at(there, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..1).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true), ["evt_10"]);
+    let attempts = sending.webhooks.attempts(&id, 10).await.unwrap();
+    let mut causes: Vec<_> = attempts.iter().map(|one| one.cause.as_str()).collect();
+    causes.sort_unstable();
+    assert_eq!(causes, ["broken", "ok"]);
 }
 
 /// The receiver fails every fifth time. Whatever a process was doing when it was cut off, nothing is lost, what comes twice has the first
