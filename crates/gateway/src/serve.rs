@@ -8,6 +8,7 @@ pub mod data_folder;
 mod explain;
 mod file_rights;
 mod housekeeping;
+mod jobs;
 mod operators;
 mod policies;
 mod poll;
@@ -272,17 +273,21 @@ fn begin_beside(
     file: Option<PathBuf>,
 ) -> JoinSet<()> {
     let mut beside = JoinSet::new();
-    let served = runtime.policies.clone();
-    beside.spawn(tls::keep_fresh(move || {
-        let policies = served.iter().map(|policy| policy.load());
-        policies.filter_map(|policy| policy.tls.clone()).collect()
-    }));
-    beside.spawn(housekeeping::run(Arc::clone(runtime)));
+    jobs::spawn(&mut beside, ("certificates", runtime), |runtime| {
+        tls::keep_fresh(move || {
+            let policies = runtime.policies.iter().map(|policy| policy.load());
+            policies.filter_map(|policy| policy.tls.clone()).collect()
+        })
+    });
+    let keys = ("signing keys", runtime);
+    jobs::spawn(&mut beside, keys, replicas::follow_signing_keys);
+    jobs::spawn(&mut beside, ("housekeeping", runtime), housekeeping::run);
     beside.spawn(poll::make_events(Arc::clone(runtime)));
-    beside.spawn(replicas::follow_signing_keys(Arc::clone(runtime)));
     beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
     if let Some(file) = file {
-        beside.spawn(reload::on_change(Arc::clone(runtime), file));
+        jobs::spawn(&mut beside, ("configuration", runtime), move |runtime| {
+            reload::on_change(runtime, file.clone())
+        });
     }
     beside
 }

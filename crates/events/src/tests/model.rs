@@ -200,10 +200,7 @@ pub(super) fn chat_name(chat: usize) -> String {
 impl PolledUpstream for Model {
     fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
         Box::pin(async move {
-            assert!(
-                !self.panics_once.swap(false, Ordering::Relaxed),
-                "a defect"
-            );
+            assert!(!self.panics_once.swap(false, Ordering::Relaxed), "a defect");
             self.answer(request)
         })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::request::record::log_counts;
+use crate::serve::jobs;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
@@ -24,9 +25,11 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
     let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
     let mut looking = JoinSet::new();
-    looking.spawn(look_for_file(Arc::clone(&runtime)));
-    let (webhooks, events) = (&runtime.process.webhooks, &runtime.process.events);
-    looking.spawn(webhooks::deliver(Arc::clone(webhooks), Arc::clone(events)));
+    jobs::spawn(&mut looking, ("file of the store", &runtime), look_for_file);
+    jobs::spawn(&mut looking, ("webhooks", &runtime), |runtime| {
+        let (webhooks, events) = (&runtime.process.webhooks, &runtime.process.events);
+        webhooks::deliver(Arc::clone(webhooks), Arc::clone(events))
+    });
     for round in 0_u64.. {
         interval.tick().await;
         let snapshot = runtime.snapshot();

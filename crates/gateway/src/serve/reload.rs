@@ -1,10 +1,12 @@
 //! Reloading the configuration: on SIGHUP, when an operator asks, and when the file has changed. A reload takes all of the new
 //! configuration or nothing of it; log, metrics and status report how it ended.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use server::signals::ReloadSignal;
 use settings::ConfigError;
@@ -114,7 +116,9 @@ fn not_read() -> String {
 pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
     loop {
         signal.wait().await;
-        reload(&runtime, "SIGHUP").await;
+        // A panic, which is logged, ends this reload and not the next one.
+        let reloading = AssertUnwindSafe(reload(&runtime, "SIGHUP"));
+        let _ = reloading.catch_unwind().await;
     }
 }
 
