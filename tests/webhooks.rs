@@ -142,6 +142,31 @@ async fn post(port: u16, (id, at): (&str, i64), (signature, body): (&str, &str))
     request.send().await.unwrap().status().as_u16()
 }
 
+/// Without a key anybody could sign: the receivers that do without a library look themselves.
+#[tokio::test]
+async fn receivers_without_a_secret_take_nothing() {
+    let Some(clients) = prepared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| repository().join("crates/docs/receivers").join(name);
+    let go = built(&file("receiver.go"), &clients, folder.path());
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let of = ("evt_x", now);
+    let body = r#"{"id":"evt_x","type":"message.received","data":{}}"#;
+    for secret in ["", "whsec_", "whsec_*"] {
+        let environment = [("WEBHOOK_SECRET", secret), ("PORT", "0")];
+        let (code, lines) = Process::of(Command::new(&go), &environment).ended();
+        assert_ne!(code, Some(0));
+        assert!(lines[0].contains("is no secret"), "{lines:?}");
+        let (mut php, port) = (Command::new("php"), free_port());
+        php.args(["-S", &format!("127.0.0.1:{port}")]);
+        php.arg(file("receiver.php"));
+        let php = Process::of(php, &environment);
+        php.wait_for("php", |line| line.contains("started"));
+        let status = post(port, of, (&signed("whsec_", of, body), body)).await;
+        assert_eq!(status, 500, "{secret}: {:?}", php.lines());
+    }
+}
+
 #[tokio::test]
 async fn receivers_of_four_languages_take_what_is_signed_and_nothing_else() {
     let gateway = with_access(CONFIGURATION).await;

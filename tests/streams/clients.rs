@@ -6,6 +6,8 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::reading::{SALES, Stream, UNLIMITED, warm, write};
 use crate::harness::{Gateway, Process, admin, new_listen, repository};
@@ -148,6 +150,7 @@ async fn reads(file: &str, command: &str) {
                 let old = gateway.take().unwrap();
                 old.process.signal("TERM");
                 assert_eq!(old.process.ended().0, Some(0));
+                fail_twice(&listen).await;
                 gateway = Some(start());
             }
             _ => {}
@@ -171,6 +174,22 @@ async fn reads(file: &str, command: &str) {
             .any(|line| line.contains("INCORRECT_USER_PASSWORD")),
         "{lines:?}"
     );
+}
+
+/// Refuses the first who comes for a while, and breaks the stream of the second off.
+async fn fail_twice(listen: &str) {
+    let listener = TcpListener::bind(listen).await.unwrap();
+    for answer in [
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\nconnection: close\r\n\r\naway",
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nd\r\nretry: 100\n\n\r\n",
+    ] {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut head = [0; 4096];
+        let read = connection.read(&mut head).await.unwrap();
+        assert!(head[..read].starts_with(b"GET /api/events"));
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        connection.shutdown().await.unwrap();
+    }
 }
 
 fn events_of(reader: &Process) -> Vec<Value> {

@@ -78,8 +78,12 @@ func read() error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(answer.Body)
-		fmt.Fprintln(os.Stderr, string(text))
-		os.Exit(1)
+		// Refused for what the request is; anything else passes.
+		if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
+			fmt.Fprintln(os.Stderr, string(text))
+			os.Exit(1)
+		}
+		return fmt.Errorf("%s: %s", answer.Status, text)
 	}
 	lines := bufio.NewReader(answer.Body)
 	fields := map[string]string{}

@@ -46,7 +46,9 @@ async function read() {
     const answer = await fetch(`${CHATGATE_URL}/api/events?cursor=${saved()}`, { headers, signal: stop.signal });
     if (answer.status !== 200) {
       console.error(await answer.text());
-      process.exit(1);
+      // Refused for what the request is; anything else passes.
+      if (answer.status < 500 && answer.status !== 429) process.exit(1);
+      return;
     }
     let text = "";
     const decoder = new TextDecoder();

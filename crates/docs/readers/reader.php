@@ -58,7 +58,12 @@ function read(int $retry): int
     $head = stream_get_meta_data($stream)['wrapper_data'];
     if (!str_contains($head[0], ' 200')) {
         fwrite(STDERR, stream_get_contents($stream) . "\n");
-        exit(1);
+        // Refused for what the request is; anything else passes.
+        $status = (int) substr($head[0], strlen('HTTP/1.1 '), 3);
+        if ($status < 500 && $status !== 429) {
+            exit(1);
+        }
+        return $retry;
     }
     $fields = [];
     while (($line = fgets($stream)) !== false) {

@@ -1,6 +1,7 @@
 """Reads events as they come, and after a break goes on behind the last one that was handled. Python 3.9 or later."""
 
 import base64
+import http.client
 import json
 import os
 import sys
@@ -65,7 +66,10 @@ while True:
     try:
         read()
     except urllib.error.HTTPError as refused:
-        sys.exit(refused.read().decode())
-    except OSError as broken:
-        print(broken, file=sys.stderr)
+        # Refused for what the request is; anything else passes.
+        if refused.code < 500 and refused.code != 429:
+            sys.exit(refused.read().decode())
+        print(refused, file=sys.stderr)
+    except (OSError, http.client.HTTPException) as broken:
+        print(repr(broken), file=sys.stderr)
     time.sleep(retry_s)

@@ -20,6 +20,9 @@ import (
 	"time"
 )
 
+// bodyMax is how much is read before it is known who sent it, in bytes: the bodies of Chatgate are shorter.
+const bodyMax = 1 << 20
+
 type event struct {
 	ID   string `json:"id"`
 	Type string `json:"type"`
@@ -50,14 +53,15 @@ func verified(key []byte, header http.Header, body []byte) bool {
 }
 
 func main() {
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Getenv("WEBHOOK_SECRET"), "whsec_"))
-	if err != nil {
-		panic("WEBHOOK_SECRET is no secret")
+	secret := os.Getenv("WEBHOOK_SECRET")
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil || len(key) == 0 || !strings.HasPrefix(secret, "whsec_") {
+		panic("WEBHOOK_SECRET is no secret") // without a key anybody could sign
 	}
 	var lock sync.Mutex
 	handled := map[string]bool{} // keep the ids in a database: an event may come more than once, always under the same id
 	receive := func(response http.ResponseWriter, request *http.Request) {
-		body, err := io.ReadAll(request.Body)
+		body, err := io.ReadAll(http.MaxBytesReader(response, request.Body, bodyMax))
 		var event event
 		if err != nil || !verified(key, request.Header, body) || json.Unmarshal(body, &event) != nil {
 			response.WriteHeader(http.StatusBadRequest)

@@ -4,6 +4,8 @@
 const http = require("node:http");
 const { Webhook, WebhookVerificationError } = require("standardwebhooks");
 
+// How much is read before it is known who sent it, in bytes: the bodies of Chatgate are shorter.
+const BODY_MAX = 1 << 20;
 const webhook = new Webhook(process.env.WEBHOOK_SECRET);
 const handled = new Set(); // keep the ids in a database: an event may come more than once, always under the same id
 
@@ -13,7 +15,12 @@ function handle(event) {
 
 const server = http.createServer((request, response) => {
   const pieces = [];
-  request.on("data", (piece) => pieces.push(piece));
+  let length = 0;
+  request.on("data", (piece) => {
+    length += piece.length;
+    if (length > BODY_MAX) return request.destroy();
+    pieces.push(piece);
+  });
   request.on("end", () => {
     let event;
     try {

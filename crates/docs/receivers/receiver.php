@@ -4,16 +4,18 @@
 // WEBHOOK_SECRET=whsec_… php -S 127.0.0.1:8443 receiver.php
 // Put TLS in front: Chatgate sends by https.
 
+// Longest body that is read before it is known who sent it, in bytes: those of Chatgate are shorter.
+const BODY_MAX = 1 << 20;
+
 /** The published library (composer require standard-webhooks/standard-webhooks) checks the same. */
-function verified(string $secret, string $body): bool
+function verified(string $key, string $body): bool
 {
     $id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
     $timestamp = $_SERVER['HTTP_WEBHOOK_TIMESTAMP'] ?? '';
     if (!ctype_digit($timestamp) || abs(time() - (int) $timestamp) > 300) {
         return false;
     }
-    $key = base64_decode(substr($secret, strlen('whsec_')), true);
-    $expected = base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", (string) $key, true));
+    $expected = base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
     // There is one for each secret that is live.
     foreach (explode(' ', $_SERVER['HTTP_WEBHOOK_SIGNATURE'] ?? '') as $signature) {
         [$version, $value] = explode(',', $signature, 2) + ['', ''];
@@ -29,8 +31,15 @@ function handle(array $event): void
     file_put_contents('php://stdout', "{$event['id']} {$event['type']} " . ($event['data']['message'] ?? '') . "\n");
 }
 
-$body = file_get_contents('php://input');
-if (!verified(getenv('WEBHOOK_SECRET'), $body)) {
+$secret = (string) getenv('WEBHOOK_SECRET');
+$key = base64_decode(substr($secret, strlen('whsec_')), true);
+if (!str_starts_with($secret, 'whsec_') || !$key) {
+    error_log('WEBHOOK_SECRET is no secret'); // without a key anybody could sign
+    http_response_code(500);
+    return;
+}
+$body = file_get_contents('php://input', false, null, 0, BODY_MAX);
+if (!verified($key, $body)) {
     http_response_code(400);
     return;
 }
