@@ -151,6 +151,7 @@ const wrongKey = steps(goto("/console/sign-in"), fill({ key: "cgk_wrong" }), cli
 
 // The last: nobody signs in for a while after too many wrong keys.
 const NOBODY = [
+  ["sign-in-after-the-session", steps(goto("/console/sign-in?ended=1"), says("Your session ended"))],
   ["sign-in-refused", wrongKey],
   ["sign-in-too-often", async (page) => {
     for (let n = 0; n < 100 && !(await page.getByText("Too many wrong keys.").count()); n += 1) {

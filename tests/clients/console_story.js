@@ -113,6 +113,21 @@ async function chooseLanguage(page) {
   await page.getByText("CHATGATE_CLIENT_SECRET").first().waitFor();
 }
 
+// The session ends while a page is open: neither a script nor a form loses that unsaid, and the way back leads to the page.
+async function endSession(context, page) {
+  const address = `${HOME}/console/accesses/demo`;
+  for (const button of ["Preview", "Save"]) {
+    await page.goto(address);
+    await context.clearCookies();
+    await page.getByRole("button", { name: button }).click();
+    await page.getByText("Your session ended; nothing was changed.").waitFor();
+    await page.getByLabel("Admin key").fill(process.env.CONSOLE_KEY);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByLabel("Allowed networks").waitFor();
+    same("after signing in again", page.url(), address);
+  }
+}
+
 async function operator() {
   const browser = await open({ permissions: ["clipboard-read", "clipboard-write"] });
   const { page, context } = browser;
@@ -123,6 +138,7 @@ async function operator() {
   await chooseLanguage(page);
   await explain(page);
   await suspend(page, made);
+  await endSession(context, page);
   // The overview moves by itself: what it counts now was not there when it was opened.
   await page.goto(`${HOME}/console/`);
   const refusals = page.locator("#counts tr", { hasText: "ACCESS_DISABLED" });

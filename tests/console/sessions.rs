@@ -77,6 +77,48 @@ async fn without_a_session_there_is_nothing_but_the_way_to_sign_in() {
 }
 
 #[tokio::test]
+async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let token = visitor.token().await;
+    visitor.send("/console/sign-out-everywhere", &[]).await;
+    let before = all(&gateway).await;
+    let from = format!("http://{}/console/accesses/demo?way=jwt", gateway.admin);
+    let back = "/console/accesses/demo?way=jwt";
+    let asks_to_sign_in = async |address: &str, said: usize, next: &str| {
+        let page = visitor.page(address).await;
+        let text = "Your session ended; nothing was changed.";
+        assert_eq!(page.body.matches(text).count(), said, "{}", page.body);
+        let next = format!("name=\"next\" value=\"{next}\"");
+        assert!(page.body.contains(&next), "{}", page.body);
+    };
+    for (path, mut fields) in changing() {
+        fields.push(("token", &token));
+        let form = || visitor.form(path, &fields).header("referer", &from);
+        let answer = Answer::of(form()).await;
+        assert_eq!(answer.status, 303, "{path}");
+        asks_to_sign_in(answer.header("location"), 1, back).await;
+        // Into the open page htmx puts what it gets, unless this has it open another.
+        let answer = Answer::of(form().header("hx-request", "true")).await;
+        assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
+        asks_to_sign_in(answer.header("hx-redirect"), 1, back).await;
+    }
+    let piece = visitor.get("/console/accesses?q=de");
+    let piece = piece.header("hx-request", "true");
+    let answer = Answer::of(piece.header("hx-current-url", &from)).await;
+    asks_to_sign_in(answer.header("hx-redirect"), 1, back).await;
+    for elsewhere in ["https://example.com/there", "nowhere"] {
+        let form = visitor.form("/console/status/reload", &[("token", &token)]);
+        let answer = Answer::of(form.header("referer", elsewhere)).await;
+        asks_to_sign_in(answer.header("location"), 1, "/console/").await;
+    }
+    // Who just opens a page has changed nothing anyway.
+    let answer = visitor.page("/console/journal?since=1d").await;
+    asks_to_sign_in(answer.header("location"), 0, "/console/journal?since=1d").await;
+    assert_eq!(all(&gateway).await, before);
+}
+
+#[tokio::test]
 async fn signing_in_takes_no_session_that_somebody_else_has_chosen() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);

@@ -49,9 +49,8 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         parts: &mut Parts,
         console: &Arc<Console>,
     ) -> Result<Visitor, PageError> {
-        let next = || Some(parts.uri.path_and_query()?.as_str().to_owned());
         let visitor = Visitor::find(console, &parts.headers, true).await?;
-        let mut visitor = visitor.ok_or_else(|| PageError::SignIn(next()))?;
+        let mut visitor = visitor.ok_or_else(|| PageError::sign_in(parts))?;
         let fields = Fields::read(parts.uri.query().unwrap_or_default().as_bytes());
         visitor.notice = spread::notice(fields.get(spread::FIELD));
         Ok(visitor)
@@ -80,7 +79,7 @@ impl FromRequest<Arc<Console>> for SessionForm {
         let (head, body) = request.into_parts();
         check_origin(&head.headers)?;
         let visitor = Visitor::find(console, &head.headers, true).await?;
-        let visitor = visitor.ok_or(PageError::SignIn(None))?;
+        let visitor = visitor.ok_or_else(|| PageError::sign_in(&head))?;
         let fields = Fields::of_body(body).await?;
         let token = fields.all(TOKEN).next().unwrap_or_default();
         if !constant_time_eq(token.as_bytes(), visitor.token().as_bytes()) {

@@ -1,25 +1,79 @@
 //! Why a handler has no page to answer with.
 
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use store::{ChangeError, StoreError};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, answer};
 use crate::web::layout::{refused, see_other};
 
 /// The address of the page that asks for a key.
 pub(crate) const SIGN_IN: &str = "/console/sign-in";
 
+/// The parameter of that page that has it say that a session has ended.
+pub(crate) const ENDED: &str = "ended";
+
+/// Requests of htmx carry it.
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+
+/// The address of the page that a request of htmx comes from.
+const HX_CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
+
+/// Has htmx open another page instead of putting the answer into the one that is open.
+const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
+
 /// Why there is no page.
 pub(crate) enum PageError {
-    /// Nobody is signed in. After signing in the browser comes back to this address.
-    SignIn(Option<String>),
+    /// Nobody is signed in.
+    SignIn {
+        /// The page that asks for a key, with its query.
+        address: String,
+        /// Whether htmx asked, which would put that page into the one that is open.
+        is_htmx: bool,
+    },
     /// Anything else.
     Problem(Problem),
 }
 
 /// What a handler of a page returns.
 pub(crate) type PageResult = Result<Response, PageError>;
+
+impl PageError {
+    /// Sends a visitor without a session to sign in. Who asked for a page comes back to it. Who sent something from a page comes
+    /// back to the page it was sent from, and reads first that nothing was changed.
+    pub(crate) fn sign_in(head: &Parts) -> PageError {
+        let is_htmx = head.headers.contains_key(HX_REQUEST);
+        let has_ended = is_htmx || !matches!(head.method, Method::GET | Method::HEAD);
+        let next = if has_ended {
+            page_before(&head.headers)
+        } else {
+            head.uri.path_and_query().map(ToString::to_string)
+        };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if has_ended {
+            query.append_pair(ENDED, "1");
+        }
+        if let Some(next) = next {
+            query.append_pair("next", &next);
+        }
+        PageError::SignIn {
+            address: format!("{SIGN_IN}?{}", query.finish()),
+            is_htmx,
+        }
+    }
+}
+
+/// Returns path and query of the page that a request was sent from. The headers may name any site, so that its host is left out.
+fn page_before(headers: &HeaderMap) -> Option<String> {
+    let url = headers
+        .get(HX_CURRENT_URL)
+        .or_else(|| headers.get(header::REFERER))?;
+    let url = Url::parse(url.to_str().ok()?).ok()?;
+    let query = url.query().map_or_else(String::new, |q| format!("?{q}"));
+    Some(format!("{}{query}", url.path()))
+}
 
 impl From<Problem> for PageError {
     fn from(problem: Problem) -> PageError {
@@ -42,10 +96,16 @@ impl From<StoreError> for PageError {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         match self {
-            PageError::SignIn(None) => see_other(SIGN_IN),
-            PageError::SignIn(Some(next)) => {
-                let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
-                see_other(&format!("{SIGN_IN}?next={next}"))
+            PageError::SignIn {
+                address,
+                is_htmx: false,
+            } => see_other(&address),
+            PageError::SignIn { address, .. } => {
+                let mut response = answer(StatusCode::OK, "text/plain", String::new());
+                let address = HeaderValue::try_from(address);
+                let address = address.unwrap_or(HeaderValue::from_static(SIGN_IN));
+                response.headers_mut().insert(HX_REDIRECT, address);
+                response
             }
             PageError::Problem(problem) => refused(&problem),
         }

@@ -17,7 +17,7 @@ use crate::web::cookie::{session_id, set_cookie};
 use crate::web::extract::{SessionForm, check_origin};
 use crate::web::fields::Fields;
 use crate::web::layout::{HOME, PageLayout, html, see_other};
-use crate::web::page_error::{PageError, PageResult, SIGN_IN};
+use crate::web::page_error::{ENDED, PageError, PageResult, SIGN_IN};
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]
@@ -25,7 +25,20 @@ use crate::web::visitor::Visitor;
 struct SignInPage<'a> {
     layout: PageLayout,
     next: &'a str,
+    /// Whether something was sent after the session had ended.
+    has_ended: bool,
     wrong: Option<&'a str>,
+}
+
+impl SignInPage<'_> {
+    fn new(next: &str) -> SignInPage<'_> {
+        SignInPage {
+            layout: PageLayout::outside("Sign in"),
+            next,
+            has_ended: false,
+            wrong: None,
+        }
+    }
 }
 
 /// Asks for the key.
@@ -33,21 +46,16 @@ pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) ->
     let next = safe_next(fields.get("next"));
     match visitor {
         Ok(_) => see_other(next),
-        Err(PageError::SignIn(_)) => form(StatusCode::OK, next, None),
+        Err(PageError::SignIn { .. }) => {
+            let has_ended = fields.has(ENDED);
+            let page = SignInPage {
+                has_ended,
+                ..SignInPage::new(next)
+            };
+            html(StatusCode::OK, &page)
+        }
         Err(refused) => refused.into_response(),
     }
-}
-
-fn form(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
-    let layout = PageLayout::outside("Sign in");
-    html(
-        status,
-        &SignInPage {
-            layout,
-            next,
-            wrong,
-        },
-    )
 }
 
 /// Takes the key and opens a session.
@@ -79,16 +87,20 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
 
 /// Answers with the page again; `wait_s` if there were too many wrong keys, which are then logged no more.
 fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
+    let form = |status, text| {
+        let wrong = Some(text);
+        let page = SignInPage {
+            wrong,
+            ..SignInPage::new(next)
+        };
+        html(status, &page)
+    };
     let Some(wait_s) = wait_s else {
         tracing::warn!(target: "chatgate::change", "a wrong admin key at the console");
-        return form(
-            StatusCode::UNAUTHORIZED,
-            next,
-            Some("This is not an admin key."),
-        );
+        return form(StatusCode::UNAUTHORIZED, "This is not an admin key.");
     };
     let text = "Too many wrong keys. Wait a minute, or give the right one.";
-    let mut response = form(StatusCode::TOO_MANY_REQUESTS, next, Some(text));
+    let mut response = form(StatusCode::TOO_MANY_REQUESTS, text);
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, wait_s.into());
     response
