@@ -8,6 +8,7 @@ mod naughty;
 mod overview;
 mod preview;
 mod replicas;
+mod seen;
 mod sessions;
 mod speed;
 mod steering;

@@ -16,14 +16,17 @@ const GUESSES: usize = 100;
 fn changing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     let rules = vec![("allow", "any"), ("ways", "http"), ("methods", "getchats")];
     let named = [vec![("name", "other")], rules.clone()].concat();
+    // Versions are what the forms before them leave.
     vec![
         ("/console/accesses", named),
         ("/console/accesses/demo", rules),
         ("/console/accesses/demo/state", vec![("state", "suspended")]),
-        ("/console/accesses/demo/rotate", vec![("drop_old", "1")]),
+        (
+            "/console/accesses/demo/rotate",
+            vec![("drop_old", "1"), ("version", "4")],
+        ),
         ("/console/status/reload", vec![]),
         ("/console/status/rotate", vec![]),
-        // As the forms before it leave the access.
         ("/console/accesses/demo/delete", vec![("version", "5")]),
     ]
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Visitor, viewer_key};
 use crate::harness::{Answer, Gateway, admin, client};
 
-/// The fields of a form as a browser would send them if nobody touched it.
-fn untouched(page: &str, action: &str) -> Vec<(String, String)> {
+/// The fields of a form as a browser would send them if nobody touched it, whichever button is pressed.
+pub(super) fn untouched(page: &str, action: &str) -> Vec<(String, String)> {
     let begin = format!("<form method=\"post\" action=\"{action}\"");
     let form = page.split(&begin).nth(1).expect("the form");
     let form = form.split("</form>").next().unwrap();
@@ -18,7 +18,7 @@ fn untouched(page: &str, action: &str) -> Vec<(String, String)> {
             let after = piece.split(&format!(" {name}=\"")).nth(1)?;
             Some(after.split('"').next().unwrap().to_owned())
         };
-        let Some(name) = attribute("name") else {
+        let Some(name) = attribute("name").filter(|_| !piece.starts_with("button")) else {
             continue;
         };
         let is_ticked = !piece.contains("type=\"checkbox\"") || piece.contains(" checked");

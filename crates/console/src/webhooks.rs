@@ -22,6 +22,10 @@ impl From<WebhookError> for Problem {
                 let text = "There is no webhook with this id.";
                 Problem::new(StatusCode::NOT_FOUND, "no_such_webhook", text)
             }
+            WebhookError::Stale => {
+                let text = "The webhook has been changed since.";
+                Problem::new(StatusCode::PRECONDITION_FAILED, "changed_since", text)
+            }
             WebhookError::NoAccess => Problem::wrong("access", "there is no access with this name"),
             WebhookError::Invalid(field, text) => Problem::wrong(field, text),
             WebhookError::Conflict(text) => Problem::new(StatusCode::CONFLICT, "conflict", text),

@@ -32,7 +32,7 @@ impl Webhooks {
             Again::Event(event) => Redelivery::Event(event),
             Again::Since(at) => {
                 let position = position_at(at);
-                self.change(id, move |webhook| {
+                self.change((id, None), move |webhook| {
                     let at = &mut webhook.progress;
                     at.position = at.position.min(position);
                     Ok(())

@@ -1,7 +1,7 @@
 //! What an operator says about a webhook, and why it may be refused.
 
 use adapter::{EVENT_TYPES, has_forbidden_character};
-use store::{StoreError, WebhookSettings};
+use store::{StoreError, Webhook, WebhookSettings};
 
 use crate::destination::{Destination, DestinationRules};
 
@@ -31,6 +31,8 @@ pub enum WebhookError {
     Missing,
     /// There is no such access.
     NoAccess,
+    /// It is not as the operator saw it any longer.
+    Stale,
     /// A field is wrong: its name, and a sentence.
     Invalid(&'static str, String),
     /// The access has as many webhooks as it may; a sentence for the operator.
@@ -42,6 +44,17 @@ pub enum WebhookError {
 impl From<StoreError> for WebhookError {
     fn from(error: StoreError) -> WebhookError {
         WebhookError::Store(error)
+    }
+}
+
+/// Refuses a webhook that has another version than the operator has seen; `seen` is absent for any.
+///
+/// # Errors
+/// `Stale`.
+pub(crate) fn check_seen(webhook: &Webhook, seen: Option<i64>) -> Result<(), WebhookError> {
+    match seen {
+        Some(version) if version != webhook.version => Err(WebhookError::Stale),
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use store::{
 use tokio::sync::Notify;
 
 use crate::config::{PreparedSender, Surroundings, WebhooksConfig, sender};
-use crate::draft::{DEFAULT_TYPES, WebhookDraft, WebhookError, settings};
+use crate::draft::{DEFAULT_TYPES, WebhookDraft, WebhookError, check_seen, settings};
 use crate::figures::{Figures, WebhookFigures};
 use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
@@ -181,7 +181,7 @@ impl Webhooks {
     pub async fn set(&self, id: &str, draft: WebhookDraft) -> Result<(), WebhookError> {
         let sender = self.sender();
         // From what stands there when it is written: another operator may change something else of it at the same time.
-        self.change(id, move |webhook| {
+        self.change((id, None), move |webhook| {
             webhook.settings = settings(&webhook.settings, draft, &sender.rules)?;
             Ok(())
         })
@@ -246,7 +246,7 @@ impl Webhooks {
         change: impl FnOnce(&mut Webhook) + Send + 'static,
     ) -> Result<(), WebhookError> {
         let (webhook, access) = self.find(id).await?;
-        self.change(id, move |webhook| {
+        self.change((id, None), move |webhook| {
             change(webhook);
             Ok(())
         })
@@ -265,11 +265,15 @@ impl Webhooks {
     }
 
     /// Makes a new secret, which signs first, and returns it. The one before it signs beside it for `grace_s` seconds, 0 to
-    /// [`GRACE_S_MAX`].
+    /// [`GRACE_S_MAX`]. `seen` is the version that the operator has seen; absent for any.
     ///
     /// # Errors
-    /// `Invalid` for another `grace_s`, `Missing`, or `Store`.
-    pub async fn rotate(&self, id: &str, grace_s: i64) -> Result<SecretString, WebhookError> {
+    /// `Invalid` for another `grace_s`, `Missing`, `Stale`, or `Store`. Nothing has changed then.
+    pub async fn rotate(
+        &self,
+        (id, seen): (&str, Option<i64>),
+        grace_s: i64,
+    ) -> Result<SecretString, WebhookError> {
         if !(0..=GRACE_S_MAX).contains(&grace_s) {
             let text = format!("write 0 to {GRACE_S_MAX} seconds");
             return Err(WebhookError::Invalid("grace_s", text));
@@ -277,7 +281,7 @@ impl Webhooks {
         let now = self.now_ms() / 1000;
         let secret = new_secret(now).map_err(failed)?;
         let text = secret.text.clone();
-        self.change(id, move |webhook| {
+        self.change((id, seen), move |webhook| {
             webhook.secrets = rotated(&webhook.secrets, secret, now, grace_s);
             Ok(())
         })
@@ -290,7 +294,7 @@ impl Webhooks {
     /// # Errors
     /// When there is no such webhook, or the store can't be written.
     pub async fn retire(&self, id: &str) -> Result<(), WebhookError> {
-        self.change(id, |webhook| {
+        self.change((id, None), |webhook| {
             webhook.secrets.truncate(1);
             Ok(())
         })
@@ -299,7 +303,7 @@ impl Webhooks {
 
     pub(crate) async fn change(
         &self,
-        id: &str,
+        (id, seen): (&str, Option<i64>),
         change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,
     ) -> Result<(), WebhookError> {
         let (webhook, _) = self.find(id).await?;
@@ -307,6 +311,7 @@ impl Webhooks {
         let put = move |there: &[Webhook]| {
             let found = there.iter().find(|webhook| webhook.id == this);
             let mut webhook = found.cloned().ok_or(WebhookError::Missing)?;
+            check_seen(&webhook, seen)?;
             change(&mut webhook)?;
             Ok::<_, WebhookError>(Some(webhook))
         };

@@ -282,7 +282,7 @@ async fn rotate(
     let rotation: WebhookRotation = body(request).await?;
     let secret = console
         .webhooks()
-        .rotate(&id, rotation.grace_s.unwrap_or(GRACE_S))
+        .rotate((&id, None), rotation.grace_s.unwrap_or(GRACE_S))
         .await?;
     let (webhook, access) = console.webhooks().find(&id).await?;
     let shown = view_with_secret(&console, (&webhook, &access), &secret);

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::Value;
-use webhooks::{Again, GRACE_S, WebhookDraft};
+use webhooks::{Again, GRACE_S, WebhookDraft, WebhookError};
 
 use crate::path_names::PagePath;
 use crate::problem::Problem;
@@ -44,6 +44,8 @@ struct WebhookPage {
     layout: PageLayout,
     done: String,
     webhook: WebhookView,
+    /// The version that is shown.
+    version: i64,
     form: WebhookForm,
     /// The event, its state, and why it waits.
     deliveries: Vec<[String; 3]>,
@@ -150,6 +152,7 @@ async fn one(console: &Console, visitor: &Visitor, id: &str) -> Result<WebhookPa
         layout: visitor.layout("webhooks", format!("Webhook {id}")),
         done: String::new(),
         webhook: WebhookView::of(&shown),
+        version: webhook.version,
         form: WebhookForm::of(&shown),
         unsettled: deliveries.len(),
         deliveries: deliveries
@@ -202,6 +205,12 @@ pub(crate) async fn change(
     }
 }
 
+/// Returns the version from which the form was made. A form without one is of a page that nobody should go by any longer.
+fn seen(fields: &Fields) -> Result<i64, Problem> {
+    let version = fields.get("version").parse();
+    version.map_err(|_| WebhookError::Stale.into())
+}
+
 /// Does what a button says.
 pub(crate) async fn act(
     State(console): ConsoleState,
@@ -212,7 +221,9 @@ pub(crate) async fn act(
     match action {
         "test" => return test(&console, &form, &id).await,
         "rotate" => {
-            let secret = console.webhooks().rotate(&id, GRACE_S).await;
+            // Who presses twice has seen neither secret: the second press would end the one in use.
+            let target = (&*id, Some(seen(&form.fields)?));
+            let secret = console.webhooks().rotate(target, GRACE_S).await;
             let secret = secret.map_err(Problem::from)?;
             let page = secret_page(&console, &form, (&id, &secret)).await?;
             return Ok(noted(page, (&form.actor, &id), "given a new secret"));

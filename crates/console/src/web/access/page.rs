@@ -37,6 +37,10 @@ struct AccessPage {
     layout: PageLayout,
     form: AccessForm,
     name: String,
+    /// The version that is shown, which the form may be older than.
+    version: i64,
+    /// Whether a secret beside the newest is still taken; another new one ends it.
+    has_old_secret: bool,
     state: &'static str,
     facts: Vec<(&'static str, String)>,
     saved: bool,
@@ -88,6 +92,8 @@ impl AccessPage {
             is_stale: form.version != access.version,
             form,
             name: access.name.clone(),
+            version: access.version,
+            has_old_secret: access.secrets.len() > 1,
             state: state_word(access, console.now()),
             facts,
             saved: false,
@@ -241,15 +247,20 @@ pub(crate) async fn confirm_deletion(
     Ok(html(StatusCode::OK, &page))
 }
 
+/// Returns the version from which the form was made. A form without one is of a page that nobody should go by any longer.
+fn seen(fields: &Fields) -> Result<i64, ChangeError> {
+    let version = fields.get("version").parse();
+    version.map_err(|_| ChangeError::Stale)
+}
+
 /// Deletes the access, if it has not changed since the question.
 pub(crate) async fn delete(
     State(console): ConsoleState,
     PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let version = form.fields.get("version").parse();
-    let version = version.map_err(|_| Problem::from(ChangeError::Stale))?;
-    manage::delete(&console, form.target(&name, Some(version))).await?;
+    let target = form.target(&name, Some(seen(&form.fields)?));
+    manage::delete(&console, target).await?;
     Ok(see_other(&format!("/console/accesses?deleted={name}")))
 }
 
@@ -263,7 +274,8 @@ pub(crate) async fn revoke_tokens(
     Ok(saved(&name))
 }
 
-/// Makes a new secret and shows it this once.
+/// Makes a new secret and shows it this once, if the access has not changed since the page was shown: who presses twice has seen
+/// neither secret, and the second press would end the one in use.
 pub(crate) async fn rotate(
     State(console): ConsoleState,
     PagePath(name): PagePath,
@@ -273,7 +285,8 @@ pub(crate) async fn rotate(
         drop_old: form.fields.has("drop_old"),
         ..Rotation::default()
     };
-    let (access, view) = manage::rotate(&console, form.target(&name, None), rotation).await?;
+    let target = form.target(&name, Some(seen(&form.fields)?));
+    let (access, view) = manage::rotate(&console, target, rotation).await?;
     let layout = form.visitor.layout("accesses", "New secret");
     let heading = "The access has a new secret";
     let page = SecretPage::of(layout, heading, &console, &access, &view);

@@ -20,6 +20,8 @@ pub(super) struct WebhookView {
     /// Whether no operator has stopped it, and it has not been given up.
     pub(super) may_pause: bool,
     pub(super) cause: String,
+    /// Whether a secret beside the newest still signs; another new one ends it.
+    pub(super) has_old_secret: bool,
     pub(super) since: String,
     pub(super) facts: Vec<(&'static str, String)>,
 }
@@ -51,6 +53,7 @@ impl WebhookView {
             is_well: state == "active",
             may_pause: state != "disabled" && view["cause"] != PAUSED,
             cause: text(&view["cause"]),
+            has_old_secret: items(&view["secrets"]).count() > 1,
             since: moment(&text(&view["state_since"])),
             facts: vec![
                 ("Types", types.join(", ")),

@@ -1,0 +1,109 @@
+//! An operator changes what they have seen: not what others have changed since, and not what they have changed themselves by the
+//! same press.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Visitor;
+use super::steering::untouched;
+use crate::harness::{Answer, Gateway, admin, client};
+
+const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.1/32\"]\n";
+
+/// A form of a page, as the page was when it was opened.
+struct OpenForm<'a> {
+    visitor: &'a Visitor<'a>,
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+impl<'a> OpenForm<'a> {
+    async fn of(visitor: &'a Visitor<'a>, page: &str, action: &str) -> OpenForm<'a> {
+        let page = visitor.page(page).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        OpenForm {
+            visitor,
+            action: action.to_owned(),
+            fields: untouched(&page.body, action),
+        }
+    }
+
+    /// Sends it with some fields written anew.
+    async fn send(&self, written: &[(&str, &str)]) -> Answer {
+        let is_written = |name: &str| written.iter().any(|(known, _)| *known == name);
+        let shown = self.fields.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let kept = shown.filter(|(name, _)| !is_written(name));
+        let fields: Vec<_> = kept.chain(written.iter().copied()).collect();
+        Answer::of(self.visitor.form(&self.action, &fields)).await
+    }
+}
+
+/// Makes a webhook of the first access, whose receiver does not listen. Returns its path.
+async fn webhook(gateway: &Gateway, draft: Value) -> String {
+    let mut whole = json!({"access": "demo", "url": "https://127.0.0.1:1/"});
+    let fields = draft.as_object().unwrap().clone();
+    whole.as_object_mut().unwrap().extend(fields);
+    let made = admin(gateway, Method::POST, "webhooks", &whole).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    format!("webhooks/{}", made.json()["id"].as_str().unwrap())
+}
+
+/// Makes a call with the secret that the first access was made with.
+async fn call(gateway: &Gateway, body: &'static str) -> Value {
+    let demo = gateway.demo();
+    let request = client().post(gateway.url("/api/basic/"));
+    let request = request.basic_auth(&demo.user, Some(&demo.password));
+    Answer::of(request.body(body)).await.json()
+}
+
+#[tokio::test]
+async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let page = "/console/accesses/demo";
+    let rotate = format!("{page}/rotate");
+    let form = OpenForm::of(&visitor, page, &rotate).await;
+    assert_eq!(form.send(&[]).await.status, 200);
+    let twice = form.send(&[]).await;
+    assert_eq!(twice.status, 412, "{}", twice.body);
+    let said = "The access has been changed since.";
+    assert!(twice.body.contains(said), "{}", twice.body);
+    let read = "class=chat&method=getchats&platform=whatsapp&platformid=100";
+    assert_eq!(call(&gateway, read).await["status"], "SUCCESS");
+    let bare = visitor.send(&rotate, &[]).await;
+    assert_eq!(bare.status, 412, "a version is needed");
+    // Who looks again sees what one more ends, and may have it.
+    let again = visitor.page(page).await.body;
+    assert!(again.contains("ends the older one of two"), "{again}");
+    let form = OpenForm::of(&visitor, page, &rotate).await;
+    assert_eq!(form.send(&[]).await.status, 200);
+    assert_eq!(
+        call(&gateway, read).await["error"],
+        "INCORRECT_USER_PASSWORD"
+    );
+}
+
+#[tokio::test]
+async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
+    let gateway = Gateway::configured(CONFIGURATION, &[]);
+    let visitor = Visitor::first(&gateway).await;
+    let path = webhook(&gateway, json!({})).await;
+    let page = format!("/console/{path}");
+    let form = OpenForm::of(&visitor, &page, &format!("{page}/act")).await;
+    let press = [("action", "rotate")];
+    let once = form.send(&press).await;
+    assert_eq!(once.status, 200, "{}", once.body);
+    assert!(once.body.contains("whsec_"), "{}", once.body);
+    let twice = form.send(&press).await;
+    assert_eq!(twice.status, 412, "{}", twice.body);
+    let said = "The webhook has been changed since.";
+    assert!(twice.body.contains(said), "{}", twice.body);
+    let again = visitor.page(&page).await.body;
+    assert!(again.contains("ends the older one of two"), "{again}");
+    // A program that names no version has what it asks for.
+    let by_program = format!("{path}/rotate");
+    for _ in 0..2 {
+        let rotated = admin(&gateway, Method::POST, &by_program, &json!({})).await;
+        assert_eq!(rotated.status, 200, "{}", rotated.body);
+    }
+}
