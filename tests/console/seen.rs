@@ -48,6 +48,12 @@ async fn webhook(gateway: &Gateway, draft: Value) -> String {
     format!("webhooks/{}", made.json()["id"].as_str().unwrap())
 }
 
+async fn shown(gateway: &Gateway, path: &str) -> Value {
+    let answer = admin(gateway, Method::GET, path, &Value::Null).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()
+}
+
 /// Makes a call with the secret that the first access was made with.
 async fn call(gateway: &Gateway, body: &'static str) -> Value {
     let demo = gateway.demo();
@@ -106,4 +112,54 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
         let rotated = admin(&gateway, Method::POST, &by_program, &json!({})).await;
         assert_eq!(rotated.status, 200, "{}", rotated.body);
     }
+}
+
+#[tokio::test]
+async fn a_webhook_that_somebody_else_has_changed_is_not_overwritten_and_no_input_is_lost() {
+    let gateway = Gateway::configured(CONFIGURATION, &[]);
+    let visitor = Visitor::first(&gateway).await;
+    let path = webhook(&gateway, json!({"note": "orders"})).await;
+    let page = format!("/console/{path}");
+    let form = OpenForm::of(&visitor, &page, &page).await;
+    let theirs = json!({"url": "https://127.0.0.1:1/new", "types": ["chat.changed"]});
+    let changed = admin(&gateway, Method::PATCH, &path, &theirs).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    let before = shown(&gateway, &path).await;
+    let refused = form.send(&[("note", "orders and answers")]).await;
+    assert_eq!(refused.status, 412, "{}", refused.body);
+    for wanted in [
+        "The webhook has been changed since.",
+        "Open the current version",
+        "value=\"orders and answers\"",
+    ] {
+        assert!(refused.body.contains(wanted), "{wanted}: {}", refused.body);
+    }
+    assert_eq!(shown(&gateway, &path).await, before);
+    let form = OpenForm::of(&visitor, &page, &page).await;
+    let saved = form.send(&[("note", "orders and answers")]).await;
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let after = shown(&gateway, &path).await;
+    assert_eq!(after["note"], "orders and answers");
+    assert_eq!(
+        (&after["url"], &after["types"]),
+        (&theirs["url"], &theirs["types"])
+    );
+}
+
+#[tokio::test]
+async fn a_form_of_a_webhook_that_is_saved_untouched_changes_nothing_of_its_texts() {
+    let gateway = Gateway::configured(CONFIGURATION, &[]);
+    let visitor = Visitor::first(&gateway).await;
+    let note = " ❤\u{fe0f} 👨\u{200d}👩 می\u{200c}خواهم ";
+    let path = webhook(&gateway, json!({"note": note})).await;
+    let page = format!("/console/{path}");
+    let form = OpenForm::of(&visitor, &page, &page).await;
+    assert_eq!(form.send(&[]).await.status, 303);
+    assert_eq!(shown(&gateway, &path).await["note"], note);
+    // Nor does a form that is shown again because something else is wrong.
+    let form = OpenForm::of(&visitor, &page, &page).await;
+    let wrong = form.send(&[("url", "nowhere")]).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    let again = format!("value=\"{note}\"");
+    assert!(wrong.body.contains(&again), "{}", wrong.body);
 }

@@ -174,14 +174,18 @@ impl Webhooks {
         Ok((webhook, secret.text))
     }
 
-    /// Changes what an operator says about a webhook.
+    /// Changes what an operator says about a webhook. `seen` is the version that the operator has seen; absent for any.
     ///
     /// # Errors
-    /// `Missing`, `Invalid` with the field, or `Store`. Nothing has changed then.
-    pub async fn set(&self, id: &str, draft: WebhookDraft) -> Result<(), WebhookError> {
+    /// `Missing`, `Stale`, `Invalid` with the field, or `Store`. Nothing has changed then.
+    pub async fn set(
+        &self,
+        (id, seen): (&str, Option<i64>),
+        draft: WebhookDraft,
+    ) -> Result<(), WebhookError> {
         let sender = self.sender();
         // From what stands there when it is written: another operator may change something else of it at the same time.
-        self.change((id, None), move |webhook| {
+        self.change((id, seen), move |webhook| {
             webhook.settings = settings(&webhook.settings, draft, &sender.rules)?;
             Ok(())
         })

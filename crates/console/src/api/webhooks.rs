@@ -232,7 +232,7 @@ async fn change(
 ) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let change: WebhookChange = body(request).await?;
-    console.webhooks().set(&id, change.into()).await?;
+    console.webhooks().set((&id, None), change.into()).await?;
     Ok(noted(shown(&console, &id).await?, (&actor, &id), "changed"))
 }
 

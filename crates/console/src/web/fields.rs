@@ -32,8 +32,13 @@ impl Fields {
 
     /// Returns the first value with this name, without blanks around it; empty if the name is absent.
     pub(crate) fn get(&self, name: &str) -> &str {
+        self.raw(name).trim()
+    }
+
+    /// Returns the first value with this name as it was written; empty if the name is absent.
+    pub(crate) fn raw(&self, name: &str) -> &str {
         let named = self.0.iter().find(|(known, _)| known == name);
-        named.map_or("", |(_, value)| value.trim())
+        named.map_or("", |(_, value)| value)
     }
 
     /// Returns every value with this name.

@@ -46,6 +46,8 @@ struct WebhookPage {
     webhook: WebhookView,
     /// The version that is shown.
     version: i64,
+    /// Whether the form was made from a webhook that has changed since.
+    is_stale: bool,
     form: WebhookForm,
     /// The event, its state, and why it waits.
     deliveries: Vec<[String; 3]>,
@@ -79,7 +81,7 @@ fn draft(fields: &Fields) -> WebhookDraft {
         url: Some(fields.get("url").to_owned()),
         types: Some(fields.all("types").map(str::to_owned).collect()),
         thin: Some(fields.has("thin")),
-        note: Some(fields.get("note").to_owned()),
+        note: Some(fields.raw("note").to_owned()),
     }
 }
 
@@ -153,7 +155,8 @@ async fn one(console: &Console, visitor: &Visitor, id: &str) -> Result<WebhookPa
         done: String::new(),
         webhook: WebhookView::of(&shown),
         version: webhook.version,
-        form: WebhookForm::of(&shown),
+        is_stale: false,
+        form: WebhookForm::of(&webhook, &access.name),
         unsettled: deliveries.len(),
         deliveries: deliveries
             .iter()
@@ -188,18 +191,21 @@ fn attempt_line(row: &Value) -> [String; 6] {
     ]
 }
 
-/// Changes a webhook as the form says.
+/// Changes a webhook as the form says, if it has not changed since the form was made: the form holds every field, also those that
+/// somebody else has changed.
 pub(crate) async fn change(
     State(console): ConsoleState,
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let changed = console.webhooks().set(&id, draft(&form.fields)).await;
+    let target = (&*id, Some(seen(&form.fields)?));
+    let changed = console.webhooks().set(target, draft(&form.fields)).await;
     match changed.map_err(Problem::from) {
         Ok(()) => Ok(done(&form, &id, "change", None)),
         Err(problem) => {
             let mut page = one(&console, &form.visitor, &id).await?;
             page.form = WebhookForm::again(&form.fields, &problem);
+            page.is_stale = page.form.version != page.version;
             Ok(html(problem.status(), &page))
         }
     }

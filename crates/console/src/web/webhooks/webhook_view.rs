@@ -2,6 +2,7 @@
 
 use adapter::EVENT_TYPES;
 use serde_json::Value;
+use store::Webhook;
 use webhooks::{DEFAULT_TYPES, PAUSED};
 
 use crate::problem::Problem;
@@ -26,8 +27,10 @@ pub(super) struct WebhookView {
     pub(super) facts: Vec<(&'static str, String)>,
 }
 
-/// The fields of a form.
+/// The fields of a form. Texts are as they are kept: what a form shows is what it sends.
 pub(super) struct WebhookForm {
+    /// The version that the form was made from; 0 of a new webhook.
+    pub(super) version: i64,
     pub(super) access: String,
     pub(super) url: String,
     pub(super) note: String,
@@ -73,6 +76,7 @@ impl WebhookView {
 impl WebhookForm {
     pub(super) fn empty() -> WebhookForm {
         WebhookForm {
+            version: 0,
             access: String::new(),
             url: String::new(),
             note: String::new(),
@@ -84,14 +88,17 @@ impl WebhookForm {
         }
     }
 
-    pub(super) fn of(view: &Value) -> WebhookForm {
-        let has = |name: &str| items(&view["types"]).any(|known| known == name);
+    /// The form of a webhook of the access with this name.
+    pub(super) fn of(webhook: &Webhook, access: &str) -> WebhookForm {
+        let settings = &webhook.settings;
+        let has = |name: &str| settings.types.iter().any(|known| known == name);
         WebhookForm {
-            access: text(&view["access"]),
-            url: text(&view["url"]),
-            note: text(&view["note"]),
+            version: webhook.version,
+            access: access.to_owned(),
+            url: settings.url.clone(),
+            note: settings.note.clone(),
             types: EVENT_TYPES.map(|name| (name, has(name))).to_vec(),
-            thin: view["payload"] == "thin",
+            thin: settings.thin,
             error: None,
         }
     }
@@ -100,9 +107,10 @@ impl WebhookForm {
     pub(super) fn again(fields: &Fields, problem: &Problem) -> WebhookForm {
         let has = |name: &str| fields.all("types").any(|ticked| ticked == name);
         WebhookForm {
-            access: visible(fields.get("access")),
-            url: visible(fields.get("url")),
-            note: visible(fields.get("note")),
+            version: fields.get("version").parse().unwrap_or_default(),
+            access: fields.raw("access").to_owned(),
+            url: fields.raw("url").to_owned(),
+            note: fields.raw("note").to_owned(),
             types: EVENT_TYPES.map(|name| (name, has(name))).to_vec(),
             thin: fields.has("thin"),
             error: Some(visible(problem.detail())),
