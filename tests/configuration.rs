@@ -94,6 +94,22 @@ fn every_mistake_is_reported_with_its_place() {
     "#);
 }
 
+/// Joined with what stands before it, such a name looks like a setting.
+#[test]
+fn a_name_in_quotes_with_a_dot_is_no_setting() {
+    let file = "[\"server.tls\"]\ncert = \"c.pem\"\n[server]\n\"tls.key\" = \"k.pem\"\n[[accesses]]\n\"user.x\" = 1\n";
+    let found = mistakes(file);
+    for (place, name) in [
+        ("line 1, column 2", r#""server.tls""#),
+        ("line 4, column 1", r#"server."tls.key""#),
+        ("line 6, column 1", r#"accesses.0."user.x""#),
+    ] {
+        let expected =
+            format!("{place}: {name}: there is no such setting; write it without quotes");
+        assert!(found.contains(&expected), "{expected}: {found:#?}");
+    }
+}
+
 #[test]
 fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_settings() {
     let reported = |file: &str, keys: &[&str]| {

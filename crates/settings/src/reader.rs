@@ -288,6 +288,15 @@ impl<'a> Reader<'a> {
 
     fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<ConfigError>) {
         for (name, value) in table {
+            if name.get_ref().contains('.') {
+                // One name with a dot in it. Joined it looks like a setting, which nobody finds there.
+                let quoted = format!("{prefix}{:?}", name.get_ref());
+                unknown.push(ConfigError {
+                    location: self.map.at(name.span().start),
+                    text: format!("{quoted}: there is no such setting; write it without quotes"),
+                });
+                continue;
+            }
             let key = format!("{prefix}{}", name.get_ref());
             let inner = format!("{key}.");
             let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
