@@ -1,6 +1,8 @@
 //! Another configuration while the gateway runs: all of it or nothing, and nobody who is being served notices.
 
+use std::fs::Permissions;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,6 +29,19 @@ const READ: &str = "class=chat&method=getchatchannels";
 fn gateway(toml: &str) -> Gateway {
     let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
     Gateway::configured(&format!("{toml}\n{ACCESS}"), &environment)
+}
+
+/// Waits until the file has been refused so many times in all, and sees that it is not tried again.
+async fn is_refused_once(gateway: &Gateway, times: usize) {
+    let refusals = async || {
+        let lines = gateway.process.lines();
+        let refusals = lines
+            .iter()
+            .filter(|line| line.contains("configuration refused"));
+        refusals.count()
+    };
+    until("the refusal", async || refusals().await == times).await;
+    stays(LOOKS, "refused once", async || refusals().await == times).await;
 }
 
 /// Puts another file in the place of the configuration, whole.
@@ -222,18 +237,14 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     );
     // The same broken file is tried once, not again and again.
     write(&gateway, "[server]\ndeny = [\"nonsense\"]");
-    gateway
-        .process
-        .wait_for("the refusal", |line| line.contains("configuration refused"));
-    stays(LOOKS, "refused once", async || {
-        let lines = gateway.process.lines();
-        let refusals = lines
-            .iter()
-            .filter(|line| line.contains("configuration refused"));
-        refusals.count() == 1
-    })
-    .await;
+    is_refused_once(&gateway, 1).await;
+    // Likewise one that anybody may write, until its rights are others.
+    let file = gateway.folder.path().join("chatgate.toml");
+    let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     write(&gateway, "[server]\ndeny = []");
+    mode(0o666);
+    is_refused_once(&gateway, 2).await;
+    mode(0o644);
     gateway
         .process
         .wait_for("the mended file", |line| line.contains("\"generation\":4"));

@@ -89,13 +89,17 @@ fn trusted_within(path: &Path) -> Result<Vec<u8>, FileError> {
     read_within(READ_TIMEOUT, path, trusted)?
 }
 
-/// Reads the text of a file whoever may write it, to see whether it has changed.
+/// Reads the text of a file whoever may write it, to see whether it has changed, and whether [`read_trusted`] takes it.
 ///
 /// # Errors
 /// A line that names the file. A file that blocks is an error after a few seconds.
-pub fn read_to_compare(path: &Path) -> Result<String, String> {
-    let read = read_within(READ_TIMEOUT, path, |path| contents(open(path)?));
-    let read = read.map_err(FileError::from).flatten().and_then(text);
+pub fn read_to_compare(path: &Path) -> Result<(String, bool), String> {
+    let read = read_within(READ_TIMEOUT, path, |path| {
+        let file = open(path)?;
+        let is_trusted = is_trusted(&file)?;
+        Ok((text(contents(file)?)?, is_trusted))
+    });
+    let read = read.map_err(FileError::from).flatten();
     read.map_err(|error| error.text(path))
 }
 
@@ -105,11 +109,15 @@ fn text(bytes: Vec<u8>) -> Result<String, FileError> {
 
 fn trusted(path: &Path) -> Result<Vec<u8>, FileError> {
     let file = open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.mode() & EVERYBODY_WRITES != 0 {
+    if !is_trusted(&file)? {
         return Err(FileError::Untrusted);
     }
     contents(file)
+}
+
+fn is_trusted(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    Ok(!metadata.is_file() || metadata.mode() & EVERYBODY_WRITES == 0)
 }
 
 /// Opens a file without waiting for whoever writes a pipe. What a shell hands over, such as `/dev/stdin` or `/dev/fd/63`, may

@@ -125,19 +125,22 @@ pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
 /// Reloads when the file has changed and then stayed the same, until the task is aborted.
 pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
-    let mut seen = None;
+    let (mut seen, mut taken) = (None, None);
     loop {
         interval.tick().await;
         // A missing file is being replaced. A reload that somebody asks for meanwhile reports it.
         let path = file.clone();
         let read = tokio::task::spawn_blocking(move || settings::read_to_compare(&path));
-        let Ok(Ok(text)) = read.await else {
+        let Ok(Ok(read)) = read.await else {
             continue;
         };
-        let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&text);
-        if is_new && seen.as_ref() == Some(&text) {
+        let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&read.0);
+        let read = Some(read);
+        // What could not be read is tried once, and again when its text or its rights are others.
+        if is_new && seen == read && taken != read {
             reload(&runtime, "changed file").await;
+            taken.clone_from(&read);
         }
-        seen = Some(text);
+        seen = read;
     }
 }
