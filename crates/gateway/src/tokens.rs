@@ -6,6 +6,7 @@ mod signing_keys;
 mod verification;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use adapter::Error;
 use adapter_jwt::{
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 use client::Client;
 use console::{KeyRow, OperationError};
 use store::Store;
+use tokio::time::timeout_at;
 use uuid::Uuid;
 
 use crate::config::IssuerConfig;
@@ -145,7 +147,8 @@ impl Tokens {
                 let tokens = Arc::clone(self);
                 tokio::spawn(async move {
                     if let Some(outside) = tokens.outside.get(at) {
-                        tokens.fetch(outside, now).await;
+                        // Whoever has begun meanwhile fetches for this one too.
+                        tokens.fetch(outside, now, Instant::now()).await;
                     }
                 });
             }
@@ -170,9 +173,14 @@ impl Tokens {
     }
 
     /// Fetches the keys of an issuer, and returns whether the last fetch has brought them. A second caller waits for the fetch
-    /// under way, and then finds that it is too early for another.
-    async fn fetch(&self, outside: &OutsideIssuer, now: i64) -> bool {
-        let _fetching = outside.fetching.lock().await;
+    /// under way, until the deadline at the longest, and then finds that it is too early for another. `now` in seconds since 1970,
+    /// UTC.
+    async fn fetch(&self, outside: &OutsideIssuer, now: i64, deadline: Instant) -> bool {
+        let asked = Instant::now();
+        let Ok(_fetching) = timeout_at(deadline.into(), outside.fetching.lock()).await else {
+            return false;
+        };
+        let now = || now.saturating_add_unsigned(asked.elapsed().as_secs());
         if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
             self.replace(&outside.config.issuer, &set.keys);
         }
@@ -299,8 +307,6 @@ fn internal(cause: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use adapter_jwt::Algorithm;
 
     use super::*;

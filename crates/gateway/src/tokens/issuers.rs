@@ -6,6 +6,7 @@ use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
 use client::{Client, get_document};
 use console::rfc3339;
 use serde_json::{Value, json};
+use store::sha256;
 
 use crate::config::{IssuerConfig, JwksSource};
 
@@ -33,6 +34,8 @@ struct KeysState {
     fetched: Option<i64>,
     /// Why the last fetch failed.
     error: Option<String>,
+    /// SHA-256 of the document that the keys in use are from.
+    document: Option<[u8; 32]>,
     usable: usize,
     passed_over: Vec<PassedOver>,
 }
@@ -51,6 +54,8 @@ impl OutsideIssuer {
     /// reload. So are keys whose fetch is under way, since its result goes to the old configuration.
     pub(crate) fn renewed(&self) -> OutsideIssuer {
         let mut known = self.known().clone();
+        // Its keys are taken over at another moment.
+        known.document = None;
         let is_file = matches!(self.config.jwks, JwksSource::File(_));
         if is_file || self.fetching.try_lock().is_err() {
             known.tried = None;
@@ -82,23 +87,33 @@ impl OutsideIssuer {
         known.fetched.is_some() && known.error.is_none()
     }
 
-    /// Fetches its keys, unless they were requested a moment ago. Hold `fetching` meanwhile.
-    pub(crate) async fn fetch(&self, client: Option<&Client>, now: i64) -> Option<KeySet> {
+    /// Fetches its keys, unless they were requested a moment ago, and returns them if they are others. Hold `fetching` meanwhile.
+    /// `now` in seconds since 1970, UTC.
+    pub(crate) async fn fetch(
+        &self,
+        client: Option<&Client>,
+        now: impl Fn() -> i64,
+    ) -> Option<KeySet> {
+        let began = now();
         {
             let mut known = self.known();
             let pause_s = i64::from(REFETCH_PAUSE_S);
             if known
                 .tried
-                .is_some_and(|tried| is_within(pause_s, tried, now))
+                .is_some_and(|tried| is_within(pause_s, tried, began))
             {
                 return None;
             }
-            known.tried = Some(now);
+            known.tried = Some(began);
         }
-        match self.read(client).await {
-            Ok(set) => {
-                self.note(&set, now);
-                Some(set)
+        let read = self.read(client).await;
+        // The pause is one between fetches, however long they take.
+        self.known().tried = Some(now());
+        match read {
+            Ok((set, document)) => {
+                self.note(&set, began);
+                let before = self.known().document.replace(document);
+                (before != Some(document)).then_some(set)
             }
             // The last good keys stay: an issuer that is down for a minute must not lock its callers out.
             Err(error) => {
@@ -109,7 +124,7 @@ impl OutsideIssuer {
         }
     }
 
-    async fn read(&self, client: Option<&Client>) -> Result<KeySet, String> {
+    async fn read(&self, client: Option<&Client>) -> Result<(KeySet, [u8; 32]), String> {
         let document = match &self.config.jwks {
             JwksSource::Url(url) => {
                 let client = client.ok_or("there is no client")?;
@@ -121,7 +136,9 @@ impl OutsideIssuer {
                 reading.await.map_err(|panic| panic.to_string())??
             }
         };
-        parse_jwks(&document, &self.config.algorithms).map_err(|error| error.to_string())
+        let set = parse_jwks(&document, &self.config.algorithms);
+        let set = set.map_err(|error| error.to_string())?;
+        Ok((set, sha256(document.as_bytes())))
     }
 
     fn note(&self, set: &KeySet, now: i64) {
@@ -177,7 +194,48 @@ fn describe(odd: &PassedOver) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::is_within;
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use adapter_jwt::{AccessNames, Algorithm, ScopeRule};
+
+    use super::*;
+
+    fn of_file(path: &std::path::Path) -> OutsideIssuer {
+        OutsideIssuer::new(IssuerConfig {
+            issuer: "https://issuer.test".to_owned(),
+            audience: Vec::new(),
+            jwks: JwksSource::File(path.to_owned()),
+            algorithms: vec![Algorithm::EdDsa],
+            refresh: Duration::from_secs(300),
+            claim: "sub".to_owned(),
+            accesses: AccessNames::all(),
+            scopes: ScopeRule::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_pause_begins_when_a_fetch_ends_and_the_same_keys_are_taken_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jwks.json");
+        std::fs::write(&file, r#"{"keys":[]}"#).unwrap();
+        let (issuer, clock) = (of_file(&file), Cell::new(1000));
+        // Each look at the clock is four seconds after the one before.
+        let now = || clock.replace(clock.get() + 4);
+        assert!(issuer.fetch(None, now).await.is_some());
+        let ended = clock.get() - 4;
+        assert!(issuer.fetch(None, || ended + 9).await.is_none());
+        assert_eq!(issuer.known().tried, Some(ended));
+        assert!(
+            issuer.fetch(None, || ended + 10).await.is_none(),
+            "no others"
+        );
+        assert_eq!(issuer.known().tried, Some(ended + 10));
+        std::fs::write(&file, r#"{"keys":[ ]}"#).unwrap();
+        assert!(issuer.fetch(None, || ended + 20).await.is_some());
+        // What a reload takes over may be of another moment than the document was.
+        assert!(issuer.renewed().fetch(None, || ended + 30).await.is_some());
+    }
 
     #[test]
     fn a_clock_that_is_set_back_holds_up_no_fetch() {
