@@ -2,7 +2,7 @@
 //! until it expires.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use moka::sync::Cache;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -18,7 +18,8 @@ type TokenHash = u128;
 /// A verified token; it counts as long as the keyring that verified it is current.
 #[derive(Clone)]
 struct VerifiedToken {
-    keyring: Arc<Keyring>,
+    /// Keeps its place and not its keys: tokens stay here long after keys have been replaced.
+    keyring: Weak<Keyring>,
     subject: Arc<Subject>,
 }
 
@@ -45,12 +46,14 @@ impl TokenCache {
     #[must_use]
     pub fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Arc<Subject>> {
         let known = self.valid.get(&self.hash(token))?;
-        let holds = Arc::ptr_eq(&known.keyring, keyring) && now < known.subject.good_before;
+        let is_current = known.keyring.as_ptr() == Arc::as_ptr(keyring);
+        let holds = is_current && now < known.subject.good_before;
         holds.then_some(known.subject)
     }
 
     /// Stores a token that this keyring has verified.
-    pub fn keep(&self, token: &str, keyring: Arc<Keyring>, subject: Arc<Subject>) {
+    pub fn keep(&self, token: &str, keyring: &Arc<Keyring>, subject: Arc<Subject>) {
+        let keyring = Arc::downgrade(keyring);
         let known = VerifiedToken { keyring, subject };
         self.valid.insert(self.hash(token), known);
     }
@@ -77,11 +80,15 @@ mod tests {
             origin: TokenOrigin::Outside { issued_at: None },
         });
         assert_eq!(known.subject("a.b.c", &keyring, 99), None);
-        known.keep("a.b.c", Arc::clone(&keyring), subject.clone());
+        known.keep("a.b.c", &keyring, subject.clone());
         assert_eq!(known.subject("a.b.c", &keyring, 99), Some(subject.clone()));
         assert_eq!(known.subject("a.b.c", &keyring, 100), None);
         assert_eq!(known.subject("a.b.d", &keyring, 99), None);
         let other = Arc::new(Keyring::default());
         assert_eq!(known.subject("a.b.c", &other, 99), None);
+        // What is replaced is not kept for it.
+        let replaced = Arc::downgrade(&keyring);
+        drop(keyring);
+        assert!(replaced.upgrade().is_none());
     }
 }

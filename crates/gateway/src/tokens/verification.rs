@@ -35,7 +35,7 @@ impl Tokens {
             }
             Ok(subject) => {
                 let subject = Arc::new(subject);
-                self.cache.keep(token, keyring, Arc::clone(&subject));
+                self.cache.keep(token, &keyring, Arc::clone(&subject));
                 Ok(subject)
             }
             Err(fault) => Err(fault.into()),
@@ -55,7 +55,7 @@ impl Tokens {
         let tokens = Arc::clone(self);
         let fetching = tokio::spawn(async move {
             match tokens.outside(&issuer) {
-                Some(outside) => tokens.fetch(outside, now).await,
+                Some(outside) => tokens.fetch(outside, now, deadline).await,
                 None => true,
             }
         });
