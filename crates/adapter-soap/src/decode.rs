@@ -17,7 +17,7 @@ pub(crate) fn decode(
     head: &Head,
     dialect: &mut SoapDialect,
 ) -> Result<Decoded, Error> {
-    let charset = head.check_media_type()?;
+    let charset = head.check_media_type(wire)?;
     let broken = |error: XmlError| {
         if error.is_too_large() {
             return Error::refused(Code::RequestTooLarge);
@@ -63,10 +63,14 @@ impl<'a> CallValues<'a> {
         let mut broken = Vec::new();
         let mut pairs = Vec::new();
         for child in call.iter().flat_map(|call| &call.children) {
-            if !is_parameter(call, child) || is_empty_nil(child) {
+            if !is_parameter(call, child) {
                 continue;
             }
             let name = child.name.local;
+            if is_empty_nil(child) {
+                pairs.push((name, String::new()));
+                continue;
+            }
             let mut value = child.text.clone();
             if !is_plain(child) {
                 broken.push(name);

@@ -103,11 +103,14 @@ impl Params {
         self.password_in_query
     }
 
-    /// Whether the name was given with a value; present but empty counts as absent.
+    /// Whether the name was given with a value, the first time or later; present but empty counts as absent.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let mut values = self.values.iter();
-        values.any(|value| value.name == name && !value.value.is_empty())
+        values.any(|value| {
+            let has_value = !value.value.is_empty() || value.doubled == Doubled::Different;
+            value.name == name && has_value
+        })
     }
 
     /// Removes a value and returns it; `None` when it is absent or empty.

@@ -278,6 +278,21 @@ fn nil_is_absent_and_structures_are_refused() {
         &sendmessage("<message xsi:nil='true'/>"),
         "bob:pass MISSING_COMPULSORY_PARAM",
     );
+    // Beside a value it is another one, in any order.
+    for twice in [
+        "<message xsi:nil='true'/><message>a</message>",
+        "<message>a</message><message xsi:nil='true'/>",
+    ] {
+        check(&[], &sendmessage(twice), "bob:pass INCORRECT_PARAM");
+    }
+    check(
+        &[BASIC],
+        &envelope(
+            "",
+            "<c:getchatchannels><user xsi:nil='true'/><user>ann</user></c:getchatchannels>",
+        ),
+        "INCORRECT_PARAM",
+    );
     check(
         &[],
         &sendmessage("<message xsi:type='c:any'>a</message>"),

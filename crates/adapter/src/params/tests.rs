@@ -106,6 +106,13 @@ fn doubled_values_must_agree() {
         .unwrap()
         .take_credential("user");
     assert_eq!(twice.unwrap_err().code(), Code::IncorrectParam);
+    // An empty one first hides no other.
+    for query in ["user=&user=x", "user=x&user=", "password=&password=x"] {
+        let beside = read(query, None, "").unwrap().refuse_credentials();
+        assert_eq!(beside.unwrap_err().code(), Code::IncorrectParam, "{query}");
+    }
+    let classes = read("class=&class=chat&method=getchats", None, "");
+    assert!(classes.unwrap().require_class_and_method().is_ok());
 }
 
 #[test]
