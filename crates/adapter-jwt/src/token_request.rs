@@ -1,10 +1,9 @@
 //! The request half of the token endpoint: RFC 6749 §2.3.1, §3.2, §4.4.
 
 use adapter::{
-    Authorization, Code, Credentials, Error, FormPair, Wire, form_decoded, form_pairs,
-    read_authorization,
+    Authorization, Code, Credentials, Error, FormPair, Wire, content_type, form_decoded,
+    form_pairs, read_authorization,
 };
-use http::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::oauth::OauthError;
@@ -124,7 +123,7 @@ fn header_client(
 
 /// As everywhere, a body without a type is a form.
 fn check_media_type(wire: &Wire<'_>) -> Result<(), OauthError> {
-    let Some(value) = wire.headers.get(CONTENT_TYPE) else {
+    let Some(value) = content_type(wire).map_err(|error| OauthError::from(&error))? else {
         return Ok(());
     };
     let essence = value.to_str().ok().and_then(|text| text.split(';').next());

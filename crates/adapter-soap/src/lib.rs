@@ -49,7 +49,7 @@ impl Adapter for SoapAdapter {
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
         // Credentials may stand in the envelope, whose own faults come before theirs.
-        Head::of(wire).check_media_type().map(drop)
+        Head::of(wire).check_media_type(wire).map(drop)
     }
 
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>) {

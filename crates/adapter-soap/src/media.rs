@@ -1,6 +1,6 @@
 //! The HTTP head about the body: media type, character set, action.
 
-use adapter::{Code, Error, SoapVersion, Wire, header_parts};
+use adapter::{Code, Error, SoapVersion, Wire, content_type, header_parts};
 use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::xml::{CHARSETS_TAKEN, Charset};
@@ -41,8 +41,9 @@ impl Head {
         }
     }
 
-    /// Requires a media type that can hold an envelope. Returns the character set that it names.
-    pub(crate) fn check_media_type(&self) -> Result<Option<Charset>, Error> {
+    /// Requires a body that is not compressed, of one media type that can hold an envelope. Returns the character set that it names.
+    pub(crate) fn check_media_type(&self, wire: &Wire<'_>) -> Result<Option<Charset>, Error> {
+        content_type(wire)?;
         match self.essence.as_str() {
             "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
             "application/xop+xml" => return Err(Error::malformed("MTOM is not taken.")),

@@ -47,6 +47,7 @@ pub use file_url::{is_public_address, is_public_name};
 pub use form::{FormPair, form_decoded, form_pairs};
 pub use header_parameter::header_parts;
 pub use json::{JsonPairs, compact, strict_object};
+pub use media::content_type;
 pub use operation::{
     CLASS, Caching, Effect, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS, Parameter,
     ParameterKind, Sensitivity, cacheable, operations,

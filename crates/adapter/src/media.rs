@@ -21,13 +21,7 @@ impl Media {
     /// # Errors
     /// UNSUPPORTED_MEDIA_TYPE, and MALFORMED_REQUEST for a header that is given twice or lacks its boundary.
     pub(crate) fn of(wire: &Wire<'_>) -> Result<Media, Error> {
-        refuse_compression(wire)?;
-        let mut types = wire.headers.get_all(CONTENT_TYPE).iter();
-        let media_type = types.next();
-        if types.next().is_some() {
-            return Err(Error::malformed("The Content-Type header is given twice."));
-        }
-        let media_type = media_type
+        let media_type = content_type(wire)?
             .map_or(Ok(""), HeaderValue::to_str)
             .map_err(|_| Error::refused(Code::UnsupportedMediaType))?;
         let essence = media_type.split(';').next().unwrap_or("").trim();
@@ -46,6 +40,21 @@ impl Media {
             Err(Error::refused(Code::UnsupportedMediaType))
         }
     }
+}
+
+/// The media type of a body that is read as it stands.
+///
+/// # Errors
+/// UNSUPPORTED_MEDIA_TYPE for a compressed body, and MALFORMED_REQUEST for a media type that is given twice: whoever reads along
+/// might take the other one.
+pub fn content_type<'w>(wire: &Wire<'w>) -> Result<Option<&'w HeaderValue>, Error> {
+    refuse_compression(wire)?;
+    let mut types = wire.headers.get_all(CONTENT_TYPE).iter();
+    let media_type = types.next();
+    if types.next().is_some() {
+        return Err(Error::malformed("The Content-Type header is given twice."));
+    }
+    Ok(media_type)
 }
 
 /// A compressed body that is read as it stands would be read wrongly.

@@ -210,3 +210,15 @@ fn only_a_form_is_read() {
     refused(read("", &[], b"grant_type=\xff"), "invalid_request", 400);
     refused(form("grant_type=%FF"), "invalid_request", 400);
 }
+
+#[test]
+fn a_compressed_body_and_two_media_types_are_refused() {
+    let body = format!("{GRANT}&client_id=c&client_secret=s");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let with = |header| read("", &[form, header], body.as_bytes());
+    taken(with(("content-encoding", "identity")).unwrap(), "c", "s");
+    let packed = with(("content-encoding", "gzip"));
+    refused(packed, "invalid_request", 415);
+    let twice = with(("content-type", "text/plain"));
+    refused(twice, "invalid_request", 400);
+}

@@ -98,6 +98,17 @@ fn media_types_that_can_hold_an_envelope_are_taken() {
 }
 
 #[test]
+fn a_compressed_body_and_two_media_types_are_refused() {
+    let xml = ("content-type", "text/xml");
+    let with = |header| verdict(&[xml, header], &envelope("", &call()));
+    assert_eq!(with(("content-encoding", "identity")), OK);
+    let packed = with(("content-encoding", "gzip"));
+    assert_eq!(packed, "UNSUPPORTED_MEDIA_TYPE");
+    let twice = with(("content-type", "multipart/related"));
+    assert_eq!(twice, "MALFORMED_REQUEST");
+}
+
+#[test]
 fn utf16_is_read() {
     let text = format!(
         "\u{feff}<?xml version='1.0' encoding='utf-16'?>{}",
