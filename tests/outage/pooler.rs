@@ -1,7 +1,7 @@
 //! A pooler between replicas and the database, which hands each transaction to another connection.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -30,9 +30,20 @@ impl Pooler {
         let socket = cluster.socket();
         let folder = socket.parent().unwrap();
         let shown = folder.to_str().unwrap();
+        // From 1.21 on it can keep what is prepared, and from 1.24 on it does.
+        let keeps = Command::new(program).arg("--version").output().unwrap();
+        let keeps = String::from_utf8_lossy(&keeps.stdout)
+            .split(['.', '\n'])
+            .nth(1)
+            .is_some_and(|minor| minor.parse::<u32>().unwrap() >= 21);
+        let keeps = if keeps {
+            "max_prepared_statements = 0\n"
+        } else {
+            ""
+        };
         let settings = format!(
             "[databases]\nchatgate = host={shown} user=chatgate\n[pgbouncer]\nunix_socket_dir = {shown}\nlisten_port = 6432\n\
-             auth_type = any\npool_mode = transaction\ndefault_pool_size = 12\nmax_client_conn = 500\nlogfile = {shown}/pooler.log\n"
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = 12\nmax_client_conn = 500\nlogfile = {shown}/pooler.log\n{keeps}"
         );
         cluster.write("pooler.ini", &settings);
         let mut command = Cluster::program(program);

@@ -45,9 +45,13 @@ impl Hosts {
         Some(hosts)
     }
 
-    fn environment(&self) -> [(&str, &str); 2] {
-        let file = self.file.to_str().unwrap();
-        [("LD_PRELOAD", &self.wrapper), ("NSS_WRAPPER_HOSTS", file)]
+    /// With time for the look: a busy machine takes a second to read a file by another process now and then.
+    fn environment(&self) -> [(&str, &str); 3] {
+        [
+            ("LD_PRELOAD", &self.wrapper),
+            ("NSS_WRAPPER_HOSTS", self.file.to_str().unwrap()),
+            ("CHATGATE__UPSTREAM__CONNECT_TIMEOUT", "10s"),
+        ]
     }
 
     /// From the next look on.

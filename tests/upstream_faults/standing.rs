@@ -264,7 +264,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     .await;
     assert_eq!(code_of(&answer), "SUCCESS", "{}", answer.body);
     let served = began.elapsed();
-    // Two places of half a second each: its turn comes within two of them, not behind forty others.
+    // Two places of a quarter of a second each: its turn comes within two of them, not behind forty others.
     assert_within(served, Duration::from_millis(2500));
     let reported = greedy.join_all().await;
     let overloaded = reported
