@@ -26,8 +26,8 @@ const click = (name) => (page) => page.getByRole("button", { name, exact: true }
 
 const says = (text) => (page) => page.getByText(text).first().waitFor();
 
-const hidden = (name, value) => (page) => page.locator(`main [name=${name}][type=hidden]`).first()
-  .evaluate((field, text) => { field.value = text; }, value);
+const hidden = (name, value) => (page) => page.locator(`main [name=${name}][type=hidden]`)
+  .evaluateAll((fields, text) => fields.forEach((field) => { field.value = text; }), value);
 
 // Previews what the form says, with a script.
 const preview = (fields, text) => steps(goto("/console/accesses/demo"), fill(fields), click("Preview"), says(text));
@@ -128,7 +128,17 @@ const OPERATOR = [
   )],
   ["webhook", steps((page) => page.getByRole("link", { name: "To the webhook" }).click(), says("Latest attempts"))],
   ["webhook-paused", steps(click("Pause"), says("by an operator"))],
+  ["webhook-stale", steps(hidden("version", "0"), click("Save"), says("Open the current version"))],
+  ["webhook-skip", steps(
+    (page) => page.getByRole("link", { name: "Open the current version" }).click(),
+    (page) => page.getByRole("link", { name: "Resume from now on…" }).click(), says("Cancel"),
+  )],
+  ["webhook-skipped", steps(click("Resume from now on"), says("The webhook is resumed from now on."))],
   ["webhooks", goto("/console/webhooks")],
+  ["webhook-delete", steps(
+    (page) => page.getByRole("link", { name: /^whk_/ }).click(),
+    (page) => page.getByRole("link", { name: "Delete…" }).click(), says("Cancel"),
+  )],
   ["explain-blank", goto("/console/explain")],
   ["explain-wrong", steps(
     goto("/console/explain"), fill({ peer: "nowhere", access: "missing" }), click("Explain"),

@@ -4,9 +4,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Visitor;
 use super::steering::untouched;
-use crate::harness::{Answer, Gateway, admin, client};
+use super::{Visitor, viewer_key};
+use crate::harness::{Answer, Gateway, admin, client, until};
 
 const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.1/32\"]\n";
 
@@ -162,4 +162,67 @@ async fn a_form_of_a_webhook_that_is_saved_untouched_changes_nothing_of_its_text
     assert_eq!(wrong.status, 422, "{}", wrong.body);
     let again = format!("value=\"{note}\"");
     assert!(wrong.body.contains(&again), "{}", wrong.body);
+}
+
+/// The events that are left to send.
+async fn left(gateway: &Gateway, path: &str) -> Vec<String> {
+    let unsettled = shown(gateway, &format!("{path}/deliveries")).await;
+    let rows = unsettled["deliveries"].as_array().unwrap().iter();
+    let ids = rows.map(|row| row["event"].as_str().unwrap().to_owned());
+    ids.collect()
+}
+
+#[tokio::test]
+async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
+    let looks = "[events]\npoll_min = \"50ms\"\npoll_max = \"200ms\"\ncalls_per_second = 1000\n";
+    let gateway = Gateway::configured(&format!("{CONFIGURATION}{looks}"), &[]);
+    let visitor = Visitor::first(&gateway).await;
+    let path = webhook(&gateway, json!({"types": ["message.sent", "chat.changed"]})).await;
+    // What is there at the first look is history.
+    until("an event is left to send", async || {
+        let send = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=34600000000&message=hello";
+        assert_eq!(call(&gateway, send).await["status"], "SUCCESS");
+        !left(&gateway, &path).await.is_empty()
+    })
+    .await;
+    let page = format!("/console/{path}");
+    let act = format!("{page}/act");
+    let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
+    for (action, question) in [("skip", "from now on?"), ("delete", "Delete webhook whk_")] {
+        // Another operator pauses it, so that both are offered.
+        let confirm = format!("{page}/{action}");
+        let stale = OpenForm::of(&visitor, &confirm, &confirm).await;
+        let pause = format!("{path}/pause");
+        admin(&gateway, Method::POST, &pause, &json!({})).await;
+        let links = visitor.page(&page).await.body;
+        let link = format!("href=\"{confirm}\"");
+        assert!(links.contains(&link), "{links}");
+        let pressed = visitor.send(&act, &[("action", action)]).await;
+        assert_eq!(pressed.status, 404, "a button alone: {}", pressed.body);
+        assert_eq!(viewer.page(&confirm).await.status, 403);
+        assert_eq!(stale.send(&[]).await.status, 412, "{action}");
+        let bare = visitor.send(&confirm, &[]).await;
+        assert_eq!(bare.status, 412, "a version is needed");
+        assert_eq!(shown(&gateway, &path).await["state"], "paused");
+        until("the question says how many are left", async || {
+            let count = left(&gateway, &path).await.len();
+            let asked = visitor.page(&confirm).await.body;
+            assert!(asked.contains(question), "{asked}");
+            asked.contains(&format!("<dt>Left to send</dt><dd>{count}</dd>"))
+        })
+        .await;
+        let waiting = left(&gateway, &path).await;
+        let form = OpenForm::of(&visitor, &confirm, &confirm).await;
+        let done = form.send(&[]).await;
+        assert_eq!(done.status, 303, "{}", done.body);
+        if action == "skip" {
+            let there = left(&gateway, &path).await;
+            assert!(!waiting.is_empty(), "nothing was left");
+            assert!(waiting.iter().all(|event| !there.contains(event)));
+            let resumed = visitor.page(done.header("location")).await.body;
+            assert!(resumed.contains("is resumed from now on."), "{resumed}");
+        }
+    }
+    let gone = admin(&gateway, Method::GET, &path, &Value::Null).await;
+    assert_eq!(gone.status, 404);
 }

@@ -206,7 +206,7 @@ async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_s
     );
     for (action, word, said) in [
         ("pause", "pause", "is paused."),
-        ("skip", "skip", "is resumed from now on."),
+        ("resume", "resume", "is resumed."),
         ("dead", "again&count=0", "is told to send 0 once more."),
     ] {
         let acted = visitor.send(&act, &[("action", action)]).await;

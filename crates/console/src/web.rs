@@ -37,6 +37,7 @@ use http::{HeaderName, HeaderValue, header};
 use crate::state::Console;
 use access::{list, page, sample};
 use journal::{row, tail};
+use webhooks::questions;
 
 /// Nothing from outside, nothing inline, in no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -95,6 +96,14 @@ pub(crate) fn router() -> Router<Arc<Console>> {
             get(webhooks::page).post(webhooks::change),
         )
         .route("/console/webhooks/{id}/act", post(webhooks::act))
+        .route(
+            "/console/webhooks/{id}/skip",
+            get(questions::confirm_skip).post(questions::skip),
+        )
+        .route(
+            "/console/webhooks/{id}/delete",
+            get(questions::confirm_deletion).post(questions::delete),
+        )
         .route("/console/status", get(status::page))
         .route("/console/status/reload", post(status::reload))
         .route("/console/status/rotate", post(status::rotate))

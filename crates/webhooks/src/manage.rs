@@ -192,13 +192,18 @@ impl Webhooks {
         .await
     }
 
-    /// Deletes a webhook with all that is left to send.
+    /// Deletes a webhook with all that is left to send. `seen` is the version that the operator has seen; absent for any.
     ///
     /// # Errors
-    /// When there is none, or the store can't be written.
-    pub async fn delete(&self, id: &str) -> Result<(), WebhookError> {
+    /// `Missing`, `Stale`, or `Store`. Nothing has changed then.
+    pub async fn delete(&self, (id, seen): (&str, Option<i64>)) -> Result<(), WebhookError> {
         let (webhook, _) = self.find(id).await?;
-        let gone = |_: &[Webhook]| Ok::<_, WebhookError>(None);
+        let this = id.to_owned();
+        let gone = move |there: &[Webhook]| {
+            let found = there.iter().find(|webhook| webhook.id == this);
+            found.map_or(Ok(()), |webhook| check_seen(webhook, seen))?;
+            Ok::<_, WebhookError>(None)
+        };
         self.store
             .change_webhook((id, &webhook.client_id), gone)
             .await?;

@@ -242,7 +242,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
-    console.webhooks().delete(&id).await?;
+    console.webhooks().delete((&id, None)).await?;
     Ok(noted(no_content(), (&actor, &id), "deleted"))
 }
 

@@ -1,5 +1,6 @@
 //! Webhooks: all of them, and one with what is left to send, what was given up, and its latest attempts.
 
+pub(crate) mod questions;
 mod webhook_view;
 
 use askama::Template;
@@ -64,7 +65,7 @@ struct WebhookSecretPage {
     secret: String,
 }
 
-/// What was done to a webhook, by the word in the address of its page; buttons have the same words.
+/// What was done to a webhook, by the word in the address of its page; buttons and questions have the same words.
 const DONE: [(&str, &str); 5] = [
     ("change", "changed"),
     ("pause", "paused"),
@@ -234,22 +235,13 @@ pub(crate) async fn act(
             let page = secret_page(&console, &form, (&id, &secret)).await?;
             return Ok(noted(page, (&form.actor, &id), "given a new secret"));
         }
-        "delete" => {
-            let deleted = console.webhooks().delete(&id).await;
-            deleted.map_err(Problem::from)?;
-            let response = see_other(&format!("{ALL}?deleted=1"));
-            return Ok(noted(response, (&form.actor, &id), "deleted"));
-        }
         _ => {}
     }
     let (webhooks, by) = (console.webhooks(), &*form.actor);
     let event = form.fields.get("event").to_owned();
     let acted = match action {
         "pause" => webhooks.pause(by, &id).await.map(|()| None),
-        "resume" | "skip" => {
-            let resumed = webhooks.resume(by, &id, action == "skip").await;
-            resumed.map(|()| None)
-        }
+        "resume" => webhooks.resume(by, &id, false).await.map(|()| None),
         "retire" => webhooks.retire(&id).await.map(|()| None),
         "dead" => webhooks.redeliver(&id, Again::Dead).await,
         "event" => webhooks.redeliver(&id, Again::Event(event)).await,
