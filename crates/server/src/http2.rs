@@ -99,9 +99,11 @@ where
     }
 }
 
-/// The answer to HEAD: without the body, whose length it announces (RFC 9110, 9.3.2). hyper does so over HTTP/1.1 alone.
+/// The answer to HEAD: without the body, whose length it announces (RFC 9110, 9.3.2). hyper does so over HTTP/1.1 alone. An
+/// empty body says nothing of what GET would send (8.6): the service may have left it out.
 fn head_of(mut response: Response<Body>) -> Response<Body> {
-    if let Some(bytes) = response.body().size_hint().exact() {
+    let length = response.body().size_hint().exact();
+    if let Some(bytes) = length.filter(|bytes| *bytes > 0) {
         let announced = response.headers_mut().entry(CONTENT_LENGTH);
         announced.or_insert(bytes.into());
     }
@@ -172,6 +174,22 @@ impl Drop for AbandonGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn head_announces_the_length_of_a_body_and_none_where_there_is_no_body() {
+        let length_of = |body: Body, said: Option<u64>| {
+            let mut response = Response::new(body);
+            if let Some(bytes) = said {
+                response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+            }
+            let head = head_of(response);
+            assert_eq!(head.body().size_hint().exact(), Some(0));
+            head.headers().get(CONTENT_LENGTH).cloned()
+        };
+        assert_eq!(length_of(Body::from("abc"), None), Some(3.into()));
+        assert_eq!(length_of(Body::empty(), None), None);
+        assert_eq!(length_of(Body::empty(), Some(5)), Some(5.into()));
+    }
 
     #[test]
     fn a_peer_that_abandons_more_than_it_waits_for_is_cut_off() {
