@@ -5,9 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+/// How long a worker waits at its end for what blocks a thread, such as the look-up of a name that the system does not give up:
+/// what is to be saved after it must not wait for that.
+const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 
 /// A fixed number of threads that serve connections.
 pub struct Workers(Vec<Worker>);
@@ -51,7 +56,7 @@ impl Workers {
         })
     }
 
-    /// Ends the threads, and the connections that still run there.
+    /// Ends the threads, and the connections that still run there. Takes little more than a second, whatever blocks.
     pub fn stop(self) {
         let threads: Vec<_> = self.0.into_iter().map(|worker| worker.thread).collect();
         for thread in threads {
@@ -74,7 +79,7 @@ impl Worker {
             .spawn(move || {
                 on_start(number);
                 let _ = runtime.block_on(stopped);
-                drop(runtime);
+                runtime.shutdown_timeout(BLOCKED_GRACE);
                 on_park();
             })?;
         Ok(Worker {
@@ -94,6 +99,8 @@ impl Drop for WorkerLoadGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     const WORKERS: usize = 3;
@@ -113,5 +120,27 @@ mod tests {
         drop(guards);
         assert_eq!(loads(&workers), vec![0; WORKERS]);
         workers.stop();
+    }
+
+    /// Longest wait for an end that takes a second: a busy machine, not a figure to measure.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_end_does_not_wait_for_a_look_up_that_does_not_return() {
+        let workers = Workers::start(1, |_| {}, || {}).unwrap();
+        let runtime = workers.least_loaded().unwrap().runtime.clone();
+        let (_never, waits) = mpsc::channel::<()>();
+        let (begins, began) = mpsc::channel();
+        runtime.spawn_blocking(move || {
+            begins.send(()).unwrap();
+            waits.recv()
+        });
+        began.recv().unwrap();
+        let (ends, ended) = mpsc::channel();
+        thread::spawn(move || {
+            workers.stop();
+            ends.send(())
+        });
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(()));
     }
 }
