@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,12 +24,14 @@ pub(crate) struct ConnectionLimiter(Mutex<OpenConnections>);
 #[derive(Default)]
 struct OpenConnections {
     total: usize,
+    /// By the address that [`counted_as`] says.
     by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
 }
 
 /// Permission for one open connection; returned when dropped.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
+    /// The address as it is counted.
     address: IpAddr,
     state: Arc<ConnectionState>,
 }
@@ -42,13 +44,13 @@ impl ConnectionLimiter {
         policy: &ConnectionPolicy,
         state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
-        let address = address.to_canonical();
+        let is_proxy = policy.is_proxy(address);
+        let address = counted_as(address);
         let mut open = limiter.lock();
         let of_address = open.by_address.get(&address).map_or(0, Vec::len);
-        let has_room = (of_address < policy.per_address_max
-            || policy.is_proxy(address)
-            || open.evict(Some(address)))
-            && (open.total < policy.connections_max || open.evict(None));
+        let has_room =
+            (of_address < policy.per_address_max || is_proxy || open.evict(Some(address)))
+                && (open.total < policy.connections_max || open.evict(None));
         if !has_room {
             return None;
         }
@@ -152,6 +154,15 @@ impl Drop for ConnectionPermit {
     }
 }
 
+/// The address under which connections are counted. An IPv6 peer owns at least a /64, and would have as many connections as it has
+/// addresses there.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +173,9 @@ mod tests {
             deadlines: Deadlines::default(),
             connections_max,
             per_address_max,
-            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            trusted_proxies: ["10.0.0.0/8", "fd00::5/128"]
+                .map(|network| network.parse().unwrap())
+                .into(),
             proxy_protocol: false,
             tls: None,
         }
@@ -198,6 +211,25 @@ mod tests {
         let again = take("10.0.0.1").unwrap();
         assert!(again.move_to(named, &policy).is_none());
         assert!(take("10.0.0.1").is_some());
+    }
+
+    #[test]
+    fn an_ipv6_peer_is_counted_with_its_64_and_a_proxy_in_there_is_not() {
+        let policy = policy(10, 1);
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let take = |address: &str| take(&limiter, address.parse().unwrap(), &policy);
+        let first = take("2001:db8::1");
+        assert!(first.is_some());
+        assert!(take("2001:db8::ffff:0:0:1").is_none());
+        let other = take("2001:db8:0:1::1");
+        assert!(other.is_some());
+        let same = "2001:db8:0:1::2".parse().unwrap();
+        assert!(take("192.0.2.1").unwrap().move_to(same, &policy).is_none());
+        let proxied = [(); 2].map(|()| take("fd00::5"));
+        assert!(proxied.iter().all(Option::is_some));
+        assert!(take("fd00::6").is_none());
+        drop(first);
+        assert!(take("2001:db8::2").is_some());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct ConnectionPolicy {
     pub deadlines: Deadlines,
     /// Most connections at once.
     pub connections_max: usize,
-    /// Most connections at once from one peer address.
+    /// Most connections at once from one peer address; an IPv6 address counts with its /64.
     pub per_address_max: usize,
     /// Peers to which the cap per address does not apply: one proxy carries many callers.
     pub trusted_proxies: Vec<IpNet>,
