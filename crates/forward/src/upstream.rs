@@ -148,6 +148,7 @@ impl Upstream {
                 Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
             timing.attempts += 1;
+            let endpoint = chosen.endpoint;
             let (attempt, ended) = self.attempt(chosen, asked, (now, deadline)).await;
             timing.upstream = ended - asking;
             if attempt.health != EndpointHealth::Unknown {
@@ -157,7 +158,8 @@ impl Upstream {
             if attempt.outcome.is_ok() {
                 return attempt.outcome;
             }
-            let pause = self.pause(&attempt, effect, timing.attempts, ended);
+            let has_other = self.endpoints.has_other_than(endpoint);
+            let pause = self.pause((&attempt, has_other), effect, timing.attempts, ended);
             match (attempt.outcome, pause) {
                 (Err(error), Some(pause)) if ended + pause < deadline => {
                     last = Some(error);
@@ -170,18 +172,18 @@ impl Upstream {
         }
     }
 
-    /// The pause before the next attempt after one that failed, if another may be made.
+    /// The pause before the next attempt after one that failed, if another may be made. `has_other`: whether another endpoint is
+    /// well, to which it would go.
     fn pause(
         &self,
-        failed: &Attempt,
+        (failed, has_other): (&Attempt, bool),
         effect: Effect,
         attempts: u32,
         ended: Instant,
     ) -> Option<Duration> {
         // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
-        let are_several = self.endpoints.are_several();
-        let is_elsewhere = failed.retry == RetrySafety::Safe && are_several;
-        let may_be_asked = failed.wait.is_none() || are_several;
+        let is_elsewhere = failed.retry == RetrySafety::Safe && has_other;
+        let may_be_asked = failed.wait.is_none() || has_other;
         if !failed.retry.allows(effect)
             || !may_be_asked
             || attempts >= self.config.limits.attempts_max

@@ -120,9 +120,10 @@ impl UpstreamEndpoints {
         self.all.iter()
     }
 
-    /// Whether another one can be asked at once when one has refused a connection.
-    pub(super) fn are_several(&self) -> bool {
-        self.all.len() > 1
+    /// Whether another one is well, which can be asked at once when this one has refused a connection.
+    pub(super) fn has_other_than(&self, asked: &UpstreamEndpoint) -> bool {
+        let mut others = self.all.iter().filter(|known| known.url != asked.url);
+        others.any(|other| !other.breaker.is_open())
     }
 }
 
@@ -181,6 +182,17 @@ mod tests {
         assert_eq!(host(&endpoints, 0, later, true), "b");
         drop(probe);
         assert_eq!(host(&endpoints, 0, later, true), "probe a");
+    }
+
+    #[test]
+    fn another_one_is_one_that_is_well() {
+        let (endpoints, now) = (endpoints(false), Instant::now());
+        let first = &endpoints.all[0];
+        assert!(endpoints.has_other_than(first));
+        endpoints.all[1].breaker.break_open(now);
+        assert!(endpoints.has_other_than(first));
+        endpoints.all[2].breaker.break_open(now);
+        assert!(!endpoints.has_other_than(first));
     }
 
     #[test]
