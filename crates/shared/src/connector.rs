@@ -23,7 +23,7 @@ use crate::limit::CountLimit;
 use crate::options::ValkeyOptions;
 use crate::scripts::SCRIPTS;
 use crate::url::ValkeyPlace;
-use crate::wake::WakeChannel;
+use crate::wake::{WakeChannel, WakeUp};
 
 /// Longest wait for a connection to one host, and for the probe over it.
 const HOST_MAX: Duration = Duration::from_secs(1);
@@ -179,14 +179,17 @@ fn hearer(wake: &Arc<WakeChannel>) -> impl Fn(PushInfo) -> Result<(), SendError>
     }
 }
 
-/// Likewise, over one to a node: when it ends, the cluster finds its way.
+/// Likewise, over one to a node: when it ends, the cluster finds its way and listens again. What is said in between is lost.
 fn hearer_of_cluster(
     wake: &Arc<WakeChannel>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
-    let hear = hearer(wake);
-    move |push| match push.kind {
-        PushKind::Disconnection => Ok(()),
-        _ => hear(push),
+    let wake = Arc::clone(wake);
+    move |push| {
+        match push.kind {
+            PushKind::Disconnection | PushKind::Subscribe => wake.wake(WakeUp::All),
+            _ => wake.hear(&push),
+        }
+        Ok(())
     }
 }
 

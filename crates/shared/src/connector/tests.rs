@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::test_server::{Valkey, options, start, until};
@@ -172,6 +174,28 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         promoted.elapsed().as_millis()
     );
     assert!(promoted.elapsed() < SHARED_AGAIN_MAX);
+}
+
+/// What others say meanwhile reaches nobody, so that all may have changed: once when the node is lost, and once when another one says
+/// what is heard from then on.
+#[tokio::test]
+async fn a_cluster_that_loses_who_listens_may_have_changed() {
+    let Some(nodes) = cluster().await else { return };
+    let url = format!("redis+cluster://{}:{}", nodes[0].host, nodes[0].port);
+    let counts = counts(&nodes[0], &url).await;
+    let key = counts.keys().key(CountKind::Access, &[b"shop"]);
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = Arc::clone(&heard);
+    counts.on_wake(move |wake| {
+        hears.fetch_add(usize::from(wake == WakeUp::All), Ordering::SeqCst);
+    });
+    let cut = |node: &Valkey| node.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]) == "1";
+    assert_eq!(nodes.iter().filter(|node| cut(node)).count(), 1);
+    until("both are heard", async || {
+        counts_at(&counts, &key).await;
+        heard.load(Ordering::SeqCst) >= 2
+    })
+    .await;
 }
 
 /// What operators are asked to give the user.
