@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use reqwest::Response;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{Visitor, make_calls};
-use crate::harness::Gateway;
+use super::{Visitor, browse, first_key, make_calls};
+use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, accepted, upstream};
+use crate::sends::{posted, read_request, send_form};
 
 /// Longest wait for an event: a busy machine, not a figure to measure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,4 +108,124 @@ async fn the_overview_moves_and_an_open_page_holds_up_no_stop() {
         begun.elapsed().as_millis()
     );
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+}
+
+/// A send that has come to an upstream, which does not answer before it is asked to.
+struct OpenSend {
+    caller: TcpStream,
+    upstream: TcpStream,
+}
+
+impl OpenSend {
+    async fn begin(gateway: &Gateway, listener: &TcpListener) -> OpenSend {
+        let mut caller = TcpStream::connect(gateway.public).await.unwrap();
+        let request = posted(&send_form(&gateway.demo(), "waits"), "waits");
+        caller.write_all(request.as_bytes()).await.unwrap();
+        let mut upstream = accepted(listener).await;
+        read_request(&mut upstream).await;
+        OpenSend { caller, upstream }
+    }
+
+    async fn end(mut self) {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\n{\"status\":\"SUCCESS\"}";
+        self.upstream.write_all(answer).await.unwrap();
+        let read = self.caller.read(&mut [0; 1024]).await.unwrap();
+        assert_ne!(read, 0, "the caller is answered");
+    }
+}
+
+/// The rows of a page or of events, each with its number.
+fn rows(text: &str) -> Vec<(&str, &str)> {
+    let rows = text.split("data-row=\"").skip(1);
+    rows.map(|row| row.split_once('"').unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_send_that_a_page_shows_under_way_ends_there_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = upstream(listener.local_addr().unwrap());
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let visitor = Visitor::first(&gateway).await;
+    let on_page = OpenSend::begin(&gateway, &listener).await;
+    let page = visitor.page("/console/journal?live=1").await.body;
+    let (first, line) = rows(&page)[0];
+    assert!(line.contains("under way"), "{page}");
+    let connect = page.split("sse-connect=\"").nth(1).unwrap();
+    let path = connect.split('"').next().unwrap();
+
+    // It begins after the page was read and before the page follows.
+    let caught_up = OpenSend::begin(&gateway, &listener).await;
+    visitor.page("/console/journal").await;
+    let mut tail = visitor.get(path).send().await.unwrap();
+    let seen = read_until(&mut tail, "event: note").await;
+    let (second, line) = rows(&seen)[0];
+    assert!(line.contains("under way") && second > first, "{seen}");
+    assert_eq!(rows(&seen).len(), 1, "{seen}");
+
+    for (send, id) in [(on_page, first), (caught_up, second)] {
+        send.end().await;
+        let seen = read_until(&mut tail, "event: note").await;
+        let ended = rows(&seen);
+        assert_eq!((ended.len(), ended[0].0), (1, id), "{seen}");
+        assert!(ended[0].1.contains("SUCCESS"), "{seen}");
+        let note = read_until(&mut tail, "\n\n").await;
+        assert!((seen + &note).contains("1 send ended."), "{note}");
+    }
+    // And no more: the next that comes is a call.
+    make_calls(&gateway).await;
+    let seen = read_until(&mut tail, "event: note").await;
+    let again = rows(&seen);
+    assert!(again.iter().all(|(id, _)| *id > second), "{seen}");
+}
+
+#[tokio::test]
+async fn a_send_that_ends_while_the_page_connects_again_ends_there_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = upstream(listener.local_addr().unwrap());
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let visitor = Visitor::first(&gateway).await;
+    let open = OpenSend::begin(&gateway, &listener).await;
+    visitor.page("/console/journal").await;
+    // As a browser does that has lost its connection: after the last event that it has seen.
+    let again = async |after: &str| {
+        let request = visitor.get("/console/journal/events");
+        let request = request.header("last-event-id", after);
+        let mut tail = request.send().await.unwrap();
+        read_until(&mut tail, "event: note").await
+    };
+    let seen = again("0").await;
+    assert!(seen.contains("under way"), "{seen}");
+    let after = seen.split("id: ").nth(1).unwrap();
+    let after = after.lines().next().unwrap();
+    open.end().await;
+    visitor.page("/console/journal").await;
+    let seen = again(after).await;
+    let ended = rows(&seen);
+    assert_eq!(ended.len(), 1, "{seen}");
+    assert!(ended[0].1.contains("SUCCESS"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_puts_a_send_that_has_ended_in_the_place_of_the_open_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let seen_open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let toml = upstream(listener.local_addr().unwrap());
+    let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
+    let open = OpenSend::begin(&gateway, &listener).await;
+    let environment = [
+        ("CONSOLE_URL", format!("http://{}", gateway.admin)),
+        ("CONSOLE_KEY", first_key(&gateway)),
+        (
+            "CONSOLE_SEEN",
+            seen_open.local_addr().unwrap().port().to_string(),
+        ),
+    ];
+    let ending = tokio::spawn(async move {
+        accepted(&seen_open).await;
+        open.end().await;
+    });
+    tokio::task::spawn_blocking(move || browse("console_live.js", &environment))
+        .await
+        .unwrap();
+    ending.abort();
 }

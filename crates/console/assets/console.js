@@ -39,8 +39,24 @@ document.addEventListener("htmx:sseBeforeMessage", (event) => {
   if (document.querySelector("[data-pause][aria-pressed=true]")) event.preventDefault();
 });
 
+// A row that the table has already, such as that of a send that has ended since, takes the place of the older one.
+function replaceRows(table) {
+  const newer = new Map();
+  for (const row of [...table.rows]) {
+    const by = newer.get(row.dataset.row);
+    if (by) {
+      const hadFocus = row.contains(document.activeElement);
+      row.replaceWith(by);
+      if (hadFocus) by.querySelector("a").focus();
+    } else {
+      newer.set(row.dataset.row, row);
+    }
+  }
+}
+
 document.addEventListener("htmx:sseMessage", (event) => {
   const rows = document.getElementById("rows");
   if (!rows || event.target !== rows) return;
+  replaceRows(rows);
   while (rows.rows.length > ROWS_MAX) rows.deleteRow(-1);
 });

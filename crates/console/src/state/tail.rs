@@ -83,6 +83,24 @@ impl Tail {
         batches
     }
 
+    /// Looks at sends that a page shows as under way. Returns those that have ended; each of the others comes with a batch once it
+    /// has, to a page that subscribed before.
+    pub(crate) async fn follow(&self, store: &Store, open: &[i64]) -> Vec<JournalRow> {
+        // While it is held nothing is polled: what has ended by now and what is waited for are never the same send.
+        let mut cursor = self.cursor.lock().await;
+        let mut ended = Vec::new();
+        for id in open.iter().take(OPEN_ROWS) {
+            match store.journal_row(*id).await {
+                Ok(Some(row)) if !row.open => ended.push(row),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => {
+                    cursor.wait_for(*id);
+                }
+            }
+        }
+        ended
+    }
+
     /// Has every row read as long as the guard lives: its tail has a filter.
     pub(crate) fn read_all(&self) -> Arc<()> {
         Arc::clone(&self.filtered)
@@ -129,6 +147,9 @@ impl TailCursor {
             let rows = newest_after(store, JournalFilter::default(), beyond, BATCH_ROWS).await;
             let Ok(rows) = rows else { return };
             self.seen.extend(rows.iter().map(|row| row.id));
+            for row in rows.iter().filter(|row| row.open) {
+                self.wait_for(row.id);
+            }
         }
         self.beyond = Some(beyond);
     }
@@ -146,22 +167,28 @@ impl TailCursor {
         self.beyond = Some(beyond);
     }
 
+    /// Waits for the end of a send; `false` where too many are waited for.
+    fn wait_for(&mut self, id: i64) -> bool {
+        let is_known = self.open.contains(&id);
+        let waits = is_known || self.open.len() < OPEN_ROWS;
+        if waits && !is_known {
+            self.open.push(id);
+        }
+        waits
+    }
+
     /// Adds the sends that have ended since, and holds back those that are still open.
     async fn settle(&mut self, store: &Store, rows: &mut Vec<JournalRow>) {
+        // A page may have read a row, and wait for its end, before it comes here.
+        self.open.retain(|id| rows.iter().all(|row| row.id != *id));
         for id in std::mem::take(&mut self.open) {
             match store.journal_row(id).await {
-                Ok(Some(row)) if row.open => self.open.push(id),
-                Ok(Some(row)) => rows.push(row),
-                Ok(None) | Err(_) => {}
+                Ok(Some(row)) if !row.open => rows.push(row),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => self.open.push(id),
             }
         }
-        rows.retain(|row| {
-            let waits = row.open && self.open.len() < OPEN_ROWS;
-            if waits {
-                self.open.push(row.id);
-            }
-            !waits
-        });
+        rows.retain(|row| !(row.open && self.wait_for(row.id)));
     }
 }
 

@@ -23,6 +23,7 @@ use crate::web::fields::Fields;
 use crate::web::journal::csv;
 use crate::web::journal::filters::FILTERS;
 use crate::web::journal::line::JournalLine;
+use crate::web::journal::tail::after_text;
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
 use crate::web::text::moment_of;
@@ -47,7 +48,7 @@ struct JournalPage {
     is_live: bool,
     /// The filters as a query.
     query: String,
-    /// The rows after which the tail begins, the newest first; those before which others may still come are among them.
+    /// The rows after which the tail begins; those before which others may still come, and sends under way, are among them.
     after: String,
     older: Option<String>,
     /// The time that the search came to, when it ended before the page was full.
@@ -146,13 +147,10 @@ pub(crate) async fn page(
 fn after(console: &Console, rows: &[JournalRow]) -> String {
     let newest = rows.first().map_or(0, |row| row.id);
     let beyond = console.store.look_back(newest);
-    let others = rows.iter().skip(1).map(|row| row.id);
-    let unsettled = others.filter(|id| *id > beyond);
-    let ids: Vec<String> = std::iter::once(newest)
-        .chain(unsettled)
-        .map(id_text)
-        .collect();
-    ids.join(",")
+    let unsettled = rows.iter().map(|row| row.id).filter(|id| *id > beyond);
+    let open = rows.iter().filter(|row| row.open).map(|row| row.id);
+    let shown: Vec<i64> = std::iter::once(newest).chain(unsettled).collect();
+    after_text(&shown, &open.collect::<Vec<_>>())
 }
 
 /// Exports the rows that the filters find, as lines of JSON.

@@ -20,6 +20,12 @@ use crate::web::page_error::PageError;
 use crate::web::sse::{self, event};
 use crate::web::visitor::Visitor;
 
+/// Most sends of a page that are waited for: as many rows as console.js keeps.
+const OPEN_MAX: usize = 200;
+
+/// What stands before the number of a send under way.
+const OPEN: char = '~';
+
 /// The tail of one page.
 struct PageTail {
     filter: JournalFilter,
@@ -28,10 +34,32 @@ struct PageTail {
     beyond: i64,
     /// Rows beyond it that the page shows already.
     shown: Vec<i64>,
+    /// Sends that the page shows as under way.
+    open: Vec<i64>,
+    /// The newest row of the page.
+    newest: i64,
     /// Whether the rows between the page and the first batch have been sent.
     has_caught_up: bool,
     /// Held by a tail with a filter.
     _read_all: Option<Arc<()>>,
+}
+
+/// Writes with which rows a tail goes on: rows that a page shows, the newest among them, and which of its sends are under way.
+pub(crate) fn after_text(shown: &[i64], open: &[i64]) -> String {
+    let shown = shown.iter().map(|id| id_text(*id));
+    let open = open.iter().map(|id| format!("{OPEN}{}", id_text(*id)));
+    shown.chain(open).collect::<Vec<_>>().join(",")
+}
+
+/// Reads what [`after_text`] writes.
+fn read_after(text: &str) -> (Vec<i64>, Vec<i64>) {
+    let parts = text.split(',');
+    let (open, shown): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with(OPEN));
+    let open = open.iter().map(|part| part.trim_start_matches(OPEN));
+    (
+        shown.into_iter().filter_map(id_from_text).collect(),
+        open.filter_map(id_from_text).collect(),
+    )
 }
 
 /// Streams the events of one page: `rows` with lines of the table, newest first, `note` with what was left out.
@@ -45,8 +73,7 @@ pub(crate) async fn events(
     let last_event = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
-    let after = last_event.unwrap_or_else(|| fields.get("after"));
-    let shown: Vec<i64> = after.split(',').filter_map(id_from_text).collect();
+    let (shown, open) = read_after(last_event.unwrap_or_else(|| fields.get("after")));
     let newest = shown.iter().max().copied();
     let tail = PageTail {
         _read_all: is_filtered(&fields).then(|| console.tail.read_all()),
@@ -58,6 +85,8 @@ pub(crate) async fn events(
             None => console.store.look_back(newest),
         }),
         shown,
+        open,
+        newest: newest.unwrap_or(0),
         has_caught_up: newest.is_none(),
     };
     sse::stream(console, headers, tail, |console, tail| {
@@ -70,32 +99,74 @@ pub(crate) async fn events(
 async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
     if !tail.has_caught_up {
         tail.has_caught_up = true;
-        let filter = tail.filter.clone();
-        let most = SHOWN_ROWS + tail.shown.len();
-        let rows = newest_after(&console.store, filter, tail.beyond, most).await;
-        let mut rows = rows.unwrap_or_default();
-        rows.retain(|row| !tail.shown.contains(&row.id));
-        rows.drain(..rows.len().saturating_sub(SHOWN_ROWS));
-        if let Some(newest) = rows.last() {
-            tail.beyond = tail.beyond.max(console.store.look_back(newest.id));
-            tail.shown.extend(rows.iter().map(|row| row.id));
-        }
-        let rows: Vec<_> = rows.into_iter().map(TailRow::new).collect();
-        return row_events(&rows.iter().collect::<Vec<_>>(), rows.len() == SHOWN_ROWS);
+        return tail.catch_up(console).await;
     }
     match tokio::time::timeout(sse::WAIT_MAX, tail.batches.recv()).await {
         Err(_) | Ok(Err(RecvError::Closed)) => Vec::new(),
         Ok(Err(RecvError::Lagged(_))) => {
+            // Ends of sends may be among what is missing.
+            let ended = console.tail.follow(&console.store, &tail.open).await;
+            let ended: Vec<_> = ended.into_iter().map(TailRow::new).collect();
+            let mut events = tail.show(ended.iter(), false);
             let text = "This page was too slow; some rows are missing.";
-            vec![event("note", text)]
+            events.push(event("note", text));
+            events
         }
-        Ok(Ok(batch)) => {
-            let is_new = |id| id > tail.beyond && !tail.shown.contains(&id);
-            let is_wanted =
-                |tailed: &&TailRow| is_new(tailed.row.id) && tail.filter.matches(&tailed.row);
-            let rows: Vec<_> = batch.rows.iter().filter(is_wanted).collect();
-            row_events(&rows, batch.is_cut)
+        Ok(Ok(batch)) => tail.show(batch.rows.iter(), batch.is_cut),
+    }
+}
+
+impl PageTail {
+    /// Shows what came between the page and the first batch.
+    async fn catch_up(&mut self, console: &Console) -> Vec<Event> {
+        let filter = self.filter.clone();
+        let most = SHOWN_ROWS + self.shown.len();
+        let rows = newest_after(&console.store, filter, self.beyond, most).await;
+        let mut rows = rows.unwrap_or_default();
+        rows.retain(|row| !self.shown.contains(&row.id));
+        rows.drain(..rows.len().saturating_sub(SHOWN_ROWS));
+        let is_cut = rows.len() == SHOWN_ROWS;
+        let came_open = rows.iter().filter(|row| row.open).map(|row| row.id);
+        let open: Vec<_> = self.open.iter().copied().chain(came_open).collect();
+        let ended = console.tail.follow(&console.store, &open).await;
+        rows.retain(|row| ended.iter().all(|ended| ended.id != row.id));
+        rows.extend(ended);
+        let rows: Vec<_> = rows.into_iter().map(TailRow::new).collect();
+        let events = self.show(rows.iter(), is_cut);
+        let newest = console.store.look_back(self.newest);
+        self.beyond = self.beyond.max(newest);
+        self.shown.extend(rows.iter().map(|tailed| tailed.row.id));
+        events
+    }
+
+    /// Writes the events that show those of these rows, oldest first, that the page is to have; `is_cut` if there were more.
+    fn show<'a>(&mut self, rows: impl Iterator<Item = &'a TailRow>, is_cut: bool) -> Vec<Event> {
+        let (mut ended, mut arrived) = (Vec::new(), Vec::new());
+        for tailed in rows {
+            let row = &tailed.row;
+            let is_new = row.id > self.beyond && !self.shown.contains(&row.id);
+            if !row.open && self.open.contains(&row.id) {
+                self.open.retain(|id| *id != row.id);
+                ended.push(tailed);
+            } else if is_new && self.filter.matches(row) {
+                self.newest = self.newest.max(row.id);
+                arrived.push(tailed);
+            }
         }
+        let left_out = arrived.len().saturating_sub(SHOWN_ROWS);
+        let shown = arrived[left_out..].iter().rev();
+        let came_open = shown.clone().filter(|tailed| tailed.row.open);
+        self.open.extend(came_open.map(|tailed| tailed.row.id));
+        let gone = self.open.len().saturating_sub(OPEN_MAX);
+        self.open.drain(..gone);
+        let lines = shown.chain(&ended).map(|tailed| tailed.line(render));
+        let lines: String = lines.collect();
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let after = after_text(&[self.newest], &self.open);
+        let note = note((arrived.len(), left_out), ended.len(), is_cut);
+        vec![event("rows", &lines).id(after), event("note", &note)]
     }
 }
 
@@ -111,22 +182,23 @@ fn render(row: &JournalRow) -> String {
     JournalLines { lines }.render().unwrap_or_default()
 }
 
-/// Writes the events that show these rows, oldest first; `is_cut` if there were more.
-fn row_events(rows: &[&TailRow], is_cut: bool) -> Vec<Event> {
-    let Some(newest) = rows.last() else {
-        return Vec::new();
+/// Says what came: rows, of which so many were left out, and the ends of sends that were under way.
+fn note((arrived, left_out): (usize, usize), ended: usize, is_cut: bool) -> String {
+    let counted = |count: usize, what: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{plural}")
     };
-    let left_out = rows.len().saturating_sub(SHOWN_ROWS);
-    let newest_first = rows[left_out..].iter().rev();
-    let lines: String = newest_first.map(|tailed| tailed.line(render)).collect();
-    let plural = if rows.len() == 1 { "" } else { "s" };
-    let mut note = format!("{} row{plural} arrived", rows.len());
+    let mut parts = Vec::new();
+    if arrived > 0 {
+        parts.push(format!("{} arrived", counted(arrived, "row")));
+    }
     match (is_cut, left_out) {
         (false, 0) => {}
-        (false, _) => note.push_str(&format!(", {left_out} of them not shown here")),
-        (true, _) => note.push_str(", and more that are not shown here"),
+        (false, _) => parts.push(format!("{left_out} of them not shown here")),
+        (true, _) => parts.push("and more that are not shown here".to_owned()),
     }
-    note.push('.');
-    let rows = event("rows", &lines).id(id_text(newest.row.id));
-    vec![rows, event("note", &note)]
+    if ended > 0 {
+        parts.push(format!("{} ended", counted(ended, "send")));
+    }
+    format!("{}.", parts.join(", "))
 }
