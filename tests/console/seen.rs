@@ -24,7 +24,11 @@ impl<'a> OpenForm<'a> {
         OpenForm {
             visitor,
             action: action.to_owned(),
-            fields: untouched(&page.body, action),
+            // Ends of lines as browsers send them.
+            fields: untouched(&page.body, action)
+                .into_iter()
+                .map(|(name, value)| (name, value.replace('\n', "\r\n")))
+                .collect(),
         }
     }
 
@@ -225,4 +229,57 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
     }
     let gone = admin(&gateway, Method::GET, &path, &Value::Null).await;
     assert_eq!(gone.status, 404);
+}
+
+#[tokio::test]
+async fn an_access_keeps_the_blanks_of_texts_that_nobody_has_touched() {
+    let gateway = Gateway::start();
+    let visitor = Visitor::first(&gateway).await;
+    let channel = |id: &str| json!({"platform": "whatsapp", "platformid": id});
+    let access = json!({"name": "blanks", "user": "shop ", "owner": " Shop", "note": "of a kind ", "allow": ["any"],
+        "deny": ["192.0.2.0/24", "198.51.100.0/24"], "channels": [channel(" 100"), channel("200 ")]});
+    let made = admin(&gateway, Method::POST, "accesses", &access).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let (path, page) = ("accesses/blanks", "/console/accesses/blanks");
+    let preview = format!("{page}/preview");
+    let kept = ["user", "owner", "note", "allow", "deny", "channels"];
+    let before = shown(&gateway, path).await;
+    // An empty user name is no change, and so is one of blanks.
+    for written in [
+        ("rate", "60"),
+        ("per_day", "1000"),
+        ("user", " "),
+        ("user", ""),
+    ] {
+        let form = OpenForm::of(&visitor, page, page).await;
+        let saved = form.send(&[written]).await;
+        assert_eq!(saved.status, 303, "{}", saved.body);
+        let after = shown(&gateway, path).await;
+        for field in kept {
+            assert_eq!(after[field], before[field], "{field} after {written:?}");
+        }
+    }
+    // Nor are they lost by a form that is shown again.
+    let form = OpenForm::of(&visitor, page, page).await;
+    let wrong = form.send(&[("rate", "often")]).await;
+    assert_eq!(wrong.status, 422, "{}", wrong.body);
+    let token = visitor.token().await;
+    let fields: Vec<_> = form.fields.iter().map(|(n, v)| (&**n, &**v)).collect();
+    let fields = [&fields[..], &[("token", &*token)]].concat();
+    let previewed = Answer::of(visitor.form(&preview, &fields)).await;
+    for again in [wrong, previewed] {
+        let user = "name=\"user\" value=\"shop \"";
+        assert!(again.body.contains(user), "{}", again.body);
+        assert!(again.body.contains("200 </textarea>"), "{}", again.body);
+    }
+    let renamed = form
+        .send(&[("user", " shop 2"), ("note", "of another kind ")])
+        .await;
+    assert_eq!(renamed.status, 303, "{}", renamed.body);
+    let after = shown(&gateway, path).await;
+    assert_eq!(
+        (&after["user"], &after["note"]),
+        (&json!(" shop 2"), &json!("of another kind"))
+    );
+    assert_eq!(after["channels"], before["channels"]);
 }

@@ -109,7 +109,7 @@ impl AccessForm {
     pub(crate) fn sent(fields: &Fields) -> AccessForm {
         AccessForm {
             texts: names()
-                .map(|name| (name, fields.get(name).to_owned()))
+                .map(|name| (name, fields.raw(name).to_owned()))
                 .collect(),
             boxes: boxes(|field, word| fields.all(field).any(|ticked| ticked == word)),
             switches: switches(|field| fields.has(field)),
@@ -121,6 +121,13 @@ impl AccessForm {
     /// Returns the text of a field.
     pub(crate) fn text(&self, field: &str) -> &str {
         self.texts.get(field).map_or("", String::as_str)
+    }
+
+    /// Whether a field with a text stands in the form as a browser has sent it.
+    pub(crate) fn shows(&self, field: &str, sent: &str) -> bool {
+        let shown = self.texts.get(field);
+        // Browsers send the ends of lines as CRLF.
+        shown.is_some_and(|shown| *shown == sent.replace("\r\n", "\n"))
     }
 
     /// Returns the boxes of a field by word, and whether each is ticked.

@@ -2,11 +2,12 @@
 
 use adapter::cacheable;
 use serde_json::{Value, json};
-use store::CACHE_S_MAX;
+use store::{Access, CACHE_S_MAX};
 
-use crate::access::draft::AccessDraft;
+use crate::access::draft::{AccessDraft, Mistakes};
 use crate::access::manage;
 use crate::problem::Problem;
+use crate::web::access::form::AccessForm;
 use crate::web::fields::Fields;
 
 /// The word for every platform, future ones included.
@@ -15,8 +16,8 @@ pub(crate) const ALL: &str = "all";
 /// The word for no channel at all; an empty field means every channel.
 pub(crate) const NONE: &str = "none";
 
-/// Reads the form as a body of the admin API.
-pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
+/// Reads the form of a new access as a body of the admin API.
+pub(crate) fn new_draft(fields: &Fields) -> Result<AccessDraft, Problem> {
     let mut mistakes = Vec::new();
     let mut body = rules(fields, &mut mistakes);
     for name in ["name", "user"] {
@@ -24,6 +25,32 @@ pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
             body[name] = json!(fields.get(name));
         }
     }
+    read(body, mistakes)
+}
+
+/// Reads the form of an access as a body of the admin API, without the texts that stand in it as the access has them: the API takes
+/// some that a form would write otherwise, such as a user name with a blank at its end.
+pub(crate) fn draft(fields: &Fields, access: &Access) -> Result<AccessDraft, Problem> {
+    let mut mistakes = Vec::new();
+    let mut body = rules(fields, &mut mistakes);
+    if !fields.get("name").is_empty() {
+        body["name"] = json!(fields.get("name"));
+    }
+    // Blanks around it are part of it, as in the calls that present it.
+    if !fields.get("user").is_empty() {
+        body["user"] = json!(fields.raw("user"));
+    }
+    let shown = AccessForm::of(access);
+    let is_touched = |field: &str| !shown.shows(field, fields.raw(field));
+    if let Some(body) = body.as_object_mut() {
+        body.retain(|field, _| is_touched(field));
+    }
+    mistakes.retain(|(field, _)| is_touched(field));
+    read(body, mistakes)
+}
+
+/// Reads the body, unless the form has mistakes that no body can have.
+fn read(body: Value, mut mistakes: Mistakes) -> Result<AccessDraft, Problem> {
     let draft: AccessDraft = serde_json::from_value(body).map_err(|_| {
         let text = "The form can't be read.";
         Problem::new(http::StatusCode::BAD_REQUEST, "malformed", text)
@@ -37,7 +64,7 @@ pub(crate) fn draft(fields: &Fields) -> Result<AccessDraft, Problem> {
 }
 
 /// Reads everything but names; fields that can't be read are noted as mistakes and left out.
-fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
+fn rules(fields: &Fields, mistakes: &mut Mistakes) -> Value {
     let bound = |name: &str| match fields.get(name) {
         "" => Value::Null,
         text => json!(text),
@@ -83,7 +110,7 @@ fn rules(fields: &Fields, mistakes: &mut Vec<(String, String)>) -> Value {
 }
 
 /// Reads one channel a line, platform and id.
-fn channels(text: &str, mistakes: &mut Vec<(String, String)>) -> Value {
+fn channels(text: &str, mistakes: &mut Mistakes) -> Value {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let channels: Option<Vec<_>> = match text {
         "" => return Value::Null,
@@ -106,7 +133,7 @@ fn channels(text: &str, mistakes: &mut Vec<(String, String)>) -> Value {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Value, Vec<(String, String)>) {
+    fn read_rules(text: &str) -> (Value, Mistakes) {
         let mut mistakes = Vec::new();
         let body = rules(&Fields::read(text.as_bytes()), &mut mistakes);
         (body, mistakes)
@@ -114,13 +141,14 @@ mod tests {
 
     #[test]
     fn nothing_at_all_is_apart_from_everything() {
-        let (body, _) = read("platforms=all&platforms=webchat");
+        let (body, _) = read_rules("platforms=all&platforms=webchat");
         assert_eq!(body["platforms"], Value::Null);
         assert_eq!(body["channels"], Value::Null);
-        let (body, _) = read("channels=none");
+        let (body, _) = read_rules("channels=none");
         assert_eq!(body["platforms"], json!([]), "a form that names none");
         assert_eq!(body["channels"], json!([]));
-        let (body, mistakes) = read("channels=whatsapp+100%0D%0A%0D%0A+telegram%09+a+b&cache=1");
+        let text = "channels=whatsapp+100%0D%0A%0D%0A+telegram%09+a+b&cache=1";
+        let (body, mistakes) = read_rules(text);
         let first = json!({"platform": "whatsapp", "platformid": "100"});
         let second = json!({"platform": "telegram", "platformid": "a b"});
         assert_eq!(body["channels"], json!([first, second]));
@@ -131,7 +159,7 @@ mod tests {
     #[test]
     fn every_mistake_is_reported_at_once() {
         let text = "concurrent=0&getchats_s=86401&getchatchannels_s=x&channels=whatsapp&rate=often&allow=here";
-        let problem = draft(&Fields::read(text.as_bytes())).unwrap_err();
+        let problem = new_draft(&Fields::read(text.as_bytes())).unwrap_err();
         for field in [
             "concurrent",
             "getchats_s",

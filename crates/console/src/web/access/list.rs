@@ -9,7 +9,7 @@ use url::form_urlencoded;
 use crate::access::{manage, pages};
 use crate::state::{Console, ConsoleState};
 use crate::web::access::form::AccessForm;
-use crate::web::access::form_draft::draft;
+use crate::web::access::form_draft::new_draft;
 use crate::web::access::secret::SecretPage;
 use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
@@ -189,7 +189,7 @@ pub(crate) async fn new(visitor: Visitor) -> PageResult {
 /// Makes the access, and shows its secret this once.
 pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> PageResult {
     let (visitor, fields) = (form.visitor, form.fields);
-    let made = match draft(&fields) {
+    let made = match new_draft(&fields) {
         Ok(draft) => manage::create(&console, &form.actor, draft).await,
         Err(problem) => Err(problem),
     };

@@ -166,7 +166,8 @@ pub(crate) async fn change(
     form: OperatorForm,
 ) -> PageResult {
     let target = form.target(&name, form.fields.get("version").parse().ok());
-    let changed = match draft(&form.fields) {
+    let shown = find(&console, &name)?;
+    let changed = match draft(&form.fields, &shown) {
         Ok(draft) => manage::change(&console, target, draft).await,
         Err(problem) => Err(problem),
     };

@@ -59,7 +59,7 @@ pub(crate) async fn of(
     let since_ms = time_ms(since, console.now()).map_err(|text| Problem::wrong("since", text))?;
     // The whole form has to be right, so that the preview shows what would be saved.
     let mut changed = access.clone();
-    draft(fields)?
+    draft(fields, access)?
         .apply_at(console.now(), &mut changed)
         .map_err(Problem::invalid)?;
     let request = ReplayRequest {
