@@ -59,8 +59,9 @@ struct ControlFrameBudget {
 /// An answer that the peer did not take at once.
 struct PendingWrite {
     since: Instant,
-    /// What the peer has taken since then, in bytes.
+    /// What the peer has taken since then, in bytes, and when it did so last.
     taken: u64,
+    last_taken: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -208,7 +209,10 @@ impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(Ok(done)) = &written {
             match (taken(done), &mut self.writing) {
-                (Some(bytes), Some(writing)) => writing.taken += bytes as u64,
+                (Some(bytes), Some(writing)) => {
+                    writing.taken += bytes as u64;
+                    writing.last_taken = Instant::now();
+                }
                 (Some(_), None) => {}
                 (None, writing) => *writing = None,
             }
@@ -216,13 +220,17 @@ impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
         if written.is_ready() {
             return written;
         }
-        let Deadlines { write, .. } = self.deadlines;
-        let writing = self.writing.get_or_insert_with(|| PendingWrite {
-            since: Instant::now(),
-            taken: 0,
-            timer: Box::pin(tokio::time::sleep(write)),
+        let writing = self.writing.get_or_insert_with(|| {
+            let since = Instant::now();
+            PendingWrite {
+                since,
+                taken: 0,
+                last_taken: since,
+                timer: Box::pin(tokio::time::sleep_until(since + self.deadlines.write)),
+            }
         });
-        let deadline = writing.since + write + self.deadlines.earned(writing.taken);
+        let PendingWrite { since, taken, .. } = *writing;
+        let deadline = self.deadlines.next_piece(since, writing.last_taken, taken);
         if writing.timer.deadline() != deadline {
             writing.timer.as_mut().reset(deadline);
         }

@@ -18,6 +18,10 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most header lines: clients behind two proxies send some thirty.
 pub(crate) const HEADERS_MAX: usize = 100;
 
+/// What a peer may take of an answer without being seen to, in bytes: TLS holds so much beneath us, and the system does not
+/// say at once that it has room again.
+const UNSEEN_BYTES_MAX: u64 = 64 * 1024;
+
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionPolicy {
@@ -56,7 +60,8 @@ pub struct Deadlines {
     pub request: Duration,
     /// For the whole body of a request, before the received bytes earn more time at `rate`.
     pub body: Duration,
-    /// For taking a piece of the answer, and for all of it before the taken bytes earn more time at `rate`.
+    /// For taking a piece of the answer, and for all of it, before the taken bytes earn more time at `rate`: for the next piece
+    /// 64 KiB of them at most.
     pub write: Duration,
     /// What a peer has to send or take on average, in bytes a second.
     pub rate: u32,
@@ -66,6 +71,14 @@ impl Deadlines {
     /// The time that so many bytes have earned.
     pub(crate) fn earned(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
+    }
+
+    /// When a peer has to take more of an answer that it was offered at `since`, and of which it took so many bytes until
+    /// `last`. Who has taken much at once must not stop for as long as that has earned.
+    pub(crate) fn next_piece(&self, since: Instant, last: Instant, taken: u64) -> Instant {
+        let by_pace = since + self.earned(taken);
+        let by_pause = last + self.earned(taken.min(UNSEEN_BYTES_MAX));
+        by_pace.min(by_pause) + self.write
     }
 }
 

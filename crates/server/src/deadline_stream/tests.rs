@@ -176,6 +176,39 @@ async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_has_read_much_does_not_stop_for_as_long_as_that_has_earned() {
+    const MIB: usize = 1024 * 1024;
+    let (mut peer, mut stream, _) = stream(64 * 1024);
+    // Its bytes have earned 48 minutes.
+    let reads = tokio::spawn(async move {
+        peer.read_exact(&mut vec![0; 3 * MIB]).await.unwrap();
+        peer
+    });
+    let began = Instant::now();
+    let written = stream.write_all(&vec![b'x'; 4 * MIB]).await;
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(is_about(began.elapsed(), 30 + 64), "{:?}", began.elapsed());
+    reads.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
+    const KIB: usize = 1024;
+    let (mut peer, mut stream, _) = stream(4);
+    let reads = tokio::spawn(async move {
+        // As it is seen where much is taken before there is room again.
+        let mut pause = tokio::time::interval(Duration::from_secs(40));
+        for _ in 0..5 {
+            pause.tick().await;
+            peer.read_exact(&mut [0; 40 * KIB]).await.unwrap();
+        }
+        peer
+    });
+    stream.write_all(&[b'x'; 200 * KIB]).await.unwrap();
+    reads.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
     let (_peer, ours) = tokio::io::duplex(4);
     // What is written at the end, as a goodbye is.
