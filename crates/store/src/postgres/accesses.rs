@@ -11,12 +11,12 @@ use super::snapshot::{read_access, read_accesses};
 use super::store::{KnownEpochs, PostgresStore};
 use crate::{Access, ChangedAccess, StoreError};
 
-/// The accesses that have changed, and the epochs: one statement sees one state.
-static CHANGED: LazyLock<String> = LazyLock::new(|| {
+/// The accesses that have changed, and the epochs: one statement sees one state. Each is looked for by the index, and not joined with
+/// all there are.
+pub(super) static CHANGED: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {OF_EPOCHS}, c.access AS name, a.document FROM (VALUES (1)) AS one
-        LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true
-        LEFT JOIN chatgate.accesses a ON a.name = c.access"
+        "SELECT {OF_EPOCHS}, c.access AS name, (SELECT document FROM chatgate.accesses a WHERE a.name = c.access) AS document
+        FROM (VALUES (1)) AS one LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true"
     )
 });
 

@@ -1,5 +1,8 @@
 //! What is known of channels and chats.
 
+#[cfg(test)]
+mod tests;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -11,18 +14,24 @@ use crate::{
     ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, Position, StoreError, Tip,
 };
 
+/// The chats of the channel by the index, however plans are made: without `OFFSET` this would be a join over all there are.
 const CHANNEL: &str = "SELECT c.newest, c.stalled_at, h.destination, h.tip, h.tip_status FROM chatgate.event_channels c
-    LEFT JOIN chatgate.event_chats h ON h.channel = c.id
+    LEFT JOIN LATERAL (SELECT destination, tip, tip_status FROM chatgate.event_chats h WHERE h.channel = c.id OFFSET 0) h ON true
     WHERE c.account = $1 AND c.platform = $2 AND c.platformid = $3";
 
-/// A row for each chat that is known and each of its messages that is, with the chat's place in the question.
-const CHATS: &str = "SELECT w.place, h.floor, h.floor_datetime, m.id, m.status, m.position, coalesce(e.late, true) AS late
+/// A row for each chat that is known and each of its messages that is, with the chat's place in the question. By its limit each is
+/// looked for by the index: a join without loops reads all messages there are.
+const CHATS: &str = "SELECT w.place, h.floor, h.floor_datetime, m.id, m.status, m.position,
+        coalesce((SELECT e.late FROM chatgate.events e WHERE e.position = m.position), true) AS late
     FROM unnest($4::bigint[], $5::text[]) AS w (place, destination)
-    JOIN chatgate.event_channels c ON c.account = $1 AND c.platform = $2 AND c.platformid = $3
-    JOIN chatgate.event_chats h ON h.channel = c.id AND h.destination = w.destination
+    JOIN LATERAL (
+        SELECT id, floor, floor_datetime FROM chatgate.event_chats h WHERE h.destination = w.destination AND h.channel =
+            (SELECT id FROM chatgate.event_channels c WHERE c.account = $1 AND c.platform = $2 AND c.platformid = $3) LIMIT 1
+    ) h ON true
     LEFT JOIN unnest($6::bigint[], $7::text[]) AS a (place, id) ON a.place = w.place
-    LEFT JOIN chatgate.event_messages m ON m.chat = h.id AND m.id = a.id
-    LEFT JOIN chatgate.events e ON e.position = m.position";
+    LEFT JOIN LATERAL (
+        SELECT id, status, position FROM chatgate.event_messages m WHERE m.chat = h.id AND m.id = a.id LIMIT 1
+    ) m ON true";
 
 impl PostgresStore {
     pub(crate) async fn channel_memory(
