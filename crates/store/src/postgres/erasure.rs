@@ -16,13 +16,24 @@ use crate::{JournalKind, StoreError};
 /// Rows that are read at once: some milliseconds.
 const READ_AT_ONCE: i64 = 5000;
 
-/// Rows deleted at once.
-const DELETED_AT_ONCE: usize = 1000;
+/// Bytes after which no row more is read at once: an answer may have 256 KiB.
+const READ_BYTES: i64 = 4 * 1024 * 1024;
+
+/// Rows deleted at once, with the longest answers 64 MiB.
+const DELETED_AT_ONCE: usize = 250;
 
 /// A row in which it stands, and what its columns hold without it.
 struct FoundRow {
     id: i64,
     rest: Vec<(&'static str, String)>,
+}
+
+/// What an erasure has done so far.
+#[derive(Default)]
+struct ErasedRows {
+    rows: u64,
+    /// The tables and partitions that they were in.
+    places: BTreeSet<String>,
 }
 
 impl PostgresStore {
@@ -32,23 +43,36 @@ impl PostgresStore {
         (actor, now_ms): (&str, i64),
         sought: &Sought,
     ) -> Result<u64, StoreError> {
-        let (mut erased, mut touched) = (0, BTreeSet::new());
+        let mut erased = ErasedRows::default();
         for table in &TABLES {
-            let found = self.rows_with(table, sought).await?;
-            erased += found.len() as u64;
-            touched.extend(self.erase_rows(table, &found).await?);
+            self.erase_from(&mut erased, (table, i64::MIN), sought)
+                .await?;
         }
-        let cause = format!("{erased} rows with one destination");
+        let ErasedRows { rows, mut places } = erased;
+        let cause = format!("{rows} rows with one destination");
         let event = (JournalKind::Erasure, actor, cause.as_str());
         self.note_event(now_ms, event).await?;
-        if touched.contains("chatgate.event_chats") {
-            touched.insert("chatgate.event_messages".to_owned());
+        if places.contains("chatgate.event_chats") {
+            places.insert("chatgate.event_messages".to_owned());
         }
-        for table in touched {
+        for table in places {
             // Clears what deleted rows have left.
             self.run(&format!("VACUUM {table}")).await?;
         }
-        Ok(erased)
+        Ok(rows)
+    }
+
+    /// Takes it from the rows of a table beyond a number.
+    async fn erase_from(
+        &self,
+        erased: &mut ErasedRows,
+        from: (&'static SoughtTable, i64),
+        sought: &Sought,
+    ) -> Result<(), PgError> {
+        let found = self.rows_with(from, sought).await?;
+        erased.rows += found.len() as u64;
+        erased.places.extend(self.erase_rows(from.0, &found).await?);
+        Ok(())
     }
 
     /// Nothing is left to overwrite: what is deleted is cleared when it is.
@@ -58,24 +82,24 @@ impl PostgresStore {
 
     async fn rows_with(
         &self,
-        table: &'static SoughtTable,
+        (table, mut beyond): (&'static SoughtTable, i64),
         sought: &Sought,
     ) -> Result<Vec<FoundRow>, PgError> {
-        let SoughtTable { name, id, .. } = table;
-        let names = table.names();
-        let some = format!(
-            "SELECT {id} AS number, {names} FROM chatgate.{name} WHERE {id} > $1 ORDER BY {id} LIMIT $2"
-        );
-        let (mut found, mut beyond) = (Vec::new(), i64::MIN);
+        let some = some_rows(table);
+        let mut found = Vec::new();
         loop {
-            let values: [Value<'_>; 2] = [(&beyond, Type::INT8), (&READ_AT_ONCE, Type::INT8)];
-            let rows = self.pool().read(&some, &values).await?;
+            let values: [Value<'_>; 3] = [
+                (&beyond, Type::INT8),
+                (&READ_AT_ONCE, Type::INT8),
+                (&READ_BYTES, Type::INT8),
+            ];
+            let rows = self.pool().ask_slowly(&some, &values).await?;
+            if rows.is_empty() {
+                return Ok(found);
+            }
             for row in &rows {
                 beyond = row.try_get("number")?;
                 found.extend(found_in(table, sought, beyond, row)?);
-            }
-            if (rows.len() as i64) < READ_AT_ONCE {
-                return Ok(found);
             }
         }
     }
@@ -105,7 +129,7 @@ impl PostgresStore {
                 let ids: Vec<i64> = some.iter().map(|row| row.id).collect();
                 let gone = self
                     .pool()
-                    .write(&delete, &[(&ids, Type::INT8_ARRAY)])
+                    .ask_slowly(&delete, &[(&ids, Type::INT8_ARRAY)])
                     .await?;
                 note_places(&mut places, &gone)?;
             }
@@ -117,12 +141,30 @@ impl PostgresStore {
                     "UPDATE chatgate.{name} SET {column} = $2 WHERE {id} = $1 RETURNING {place}"
                 );
                 let values: [Value<'_>; 2] = [(&row.id, Type::INT8), (rest, Type::TEXT)];
-                let changed = self.pool().write(&update, &values).await?;
+                let changed = self.pool().ask_slowly(&update, &values).await?;
                 note_places(&mut places, &changed)?;
             }
         }
         Ok(places)
     }
+}
+
+/// Reads the next rows of a table, as many as have the bytes that are read at once and one beyond them.
+fn some_rows(table: &SoughtTable) -> String {
+    let SoughtTable { name, id, .. } = table;
+    let names = table.names();
+    let bytes = table
+        .columns
+        .iter()
+        .map(|(column, _)| format!("coalesce(octet_length({column}), 0)"));
+    let bytes = bytes.collect::<Vec<_>>().join(" + ");
+    format!(
+        "SELECT * FROM (
+            SELECT *, sum(bytes) OVER (ORDER BY number) - bytes AS bytes_before FROM (
+                SELECT {id} AS number, {names}, {bytes} AS bytes FROM chatgate.{name}
+                WHERE {id} > $1 ORDER BY {id} LIMIT $2) AS listed) AS weighed
+        WHERE bytes_before <= $3 ORDER BY number"
+    )
 }
 
 fn note_places(places: &mut BTreeSet<String>, rows: &[Row]) -> Result<(), PgError> {

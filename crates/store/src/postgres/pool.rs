@@ -17,6 +17,9 @@ use crate::StoreConnections;
 /// How long somebody waits until a connection is free.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// How long a statement may take for which nobody waits.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// How often a statement is tried at most.
 const TRIES: u32 = 3;
 
@@ -153,6 +156,19 @@ impl PgPool {
         self.ask(PgText::Once(sql), values, false).await
     }
 
+    /// Asks what nobody waits for, and what is right to do twice, for as long as it takes.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub(super) async fn ask_slowly(
+        &self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, PgError> {
+        self.ask_on(PgText::Once(sql), values, (true, Some(PATIENCE)))
+            .await
+    }
+
     /// Asks, for no longer than a caller waits: connections that are sought, and what is asked again, take their time together.
     async fn ask(
         &self,
@@ -160,7 +176,7 @@ impl PgPool {
         values: &[Value<'_>],
         may_repeat: bool,
     ) -> Result<Vec<Row>, PgError> {
-        let asking = self.ask_on(sql, values, may_repeat);
+        let asking = self.ask_on(sql, values, (may_repeat, None));
         if !self.serves.load(Ordering::Relaxed) {
             return asking.await;
         }
@@ -173,20 +189,23 @@ impl PgPool {
         &'a self,
         sql: PgText<'a>,
         values: &'a [Value<'a>],
-        may_repeat: bool,
+        how: (bool, Option<Duration>),
     ) -> Pin<Box<dyn Future<Output = Result<Vec<Row>, PgError>> + Send + 'a>> {
-        Box::pin(self.ask_patiently(sql, values, may_repeat))
+        Box::pin(self.ask_patiently(sql, values, how))
     }
 
     async fn ask_patiently(
         &self,
         sql: PgText<'_>,
         values: &[Value<'_>],
-        may_repeat: bool,
+        (may_repeat, patience): (bool, Option<Duration>),
     ) -> Result<Vec<Row>, PgError> {
         let mut tries = 1;
         loop {
             let mut lease = self.take_one(matches!(sql, PgText::Prepared(_))).await?;
+            if let Some(patience) = patience {
+                lease.session.patient(patience);
+            }
             let asked = match sql {
                 PgText::Once(sql) => lease.session.query(sql, values).await,
                 PgText::Prepared(sql) => lease.session.query_prepared(sql, values).await,

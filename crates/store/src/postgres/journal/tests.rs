@@ -1,5 +1,6 @@
 //! What holds for sends when replicas die, meet each other, or are cut off from the database.
 
+mod erasure;
 mod killed;
 mod refused;
 mod simulation;

@@ -1,0 +1,60 @@
+//! What an erasure promises while others write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{PATIENCE, Replica, database};
+use crate::postgres::lease::now_ms;
+use crate::test_engine::connect;
+use crate::{JournalPayload, JournalRow, StoreError};
+
+const DESTINATION: &str = "34600111222";
+
+/// Longer than a statement may take for which a caller waits.
+const BEYOND_STATEMENTS: Duration = Duration::from_secs(4);
+
+/// A row that speaks of the destination.
+fn said(row: JournalRow) -> JournalRow {
+    JournalRow {
+        at_ms: now_ms(),
+        payload: JournalPayload {
+            destination: Some(DESTINATION.to_owned()),
+            parameters: Some("canary".to_owned()),
+            answer: Some(format!("canary {DESTINATION}")),
+        },
+        ..row
+    }
+}
+
+fn erasing(replica: &Replica) -> JoinHandle<Result<u64, StoreError>> {
+    let store = Arc::clone(&replica.store);
+    tokio::spawn(async move {
+        store
+            .erase_destination(("ann", now_ms()), DESTINATION)
+            .await
+    })
+}
+
+#[tokio::test]
+async fn an_erasure_takes_the_time_that_it_needs() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = Replica::start(&options).await;
+    replica.journal.add(said(JournalRow::default()));
+    replica.journal.flush().await.unwrap();
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.journal_payload IN ACCESS EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let mut erasing = erasing(&replica);
+    let early = timeout(BEYOND_STATEMENTS, &mut erasing).await;
+    assert!(early.is_err(), "{early:?}");
+    slow.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(
+        timeout(PATIENCE, erasing).await.unwrap().unwrap().unwrap(),
+        1
+    );
+}
