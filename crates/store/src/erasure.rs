@@ -16,8 +16,8 @@ impl Store {
     /// Nothing of it is left in the file.
     ///
     /// # Errors
-    /// When the store can't be written: do it again then. When somebody reads the file for so long that what is left of it there
-    /// can't be overwritten: that is done as soon as it can be.
+    /// When the store can't be written, or sends are under way for too long that may still write of it: do it again then. When
+    /// somebody reads the file for so long that what is left of it there can't be overwritten: that is done as soon as it can be.
     pub async fn erase_destination(
         &self,
         by: (&str, i64),

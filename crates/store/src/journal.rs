@@ -15,7 +15,7 @@ pub(crate) mod minute;
 pub(crate) mod outcome;
 mod part_queue;
 pub(crate) mod parts;
-mod query;
+pub(crate) mod query;
 pub(crate) mod queue;
 pub(crate) mod queued;
 mod retention;

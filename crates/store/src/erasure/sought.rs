@@ -11,6 +11,8 @@ pub(crate) struct SoughtTable {
     pub(crate) name: &'static str,
     /// The column of its numbers.
     pub(crate) id: &'static str,
+    /// Whether they are times, so that rows which came since one are found by them.
+    pub(crate) is_timed: bool,
     pub(crate) columns: &'static [(&'static str, Holds)],
     /// Whether a row goes as a whole when something of it has to.
     pub(crate) goes: bool,
@@ -37,6 +39,7 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "journal_payload",
         id: "id",
+        is_timed: true,
         columns: &[
             ("destination", Holds::Hash),
             ("parameters", Holds::Text),
@@ -47,6 +50,7 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "journal",
         id: "id",
+        is_timed: true,
         columns: &[
             ("request_id", Holds::Text),
             ("caller_request_id", Holds::Text),
@@ -62,18 +66,21 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "receipts",
         id: "row",
+        is_timed: true,
         columns: &[("request_id", Holds::Text), ("answer", Holds::Result)],
         goes: false,
     },
     SoughtTable {
         name: "changes",
         id: "id",
+        is_timed: false,
         columns: &[("before", Holds::Document), ("after", Holds::Document)],
         goes: false,
     },
     SoughtTable {
         name: EVENTS,
         id: "position",
+        is_timed: true,
         columns: &[("destination", Holds::Text), ("\"row\"", Holds::Text)],
         goes: true,
     },
@@ -81,6 +88,7 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "event_chats",
         id: "id",
+        is_timed: false,
         columns: &[("destination", Holds::Text)],
         goes: true,
     },

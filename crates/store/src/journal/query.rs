@@ -9,7 +9,7 @@ use crate::{FoundRows, JournalFilter, JournalOrder, JournalRow, Store, StoreErro
 
 /// How much later than the newest row one may come whose number is lower, where several processes write: the batches of a lane,
 /// and a second in which the database hesitates. In milliseconds.
-const LATE_MS: i64 = 5000;
+pub(crate) const LATE_MS: i64 = 5000;
 
 /// What is known of a call for judging its address once more.
 #[derive(Clone, Debug, PartialEq, Eq)]

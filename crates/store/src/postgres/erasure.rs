@@ -1,6 +1,8 @@
 //! Erasing a destination in PostgreSQL: rows in which it stands are found and changed a few at a time, and what they leave in the
 //! tables is cleared at once. What the database's own log and its backups hold stays there as long as those are kept.
 
+mod under_way;
+
 use std::collections::BTreeSet;
 
 use tokio_postgres::Row;
@@ -37,16 +39,29 @@ struct ErasedRows {
 }
 
 impl PostgresStore {
-    /// Takes a destination from all rows in which it stands.
+    /// Takes a destination from all rows in which it stands, those among them that come while it is looked for: sends under way
+    /// write theirs when they end, and other replicas what waits with them.
+    ///
+    /// # Errors
+    /// When the database can't be read or written, or sends have not ended in time: do it again then.
     pub(crate) async fn erase(
         &self,
         (actor, now_ms): (&str, i64),
         sought: &Sought,
     ) -> Result<u64, StoreError> {
+        let coming = self.rows_to_come().await?;
         let mut erased = ErasedRows::default();
         for table in &TABLES {
             self.erase_from(&mut erased, (table, i64::MIN), sought)
                 .await?;
+        }
+        let mut waited = Ok(());
+        if coming.is_any() {
+            waited = self.wait_for(&coming).await;
+            for table in TABLES.iter().filter(|table| table.is_timed) {
+                self.erase_from(&mut erased, (table, coming.beyond()), sought)
+                    .await?;
+            }
         }
         let ErasedRows { rows, mut places } = erased;
         let cause = format!("{rows} rows with one destination");
@@ -55,11 +70,13 @@ impl PostgresStore {
         if places.contains("chatgate.event_chats") {
             places.insert("chatgate.event_messages".to_owned());
         }
+        // Sends that have ended.
+        places.insert("chatgate.intents".to_owned());
         for table in places {
             // Clears what deleted rows have left.
             self.run(&format!("VACUUM {table}")).await?;
         }
-        Ok(rows)
+        waited.map(|()| rows)
     }
 
     /// Takes it from the rows of a table beyond a number.

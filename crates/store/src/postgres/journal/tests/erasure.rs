@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Replica, database};
+use super::{PATIENCE, Replica, claim, database, sent, sent_row};
 use crate::postgres::lease::now_ms;
-use crate::test_engine::connect;
-use crate::{JournalPayload, JournalRow, StoreError};
+use crate::test_engine::{TestEngine, connect};
+use crate::{JournalPayload, JournalRow, Opened, StoreError};
 
 const DESTINATION: &str = "34600111222";
 
@@ -36,6 +36,39 @@ fn erasing(replica: &Replica) -> JoinHandle<Result<u64, StoreError>> {
             .erase_destination(("ann", now_ms()), DESTINATION)
             .await
     })
+}
+
+#[tokio::test]
+async fn what_a_send_under_way_and_rows_that_wait_say_is_erased_with_the_rest() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (sender, eraser) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    let opened = sender
+        .journal
+        .open(said(sent_row()), Some(claim("k")))
+        .await;
+    let Opened::Intent(intent) = opened.unwrap() else {
+        panic!("it can be claimed")
+    };
+    let mut erasing = erasing(&eraser);
+    // As long as the send is under way the erasure has not ended.
+    let early = timeout(BEYOND_STATEMENTS, &mut erasing).await;
+    // This one waited in the queue of its replica.
+    sender.journal.add(said(JournalRow::default()));
+    sender.journal.flush().await.unwrap();
+    drop(intent.settle(said(sent_row()), sent()));
+    sender.journal.flush().await.unwrap();
+    let erased = match early {
+        Ok(erased) => erased,
+        Err(_) => timeout(PATIENCE, erasing).await.unwrap(),
+    };
+    assert!(erased.unwrap().unwrap() >= 2);
+    let engine = TestEngine::Postgres(Box::new(options));
+    assert!(!engine.holds("canary").await);
 }
 
 #[tokio::test]
