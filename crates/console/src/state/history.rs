@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::metrics_snapshot::MetricsSnapshot;
 
-/// Seconds between two polls of the metrics.
+/// Seconds between two polls of the metrics, unless the process had no time for one.
 pub(crate) const STEP_S: u64 = 5;
 
 /// Steps that are kept: half an hour.
@@ -16,6 +17,8 @@ pub(crate) const STEPS: usize = 360;
 /// What happened between two polls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HistoryStep {
+    /// How long it took, in seconds.
+    pub(crate) seconds: f64,
     /// Requests that ended well.
     pub(crate) served: u64,
     /// Requests that ended otherwise.
@@ -26,6 +29,17 @@ pub(crate) struct HistoryStep {
     pub(crate) p95: Option<f64>,
     /// Ninety-nine in a hundred.
     pub(crate) p99: Option<f64>,
+}
+
+impl HistoryStep {
+    /// Returns how many a second so many of this step are.
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        if self.seconds > 0.0 {
+            count as f64 / self.seconds
+        } else {
+            0.0
+        }
+    }
 }
 
 /// The steps so far.
@@ -40,16 +54,17 @@ pub(crate) struct History {
 #[derive(Default)]
 struct HistoryState {
     steps: VecDeque<HistoryStep>,
-    last: Option<Arc<MetricsSnapshot>>,
+    last: Option<(Arc<MetricsSnapshot>, Instant)>,
 }
 
 impl History {
-    /// Adds the counts of now, and with them a step.
-    pub(crate) fn push(&self, now: MetricsSnapshot) {
+    /// Adds the counts of this time, and with them a step.
+    pub(crate) fn push(&self, now: MetricsSnapshot, at: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = &state.last {
+        if let Some((last, began)) = &state.last {
             let latency = now.latency.since(&last.latency);
             let step = HistoryStep {
+                seconds: at.saturating_duration_since(*began).as_secs_f64(),
                 served: now.served.saturating_sub(last.served),
                 failed: now.failed.saturating_sub(last.failed),
                 p50: latency.quantile_ms(0.5),
@@ -61,7 +76,7 @@ impl History {
         if state.steps.len() > STEPS {
             state.steps.pop_front();
         }
-        state.last = Some(Arc::new(now));
+        state.last = Some((Arc::new(now), at));
         drop(state);
         self.moved.send_replace(());
     }
@@ -70,7 +85,8 @@ impl History {
     pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<MetricsSnapshot>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let steps = state.steps.iter().cloned().collect();
-        (steps, state.last.clone().unwrap_or_default())
+        let last = state.last.as_ref().map(|(last, _)| Arc::clone(last));
+        (steps, last.unwrap_or_default())
     }
 
     /// Returns what changes with every step.
@@ -81,6 +97,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -90,13 +108,34 @@ mod tests {
             served,
             ..MetricsSnapshot::default()
         };
-        history.push(snapshot(10));
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        history.push(snapshot(10), at(0));
         assert_eq!(history.view().0, [], "nothing is known of the time before");
-        history.push(snapshot(15));
+        history.push(snapshot(15), at(5));
         assert_eq!(history.view().0.last().unwrap().served, 5);
         for served in 0..1000 {
-            history.push(snapshot(served));
+            history.push(snapshot(served), at(served * 5));
         }
         assert_eq!(history.view().0.len(), STEPS);
+    }
+
+    #[test]
+    fn a_rate_is_by_the_time_that_passed_however_late_a_poll_is() {
+        let history = History::default();
+        let begin = Instant::now();
+        for (served, failed, after_s) in [(0, 0, 0), (40, 10, 5), (1000, 50, 25), (1000, 50, 25)] {
+            let counts = MetricsSnapshot {
+                served,
+                failed,
+                ..MetricsSnapshot::default()
+            };
+            history.push(counts, begin + Duration::from_secs(after_s));
+        }
+        let (steps, _) = history.view();
+        let rates = steps
+            .iter()
+            .map(|step| step.per_second(step.served + step.failed));
+        assert_eq!(rates.collect::<Vec<_>>(), [10.0, 50.0, 0.0]);
     }
 }

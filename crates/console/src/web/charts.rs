@@ -26,10 +26,12 @@ pub(crate) struct Timeline {
 
 /// Requests per second: those that ended well, and on top of them the others.
 pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
-    let rate = |count: u64| count as f64 / STEP_S as f64;
-    let all = steps.iter().map(|step| rate(step.served + step.failed));
+    let all = steps
+        .iter()
+        .map(|step| step.per_second(step.served + step.failed));
     let all: Vec<f64> = all.collect();
-    let failed: Vec<f64> = steps.iter().map(|step| rate(step.failed)).collect();
+    let failed = steps.iter().map(|step| step.per_second(step.failed));
+    let failed: Vec<f64> = failed.collect();
     let last = all.last().copied().unwrap_or(0.0);
     let worst = all.iter().copied().fold(0.0, f64::max);
     let top = nice(worst);
@@ -269,6 +271,18 @@ mod tests {
         ] {
             assert!((nice(most) - top).abs() < 1e-9, "{most}: {}", nice(most));
         }
+    }
+
+    #[test]
+    fn the_requests_of_a_long_step_came_in_all_its_time() {
+        let step = |served, seconds| HistoryStep {
+            served,
+            seconds,
+            ..HistoryStep::default()
+        };
+        let chart = requests(&[step(1000, 20.0), step(50, 5.0)]);
+        let label = "Requests per second lately: 10.0 now, 50.0 at most";
+        assert_eq!((&*chart.label, &*chart.top), (label, "50"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl OverviewNow {
         OverviewNow {
             not_ready: console.gateway.not_ready(),
             available: console.availability.view(),
-            rate: format!("{:.1}", (last.served + last.failed) as f64 / STEP_S as f64),
+            rate: format!("{:.1}", last.per_second(last.served + last.failed)),
             total: grouped(counts.served + counts.failed),
             inflight: counts.inflight,
             quantiles: quantiles
