@@ -12,13 +12,18 @@ use crate::json::{object, quoted, without_text};
 /// A row of more bytes is kept without its text.
 const ROW_BYTES_MAX: usize = 64 * 1024;
 
+/// A longer id, destination, status or datetime is kept as its hash, in bytes: they are looked up by indexes, which take no more than
+/// some 2,700, and one that is refused takes the rest of its batch along. Real ones have a tenth of it.
+const VALUE_BYTES_MAX: usize = 512;
+
 /// Characters of the id of a row that has none, before its number among equal ones.
 const HASH_CHARACTERS: usize = 32;
 
 /// A row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedRow {
-    /// The message's id, or one that follows from what the row says.
+    /// The message's id, or one that follows from what the row says. Like the three below it has no U+0000, for which PostgreSQL has no
+    /// place, and is a hash where it would be too long.
     pub id: String,
     /// The chat, if the row names it.
     pub destination: Option<String>,
@@ -70,12 +75,11 @@ fn listed_row(
             .filter(|text| !text.is_empty())
     };
     let (sent, datetime) = (value(&["sent", "issent"]), value(&["datetime"]));
-    let id = value(&["messageid"]).unwrap_or_else(|| {
+    let destination = value(&["destination"]).map(kept);
+    let id = value(&["messageid"]).map(kept).unwrap_or_else(|| {
         let message = value(&["message"]);
         let said = [&sent, &datetime, &message].map(|part| part.as_deref().unwrap_or(""));
-        let hash = sha256(said.join("\0").as_bytes());
-        let mut id: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        id.truncate(HASH_CHARACTERS);
+        let id = short_hash(&said.join("\0"));
         let count = equal.entry(id.clone()).or_default();
         *count += 1;
         format!("~{id}.{count}")
@@ -90,18 +94,38 @@ fn listed_row(
         .map(|(name, value)| (renamed(name), value.get()));
     let mut json = object(members);
     if json.len() > ROW_BYTES_MAX {
-        json = cut(value(&["destination"]).as_deref(), &id);
+        json = cut(destination.as_deref(), &id);
     } else if !keeps_texts {
         json = without_text(&json);
     }
     Some(ListedRow {
         id,
-        destination: value(&["destination"]),
-        status: value(&["status"]).unwrap_or_default(),
-        datetime,
+        destination,
+        status: value(&["status"]).map(kept).unwrap_or_default(),
+        datetime: datetime.map(kept),
         is_sent: sent.is_some_and(|sent| sent == "1" || sent == "true"),
         json,
     })
+}
+
+/// A value as it is kept, on every engine the same.
+fn kept(value: String) -> String {
+    if value.len() > VALUE_BYTES_MAX {
+        return format!("~{}", short_hash(&value));
+    }
+    if value.contains('\0') {
+        return value.replace('\0', "\u{fffd}");
+    }
+    value
+}
+
+fn short_hash(text: &str) -> String {
+    let mut hash: String = sha256(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    hash.truncate(HASH_CHARACTERS);
+    hash
 }
 
 /// Whether two ids are the same, or were made of rows that say the same: which of these is which nobody knows.
@@ -135,6 +159,58 @@ fn text(value: &RawValue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_looked_up_has_no_zero_and_is_not_long() {
+        let long = "9".repeat(VALUE_BYTES_MAX + 1);
+        let row = |value: &str| {
+            let names = [
+                "messageid",
+                "destination",
+                "status",
+                "datetime",
+                "a\\u0000b",
+            ];
+            let members = names.map(|name| format!(r#""{name}":{value}"#));
+            let rows = listed_rows(&format!(r#"{{"list":[{{{}}}]}}"#, members.join(",")), true);
+            rows.unwrap().remove(0)
+        };
+        let looked_up = |row: &ListedRow| {
+            let (destination, datetime) = (row.destination.clone(), row.datetime.clone());
+            [
+                row.id.clone(),
+                destination.unwrap(),
+                row.status.clone(),
+                datetime.unwrap(),
+            ]
+        };
+        let zero = row(r#""a\u0000b""#);
+        assert!(looked_up(&zero).iter().all(|value| value == "a\u{fffd}b"));
+        // In the row itself it is an escape, which takes no place that there is not.
+        assert!(
+            zero.json.contains(r#""a\u0000b":"a\u0000b""#),
+            "{}",
+            zero.json
+        );
+        for (written, other) in [
+            (format!("\"{long}\""), format!("\"{long}0\"")),
+            (long.clone(), format!("{long}0")),
+        ] {
+            let [kept, other] = [&written, &other].map(|value| looked_up(&row(value)));
+            assert!(
+                kept.iter()
+                    .all(|value| *value == kept[0] && value.len() == 33),
+                "{kept:?}"
+            );
+            assert_ne!(kept[0], other[0]);
+        }
+        let longest = &long[1..];
+        assert!(
+            looked_up(&row(&format!("\"{longest}\"")))
+                .iter()
+                .all(|value| value == longest)
+        );
+    }
 
     #[test]
     fn rows_are_read_whatever_their_values_are_written_as() {
