@@ -13,6 +13,7 @@ on_every_engine!(
     an_event_is_kept_once_and_read_in_the_order_of_positions,
     what_is_known_of_chats_outlives_the_process,
     the_log_is_trimmed_by_age_and_by_room_and_says_so,
+    what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone,
     interests_last_until_their_time,
     an_erased_destination_takes_its_events_along,
 );
@@ -208,6 +209,38 @@ async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
         .await
         .unwrap();
     assert!(last.newest > all.newest);
+}
+
+async fn what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone(engine: TestEngine) {
+    const EVENTS: u64 = 400;
+    let store = Arc::new(engine.open().await);
+    let rows = (0..EVENTS).map(|n| message(&format!("m{n}"), "received"));
+    record(&store, chat(rows.collect())).await;
+    let read = async |store: &Store| {
+        let page = store.events_after(Position::ZERO, 1, usize::MAX).await;
+        let page = page.unwrap();
+        let first = page.events.first().map(|event| event.position);
+        (page.trimmed, first, page.newest.time_ms())
+    };
+    let (_, oldest, now_ms) = read(&store).await;
+    let oldest = oldest.unwrap();
+    let trimming = Arc::clone(&store);
+    let trimming = tokio::spawn(async move {
+        for left in (1..EVENTS).rev() {
+            let keep = EventRetention {
+                age: Duration::from_secs(86_400),
+                bytes: left * 258,
+            };
+            trimming.trim_events(now_ms, &keep).await.unwrap();
+        }
+    });
+    while !trimming.is_finished() {
+        let (trimmed, first, _) = read(&store).await;
+        // Positions of one commit follow each other.
+        assert_eq!(first, Some(trimmed.next().max(oldest)));
+    }
+    trimming.await.unwrap();
+    assert!(read(&store).await.0 > oldest);
 }
 
 async fn interests_last_until_their_time(engine: TestEngine) {

@@ -25,15 +25,16 @@ const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease
         token = l.token + (l.holder <> excluded.holder)::int
     WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
 
-/// The marks are read before the events: what comes in between is on the page.
-const MARKS: &str = "SELECT
-    (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
-    (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed";
-
-const AFTER: &str = "SELECT position, id, kind, platform, platformid, destination, gap, late, \"row\" FROM (
+/// The marks and the events of one state, so that what is trimmed meanwhile is on the page or said to be gone. There is a row
+/// without an event where there is none.
+const AFTER: &str = "SELECT marks.newest, marks.trimmed, e.* FROM (SELECT
+        (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
+        (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed) AS marks
+    LEFT JOIN (SELECT position, id, kind, platform, platformid, destination, gap, late, \"row\" FROM (
         SELECT *, sum(coalesce(octet_length(\"row\"), 0)) OVER (ORDER BY position) - coalesce(octet_length(\"row\"), 0) AS before FROM (
             SELECT * FROM chatgate.events WHERE position > $1 ORDER BY position LIMIT $2) AS listed) AS weighed
-    WHERE before <= $3 ORDER BY position";
+        WHERE before <= $3) AS e ON true
+    ORDER BY e.position";
 
 impl PostgresStore {
     pub(crate) async fn events_after(
@@ -42,9 +43,15 @@ impl PostgresStore {
         limit: usize,
         bytes: usize,
     ) -> Result<EventPage, StoreError> {
-        let marks = self.pool().read_prepared(MARKS, &[]).await?;
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 3] = [
+            (&after.number(), Type::INT8),
+            (&count(limit), Type::INT8),
+            (&count(bytes), Type::INT8),
+        ];
+        let rows = self.pool().read_prepared(AFTER, &values).await?;
         let mark = |name| -> Result<Position, PgError> {
-            let mark = marks
+            let mark = rows
                 .first()
                 .map(|row| row.try_get::<_, Option<i64>>(name))
                 .transpose()?;
@@ -55,13 +62,6 @@ impl PostgresStore {
             trimmed: mark("trimmed")?,
             ..EventPage::default()
         };
-        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let values: [Value<'_>; 3] = [
-            (&after.number(), Type::INT8),
-            (&count(limit), Type::INT8),
-            (&count(bytes), Type::INT8),
-        ];
-        let rows = self.pool().read_prepared(AFTER, &values).await?;
         for row in &rows {
             page.events.extend(event(row)?.map(Arc::new));
         }
@@ -101,9 +101,10 @@ impl PostgresStore {
     }
 }
 
-/// An event; nothing for one of a kind that a newer program knows.
+/// An event; nothing for a row without one, and for one of a kind that a newer program knows.
 fn event(row: &Row) -> Result<Option<Event>, PgError> {
-    let Some(kind) = EventKind::named(row.try_get("kind")?) else {
+    let kind: Option<&str> = row.try_get("kind")?;
+    let Some(kind) = kind.and_then(EventKind::named) else {
         return Ok(None);
     };
     let position = Position::of(row.try_get("position")?);

@@ -20,7 +20,8 @@ impl SqliteStore {
         bytes: usize,
     ) -> Result<EventPage, StoreError> {
         self.read(move |connection| {
-            // Before the events: what comes in between is on the page, and the page says no more than it has.
+            // The marks and the events of one state: what is trimmed meanwhile is on the page or said to be gone.
+            let _state = connection.unchecked_transaction()?;
             let mut page = EventPage {
                 newest: mark(connection, "newest")?,
                 trimmed: mark(connection, "trimmed")?,
@@ -30,7 +31,8 @@ impl SqliteStore {
                 "SELECT position, id, kind, platform, platformid, destination, gap, late, row FROM events
                  WHERE position > ? ORDER BY position LIMIT ?",
             )?;
-            let mut rows = events.query((after.number(), i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1))?;
+            let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+            let mut rows = events.query((after.number(), most))?;
             let mut taken = 0;
             while let Some(row) = rows.next()? {
                 if page.events.len() == limit || taken > bytes {
