@@ -81,6 +81,21 @@ impl TestEngine {
         }
     }
 
+    /// Executes a statement beside the store, without values.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match self {
+            TestEngine::Sqlite(folder) => {
+                let connection = rusqlite::Connection::open(folder.path().join("chatgate.db"));
+                connection.unwrap().execute_batch(sql).unwrap();
+            }
+            TestEngine::Postgres(options) => {
+                let client = connect(options).await;
+                let sql = format!("SET search_path = chatgate; {sql}");
+                client.batch_execute(&sql).await.unwrap();
+            }
+        }
+    }
+
     /// Whether a text stands anywhere in the store.
     pub(crate) async fn holds(&self, text: &str) -> bool {
         match self {

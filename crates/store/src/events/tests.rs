@@ -14,6 +14,7 @@ on_every_engine!(
     what_is_known_of_chats_outlives_the_process,
     the_log_is_trimmed_by_age_and_by_room_and_says_so,
     what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone,
+    events_of_kinds_that_a_newer_program_knows_are_passed_over,
     interests_last_until_their_time,
     an_erased_destination_takes_its_events_along,
 );
@@ -241,6 +242,28 @@ async fn what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone(engine
     }
     trimming.await.unwrap();
     assert!(read(&store).await.0 > oldest);
+}
+
+async fn events_of_kinds_that_a_newer_program_knows_are_passed_over(engine: TestEngine) {
+    let store = engine.open().await;
+    let rows = (0..20).map(|n| message(&format!("m{n}"), "received"));
+    record(&store, chat(rows.collect())).await;
+    let renamed = "('evt_m17_received', 'evt_m19_received')";
+    engine
+        .execute(&format!(
+            "UPDATE events SET kind = 'of tomorrow' WHERE id NOT IN {renamed}"
+        ))
+        .await;
+    let (mut after, mut heard) = (Position::ZERO, Vec::new());
+    loop {
+        let page = store.events_after(after, 3, usize::MAX).await.unwrap();
+        heard.extend(page.events.iter().map(|event| event.id.clone()));
+        after = page.read_up_to(after);
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(heard, ["evt_m17_received", "evt_m19_received"]);
 }
 
 async fn interests_last_until_their_time(engine: TestEngine) {

@@ -26,13 +26,13 @@ const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease
     WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
 
 /// The marks and the events of one state, so that what is trimmed meanwhile is on the page or said to be gone. There is a row
-/// without an event where there is none.
+/// without an event where there is none. Kinds that a newer program knows are passed over.
 const AFTER: &str = "SELECT marks.newest, marks.trimmed, e.* FROM (SELECT
         (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
         (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed) AS marks
     LEFT JOIN (SELECT position, id, kind, platform, platformid, destination, gap, late, \"row\" FROM (
         SELECT *, sum(coalesce(octet_length(\"row\"), 0)) OVER (ORDER BY position) - coalesce(octet_length(\"row\"), 0) AS before FROM (
-            SELECT * FROM chatgate.events WHERE position > $1 ORDER BY position LIMIT $2) AS listed) AS weighed
+            SELECT * FROM chatgate.events WHERE position > $1 AND kind = ANY($4) ORDER BY position LIMIT $2) AS listed) AS weighed
         WHERE before <= $3) AS e ON true
     ORDER BY e.position";
 
@@ -44,10 +44,12 @@ impl PostgresStore {
         bytes: usize,
     ) -> Result<EventPage, StoreError> {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let values: [Value<'_>; 3] = [
+        let kinds = EventKind::ALL.map(EventKind::word);
+        let values: [Value<'_>; 4] = [
             (&after.number(), Type::INT8),
             (&count(limit), Type::INT8),
             (&count(bytes), Type::INT8),
+            (&kinds.as_slice(), Type::TEXT_ARRAY),
         ];
         let rows = self.pool().read_prepared(AFTER, &values).await?;
         let mark = |name| -> Result<Position, PgError> {
@@ -101,7 +103,7 @@ impl PostgresStore {
     }
 }
 
-/// An event; nothing for a row without one, and for one of a kind that a newer program knows.
+/// An event; nothing for a row without one.
 fn event(row: &Row) -> Result<Option<Event>, PgError> {
     let kind: Option<&str> = row.try_get("kind")?;
     let Some(kind) = kind.and_then(EventKind::named) else {

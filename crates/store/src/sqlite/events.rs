@@ -29,17 +29,18 @@ impl SqliteStore {
             };
             let mut events = connection.prepare_cached(
                 "SELECT position, id, kind, platform, platformid, destination, gap, late, row FROM events
-                 WHERE position > ? ORDER BY position LIMIT ?",
+                 WHERE position > ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
             )?;
+            let kinds = serde_json::to_string(&EventKind::ALL.map(EventKind::word)).unwrap_or_default();
             let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-            let mut rows = events.query((after.number(), most))?;
+            let mut rows = events.query((after.number(), kinds, most))?;
             let mut taken = 0;
             while let Some(row) = rows.next()? {
                 if page.events.len() == limit || taken > bytes {
                     page.more = true;
                     break;
                 }
-                let Some(event) = event(row)? else { continue };
+                let event = event(row)?;
                 taken += event.row.as_ref().map_or(0, String::len);
                 page.events.push(Arc::new(event));
             }
@@ -93,16 +94,13 @@ pub(super) fn discount(connection: &Connection, position: i64) -> Result<(), Sto
     Ok(())
 }
 
-/// An event; nothing for one of a kind that a newer program knows.
-fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
-    let Some(kind) = EventKind::named(&row.get::<_, String>("kind")?) else {
-        return Ok(None);
-    };
+fn event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let kind = EventKind::named(&row.get::<_, String>("kind")?);
     let position = Position::of(row.get("position")?);
-    Ok(Some(Event {
+    Ok(Event {
         position,
         id: row.get("id")?,
-        kind,
+        kind: kind.ok_or_else(|| StoreError::new("an event is of an unknown kind"))?,
         at_ms: position.time_ms(),
         platform: row.get("platform")?,
         platformid: row.get("platformid")?,
@@ -110,5 +108,5 @@ fn event(row: &Row<'_>) -> Result<Option<Event>, StoreError> {
         gap: row.get("gap")?,
         late: row.get("late")?,
         row: row.get("row")?,
-    }))
+    })
 }
