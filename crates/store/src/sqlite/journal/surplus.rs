@@ -59,7 +59,7 @@ impl SqliteStore {
             young_from: first_id_at(now_ms.saturating_sub(age_ms)),
             early: EarlyRows::default(),
         };
-        let cleared = self.clear_by_size(&mut surplus, now_ms, retention).await;
+        let cleared = self.clear_by_size(&mut surplus, retention).await;
         surplus.early.log();
         cleared
     }
@@ -67,10 +67,12 @@ impl SqliteStore {
     async fn clear_by_size(
         &self,
         surplus: &mut Surplus,
-        now_ms: i64,
         retention: &Retention,
     ) -> Result<(), StoreError> {
-        self.clear_unknown(surplus, now_ms, unknown_rows_max(retention.bytes))
+        // By the rows themselves and not by a clock: after one that was ahead, all of them are beyond it. The clearing's own row, and
+        // whatever else comes meanwhile, is above this number.
+        let below = self.read(next_number).await?;
+        self.clear_unknown(surplus, below, unknown_rows_max(retention.bytes))
             .await?;
         if self.bytes_in_use().await? <= retention.bytes {
             return Ok(());
@@ -85,7 +87,7 @@ impl SqliteStore {
             };
             let most = CLEARED_AT_ONCE;
             while let Some(last) = self
-                .clear_oldest(surplus, (which, most), (beyond, now_ms))
+                .clear_oldest(surplus, (which, most), (beyond, below))
                 .await?
             {
                 beyond = last;
@@ -104,7 +106,7 @@ impl SqliteStore {
     async fn clear_unknown(
         &self,
         surplus: &mut Surplus,
-        now_ms: i64,
+        below: i64,
         rows_max: u64,
     ) -> Result<(), StoreError> {
         let rows = self.read(|connection| {
@@ -120,7 +122,7 @@ impl SqliteStore {
         let mut beyond = 0;
         while left > 0 {
             let before = surplus.clearing.rows;
-            let from = (beyond, now_ms);
+            let from = (beyond, below);
             let most = u32::try_from(left).unwrap_or(u32::MAX).min(CLEARED_AT_ONCE);
             let wanted = (Which::Unknown, most);
             let Some(last) = self.clear_oldest(surplus, wanted, from).await? else {
@@ -132,19 +134,18 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes away at most so many rows beyond a number and from before a time, with what was said. Returns the number of the
-    /// last one, if there was any.
+    /// Takes away at most so many rows beyond a number and below another, with what was said. Returns the number of the last one, if
+    /// there was any.
     async fn clear_oldest(
         &self,
         surplus: &mut Surplus,
         (which, most): (Which, u32),
-        (beyond, now_ms): (i64, i64),
+        (beyond, below): (i64, i64),
     ) -> Result<Option<i64>, StoreError> {
-        // They are looked for over a connection that reads, so that a long walk holds up nobody who writes. The clearing's own
-        // row is younger than any of them.
+        // They are looked for over a connection that reads, so that a long walk holds up nobody who writes.
         let ids = self.read(move |connection| {
             let mut ids = connection.prepare_cached(which.query())?;
-            let ids = ids.query_map((beyond, first_id_at(now_ms), most), |row| row.get(0))?;
+            let ids = ids.query_map((beyond, below, most), |row| row.get(0))?;
             few_enough(connection, ids.collect::<Result<_, _>>()?)
         });
         let ids = ids.await?;
@@ -177,6 +178,12 @@ impl SqliteStore {
         }
         Ok(Some(last))
     }
+}
+
+/// The number above those of all rows.
+fn next_number(connection: &Connection) -> Result<i64, StoreError> {
+    let next = "SELECT coalesce(max(id), 0) + 1 FROM journal";
+    Ok(connection.query_row(next, [], |row| row.get(0))?)
 }
 
 /// A row that is gone.

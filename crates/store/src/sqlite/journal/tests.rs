@@ -1,13 +1,14 @@
 //! What the thread that writes promises when its file can't be written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::journal::tests::{Bench, row};
 use crate::sqlite::connection::WriteConnection;
 use crate::test_engine::TestEngine;
-use crate::{JournalFilter, JournalRow, StoreError};
+use crate::{JournalFilter, JournalKind, JournalRow, Retention, StoreError};
 
 async fn bench() -> Bench {
     Bench::over(TestEngine::sqlite().await.unwrap()).await
@@ -110,5 +111,43 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
     assert_eq!(
         (bench.journal.queued(), bench.journal.queued_bytes()),
         (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn rows_that_follow_a_clock_which_was_ahead_go_by_room_as_well() {
+    let bench = bench().await;
+    let now_ms = 1_700_000_000_000;
+    let large = |at_ms, n: i64| JournalRow {
+        user_agent: Some("x".repeat(1000)),
+        access: Some("a".to_owned()),
+        ..row(at_ms, n)
+    };
+    // Since each row has a number above those before it, the rows of the right time have numbers of the wrong one.
+    bench.journal.add(large(2 * now_ms, 0));
+    bench.journal.flush().await.unwrap();
+    for n in 1..5000 {
+        bench.journal.add(large(now_ms + n, n));
+    }
+    bench.journal.flush().await.unwrap();
+    let retention = Retention {
+        rows: Duration::MAX,
+        payloads: Duration::MAX,
+        bytes: 4 << 20,
+    };
+    bench
+        .store
+        .clear_surplus(now_ms + 5000, &retention)
+        .await
+        .unwrap();
+    let rows = bench.all(JournalFilter::default()).await;
+    assert!((1000..4500).contains(&rows.len()), "{}", rows.len());
+    let clearings = rows.iter().filter(|row| row.kind == JournalKind::Clearing);
+    assert_eq!(clearings.count(), 1, "its own row stays");
+    assert!(
+        bench
+            .ids(JournalFilter::default())
+            .await
+            .contains(&"4999".to_owned())
     );
 }
