@@ -28,7 +28,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use crate::postgres::test_server::new_database;
-    use crate::{Access, AdminKey, DailyCount, Role, Store, StoredSecret};
+    use crate::{Access, AdminKey, DailyCount, Position, Role, Store, StoredSecret};
 
     #[tokio::test]
     async fn a_copy_has_all_that_a_gateway_needs_and_goes_into_an_empty_database_alone() {
@@ -92,5 +92,34 @@ mod tests {
         assert_eq!(database.accesses().named("a").unwrap().version, 2);
         let refused = database.copy_into(&options, false).await.err().unwrap();
         assert!(refused.to_string().contains("only a file"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn positions_go_on_above_the_file_s_although_the_database_s_clock_is_behind() {
+        let Some(options) = new_database() else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = Store::open(&folder.path().join("chatgate.db"))
+            .await
+            .unwrap();
+        let ahead_ms = 4_000_000_000_000;
+        file.record_sightings(vec![crate::events::tests::stalled("a")], ahead_ms)
+            .await
+            .unwrap();
+        let end = async |store: &Store| {
+            let page = store.events_after(Position::of(i64::MAX), 0, 0).await;
+            page.unwrap().newest
+        };
+        let newest = end(&file).await;
+        assert_eq!(newest, Position::first_at(ahead_ms));
+        file.copy_into(&options, false).await.unwrap();
+        let database = Store::open_postgres(&options).await.unwrap();
+        assert_eq!(end(&database).await, newest);
+        // A webhook whose position came along hears of what is new.
+        let new = database
+            .record_sightings(vec![crate::events::tests::stalled("b")], 0)
+            .await;
+        assert!(new.unwrap()[0].position > newest);
     }
 }

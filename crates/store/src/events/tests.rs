@@ -63,6 +63,17 @@ fn sighting(chat: SeenChat) -> Sighting {
     }
 }
 
+/// A channel that is seen to be stalled, with an event of this id.
+pub(crate) fn stalled(id: &str) -> Sighting {
+    Sighting {
+        channel: channel(),
+        newest: None,
+        stalled_at: None,
+        chats: Vec::new(),
+        event: Some(event(id, EventKind::ChannelStalled, "{}")),
+    }
+}
+
 fn chat(messages: Vec<SeenMessage>) -> SeenChat {
     SeenChat {
         destination: "34600000000".to_owned(),

@@ -16,7 +16,7 @@ use super::seal::SealContext;
 use super::session::{PgSession, Value};
 use super::webhooks::put_webhook;
 use crate::sqlite::SqliteStore;
-use crate::{JournalRow, StoreError, StoredKey};
+use crate::{JournalRow, Position, StoreError, StoredKey};
 
 /// How long one statement of it may take. A journal is copied batch by batch.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -88,14 +88,17 @@ const THERE: &str = "WITH there AS (
 const LOCK: &str =
     "LOCK TABLE chatgate.keys, chatgate.accesses, chatgate.facts IN SHARE ROW EXCLUSIVE MODE";
 
-/// Numbers go on above those of the file, and minutes count what their rows say. Events stay behind: whoever has read the file's has
-/// missed some.
+/// Numbers go on above those of the file, and minutes count what their rows say.
 const GO_ON: &str = "WITH epoch AS (
         UPDATE chatgate.epochs SET epoch = (SELECT coalesce(max(id), 0) FROM chatgate.changes) WHERE what = 'accesses'
     ) INSERT INTO chatgate.tallies (minute, replica, calls, failed)
     SELECT (id >> 20) / 60000, 0, sum(count), coalesce(sum(count) FILTER (WHERE canonical >= 500), 0)
-    FROM chatgate.journal WHERE kind = 'request' GROUP BY 1;
-    UPDATE chatgate.event_marks SET value = (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20
+    FROM chatgate.journal WHERE kind = 'request' GROUP BY 1";
+
+/// Events stay behind: whoever has read the file's has missed some. Positions go on above the file's, whatever the database's clock
+/// says: a webhook's came along, and would pass over what has lower ones.
+const EVENTS_GO_ON: &str =
+    "UPDATE chatgate.event_marks SET value = greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20, $1)
     WHERE name IN ('newest', 'trimmed')";
 
 /// What was copied: what it is, and how many rows of it.
@@ -140,6 +143,9 @@ pub(crate) async fn copy_into(
         copied.push((table.0, copy_table(&mut session, from, table).await?));
     }
     session.batch(GO_ON).await?;
+    let end = from.events_after(Position::of(i64::MAX), 0, 0).await?;
+    let newest: [Value<'_>; 1] = [(&end.newest.number(), Type::INT8)];
+    session.execute(EVENTS_GO_ON, &newest).await?;
     session.commit().await?;
     Ok(copied)
 }
