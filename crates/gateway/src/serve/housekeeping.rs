@@ -70,8 +70,9 @@ async fn look_for_file(runtime: Arc<Runtime>) {
 async fn clear_journal(snapshot: Arc<Snapshot>, by_age: bool) {
     let (store, now_ms) = (&snapshot.store, Snapshot::now_ms());
     let mut cleared = store.clear_surplus(now_ms, &snapshot.retention).await;
-    if by_age && cleared.is_ok() {
-        cleared = store.clear_old(now_ms, &snapshot.retention).await;
+    // Whatever became of that: what is in the way of one clearing may not be in the way of the other.
+    if by_age {
+        cleared = cleared.and(store.clear_old(now_ms, &snapshot.retention).await);
         let receipts_since = Snapshot::now().saturating_sub(snapshot.receipts_kept_s);
         cleared = cleared.and(store.clear_receipts(receipts_since).await);
     }

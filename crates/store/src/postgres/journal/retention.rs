@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use super::partitions::TABLES;
+use super::partitions::{Partition, TABLES};
 use super::tallies::minute_from;
 use crate::journal::row::first_id_at;
 use crate::postgres::error::PgError;
@@ -44,17 +44,15 @@ impl PostgresStore {
         };
         // In the order of the tables.
         let below = [before(retention.rows), before(retention.payloads)];
-        let mut gone = [0, 0];
+        let (mut gone, mut cleared) = ([0, 0], Ok(()));
         for partition in self.partitions().await? {
             let Some(table) = TABLES.iter().position(|table| *table == partition.parent) else {
                 continue;
             };
-            if partition.day.is_none() {
-                gone[table] += self.delete_below(&partition.name, below[table]).await?;
-            } else if partition.is_below(below[table]) {
-                let [rows, ..] = self.count_rows(&partition.name, ["true", "true"]).await?;
-                self.drop_partition(&partition.name).await?;
-                gone[table] += rows;
+            // One that is in use keeps no other, and what has gone is recorded.
+            match self.clear_below(&partition, below[table]).await {
+                Ok(rows) => gone[table] += rows,
+                Err(error) => cleared = cleared.and(Err(error)),
             }
         }
         let minute = minute_from(JournalRow::time_of(below[0]));
@@ -66,7 +64,20 @@ impl PostgresStore {
             let event = (JournalKind::Clearing, "housekeeping", cause.as_str());
             self.note_event(now_ms, event).await?;
         }
-        Ok(())
+        Ok(cleared?)
+    }
+
+    /// Drops a day that is below this number, or deletes what stands below it in no day, and returns how many rows that were.
+    async fn clear_below(&self, partition: &Partition, id: i64) -> Result<u64, PgError> {
+        if partition.day.is_none() {
+            return self.delete_below(&partition.name, id).await;
+        }
+        if !partition.is_below(id) {
+            return Ok(0);
+        }
+        let [rows, ..] = self.count_rows(&partition.name, ["true", "true"]).await?;
+        self.drop_partition(&partition.name).await?;
+        Ok(rows)
     }
 
     /// Whether the housekeeping is this replica's for the next minute.

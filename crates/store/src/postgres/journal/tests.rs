@@ -3,6 +3,7 @@
 mod erasure;
 mod killed;
 mod refused;
+mod retention;
 mod simulation;
 
 use std::sync::Arc;
