@@ -136,7 +136,7 @@ impl ConnectionState {
         let mut in_flight = ConnectionState::begin(state);
         // Each epoch is another number.
         in_flight.number = Some(state.epoch.load(Ordering::Relaxed));
-        in_flight.set_deadline(allowed);
+        in_flight.set_deadline(Instant::now() + allowed);
         in_flight
     }
 
@@ -305,10 +305,9 @@ impl InFlight {
     }
 
     /// Moves the deadline of the request, if it has one.
-    pub(crate) fn set_deadline(&mut self, allowed: Duration) {
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         if let Some(number) = self.number {
-            let mut deadlines = self.state.deadlines();
-            deadlines.insert(number, Instant::now() + allowed);
+            self.state.deadlines().insert(number, deadline);
         }
     }
 }
