@@ -288,19 +288,21 @@ impl<'a> Reader<'a> {
 
     fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<ConfigError>) {
         for (name, value) in table {
-            if name.get_ref().contains('.') {
-                // One name with a dot in it. Joined it looks like a setting, which nobody finds there.
-                let quoted = format!("{prefix}{:?}", name.get_ref());
-                unknown.push(ConfigError {
-                    location: self.map.at(name.span().start),
-                    text: format!("{quoted}: there is no such setting; write it without quotes"),
-                });
-                continue;
-            }
+            let mut is_unknown = |text| {
+                let location = self.map.at(name.span().start);
+                unknown.push(ConfigError { location, text });
+            };
             let key = format!("{prefix}{}", name.get_ref());
             let inner = format!("{key}.");
             let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
             match value.get_ref() {
+                // One name with a dot in it. Joined it looks like a setting, which nobody finds there.
+                _ if name.get_ref().contains('.') => {
+                    let quoted = format!("{prefix}{:?}", name.get_ref());
+                    is_unknown(format!(
+                        "{quoted}: there is no such setting; write it without quotes"
+                    ));
+                }
                 DeValue::Table(table) if has_inner => self.find_unknown(&inner, table, unknown),
                 DeValue::Array(elements) if has_inner => {
                     for (index, element) in elements.iter().enumerate() {
@@ -310,10 +312,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 _ if self.known.contains(&key) => {}
-                _ => unknown.push(ConfigError {
-                    location: self.map.at(name.span().start),
-                    text: format!("{key}: there is no such setting"),
-                }),
+                _ => is_unknown(format!("{key}: there is no such setting")),
             }
         }
     }
