@@ -6,15 +6,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter::{PLATFORMS, Request, Response};
+use adapter::{Request, Response};
 use futures_util::FutureExt;
-use serde_json::Value;
 use store::EventChannel;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use crate::heard::{ChannelName, Heard};
+use crate::heard::{ChannelName, Heard, channel_names};
 use crate::interests::now_ms;
 use crate::look::{ChannelState, EndedLook};
 use crate::notice::PendingNotice;
@@ -334,26 +333,4 @@ impl WatchedChannel {
             self.notice = None;
         }
     }
-}
-
-/// The channels of a list; nothing if it is none.
-fn channel_names(result: &str) -> Option<Vec<ChannelName>> {
-    let result: Value = serde_json::from_str(result).ok()?;
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let name = |channel: &Value| {
-        Some((
-            text(channel.get("platform")?)?,
-            text(channel.get("platformid")?)?,
-        ))
-    };
-    let names = result.get("list")?.as_array()?.iter().filter_map(name);
-    Some(
-        names
-            .filter(|(platform, _)| PLATFORMS.contains(&platform.as_str()))
-            .collect(),
-    )
 }
