@@ -130,6 +130,14 @@ impl Store {
         }
     }
 
+    /// This process has another configuration from now on, with this digest: where it differs from others', somebody should know.
+    pub fn configured(&self, digest: &[u8]) {
+        match self.engine() {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.configured(digest),
+        }
+    }
+
     /// Says to the others that this process is about to end: it counts no longer among those that share what is divided. They
     /// still wait for it to take over changes, since it may still admit calls.
     pub async fn drain(&self) {

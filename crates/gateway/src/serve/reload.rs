@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use server::signals::ReloadSignal;
 use settings::ConfigError;
+use store::sha256;
 use tokio::time::timeout;
 
 use crate::config::{ChangedKeys, Config};
@@ -93,6 +94,7 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     runtime.swap(snapshot, policies);
     runtime.process.events.configure(config.events.clone());
     runtime.process.webhooks.configure(sender);
+    current.store.configured(&sha256(sources.file.as_bytes()));
     let changed = Config::changed(&loaded.sources, &sources);
     (loaded.sources, loaded.config) = (sources, Arc::new(config));
     Ok(changed)

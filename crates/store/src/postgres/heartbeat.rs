@@ -14,6 +14,7 @@ use tokio_postgres::types::Type;
 use super::connector::{Notified, PgConnector};
 use super::error::PgError;
 use super::lease::now_ms;
+use super::options::ReplicaOptions;
 use super::primary::OF_SERVER;
 use super::receipts::look_up_on;
 use super::replica::{drain, register};
@@ -42,7 +43,7 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
         SELECT synchronous, set_config('synchronous_commit', 'local', true) FROM rule
     ), beat AS (
         UPDATE chatgate.replicas SET lease_until = greatest(lease_until, now() + $2 * interval '1 ms'),
-            accesses = $3, admin_keys = $4, signing_keys = $5
+            accesses = $3, admin_keys = $4, signing_keys = $5, config = $6
         WHERE id = $1 AND (lease_until > now() OR NOT draining) RETURNING id
     ) SELECT
         {OF_EPOCHS},
@@ -84,6 +85,16 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
         Arc::clone(&store.look_ups),
     ));
     store.keep_heartbeat(tasks);
+}
+
+impl PostgresStore {
+    /// Says with the next heartbeat that this process has another configuration.
+    pub(crate) fn configured(&self, digest: &[u8]) {
+        self.replica_options.rcu(|options| ReplicaOptions {
+            config: digest.to_vec(),
+            ..ReplicaOptions::clone(options)
+        });
+    }
 }
 
 async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
@@ -197,17 +208,19 @@ async fn beat(
     let mut session = kept(store, connection).await?;
     let (sent, asked_ms) = (Instant::now(), now_ms());
     let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
-    let values: [Value<'_>; 5] = [
+    let options = store.replica_options.load_full();
+    let values: [Value<'_>; 6] = [
         (&store.ids().replica().id, Type::INT8),
         (&lease_ms, Type::INT8),
         (&in_force.accesses, Type::INT8),
         (&in_force.admin_keys, Type::INT8),
         (&in_force.signing_keys, Type::INT8),
+        (&options.config, Type::BYTEA),
     ];
     let rows = session.query_prepared(&BEAT, &values).await?;
     let Some(row) = rows.first() else {
         // Somebody has taken this life's row away: the next one begins.
-        let (replica, _) = register(store.pool(), store.replica_options()).await?;
+        let (replica, _) = register(store.pool(), &options).await?;
         tracing::warn!("this replica was taken for dead, and goes on as another one");
         store.lease().end_term();
         store.ids().begin(replica);

@@ -22,7 +22,7 @@ impl PostgresStore {
     /// Waits until every live replica has in force what this one has, for as long as an acknowledgement may wait, or until the
     /// leases of those that say nothing are over.
     pub(crate) async fn spread(&self, wait: SpreadWait) -> Result<Spread, StoreError> {
-        let options = self.replica_options();
+        let options = self.replica_options.load();
         let most = match wait {
             SpreadWait::Acknowledgement => options.ack_wait,
             SpreadWait::Leases => options.lease + BEYOND_LEASE,

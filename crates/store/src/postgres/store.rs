@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
@@ -40,7 +41,7 @@ pub(crate) struct PostgresStore {
     connector: Arc<PgConnector>,
     /// Without a pooler in between.
     direct: Arc<PgConnector>,
-    replica_options: ReplicaOptions,
+    pub(super) replica_options: ArcSwap<ReplicaOptions>,
     primary: Arc<Primary>,
     lease: Arc<ReplicaLease>,
     pub(crate) tables: TableVersion,
@@ -125,7 +126,7 @@ impl PostgresStore {
             ids: Arc::new(RowIds::of(replica)),
             connector,
             direct,
-            replica_options: options.replica.clone(),
+            replica_options: ArcSwap::from_pointee(options.replica.clone()),
             primary,
             lease: Arc::new(lease),
             tables: TableVersion::known(),
@@ -189,10 +190,6 @@ impl PostgresStore {
 
     pub(crate) fn lease(&self) -> &ReplicaLease {
         &self.lease
-    }
-
-    pub(super) fn replica_options(&self) -> &ReplicaOptions {
-        &self.replica_options
     }
 
     pub(super) fn primary(&self) -> &Primary {
