@@ -87,6 +87,17 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/health", get(health::page))
         .route("/console/explain", get(explain::page))
         .route("/console/replicas", get(replicas::page))
+        .merge(paths_of_webhooks())
+        .route("/console/status", get(status::page))
+        .route("/console/status/reload", post(status::reload))
+        .route("/console/status/rotate", post(status::rotate))
+        .route("/console/{*rest}", get(fallback::not_found))
+        .method_not_allowed_fallback(fallback::method_not_allowed)
+        .layer(map_response(protect))
+}
+
+fn paths_of_webhooks() -> Router<Arc<Console>> {
+    Router::new()
         .route(
             "/console/webhooks",
             get(webhooks::list).post(webhooks::create),
@@ -104,12 +115,6 @@ pub(crate) fn router() -> Router<Arc<Console>> {
             "/console/webhooks/{id}/delete",
             get(questions::confirm_deletion).post(questions::delete),
         )
-        .route("/console/status", get(status::page))
-        .route("/console/status/reload", post(status::reload))
-        .route("/console/status/rotate", post(status::rotate))
-        .route("/console/{*rest}", get(fallback::not_found))
-        .method_not_allowed_fallback(fallback::method_not_allowed)
-        .layer(map_response(protect))
 }
 
 async fn home() -> Response {

@@ -9,8 +9,13 @@ use store::{Access, Channel, EVERYBODY, JournalLevel, ListedWord};
 use crate::access::bounds::REPORTS;
 use crate::access::draft::{AccessDraft, methods, ways};
 use crate::problem::Problem;
-use crate::web::access::form_draft::{ALL, NONE};
 use crate::web::fields::Fields;
+
+/// The word for every platform, future ones included.
+pub(crate) const ALL: &str = "all";
+
+/// The word for no channel at all; an empty field means every channel.
+pub(crate) const NONE: &str = "none";
 
 /// The fields with boxes to tick.
 const BOXES: [&str; 4] = ["ways", "methods", "platforms", "report"];

@@ -7,14 +7,8 @@ use store::{Access, CACHE_S_MAX};
 use crate::access::draft::{AccessDraft, Mistakes};
 use crate::access::manage;
 use crate::problem::Problem;
-use crate::web::access::form::AccessForm;
+use crate::web::access::form::{ALL, AccessForm, NONE};
 use crate::web::fields::Fields;
-
-/// The word for every platform, future ones included.
-pub(crate) const ALL: &str = "all";
-
-/// The word for no channel at all; an empty field means every channel.
-pub(crate) const NONE: &str = "none";
 
 /// Reads the form of a new access as a body of the admin API.
 pub(crate) fn new_draft(fields: &Fields) -> Result<AccessDraft, Problem> {
