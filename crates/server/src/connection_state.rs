@@ -240,6 +240,21 @@ impl ConnectionState {
         }
     }
 
+    /// The peer takes something of an answer that has left the service: the server waits anew for it to take the rest.
+    pub(crate) fn restart_wait(&self) {
+        let since = self.waits_since_ms.load(Ordering::Relaxed);
+        // A request under way may wait for its body, for which what it takes of others counts nothing.
+        if since != 0 && !self.epoch().is_busy() {
+            let now = now_ms();
+            let _ = self.waits_since_ms.compare_exchange(
+                since,
+                now,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
     /// For how long the server has waited for the peer; `None` if it does not wait.
     pub(crate) fn waited(&self) -> Option<Duration> {
         match self.waits_since_ms.load(Ordering::Relaxed) {

@@ -212,6 +212,7 @@ impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
                 (Some(bytes), Some(writing)) => {
                     writing.taken += bytes as u64;
                     writing.last_taken = Instant::now();
+                    self.state.restart_wait();
                 }
                 (Some(_), None) => {}
                 (None, writing) => *writing = None,

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use axum::body::Body;
 use http::header::CONNECTION;
 use http::{HeaderValue, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,7 +24,6 @@ use crate::connection_state::{ConnectionState, InFlight};
 use crate::context::{Cause, ConnectionContext, ShutdownHandles};
 use crate::deadline_stream::DeadlineStream;
 use crate::dispatch::Dispatch;
-use crate::paced_body::is_endless;
 use crate::peer::Peer;
 use crate::policy::{HEAD_BYTES_MAX, Shutdown};
 use crate::socket::Socket;
@@ -65,9 +65,10 @@ where
     }
 }
 
-/// Ends the request with its answer, but for an answer that goes on: its connection is not one that waits for its peer.
+/// Ends the request with its answer, and where the service goes on making the answer, with its last piece: its connection is not
+/// one that waits for its peer. A whole body has left the service, and needs no wrapping.
 fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Body> {
-    if !is_endless(&response) {
+    if response.body().size_hint().exact().is_some() {
         return response;
     }
     response.map(|body| {
@@ -147,4 +148,38 @@ where
     }
     let parts = connection.into_parts();
     Ok(Some(parts.io.into_inner().with_unread(&parts.read_buf)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http::header::CONTENT_LENGTH;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_under_way_until_the_service_has_handed_over_its_answer() {
+        let pieces = || [Ok::<_, Infallible>(Bytes::from_static(b"piece"))];
+        let stream = || Body::from_stream(stream::iter(pieces()));
+        for (body, length, is_held) in [
+            (Body::from("whole"), None, false),
+            (stream(), Some(5), true),
+            (stream(), None, true),
+        ] {
+            let state = Arc::default();
+            let mut response = Response::new(body);
+            if let Some(bytes) = length {
+                response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+            }
+            let response = while_answered(response, ConnectionState::begin(&state));
+            let mut body = response.into_body();
+            body.frame().await.unwrap().unwrap();
+            assert_eq!(state.epoch().is_busy(), is_held, "{length:?}");
+            // No longer than it has been made.
+            assert_eq!(state.waited().is_none(), is_held);
+            drop(body);
+            assert!(!state.epoch().is_busy() && state.waited().is_some());
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl PacedBody {
 }
 
 /// Whether an answer goes on for as long as its service likes: nobody has said how long it is.
-pub(crate) fn is_endless(response: &Response<Body>) -> bool {
+fn is_endless(response: &Response<Body>) -> bool {
     // The body is asked first, which costs less.
     let length = http_body::Body::size_hint(response.body()).exact();
     length.is_none() && !response.headers().contains_key(CONTENT_LENGTH)

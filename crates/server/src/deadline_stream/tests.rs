@@ -192,6 +192,30 @@ async fn a_peer_that_has_read_much_does_not_stop_for_as_long_as_that_has_earned(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_waited_for_since_its_peer_took_something_last() {
+    let (mut peer, mut stream, state) = stream(4);
+    drop(ConnectionState::begin(&state));
+    let writes = tokio::spawn(async move {
+        stream.write_all(&[b'x'; 12]).await.unwrap();
+        stream
+    });
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(state.waited().unwrap() >= Duration::from_secs(1));
+        peer.read_exact(&mut [0; 4]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(state.waited().unwrap() < Duration::from_millis(100));
+    }
+    // A request that waits for its body is waited for no less.
+    let _in_flight = ConnectionState::begin(&state);
+    state.wait_for_body();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    state.restart_wait();
+    assert!(state.waited().unwrap() >= Duration::from_secs(1));
+    writes.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
     const KIB: usize = 1024;
     let (mut peer, mut stream, _) = stream(4);
