@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use crate::more::AwaitedMore;
 
-/// The lower half of an epoch is the number of requests under way; the upper half counts the changes of that number.
-const BEGIN: u64 = (1 << 32) + 1;
-const END: u64 = (1 << 32) - 1;
+mod in_flight;
+
+pub(crate) use in_flight::InFlight;
 
 /// When the process began to count milliseconds, so that an instant fits into an atomic.
 static CLOCK_START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -98,15 +98,8 @@ impl Wake for ConnectionState {
     }
 }
 
-/// A request under way; dropped when it ends.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    state: Arc<ConnectionState>,
-    /// Its key among the deadlines, if it has one.
-    number: Option<u64>,
-}
-
-/// How far a connection is: every request changes it twice.
+/// How far a connection is: every request changes it twice. The lower half is the number of requests under way; the upper half
+/// counts the changes of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
@@ -121,25 +114,6 @@ impl Epoch {
 }
 
 impl ConnectionState {
-    /// Begins a request, which ends when the returned guard is dropped.
-    pub(crate) fn begin(state: &Arc<ConnectionState>) -> InFlight {
-        state.epoch.fetch_add(BEGIN, Ordering::AcqRel);
-        state.waits_since_ms.store(0, Ordering::Relaxed);
-        InFlight {
-            state: Arc::clone(state),
-            number: None,
-        }
-    }
-
-    /// Begins a request beside others, with a deadline of its own.
-    pub(crate) fn begin_within(state: &Arc<ConnectionState>, allowed: Duration) -> InFlight {
-        let mut in_flight = ConnectionState::begin(state);
-        // Each epoch is another number.
-        in_flight.number = Some(state.epoch.load(Ordering::Relaxed));
-        in_flight.set_deadline(Instant::now() + allowed);
-        in_flight
-    }
-
     /// The earliest deadline of the requests under way.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines().values().min().copied()
@@ -308,37 +282,6 @@ impl ConnectionState {
             }
         })
         .await;
-    }
-}
-
-impl InFlight {
-    /// Takes the deadline away: the service has nothing to send yet, and the peer is not waited for.
-    pub(crate) fn clear_deadline(&mut self) {
-        if let Some(number) = &self.number {
-            self.state.deadlines().remove(number);
-        }
-    }
-
-    /// Moves the deadline of the request, if it has one.
-    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
-        if let Some(number) = self.number {
-            self.state.deadlines().insert(number, deadline);
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let InFlight { state, number } = self;
-        if let Some(number) = number {
-            state.deadlines().remove(number);
-        }
-        state.has_completed.store(true, Ordering::Relaxed);
-        let before = state.epoch.fetch_add(END, Ordering::AcqRel);
-        if before & u64::from(u32::MAX) == 1 {
-            state.waits_since_ms.store(now_ms(), Ordering::Relaxed);
-        }
-        state.reader.wake();
     }
 }
 

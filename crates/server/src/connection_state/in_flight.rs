@@ -1,0 +1,73 @@
+//! A request under way on a connection, and its deadline there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ConnectionState, now_ms};
+
+/// What the begin and the end of a request add to the epoch.
+const BEGIN: u64 = (1 << 32) + 1;
+const END: u64 = (1 << 32) - 1;
+
+/// A request under way; dropped when it ends.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    state: Arc<ConnectionState>,
+    /// Its key among the deadlines, if it has one.
+    number: Option<u64>,
+}
+
+impl ConnectionState {
+    /// Begins a request, which ends when the returned guard is dropped.
+    pub(crate) fn begin(state: &Arc<ConnectionState>) -> InFlight {
+        state.epoch.fetch_add(BEGIN, Ordering::AcqRel);
+        state.waits_since_ms.store(0, Ordering::Relaxed);
+        InFlight {
+            state: Arc::clone(state),
+            number: None,
+        }
+    }
+
+    /// Begins a request beside others, with a deadline of its own.
+    pub(crate) fn begin_within(state: &Arc<ConnectionState>, allowed: Duration) -> InFlight {
+        let mut in_flight = ConnectionState::begin(state);
+        // Each epoch is another number.
+        in_flight.number = Some(state.epoch.load(Ordering::Relaxed));
+        in_flight.set_deadline(Instant::now() + allowed);
+        in_flight
+    }
+}
+
+impl InFlight {
+    /// Takes the deadline away: the service has nothing to send yet, and the peer is not waited for.
+    pub(crate) fn clear_deadline(&mut self) {
+        if let Some(number) = &self.number {
+            self.state.deadlines().remove(number);
+        }
+    }
+
+    /// Moves the deadline of the request, if it has one.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        if let Some(number) = self.number {
+            self.state.deadlines().insert(number, deadline);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let InFlight { state, number } = self;
+        if let Some(number) = number {
+            state.deadlines().remove(number);
+        }
+        state.has_completed.store(true, Ordering::Relaxed);
+        let before = state.epoch.fetch_add(END, Ordering::AcqRel);
+        if before & u64::from(u32::MAX) == 1 {
+            state.waits_since_ms.store(now_ms(), Ordering::Relaxed);
+        }
+        state.reader.wake();
+    }
+}
