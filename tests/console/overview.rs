@@ -1,8 +1,8 @@
 //! The overview's counts: which calls they hold, that the newest are among them, and that they lead to rows. The list of accesses and
 //! the journal count the same calls.
 
-use super::Visitor;
-use crate::harness::{Answer, Gateway, client, until};
+use super::{Visitor, browse, first_key};
+use crate::harness::{Answer, Gateway, client, is_of_files, until};
 
 /// Rows of calls on a page of the journal, beside those of what operators did.
 fn calls(journal: &Answer) -> usize {
@@ -86,4 +86,20 @@ async fn the_list_of_accesses_and_the_journal_show_what_was_called_lately() {
     assert!(rows.body.contains(drawn), "{}", rows.body);
     let served = visitor.page("/console/journal?status=SUCCESS").await.body;
     assert!(served.contains("5 in all, 0 of them"), "{served}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_keeps_its_place_while_the_overview_moves_and_an_alert_is_said_once() {
+    let gateway = Gateway::start();
+    make_calls(&gateway).await;
+    let mut environment = vec![
+        ("CONSOLE_URL", format!("http://{}", gateway.admin)),
+        ("CONSOLE_KEY", first_key(&gateway)),
+    ];
+    // Without its file the gateway takes no calls.
+    if !is_of_files("no file is moved, and no alert looked at") {
+        let store = gateway.data().join("chatgate.db");
+        environment.push(("CONSOLE_STORE", store.display().to_string()));
+    }
+    browse("console_overview.js", &environment);
 }

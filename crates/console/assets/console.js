@@ -1,4 +1,4 @@
-// What the pages do besides htmx: copying, and keeping a live table short and still while somebody reads it.
+// What the pages do besides htmx: copying, and keeping what is live short and still while somebody reads it.
 "use strict";
 
 const ROWS_MAX = 200;
@@ -34,9 +34,13 @@ document.addEventListener("htmx:sseOpen", () => {
   if (pause) pause.hidden = false;
 });
 
-// What comes while the table is paused is passed over; loading the page again shows it.
+// What comes while the page is paused is passed over; loading the page again shows it. An alert does not move, and is shown all
+// the same; with its text put in once more a screen reader would say it once more.
 document.addEventListener("htmx:sseBeforeMessage", (event) => {
-  if (document.querySelector("[data-pause][aria-pressed=true]")) event.preventDefault();
+  const place = event.target;
+  const isPaused = document.querySelector("[data-pause][aria-pressed=true]") !== null;
+  const isAlert = place.getAttribute("role") === "alert";
+  if (isAlert ? place.textContent === event.detail.data : isPaused) event.preventDefault();
 });
 
 // A row that the table has already, such as that of a send that has ended since, takes the place of the older one.

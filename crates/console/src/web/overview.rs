@@ -30,11 +30,15 @@ const CALLERS_MAX: usize = 5;
 /// Most age of the sums in an overview that stays open, in seconds: less than a step, so that all of them share one.
 const SUMS_AGE_MAX_S: i64 = STEP_S as i64 - 1;
 
+/// Empties a place of the page: browsers pass over an event without data.
+const NOTHING: &str = "<!---->";
+
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct OverviewPage {
     layout: PageLayout,
     window: &'static TimeWindow,
+    alarm: String,
     now: OverviewNow,
     counts: OverviewCounts,
 }
@@ -43,7 +47,6 @@ struct OverviewPage {
 #[derive(Template)]
 #[template(path = "overview_now.html")]
 struct OverviewNow {
-    not_ready: Option<&'static str>,
     available: AvailabilityView,
     rate: String,
     total: String,
@@ -91,6 +94,7 @@ pub(crate) async fn page(
     let page = OverviewPage {
         layout: visitor.layout("overview", "Overview"),
         window,
+        alarm: alarm(&console),
         now: OverviewNow::of(&console),
         counts: OverviewCounts::of(&console, window, 0).await?,
     };
@@ -126,7 +130,19 @@ async fn next(console: &Console, open: &mut OpenOverview) -> Vec<Event> {
         .map(|text| event("now", &text));
     let counts = counts.ok().and_then(|counts| counts.render().ok());
     let counts = counts.map(|text| event("counts", &text));
-    now.into_iter().chain(counts).collect()
+    let alarm = alarm(console);
+    let alarm = event("alarm", if alarm.is_empty() { NOTHING } else { &alarm });
+    let events = std::iter::once(alarm).chain(now.ok());
+    events.chain(counts).collect()
+}
+
+/// Says that the gateway takes no calls; empty if it does. It has a place of its own in the page, for an alert is not to be put in
+/// again while it stays the same.
+fn alarm(console: &Console) -> String {
+    let why = console.gateway.not_ready();
+    why.map_or_else(String::new, |why| {
+        format!("The gateway takes no calls: {why}.")
+    })
 }
 
 impl OverviewNow {
@@ -135,7 +151,6 @@ impl OverviewNow {
         let last = steps.last().cloned().unwrap_or_default();
         let quantiles = [("50 %", 0.5), ("95 %", 0.95), ("99 %", 0.99)];
         OverviewNow {
-            not_ready: console.gateway.not_ready(),
             available: console.availability.view(),
             rate: format!("{:.1}", last.per_second(last.served + last.failed)),
             total: grouped(counts.served + counts.failed),
