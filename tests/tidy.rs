@@ -7,6 +7,9 @@ mod source;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{repository, skipped};
 
 /// More lines than this, tests not counted, and a file is more than one thing.
 const FILE_LINES_MAX: usize = 350;
@@ -83,6 +86,18 @@ fn a_crate_of_ours_that_no_rule_names_is_reported() {
         &[("oracles", &["gateway"]), ("gateway", &["oracles"])],
         &["gateway may not use oracles"],
     );
+}
+
+/// A mutation whose place is gone shows nothing any more, and all of them take too long for every day.
+#[test]
+fn every_mutation_has_its_place_and_its_test() {
+    let mut looking = Command::new("python3");
+    looking.arg(repository().join("tests/mutations"));
+    let Ok(looked) = looking.arg("--places").output() else {
+        return skipped("python3");
+    };
+    let said = String::from_utf8_lossy(&looked.stderr);
+    assert!(looked.status.success(), "{said}");
 }
 
 #[test]
