@@ -19,6 +19,8 @@ use crate::journal::export::{NDJSON, export, wants_ndjson};
 use crate::journal::query::{JournalQuery, id_text};
 use crate::journal::rows::{row_view, time_text};
 use crate::moment;
+use crate::operation::run_to_completion;
+use crate::port::OperationError;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::{Console, ConsoleState};
 
@@ -113,9 +115,18 @@ async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResul
     let actor = console.operator(request.headers())?;
     let Erasure { destination } = body(request).await?;
     bounded(&destination, 1, ID_BYTES_MAX).map_err(|text| Problem::wrong("destination", text))?;
-    let by = (actor.as_str(), console.now().saturating_mul(1000));
-    let erased = console.store.erase_destination(by, &destination).await?;
-    tracing::info!(target: "chatgate::change", actor, erased, "a destination was erased from the journal");
+    let (store, at_ms) = (
+        Arc::clone(&console.store),
+        console.now().saturating_mul(1000),
+    );
+    // It waits for sends under way: what has begun must not end with the operator's patience.
+    let erased = run_to_completion(Box::pin(async move {
+        let erasing = store.erase_destination((&actor, at_ms), &destination);
+        let erased = erasing.await.map_err(|error| OperationError::Store(error.to_string()))?;
+        tracing::info!(target: "chatgate::change", actor, erased, "a destination was erased from the journal");
+        Ok(erased)
+    }))
+    .await?;
     Ok(json_answer(StatusCode::OK, &json!({"erased": erased})))
 }
 
