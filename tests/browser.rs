@@ -14,18 +14,13 @@ pub(crate) fn browse(program: &str, toml: &str) {
         &format!("{toml}[limits]\nper_address_per_minute = 1000000\n"),
         &[],
     );
-    let pages = gateway
-        .process
-        .wait_for("the web chat", |line| line.starts_with("Web chat"));
-    let sandbox = pages.split_whitespace().nth(2).unwrap();
-    let sandbox = sandbox.trim_end_matches("/chat/,");
     let demo = gateway.demo();
     let ran = Command::new("sh")
         .arg(repository().join("tests/clients/run"))
         .arg(folder)
         .arg(program)
         .env("CHATGATE_URL", gateway.url(""))
-        .env("CHATGATE_SANDBOX", sandbox)
+        .env("CHATGATE_SANDBOX", gateway.sandbox_url())
         .env("CHATGATE_USER", demo.user)
         .env("CHATGATE_PASSWORD", demo.password)
         .env("CHATGATE_CLIENT_ID", demo.client_id)

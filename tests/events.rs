@@ -39,7 +39,7 @@ async fn every_message_arrives_once_in_order_and_soon() {
     let (count, began, sandbox) = (
         load(MESSAGES.0, MESSAGES.1),
         Instant::now(),
-        reading::sandbox(&gateway),
+        gateway.sandbox_url(),
     );
     let writing = async {
         let client = client();
@@ -94,7 +94,7 @@ async fn after_a_pause_a_message_arrives_with_the_next_look() {
         load(PAUSE_S.0, PAUSE_S.1),
         Duration::ZERO,
     );
-    let (client, sandbox) = (client(), reading::sandbox(&gateway));
+    let (client, sandbox) = (client(), gateway.sandbox_url());
     for number in 0..count {
         // At another time between two looks each time.
         pass(Duration::from_millis((pause * 1000 + number * 733) as u64)).await;

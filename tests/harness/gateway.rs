@@ -153,6 +153,17 @@ impl Gateway {
         (start(&arguments, &all), shared)
     }
 
+    /// The address of the sandbox behind it: one beside it, or its own.
+    pub fn sandbox_url(&self) -> String {
+        if let Some(sandbox) = &self.sandbox {
+            return format!("http://{}", sandbox.address);
+        }
+        let is_line = |line: &str| line.starts_with("Web chat");
+        let line = self.process.wait_for("the web chat", is_line);
+        let pages = line.split_whitespace().nth(2).unwrap();
+        pages.trim_end_matches("/chat/,").to_owned()
+    }
+
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

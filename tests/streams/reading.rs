@@ -125,18 +125,9 @@ impl Stream {
     }
 }
 
-/// The address of the gateway's own sandbox.
-pub(crate) fn sandbox(gateway: &Gateway) -> String {
-    let line = gateway
-        .process
-        .wait_for("the web chat", |line| line.starts_with("Web chat"));
-    let pages = line.split_whitespace().nth(2).unwrap();
-    pages.trim_end_matches("/chat/,").to_owned()
-}
-
 /// Somebody writes in a chat of a channel.
 pub(crate) async fn write(gateway: &Gateway, channel: (&str, &str), destination: &str, text: &str) {
-    write_at(&sandbox(gateway), channel, destination, text).await;
+    write_at(&gateway.sandbox_url(), channel, destination, text).await;
 }
 
 /// The same at the sandbox at this address.
@@ -206,7 +197,7 @@ fn distinct(heard: &[Value]) -> usize {
 
 /// Writes until something is heard: from then on the channel is looked at.
 pub(crate) async fn warm(gateway: &Gateway, stream: &mut Stream) {
-    warm_at(&sandbox(gateway), stream).await;
+    warm_at(&gateway.sandbox_url(), stream).await;
 }
 
 /// The same at the sandbox at this address. Returns how many messages it took.
