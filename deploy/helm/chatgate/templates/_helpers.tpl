@@ -21,7 +21,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* What the process is told besides the configuration file. Secrets are files, so that they are in no environment. */ -}}
 {{- define "chatgate.env" -}}
 - name: CHATGATE__SERVER__PUBLIC_URL
-  value: {{ .Values.publicUrl | default (printf "http://%s" (include "chatgate.name" .)) | quote }}
+  value: {{ .Values.publicUrl | default (printf "%s://%s" (ternary "https" "http" (not (empty .Values.tls.existingSecret))) (include "chatgate.name" .)) | quote }}
+# For the commands that are run in the pod.
+- {name: CHATGATE_DATA, value: /data/chatgate}
+# A pod that ends takes calls for this long, until those who route to it know.
+- {name: CHATGATE__LIMITS__DRAIN_DELAY, value: {{ .Values.drainDelay | quote }}}
 {{- if .Values.upstream.url }}
 - {name: CHATGATE__UPSTREAM__URL, value: {{ .Values.upstream.url | quote }}}
 - name: CHATGATE__UPSTREAM__USER
@@ -83,6 +87,8 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+# Otherwise each mount opens the gateway's own folder to the group again, and the gateway then refuses to start.
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
