@@ -72,16 +72,16 @@ async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
     console.viewer(&headers)?;
     let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.now());
     let mut query = query.map_err(Problem::invalid)?;
-    // Rows that can't be written can't be read either; the others can.
-    let _ = console.store.journal().flush().await;
     let is_export = wants_ndjson(&headers);
     if is_export || query.order == Some(JournalOrder::OldestFirst) {
         query.settle(&console.store, console.now().saturating_mul(1000));
     }
     if is_export {
-        let body = Body::from_stream(export(Arc::clone(&console), query));
-        return Ok(answer(StatusCode::OK, NDJSON, body));
+        let body = export(Arc::clone(&console.store), query).await?;
+        return Ok(answer(StatusCode::OK, NDJSON, Body::from_stream(body)));
     }
+    // Rows that can't be written can't be read either; the others can.
+    let _ = console.store.journal().flush().await;
     page(&console, query).await
 }
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use http::{HeaderMap, header};
-use store::{JournalOrder, JournalRow, StoreError};
+use store::{JournalOrder, JournalRow, Store, StoreError};
 
 use crate::journal::query::JournalQuery;
 use crate::journal::rows::row_view;
-use crate::state::Console;
 
 /// Rows read at a time: with the answers of accesses whose journal level is full, some megabytes.
 const EXPORT_PAGE_ROWS: u32 = 100;
@@ -34,41 +33,85 @@ pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
 }
 
 /// Streams all rows as lines of JSON.
-pub(crate) fn export(
-    console: Arc<Console>,
+///
+/// # Errors
+/// When the store can't be read.
+pub(crate) async fn export(
+    store: Arc<Store>,
     query: JournalQuery,
-) -> impl stream::Stream<Item = Result<String, StoreError>> {
-    export_as(console, query, |row| format!("{}\n", row_view(row, true)))
+) -> Result<impl stream::Stream<Item = Result<String, StoreError>>, StoreError> {
+    export_as(store, query, |row| format!("{}\n", row_view(row, true))).await
 }
 
-/// Streams all rows, oldest first by default. Rows are read a page at a time: neither the store nor memory holds more.
-pub(crate) fn export_as(
-    console: Arc<Console>,
+/// Streams all rows that there are now, oldest first by default. Rows are read a page at a time: neither the store nor memory holds
+/// more. What is written meanwhile is left out: whoever reads more slowly than rows come would never reach the end.
+///
+/// # Errors
+/// When the store can't be read.
+pub(crate) async fn export_as(
+    store: Arc<Store>,
     query: JournalQuery,
     line: fn(JournalRow) -> String,
-) -> impl stream::Stream<Item = Result<String, StoreError>> {
+) -> Result<impl stream::Stream<Item = Result<String, StoreError>>, StoreError> {
+    // Rows that can't be written can't be read either; the others can.
+    let _ = store.journal().flush().await;
+    let mut filter = query.filter;
+    filter.up_to = Some(store.newest_row().await?);
     let order = query.order.unwrap_or(JournalOrder::OldestFirst);
     let left = query.limit.map_or(u64::MAX, u64::from);
-    let begin = Some((console, query.filter, query.beyond, left));
-    stream::try_unfold(begin, move |from_here| async move {
-        let Some((console, filter, beyond, left)) = from_here.filter(|(.., left)| *left > 0) else {
+    let begin = Some((store, filter, query.beyond, left));
+    Ok(stream::try_unfold(begin, move |from_here| async move {
+        let Some((store, filter, beyond, left)) = from_here.filter(|(.., left)| *left > 0) else {
             return Ok(None);
         };
         let count = left.min(EXPORT_PAGE_ROWS.into()) as u32;
-        let page = console.store.journal_page(&filter, (order, beyond), count);
-        let page = page.await?;
+        let page = store.journal_page(&filter, (order, beyond), count).await?;
         let left = left - page.rows.len() as u64;
         let lines: String = page.rows.into_iter().map(line).collect();
-        let rest = page.next.map(|next| (console, filter, Some(next), left));
+        let rest = page.next.map(|next| (store, filter, Some(next), left));
         Ok(Some((lines, rest)))
-    })
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::TryStreamExt;
     use http::HeaderValue;
+    use store::Journal;
 
     use super::*;
+
+    /// The clock of the later rows is right, ahead, or behind: a row's number is its place all the same.
+    #[tokio::test]
+    async fn an_export_that_is_read_more_slowly_than_rows_come_ends_with_those_of_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db")).await;
+        let store = Arc::new(store.unwrap());
+        let journal = Journal::start(&store).await.unwrap();
+        let add = async |at_ms: i64, count: u32| {
+            for _ in 0..count {
+                let row = JournalRow {
+                    at_ms,
+                    ..JournalRow::default()
+                };
+                journal.add(row);
+            }
+            journal.flush().await.unwrap();
+        };
+        let rows = 2 * EXPORT_PAGE_ROWS + EXPORT_PAGE_ROWS / 2;
+        add(5000, rows).await;
+        let query = JournalQuery::parse("follow=true", 5).unwrap();
+        let all = export(Arc::clone(&store), query).await.unwrap();
+        let (mut all, mut read) = (std::pin::pin!(all), 0);
+        while let Some(lines) = all.try_next().await.unwrap() {
+            read += lines.lines().count();
+            assert!(read <= rows as usize, "it reads on for ever");
+            for at_ms in [1000, 5000, 9_000_000] {
+                add(at_ms, EXPORT_PAGE_ROWS).await;
+            }
+        }
+        assert_eq!(read, rows as usize);
+    }
 
     #[test]
     fn an_export_is_what_is_asked_for_by_name_and_with_a_weight() {

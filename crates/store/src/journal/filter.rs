@@ -24,6 +24,8 @@ pub struct JournalFilter {
     pub since_ms: Option<i64>,
     /// Before this time; milliseconds since 1970, UTC.
     pub until_ms: Option<i64>,
+    /// Up to the row with this number, whatever a clock says of later ones.
+    pub up_to: Option<i64>,
     /// The network that the resolved address is in.
     pub network: Option<IpNet>,
     /// The id of the request, ours or its caller's.
@@ -171,7 +173,9 @@ impl JournalFilter {
     pub(crate) fn ids(&self, order: JournalOrder, beyond: Option<i64>) -> (i64, i64) {
         // One bound at either end: of two, SQLite would seek only the first, and meet the other by walking.
         let first = self.since_ms.map_or(0, first_id_at);
-        let end = self.until_ms.map_or(i64::MAX, first_id_at);
+        let until = self.until_ms.map_or(i64::MAX, first_id_at);
+        let beyond_last = self.up_to.map_or(i64::MAX, |id| id.saturating_add(1));
+        let end = until.min(beyond_last);
         match order {
             JournalOrder::NewestFirst => (first, end.min(beyond.unwrap_or(i64::MAX))),
             JournalOrder::OldestFirst => {
@@ -205,6 +209,7 @@ impl JournalFilter {
             && is(&self.delivery, row.delivery.as_deref())
             && self.since_ms.is_none_or(|since| at_ms >= since)
             && self.until_ms.is_none_or(|until| at_ms < until)
+            && self.up_to.is_none_or(|last| row.id <= last)
             && self.network.is_none_or(is_inside)
     }
 }

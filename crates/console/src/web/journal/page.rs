@@ -160,10 +160,9 @@ pub(crate) async fn ndjson(
     fields: Fields,
 ) -> PageResult {
     let query = query_of(&console, &fields)?;
-    let _ = console.store.journal().flush().await;
-    let body = Body::from_stream(export(Arc::clone(&console), query));
+    let body = export(Arc::clone(&console.store), query).await?;
     Ok(file(
-        answer(StatusCode::OK, NDJSON, body),
+        answer(StatusCode::OK, NDJSON, Body::from_stream(body)),
         "attachment; filename=\"journal.ndjson\"",
     ))
 }
@@ -175,9 +174,9 @@ pub(crate) async fn csv(
     fields: Fields,
 ) -> PageResult {
     let query = query_of(&console, &fields)?;
-    let _ = console.store.journal().flush().await;
+    let rows = export_as(Arc::clone(&console.store), query, csv::line).await?;
     let head = futures_util::stream::once(async { Ok(csv::head()) });
-    let body = Body::from_stream(head.chain(export_as(Arc::clone(&console), query, csv::line)));
+    let body = Body::from_stream(head.chain(rows));
     Ok(file(
         answer(StatusCode::OK, "text/csv; charset=utf-8", body),
         "attachment; filename=\"journal.csv\"",

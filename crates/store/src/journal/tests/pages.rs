@@ -124,9 +124,18 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
         let Some(next) = page.next else { break };
         beyond = Some(next);
     }
-    let all = bench.all(filter).await;
+    let all = bench.all(filter.clone()).await;
     assert_eq!(followed, all.len());
     assert!(all.is_sorted_by(|a, b| a.id < b.id));
+    // What there is at one moment ends there, in either order.
+    let up_to = JournalFilter {
+        up_to: Some(all[99].id),
+        ..filter
+    };
+    assert_eq!(bench.all(up_to.clone()).await, all[..100]);
+    assert!(up_to.matches(&all[99]) && !up_to.matches(&all[100]));
+    let newest = bench.store.journal_page(&up_to, (NEWEST, None), 1);
+    assert_eq!(newest.await.unwrap().rows, all[99..100]);
 }
 
 async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came(
