@@ -36,15 +36,16 @@ impl PostgresStore {
         if !self.keeps_house().await? {
             return Ok(());
         }
-        self.make_partitions(self.lease().database_ms(now_ms))
-            .await?;
+        let made = self.make_partitions(self.lease().database_ms(now_ms));
+        // Days that can't be made keep no other from going, and the first that fails is said in the end.
+        let mut cleared = made.await;
         let before = |age: Duration| {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             first_id_at(self.lease().database_ms(now_ms).saturating_sub(age))
         };
         // In the order of the tables.
         let below = [before(retention.rows), before(retention.payloads)];
-        let (mut gone, mut cleared) = ([0, 0], Ok(()));
+        let mut gone = [0, 0];
         for partition in self.partitions().await? {
             let Some(table) = TABLES.iter().position(|table| *table == partition.parent) else {
                 continue;
@@ -52,19 +53,20 @@ impl PostgresStore {
             // One that is in use keeps no other, and what has gone is recorded.
             match self.clear_below(&partition, below[table]).await {
                 Ok(rows) => gone[table] += rows,
-                Err(error) => cleared = cleared.and(Err(error)),
+                Err(error) => cleared = cleared.and(Err(error.into())),
             }
         }
         let minute = minute_from(JournalRow::time_of(below[0]));
         let tallies = "DELETE FROM chatgate.tallies WHERE minute < $1";
-        self.pool().write(tallies, &[(&minute, Type::INT8)]).await?;
+        let tallied = self.pool().write(tallies, &[(&minute, Type::INT8)]).await;
+        cleared = cleared.and(tallied.map(drop).map_err(StoreError::from));
         let [rows, payloads] = gone;
         if rows + payloads > 0 {
             let cause = format!("{rows} rows and {payloads} payloads, by age");
             let event = (JournalKind::Clearing, "housekeeping", cause.as_str());
             self.note_event(now_ms, event).await?;
         }
-        Ok(cleared?)
+        cleared
     }
 
     /// Drops a day that is below this number, or deletes what stands below it in no day, and returns how many rows that were.

@@ -3,26 +3,27 @@
 use std::time::Duration;
 
 use super::{Replica, database, row};
+use crate::journal::row::first_id_at;
 use crate::test_engine::connect;
-use crate::{JournalKind, JournalRow, Retention};
+use crate::{JournalKind, JournalRow, PostgresOptions, Retention, StoreError};
 
 const DAY_MS: i64 = 86_400_000;
 
-#[tokio::test]
-async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is_recorded() {
-    let Some(options) = database().await else {
-        return;
-    };
-    let replica = Replica::start(&options).await;
-    let retention = |days: u64| Retention {
+/// Clears what is older than so many days.
+async fn clear(replica: &Replica, at_ms: i64, days: u64) -> Result<(), StoreError> {
+    let retention = Retention {
         rows: Duration::from_secs(days * 86_400),
         payloads: Duration::from_secs(days * 86_400),
         bytes: u64::MAX,
     };
-    let clear = async |at_ms, days| replica.store.clear_old(at_ms, &retention(days)).await;
-    // Makes the days.
+    replica.store.clear_old(at_ms, &retention).await
+}
+
+/// A replica with a row in each of three days, which are made.
+async fn with_three_days(options: &PostgresOptions) -> Replica {
+    let replica = Replica::start(options).await;
     let first_ms = row().at_ms;
-    clear(first_ms, 100).await.unwrap();
+    clear(&replica, first_ms, 100).await.unwrap();
     for day in 0..3 {
         replica.journal.add(JournalRow {
             at_ms: first_ms + day * DAY_MS,
@@ -30,12 +31,21 @@ async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is
         });
     }
     replica.journal.flush().await.unwrap();
+    replica
+}
+
+#[tokio::test]
+async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is_recorded() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = with_three_days(&options).await;
     let reader = connect(&options).await;
-    let name = format!("chatgate.journal_d{}", first_ms / DAY_MS);
+    let name = format!("chatgate.journal_d{}", row().at_ms / DAY_MS);
     let read = format!("BEGIN; SELECT count(*) FROM {name}");
     reader.batch_execute(&read).await.unwrap();
-    let now_ms = first_ms + 4 * DAY_MS;
-    let error = clear(now_ms, 1).await.unwrap_err().to_string();
+    let now_ms = row().at_ms + 4 * DAY_MS;
+    let error = clear(&replica, now_ms, 1).await.unwrap_err().to_string();
     assert!(error.contains("lock"), "{error}");
     reader.batch_execute("COMMIT").await.unwrap();
     let rows = replica.rows().await;
@@ -43,7 +53,29 @@ async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is
     assert_eq!(kinds, [JournalKind::Request, JournalKind::Clearing]);
     let cause = rows[1].cause.as_deref();
     assert_eq!(cause, Some("2 rows and 0 payloads, by age"));
-    clear(now_ms, 1).await.unwrap();
+    clear(&replica, now_ms, 1).await.unwrap();
     let cause = replica.rows().await.pop().unwrap().cause;
     assert_eq!(cause.as_deref(), Some("1 rows and 0 payloads, by age"));
+}
+
+#[tokio::test]
+async fn days_that_cannot_be_made_keep_no_old_one_from_being_cleared() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = with_three_days(&options).await;
+    // Somebody has made a table for the days that come next.
+    let from = (row().at_ms / DAY_MS + 9) * DAY_MS;
+    let table = format!(
+        "CREATE TABLE chatgate.in_the_way PARTITION OF chatgate.journal FOR VALUES FROM ({}) TO ({})",
+        first_id_at(from),
+        first_id_at(from + DAY_MS),
+    );
+    connect(&options).await.batch_execute(&table).await.unwrap();
+    let now_ms = row().at_ms + 4 * DAY_MS;
+    let error = clear(&replica, now_ms, 1).await.unwrap_err().to_string();
+    assert!(error.contains("overlap"), "{error}");
+    let rows = replica.rows().await;
+    let causes: Vec<_> = rows.iter().map(|row| row.cause.as_deref()).collect();
+    assert_eq!(causes, [Some("3 rows and 0 payloads, by age")]);
 }
