@@ -12,11 +12,11 @@ mod site;
 use std::path::Path;
 use std::time::Instant;
 
-use self::callers::Callers;
+use self::callers::{ACCESS, Callers};
 use self::fronts::{haproxy, nginx};
 use self::service::Service;
 use self::site::{REPLICAS, Site};
-use crate::harness::{load, skipped};
+use crate::harness::{Answer, client, load, skipped};
 
 /// Calls a second, over all callers, and how often each replica is replaced: on every day, and in the whole load.
 const CALLS_A_SECOND: (usize, usize) = (200, 1000);
@@ -73,8 +73,23 @@ async fn no_call_fails_behind_nginx() {
     let Some(mut site) = Site::start().await else {
         return skipped("PostgreSQL");
     };
-    let _front = nginx(&mut site).await;
+    let front = nginx(&mut site).await;
+    let read = format!(
+        "http://{}/api/http/?class=chat&method=getchatchannels&user={ACCESS}&password={}",
+        site.front, site.password
+    );
+    let password = site.password.clone();
+    let called = Answer::of(client().get(&read)).await;
+    assert_eq!(called.status, 200, "{}", called.body);
     replace_all(site, "nginx", None).await;
+    // No gateway is there any more.
+    assert_eq!(Answer::of(client().get(&read)).await.status, 502);
+    let [calls, failures] = front.logs();
+    for status in [200, 502] {
+        let line = format!("\"GET /api/http/\" {status} ");
+        assert!(calls.contains(&line), "no call with {status}");
+    }
+    assert!(!calls.contains(&password) && !failures.contains(&password));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,15 @@ use crate::harness::{Process, repository, until};
 /// A load balancer and its files.
 pub(super) struct Front {
     _process: Process,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Front {
+    /// What its log says of calls, and what it says of failures.
+    pub(super) fn logs(&self) -> [String; 2] {
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        ["access.log", "error.log"].map(read)
+    }
 }
 
 /// The variables that the files name, as `deploy/replicas/run` sets them.
@@ -44,7 +52,7 @@ async fn started(site: &Site, command: Command, folder: TempDir) -> Front {
         .collect();
     let front = Front {
         _process: Process::of(command, &variables),
-        _folder: folder,
+        folder,
     };
     until("it listens", async || {
         TcpStream::connect(site.front).await.is_ok()
@@ -65,12 +73,16 @@ pub(super) async fn nginx(site: &mut Site) -> Front {
     let folder = TempDir::new().unwrap();
     let template = repository().join("deploy/replicas/nginx.conf.template");
     let mut text = std::fs::read_to_string(template).unwrap();
-    for (name, value) in variables(site) {
+    let log_folder = folder.path().display().to_string();
+    let mut variables = variables(site);
+    variables.push(("LOG_FOLDER".to_owned(), log_folder));
+    for (name, value) in variables {
         text = text.replace(&format!("${{{name}}}"), &value);
     }
     std::fs::write(folder.path().join("replicas.conf"), text).unwrap();
-    let main = "user root;\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {}\nhttp {\n    access_log off;\n    \
-        include replicas.conf;\n}\n";
+    // As the file of nginx's image, whose format has the query.
+    let main = "user root;\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log warn;\nevents {}\nhttp {\n    \
+        log_format main '\"$request\"';\n    access_log access.log main;\n    include replicas.conf;\n}\n";
     std::fs::write(folder.path().join("nginx.conf"), main).unwrap();
     let mut command = Command::new("/usr/sbin/nginx");
     command
