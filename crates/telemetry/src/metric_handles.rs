@@ -80,6 +80,9 @@ impl<M> ByCall<M> {
 #[derive(Default)]
 pub struct Requests {
     pub(crate) family: Family<RequestLabels, Counter>,
+    /// Those for which the upstream refused the gateway's own account. It is there from the start: the first count of a series that
+    /// is not there yet is no increase, and alerts would not see it.
+    pub(crate) account_refusals: Counter,
     at_hand: RwLock<HandleTable>,
 }
 
@@ -233,6 +236,9 @@ impl Requests {
         access: Option<&str>,
         code: Option<Code>,
     ) {
+        if code == Some(Code::UpstreamRefusedCredentials) {
+            self.account_refusals.inc();
+        }
         let access = access.unwrap_or(NOBODY);
         let kind = (way_number(way), operation_number(operation), code);
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
@@ -343,7 +349,12 @@ mod tests {
         assert_eq!(counted("soap", "getchats", "b", ""), 1);
         assert_eq!(counted("soap", "getchats", "a", "RATE_LIMITED"), 1);
         assert_eq!(counted("none", "none", "none", "NOT_FOUND"), 1);
+        assert_eq!(requests.account_refusals.get(), 0);
+        let refused = Code::UpstreamRefusedCredentials;
+        requests.count(Some(Way::Soap), read, Some("a"), Some(refused));
+        assert_eq!(requests.account_refusals.get(), 1);
     }
+
     #[test]
     fn the_first_accesses_have_series_of_their_own_and_all_others_one() {
         let requests = Requests::default();

@@ -78,6 +78,7 @@ metrics! {
 
     Histogram "chatgate_upstream_duration_seconds" ["method"] "Time from asking the upstream to its answer";
     Counter "chatgate_upstream_attempts_total" ["method"] "Times that the upstream was asked";
+    Counter "chatgate_upstream_account_refusals_total" [] "Calls that failed because the upstream refused the gateway's own account";
     Gauge "chatgate_upstream_endpoints" ["state"] "Endpoints of the upstream that are in use, or resting because they keep failing";
     Gauge "chatgate_upstream_limit" [] "Most calls at once, as the upstream takes them now";
     Gauge "chatgate_upstream_calls" [] "Calls under way to the upstream";

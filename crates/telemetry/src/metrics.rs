@@ -83,6 +83,8 @@ impl Default for Metrics {
         let mut new = MetricNames(&mut registry);
         let requests = Requests::default();
         new.register("chatgate_requests_total", requests.family.clone());
+        let refusals = requests.account_refusals.clone();
+        new.register("chatgate_upstream_account_refusals_total", refusals);
         let program = [
             ("version", VERSION),
             ("commit", COMMIT),
