@@ -66,7 +66,8 @@ impl Store {
         }
     }
 
-    /// Puts accesses in the place of those with their names, all of them or none.
+    /// Puts accesses in the place of those with their names, all of them or none; no two have the same name. User names and client ids
+    /// may pass from one to another.
     ///
     /// # Errors
     /// Why the store could not do it. Nothing has changed then.

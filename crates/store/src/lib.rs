@@ -29,6 +29,7 @@ mod memory;
 mod name;
 mod network;
 mod object;
+mod passed_on;
 mod phc;
 mod postgres;
 mod receipts;

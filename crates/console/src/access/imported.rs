@@ -1,5 +1,6 @@
 //! Accesses of an import: bounded as those that operators write, with every mistake reported at once.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use adapter::{PLATFORMS, USER_BYTES_MAX};
@@ -18,8 +19,22 @@ pub(crate) const VERSIONS: RangeInclusive<i64> = 0..=9_007_199_254_740_991;
 /// The times that RFC 3339 can write, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
 pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
-/// Returns what is wrong with an access, by field, each with the name of the access before it.
-pub(crate) fn mistakes(access: &Access) -> Vec<(String, String)> {
+/// Returns what is wrong with the accesses of an import, by field, each with the name of the access before it.
+pub(crate) fn mistakes(accesses: &[Access]) -> Vec<(String, String)> {
+    let mut names = HashSet::new();
+    let wrong = accesses.iter().flat_map(|access| {
+        // Of two with one name nobody knows which is meant.
+        let is_new = names.insert(&*access.name);
+        let again = (!is_new).then(|| {
+            let text = "another access of the body has this name".to_owned();
+            (format!("{}.name", access.name), text)
+        });
+        again.into_iter().chain(mistakes_of(access))
+    });
+    wrong.collect()
+}
+
+fn mistakes_of(access: &Access) -> Vec<(String, String)> {
     let names = |names: &[ListedWord], known: &[&str]| listed(names, known).map(|_| ());
     let platforms = access.platforms.as_deref().unwrap_or_default();
     let checks = [
@@ -97,6 +112,15 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_stands_in_an_import_twice_is_a_mistake() {
+        let all = ["a", "b", "a"].map(|name| Access::new(name, name, name));
+        assert_eq!(mistakes(&all[..2]), []);
+        let wrong = mistakes(&all);
+        let fields: Vec<_> = wrong.iter().map(|(field, _)| &**field).collect();
+        assert_eq!(fields, ["a.name"]);
+    }
 
     #[test]
     fn every_time_that_is_taken_can_be_written() {

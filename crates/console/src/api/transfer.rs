@@ -78,7 +78,7 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
 async fn import(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let import: Import = body(request).await?;
-    let mistakes: Vec<_> = import.accesses.iter().flat_map(mistakes).collect();
+    let mistakes = mistakes(&import.accesses);
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }

@@ -9,6 +9,7 @@ use super::lease::now_ms;
 use super::session::{PgSession, Value};
 use super::snapshot::read_access;
 use super::store::{EpochOf, PostgresStore};
+use crate::passed_on::PassedOn;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
 
@@ -24,6 +25,18 @@ const WRITE: &str = "WITH put AS (
     ), listed AS (
         INSERT INTO chatgate.journal (id, replica, kind, access, actor, change) VALUES ($7, $8, 'change', $4, $3, $1)
     ) SELECT pg_notify('chatgate', 'accesses')";
+
+/// Has accesses let go of these user names: they keep them behind a character that no name holds.
+const LET_GO_OF_USERS: &str =
+    "UPDATE chatgate.accesses SET \"user\" = chr(1) || \"user\" WHERE \"user\" = ANY ($1)";
+
+/// Likewise of client ids. What belongs to one stays; only its webhooks go with the access that let go of it, and stand aside meanwhile.
+const LET_GO_OF_CLIENT_IDS: [&str; 2] = [
+    "UPDATE chatgate.webhooks SET client_id = chr(2) || client_id WHERE client_id = ANY ($1)",
+    "UPDATE chatgate.accesses SET client_id = chr(1) || client_id WHERE client_id = ANY ($1)",
+];
+
+const BRING_WEBHOOKS_BACK: &str = "UPDATE chatgate.webhooks SET client_id = c FROM unnest($1::text[]) c WHERE client_id = chr(2) || c";
 
 impl PostgresStore {
     /// Changes one access, and says what that means for its tokens.
@@ -81,17 +94,26 @@ impl PostgresStore {
         (by, epoch): ((&str, i64), i64),
         accesses: &[Access],
     ) -> Result<Vec<ChangedAccess>, ChangeError> {
+        let mut there = Vec::with_capacity(accesses.len());
+        for access in accesses {
+            there.push(read_for_update(session, &access.name).await?);
+        }
+        let pairs: Vec<_> = there.iter().map(Option::as_ref).zip(accesses).collect();
+        let passed = PassedOn::of(&pairs);
+        execute_for(session, &[LET_GO_OF_USERS], &passed.users).await?;
+        execute_for(session, &LET_GO_OF_CLIENT_IDS, &passed.client_ids).await?;
         let mut put = Vec::new();
         let first = epoch - accesses.len() as i64 + 1;
-        for (access, id) in accesses.iter().zip(first..) {
-            let before = read_for_update(session, &access.name).await?;
+        for ((access, id), before) in accesses.iter().zip(first..).zip(&there) {
+            let before = before.as_ref();
             let tokens = (TokenEffect::GoOn, self.by_database(by.1));
-            let after = bounded(session, tokens, before.as_ref(), access.clone()).await?;
+            let after = bounded(session, tokens, before, access.clone()).await?;
             let after = after.numbered(id);
-            let change = (access.name.as_str(), before.as_ref(), Some(&after));
+            let change = (access.name.as_str(), before, Some(&after));
             self.write_change(session, (by, id), change).await?;
             put.push((after.name.clone(), Some(after)));
         }
+        execute_for(session, &[BRING_WEBHOOKS_BACK], &passed.client_ids).await?;
         Ok(put)
     }
 
@@ -186,6 +208,21 @@ impl PostgresStore {
         let changes: Result<Vec<Change>, PgError> = rows.iter().map(read).collect();
         Ok(changes?)
     }
+}
+
+/// Executes statements with these texts, if there are any.
+async fn execute_for(
+    session: &mut PgSession,
+    statements: &[&str],
+    texts: &[&str],
+) -> Result<(), PgError> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    for sql in statements {
+        session.execute(sql, &[(&texts, Type::TEXT_ARRAY)]).await?;
+    }
+    Ok(())
 }
 
 async fn read_for_update(

@@ -9,6 +9,7 @@ use super::connection::WriteConnection;
 use super::journal::note_change;
 use super::snapshot::delete_use;
 use super::store::SqliteStore;
+use crate::passed_on::PassedOn;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
 
@@ -35,7 +36,11 @@ impl SqliteStore {
             )?;
             let after = after.map(|access| access.numbered(id));
             match &after {
-                Some(access) => write(transaction, before, access)?,
+                Some(access) => {
+                    write(transaction, access)?;
+                    let gone = before.filter(|before| before.client_id != access.client_id);
+                    gone.map_or(Ok(()), |before| delete_use(transaction, &before.client_id))?;
+                }
                 None => {
                     transaction.execute("DELETE FROM accesses WHERE name = ?", [&changed])?;
                     before.map_or(Ok(()), |before| delete_use(transaction, &before.client_id))?;
@@ -129,15 +134,47 @@ pub(super) fn put(
     there: &Accesses,
     accesses: Vec<Access>,
 ) -> Result<Vec<ChangedAccess>, ChangeError> {
+    let before = |access: &Access| there.named(&access.name).map(|access| &**access);
+    let pairs: Vec<_> = accesses.iter().map(|it| (before(it), it)).collect();
+    let passed = PassedOn::of(&pairs);
+    let_go(transaction, &passed)?;
     let put = accesses.into_iter().map(|access| {
-        let before = there.named(&access.name).map(|access| &**access);
+        let before = before(&access);
         let access = bounded(transaction, (TokenEffect::GoOn, by.1), before, access)?;
         let id = note(transaction, by, (&access.name, before, Some(&access)))?;
         let access = access.numbered(id);
-        write(transaction, before, &access)?;
+        write(transaction, &access)?;
+        let gone = before.filter(|before| before.client_id != access.client_id);
+        let gone = gone.filter(|gone| !passed.client_ids.contains(&&*gone.client_id));
+        gone.map_or(Ok(()), |before| delete_use(transaction, &before.client_id))?;
         Ok((access.name.clone(), Some(access)))
     });
-    put.collect()
+    let put: Result<Vec<_>, ChangeError> = put.collect();
+    let put = put?;
+    for client_id in &passed.client_ids {
+        let back = "UPDATE webhooks SET client_id = ?1 WHERE client_id = char(2) || ?1";
+        transaction.execute(back, [client_id])?;
+    }
+    Ok(put)
+}
+
+/// Has accesses let go of what passes on: they keep it behind a character that no name holds. What belongs to a client id stays; only
+/// its webhooks go with the access that let go of it, and stand aside meanwhile.
+fn let_go(connection: &Connection, passed: &PassedOn<'_>) -> Result<(), ChangeError> {
+    let aside = [
+        "UPDATE webhooks SET client_id = char(2) || client_id WHERE client_id = ?",
+        "UPDATE accesses SET client_id = char(1) || client_id WHERE client_id = ?",
+    ];
+    for user in &passed.users {
+        let let_go = "UPDATE accesses SET user = char(1) || user WHERE user = ?";
+        connection.execute(let_go, [user])?;
+    }
+    for client_id in &passed.client_ids {
+        for sql in aside {
+            connection.execute(sql, [client_id])?;
+        }
+    }
+    Ok(())
 }
 
 /// The access after a change, with the bounds of its tokens.
@@ -173,12 +210,8 @@ fn note(
     Ok(id)
 }
 
-/// Writes an access in the place of the one before it.
-fn write(
-    connection: &Connection,
-    before: Option<&Access>,
-    access: &Access,
-) -> Result<(), ChangeError> {
+/// Writes an access in the place of the one with its name.
+fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
     let document =
         serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;
     connection.execute(
@@ -187,8 +220,5 @@ fn write(
          document = excluded.document",
         (&access.name, &access.user, &access.client_id, document),
     )?;
-    if let Some(before) = before.filter(|before| before.client_id != access.client_id) {
-        delete_use(connection, &before.client_id)?;
-    }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
+use crate::webhooks::tests::webhook_of;
 use crate::{
     Access, ChangeError, DailyBlock, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
-    find_presented, new_random_secret,
+    Webhook, find_presented, new_random_secret,
 };
 
 fn access(name: &str, user: &str) -> Access {
@@ -21,6 +22,7 @@ on_every_engine!(
     blocks_of_a_day_are_never_more_than_the_limit,
     accesses_and_keys_outlive_the_process,
     a_user_belongs_to_one_access,
+    accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids,
     versions_grow_over_deletion_and_changes_are_kept_without_secrets,
     admin_keys_are_found_by_what_is_presented,
     of_changes_of_admin_keys_each_sees_those_before_it,
@@ -68,6 +70,55 @@ async fn a_user_belongs_to_one_access(engine: TestEngine) {
     put(&store, access("a", "v")).await.unwrap();
     assert!(store.accesses().of_user("u").is_none());
     assert_eq!(store.accesses().len(), 1);
+}
+
+async fn accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids(engine: TestEngine) {
+    let store = engine.open().await;
+    let all = ["a", "b", "c"].map(|name| access(name, &format!("u{name}")));
+    store.put_accesses(("me", 7), &all).await.unwrap();
+    for (id, client_id) in [("whk_1", "cga_a"), ("whk_2", "cga_c")] {
+        let webhook = webhook_of(id, client_id);
+        let put = move |_: &[Webhook]| Ok::<_, StoreError>(Some(webhook));
+        store.change_webhook((id, client_id), put).await.unwrap();
+    }
+    let last = LastUse {
+        at: 1,
+        address: "192.0.2.1".parse().unwrap(),
+        way: "http".into(),
+    };
+    for access in store.accesses().iter() {
+        store.note_use(access, last.clone());
+    }
+    store.save_uses().await.unwrap();
+    let webhooks = store.webhooks().await.unwrap();
+    // Two exchange both, and a new one takes what a third gives up.
+    let given = |name: &str, user: &str, client_id: &str| Access {
+        client_id: client_id.to_owned(),
+        ..access(name, user)
+    };
+    let exchanged = [
+        given("a", "ub", "cga_b"),
+        given("b", "ua", "cga_a"),
+        given("d", "uc", "cga_d"),
+        given("c", "new", "cga_new"),
+    ];
+    store.put_accesses(("me", 8), &exchanged).await.unwrap();
+    store.close().await;
+    let store = engine.open().await;
+    for access in &exchanged {
+        let there = store.accesses();
+        let name = |found: Option<&Arc<Access>>| found.map(|access| access.name.clone());
+        assert_eq!(name(there.of_user(&access.user)), Some(access.name.clone()));
+        let of_client = there.of_client(&access.client_id);
+        assert_eq!(name(of_client), Some(access.name.clone()));
+        let was_used = ["cga_a", "cga_b"].contains(&&*access.client_id);
+        assert_eq!(store.last_use(access), was_used.then(|| last.clone()));
+    }
+    // What belongs to a client id is there, and what belonged to one that is gone is not.
+    assert_eq!(store.webhooks().await.unwrap(), webhooks[..1]);
+    let taken = [given("e", "ua", "cga_e")];
+    let taken = store.put_accesses(("me", 9), &taken).await;
+    assert!(matches!(taken, Err(ChangeError::Taken)), "{taken:?}");
 }
 
 async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets(engine: TestEngine) {
