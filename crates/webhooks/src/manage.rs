@@ -15,10 +15,6 @@ use crate::figures::{Figures, WebhookFigures};
 use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
 use crate::signature::{new_secret, rotated};
-use crate::state_turn::{StateTurn, state_in_words};
-
-/// Why a webhook is paused that an operator has stopped.
-pub const PAUSED: &str = "by an operator";
 
 /// Most webhooks of an access.
 const PER_ACCESS_MAX: usize = 4;
@@ -161,17 +157,17 @@ impl Webhooks {
             },
             secrets: vec![secret.clone()],
         };
-        let made = webhook.clone();
+        let new = webhook.clone();
         let put = move |there: &[Webhook]| match there.len() {
             PER_ACCESS_MAX.. => Err(WebhookError::Conflict(
                 "An access has four webhooks at most.",
             )),
-            _ => Ok(Some(made)),
+            _ => Ok(Some(new)),
         };
         let of = (webhook.id.as_str(), webhook.client_id.as_str());
-        self.store.change_webhook(of, put).await?;
+        let made = self.store.change_webhook(of, put).await?;
         self.changed.notify_one();
-        Ok((webhook, secret.text))
+        Ok((made.unwrap_or(webhook), secret.text))
     }
 
     /// Changes what an operator says about a webhook. `seen` is the version that the operator has seen; absent for any.
@@ -190,6 +186,7 @@ impl Webhooks {
             Ok(())
         })
         .await
+        .map(drop)
     }
 
     /// Deletes a webhook with all that is left to send. `seen` is the version that the operator has seen; absent for any.
@@ -211,66 +208,10 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Stops a webhook; its events are kept for it as long as the log keeps them. `by` is the name of the admin key, for the history of
-    /// the access.
-    ///
-    /// # Errors
-    /// When there is none, or the store can't be written.
-    pub async fn pause(&self, by: &str, id: &str) -> Result<(), WebhookError> {
-        let now_ms = self.now_ms();
-        self.turn(by, id, (WebhookState::Paused, PAUSED), move |webhook| {
-            set_state(webhook, (WebhookState::Paused, PAUSED), now_ms);
-        })
-        .await
-    }
-
-    /// Has a webhook go on where it stopped, or with `skips` from now on, without what is left to send.
-    ///
-    /// # Errors
-    /// When there is none, or the store can't be written.
-    pub async fn resume(&self, by: &str, id: &str, skips: bool) -> Result<(), WebhookError> {
-        if skips {
-            self.find(id).await?;
-            self.store.skip_deliveries(id).await?;
-        }
-        let now_ms = self.now_ms();
-        self.turn(by, id, (WebhookState::Active, ""), move |webhook| {
-            set_state(webhook, (WebhookState::Active, ""), now_ms);
-        })
-        .await
-    }
-
     /// The newest position of the log, which a clock does not tell: where gateways share a database, positions are by the clock of that.
     async fn end_of_log(&self) -> Result<u64, StoreError> {
         let nothing = self.store.events_after(Position::of(i64::MAX), 0, 0);
         Ok(nothing.await?.newest.number().unsigned_abs())
-    }
-
-    /// Changes the state of a webhook, and notes it among the changes of its access.
-    async fn turn(
-        &self,
-        by: &str,
-        id: &str,
-        (state, cause): (WebhookState, &str),
-        change: impl FnOnce(&mut Webhook) + Send + 'static,
-    ) -> Result<(), WebhookError> {
-        let (webhook, access) = self.find(id).await?;
-        self.change((id, None), move |webhook| {
-            change(webhook);
-            Ok(())
-        })
-        .await?;
-        if webhook.progress.state == state {
-            return Ok(());
-        }
-        let turn = StateTurn {
-            access: access.name.clone(),
-            webhook: webhook.id,
-            from: state_in_words(webhook.progress.state, &webhook.progress.cause),
-            to: state_in_words(state, cause),
-        };
-        turn.note(&self.store, (by, self.now_ms() / 1000)).await;
-        Ok(())
     }
 
     /// Makes a new secret, which signs first, and returns it. The one before it signs beside it for `grace_s` seconds, 0 to
@@ -290,11 +231,11 @@ impl Webhooks {
         let now = self.now_ms() / 1000;
         let secret = new_secret(now).map_err(failed)?;
         let text = secret.text.clone();
-        self.change((id, seen), move |webhook| {
+        let rotate = move |webhook: &mut Webhook| {
             webhook.secrets = rotated(&webhook.secrets, secret, now, grace_s);
             Ok(())
-        })
-        .await?;
+        };
+        self.change((id, seen), rotate).await?;
         Ok(text)
     }
 
@@ -308,40 +249,35 @@ impl Webhooks {
             Ok(())
         })
         .await
+        .map(drop)
     }
 
+    /// Changes a webhook, and returns it as it is then.
     pub(crate) async fn change(
         &self,
         (id, seen): (&str, Option<i64>),
         change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,
-    ) -> Result<(), WebhookError> {
+    ) -> Result<Webhook, WebhookError> {
         let (webhook, _) = self.find(id).await?;
-        let this = id.to_owned();
-        let put = move |there: &[Webhook]| {
-            let found = there.iter().find(|webhook| webhook.id == this);
-            let mut webhook = found.cloned().ok_or(WebhookError::Missing)?;
-            check_seen(&webhook, seen)?;
-            change(&mut webhook)?;
-            Ok::<_, WebhookError>(Some(webhook))
-        };
-        self.store
-            .change_webhook((id, &webhook.client_id), put)
-            .await?;
+        let of = (id, webhook.client_id.as_str());
+        let put = changed((id, seen), change);
+        let changed = self.store.change_webhook(of, put).await?;
         self.changed.notify_one();
-        Ok(())
+        changed.ok_or(WebhookError::Missing)
     }
 }
 
-/// An operator's word: the receiver is trusted anew.
-fn set_state(webhook: &mut Webhook, (state, cause): (WebhookState, &str), now_ms: i64) {
-    let at = &mut webhook.progress;
-    if at.state != state {
-        at.state_at = now_ms;
+/// Changes one webhook of an access, if it is still as it was seen.
+pub(crate) fn changed(
+    (id, seen): (&str, Option<i64>),
+    change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,
+) -> impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, WebhookError> + Send + 'static {
+    let this = id.to_owned();
+    move |there| {
+        let found = there.iter().find(|webhook| webhook.id == this);
+        let mut webhook = found.cloned().ok_or(WebhookError::Missing)?;
+        check_seen(&webhook, seen)?;
+        change(&mut webhook)?;
+        Ok(Some(webhook))
     }
-    at.state = state;
-    cause.clone_into(&mut at.cause);
-    at.failing_since = None;
-    at.failures = 0;
-    at.next_at = 0;
-    at.gone_at = None;
 }

@@ -42,8 +42,7 @@ const REPEAT: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_
     WHERE webhook = $1 AND event_id = $2 ORDER BY id DESC LIMIT 1 ON CONFLICT DO NOTHING";
 
 /// By the mark and not by a clock: positions are given by the database's, which a host may be ahead of.
-const SKIP: &str = "UPDATE chatgate.webhooks w SET version = w.version + 1, position = m.value FROM chatgate.event_marks m
-    WHERE w.id = $1 AND m.name = 'newest'";
+const NEWEST: &str = "SELECT value FROM chatgate.event_marks WHERE name = 'newest'";
 
 const CLEAR: &str = "DELETE FROM chatgate.deliveries WHERE webhook = $1 AND state = 'pending'";
 
@@ -71,8 +70,9 @@ impl PostgresStore {
     pub(crate) async fn change_webhook<E: From<StoreError>>(
         &self,
         (id, client_id): (&str, &str),
+        skips: bool,
         change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E>,
-    ) -> Result<(), E> {
+    ) -> Result<Option<Webhook>, E> {
         let lease = self.pool().take().await;
         let mut lease = lease.map_err(StoreError::from)?;
         let changed = async {
@@ -83,29 +83,31 @@ impl PostgresStore {
                 Ok(wanted) => wanted,
                 Err(refused) => return Ok(Err(refused)),
             };
-            match wanted {
-                Some(webhook) => {
-                    let next = Webhook {
-                        version: webhook.version + 1,
-                        ..webhook
-                    };
-                    put_webhook(session, (self.seal(), self.deployment()), &next).await?;
-                }
-                None => {
-                    let delete = "DELETE FROM chatgate.webhooks WHERE id = $1";
-                    session.execute(delete, &[(&id, Type::TEXT)]).await?;
-                }
+            let Some(webhook) = wanted else {
+                let delete = "DELETE FROM chatgate.webhooks WHERE id = $1";
+                session.execute(delete, &[(&id, Type::TEXT)]).await?;
+                return Ok(Ok(None));
+            };
+            let mut next = Webhook {
+                version: webhook.version + 1,
+                ..webhook
+            };
+            if skips {
+                next.progress.position = skip(session, id).await?;
             }
-            Ok::<_, StoreError>(Ok(()))
+            put_webhook(session, (self.seal(), self.deployment()), &next).await?;
+            Ok::<_, StoreError>(Ok(Some(next)))
         };
-        match changed.await {
+        let ended = match changed.await {
+            Ok(Ok(webhook)) => self.end(lease, Ok(webhook)).await,
             Ok(Err(refused)) => {
                 let undone = self.end(lease, Err::<(), _>(PgError::new("no webhook changes")));
                 let _ = undone.await;
-                Err(refused)
+                return Err(refused);
             }
-            changed => Ok(self.end(lease, changed.map(drop)).await?),
-        }
+            Err(error) => self.end(lease, Err(error)).await,
+        };
+        Ok(ended?)
     }
 
     /// The webhooks of an access, which nobody else changes until the transaction ends.
@@ -228,20 +230,6 @@ impl PostgresStore {
         Ok(self.end(lease, done).await?)
     }
 
-    pub(crate) async fn skip_deliveries(&self, webhook: &str) -> Result<(), StoreError> {
-        let mut lease = self.pool().take().await?;
-        let done = async {
-            let session = &mut lease.session;
-            session.begin().await?;
-            for sql in [SKIP, CLEAR] {
-                session.execute(sql, &[(&webhook, Type::TEXT)]).await?;
-            }
-            Ok::<_, PgError>(())
-        };
-        let done = done.await;
-        Ok(self.end(lease, done).await?)
-    }
-
     pub(crate) async fn settle(
         &self,
         settlements: Vec<WebhookSettlement>,
@@ -253,6 +241,14 @@ impl PostgresStore {
         let ids = settlements.into_iter().map(|settlement| settlement.id);
         Ok(ids.filter(|id| !moved.contains(id)).collect())
     }
+}
+
+/// Takes away what is left to send of a webhook, and returns the position that it goes on from: the newest event of the log.
+async fn skip(session: &mut PgSession, id: &str) -> Result<u64, StoreError> {
+    session.execute(CLEAR, &[(&id, Type::TEXT)]).await?;
+    let newest = session.query(NEWEST, &[]).await?;
+    let newest = newest.first().map(|row| unsigned(row, "value"));
+    newest.unwrap_or_else(|| Err(StoreError::new("the log of events has no end")))
 }
 
 /// Puts a webhook in the place of the one with its id, its secrets sealed for this deployment.

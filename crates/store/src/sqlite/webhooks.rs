@@ -22,8 +22,9 @@ impl SqliteStore {
     pub(crate) async fn change_webhook<E: From<StoreError> + Send + 'static>(
         &self,
         (id, client_id): (&str, &str),
+        skips: bool,
         change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
-    ) -> Result<(), E> {
+    ) -> Result<Option<Webhook>, E> {
         self.memory().journal.check_place()?;
         let (id, client_id) = (id.to_owned(), client_id.to_owned());
         let write = move |connection: &mut WriteConnection| {
@@ -37,13 +38,19 @@ impl SqliteStore {
                 if !transaction.prepare_cached(access)?.exists([&client_id])? {
                     return Err(StoreError::new("the access of a webhook is gone"));
                 }
-                match wanted {
-                    Some(webhook) => put(transaction, &webhook)?,
-                    None => {
-                        transaction.execute("DELETE FROM webhooks WHERE id = ?", [&id])?;
-                    }
+                let Some(webhook) = wanted else {
+                    transaction.execute("DELETE FROM webhooks WHERE id = ?", [&id])?;
+                    return Ok(Ok(None));
+                };
+                let mut next = Webhook {
+                    version: webhook.version + 1,
+                    ..webhook
+                };
+                if skips {
+                    next.progress.position = skip(transaction, &id)?;
                 }
-                Ok::<_, StoreError>(Ok(()))
+                put(transaction, &next)?;
+                Ok::<_, StoreError>(Ok(Some(next)))
             })?
         };
         self.writer().run(write).await
@@ -131,23 +138,6 @@ impl SqliteStore {
                 [&webhook],
             )?;
             Ok(count as u64)
-        })
-        .await
-    }
-
-    pub(crate) async fn skip_deliveries(&self, webhook: &str) -> Result<(), StoreError> {
-        let webhook = webhook.to_owned();
-        self.write(move |transaction| {
-            transaction.execute(
-                "UPDATE webhooks SET version = version + 1,
-                 position = (SELECT value FROM event_marks WHERE name = 'newest') WHERE id = ?",
-                [&webhook],
-            )?;
-            transaction.execute(
-                "DELETE FROM deliveries WHERE webhook = ? AND state = 'pending'",
-                [&webhook],
-            )?;
-            Ok(())
         })
         .await
     }
@@ -292,7 +282,15 @@ fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
     })
 }
 
-/// Puts a webhook in the place of the one with its id, as its next version.
+/// Takes away what is left to send of a webhook, and returns the position that it goes on from: the newest event of the log.
+fn skip(transaction: &Transaction<'_>, id: &str) -> Result<u64, StoreError> {
+    let left = "DELETE FROM deliveries WHERE webhook = ? AND state = 'pending'";
+    transaction.execute(left, [id])?;
+    let newest = "SELECT value FROM event_marks WHERE name = 'newest'";
+    Ok(transaction.query_row(newest, [], |row| unsigned(row, "value"))?)
+}
+
+/// Puts a webhook in the place of the one with its id.
 fn put(transaction: &Transaction<'_>, webhook: &Webhook) -> Result<(), StoreError> {
     let at = &webhook.progress;
     transaction.prepare_cached(
@@ -303,7 +301,7 @@ fn put(transaction: &Transaction<'_>, webhook: &Webhook) -> Result<(), StoreErro
          failing_since = excluded.failing_since, failures = excluded.failures, next_at = excluded.next_at,
          gone_at = excluded.gone_at, lost = excluded.lost",
     )?.execute((
-        &webhook.id, webhook.version + 1, &webhook.client_id, settings_to_text(&webhook.settings),
+        &webhook.id, webhook.version, &webhook.client_id, settings_to_text(&webhook.settings),
         secrets_to_bytes(&webhook.secrets), at.state.word(), &at.cause, at.state_at, signed(at.position), at.failing_since,
         at.failures, at.next_at, at.gone_at, signed(at.lost),
     ))?;

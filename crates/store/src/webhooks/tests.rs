@@ -279,9 +279,24 @@ async fn what_is_skipped_stays_skipped(engine: TestEngine) {
     };
     settled.deliveries = vec![delivery(1), delivery(2), dead.clone()];
     store.settle(vec![settled.clone()]).await.unwrap();
-    store.skip_deliveries("whk_1").await.unwrap();
-    let skipped = store.webhooks().await.unwrap().remove(0);
+    let left = store.deliveries("whk_1").await.unwrap();
+    let before = store.webhooks().await.unwrap().remove(0);
+    // Whoever finds something else than was seen skips nothing.
+    let refuse = |_: &[Webhook]| Err(StoreError::new("it has changed"));
+    let refused = store.skip_deliveries(("whk_1", "cga_a"), refuse).await;
+    refused.unwrap_err();
+    assert_eq!(store.deliveries("whk_1").await.unwrap(), left);
+    assert_eq!(store.webhooks().await.unwrap(), [before]);
+    let resume = |all: &[Webhook]| {
+        let mut webhook = all[0].clone();
+        webhook.progress.cause = "resumed".to_owned();
+        Ok::<_, StoreError>(Some(webhook))
+    };
+    let skipped = store.skip_deliveries(("whk_1", "cga_a"), resume).await;
+    let skipped = skipped.unwrap().unwrap();
+    assert_eq!(store.webhooks().await.unwrap(), [skipped.clone()]);
     assert_eq!(skipped.progress.position, newest);
+    assert_eq!(skipped.progress.cause, "resumed");
     assert_eq!(skipped.version, made.version + 1);
     assert_eq!(
         store.deliveries("whk_1").await.unwrap(),

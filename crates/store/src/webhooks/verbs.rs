@@ -17,18 +17,34 @@ impl Store {
     }
 
     /// Changes the webhook with this id: `change` gets all that its access has, and returns it as it shall be, or nothing to delete
-    /// it. Its version becomes the next one.
+    /// it. Its version becomes the next one. Returns it as it is then.
     ///
     /// # Errors
     /// What `change` says, or why the store could not do it. Nothing has changed then.
     pub async fn change_webhook<E: From<StoreError> + Send + 'static>(
         &self,
-        (id, client_id): (&str, &str),
+        of: (&str, &str),
         change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
-    ) -> Result<(), E> {
+    ) -> Result<Option<Webhook>, E> {
         match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.change_webhook((id, client_id), change).await,
-            Engine::Postgres(postgres) => postgres.change_webhook((id, client_id), change).await,
+            Engine::Sqlite(sqlite) => sqlite.change_webhook(of, false, change).await,
+            Engine::Postgres(postgres) => postgres.change_webhook(of, false, change).await,
+        }
+    }
+
+    /// Changes a webhook as [`Store::change_webhook`] does, and in the same transaction skips what is left to send of it: it goes on
+    /// from the newest event of the log.
+    ///
+    /// # Errors
+    /// What `change` says, or why the store could not do it. Nothing has changed then, and nothing is skipped.
+    pub async fn skip_deliveries<E: From<StoreError> + Send + 'static>(
+        &self,
+        of: (&str, &str),
+        change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
+    ) -> Result<Option<Webhook>, E> {
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.change_webhook(of, true, change).await,
+            Engine::Postgres(postgres) => postgres.change_webhook(of, true, change).await,
         }
     }
 
@@ -66,17 +82,6 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.redeliver(webhook, which).await,
             Engine::Postgres(postgres) => postgres.redeliver(webhook, which).await,
-        }
-    }
-
-    /// Skips what is left to send of a webhook: it goes on from the newest event of the log. Its version becomes the next one.
-    ///
-    /// # Errors
-    /// When the store can't be written. Nothing has changed then.
-    pub async fn skip_deliveries(&self, webhook: &str) -> Result<(), StoreError> {
-        match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.skip_deliveries(webhook).await,
-            Engine::Postgres(postgres) => postgres.skip_deliveries(webhook).await,
         }
     }
 

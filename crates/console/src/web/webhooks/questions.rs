@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::State;
 use http::StatusCode;
-use webhooks::WebhookError;
 
 use super::webhook_view::WebhookView;
 use super::{ALL, done, seen};
@@ -98,13 +97,8 @@ pub(crate) async fn skip(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let version = seen(&form.fields)?;
-    let found = console.webhooks().find(&id).await;
-    let (webhook, _) = found.map_err(Problem::from)?;
-    if webhook.version != version {
-        return Err(Problem::from(WebhookError::Stale).into());
-    }
-    let resumed = console.webhooks().resume(&form.actor, &id, true).await;
+    let target = (&*id, Some(seen(&form.fields)?));
+    let resumed = console.webhooks().skip(&form.actor, target).await;
     resumed.map_err(Problem::from)?;
     Ok(done(&form, &id, "skip", None))
 }
