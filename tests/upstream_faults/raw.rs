@@ -35,6 +35,8 @@ pub enum Fault {
     LengthTooLong,
     Interim,
     Status(u16),
+    /// This status for every third request of a mark.
+    EveryThird(u16),
     /// It does not know this user.
     Refuses(&'static str),
     InvalidJson,
@@ -187,12 +189,20 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
         if let Fault::Refuses(refused) = fault {
             fault = if user == refused { fault } else { Fault::None };
         }
-        *counts
-            .lock()
-            .unwrap()
-            .arrived
-            .entry(mark.clone())
-            .or_default() += 1;
+        let number = {
+            let mut counts = counts.lock().unwrap();
+            let arrived = counts.arrived.entry(mark.clone()).or_default();
+            *arrived += 1;
+            *arrived
+        };
+        if let Fault::EveryThird(status) = fault {
+            let fails = number % 3 == 0;
+            fault = if fails {
+                Fault::Status(status)
+            } else {
+                Fault::None
+            };
+        }
         let is_race = fault == Fault::KeepAliveRace && answered > 0;
         if matches!(fault, Fault::ResetDuring | Fault::ResetAfter) || is_race {
             reset(stream);
@@ -384,7 +394,8 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
             Fault::Http10Close => {
                 format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{BODY}")
             }
-            Fault::ResetBefore
+            Fault::EveryThird(_)
+            | Fault::ResetBefore
             | Fault::ResetDuring
             | Fault::ResetAfter
             | Fault::ClosedBefore

@@ -9,7 +9,7 @@ use adapter::Way;
 use serde_json::{Value, json};
 
 use super::raw::{Fault, Raw};
-use super::{NOT_SENT, Place, Stage, chats, code_of, delivery};
+use super::{ERROR, NOT_SENT, Place, Stage, chats, code_of, delivery};
 use crate::harness::{
     Answer, Gateway, UPSTREAM_PASSWORD, UPSTREAM_USER, admin, assert_within, client, load, pass,
     until,
@@ -112,6 +112,30 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
     assert_within(noticed, Duration::from_secs(5));
     assert!(arrived * 10 <= all.reads * 11, "{arrived} of {}", all.reads);
     assert!(all.sends_kept > 0 && all.sends_made > 0);
+}
+
+#[tokio::test]
+async fn reads_that_fail_now_and_then_are_made_again_for_a_tenth_of_the_calls() {
+    const READS: usize = 300;
+    /// Retries that are saved up.
+    const SAVED: usize = 5;
+    // So few of them that no breaker opens.
+    let stage = Stage::configured(Place::Raw(Fault::EveryThird(503)), "attempts = 3").await;
+    let mut failed = 0;
+    for _ in 0..READS {
+        let answer = stage.call(Way::Basic, &chats("1")).await;
+        match code_of(&answer) {
+            "SUCCESS" => {}
+            code => {
+                assert_eq!(code, ERROR.0);
+                failed += 1;
+            }
+        }
+    }
+    let arrived = stage.upstream.as_ref().unwrap().arrived("getchats");
+    println!("{READS} reads, of which {failed} failed; {arrived} arrived");
+    let most = READS + READS / 10 + SAVED;
+    assert!((READS + READS / 20..=most).contains(&arrived), "{arrived}");
 }
 
 /// What `/admin/v1/status` says of the upstream.
