@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Visitor, first_key, sign_in, viewer_key};
-use crate::harness::{Answer, Gateway, admin, client};
+use crate::harness::{Answer, Fleet, Gateway, PATIENCE, admin, client};
 
 /// Wrong keys in a row.
 const GUESSES: usize = 100;
@@ -370,4 +370,47 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
     // Programs are not held up by it.
     let status = admin(&gateway, Method::GET, "status", &Value::Null).await;
     assert_eq!(status.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_in_a_database_ends_when_it_idles_and_after_its_life() {
+    const IDLE_S: u32 = 30 * 60;
+    const LIFE_S: u32 = 12 * 3600;
+    let Some(fleet) = Fleet::of(1, "") else {
+        return;
+    };
+    let gateway = &fleet.gateways[0];
+    // As if it had been so much earlier.
+    let earlier = |column: &str, seconds: u32| {
+        fleet.sql(&format!(
+            "UPDATE chatgate.sessions SET {column} = {column} - {seconds}"
+        ));
+    };
+    let status = async |visitor: &Visitor<'_>| visitor.page("/console/status").await.status;
+    let visitor = Visitor::first(gateway).await;
+    for _ in 0..2 {
+        earlier("used", IDLE_S - 120);
+        assert_eq!(status(&visitor).await, 200, "use keeps it from idling");
+    }
+    // Each keep-alive but the first comes after a look whether there is a session, which is no use of it; nor is it that a browser
+    // opens the events of a page again.
+    earlier("used", IDLE_S - 120);
+    let events = visitor.get("/console/journal/events");
+    let events = events.header("accept", "text/event-stream");
+    let mut tail = events.send().await.unwrap();
+    for _ in 0..3 {
+        let chunk = tokio::time::timeout(PATIENCE, tail.chunk()).await;
+        chunk.expect("keep-alives").unwrap().expect("it goes on");
+    }
+    earlier("used", 120);
+    assert_eq!(status(&visitor).await, 303);
+    let ended = tokio::time::timeout(PATIENCE, tail.text()).await;
+    let last = ended.expect("the end of the open page").unwrap();
+    assert!(last.contains("event: bye"), "{last}");
+
+    let visitor = Visitor::first(gateway).await;
+    earlier("began", LIFE_S - 120);
+    assert_eq!(status(&visitor).await, 200);
+    earlier("began", 120);
+    assert_eq!(status(&visitor).await, 303, "use does not prolong its life");
 }

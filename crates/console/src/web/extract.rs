@@ -49,7 +49,10 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         parts: &mut Parts,
         console: &Arc<Console>,
     ) -> Result<Visitor, PageError> {
-        let visitor = Visitor::find(console, &parts.headers, true).await?;
+        // A browser opens the events of a live page again by itself, whether anybody looks at it or not.
+        let mut accepts = parts.headers.get_all(header::ACCEPT).iter();
+        let is_use = accepts.all(|accept| accept != "text/event-stream");
+        let visitor = Visitor::find(console, &parts.headers, is_use).await?;
         let mut visitor = visitor.ok_or_else(|| PageError::sign_in(parts))?;
         let fields = Fields::read(parts.uri.query().unwrap_or_default().as_bytes());
         visitor.notice = spread::notice(fields.get(spread::FIELD));
