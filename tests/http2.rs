@@ -455,3 +455,40 @@ async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its
     ended.expect("the connection is still open");
     assert!(is_answered && goes_away, "{is_answered} {goes_away}");
 }
+
+#[tokio::test]
+async fn a_peer_that_ignores_that_it_is_sent_away_is_cut_off() {
+    /// As many as may have been under way when it was sent away, and twice as many as are granted to it.
+    const ANSWERED: std::ops::Range<u32> = 100..230;
+    let pair = Pair::new();
+    let limits = "[limits]\nper_address_per_minute = 100000\nbody_timeout = \"60s\"\n";
+    let (gateway, _files) = gateway(&pair, limits);
+    let mut peer = Peer::connect(&pair, &gateway).await;
+    // A form that never comes: without a request under way the connection would end all the same.
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    peer.begin(&head(POST, "/api/http/", &[form])).await;
+    let (mut answered, mut goes_away) = (0, false);
+    let refusals = async {
+        // A peer that acknowledges no PING is not told which of its requests is the last.
+        for stream in (3..).step_by(2).take(ANSWERED.end as usize) {
+            let call = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/nowhere"));
+            if !peer.send(&call).await {
+                return;
+            }
+            loop {
+                let Some((kind, flags, of, _)) = peer.receive().await else {
+                    return;
+                };
+                goes_away |= kind == GOAWAY;
+                if of == stream && flags & END_STREAM != 0 {
+                    break;
+                }
+            }
+            answered += 1;
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, refusals).await;
+    ended.expect("the connection is open and nothing comes");
+    assert!(goes_away, "{answered} answered");
+    assert!(ANSWERED.contains(&answered), "{answered} answered");
+}
