@@ -73,6 +73,25 @@ async fn an_access_has_its_calls_and_then_hears_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_head_request_is_one_of_the_calls_of_its_access() {
+    let gateway = gateway("");
+    let url = gateway.url(&format!("/api/basic/?{READ}"));
+    let head = |user| client().head(&url).basic_auth(user, Some(SECRET));
+    for left in ["2", "1", "0"] {
+        let answer = Answer::of(head("first")).await;
+        assert_eq!(answer.status, 200);
+        let state = answer.header("ratelimit");
+        assert!(
+            state.starts_with(&format!("\"minute\";r={left};t=")),
+            "{state}"
+        );
+    }
+    assert_eq!(Answer::of(head("first")).await.status, 429);
+    assert_eq!(Answer::of(call(&gateway, "first", READ)).await.status, 429);
+    assert_eq!(Answer::of(head("second")).await.status, 200);
+}
+
+#[tokio::test]
 async fn an_address_has_its_calls_before_anybody_looks_at_its_credentials() {
     let gateway = gateway("[limits]\nper_address_per_minute = 2\n");
     let from = |last| client_from([127, 0, 0, last].into()).get(gateway.url("/api/http/"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Answer, Demo, Gateway, Issuer, accepted, client, envelope};
+use crate::harness::{Answer, Demo, Gateway, Issuer, accepted, admin, client, envelope};
 
 const CALL: &str = "class=chat&method=getchatchannels";
 
@@ -60,6 +60,28 @@ async fn a_token_is_issued_by_form_and_by_basic_and_is_never_cached() {
             if scope == "chat" { 200 } else { 403 }
         );
     }
+}
+
+#[tokio::test]
+async fn a_request_for_a_token_is_one_of_the_calls_of_its_access() {
+    let gateway = Gateway::start();
+    let draft = json!({"name": "seldom", "allow": ["127.0.0.1"], "rate": "2/min"});
+    let made = admin(&gateway, reqwest::Method::POST, "accesses", draft).await;
+    let made = made.json();
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    let seldom = Demo {
+        client_id: text("client_id"),
+        client_secret: text("client_secret"),
+        ..gateway.demo()
+    };
+    for _ in 0..2 {
+        let answer = Answer::of(ask(&gateway, &seldom, "chat")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let refused = Answer::of(ask(&gateway, &seldom, "chat")).await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    let wait: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
 }
 
 #[tokio::test]
