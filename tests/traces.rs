@@ -328,6 +328,29 @@ async fn a_receiver_that_is_away_holds_nothing_up_and_what_it_misses_is_counted(
 }
 
 #[tokio::test]
+async fn a_receiver_that_stays_away_is_asked_three_times_and_what_it_misses_is_counted() {
+    let receiver = HttpSink::start("").await;
+    receiver.set_status(503);
+    let gateway = start(&traced(&receiver, ""));
+    for sends in 1..=2 {
+        assert_eq!(Answer::of(send(&gateway)).await.status, 200);
+        let line = format!("chatgate_traces_dropped_total {sends}");
+        until("it is counted", async || {
+            has_line(&gateway.metrics().await, &line)
+        })
+        .await;
+        let requests = receiver.requests();
+        assert_eq!(requests.len(), 3 * sends);
+        let attempts = &requests[3 * (sends - 1)..];
+        assert!(attempts.iter().all(|one| one.body == attempts[0].body));
+    }
+    assert!(has_line(
+        &gateway.metrics().await,
+        "chatgate_traces_exported_total 0"
+    ));
+}
+
+#[tokio::test]
 async fn no_span_holds_a_secret_a_destination_or_a_text() {
     let receiver = HttpSink::start("").await;
     let toml = traced(&receiver, "[limits]\nper_address_per_minute = 1000000\n");
