@@ -302,6 +302,16 @@ mod tests {
         assert!(state.queue.waiting() == 0 && state.free == 1);
     }
 
+    #[test]
+    fn an_address_that_was_right_goes_before_all_others() {
+        let hashing = Hashing::new(1);
+        let [right, other] = [1, 2].map(|host| IpAddr::from([10, 0, 0, host]));
+        hashing.remember(right);
+        let ranks = |address| [true, false].map(|is_inside| hashing.rank(address, is_inside));
+        assert_eq!(ranks(right), [Rank::Known, Rank::Known]);
+        assert_eq!(ranks(other), [Rank::Inside, Rank::Outside]);
+    }
+
     #[tokio::test]
     async fn these_threads_stand_back_and_others_do_not() {
         let hashing = Hashing::new(1);
