@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, callers_id, client, until, upstream,
+    Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin_request, assert_within, callers_id, client,
+    until, upstream,
 };
 use crate::sends::{posted, read_request, send_form};
 
@@ -274,7 +275,7 @@ async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_
     let took = began.elapsed();
     assert_eq!(code, Some(0), "{}", lines.join("\n"));
     // Beside the second there is the operators' grace, and the end of the process.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_within(took, Duration::from_secs(5));
     let rows = journalled(&Gateway::over(folder, &toml, &[UPSTREAM_ENVIRONMENT])).await;
     let word = |number: usize| rows.get(&format!("second-{number}")).map(String::as_str);
     assert_eq!((word(3), word(6)), (Some(""), Some("unknown")));
