@@ -221,23 +221,36 @@ async fn a_reset_gives_back_one_of_the_calls_at_once() {
     assert_eq!(stage.peer.answer(served).await.0, OK);
 }
 
-#[tokio::test]
-async fn a_reset_gives_back_the_place_in_front_of_the_hashes() {
-    let mut stage = Stage::set("attempts = 1").await;
-    // Fewer on each connection than the refusals in a row after which it is closed.
+/// Some callers more who guess at once, each with the streams of its guesses.
+async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
     let mut peers = Vec::new();
-    for caller in 0..12 {
-        let mut peer = Peer::connect(&stage.pair, &stage.gateway).await;
-        let mut streams = Vec::new();
-        for n in 0..7 {
+    for _ in 0..14 {
+        let peer = Peer::connect(&stage.pair, &stage.gateway).await;
+        peers.push((peer, Vec::new()));
+    }
+    for (caller, (peer, streams)) in (callers..).zip(&mut peers) {
+        // With the request behind them fewer than the refusals in a row after which a connection is closed: all may be answered.
+        for n in 0..6 {
             // Every name once, so that nothing but the hashes has to be waited for.
             let name = format!("user=nobody-{caller}-{n}&password=guess%20number%20{n}");
             let path = format!("/api/http/?class=chat&method=getchatchannels&{name}");
             streams.push(peer.request(&get(&path), &[]).await);
         }
-        peers.push((peer, streams));
     }
-    until("guesses wait", async || stage.under_way().await > 20).await;
+    peers
+}
+
+#[tokio::test]
+async fn a_reset_gives_back_the_place_in_front_of_the_hashes() {
+    let limits = "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000";
+    let mut stage = Stage::set(&format!("attempts = 1\n{limits}")).await;
+    let mut peers = Vec::new();
+    // A busy machine makes guesses as slowly as the gateway answers them: then there are more.
+    until("guesses wait", async || {
+        peers.extend(guesses(&stage, peers.len()).await);
+        stage.under_way().await > 20
+    })
+    .await;
     for (peer, streams) in &mut peers {
         peer.take_back(streams).await;
     }
