@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
-use super::reading::{SALES, Stream, UNLIMITED, warm, write};
-use crate::harness::{Answer, Gateway, admin, client, load};
+use super::reading::{SALES, Stream, UNLIMITED, now, warm, write};
+use crate::harness::{Answer, Gateway, admin, client, has_line, load, until};
 
 /// Times that each right is taken away, every day and for a release.
 const TIMES: (usize, usize) = (1, 20);
@@ -49,11 +50,12 @@ struct Reader {
     stream: Stream,
 }
 
-async fn reader(gateway: &Gateway, name: &str, by_token: bool) -> Reader {
+/// Makes an access, and gives what it shows to be let in.
+async fn authorization(gateway: &Gateway, name: &str, by_token: bool) -> String {
     let draft = json!({"name": name, "allow": ["127.0.0.0/8"]});
     let made = admin(gateway, Method::POST, "accesses", draft).await.json();
     let text = |field: &str| made[field].as_str().unwrap().to_owned();
-    let authorization = if by_token {
+    if by_token {
         let form = [("grant_type", "client_credentials"), ("scope", "getevents")];
         let asked = client().post(gateway.url("/oauth/token")).form(&form);
         let token = Answer::of(asked.basic_auth(text("client_id"), Some(text("client_secret"))))
@@ -65,7 +67,11 @@ async fn reader(gateway: &Gateway, name: &str, by_token: bool) -> Reader {
             "Basic {}",
             BASE64_STANDARD.encode(format!("{name}:{}", text("password")))
         )
-    };
+    }
+}
+
+async fn reader(gateway: &Gateway, name: &str, by_token: bool) -> Reader {
+    let authorization = authorization(gateway, name, by_token).await;
     let request = client()
         .get(gateway.url("/api/events?cursor=now"))
         .header("Authorization", authorization);
@@ -164,4 +170,67 @@ async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
         LOSSES.len(),
         load(TIMES.0, TIMES.1)
     );
+}
+
+/// Asks for events behind a cursor, and waits for one.
+fn waits(gateway: &Gateway, authorization: &str, cursor: &str) -> JoinHandle<Answer> {
+    let is_token = authorization.starts_with("Bearer ");
+    let way = if is_token { "jwt" } else { "basic" };
+    let form = [
+        ("class", "chat"),
+        ("method", "getevents"),
+        ("cursor", cursor),
+        ("wait", "25"),
+    ];
+    let request = client().post(gateway.url(&format!("/api/{way}/")));
+    let request = request.header("Authorization", authorization).form(&form);
+    tokio::spawn(Answer::of(request))
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_events_is_given_none_of_what_it_may_not_read_any_more() {
+    let gateway = Gateway::configured(UNLIMITED, &[]);
+    let mut stream = Stream::of(&gateway, "").await;
+    warm(&gateway, &mut stream).await;
+    let (key, others) = LOSSES.split_last().unwrap();
+    // The key is that of all tokens.
+    for losses in [others, std::slice::from_ref(key)] {
+        write(&gateway, SALES, "34700000002", "Before").await;
+        while stream.message().await["data"]["message"] != "Before" {}
+        let cursor = now(&gateway).await;
+        let mut waiting = Vec::new();
+        for loss in losses {
+            let name = format!("waiting-{loss:?}").to_lowercase();
+            let by_token = matches!(loss, Loss::TokensEnded | Loss::KeyRetired);
+            let authorization = authorization(&gateway, &name, by_token).await;
+            waiting.push((*loss, name, waits(&gateway, &authorization, &cursor)));
+        }
+        // Beside the stream of this test itself.
+        let all = format!("chatgate_event_streams {}", waiting.len() + 1);
+        until("all wait", async || {
+            has_line(&gateway.metrics().await, &all)
+        })
+        .await;
+        let mut lost = Instant::now();
+        for (loss, name, _) in &waiting {
+            lost = lost.max(lose(&gateway, name, *loss).await);
+        }
+        until("all is lost", async || lost.elapsed() >= HEARD_FOR).await;
+        write(&gateway, SALES, "34700000002", "Lost").await;
+        while stream.message().await["data"]["message"] != "Lost" {}
+        for (loss, _, answer) in waiting {
+            // Who has lost one channel of two waits for what comes in the other.
+            until("the answer", async || {
+                write(&gateway, ("telegram", "200"), "34700000003", "Kept").await;
+                answer.is_finished()
+            })
+            .await;
+            let answer = answer.await.unwrap();
+            assert!(!answer.body.contains("Lost"), "{loss:?}: {}", answer.body);
+            let is_served = answer.json()["status"] == "SUCCESS";
+            let keeps_some = matches!(loss, Loss::Channel);
+            assert_eq!(is_served, keeps_some, "{loss:?}: {}", answer.body);
+            assert_eq!(answer.body.contains("Kept"), keeps_some, "{}", answer.body);
+        }
+    }
 }
