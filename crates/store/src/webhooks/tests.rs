@@ -294,7 +294,8 @@ async fn what_is_skipped_stays_skipped(engine: TestEngine) {
     };
     let skipped = store.skip_deliveries(("whk_1", "cga_a"), resume).await;
     let skipped = skipped.unwrap().unwrap();
-    assert_eq!(store.webhooks().await.unwrap(), [skipped.clone()]);
+    let there = store.webhooks().await.unwrap();
+    assert_eq!(there, std::slice::from_ref(&skipped));
     assert_eq!(skipped.progress.position, newest);
     assert_eq!(skipped.progress.cause, "resumed");
     assert_eq!(skipped.version, made.version + 1);
