@@ -1,5 +1,6 @@
 //! Webhooks: receivers in four languages, addresses inside, loops, and what operators see of them.
 
+mod half_done;
 mod killed;
 
 use std::net::TcpListener;

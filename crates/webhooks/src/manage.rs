@@ -214,7 +214,7 @@ impl Webhooks {
         Ok(nothing.await?.newest.number().unsigned_abs())
     }
 
-    /// Makes a new secret, which signs first, and returns it. The one before it signs beside it for `grace_s` seconds, 0 to
+    /// Makes a new secret, which signs first, and returns the webhook with it. The one before it signs beside it for `grace_s` seconds, 0 to
     /// [`GRACE_S_MAX`]. `seen` is the version that the operator has seen; absent for any.
     ///
     /// # Errors
@@ -223,7 +223,7 @@ impl Webhooks {
         &self,
         (id, seen): (&str, Option<i64>),
         grace_s: i64,
-    ) -> Result<SecretString, WebhookError> {
+    ) -> Result<(Webhook, SecretString), WebhookError> {
         if !(0..=GRACE_S_MAX).contains(&grace_s) {
             let text = format!("write 0 to {GRACE_S_MAX} seconds");
             return Err(WebhookError::Invalid("grace_s", text));
@@ -235,8 +235,7 @@ impl Webhooks {
             webhook.secrets = rotated(&webhook.secrets, secret, now, grace_s);
             Ok(())
         };
-        self.change((id, seen), rotate).await?;
-        Ok(text)
+        Ok((self.change((id, seen), rotate).await?, text))
     }
 
     /// Ends all secrets but the newest at once.

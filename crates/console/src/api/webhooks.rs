@@ -4,8 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
-use store::WebhookAttempt;
-use webhooks::{Again, GRACE_S, WebhookDraft};
+use webhooks::{Again, GRACE_S, WebhookDraft, WebhookError};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
@@ -186,9 +185,11 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
         payload: new.payload,
         note: new.note,
     };
+    // Before it is made: nothing that is read after may fail, since the secret is shown this once.
+    let access = console.store.accesses();
+    let access = access.named(&new.access).ok_or(WebhookError::NoAccess)?;
     let (webhook, secret) = console.webhooks().create(&new.access, draft.into()).await?;
-    let (webhook, access) = console.webhooks().find(&webhook.id).await?;
-    let shown = view_with_secret(&console, (&webhook, &access), &secret);
+    let shown = view_with_secret(&console, (&webhook, access), &secret);
     let response = json_answer(StatusCode::CREATED, &shown);
     let mut response = noted(response, (&actor, &webhook.id), "made");
     if let Ok(location) = HeaderValue::try_from(format!("{ALL}/{}", webhook.id)) {
@@ -280,11 +281,10 @@ async fn rotate(
 ) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let rotation: WebhookRotation = body(request).await?;
-    let secret = console
-        .webhooks()
-        .rotate((&id, None), rotation.grace_s.unwrap_or(GRACE_S))
-        .await?;
-    let (webhook, access) = console.webhooks().find(&id).await?;
+    let grace_s = rotation.grace_s.unwrap_or(GRACE_S);
+    // Before it is rotated, as before one is made.
+    let (_, access) = console.webhooks().find(&id).await?;
+    let (webhook, secret) = console.webhooks().rotate((&id, None), grace_s).await?;
     let shown = view_with_secret(&console, (&webhook, &access), &secret);
     let response = json_answer(StatusCode::OK, &shown);
     Ok(noted(response, (&actor, &id), "given a new secret"))
@@ -310,7 +310,7 @@ async fn test(
     headers: HeaderMap,
 ) -> ApiResult {
     let actor = console.operator(&headers)?;
-    let made: WebhookAttempt = console.webhooks().test(&id).await?;
+    let made = console.webhooks().test(&id).await?;
     let response = json_answer(StatusCode::OK, &attempt(&made));
     Ok(noted(response, (&actor, &id), "tested"))
 }

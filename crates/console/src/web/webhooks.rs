@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use webhooks::{Again, GRACE_S, WebhookDraft, WebhookError};
 
@@ -21,7 +21,7 @@ use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::page_error::PageResult;
 use crate::web::text::{moment, or_dash};
 use crate::web::visitor::Visitor;
-use crate::webhooks::{ATTEMPTS_LISTED_MAX, attempt, delivery, noted, view, view_with_secret};
+use crate::webhooks::{ATTEMPTS_LISTED_MAX, attempt, delivery, noted, view};
 use webhook_view::{WebhookForm, WebhookView};
 
 const ALL: &str = "/console/webhooks";
@@ -123,7 +123,7 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
         .await;
     match made.map_err(Problem::from) {
         Ok((webhook, secret)) => {
-            let page = secret_page(&console, &form, (&webhook.id, &secret)).await?;
+            let page = secret_page(&form, (&webhook.id, &secret));
             Ok(noted(page, (&form.actor, &webhook.id), "made"))
         }
         Err(problem) => {
@@ -230,9 +230,9 @@ pub(crate) async fn act(
         "rotate" => {
             // Who presses twice has seen neither secret: the second press would end the one in use.
             let target = (&*id, Some(seen(&form.fields)?));
-            let secret = console.webhooks().rotate(target, GRACE_S).await;
-            let secret = secret.map_err(Problem::from)?;
-            let page = secret_page(&console, &form, (&id, &secret)).await?;
+            let rotated = console.webhooks().rotate(target, GRACE_S).await;
+            let (_, secret) = rotated.map_err(Problem::from)?;
+            let page = secret_page(&form, (&id, &secret));
             return Ok(noted(page, (&form.actor, &id), "given a new secret"));
         }
         _ => {}
@@ -281,19 +281,14 @@ fn done(form: &OperatorForm, id: &str, word: &str, count: Option<u64>) -> Respon
     noted(response, (&form.actor, id), &done_text(word, count))
 }
 
-async fn secret_page(
-    console: &Console,
-    form: &OperatorForm,
-    (id, secret): (&str, &SecretString),
-) -> Result<Response, Problem> {
-    let (webhook, access) = console.webhooks().find(id).await?;
-    let shown = view_with_secret(console, (&webhook, &access), secret);
+/// Shows a secret this once. Nothing is read for it that could fail.
+fn secret_page(form: &OperatorForm, (id, secret): (&str, &SecretString)) -> Response {
     let page = WebhookSecretPage {
         layout: form.visitor.layout("webhooks", "New secret"),
         id: id.to_owned(),
-        secret: text(&shown["secret"]),
+        secret: secret.expose_secret().to_owned(),
     };
-    Ok(html(StatusCode::OK, &page))
+    html(StatusCode::OK, &page)
 }
 
 #[cfg(test)]
