@@ -1,9 +1,11 @@
-//! Names that lead elsewhere at each look.
+//! Names that lead elsewhere at each look, and receivers that answer nothing.
+
+mod slow;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::*;
 
@@ -134,7 +136,7 @@ async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
 
 /// A listener that takes no connection more: what comes is dropped, as on the way to a host that is cut off.
 async fn swallow(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
     socket.bind(address).unwrap();
     let (listener, mut filling) = (socket.listen(1).unwrap(), Vec::new());
     while let Ok(taken) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
@@ -174,12 +176,10 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_said_by_its_class_alone() {
-    let gone = TcpListener::bind("127.1.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // It does not listen, and nobody else gets its port.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind("127.1.0.1:0".parse().unwrap()).unwrap();
+    let gone = bound.local_addr().unwrap().port();
     let (plain, _) = listen("127.1.0.1", "SSH-2.0-OpenSSH_9.9\r\n").await;
     let client = client(found(&["127.1.0.1"]));
     for (url, expected) in [
