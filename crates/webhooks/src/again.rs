@@ -31,7 +31,8 @@ impl Webhooks {
             Again::Dead => Redelivery::Dead,
             Again::Event(event) => Redelivery::Event(event),
             Again::Since(at) => {
-                let position = position_at(at);
+                // What is read comes after it, and the first event of that moment may be the one that was meant.
+                let position = position_at(at).saturating_sub(1);
                 self.change((id, None), move |webhook| {
                     let at = &mut webhook.progress;
                     at.position = at.position.min(position);

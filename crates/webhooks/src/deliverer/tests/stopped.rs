@@ -8,15 +8,8 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
     let switch = async |active| {
-        let change = move |access: Option<&Access>| {
-            let access = access.cloned();
-            Ok(access.map(|access| Access { active, ..access }))
-        };
-        sending
-            .store
-            .change_access(("me", 8), "a", change)
-            .await
-            .unwrap();
+        let change = |access| Access { active, ..access };
+        sending.change_access(change).await;
         sending.webhooks.changed().notify_one();
     };
     switch(false).await;
@@ -57,6 +50,37 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
         .await
         .unwrap();
     assert!(sending.webhooks.find(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn what_came_since_a_moment_is_sent_again_under_its_ids() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    let at = sending.webhooks.now_ms();
+    sending
+        .receive_at(at, EventKind::MessageReceived, 0..10)
+        .await;
+    sending.until_settled(&id).await;
+    let redeliver = async |since| {
+        let queued = sending.webhooks.redeliver(&id, Again::Since(since)).await;
+        assert_eq!(queued.unwrap(), None);
+    };
+    redeliver(at).await;
+    sending.until_settled(&id).await;
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort_unstable();
+        ids
+    };
+    let all = ids(&got, true);
+    assert_eq!(all.len(), 20);
+    let (first, again) = all.split_at(10);
+    assert_eq!(sorted(again.to_vec()), sorted(first.to_vec()));
+    // A moment to come leaves nothing out.
+    redeliver(sending.webhooks.now_ms() + 86_400_000).await;
+    sending.receive(EventKind::MessageReceived, 10..11).await;
+    sending.until_settled(&id).await;
+    assert_eq!(ids(&got, true)[20..], ["evt_110"]);
 }
 
 #[tokio::test]
