@@ -71,7 +71,7 @@ pub(crate) async fn answer(
     let mut may_have_left = false;
     loop {
         news.mark_unchanged();
-        caller.judge(snapshot).await?;
+        caller.judge(snapshot.in_force()).await?;
         let may_hear = |event: &store::Event| caller.may_see(event) && filter.passes(event);
         let window = read_window(&events.reader, after, limits, may_hear).await;
         let window = window.map_err(|error| unreadable(&error))?;

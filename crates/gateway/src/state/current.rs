@@ -132,7 +132,9 @@ impl Runtime {
 
     /// Makes this snapshot current for new requests, and these policies for new connections.
     pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        before.is_replaced_by(snapshot);
         for (there, policy) in self.policies.iter().zip(policies) {
             there.store(Arc::new(policy));
         }

@@ -1,7 +1,7 @@
 //! One configuration with the services that it runs on: adapters, forwarder, store and keys. A snapshot never changes; a new
 //! configuration makes a new snapshot.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adapter::{Adapter, Code, Error, Way};
@@ -68,6 +68,8 @@ pub(crate) struct Snapshot {
     cors_origins: Vec<String>,
     /// The host names of the admin listener, besides its address.
     pub(crate) admin_hosts: Vec<String>,
+    /// What a reload has put in its place.
+    successor: OnceLock<Arc<Snapshot>>,
 }
 
 /// The services of a snapshot; the configuration holds the rest of it.
@@ -129,7 +131,22 @@ impl Snapshot {
             receipt_room: config.receipt_room,
             cors_origins: config.cors_origins.clone(),
             admin_hosts: config.admin_hosts.clone(),
+            successor: OnceLock::new(),
         }
+    }
+
+    /// Returns what is in force now: this one, or what reloads have put in its place since the request began with it.
+    pub(crate) fn in_force(&self) -> &Snapshot {
+        let mut last = self;
+        while let Some(successor) = last.successor.get() {
+            last = successor;
+        }
+        last
+    }
+
+    /// Another one is in force from now on.
+    pub(crate) fn is_replaced_by(&self, successor: Arc<Snapshot>) {
+        let _ = self.successor.set(successor);
     }
 
     /// Returns the WSDL with these ports.
