@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, envelope, load,
-    until,
+    Answer, Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, envelope,
+    has_line, load, until,
 };
 
 /// A gateway in front of a sandbox that counts.
@@ -278,7 +278,15 @@ async fn a_send_that_is_under_way_is_reported_as_such_and_ends_though_its_caller
         ),
         (Some("sent"), "true")
     );
+    let other = stage.send("slow", "another").await;
+    assert_eq!(other.json()["error"], "IDEMPOTENCY_MISMATCH");
     assert_eq!(stage.sent().await, 1);
+    // One send was made, and its delivery is counted once.
+    let metrics = stage.gateway.metrics().await;
+    for (word, count) in [("sent", 1), ("unknown", 0), ("not_sent", 0)] {
+        let line = format!("chatgate_deliveries_total{{delivery=\"{word}\"}} {count}");
+        assert!(has_line(&metrics, &line), "{line}: {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -209,8 +209,13 @@ impl AccessRecord {
         if progress.would_refuse.is_some() {
             metrics.would_deny.inc();
         }
-        // A repeated outcome was counted the first time.
-        if !outcome.delivery.is_empty() && !progress.send.is_replay() {
+        // What became of an earlier send was counted when it ended, or will be.
+        let is_earlier = progress.send.is_replay()
+            || matches!(
+                code,
+                Some(Code::IdempotencyInProgress | Code::IdempotencyMismatch)
+            );
+        if !outcome.delivery.is_empty() && !is_earlier {
             metrics.count_delivery(outcome.delivery);
         }
     }
@@ -278,6 +283,7 @@ impl Drop for AccessRecord {
         // A dispatched send may have left, although nobody was answered.
         if self.progress.is_send() && self.progress.send.is_dispatched() {
             outcome.delivery = Delivery::Unknown.word();
+            self.snapshot.metrics.count_delivery(outcome.delivery);
         }
         self.settle_trace(true);
         self.end(&outcome, false);
