@@ -385,6 +385,11 @@ async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so(
         assert!(answer.body.contains("OVERLOADED"), "{n}: {}", answer.body);
         assert_eq!(answer.header("retry-after"), "10", "{n}");
     }
+    for method in ["getchats", "sendmessage"] {
+        let question = json!({"peer": "127.0.0.1", "access": "demo", "method": method});
+        let explained = admin(&stage.gateway, Method::POST, "explain", &question).await;
+        assert_eq!(explained.json()["code"], "OVERLOADED", "{}", explained.body);
+    }
     let elsewhere = client_from([127, 0, 0, 3].into());
     assert_eq!(
         in_time("refusal", elsewhere.get(stage.gateway.url("/")))

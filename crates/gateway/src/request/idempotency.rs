@@ -252,14 +252,19 @@ pub(crate) fn check_store(snapshot: &Snapshot) -> Result<(), Error> {
     if snapshot.serves_without_store {
         return Ok(());
     }
-    snapshot
-        .store
-        .journal()
-        .trouble()
-        .map_or(Ok(()), |trouble| {
-            let refused = Error::refused(Code::Overloaded).because(trouble);
-            Err(refused.retry_after(STORE_RETRY_S))
-        })
+    check_writable(snapshot)
+}
+
+/// Checks whether the store was written the last time that it had to be. A send finds out by itself.
+///
+/// # Errors
+/// OVERLOADED when it was not.
+pub(crate) fn check_writable(snapshot: &Snapshot) -> Result<(), Error> {
+    let trouble = snapshot.store.journal().trouble();
+    trouble.map_or(Ok(()), |trouble| {
+        let refused = Error::refused(Code::Overloaded).because(trouble);
+        Err(refused.retry_after(STORE_RETRY_S))
+    })
 }
 
 fn settlement(outcome: Option<Result<&Success, &Error>>) -> Settlement {

@@ -11,6 +11,7 @@ use server::PeerAddr;
 use store::{Access, Accesses};
 
 use crate::client_addr::{Walk, resolve};
+use crate::request::idempotency;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
@@ -66,6 +67,9 @@ impl Snapshot {
             let off = Error::refused(Code::NotFound).because("switched off in the configuration");
             explanations.push(Explanation::known("path", Err(off)));
         }
+        if let Err(cut_off) = self.check_fresh() {
+            explanations.push(Explanation::known("store", Err(cut_off)));
+        }
         let asked = forward::HypotheticalCall {
             access: &question.access,
             method: &question.method,
@@ -78,14 +82,25 @@ impl Snapshot {
             },
         };
         let mut of_call = self.forwarder.explain_call(accesses, &asked).await;
-        let watches =
-            Operation::named(&question.method).is_some_and(|it| it.effect == Effect::Watch);
+        let effect = Operation::named(&question.method).map(|operation| operation.effect);
+        let by_method = of_call.iter().position(|it| it.rule == METHOD);
         // A known caller hears so before it hears what its access may.
-        if watches
+        if effect == Some(Effect::Watch)
             && let Err(off) = self.events()
-            && let Some(at) = of_call.iter().position(|it| it.rule == METHOD)
+            && let Some(at) = by_method
         {
             of_call.insert(at, Explanation::known("events", Err(off)));
+        }
+        // A send is counted before it is written, any other call only if it may be made at all.
+        let (at, is_written) = match effect {
+            Some(Effect::Send) => (of_call.len(), idempotency::check_writable(self)),
+            _ => (
+                by_method.map_or(of_call.len(), |at| at + 1),
+                idempotency::check_store(self),
+            ),
+        };
+        if let Err(failing) = is_written {
+            of_call.insert(at, Explanation::known("store", Err(failing)));
         }
         explanations.extend(of_call);
         explanations
