@@ -221,6 +221,29 @@ async fn a_reset_gives_back_one_of_the_calls_at_once() {
     assert_eq!(stage.peer.answer(served).await.0, OK);
 }
 
+/// It goes on without its caller, for whoever asks next.
+#[tokio::test]
+async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
+    let mut stage = Stage::set("attempts = 1").await;
+    let bound = json!({"concurrent": 1, "cache": {"getchats_s": 60}});
+    let patched = admin(&stage.gateway, reqwest::Method::PATCH, "accesses/a", bound).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    let first = stage.read("1").await;
+    let (mut called, _) = stage.called().await;
+    stage.peer.take_back(&[first]).await;
+    let refused = stage.read("2").await;
+    let (_, body) = stage.peer.answer(refused).await;
+    assert!(body.contains("RATE_LIMITED"), "{body}");
+    answer(&mut called, LIST).await;
+    let stage = tokio::sync::Mutex::new(stage);
+    until("it has ended and is kept", async || {
+        let mut stage = stage.lock().await;
+        let kept = stage.read("1").await;
+        stage.peer.answer(kept).await.0 == OK
+    })
+    .await;
+}
+
 /// Some callers more who guess at once, each with the streams of its guesses.
 async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
     let mut peers = Vec::new();

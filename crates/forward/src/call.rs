@@ -8,6 +8,7 @@ use adapter::{Error, Response, Way};
 use shared::CallWait;
 
 use crate::cache_status::CacheStatus;
+use crate::concurrency::ConcurrencyPermit;
 use crate::trace::AttemptLog;
 use crate::upstream::UpstreamTiming;
 
@@ -34,7 +35,6 @@ pub struct Caller<'a> {
 }
 
 /// How a caller wants a call to be made.
-#[derive(Clone, Debug)]
 pub struct CallOptions {
     /// No answer from memory.
     pub no_cache: bool,
@@ -42,6 +42,8 @@ pub struct CallOptions {
     pub deadline: Instant,
     /// Where its attempts are noted, if the call is traced.
     pub trace: Option<Arc<AttemptLog>>,
+    /// What counts it among the access's calls at once. A read that is to be kept goes on without its caller, and so does this.
+    pub permit: Option<ConcurrencyPermit>,
 }
 
 /// The end of a call and what the log and the headers tell of it.

@@ -287,6 +287,7 @@ impl Forwarder {
             no_cache,
             deadline,
             trace,
+            permit,
         }: CallOptions,
     ) -> Forwarded {
         // Called only when the answer is not kept.
@@ -297,6 +298,7 @@ impl Forwarder {
             let observer = self.observer.clone();
             // In a box, so that a read that is kept does not carry its state along.
             boxed(|| async move {
+                let _under_way = permit;
                 if let Err(error) = answers.check(&access.name) {
                     return UpstreamOutcome {
                         result: Err(error),

@@ -142,6 +142,7 @@ async fn plan(
             no_cache,
             deadline,
             trace: None,
+            permit: None,
         },
     }))
 }
@@ -258,7 +259,8 @@ async fn ask(
     }
     let (deadline, wait) = (options.deadline, &record.progress.wait);
     let acquiring = forwarder.acquire(&access, &request, deadline, wait);
-    let (counted, _turn) = acquiring.await;
+    let (counted, permit) = acquiring.await;
+    options.permit = permit;
     record.progress.count(counted)?;
     if is_send {
         record.enter(CallStep::Journal);
