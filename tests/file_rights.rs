@@ -103,6 +103,7 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
             chown(&path, Some(65_534), None).unwrap();
             let said = refused(&data, "belongs to the user 65534");
             assert!(said.contains("chown 0 "), "{said}");
+            assert!(said.contains("setpriv --reuid 65534"), "{said}");
             chown(&path, Some(0), None).unwrap();
         }
     } else {

@@ -76,8 +76,14 @@ fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Str
     let (shown, named) = (path.display(), shell_quoted(path));
     let (owner, us) = (metadata.uid(), effective_user());
     if owner != us {
+        // What root takes over its service can't open any more.
+        let mend = if us == 0 {
+            format!("run this as that user, with setpriv --reuid {owner} --clear-groups, or ")
+        } else {
+            String::new()
+        };
         return Err(format!(
-            "{shown} belongs to the user {owner}, and the gateway runs as {us}: chown {us} {named}"
+            "{shown} belongs to the user {owner}, and the gateway runs as {us}: {mend}chown {us} {named}"
         ));
     }
     if metadata.mode() & OTHERS != 0 {
