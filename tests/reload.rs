@@ -16,6 +16,7 @@ use crate::harness::{
     Answer, ClosedPort, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from,
     has_line, load, stays, until,
 };
+use crate::streams::reading::{self, SALES, Stream, now, warm};
 
 const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
 
@@ -249,6 +250,13 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
         .process
         .wait_for("the mended file", |line| line.contains("\"generation\":4"));
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
+    // Nor is what an operator has had read.
+    let taken = reload(&gateway, "[server]\ndeny = [\"127.0.0.3\"]").await;
+    assert_eq!(taken.json()["config_generation"], 5, "{}", taken.body);
+    stays(LOOKS, "read once", async || {
+        status(&gateway).await["config_generation"] == 5
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -434,4 +442,30 @@ async fn reloads_under_load_fail_no_request() {
         "{reloads} reloads under {} calls: 0 failed",
         calls.load(Ordering::SeqCst)
     );
+}
+
+/// It is judged by what is in force when it is answered, and not by what it began with.
+#[tokio::test]
+async fn a_call_that_waits_hears_nothing_behind_a_reload_that_shuts_it_out() {
+    let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
+    let gateway = Gateway::configured("[log]\nlevel = \"info\"", &environment);
+    let cursor = now(&gateway).await;
+    // Channels are looked at before the reload.
+    let mut stream = Stream::of(&gateway, &format!("?cursor={cursor}")).await;
+    warm(&gateway, &mut stream).await;
+    drop(stream);
+    let cursor = now(&gateway).await;
+    let pairs = [("cursor", &*cursor), ("wait", "25")];
+    let waiting = reading::ask(&gateway, &pairs);
+    let reloading = async {
+        until("it waits", async || {
+            has_line(&gateway.metrics().await, "chatgate_inflight_requests 1")
+        })
+        .await;
+        let taken = reload(&gateway, "[server]\ndeny = [\"127.0.0.1/32\"]").await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
+        reading::write(&gateway, SALES, "34600999999", "Too late").await;
+    };
+    let (answer, ()) = tokio::join!(waiting, reloading);
+    assert_eq!(answer.json()["error"], "IP_NOT_ALLOWED", "{}", answer.body);
 }
