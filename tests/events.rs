@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, load, pass, stays};
-use crate::streams::reading::{self, Stream, UNLIMITED, ask, now, warm};
+use crate::streams::reading::{Stream, UNLIMITED, ask, now, warm};
 use arrivals::{Arrivals, receive};
 
 /// Messages whose way is measured, every day and for a release.
