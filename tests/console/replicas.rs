@@ -60,20 +60,6 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    // A reload makes them the same, and others again.
-    let odd = &fleet.gateways[2];
-    let [theirs, odds] = [first, odd].map(|gateway| gateway.folder.path().join("chatgate.toml"));
-    let kept = std::fs::read(&odds).unwrap();
-    for (text, count) in [(std::fs::read(theirs).unwrap(), 1), (kept, 2)] {
-        std::fs::write(&odds, text).unwrap();
-        let taken = admin(odd, Method::POST, "reload", Value::Null).await;
-        assert_eq!(taken.status, 200, "{}", taken.body);
-        until("the others know", async || {
-            let status = admin(first, Method::GET, "status", Value::Null).await;
-            status.json()["replicas"]["configurations"] == count
-        })
-        .await;
-    }
     // One that says nothing is cut off when its lease is over.
     fleet.gateways[1].process.signal("STOP");
     until("its lease", async || sees("cut off").await).await;
@@ -86,6 +72,29 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
         "{}",
         notice.body
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_makes_configurations_the_same_or_others() {
+    let Some(fleet) = Fleet::of(2, "") else {
+        return;
+    };
+    let [first, other] = &fleet.gateways[..] else {
+        unreachable!("two were started")
+    };
+    let file = other.folder.path().join("chatgate.toml");
+    let same = std::fs::read_to_string(&file).unwrap();
+    let another = format!("{same}[cache]\ngetchats = \"3s\"\n");
+    for (text, count) in [(another, 2), (same, 1)] {
+        std::fs::write(&file, text).unwrap();
+        let taken = admin(other, Method::POST, "reload", Value::Null).await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
+        until("the others know", async || {
+            let status = admin(first, Method::GET, "status", Value::Null).await;
+            status.json()["replicas"]["configurations"] == count
+        })
+        .await;
+    }
 }
 
 /// A live page: its events so far.
