@@ -5,15 +5,13 @@ mod database;
 mod everywhere;
 mod misuse;
 
-use std::net::SocketAddr;
-
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER,
-    accepted, client, envelope, run_on, upstream,
+    Answer, ClosedPort, Gateway, Issuer, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD,
+    UPSTREAM_USER, accepted, client, envelope, run_on, upstream,
 };
 
 /// A caller's secrets; the second is a chosen password, which costs argon2id.
@@ -240,10 +238,8 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
     look_for_canaries("refused credentials", &calls(&through, &issuer).await);
 
     // Nobody listens there; nothing resolves there.
-    let closed: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let bound = ClosedPort::new();
+    let closed = bound.address;
     let unresolved =
         upstream(closed).replace(&format!("http://{closed}"), "https://nowhere.invalid");
     for (configuration, log_format) in [

