@@ -83,6 +83,7 @@ fields! {
     Text "error" "exception.message" "What went wrong";
     Text "place" "code.location" "Where in the program a thread panicked";
     Text "backtrace" "exception.stacktrace" "What led there";
+    Text "job" "chatgate.job" "A job beside the requests that begins anew after a panic";
     Text "file" "file.path" "A file";
     Text "folder" "file.directory" "A folder";
     Text "cert" "chatgate.cert" "The file of a certificate";
