@@ -42,8 +42,9 @@ pub struct CallOptions {
     pub deadline: Instant,
     /// Where its attempts are noted, if the call is traced.
     pub trace: Option<Arc<AttemptLog>>,
-    /// What counts it among the access's calls at once. A read that is to be kept goes on without its caller, and so does this.
-    pub permit: Option<ConcurrencyPermit>,
+    /// What counts it among the access's calls at once. A read that is to be kept goes on without its caller, and so does this. In a
+    /// box, so that calls without one carry no room for it.
+    pub permit: Option<Box<ConcurrencyPermit>>,
 }
 
 /// The end of a call and what the log and the headers tell of it.

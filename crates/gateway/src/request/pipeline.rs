@@ -260,7 +260,7 @@ async fn ask(
     let (deadline, wait) = (options.deadline, &record.progress.wait);
     let acquiring = forwarder.acquire(&access, &request, deadline, wait);
     let (counted, permit) = acquiring.await;
-    options.permit = permit;
+    options.permit = permit.map(Box::new);
     record.progress.count(counted)?;
     if is_send {
         record.enter(CallStep::Journal);
