@@ -71,7 +71,11 @@ pub(crate) async fn answer(
     let mut may_have_left = false;
     loop {
         news.mark_unchanged();
-        caller.judge(snapshot.in_force()).await?;
+        // A reload while it waits counts as well.
+        let in_force = snapshot.in_force();
+        caller
+            .judge(in_force.as_deref().unwrap_or(snapshot))
+            .await?;
         let may_hear = |event: &store::Event| caller.may_see(event) && filter.passes(event);
         let window = read_window(&events.reader, after, limits, may_hear).await;
         let window = window.map_err(|error| unreadable(&error))?;

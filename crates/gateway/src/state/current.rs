@@ -23,7 +23,7 @@ use crate::state::snapshot::Snapshot;
 
 /// The state of a running gateway that outlives one configuration.
 pub(crate) struct Runtime {
-    snapshot: ArcSwap<Snapshot>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     /// The policies of the public and the admin listener for connections, swapped with the snapshot.
     pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
     pub(crate) process: ProcessContext,
@@ -115,8 +115,10 @@ impl Runtime {
         process: ProcessContext,
         loaded: Loaded,
     ) -> Runtime {
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        snapshot.load().is_put_in_force(&snapshot);
         Runtime {
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot,
             policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
             process,
             loaded: tokio::sync::Mutex::new(loaded),
@@ -132,9 +134,8 @@ impl Runtime {
 
     /// Makes this snapshot current for new requests, and these policies for new connections.
     pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
-        let snapshot = Arc::new(snapshot);
-        let before = self.snapshot.swap(Arc::clone(&snapshot));
-        before.is_replaced_by(snapshot);
+        snapshot.is_put_in_force(&self.snapshot);
+        self.snapshot.store(Arc::new(snapshot));
         for (there, policy) in self.policies.iter().zip(policies) {
             there.store(Arc::new(policy));
         }

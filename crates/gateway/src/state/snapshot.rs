@@ -1,7 +1,7 @@
 //! One configuration with the services that it runs on: adapters, forwarder, store and keys. A snapshot never changes; a new
 //! configuration makes a new snapshot.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adapter::{Adapter, Code, Error, Way};
@@ -9,6 +9,7 @@ use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
 use adapter_soap::{SoapAdapter, WsdlPorts};
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, HeaderValue, header};
 use docs::PublicInterface;
 use events::Events;
@@ -68,8 +69,8 @@ pub(crate) struct Snapshot {
     cors_origins: Vec<String>,
     /// The host names of the admin listener, besides its address.
     pub(crate) admin_hosts: Vec<String>,
-    /// What a reload has put in its place.
-    successor: OnceLock<Arc<Snapshot>>,
+    /// Where the snapshot in force stands, once this one has been.
+    current: OnceLock<Weak<ArcSwap<Snapshot>>>,
 }
 
 /// The services of a snapshot; the configuration holds the rest of it.
@@ -131,22 +132,20 @@ impl Snapshot {
             receipt_room: config.receipt_room,
             cors_origins: config.cors_origins.clone(),
             admin_hosts: config.admin_hosts.clone(),
-            successor: OnceLock::new(),
+            current: OnceLock::new(),
         }
     }
 
-    /// Returns what is in force now: this one, or what reloads have put in its place since the request began with it.
-    pub(crate) fn in_force(&self) -> &Snapshot {
-        let mut last = self;
-        while let Some(successor) = last.successor.get() {
-            last = successor;
-        }
-        last
+    /// Returns what is in force now: this one, or what a reload has put in its place since a request began with it; nothing where
+    /// none was ever put in force.
+    pub(crate) fn in_force(&self) -> Option<Arc<Snapshot>> {
+        let current = self.current.get().and_then(Weak::upgrade)?;
+        Some(current.load_full())
     }
 
-    /// Another one is in force from now on.
-    pub(crate) fn is_replaced_by(&self, successor: Arc<Snapshot>) {
-        let _ = self.successor.set(successor);
+    /// Notes the place where this one is put in force, and others after it.
+    pub(crate) fn is_put_in_force(&self, current: &Arc<ArcSwap<Snapshot>>) {
+        let _ = self.current.set(Arc::downgrade(current));
     }
 
     /// Returns the WSDL with these ports.
