@@ -4,12 +4,12 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 
-/// A connection that many use at once; to clone it opens no other.
+/// A connection that many calls use at the same time. A clone uses the same connection.
 #[derive(Clone)]
 pub(crate) enum ValkeyConnection {
-    /// To one server.
+    /// A connection to one server.
     Server(MultiplexedConnection),
-    /// To all nodes of a cluster.
+    /// Connections to all nodes of a cluster.
     Cluster(ClusterConnection),
 }
 

@@ -1,4 +1,4 @@
-//! Opens connections: to the first server that can be written, to the one that Sentinel names, or to a cluster.
+//! Opens connections to the first writable server, to the master that Sentinel names, or to a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,35 +25,35 @@ use crate::scripts::SCRIPTS;
 use crate::url::ValkeyPlace;
 use crate::wake::{WakeChannel, WakeUp};
 
-/// Longest wait for a connection to one host, and for the probe over it.
+/// Longest wait for a connection to one host, including the probe over it.
 const HOST_MAX: Duration = Duration::from_secs(1);
 
-/// Longest wait for a connection to any host: one that says nothing must not keep away from those behind it.
+/// Longest wait for a connection to any of the hosts, so that a silent host does not block access to the hosts after it.
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(3);
 
-/// Commands that may wait to be written, of all calls together.
+/// Maximum number of commands of all calls together that wait to be written.
 const COMMANDS_WAITING_MAX: usize = 1024;
 
-/// How often a question is sent again that a node of a cluster does not answer: as often as leads to another node. A cluster that
-/// is down then says so within a call's time.
+/// Maximum number of times that a request is sent again when a node of a cluster does not answer. This many attempts reach another
+/// node, and a cluster that is down is detected within the timeout of one call.
 const SENT_AGAIN_MAX: u32 = 3;
 
-/// Most milliseconds before it is sent again.
+/// Longest pause before a request is sent again, in milliseconds.
 const SENT_AGAIN_AFTER_MS: u64 = 2;
 
-/// Counts that a probe writes: as many as reach each node of a cluster of a few, as a rule.
+/// The number of counts that a probe writes. So many keys usually reach each node of a small cluster.
 const PROBES: usize = 16;
 
-/// Opens a connection over which counts can be written.
+/// Opens a connection to a server that accepts writes.
 ///
 /// # Errors
-/// What was wrong, of several servers the last.
+/// The error of the connection; of several servers, the error of the last one.
 pub(crate) fn connect<'a>(
     options: &'a ValkeyOptions,
     keys: &'a CountKeys,
     wake: &'a Arc<WakeChannel>,
 ) -> BoxFuture<'a, RedisResult<ValkeyConnection>> {
-    // Boxed, so that it is compiled here and not once more by each crate that awaits it.
+    // Boxed, so that the future is compiled here and not again in each crate that awaits it.
     Box::pin(connect_to_any(options, keys, wake))
 }
 
@@ -68,7 +68,8 @@ async fn connect_to_any(
                 let server = server(options, (address, *database), wake).await;
                 probed(server, options, keys).await
             });
-            // All at once, since some may say nothing: the first in the order of the URL that can be written is used.
+            // All servers are tried at the same time, because some may not answer. The first writable server in the order of the
+            // URL is used.
             let connecting = connecting.map(|one| timeout(HOST_MAX, one));
             let mut connecting: FuturesOrdered<_> = connecting.collect();
             let mut wrong = too_late("no server is named");
@@ -158,7 +159,7 @@ async fn cluster(
 }
 
 async fn opened(client: &Client, wake: &Arc<WakeChannel>) -> RedisResult<ValkeyConnection> {
-    // A call's own time-out is around all that it asks.
+    // The timeout of a call covers all of its requests, so the connection has none.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -170,7 +171,7 @@ async fn opened(client: &Client, wake: &Arc<WakeChannel>) -> RedisResult<ValkeyC
     Ok(ValkeyConnection::Server(connection))
 }
 
-/// Hears what comes over a connection without being asked for.
+/// Returns the handler of messages that a server pushes over a connection.
 fn hearer(wake: &Arc<WakeChannel>) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
     let wake = Arc::clone(wake);
     move |push| {
@@ -179,7 +180,8 @@ fn hearer(wake: &Arc<WakeChannel>) -> impl Fn(PushInfo) -> Result<(), SendError>
     }
 }
 
-/// Likewise, over one to a node: when it ends, the cluster finds its way and listens again. What is said in between is lost.
+/// Returns the same handler for a cluster. When the connection to a node ends, the cluster client reconnects and subscribes again.
+/// Messages published in between are lost.
 fn hearer_of_cluster(
     wake: &Arc<WakeChannel>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
@@ -193,7 +195,8 @@ fn hearer_of_cluster(
     }
 }
 
-/// A connection by which counts are written, and answered in time: one to a server that follows another is none.
+/// Returns the connection after a probe has shown that counts can be written over it in time. A connection to a follower is
+/// rejected.
 async fn probed(
     connection: RedisResult<ValkeyConnection>,
     options: &ValkeyOptions,
@@ -207,7 +210,7 @@ async fn probed(
             .arg(limit.interval_us)
             .arg(limit.burst.get())
             .arg((1, 1, 1));
-        // What a script needs that is not there yet takes longer once.
+        // The first call of a script takes longer, because the server does not have the script yet.
         let answer = asks.invoke_async::<(u32, i64, u32)>(&mut connection);
         timeout(options.timeout * 3, answer)
             .await

@@ -1,4 +1,4 @@
-//! Asks for shared counts, and knows whether somebody is there to answer.
+//! The shared counts: sends requests to the server and knows whether the server is reachable.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::state::{Away, CountsState};
 use crate::wait::CallWait;
 use crate::wake::WakeUp;
 
-/// Whether the counts are shared, for operators.
+/// The state of the shared counts, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedStatus {
-    /// Whether the server answers.
+    /// True if the server answers.
     pub is_up: bool,
-    /// How often it was asked.
+    /// The number of requests sent to the server.
     pub asked: u64,
-    /// How often it did not answer, or in time.
+    /// The number of requests that failed or were not answered in time.
     pub failed: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct SharedCounts {
 }
 
 impl SharedCounts {
-    /// Looks for the server, once before it returns and then until [`SharedCounts::close`].
+    /// Tries once to connect to the server before it returns, and then reconnects in the background until [`SharedCounts::close`].
     pub async fn start(options: ValkeyOptions, keys: CountKeys) -> SharedCounts {
         let state = Arc::new(CountsState::new(options, keys));
         keeper::look(&state).await;
@@ -47,13 +47,13 @@ impl SharedCounts {
         SharedCounts { state, tasks }
     }
 
-    /// Whether counts are shared now.
+    /// Returns whether counts are currently shared.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.state.is_up()
     }
 
-    /// Whether the server of counts answers, and the questions to it since the start.
+    /// Returns whether the server answers, and the number of requests since the start.
     #[must_use]
     pub fn status(&self) -> SharedStatus {
         SharedStatus {
@@ -63,33 +63,35 @@ impl SharedCounts {
         }
     }
 
-    /// Makes the names of counts.
+    /// Returns the builder of keys.
     #[must_use]
     pub fn keys(&self) -> &CountKeys {
         &self.state.keys
     }
 
-    /// From now on this is called for each message of other processes; it has to be quick. The first call counts.
+    /// Registers the function that is called for each message of other processes. The function has to be quick. Only the first
+    /// registration takes effect.
     pub fn on_wake(&self, on_wake: impl Fn(WakeUp) + Send + Sync + 'static) {
         self.state.wake.hear_by(Box::new(on_wake));
     }
 
-    /// Tells the other processes that the group of channels with this number has changed. Returns at once; the message may be lost.
+    /// Tells the other processes that the group of channels with this number has changed. Returns immediately; the message may be
+    /// lost.
     pub fn wake_others(&self, number: u16) {
         self.state.wake.say([number]);
         self.state.gifts.note();
     }
 
-    /// How long an answer is waited for at most.
+    /// Returns the longest time that a call waits for an answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.state.options.timeout
     }
 
-    /// Takes up to `wish` calls from the count at `key`. All questions of one call share the timeout of its `wait`.
+    /// Takes calls from the count at `key` as `wish` asks. All requests of one call share the timeout of its `wait`.
     ///
     /// # Errors
-    /// When the server does not answer in time; the calls may be taken all the same.
+    /// The server does not answer in time. The calls may have been taken anyway.
     pub async fn take(
         &self,
         key: &ValkeyKey,
@@ -101,10 +103,10 @@ impl SharedCounts {
         self.state.invoke(&asks, wait).await.map(taken_cells)
     }
 
-    /// Takes one of each of these counts; what it says of one has nothing to do with the others.
+    /// Takes one call from each of these counts. The results are independent of each other.
     ///
     /// # Errors
-    /// When nobody answers in time. Some may be taken then.
+    /// The server does not answer in time. Some calls may have been taken anyway.
     pub async fn take_one_of_each<const N: usize>(
         &self,
         counts: [(&ValkeyKey, CountLimit); N],
@@ -118,14 +120,14 @@ impl SharedCounts {
         let takes = counts.map(|(key, limit)| take(key, limit, ONE));
         let taken = self.state.invoke_all(&takes, wait).await?;
         let taken: Vec<_> = taken.into_iter().map(taken_cells).collect();
-        // There is an answer to each question.
+        // There is one answer for each request.
         taken.try_into().map_err(|_| Away)
     }
 
-    /// Looks at a count, and takes nothing.
+    /// Reads a count without taking calls.
     ///
     /// # Errors
-    /// When nobody answers in time.
+    /// The server does not answer in time.
     pub async fn look(
         &self,
         key: &ValkeyKey,
@@ -141,10 +143,10 @@ impl SharedCounts {
         })
     }
 
-    /// Adds what was admitted already to counts of one limit, and returns for each the time until it is full again.
+    /// Adds calls that were already admitted to counts of one limit. Returns for each count the time until it is full again.
     ///
     /// # Errors
-    /// When nobody answers in time. Some may be added then.
+    /// The server does not answer in time. Some calls may have been added anyway.
     pub async fn add(
         &self,
         limit: CountLimit,
@@ -164,17 +166,17 @@ impl SharedCounts {
         Ok(missing)
     }
 
-    /// Gives back what was taken, in a moment and without waiting.
+    /// Gives taken calls back. Queues them and returns immediately.
     pub fn give_back(&self, key: &ValkeyKey, limit: CountLimit, cells: u32) {
         let key = key.clone();
         self.state.gifts.push(GiveBack::Cells { key, limit, cells });
     }
 
-    /// Begins a call in flight under this id, if fewer than `most` are in flight, and returns whether it began. One that is not ended
-    /// is over after a time.
+    /// Begins a turn with this id if fewer than `most` turns are in progress, and returns whether it began. A turn that is never
+    /// ended expires after `lasting`.
     ///
     /// # Errors
-    /// When nobody answers in time; it may have begun then.
+    /// The server does not answer in time. The turn may have begun anyway.
     pub async fn begin_turn(
         &self,
         key: &ValkeyKey,
@@ -188,22 +190,22 @@ impl SharedCounts {
         self.state.invoke(&asks, wait).await
     }
 
-    /// How many turns are under way.
+    /// Returns the number of turns in progress.
     ///
     /// # Errors
-    /// When nobody answers in time.
+    /// The server does not answer in time.
     pub async fn turns(&self, key: &ValkeyKey) -> Result<u32, Away> {
         let (asks, wait) = (SCRIPTS.turns.key(&key.0), CallWait::default());
         self.state.invoke(&asks, &wait).await
     }
 
-    /// Ends a turn, in a moment and without waiting.
+    /// Ends a turn. Queues the request and returns immediately.
     pub fn end_turn(&self, key: &ValkeyKey, id: &str) {
         let (key, id) = (key.clone(), id.to_owned());
         self.state.gifts.push(GiveBack::Turn { key, id });
     }
 
-    /// Sends what is still to be given back, and asks nothing any more.
+    /// Sends the queued entries, and then sends no further requests.
     pub async fn close(&self) {
         for task in &self.tasks {
             task.abort();

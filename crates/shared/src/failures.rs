@@ -1,20 +1,20 @@
-//! When a server that fails counts as away. The clock is passed in.
+//! Decides when a failing server counts as away. The clock is passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// So many failures within [`WINDOW`] are no chance.
+/// The number of failures within [`WINDOW`] that are not a coincidence.
 const FAILURES: usize = 3;
 
-/// The time within which failures count together.
+/// The period within which failures are counted together.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The last failures of one connection.
+/// The recent failures of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct FailureWindow(VecDeque<Instant>);
 
 impl FailureWindow {
-    /// Notes a failure, and returns whether the server counts as away from now on.
+    /// Records a failure, and returns whether the server counts as away now.
     pub(crate) fn note(&mut self, now: Instant) -> bool {
         self.0.push_back(now);
         while self

@@ -1,4 +1,4 @@
-//! A look at the server before a gateway starts to count there: what is wrong, and what is as it should be.
+//! Checks the server before a gateway starts to count there, and reports what is wrong and what is right.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::keys::CountKeys;
 use crate::options::ValkeyOptions;
 use crate::wake::WakeChannel;
 
-/// The oldest version that does what is asked of it.
+/// The oldest major version that supports all commands used here.
 const VERSION_LEAST: u32 = 7;
 
-/// What a look found: about what, and how it is or what is wrong with it.
+/// The result of one check: its subject, and either a description of the state or of the problem.
 pub type CountsFinding = (&'static str, Result<String, String>);
 
-/// Looks at everything that can be seen without counting anything. What depends on something that is wrong is left out.
+/// Checks everything that can be checked without counting. Checks that depend on a failed one are left out.
 pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
-    // Not the keys of the deployment, which stand in its store; its user may write both or none.
+    // These are not the keys of the deployment, which are in its store. The user's rights cover either both or none.
     let keys = CountKeys::new(b"a look");
     let wake = Arc::new(WakeChannel::new(keys.channel()));
     let connecting = tokio::time::timeout(CONNECT_MAX, connect(options, &keys, &wake)).await;
@@ -45,7 +45,7 @@ pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
     findings
 }
 
-/// What the server says of itself, if this user may hear it.
+/// Returns the server's INFO, or `None` if this user may not read it.
 async fn info(connection: &mut ValkeyConnection) -> Option<InfoDict> {
     redis::cmd("INFO").query_async(connection).await.ok()
 }
@@ -67,7 +67,7 @@ fn version(info: &InfoDict) -> Result<String, String> {
     }
 }
 
-/// An evicted count starts full.
+/// Checks the eviction policy. An evicted count would start full.
 fn policy(info: &InfoDict) -> Result<String, String> {
     let policy = info.get::<String>("maxmemory_policy").unwrap_or_default();
     let is_bounded = info.get::<u64>("maxmemory").is_some_and(|bytes| bytes > 0);

@@ -1,4 +1,4 @@
-//! Keeps the server in sight: looks for it while it is away, and sends it what is given back.
+//! The background tasks of the shared counts: one reconnects to the server after it was lost, the other sends the queued entries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::later::{BATCH_MAX, GiveBack};
 use crate::state::CountsState;
 use crate::wait::CallWait;
 
-/// Pause between two looks for a server that is away: it is used again within a second.
+/// Pause between two attempts to reach a lost server. The server is used again within a second.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long things are gathered that are given back.
+/// The time for which entries are collected before they are sent.
 const GATHERED: Duration = Duration::from_millis(5);
 
-/// Looks for the server once, and uses it if it is there.
+/// Tries once to connect to the server, and uses the connection if that succeeds.
 pub(crate) async fn look(state: &CountsState) {
     let error = match timeout(
         CONNECT_MAX,
@@ -31,7 +31,7 @@ pub(crate) async fn look(state: &CountsState) {
     tracing::debug!(error, "shared counts can't be reached");
 }
 
-/// Looks for the server whenever it is away, until the task is aborted.
+/// Reconnects whenever the server is lost, until the task is aborted.
 pub(crate) async fn keep(state: Arc<CountsState>) {
     if !state.is_up() {
         tracing::warn!(
@@ -54,7 +54,7 @@ pub(crate) async fn keep(state: Arc<CountsState>) {
     }
 }
 
-/// Sends what is given back, until the task is aborted.
+/// Sends the queued entries, until the task is aborted.
 pub(crate) async fn give_back(state: Arc<CountsState>) {
     loop {
         state.gifts.filled().await;
@@ -63,7 +63,8 @@ pub(crate) async fn give_back(state: Arc<CountsState>) {
     }
 }
 
-/// Sends all that is given back. Where nobody answers, it comes back by time.
+/// Sends all queued messages and entries. If the server does not answer, the entries are dropped and their calls become available
+/// again as time passes.
 pub(crate) async fn send_gifts(state: &CountsState) {
     state.say_changes().await;
     let gifts = state.gifts.take();

@@ -1,14 +1,14 @@
-//! The names under which counts stand in the server. Nothing of a person or an access can be read from them.
+//! Names of the keys of counts in the server. No person and no access can be identified from a key.
 
 use aws_lc_rs::hmac;
 
-/// Bytes of a name's hash: as many as keep two names apart.
+/// Length of the hash in a key, in bytes; enough to keep two names apart.
 const HASH_BYTES: usize = 16;
 
-/// Bytes of the hash that stands for the deployment.
+/// Length of the hash that identifies the deployment, in bytes.
 const DEPLOYMENT_BYTES: usize = 4;
 
-/// What is counted.
+/// The kinds of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountKind {
     /// Calls of an access.
@@ -23,9 +23,9 @@ pub enum CountKind {
     GuessOutside,
     /// Guesses from an address.
     GuessAddress,
-    /// Calls of an access that are under way.
+    /// Calls of an access that are in progress.
     Turns,
-    /// Wrong keys of operators from an address.
+    /// Wrong operator keys from an address.
     WrongKeys,
 }
 
@@ -44,18 +44,18 @@ impl CountKind {
     }
 }
 
-/// Where one count stands.
+/// The key of one count in the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ValkeyKey(pub(crate) String);
 
-/// Makes the names of one deployment, the same in each of its processes.
+/// Builds the keys of one deployment. They are the same in each of its processes.
 pub struct CountKeys {
     key: hmac::Key,
     deployment: String,
 }
 
 impl CountKeys {
-    /// Takes a key that all processes of the deployment have, and nobody else.
+    /// Takes a secret that all processes of the deployment have, and nobody else.
     #[must_use]
     pub fn new(secret: &[u8]) -> CountKeys {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
@@ -66,14 +66,15 @@ impl CountKeys {
         }
     }
 
-    /// The key of a count by what it is about. The hash stands in braces: what is counted is all that a cluster divides by.
+    /// Returns the key of a count from its kind and subject. The hash stands in braces, so that a cluster assigns the slot by the
+    /// hash alone.
     #[must_use]
     pub fn key(&self, kind: CountKind, what: &[&[u8]]) -> ValkeyKey {
         let word = kind.word();
         let mut context = hmac::Context::with_key(&self.key);
         context.update(word.as_bytes());
         for part in what {
-            // With its length, so that no two lists of parts are one.
+            // The length comes first, so that no two lists of parts give the same input.
             context.update(&part.len().to_le_bytes());
             context.update(part);
         }
@@ -82,7 +83,7 @@ impl CountKeys {
         ValkeyKey(format!("cg:{}:{word}:{{{hash}}}", self.deployment))
     }
 
-    /// A key of its own for another purpose, the same in all processes.
+    /// Derives a separate key for another purpose. It is the same in all processes.
     #[must_use]
     pub fn derived(&self, purpose: &str) -> [u8; 32] {
         let mut derived = [0; 32];
@@ -91,12 +92,12 @@ impl CountKeys {
         derived
     }
 
-    /// The name of the channel over which processes wake each other up.
+    /// Returns the name of the channel over which processes wake each other up.
     pub(crate) fn channel(&self) -> String {
         format!("cg:{}:sent", self.deployment)
     }
 
-    /// The key of a count that nobody uses, by its number: keys of different numbers stand in different parts of a cluster.
+    /// Returns the key of a count that only probes use. Keys of different numbers are in different slots of a cluster.
     pub(crate) fn probe(&self, number: usize) -> ValkeyKey {
         ValkeyKey(format!("cg:{}:pr:{{{number}}}", self.deployment))
     }

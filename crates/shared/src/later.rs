@@ -1,4 +1,4 @@
-//! What is given back, without a caller that waits: gathered for a moment, and sent together.
+//! The queue of calls and turns to give back. They are collected for a moment and then sent together; no caller waits for that.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,26 +9,27 @@ use crate::keys::ValkeyKey;
 use crate::limit::CountLimit;
 use crate::scripts::SCRIPTS;
 
-/// Most that waits to be given back. What finds no room comes back by time, as it would have if it had been used.
+/// Maximum number of entries that wait to be sent. An entry that does not fit is dropped; its calls become available again as time
+/// passes, as if they had been used.
 const WAITING_MAX: usize = 16_384;
 
-/// Most that are sent together: a server takes some 70,000 scripts a second.
+/// Maximum number of entries that are sent together. A server runs about 70,000 scripts a second.
 pub(crate) const BATCH_MAX: usize = 256;
 
-/// One thing that is given back.
+/// One entry to give back.
 #[derive(Debug)]
 pub(crate) enum GiveBack {
-    /// What was taken of a count.
+    /// Calls that were taken from a count.
     Cells {
         key: ValkeyKey,
         limit: CountLimit,
         cells: u32,
     },
-    /// A turn that is over.
+    /// A turn that has ended.
     Turn { key: ValkeyKey, id: String },
 }
 
-/// What waits to be given back.
+/// The queue of entries to give back.
 #[derive(Default)]
 pub(crate) struct GiftQueue {
     waiting: Mutex<Vec<GiveBack>>,
@@ -36,7 +37,7 @@ pub(crate) struct GiftQueue {
 }
 
 impl GiftQueue {
-    /// Adds something; where there is no room any more, nothing.
+    /// Adds an entry, or drops it if the queue is full.
     pub(crate) fn push(&self, gift: GiveBack) {
         let mut waiting = self.waiting();
         if waiting.len() < WAITING_MAX {
@@ -46,17 +47,17 @@ impl GiftQueue {
         }
     }
 
-    /// Something waits, here or elsewhere.
+    /// Wakes the sending task, because an entry or a message for other processes waits.
     pub(crate) fn note(&self) {
         self.filled.notify_one();
     }
 
-    /// Waits until there is something.
+    /// Waits until something is to be sent.
     pub(crate) async fn filled(&self) {
         self.filled.notified().await;
     }
 
-    /// Takes everything.
+    /// Takes all entries.
     pub(crate) fn take(&self) -> Vec<GiveBack> {
         std::mem::take(&mut *self.waiting())
     }
@@ -67,7 +68,7 @@ impl GiftQueue {
 }
 
 impl GiveBack {
-    /// The script that gives it back.
+    /// Returns the script that gives the entry back.
     pub(crate) fn script(&self) -> ScriptInvocation<'_> {
         match self {
             GiveBack::Cells { key, limit, cells } => {

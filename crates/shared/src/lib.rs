@@ -1,7 +1,7 @@
-//! Counts that replicas share, in Valkey or Redis 7: they may be lost at any time, and nothing that lasts depends on them.
+//! Counts that replicas share in Valkey or Redis 7. They may be lost at any time, and no permanent data depends on them.
 //!
-//! [`SharedCounts`] is either up, and then a question is one script on one key, by the server's clock, or it is away, and then
-//! nobody waits for it: a question returns at once, and a task beside the calls looks for the server until it is back.
+//! [`SharedCounts`] is either up or away. While it is up, each request is one script on one key and uses the server's clock. While
+//! it is away, no call waits for the server: requests fail immediately, and a background task reconnects.
 
 mod connection;
 mod connector;

@@ -1,57 +1,58 @@
-//! A limit as it is counted in the server: so many at once, and one more each interval.
+//! Limits as the server counts them: a burst, and one more call after each interval.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// A limit. Its interval is in whole microseconds, rounded up, so that no rounding admits one too many; a limit above 600,000 a
-/// minute admits up to a hundredth less than it says.
+/// A limit. Its interval is in whole microseconds, rounded up, so that rounding never admits one call too many. A limit above
+/// 600,000 a minute admits up to one percent less than configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountLimit {
-    /// Most at once.
+    /// Maximum number of calls at the same time.
     pub burst: NonZeroU32,
-    /// The time after which one comes back, in microseconds.
+    /// The time after which one call becomes available again, in microseconds.
     pub interval_us: u64,
 }
 
-/// How many of a limit are asked for at once.
+/// The number of calls to take from a limit in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// Calls that wait now: as many of them are taken as there are.
+    /// The number of calls that wait now. All of them are taken if the limit has that many left.
     pub needed: u32,
-    /// Calls to take in all, those in advance included, but no more than this process's part of what is left.
+    /// The total number of calls to take, including calls taken in advance, but no more than this process's share of the remaining
+    /// calls.
     pub wanted: u32,
-    /// How many ask, this process included.
+    /// The number of replicas that take from the limit, including this one.
     pub replicas: u32,
 }
 
-/// What was taken of a limit.
+/// The result of taking calls from a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TakenCells {
-    /// How many; none when there was none left.
+    /// The number of calls taken; zero if none remained.
     pub cells: u32,
-    /// The time until there is one again, when there was none.
+    /// The time until a call is available again; zero if calls were taken.
     pub wait: Duration,
-    /// How many are left.
+    /// The number of calls that remain.
     pub left: u32,
 }
 
-/// What is left of a limit.
+/// The state of a limit, read without taking calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountLook {
-    /// How many are left.
+    /// The number of calls that remain.
     pub left: u32,
-    /// The time until there is one, when there is none.
+    /// The time until a call is available; zero if calls remain.
     pub wait: Duration,
 }
 
 impl CountLimit {
-    /// A limit of `burst` calls in each `window`, all of which may come at once.
+    /// Creates a limit of `burst` calls in each `window`, all of which may come at the same time.
     #[must_use]
     pub fn per(burst: NonZeroU32, window: Duration) -> CountLimit {
         CountLimit::spaced(burst, window / burst.get())
     }
 
-    /// So many at once, and one more after each interval.
+    /// Creates a limit of `burst` calls at the same time and one more after each `interval`.
     #[must_use]
     pub fn spaced(burst: NonZeroU32, interval: Duration) -> CountLimit {
         let interval_us = interval.as_nanos().div_ceil(1000).max(1);

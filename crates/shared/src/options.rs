@@ -1,4 +1,4 @@
-//! How the server is reached.
+//! Options of the connection to the server.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::url::ValkeyUrl;
 
-/// How the server is reached.
+/// Options of the connection to the server.
 #[derive(Clone)]
 pub struct ValkeyOptions {
-    /// Where it is.
+    /// The URL of the server.
     pub url: ValkeyUrl,
-    /// The name of the user there; the default user when absent.
+    /// The name of the user at the server; `None` for the default user.
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<SecretString>,
-    /// The password of the Sentinels, where they have one.
+    /// The password of the Sentinels, if they need one.
     pub sentinel_password: Option<SecretString>,
-    /// Authorities that may vouch for its certificate, in PEM; the system's when absent.
+    /// Certificate authorities for the server's certificate, in PEM; `None` for the system's list.
     pub authorities: Option<Vec<u8>>,
-    /// How long a call waits for an answer at most.
+    /// Longest time that a call waits for an answer.
     pub timeout: Duration,
 }
 

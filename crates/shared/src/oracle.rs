@@ -1,20 +1,20 @@
-//! What a limit has to admit, said without the cleverness of those that do: for tests.
+//! A simple model of a limit, for tests. It defines what a limit has to admit, without the optimizations of the real limiters.
 
 use crate::limit::{CountLimit, TakenCells, Wish};
 use std::time::Duration;
 
-/// A limit that knows each moment at which it has admitted something.
+/// A limit modelled as a bucket.
 ///
-/// It fills by one each interval, up to its burst, and each admission empties it by one.
+/// The bucket refills by one call each interval, up to its burst, and each admitted call takes one out.
 pub struct OracleLimit {
     limit: CountLimit,
-    /// What is missing to a full one, in microseconds of refilling.
+    /// The amount missing from a full bucket, in microseconds of refilling.
     missing_us: u64,
     at_us: u64,
 }
 
 impl OracleLimit {
-    /// A full one.
+    /// Creates a full bucket.
     #[must_use]
     pub fn new(limit: CountLimit) -> OracleLimit {
         OracleLimit {
@@ -24,7 +24,7 @@ impl OracleLimit {
         }
     }
 
-    /// What it says of so many at this time, which never goes back.
+    /// Takes calls at this time. The time must never go back.
     pub fn take(&mut self, at_us: u64, wish: Wish) -> TakenCells {
         self.pass(at_us);
         let free = self.free();
@@ -47,7 +47,7 @@ impl OracleLimit {
         }
     }
 
-    /// Takes some back at this time.
+    /// Gives calls back at this time.
     pub fn give_back(&mut self, at_us: u64, cells: u32) {
         self.pass(at_us);
         self.missing_us = self

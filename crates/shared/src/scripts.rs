@@ -1,14 +1,14 @@
-//! What is done to a count, each in one script on one key. A count is the time at which its limit is full again, in microseconds
-//! of the server's clock; each ends by itself when it says nothing any more.
+//! The operations on counts, each one script on one key. A count is the time at which its limit is full again, in microseconds of
+//! the server's clock. Its key expires when it no longer matters.
 
 use std::sync::LazyLock;
 
 use redis::Script;
 
-/// Callers' clocks differ, and would admit what is not due yet.
+/// Reads the server's clock. The callers' clocks differ, so that a fast one would admit calls too early.
 const CLOCK: &str = "local t = redis.call('TIME') local now = t[1] * 1000000 + t[2]\n";
 
-/// Reads the count, and writes it.
+/// Reads the count, and defines the function that writes it.
 const COUNT: &str = "
 local each = tonumber(ARGV[1])
 local full = tonumber(redis.call('GET', KEYS[1])) or now
@@ -18,8 +18,9 @@ local function keep()
 end
 ";
 
-/// Takes as many as are needed, or more as long as each replica leaves the others their part of a quarter of what is free.
-/// ARGV: interval, burst, needed, wanted, replicas. Returns how many, the wait when there are none, and what is left.
+/// Takes the needed calls, or up to the wanted calls as long as each replica leaves the others their part of a quarter of the free
+/// calls. ARGV: interval, burst, needed, wanted, replicas. Returns the number of taken calls, the wait if there are none, and the
+/// number of remaining calls.
 const TAKE: &str = "
 local burst, needed, wanted, replicas = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local free = math.floor((now + burst * each - full) / each)
@@ -30,7 +31,7 @@ keep()
 return {got, 0, free - got}
 ";
 
-/// Takes nothing. ARGV: interval, burst. Returns what is left, and the wait when there is none.
+/// Takes nothing. ARGV: interval, burst. Returns the number of remaining calls, and the wait if there are none.
 const LOOK: &str = "
 local burst = tonumber(ARGV[2])
 local free = math.floor((now + burst * each - full) / each)
@@ -38,7 +39,7 @@ if free < 1 then return {0, full - now - (burst - 1) * each} end
 return {free, 0}
 ";
 
-/// Gives back what was taken. ARGV: interval, cells.
+/// Gives taken calls back. ARGV: interval, cells.
 const GIVE: &str = "
 if full == now then return 0 end
 full = full - tonumber(ARGV[2]) * each
@@ -46,15 +47,16 @@ if full <= now then redis.call('DEL', KEYS[1]) else keep() end
 return 0
 ";
 
-/// Counts what was admitted already, beyond the limit as well. ARGV: interval, cells. Returns the time until it is full again.
+/// Adds calls that were already admitted, even beyond the limit. ARGV: interval, cells. Returns the time until the limit is full
+/// again.
 const ADD: &str = "
 full = full + tonumber(ARGV[2]) * each
 keep()
 return full - now
 ";
 
-/// Begins a turn, if there are fewer than so many; one that nobody ends is over after a time. ARGV: most, time in ms, id. Returns
-/// whether it has begun.
+/// Begins a turn if fewer than the maximum are in progress. A turn that is never ended expires. ARGV: maximum, time in ms, id.
+/// Returns whether the turn has begun.
 const TURN: &str = "
 local most, lasting = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
@@ -64,16 +66,16 @@ redis.call('PEXPIRE', KEYS[1], math.max(lasting, redis.call('PTTL', KEYS[1])))
 return 1
 ";
 
-/// How many turns are under way.
+/// Returns the number of turns in progress.
 const TURNS: &str = "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
 
 /// Ends a turn. ARGV: id.
 const END: &str = "return redis.call('ZREM', KEYS[1], ARGV[1])";
 
-/// All of them.
+/// All scripts.
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
 
-/// The scripts by what they do.
+/// The scripts by purpose.
 pub(crate) struct Scripts {
     pub(crate) take: Script,
     pub(crate) look: Script,
@@ -98,7 +100,7 @@ impl Scripts {
         }
     }
 
-    /// The same arithmetic on a clock that is the last argument.
+    /// Returns the same scripts with the time as the last argument.
     #[cfg(test)]
     pub(crate) fn with_injected_clock() -> Scripts {
         Scripts::with_clock("local now = tonumber(ARGV[#ARGV])\n")

@@ -1,4 +1,4 @@
-//! What calls and the tasks beside them have in common: the connection that is in use, and when it is left.
+//! The state that calls and the background tasks share: the connection in use, and the rules by which it is abandoned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,11 @@ use crate::options::ValkeyOptions;
 use crate::wait::CallWait;
 use crate::wake::{WakeChannel, WakeUp};
 
-/// Nobody answers: count by other means.
+/// The error for a server that does not answer. The caller then counts by other means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Away;
 
-/// What calls and the tasks beside them have in common.
+/// The state that calls and the background tasks share.
 pub(crate) struct CountsState {
     pub(crate) options: ValkeyOptions,
     pub(crate) keys: CountKeys,
@@ -40,7 +40,7 @@ struct CurrentConnection {
 }
 
 impl CountsState {
-    /// Without a connection.
+    /// Creates the state without a connection.
     pub(crate) fn new(options: ValkeyOptions, keys: CountKeys) -> CountsState {
         CountsState {
             wake: Arc::new(WakeChannel::new(keys.channel())),
@@ -54,39 +54,40 @@ impl CountsState {
         }
     }
 
-    /// Asks nothing any more.
+    /// Drops the connection, so that no further requests are sent.
     pub(crate) fn close(&self) {
         self.current.store(None);
     }
 
-    /// Whether there is a connection.
+    /// Returns whether there is a connection.
     pub(crate) fn is_up(&self) -> bool {
         self.current.load().is_some()
     }
 
-    /// Asks over this connection from now on.
+    /// Uses this connection for all requests from now on.
     pub(crate) fn use_connection(&self, connection: ValkeyConnection) {
         let current = CurrentConnection {
             connection,
             failures: Mutex::default(),
         };
         self.current.store(Some(Arc::new(current)));
-        // What others have said before this connection is lost; what this process could not say is said now.
+        // Messages that other processes published before this connection are lost. Messages that this process could not publish are
+        // sent now.
         self.wake.wake(WakeUp::All);
         self.gifts.note();
     }
 
-    /// Leaves the connection that is in use if it has ended, before a call asks over it.
+    /// Checks the connection in use with a PING, so that an ended connection is dropped before a call uses it.
     pub(crate) async fn leave_if_ended(&self) {
         let (ping, wait) = (redis::cmd("PING"), CallWait::default());
         let pinged = self.ask(&wait, async |connection| {
             ping.query_async::<()>(connection).await
         });
-        // A failure is noted.
+        // `ask` has already recorded a failure.
         let _ = pinged.await;
     }
 
-    /// Says to the others what has changed. What they may not have heard is said again.
+    /// Publishes the changed numbers to the other processes. After a failure the numbers are published again later.
     pub(crate) async fn say_changes(&self) {
         let numbers = self.wake.take();
         if numbers.is_empty() {
@@ -115,7 +116,8 @@ impl CountsState {
             .await
     }
 
-    /// Runs scripts side by side, each by itself: in a cluster their keys stand in different places, which no pipeline crosses.
+    /// Runs each script as a separate command, all concurrently. A pipeline is not possible, because in a cluster the keys are on
+    /// different nodes.
     pub(crate) async fn invoke_all<T: FromRedisValue>(
         &self,
         scripts: &[ScriptInvocation<'_>],
@@ -131,7 +133,7 @@ impl CountsState {
         .await
     }
 
-    /// Asks, and waits no longer than a call may.
+    /// Sends a request and waits no longer than the call may.
     async fn ask<T>(
         &self,
         wait: &CallWait,
@@ -145,7 +147,7 @@ impl CountsState {
         let error = match wait.at_most(self.options.timeout, asking).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => Some(error),
-            // It may have answered, had the call not waited before.
+            // The server might have answered in time if the call had not waited before, so this is not counted as a failure.
             None if !had_all => return Err(Away),
             None => None,
         };
@@ -153,7 +155,7 @@ impl CountsState {
         Err(Away)
     }
 
-    /// Leaves the connection at once when it is of no more use, and otherwise when it fails again and again.
+    /// Drops the connection immediately if it is useless, and otherwise after several failures in a short time.
     fn note_failure(&self, current: &Arc<CurrentConnection>, error: Option<&RedisError>) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut failures = current
@@ -168,7 +170,7 @@ impl CountsState {
             "it does not answer in time".to_owned(),
             RedisError::to_string,
         );
-        // Another call may have left it already, for one that is better.
+        // Another call may have dropped it already, and a better connection may be in use.
         let left = self
             .current
             .compare_and_swap(&Some(Arc::clone(current)), None);
@@ -183,7 +185,7 @@ impl CountsState {
     }
 }
 
-/// What a server answers that can't be written now, for whatever reason, or not by this user.
+/// Error codes of a server that is not writable now, or not writable by this user.
 const CANT_WRITE: [&str; 10] = [
     "READONLY",
     "LOADING",
@@ -197,8 +199,8 @@ const CANT_WRITE: [&str; 10] = [
     "NOPERM",
 ];
 
-/// Whether a connection is of no more use after this: it has ended, or its server can't be written. A client that keeps such a
-/// connection, since the server answers, writes to a follower for ever.
+/// Returns whether the error makes the connection useless: the connection has ended, or its server is not writable. A client that
+/// kept such a connection because the server still answers would try to write to a follower forever.
 fn is_useless(error: &RedisError) -> bool {
     let cant_write = error.code().is_some_and(|code| CANT_WRITE.contains(&code));
     cant_write || error.is_unrecoverable_error()

@@ -1,4 +1,4 @@
-//! The server of a test.
+//! Starts a server for a test.
 
 #[expect(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../../../tests/harness/valkey.rs"]
@@ -19,10 +19,10 @@ use crate::{CountKeys, SharedCounts, ValkeyOptions, ValkeyUrl};
 pub(crate) use server::Valkey;
 pub(crate) use wait::until;
 
-/// Longer than a call would wait: this machine may be busy.
+/// Longer than a call would wait, because this machine may be busy.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server of its own; nothing where there is none, which is said and under CI fails.
+/// Starts a separate server. Returns `None` if Valkey is missing; prints that, and fails under CI.
 pub(crate) fn start() -> Option<Valkey> {
     let server = Valkey::start();
     if server.is_none() {
@@ -33,7 +33,7 @@ pub(crate) fn start() -> Option<Valkey> {
     server
 }
 
-/// Options that lead to it.
+/// Returns options for the server.
 pub(crate) fn options(server: &Valkey) -> ValkeyOptions {
     ValkeyOptions {
         url: ValkeyUrl::parse(&server.url()).unwrap(),
@@ -45,7 +45,7 @@ pub(crate) fn options(server: &Valkey) -> ValkeyOptions {
     }
 }
 
-/// Counts that are shared over it.
+/// Returns counts that use the server.
 pub(crate) async fn counts(server: &Valkey) -> SharedCounts {
     SharedCounts::start(options(server), CountKeys::new(b"secret")).await
 }

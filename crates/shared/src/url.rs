@@ -1,15 +1,15 @@
-//! Where the server is.
+//! The URL of the server of shared counts, and how it is parsed.
 
 use url::Url;
 
-/// The port of Valkey and Redis.
+/// Default port of Valkey and Redis.
 const SERVER_PORT: u16 = 6379;
 
-/// The port of Sentinel.
+/// Default port of Sentinel.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// Where the server is: `redis://host`, `rediss://` with TLS; `redis+sentinel://host,host/service`; `redis+cluster://host,host`.
-/// `valkey` and `valkeys` are the same as `redis` and `rediss`.
+/// The URL of the server: `redis://host`, `rediss://` with TLS; `redis+sentinel://host,host/service`; `redis+cluster://host,host`.
+/// `valkey` and `valkeys` mean the same as `redis` and `rediss`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValkeyUrl {
     pub(crate) has_tls: bool,
@@ -18,22 +18,22 @@ pub struct ValkeyUrl {
     pub(crate) hosts: Vec<(String, u16)>,
 }
 
-/// What stands at the hosts.
+/// The kind of server at the hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValkeyPlace {
-    /// Servers, of which one can be written; and the number of the database there.
+    /// Servers, one of which is writable, and the number of the database there.
     Servers(i64),
-    /// Sentinels, which know the server of this name.
+    /// Sentinels that know the server by this service name.
     Sentinels(String),
     /// Nodes of a cluster.
     Cluster,
 }
 
 impl ValkeyUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A sentence for the user, which repeats nothing of the URL.
+    /// A sentence for the user. It repeats no part of the URL, because the URL may hold a secret.
     pub fn parse(text: &str) -> Result<ValkeyUrl, String> {
         let wrong = "write redis://HOST:PORT, redis+sentinel://HOST,HOST/NAME or redis+cluster://HOST,HOST; rediss for TLS";
         let (scheme, rest) = text.split_once("://").ok_or(wrong)?;
@@ -80,10 +80,10 @@ impl ValkeyUrl {
     }
 }
 
-/// A host with or without a port; an IPv6 address in brackets.
+/// Parses a host with or without a port. An IPv6 address stands in brackets.
 fn host(text: &str, usual_port: u16) -> Result<(String, u16), String> {
     let wrong = || "write each host as HOST or HOST:PORT, an IPv6 address in brackets".to_owned();
-    // A scheme that the URL's rules don't know leaves the port as it stands.
+    // The URL parser drops default ports of schemes that it knows. It does not know this scheme, so it keeps every port.
     let url = Url::parse(&format!("chatgate://{text}")).map_err(|_| wrong())?;
     let is_bare =
         matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();

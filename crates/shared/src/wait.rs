@@ -1,4 +1,4 @@
-//! How long a call waits for shared counts.
+//! Limits how long one call waits for shared counts.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-/// What one call has waited for shared counts so far: all that it asks together takes no longer than one answer may.
+/// The time that one call has waited for shared counts so far. All requests of one call together wait no longer than one request
+/// may.
 #[derive(Debug, Default)]
 pub struct CallWait {
     waited_us: AtomicU64,
 }
 
 impl CallWait {
-    /// Whether the call has not waited yet.
+    /// Returns whether the call has not waited yet.
     pub(crate) fn is_new(&self) -> bool {
         self.waited() == Duration::ZERO
     }
 
-    /// Waits, as long as the call has not waited for so long altogether; nothing when that time is over.
+    /// Waits for `waiting` until the call has waited for `most` in total. Returns `None` when that time has passed.
     pub async fn at_most<T>(&self, most: Duration, waiting: impl Future<Output = T>) -> Option<T> {
         let (began, left) = (Instant::now(), most.saturating_sub(self.waited()));
         let answer = timeout(left, waiting).await.ok();
@@ -49,10 +50,10 @@ mod tests {
         assert!(wait.at_most(most, answer).await.is_some());
         assert!(wait.at_most(most, pending::<()>()).await.is_none());
         assert!(wait.at_most(most, pending::<()>()).await.is_none());
-        // Timers are good to a millisecond.
+        // Timers are accurate to a millisecond.
         let waited = began.elapsed();
         assert!(waited >= most && waited < most + Duration::from_millis(3));
-        // What is there at once is taken all the same.
+        // An answer that is ready immediately is still returned.
         assert_eq!(wait.at_most(most, async { 1 }).await, Some(1));
     }
 }

@@ -1,5 +1,5 @@
-//! Messages between the processes: that something of a number has changed, which the others keep in memory. A message may be lost, and
-//! then all may have changed.
+//! Messages between the processes. A message lists the numbers of changed groups, which the other processes have in memory. When
+//! messages may have been lost, all groups count as changed.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,35 +8,35 @@ use aws_lc_rs::rand;
 use redis::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
-/// Bytes by which a process knows its own messages.
+/// Length of the random id by which a process recognizes its own messages, in bytes.
 const SENDER_BYTES: usize = 8;
 
-/// What is heard of others.
+/// A notice that other processes have changed something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WakeUp {
-    /// Messages may have been lost.
+    /// Messages may have been lost, so everything may have changed.
     All,
-    /// These have changed.
+    /// The groups with these numbers have changed.
     Some(Vec<u16>),
 }
 
-/// Who is told what is heard.
+/// The function that receives notices.
 type OnWake = Box<dyn Fn(WakeUp) + Send + Sync>;
 
-/// What is said and heard.
+/// The channel over which processes send and receive notices.
 pub(crate) struct WakeChannel {
     pub(crate) name: String,
     sender: [u8; SENDER_BYTES],
     on_wake: OnceLock<OnWake>,
     waiting: Mutex<BTreeSet<u16>>,
-    /// A connection has ended; perhaps not the one that is in use.
+    /// Notified when a connection has ended, which may not be the one in use.
     pub(crate) ended: Notify,
 }
 
 impl WakeChannel {
     pub(crate) fn new(name: String) -> WakeChannel {
         let mut sender = [0; SENDER_BYTES];
-        // Without randomness a process hears itself, which costs it some of what it keeps.
+        // Without randomness a process receives its own messages and drops some of its cached answers needlessly.
         let _ = rand::fill(&mut sender);
         WakeChannel {
             name,
@@ -47,22 +47,22 @@ impl WakeChannel {
         }
     }
 
-    /// From now on this is called for each message of others.
+    /// Registers the function that is called for each message of other processes.
     pub(crate) fn hear_by(&self, on_wake: OnWake) {
         let _ = self.on_wake.set(on_wake);
     }
 
-    /// Says that these have changed, with the next message.
+    /// Adds these numbers to the next message.
     pub(crate) fn say(&self, numbers: impl IntoIterator<Item = u16>) {
         self.waiting().extend(numbers);
     }
 
-    /// Takes what has changed since the last message.
+    /// Takes the numbers that have changed since the last message.
     pub(crate) fn take(&self) -> BTreeSet<u16> {
         std::mem::take(&mut *self.waiting())
     }
 
-    /// The message that these have changed.
+    /// Builds the command that publishes these numbers.
     pub(crate) fn message(&self, numbers: &BTreeSet<u16>) -> Cmd {
         let mut text = self.sender.to_vec();
         text.extend(numbers.iter().copied().flat_map(u16::to_le_bytes));
@@ -75,7 +75,7 @@ impl WakeChannel {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes on what has come over a connection.
+    /// Handles a push message from a connection.
     pub(crate) fn hear(&self, push: &PushInfo) {
         if push.kind == PushKind::Disconnection {
             self.ended.notify_one();
@@ -97,7 +97,7 @@ impl WakeChannel {
         }
     }
 
-    /// Says so to whoever hears.
+    /// Calls the registered function, if there is one.
     pub(crate) fn wake(&self, wake_up: WakeUp) {
         if let Some(on_wake) = self.on_wake.get() {
             on_wake(wake_up);

@@ -1,4 +1,4 @@
-//! Who is found after somebody has been lost.
+//! Tests which server is found after a server was lost.
 
 #![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 
@@ -13,10 +13,10 @@ use crate::{
     ValkeyUrl, WakeUp, Wish, inspect_counts,
 };
 
-/// Most calls at once.
+/// Maximum number of calls at the same time.
 const CALLS: u32 = 60_000;
 
-/// After a new master is there, counts are shared again within so long.
+/// Longest time until counts are shared again after a new master exists.
 const SHARED_AGAIN_MAX: Duration = Duration::from_secs(3);
 
 async fn counts(server: &Valkey, url: &str) -> SharedCounts {
@@ -28,12 +28,12 @@ async fn counts(server: &Valkey, url: &str) -> SharedCounts {
     SharedCounts::start(options, CountKeys::new(b"secret")).await
 }
 
-/// Of which nothing comes back by time while a test lasts.
+/// Returns a limit whose calls do not become available again while a test lasts.
 fn limit() -> CountLimit {
     CountLimit::spaced(NonZeroU32::new(CALLS).unwrap(), Duration::from_secs(3600))
 }
 
-/// Whether a call can be counted.
+/// Returns whether a call can be counted.
 async fn counts_at(counts: &SharedCounts, key: &ValkeyKey) -> bool {
     let one = Wish {
         needed: 1,
@@ -89,7 +89,7 @@ async fn after_a_failover_sentinel_says_who_is_the_master() {
     assert_eq!(follower.ask(&["EXISTS", &key.0]), "1");
 }
 
-/// A host that takes connections and says nothing, as one that is cut off says nothing.
+/// Starts a host that accepts connections and never answers, like a host that is cut off.
 async fn silent_host() -> (tokio::net::TcpListener, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -127,7 +127,7 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         .map(|node| format!("{}:{}", node.host, node.port))
         .collect();
     let counts = counts(&nodes[0], &format!("redis+cluster://{}", urls.join(","))).await;
-    // Some on each node.
+    // Each node has some of these keys.
     let keys: Vec<_> = (0..64_u8)
         .map(|n| counts.keys().key(CountKind::Access, &[&[n]]))
         .collect();
@@ -140,7 +140,7 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         true
     };
     assert!(all().await);
-    // What is given back at once stands on several of them.
+    // The calls given back together are on several nodes.
     for key in &keys {
         counts.give_back(key, limit(), 1);
     }
@@ -176,8 +176,8 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
     assert!(promoted.elapsed() < SHARED_AGAIN_MAX);
 }
 
-/// What others say meanwhile reaches nobody, so that all may have changed: once when the node is lost, and once when another one says
-/// what is heard from then on.
+/// While the connection is interrupted, messages of other processes reach nobody. So everything may have changed, and this is
+/// reported twice: when the node is lost, and when another node begins to deliver messages.
 #[tokio::test]
 async fn a_cluster_that_loses_who_listens_may_have_changed() {
     let Some(nodes) = cluster().await else { return };
@@ -198,7 +198,7 @@ async fn a_cluster_that_loses_who_listens_may_have_changed() {
     .await;
 }
 
-/// What operators are asked to give the user.
+/// Returns the rights that the operators' guide lists for the user.
 fn documented_rights() -> Vec<&'static str> {
     let text = include_str!("../../../../docs/operating.md");
     let rights = text.split_once("`~cg:*").unwrap().1;
@@ -210,14 +210,14 @@ fn documented_rights() -> Vec<&'static str> {
     of_database.into_iter().chain(commands).collect()
 }
 
-/// Redis that speaks TLS, with a user of the documented rights.
+/// A Redis server with TLS and a user with the documented rights.
 struct EncryptedServer {
     server: Valkey,
     options: ValkeyOptions,
 }
 
 impl EncryptedServer {
-    /// Nothing where Redis is missing.
+    /// Starts the server. Returns `None` if Redis is missing.
     fn start() -> Option<EncryptedServer> {
         let server = Valkey::redis()?;
         let folder = tempfile::TempDir::new().unwrap();
@@ -334,7 +334,7 @@ async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is
     let (first, wait) = (&nodes[0], CallWait::default());
     let url = format!("redis+cluster://{}:{}", first.host, first.port);
     let counts = counts(first, &url).await;
-    // It stands on the node that is left.
+    // A key on the node that stays up.
     let keys = (0..64_u8).map(|n| counts.keys().key(CountKind::Access, &[&[n]]));
     let slot = |key: &ValkeyKey| first.ask(&["CLUSTER", "KEYSLOT", &key.0]).parse::<u32>();
     let key = keys.into_iter().find(|key| slot(key).unwrap() <= 5460);
@@ -358,7 +358,7 @@ async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is
     until("it is used again", async || counts_at(&counts, &key).await).await;
 }
 
-/// Three masters that share the slots, and a follower of the first.
+/// Starts three masters that share the slots, and a follower of the first.
 async fn cluster() -> Option<Vec<Valkey>> {
     let nodes: Vec<_> = (0..4).map_while(|_| Valkey::node()).collect();
     let [first, second, third, follower] = &nodes[..] else {

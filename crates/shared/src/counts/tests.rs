@@ -1,4 +1,4 @@
-//! What processes count together, over a server of the test's own.
+//! Tests what processes count together, with a separate server for each test.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_
             })
     })
     .await;
-    // Nothing is there for ever.
+    // No key lives forever.
     let lives: i64 = server.ask(&["PTTL", &key.0]).parse().unwrap();
     assert!(lives > 0);
 }
@@ -84,7 +84,7 @@ async fn while_the_server_is_away_nobody_waits_and_it_is_used_again_when_it_is_b
         .await
         .unwrap();
     server.kill();
-    // Before anybody asks.
+    // The loss is noticed before any call asks.
     until("it is so", async || !counts.is_up()).await;
     assert_eq!(
         counts

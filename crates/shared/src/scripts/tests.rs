@@ -1,4 +1,4 @@
-//! The arithmetic of the scripts, in a server, on a clock that the test moves.
+//! Tests the arithmetic of the scripts in a server, on a clock that the test sets.
 
 #![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 
@@ -12,13 +12,13 @@ use crate::limit::{CountLimit, TakenCells, Wish};
 use crate::oracle::OracleLimit;
 use crate::test_server::start;
 
-/// Decisions that are sent together.
+/// Number of decisions that are sent together.
 const BATCH: usize = 500;
 
-/// A time of the server's, in microseconds since 1970: the arithmetic is of such numbers.
+/// A time of the server in microseconds since 1970, so that the arithmetic uses numbers of realistic size.
 const BEGAN_US: u64 = 1_800_000_000_000_000;
 
-/// One in so many gives back.
+/// One request in so many gives calls back.
 const GIVES: u32 = 16;
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn the_scripts_decide_as_the_oracle_does() {
     assert!(refused * 10 > done && refused < done, "{refused} of {done}");
 }
 
-/// Questions about one limit at times that the test chooses, and what the oracle says to each.
+/// Builds requests about one limit at times that the test chooses, and the oracle's answer to each.
 fn batch(
     scripts: &Scripts,
     key: &str,
@@ -70,9 +70,9 @@ fn batch(
     let mut oracle = OracleLimit::new(limit);
     let (mut at_us, mut batch, mut expected) = (0, redis::pipe(), Vec::new());
     for _ in 0..BATCH {
-        // About as often as calls come back, and now and then much later.
+        // About as often as calls become available again, and occasionally much later.
         let most = limit.interval_us * if random(50) == 0 { 100 } else { 2 };
-        // Milliseconds where they are many.
+        // Adds milliseconds too if the range is large.
         at_us += most / 1000 * u64::from(random(1000)) + u64::from(random(1000));
         let clock = BEGAN_US + at_us;
         if random(GIVES) == 0 {
@@ -97,7 +97,7 @@ fn batch(
     (batch, expected)
 }
 
-/// Numbers below a bound, the same in each run.
+/// Returns a generator of numbers below a bound, the same in each run.
 fn numbers() -> impl FnMut(u32) -> u32 {
     let mut state = 1_u64;
     move |below| {

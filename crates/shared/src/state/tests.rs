@@ -1,4 +1,4 @@
-//! Servers that answer and can't be written.
+//! Tests servers that answer but are not writable.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::test_server::{Valkey, counts, start, until};
 use crate::{Away, CallWait, CountKind, CountLimit, SharedCounts, Wish};
 
-/// What is written to see what a server says.
+/// A write command, sent to see the server's answer.
 const WRITE: [&str; 5] = [
     "EVAL",
     "return redis.call('SET', KEYS[1], 1)",
@@ -16,10 +16,10 @@ const WRITE: [&str; 5] = [
     "0",
 ];
 
-/// A command of an operator.
+/// A command that an operator sends.
 type Asked<'a> = &'a [&'a str];
 
-/// One call, and whether it was counted.
+/// Takes one call, and returns the number of counted calls.
 async fn calls(counts: &SharedCounts) -> Result<u32, Away> {
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
     let limit = CountLimit::spaced(NonZeroU32::new(1000).unwrap(), Duration::from_secs(3600));
@@ -32,7 +32,8 @@ async fn calls(counts: &SharedCounts) -> Result<u32, Away> {
     taken.map(|taken| taken.cells)
 }
 
-/// The first call after something has befallen the server leaves it; then nobody asks until it is well.
+/// Checks that the first call after a change of the server drops the connection, and that no further request is sent until the
+/// server is writable.
 async fn is_left_at_once(server: &Valkey, counts: &SharedCounts, code: &str) {
     assert_eq!(calls(counts).await, Err(Away), "{code}");
     assert!(!counts.is_up(), "{code}");
@@ -82,7 +83,7 @@ async fn a_server_that_loads_what_it_has_kept_is_left_at_once_and_used_again_whe
         return;
     };
     let counts = counts(&server).await;
-    // It takes the time of so many keys.
+    // So many keys make the reload take long enough.
     let fill = "for n = 1, 1000 do redis.call('SET', KEYS[1] .. n, string.rep('x', 64)) end";
     server.ask(&["EVAL", fill, "1", "k"]);
     assert_eq!(calls(&counts).await, Ok(1));
