@@ -1,5 +1,5 @@
-//! One connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1 or HTTP/2. Each runs in a task
-//! of its own, so that no other connection waits for a slow peer.
+//! Serves one connection, from the accepted socket to its last answer: PROXY header → TLS → HTTP/1.1 or HTTP/2. Each connection
+//! runs in its own task, so that no other connection waits for a slow peer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::{http1, http2, proxy_protocol, tls};
 
 /// A connection that has been accepted and has a permit.
 pub(crate) struct Accepted {
-    /// Not bound to a runtime yet: the one that serves it will register it.
+    /// The socket. No runtime has registered it yet: the runtime that serves the connection does so.
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) permit: ConnectionPermit,
     pub(crate) guard: Option<WorkerLoadGuard>,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends or is evicted.
 pub(crate) async fn serve<D: Dispatch>(
     accepted: Accepted,
     context: ConnectionContext<D>,
@@ -33,7 +33,7 @@ pub(crate) async fn serve<D: Dispatch>(
     let peer = accepted.peer;
     let state = Arc::clone(accepted.permit.state());
     let ended = tokio::select! {
-        // In this order: otherwise each poll draws a number to say which of the two is asked first.
+        // In this order, because otherwise each poll draws a random number to choose the branch that it polls first.
         biased;
         ended = open(accepted, &context, handles) => ended,
         () = state.evicted() => Err("it was evicted".into()),
@@ -57,7 +57,7 @@ async fn open<D: Dispatch>(
     let mut stream = TcpStream::from_std(stream)?;
     let mut addr = PeerAddr::of(peer);
     let policy = &context.policy;
-    // Answers are small; waiting to fill a segment only delays them.
+    // Answers are small, and waiting for a full segment would only delay them.
     let _ = stream.set_nodelay(true);
     if policy.proxy_protocol {
         if !policy.is_proxy(peer.ip()) {
@@ -79,11 +79,11 @@ async fn open<D: Dispatch>(
     let Some(tls) = &policy.tls else {
         return http1::serve(stream, &peer, context, handles).await;
     };
-    // In a box, since the tasks of all other connections would be as large.
+    // In a box, because otherwise the tasks of all other connections would be as large as this future.
     Box::pin(open_tls((tls, stream), &peer, context, handles)).await
 }
 
-/// Serves a connection with TLS, by the protocol that its handshake agrees on.
+/// Serves a TLS connection with the protocol that its handshake negotiates.
 async fn open_tls<D: Dispatch>(
     (tls, stream): (&Tls, TcpStream),
     peer: &Peer,
@@ -100,7 +100,7 @@ async fn open_tls<D: Dispatch>(
     }
 }
 
-/// Ends a connection without a request as soon as the listener shuts down.
+/// Awaits a future of a connection that has no request yet. Fails as soon as the listener shuts down.
 async fn unless_shut_down<T>(
     shutdown: &mut Shutdown,
     future: impl Future<Output = T>,

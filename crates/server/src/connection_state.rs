@@ -1,5 +1,5 @@
-//! The state of one connection. The service and the bodies write it; the stream reads it for its deadlines, and the limiter
-//! to find connections that it can evict.
+//! The state of one connection. The service and the bodies write it. The stream reads it to enforce its deadlines, and the limiter
+//! reads it to find connections that it can evict.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -18,10 +18,11 @@ mod in_flight;
 
 pub(crate) use in_flight::InFlight;
 
-/// When the process began to count milliseconds, so that an instant fits into an atomic.
+/// The time at which the process began to count milliseconds. Counting from it makes an instant fit into an atomic.
 static CLOCK_START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Never 0, which means that the peer is not waited for.
+/// Returns the milliseconds since [`CLOCK_START`] plus one. The value is never 0, because 0 means that the server does not wait for
+/// the peer.
 fn now_ms() -> i64 {
     i64::try_from(CLOCK_START.elapsed().as_millis()).unwrap_or(i64::MAX - 1) + 1
 }
@@ -30,35 +31,36 @@ fn now_ms() -> i64 {
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     epoch: AtomicU64,
-    /// Since when the server waits for the peer, in milliseconds; 0 while it does not.
+    /// The time at which the server began to wait for the peer, in milliseconds; 0 while it does not wait.
     waits_since_ms: AtomicI64,
-    /// Whether a request has ended here.
+    /// True if a request has ended on this connection.
     has_completed: AtomicBool,
-    /// The task that reads while a request is under way. hyper does not read again by itself when the request has ended, and
-    /// the idle time would have no deadline.
+    /// The task that reads while a request is under way. It has to be woken when the request ends: hyper does not read again by
+    /// itself then, and the idle time would have no deadline.
     reader: AtomicWaker,
-    /// The task of an HTTP/1.1 connection, while nothing of it is polled.
+    /// The task of an HTTP/1.1 connection. It is registered after each poll that is pending.
     task: AtomicWaker,
-    /// How often the connection was woken while it was polled.
+    /// Number of times that the connection was woken while it was polled.
     wakes: AtomicU32,
-    /// Whether a body was left unread, so that bytes of it may still be on their way.
+    /// True if the service did not read a body to its end, so that more bytes of the body may still arrive.
     has_unread_body: AtomicBool,
-    /// Its place among the connections of its address, which the limiter reads and writes under its lock.
+    /// The index of this connection among the connections of its address. The limiter reads and writes it under its lock.
     pub(crate) permit_place: AtomicUsize,
     is_evicted: AtomicBool,
-    /// The task of the connection, woken when it is evicted. It looks at every poll, which by a `Notify` costs six times as much.
+    /// The task of the connection, woken when the connection is evicted. The task checks for an eviction at every poll; with a
+    /// `Notify` this check would cost six times as much.
     eviction: AtomicWaker,
-    /// Whether the connection has been idle for long enough to rest.
+    /// True if the connection has been idle for long enough to rest.
     rests: AtomicBool,
-    /// Bytes of bodies that the service has received.
+    /// Number of body bytes that the service has received.
     body_bytes: AtomicU64,
-    /// Requests that the peer abandoned, less those whose answers it took.
+    /// Number of requests that the peer abandoned, minus the number of answers that it waited for.
     abandoned: AtomicU32,
-    /// Refusals in a row of callers who have not authenticated.
+    /// Number of rejected requests in a row whose callers had not authenticated.
     pub(crate) refusals: AtomicU32,
     goaway: Notify,
     pub(crate) more: AwaitedMore,
-    /// On HTTP/2: the deadline of each request under way.
+    /// The deadline of each request under way (HTTP/2 only).
     deadlines: Mutex<HashMap<u64, Instant>>,
 }
 
@@ -86,7 +88,7 @@ impl Default for ConnectionState {
     }
 }
 
-/// Wakes the task of the connection, once the poll under way has ended.
+/// Wakes the task of the connection. A wake during a poll takes effect after that poll.
 impl Wake for ConnectionState {
     fn wake(self: Arc<ConnectionState>) {
         self.wake_by_ref();
@@ -98,8 +100,8 @@ impl Wake for ConnectionState {
     }
 }
 
-/// How far a connection is: every request changes it twice. The lower half is the number of requests under way; the upper half
-/// counts the changes of that number.
+/// The progress of a connection. The value changes when a request begins and when it ends. The lower half is the number of requests
+/// under way; the upper half counts the changes of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
@@ -107,14 +109,14 @@ impl Epoch {
     /// The epoch of a connection on which no request has begun.
     pub(crate) const FIRST: Epoch = Epoch(0);
 
-    /// Whether a request is under way.
+    /// Returns whether a request is under way.
     pub(crate) fn is_busy(self) -> bool {
         self.0 & u64::from(u32::MAX) != 0
     }
 }
 
 impl ConnectionState {
-    /// The earliest deadline of the requests under way.
+    /// Returns the earliest deadline of the requests under way.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines().values().min().copied()
     }
@@ -125,22 +127,23 @@ impl ConnectionState {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts bytes of a body that the service has received.
+    /// Counts body bytes that the service has received.
     pub(crate) fn count_body(&self, bytes: u64) {
         self.body_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of bodies that the service has received.
+    /// Returns the number of body bytes that the service has received.
     pub(crate) fn body_bytes(&self) -> u64 {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that the peer abandoned. Returns how many there are, less those whose answers it took.
+    /// Counts a request that the peer abandoned. Returns the number of abandoned requests minus the number of answers that the peer
+    /// waited for.
     pub(crate) fn count_abandoned(&self) -> u32 {
         self.abandoned.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Takes one off the abandoned requests: the peer waited for an answer.
+    /// Subtracts one from the abandoned requests, because the peer waited for an answer.
     pub(crate) fn count_answered(&self) {
         let less = |count: u32| count.checked_sub(1);
         let _ = self
@@ -148,27 +151,27 @@ impl ConnectionState {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Asks for GOAWAY: the requests under way finish, and no more are accepted.
+    /// Requests GOAWAY: the requests under way finish, and the connection accepts no more requests.
     pub(crate) fn request_goaway(&self) {
         self.goaway.notify_one();
     }
 
-    /// Completes when GOAWAY was asked for.
+    /// Completes when GOAWAY was requested.
     pub(crate) async fn goaway_requested(&self) {
         self.goaway.notified().await;
     }
 
-    /// How far the connection is.
+    /// Returns the current epoch of the connection.
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
-    /// The waker of the reading task, woken when a request has ended.
+    /// Returns the waker of the reading task, which is woken when a request has ended.
     pub(crate) fn reader(&self) -> &AtomicWaker {
         &self.reader
     }
 
-    /// Polls the connection for its task. `poll` gives the waker of this state to all that it polls.
+    /// Polls the connection on behalf of its task. `poll` must pass the waker of this state to everything that it polls.
     pub(crate) fn poll<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         self.wakes.store(0, Ordering::Release);
         let polled = poll();
@@ -181,13 +184,14 @@ impl ConnectionState {
         polled
     }
 
-    /// Takes a piece of a body by `take`, which says whether it was the last one. hyper wakes the connection for each, to read more
-    /// of the body: after the last one that is a poll of all that it serves for nothing, 3,000 instructions.
+    /// Takes a piece of a body with `take`, which also returns whether the piece was the last one. hyper wakes the connection after
+    /// each piece to read more of the body. After the last piece this wake is cancelled, because it would only cause a poll of the
+    /// whole connection, which costs 3,000 instructions.
     pub(crate) fn take_piece<T>(&self, take: impl FnOnce() -> (T, bool)) -> T {
         let before = self.wakes.load(Ordering::Acquire);
         let (piece, is_last) = take();
         if is_last {
-            // Unless something else wakes it at the same moment.
+            // Has no effect if something else woke the connection at the same moment.
             let _ = self.wakes.compare_exchange(
                 before + 1,
                 before,
@@ -198,26 +202,29 @@ impl ConnectionState {
         piece
     }
 
-    /// The request under way waits for its body.
+    /// Starts the wait for the body of the request under way.
     pub(crate) fn wait_for_body(&self) {
-        // The first late byte counts, not the last: a peer that sends one now and then is no better.
+        // The wait starts with the first late byte and does not restart, so that a peer gains nothing by sending a byte now and
+        // then.
         let now = now_ms();
         let _ = self
             .waits_since_ms
             .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The body has arrived, or the service has dropped it.
+    /// Ends the wait for a body that has arrived or that the service has dropped.
     pub(crate) fn end_wait_for_body(&self) {
         if self.epoch().is_busy() {
             self.waits_since_ms.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The peer takes something of an answer that has left the service: the server waits anew for it to take the rest.
+    /// Restarts the wait for the peer, because the peer has taken a part of an answer that has left the service. The server now
+    /// waits for the peer to take the rest.
     pub(crate) fn restart_wait(&self) {
         let since = self.waits_since_ms.load(Ordering::Relaxed);
-        // A request under way may wait for its body, for which what it takes of others counts nothing.
+        // While a request is under way, the server may be waiting for its body. That wait does not restart when the peer takes a
+        // part of another answer.
         if since != 0 && !self.epoch().is_busy() {
             let now = now_ms();
             let _ = self.waits_since_ms.compare_exchange(
@@ -229,7 +236,7 @@ impl ConnectionState {
         }
     }
 
-    /// For how long the server has waited for the peer; `None` if it does not wait.
+    /// Returns how long the server has waited for the peer; `None` if it does not wait.
     pub(crate) fn waited(&self) -> Option<Duration> {
         match self.waits_since_ms.load(Ordering::Relaxed) {
             0 => None,
@@ -239,12 +246,13 @@ impl ConnectionState {
         }
     }
 
-    /// Whether a request has ended here.
+    /// Returns whether a request has ended on this connection.
     pub(crate) fn has_completed(&self) -> bool {
         self.has_completed.load(Ordering::Relaxed)
     }
 
-    /// The service dropped a body before its end: the rest has to be read and discarded when the connection closes.
+    /// Notes that the service dropped a body before its end. The rest of the body has to be read and discarded when the connection
+    /// closes.
     pub(crate) fn leave_body_unread(&self) {
         self.has_unread_body.store(true, Ordering::Release);
     }
@@ -253,23 +261,23 @@ impl ConnectionState {
         self.has_unread_body.load(Ordering::Acquire)
     }
 
-    /// Has the connection rest.
+    /// Asks the connection to rest.
     pub(crate) fn rest(&self) {
         self.rests.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection has to rest; true only once.
+    /// Returns whether the connection has to rest. Returns `true` only once for each [`rest`](ConnectionState::rest).
     pub(crate) fn take_rest(&self) -> bool {
         self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::Relaxed)
     }
 
-    /// Closes the connection at once.
+    /// Closes the connection immediately.
     pub(crate) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Release);
         self.eviction.wake();
     }
 
-    /// Completes when the connection has to close at once. One task may wait for it.
+    /// Completes when the connection has to close immediately. Only one task may wait for it.
     pub(crate) async fn evicted(&self) {
         poll_fn(|cx| {
             self.eviction.register(cx.waker());
@@ -287,12 +295,12 @@ impl ConnectionState {
 
 #[cfg(test)]
 impl ConnectionState {
-    /// Whether the connection has been evicted; true only once.
+    /// Returns whether the connection has been evicted. Returns `true` only once.
     pub(crate) fn take_eviction(&self) -> bool {
         futures_util::FutureExt::now_or_never(self.evicted()).is_some()
     }
 
-    /// Pretends that the server has waited for the peer so long, if it waits for it.
+    /// Pretends that the server has waited for the peer for this long, if it waits for the peer at all.
     pub(crate) fn pretend_waited(&self, waited: Duration) {
         if self.waits_since_ms.load(Ordering::Relaxed) != 0 {
             let since = now_ms() - i64::try_from(waited.as_millis()).unwrap();
@@ -316,7 +324,7 @@ mod tests {
         }
     }
 
-    /// How often the task is woken by a poll that takes a piece, which wakes the connection so often.
+    /// Returns the number of times that the task is woken by a poll that takes a piece and wakes the connection `wakes` times.
     fn wakes_of_a_poll(is_last: bool, wakes: usize) -> usize {
         let (state, counter) = (
             Arc::new(ConnectionState::default()),

@@ -1,4 +1,4 @@
-//! A stream with deadlines: for the first byte, for a whole head, for the idle time between requests, and for a peer that
+//! A stream that enforces deadlines: for the first byte, for a whole head, for the idle time between requests, and for a peer that
 //! takes nothing, or too little, of an answer.
 
 use std::future::Future;
@@ -21,12 +21,12 @@ mod rest;
 #[cfg(test)]
 mod tests;
 
-/// What an HTTP/2 peer may send between one change of the epoch and the next, in bytes besides the bodies that the service
-/// has received: a head, bodies that are still unread, and their frames. Frames that ask for nothing (PING, SETTINGS,
-/// WINDOW_UPDATE, empty ones) exceed this only in a flood.
+/// Maximum number of bytes that an HTTP/2 peer may send between two changes of the epoch, not counting the bodies that the service
+/// has received. They are a head, unread bodies and the frames around them. Frames that request nothing (PING, SETTINGS,
+/// WINDOW_UPDATE, empty frames) exceed this limit only in a flood.
 const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
-/// Longest answer whose head and body are copied into one buffer before they are sent, in bytes.
+/// Size of the largest answer whose head and body are copied into one buffer before they are sent, in bytes.
 const GATHERED_BYTES_MAX: usize = 1024;
 
 /// A stream that fails when its peer misses a deadline.
@@ -34,32 +34,32 @@ pub(crate) struct DeadlineStream<S> {
     stream: S,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
-    /// The epoch at the last look.
+    /// The epoch at the last check.
     epoch: Epoch,
-    /// When this idle time or the current head began; unset until it is needed.
+    /// The start of the current idle time or of the current head; unset until it is needed.
     since: Option<Instant>,
     in_head: bool,
-    /// What was read before a rest, and not used yet.
+    /// Bytes that were read before a rest and are not used yet.
     unread: Bytes,
-    /// On HTTP/2 only.
+    /// The budget of control frames (HTTP/2 only).
     control_frames: Option<ControlFrameBudget>,
     read_timer: Pin<Box<Sleep>>,
     writing: Option<PendingWrite>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a peer has sent in this epoch, to be compared with [`CONTROL_BYTES_MAX`].
+/// The number of bytes that a peer has sent in this epoch, limited by [`CONTROL_BYTES_MAX`].
 #[derive(Default)]
 struct ControlFrameBudget {
     read: u64,
-    /// Bytes of bodies that the service had received when the epoch began.
+    /// Number of body bytes that the service had received when the epoch began.
     bodies_before: u64,
 }
 
-/// An answer that the peer did not take at once.
+/// An answer that the peer did not take immediately.
 struct PendingWrite {
     since: Instant,
-    /// What the peer has taken since then, in bytes, and when it did so last.
+    /// The number of bytes that the peer has taken since then, and the time at which it last took some.
     taken: u64,
     last_taken: Instant,
     timer: Pin<Box<Sleep>>,
@@ -89,8 +89,9 @@ impl<S> DeadlineStream<S> {
         }
     }
 
-    /// Wraps the stream of an HTTP/2 connection. A byte there may belong to anything, so that the first request has to
-    /// arrive within the time of a head and each later one within the idle time, and each has a deadline of its own.
+    /// Wraps the stream of an HTTP/2 connection. A byte on this stream may belong to any request or to none. Therefore the first
+    /// request must arrive within the time for a head, each later request within the idle time, and each request has its own
+    /// deadline.
     pub(crate) fn multiplexed(
         stream: S,
         state: Arc<ConnectionState>,
@@ -112,7 +113,7 @@ impl<S> DeadlineStream<S> {
         control_frames.read.saturating_sub(bodies) > CONTROL_BYTES_MAX
     }
 
-    /// Notices requests that have begun or ended since the last look. Returns whether one is under way.
+    /// Notices requests that have begun or ended since the last check. Returns whether a request is under way.
     fn is_busy(&mut self) -> bool {
         let epoch = self.state.epoch();
         if epoch != self.epoch {
@@ -127,10 +128,11 @@ impl<S> DeadlineStream<S> {
         epoch.is_busy()
     }
 
-    /// When the peer has to have sent more; `None` while an HTTP/1.1 request is under way, which has deadlines elsewhere.
+    /// Returns the time by which the peer must send more; `None` while an HTTP/1.1 request is under way, because its deadlines are
+    /// enforced elsewhere.
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.is_busy() {
-            // An HTTP/2 request has its deadline here.
+            // The deadlines of HTTP/2 requests are enforced here.
             return self
                 .control_frames
                 .as_ref()
@@ -175,7 +177,7 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
             Poll::Pending => {
                 let Some(deadline) = this.read_deadline() else {
                     this.state.reader().register(cx.waker());
-                    // If the request ended in between, nothing will wake the reader.
+                    // If the request has ended since the check above, nothing else would wake the reader.
                     if this.read_deadline().is_some() {
                         cx.waker().wake_by_ref();
                     }
@@ -189,7 +191,7 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
                 }
                 ready!(this.poll_deadline(cx, deadline));
                 if this.epoch.is_busy() {
-                    // The system would go on offering the answer.
+                    // Without a reset the system would continue to offer the answer to the peer.
                     this.stream.abort();
                 }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -199,8 +201,8 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
 }
 
 impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
-    /// Passes the result of a write on, and counts the bytes that it took; `taken` returns `None` when nothing is left to
-    /// take. A pending write fails when the peer has taken nothing for too long, or too little on average.
+    /// Passes on the result of a write and counts the written bytes. `taken` returns `None` when nothing remains to be taken. A
+    /// pending write fails when the peer has taken nothing for too long, or too little on average.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -241,7 +243,7 @@ impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
     }
 }
 
-/// Copies the pieces into one buffer, if they fit.
+/// Copies the pieces into one buffer. Returns `None` if they do not fit.
 fn gather<'a>(pieces: &[io::IoSlice<'_>], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut end = 0;
     for piece in pieces {
@@ -269,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // `send` costs 0.3 µs less than `writev`, of the nine that a cached read costs.
+        // `send` costs 0.3 µs less than `writev`; a cached read costs 9 µs in total.
         let mut gathered = [0; GATHERED_BYTES_MAX];
         if let Some(bytes) = gather(bufs, &mut gathered) {
             return self.poll_write(cx, bytes);
@@ -285,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper reads nothing while a request is under way, and flushes whenever it is polled.
+        // While a request is under way, hyper reads nothing but flushes at every poll, so the check for more bytes is made here.
         let is_awaited = this.state.more.is_awaited() && this.control_frames.is_none();
         if is_awaited && this.stream.poll_more(cx).is_ready() {
             this.state.more.note();
@@ -295,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TLS sends close_notify, which the peer has to take like an answer.
+        // TLS sends close_notify here. The peer must take it within the same deadlines as an answer.
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         ready!(this.limit_write(cx, shut, |()| None))?;

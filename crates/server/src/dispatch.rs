@@ -1,4 +1,4 @@
-//! The one thing that this crate asks of its user.
+//! The interface between this crate and the service that answers requests.
 
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +9,7 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::peer::Peer;
 
-/// Answers the requests of a listener.
+/// A service that answers the requests of a listener.
 pub trait Dispatch: Clone + Send + Sync + 'static {
     /// Answers one request of this peer. The future is dropped if the peer abandons the request.
     fn call(
@@ -19,7 +19,7 @@ pub trait Dispatch: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// A router's handlers know the peer by its address alone, as axum's [`ConnectInfo`].
+/// Passes the peer's address to the handlers of a router as axum's [`ConnectInfo`]. The handlers see nothing else of the peer.
 impl Dispatch for Router {
     async fn call(&self, peer: Peer, mut request: Request<Body>) -> Response<Body> {
         let address = ConnectInfo(peer.addr.address);

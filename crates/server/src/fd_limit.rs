@@ -1,10 +1,10 @@
-//! How many files the process may have open, and how many connections that leaves room for. A server that accepts until the
-//! system refuses has no descriptor left for anything else.
+//! The maximum number of open files of the process, and the number of connections that fit into it. A server that accepts
+//! connections until the system fails has no descriptor left for anything else.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit to what the system allows, as servers do: the lower one is for programs that can't count beyond 1,024.
-/// Call it once, before anything is opened.
+/// Raises the limit on open files to the maximum that the system allows, as servers do. The lower default is meant for programs
+/// that cannot handle descriptors above 1,024. Call it once, before the process opens any file.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -12,12 +12,12 @@ pub fn raise() {
             current: limit.maximum,
             maximum: limit.maximum,
         };
-        // If the system refuses, the lower limit stays in force.
+        // If the system does not allow it, the lower limit stays.
         let _ = setrlimit(Resource::Nofile, raised);
     }
 }
 
-/// How many files the process may have open.
+/// Returns the maximum number of files that the process may have open.
 pub fn open_files_max() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit.map_or(usize::MAX, |files| {
@@ -25,7 +25,8 @@ pub fn open_files_max() -> usize {
     })
 }
 
-/// How many of so many files are left for connections beside others. With few files, connections get half of them.
+/// Returns the number of files that remain for connections when `others` are needed for other purposes. If there are few files,
+/// connections get half of them.
 pub fn room_for_connections(files: usize, others: usize) -> usize {
     files - others.min(files / 2)
 }

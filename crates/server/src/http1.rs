@@ -1,5 +1,5 @@
-//! HTTP/1.1 on a connection: one request after the other. A connection that is idle for a while rests: hyper's part of it ends,
-//! with its buffers, and another one begins when the peer sends something.
+//! Serves HTTP/1.1 on a connection, one request after the other. A connection that is idle for a while rests: hyper's part of it
+//! ends and frees its buffers, and a new one begins when the peer sends something.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -40,7 +40,7 @@ where
     D: Dispatch,
     S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
 {
-    // The listener waits as long as the watcher lives.
+    // The listener waits until the watcher is dropped.
     let ShutdownHandles {
         watcher: _watcher,
         mut shutdown,
@@ -52,11 +52,11 @@ where
             return Ok(());
         };
         tokio::select! {
-            // A request that is there already is answered, whatever else has come.
+            // A request that has already arrived is answered, even if the shutdown has begun.
             biased;
             readable = rested.readable() => readable?,
             _ = shutdown.requested() => {
-                // The peer may have gone, and then there is nobody to say it to.
+                // The peer may already have disconnected; then the goodbye has no recipient.
                 let _ = rested.shutdown().await;
                 return Ok(());
             }
@@ -65,8 +65,8 @@ where
     }
 }
 
-/// Ends the request with its answer, and where the service goes on making the answer, with its last piece: its connection is not
-/// one that waits for its peer. A whole body has left the service, and needs no wrapping.
+/// Ends the request with its answer. If the service is still producing the body, the request ends when the body is dropped, because
+/// until then the server does not wait for the peer. A complete body has already left the service and needs no wrapper.
 fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Body> {
     if response.body().size_hint().exact().is_some() {
         return response;
@@ -79,7 +79,7 @@ fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Bod
     })
 }
 
-/// Serves requests until the connection ends, or rests: then its stream comes back.
+/// Serves requests until the connection ends or rests. Returns the stream of a connection that rests.
 async fn serve_until_rest<S, D>(
     stream: DeadlineStream<S>,
     peer: &Peer,
@@ -107,18 +107,19 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // This deadline would also run between two requests; DeadlineStream tells the two apart.
+        // hyper's deadline would also run between two requests; `DeadlineStream` distinguishes the two.
         .header_read_timeout(None)
-        // A client may close its side once it has asked, as old ones do. The next write notices one that has gone away.
+        // A client may close its side after its request, as old clients do. If the client has disconnected entirely, the next write
+        // fails.
         .half_close(true)
-        // No more than HEADERS_MAX lines is hyper's own bound: were it set, each request would fill room for them, which costs
-        // 1,700 instructions.
+        // hyper's default limit is already HEADERS_MAX lines. Setting the limit explicitly would make each request initialize room
+        // for all of them, which costs 1,700 instructions.
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    // In a box, since the task of a connection that rests must not be as large as this.
+    // In a box, because the task of a connection that rests must not be as large as this future.
     let mut connection = Box::new(connection);
     let announced = shutdown.clone();
-    // Without a budget, so that it always waits once it has been polled.
+    // Exempt from tokio's budget, so that a pending poll always means that this future waits for the shutdown.
     let mut leaving = pin!(unconstrained(async {
         shutdown.announced().await;
         is_last.store(true, Ordering::Relaxed);
@@ -127,7 +128,7 @@ where
     let (mut waits, mut leaves) = (false, false);
     let waker = Waker::from(Arc::clone(&peer.state));
     let ended = poll_fn(|cx| {
-        // Polled only when it may have more to say: each time it would be 200 instructions.
+        // Polled only when its result may have changed, because each poll costs 200 instructions.
         if !leaves && (!waits || announced.is_sent()) && leaving.as_mut().poll(cx).is_ready() {
             leaves = true;
             Pin::new(&mut *connection).graceful_shutdown();
@@ -176,7 +177,7 @@ mod tests {
             let mut body = response.into_body();
             body.frame().await.unwrap().unwrap();
             assert_eq!(state.epoch().is_busy(), is_held, "{length:?}");
-            // No longer than it has been made.
+            // The wait for the peer begins as soon as the service has produced the whole answer.
             assert_eq!(state.waited().is_none(), is_held);
             drop(body);
             assert!(!state.epoch().is_busy() && state.waited().is_some());

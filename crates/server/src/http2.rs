@@ -1,5 +1,5 @@
-//! HTTP/2 on a connection that has agreed on it in the TLS handshake. One connection carries many requests at once, so that
-//! the limits that HTTP/1.1 has by its nature have to be set here.
+//! Serves HTTP/2 on a connection whose TLS handshake has negotiated it. One connection carries many requests at the same time, so
+//! the limits that HTTP/1.1 has by design must be set here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,27 +26,28 @@ use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Shutdown};
 use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 
-/// Most requests at once on one connection: as many as browsers and their libraries expect to be allowed.
+/// Maximum number of concurrent requests on one connection. Browsers and their libraries expect to be allowed this many.
 const STREAMS_MAX: u32 = 100;
 
-/// How many bytes of bodies a peer may send before the service asks for them, on one stream and on the whole connection.
-/// Most bodies are smaller than the first; the second is what a connection can make the server hold.
+/// Number of body bytes that a peer may send before the service asks for them, per stream and per connection. Most bodies are
+/// smaller than the window of a stream. The window of the connection is the maximum that one connection can make the server hold.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 
-/// How many bytes of an answer are buffered for sending on each stream.
+/// Number of bytes of an answer that are buffered for sending on each stream.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// Streams that the peer reset before they were accepted, and resets of ours for mistakes of the peer, that end the
-/// connection ("rapid reset", CVE-2023-44487, and its mirror image, CVE-2025-8671).
+/// The numbers of resets after which the connection ends: resets by the peer of streams that were not accepted yet, and resets by
+/// this server because of the peer's mistakes ("rapid reset", CVE-2023-44487, and its mirror image, CVE-2025-8671).
 const PENDING_RESETS_MAX: usize = 20;
 const OWN_RESETS_MAX: usize = 100;
 
-/// Requests that a peer may abandon beyond those whose answers it takes. A peer that abandons more makes the server work for
-/// nothing.
+/// Maximum number of requests that a peer may abandon in excess of the answers that it waits for. A peer that abandons more
+/// requests makes the server work for nothing.
 const ABANDONED_MAX: u32 = 100;
 
-/// How long a peer without a request has to close after GOAWAY, and how often the server looks whether it has one.
+/// Time that a peer without a request has to close after GOAWAY, and the interval at which the server checks whether a request is
+/// under way.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 const GOAWAY_POLL: Duration = Duration::from_millis(100);
 
@@ -85,8 +86,7 @@ where
         }
     });
     let connection = builder().serve_connection(TokioIo::new(stream), service);
-    // GOAWAY has two causes, so that this connection has a shutdown of its own. The listener waits as long as the watcher
-    // lives.
+    // GOAWAY has two causes, so this connection has its own shutdown. The listener waits until the watcher is dropped.
     let ShutdownHandles {
         watcher: _watcher,
         shutdown,
@@ -99,8 +99,9 @@ where
     }
 }
 
-/// The answer to HEAD: without the body, whose length it announces (RFC 9110, 9.3.2). hyper does so over HTTP/1.1 alone. An
-/// empty body says nothing of what GET would send (8.6): the service may have left it out.
+/// Returns the answer to HEAD: without the body, but with the length of the body (RFC 9110, 9.3.2). hyper does this only over
+/// HTTP/1.1. The length of an empty body is not announced (8.6), because the service may have left out the body that GET would
+/// send.
 fn head_of(mut response: Response<Body>) -> Response<Body> {
     let length = response.body().size_hint().exact();
     if let Some(bytes) = length.filter(|bytes| *bytes > 0) {
@@ -110,7 +111,7 @@ fn head_of(mut response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
 }
 
-/// HTTP/2 within its limits.
+/// Returns a builder of HTTP/2 connections that sets the limits.
 fn builder() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -126,8 +127,9 @@ fn builder() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Sends GOAWAY when the shutdown of the listener is announced, or after too many refusals in a row. Completes with the cause if the peer has
-/// nothing under way then and does not close: a peer at rest does not answer GOAWAY.
+/// Sends GOAWAY when the shutdown of the listener is announced, or after too many rejected requests in a row. Completes with the
+/// cause once the connection has closed. Also completes if the peer has no request under way after [`GOAWAY_GRACE`] and does not
+/// close, because an idle peer does not react to GOAWAY.
 async fn leave(
     goaway: GracefulShutdown,
     mut shutdown: Shutdown,
@@ -150,7 +152,7 @@ async fn leave(
     cause
 }
 
-/// Counts a request as abandoned if it is dropped before it has an answer.
+/// Counts a request as abandoned if the request is dropped before it has an answer.
 struct AbandonGuard(Option<Arc<ConnectionState>>);
 
 impl AbandonGuard {
@@ -195,7 +197,7 @@ mod tests {
     fn a_peer_that_abandons_more_than_it_waits_for_is_cut_off() {
         let state = Arc::new(ConnectionState::default());
         let guard = || AbandonGuard(Some(Arc::clone(&state)));
-        // What it waited for before it abandoned anything counts for nothing.
+        // Answers that it waited for before it abandoned any request do not count.
         guard().disarm();
         for _ in 0..ABANDONED_MAX {
             drop(guard());

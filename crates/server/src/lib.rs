@@ -1,5 +1,5 @@
-//! The connection edge: accepts connections, reads PROXY headers, shakes hands for TLS, speaks HTTP/1.1 and HTTP/2, and
-//! closes connections whose peers are too slow or too many. What a request means is up to a [`Dispatch`].
+//! Handles the connections: accepts them, reads PROXY headers, makes TLS handshakes, speaks HTTP/1.1 and HTTP/2, and closes
+//! connections whose peers are too slow or too many. A [`Dispatch`] decides what a request means.
 //!
 //! To follow a connection: `listener` → `permits` → `workers` → `connection` → `http1` or `http2`.
 

@@ -1,4 +1,5 @@
-//! The accept loop. That of axum has no deadline and no cap: a few thousand slow connections would occupy it for ever.
+//! The accept loop. axum's own loop has no deadlines and no connection limit, so a few thousand slow connections would occupy it
+//! forever.
 
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
@@ -20,19 +21,19 @@ use crate::permits::ConnectionLimiter;
 use crate::policy::{ConnectionPolicy, Shutdown, ShutdownPhase};
 use crate::workers::Workers;
 
-/// Pause after a failed accept. The usual cause is a lack of file descriptors, and the process needs time to get some back.
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, and the process needs time to free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long connections are accepted that had begun before the shutdown: a few times the way to a load balancer and back.
+/// How long the listener continues to accept connections that had begun before the shutdown: a few round trips to a load balancer.
 const LAST_CONNECTIONS: Duration = Duration::from_millis(20);
 
-/// How long a connection without a request is kept after that: a request may have been sent before its peer could know.
+/// How long connections without a request stay open after that. A peer may have sent a request before it could notice the shutdown.
 const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
-/// Connections that may wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds an address; with port 0 the system chooses one.
+/// Binds an address. With port 0 the system chooses a port.
 ///
 /// # Errors
 /// When the address can't be bound.
@@ -41,7 +42,7 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // `[::]` means all addresses, IPv4 as well; the default depends on the system.
+    // `[::]` means all addresses, including IPv4. The system's default varies, so it is set here.
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
@@ -50,10 +51,10 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts and serves connections until the shutdown begins, waits for the requests under way, and cuts off the rest when
-/// the shutdown is over. Each connection runs at the worker with the fewest, or here if there are no workers, and keeps the
-/// policy that was in force when it was accepted. A connection that was made is served, and so is a request that was sent before
-/// its peer could know of the shutdown.
+/// Accepts and serves connections until the shutdown begins. Then waits for the requests under way, and closes the remaining
+/// connections at the end of the shutdown. Each connection runs on the worker with the fewest connections, or on the current
+/// runtime if there are no workers. It keeps the policy that was current when it was accepted. During the shutdown, established
+/// connections are still served, and so are requests that their peers sent before they could notice the shutdown.
 pub async fn serve<D: Dispatch>(
     listener: TcpListener,
     dispatch: D,
@@ -91,20 +92,20 @@ pub async fn serve<D: Dispatch>(
     connections.end(deadline).await;
 }
 
-/// The connections of a listener, and what each of them begins with.
+/// The connections of a listener, and the values with which each of them begins.
 struct ListenerConnections<D> {
     dispatch: D,
     policy: Arc<ArcSwap<ConnectionPolicy>>,
     workers: Option<Arc<Workers>>,
     limiter: Arc<ConnectionLimiter>,
     graceful: GracefulShutdown,
-    /// The shutdown of the connections, which comes after that of the listener.
+    /// The shutdown of the connections. It follows the shutdown of the listener.
     leaving: Shutdown,
     tasks: JoinSet<()>,
 }
 
 impl<D: Dispatch> ListenerConnections<D> {
-    /// Accepts connections until something has come to its end.
+    /// Accepts connections until `end` completes.
     async fn accept_until<T>(&mut self, listener: &TcpListener, end: impl Future<Output = T>) -> T {
         let mut end = pin!(end);
         loop {
@@ -127,7 +128,7 @@ impl<D: Dispatch> ListenerConnections<D> {
     /// Begins to serve a connection.
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
         let policy = self.policy.load_full();
-        // Over the cap a connection closes without an answer, which would cost what the cap has to save.
+        // Above the limit a connection closes without an answer, because an answer would cost what the limit has to save.
         let permit = ConnectionLimiter::take(&self.limiter, peer.ip(), &policy, Arc::default());
         let Some(permit) = permit else { return };
         let guard = self.workers.as_deref().and_then(Workers::least_loaded);
@@ -164,10 +165,11 @@ impl<D: Dispatch> ListenerConnections<D> {
     }
 }
 
-/// Has the system drop what would begin a connection, and nothing else: an attempt is repeated after a second, and then refused.
-/// To close the socket would reset connections that are made and not accepted yet, whose callers have sent their requests.
+/// Makes the system drop packets that would begin a connection, and no other packets. A client repeats its attempt after a second
+/// and is then refused. Closing the socket instead would reset established connections that are not accepted yet, although their
+/// callers have sent requests.
 fn hold_off(listener: &TcpListener) -> std::io::Result<()> {
-    // Of classic BPF: load a byte, mask it, jump if it is equal, return how much of the packet to keep.
+    // Instructions of classic BPF: load a byte, mask it, jump if it is equal, return the number of bytes of the packet to keep.
     let [load, and, is, keep] = [0x30, 0x54, 0x15, 0x06];
     let (flags_at, syn, ack) = (13, 0x02, 0x10);
     let filter = [

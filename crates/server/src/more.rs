@@ -1,4 +1,4 @@
-//! Whether the peer of an HTTP/1.1 connection closes its side, or sends more, while its request is under way.
+//! Detects that the peer of an HTTP/1.1 connection closes its side, or sends more, while its request is under way.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -6,16 +6,16 @@ use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
 
-/// Nobody asks for it.
+/// State: no request waits.
 const UNASKED: u8 = 0;
 
-/// The request that is under way does.
+/// State: the request under way waits.
 const AWAITED: u8 = 1;
 
-/// More has come.
+/// State: the peer has closed its side or sent more.
 const CAME: u8 = 2;
 
-/// Tells a request that its peer has closed its side or sent more.
+/// Notifies a request that its peer has closed its side or sent more.
 #[derive(Debug, Default)]
 pub(crate) struct AwaitedMore {
     state: AtomicU8,
@@ -23,7 +23,7 @@ pub(crate) struct AwaitedMore {
 }
 
 impl AwaitedMore {
-    /// Completes when more has come since this was first polled. One request may wait for it.
+    /// Completes when the peer has closed its side or sent more since the first poll of this future. Only one request may wait.
     pub(crate) async fn came(&self) {
         let _unasked = UnaskedOnDrop(&self.state);
         self.state.store(AWAITED, Ordering::Release);
@@ -37,19 +37,19 @@ impl AwaitedMore {
         .await;
     }
 
-    /// Whether a request waits for it.
+    /// Returns whether a request waits.
     pub(crate) fn is_awaited(&self) -> bool {
         self.state.load(Ordering::Relaxed) == AWAITED
     }
 
-    /// Wakes the request that waits for it.
+    /// Wakes the waiting request, because the peer has closed its side or sent more.
     pub(crate) fn note(&self) {
         self.state.store(CAME, Ordering::Release);
         self.request.wake();
     }
 }
 
-/// Ends the question.
+/// Ends the wait when it is dropped.
 struct UnaskedOnDrop<'s>(&'s AtomicU8);
 
 impl Drop for UnaskedOnDrop<'_> {
@@ -75,7 +75,7 @@ mod tests {
         assert!(!more.is_awaited());
         assert!(came.as_mut().now_or_never().is_some());
         drop(came);
-        // The next request asks anew.
+        // The next request waits for a new event.
         assert!(more.came().now_or_never().is_none());
         assert!(!more.is_awaited());
     }

@@ -1,4 +1,4 @@
-//! The body of an HTTP/2 answer, handed over in small pieces.
+//! The body of an HTTP/2 answer, which is handed over to hyper in small pieces.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,25 +13,25 @@ use tokio::time::Instant;
 use crate::connection_state::InFlight;
 use crate::policy::Deadlines;
 
-/// Largest frame: the minimum that the protocol allows.
+/// Size of the largest frame, in bytes: the smallest maximum that the protocol allows.
 pub(crate) const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
-/// The body of an answer. Its request is under way until all of it is handed over or the peer has reset the stream. hyper
-/// hands a piece on whole as soon as the peer has room for one byte of it, so that each piece has to be small, and asks for the
-/// next one then.
+/// The body of an answer. Its request is under way until hyper has taken the whole body or the peer has reset the stream. hyper
+/// passes on a whole piece as soon as the peer has room for one byte of it, and then asks for the next piece. Therefore each piece
+/// must be small.
 pub(crate) struct PacedBody {
     body: Body,
     rest: Bytes,
     in_flight: InFlight,
     deadlines: Deadlines,
-    /// When an answer with an end began; `None` for one that goes on and on, whose pieces each have their time.
+    /// The time at which the answer began; `None` for an answer without an end, whose pieces each have their own time.
     since: Option<Instant>,
-    /// What has been handed over, in bytes.
+    /// Number of bytes that were handed over.
     handed_over: u64,
 }
 
 impl PacedBody {
-    /// Wraps the body of an answer, and gives the peer time for its first piece.
+    /// Wraps the body of an answer and gives the peer time for its first piece.
     pub(crate) fn new(
         response: Response<Body>,
         mut in_flight: InFlight,
@@ -53,12 +53,12 @@ impl PacedBody {
         })
     }
 
-    /// Gives the peer time for the next piece, of so many bytes: it has taken those before it.
+    /// Gives the peer time for the next piece of `bytes` bytes, because it has taken the previous pieces.
     fn pace(&mut self, bytes: usize) {
         let is_first = self.handed_over == 0;
         self.handed_over += bytes as u64;
         match self.since {
-            // It has had its time since the answer began. Most answers have no other.
+            // The time for the first piece began with the answer. Most answers have no other piece.
             Some(_) if is_first => {}
             Some(since) => {
                 let now = Instant::now();
@@ -72,9 +72,9 @@ impl PacedBody {
     }
 }
 
-/// Whether an answer goes on for as long as its service likes: nobody has said how long it is.
+/// Returns whether an answer may continue indefinitely: neither its body nor its head states a length.
 fn is_endless(response: &Response<Body>) -> bool {
-    // The body is asked first, which costs less.
+    // The check of the body comes first, because it costs less.
     let length = http_body::Body::size_hint(response.body()).exact();
     length.is_none() && !response.headers().contains_key(CONTENT_LENGTH)
 }
@@ -90,7 +90,7 @@ impl http_body::Body for PacedBody {
         if self.rest.is_empty() {
             let frame = Pin::new(&mut self.body).poll_frame(cx);
             if frame.is_pending() && self.since.is_none() {
-                // The service has nothing to send, and the peer is not waited for.
+                // The service has nothing to send, so the server does not wait for the peer.
                 self.in_flight.clear_deadline();
             }
             match ready!(frame) {
@@ -175,11 +175,11 @@ mod tests {
 
     const PIECE: usize = FRAME_BYTES_MAX as usize;
 
-    /// How many of so many pieces of an answer the peer takes before its connection is cut off. The length is said beside
-    /// the body, as that of a large answer is.
+    /// Returns the number of pieces of an answer that the peer takes before its connection is closed, at most `pieces`. The length
+    /// stands in the head, not in the body, as for a large answer.
     async fn taken_within_its_time(pieces: usize, pause: impl Fn(usize) -> Duration) -> usize {
         let state = Arc::default();
-        // Two pieces in one, as a service may give them.
+        // The service may produce two pieces in one.
         let body = (0..pieces / 2).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 2 * PIECE])));
         let length = Some((pieces * PIECE) as u64);
         let mut body = of(Body::from_stream(stream::iter(body)), length, &state);
@@ -199,7 +199,7 @@ mod tests {
     async fn a_long_answer_has_time_as_long_as_the_peer_takes_it_at_the_pace() {
         let at_pace = Duration::from_secs(16);
         assert_eq!(taken_within_its_time(256, |_| at_pace).await, 256);
-        // Too slow on average, and too long at once.
+        // First a peer that is too slow on average, then one whose single pause is too long.
         let slow = Duration::from_secs(20);
         assert_eq!(taken_within_its_time(256, |_| slow).await, 7);
         let stops = |taken| Duration::from_secs(if taken < 200 { 0 } else { 95 });

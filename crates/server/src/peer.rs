@@ -1,4 +1,4 @@
-//! The other end of a connection: its address, and how many refusals in a row it has caused.
+//! The other end of a connection: its address, and a counter of rejected requests in a row.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,26 +6,28 @@ use std::sync::atomic::Ordering;
 
 use crate::connection_state::ConnectionState;
 
-/// Refusals in a row of callers who have not authenticated, after which a connection closes. A client with a wrong
-/// configuration notices, and a flood pays for a handshake every so often.
+/// Number of rejected requests in a row after which a connection closes, if their callers have not authenticated. A misconfigured
+/// client notices the close, and a flood has to pay for another handshake.
 const REFUSALS_IN_A_ROW_MAX: u32 = 8;
 
-/// Refusals in a row after which an HTTP/2 connection is cut off: the requests that were under way when GOAWAY was sent, as
-/// many as the connection may carry, and a few more. A peer that sends further requests has ignored GOAWAY.
+/// Number of rejected requests in a row after which an HTTP/2 connection is cut off. The limit covers the requests that were under
+/// way when GOAWAY was sent, as many as the connection may carry, and a few more. A peer that sends further requests has ignored
+/// GOAWAY.
 const REFUSALS_AFTER_GOAWAY_MAX: u32 = 128;
 
-/// The other end of the TCP connection, or the address that its PROXY header names.
+/// The address of a peer: the other end of the TCP connection, or the address in its PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddr {
-    /// Its address.
+    /// The address of the peer.
     pub address: SocketAddr,
-    /// Whether the peer calls for itself. A PROXY header can say that a connection carries no calls of others (`UNKNOWN`,
-    /// `LOCAL`), such as a health check: then anybody may have written its forwarded header, whatever the address of the peer.
+    /// True if the peer calls for itself. A PROXY header can state that its connection carries no calls of other clients
+    /// (`UNKNOWN`, `LOCAL`), such as a health check. Then a forwarded header is not trusted, whatever the peer's address, because
+    /// anybody may have written it.
     pub is_caller: bool,
 }
 
 impl PeerAddr {
-    /// A peer that may pass calls on, if it is a trusted proxy.
+    /// Returns a peer that may pass on calls of other clients, if it is a trusted proxy.
     pub fn of(address: SocketAddr) -> PeerAddr {
         PeerAddr {
             address,
@@ -33,7 +35,7 @@ impl PeerAddr {
         }
     }
 
-    /// A peer that calls for itself.
+    /// Returns a peer that calls for itself.
     pub fn caller(address: SocketAddr) -> PeerAddr {
         PeerAddr {
             address,
@@ -51,7 +53,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Counts a refusal of a caller who has not authenticated. Returns whether the connection has to close.
+    /// Counts a rejected request whose caller has not authenticated. Returns whether the connection has to close.
     pub fn count_refusal(&self) -> bool {
         let refusals = self.state.refusals.fetch_add(1, Ordering::Relaxed) + 1;
         if refusals >= REFUSALS_AFTER_GOAWAY_MAX {
@@ -60,21 +62,22 @@ impl Peer {
         refusals >= REFUSALS_IN_A_ROW_MAX
     }
 
-    /// Forgets the refusals: a caller has authenticated.
+    /// Resets the counter of rejected requests, because a caller has authenticated.
     pub fn reset_refusals(&self) {
-        // Most connections have none, and a load costs other threads nothing.
+        // Most counters are 0, and a load does not slow down other threads as a store does.
         if self.state.refusals.load(Ordering::Relaxed) != 0 {
             self.state.refusals.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Completes when the peer closes its side of an HTTP/1.1 connection, or sends more, while its request is under way: it may have
-    /// gone away, or wait for its answer all the same. On HTTP/2 this never completes: the request of a peer that has gone is dropped.
+    /// Completes when the peer of an HTTP/1.1 connection closes its side, or sends more, while its request is under way. The peer
+    /// may have disconnected, or may still wait for its answer. On HTTP/2 this never completes, because the request of a
+    /// disconnected peer is dropped.
     pub async fn closes_or_sends(&self) {
         self.state.more.came().await;
     }
 
-    /// Has an HTTP/2 connection send GOAWAY: it finishes the requests under way and accepts no more.
+    /// Makes an HTTP/2 connection send GOAWAY. The connection finishes the requests under way and accepts no more requests.
     pub fn go_away(&self) {
         self.state.request_goaway();
     }

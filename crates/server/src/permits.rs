@@ -1,5 +1,5 @@
-//! How many connections are open, in all and by address. When a limit is reached, a new connection takes the place of the
-//! one for whose peer the server has waited longest. A connection whose peer sends and reads without delay is never evicted.
+//! Limits the number of open connections, in total and per address. When a limit is reached, a new connection replaces the
+//! connection whose peer the server has waited for longest. A connection whose peer sends and reads without delay is never evicted.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::connection_state::ConnectionState;
 use crate::policy::ConnectionPolicy;
 
-/// No connection is evicted whose peer the server has waited for less: a round trip to the far side of the world.
+/// Minimum wait for a peer before its connection can be evicted: a round trip to the far side of the world.
 const WAITED_MIN: Duration = Duration::from_millis(250);
 
-/// One in so many connections is evicted at once, which spreads the cost of the search.
+/// One in this many connections is evicted in each search, which spreads the cost of the search.
 const EVICTED_SHARE: usize = 64;
 
 /// Limits the connections of one listener.
@@ -24,20 +24,20 @@ pub(crate) struct ConnectionLimiter(Mutex<OpenConnections>);
 #[derive(Default)]
 struct OpenConnections {
     total: usize,
-    /// By the address that [`counted_as`] says.
+    /// The connections by address, as [`counted_as`] returns the address.
     by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
 }
 
-/// Permission for one open connection; returned when dropped.
+/// The permit for one open connection. Dropping it returns it to the limiter.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
-    /// The address as it is counted.
+    /// The address under which the connection is counted.
     address: IpAddr,
     state: Arc<ConnectionState>,
 }
 
 impl ConnectionLimiter {
-    /// Permits a connection from an address; `None` if there are too many and none can be evicted.
+    /// Permits a connection from an address. Returns `None` if there are too many connections and none can be evicted.
     pub(crate) fn take(
         limiter: &Arc<ConnectionLimiter>,
         address: IpAddr,
@@ -68,15 +68,15 @@ impl ConnectionLimiter {
         })
     }
 
-    /// The connections are consistent after every statement, so that a panic elsewhere does no harm.
+    /// Locks the connections, also after a panic of another thread, because the connections are consistent after every statement.
     fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl OpenConnections {
-    /// Evicts the connections, of one address or of all, for whose peers the server has waited longest; those without a
-    /// completed request go first. Returns whether there were any.
+    /// Evicts the connections, of one address or of all addresses, whose peers the server has waited for longest. Connections
+    /// without a completed request are evicted first. Returns whether any connection was evicted.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let mut waiting: Vec<_> = self
             .by_address
@@ -107,12 +107,12 @@ impl OpenConnections {
         true
     }
 
-    /// Removes a connection, unless it was evicted before and is no longer there.
+    /// Removes a connection, unless an earlier eviction has already removed it.
     fn remove(&mut self, address: IpAddr, state: &Arc<ConnectionState>) {
         let Some(open) = self.by_address.get_mut(&address) else {
             return;
         };
-        // A proxy may have them all, so that they are not searched.
+        // The connection is found by its index, not by a search, because one proxy may have all connections.
         let place = state.permit_place.load(Ordering::Relaxed);
         if open
             .get(place)
@@ -131,7 +131,8 @@ impl OpenConnections {
 }
 
 impl ConnectionPermit {
-    /// Counts the same connection under the address that its proxy has named.
+    /// Counts the same connection under the address that its proxy has named. Returns `None` if that address has too many
+    /// connections.
     pub(crate) fn move_to(
         self,
         address: IpAddr,
@@ -142,7 +143,7 @@ impl ConnectionPermit {
         ConnectionLimiter::take(&limiter, address, policy, state)
     }
 
-    /// The state of the connection.
+    /// Returns the state of the connection.
     pub(crate) fn state(&self) -> &Arc<ConnectionState> {
         &self.state
     }
@@ -154,8 +155,8 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// The address under which connections are counted. An IPv6 peer owns at least a /64, and would have as many connections as it has
-/// addresses there.
+/// Returns the address under which a connection is counted. An IPv6 peer owns at least a /64, so its addresses are counted as one;
+/// otherwise it could open as many connections as it has addresses.
 fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
@@ -243,7 +244,7 @@ mod tests {
         for (permit, seconds) in [(&served, 900), (&rests, 800), (&oldest, 700)] {
             permit.state().pretend_waited(Duration::from_secs(seconds));
         }
-        // A connection with a completed request goes after those without.
+        // A connection with a completed request is evicted after the connections without one.
         let first = take();
         assert!(first.is_some() && oldest.state().take_eviction());
         assert!(!rests.state().take_eviction());
@@ -251,7 +252,7 @@ mod tests {
         assert!(second.is_some() && rests.state().take_eviction());
         assert!(take().is_none());
         assert!(!served.state().take_eviction() && !fresh.state().take_eviction());
-        // An evicted connection that ends returns no permit of another.
+        // When an evicted connection ends, it does not return the permit of another connection.
         drop((oldest, rests, in_flight));
         assert_eq!(limiter.lock().total, 4);
         drop((first, second, served, fresh));
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn of_many_connections_a_share_is_evicted_at_once() {
-        // Three of 129, by one in 64.
+        // One in 64, which is three of 129.
         let most = 129;
         let policy = policy(most, most);
         let limiter = Arc::new(ConnectionLimiter::default());
@@ -274,7 +275,7 @@ mod tests {
             .iter()
             .map(|permit| permit.state().take_eviction())
             .collect();
-        // Those that were waited for longest.
+        // The connections whose peers the server has waited for longest.
         assert!(evicted[most - 3..].iter().all(|evicted| *evicted));
         assert!(!evicted[..most - 3].contains(&true));
     }

@@ -1,4 +1,4 @@
-//! How a listener treats its connections: plain values that the owner of the listener fills in.
+//! The rules by which a listener treats its connections: plain values that the owner of the listener fills in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,37 +10,37 @@ use tokio::time::Instant;
 
 use crate::tls::Tls;
 
-/// Largest request head, in bytes: names, values, method and target together. A message of 16 KiB in a query is 48 KiB once
-/// encoded, beside 16 KiB for everything else. hyper stops reading somewhere between this and twice as much, depending on
-/// how its buffer fills; a service that wants a sharp limit counts again.
+/// Maximum size of a request head, in bytes: names, values, method and target together. A message of 16 KiB takes 48 KiB when it is
+/// encoded in a query, and 16 KiB remain for everything else. hyper stops reading between this size and twice this size, depending
+/// on how its buffer fills. A service that needs an exact limit has to count again.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Most header lines: clients behind two proxies send some thirty.
+/// Maximum number of header lines. Clients behind two proxies send about thirty.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// What a peer may take of an answer without being seen to, in bytes: TLS holds so much beneath us, and the system does not
-/// say at once that it has room again.
+/// Number of bytes of an answer that a peer may take before the server notices it: TLS buffers this many bytes below the stream,
+/// and the system does not report immediately that it has room again.
 const UNSEEN_BYTES_MAX: u64 = 64 * 1024;
 
-/// How a listener treats its connections.
+/// The rules by which a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionPolicy {
     /// The deadlines of each connection.
     pub deadlines: Deadlines,
-    /// Most connections at once.
+    /// Maximum number of open connections.
     pub connections_max: usize,
-    /// Most connections at once from one peer address; an IPv6 address counts with its /64.
+    /// Maximum number of open connections from one peer address. An IPv6 address counts with its /64.
     pub per_address_max: usize,
-    /// Peers to which the cap per address does not apply: one proxy carries many callers.
+    /// Peers that are exempt from the limit per address, because one proxy carries many callers.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether each connection has to come from a trusted proxy and begin with a PROXY header.
+    /// True if each connection has to come from a trusted proxy and begin with a PROXY header.
     pub proxy_protocol: bool,
     /// The certificates of the listener, if it speaks TLS.
     pub tls: Option<Arc<Tls>>,
 }
 
 impl ConnectionPolicy {
-    /// Whether this is the address of a trusted proxy.
+    /// Returns whether this is the address of a trusted proxy.
     pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies
@@ -49,32 +49,32 @@ impl ConnectionPolicy {
     }
 }
 
-/// How long a peer may take.
+/// The times that a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// For the first byte of a connection, and from the first byte of a head to its end.
+    /// Time for the first byte of a connection, and from the first byte of a head to its end.
     pub head: Duration,
-    /// Between two requests.
+    /// Time between two requests.
     pub idle: Duration,
-    /// For a request, from its head to its answer.
+    /// Time for a request, from its head to its answer.
     pub request: Duration,
-    /// For the whole body of a request, before the received bytes earn more time at `rate`.
+    /// Time for the whole body of a request, to which the received bytes add more time at `rate`.
     pub body: Duration,
-    /// For taking a piece of the answer, and for all of it, before the taken bytes earn more time at `rate`: for the next piece
-    /// 64 KiB of them at most.
+    /// Time for taking the next piece of the answer, and for taking the whole answer. The taken bytes add more time at `rate`; at
+    /// most 64 KiB of them count for the next piece.
     pub write: Duration,
-    /// What a peer has to send or take on average, in bytes a second.
+    /// Minimum average number of bytes per second that a peer has to send or take.
     pub rate: u32,
 }
 
 impl Deadlines {
-    /// The time that so many bytes have earned.
+    /// Returns the time that this number of bytes has earned.
     pub(crate) fn earned(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
     }
 
-    /// When a peer has to take more of an answer that it was offered at `since`, and of which it took so many bytes until
-    /// `last`. Who has taken much at once must not stop for as long as that has earned.
+    /// Returns the time by which a peer has to take more of an answer. The answer was offered at `since`, and the peer had taken
+    /// `taken` bytes by `last`. A peer that took many bytes quickly must not then pause for the whole time that they earned.
     pub(crate) fn next_piece(&self, since: Instant, last: Instant, taken: u64) -> Instant {
         let by_pace = since + self.earned(taken);
         let by_pause = last + self.earned(taken.min(UNSEEN_BYTES_MAX));
@@ -95,11 +95,11 @@ impl Default for Deadlines {
     }
 }
 
-/// How far the shutdown of a listener has come.
+/// The phase of a listener's shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownPhase {
-    /// Connections are accepted and served as before, but each ends with its next answer: a load balancer that has not noticed
-    /// yet loses no call.
+    /// Connections are accepted and served as before, but each connection ends with its next answer. A load balancer that has not
+    /// noticed the shutdown yet loses no call.
     Announced,
     /// No connection is accepted, and requests under way may finish until this instant.
     Ending(Instant),
@@ -110,23 +110,24 @@ pub enum ShutdownPhase {
 pub struct Shutdown(watch::Receiver<Option<ShutdownPhase>>);
 
 impl Shutdown {
-    /// A sender, and the shutdown that begins when a phase is sent.
+    /// Returns a sender, and the shutdown that begins when a phase is sent.
     pub fn channel() -> (watch::Sender<Option<ShutdownPhase>>, Shutdown) {
         let (sender, receiver) = watch::channel(None);
         (sender, Shutdown(receiver))
     }
 
-    /// Whether a phase has been sent, or the sender has been dropped. Costs little, and wakes nobody.
+    /// Returns whether a phase has been sent or the sender has been dropped. The check is cheap and registers no waker.
     pub(crate) fn is_sent(&self) -> bool {
         self.0.has_changed().unwrap_or(true)
     }
 
-    /// Completes when the shutdown is announced, or has begun, or the sender has been dropped.
+    /// Completes when the shutdown is announced or begins, or when the sender is dropped.
     pub(crate) async fn announced(&mut self) {
         let _ = self.0.wait_for(Option::is_some).await;
     }
 
-    /// Completes when the shutdown begins, and returns when it is over: at once if the sender has been dropped.
+    /// Completes when the shutdown begins, and returns the instant at which it ends. If the sender is dropped, that is the current
+    /// instant.
     pub(crate) async fn requested(&mut self) -> Instant {
         let begins = |phase: &Option<_>| matches!(phase, Some(ShutdownPhase::Ending(_)));
         match self.0.wait_for(begins).await.as_deref() {

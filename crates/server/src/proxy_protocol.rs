@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer sends the address of its client in a few bytes ahead of everything
+//! Reads the PROXY protocol, versions 1 and 2. A load balancer sends the address of its client in a few bytes before everything
 //! else (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 
 use std::io;
@@ -8,14 +8,15 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// How long a header may take: a balancer sends it in one piece as soon as it has connected.
+/// Maximum time for a header. A balancer sends it in one piece as soon as it has connected.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Longest header of version 1, its line end included, by the specification.
+/// Maximum length of a header of version 1 in bytes, including its line end, according to the specification.
 const V1_BYTES_MAX: usize = 107;
 
-/// Most bytes after the fixed part of version 2. Both parts together fill the smallest IPv4 segment that every host accepts;
-/// the specification demands that so much is read. Addresses take up to 36 of the bytes, extensions the rest.
+/// Maximum number of bytes after the fixed part of version 2. Both parts together fill the smallest IPv4 segment that every host
+/// accepts, and the specification demands that a receiver reads this much. Addresses take up to 36 of the bytes, extensions the
+/// rest.
 const V2_REST_BYTES_MAX: usize = 536;
 
 /// The first bytes of version 2.
@@ -24,16 +25,15 @@ const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// The first bytes of version 1.
 const V1_START: &[u8] = b"PROXY ";
 
-/// A header that can't be read ends the connection: a guess would let a caller choose an address.
+/// Returns the error for a malformed header. The error ends the connection, because with a guess a caller could choose an address.
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Reads the header and not a byte beyond it. Returns `None` for a connection of the balancer itself, such as a health
-/// check.
+/// Reads the header and no byte beyond it. Returns `None` for the balancer's own connections, such as health checks.
 ///
 /// # Errors
-/// When there is no header, it is malformed or too long, or it does not arrive in time.
+/// When the header is missing, malformed or too long, or does not arrive in time.
 pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     match tokio::time::timeout(DEADLINE, read_header(stream)).await {
         Ok(read) => read,
@@ -44,7 +44,7 @@ pub(crate) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
 async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     // The shortest header of version 1, `PROXY UNKNOWN` and its line end, is longer than this.
     let mut start = [0; V2_SIGNATURE.len()];
-    // One byte first: the connection closes without waiting for eleven more if the byte belongs to neither version.
+    // One byte is read first. If it belongs to neither version, the connection closes without waiting for eleven more bytes.
     stream.read_exact(&mut start[..1]).await?;
     if start[0] != V1_START[0] && start[0] != V2_SIGNATURE[0] {
         return Err(malformed("no PROXY header"));
@@ -69,7 +69,7 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     }
 }
 
-/// Reads on to the end of the line. Bytes are peeked first, so that none beyond the line is taken out of the socket.
+/// Reads the rest of the line. The bytes are peeked first, so that no byte beyond the line is taken out of the socket.
 async fn read_line(stream: &mut TcpStream, mut line: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut seen = [0; V1_BYTES_MAX];
     while line.len() < V1_BYTES_MAX {
@@ -101,7 +101,7 @@ pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
         .ok_or_else(|| malformed("a PROXY line without its end"))?;
     let parts: Vec<_> = line.split(' ').collect();
     match parts[..] {
-        // The specification demands that the rest is ignored.
+        // The specification demands that the rest of the line is ignored.
         ["PROXY", "UNKNOWN", ..] => Ok(None),
         [
             "PROXY",
@@ -127,21 +127,21 @@ pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
     }
 }
 
-/// A decimal number without sign or leading zero.
+/// Parses a decimal port number without sign or leading zero.
 fn port(text: &str) -> Option<u16> {
     let port: u16 = text.parse().ok()?;
     (port.to_string() == text).then_some(port)
 }
 
-/// Parses the binary form: version and command in one byte, family and transport in another, then source and target address,
-/// source and target port, then extensions, which are ignored. Returns `None` if the header names no client.
+/// Parses the binary form. The header contains version and command in one byte, family and transport in the next byte, source and
+/// target address, source and target port, and extensions, which are ignored. Returns `None` if the header names no client.
 ///
 /// # Errors
 /// When the header is malformed.
 pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<SocketAddr>> {
     let short = || malformed("a PROXY header without its addresses");
     match (command, family) {
-        // LOCAL, whatever follows; and PROXY for something that has no address.
+        // LOCAL with any family, and PROXY for a source without an address.
         (0x20, _) | (0x21, 0x00) => Ok(None),
         (0x21, 0x11) => source::<4, 12>(rest).map(Some).ok_or_else(short),
         (0x21, 0x21) => source::<16, 36>(rest).map(Some).ok_or_else(short),
@@ -150,7 +150,7 @@ pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<Sock
     }
 }
 
-/// The source in a block of `BLOCK` bytes: two addresses of `ADDRESS` bytes each, and two ports.
+/// Returns the source from a block of `BLOCK` bytes, which holds two addresses of `ADDRESS` bytes each and two ports.
 fn source<const ADDRESS: usize, const BLOCK: usize>(rest: &[u8]) -> Option<SocketAddr>
 where
     IpAddr: From<[u8; ADDRESS]>,

@@ -1,4 +1,4 @@
-//! The signals that stop a process, the one that makes it read its files again, and those that it survives.
+//! Handles the signals that stop the process, the signal that reloads its files, and the signals that it has to survive.
 
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,10 +10,10 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// Keeps both signals from ending the process at once. Call it before the address is printed.
+    /// Keeps both signals from ending the process immediately. Call it before the address is printed.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system does not allow it.
     pub fn listen() -> Result<StopSignal, String> {
         let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
         Ok(StopSignal {
@@ -31,14 +31,14 @@ impl StopSignal {
     }
 }
 
-/// SIGHUP, by which a supervisor asks the process to read its files again.
+/// SIGHUP, with which a supervisor asks the process to read its files again.
 pub struct ReloadSignal(Signal);
 
 impl ReloadSignal {
     /// Keeps the signal from ending the process.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system does not allow it.
     pub fn listen() -> Result<ReloadSignal, String> {
         signal(SignalKind::hangup())
             .map(ReloadSignal)
@@ -51,10 +51,10 @@ impl ReloadSignal {
     }
 }
 
-/// Signals that have no meaning here, and that end every process that does not handle them. Once SIGXFSZ is handled, a write
-/// beyond the limit on the size of files returns an error.
+/// Signals that have no meaning for this process, but end every process that does not handle them. With a handler for SIGXFSZ, a
+/// write beyond the limit on file size returns an error instead.
 const STRAY: [Number; 8] = [
-    // ReloadSignal listens to it later.
+    // `ReloadSignal` listens for it later.
     Number::HUP,
     Number::ALARM,
     Number::VTALARM,
@@ -65,19 +65,19 @@ const STRAY: [Number; 8] = [
     Number::XFSZ,
 ];
 
-/// The real-time signals of Linux. The C library reserves some of the first, and refuses handlers of them.
+/// The real-time signals of Linux. The C library reserves some of the first ones and rejects handlers for them.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// Makes the process survive all signals but those that are meant to end it: SIGTERM and SIGINT by a shutdown, SIGQUIT,
-/// SIGKILL and those of a crash at once. SIGUSR1 and SIGUSR2, which log rotations send, are logged.
+/// Makes the process survive all signals except those that are meant to end it. SIGTERM and SIGINT end it by a shutdown; SIGQUIT,
+/// SIGKILL and the signals of a crash end it immediately. SIGUSR1 and SIGUSR2, which log rotation tools send, are logged.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system does not allow it.
 pub fn outlive_stray_signals() -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let mut first = listen(SignalKind::user_defined1())?;
     let mut second = listen(SignalKind::user_defined2())?;
-    // The handler stays when the listener is dropped.
+    // The handler stays installed when the listener is dropped.
     for number in STRAY {
         let _ = listen(SignalKind::from_raw(number.as_raw()))?;
     }

@@ -1,4 +1,4 @@
-//! What a connection asks of its socket besides reading and writing, under TLS or not.
+//! The operations that a connection needs of its socket besides reading and writing, with or without TLS.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -9,20 +9,20 @@ use tokio_rustls::server::TlsStream;
 
 /// A stream over a socket.
 pub(crate) trait Socket {
-    /// Makes closing send a reset. Without it the system would go on offering the rest of an answer to a peer that does not
-    /// take it.
+    /// Makes the later close send a reset. Without a reset the system would continue to offer the rest of an answer to a peer that
+    /// does not take it.
     fn abort(&self);
 
     /// Waits until there is something to read, after a read that found nothing.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Waits until there is something to read, or its end, and reads nothing.
+    /// Waits until there is something to read or the peer has closed its side. Reads nothing.
     fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Socket for TcpStream {
     fn abort(&self) {
-        // A connection that has already gone needs no reset.
+        // A connection that has already ended needs no reset.
         let _ = self.set_zero_linger();
     }
 
@@ -46,7 +46,7 @@ impl<S: Socket> Socket for TlsStream<S> {
     }
 
     fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // Under TLS a peer says that it closes its side.
+        // Under TLS a close of the peer's side also arrives as bytes: a close_notify message.
         self.get_ref().0.poll_more(cx)
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a request: it has to arrive at a pace, and notices when it is dropped before its end.
+//! The body of a request. It enforces a minimum pace, and notes when it is dropped before its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,14 +18,15 @@ pub(crate) struct TimedBody<B: Body = Incoming> {
     body: B,
     state: Arc<ConnectionState>,
     deadlines: Deadlines,
-    /// How many bytes have arrived.
+    /// Number of bytes that have arrived.
     bytes: u64,
-    /// Since when the service waits for it. Nearly every body has arrived before it is polled, and needs no timer.
+    /// The time since which the service waits for the body, and the timer of its deadline. Nearly every body has arrived before it
+    /// is polled and needs no timer.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     is_late: bool,
 }
 
-/// Why a body ended early.
+/// The reason why a body ended early.
 #[derive(Debug)]
 pub enum RequestBodyError {
     /// The body came too slowly.
@@ -52,7 +53,7 @@ impl From<hyper::Error> for RequestBodyError {
 }
 
 impl TimedBody {
-    /// Wraps the body of a request on this connection. Most requests are reads and have none, which needs no deadline.
+    /// Wraps the body of a request on this connection. Most requests are reads without a body, which needs no deadline.
     pub(crate) fn wrap(
         body: Incoming,
         state: &Arc<ConnectionState>,
@@ -78,7 +79,7 @@ impl<B: Body> TimedBody<B> {
         }
     }
 
-    /// Ready when the body is late: its time is over, and so is the time that its bytes have earned.
+    /// Completes when the body is late: its time is over, including the time that its bytes have earned.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Deadlines { body, .. } = self.deadlines;
         let (since, timer) = self
@@ -137,7 +138,7 @@ impl<B: Body> Drop for TimedBody<B> {
         if self.waiting.is_some() {
             self.state.end_wait_for_body();
         }
-        // A peer that is already late gets no more time for useless bytes.
+        // The rest of a late body is not read, because a late peer gets no more time for useless bytes.
         if !self.body.is_end_stream() && !self.is_late {
             self.state.leave_body_unread();
         }
@@ -160,7 +161,7 @@ mod tests {
         }
     }
 
-    /// So many bytes a second, for ever.
+    /// An endless body with this many bytes per second.
     struct Dribble(Interval, usize);
 
     impl Body for Dribble {

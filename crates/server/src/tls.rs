@@ -1,4 +1,4 @@
-//! The TLS of a listener: its certificate and the client certificates that it demands, read from files, and read again when
+//! The TLS of a listener: its certificate and the authorities of client certificates. Both are read from files, and read again when
 //! the files change.
 
 use std::path::{Path, PathBuf};
@@ -19,27 +19,27 @@ use tokio_rustls::TlsAcceptor;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-/// How often the files are looked at: certificates are renewed days before they expire.
+/// How often the files are checked. Certificates are renewed days before they expire, so this is often enough.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is spoken, by its name in ALPN. A client that offers nothing of that is refused in the handshake.
+/// The ALPN names of the supported protocols. A client that offers only other protocols is rejected in the handshake.
 const HTTP_1: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
-/// Where a listener's certificate is, as PEM files.
+/// The paths of a listener's certificate files, in PEM format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, followed by the intermediate ones.
+    /// The certificate, followed by the intermediate certificates.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
-    /// The authorities of client certificates. If there are any, a client without a certificate of theirs is rejected.
+    /// The authorities of client certificates. If set, a client without a certificate from one of them is rejected.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client may agree on HTTP/2 in the handshake.
+    /// True if a client may negotiate HTTP/2 in the handshake.
     pub h2: bool,
 }
 
-/// Reads a file, at the start and whenever it may have changed. An error is a line that names the file.
+/// A function that reads a file at the start and again after it may have changed. Its error is a line that names the file.
 pub type ReadFile = fn(&Path) -> Result<Vec<u8>, String>;
 
 /// The contents of the files at one moment.
@@ -49,18 +49,18 @@ struct FileContents {
     client_ca: Option<Vec<u8>>,
 }
 
-/// A hash of the contents: no second copy of the key stays in memory.
+/// A hash of the contents. Comparing hashes keeps no second copy of the key in memory.
 type Fingerprint = [u8; SHA256_OUTPUT_LEN];
 
-/// The TLS of one listener.
+/// The TLS configuration of one listener.
 pub struct Tls {
     files: TlsFiles,
     read: ReadFile,
-    /// Swapped as a whole, so that sessions of an old certificate or an old authority can't be resumed.
+    /// The configuration is replaced as a whole, so that sessions of an old certificate or an old authority can't be resumed.
     config: ArcSwap<ServerConfig>,
-    /// When the certificate expires, in seconds since 1970, UTC.
+    /// The time at which the certificate expires, in seconds since 1970, UTC.
     expires: AtomicI64,
-    /// The contents that were tried last, whether they could be used or not; `None` if they could not be read.
+    /// The hash of the contents that were tried last, usable or not; `None` if they could not be read.
     tried: Mutex<Option<Fingerprint>>,
 }
 
@@ -71,10 +71,10 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files, now and again when they change.
+    /// Reads the files. They are read again when they change.
     ///
     /// # Errors
-    /// A sentence that names the wrong file, or says that the files do not belong together.
+    /// A sentence that names the wrong file, or states that the files do not belong together.
     pub fn open(files: &TlsFiles, read: ReadFile) -> Result<Tls, String> {
         let contents = FileContents::read(files, read)?;
         Ok(Tls {
@@ -86,17 +86,17 @@ impl Tls {
         })
     }
 
-    /// The acceptor for the next handshake.
+    /// Returns the acceptor for the next handshake.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// When the certificate in use expires, in seconds since 1970, UTC: the first of its chain that does.
+    /// Returns the earliest time at which a certificate of the current chain expires, in seconds since 1970, UTC.
     pub fn expires(&self) -> i64 {
         self.expires.load(Ordering::Relaxed)
     }
 
-    /// Reads the files again, if they have changed. Files that can't be used are logged once, and the old certificate stays.
+    /// Reads the files again if they have changed. Unusable files are logged once, and the old certificate stays.
     fn renew(&self) {
         let contents = FileContents::read(&self.files, self.read);
         let fingerprint = contents.as_ref().ok().map(FileContents::fingerprint);
@@ -125,13 +125,14 @@ impl Tls {
     }
 }
 
-/// Reads the certificates in use again whenever their files change, until the task is aborted. `in_use` returns them.
+/// Reads the current certificates again whenever their files change, until the task is aborted. `in_use` returns the current
+/// certificates.
 pub async fn keep_fresh(in_use: impl Fn() -> Vec<Arc<Tls>>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     loop {
         interval.tick().await;
         for tls in in_use() {
-            // After a panic, which is logged, the old certificate stays.
+            // A panic is logged, and the old certificate stays.
             let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
         }
     }
@@ -172,8 +173,8 @@ impl FileContents {
         let mut config = builder
             .with_single_cert(cert, key)
             .map_err(|error| unusable(&error))?;
-        // Sessions are resumed by tickets, however many clients there are: nothing is kept for them here. The key of the tickets
-        // rotates every six hours and ends with this configuration.
+        // Sessions are resumed by tickets, so this server stores nothing for them, however many clients there are. The key of the
+        // tickets rotates every six hours and ends with this configuration.
         config.ticketer = Ticketer::new().map_err(|error| error.to_string())?;
         config.alpn_protocols = HTTP_1.map(<[u8]>::to_vec).into();
         if files.h2 {
@@ -183,12 +184,13 @@ impl FileContents {
     }
 }
 
-/// The one provider of cryptography, named each time: a process-wide default would be chosen by the first that asks.
+/// Returns the only provider of cryptography. It is named in each call, because a process-wide default would be chosen by the first
+/// caller that needs one.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(default_provider())
 }
 
-/// The scheme of a listener's URL.
+/// Returns the scheme of a listener's URL.
 pub fn scheme(files: Option<&TlsFiles>) -> &'static str {
     match files {
         Some(_) => "https",
@@ -196,10 +198,10 @@ pub fn scheme(files: Option<&TlsFiles>) -> &'static str {
     }
 }
 
-/// Parses the certificates of a PEM text, at least one.
+/// Parses the certificates of a PEM text. There must be at least one.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence that states the mistake.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
@@ -209,7 +211,8 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-/// When the first of the certificates in a PEM text expires, in seconds since 1970, UTC; the far future where it does not say.
+/// Returns the earliest time at which a certificate of a PEM text expires, in seconds since 1970, UTC. Returns `i64::MAX` if no
+/// certificate can be read.
 fn expires(pem: &[u8]) -> i64 {
     let certificates = certificates(pem).unwrap_or_default();
     let ends = certificates.iter().filter_map(|certificate| {
@@ -223,7 +226,7 @@ fn expires(pem: &[u8]) -> i64 {
 /// Parses the first private key of a PEM text.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence that states the mistake.
 pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no PEM private key in it".to_owned())
 }
@@ -231,7 +234,7 @@ pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 /// Parses the certificates of a PEM text as authorities of client certificates.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence that states the mistake.
 pub fn client_authorities(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {

@@ -1,5 +1,5 @@
-//! The threads that serve connections, each with a runtime of its own. A connection and its tasks stay on one thread, which
-//! costs a fifth less than tasks that move between threads.
+//! The threads that serve connections, each with its own runtime. A connection and its tasks stay on one thread, which costs a
+//! fifth less than tasks that move between threads.
 
 use std::io;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// How long a worker waits at its end for what blocks a thread, such as the look-up of a name that the system does not give up:
-/// what is to be saved after it must not wait for that.
+/// How long a worker waits at its end for a blocked thread, such as a name lookup that the system does not abandon. The process
+/// must not wait longer, because it still has data to save afterwards.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 
 /// A fixed number of threads that serve connections.
@@ -20,12 +20,12 @@ pub struct Workers(Vec<Worker>);
 struct Worker {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
-    /// The thread ends when this is dropped.
+    /// The sender that ends the thread when it is dropped.
     _stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// Counts a connection at its worker until it is dropped.
+/// Counts a connection at its worker until the guard is dropped.
 pub(crate) struct WorkerLoadGuard {
     /// The runtime of the worker.
     pub(crate) runtime: Handle,
@@ -33,8 +33,8 @@ pub(crate) struct WorkerLoadGuard {
 }
 
 impl Workers {
-    /// Starts `count` workers. Each calls `on_start` with its number at first, and `on_park` before it sleeps and at its
-    /// end.
+    /// Starts `count` workers. Each worker calls `on_start` with its number when it starts, and `on_park` before it sleeps and when
+    /// it ends.
     ///
     /// # Errors
     /// When the system has no thread or no file descriptor left.
@@ -45,7 +45,7 @@ impl Workers {
             .map(Workers)
     }
 
-    /// Counts a connection at the worker with the fewest.
+    /// Counts a connection at the worker with the fewest connections.
     pub(crate) fn least_loaded(&self) -> Option<WorkerLoadGuard> {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load)?;
@@ -56,7 +56,7 @@ impl Workers {
         })
     }
 
-    /// Ends the threads, and the connections that still run there. Takes little more than a second, whatever blocks.
+    /// Ends the threads and the connections that still run on them. Takes little more than a second, even if a thread is blocked.
     pub fn stop(self) {
         let threads: Vec<_> = self.0.into_iter().map(|worker| worker.thread).collect();
         for thread in threads {
@@ -122,7 +122,7 @@ mod tests {
         workers.stop();
     }
 
-    /// Longest wait for an end that takes a second: a busy machine, not a figure to measure.
+    /// Maximum wait for an end that takes about a second. It allows for a busy machine and measures nothing.
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]

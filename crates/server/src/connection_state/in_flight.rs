@@ -1,4 +1,4 @@
-//! A request under way on a connection, and its deadline there.
+//! The guard of a request under way on a connection, with the deadline of the request.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use super::{ConnectionState, now_ms};
 
-/// What the begin and the end of a request add to the epoch.
+/// The amounts that the begin and the end of a request add to the epoch.
 const BEGIN: u64 = (1 << 32) + 1;
 const END: u64 = (1 << 32) - 1;
 
-/// A request under way; dropped when it ends.
+/// A request under way. Dropping the guard ends the request.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     state: Arc<ConnectionState>,
-    /// Its key among the deadlines, if it has one.
+    /// The key of the request's deadline, if it has one.
     number: Option<u64>,
 }
 
@@ -31,10 +31,10 @@ impl ConnectionState {
         }
     }
 
-    /// Begins a request beside others, with a deadline of its own.
+    /// Begins a request next to other requests, with its own deadline.
     pub(crate) fn begin_within(state: &Arc<ConnectionState>, allowed: Duration) -> InFlight {
         let mut in_flight = ConnectionState::begin(state);
-        // Each epoch is another number.
+        // The epoch is a unique key, because it changes with each request.
         in_flight.number = Some(state.epoch.load(Ordering::Relaxed));
         in_flight.set_deadline(Instant::now() + allowed);
         in_flight
@@ -42,14 +42,14 @@ impl ConnectionState {
 }
 
 impl InFlight {
-    /// Takes the deadline away: the service has nothing to send yet, and the peer is not waited for.
+    /// Removes the deadline, because the service has nothing to send yet and the server does not wait for the peer.
     pub(crate) fn clear_deadline(&mut self) {
         if let Some(number) = &self.number {
             self.state.deadlines().remove(number);
         }
     }
 
-    /// Moves the deadline of the request, if it has one.
+    /// Moves the deadline of the request, if the request has a key for it.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         if let Some(number) = self.number {
             self.state.deadlines().insert(number, deadline);

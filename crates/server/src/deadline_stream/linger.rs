@@ -1,4 +1,4 @@
-//! A closing connection goes on reading a refused body for a moment.
+//! Reads and discards a rejected body for a moment before the connection closes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,18 +9,18 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::DeadlineStream;
 
-/// How long a closing connection goes on reading a refused body: a round trip or two, so that the peer sees the answer.
+/// How long a closing connection continues to read a rejected body: one or two round trips, so that the peer receives the answer.
 pub(super) const LINGER_MAX: Duration = Duration::from_millis(900);
 
-/// How much of such a body is read at once, in bytes.
+/// Number of bytes of such a body that one read takes.
 const LINGER_CHUNK_BYTES: usize = 8 * 1024;
 
-/// After so many chunks the task yields to other connections.
+/// Number of chunks after which the task yields to other connections.
 const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
 impl<S: AsyncRead + Unpin> DeadlineStream<S> {
-    /// Reads and discards what still arrives, until the peer closes or its time is over. Closing with unread bytes would
-    /// make the system send a reset, which takes the answer away from a peer that is still writing.
+    /// Reads and discards arriving bytes until the peer closes or its time is over. Closing with unread bytes would make the system
+    /// send a reset, and a peer that is still writing would lose the answer.
     pub(super) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .linger
@@ -32,7 +32,7 @@ impl<S: AsyncRead + Unpin> DeadlineStream<S> {
         for _ in 0..LINGER_CHUNKS_AT_ONCE {
             let mut scratch = ReadBuf::uninit(&mut scratch);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
-                // A flood would use the time that is meant for a refused body.
+                // A flood ends this early, because the time is meant for a rejected body only.
                 Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 connection without a request rests: its stream waits alone, without what serves requests.
+//! The rest of an idle HTTP/1.1 connection: only its stream waits for the peer, without the objects that serve requests.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,28 +14,29 @@ use super::DeadlineStream;
 use crate::connection_state::Epoch;
 use crate::socket::Socket;
 
-/// After so long without a request an HTTP/1.1 connection rests: what serves its requests is given back, 16 KiB of buffers
-/// among it, and made anew for the next one, which costs a few microseconds.
+/// Idle time after which an HTTP/1.1 connection rests. A rest frees the objects that serve its requests, among them 16 KiB of
+/// buffers. The next request creates them again, which costs a few microseconds.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 impl<S> DeadlineStream<S> {
-    /// Goes on after a rest with what had been read and not used: the beginning of a head that came with the request before.
+    /// Continues after a rest with bytes that were read but not used: the beginning of a head that arrived together with the
+    /// previous request.
     pub(crate) fn with_unread(self, unread: &[u8]) -> DeadlineStream<S> {
         DeadlineStream {
-            // A piece of hyper's buffer, and an empty one too, would keep all of it: 8 KiB.
+            // A slice of hyper's buffer, even an empty slice, would keep the whole buffer of 8 KiB in memory.
             unread: Bytes::copy_from_slice(unread),
             ..self
         }
     }
 
-    /// When the connection may rest; `None` while it has something to do, or has not had a request.
+    /// Returns the time at which the connection may rest; `None` if it has something to do or has not had a request yet.
     fn rest_at(&self) -> Option<Instant> {
         let is_idle = !self.epoch.is_busy() && self.epoch != Epoch::FIRST && !self.in_head;
         let may_rest = is_idle && self.writing.is_none() && self.control_frames.is_none();
         Some(self.since.filter(|_| may_rest)? + REST_AFTER)
     }
 
-    /// Fails at the deadline, and has the connection rest before it if it may.
+    /// Completes at the deadline. If the connection may rest before the deadline, asks it to do so.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         if let Some(rest_at) = self.rest_at().filter(|rest_at| *rest_at < deadline) {
             self.set_read_timer(rest_at);
@@ -51,7 +52,7 @@ impl<S: Socket> DeadlineStream<S> {
     /// Rests until the peer has sent something.
     ///
     /// # Errors
-    /// When the idle time is over.
+    /// When the idle time is over, or the socket fails.
     pub(crate) async fn readable(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             if !self.unread.is_empty() {
@@ -70,7 +71,7 @@ impl<S: Socket> DeadlineStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> DeadlineStream<S> {
-    /// Reads what was read before, and then the stream.
+    /// Reads the bytes that were read before the rest, and then the stream.
     pub(super) fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Deadlines by a clock that the tests move.
+//! Tests of the deadlines, with a clock that the tests control.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::linger::LINGER_MAX;
 use super::*;
 
 thread_local! {
-    /// Whether the stream of this test was reset.
+    /// True if the stream of this test was reset.
     static ABORTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -125,7 +125,7 @@ async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
             peer
         });
         let began = Instant::now();
-        // The clock goes on when everybody waits.
+        // The paused clock advances when every task waits.
         stream.shutdown().await.unwrap();
         let took = began.elapsed();
         assert_eq!(took >= LINGER_MAX, lingers, "{most}: {took:?}");
@@ -179,7 +179,7 @@ async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
 async fn a_peer_that_has_read_much_does_not_stop_for_as_long_as_that_has_earned() {
     const MIB: usize = 1024 * 1024;
     let (mut peer, mut stream, _) = stream(64 * 1024);
-    // Its bytes have earned 48 minutes.
+    // The bytes that it reads earn 51 minutes.
     let reads = tokio::spawn(async move {
         peer.read_exact(&mut vec![0; 3 * MIB]).await.unwrap();
         peer
@@ -206,7 +206,7 @@ async fn a_connection_is_waited_for_since_its_peer_took_something_last() {
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert!(state.waited().unwrap() < Duration::from_millis(100));
     }
-    // A request that waits for its body is waited for no less.
+    // A request that waits for its body: its wait does not restart when the peer takes a part of an answer.
     let _in_flight = ConnectionState::begin(&state);
     state.wait_for_body();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -220,7 +220,7 @@ async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
     const KIB: usize = 1024;
     let (mut peer, mut stream, _) = stream(4);
     let reads = tokio::spawn(async move {
-        // As it is seen where much is taken before there is room again.
+        // Imitates a socket that has room again only after the peer has taken a large part of an answer.
         let mut pause = tokio::time::interval(Duration::from_secs(40));
         for _ in 0..5 {
             pause.tick().await;
@@ -235,7 +235,7 @@ async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
     let (_peer, ours) = tokio::io::duplex(4);
-    // What is written at the end, as a goodbye is.
+    // A buffered writer writes its bytes at shutdown, as TLS does with close_notify.
     let ours = tokio::io::BufWriter::new(ours);
     let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
     stream.write_all(b"more than four").await.unwrap();
@@ -348,7 +348,7 @@ async fn an_idle_connection_rests_before_its_deadline_and_what_was_read_before_c
     let mut head = [0; 3];
     stream.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"GET");
-    // A head has begun: it has the head's deadline, and no rest.
+    // A head has begun: the head deadline applies, and the connection does not rest.
     assert!(is_about(times_out_after(&mut stream).await, 10));
     assert!(!state.take_rest());
 }

@@ -1,4 +1,4 @@
-//! The end of a listener that callers keep calling.
+//! Tests of the shutdown of a listener while callers continue to call it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use super::*;
 use crate::policy::Deadlines;
 
-/// Callers that make one connection after the other.
+/// Number of callers, each of which makes one connection after another.
 const CALLERS: usize = 8;
 
-/// Answers before the end.
+/// Number of answers before the shutdown.
 const ANSWERS: usize = 300;
 
-/// How often the listener ends.
+/// Number of shutdowns that the test performs.
 const ROUNDS: usize = 20;
 
-/// How long a caller waits for a connection: an attempt that was dropped is repeated after a second.
+/// How long a caller waits for a connection. The system repeats a dropped attempt only after a second.
 const CONNECT_MAX: Duration = Duration::from_millis(100);
 
 /// How long anything else may take on a busy machine.
@@ -36,7 +36,8 @@ struct Served {
 }
 
 impl Served {
-    /// Not on the address that callers come from: one that is refused would find itself at the other end.
+    /// Starts a listener on another address than that of the callers. On the same address, a refused caller could connect to
+    /// itself.
     fn start() -> Served {
         let listener = bind(([127, 0, 0, 2], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,7 +71,7 @@ impl Served {
     }
 }
 
-/// The head of the answer to one more request.
+/// Sends one more request and returns the head of its answer.
 async fn ask(stream: &mut TcpStream) -> io::Result<String> {
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -85,7 +86,7 @@ async fn ask(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8(answer).unwrap().to_ascii_lowercase())
 }
 
-/// Whether the other side closes, and says nothing more.
+/// Returns whether the other side closes without sending anything more.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
@@ -146,7 +147,7 @@ async fn an_announced_shutdown_ends_connections_with_their_next_answer_and_accep
         );
         assert!(is_closed(&mut stream).await);
     }
-    // One that says nothing is kept until the shutdown begins, and a little longer.
+    // A silent connection stays open until the shutdown begins, and a little longer.
     served.end();
     let refused = async || {
         let connected = timeout(CONNECT_MAX / 20, TcpStream::connect(served.address)).await;
