@@ -1,5 +1,5 @@
-//! A store in PostgreSQL, which several replicas share. Each verb is a statement of its own or a short transaction; what replicas
-//! keep in memory has an epoch, which is raised in the transaction of a change.
+//! A store in PostgreSQL that several replicas share. Each operation is a single statement or a short transaction. Data that
+//! replicas hold in memory has an epoch, which is raised in the transaction of each change.
 
 mod accesses;
 mod admin_keys;

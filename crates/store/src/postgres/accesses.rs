@@ -1,4 +1,4 @@
-//! Accesses in memory: what has changed is read and put in force.
+//! Updates the accesses in memory: reads changed accesses from the database and applies them.
 
 use std::sync::LazyLock;
 
@@ -11,8 +11,8 @@ use super::snapshot::{read_access, read_accesses};
 use super::store::{KnownEpochs, PostgresStore};
 use crate::{Access, ChangedAccess, StoreError};
 
-/// The accesses that have changed, and the epochs: one statement sees one state. Each is looked for by the index, and not joined with
-/// all there are.
+/// Selects the changed accesses and the epochs in one statement, so that both come from the same state. Each access is looked up by
+/// the index instead of a join with all accesses.
 pub(super) static CHANGED: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {OF_EPOCHS}, c.access AS name, (SELECT document FROM chatgate.accesses a WHERE a.name = c.access) AS document
@@ -21,10 +21,10 @@ pub(super) static CHANGED: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl PostgresStore {
-    /// Brings the accesses in memory up to date, and returns the epochs in the database, theirs among them.
+    /// Brings the accesses in memory up to date. Returns all epochs in the database, including that of the accesses.
     ///
     /// # Errors
-    /// When they can't be read. Those in memory are what they were then.
+    /// When the accesses can't be read. The accesses in memory stay as they were.
     pub(super) async fn load_accesses(&self) -> Result<KnownEpochs, StoreError> {
         let mut known = self.accesses_epoch().lock().await;
         let values: [Value<'_>; 1] = [(&*known, Type::INT8)];
@@ -38,16 +38,16 @@ impl PostgresStore {
             }
             seen = epochs_of(row)?;
         }
-        // A server that took over may know of fewer changes: what is in memory is read whole then.
+        // After a failover the new server may lack changes that this process knows; all accesses are read again then.
         *known = seen.accesses.max(*known);
         self.replace(changes);
         Ok(seen)
     }
 
-    /// Brings the accesses in memory to the state of the database, whatever they were.
+    /// Brings the accesses in memory to the state of the database, whatever their current state.
     ///
     /// # Errors
-    /// When they can't be read. Those in memory are what they were then.
+    /// When the accesses can't be read. The accesses in memory stay as they were.
     pub(super) async fn load_all_accesses(&self) -> Result<(), StoreError> {
         let mut known = self.accesses_epoch().lock().await;
         let (accesses, epoch) = read_accesses(self.pool()).await?;
@@ -64,10 +64,10 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Has changes of ours in force that are committed, the last of them with this epoch.
+    /// Applies committed changes of this replica in memory. `epoch` is the epoch of the last of these changes.
     ///
     /// # Errors
-    /// When others have changed something before and it can't be read. The next heartbeat that comes through reads all.
+    /// When another replica has made an earlier change and it can't be read. The next successful heartbeat reads all changes.
     pub(super) async fn put_in_force(
         &self,
         changes: Vec<ChangedAccess>,
@@ -86,7 +86,7 @@ impl PostgresStore {
         self.load_accesses().await.map(drop)
     }
 
-    /// Replaces accesses in memory. Called with the epoch held.
+    /// Replaces accesses in memory. The caller holds the lock of the epoch.
     fn replace(&self, changes: Vec<ChangedAccess>) {
         self.memory().apply(changes);
     }

@@ -1,4 +1,4 @@
-//! Keys of operators.
+//! Reads and changes the keys of operators.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::store::{EpochOf, PostgresStore};
 use crate::{AdminKey, StoreError};
 
 impl PostgresStore {
-    /// Changes one key in one transaction, and has the keys in force that it leaves.
+    /// Changes one key in one transaction, then reads all keys into memory.
     pub(crate) async fn change_admin_key<E: From<StoreError>>(
         &self,
         name: &str,
@@ -41,10 +41,10 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Brings the keys in memory up to date, and returns the epoch that they are of then.
+    /// Brings the keys in memory up to date. Returns their new epoch.
     ///
     /// # Errors
-    /// When they can't be read. Those in memory are what they were then.
+    /// When the keys can't be read. The keys in memory stay as they were.
     pub(super) async fn load_admin_keys(&self) -> Result<i64, StoreError> {
         let mut known = self.admin_keys_epoch().lock().await;
         let (keys, epoch) = read_admin_keys(self.pool()).await?;
@@ -54,7 +54,7 @@ impl PostgresStore {
     }
 }
 
-/// Puts a key in the place of the one with this name, or deletes that, and wakes those who wait for a change.
+/// Inserts or replaces the key with this name, or deletes it if `key` is `None`. Notifies the replicas of the change.
 async fn write(
     session: &mut PgSession,
     name: &str,

@@ -1,5 +1,5 @@
-//! Brings what is in memory up to the database: what is newer there, and all of it after a failover, since the server that took over
-//! may lack the last changes.
+//! Brings the data in memory up to the state of the database: newer data in general, and all data after a failover, because the new
+//! server may lack the last changes.
 
 use std::sync::atomic::Ordering;
 
@@ -9,15 +9,16 @@ use super::session::Value;
 use super::store::{KnownEpochs, PostgresStore};
 use crate::StoreError;
 
-/// No epoch comes twice: each is at least what this process has known. That of the signing keys rises, so that every process reads
-/// them anew. Does not wait for a standby, which the server that took over may not have yet: the heartbeat waits for this.
+/// Raises all epochs to at least the values that this process has known, so that no epoch is used twice. The epoch of the signing
+/// keys always rises, so that every process reads the keys again. Does not wait for a standby, because the new server may not have
+/// one yet and the heartbeat waits for this statement.
 const RAISE: &str =
     "WITH alone AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true))
     UPDATE chatgate.epochs SET epoch = greatest(epoch, CASE what
         WHEN 'accesses' THEN $1 WHEN 'admin_keys' THEN $2 ELSE $3 END) + (what = 'signing_keys')::int FROM alone";
 
 impl PostgresStore {
-    /// Reads what is newer in the database, and returns what is in force then.
+    /// Reads newer data from the database. Returns the epochs that are in effect afterwards.
     pub(super) async fn catch_up(&self, seen: KnownEpochs) -> Result<KnownEpochs, StoreError> {
         self.read_after_failover().await?;
         let known = self.epochs_in_force().await;
@@ -31,11 +32,11 @@ impl PostgresStore {
         Ok(self.epochs_in_force().await)
     }
 
-    /// Reads accesses and keys whole if another server has taken over since they were read so: a change that it lacks would stay in
-    /// force here, and one that it has would be taken for one that is known.
+    /// Reads all accesses and keys if another server has taken over since they were last read completely. Otherwise a change that
+    /// the new server lacks would stay in effect here, and a new change with the same epoch would be taken for a known one.
     ///
     /// # Errors
-    /// When they can't be read; the next call tries again.
+    /// When they can't be read. The next call tries again.
     pub(super) async fn read_after_failover(&self) -> Result<(), StoreError> {
         let timeline = self.primary().timeline();
         let before = self.whole_on.load(Ordering::Acquire);

@@ -1,4 +1,4 @@
-//! Changing accesses. A change, its trace, its row in the journal and its epoch are one transaction.
+//! Changes accesses. A change, its record, its journal row and its epoch are written in one transaction.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::passed_on::PassedOn;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
 
-/// Puts an access in the place of the one with its name, or deletes that where there is no document; notes the change, and wakes
-/// those who wait for one: the notification leaves with the commit.
+/// Inserts or replaces the access with this name, or deletes it if there is no document. Records the change and notifies the
+/// replicas; the notification is sent at the commit.
 const WRITE: &str = "WITH put AS (
         INSERT INTO chatgate.accesses (name, \"user\", client_id, document) SELECT $4, $9, $10, $11 WHERE $11 IS NOT NULL
         ON CONFLICT (name) DO UPDATE SET \"user\" = excluded.\"user\", client_id = excluded.client_id, document = excluded.document
@@ -26,11 +26,12 @@ const WRITE: &str = "WITH put AS (
         INSERT INTO chatgate.journal (id, replica, kind, access, actor, change) VALUES ($7, $8, 'change', $4, $3, $1)
     ) SELECT pg_notify('chatgate', 'accesses')";
 
-/// Has accesses let go of these user names: they keep them behind a character that no name holds.
+/// Makes accesses give up these user names. They keep each name behind a character that no name contains.
 const LET_GO_OF_USERS: &str =
     "UPDATE chatgate.accesses SET \"user\" = chr(1) || \"user\" WHERE \"user\" = ANY ($1)";
 
-/// Likewise of client ids. What belongs to one stays; only its webhooks go with the access that let go of it, and stand aside meanwhile.
+/// Does the same for client ids. Data of a client id stays with the client id. Only its webhooks would be deleted, by a trigger on
+/// the changed access, so they are moved aside until [`BRING_WEBHOOKS_BACK`].
 const LET_GO_OF_CLIENT_IDS: [&str; 2] = [
     "UPDATE chatgate.webhooks SET client_id = chr(2) || client_id WHERE client_id = ANY ($1)",
     "UPDATE chatgate.accesses SET client_id = chr(1) || client_id WHERE client_id = ANY ($1)",
@@ -39,7 +40,7 @@ const LET_GO_OF_CLIENT_IDS: [&str; 2] = [
 const BRING_WEBHOOKS_BACK: &str = "UPDATE chatgate.webhooks SET client_id = c FROM unnest($1::text[]) c WHERE client_id = chr(2) || c";
 
 impl PostgresStore {
-    /// Changes one access, and says what that means for its tokens.
+    /// Changes one access. `tokens` is the effect of the change on its tokens.
     pub(crate) async fn change(
         &self,
         (by, name): ((&str, i64), &str),
@@ -73,7 +74,7 @@ impl PostgresStore {
         Ok(self.memory().accesses.load().named(name).cloned())
     }
 
-    /// Puts accesses in the place of those with their names, all of them or none.
+    /// Inserts or replaces accesses by their names: all of them or none.
     pub(crate) async fn put_accesses(
         &self,
         by: (&str, i64),
@@ -87,7 +88,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Puts accesses in the place of those with their names, in a transaction that has raised the epoch by their number.
+    /// Inserts or replaces accesses by their names, in a transaction that has raised the epoch by their number.
     pub(super) async fn put(
         &self,
         session: &mut PgSession,
@@ -117,12 +118,13 @@ impl PostgresStore {
         Ok(put)
     }
 
-    /// A time of this process by the database's clock: bounds of tokens are compared with times that all replicas agree on.
+    /// Converts a time of this process to the database's clock, because token bounds are compared with times that all replicas
+    /// agree on.
     fn by_database(&self, now: i64) -> i64 {
         now.saturating_add(self.lease().ahead_s())
     }
 
-    /// Writes a change and all that goes with it.
+    /// Writes a change together with its record, journal row and notification.
     async fn write_change(
         &self,
         session: &mut PgSession,
@@ -136,7 +138,7 @@ impl PostgresStore {
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
         let now = self.by_database(own_now);
-        // The moment within that second.
+        // The current time by the database's clock, limited to the second of `now`.
         let at_ms = now.saturating_mul(1000);
         let at_ms = self
             .lease()
@@ -161,7 +163,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Notes a change that leaves the access as it is. Its number is an epoch of the accesses, as that of any other.
+    /// Records a change that leaves the access as it is. Its number is an epoch of the accesses, like that of any other change.
     pub(crate) async fn note_change(
         &self,
         (actor, own_now): (&str, i64),
@@ -184,7 +186,7 @@ impl PostgresStore {
         self.put_in_force(Vec::new(), epoch).await
     }
 
-    /// The latest changes of one access, newest first.
+    /// Returns the latest changes of one access, newest first.
     pub(crate) async fn changes(
         &self,
         name: &str,
@@ -235,7 +237,7 @@ async fn read_for_update(
     Ok(access.flatten())
 }
 
-/// The access after a change, with the bounds of its tokens.
+/// Returns the access after a change, with the bounds of its tokens.
 async fn bounded(
     session: &mut PgSession,
     (tokens, now): (TokenEffect, i64),
@@ -246,7 +248,7 @@ async fn bounded(
     Ok(tokens.bounded((now, is_remade), before, after))
 }
 
-/// Whether there was an access of this name before.
+/// Returns whether an access with this name existed before.
 async fn existed(session: &mut PgSession, name: &str) -> Result<bool, PgError> {
     let found = "SELECT 1 FROM chatgate.changes WHERE access = $1 LIMIT 1";
     let rows = session.query(found, &[(&name, Type::TEXT)]).await?;

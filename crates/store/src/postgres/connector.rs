@@ -1,4 +1,4 @@
-//! Making connections.
+//! Makes connections to the database.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,16 +21,16 @@ use super::primary::Primary;
 use super::session::PgSession;
 use crate::StoreError;
 
-/// How long connecting may take over all hosts: a second less than a caller waits.
+/// Time limit for connecting over all hosts. It is shorter than the three seconds that a caller waits.
 const CONNECTED_MAX: Duration = Duration::from_millis(2_500);
 
-/// What a connection that listens passes on: that something is to be read.
+/// The receiver of a listening connection. A message means that there is something to read.
 pub(super) type Notified = Receiver<()>;
 
-/// Notifications that wait: a second one says no more than the first.
+/// Maximum number of waiting notifications. A second one would add nothing to the first.
 const NOTIFIED_MAX: usize = 1;
 
-/// How often hosts are tried in another order when one is a former primary that can still be written.
+/// Maximum number of attempts with the hosts in another order, after a former primary that still accepts writes has answered.
 const OTHER_ORDERS: u32 = 8;
 
 /// Makes connections to one database.
@@ -38,12 +38,12 @@ pub(super) struct PgConnector {
     url: PostgresUrl,
     tls: MakeRustlsConnect,
     primary: Arc<Primary>,
-    /// Whether statements may be prepared.
+    /// True if statements may be prepared.
     prepares: Arc<AtomicBool>,
 }
 
 impl PgConnector {
-    /// Connects to nothing yet. The URL leads to the server itself, so that statements may be prepared.
+    /// Makes a connector without connecting. The URL leads to the server itself, so statements may be prepared.
     ///
     /// # Errors
     /// As [`PgConnector::new`].
@@ -58,10 +58,10 @@ impl PgConnector {
         })
     }
 
-    /// Connects to nothing yet. A pooler may hand each transaction to another connection: no statement is prepared.
+    /// Makes a connector without connecting. A pooler may use another connection for each transaction, so no statement is prepared.
     ///
     /// # Errors
-    /// When the machine's list of authorities can't be read.
+    /// When the machine's list of certificate authorities can't be read.
     pub(super) fn new(url: PostgresUrl, primary: &Arc<Primary>) -> Result<PgConnector, StoreError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -77,7 +77,7 @@ impl PgConnector {
         })
     }
 
-    /// The same for a command, which sends nothing: whether a standby has what is written is of no account to it.
+    /// Makes a connector for a command. A command sends no messages, so it does not matter whether a standby has the written data.
     ///
     /// # Errors
     /// As [`PgConnector::new`].
@@ -85,29 +85,29 @@ impl PgConnector {
         PgConnector::new(url.clone(), &Arc::new(Primary::new(false)))
     }
 
-    /// Whether statements may be prepared.
+    /// Returns whether statements may be prepared.
     pub(super) fn prepares(&self) -> bool {
         self.prepares.load(Ordering::Relaxed)
     }
 
-    /// A connection to the first host that can be written.
+    /// Connects to the first host that accepts writes.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When no host accepts the connection in time.
     pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
         self.open(None).await
     }
 
-    /// A connection like it, and what it is notified of.
+    /// Connects like [`PgConnector::connect`]. Also returns the receiver of the connection's notifications.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When no host accepts the connection in time.
     pub(super) async fn connect_to_listen(&self) -> Result<(PgSession, Notified), PgError> {
         let (passes_on, notified) = channel(NOTIFIED_MAX);
         Ok((self.open(Some(passes_on)).await?, notified))
     }
 
-    /// Boxed, so that it is compiled here and not once more by each crate that awaits it.
+    /// Boxed, so that the future is compiled once here and not again in each crate that awaits it.
     fn open(
         &self,
         passes_on: Option<Sender<()>>,
@@ -134,7 +134,7 @@ impl PgConnector {
                     if let AsyncMessage::Notification(_) = message
                         && let Some(passes_on) = &passes_on
                     {
-                        // What does not fit says what those that wait say.
+                        // If the channel is full, the waiting notification already has the same meaning.
                         let _ = passes_on.try_send(());
                     }
                 }

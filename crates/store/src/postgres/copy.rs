@@ -1,4 +1,4 @@
-//! A copy of a file's store into a database that has none yet: one transaction, all of it or nothing.
+//! Copies a store from a file into an empty database, in one transaction: all of it or nothing.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use super::webhooks::put_webhook;
 use crate::sqlite::SqliteStore;
 use crate::{JournalRow, Position, StoreError, StoredKey};
 
-/// How long one statement of it may take. A journal is copied batch by batch.
+/// Time limit for one statement of the copy. The journal is copied in batches.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Batches that are read ahead.
+/// Maximum number of batches that are read ahead.
 const BATCHES_AHEAD: usize = 2;
 
-/// A table that both engines have: its name, its columns here, and their values there.
+/// A table that both engines have: its name, its columns in PostgreSQL, and the expressions for their values in SQLite.
 type CopiedTable = (&'static str, &'static str, &'static str);
 
-/// What a gateway needs to go on as before. Keys are none of them: they are sealed on the way.
+/// The tables that a gateway needs to continue as before. Keys are not among them, because they are sealed during the copy.
 const TABLES: [CopiedTable; 7] = [
     same("accesses", "name, \"user\", client_id, document"),
     same("changes", "id, at, actor, access, before, after"),
@@ -45,7 +45,7 @@ const TABLES: [CopiedTable; 7] = [
     same("last_uses", "client_id, at, address, way"),
 ];
 
-/// What hangs on webhooks, which are sealed on the way as keys are.
+/// The tables that depend on webhooks. The webhooks themselves are sealed during the copy, like keys.
 const OF_WEBHOOKS: [CopiedTable; 2] = [
     same(
         "deliveries",
@@ -74,7 +74,7 @@ const fn same(name: &'static str, columns: &'static str) -> CopiedTable {
     (name, columns, columns)
 }
 
-/// What is in the way of a copy. The lock keeps a gateway from starting meanwhile.
+/// Lists the tables that prevent a copy because they have rows. The lock below prevents a gateway from starting during the copy.
 const THERE: &str = "WITH there AS (
         SELECT 'accesses' AS name WHERE EXISTS (SELECT FROM chatgate.accesses)
         UNION ALL SELECT 'changes' WHERE EXISTS (SELECT FROM chatgate.changes)
@@ -88,26 +88,27 @@ const THERE: &str = "WITH there AS (
 const LOCK: &str =
     "LOCK TABLE chatgate.keys, chatgate.accesses, chatgate.facts IN SHARE ROW EXCLUSIVE MODE";
 
-/// Numbers go on above those of the file, and minutes count what their rows say.
+/// Continues the numbers above those of the file, and counts the calls of each minute from the copied rows.
 const GO_ON: &str = "WITH epoch AS (
         UPDATE chatgate.epochs SET epoch = (SELECT coalesce(max(id), 0) FROM chatgate.changes) WHERE what = 'accesses'
     ) INSERT INTO chatgate.tallies (minute, replica, calls, failed)
     SELECT (id >> 20) / 60000, 0, sum(count), coalesce(sum(count) FILTER (WHERE canonical >= 500), 0)
     FROM chatgate.journal WHERE kind = 'request' GROUP BY 1";
 
-/// Events stay behind: whoever has read the file's has missed some. Positions go on above the file's, whatever the database's clock
-/// says: a webhook's came along, and would pass over what has lower ones.
+/// Events are not copied. The `trimmed` mark rises as well, so that readers of the file's events learn that they have missed some.
+/// Positions continue above those of the file, whatever the database's clock says: the position of a webhook was copied, and the
+/// webhook would skip events with lower positions.
 const EVENTS_GO_ON: &str =
     "UPDATE chatgate.event_marks SET value = greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20, $1)
     WHERE name IN ('newest', 'trimmed')";
 
-/// What was copied: what it is, and how many rows of it.
+/// The names of the copied tables, each with its number of rows.
 pub(crate) type CopiedRows = Vec<(&'static str, u64)>;
 
 /// Copies a store into the database.
 ///
 /// # Errors
-/// When the database has something already, or either can't be read or written. The database is as before then.
+/// When the database is not empty, or either store can't be read or written. The database stays as it was.
 pub(crate) async fn copy_into(
     options: &PostgresOptions,
     from: &SqliteStore,
@@ -210,7 +211,7 @@ async fn make_days(session: &mut PgSession, days: RangeInclusive<i64>) -> Result
     Ok(())
 }
 
-/// Copies all rows of a table, while the next ones are being read.
+/// Copies all rows of a table, and reads the next batch while one is written.
 async fn copy_table(
     session: &mut PgSession,
     from: &SqliteStore,
@@ -222,7 +223,7 @@ async fn copy_table(
     );
     let (sender, batches) = channel::<Json>(BATCHES_AHEAD);
     let writing = async move {
-        // Ends with this, so that nobody reads on for it.
+        // The receiver is dropped when writing ends, so that reading ends as well.
         let mut batches = batches;
         let mut rows = 0;
         while let Some(batch) = batches.recv().await {

@@ -1,5 +1,5 @@
-//! Counts of a day: replicas take blocks out of one count. The day is the database's: by their own clocks replicas may be on
-//! different days, and each would begin a count of its own.
+//! Daily counts: replicas take blocks of calls out of one shared count. The day is the database's, because replicas whose own
+//! clocks show different days would each begin a separate count.
 
 use tokio_postgres::types::Type;
 
@@ -9,7 +9,7 @@ use super::session::Value;
 use super::store::PostgresStore;
 use crate::{DailyBlock, DailyCount, StoreError};
 
-/// As [`DailyBlock::after`] has it, in one statement: the row's lock is the order of those who take.
+/// Does what [`DailyBlock::after`] does in one statement. The row's lock puts the takers in order.
 const TAKE: &str = "INSERT INTO chatgate.daily_counts AS d (access, day, given, block)
     VALUES ($1, $2, least($3, $4), least($3, $4))
     ON CONFLICT (access) DO UPDATE SET
@@ -78,7 +78,7 @@ impl PostgresStore {
             .map(|count| number(count.day, ahead))
             .collect();
         let given: Vec<i64> = unused.iter().map(|count| count.given.into()).collect();
-        // In one order, so that no two replicas wait for each other's rows.
+        // Locks the rows in a fixed order, so that no two replicas wait for each other's rows.
         let take_back = "WITH back AS (
                 SELECT d.access, u.calls FROM chatgate.daily_counts d
                 JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS u(access, day, calls) ON u.access = d.access AND u.day = d.day
@@ -94,12 +94,12 @@ impl PostgresStore {
     }
 }
 
-/// A day of this process as the database counts it, which is so many days ahead.
+/// Converts a day of this process to a day of the database, which is this many days ahead.
 fn number(day: u32, ahead: i64) -> i32 {
     i32::try_from(i64::from(day) + ahead).unwrap_or(i32::MAX)
 }
 
-/// A day of the database as this process counts it.
+/// Converts a day of the database to a day of this process.
 fn day_from(day: i32, ahead: i64) -> u32 {
     u32::try_from(i64::from(day) - ahead).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! The end of this replica, as the others see it.
+//! Announces the end of this replica to the other replicas.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +6,7 @@ use super::replica::{drain, leave};
 use super::store::PostgresStore;
 
 impl PostgresStore {
-    /// Says to the others that this process is about to end.
+    /// Tells the other replicas that this process is about to end.
     pub(crate) async fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         if let Err(error) = drain(self.pool(), self.ids().replica()).await {
@@ -18,7 +18,7 @@ impl PostgresStore {
         self.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Ends the heartbeat, and takes this replica out of the others' sight.
+    /// Ends the heartbeat and the lease of this replica, so that the others no longer see it.
     pub(crate) async fn leave(&self) {
         let mut tasks = std::mem::take(&mut *self.heartbeat());
         tasks.shutdown().await;

@@ -1,5 +1,5 @@
-//! Erasing a destination in PostgreSQL: rows in which it stands are found and changed a few at a time, and what they leave in the
-//! tables is cleared at once. What the database's own log and its backups hold stays there as long as those are kept.
+//! Erases a destination in PostgreSQL. Rows that contain it are found and changed in batches, and the remains of deleted rows are
+//! cleared immediately. The database's own log and its backups keep the destination as long as they are kept.
 
 mod under_way;
 
@@ -15,35 +15,35 @@ use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable, TABLES};
 use crate::events::EVENT_BYTES;
 use crate::{JournalKind, StoreError};
 
-/// Rows that are read at once: some milliseconds.
+/// Maximum number of rows in one read, which takes some milliseconds.
 const READ_AT_ONCE: i64 = 5000;
 
-/// Bytes after which no row more is read at once: an answer may have 256 KiB.
+/// Maximum number of bytes in one read before its last row. One answer may have 256 KiB.
 const READ_BYTES: i64 = 4 * 1024 * 1024;
 
-/// Rows deleted at once, with the longest answers 64 MiB.
+/// Maximum number of rows in one deletion; with the longest answers 64 MiB.
 const DELETED_AT_ONCE: usize = 250;
 
-/// A row in which it stands, and what its columns hold without it.
+/// A row that contains the destination, and the new texts of its columns without the destination.
 struct FoundRow {
     id: i64,
     rest: Vec<(&'static str, String)>,
 }
 
-/// What an erasure has done so far.
+/// The progress of an erasure.
 #[derive(Default)]
 struct ErasedRows {
     rows: u64,
-    /// The tables and partitions that they were in.
+    /// The tables and partitions of the erased rows.
     places: BTreeSet<String>,
 }
 
 impl PostgresStore {
-    /// Takes a destination from all rows in which it stands, those among them that come while it is looked for: sends under way
-    /// write theirs when they end, and other replicas what waits with them.
+    /// Erases a destination from all rows that contain it, including rows that are written during the erasure: sends under way
+    /// write rows when they end, and other replicas write their waiting rows.
     ///
     /// # Errors
-    /// When the database can't be read or written, or sends have not ended in time: do it again then.
+    /// When the database can't be read or written, or sends have not ended in time. Call this again then.
     pub(crate) async fn erase(
         &self,
         (actor, now_ms): (&str, i64),
@@ -70,16 +70,16 @@ impl PostgresStore {
         if places.contains("chatgate.event_chats") {
             places.insert("chatgate.event_messages".to_owned());
         }
-        // Sends that have ended.
+        // This table has the rows of sends that have ended.
         places.insert("chatgate.intents".to_owned());
         for table in places {
-            // Clears what deleted rows have left.
+            // Clears the remains of deleted rows.
             self.run(&format!("VACUUM {table}")).await?;
         }
         waited.map(|()| rows)
     }
 
-    /// Takes it from the rows of a table beyond a number.
+    /// Erases the destination from the rows of a table beyond this number.
     async fn erase_from(
         &self,
         erased: &mut ErasedRows,
@@ -92,7 +92,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Nothing is left to overwrite: what is deleted is cleared when it is.
+    /// Does nothing, because [`PostgresStore::erase`] clears the remains of deleted rows itself.
     pub(crate) async fn scrub(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -121,7 +121,7 @@ impl PostgresStore {
         }
     }
 
-    /// Takes it from these rows, and returns the tables and partitions that they were in.
+    /// Erases the destination from these rows. Returns the tables and partitions of the rows.
     async fn erase_rows(
         &self,
         table: &'static SoughtTable,
@@ -134,7 +134,7 @@ impl PostgresStore {
             let mut delete =
                 format!("DELETE FROM chatgate.{name} WHERE {id} = ANY($1) RETURNING {place}");
             if *name == EVENTS {
-                // What they take is off the bytes of the log in the same moment.
+                // The same statement subtracts the bytes of the deleted events from the size of the log.
                 delete = format!(
                     "WITH gone AS ({delete}, {EVENT_BYTES} + coalesce(octet_length(\"row\"), 0) AS taken), discounted AS (
                          UPDATE chatgate.event_marks SET value = greatest(value - (SELECT coalesce(sum(taken), 0) FROM gone), 0)
@@ -166,7 +166,7 @@ impl PostgresStore {
     }
 }
 
-/// Reads the next rows of a table, as many as have the bytes that are read at once and one beyond them.
+/// Builds the query for the next rows of a table: as many as fit into the bytes of one read, and one more.
 fn some_rows(table: &SoughtTable) -> String {
     let SoughtTable { name, id, .. } = table;
     let names = table.names();
@@ -191,7 +191,7 @@ fn note_places(places: &mut BTreeSet<String>, rows: &[Row]) -> Result<(), PgErro
     Ok(())
 }
 
-/// The row without it, if it stands there.
+/// Returns the row without the destination, or `None` if the row does not contain the destination.
 fn found_in(
     table: &'static SoughtTable,
     sought: &Sought,

@@ -1,36 +1,38 @@
-//! What PostgreSQL says, as the store says it, and what follows for the connection.
+//! Errors of PostgreSQL, their conversion to errors of the store, and their consequences for the connection.
 
 use tokio_postgres::error::SqlState;
 
 use crate::{ChangeError, StoreError};
 
-/// Why a statement failed.
+/// The reason why a statement failed.
 #[derive(Debug)]
 pub(super) struct PgError {
     fault: PgFault,
     text: String,
-    /// Whether another statement before it has been carried out.
+    /// True if an earlier statement of the same operation has been carried out.
     follows: bool,
 }
 
-/// What is to be done about it.
+/// The kind of an error, which determines how to handle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PgFault {
-    /// The connection is lost, or leads to a server that can't be written: it is dropped, and so are those beside it.
+    /// The connection is lost, or leads to a server that does not accept writes. It is dropped, and so are the other idle
+    /// connections.
     Connection,
-    /// The server was the primary, and is not any more: another host may lead to the one that is.
+    /// The server is a former primary. Another host may lead to the current primary.
     FormerPrimary,
-    /// The statement did not end in time: nobody knows whether it was carried out, and the connection is dropped.
+    /// The statement did not end in time. It is unknown whether it was carried out, and the connection is dropped.
     TooLong,
-    /// Another transaction was in the way: the same again may succeed.
+    /// Another transaction was in the way. The same statement may succeed when retried.
     Contention,
-    /// A table has changed since a statement was prepared, or a pooler has another connection: once more it may succeed.
+    /// A table has changed since a statement was prepared, or a pooler has used another connection. The statement may succeed when
+    /// retried.
     CachedPlan,
-    /// Something that has to be unique is there already.
+    /// A value that has to be unique, or a table, exists already.
     Unique,
-    /// A value that the database never takes, however often it is tried.
+    /// A value that the database never accepts, however often it is tried.
     Value,
-    /// The statement itself is refused.
+    /// The database rejects the statement itself.
     Other,
 }
 
@@ -47,28 +49,28 @@ impl PgError {
         PgError::of(PgFault::Other, text)
     }
 
-    /// The statement did not end in time.
+    /// Makes the error of a statement that did not end in time.
     pub(super) fn too_long() -> PgError {
         PgError::of(PgFault::TooLong, "the database took too long")
     }
 
-    /// There is no connection.
+    /// Makes the error of a missing or lost connection.
     pub(super) fn no_connection(text: impl Into<String>) -> PgError {
         PgError::of(PgFault::Connection, text)
     }
 
-    /// Others have taken the place of this server.
+    /// Makes the error of a server that another one has replaced.
     pub(super) fn former_primary(timeline: i64, newer: i64) -> PgError {
         let text = format!("a former primary answers, of timeline {timeline} after {newer}");
         PgError::of(PgFault::FormerPrimary, text)
     }
 
-    /// Whether the server was the primary, and is not any more.
+    /// Returns whether the server is a former primary.
     pub(super) fn is_of_former_primary(&self) -> bool {
         self.fault == PgFault::FormerPrimary
     }
 
-    /// Whether the connection may not be used again.
+    /// Returns whether the connection must not be used again.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(
             self.fault,
@@ -76,22 +78,22 @@ impl PgError {
         )
     }
 
-    /// Whether the statement did not end in time.
+    /// Returns whether the statement did not end in time.
     pub(super) fn is_too_long(&self) -> bool {
         self.fault == PgFault::TooLong
     }
 
-    /// Whether something that has to be unique, or a table, was there already.
+    /// Returns whether a value that has to be unique, or a table, existed already.
     pub(super) fn is_there_already(&self) -> bool {
         self.fault == PgFault::Unique
     }
 
-    /// Whether a row is at fault: without it the same statement may succeed.
+    /// Returns whether a row is the cause, so that the same statement may succeed without it.
     pub(super) fn is_of_a_row(&self) -> bool {
         matches!(self.fault, PgFault::Value | PgFault::Unique)
     }
 
-    /// The same of a statement that follows one which was carried out.
+    /// Marks the error as one of a statement that follows a statement which was carried out.
     pub(super) fn after_another(self) -> PgError {
         PgError {
             follows: true,
@@ -99,7 +101,7 @@ impl PgError {
         }
     }
 
-    /// Whether nothing has been done, nor will be.
+    /// Returns whether nothing has been done and nothing will be done.
     pub(super) fn undoes(&self) -> bool {
         let may_be_done = matches!(
             self.fault,
@@ -108,12 +110,12 @@ impl PgError {
         !(may_be_done || self.follows)
     }
 
-    /// Whether the same may succeed at once, as nothing has been done.
+    /// Returns whether an immediate retry may succeed, because nothing has been done.
     pub(super) fn passes(&self) -> bool {
         matches!(self.fault, PgFault::Contention | PgFault::CachedPlan)
     }
 
-    /// Whether the connection was lost. Others that are open lead to the same trouble.
+    /// Returns whether the connection was lost. Other open connections lead to the same problem.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.fault, PgFault::Connection | PgFault::FormerPrimary)
     }
@@ -124,26 +126,26 @@ impl From<tokio_postgres::Error> for PgError {
         let Some(refused) = error.as_db_error() else {
             return PgError::no_connection(said(&error));
         };
-        // Its details may hold values of rows, and are left out.
+        // The details of the error may contain values of rows, so they are omitted.
         let text = format!("{} ({})", refused.message(), refused.code().code());
         PgError::of(fault_of(refused.code(), refused.message()), text)
     }
 }
 
-/// What is said of a statement that was prepared over another connection: there is none of that name or one, or it is another,
-/// which takes other values.
+/// The states that PostgreSQL reports when a statement was prepared over another connection: there is no statement of this name,
+/// there is one already, or another statement with other parameters has the name.
 const OF_POOLERS: [SqlState; 3] = [
     SqlState::INVALID_SQL_STATEMENT_NAME,
     SqlState::DUPLICATE_PSTATEMENT,
     SqlState::PROTOCOL_VIOLATION,
 ];
 
-/// Whether a prepared statement has failed because a pooler has handed the transaction to another connection.
+/// Returns whether a prepared statement has failed because a pooler has used another connection for the transaction.
 pub(super) fn shows_pooler(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| OF_POOLERS.contains(code))
 }
 
-/// An error with its causes, as one sentence.
+/// Returns an error with its causes as one sentence.
 pub(super) fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -157,7 +159,7 @@ pub(super) fn said(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Classes of states that speak of values: data exceptions, constraints, and what is too long for an index.
+/// Classes of states about values: data exceptions, constraints, and values that are too long for an index.
 const OF_VALUES: [&str; 3] = ["22", "23", "54"];
 
 fn fault_of(code: &SqlState, message: &str) -> PgFault {
@@ -179,7 +181,7 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     } else if [
         SqlState::UNIQUE_VIOLATION,
         SqlState::DUPLICATE_TABLE,
-        // A table that two make at once has a type of its name.
+        // Reported when two sessions create the same table at the same time, because the type with its name exists already.
         SqlState::DUPLICATE_OBJECT,
     ]
     .contains(code)

@@ -1,5 +1,5 @@
-//! Events in PostgreSQL, and what is known of the upstream. Whoever writes events has a lock until the commit, so that the order of
-//! positions is that of commits, whichever replica gives them.
+//! Events in PostgreSQL, and the known state of the upstream. A writer of events holds a lock until its commit, so that positions
+//! follow the order of commits across all replicas.
 
 mod memory;
 mod record;
@@ -15,18 +15,18 @@ use super::session::Value;
 use super::store::PostgresStore;
 use crate::{Event, EventKind, EventPage, Position, StoreError};
 
-/// How long a replica keeps the looks to itself: a few rounds of asking for it.
+/// Duration of the lease for polling the upstream: longer than a few renewals.
 const POLLING_HELD_MS: i64 = 5_000;
 
-/// Takes the looks for a while, unless another replica has them.
+/// Takes the lease for polling the upstream, unless another replica holds it.
 const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
     VALUES ('polling', $1, 1, now() + $2 * interval '1 ms')
     ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
         token = l.token + (l.holder <> excluded.holder)::int
     WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
 
-/// The marks and the events of one state, so that what is trimmed meanwhile is on the page or said to be gone. There is a row
-/// without an event where there is none. Kinds that a newer program knows are passed over.
+/// Selects the marks and the events from the same state, so that an event that is trimmed at the same time is either on the page or
+/// reported as trimmed. Without events there is one row without an event. Skips kinds that only a newer program knows.
 const AFTER: &str = "SELECT marks.newest, marks.trimmed, e.* FROM (SELECT
         (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
         (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed) AS marks
@@ -103,7 +103,7 @@ impl PostgresStore {
     }
 }
 
-/// An event; nothing for a row without one.
+/// Reads an event, or `None` from a row without an event.
 fn event(row: &Row) -> Result<Option<Event>, PgError> {
     let kind: Option<&str> = row.try_get("kind")?;
     let Some(kind) = kind.and_then(EventKind::named) else {

@@ -1,4 +1,5 @@
-//! The fact of the first start: of those who start at once one writes it, with its accesses.
+//! The record of the first start. Of several processes that start at the same time, one writes the record together with the first
+//! accesses.
 
 use tokio_postgres::types::Type;
 
@@ -38,7 +39,7 @@ impl PostgresStore {
         let put = self.end(lease, started).await?;
         match put {
             Some(put) => self.put_in_force(put, epoch).await?,
-            // Another has started it; its accesses are there.
+            // Another process has recorded the first start and written its accesses.
             None => drop(self.load_accesses().await?),
         }
         Ok(())

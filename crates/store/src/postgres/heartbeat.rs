@@ -1,6 +1,6 @@
-//! The heartbeat: one statement renews the lease, reads the epochs and counts the replicas; what has a newer epoch is read and put
-//! in force. A notification only has that read sooner: nothing is in force because a message came, and none that is lost keeps a
-//! change away. Whoever has made a change reads how far the others are: nobody notifies anybody of that.
+//! The heartbeat. One statement renews the lease, reads the epochs and counts the replicas; data with a newer epoch is then read
+//! and applied. A notification only makes this read earlier: nothing takes effect because of a message alone, and a lost message
+//! does not keep a change away. A replica that has made a change polls the state of the others; they do not notify it.
 
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
@@ -23,18 +23,18 @@ use super::store::{KnownEpochs, PostgresStore};
 use super::table_version::OF_TABLES;
 use crate::StoreError;
 
-/// Pause between two heartbeats: the longest that a change waits when its notification is lost.
+/// Pause between two heartbeats: the longest delay of a change whose notification was lost.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pause before a connection that listens is made again. The heartbeat goes on meanwhile.
+/// Pause before a listening connection is made again. The heartbeat continues in the meantime.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often a connection that listens is asked whether it is still there: it says nothing by itself.
+/// Interval at which a silent listening connection is checked, because it does not report its own loss.
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
 
-/// Never shortens a lease: a heartbeat whose connection has broken may be carried out after a later one, with the time of its own
-/// beginning. Does not wait for a standby: a replica that knows what is true may serve reads although nothing can be sent. One
-/// that has left stays away: a heartbeat that was still on its way does not bring it back.
+/// Never shortens a lease, because a heartbeat whose connection has broken may be carried out after a later one, with the time of
+/// its own start. Does not wait for a standby, so that a replica whose data is current may serve reads even when nothing can be
+/// sent. Does not renew the lease of a replica that has left, so that a heartbeat still on its way does not bring it back.
 static BEAT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH rule AS MATERIALIZED (
@@ -56,17 +56,17 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The epochs, as [`epochs_of`] reads them.
+/// Selects the epochs that [`epochs_of`] reads.
 pub(super) const OF_EPOCHS: &str =
     "(SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
     (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
     (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys";
 
-/// How many replicas there are that serve, this one among them.
+/// Counts the serving replicas, including this one.
 const OF_REPLICAS: &str = "(SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas";
 
-/// Says what is in force here, counts the replicas, and renews nothing: it waits for no disk. Where the server forgets it, others wait
-/// for the next heartbeat.
+/// Reports the epochs in effect here and counts the replicas. Renews no lease and does not wait for the disk. If the server loses
+/// the report in a crash, the other replicas wait for the next heartbeat.
 static SAY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH alone AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
@@ -75,7 +75,7 @@ static SAY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Starts the heartbeat of a store, and what wakes it. Both end with the store.
+/// Starts the heartbeat of a store, its listener for notifications, and its lookups. All of them end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(beat_on(Arc::downgrade(store), Arc::clone(store.wake())));
@@ -88,7 +88,7 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
 }
 
 impl PostgresStore {
-    /// Says with the next heartbeat that this process has another configuration.
+    /// Sets the digest of a new configuration, which the next heartbeat reports.
     pub(crate) fn configured(&self, digest: &[u8]) {
         self.replica_options.rcu(|options| ReplicaOptions {
             config: digest.to_vec(),
@@ -101,7 +101,7 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
     let (mut connection, mut due) = (None, Instant::now());
     loop {
         let Some(store) = store.upgrade() else { return };
-        // What can't be taken over in between is left to a heartbeat, which comes at once then.
+        // If the changes can't be read between two heartbeats, the next heartbeat runs immediately and reads them.
         let is_done = Instant::now() < due && take_over(&store, &mut connection).await.is_ok();
         if !is_done {
             beat_and_note(&store, &mut connection).await;
@@ -127,7 +127,7 @@ async fn beat_and_note(store: &PostgresStore, connection: &mut Option<PgSession>
     }
 }
 
-/// Renews the lease; where an epoch is newer than what is in force here, reads what has changed, and says so at once.
+/// Renews the lease. If an epoch is newer than the one in effect here, reads the changes and reports the new epochs immediately.
 async fn beat_once(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
@@ -141,7 +141,8 @@ async fn beat_once(
     Ok(())
 }
 
-/// Reads what has changed, puts it in force and says so, for no longer than between two heartbeats: the lease must not wait for it.
+/// Reads changes, applies them and reports the new epochs. Takes no longer than the pause between two heartbeats, so that the lease
+/// does not have to wait.
 async fn take_over(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
@@ -156,7 +157,7 @@ async fn take_over(
         .map_err(|_| StoreError::new("changes can't be read in time"))?
 }
 
-/// Says what is in force here, over the connection that is kept for the heartbeat.
+/// Reports the epochs in effect here, over the connection of the heartbeat.
 async fn say(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
@@ -174,12 +175,13 @@ async fn say(
     let Some(row) = said.first() else {
         return Err(StoreError::new("this replica's row is gone"));
     };
-    // Before its first second is over, one that has just begun has to know of how many it is one.
+    // A new replica has to learn the number of replicas within its first second.
     store.lease().set_replicas(count_in(row, "replicas")?);
     Ok(())
 }
 
-/// The connection, or another one if it is lost. Dropped on the way unless all went well: the next one to ask comes over another.
+/// Takes the connection, or makes another one if the connection is lost. The caller puts it back only after success, so that the
+/// next request after a failure uses another connection.
 async fn kept(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
@@ -190,7 +192,7 @@ async fn kept(
     }
 }
 
-/// The epochs of a row that has [`OF_EPOCHS`].
+/// Reads the epochs of a row with the columns of [`OF_EPOCHS`].
 pub(super) fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
     Ok(KnownEpochs {
         accesses: row.try_get("accesses")?,
@@ -199,7 +201,7 @@ pub(super) fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
     })
 }
 
-/// One heartbeat over the connection that is kept for it.
+/// Sends one heartbeat over the connection of the heartbeat.
 async fn beat(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
@@ -219,7 +221,7 @@ async fn beat(
     ];
     let rows = session.query_prepared(&BEAT, &values).await?;
     let Some(row) = rows.first() else {
-        // Somebody has taken this life's row away: the next one begins.
+        // The row of this life has been deleted, so the next life begins.
         let (replica, _) = register(store.pool(), &options).await?;
         tracing::warn!("this replica was taken for dead, and goes on as another one");
         store.lease().end_term();
@@ -249,7 +251,7 @@ fn count_in(row: &Row, name: &str) -> Result<u32, PgError> {
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// Listens for changes, over a connection of its own that no pooler hands to others.
+/// Listens for changes over a separate connection, which no pooler shares with others.
 async fn listen_on(store: Weak<PostgresStore>, direct: Arc<PgConnector>) {
     while store.strong_count() > 0 {
         if let Ok((mut session, mut notified)) = direct.connect_to_listen().await
@@ -261,9 +263,9 @@ async fn listen_on(store: Weak<PostgresStore>, direct: Arc<PgConnector>) {
     }
 }
 
-/// Passes on what is said until the connection ends.
+/// Passes on notifications until the connection ends.
 async fn pass_on(store: &Weak<PostgresStore>, session: &mut PgSession, notified: &mut Notified) {
-    // What was said while nobody listened is lost: everything is looked at.
+    // Notifications that came while no connection listened are lost, so everything is checked.
     if let Some(store) = store.upgrade() {
         store.wake().notify_one();
     }

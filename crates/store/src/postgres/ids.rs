@@ -1,4 +1,4 @@
-//! The ids of rows: known before they are written, and no other replica's.
+//! Ids of rows. They are known before the rows are written, and no other replica uses them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,20 +7,20 @@ use arc_swap::ArcSwap;
 
 use crate::journal::row::first_id_at;
 
-/// Bits of an id below the replica's slot: 4,096 rows of a replica in each millisecond. A replica that has more takes those of
-/// the next.
+/// Number of bits of an id below the replica's slot: 4,096 rows of a replica per millisecond. A replica with more rows takes the
+/// ids of the next millisecond.
 const SEQUENCE_BITS: u32 = 12;
 
-/// This process in the database.
+/// The identity of this process in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReplicaId {
-    /// Its number, which no other life of a process has.
+    /// The number of this life of the process. No other life has it.
     pub(super) id: i64,
-    /// Its place in the ids of rows; another may have it after the end of this one.
+    /// The slot of this replica in the ids of rows. Another replica may get the slot after the end of this one.
     pub(super) slot: i64,
 }
 
-/// The ids of one replica. They grow.
+/// The generator of one replica's ids, which always grow.
 pub(super) struct RowIds {
     replica: ArcSwap<ReplicaId>,
     last: AtomicI64,
@@ -34,24 +34,24 @@ impl RowIds {
         }
     }
 
-    /// Whose they are.
+    /// Returns the replica that the ids belong to.
     pub(super) fn replica(&self) -> ReplicaId {
         **self.replica.load()
     }
 
-    /// Another life begins.
+    /// Switches to another life.
     pub(super) fn begin(&self, replica: ReplicaId) {
         self.replica.store(Arc::new(replica));
     }
 
-    /// An id for a row of this time, by the database's clock in milliseconds since 1970.
+    /// Returns the id of a row with this time, by the database's clock in milliseconds since 1970.
     pub(super) fn next(&self, at_ms: i64) -> i64 {
         let slot = self.replica().slot << SEQUENCE_BITS;
         let first = first_id_at(at_ms) | slot;
         let after = |last: i64| {
             let sequence_is_full = (last + 1) & ((1 << SEQUENCE_BITS) - 1) == 0;
             if sequence_is_full {
-                // The first of the next millisecond.
+                // The first id of the next millisecond.
                 first_id_at((last >> 20) + 1) | slot
             } else {
                 last + 1
@@ -62,7 +62,7 @@ impl RowIds {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
                 Some(first.max(after(last)))
             });
-        // The update never refuses.
+        // The closure always returns `Some`, so the update never fails.
         let last = taken.unwrap_or_else(|last| last);
         first.max(after(last))
     }

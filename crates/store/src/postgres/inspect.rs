@@ -1,4 +1,4 @@
-//! A look at a database before a gateway starts on it: what is wrong, and what is as it should be.
+//! Inspects a database before a gateway starts on it: reports what is wrong and what is right.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -13,17 +13,17 @@ use super::session::PgSession;
 use super::table_version::check_contract;
 use crate::StoreError;
 
-/// Connections of one replica beside those for look-ups and operators: three that write, one that sweeps, heartbeat and
+/// Connections of one replica in addition to those for lookups and operators: three writers, the sweeper, the heartbeat and the
 /// notifications.
 const OWN_CONNECTIONS: i64 = 6;
 
-/// Times that two connections are compared.
+/// The number of times that two connections are compared.
 const LOOKS: usize = 5;
 
-/// What a look found: about what, and how it is or what is wrong with it.
+/// A finding of an inspection: its subject, and either the state or the problem.
 pub type DatabaseFinding = (&'static str, Result<String, String>);
 
-/// Looks at everything that can be seen without changing anything. What depends on something that is wrong is left out.
+/// Checks everything that can be seen without changing anything. Omits checks that depend on something that is wrong.
 pub async fn inspect_postgres(options: &PostgresOptions) -> Vec<DatabaseFinding> {
     let mut findings = Vec::new();
     let connected = connect(options).await;
@@ -56,7 +56,7 @@ pub async fn inspect_postgres(options: &PostgresOptions) -> Vec<DatabaseFinding>
     findings
 }
 
-/// How the tables are.
+/// The state of the tables.
 #[derive(Clone, Copy)]
 enum Schema {
     UpToDate,
@@ -94,7 +94,7 @@ async fn connect(
     Ok((session, direct))
 }
 
-/// Two connections at once are two processes of the server, unless a pooler hands both the same one.
+/// Checks that two simultaneous connections have different server processes; a pooler may give both the same one.
 async fn pooled(session: &mut PgSession, options: &PostgresOptions) -> Result<String, StoreError> {
     let connector = PgConnector::for_command(&options.direct_url)?;
     let (mut one, mut two) = (connector.connect().await?, connector.connect().await?);
@@ -165,7 +165,7 @@ async fn seal(session: &mut PgSession, options: &PostgresOptions) -> Result<Stri
     Ok(format!("opens all {} keys", keys.len()))
 }
 
-/// Whether the server takes as many connections as the replicas that are there may open, this one among them.
+/// Checks that the server accepts as many connections as the live replicas and this one may open.
 async fn connections(
     session: &mut PgSession,
     options: &PostgresOptions,
@@ -237,7 +237,7 @@ async fn clock(session: &mut PgSession) -> Result<String, StoreError> {
     Ok(text)
 }
 
-/// The one value of a question, which it names `found`.
+/// Returns the one value of a query, whose column is named `found`.
 async fn one<T: for<'r> FromSql<'r>>(session: &mut PgSession, sql: &str) -> Result<T, StoreError> {
     let rows = session.query(sql, &[]).await?;
     let row = rows

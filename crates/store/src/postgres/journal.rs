@@ -1,6 +1,6 @@
-//! Sends and the journal in PostgreSQL. Three lanes write, each over a connection of its own (`lane.rs`): sends that begin
-//! (`opens.rs`), sends that end (`closes.rs`), and all other rows (`rows.rs`). What has no outcome is closed by `sweep.rs`. The
-//! rest reads (`query.rs`, `page.rs`, `access_calls.rs`) and clears (`retention.rs`, `surplus.rs`).
+//! Sends and the journal in PostgreSQL. Three lanes write, each over its own connection (`lane.rs`): sends that begin (`opens.rs`),
+//! sends that end (`closes.rs`), and all other rows (`rows.rs`). `sweep.rs` closes sends without an outcome. The other files read
+//! (`query.rs`, `page.rs`, `access_calls.rs`) and clear (`retention.rs`, `surplus.rs`).
 
 mod access_calls;
 mod closes;

@@ -1,4 +1,4 @@
-//! Key material, which leaves this process sealed.
+//! Stores key material, which leaves this process only sealed.
 
 use std::time::Duration;
 
@@ -11,18 +11,20 @@ use super::session::Value;
 use super::store::{EpochOf, PostgresStore};
 use crate::{StoreError, StoredKey};
 
-/// What stands for the time from which a key signs while a live replica may not know it.
+/// The time stored as `signs_from` while a live replica may not know the key yet.
 const NOT_YET: i64 = i64::MAX;
 
-/// Pause between two looks whether all live replicas know a key: those that are notified take some milliseconds, and all look.
+/// Pause between two checks whether all live replicas know a key. Notified replicas take some milliseconds, and every replica
+/// checks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether a live replica has not said yet that it verifies by the keys of an epoch.
+/// Finds a live replica that has not reported yet that it verifies by the keys of an epoch.
 const IS_AWAITED: &str =
     "SELECT FROM chatgate.replicas r WHERE r.lease_until > now() AND r.signing_keys <";
 
 impl PostgresStore {
-    /// The key for a purpose of which there is one for ever: of those who make one at once all get the same.
+    /// Returns the key for a purpose that has a single key forever. Processes that make the key at the same time all get the same
+    /// one.
     pub(crate) async fn key(
         &self,
         purpose: &str,
@@ -40,7 +42,7 @@ impl PostgresStore {
             (&sealed, Type::BYTEA),
             (&now, Type::INT8),
         ];
-        // In the turn of those who change keys, whose epoch stays: who comes second finds the first one's.
+        // Runs under the lock of key changes without raising the epoch, so that the second process finds the key of the first.
         let (mut lease, _) = self.change_in_turn(EpochOf::SigningKeys, 0).await?;
         let added = lease.session.execute(add, &values).await;
         self.end(lease, added).await?;
@@ -96,7 +98,8 @@ impl PostgresStore {
         id.ok_or_else(|| StoreError::new("a key was not kept"))
     }
 
-    /// Keeps a key unless the newest whose purpose begins so is of this purpose already. Returns its number if it was kept.
+    /// Stores a key, unless the newest key whose purpose begins with `purpose_start` has this purpose already. Returns the number
+    /// of the stored key.
     pub(crate) async fn add_key_once(
         &self,
         purpose_start: &str,
@@ -136,7 +139,7 @@ impl PostgresStore {
             sleep(LOOK_INTERVAL).await;
             return Ok(());
         }
-        // Looked at once more where nobody else changes a key: the epoch is one further by then.
+        // Checked again under the lock of key changes, which has raised the epoch by one.
         let sign = format!(
             "UPDATE chatgate.keys SET signs_from = extract(epoch FROM now())::bigint WHERE signs_from = $1 AND NOT EXISTS
              ({IS_AWAITED} (SELECT epoch - 1 FROM chatgate.epochs WHERE what = 'signing_keys')) RETURNING id"
@@ -145,7 +148,7 @@ impl PostgresStore {
         signs.await.map(drop)
     }
 
-    /// Changes them by one statement, and returns the number of a key that it changed. Where that is none, their epoch stays.
+    /// Changes keys by one statement. Returns the number of a changed key; if there is none, the epoch does not change.
     async fn change_keys(
         &self,
         sql: &str,

@@ -1,4 +1,4 @@
-//! Last uses, read and written. The newest of all replicas stays, by the one clock that accesses are judged by.
+//! Reads and writes the last uses of accesses. The newest use over all replicas is stored, by the clock that also judges accesses.
 
 use std::net::IpAddr;
 
@@ -10,15 +10,16 @@ use super::store::PostgresStore;
 use crate::StoreError;
 use crate::last_use::LastUse;
 
-/// How far back a replica looks for what others have written, in seconds: twice the time between two savings.
+/// The number of seconds before its oldest use for which a replica reads what others have written: twice the interval between two
+/// writes.
 const LOOK_BACK_S: i64 = 20;
 
 impl PostgresStore {
-    /// Writes these down, by client id, and learns what others have written.
+    /// Writes these uses, by client id, and reads the uses that other replicas have written.
     pub(crate) async fn write_uses(&self, uses: Vec<(String, LastUse)>) -> Result<(), StoreError> {
         let mut uses = uses;
         let oldest = uses.iter().map(|(_, last)| last.at).min();
-        // In one order, so that no two replicas wait for each other's rows.
+        // Sorted, so that no two replicas wait for each other's rows.
         uses.sort_by(|a, b| a.0.cmp(&b.0));
         let clients: Vec<&str> = uses
             .iter()

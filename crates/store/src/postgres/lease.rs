@@ -1,22 +1,22 @@
-//! How long this replica counts as being there, by its own clock, how far the database's clock is ahead of it, and how many
-//! replicas there are.
+//! The lease of this replica: until when it counts as alive by its own clock, the offset of the database's clock, and the number of
+//! replicas.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How much earlier than the database this process takes its lease to be over, for what its clock may lag.
+/// Safety margin by which this process considers its lease over earlier than the database does, because its clock may lag.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// A difference of clocks that may be the time which a question took: it counts as none. In milliseconds.
+/// Maximum difference of clocks that counts as zero, because it may be the duration of the query. In milliseconds.
 const SAME_TIME_MS: i64 = 1000;
 
-/// A difference of clocks that somebody should mend, in milliseconds: rows of logs are told apart by less.
+/// Maximum difference of clocks, in milliseconds, before a warning: a larger one mixes up the order of log entries.
 pub(super) const CLOCK_MAX_MS: i64 = 5000;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Milliseconds since 1970 by this machine's clock.
+/// Returns the milliseconds since 1970 by this machine's clock.
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
@@ -30,20 +30,20 @@ pub(crate) struct ReplicaLease {
     term: Mutex<LeaseTerm>,
     ahead_ms: AtomicI64,
     replicas: AtomicU32,
-    /// How many different configurations those that are alive have.
+    /// The number of different configurations among the live replicas.
     configurations: AtomicU32,
 }
 
-/// How long a lease holds, and for how long it has.
+/// The current term of a lease.
 struct LeaseTerm {
-    /// When the last renewal was asked for that the database has granted.
+    /// The time at which the last successful renewal was requested.
     asked_at: Instant,
-    /// How often it was over. Others may have closed what was begun before that.
+    /// The number of times that the lease has expired. Other replicas may have closed rows from earlier terms.
     number: u64,
 }
 
 impl ReplicaLease {
-    /// A lease of this length, which was asked for at this moment.
+    /// Makes a lease of this length that was requested at this time.
     pub(super) fn new(length: Duration, asked_at: Instant) -> ReplicaLease {
         ReplicaLease {
             length,
@@ -61,8 +61,8 @@ impl ReplicaLease {
         self.length
     }
 
-    /// It is known now that the lease was renewed, as was asked for at a moment before. If it was over meanwhile, another term
-    /// begins. The database's clock is so many milliseconds ahead.
+    /// Records a successful renewal that was requested at `asked_at`. If the lease had expired before `now`, another term begins.
+    /// `ahead_ms` is how far the database's clock is ahead.
     pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), ahead_ms: i64) {
         let counts = if ahead_ms.abs() > SAME_TIME_MS {
             ahead_ms
@@ -88,7 +88,7 @@ impl ReplicaLease {
         self.replicas.store(count.max(1), Ordering::Relaxed);
     }
 
-    /// How many different configurations the live replicas have.
+    /// Returns the number of different configurations among the live replicas.
     pub(crate) fn configurations(&self) -> u32 {
         self.configurations.load(Ordering::Relaxed)
     }
@@ -97,33 +97,33 @@ impl ReplicaLease {
         self.configurations.store(count.max(1), Ordering::Relaxed);
     }
 
-    /// How long it is since the last renewal: what is in memory may be as old as that.
+    /// Returns the time since the last renewal. The data in memory may be this old.
     pub(crate) fn age(&self) -> Duration {
         self.lock().asked_at.elapsed()
     }
 
-    /// Replicas that are alive, this one included.
+    /// Returns the number of live replicas, including this one.
     pub(crate) fn replicas(&self) -> u32 {
         self.replicas.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody can have taken this replica for gone.
+    /// Returns whether no other replica can have taken this one for dead.
     pub(crate) fn is_good(&self, now: Instant) -> bool {
         self.holds(&self.lock(), now)
     }
 
-    /// Its term by now.
+    /// Returns the number of the current term.
     pub(super) fn term(&self) -> u64 {
         self.lock().number
     }
 
-    /// Whether nobody can have taken this replica for gone since it was in this term.
+    /// Returns whether no other replica can have taken this one for dead since this term.
     pub(super) fn is_good_since(&self, number: u64, now: Instant) -> bool {
         let term = self.lock();
         self.holds(&term, now) && term.number == number
     }
 
-    /// Another life begins, with a lease of its own.
+    /// Ends the term, because another life with its own lease begins.
     pub(super) fn end_term(&self) {
         self.lock().number += 1;
     }
@@ -133,21 +133,21 @@ impl ReplicaLease {
     }
 
     fn lock(&self) -> MutexGuard<'_, LeaseTerm> {
-        // No change of it can panic half way.
+        // No change of the term can panic halfway.
         self.term.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many days the database is ahead of this process, whose clock says this in milliseconds since 1970.
+    /// Returns how many days the database is ahead of this process at this time of its clock, in milliseconds since 1970.
     pub(super) fn ahead_days(&self, ms: i64) -> i64 {
         self.database_ms(ms).div_euclid(DAY_MS) - ms.div_euclid(DAY_MS)
     }
 
-    /// How far the database's clock is ahead, in seconds.
+    /// Returns how many seconds the database's clock is ahead.
     pub(crate) fn ahead_s(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed) / 1000
     }
 
-    /// A time of this process by the database's clock, both in milliseconds since 1970.
+    /// Converts a time of this process to the database's clock. Both are in milliseconds since 1970.
     pub(crate) fn database_ms(&self, ms: i64) -> i64 {
         ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }

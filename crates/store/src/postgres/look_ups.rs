@@ -1,4 +1,5 @@
-//! Look-ups of idempotency keys, one before each send that carries one. Those that come while one is under way are asked together.
+//! Lookups of idempotency keys, one before each send with a key. Lookups that arrive while a query is under way share the next
+//! query.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,39 +10,39 @@ use super::error::PgError;
 use super::session::STATEMENT_MAX;
 use crate::{Claim, Receipt, StoreError};
 
-/// Most that are asked together: some 15 ms of a connection.
+/// Maximum number of lookups in one query, which takes some 15 ms of a connection.
 const LOOK_UPS_AT_ONCE: usize = 512;
 
-/// Most that wait, as many as sends may: what comes beyond them would wait longer than its caller does.
+/// Maximum number of waiting lookups, the same as of waiting sends. More lookups would wait longer than their callers do.
 const LOOK_UPS_MAX: usize = 32_768;
 
-/// What is there where a claim wants to be. Times are by this process's clock.
+/// The result of a lookup. Times are by this process's clock.
 pub(super) struct Looked {
     pub(super) receipt: Option<Receipt>,
-    /// The bytes that the receipts of the access take, and those of all.
+    /// The bytes that the receipts of the access take, and those of all accesses.
     pub(super) taken: (i64, i64),
-    /// When the oldest of the access was made.
+    /// The time at which the oldest receipt of the access was made.
     pub(super) oldest: Option<i64>,
 }
 
-/// Look-ups that wait.
+/// The queue of waiting lookups.
 #[derive(Default)]
 pub(super) struct LookUps {
     waiting: Mutex<Vec<LookUp>>,
-    /// One has come.
+    /// Notified when a lookup arrives.
     comes: Notify,
 }
 
-/// One of them.
+/// A waiting lookup.
 pub(super) struct LookUp {
     pub(super) claim: Claim,
-    /// The hash of its key.
+    /// The hash of the claim's key.
     pub(super) key: Vec<u8>,
     reply: oneshot::Sender<Result<Looked, StoreError>>,
 }
 
 impl LookUps {
-    /// What is there where a claim with this hashed key wants to be.
+    /// Looks up a claim with this hashed key: its receipt, if there is one, and the room that receipts take.
     ///
     /// # Errors
     /// When the database can't be read in time.
@@ -62,7 +63,7 @@ impl LookUps {
         }
     }
 
-    /// Waits for some, and returns those that are asked next, without those whose callers have left.
+    /// Waits for lookups. Returns the next batch, without lookups whose callers have left.
     pub(super) async fn next(&self) -> Vec<LookUp> {
         loop {
             let next = self.take();
@@ -81,12 +82,12 @@ impl LookUps {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<LookUp>> {
-        // No push or drain can panic half way.
+        // No push or drain can panic halfway.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Replies to the callers of a batch. Some may have left.
+/// Replies to the callers of a batch. Some of them may have left.
 pub(super) fn reply(batch: Vec<LookUp>, looked: Result<Vec<Looked>, PgError>) {
     match looked {
         Ok(looked) => {

@@ -1,5 +1,5 @@
-//! The migrations of a database, and who may run them: one process at a time, under a lock that is asked for and never waited for.
-//! A statement that waits for a lock holds a snapshot, which others' migrations wait for in turn.
+//! The migrations of a database. One process at a time runs them, under a lock that it polls instead of waiting in the database: a
+//! waiting statement holds a snapshot, and migrations of other processes wait for that snapshot.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::session::{PgSession, START_STATEMENT_MAX};
 use super::table_version::{SCHEMA, check_contract};
 use crate::StoreError;
 
-/// A migration: its number, what it is about, and its SQL, of which not a byte may change.
+/// A migration: its number, its description, and its SQL, of which not a byte may change.
 type PgMigration = (i32, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -28,19 +28,19 @@ const MIGRATIONS: [PgMigration; 5] = [
 
 const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].0 == SCHEMA);
 
-/// The name of the lock among the database's advisory locks: "chatgate" as a number.
+/// The number of the advisory lock: "chatgate" as a number.
 pub(super) const LOCK: i64 = 0x6368_6174_6761_7465;
 
-/// Pause between two tries to get it.
+/// Pause between two attempts to get the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long another process's migrations are waited for.
+/// Maximum wait for the migrations of another process.
 const LOCK_MAX: Duration = Duration::from_secs(300);
 
-/// How long a migration may take: rows of a large table are rewritten.
+/// Time limit for one migration, which may rewrite the rows of a large table.
 const MIGRATION_MAX: Duration = Duration::from_secs(600);
 
-/// How often a migration is tried that did not get a table's lock within two seconds.
+/// Maximum number of attempts for a migration that does not get a table's lock within two seconds.
 const TRIES: u32 = 3;
 
 const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
@@ -51,15 +51,15 @@ const TABLE: &str = "CREATE SCHEMA IF NOT EXISTS chatgate;
 /// Brings the tables of a database up to date.
 ///
 /// # Errors
-/// When it can't be reached or changed, or a newer program has changed it.
+/// When the database can't be reached or changed, or a newer program has changed it.
 pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
     migrate(&PgConnector::for_command(url)?, true).await
 }
 
-/// Brings the tables up to date, or only looks whether they are.
+/// Brings the tables up to date, or only checks that they are, depending on `migrates`.
 ///
 /// # Errors
-/// When they can't be changed, are not to be changed, were changed by a migration of another text, or need a newer program.
+/// When the tables can't be changed, must not be changed, were changed by a migration with another text, or need a newer program.
 pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(), StoreError> {
     let mut session = connector.connect().await?;
     session.patient(START_STATEMENT_MAX);
@@ -85,7 +85,7 @@ pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(
     check_contract(&mut session).await
 }
 
-/// Whether nothing is left to do. A newer program may have done more.
+/// Returns whether all migrations have been applied. A newer program may have applied more.
 pub(super) async fn is_up_to_date(session: &mut PgSession) -> Result<bool, StoreError> {
     let table = "SELECT to_regclass('chatgate.migrations') IS NOT NULL AS there";
     let there = session.query(table, &[]).await?;
@@ -115,7 +115,7 @@ async fn applied(session: &mut PgSession) -> Result<Vec<(i32, Vec<u8>)>, PgError
     rows.iter().map(read).collect()
 }
 
-/// Gets the lock. A connection has it until it ends, so that no process leaves it behind.
+/// Takes the lock. The lock ends with the connection, so no process leaves it behind.
 async fn lock(session: &mut PgSession) -> Result<(), StoreError> {
     let until = Instant::now() + LOCK_MAX;
     loop {

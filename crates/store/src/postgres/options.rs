@@ -1,4 +1,4 @@
-//! How a store in PostgreSQL is reached.
+//! The options for a store in PostgreSQL.
 
 use std::time::Duration;
 
@@ -9,47 +9,47 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use super::error::said;
 use super::seal::SealKeys;
 
-/// Longest that one address is tried.
+/// Time limit for one attempt to connect to one address.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
-/// How long what was written may stay without a sign of life before a connection counts as lost.
+/// The time without a sign of life from the server, after which a connection with unacknowledged data counts as lost.
 const UNANSWERED_MAX: Duration = Duration::from_secs(5);
 
-/// A store in PostgreSQL.
+/// The options for a store in PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
-    /// Where it is; may be a pooler in transaction mode.
+    /// The URL of the database, or of a pooler in transaction mode.
     pub url: PostgresUrl,
-    /// The same database without a pooler, for migrations and for notifications.
+    /// The URL of the same database without a pooler, for migrations and notifications.
     pub direct_url: PostgresUrl,
-    /// Most connections for look-ups and operators, beside those with a part of their own.
+    /// Maximum number of connections for lookups and operators, in addition to the connections with their own tasks.
     pub connections: usize,
-    /// What seals the keys.
+    /// The keys that seal stored keys.
     pub seal: SealKeys,
-    /// Whether nothing is sent unless a standby has what is written about it.
+    /// True if nothing may be sent unless a standby has the data written about it.
     pub is_replicated: bool,
-    /// Whether this process may change tables, or only look whether they are as it needs them.
+    /// True if this process may change tables. Otherwise it only checks that they are as it needs them.
     pub migrates: bool,
-    /// What others see of this process.
+    /// The description of this process for other replicas.
     pub replica: ReplicaOptions,
 }
 
-/// One of the processes over one database.
+/// One of the processes that share a database.
 #[derive(Clone, Debug)]
 pub struct ReplicaOptions {
-    /// What people call it; proves nothing.
+    /// The name of the replica for people. It proves nothing.
     pub name: String,
     /// The version of the program.
     pub version: String,
-    /// A digest of its configuration: where it differs from others', somebody should know.
+    /// The digest of the replica's configuration. Replicas with different digests deserve attention.
     pub config: Vec<u8>,
-    /// How long it counts as alive without a sign of it.
+    /// The time that a replica counts as alive without a heartbeat.
     pub lease: Duration,
-    /// How long the acknowledgement of a change waits for the other replicas.
+    /// Maximum time that the acknowledgement of a change waits for the other replicas.
     pub ack_wait: Duration,
 }
 
-/// Where a database is and who comes to it. Its `Debug` says nothing: the password is in it.
+/// The address of a database and the user who connects to it. `Debug` shows nothing, because the URL contains the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(Config);
 
@@ -61,13 +61,13 @@ impl std::fmt::Debug for PostgresUrl {
 
 impl PostgresUrl {
     /// Reads a URL, `postgres://user:password@host:5432/database`. It may name several hosts, `…@pg-a:5432,pg-b:5432/…`, which are
-    /// tried in their order until one can be written. Connections beyond this machine are encrypted and the server's certificate
-    /// is checked, unless it says `sslmode=disable`; with `sslmode=verify-full` those to this machine as well.
+    /// tried in order until one accepts writes. Connections beyond this machine are encrypted and the server's certificate is
+    /// checked, unless the URL has `sslmode=disable`. With `sslmode=verify-full` the same holds for connections to this machine.
     ///
     /// # Errors
     /// A sentence without the URL's text.
     pub fn parse(text: &SecretString) -> Result<PostgresUrl, String> {
-        // Certificates and their names are always checked: libpq's word for that is what is meant by its word for encryption.
+        // Certificates and their names are always checked, so `require` has the meaning here that libpq gives to `verify-full`.
         let text = text
             .expose_secret()
             .replace("sslmode=verify-full", "sslmode=require");
@@ -81,7 +81,7 @@ impl PostgresUrl {
         if !is_named(config.get_dbname()) || !is_named(config.get_user()) {
             return Err("it names no user or no database".to_owned());
         }
-        // "Prefer" would send the password in the clear to anybody who answers without TLS.
+        // "Prefer" would send the password in the clear to any server that answers without TLS.
         if config.get_ssl_mode() == SslMode::Prefer {
             let is_near = config.get_hosts().iter().all(is_local);
             config.ssl_mode(if is_near {
@@ -104,7 +104,7 @@ impl PostgresUrl {
     }
 }
 
-/// Whether a host is this machine.
+/// Returns whether a host is this machine.
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => {
